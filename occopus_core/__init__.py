@@ -1,0 +1,1 @@
+"""Occopus: describe an infrastructure, build it on any cloud, keep it healthy, tear it down."""

@@ -1,0 +1,54 @@
+"""What plugins import, and the only part of the core they import (besides `occopus_core.testing` in their tests)."""
+
+from occopus_core.api.config import ConfigManager, ConfigNode, ConfigState, ConfigStatus
+from occopus_core.api.context import Context, Contextualiser, Render
+from occopus_core.api.errors import (
+    AuthError,
+    NotFoundError,
+    PermanentError,
+    ProviderError,
+    QuotaError,
+    ThrottledError,
+    TransientError,
+)
+from occopus_core.api.health import HealthChecker, Probe, Verdict
+from occopus_core.api.resource import (
+    Address,
+    AddressKind,
+    Connection,
+    CreateRequest,
+    Instance,
+    InstanceId,
+    InstanceState,
+    Owner,
+    ResourceHandler,
+)
+
+__all__ = [
+    "Address",
+    "AddressKind",
+    "AuthError",
+    "ConfigManager",
+    "ConfigNode",
+    "ConfigState",
+    "ConfigStatus",
+    "Connection",
+    "Context",
+    "Contextualiser",
+    "CreateRequest",
+    "HealthChecker",
+    "Instance",
+    "InstanceId",
+    "InstanceState",
+    "NotFoundError",
+    "Owner",
+    "PermanentError",
+    "Probe",
+    "ProviderError",
+    "QuotaError",
+    "Render",
+    "ResourceHandler",
+    "ThrottledError",
+    "TransientError",
+    "Verdict",
+]

@@ -1,0 +1,195 @@
+"""The contract of a resource handler: how the core makes, finds and deletes instances at one provider.
+
+The words MUST and SHOULD are meant as in RFC 2119; `occopus_core.testing.conformance` checks every clause.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, ClassVar, NewType
+
+from occopus_core.api.context import Context
+from occopus_core.api.errors import ProviderError
+
+InstanceId = NewType("InstanceId", str)
+"""The provider's name for an instance, unique within one connection."""
+
+
+class InstanceState(enum.Enum):
+    """What a provider says of an instance, in the core's words."""
+
+    PROVISIONING = "provisioning"
+    """Half made: call `create` again with the same request."""
+    PENDING = "pending"
+    """The provider is starting it: describe it."""
+    READY = "ready"
+    """It runs, as far as the provider can see."""
+    STOPPED = "stopped"
+    """It exists but does not run."""
+    FAILED = "failed"
+    """The provider gave it up; `Instance.reason` says why."""
+    DELETING = "deleting"
+    """It is on its way out."""
+    ABSENT = "absent"
+    """The provider does not know it (any more, or yet)."""
+    UNKNOWN = "unknown"
+    """A state this handler has no word for; `Instance.raw_state` has the provider's."""
+
+
+class AddressKind(enum.Enum):
+    """Where an address can be reached from."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address of an instance: an IP address or a host name, as text."""
+
+    value: str
+    kind: AddressKind = AddressKind.PUBLIC
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose an instance is. As a query, a field that is None matches anything.
+
+    `installation` names the store the instance is recorded in, so that two installations on one account never touch
+    each other's instances.
+    """
+
+    installation: str
+    infra_id: str | None = None
+    node_name: str | None = None
+    node_id: str | None = None
+
+    def matches(self, other: Owner) -> bool:
+        """True where `other` carries everything this query asks for."""
+        return (
+            self.installation == other.installation
+            and self.infra_id in (None, other.infra_id)
+            and self.node_name in (None, other.node_name)
+            and self.node_id in (None, other.node_id)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRequest:
+    """Everything `create` needs. The same instance is always asked for with the same token.
+
+    `token` is at most 63 characters of ``[a-z0-9-]`` and starts with a letter: it fits a host name, an EC2
+    ClientToken, a container name and an Azure resource name.
+    """
+
+    token: str
+    owner: Owner
+    resource: Mapping[str, Any] = field(repr=False)
+    """The `resource` section with its templates rendered; it may hold passwords."""
+    context: Context = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance as the provider describes it now."""
+
+    id: InstanceId
+    state: InstanceState
+    addresses: tuple[Address, ...] = ()
+    """The address `getip` answers comes first."""
+    token: str = ""
+    owner: Owner | None = None
+    raw_state: str = ""
+    reason: str = ""
+    """The provider's explanation of a state that is not READY, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One account at one place: what a handler object is made for."""
+
+    type: str
+    settings: Mapping[str, Any]
+    """The handler's `connection_keys` with their values; a key that the description leaves out is missing."""
+    auth: Mapping[str, str] = field(repr=False)
+    """The matching `auth_data`; empty where none is given."""
+    call_timeout: float = 30.0
+    """Seconds after which a call to the provider MUST have raised `TransientError`."""
+
+
+class ResourceHandler(ABC):
+    """One connection to one provider.
+
+    A handler MUST be thread-safe, MUST keep no state of its own per instance, MUST never sleep or retry (both belong
+    to the core, once) and MUST raise nothing but `ProviderError` and its subclasses. Every call to the provider MUST
+    end within `Connection.call_timeout`. Making the object calls nobody.
+    """
+
+    contract_version: ClassVar[int] = 1
+    connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
+    """The keys of the `resource` section which, with its type and credentials, select the connection."""
+    context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit"})
+    """The contextualisation types this handler can pass on."""
+    max_concurrency: ClassVar[int] = 16
+    """The most calls the core has under way at once on one connection."""
+    poll_seconds: ClassVar[tuple[float, float]] = (0.2, 5.0)
+    """The shortest and the longest time in seconds between two looks at something that is under way."""
+    consistency_window: ClassVar[float] = 10.0
+    """Seconds for which `describe` and `list_owned` may still miss what `create` has made."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @classmethod
+    @abstractmethod
+    def schema(cls) -> Mapping[str, Any]:
+        """JSON Schema (draft-07) of this type's `resource` section, without `type` and `name`, which the core adds.
+
+        MUST NOT import the provider's library.
+        """
+
+    def check(self, request: CreateRequest) -> None:
+        """Refuse what can be known to be wrong without calling the provider. Runs before anything is created.
+
+        Addresses of other nodes are placeholders here. Raises `PermanentError`.
+        """
+        return
+
+    @abstractmethod
+    def create(self, request: CreateRequest) -> Instance:
+        """Make the instance, or do the next step of making it, and return it as it is now.
+
+        MUST be idempotent by `request.token`: a repeat returns the same instance. Owner and token MUST be written in
+        the very call that creates, and the names of everything it makes derive from the token. A step that would need
+        waiting is left to the next call: return `PROVISIONING`. Raises `ProviderError`.
+        """
+
+    @abstractmethod
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        """The instances with these ids, in O(pages) calls; a key for every id, `ABSENT` where there is none.
+
+        Raises `ProviderError`; never `NotFoundError`.
+        """
+
+    @abstractmethod
+    def list_owned(self, owner: Owner) -> Iterable[Instance]:
+        """Everything that carries the owner's tags, half-made things included, each with its token and owner.
+
+        Raises `ProviderError`, also while being iterated.
+        """
+
+    @abstractmethod
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """Start or continue deleting these instances with all they own; a key for every id, None for success.
+
+        An absent id is a success, and one that fails does not stop the others. The core repeats the call until
+        `describe` answers `ABSENT`. Raises `ProviderError` where not even one could be asked for.
+        """
+
+    def cost(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
+        """What each instance has cost so far in the account's currency; None where the provider does not say."""
+        return dict.fromkeys(ids)

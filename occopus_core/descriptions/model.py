@@ -1,0 +1,112 @@
+"""What a description says, checked: frozen values that every other room works with."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+DEFAULT_HEALTH_TIMEOUT = 600.0
+"""Seconds a node may stay unhealthy; the default of `health_check.timeout`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How many instances a node may have. The first build makes `min`."""
+
+    min: int = 1
+    max: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeMapping:
+    """The dependee's attribute `source` is handed to the dependent as `target`; `synch` waits until it exists."""
+
+    source: str
+    target: str
+    synch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """`dependent` needs `dependee`: the dependee is healthy before the dependent starts. Both are node names."""
+
+    dependent: str
+    dependee: str
+    mappings: tuple[AttributeMapping, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDescription:
+    """One node of an infrastructure. `variables` already holds what it inherits."""
+
+    name: str
+    type: str
+    filter: Mapping[str, Any] = field(default_factory=dict)
+    scaling: Scaling = Scaling()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Infrastructure:
+    """An infrastructure description. The order of `nodes` is the order of the file."""
+
+    name: str
+    nodes: tuple[NodeDescription, ...]
+    dependencies: tuple[Dependency, ...] = ()
+    user_id: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """Which checkers must agree, by their key, and for how many seconds a node may disagree."""
+
+    checks: Mapping[str, Any] = field(default_factory=lambda: {"ping": True})
+    timeout: float = DEFAULT_HEALTH_TIMEOUT
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One way to make a node. Sections are as written, templates and all; they may hold passwords."""
+
+    resource: Mapping[str, Any] = field(repr=False)
+    contextualisation: Mapping[str, Any] | None = field(default=None, repr=False)
+    config_management: Mapping[str, Any] | None = field(default=None, repr=False)
+    health_check: HealthCheck = field(default_factory=HealthCheck, repr=False)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Names the content: equal implementations have equal digests."""
+        sections = [
+            self.resource,
+            self.contextualisation,
+            self.config_management,
+            self.health_check.checks,
+            self.health_check.timeout,
+        ]
+        return hashlib.sha256(json.dumps(sections, sort_keys=True).encode()).hexdigest()[:32]
+
+    @property
+    def label(self) -> str:
+        """What people call it: its `name`, or else its type and endpoint."""
+        name = self.resource.get("name")
+        return str(name) if name else " ".join(
+            str(self.resource[key]) for key in ("type", "endpoint") if key in self.resource
+        )
+
+    def passes(self, wanted: Mapping[str, Any]) -> bool:
+        """True where the `resource` section has all key/values of a node's `filter`."""
+        missing = object()
+        return all(self.resource.get(key, missing) == value for key, value in wanted.items())
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDefinition:
+    """How a type of node can be made: its implementations, in the order of the file."""
+
+    name: str
+    implementations: tuple[Implementation, ...]
