@@ -38,9 +38,7 @@ class TransientError(ProviderError):
 class ThrottledError(TransientError):
     """The provider asks for fewer calls. `retry_after` is in seconds, None where it did not say."""
 
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, request_id: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, request_id: str | None = None) -> None:
         super().__init__(message, request_id=request_id)
         self.retry_after = retry_after
 

@@ -37,6 +37,8 @@ class Dependency:
     dependent: str
     dependee: str
     mappings: tuple[AttributeMapping, ...] = ()
+    where: str = field(default="", compare=False)
+    """The place in the file, for messages."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,5 @@
+"""Nodes as process groups of this host, each with its own loopback address and its own folder. It isolates nothing."""
+
+from occopus_resource_local.handler import LocalHandler
+
+__all__ = ["LocalHandler"]

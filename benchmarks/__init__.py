@@ -1,0 +1,1 @@
+"""How fast infrastructures are built, and how fast the commands start."""

@@ -1,0 +1,75 @@
+"""Shapes built by the commands themselves, on a simulated cloud in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import child
+from benchmarks.shapes import Shape
+from occopus_core.testing.simcloud.process import SimulatedCloud
+
+INFRASTRUCTURE = "benchmark"
+"""The id it is built under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One shape built, looked at again with nothing left to do, and destroyed."""
+
+    build: child.Usage
+    calls: int
+    """Calls to the cloud during the build."""
+    ticks: int
+    """How many of them asked how far the instances are: one for each tick while anything was booting."""
+    plan: child.Usage
+    destroy: child.Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A folder with a home and a store of its own, to run the commands in."""
+
+    folder: Path
+
+    def run(self, command: str, *arguments: str) -> child.Usage:
+        """Run one of the installed commands. Raises `child.ChildError`."""
+        environment = {"HOME": str(self.folder), "OCCOPUS_STORE": f"sqlite:///{self.folder}/store.sqlite"}
+        return child.run([executable(command), *arguments], self.folder, environment)
+
+    def write(self, name: str, text: str) -> str:
+        """Put a file there; answers its name."""
+        (self.folder / name).write_text(text, "utf-8")
+        return name
+
+
+def executable(command: str) -> Path:
+    """Where a command is installed: beside the Python that runs."""
+    return Path(sys.executable).with_name(command)
+
+
+@contextlib.contextmanager
+def workspace() -> Iterator[Workspace]:
+    """A workspace that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="occopus-benchmark-") as folder:
+        yield Workspace(Path(folder))
+
+
+def build(shape: Shape) -> Built:
+    """Import, build, plan and destroy the shape. Raises `child.ChildError`."""
+    with SimulatedCloud() as cloud, workspace() as here:
+        here.run("occopus-import", here.write("nodes.yaml", shape.definitions(cloud.endpoint)))
+        description = here.write("infrastructure.yaml", shape.infrastructure())
+        built = here.run("occopus-build", description, "-i", INFRASTRUCTURE, "--parallelize")
+        totals = cloud.calls()["total"]
+        if len(cloud.inventory()) != len(shape.nodes):
+            raise child.ChildError(f"{len(cloud.inventory())} instances exist in place of {len(shape.nodes)}")
+        planned = here.run("occopus-build", description, "-i", INFRASTRUCTURE, "--plan")
+        destroyed = here.run("occopus-destroy", "-i", INFRASTRUCTURE)
+        if left := cloud.inventory():
+            raise child.ChildError(f"{len(left)} instances are left after the infrastructure was destroyed")
+    return Built(built, sum(totals.values()), totals["describe"], planned, destroyed)

@@ -1,0 +1,74 @@
+"""What was measured, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from benchmarks.build import Built
+from benchmarks.shapes import Shape
+from benchmarks.startup import Started
+from benchmarks.terraform import Built as BuiltByTerraform
+
+FACTOR, CONSTANT = 1.10, 1.0
+BOUND = f"{FACTOR:.2f} times the critical path + {CONSTANT:g} s"
+
+
+def holds(shape: Shape, wall: float) -> bool:
+    """Whether a build was as fast as it has to be."""
+    return wall <= FACTOR * shape.critical_path + CONSTANT
+
+
+class Builds:
+    """The table of builds; `broken` names the shapes which took us longer than the bound."""
+
+    def __init__(self) -> None:
+        self.broken: list[str] = []
+        self.table = _table(
+            "Builds", "shape", "by", "critical s", "wall s", "/ critical", "within bound", "cpu s", "MiB", "calls",
+            "ticks", "no-op plan s", "destroy s",
+        )  # fmt: skip
+
+    def ours(self, shape: Shape, built: Built) -> None:
+        """Add a build of ours."""
+        if not holds(shape, built.build.wall):
+            self.broken.append(shape.title)
+        used = built.build
+        self._row(
+            shape, "occopus", used.wall, used.cpu, used.memory, built.calls, built.ticks, built.plan.wall,
+            built.destroy.wall,
+        )  # fmt: skip
+
+    def terraform(self, shape: Shape, built: BuiltByTerraform) -> None:
+        """Add a build by Terraform."""
+        used = built.apply
+        self._row(shape, "terraform", used.wall, used.cpu, used.memory, None, None, built.plan.wall, None)
+
+    def _row(self, shape: Shape, by: str, wall: float, *more: float | None) -> None:
+        ratio = f"{wall / shape.critical_path:.2f}"
+        within = "yes" if holds(shape, wall) else "[red]no"
+        cells = [_number(shape.critical_path), _number(wall), ratio, within, *map(_number, more)]
+        self.table.add_row(shape.title, by, *cells, end_section=by == "terraform")
+
+
+def starts(measured: Iterable[Started]) -> Table:
+    """The table of start-up times."""
+    table = _table("Start", "command", "median ms", "/ python -c pass")
+    for each in measured:
+        table.add_row(each.command, f"{each.seconds * 1000:.0f}", f"{each.ratio:.1f}")
+    return table
+
+
+def _table(title: str, label: str, *headings: str) -> Table:
+    table = Table(title=title)
+    table.add_column(label)
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "by" else "right")
+    return table
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if value >= 100 else f"{value:.2f}"

@@ -1,0 +1,47 @@
+"""`docker`: environment and command of a container."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from occopus_core.api.context import Context, Contextualiser, Render
+
+
+class Docker(Contextualiser):
+    """`env` and `command` are templates which also see `context_variables`."""
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        """See `Contextualiser.schema`."""
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "env": {
+                    "description": "Environment of the container.",
+                    "type": "array",
+                    "items": {"type": "string", "pattern": "^[^=]+=", "examples": ["message={{variables.message}}"]},
+                    "default": [],
+                },
+                "command": {
+                    "description": "What the container runs: a text, split into words as a shell would, or the words.",
+                    "type": ["string", "array"],
+                    "items": {"type": "string"},
+                    "examples": ["sh -c /root/start.sh", ["sh", "-c", "/root/start.sh"]],
+                },
+                "context_variables": {
+                    "description": "Offered to the templates of this section as `context_variables`.",
+                    "type": "object",
+                    "default": {},
+                },
+            },
+        }
+
+    def contextualise(self, section: Mapping[str, Any], render: Render) -> Context:
+        """See `Contextualiser.contextualise`."""
+        at = "contextualisation"
+        variables = render(section.get("context_variables", {}), at=f"{at}.context_variables")
+        env = render(section.get("env", []), at=f"{at}.env", context_variables=variables)
+        command = render(section.get("command"), at=f"{at}.command", context_variables=variables)
+        return Context(env=tuple(env), command=tuple(command) if isinstance(command, list) else command)

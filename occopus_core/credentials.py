@@ -1,0 +1,182 @@
+"""Credentials: `auth_data.yaml`, and the means to keep what is in it out of everything that is printed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import stat
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import quote
+
+from occopus_core.descriptions.document import Document
+from occopus_core.descriptions.loader import load
+from occopus_core.descriptions.problems import DescriptionError, Position, Problem, in_order
+from occopus_core.descriptions.schema import check, core_schema, validator
+
+VARIABLE = "OCCOPUS_AUTH_DATA_PATH"
+DEFAULT_PATH = "~/.occopus/auth_data.yaml"
+HIDDEN = "***"
+Section = Literal["resource", "config_management", "health_check"]
+
+MIN_SECRET = 4
+"""A shorter text is in too many words to be hidden."""
+_MIN_SECRET_LINE = 16
+"""A line of a key shorter than this gives nothing away."""
+_PUBLIC_KEYS = frozenset(
+    {"type", "id", "username", "email", "tenant_id", "client_id", "client_name", "subscription_id"},
+)
+"""Keys of `auth_data` that say who, not how it is proved. Any other value is a secret."""
+
+
+class AuthData(Mapping[str, str]):
+    """The values of one entry. Never shown: neither by `repr` nor by `str`."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def __getitem__(self, key: str) -> str:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"AuthData({', '.join(f'{key}={HIDDEN}' for key in self._values)})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    selectors: Mapping[str, Any]
+    auth_data: AuthData
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Everything a credentials file holds; nothing where there is none."""
+
+    entries: Mapping[str, tuple[_Entry, ...]] = field(default_factory=dict, repr=False)
+    warnings: tuple[str, ...] = ()
+    """What the user should know, one line each."""
+
+    @classmethod
+    def load(cls, path: str | None = None, environ: Mapping[str, str] = os.environ) -> Credentials:
+        """Read `path`, else the file `$OCCOPUS_AUTH_DATA_PATH` names, else the one in the home folder if it is there.
+
+        Raises `DescriptionError`, which quotes no value.
+        """
+        file = path or environ.get(VARIABLE)
+        if not file:
+            file = os.path.expanduser(DEFAULT_PATH)  # noqa: PTH111
+            if not os.path.exists(file):  # noqa: PTH110
+                return cls()
+        document = load(file)
+        problems = check(document, validator(core_schema("auth_data")))
+        if problems:
+            raise DescriptionError(in_order(problems, document.name))
+        entries = {
+            section: tuple(_entry(document, section, index) for index in range(len(document.data[section])))
+            for section in document.data
+        }
+        return cls(entries, tuple(_exposed(document.files)))
+
+    def find(self, section: Section, wanted: Mapping[str, Any]) -> AuthData:
+        """The credentials for a section of a node definition; empty where there are none.
+
+        Raises `DescriptionError` where more than one entry applies.
+        """
+        found = [
+            entry
+            for entry in self.entries.get(section, ())
+            if all(key in wanted and wanted[key] == value for key, value in entry.selectors.items())
+        ]
+        if len(found) > 1:
+            places = " and ".join(str(entry.position) for entry in found)
+            message = f"the entries at {places} all apply to {_label(wanted)}: add keys so that only one does"
+            raise DescriptionError([Problem(found[1].position, section, message)])
+        return found[0].auth_data if found else AuthData()
+
+    def secrets(self) -> frozenset[str]:
+        """Every value that must not be shown."""
+        return frozenset(
+            value
+            for entries in self.entries.values()
+            for entry in entries
+            for key, value in entry.auth_data.items()
+            if key not in _PUBLIC_KEYS
+        )
+
+
+def _entry(document: Document, section: str, index: int) -> _Entry:
+    entry = document.data[section][index]
+    selectors = {key: value for key, value in entry.items() if key != "auth_data"}
+    return _Entry(selectors, AuthData(entry["auth_data"]), document.locate((section, index)))
+
+
+def _label(section: Mapping[str, Any]) -> str:
+    return " ".join(f"{key} '{section[key]}'" for key in ("type", "name", "endpoint") if key in section) or "it"
+
+
+def _exposed(files: Iterable[str]) -> Iterator[str]:
+    for file in files:
+        if os.stat(file).st_mode & (stat.S_IRGRP | stat.S_IROTH):  # noqa: PTH116
+            yield f"{file}: others than its owner can read it, and it holds secrets: chmod 600 {file}"
+
+
+class Redactor:
+    """Replaces secrets in a text, also where they are escaped as in a `repr` or a URL. Safe to repeat."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= MIN_SECRET}
+        # The longest first, or a part of a secret would be replaced and the rest shown.
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+    def __call__(self, text: str) -> str:
+        """The text with every secret replaced."""
+        return self._pattern.sub(HIDDEN, text) if self._pattern else text
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield from (secret, secret.strip(), repr(secret)[1:-1], quote(secret, safe=""), quote(secret))
+    if "\n" in secret.strip():
+        yield from (line for line in map(str.strip, secret.splitlines()) if _is_telling(line))
+
+
+def _is_telling(line: str) -> bool:
+    return len(line) >= _MIN_SECRET_LINE and not line.startswith("-----")
+
+
+class RedactingFilter(logging.Filter):
+    """For handlers: hides secrets in messages, their arguments, and the texts of exceptions and stacks."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__()
+        self._redact = Redactor(secrets)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record in place and let it pass."""
+        try:
+            message = record.getMessage()
+            redacted = self._redact(message)
+        except Exception:  # noqa: BLE001 - logging would print arguments that do not fit their message
+            message, redacted = "", self._redact(f"{record.msg} (with arguments that do not fit)")
+        if redacted != message:
+            record.msg, record.args = redacted, ()
+        if record.exc_info and record.exc_info[0] is not None and not record.exc_text:
+            record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
+        if record.exc_text:
+            # Without the exception itself no formatter can write its text anew.
+            record.exc_text, record.exc_info = self._redact(record.exc_text), None
+        if record.stack_info:
+            record.stack_info = self._redact(record.stack_info)
+        return True

@@ -1,0 +1,297 @@
+"""The events of PyYAML's parser, put together to values with positions.
+
+PyYAML's own composer recurses in C, so that a deeply nested text kills the interpreter, and it knows neither limits nor
+positions of keys. Here a stack of our own holds what is still open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import yaml
+
+from occopus_core.descriptions import scalars
+from occopus_core.descriptions.document import Mark, Marks
+from occopus_core.descriptions.problems import DescriptionError, Position, Problem, did_you_mean
+
+MAX_DEPTH = 100
+MAX_SIZE = 1_000_000
+"""The most values there may be once every alias and import is written out; see `TEXT_UNIT`."""
+TEXT_UNIT = 256
+"""A text counts as one value more for each so many characters: repeated long texts are a bomb too."""
+
+YAML_IMPORT, TEXT_IMPORT = "!yaml_import", "!text_import"
+_IMPORTS = (YAML_IMPORT, TEXT_IMPORT)
+_MAP, _SEQ = f"{scalars.STANDARD}map", f"{scalars.STANDARD}seq"
+
+
+class _Special:
+    """Stands where no value of YAML can be."""
+
+
+_NO_KEY, _MERGE, _SKIP, _OPEN = _Special(), _Special(), _Special(), _Special()
+
+
+class Built(NamedTuple):
+    """A finished value: how many values it is, written out; how deep; and where it stands."""
+
+    value: Any
+    size: int
+    height: int
+    mark: Mark
+
+
+Import = Callable[[str, str, Mark, int], Built]
+"""Reads what an import names: its tag, the text of its `url`, where it stands and how deep."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What all files of one load share."""
+
+    tolerant: bool = False
+    problems: list[Problem] = field(default_factory=list)
+    marks: Marks = field(default_factory=dict)
+    ignored_tags: dict[str, None] = field(default_factory=dict)
+    size: int = 0
+
+    def problem(self, mark: Mark, message: str) -> None:
+        """Note a fault and go on."""
+        self.problems.append(Problem(Position(*mark), "", message))
+
+    def fatal(self, mark: Mark, message: str) -> DescriptionError:
+        """The error to raise where nothing more can be read: this fault and those before it."""
+        self.problem(mark, message)
+        return DescriptionError(self.problems)
+
+    def grow(self, size: int, mark: Mark) -> None:
+        """Count more values. Raises `DescriptionError` where they are too many."""
+        self.size += size
+        if self.size > MAX_SIZE:
+            raise self.fatal(
+                mark, f"more than {MAX_SIZE:,} values, with aliases and imports written out: make it smaller"
+            )
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A mapping or list that is still being read."""
+
+    value: Any
+    marks: Any
+    mark: Mark
+    anchor: str | None
+    tag: str | None
+    flow: bool
+    size: int = 1
+    height: int = 1
+    key: Any = _NO_KEY
+    key_mark: Mark = ("", 0, 0)
+    merges: list[dict[str, Any]] = field(default_factory=list)
+    merge_mark: Mark | None = None
+
+
+class Builder:
+    """Builds one document. Raises `DescriptionError`; notes in `reading` what need not stop it."""
+
+    def __init__(self, reading: Reading, name: str, depth: int, import_: Import) -> None:
+        self._reading = reading
+        self._name = name
+        self._depth = depth
+        self._import = import_
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, Any] = {}
+        self._root: Built | None = None
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.AliasEvent: self._alias,
+            yaml.MappingStartEvent: self._mapping,
+            yaml.SequenceStartEvent: self._sequence,
+            yaml.MappingEndEvent: self._end,
+            yaml.SequenceEndEvent: self._end,
+            yaml.DocumentStartEvent: self._document,
+        }
+
+    def build(self, events: Iterable[Any]) -> Built:
+        """The value of the only document. The events are not read further than the first thing that stops us."""
+        handlers = self._handlers
+        for event in events:
+            handler = handlers.get(type(event))
+            if handler is not None:
+                handler(event)
+        if self._root is None or self._root.value is None:
+            raise self._reading.fatal((self._name, 0, 0), "the file is empty")
+        return self._root
+
+    def _mark(self, event: Any) -> Mark:
+        mark = event.start_mark
+        return self._name, mark.line + 1, mark.column + 1
+
+    def _document(self, event: Any) -> None:
+        if self._root is not None:
+            raise self._reading.fatal(
+                self._mark(event), "a second document begins here ('---'): one file is one document"
+            )
+
+    # Scalars and aliases
+
+    def _scalar(self, event: Any) -> None:
+        mark = self._mark(event)
+        text, tag = event.value, event.tag
+        value: Any = text
+        try:
+            if tag is None:
+                if event.implicit[0]:
+                    value = _MERGE if text == "<<" and self._wants_key() else scalars.resolve(text)
+            elif tag in scalars.TAGS:
+                value = scalars.construct(tag, text)
+            elif tag != "!":
+                self._unfit(tag, mark)
+                value = scalars.resolve(text) if not event.style else text
+        except ValueError as error:
+            self._reading.problem(mark, str(error))
+        size = 1 + len(text) // TEXT_UNIT
+        self._reading.grow(size, mark)
+        built = Built(value, size, 0, mark)
+        if event.anchor:
+            self._anchors[event.anchor] = built
+        self._add(built)
+
+    def _alias(self, event: Any) -> None:
+        mark = self._mark(event)
+        built = self._anchors.get(event.anchor)
+        if built is None:
+            known = did_you_mean(event.anchor, self._anchors)
+            self._reading.problem(mark, f"the alias *{event.anchor} has no anchor &{event.anchor} before it{known}")
+            built = Built(None, 1, 0, mark)
+        elif built is _OPEN:
+            raise self._reading.fatal(mark, f"the alias *{event.anchor} is inside the value it stands for")
+        self._check_depth(built.height, mark)
+        self._reading.grow(built.size, mark)
+        self._add(built._replace(mark=mark))
+
+    def _check_depth(self, height: int, mark: Mark) -> None:
+        if self._depth + len(self._stack) + height > MAX_DEPTH:
+            raise self._reading.fatal(mark, f"nested deeper than {MAX_DEPTH} levels")
+
+    # Containers
+
+    def _mapping(self, event: Any) -> None:
+        self._begin(event, {}, {}, _MAP)
+
+    def _sequence(self, event: Any) -> None:
+        self._begin(event, [], [], _SEQ)
+
+    def _begin(self, event: Any, value: Any, marks: Any, own_tag: str) -> None:
+        mark = self._mark(event)
+        tag = event.tag
+        if tag is not None and tag not in (own_tag, "!") and not (own_tag == _MAP and tag in _IMPORTS):
+            self._unfit(tag, mark)
+        self._check_depth(1, mark)
+        self._reading.grow(1, mark)
+        if event.anchor:
+            self._anchors[event.anchor] = _OPEN
+        self._stack.append(_Frame(value, marks, mark, event.anchor, tag, bool(event.flow_style)))
+
+    def _end(self, _event: Any) -> None:
+        frame = self._stack.pop()
+        if frame.merges:
+            self._merge(frame)
+        self._reading.marks[id(frame.value)] = (frame.value, frame.marks)
+        built = Built(frame.value, frame.size, frame.height, frame.mark)
+        if frame.tag in _IMPORTS and isinstance(frame.value, dict):
+            built = self._imported(frame)
+        if frame.anchor:
+            self._anchors[frame.anchor] = built
+        self._add(built, flow=frame.flow)
+
+    def _imported(self, frame: _Frame) -> Built:
+        tag, url = str(frame.tag), frame.value.get("url")
+        if list(frame.value) == ["url"] and isinstance(url, str):
+            built = self._import(tag, url, frame.mark, self._depth + len(self._stack))
+            self._check_depth(built.height, frame.mark)
+            return built
+        self._reading.problem(frame.mark, f"{tag} needs the key 'url' and no other: {tag} {{url: file://NAME}}")
+        return Built(None, 1, 0, frame.mark)
+
+    def _add(self, built: Built, *, flow: bool = False) -> None:
+        if not self._stack:
+            self._root = built
+            return
+        frame = self._stack[-1]
+        frame.size += built.size
+        if built.height >= frame.height:
+            frame.height = built.height + 1
+        if isinstance(frame.value, list):
+            frame.value.append(built.value)
+            frame.marks.append(built.mark)
+        elif frame.key is _NO_KEY:
+            frame.key, frame.key_mark = self._key(frame, built, flow), built.mark
+        else:
+            self._put(frame, built)
+            frame.key = _NO_KEY
+
+    # Mappings
+
+    def _wants_key(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is _NO_KEY
+
+    def _key(self, frame: _Frame, built: Built, flow: bool) -> Any:
+        key, first = built.value, None
+        if key is _MERGE:
+            first, frame.merge_mark = frame.merge_mark, built.mark
+            name = "<<"
+        elif isinstance(key, str):
+            first, name = frame.marks.get(key, (None,))[0], key
+        else:
+            self._reading.problem(built.mark, _bad_key(key, flow))
+            return _SKIP
+        if first is None:
+            return key
+        self._reading.problem(built.mark, f"the key '{name}' is there twice: first at {Position(*first)}")
+        return _SKIP
+
+    def _put(self, frame: _Frame, built: Built) -> None:
+        if frame.key is _MERGE:
+            found = built.value if isinstance(built.value, list) else [built.value]
+            if all(isinstance(one, dict) for one in found):
+                frame.merges = found
+            else:
+                self._reading.problem(built.mark, "'<<' takes a mapping, or a list of mappings")
+        elif frame.key is not _SKIP:
+            frame.value[frame.key] = built.value
+            frame.marks[frame.key] = (frame.key_mark, built.mark)
+
+    def _merge(self, frame: _Frame) -> None:
+        """Merged keys come first; an earlier mapping wins over a later one, and the mapping's own keys over all."""
+        own, own_marks = dict(frame.value), dict(frame.marks)
+        for merged in reversed(frame.merges):
+            frame.value.update(merged)
+            frame.marks.update(self._reading.marks[id(merged)][1])
+        frame.value.update(own)
+        frame.marks.update(own_marks)
+
+    # Tags
+
+    def _unfit(self, tag: str, mark: Mark) -> None:
+        shown = f"!!{tag.removeprefix(scalars.STANDARD)}" if tag.startswith(scalars.STANDARD) else tag
+        if tag in _IMPORTS:
+            self._reading.problem(mark, f"{tag} needs a mapping: {tag} {{url: file://NAME}}")
+        elif tag in scalars.TAGS or tag in (_MAP, _SEQ):
+            self._reading.problem(mark, f"the tag {shown} does not fit the value it stands before")
+        elif self._reading.tolerant:
+            self._reading.ignored_tags[shown] = None
+        else:
+            self._reading.problem(mark, f"the tag {shown} is not allowed: only {' and '.join(_IMPORTS)} are")
+
+
+def _bad_key(key: Any, flow: bool) -> str:
+    if isinstance(key, dict | list):
+        hint = " (quote a value that begins with '{{')" if flow else ""
+        return f"a {'mapping' if isinstance(key, dict) else 'list'} cannot be a key{hint}"
+    if key is None:
+        return "a key cannot be empty"
+    shown = str(key).lower() if isinstance(key, bool) else str(key)
+    return f"a key must be text, and YAML reads this one as {shown}: put quotes around it"

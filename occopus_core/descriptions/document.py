@@ -1,0 +1,49 @@
+"""What a file says, and where it says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from occopus_core.descriptions.problems import Path, Position, Problem, format_path
+
+Mark = tuple[str, int, int]
+"""A `Position` before anybody asks for it: file, line, column."""
+Marks = dict[int, tuple[Any, Any]]
+"""By the identity of a container: the container itself, and the marks of what it holds.
+
+A list has one mark for each item, a mapping a pair (key, value) of marks for each key. An alias is the container it
+stands for, so nothing is recorded twice however often it is used.
+"""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file that was read. Aliases of one mapping are one object; nothing in `data` may be changed."""
+
+    name: str
+    data: Any = field(repr=False)
+    files: tuple[str, ...]
+    """Every file that was read, this one first; empty where the document did not come from a file."""
+    ignored_tags: tuple[str, ...]
+    """Tags that were passed over, each once; empty unless the document was read tolerantly."""
+    top: Mark
+    marks: Marks = field(repr=False)
+
+    def locate(self, path: Path = (), *, key: bool = False) -> Position:
+        """Where the value at `path` stands, or its key; for a path that is not there, the part of it that is."""
+        mark, value = self.top, self.data
+        for number, step in enumerate(path, 1):
+            try:
+                found = self.marks[id(value)][1][step]
+                within, value = value, value[step]
+            except (LookupError, TypeError):
+                break
+            if isinstance(within, dict):
+                found = found[0 if key and number == len(path) else 1]
+            mark = found
+        return Position(*mark)
+
+    def problem(self, path: Path, message: str, *, key: bool = False) -> Problem:
+        """A fault of the value (or of the key) at `path`."""
+        return Problem(self.locate(path, key=key), format_path(path), message)

@@ -1,0 +1,101 @@
+"""The schemas for editors: ``python -m occopus_core.descriptions.export FOLDER`` writes them.
+
+They are the core's pieces with those of every installed plugin, loosened for what an editor cannot see through: it
+takes ``!text_import {url: …}`` for a mapping, and a template for text.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from occopus_core.descriptions.schema import core_schema, node_definitions_schema
+
+_KINDS = ("resource", "config", "context", "health")
+_TEMPLATE = r"\{[{%]"
+_IMPORTED = {"required": ["url"], "properties": {"url": {"type": "string"}}, "additionalProperties": False}
+_INSIDE_ONE = ("items", "additionalProperties", "then", "else")
+_INSIDE_LIST = ("allOf", "anyOf", "oneOf")
+_INSIDE_MAP = ("properties", "patternProperties", "definitions")
+
+
+def installed_schemas() -> dict[str, dict[str, Mapping[str, Any]]]:
+    """The schema of every installed plugin, by kind and name. Imports them all."""
+    return {
+        kind: {point.name: point.load().schema() for point in entry_points(group=f"occopus.{kind}")} for kind in _KINDS
+    }
+
+
+def documents(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
+    """The text of each schema file, by its name."""
+    found = {
+        "infrastructure": core_schema("infrastructure"),
+        "node_definitions": _node_definitions(schemas),
+        "auth_data": loosened(core_schema("auth_data"), templates=False),
+        "occopus_config": core_schema("occopus_config"),
+    }
+    return {
+        f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in found.items()
+    }
+
+
+def _node_definitions(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Only in what plugins read can a template stand for a number."""
+    schema = node_definitions_schema(schemas)
+    pieces = {name: loosened(piece, templates=True) for name, piece in schema.pop("definitions").items()}
+    return {**loosened(schema, templates=False), "definitions": pieces}
+
+
+def loosened(schema: Any, *, templates: bool) -> Any:
+    """The schema with imports allowed where text is, and, with `templates`, templates where numbers and the like are.
+
+    Conditions (``if``, ``not``) stay as they are: they choose what is meant.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    result = dict(schema)
+    for key in _INSIDE_ONE:
+        if key in result:
+            result[key] = loosened(result[key], templates=templates)
+    for key in _INSIDE_LIST:
+        if key in result:
+            result[key] = [loosened(one, templates=templates) for one in result[key]]
+    for key in _INSIDE_MAP:
+        if key in result:
+            result[key] = {name: loosened(one, templates=templates) for name, one in result[key].items()}
+    return _loosened_here(result, templates=templates)
+
+
+def _loosened_here(schema: dict[str, Any], *, templates: bool) -> dict[str, Any]:
+    declared = schema.get("type", [])
+    kinds = [declared] if isinstance(declared, str) else list(declared)
+    if templates and "enum" in schema and "type" not in schema:
+        return {**{key: value for key, value in schema.items() if key != "enum"}, "anyOf": _enum_or_template(schema)}
+    if "string" in kinds and "enum" not in schema:
+        text = (
+            {**schema, "pattern": f"(?:{schema['pattern']})|{_TEMPLATE}"}
+            if templates and "pattern" in schema
+            else schema
+        )
+        return text if "object" in kinds else {**text, "type": [*kinds, "object"], **_IMPORTED}
+    if templates and kinds and {"number", "integer", "boolean"} & {*kinds} and "enum" not in schema:
+        return {**schema, "type": [*kinds, "string"], "pattern": _TEMPLATE}
+    return schema
+
+
+def _enum_or_template(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"enum": schema["enum"]}, {"type": "string", "pattern": _TEMPLATE}]
+
+
+def main(folder: str) -> None:
+    """Write the schema files into a folder."""
+    for name, text in documents(installed_schemas()).items():
+        (Path(folder) / name).write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,103 @@
+"""Which node needs which: the order in which nodes can start, and the cycle where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from occopus_core.descriptions.model import Infrastructure
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`dependent` needs `dependee`; `why` says who wants it so, such as ``getip('web') in node_def:app[0]…``."""
+
+    dependent: str
+    dependee: str
+    why: str
+
+
+class CycleError(ValueError):
+    """Nodes that wait for each other.
+
+    `nodes` begins and ends with the same name, each needs the next; `closed_by` is the edge without which there would
+    be no such cycle: the last of them to be given.
+    """
+
+    def __init__(self, nodes: tuple[str, ...], closed_by: Edge) -> None:
+        self.nodes = nodes
+        self.closed_by = closed_by
+        super().__init__(f"{' -> '.join(nodes)} (closed by {closed_by.why})")
+
+
+class Graph:
+    """The dependencies between nodes, which never change once the graph is made. All of it takes O(nodes + edges).
+
+    `order` has every node after those it needs, and otherwise follows the order in which the nodes were given. Making
+    a graph raises `CycleError`, and `KeyError` for an edge to a node that was not given.
+    """
+
+    def __init__(self, nodes: Iterable[str], edges: Iterable[Edge]) -> None:
+        # An edge given twice counts where it was given first.
+        self._dependees: dict[str, dict[str, tuple[int, Edge]]] = {node: {} for node in nodes}
+        self._dependents: dict[str, dict[str, None]] = {node: {} for node in self._dependees}
+        for number, edge in enumerate(edges):
+            self._dependees[edge.dependent].setdefault(edge.dependee, (number, edge))
+            self._dependents[edge.dependee][edge.dependent] = None
+        self.order = tuple(self._sorted())
+
+    @classmethod
+    def of(cls, infrastructure: Infrastructure, extra: Iterable[Edge] = ()) -> Graph:
+        """The graph of an infrastructure, with what its templates need on top. Raises `CycleError`."""
+        edges = [
+            Edge(one.dependent, one.dependee, f"the dependency at {one.where}" if one.where else "a dependency")
+            for one in infrastructure.dependencies
+        ]
+        return cls((node.name for node in infrastructure.nodes), [*edges, *extra])
+
+    def dependees(self, node: str) -> tuple[str, ...]:
+        """The nodes this one needs."""
+        return tuple(self._dependees[node])
+
+    def dependents(self, node: str) -> tuple[str, ...]:
+        """The nodes that need this one."""
+        return tuple(self._dependents[node])
+
+    def longest_path(self) -> tuple[str, ...]:
+        """The longest chain of nodes that can only start one after another, first to start first."""
+        length: dict[str, int] = {}
+        before: dict[str, str | None] = {}
+        for node in self.order:
+            before[node] = max(self._dependees[node], key=length.__getitem__, default=None)
+            length[node] = length.get(before[node] or "", 0) + 1
+        chain: list[str] = []
+        node_or_none = max(self.order, key=length.__getitem__, default=None)
+        while node_or_none is not None:
+            chain.append(node_or_none)
+            node_or_none = before[node_or_none]
+        return tuple(reversed(chain))
+
+    def _sorted(self) -> Iterator[str]:
+        """Depth first, each node after its dependees; the stack is our own, for chains longer than Python's."""
+        done: set[str] = set()
+        for start in self._dependees:
+            open_: dict[str, Iterator[str]] = {} if start in done else {start: iter(self._dependees[start])}
+            while open_:
+                node, waiting = next(reversed(open_.items()))
+                dependee = next((name for name in waiting if name not in done), None)
+                if dependee is None:
+                    del open_[node]
+                    done.add(node)
+                    yield node
+                elif dependee in open_:
+                    raise self._cycle([*open_], dependee)
+                else:
+                    open_[dependee] = iter(self._dependees[dependee])
+
+    def _cycle(self, way: list[str], again: str) -> CycleError:
+        """Turn the cycle so that the edge which was given last closes it."""
+        loop = way[way.index(again) :]
+        edges = [self._dependees[node][loop[(at + 1) % len(loop)]] for at, node in enumerate(loop)]
+        last = max(range(len(edges)), key=lambda at: edges[at][0])
+        turned = loop[last + 1 :] + loop[: last + 1]
+        return CycleError((*turned, turned[0]), edges[last][1])

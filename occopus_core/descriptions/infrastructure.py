@@ -1,0 +1,185 @@
+"""An infrastructure description: the file read, checked and made an `Infrastructure`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from jsonschema.protocols import Validator
+
+from occopus_core.descriptions.document import Document
+from occopus_core.descriptions.graph import CycleError, Graph
+from occopus_core.descriptions.loader import Source, load
+from occopus_core.descriptions.model import AttributeMapping, Dependency, Infrastructure, NodeDescription, Scaling
+from occopus_core.descriptions.problems import DescriptionError, Path, Problem, did_you_mean, in_order
+from occopus_core.descriptions.schema import check, core_schema, validator
+
+MAX_HINTS = 20
+"""Faults for which a close name is looked for: each look goes through all names."""
+
+
+def load_infrastructure(
+    source: Source,
+    *,
+    name: str | None = None,
+    imports: bool = True,
+    warn: Callable[[Problem], object] = lambda _: None,
+) -> Infrastructure:
+    """Read an infrastructure description: the file `source`, or the text `source` where it is given a `name`.
+
+    `imports` allows the import tags. `warn` is called with each thing that is odd but no fault. Raises
+    `DescriptionError` with every fault.
+    """
+    document = load(source, name=name, imports=imports)
+    reader = _Reader(document)
+    problems = check(document, _validator()) + reader.problems
+    if problems:
+        raise DescriptionError(in_order(problems, document.name))
+    infrastructure = reader.infrastructure()
+    _check_cycles(infrastructure, document)
+    for warning in reader.warnings:
+        warn(warning)
+    return infrastructure
+
+
+@functools.cache
+def _validator() -> Validator:
+    return validator(core_schema("infrastructure"))
+
+
+def _check_cycles(infrastructure: Infrastructure, document: Document) -> None:
+    try:
+        Graph.of(infrastructure)
+    except CycleError as error:
+        closing = error.closed_by.dependent, error.closed_by.dependee
+        pairs = [(one.dependent, one.dependee) for one in infrastructure.dependencies]
+        problem = document.problem(("dependencies", pairs.index(closing)), f"the nodes wait for each other: {error}")
+        raise DescriptionError([problem]) from None
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping `base` overridden by `over` key by key, at every depth. Shares what it does not change."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _items(value: object) -> Iterator[tuple[int, Any]]:
+    return enumerate(value if isinstance(value, list) else [])
+
+
+class _Reader:
+    """The rules that no schema can tell, kept on a document whose shape may be wrong, so that all is found at once."""
+
+    def __init__(self, document: Document) -> None:
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self._document = document
+        self._data = _mapping(document.data)
+        self._nodes = [(index, _mapping(node)) for index, node in _items(self._data.get("nodes"))]
+        self._names: dict[str, int] = {}
+        self._by_identity: dict[int, str] = {}
+        if "user_id" not in self._data:
+            self.warnings.append(document.problem((), "the key 'user_id' is missing: nobody owns this infrastructure"))
+        for index, node in self._nodes:
+            self._check_name(index, node)
+            self._check_scaling(index, node)
+        found = (self._dependency(index, edge) for index, edge in _items(self._data.get("dependencies")))
+        self._dependencies = tuple(dependency for dependency in found if dependency)
+
+    def infrastructure(self) -> Infrastructure:
+        """The model of a document without faults."""
+        variables = self._data.get("variables", {})
+        return Infrastructure(
+            name=self._data["infra_name"],
+            nodes=tuple(self._node(node, variables) for _, node in self._nodes),
+            dependencies=self._dependencies,
+            user_id=self._data.get("user_id", ""),
+            variables=variables,
+        )
+
+    def _node(self, node: Mapping[str, Any], variables: Mapping[str, Any]) -> NodeDescription:
+        scaling = node.get("scaling", {})
+        least = int(scaling.get("min", 1))
+        return NodeDescription(
+            name=node["name"],
+            type=node["type"],
+            filter=node.get("filter", {}),
+            scaling=Scaling(least, int(scaling.get("max", least))),
+            variables=merged(variables, node["variables"]) if node.get("variables") else variables,
+        )
+
+    def _fault(self, path: Path, message: str) -> None:
+        self.problems.append(self._document.problem(path, message))
+
+    # Nodes
+
+    def _check_name(self, index: int, node: dict[str, Any]) -> None:
+        name = node.get("name")
+        if not isinstance(name, str):
+            return
+        first = self._names.setdefault(name, index)
+        if first != index:
+            place = self._document.locate(("nodes", first, "name"))
+            path: Path = ("nodes", index) if node is self._nodes[first][1] else ("nodes", index, "name")
+            self._fault(path, f"the node '{name}' is there twice: first at {place}")
+        self._by_identity[id(node)] = name
+
+    def _check_scaling(self, index: int, node: Mapping[str, Any]) -> None:
+        scaling = _mapping(node.get("scaling"))
+        least, most = scaling.get("min", 1), scaling.get("max")
+        if isinstance(least, int | float) and isinstance(most, int | float) and most < least and most >= 1:
+            self._fault(("nodes", index, "scaling", "max"), f"{most} is less than 'min', which is {least}")
+
+    # Dependencies
+
+    def _dependency(self, index: int, edge: Any) -> Dependency | None:
+        path: Path = ("dependencies", index)
+        pair, at, mappings = edge, path, []
+        if isinstance(edge, dict):
+            pair, at = edge.get("connection"), (*path, "connection")
+            self._pass_over(path, edge, ("connection", "mappings"))
+            mappings = [self._attribute(path, *item) for item in _items(edge.get("mappings"))]
+        if not isinstance(pair, list) or len(pair) != len(("dependent", "dependee")):
+            return None
+        dependent, dependee = (self._end((*at, number), end) for number, end in enumerate(pair))
+        if dependent is None or dependee is None:
+            return None
+        where = str(self._document.locate(path))
+        return Dependency(dependent, dependee, tuple(found for found in mappings if found), where)
+
+    def _end(self, path: Path, end: Any) -> str | None:
+        """The name of the node at one end of an edge: given as its name, its alias, or a copy of it."""
+        if isinstance(end, dict):
+            name = self._by_identity.get(id(end), end.get("name"))
+            if isinstance(name, str) and name in self._names and self._nodes[self._names[name]][1] == end:
+                return name
+            self._fault(path, "this is none of the nodes: write the alias of a node (*NAME) or its name")
+        elif isinstance(end, str):
+            if end in self._names:
+                return end
+            hint = did_you_mean(end, self._names) if len(self.problems) < MAX_HINTS else ""
+            self._fault(path, f"there is no node '{end}'{hint}")
+        return None
+
+    def _attribute(self, edge: Path, index: int, entry: Any) -> AttributeMapping | None:
+        pair, synch = entry, False
+        if isinstance(entry, dict):
+            pair, synch = entry.get("attributes"), bool(entry.get("synch"))
+            self._pass_over((*edge, "mappings", index), entry, ("attributes", "synch"))
+        if isinstance(pair, list) and len(pair) == len(("source", "target")):
+            return AttributeMapping(str(pair[0]), str(pair[1]), synch)
+        return None
+
+    def _pass_over(self, path: Path, mapping: dict[str, Any], known: tuple[str, ...]) -> None:
+        for key in mapping:
+            if key not in known:
+                message = f"the key '{key}' means nothing here and is ignored{did_you_mean(key, known)}"
+                self.warnings.append(self._document.problem((*path, key), message, key=True))

@@ -1,0 +1,170 @@
+"""YAML in, a `Document` out; ``!yaml_import`` and ``!text_import`` are followed, nothing else is done for a tag."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import yaml
+
+from occopus_core.descriptions.builder import TEXT_UNIT, YAML_IMPORT, Builder, Built, Reading
+from occopus_core.descriptions.document import Document, Mark
+from occopus_core.descriptions.problems import DescriptionError
+
+MAX_BYTES = 16 * 2**20
+MAX_IMPORT_DEPTH = 20
+MAX_TAG_DIRECTIVES = 100
+"""libyaml compares each %TAG line with all that came before it."""
+
+Source = str | bytes | os.PathLike[str]
+"""A file, or the text itself where a name is given with it."""
+
+_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_UNPRINTABLE = yaml.reader.Reader.NON_PRINTABLE
+_NUL = re.compile("\0")
+_BARE_TEMPLATE = re.compile(r"(^|[:-]) *\{[{%]")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def load(source: Source, *, name: str | None = None, imports: bool = True, tolerant: bool = False) -> Document:
+    """Read one YAML document: the file `source`, or the text `source` where it is given a `name`.
+
+    Without `imports` the import tags are refused, as they must be for a text that came over the network. A `tolerant`
+    reading passes over the tags it does not know and lists them in `Document.ignored_tags`. Changes nothing. Raises
+    `DescriptionError`.
+    """
+    return _Load(imports=imports, tolerant=tolerant).document(source, name)
+
+
+class _Load:
+    """One call of `load`: the files it has read and those it is in the middle of."""
+
+    def __init__(self, *, imports: bool, tolerant: bool) -> None:
+        self._imports = imports
+        self._reading = Reading(tolerant)
+        self._open: list[str] = []
+        self._done: dict[tuple[str, str], Built] = {}
+        self._files: dict[str, None] = {}
+
+    def document(self, source: Source, name: str | None) -> Document:
+        if name is None:
+            name = os.fsdecode(source)
+            self._open.append(os.path.realpath(name))
+            data = self._read(name, (name, 0, 0))
+        else:
+            data = source if isinstance(source, bytes) else os.fspath(source).encode("utf-8", "surrogatepass")
+        root = self._parse(data, name, 0)
+        if self._reading.problems:
+            raise DescriptionError(self._reading.problems)
+        ignored = tuple(self._reading.ignored_tags)
+        return Document(name, root.value, tuple(self._files), ignored, root.mark, self._reading.marks)
+
+    def _parse(self, data: bytes, name: str, depth: int) -> Built:
+        text = self._text(data, name, _UNPRINTABLE)
+        if text.count("\n%TAG") > MAX_TAG_DIRECTIVES:
+            raise self._reading.fatal((name, 0, 0), f"more than {MAX_TAG_DIRECTIVES} %TAG directives")
+        return Builder(self._reading, name, depth, self._import).build(self._events(text, name))
+
+    def _events(self, text: str, name: str) -> Iterator[Any]:
+        try:
+            yield from yaml.parse(text, Loader=_PARSER)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line, column = (mark.line, mark.column) if mark else (0, 0)
+            raise self._reading.fatal((name, line + 1, column + 1), _not_yaml(error, text, line, column)) from None
+
+    def _text(self, data: bytes, name: str, forbidden: re.Pattern[str]) -> str:
+        if len(data) > MAX_BYTES:
+            raise self._reading.fatal((name, 0, 0), f"larger than {MAX_BYTES // 2**20} MiB")
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            before = data[: error.start].decode()
+            message = "this is not UTF-8 text: save the file as UTF-8"
+            raise self._reading.fatal(_place(before, name), message) from None
+        bad = forbidden.search(text)
+        if bad:
+            message = f"the character U+{ord(bad.group()):04X} cannot stand in this file: remove it"
+            raise self._reading.fatal(_place(text[: bad.start()], name), message)
+        return text
+
+    def _read(self, path: str, mark: Mark) -> bytes:
+        """The file's bytes, a little more than allowed at most. `mark` is where the file was asked for."""
+        self._files[path] = None
+        prefix = "" if mark[0] == path else f"'{path}': "
+        try:
+            with Path(path).open("rb") as file:
+                return file.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            reason = "there is no such file"
+        except IsADirectoryError:
+            reason = "this is a folder, not a file"
+        except PermissionError:
+            reason = "you may not read this file: check its permissions"
+        except (OSError, ValueError) as error:
+            reason = f"the file cannot be read: {getattr(error, 'strerror', None) or 'its name is not possible'}"
+        raise self._reading.fatal(mark, prefix + reason)
+
+    # Imports
+
+    def _import(self, tag: str, url: str, mark: Mark, depth: int) -> Built:
+        """What an import stands for. A fault in it is noted, so that those of the rest are found too."""
+        try:
+            path = self._path(url, mark)
+            built = self._done.get((tag, path))
+            if built is None:
+                built = self._done[tag, path] = self._import_file(tag, path, mark, depth)
+            else:
+                self._reading.grow(built.size, mark)
+        except _RefusedError as refused:
+            self._reading.problem(mark, f"{tag}: {refused}")
+            return Built(None, 1, 0, mark)
+        return built
+
+    def _path(self, url: str, mark: Mark) -> str:
+        if not self._imports:
+            raise _RefusedError("a text that came over the network cannot import files: put the content itself here")
+        scheme = _SCHEME.match(url)
+        if scheme is None or scheme[1].lower() != "file":
+            fault = f"'{scheme[1]}://' is not supported" if scheme else "this is no URL"
+            raise _RefusedError(f"{fault}: write file://NAME, relative to this file, or file:///ABSOLUTE/NAME")
+        return os.path.join(os.path.dirname(mark[0]), unquote(url[scheme.end() :]))  # noqa: PTH118, PTH120
+
+    def _import_file(self, tag: str, path: str, mark: Mark, depth: int) -> Built:
+        data = self._read(path, mark)
+        if tag != YAML_IMPORT:
+            text = self._text(data, path, _NUL)
+            built = Built(text, 1 + len(text) // TEXT_UNIT, 0, mark)
+            self._reading.grow(built.size, mark)
+            return built
+        real = os.path.realpath(path)
+        if real in self._open:
+            way = " -> ".join([*map(os.path.basename, self._open[self._open.index(real) :]), Path(real).name])
+            raise _RefusedError(f"the files import each other: {way}")
+        if len(self._open) > MAX_IMPORT_DEPTH:
+            raise _RefusedError(f"imports are nested deeper than {MAX_IMPORT_DEPTH}")
+        self._open.append(real)
+        built = self._parse(data, path, depth)
+        self._open.pop()
+        return built
+
+
+class _RefusedError(Exception):
+    """An import that is not followed, and why."""
+
+
+def _place(before: str, name: str) -> Mark:
+    return name, before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def _not_yaml(error: yaml.MarkedYAMLError, text: str, line: int, column: int) -> str:
+    parts = ", ".join(part for part in (error.context, error.problem) if part)
+    fault = [*text.split("\n", line + 1), ""][line]
+    if fault[column : column + 1] == "\t":
+        return "not valid YAML: a tab cannot stand here: indent with spaces"
+    hint = ": quote a value that begins with '{{' or '{%'" if _BARE_TEMPLATE.search(fault) else ""
+    return f"not valid YAML: {parts}{hint}"

@@ -1,0 +1,218 @@
+"""A fault that JSON Schema found, told in words: what is wrong, and what is allowed instead."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from occopus_core.descriptions.problems import Path, did_you_mean
+
+Error = Any
+"""A `jsonschema.ValidationError`; its declared types allow for attributes that are not set yet."""
+SECRET_KEY = re.compile(r"(?i)pass|secret|token|credential|private|key_data|access_?key|client_key|auth_data")
+"""A key whose value is never quoted."""
+_LONGEST_QUOTE = 60
+_LONGEST_LIST = 12
+_KINDS = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "nothing",
+}
+
+
+class Fault(NamedTuple):
+    """What is wrong with the value (or the key) at a path."""
+
+    path: Path
+    message: str
+    key: bool = False
+
+
+def explain(error: Error) -> Iterator[Fault]:
+    """The faults behind one validation error, each of them something a user can put right."""
+    path = tuple(error.absolute_path)
+    keyword = str(error.validator)
+    if keyword == "additionalProperties":
+        yield from _unknown_keys(error, path)
+    elif keyword in ("anyOf", "oneOf"):
+        yield from _alternatives(error, path)
+    elif keyword == "required":
+        missing = (key for key in error.validator_value if key not in error.instance)
+        yield from (Fault(path, f"the key '{key}' is missing") for key in missing)
+    else:
+        yield Fault(path, _MESSAGES.get(keyword, _other)(error))
+
+
+def _unknown_keys(error: Error, path: Path) -> Iterator[Fault]:
+    schema: Mapping[str, Any] = error.schema
+    known = list(schema.get("properties", {}))
+    patterns = list(schema.get("patternProperties", {}))
+    for key in error.instance:
+        if key not in known and not any(re.search(pattern, key) for pattern in patterns):
+            hint = did_you_mean(key, known) or _allowed_keys(known, patterns)
+            yield Fault((*path, key), f"unknown key '{key}'{hint}", key=True)
+
+
+def _allowed_keys(known: Sequence[str], patterns: Sequence[str]) -> str:
+    if known:
+        return f": allowed {'is' if len(known) == 1 else 'are'} {_some(known)}"
+    return f": keys of the form {' or '.join(patterns)} are allowed" if patterns else ": no keys are allowed here"
+
+
+def _alternatives(error: Error, path: Path) -> Iterator[Fault]:
+    """Follow the branch that was meant: of the right kind of value, and with the fewest faults."""
+    branches: list[list[Error]] = [[] for _ in error.validator_value]
+    for found in error.context or ():
+        branches[int(found.schema_path[0])].append(found)
+    if not any(branches):
+        yield Fault(path, "this has more than one of the allowed forms: use one")
+        return
+    if all(found.validator == "required" and not found.path for branch in branches for found in branch):
+        names = dict.fromkeys(key for schema in error.validator_value for key in schema["required"])
+        yield Fault(path, f"one of the keys {_list(names)} is missing")
+        return
+    fitting = [branch for branch in branches if not any(_wrong_kind(found) for found in branch)]
+    if not fitting:
+        yield Fault(path, _no_branch(error, branches))
+        return
+    for found in min(fitting, key=lambda branch: (-max(len(one.path) for one in branch), len(branch))):
+        yield from explain(found)
+
+
+def _wrong_kind(error: Error) -> bool:
+    return not error.path and error.validator in ("type", "enum", "const")
+
+
+def _no_branch(error: Error, branches: Sequence[Sequence[Error]]) -> str:
+    allowed: dict[str, None] = {}
+    for found in (found for branch in branches for found in branch if _wrong_kind(found)):
+        allowed |= dict.fromkeys(_allowed(found))
+    return f"{_shown(error)} is not allowed: {_list(allowed, quote=False)} is"
+
+
+def _allowed(error: Error) -> list[str]:
+    if error.validator == "type":
+        wanted = error.validator_value
+        return [_KINDS.get(kind, kind) for kind in ([wanted] if isinstance(wanted, str) else wanted)]
+    return [_quoted(value) for value in _values(error)]
+
+
+def _values(error: Error) -> list[Any]:
+    return [error.validator_value] if error.validator == "const" else list(error.validator_value)
+
+
+def _type(error: Error) -> str:
+    allowed = _list(_allowed(error), quote=False)
+    if error.instance is None:
+        return f"there is no value here: {allowed} is wanted"
+    quote = ": put quotes around it" if "text" in allowed and not isinstance(error.instance, dict | list) else ""
+    return f"{_shown(error)} is {_kind(error.instance)}, not {allowed}{quote}"
+
+
+def _enum(error: Error) -> str:
+    allowed = _allowed(error)
+    hint = ""
+    if isinstance(error.instance, str) and not _is_secret(error):
+        texts = {str(value).lower(): str(value) for value in _values(error) if isinstance(value, str)}
+        close = did_you_mean(error.instance.lower(), texts)
+        hint = re.sub("'(.*)'", lambda found: f"'{texts[found[1]]}'", close)
+    if len(allowed) == 1:
+        return f"{_shown(error)} is not allowed: only {allowed[0]} is"
+    return f"{_shown(error)} is not one of {_some(allowed, quote=False)}{hint}"
+
+
+def _pattern(error: Error) -> str:
+    rule = error.schema.get("patternErrorMessage", f"does not match the pattern {error.validator_value}")
+    return f"{_shown(error)} {rule}"
+
+
+def _format(error: Error) -> str:
+    return f"{_shown(error)} is not of the format '{error.validator_value}'"
+
+
+def _bound(words: str) -> Callable[[Error], str]:
+    return lambda error: f"{_shown(error)} {words} {error.validator_value}"
+
+
+def _length(of: str, few: str) -> Callable[[Error], str]:
+    def message(error: Error) -> str:
+        count, bound = len(error.instance), error.validator_value
+        if not count:
+            return "this is empty"
+        return f"{count} {of}{'' if count == 1 else 's'}, and {few} {bound} {'is' if bound == 1 else 'are'} allowed"
+
+    return message
+
+
+def _other(error: Error) -> str:
+    """A rule for which there are no words: name it, but quote nothing, which may be a secret."""
+    rule = error.schema.get("description") if isinstance(error.schema, Mapping) else None
+    return f"this is not allowed: {rule or f'the schema has the rule {error.validator!r} for it'}"
+
+
+_MESSAGES: dict[str, Callable[[Error], str]] = {
+    "type": _type,
+    "enum": _enum,
+    "const": _enum,
+    "pattern": _pattern,
+    "format": _format,
+    "minimum": _bound("is less than the minimum of"),
+    "maximum": _bound("is more than the maximum of"),
+    "exclusiveMinimum": _bound("must be more than"),
+    "exclusiveMaximum": _bound("must be less than"),
+    "multipleOf": _bound("is not a multiple of"),
+    "minLength": _length("character", "at least"),
+    "maxLength": _length("character", "at most"),
+    "minItems": _length("item", "at least"),
+    "maxItems": _length("item", "at most"),
+    "minProperties": _length("key", "at least"),
+    "maxProperties": _length("key", "at most"),
+    "uniqueItems": lambda _: "an item is there twice",
+}
+
+
+def _is_secret(error: Error) -> bool:
+    schema = error.schema
+    return bool(isinstance(schema, Mapping) and schema.get("writeOnly")) or any(
+        SECRET_KEY.search(step)
+        for step in error.absolute_path
+        if isinstance(step, str) and not step.startswith("node_def:")
+    )
+
+
+def _shown(error: Error) -> str:
+    """The value, quoted where that is short and safe."""
+    value = error.instance
+    if isinstance(value, dict | list) or _is_secret(error):
+        return "this"
+    return _quoted(value)
+
+
+def _quoted(value: Any) -> str:
+    if isinstance(value, str):
+        return f"'{value if len(value) <= _LONGEST_QUOTE else value[: _LONGEST_QUOTE - 1] + '…'}'"
+    return json.dumps(value)
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
+    return kinds.get(type(value), "a number")
+
+
+def _some(names: Sequence[str], *, quote: bool = True) -> str:
+    """A list of what is allowed, cut where it is too long to help."""
+    more = len(names) - _LONGEST_LIST
+    shown = [f"'{name}'" if quote else name for name in names[:_LONGEST_LIST]]
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def _list(names: Any, *, quote: bool = True) -> str:
+    """``a, b or c``."""
+    *first, last = [f"'{name}'" if quote else name for name in names]
+    return f"{', '.join(first)} or {last}" if first else last

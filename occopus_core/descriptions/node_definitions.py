@@ -1,0 +1,122 @@
+"""Node definitions: the file read, checked against the schemas of the plugins it uses, and made `NodeDefinition`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from occopus_core.descriptions.document import Document
+from occopus_core.descriptions.loader import Source, load
+from occopus_core.descriptions.model import DEFAULT_HEALTH_TIMEOUT, HealthCheck, Implementation, NodeDefinition
+from occopus_core.descriptions.problems import DescriptionError, Path, Problem, in_order
+from occopus_core.descriptions.schema import (
+    KINDS,
+    PluginSchemas,
+    check,
+    is_template,
+    node_definitions_schema,
+    validator,
+)
+
+PREFIX = "node_def:"
+_DEFAULT_CHECKS = {"ping": True}
+
+
+def load_node_definitions(
+    source: Source, plugins: PluginSchemas, *, name: str | None = None, imports: bool = True
+) -> tuple[NodeDefinition, ...]:
+    """Read node definitions: the file `source`, or the text `source` where it is given a `name`.
+
+    Asks only for the plugins that the file uses. `imports` allows the import tags. Raises `DescriptionError` with
+    every fault.
+    """
+    document = load(source, name=name, imports=imports)
+    reader = _Reader(document, plugins)
+    problems = check(document, validator(node_definitions_schema(reader.schemas), templates=True)) + reader.problems
+    if problems:
+        raise DescriptionError(in_order(problems, document.name))
+    return tuple(
+        NodeDefinition(key.removeprefix(PREFIX), tuple(map(_implementation, implementations)))
+        for key, implementations in document.data.items()
+    )
+
+
+def _implementation(sections: Mapping[str, Any]) -> Implementation:
+    return Implementation(
+        resource=sections["resource"],
+        contextualisation=sections.get("contextualisation"),
+        config_management=sections.get("config_management"),
+        health_check=_health_check(sections.get("health_check", {})),
+    )
+
+
+def _health_check(section: Mapping[str, Any]) -> HealthCheck:
+    checks = {key: value for key, value in section.items() if key not in ("type", "timeout")}
+    wanted = {key: value for key, value in {**_DEFAULT_CHECKS, **checks}.items() if value is not False}
+    return HealthCheck(wanted, float(section.get("timeout", DEFAULT_HEALTH_TIMEOUT)))
+
+
+class _Reader:
+    """Collects the schemas of the plugins a document uses, and the faults that no schema can tell."""
+
+    def __init__(self, document: Document, plugins: PluginSchemas) -> None:
+        self.problems: list[Problem] = []
+        self.schemas: dict[str, dict[str, Mapping[str, Any] | None]] = {}
+        self._document = document
+        self._plugins = plugins
+        for path, implementation in _implementations(document.data):
+            for section, kind in KINDS.items():
+                self._section(path, section, kind, implementation.get(section))
+            self._health(path, implementation.get("health_check"))
+            self._match(path, implementation)
+
+    def _fault(self, path: Path, message: str, *, key: bool = False) -> None:
+        self.problems.append(self._document.problem(path, message, key=key))
+
+    def _section(self, path: Path, section: str, kind: str, value: Any) -> None:
+        name = value.get("type") if isinstance(value, dict) else None
+        if is_template(name):
+            self._fault((*path, section, "type"), "a type cannot be a template: it says which plugin is asked")
+            self.schemas.setdefault(kind, {}).setdefault(str(name), None)
+        elif isinstance(name, str):
+            self._learn(kind, name, (*path, section, "type"))
+
+    def _health(self, path: Path, value: Any) -> None:
+        for name in value if isinstance(value, dict) else ():
+            if name == "timeout" and is_template(value[name]):
+                self._fault((*path, "health_check", name), "the timeout cannot be a template: write a number of seconds")
+            if name not in ("type", "timeout"):
+                self._learn("health", name, (*path, "health_check", name), key=True)
+
+    def _learn(self, kind: str, name: str, path: Path, *, key: bool = False) -> None:
+        """Ask for a plugin's schema, once; say that it is missing where it is first used."""
+        known = self.schemas.setdefault(kind, {})
+        if name in known:
+            return
+        known[name] = None
+        try:
+            known[name] = self._plugins.schema(kind, name)
+        except LookupError as error:
+            self._fault(path, str(error), key=key)
+
+    def _match(self, path: Path, implementation: Mapping[str, Any]) -> None:
+        """A resource handler must be able to pass on what the contextualisation makes."""
+        sections = (implementation.get(section) for section in ("resource", "contextualisation"))
+        resource, context = (section.get("type") if isinstance(section, dict) else None for section in sections)
+        if not (self._is_known("resource", resource) and self._is_known("context", context)):
+            return
+        taken = self._plugins.context_types(str(resource))
+        if context not in taken:
+            allowed = " or ".join(f"'{one}'" for one in sorted(taken)) or "none"
+            message = f"the resource handler '{resource}' cannot pass on '{context}': it takes {allowed}"
+            self._fault((*path, "contextualisation", "type"), message)
+
+    def _is_known(self, kind: str, name: Any) -> bool:
+        return isinstance(name, str) and self.schemas.get(kind, {}).get(name) is not None
+
+
+def _implementations(data: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for key, definition in data.items() if isinstance(data, dict) else ():
+        for index, implementation in enumerate(definition if isinstance(definition, list) else ()):
+            if key.startswith(PREFIX) and isinstance(implementation, dict):
+                yield (key, index), implementation

@@ -1,0 +1,59 @@
+"""What is wrong with a file, and where: the one form in which every fault of a description is told."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Path = tuple[str | int, ...]
+"""The way from the top of a document to a value: keys and indices."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a file; lines and columns count from 1. Line 0 means the file as a whole."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault. `str()` is one line: position, path where there is one, and what to do."""
+
+    position: Position
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(str(part) for part in (self.position, self.path, self.message) if str(part))
+
+
+class DescriptionError(Exception):
+    """A file cannot be used. `problems` has every fault found, `str()` one line for each. Holds no secret."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def in_order(problems: Iterable[Problem], first: str) -> list[Problem]:
+    """The problems as a reader meets them: those of the file `first`, then those of the files it imports."""
+    return sorted(problems, key=lambda problem: (problem.position.file != first, problem.position))
+
+
+def format_path(path: Iterable[str | int]) -> str:
+    """The path as users read it, such as ``nodes[1].scaling.min``."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``: did you mean 'x'?`` where a known word is close, else nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return f": did you mean '{close[0]}'?" if close else ""

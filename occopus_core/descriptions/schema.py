@@ -1,0 +1,170 @@
+"""JSON Schema (draft-07) of what users write, put together from the core's own pieces and those of plugins.
+
+The pieces lie beside this module as ``*.schema.json``. A section is selected by its `type` with if/then, so that the
+assembled document leads both our messages and an editor into the one branch that is meant.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import resources
+from typing import Any, Protocol
+
+import jsonschema
+from jsonschema.protocols import Validator
+
+from occopus_core.descriptions.document import Document
+from occopus_core.descriptions.messages import explain
+from occopus_core.descriptions.problems import Problem
+
+KINDS = {"resource": "resource", "contextualisation": "context", "config_management": "config"}
+"""The kind of plugin behind each section that a `type` selects; the keys of `health_check` are of kind ``health``."""
+
+
+class PluginSchemas(Protocol):
+    """What reading a description needs to know of plugins; only those are asked for which the description uses.
+
+    A plugin that is missing is a `LookupError` whose `str()` is one line for the user: what to install.
+    """
+
+    def schema(self, kind: str, name: str) -> Mapping[str, Any]:
+        """The plugin's schema; `kind` is resource, config, health or context. Raises `LookupError`."""
+        ...
+
+    def context_types(self, resource_type: str) -> frozenset[str]:
+        """The contextualisation types a resource handler takes. Raises `LookupError`."""
+        ...
+
+
+def core_schema(name: str) -> dict[str, Any]:
+    """The core's piece: ``infrastructure``, ``node_definitions``, ``auth_data`` or ``occopus_config``."""
+    text = resources.files(__package__).joinpath(f"{name}.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def node_definitions_schema(schemas: Mapping[str, Mapping[str, Mapping[str, Any] | None]]) -> dict[str, Any]:
+    """The schema of node definitions with these plugins: by kind and name, None for one which anything passes."""
+    document = core_schema("node_definitions")
+    (definition,) = document["patternProperties"].values()
+    sections = definition["items"]["properties"]
+    pieces: dict[str, Any] = {}
+    for section, kind in KINDS.items():
+        known = schemas.get(kind, {})
+        if not known:
+            continue
+        sections[section]["properties"]["type"]["enum"] = sorted(known)
+        pieces |= {
+            f"{kind}.{name}": _section_piece(schema, f"{kind}.{name}", named=section == "resource")
+            for name, schema in known.items()
+            if schema is not None
+        }
+        sections[section]["allOf"] = [
+            {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": _ref(f"{kind}.{name}")}
+            for name in sorted(known)
+            if known[name] is not None
+        ]
+    for name, schema in sorted(schemas.get("health", {}).items()):
+        pieces[f"health.{name}"] = True if schema is None else _rebased(schema, f"health.{name}")
+        sections["health_check"]["properties"][name] = {"if": {"const": False}, "else": _ref(f"health.{name}")}
+    document["definitions"] = dict(sorted(pieces.items()))
+    return document
+
+
+def _section_piece(schema: Mapping[str, Any], at: str, *, named: bool) -> dict[str, Any]:
+    """A plugin's schema with what the core adds to every section."""
+    piece: dict[str, Any] = _rebased(schema, at)
+    added: dict[str, Any] = {"type": True}
+    if named:
+        added["name"] = {
+            "description": "A label for this provider, used in logs and to choose credentials.",
+            "type": "string",
+            "minLength": 1,
+        }
+    return {"additionalProperties": False, **piece, "properties": {**added, **piece.get("properties", {})}}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/definitions/{name}"}
+
+
+def _rebased(schema: Any, at: str) -> Any:
+    """The schema with its own references made to work below ``definitions`` of the assembled document."""
+    if isinstance(schema, Mapping):
+        rebased = {key: _rebased(value, at) for key, value in schema.items() if key not in ("$schema", "$id")}
+        ref = schema.get("$ref")
+        if isinstance(ref, str) and ref.startswith("#"):
+            rebased["$ref"] = f"#/definitions/{at}{ref[1:]}"
+        return rebased
+    return [_rebased(item, at) for item in schema] if isinstance(schema, list | tuple) else schema
+
+
+# Checking
+
+
+def is_template(value: object) -> bool:
+    """True for a text that is rendered before it is used."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def validator(schema: Mapping[str, Any], *, templates: bool = False) -> Validator:
+    """A validator to be made once and used often. With `templates`, a template passes for any text, number or truth."""
+    made: Validator = (_Templated if templates else _Plain)(
+        schema, format_checker=jsonschema.Draft7Validator.FORMAT_CHECKER
+    )
+    return made
+
+
+def check(document: Document, using: Validator) -> list[Problem]:
+    """All that is wrong with the document, each fault once and told in words. Quotes no secret."""
+    problems: dict[Problem, None] = {}
+    for error in using.iter_errors(document.data):
+        for found in explain(error):
+            problems[document.problem(found.path, found.message, key=found.key)] = None
+    return list(problems)
+
+
+Keyword = Callable[[Validator, Any, Any, Mapping[str, Any]], Iterable[jsonschema.ValidationError] | None]
+_SCALARS = {"string", "number", "integer", "boolean"}
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """The pattern as JSON Schema means it: a final ``$`` is the very end, not the place before a last newline."""
+    return re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", pattern))
+
+
+def _pattern(
+    _: Validator, pattern: str, instance: Any, _schema: Mapping[str, Any]
+) -> Iterator[jsonschema.ValidationError]:
+    if isinstance(instance, str) and not _compiled(pattern).search(instance):
+        yield jsonschema.ValidationError("does not match")
+
+
+def _unless_template(keyword: Keyword) -> Keyword:
+    def lenient(
+        using: Validator, wanted: Any, instance: Any, schema: Mapping[str, Any]
+    ) -> Iterator[jsonschema.ValidationError]:
+        if not is_template(instance):
+            yield from keyword(using, wanted, instance, schema) or ()
+
+    return lenient
+
+
+def _type(
+    using: Validator, wanted: Any, instance: Any, schema: Mapping[str, Any]
+) -> Iterator[jsonschema.ValidationError]:
+    kinds = {wanted} if isinstance(wanted, str) else set(wanted)
+    if not (is_template(instance) and kinds & _SCALARS):
+        yield from jsonschema.Draft7Validator.VALIDATORS["type"](using, wanted, instance, schema) or ()
+
+
+_extend: Any = jsonschema.validators.extend
+_Plain = _extend(jsonschema.Draft7Validator, {"pattern": _pattern})
+_LENIENT = {
+    name: _unless_template(_Plain.VALIDATORS[name]) for name in ("enum", "pattern", "format", "minLength", "maxLength")
+}
+_Templated = _extend(_Plain, {"type": _type, **_LENIENT})

@@ -1,0 +1,1 @@
+"""Convergence: recover, observe, plan, execute."""

@@ -1,0 +1,219 @@
+"""The last steps of an instance: found if need be, deleted, and forgotten once the provider says that it is absent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from occopus_core.api.config import ConfigManager
+from occopus_core.api.errors import ProviderError, TransientError
+from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
+from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.batch import Batch
+from occopus_core.engine.connections import Link
+from occopus_core.engine.loop import Outcome
+from occopus_core.engine.preparation import Subject
+from occopus_core.engine.runtime import Runtime
+from occopus_core.engine.work import Work
+from occopus_core.events import EventKind
+from occopus_core.registry import PluginError
+from occopus_core.store.records import Stage
+
+PATIENCE = 60.0
+"""Seconds for which a provider may fail every call before an instance is left unconfirmed."""
+
+LONGEST_DELETION = 900.0
+"""Seconds after which an instance that the provider goes on reporting is left unconfirmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What one call found and did: the instances that are still there, and the errors of their deletion."""
+
+    states: Mapping[InstanceId, Instance]
+    errors: Mapping[InstanceId, ProviderError | None]
+
+
+class Progress(Protocol):
+    """Who is told how a deletion fares."""
+
+    def gone(self, work: Work) -> None:
+        """Nothing is left of it, and its row is forgotten."""
+
+    def unconfirmed_deletion(self, work: Work, reason: str) -> None:
+        """The provider will not confirm the deletion now; the row stays for a later pass."""
+
+
+class Deletion:
+    """Drops instances. Always ends for each: gone, or left unconfirmed with its row."""
+
+    def __init__(self, runtime: Runtime, subject: Callable[[Work], Subject], progress: Progress) -> None:
+        self._runtime = runtime
+        self._subject = subject
+        self._progress = progress
+        self._locating: dict[object, Batch[Mapping[str, Instance]]] = {}
+        self._deleting: dict[object, Batch[Deleted]] = {}
+        self.managers: dict[Link[ConfigManager], None] = {}
+        """The configuration managers that were told to forget an instance."""
+
+    def begin(self, work: Work) -> None:
+        """Drop an instance for which no call is under way."""
+        if work.stage is Stage.RESERVED:  # its provider was never called
+            self._runtime.journal.remove(work.node_id, lambda: self._progress.gone(work))
+            return
+        try:
+            self._connect(work)
+        except (PluginError, DescriptionError) as error:
+            self._progress.unconfirmed_deletion(work, str(error))
+            return
+        if work.stage is Stage.DROPPING:
+            self._enter(work)
+        else:
+            record = work.enter(Stage.DROPPING, self._runtime.clock.now())
+            self._runtime.journal.put(record, lambda: self._enter(work))
+
+    def _connect(self, work: Work) -> None:
+        if work.link is None:
+            connections = self._runtime.scene.connections
+            work.link = connections.resource(work.implementation, work.record.connection)
+
+    def _enter(self, work: Work) -> None:
+        self._runtime.emit(EventKind.NODE_DROPPING, work)
+        work.restart_watch(self._runtime.clock.monotonic())
+        if work.record.instance_id is None:
+            self._locate(work, 0.0)
+        else:
+            self._delete(work, 0.0)
+
+    # An instance whose creation was announced, but whose id is not known
+
+    def _locate(self, work: Work, delay: float) -> None:
+        assert work.link is not None, "an instance has a connection before it is looked for"
+        link, owner = work.link, self._runtime.scene.owner()
+        if link not in self._locating:
+            self._locating[link] = Batch(
+                self._runtime.loop,
+                link.plugin.poll_seconds[0],
+                lambda work: work.record.instance_id is None,
+                link.gate.submit,
+                lambda _works: owned_by_token(link.plugin, owner),
+                self._located,
+            )
+        self._locating[link].add(work, delay)
+
+    def _located(self, works: Sequence[Work], outcome: Outcome[Mapping[str, Instance]]) -> None:
+        for work in works:
+            if outcome.error is not None:
+                self._failed(work, outcome.error, self._locate)
+                continue
+            work.failures = 0
+            found = outcome.get().get(work.record.token)
+            hidden_for = work.last_called + work.handler.consistency_window - self._runtime.clock.now()
+            if found is not None:
+                record = work.enter(Stage.DROPPING, work.record.since, instance_id=found.id)
+                self._runtime.journal.put(record, lambda work=work: self._delete(work, 0.0))  # type: ignore[misc]
+            elif hidden_for > 0:
+                # The last call may have made it without our seeing it yet.
+                self._locate(work, min(hidden_for + 0.001, work.handler.poll_seconds[1]))
+            else:
+                self._forget(work)
+
+    # An instance whose id is known
+
+    def _delete(self, work: Work, delay: float) -> None:
+        assert work.link is not None, "an instance has a connection before it is deleted"
+        link = work.link
+        if link not in self._deleting:
+            self._deleting[link] = Batch(
+                self._runtime.loop,
+                link.plugin.poll_seconds[0],
+                lambda _work: True,
+                link.gate.submit,
+                lambda works: _delete_what_is_there(link.plugin, works),
+                self._deleted,
+            )
+        self._deleting[link].add(work, delay)
+
+    def _deleted(self, works: Sequence[Work], outcome: Outcome[Deleted]) -> None:
+        for work in works:
+            if outcome.error is not None:
+                self._failed(work, outcome.error, self._delete)
+                continue
+            assert work.record.instance_id is not None, "only instances with an id are deleted by it"
+            instance = outcome.get().states.get(work.record.instance_id)
+            error = outcome.get().errors.get(work.record.instance_id)
+            hidden = self._runtime.clock.now() - work.last_called <= work.handler.consistency_window
+            if instance is not None and instance.state is InstanceState.ABSENT and not hidden:
+                self._forget(work)
+            elif error is not None:
+                self._failed(work, error, self._delete)
+            else:
+                work.failures = 0
+                self._wait(work)
+
+    def _wait(self, work: Work) -> None:
+        clock = self._runtime.clock
+        if clock.monotonic() - work.watched_since > LONGEST_DELETION:
+            self._give_up(
+                work, f"the provider still reports it {LONGEST_DELETION:g} s after its deletion was asked for"
+            )
+            return
+        self._runtime.waiting(work, "the provider is deleting it")
+        self._delete(work, self._runtime.next_look(work, work.handler.poll_seconds))
+
+    def _failed(self, work: Work, error: Exception, again: Callable[[Work, float], None]) -> None:
+        delay = self._runtime.failed_call(work)
+        lasting = self._runtime.clock.monotonic() - work.failing_since > PATIENCE
+        if lasting or not isinstance(error, TransientError):
+            self._give_up(work, str(error))
+            return
+        self._runtime.waiting(work, str(error))
+        again(work, delay)
+
+    def _give_up(self, work: Work, reason: str) -> None:
+        record = work.enter(Stage.DROPPING, work.record.since, reason=reason)
+        self._runtime.emit(EventKind.NODE_UNCONFIRMED, work, reason)
+        self._runtime.journal.put(record, lambda: self._progress.unconfirmed_deletion(work, reason))
+
+    # An instance that is no more
+
+    def _forget(self, work: Work) -> None:
+        if work.implementation.config_management is None:
+            self._remove(work)
+            return
+        self._runtime.loop.submit(
+            lambda: self._runtime.scene.forget(self._subject(work)), lambda outcome: self._forgotten(work, outcome)
+        )
+
+    def _forgotten(self, work: Work, outcome: Outcome[Link[ConfigManager] | None]) -> None:
+        if outcome.error is not None:
+            self._failed(work, outcome.error, self._forget_later)
+            return
+        if outcome.value is not None:
+            self.managers[outcome.value] = None
+        self._remove(work)
+
+    def _forget_later(self, work: Work, delay: float) -> None:
+        self._runtime.loop.after(delay, lambda: self._forget(work))
+
+    def _remove(self, work: Work) -> None:
+        self._runtime.emit(EventKind.NODE_DROPPED, work)
+        self._runtime.journal.remove(work.node_id, lambda: self._progress.gone(work))
+
+
+def owned_by_token(handler: ResourceHandler, owner: Owner) -> dict[str, Instance]:
+    """Everything of an owner at the provider, by token. Raises `ProviderError`."""
+    return {instance.token: instance for instance in handler.list_owned(owner)}
+
+
+def _delete_what_is_there(handler: ResourceHandler, works: Sequence[Work]) -> Deleted:
+    """Runs in the pool. The first time it deletes; later it looks first, and goes on with what is still there."""
+    ids = [work.record.instance_id for work in works if work.record.instance_id is not None]
+    asked = {work.record.instance_id for work in works if work.asked_to_go}
+    states = handler.describe([i for i in ids if i in asked]) if asked else {}
+    left = [i for i in ids if i not in states or states[i].state is not InstanceState.ABSENT]
+    errors = handler.delete(left) if left else {}
+    for work in works:
+        work.asked_to_go = True
+    return Deleted(states, errors)

@@ -1,0 +1,59 @@
+"""A description made ready to be built: every mistake that can be known beforehand is known by now."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from occopus_core.descriptions.graph import CycleError, Edge, Graph
+from occopus_core.engine.blueprint import Blueprint, UnbuildableError
+from occopus_core.engine.preparation import Scene
+from occopus_core.engine.rehearsal import rehearse
+from occopus_core.store.repository import Store
+
+
+class InvalidDesignError(Exception):
+    """The description cannot be built; `problems` has one message for each reason. Nothing was done."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What is to be: how each node can be made, and which needs which, templates included."""
+
+    scene: Scene
+    blueprints: Mapping[str, Blueprint]
+    graph: Graph
+
+
+def make_design(scene: Scene, store: Store) -> Design:
+    """Find the definitions, rehearse the templates, order the nodes. Raises `InvalidDesignError`, `StoreError`."""
+    blueprints = _blueprints(scene, store)
+    rehearsed = rehearse(scene, blueprints)
+    if rehearsed.problems:
+        raise InvalidDesignError(rehearsed.problems)
+    edges = [Edge(found.dependent, found.dependee, found.where) for found in rehearsed.references]
+    try:
+        graph = Graph.of(scene.infrastructure, edges)
+    except CycleError as error:
+        raise InvalidDesignError([f"the nodes wait for each other: {error}"]) from error
+    return Design(scene, blueprints, graph)
+
+
+def _blueprints(scene: Scene, store: Store) -> dict[str, Blueprint]:
+    nodes = scene.infrastructure.nodes
+    definitions = store.definitions({node.type for node in nodes})
+    blueprints, problems = {}, []
+    for node in nodes:
+        try:
+            blueprints[node.name] = Blueprint.of(node, definitions.get(node.type))
+        except UnbuildableError as error:
+            close = difflib.get_close_matches(node.type, [] if node.type in definitions else store.definition_names())
+            problems.append(f"{error}" + (f" (did you mean '{close[0]}'?)" if close else ""))
+    if problems:
+        raise InvalidDesignError(problems)
+    return blueprints

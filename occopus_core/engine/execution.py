@@ -1,0 +1,243 @@
+"""Carries a plan out: creates what is missing, undoes it if that fails, then drops what is not wanted any more."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from occopus_core.api.errors import QuotaError
+from occopus_core.api.resource import Address, Instance, ResourceHandler
+from occopus_core.descriptions.graph import Graph
+from occopus_core.descriptions.model import NodeDescription
+from occopus_core.engine.blueprint import Blueprint
+from occopus_core.engine.connections import Link
+from occopus_core.engine.creation import Creation
+from occopus_core.engine.deletion import Deletion
+from occopus_core.engine.preparation import Subject
+from occopus_core.engine.readiness import Readiness
+from occopus_core.engine.reservation import reserve
+from occopus_core.engine.runtime import Runtime
+from occopus_core.engine.turns import Turns
+from occopus_core.engine.work import Work
+from occopus_core.events import EventKind
+from occopus_core.render import functions
+from occopus_core.store.records import Stage
+
+NO_ROOM_SECONDS = 300.0
+"""How long an implementation is passed over after its provider had no room."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Neighbours:
+    """What the templates of one node may know of others, as it is when its instance begins."""
+
+    node_name: str
+    known: Mapping[str, Sequence[Sequence[Address]]]
+
+    def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
+        if node_name not in self.known:
+            raise LookupError(
+                f"it was not seen beforehand that '{self.node_name}' needs '{node_name}': add the dependency "
+                f"[{self.node_name}, {node_name}]"
+            )
+        return self.known[node_name]
+
+
+class Execution:
+    """The instances of one infrastructure on their way. `width` of them at once, None for as many as can be."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        blueprints: Mapping[str, Blueprint],
+        nodes: Mapping[str, NodeDescription],
+        works: Iterable[Work],
+        width: int | None,
+    ) -> None:
+        self._runtime = runtime
+        self._blueprints = blueprints
+        self._nodes = nodes
+        self._width = width
+        self._works: dict[str, dict[Work, None]] = {}
+        for work in works:
+            self._works.setdefault(work.node_name, {})[work] = None
+        self._creating: Turns | None = None
+        self._dropping: Turns | None = None
+        self._discarding = 0
+        self._abandoned = False
+        self._no_room_until: dict[str, float] = {}
+        self._graph = Graph((), ())
+        self.problems: list[str] = []
+        self.unconfirmed: list[str] = []
+        self.interrupted = ""
+        self.links: dict[Link[ResourceHandler], Work] = {}
+        """The connections that were used, each with an instance that was made there."""
+        self._creation = Creation(runtime, self._subject, self)
+        self._readiness = Readiness(runtime, self._creation, self)
+        self._deletion = Deletion(runtime, self._subject, self)
+
+    @property
+    def works(self) -> list[Work]:
+        """All instances that are still recorded."""
+        return [work for works in self._works.values() for work in works]
+
+    # Creating
+
+    def create(self, works: Iterable[Work], graph: Graph) -> bool:
+        """Bring these instances to readiness, each as soon as its dependencies allow. False where that failed."""
+        self._graph = graph
+        self._creating = Turns(works, graph.order, graph.dependees, graph.dependents, self._width, self._start)
+        if self.interrupted:
+            return False
+        self._creating.begin()
+        self._run(lambda turns: turns.finished or bool(self.problems or self.interrupted), self._creating)
+        return not self.problems and not self.interrupted
+
+    def interrupt(self, reason: str) -> None:
+        """Stop creating. A deletion goes on; see `abandon`."""
+        self.interrupted = self.interrupted or reason
+        self._stop_creating()
+
+    def _stop_creating(self) -> None:
+        if self._creating is not None:
+            self._creating.stop()
+
+    def _run(self, over: Callable[[Turns], bool], turns: Turns) -> None:
+        self._runtime.loop.run(self._runtime.journal.settle, lambda: over(turns) or self._abandoned)
+
+    def _start(self, work: Work) -> None:
+        if work.stage is Stage.RESERVED:
+            self._choose(work)
+            self._creation.begin(work)
+        else:  # begun by another process: everything goes on from what `create` answers for its token
+            work.link = self._runtime.scene.connections.resource(work.implementation, work.record.connection)
+            self._creation.resume(work)
+
+    def _choose(self, work: Work) -> None:
+        """Pass over implementations that had no room lately, while there are others."""
+        now = self._runtime.clock.monotonic()
+        while work.alternatives and self._no_room_until.get(work.implementation.digest, 0.0) > now:
+            self._take_next(work)
+
+    def _take_next(self, work: Work) -> None:
+        work.implementation = work.alternatives.popleft()
+        work.record = dataclasses.replace(
+            work.record,
+            implementation=work.implementation.digest,
+            fingerprint=self._blueprints[work.node_name].fingerprint(work.implementation),
+        )
+
+    def created(self, work: Work, instance: Instance) -> None:
+        """See `creation.Progress`."""
+        self._readiness.watch(work, instance)
+
+    def ready(self, work: Work) -> None:
+        """See `readiness.Progress`."""
+        if self._creating is not None and not work.doomed:
+            self._runtime.emit(EventKind.NODE_READY, work, work.record.address)
+            self._creating.done(work)
+
+    def failed(self, work: Work, reason: str) -> None:
+        """See `creation.Progress`: a node that cannot be made fails the build."""
+        if not work.doomed:
+            self._runtime.emit(EventKind.NODE_FAILED, work, reason)
+            self.problems.append(f"node '{work.node_name}' ({work.implementation.label}): {reason}")
+            self._stop_creating()
+
+    def no_room(self, work: Work, error: QuotaError) -> None:
+        """See `creation.Progress`: the next implementation takes over, and what the refused one left is dropped."""
+        self._no_room_until[work.implementation.digest] = self._runtime.clock.monotonic() + NO_ROOM_SECONDS
+        if not work.alternatives:
+            self.failed(work, str(error))
+            return
+        self._runtime.waiting(work, f"{error}: trying {work.alternatives[0].label}")
+        self._discard(work)
+        fresh = reserve(self._runtime, self._blueprints[work.node_name], work.implementation, work.record.position)
+        work.record, work.link, work.prepared, work.last_called = fresh, None, None, 0.0
+        self._choose(work)
+        self._runtime.journal.add(work.record, work.implementation)
+        self._creation.begin(work)
+
+    def _discard(self, work: Work) -> None:
+        """Drop what a refused creation may have left, beside everything else."""
+        remains = Work(work.record, work.implementation, link=work.link, last_called=work.last_called, doomed=True)
+        self._works[work.node_name][remains] = None
+        self._discarding += 1
+        self._deletion.begin(remains)
+
+    # Dropping
+
+    def drop(self, works: Iterable[Work], graph: Graph) -> None:
+        """Drop these instances, dependents before what they depend on; those of unknown nodes at once."""
+        works = list(works)
+        for work in works:
+            work.doomed = True
+        known = frozenset(graph.order)
+        order = tuple(reversed(graph.order))
+        self._dropping = Turns(
+            works,
+            order,
+            lambda name: graph.dependents(name) if name in known else (),
+            lambda name: graph.dependees(name) if name in known else (),
+            self._width,
+            self._drop_one,
+        )
+        self._dropping.begin()
+        self._run(lambda turns: turns.finished and not self._discarding, self._dropping)
+
+    def abandon(self) -> None:
+        """Stop everything: what is left stays in the store for a later pass."""
+        self._abandoned = True
+
+    def adopt(self, works: Iterable[Work]) -> None:
+        """Take in instances that were found at a provider."""
+        for work in works:
+            self._works.setdefault(work.node_name, {})[work] = None
+
+    def _drop_one(self, work: Work) -> None:
+        work.may_drop = True
+        if not work.calling:
+            self._deletion.begin(work)
+
+    def halted(self, work: Work) -> None:
+        """See `creation.Progress`."""
+        if work.may_drop:
+            self._deletion.begin(work)
+
+    def gone(self, work: Work) -> None:
+        """See `deletion.Progress`."""
+        del self._works[work.node_name][work]
+        self._dropped(work)
+
+    def unconfirmed_deletion(self, work: Work, reason: str) -> None:
+        """See `deletion.Progress`."""
+        self.unconfirmed.append(f"node '{work.node_name}' ({work.implementation.label}): {reason}")
+        self._dropped(work)
+
+    def _dropped(self, work: Work) -> None:
+        if work.link is not None:
+            self.links[work.link] = work
+        if not work.may_drop:
+            self._discarding -= 1
+        elif self._dropping is not None:
+            self._dropping.done(work)
+
+    def forget_configuration(self) -> None:
+        """Have the configuration managers forget the infrastructure. Raises `ProviderError`."""
+        for link in self._deletion.managers:
+            link.plugin.forget_infrastructure(self._runtime.scene.infra_id)
+
+    # What templates may know
+
+    def _subject(self, work: Work) -> Subject:
+        node = self._nodes[work.node_name]
+        known = {name: self._addresses(name) for name in self._needed(node.name)}
+        neighbours = _Neighbours(node.name, known)
+        return Subject(node, work.node_id, work.record.token, work.implementation, functions(neighbours))
+
+    def _needed(self, name: str) -> Iterable[str]:
+        return self._graph.dependees(name) if name in self._blueprints else ()
+
+    def _addresses(self, name: str) -> Sequence[Sequence[Address]]:
+        records = [work.record for work in self._works.get(name, ()) if not work.doomed]
+        return [record.addresses for record in sorted(records, key=lambda record: record.position)]

@@ -1,0 +1,55 @@
+"""How much one connection is asked at once, and when it is left alone."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from occopus_core.api.errors import AuthError, ThrottledError
+from occopus_core.engine.loop import Loop, Outcome
+
+THROTTLE_SECONDS = 2.0
+"""How long a throttled connection rests when the provider does not say."""
+
+
+class Gate:
+    """Lets a bounded number of calls through to one connection; rests it when throttled, closes it when refused."""
+
+    def __init__(self, loop: Loop, limit: int) -> None:
+        self._loop = loop
+        self._limit = limit
+        self._waiting: deque[tuple[Callable[[], Any], Callable[[Outcome[Any]], None]]] = deque()
+        self._under_way = 0
+        self._rests_until = 0.0
+        self._refused: AuthError | None = None
+
+    def submit(self, call: Callable[[], Any], done: Callable[[Outcome[Any]], None]) -> None:
+        """Make the call as soon as there is room. Once credentials were refused, nothing is called any more."""
+        self._waiting.append((call, done))
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and self._under_way < self._limit:
+            if self._refused is not None:
+                _, done = self._waiting.popleft()
+                done(Outcome(error=self._refused))
+                continue
+            if self._rests_until > self._loop.clock.monotonic():
+                return
+            call, done = self._waiting.popleft()
+            self._under_way += 1
+            self._loop.submit(call, lambda outcome, done=done: self._returned(outcome, done))  # type: ignore[misc]
+
+    def _returned(self, outcome: Outcome[Any], done: Callable[[Outcome[Any]], None]) -> None:
+        self._under_way -= 1
+        if isinstance(outcome.error, AuthError):
+            self._refused = outcome.error
+        elif isinstance(outcome.error, ThrottledError):
+            self._rest(outcome.error.retry_after or THROTTLE_SECONDS)
+        done(outcome)
+        self._admit()
+
+    def _rest(self, seconds: float) -> None:
+        self._rests_until = max(self._rests_until, self._loop.clock.monotonic() + seconds)
+        self._loop.after(seconds, self._admit)

@@ -1,0 +1,83 @@
+"""Everything is rendered once before anything is built: mistakes come to light, and who needs whom is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from occopus_core.api.errors import ProviderError
+from occopus_core.api.resource import Address, AddressKind
+from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.blueprint import Blueprint
+from occopus_core.engine.preparation import Scene, Subject
+from occopus_core.registry import PluginError
+from occopus_core.render import TemplateError, named_peers, rehearsal_functions
+
+_NODE_ID = "00000000-0000-4000-8000-000000000000"
+_TOKEN = f"occopus-{_NODE_ID}"
+# From the blocks for documentation: they belong to nobody.
+_PLACEHOLDERS = ((Address("192.0.2.1"), Address("198.51.100.1", AddressKind.PRIVATE)), (Address("192.0.2.2"),))
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A template of the dependent names the dependee."""
+
+    dependent: str
+    dependee: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a rehearsal found. `problems` are messages for the user; with one of them nothing is to be built."""
+
+    references: tuple[Reference, ...]
+    problems: tuple[str, ...]
+
+
+class _Audience:
+    """Stands in for the other nodes and remembers who was asked for."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+        self.asked: set[str] = set()
+
+    def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
+        if node_name not in self._names:
+            raise LookupError(f"there is no node '{node_name}'; the nodes are: {', '.join(sorted(self._names))}")
+        self.asked.add(node_name)
+        return _PLACEHOLDERS
+
+
+def rehearse(scene: Scene, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
+    """Render and check every implementation of every node without creating, changing or running anything."""
+    references: list[Reference] = []
+    problems: list[str] = []
+    for blueprint in blueprints.values():
+        for implementation in blueprint.implementations:
+            audience = _Audience(blueprints)
+            try:
+                _rehearse(scene, blueprint, implementation, audience)
+            except (TemplateError, PluginError) as error:
+                problems.append(str(error))
+            except ProviderError as error:
+                problems.append(
+                    f"node '{blueprint.node.name}', node definition '{blueprint.node.type}', "
+                    f"implementation '{implementation.label}': {error}"
+                )
+            where = f"a template of the node definition '{blueprint.node.type}'"
+            references.extend(Reference(blueprint.node.name, name, where) for name in sorted(audience.asked))
+    return Rehearsed(tuple(references), tuple(dict.fromkeys(problems)))
+
+
+def _rehearse(scene: Scene, blueprint: Blueprint, implementation: Implementation, audience: _Audience) -> None:
+    functions = rehearsal_functions(audience)
+    subject = Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions)
+    prepared = scene.prepare(subject)
+    for key in prepared.health_values(implementation, _PLACEHOLDERS[0][0].value):
+        scene.connections.checker(key)
+    for name in named_peers([implementation.resource, implementation.contextualisation]):
+        audience.addresses(name)
+    link = scene.connections.resource(implementation, scene.settings(subject))
+    link.plugin.check(prepared.request)

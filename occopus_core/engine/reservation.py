@@ -1,0 +1,66 @@
+"""An instance before anybody is asked for it: its id, its token, and the implementation it is to be made by."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections import deque
+
+from occopus_core.api.resource import Instance
+from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.blueprint import Blueprint
+from occopus_core.engine.runtime import Runtime
+from occopus_core.engine.work import Work
+from occopus_core.store.records import InstanceRecord, Stage
+
+
+def reserve(runtime: Runtime, blueprint: Blueprint, implementation: Implementation, position: int) -> InstanceRecord:
+    """A row for a new instance."""
+    now = runtime.clock.now()
+    node_id = _new_id(runtime)
+    return InstanceRecord(
+        node_id=node_id,
+        infra_id=runtime.scene.infra_id,
+        node_name=blueprint.node.name,
+        position=position,
+        token=f"occopus-{node_id}",
+        implementation=implementation.digest,
+        connection="",
+        fingerprint=blueprint.fingerprint(implementation),
+        stage=Stage.RESERVED,
+        since=now,
+        created_at=now,
+    )
+
+
+def stray_work(runtime: Runtime, sibling: Work, instance: Instance) -> Work:
+    """An instance found at a provider that no row knows: it gets one, so that its deletion is not lost either."""
+    node_name = (instance.owner.node_name if instance.owner else None) or sibling.node_name
+    now = runtime.clock.now()
+    record = dataclasses.replace(
+        sibling.record,
+        node_id=_new_id(runtime),
+        node_name=node_name,
+        token=instance.token,
+        stage=Stage.DROPPING,
+        since=now,
+        created_at=now,
+        instance_id=instance.id,
+        addresses=instance.addresses,
+        reason="found at the provider, unknown to the store",
+    )
+    runtime.journal.add(record, sibling.implementation)
+    return Work(record, sibling.implementation, link=sibling.link, doomed=True)
+
+
+def new_work(runtime: Runtime, blueprint: Blueprint, position: int) -> Work:
+    """A new instance of a node. The implementations are tried in a random order, which spreads load over clouds."""
+    ways = list(blueprint.implementations)
+    runtime.rng.shuffle(ways)
+    work = Work(reserve(runtime, blueprint, ways[0], position), ways[0], alternatives=deque(ways[1:]))
+    runtime.journal.add(work.record, work.implementation)
+    return work
+
+
+def _new_id(runtime: Runtime) -> str:
+    return str(uuid.UUID(int=runtime.rng.getrandbits(128), version=4))

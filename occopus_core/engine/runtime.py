@@ -1,0 +1,55 @@
+"""What every step of an instance needs at hand."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from occopus_core.engine.clock import Clock
+from occopus_core.engine.journal import Journal
+from occopus_core.engine.loop import Loop
+from occopus_core.engine.preparation import Scene
+from occopus_core.engine.retry import backoff, poll_interval
+from occopus_core.engine.work import Work
+from occopus_core.events import Event, EventKind, Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The facilities of one pass over one infrastructure."""
+
+    scene: Scene
+    loop: Loop
+    journal: Journal
+    rng: random.Random
+    observer: Observer
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return self.loop.clock
+
+    def emit(self, kind: EventKind, work: Work, text: str = "") -> None:
+        """Tell the observer."""
+        self.observer(Event(kind, self.scene.infra_id, work.node_name, work.node_id, text))
+
+    def waiting(self, work: Work, reason: str) -> None:
+        """Tell the observer what an instance waits for, once for each reason."""
+        if reason != work.waiting_for:
+            work.waiting_for = reason
+            self.emit(EventKind.NODE_WAITING, work, reason)
+
+    def failed_call(self, work: Work) -> float:
+        """Count a failed call; the seconds to wait before the next."""
+        if not work.failures:
+            work.failing_since = self.clock.monotonic()
+        work.failures += 1
+        return backoff(work.failures, self.rng)
+
+    def next_look(self, work: Work, bounds: tuple[float, float]) -> float:
+        """Seconds until the next look at an instance that is under way."""
+        return poll_interval(self.clock.monotonic() - work.watched_since, bounds)
+
+    def overdue(self, work: Work) -> bool:
+        """True where the instance should have been ready by now."""
+        return self.clock.now() - work.record.created_at > work.implementation.health_check.timeout

@@ -1,0 +1,125 @@
+"""The installed plugins, loaded by name with stevedore. One that is not asked for is never imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any, cast
+
+from stevedore.driver import DriverManager
+from stevedore.exception import NoMatches
+
+from occopus_core.api.config import ConfigManager
+from occopus_core.api.context import Contextualiser
+from occopus_core.api.health import HealthChecker
+from occopus_core.api.resource import ResourceHandler
+
+CONTRACT_VERSION = 1
+"""The plugin contract this core speaks."""
+
+_BASES: Mapping[str, type] = {
+    "resource": ResourceHandler,
+    "config": ConfigManager,
+    "health": HealthChecker,
+    "context": Contextualiser,
+}
+_WORDS = {
+    "resource": "resource handler",
+    "config": "configuration manager",
+    "health": "health checker",
+    "context": "contextualisation",
+}
+_PACKAGES = {
+    ("config", "puppet_solo"): "occopus-config-puppet-solo",
+    ("health", "mysqldbs"): "occopus-health-mysql",
+    ("health", "ping"): "occopus-health-network",
+    ("health", "ports"): "occopus-health-network",
+    ("health", "urls"): "occopus-health-network",
+}
+"""The packages of plugins whose name does not follow from the plugin's."""
+_PUBLISHED = {
+    "resource": {"ec2", "nova", "azure_vm", "azure_aci", "docker", "cloudsigma", "cloudbroker", "local", "sim"},
+    "config": {"chef", "puppet_solo"},
+    "health": {"ping", "ports", "urls", "mysqldbs"},
+    "context": set[str](),
+}
+
+
+class PluginError(LookupError):
+    """A plugin is missing, comes twice, cannot be imported, or speaks another version of the contract."""
+
+
+class Registry:
+    """Finds plugins by kind and name. `extra` adds plugins that are not installed, for tests and embedding."""
+
+    def __init__(self, extra: Mapping[tuple[str, str], type] | None = None) -> None:
+        self._loaded: dict[tuple[str, str], type] = dict(extra or {})
+
+    def resource(self, name: str) -> type[ResourceHandler]:
+        """The resource handler of a type. Raises `PluginError`."""
+        return cast("type[ResourceHandler]", self._load("resource", name))
+
+    def config(self, name: str) -> type[ConfigManager]:
+        """The configuration manager of a type. Raises `PluginError`."""
+        return cast("type[ConfigManager]", self._load("config", name))
+
+    def health(self, name: str) -> type[HealthChecker]:
+        """The checker for a key of `health_check`. Raises `PluginError`."""
+        return cast("type[HealthChecker]", self._load("health", name))
+
+    def context(self, name: str) -> type[Contextualiser]:
+        """The contextualiser of a type. Raises `PluginError`."""
+        return cast("type[Contextualiser]", self._load("context", name))
+
+    def schema(self, kind: str, name: str) -> Mapping[str, Any]:
+        """The JSON Schema of a plugin's section. Raises `PluginError`."""
+        schema: Mapping[str, Any] = cast("Any", self._load(kind, name)).schema()
+        return schema
+
+    def context_types(self, resource_type: str) -> frozenset[str]:
+        """The contextualisations a resource handler can pass on. Raises `PluginError`."""
+        return self.resource(resource_type).context_types
+
+    def installed(self, kind: str) -> list[str]:
+        """The names of all plugins of a kind, without importing them."""
+        known = {name for known_kind, name in self._loaded if known_kind == kind}
+        return sorted(known | entry_points(group=f"occopus.{kind}").names)
+
+    def _load(self, kind: str, name: str) -> type:
+        if (kind, name) not in self._loaded:
+            self._loaded[kind, name] = self._import(kind, name)
+        return self._loaded[kind, name]
+
+    def _import(self, kind: str, name: str) -> type:
+        _refuse_duplicates(kind, name)
+        try:
+            plugin: object = DriverManager(f"occopus.{kind}", name, warn_on_missing_entrypoint=False).driver
+        except NoMatches as error:
+            raise PluginError(self._advice(kind, name)) from error
+        except Exception as error:  # whatever a plugin's import raises
+            raise PluginError(f"the {_WORDS[kind]} '{name}' cannot be imported: {error}") from error
+        if not (isinstance(plugin, type) and issubclass(plugin, _BASES[kind])):
+            raise PluginError(f"the {_WORDS[kind]} '{name}' is not a {_BASES[kind].__name__}")
+        version = getattr(plugin, "contract_version", None)
+        if version != CONTRACT_VERSION:
+            raise PluginError(
+                f"the {_WORDS[kind]} '{name}' speaks version {version} of the plugin contract, this core version "
+                f"{CONTRACT_VERSION}: upgrade the older of the two"
+            )
+        return plugin
+
+    def _advice(self, kind: str, name: str) -> str:
+        if name in _PUBLISHED[kind]:
+            package = _PACKAGES.get((kind, name), f"occopus-{kind}-{name.replace('_', '-')}")
+            return f"no {_WORDS[kind]} '{name}' is installed: pip install {package}"
+        known = ", ".join(sorted({*self.installed(kind), *_PUBLISHED[kind]}))
+        return f"there is no {_WORDS[kind]} '{name}'; known are: {known}"
+
+
+def _refuse_duplicates(kind: str, name: str) -> None:
+    found = entry_points(group=f"occopus.{kind}", name=name)
+    distributions = sorted({point.dist.name for point in found if point.dist is not None})
+    if len(distributions) > 1:
+        raise PluginError(
+            f"the {_WORDS[kind]} '{name}' is provided by {' and by '.join(distributions)}: uninstall one of them"
+        )

@@ -1,0 +1,199 @@
+"""Templates: every string of a description is one Jinja2 template, rendered in a sandbox in the scope of one node.
+
+A string is rendered by itself and put back where it was, so a rendered value can never break the YAML around it.
+Undefined names are errors. References to other nodes are found by a rehearsal before anything is built.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import jinja2
+from jinja2 import nodes as syntax
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from occopus_core.api.resource import Address, AddressKind
+
+T = TypeVar("T")
+
+CMD_TIMEOUT = 60.0
+"""Seconds a command of `cmd()` may take."""
+
+_PEER_FUNCTIONS = ("getip", "getprivip", "getipall")
+
+
+class TemplateError(Exception):
+    """A template is wrong, or names what does not exist. The message says where it stands."""
+
+
+class _RefusalError(Exception):
+    """A template function cannot answer; the message says why."""
+
+
+class Peers(Protocol):
+    """The other nodes of the infrastructure, as templates may see them."""
+
+    def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
+        """The addresses of each instance of a node, the first instance first. Raises `LookupError` with a message."""
+        ...
+
+
+class Renderer:
+    """Renders values in one scope; an `occopus_core.api.Render`. `place` begins every error message."""
+
+    def __init__(self, names: Mapping[str, object], functions: Mapping[str, object], place: str) -> None:
+        self._names = {**functions, **names}
+        self._place = place
+
+    def __call__(self, value: T, /, at: str, **names: object) -> T:
+        """See `occopus_core.api.Render`."""
+        scope = {**self._names, **names} if names else self._names
+        rendered: T = self._render(value, at, scope)
+        return rendered
+
+    def extended(self, names: Mapping[str, object]) -> Renderer:
+        """The same with more names in scope."""
+        return Renderer({**self._names, **names}, {}, self._place)
+
+    def _render(self, value: Any, at: str, scope: Mapping[str, object]) -> Any:
+        if isinstance(value, str):
+            return self._text(value, at, scope) if "{" in value else value
+        if isinstance(value, Mapping):
+            return {key: self._render(item, f"{at}.{key}", scope) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._render(item, f"{at}[{index}]", scope) for index, item in enumerate(value)]
+        return value
+
+    def _text(self, text: str, at: str, scope: Mapping[str, object]) -> str:
+        try:
+            return compiled(text).render(scope)
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateError(self._message(text, at, error.lineno, error.message or "syntax error")) from error
+        except Exception as error:  # a template may raise whatever its expressions raise
+            reason = str(error) if isinstance(error, jinja2.TemplateError | _RefusalError) else _explain(error)
+            raise TemplateError(self._message(text, at, _line(error), reason)) from error
+
+    def _message(self, text: str, at: str, line: int | None, reason: str) -> str:
+        where = f"{at}, line {line}" if line is not None and "\n" in text.strip("\n") else at
+        return f"{self._place}: {where}: {reason}"
+
+
+@functools.lru_cache(maxsize=4096)
+def compiled(text: str) -> jinja2.Template:
+    """The compiled template. Raises `jinja2.TemplateSyntaxError`."""
+    return _environment().from_string(text)
+
+
+def functions(peers: Peers) -> dict[str, object]:
+    """The functions of a template that may look at other nodes and run commands."""
+    return {**_peer_functions(peers), "cut": cut, "cmd": cmd}
+
+
+def rehearsal_functions(peers: Peers) -> dict[str, object]:
+    """The same where nothing is to be run: `cmd` answers nothing."""
+    return {**_peer_functions(peers), "cut": cut, "cmd": lambda _command: ""}
+
+
+def named_peers(value: Any) -> Iterator[str]:
+    """The nodes named outright, as in ``getip('db')``, also in branches that a rehearsal does not take."""
+    if isinstance(value, str):
+        if any(name in value for name in _PEER_FUNCTIONS):
+            yield from _named_in_template(value)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from named_peers(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from named_peers(item)
+
+
+@functools.lru_cache(maxsize=4096)
+def _named_in_template(text: str) -> tuple[str, ...]:
+    try:
+        tree = _environment().parse(text)
+    except jinja2.TemplateSyntaxError:
+        return ()  # rendering reports it, with its place
+    return tuple(
+        argument.value
+        for call in tree.find_all(syntax.Call)
+        if isinstance(call.node, syntax.Name) and call.node.name in _PEER_FUNCTIONS
+        for argument in call.args[:1]
+        if isinstance(argument, syntax.Const) and isinstance(argument.value, str)
+    )
+
+
+def _peer_functions(peers: Peers) -> dict[str, Callable[[str], object]]:
+    def of_each(node: str) -> list[str]:
+        try:
+            instances = peers.addresses(node)
+        except LookupError as error:
+            raise _RefusalError(str(error.args[0])) from error
+        return [addresses[0].value for addresses in instances if addresses]
+
+    def getip(node: str) -> str:
+        return _first(of_each(node), node)
+
+    def getprivip(node: str) -> str:
+        instances = peers.addresses(node) if of_each(node) else ()
+        private = [a.value for addresses in instances[:1] for a in addresses if a.kind is AddressKind.PRIVATE]
+        return _first(private or of_each(node), node)
+
+    return {"getip": getip, "getprivip": getprivip, "getipall": of_each}
+
+
+def _first(addresses: Sequence[str], node: str) -> str:
+    if not addresses:
+        raise _RefusalError(f"no instance of node '{node}' has an address")
+    return addresses[0]
+
+
+def cut(text: str, start: int, end: int) -> str:
+    """The part of a text from `start` up to, not including, `end`, as Python slices."""
+    return str(text)[start:end]
+
+
+def cmd(command: str) -> str:
+    """Standard output of a command run on this host, without a shell."""
+    try:
+        words = shlex.split(command)
+        result = subprocess.run(words, capture_output=True, text=True, timeout=CMD_TIMEOUT, check=True)
+    except (ValueError, IndexError, OSError, UnicodeDecodeError, subprocess.SubprocessError) as error:
+        # Neither the arguments nor the output is repeated: both are often a secret's.
+        raise _RefusalError(f"cmd: the command {_failure(error)}") from error
+    return result.stdout
+
+
+def _failure(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"exited with status {error.returncode}"
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"did not end within {CMD_TIMEOUT:g} s"
+    if isinstance(error, OSError):
+        return f"cannot be run: {error.strerror}"
+    return "is not well formed or did not print text"
+
+
+def _explain(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _line(error: BaseException) -> int | None:
+    """The line of the template that failed: Jinja2 puts it into the traceback."""
+    line, frame = None, error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename == "<template>":
+            line = frame.tb_lineno
+        frame = frame.tb_next
+    return line
+
+
+@functools.cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.filters["b64encode"] = lambda text: base64.b64encode(str(text).encode()).decode()
+    return environment

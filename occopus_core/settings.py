@@ -1,0 +1,156 @@
+"""The configuration of one installation: `occopus_config.yaml`, with a default for everything.
+
+Reading a file takes YAML and JSON Schema; nothing of that is imported where there is no file to read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from occopus_core.descriptions.document import Document
+    from occopus_core.descriptions.problems import Path, Problem
+
+FOLDER = "~/.occopus"
+DEFAULT_STORE = f"sqlite:///{FOLDER}/occopus.db"
+CONFIG_VARIABLE = "OCCOPUS_CONFIG_PATH"
+STORE_VARIABLE = "OCCOPUS_STORE"
+_STDERR = "ext://sys.stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an installation is told. The URL of the store may hold a password: kept out of `repr`."""
+
+    store: str = field(repr=False)
+    """URL of the database."""
+    rest_host: str = "127.0.0.1"
+    rest_port: int = 5000
+    logging: Mapping[str, Any] | None = None
+    """A mapping for `logging.config.dictConfig` that can only log; None where nothing is configured."""
+    file: str | None = None
+    """The file that was read, None where there is none."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know, one line each."""
+
+    @classmethod
+    def load(cls, path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read `path`, else the file `$OCCOPUS_CONFIG_PATH` names, else the one in the home folder if it is there.
+
+        `$OCCOPUS_STORE` wins over the file. Raises `DescriptionError`.
+        """
+        file = path or environ.get(CONFIG_VARIABLE) or _in_home("occopus_config.yaml")
+        found = _read(file) if file else {}
+        store = environ.get(STORE_VARIABLE) or found.pop("store", DEFAULT_STORE)
+        return cls(**{**found, "store": _expanded(store)}, file=file)
+
+    def apply_logging(self) -> None:
+        """Configure Python's logging as the file says; without that, leave it alone. Raises `DescriptionError`."""
+        if self.logging is None:
+            return
+        import logging.config  # noqa: PLC0415 - only a run that logs pays for it
+
+        try:
+            logging.config.dictConfig(dict(self.logging))
+        except (ValueError, OSError) as error:
+            from occopus_core.descriptions.problems import DescriptionError, Position, Problem  # noqa: PLC0415
+
+            message = f"logging cannot be set up: {error.__cause__ or error}"
+            raise DescriptionError([Problem(Position(str(self.file)), "logging", message)]) from None
+
+
+def _in_home(name: str) -> str | None:
+    path = os.path.expanduser(f"{FOLDER}/{name}")  # noqa: PTH111 - pathlib costs a millisecond of every start
+    return path if os.path.exists(path) else None  # noqa: PTH110
+
+
+def _expanded(store: str) -> str:
+    scheme, separator, path = store.partition(":///")
+    return f"{scheme}{separator}{os.path.expanduser(path)}" if path.startswith("~") else store  # noqa: PTH111
+
+
+# A file that is there
+
+
+def _read(file: str) -> dict[str, Any]:
+    """The fields of `Settings` that a file decides."""
+    from occopus_core.descriptions.loader import load  # noqa: PLC0415
+    from occopus_core.descriptions.problems import DescriptionError, in_order  # noqa: PLC0415
+    from occopus_core.descriptions.schema import check, core_schema, validator  # noqa: PLC0415
+
+    document = load(file, tolerant=True)
+    problems = check(document, validator(core_schema("occopus_config")))
+    problems += _logging_faults(document)
+    if problems:
+        raise DescriptionError(in_order(problems, document.name))
+    data = document.data
+    rest = data.get("components", {}).get("rest", {})
+    fields = {"rest_host": rest.get("host"), "rest_port": rest.get("port"), "store": data.get("store")}
+    found: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
+    if "logging" in data:
+        found["logging"] = _safe_logging(data["logging"])
+    ignored = list(_ignored(data))
+    if ignored:
+        found["warnings"] = (f"{file}: these settings are not used and were ignored: {', '.join(ignored)}",)
+    return found
+
+
+def _ignored(data: Mapping[str, Any]) -> Iterator[str]:
+    """The keys that nobody reads, most of them left from Occopus 1.x."""
+    components = data.get("components", {})
+    for prefix, section, known in (
+        ("", data, ("store", "components", "logging")),
+        ("components.", components, ("rest",)),
+        ("components.rest.", components.get("rest", {}), ("host", "port")),
+    ):
+        yield from (f"{prefix}{key}" for key in section if key not in known)
+
+
+def _safe_logging(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The section as dictConfig takes it. Standard output belongs to results, so what goes there goes to stderr."""
+    handlers = {}
+    for name, handler in section.get("handlers", {}).items():
+        handlers[name] = dict(handler)
+        if "stream" in handler:
+            handlers[name]["stream"] = _STDERR
+        if "filename" in handler:
+            handlers[name]["filename"] = os.path.expanduser(handler["filename"])  # noqa: PTH111
+    return {"disable_existing_loggers": False, **section, "handlers": handlers}
+
+
+def _logging_faults(document: Document) -> Iterator[Problem]:
+    """What the schema cannot tell: names that lead nowhere, and texts that dictConfig would turn into objects."""
+    section = document.data.get("logging") if isinstance(document.data, dict) else None
+    if not isinstance(section, dict):
+        return
+    for path, value in _texts(section, ("logging",)):
+        if value.startswith(("ext://", "cfg://")) and path[-1] != "stream":
+            yield document.problem(path, f"'{value[:6]}' is allowed for the stream of a handler only")
+    for name, handler in _mapping(section.get("handlers")).items():
+        wanted = _mapping(handler).get("formatter")
+        if isinstance(wanted, str) and wanted not in _mapping(section.get("formatters")):
+            yield document.problem(("logging", "handlers", name, "formatter"), f"there is no formatter '{wanted}'")
+    loggers: dict[Path, Any] = {("loggers", name): logger for name, logger in _mapping(section.get("loggers")).items()}
+    loggers[("root",)] = section.get("root")
+    for at, logger in loggers.items():
+        handlers = _mapping(logger).get("handlers")
+        for index, wanted in enumerate(handlers if isinstance(handlers, list) else ()):
+            if isinstance(wanted, str) and wanted not in _mapping(section.get("handlers")):
+                yield document.problem(("logging", *at, "handlers", index), f"there is no handler '{wanted}'")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, child in children:
+        yield from _texts(child, (*path, step))

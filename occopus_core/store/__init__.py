@@ -1,0 +1,1 @@
+"""What is wanted and what was begun, durably: the one place that knows how rows look."""

@@ -1,0 +1,183 @@
+# ruff: noqa: D102 - each class says what it does wrong
+"""Handlers that make the wrong thing of a provider's failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar, TypeVar
+
+from occopus_core.api import (
+    AuthError,
+    Connection,
+    CreateRequest,
+    Instance,
+    InstanceId,
+    NotFoundError,
+    Owner,
+    PermanentError,
+    ProviderError,
+    QuotaError,
+    ThrottledError,
+    TransientError,
+)
+from occopus_core.testing.broken.base import breaks, fresh, pause
+from occopus_core.testing.memory import MemoryCloud, MemoryHandler
+
+_T = TypeVar("_T")
+
+
+@breaks("lost_reply_to_create")
+class FreshTokenAfterFailure(MemoryHandler):
+    """Believes that a create without an answer has done nothing."""
+
+    def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
+        super().__init__(connection, cloud)
+        self._failed = False
+
+    def create(self, request: CreateRequest) -> Instance:
+        try:
+            return super().create(fresh(request) if self._failed else request)
+        except TransientError:
+            self._failed = True
+            raise
+
+
+@breaks("lost_reply_leaves_an_owner")
+class TagsLater(MemoryHandler):
+    """Writes the owner in a second call, once the first was answered."""
+
+    _tags: ClassVar[dict[str, Owner]] = {}
+    _nobody: ClassVar[Owner] = Owner("nobody")
+
+    def create(self, request: CreateRequest) -> Instance:
+        instance = super().create(replace(request, owner=self._nobody))
+        self._tags[request.token] = request.owner
+        return replace(instance, owner=request.owner)
+
+    def list_owned(self, owner: Owner) -> Iterator[Instance]:
+        for instance in super().list_owned(self._nobody):
+            tagged = self._tags.get(instance.token)
+            if tagged and owner.matches(tagged):
+                yield replace(instance, owner=tagged)
+
+
+@breaks("lost_reply_to_delete")
+class BelievesInDeletion(MemoryHandler):
+    """Takes a deletion that was not answered for done."""
+
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        try:
+            return super().delete(ids)
+        except TransientError:
+            return dict.fromkeys(ids)
+
+
+class _Translating(MemoryHandler):
+    """Has every operation's errors pass through `_translated`."""
+
+    def create(self, request: CreateRequest) -> Instance:
+        return self._translated(lambda: MemoryHandler.create(self, request))
+
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        return self._translated(lambda: MemoryHandler.describe(self, ids))
+
+    def list_owned(self, owner: Owner) -> Iterator[Instance]:
+        yield from self._translated(lambda: list(MemoryHandler.list_owned(self, owner)))
+
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        return self._translated(lambda: MemoryHandler.delete(self, ids))
+
+    def _translated(self, act: Callable[[], _T]) -> _T:
+        try:
+            return act()
+        except ProviderError as error:
+            raise self._wrong(error) from None
+
+    def _wrong(self, error: ProviderError) -> Exception:
+        return error
+
+
+@breaks("refused_credentials")
+class AuthIsTransient(_Translating):
+    """Goes on with credentials that are refused."""
+
+    def _wrong(self, error: ProviderError) -> Exception:
+        return TransientError(error.message) if isinstance(error, AuthError) else error
+
+
+@breaks("missing_image")
+class MissingIsPermanent(_Translating):
+    """Does not tell a missing image from any other refusal."""
+
+    def _wrong(self, error: ProviderError) -> Exception:
+        return PermanentError(error.message) if isinstance(error, NotFoundError) else error
+
+
+@breaks("no_room")
+class QuotaIsPermanent(_Translating):
+    """Takes a full cloud for a request that can never be met."""
+
+    def _wrong(self, error: ProviderError) -> Exception:
+        return PermanentError(error.message) if isinstance(error, QuotaError) else error
+
+
+@breaks("throttled")
+class ForgetsRetryAfter(_Translating):
+    """Does not pass on when to come back."""
+
+    def _wrong(self, error: ProviderError) -> Exception:
+        return ThrottledError(error.message) if isinstance(error, ThrottledError) else error
+
+
+@breaks("refused_for_good")
+class EverythingIsTransient(_Translating):
+    """Tries again what can never be met."""
+
+    def _wrong(self, error: ProviderError) -> Exception:
+        return TransientError(error.message)
+
+
+@breaks("internal_error")
+class InternalIsPermanent(_Translating):
+    """Gives up at an internal error of the provider."""
+
+    def _wrong(self, error: ProviderError) -> Exception:
+        return PermanentError(error.message) if isinstance(error, TransientError) else error
+
+
+@breaks("only_provider_errors")
+class LeaksForeignErrors(_Translating):
+    """Lets an error of the provider's library through."""
+
+    def _wrong(self, error: ProviderError) -> Exception:
+        return ConnectionError(error.message)
+
+
+@breaks("errors_keep_secrets")
+class TellsCredentials(_Translating):
+    """Shows in its errors what it sent."""
+
+    def _wrong(self, error: ProviderError) -> Exception:
+        error.message += f" (sent {dict(self.connection.auth)})"
+        return error
+
+
+@breaks("hang")
+class WaitsForEver(_Translating):
+    """Has a time limit of its own, longer than the connection's."""
+
+    def _wrong(self, error: ProviderError) -> Exception:
+        pause(self.connection.call_timeout * 10)
+        return error
+
+
+@breaks("never_retries")
+class Retries(_Translating):
+    """Repeats a call that failed."""
+
+    def _translated(self, act: Callable[[], _T]) -> _T:
+        try:
+            return act()
+        except TransientError:
+            return act()

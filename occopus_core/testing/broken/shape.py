@@ -1,0 +1,97 @@
+# ruff: noqa: D102 - each class says what it does wrong
+"""Handlers that are wrong before they are used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from occopus_core.api import Connection, CreateRequest, InstanceId
+from occopus_core.testing.broken.base import breaks
+from occopus_core.testing.memory import MemoryCloud, MemoryHandler
+
+
+@breaks("contract_version")
+class OfAnotherContract(MemoryHandler):
+    """Written for a contract that is not this one."""
+
+    contract_version: ClassVar[int] = 99
+
+
+@breaks("class_attributes")
+class PollsBackwards(MemoryHandler):
+    """Its longest pause is shorter than its shortest."""
+
+    poll_seconds: ClassVar[tuple[float, float]] = (5.0, 0.2)
+
+
+@breaks("schema_is_valid")
+class InvalidSchema(MemoryHandler):
+    """Its schema is no JSON Schema."""
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        return {**super().schema(), "type": "table"}
+
+
+@breaks("schema_describes_every_property")
+class SilentSchema(MemoryHandler):
+    """A nested property has no description."""
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        schema = super().schema()
+        nested = {"description": "Disks.", "type": "array", "items": {"properties": {"size": {"type": "number"}}}}
+        return {**schema, "properties": {**schema["properties"], "disks": nested}}
+
+
+@breaks("schema_covers_connection_keys")
+class SelectsByUnknownKey(MemoryHandler):
+    """A connection key that no description can have."""
+
+    connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "region")
+
+
+@breaks("schema_accepts_requests")
+class NarrowSchema(MemoryHandler):
+    """Its schema requires what it does not need."""
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        return {**super().schema(), "required": ["fail"]}
+
+
+@breaks("schema_imports_no_sdk")
+class ImportsForSchema(MemoryHandler):
+    """Imports the provider's library for its schema."""
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        importlib.import_module("xmlrpc.client")
+        return super().schema()
+
+
+@breaks("making_calls_nobody")
+class ConnectsAtOnce(MemoryHandler):
+    """Tries its connection when it is made."""
+
+    def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
+        super().__init__(connection, cloud)
+        self.describe([InstanceId("sim-00000000")])
+
+
+@breaks("check_calls_nobody")
+class AsksInCheck(MemoryHandler):
+    """Looks at the provider to check a request."""
+
+    def check(self, request: CreateRequest) -> None:
+        list(self.list_owned(request.owner))
+
+
+@breaks("repr_keeps_secrets")
+class ShowsCredentials(MemoryHandler):
+    """Has its credentials in its `repr`."""
+
+    def __repr__(self) -> str:
+        return f"ShowsCredentials({self.connection.auth})"

@@ -1,0 +1,143 @@
+"""What the clauses have in common: making requests, waiting, calling by name."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from occopus_core.api import (
+    CreateRequest,
+    Instance,
+    InstanceId,
+    InstanceState,
+    Owner,
+    ProviderError,
+    ResourceHandler,
+)
+from occopus_core.testing.conformance.harness import FaultInjector, Kind, Operation, ResourceHarness
+
+_DECLARE = "the harness cannot {}: let it, or name the clause in `not_applicable` with the reason"
+
+
+def order(
+    harness: ResourceHarness, kind: Kind = "plain", *, infra: str = "i-1", node: str = "web", foreign: bool = False
+) -> CreateRequest:
+    """A request with a new token."""
+    installation = harness.installation + ("-other" if foreign else "")
+    owner = Owner(installation, infra, node, f"n-{uuid.uuid4().hex[:8]}")
+    return harness.request(f"t-{uuid.uuid4().hex}", owner, kind)
+
+
+def patiently(harness: ResourceHarness, done: Callable[[], bool], what: str) -> None:
+    """Settle until `done`; fail saying that `what` never came true."""
+    for _ in range(harness.patience):
+        if done():
+            return
+        harness.settle()
+    raise AssertionError(f"{what}: not so after {harness.patience} times settling")
+
+
+def make(harness: ResourceHarness, handler: ResourceHandler, request: CreateRequest) -> Instance:
+    """Create until it is no longer half made."""
+    latest: list[Instance] = []
+
+    def made() -> bool:
+        latest.append(handler.create(request))
+        return latest[-1].state is not InstanceState.PROVISIONING
+
+    patiently(harness, made, "creation comes to its end")
+    return latest[-1]
+
+
+def state(handler: ResourceHandler, id: InstanceId) -> InstanceState:
+    """The state of one instance."""
+    return handler.describe([id])[id].state
+
+
+def until(harness: ResourceHarness, handler: ResourceHandler, id: InstanceId, wanted: InstanceState) -> None:
+    """Settle until the instance is in the state."""
+    patiently(harness, lambda: state(handler, id) is wanted, f"{id} becomes {wanted.value}")
+
+
+def remove(harness: ResourceHarness, handler: ResourceHandler, id: InstanceId) -> None:
+    """Delete until it is absent, as the core does."""
+
+    def removed() -> bool:
+        answers = handler.delete([id])
+        assert answers[id] is None, f"deleting an instance answered {answers[id]!r}"
+        return state(handler, id) is InstanceState.ABSENT
+
+    patiently(harness, removed, "a deleted instance becomes absent")
+
+
+def listed(harness: ResourceHarness, handler: ResourceHandler, owner: Owner, count: int) -> dict[str, Instance]:
+    """What is listed for the owner, by token, once it is `count` instances."""
+    found: list[Instance] = []
+
+    def complete() -> bool:
+        found[:] = handler.list_owned(owner)
+        return len(found) >= count
+
+    patiently(harness, complete, f"{count} instances are listed for {owner}")
+    assert len(found) == count, f"{len(found)} instances are listed for {owner}, not {count}"
+    return {instance.token: instance for instance in found}
+
+
+def raised(act: Callable[[], Any]) -> Exception | None:
+    """The error that the call ends with, if any."""
+    try:
+        act()
+    except Exception as error:  # noqa: BLE001 - that nothing but ProviderError comes out is what is tested
+        return error
+    return None
+
+
+def perform(handler: ResourceHandler, operation: Operation, request: CreateRequest, ids: Sequence[InstanceId]) -> Any:
+    """The operation by its name; a deletion that failed for an instance raises its error."""
+    if operation == "create":
+        return handler.create(request)
+    if operation == "describe":
+        return handler.describe(ids)
+    if operation == "list_owned":
+        return list(handler.list_owned(request.owner))
+    for error in handler.delete(ids).values():
+        if error is not None:
+            raise error
+    return None
+
+
+def calls(harness: ResourceHarness) -> int:
+    """How many calls the provider has had."""
+    count = harness.provider_calls()
+    assert count is not None, _DECLARE.format("count the provider's calls")
+    return count
+
+
+def injector(harness: ResourceHarness) -> FaultInjector:
+    """The harness's faults."""
+    assert harness.faults is not None, _DECLARE.format("make the provider fail")
+    return harness.faults
+
+
+def secrets(handler: ResourceHandler, request: CreateRequest) -> list[str]:
+    """What must never be shown: credentials, and what the instance is given."""
+    context = request.context
+    command = context.command or ()
+    texts = [*handler.connection.auth.values(), context.user_data, *context.env]
+    texts += [command] if isinstance(command, str) else command
+    found = [text for text in texts if text]
+    assert found, "the harness's requests need user data, an environment or a command for this clause"
+    return found
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what a traceback would show with it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def assert_provider_error(error: Exception | None, what: str) -> None:
+    """Fail unless it is one of the contract's errors."""
+    assert isinstance(error, ProviderError), f"{what}: {error!r} is no ProviderError"

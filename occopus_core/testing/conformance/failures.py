@@ -1,0 +1,163 @@
+"""Clauses about a provider that fails."""
+
+from __future__ import annotations
+
+import time
+
+from occopus_core.api import (
+    AuthError,
+    NotFoundError,
+    Owner,
+    PermanentError,
+    ProviderError,
+    QuotaError,
+    ThrottledError,
+    TransientError,
+)
+from occopus_core.testing.conformance.base import (
+    assert_provider_error,
+    calls,
+    chain,
+    injector,
+    listed,
+    make,
+    order,
+    perform,
+    raised,
+    remove,
+    secrets,
+)
+from occopus_core.testing.conformance.harness import OPERATIONS, Fault, Operation, ResourceHarness
+
+_EVERYWHERE = (Fault.AUTH, Fault.THROTTLE, Fault.PERMANENT, Fault.SERVER_ERROR, Fault.LOST_REPLY)
+"""Faults that any operation may meet and that are answered at once."""
+
+
+class FailureClauses:
+    """What a handler makes of its provider's failures."""
+
+    def test_lost_reply_to_create(self, harness: ResourceHarness) -> None:
+        """A create which took effect and was not answered is `TransientError`; its repeat finds the instance."""
+        handler, request, faults = harness.handler(), order(harness), injector(harness)
+        faults.inject(Fault.LOST_REPLY, "create")
+        for _ in range(2):
+            error = raised(lambda: handler.create(request))
+            assert isinstance(error, TransientError), f"a lost reply is {error!r}"
+        faults.clear()
+        made = make(harness, handler, request)
+        assert listed(harness, handler, request.owner, 1)[request.token].id == made.id, "the repeat made another"
+
+    def test_lost_reply_leaves_an_owner(self, harness: ResourceHarness) -> None:
+        """Owner and token are written in the very call that creates: what it made is found though nobody was told."""
+        handler, request, faults = harness.handler(), order(harness), injector(harness)
+        faults.inject(Fault.LOST_REPLY, "create")
+        raised(lambda: handler.create(request))
+        faults.clear()
+        found = listed(harness, handler, Owner(harness.installation), 1)
+        assert request.token in found, "what the call made has another token"
+        assert found[request.token].owner == request.owner, "what the call made has another owner"
+
+    def test_lost_reply_to_delete(self, harness: ResourceHarness) -> None:
+        """A deletion which took effect and was not answered is `TransientError`, and can be repeated."""
+        handler, faults = harness.handler(), injector(harness)
+        id = make(harness, handler, order(harness)).id
+        faults.inject(Fault.LOST_REPLY, "delete")
+        error = raised(lambda: perform(handler, "delete", order(harness), [id]))
+        assert isinstance(error, TransientError), f"a lost reply is {error!r}"
+        faults.clear()
+        remove(harness, handler, id)
+
+    def test_refused_credentials(self, harness: ResourceHarness) -> None:
+        """Credentials that are refused are `AuthError`, in every operation."""
+        for operation in OPERATIONS:
+            _expect(harness, Fault.AUTH, operation, AuthError)
+
+    def test_missing_image(self, harness: ResourceHarness) -> None:
+        """Something that the description names and that does not exist is `NotFoundError`."""
+        handler, request = harness.handler(), order(harness, "missing")
+        error = raised(lambda: handler.create(request))
+        assert isinstance(error, NotFoundError), f"a missing image is {error!r}"
+
+    def test_no_room(self, harness: ResourceHarness) -> None:
+        """A quota, or no host with room, is `QuotaError`."""
+        _expect(harness, Fault.QUOTA, "create", QuotaError)
+
+    def test_throttled(self, harness: ResourceHarness) -> None:
+        """Too many calls are `ThrottledError`, with the provider's `retry_after` in seconds."""
+        for operation in OPERATIONS:
+            error = _expect(harness, Fault.THROTTLE, operation, ThrottledError)
+            assert isinstance(error, ThrottledError)
+            assert error.retry_after, f"{operation}: retry_after is {error.retry_after}"
+
+    def test_refused_for_good(self, harness: ResourceHarness) -> None:
+        """What the provider refuses for good is `PermanentError`."""
+        _expect(harness, Fault.PERMANENT, "create", PermanentError)
+
+    def test_internal_error(self, harness: ResourceHarness) -> None:
+        """An internal error of the provider leaves the outcome unknown: `TransientError`."""
+        for operation in OPERATIONS:
+            _expect(harness, Fault.SERVER_ERROR, operation, TransientError)
+
+    def test_refused_connection(self, harness: ResourceHarness) -> None:
+        """A provider that cannot be reached is `TransientError`."""
+        for operation in OPERATIONS:
+            _expect(harness, Fault.REFUSED_CONNECTION, operation, TransientError)
+
+    def test_hang(self, harness: ResourceHarness) -> None:
+        """Every call to the provider ends within `Connection.call_timeout`, with `TransientError`."""
+        for operation in OPERATIONS:
+            started = time.monotonic()
+            _expect(harness, Fault.HANG, operation, TransientError, call_timeout=harness.short_timeout)
+            took = time.monotonic() - started
+            assert took < harness.short_timeout + harness.grace, f"{operation} hung for {took:.1f} s"
+
+    def test_only_provider_errors(self, harness: ResourceHarness) -> None:
+        """A handler raises nothing but `ProviderError` and its subclasses."""
+        for fault in _EVERYWHERE:
+            for operation in OPERATIONS:
+                _expect(harness, fault, operation, ProviderError)
+
+    def test_never_retries(self, harness: ResourceHarness) -> None:
+        """A handler never retries: repeating belongs to the core."""
+        handler, faults, ids = harness.handler(), injector(harness), harness.absent_ids(1)
+        for operation in OPERATIONS:
+            before = calls(harness)
+            perform(handler, operation, order(harness), ids)
+            usual = calls(harness) - before
+            faults.inject(Fault.SERVER_ERROR, operation)
+            before = calls(harness)
+            raised(lambda operation=operation: perform(handler, operation, order(harness), ids))  # type: ignore[misc]
+            assert calls(harness) - before <= usual, f"{operation} was repeated after an internal error"
+            faults.clear()
+
+    def test_errors_keep_secrets(self, harness: ResourceHarness) -> None:
+        """No error shows credentials or what the instance is given."""
+        faults, request = injector(harness), order(harness)
+        handler = harness.handler()
+        for fault in _EVERYWHERE:
+            faults.inject(fault, "create")
+            error = raised(lambda: handler.create(request))
+            faults.clear()
+            assert_provider_error(error, fault.value)
+            shown = " ".join(f"{each} {each!r}" for each in chain(error))
+            leaked = [secret for secret in secrets(handler, request) if secret in shown]
+            assert not leaked, f"{fault.value}: the error shows a secret"
+
+
+def _expect(
+    harness: ResourceHarness,
+    fault: Fault,
+    operation: Operation,
+    expected: type[ProviderError],
+    call_timeout: float | None = None,
+) -> Exception:
+    """The error that the operation ends with under the fault, which is of the class expected."""
+    faults = injector(harness)
+    handler = harness.handler(call_timeout=call_timeout)
+    faults.inject(fault, operation)
+    try:
+        error = raised(lambda: perform(handler, operation, order(harness), harness.absent_ids(1)))
+    finally:
+        faults.clear()
+    assert isinstance(error, expected), f"{operation}, {fault.value}: {error!r} is no {expected.__name__}"
+    return error

@@ -1,0 +1,110 @@
+"""What a plugin's author writes for the suite to work with: how to get a handler, a request, and a failing provider."""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from occopus_core.api import CreateRequest, InstanceId, Owner, ResourceHandler
+
+Operation = Literal["create", "describe", "list_owned", "delete"]
+OPERATIONS: tuple[Operation, ...] = ("create", "describe", "list_owned", "delete")
+Kind = Literal["plain", "stepwise", "missing"]
+
+
+class Fault(enum.Enum):
+    """A way in which a provider fails."""
+
+    AUTH = "the credentials are refused"
+    QUOTA = "no room"
+    THROTTLE = "too many calls, with a time after which to come back"
+    PERMANENT = "refused for good"
+    SERVER_ERROR = "an internal error of the provider"
+    REFUSED_CONNECTION = "nobody listens at the endpoint"
+    HANG = "the call is taken and never answered"
+    LOST_REPLY = "the call takes effect and the connection breaks before the answer"
+
+
+class FaultInjector(ABC):
+    """Makes the provider of a harness fail."""
+
+    @abstractmethod
+    def inject(self, fault: Fault, operation: Operation) -> None:
+        """Have every call that the operation makes fail so, until `clear`."""
+
+    @abstractmethod
+    def refuse_deletion(self, id: InstanceId) -> None:
+        """Have the deletion of this one instance refused for good, until `clear`."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Have the provider work again. Idempotent."""
+
+
+class ResourceHarness(ABC):
+    """One account at one provider. The suite makes a new harness for each clause and closes it at the end."""
+
+    sdk_modules: ClassVar[tuple[str, ...]] = ()
+    """Modules of the provider's library, none of which may be imported for the schema."""
+    not_applicable: ClassVar[Mapping[str, str]] = {}
+    """Clauses that this provider truly cannot show, by name, each with the reason; they are skipped visibly."""
+    page_size: ClassVar[int] = 100
+    """How many instances one call can describe."""
+    crowd: ClassVar[int] = 8
+    """How many instances are made side by side to look for races."""
+    patience: ClassVar[int] = 400
+    """How many times `settle` is called before something that is under way counts as stuck."""
+    short_timeout: ClassVar[float] = 0.5
+    """A `call_timeout` in seconds that is cheap to wait for."""
+    grace: ClassVar[float] = 1.5
+    """Seconds by which a busy machine may exceed `call_timeout`."""
+    faults: FaultInjector | None = None
+    """None where the provider cannot be made to fail."""
+
+    def __init__(self) -> None:
+        self.installation = f"conformance-{uuid.uuid4().hex[:12]}"
+        """Whose everything is that the suite makes; it also makes a little for this name with ``-other`` at its end."""
+
+    @abstractmethod
+    def handler(self, *, call_timeout: float | None = None) -> ResourceHandler:
+        """A new handler object on the account, with a time limit in seconds for its calls or a sensible one."""
+
+    @abstractmethod
+    def request(self, token: str, owner: Owner, kind: Kind = "plain") -> CreateRequest:
+        """A request for a small instance that becomes ready.
+
+        ``stepwise`` asks for one that takes more than one call to create, ``missing`` for one that names an image, or
+        whatever the provider has in its place, which does not exist.
+        """
+
+    @abstractmethod
+    def absent_ids(self, count: int) -> Sequence[InstanceId]:
+        """Ids as the provider gives them, of instances that do not exist."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Let a little time pass, for what is under way to get on."""
+
+    def provider_calls(self) -> int | None:
+        """How many calls the provider has had so far; None where nobody can count them."""
+        return None
+
+    def close(self) -> None:
+        """Leave nothing behind: here, delete all that carries the suite's installation."""
+        if self.faults:
+            self.faults.clear()
+        handler = self.handler()
+        for installation in (self.installation, f"{self.installation}-other"):
+            self._clear(handler, Owner(installation))
+
+    def _clear(self, handler: ResourceHandler, owner: Owner) -> None:
+        for _ in range(self.patience):
+            left = [instance.id for instance in handler.list_owned(owner)]
+            if not left:
+                return
+            handler.delete(left)
+            self.settle()
+        raise AssertionError(f"these instances cannot be deleted: {', '.join(left)}")

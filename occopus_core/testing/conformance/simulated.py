@@ -1,0 +1,130 @@
+"""Harnesses for handlers of the simulated cloud, in memory or in a process of its own."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Protocol
+
+from occopus_core.api import Connection, Context, CreateRequest, InstanceId, Owner, ResourceHandler
+from occopus_core.testing.conformance.harness import Fault, FaultInjector, Kind, Operation, ResourceHarness
+from occopus_core.testing.memory import MemoryCloud, MemoryHandler
+
+_KINDS = {
+    Fault.AUTH: "auth",
+    Fault.QUOTA: "quota",
+    Fault.THROTTLE: "throttle",
+    Fault.PERMANENT: "permanent",
+    Fault.SERVER_ERROR: "error_500",
+    Fault.HANG: "hang",
+    Fault.LOST_REPLY: "lost_reply",
+}
+
+
+class CloudControl(Protocol):
+    """What a test may do to a simulated cloud of either sort."""
+
+    def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Put these rules in force."""
+
+    def inventory(self) -> list[dict[str, Any]]:
+        """Everything there is."""
+
+    def calls(self) -> dict[str, Any]:
+        """The counts of calls."""
+
+
+class CloudFaults(FaultInjector):
+    """Faults by the rules of the simulated cloud."""
+
+    def __init__(self, cloud: CloudControl) -> None:
+        self._cloud = cloud
+        self._rules: list[dict[str, Any]] = []
+
+    def inject(self, fault: Fault, operation: Operation) -> None:
+        """Add a rule for all calls of the operation."""
+        self._add({"kind": _KINDS[fault], "operation": operation.removesuffix("_owned"), "seconds": 3})
+
+    def refuse_deletion(self, id: InstanceId) -> None:
+        """Add a rule for the instance's token."""
+        token = next(machine["token"] for machine in self._cloud.inventory() if machine["id"] == id)
+        self._add({"kind": "permanent", "operation": "delete", "token": token})
+
+    def clear(self) -> None:
+        """Take all rules away."""
+        self._rules = []
+        self._cloud.set_faults([])
+
+    def _add(self, rule: dict[str, Any]) -> None:
+        self._rules.append(rule)
+        self._cloud.set_faults(self._rules)
+
+
+class CloudHarness(ResourceHarness):
+    """What the harnesses of both sorts have in common."""
+
+    page_size: ClassVar[int] = 10_000
+    connection = Connection("sim", {"endpoint": "http://127.0.0.1"}, {"api_key": "a-key-that-is-secret"})
+    """The account at the cloud."""
+    times: ClassVar[Mapping[str, float]] = {"boot_seconds": 1, "delete_seconds": 1}
+    """How long instances take, in seconds."""
+
+    def __init__(self, cloud: CloudControl, faults: CloudFaults) -> None:
+        super().__init__()
+        self.cloud = cloud
+        self.faults = faults
+
+    @abstractmethod
+    def connected(self, connection: Connection) -> ResourceHandler:
+        """A new handler object on the connection."""
+
+    def handler(self, *, call_timeout: float | None = None) -> ResourceHandler:
+        """Five seconds for a call unless told otherwise."""
+        return self.connected(replace(self.connection, call_timeout=call_timeout or 5.0))
+
+    def request(self, token: str, owner: Owner, kind: Kind = "plain") -> CreateRequest:
+        """Three steps for ``stepwise``."""
+        resource = {
+            "type": self.connection.type,
+            "endpoint": self.connection.settings["endpoint"],
+            "image": "unknown-image" if kind == "missing" else "debian-12",
+            "steps": 3 if kind == "stepwise" else 1,
+            **self.times,
+        }
+        return CreateRequest(token, owner, resource, Context(user_data="#cloud-config\npassword: hush-hush\n"))
+
+    def absent_ids(self, count: int) -> Sequence[InstanceId]:
+        """Ids from the far end of the numbers that the cloud gives."""
+        return [InstanceId(f"sim-ffff{number:04x}") for number in range(count)]
+
+    def provider_calls(self) -> int:
+        """The sum over the operations."""
+        return sum(self.cloud.calls()["total"].values())
+
+
+class MemoryHarness(CloudHarness):
+    """A cloud of its own in memory for each harness; `settle` lets a second pass."""
+
+    sdk_modules: ClassVar[tuple[str, ...]] = ("xmlrpc.client",)
+    """Stands for a provider's library."""
+    short_timeout: ClassVar[float] = 0.1
+    grace: ClassVar[float] = 0.5
+    not_applicable: ClassVar[Mapping[str, str]] = {"refused_connection": "in memory there is no connection to refuse"}
+
+    def __init__(self, handler_class: type[MemoryHandler] = MemoryHandler) -> None:
+        self._now = 0.0
+        self._handler_class = handler_class
+        self._memory = MemoryCloud(lambda: self._now)
+        super().__init__(self._memory, CloudFaults(self._memory))
+
+    def connected(self, connection: Connection) -> MemoryHandler:
+        """A handler of the class under test."""
+        return self._handler_class(connection, self._memory)
+
+    def settle(self) -> None:
+        """One second of the clock."""
+        self._now += 1
+
+    def close(self) -> None:
+        """Nothing to do: the cloud goes with the harness."""

@@ -1,0 +1,140 @@
+"""Conformance of health checkers: what `occopus_core.api.health` asks of them, as an abstract pytest class.
+
+A plugin derives from the class and says what to look at::
+
+    class TestPorts(HealthCheckerConformance):
+        @pytest.fixture
+        def harness(self) -> HealthHarness:
+            return HealthHarness(Ports(), healthy=..., unhealthy=..., silent=...)
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jsonschema
+import pytest
+
+from occopus_core.api.health import HealthChecker, Probe, Verdict
+
+CROWD = 100
+"""How many silent targets are looked at side by side."""
+GRACE = 3.0
+"""Seconds by which a loaded machine may overrun a probe's timeout."""
+NO_SUCH_HOST = "x" * 64 + ".invalid"
+"""A name that no resolver needs to be asked about: its label is too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthHarness:
+    """A checker and what it is to look at. Give the probes short timeouts, under a second."""
+
+    checker: HealthChecker
+    healthy: Probe
+    unhealthy: Probe
+    silent: Probe
+    """Its target takes the question and never answers; where a target cannot do that, the same as `unhealthy`."""
+    secret: str = ""
+    """A text inside the value of `unhealthy` that nobody may be told; empty where such values hold no secret."""
+
+
+class HealthCheckerConformance:
+    """Every clause of the contract. Derive from it, name the class ``Test…`` and give it the fixture `harness`."""
+
+    @pytest.fixture
+    def harness(self) -> HealthHarness:
+        """What to check and against what."""
+        raise NotImplementedError(f"{type(self).__name__} needs a fixture named harness")
+
+    def test_contract_version(self, harness: HealthHarness) -> None:
+        """It is a checker of the contract's present version."""
+        assert isinstance(harness.checker, HealthChecker)
+        assert harness.checker.contract_version == HealthChecker.contract_version
+
+    def test_schema(self, harness: HealthHarness) -> None:
+        """Its schema is sound and documented, and takes its examples and the values it is asked about."""
+        schema = type(harness.checker).schema()
+        jsonschema.Draft7Validator.check_schema(schema)
+        assert schema.get("description"), "an editor shows the description to people who write the key"
+        for probe in (harness.healthy, harness.unhealthy):
+            jsonschema.validate(probe.value, schema, cls=jsonschema.Draft7Validator)
+        for example in schema.get("examples", ()):
+            jsonschema.validate(example, schema, cls=jsonschema.Draft7Validator)
+
+    def test_no_probes(self, harness: HealthHarness) -> None:
+        """No probes, no verdicts."""
+        assert list(harness.checker.check([])) == []
+
+    def test_order(self, harness: HealthHarness) -> None:
+        """One verdict for each probe, in their order."""
+        order = [True, False, False, True, False]
+        verdicts = harness.checker.check([harness.healthy if well else harness.unhealthy for well in order])
+        assert [verdict.healthy for verdict in verdicts] == order
+
+    def test_reason(self, harness: HealthHarness) -> None:
+        """What is wrong has a reason, in one line; what is well has none."""
+        well, ill = harness.checker.check([harness.healthy, harness.unhealthy])
+        assert well == Verdict(True)
+        assert len(ill.reason.splitlines()) == 1
+        assert ill.reason == ill.reason.strip()
+
+    def test_repeat(self, harness: HealthHarness) -> None:
+        """Looking changes nothing."""
+        probes = [harness.healthy, harness.unhealthy]
+        assert harness.checker.check(probes) == harness.checker.check(probes)
+
+    def test_silent_targets(self, harness: HealthHarness) -> None:
+        """Targets that never answer are waited for side by side, no longer than their timeout."""
+        probes = [dataclasses.replace(harness.silent, node_id=str(number)) for number in range(CROWD)]
+        started = time.monotonic()
+        verdicts = harness.checker.check(probes)
+        assert time.monotonic() - started < harness.silent.timeout + GRACE
+        assert [verdict.healthy for verdict in verdicts] == [False] * CROWD
+        assert all(verdict.reason for verdict in verdicts)
+
+    def test_own_timeout(self, harness: HealthHarness) -> None:
+        """One probe's short timeout cuts no other one short."""
+        hurried = dataclasses.replace(harness.silent, timeout=harness.silent.timeout / 10)
+        hurried_verdict, well = harness.checker.check([hurried, harness.healthy])
+        assert not hurried_verdict.healthy
+        assert well.healthy
+
+    def test_no_address(self, harness: HealthHarness) -> None:
+        """A target that has no address yet is unhealthy."""
+        (verdict,) = harness.checker.check([dataclasses.replace(harness.unhealthy, address="")])
+        assert not verdict.healthy
+        assert verdict.reason
+
+    def test_no_such_host(self, harness: HealthHarness) -> None:
+        """A host name that does not exist is a verdict, not an error, and spoils no other verdict."""
+        lost, well = harness.checker.check(
+            [dataclasses.replace(harness.unhealthy, address=NO_SUCH_HOST), harness.healthy]
+        )
+        assert not lost.healthy
+        assert well.healthy
+
+    def test_secrets(self, harness: HealthHarness) -> None:
+        """No reason holds a secret, whatever went wrong."""
+        probes = [
+            harness.unhealthy,
+            dataclasses.replace(harness.unhealthy, address=""),
+            dataclasses.replace(harness.unhealthy, address=NO_SUCH_HOST),
+            dataclasses.replace(harness.unhealthy, timeout=0.001),
+        ]
+        verdicts = harness.checker.check(probes)
+        assert not harness.secret or all(harness.secret not in verdict.reason for verdict in verdicts)
+
+    def test_threads(self, harness: HealthHarness) -> None:
+        """Many threads may ask at once."""
+
+        def ask(number: int) -> Sequence[bool]:
+            probes = [harness.healthy, harness.unhealthy][:: 1 if number % 2 else -1]
+            return [verdict.healthy for verdict in harness.checker.check(probes)]
+
+        with concurrent.futures.ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(ask, range(16)))
+        assert answers == [[True, False] if number % 2 else [False, True] for number in range(16)]

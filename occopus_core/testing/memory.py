@@ -1,0 +1,206 @@
+"""The simulated cloud without a process or a network, on a clock of the test's own: for unit tests.
+
+::
+
+    now = [0.0]
+    cloud = MemoryCloud(lambda: now[0])
+    handler = MemoryHandler(Connection("memory", {}, {}), cloud)
+    cloud.set_faults([{"kind": "lost_reply", "operation": "create", "nth": 2}])
+
+Time passes only when the test says so. A call that would hang raises what a handler's time limit would make of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from occopus_core.api import (
+    Address,
+    AddressKind,
+    AuthError,
+    Connection,
+    CreateRequest,
+    Instance,
+    InstanceId,
+    InstanceState,
+    NotFoundError,
+    Owner,
+    PermanentError,
+    ProviderError,
+    QuotaError,
+    ResourceHandler,
+    ThrottledError,
+    TransientError,
+)
+from occopus_core.testing.simcloud.inventory import PAGE, Inventory, Refusal
+from occopus_core.testing.simcloud.service import Service
+
+_ERRORS: Mapping[str, type[ProviderError]] = {
+    "auth": AuthError,
+    "not_found": NotFoundError,
+    "quota": QuotaError,
+    "permanent": PermanentError,
+    "error_500": TransientError,
+}
+_NUMBER = {"type": ["number", "string"], "minimum": 0, "default": 0}
+
+
+class MemoryCloud:
+    """The inventory, its faults and its counts. Thread-safe. `clock` gives seconds.
+
+    `during` is called with the operation in the middle of every call, outside any lock: a test may block there, to
+    look at calls side by side, or raise, to die there.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], *, seed: int = 0, during: Callable[[str], None] = lambda _operation: None
+    ) -> None:
+        self._service = Service(Inventory(clock), clock, seed)
+        self._lock = threading.Lock()
+        self._during = during
+
+    def call(self, operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one call. Raises `ProviderError`."""
+        with self._lock, _refused():
+            call = self._service.open(operation, body)
+        try:
+            self._during(operation)
+            if call.fault.hang:
+                raise TransientError(f"memory cloud: {operation} was not answered in time")
+            with self._lock, _refused():
+                answer = self._service.perform(call, body)
+        finally:
+            with self._lock:
+                self._service.close()
+        if call.fault.lost_reply:
+            raise TransientError(f"memory cloud: the connection broke during {operation}")
+        return answer
+
+    def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Put these rules in force (see `occopus_core.testing.simcloud.faults`). Raises `ValueError`."""
+        if any(rule.get("kind") == "latency" for rule in rules):
+            raise ValueError("latency takes real time: use SimulatedCloud")
+        with self._lock:
+            self._service.set_faults(rules)
+
+    def set_limits(self, quotas: Mapping[str, int] | None = None, images: Sequence[str] | None = None) -> None:
+        """The most instances by project, and the images there are; None means any not called ``unknown…``."""
+        with self._lock:
+            self._service.set_limits(quotas or {}, images)
+
+    def change(self, id: str, action: str, reason: str = "") -> None:
+        """``stop``, ``start``, ``fail`` or ``lose`` an instance. Raises `ValueError` where there is none."""
+        with self._lock:
+            try:
+                self._service.inventory.change(id, action, reason)
+            except Refusal as refusal:
+                raise ValueError(refusal.message) from None
+
+    def inventory(self) -> list[dict[str, Any]]:
+        """Everything there is, half-made, departing and not yet visible things included."""
+        with self._lock:
+            return self._service.inventory.everything()
+
+    def calls(self) -> dict[str, Any]:
+        """`total` by operation, `most_at_once`, and the `log`."""
+        with self._lock:
+            return self._service.calls()
+
+    def reset(self) -> None:
+        """Remove every instance, fault, limit and count."""
+        with self._lock:
+            self._service.reset()
+
+
+class MemoryHandler(ResourceHandler):
+    """The handler of a `MemoryCloud`; its `resource` section is that of type `sim`."""
+
+    connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
+    context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit", "docker"})
+    max_concurrency: ClassVar[int] = 32
+    poll_seconds: ClassVar[tuple[float, float]] = (0.05, 5.0)
+    consistency_window: ClassVar[float] = 2.0
+
+    def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
+        super().__init__(connection)
+        self.cloud = cloud
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        """The `resource` section."""
+        properties = {
+            "endpoint": {"type": "string", "description": "Any text; one connection for each."},
+            "project": {"type": "string", "description": "Whose quota the instance counts against."},
+            "image": {"type": "string", "description": "Name of the image."},
+            "boot_seconds": {**_NUMBER, "description": "Seconds until the instance is ready."},
+            "delete_seconds": {**_NUMBER, "description": "Seconds that deletion takes."},
+            "steps": {**_NUMBER, "minimum": 1, "default": 1, "description": "Calls it takes to create the instance."},
+            "fail": {"type": "string", "description": "Reason for which the instance fails when it has booted."},
+        }
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+
+    def create(self, request: CreateRequest) -> Instance:
+        """Do one step of the creation. Raises `ProviderError`."""
+        context = {
+            "user_data": request.context.user_data,
+            "env": request.context.env or None,
+            "command": request.context.command,
+        }
+        order = {**request.resource, **context, "token": request.token, "owner": asdict(request.owner)}
+        return _instance(self.cloud.call("create", order)["instance"])
+
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        """One call for every 10,000 ids. Raises `ProviderError`."""
+        found = {id: Instance(id, InstanceState.ABSENT) for id in ids}
+        for page in _pages(ids):
+            for answer in self.cloud.call("describe", {"ids": page})["instances"]:
+                found[answer["id"]] = _instance(answer)
+        return found
+
+    def list_owned(self, owner: Owner) -> Iterator[Instance]:
+        """Everything with the owner's tags. Raises `ProviderError` when iterated."""
+        yield from map(_instance, self.cloud.call("list", {"owner": asdict(owner)})["instances"])
+
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """One call for every 10,000 ids; idempotent. Raises `ProviderError`."""
+        results: dict[InstanceId, ProviderError | None] = {}
+        for page in _pages(ids):
+            answers = self.cloud.call("delete", {"ids": page})["results"]
+            results.update((id, _error(Refusal(**answers[id])) if answers[id] else None) for id in page)
+        return results
+
+
+@contextlib.contextmanager
+def _refused() -> Iterator[None]:
+    """Turns a refusal into the error it means."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise _error(refusal) from None
+
+
+def _error(refusal: Refusal) -> ProviderError:
+    message = f"memory cloud: {refusal.message}"
+    if refusal.kind == "throttle":
+        return ThrottledError(message, retry_after=refusal.retry_after)
+    return _ERRORS[refusal.kind](message)
+
+
+def _pages(ids: Sequence[InstanceId]) -> Iterator[list[InstanceId]]:
+    return (list(ids[start : start + PAGE]) for start in range(0, len(ids), PAGE))
+
+
+def _instance(answer: Mapping[str, Any]) -> Instance:
+    return Instance(
+        id=answer["id"],
+        state=InstanceState(answer["state"]),
+        addresses=tuple(map(Address, answer["addresses"], (AddressKind.PUBLIC, AddressKind.PRIVATE))),
+        token=answer["token"],
+        owner=Owner(**answer["owner"]),
+        raw_state=answer["state"],
+        reason=answer["reason"],
+    )

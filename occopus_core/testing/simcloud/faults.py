@@ -1,0 +1,181 @@
+"""Faults on order: rules that say which calls go wrong, and how.
+
+A rule is a mapping; only `kind` is required.
+
+======================  ==============================================================================================
+`kind`                  what happens to a call that the rule fires on
+======================  ==============================================================================================
+``error_500``           refused: an internal error
+``throttle``            refused: too many calls; come back after `seconds`
+``permanent``           refused for good, with `reason`
+``quota``               refused: no room
+``auth``                refused: wrong credentials
+``not_found``           refused: something named does not exist
+``hang``                never answered, and without effect
+``lost_reply``          takes effect, and then the connection is closed without an answer
+``latency``             answered `seconds` later
+``forget_tokens``       a create is taken as new whatever its token
+``invisible_seconds``   what a create makes stays out of describe and list for `seconds`
+======================  ==============================================================================================
+
+`operation` (create, describe, list, delete), `node_name`, `infra_id` and `token` say which calls the rule is for; left
+out, any. A call about several instances is meant where one of them is; but a refusal of a delete which selects by
+`node_name`, `infra_id` or `token` refuses those instances alone and not the call. Of the calls it is for, the rule
+fires on the `nth` only (from 1), at most `count` times, and with `probability`.
+
+Chance is seeded: whether the k-th call of an operation for a node goes wrong depends on the seed and the rules alone,
+not on how the calls of different nodes interleave.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
+
+from occopus_core.testing.simcloud.inventory import Refusal
+
+OPERATIONS = ("create", "describe", "list", "delete")
+REFUSALS = {
+    "error_500": "internal error",
+    "throttle": "too many calls",
+    "permanent": "refused",
+    "quota": "quota exceeded",
+    "auth": "the credentials were refused",
+    "not_found": "no such thing",
+}
+KINDS = (*REFUSALS, "hang", "lost_reply", "latency", "forget_tokens", "invisible_seconds")
+
+
+class Subject(Protocol):
+    """An instance that a call is about, existing or not."""
+
+    @property
+    def token(self) -> str:
+        """The token; empty where none is named."""
+
+    @property
+    def owner(self) -> Mapping[str, str | None]:
+        """The owner's tags."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """What goes wrong with one call: all the rules that fired on it, put together."""
+
+    refusal: Refusal | None = None
+    hang: bool = False
+    lost_reply: bool = False
+    latency: float = 0.0
+    forget_tokens: bool = False
+    invisible_seconds: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """The word for it in the log of calls."""
+        if self.refusal:
+            return self.refusal.kind
+        return "hang" if self.hang else "lost_reply" if self.lost_reply else "ok"
+
+
+@dataclass(slots=True)
+class FaultRule:
+    """One rule, and how often it has been asked and has fired."""
+
+    kind: str
+    operation: str | None = None
+    node_name: str | None = None
+    infra_id: str | None = None
+    token: str | None = None
+    nth: int | None = None
+    count: int | None = None
+    probability: float = 1.0
+    seconds: float = 1.0
+    reason: str = ""
+    seed: str = field(default="", repr=False)
+    _asked: int = 0
+    _fired: int = 0
+    _chance: dict[tuple[str, str], random.Random] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def parse(cls, rule: Mapping[str, Any], seed: str) -> FaultRule:
+        """The rule in a mapping. Raises `ValueError`."""
+        known = {each.name for each in fields(cls) if not each.name.startswith("_")} - {"seed"}
+        if unknown := sorted(set(rule) - known):
+            raise ValueError(f"a fault rule has no {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        if rule.get("kind") not in KINDS:
+            raise ValueError(f"fault kind {rule.get('kind')!r} is not one of {', '.join(KINDS)}")
+        if rule.get("operation") not in (None, *OPERATIONS):
+            raise ValueError(f"operation {rule['operation']!r} is not one of {', '.join(OPERATIONS)}")
+        return cls(**rule, seed=seed)
+
+    @property
+    def per_instance(self) -> bool:
+        """True for a rule that refuses single instances of a delete rather than the call."""
+        selects = any((self.node_name, self.infra_id, self.token))
+        return selects and self.kind in REFUSALS and self.operation in (None, "delete")
+
+    def fires(self, operation: str, subjects: Iterable[Subject]) -> bool:
+        """Whether it goes wrong this time; counts."""
+        if self.operation not in (None, operation) or not any(map(self._selects, subjects)):
+            return False
+        self._asked += 1
+        if self.nth not in (None, self._asked) or (self.count is not None and self._fired >= self.count):
+            return False
+        if self._draw(operation, subjects) >= self.probability:
+            return False
+        self._fired += 1
+        return True
+
+    def apply(self, fault: Fault) -> None:
+        """Add to a call's fault what this rule does."""
+        if self.kind in REFUSALS:
+            fault.refusal = fault.refusal or self.refusal()
+        elif self.kind in {"latency", "invisible_seconds"}:
+            setattr(fault, self.kind, getattr(fault, self.kind) + self.seconds)
+        else:
+            setattr(fault, self.kind, True)
+
+    def refusal(self) -> Refusal:
+        """The refusal this rule stands for."""
+        retry_after = self.seconds if self.kind == "throttle" else None
+        return Refusal(self.kind, self.reason or REFUSALS[self.kind], retry_after)
+
+    def _selects(self, subject: Subject) -> bool:
+        return (
+            self.token in (None, subject.token)
+            and self.infra_id in (None, subject.owner.get("infra_id"))
+            and self.node_name in (None, subject.owner.get("node_name"))
+        )
+
+    def _draw(self, operation: str, subjects: Iterable[Subject]) -> float:
+        if self.probability >= 1:
+            return 0.0
+        node = next((str(subject.owner.get("node_name")) for subject in subjects), "")
+        if (operation, node) not in self._chance:
+            self._chance[operation, node] = random.Random(f"{self.seed}/{operation}/{node}")
+        return self._chance[operation, node].random()
+
+
+class Faults:
+    """The rules in force. Not thread-safe."""
+
+    def __init__(self, rules: Iterable[Mapping[str, Any]] = (), seed: int = 0) -> None:
+        """Raises `ValueError` for a rule that makes no sense."""
+        self._rules = [FaultRule.parse(rule, f"{seed}/{number}") for number, rule in enumerate(rules)]
+
+    def for_call(self, operation: str, subjects: Iterable[Subject]) -> Fault:
+        """What goes wrong with this call."""
+        fault = Fault()
+        for rule in self._rules:
+            if not (operation == "delete" and rule.per_instance) and rule.fires(operation, subjects):
+                rule.apply(fault)
+        return fault
+
+    def for_deletion(self, subject: Subject) -> Refusal | None:
+        """Why this one instance cannot be deleted now."""
+        for rule in self._rules:
+            if rule.per_instance and rule.fires("delete", [subject]):
+                return rule.refusal()
+        return None

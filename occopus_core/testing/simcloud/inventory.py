@@ -1,0 +1,300 @@
+"""What the simulated cloud has: instances whose state follows from the time, and the rules of making and deleting them.
+
+Nothing here waits or runs in the background: every look works out what has become of an instance by now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Address
+from typing import Any
+
+PAGE = 10_000
+"""The most ids one call may name."""
+
+_NETWORK = int(IPv4Address("127.64.0.0"))
+_NETWORK_SIZE = 2**22
+
+
+class Refusal(Exception):  # noqa: N818 - an answer of the cloud, not a fault of the program
+    """The cloud says no: `kind` is one of the refusals in `occopus_core.testing.simcloud.faults`."""
+
+    def __init__(self, kind: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.retry_after = retry_after
+
+    def as_dict(self) -> dict[str, Any]:
+        """The refusal as it is sent."""
+        return {"kind": self.kind, "message": self.message, "retry_after": self.retry_after}
+
+
+def digest(value: Any) -> dict[str, Any] | None:
+    """SHA-256 and length of a text, or of the JSON of anything else; None for None."""
+    if value is None:
+        return None
+    content = (value if isinstance(value, str) else json.dumps(value)).encode()
+    return {"sha256": hashlib.sha256(content).hexdigest(), "length": len(content)}
+
+
+def _number(body: Mapping[str, Any], key: str, default: float) -> float:
+    try:
+        value = float(body.get(key, default))
+    except (TypeError, ValueError):
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise Refusal("permanent", f"{key} must be a number that is not negative")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request to create one instance."""
+
+    token: str
+    owner: Mapping[str, str | None]
+    project: str
+    image: str
+    fail: str
+    boot_seconds: float
+    delete_seconds: float
+    steps: int
+    context: Mapping[str, dict[str, Any] | None]
+    """Digests of `user_data`, `env` and `command`."""
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Order:
+        """The order in the body of a create call. Raises `Refusal`."""
+        token, owner = body.get("token"), body.get("owner")
+        if not isinstance(token, str) or not token or not isinstance(owner, Mapping):
+            raise Refusal("permanent", "an instance needs a token and an owner")
+        return cls(
+            token=token,
+            owner=dict(owner),
+            project=str(body.get("project", "default")),
+            image=str(body.get("image", "default")),
+            fail=str(body.get("fail", "")),
+            boot_seconds=_number(body, "boot_seconds", 0.0),
+            delete_seconds=_number(body, "delete_seconds", 0.0),
+            steps=max(1, int(_number(body, "steps", 1))),
+            context={key: digest(body.get(key)) for key in ("user_data", "env", "command")},
+        )
+
+
+@dataclass(slots=True)
+class Machine:
+    """One instance of the inventory, half-made and departing ones included. Times are in seconds of the clock."""
+
+    id: str
+    token: str
+    owner: Mapping[str, str | None]
+    project: str
+    addresses: tuple[str, str]
+    """A public and a private one."""
+    order: Mapping[str, Any]
+    """What was asked for, as tests may want to compare it."""
+    created_at: float
+    visible_at: float
+    """From when on `describe` and `list` know it."""
+    steps_left: int
+    boot_seconds: float
+    delete_seconds: float
+    fail: str
+    ready_at: float | None = None
+    """None while it is half made."""
+    gone_at: float | None = None
+    """None until its deletion was asked for."""
+    imposed: str = ""
+    """A state forced on it from outside."""
+    reason: str = ""
+
+    def state(self, now: float) -> str:
+        """What the cloud says of it at the time `now`."""
+        if self.gone_at is not None:
+            return "deleting"
+        if self.imposed:
+            return self.imposed
+        if self.ready_at is None:
+            return "provisioning"
+        if now < self.ready_at:
+            return "pending"
+        return "failed" if self.fail else "ready"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field by its name."""
+        return {name: getattr(self, name) for name in _FIELDS}
+
+    def view(self, now: float) -> dict[str, Any]:
+        """What a client is told."""
+        state = self.state(now)
+        return {
+            "id": self.id,
+            "state": state,
+            "addresses": () if state == "provisioning" else self.addresses,
+            "token": self.token,
+            "owner": self.owner,
+            "reason": self.reason or (self.fail if state == "failed" else ""),
+        }
+
+
+_FIELDS = tuple(each.name for each in fields(Machine))
+
+
+@dataclass(slots=True)
+class Limits:
+    """How many instances a project may have, and which images exist (None: all but ``unknown…``)."""
+
+    quotas: Mapping[str, int] = field(default_factory=dict)
+    images: Collection[str] | None = None
+
+    def knows(self, image: str) -> bool:
+        """Whether the image exists."""
+        return not image.startswith("unknown") if self.images is None else image in self.images
+
+
+def _ignore(_machine: Machine, _present: bool) -> None:
+    return
+
+
+class Inventory:
+    """The instances of one cloud. Not thread-safe.
+
+    `clock` gives seconds; `record` is told of each machine that changed, and whether it still exists.
+    """
+
+    def __init__(self, clock: Callable[[], float], record: Callable[[Machine, bool], None] = _ignore) -> None:
+        self.limits = Limits()
+        self.serial = 0
+        self._clock = clock
+        self._record = record
+        self._machines: dict[str, Machine] = {}
+        self._by_token: dict[str, Machine] = {}
+        self._used: Counter[str] = Counter()
+        self._leaving: list[tuple[float, str]] = []
+
+    def restore(self, machines: Iterable[Machine], serial: int) -> None:
+        """Take over what an earlier process has recorded."""
+        self.serial = serial
+        for machine in machines:
+            self._add(machine)
+            if machine.gone_at is not None:
+                heapq.heappush(self._leaving, (machine.gone_at, machine.id))
+
+    def create(self, order: Order, *, forget_token: bool = False, invisible_seconds: float = 0.0) -> Machine:
+        """The machine with the order's token, made or brought one step further. Raises `Refusal`."""
+        now = self._sweep()
+        machine = None if forget_token else self._by_token.get(order.token)
+        if machine is None:
+            machine = self._make(order, now, invisible_seconds)
+        elif machine.steps_left == 0 or machine.gone_at is not None:
+            return machine
+        machine.steps_left -= 1
+        if machine.steps_left == 0:
+            machine.ready_at = now + machine.boot_seconds
+        self._record(machine, True)
+        return machine
+
+    def find(self, ids: Iterable[str]) -> list[Machine]:
+        """The existing ones among these, visible or not."""
+        self._sweep()
+        return [self._machines[id] for id in ids if id in self._machines]
+
+    def owned(self, owner: Mapping[str, str | None]) -> Iterator[Machine]:
+        """Those with all the owner's tags; a tag that is None matches anything."""
+        self._sweep()
+        wanted = [(key, value) for key, value in owner.items() if value is not None]
+        return (m for m in self._machines.values() if all(m.owner.get(key) == value for key, value in wanted))
+
+    def visible(self, machines: Iterable[Machine]) -> list[dict[str, Any]]:
+        """What a client is told of these machines now."""
+        now = self._clock()
+        return [machine.view(now) for machine in machines if machine.visible_at <= now]
+
+    def delete(self, machine: Machine) -> None:
+        """Start deleting; one that is being deleted already goes on."""
+        if machine.gone_at is None:
+            machine.gone_at = self._clock() + machine.delete_seconds
+            heapq.heappush(self._leaving, (machine.gone_at, machine.id))
+            self._record(machine, True)
+
+    def change(self, id: str, action: str, reason: str = "") -> None:
+        """Do to an instance what nobody asked the cloud for: ``stop``, ``start``, ``fail`` or ``lose`` it.
+
+        Raises `Refusal`.
+        """
+        found = self.find([id])
+        states = {"stop": "stopped", "start": "", "fail": "failed", "lose": ""}
+        if not found or action not in states:
+            raise Refusal("not_found", f"no instance {id!r} or no action {action!r} (there are {', '.join(states)})")
+        machine = found[0]
+        if action == "lose":
+            self._remove(machine)
+            return
+        machine.imposed, machine.reason = states[action], reason
+        self._record(machine, True)
+
+    def everything(self) -> list[dict[str, Any]]:
+        """All there is, leftovers and things not visible yet included, with every detail and the current state."""
+        now = self._sweep()
+        return [machine.as_dict() | {"state": machine.state(now)} for machine in self._machines.values()]
+
+    def clear(self) -> None:
+        """Remove everything at once."""
+        for machine in list(self._machines.values()):
+            self._remove(machine)
+
+    def _make(self, order: Order, now: float, invisible_seconds: float) -> Machine:
+        if not self.limits.knows(order.image):
+            raise Refusal("not_found", f"image {order.image!r} does not exist")
+        quota = self.limits.quotas.get(order.project)
+        if quota is not None and self._used[order.project] >= quota:
+            raise Refusal("quota", f"project {order.project!r} may have no more than {quota} instances")
+        self.serial += 1
+        machine = Machine(
+            id=f"sim-{self.serial:08x}",
+            token=order.token,
+            owner=order.owner,
+            project=order.project,
+            addresses=_addresses(self.serial),
+            order={"image": order.image, "steps": order.steps, **order.context},
+            created_at=now,
+            visible_at=now + invisible_seconds,
+            steps_left=order.steps,
+            boot_seconds=order.boot_seconds,
+            delete_seconds=order.delete_seconds,
+            fail=order.fail,
+        )
+        self._add(machine)
+        return machine
+
+    def _add(self, machine: Machine) -> None:
+        self._machines[machine.id] = machine
+        self._by_token[machine.token] = machine
+        self._used[machine.project] += 1
+
+    def _remove(self, machine: Machine) -> None:
+        del self._machines[machine.id]
+        if self._by_token.get(machine.token) is machine:
+            del self._by_token[machine.token]
+        self._used[machine.project] -= 1
+        self._record(machine, False)
+
+    def _sweep(self) -> float:
+        """Forget what has been deleted by now; the time."""
+        now = self._clock()
+        while self._leaving and self._leaving[0][0] <= now:
+            machine = self._machines.get(heapq.heappop(self._leaving)[1])
+            if machine is not None:
+                self._remove(machine)
+        return now
+
+
+def _addresses(serial: int) -> tuple[str, str]:
+    first = 2 * serial % _NETWORK_SIZE
+    return str(IPv4Address(_NETWORK + first)), str(IPv4Address(_NETWORK + first + 1))

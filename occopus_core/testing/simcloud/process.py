@@ -1,0 +1,140 @@
+"""The simulated cloud as a child process of a test or a benchmark."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+_CALL_SECONDS = 60.0
+
+
+class SimulatedCloud:
+    """A running simulated cloud: start it with ``with SimulatedCloud() as cloud``, or `start` and `stop` it.
+
+    Without a `database` the inventory is temporary; it survives `kill` and `restart`, not `stop`.
+    """
+
+    def __init__(self, database: Path | None = None, *, seed: int = 0, api_key: str | None = None) -> None:
+        self._stack = contextlib.ExitStack()
+        self._database = database
+        self._options = ["--seed", str(seed), *(["--api-key", api_key] if api_key is not None else [])]
+        self._process: subprocess.Popen[str] | None = None
+        self.endpoint = ""
+        """Where it listens; the same after a restart."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The server's process id. Raises `RuntimeError` when it is not running."""
+        return self._running().pid
+
+    def start(self) -> None:
+        """Start the server and return when it listens. Raises `RuntimeError` when it does not."""
+        if self._database is None:
+            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="occopus-simcloud-"))
+            self._database = Path(folder, "inventory.sqlite")
+            self._stack.callback(setattr, self, "_database", None)
+        port = urlsplit(self.endpoint).port or 0
+        command = [sys.executable, "-m", "occopus_core.testing.simcloud.server", "--port", str(port)]
+        self._process = subprocess.Popen(
+            [*command, "--database", str(self._database), *self._options],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        listens, _, _ = select.select([self._process.stdout], [], [], _START_SECONDS)
+        if not listens or not (line := self._process.stdout.readline()):
+            self.stop()
+            raise RuntimeError("the simulated cloud did not start; its own message is on standard error")
+        self.endpoint = line.strip()
+
+    def kill(self) -> None:
+        """Kill the server (SIGKILL); the inventory stays."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Kill the server and start it on the same port and inventory; faults, limits and counts are gone."""
+        self.kill()
+        self.start()
+
+    def stop(self) -> None:
+        """Stop the server and remove a temporary inventory. Idempotent."""
+        self._end(signal.SIGTERM)
+        self._stack.close()
+
+    def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Put these rules in force (see `occopus_core.testing.simcloud.faults`). Raises `ValueError`."""
+        self._call("PUT", "/faults", list(rules))
+
+    def set_limits(self, quotas: Mapping[str, int] | None = None, images: Sequence[str] | None = None) -> None:
+        """The most instances by project, and the images there are; None means any not called ``unknown…``."""
+        self._call("PUT", "/limits", {"quotas": quotas or {}, "images": images})
+
+    def change(self, id: str, action: str, reason: str = "") -> None:
+        """``stop``, ``start``, ``fail`` or ``lose`` an instance. Raises `ValueError` where there is none."""
+        self._call("POST", "/change", {"id": id, "action": action, "reason": reason})
+
+    def inventory(self) -> list[dict[str, Any]]:
+        """Everything there is, half-made, departing and not yet visible things included."""
+        found: list[dict[str, Any]] = self._call("GET", "/inventory")
+        return found
+
+    def calls(self) -> dict[str, Any]:
+        """`total` by operation, `most_at_once`, and the `log`."""
+        counted: dict[str, Any] = self._call("GET", "/calls")
+        return counted
+
+    def reset(self) -> None:
+        """Remove every instance, fault, limit and count."""
+        self._call("POST", "/reset")
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            raise RuntimeError("the simulated cloud is not running")
+        return self._process
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        self._running()
+        connection = http.client.HTTPConnection(urlsplit(self.endpoint).netloc, timeout=_CALL_SECONDS)
+        with contextlib.closing(connection):
+            connection.request(method, path, json.dumps(body))
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+        if response.status != http.client.OK:
+            raise ValueError(answer["message"])
+        return answer

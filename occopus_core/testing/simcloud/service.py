@@ -1,0 +1,145 @@
+"""The operations of the simulated cloud on plain data, with faults and counting; what carries the calls comes on top.
+
+A call is opened, which says what is to go wrong with it, and performed, unless it hangs or is refused, and closed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from occopus_core.testing.simcloud.faults import OPERATIONS, Fault, Faults, Subject
+from occopus_core.testing.simcloud.inventory import PAGE, Inventory, Limits, Machine, Order, Refusal
+
+_LOG_LENGTH = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """A call that is about whatever carries the owner's tags."""
+
+    owner: Mapping[str, str | None]
+    token: str = ""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call under way."""
+
+    operation: str
+    subjects: Sequence[Subject]
+    fault: Fault
+
+
+@dataclass(slots=True)
+class _Count:
+    by_operation: Counter[str] = field(default_factory=Counter)
+    now: int = 0
+    most: int = 0
+    log: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_LOG_LENGTH))
+
+
+class Service:
+    """One simulated cloud. Not thread-safe."""
+
+    def __init__(self, inventory: Inventory, clock: Callable[[], float], seed: int = 0) -> None:
+        self.inventory = inventory
+        self._clock = clock
+        self._seed = seed
+        self._faults = Faults()
+        self._count = _Count()
+
+    def open(self, operation: str, body: Mapping[str, Any]) -> Call:
+        """Take a call in and decide what goes wrong with it. Raises `Refusal` for a call that makes no sense."""
+        subjects = self._subjects(operation, body)
+        call = Call(operation, subjects, self._faults.for_call(operation, subjects or (_Query({}),)))
+        count = self._count
+        count.by_operation[operation] += 1
+        count.now += 1
+        count.most = max(count.most, count.now)
+        count.log.append(
+            {
+                "at": self._clock(),
+                "operation": operation,
+                "tokens": [subject.token for subject in subjects] if operation in {"create", "delete"} else [],
+                "instances": len(subjects),
+                "outcome": call.fault.label,
+            }
+        )
+        return call
+
+    def close(self) -> None:
+        """A call has been answered, or given up."""
+        self._count.now -= 1
+
+    def perform(self, call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what the call asks for; the answer. Raises `Refusal`."""
+        if call.fault.refusal:
+            raise call.fault.refusal
+        if call.operation == "create":
+            return self._create(call)
+        machines = [subject for subject in call.subjects if isinstance(subject, Machine)]
+        if call.operation == "delete":
+            return self._delete(machines, body["ids"])
+        return {"instances": self.inventory.visible(machines if call.operation == "describe" else self._owned(call))}
+
+    def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Put these rules in place of the earlier ones. Raises `ValueError`."""
+        self._faults = Faults(rules, self._seed)
+
+    def set_limits(self, quotas: Mapping[str, int], images: Sequence[str] | None) -> None:
+        """Put these limits in place of the earlier ones."""
+        self.inventory.limits = Limits(quotas, images)
+
+    def calls(self) -> dict[str, Any]:
+        """How many calls there were, by operation; the most at a time; the log, oldest first."""
+        count = self._count
+        totals = {operation: count.by_operation[operation] for operation in OPERATIONS}
+        return {"total": totals, "most_at_once": count.most, "log": list(count.log)}
+
+    def reset(self) -> None:
+        """Nothing there, nothing counted, no faults, no limits."""
+        self.inventory.clear()
+        self.set_limits({}, None)
+        self._faults = Faults()
+        self._count = _Count(now=self._count.now)
+
+    def _subjects(self, operation: str, body: Mapping[str, Any]) -> Sequence[Subject]:
+        if operation == "create":
+            return [Order.parse(body)]
+        if operation == "list":
+            return [_Query(_typed(body, "owner", dict))]
+        ids = _typed(body, "ids", list)
+        if len(ids) > PAGE:
+            raise Refusal("permanent", f"one call names at most {PAGE} ids")
+        return self.inventory.find(map(str, ids))
+
+    def _create(self, call: Call) -> dict[str, Any]:
+        (order,) = call.subjects
+        assert isinstance(order, Order)
+        machine = self.inventory.create(
+            order, forget_token=call.fault.forget_tokens, invisible_seconds=call.fault.invisible_seconds
+        )
+        return {"instance": machine.view(self._clock())}
+
+    def _owned(self, call: Call) -> Sequence[Machine]:
+        return list(self.inventory.owned(call.subjects[0].owner))
+
+    def _delete(self, machines: Sequence[Machine], ids: Sequence[str]) -> dict[str, Any]:
+        results: dict[str, Any] = dict.fromkeys(map(str, ids))
+        for machine in machines:
+            refusal = self._faults.for_deletion(machine)
+            if refusal:
+                results[machine.id] = refusal.as_dict()
+            else:
+                self.inventory.delete(machine)
+        return {"results": results}
+
+
+def _typed(body: Mapping[str, Any], key: str, kind: type) -> Any:
+    value = body.get(key)
+    if not isinstance(value, kind):
+        raise Refusal("permanent", f"this call needs {key}")
+    return value

@@ -1,0 +1,72 @@
+"""The three checkers as the core sees them. What they look with is imported by the first look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from occopus_core.api.health import HealthChecker, Probe, Verdict
+
+
+class Ping(HealthChecker):
+    """Healthy when the node answers a ping. All nodes share one socket for each address family."""
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        """A switch."""
+        return {
+            "description": "Whether the node must answer pings at its first address. "
+            "Set it to false where the provider or a firewall drops ICMP.",
+            "type": "boolean",
+            "default": True,
+            "examples": [False],
+        }
+
+    def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
+        """Pings every probe whose value is true; the others are healthy unasked."""
+        from occopus_health_network import icmp  # noqa: PLC0415
+
+        return icmp.check(probes)
+
+
+class Ports(HealthChecker):
+    """Healthy when every TCP port in the list accepts a connection. Nothing is sent."""
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        """A list of port numbers."""
+        return {
+            "description": "TCP ports that must accept a connection at the node's first address.",
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1, "maximum": 65535},
+            "default": [],
+            "examples": [[22], [80, 443]],
+        }
+
+    def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
+        """Connects to every port of every probe at once."""
+        from occopus_health_network import tcp  # noqa: PLC0415
+
+        return tcp.check(probes)
+
+
+class Urls(HealthChecker):
+    """Healthy when a GET of every URL in the list ends, after its redirects, in a status below 400."""
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        """A list of URLs; before they are rendered they may be any text."""
+        return {
+            "description": "http and https URLs that must answer with a status below 400. Redirects are followed and "
+            "certificates verified. Each is a template, in which {{ip}} is the node's first address.",
+            "type": "array",
+            "items": {"type": "string", "minLength": 1},
+            "default": [],
+            "examples": [["http://{{ip}}:8080/health"]],
+        }
+
+    def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
+        """Asks for every URL of every probe at once. Only the head of an answer is read."""
+        from occopus_health_network import http  # noqa: PLC0415
+
+        return http.check(probes)

@@ -1,0 +1,134 @@
+"""ICMP echo: one socket for all the nodes of a check."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import select
+import socket
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from icmplib import (
+    DestinationUnreachable,
+    ICMPLibError,
+    ICMPReply,
+    ICMPRequest,
+    ICMPv4Socket,
+    ICMPv6Socket,
+    SocketPermissionError,
+)
+from icmplib.utils import unique_identifier
+
+from occopus_core.api.health import Probe, Verdict
+from occopus_health_network import looks
+
+PACKETS = 3
+"""Requests to one silent node within its timeout: one lost packet is no sick node."""
+ECHO_REPLIES = {socket.AF_INET: 0, socket.AF_INET6: 129}
+"""The ICMP type of an answer, by address family."""
+NOT_ALLOWED = (
+    "this process may not send pings: give it the capability CAP_NET_RAW, put its group into the sysctl "
+    "net.ipv4.ping_group_range, or set ping: false"
+)
+
+
+def check(probes: Sequence[Probe]) -> Sequence[Verdict]:
+    """A verdict for each probe: does the node answer, where it is asked at all."""
+    return looks.run(_check(probes))
+
+
+async def _check(probes: Sequence[Probe]) -> Sequence[Verdict]:
+    with _Echo(socket.AF_INET) as v4, _Echo(socket.AF_INET6) as v6:
+        echoes = {socket.AF_INET: v4, socket.AF_INET6: v6}
+
+        def its_looks(probe: Probe) -> Sequence[looks.Look]:
+            return [functools.partial(_ping, echoes, probe.address)] if probe.value else []
+
+        return await looks.verdicts(probes, its_looks, looks.AT_ONCE)
+
+
+async def _ping(echoes: Mapping[socket.AddressFamily, _Echo], address: str, seconds: float) -> str:
+    try:
+        async with asyncio.timeout(seconds):
+            family, target = await looks.resolve(address)
+            return await echoes[family].ask(target, seconds)
+    except TimeoutError:
+        return (
+            f"{address} does not answer pings ({PACKETS} lost of {PACKETS} within {seconds:g} s): "
+            "if the provider drops ICMP, set ping: false"
+        )
+    except SocketPermissionError:
+        return NOT_ALLOWED
+    except (OSError, ValueError) as error:
+        return f"{address} {looks.in_words(error)}"
+    except ICMPLibError as error:
+        return f"{address} could not be pinged: {looks.in_words(error.__context__ or error)}"
+
+
+class _Echo:
+    """One ICMP socket that asks many addresses and tells their answers apart. Opened by the first that is asked."""
+
+    def __init__(self, family: socket.AddressFamily) -> None:
+        self._family = family
+        self._id = 0
+        self._socket: ICMPv4Socket | ICMPv6Socket | None = None
+        self._readable = select.poll()
+        self._waiting: list[tuple[ICMPRequest, asyncio.Future[str]]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        if self._socket:
+            asyncio.get_running_loop().remove_reader(self._socket.sock)
+            self._socket.close()
+
+    async def ask(self, address: str, seconds: float) -> str:
+        """Nothing when the address answers, or what a router answered for it. Raises `TimeoutError`, `ICMPLibError`."""
+        opened = self._socket or self._open()
+        request = ICMPRequest(address, id=self._id, sequence=len(self._waiting) & 0xFFFF)
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, answer))
+        for _ in range(PACKETS):
+            opened.send(request)
+            self._receive()  # after every packet: a thousand answers at once do not fit the socket's buffer
+            await asyncio.wait([answer], timeout=seconds / PACKETS)
+            if answer.done():
+                return answer.result()
+        raise TimeoutError
+
+    def _open(self) -> ICMPv4Socket | ICMPv6Socket:
+        kind = ICMPv4Socket if self._family is socket.AF_INET else ICMPv6Socket
+        try:
+            opened: ICMPv4Socket | ICMPv6Socket = kind(privileged=True)
+        except SocketPermissionError:
+            opened = kind(privileged=False)
+        self._id = unique_identifier()
+        self._readable.register(opened.sock, select.POLLIN)
+        asyncio.get_running_loop().add_reader(opened.sock, self._receive)
+        self._socket = opened
+        return opened
+
+    def _receive(self) -> None:
+        """Take in every packet that has arrived; a raw socket is given those of other processes too."""
+        while self._socket and self._readable.poll(0):
+            try:
+                self._sort(self._socket.receive(timeout=0.01))
+            except ICMPLibError:  # not a packet, or not about one request: whoever waits in vain says so
+                return
+
+    def _sort(self, reply: ICMPReply) -> None:
+        if reply.sequence >= len(self._waiting):
+            return
+        request, answer = self._waiting[reply.sequence]
+        if reply.id != request.id or answer.done():
+            return
+        if reply.type == ECHO_REPLIES[self._family] and reply.source == request.destination:
+            answer.set_result("")
+            return
+        try:
+            reply.raise_for_status()
+        except DestinationUnreachable as error:
+            answer.set_result(f"{reply.source} answered for {request.destination}: {error}")

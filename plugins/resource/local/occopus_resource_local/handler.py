@@ -1,0 +1,163 @@
+"""The resource handler `local`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, ClassVar
+
+import psutil
+
+from occopus_core.api import (
+    Connection,
+    CreateRequest,
+    Instance,
+    InstanceId,
+    InstanceState,
+    Owner,
+    PermanentError,
+    ProviderError,
+    ResourceHandler,
+)
+from occopus_resource_local import addresses, processes, write_files
+from occopus_resource_local.addresses import AddressPool
+from occopus_resource_local.errors import provider_errors
+from occopus_resource_local.folders import DEFAULT_STOP_SECONDS, NodeFolder, Record, boot_id
+from occopus_resource_local.launch import start_supervisor
+from occopus_resource_local.locks import try_lock
+from occopus_resource_local.program import program
+from occopus_resource_local.view import look
+
+DEFAULT_ROOT = "~/.occopus/local"
+
+
+class LocalHandler(ResourceHandler):
+    """Nodes as processes of this host. The folders below `root` are all there is to know about them."""
+
+    connection_keys: ClassVar[tuple[str, ...]] = ("root",)
+    context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit", "docker"})
+    max_concurrency: ClassVar[int] = 8
+    poll_seconds: ClassVar[tuple[float, float]] = (0.05, 5.0)
+    consistency_window: ClassVar[float] = 0.0
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        network: IPv4Network = addresses.NETWORK,
+    ) -> None:
+        super().__init__(connection)
+        # One name for one folder: processes are recognised by the path in their environment.
+        self.root = Path(os.path.realpath(Path(connection.settings.get("root", DEFAULT_ROOT)).expanduser()))
+        self._addresses = AddressPool(self.root, network)
+        self._clock = clock
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        """See `ResourceHandler.schema`."""
+        text = importlib.resources.files("occopus_resource_local").joinpath("schema.json").read_text()
+        schema: Mapping[str, Any] = json.loads(text)
+        return schema
+
+    def check(self, request: CreateRequest) -> None:
+        """Refuse what a process of this host cannot do. Raises `PermanentError`."""
+        program(request.context)
+
+    def create(self, request: CreateRequest) -> Instance:
+        """See `ResourceHandler.create`. `PROVISIONING` where another process is at the same node right now."""
+        scripts = program(request.context)
+        folder = NodeFolder(self.root, request.token)
+        with provider_errors(f"creating the node {request.token}"):
+            folder.make()
+            with folder.lock() as held:
+                if held and folder.deleting_since() is None:
+                    self._advance(folder, request, scripts)
+            seen = look(folder)
+        if seen.state is InstanceState.ABSENT:
+            return dataclasses.replace(seen, state=InstanceState.PROVISIONING, owner=request.owner)
+        return dataclasses.replace(seen, owner=seen.owner or request.owner)
+
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        """See `ResourceHandler.describe`."""
+        with provider_errors("looking at the nodes"):
+            return {id: look(NodeFolder(self.root, id)) for id in ids}
+
+    def list_owned(self, owner: Owner) -> Iterable[Instance]:
+        """See `ResourceHandler.list_owned`. A folder whose record is missing or damaged is listed for everybody."""
+        with provider_errors("listing the nodes"):
+            seen = [look(folder) for folder in NodeFolder.all(self.root)]
+        return [instance for instance in seen if instance.owner is None or owner.matches(instance.owner)]
+
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """See `ResourceHandler.delete`. SIGTERM first, SIGKILL to what is left after `stop_seconds`."""
+        folders = [folder for id in ids if (folder := NodeFolder(self.root, id)).exists()]
+        outcome: dict[InstanceId, ProviderError | None] = dict.fromkeys(ids)
+        with provider_errors("deleting nodes"):
+            for folder in folders:
+                folder.mark_deleting(self._clock())
+            # After the marks: a supervisor that starts unseen sees its mark and ends.
+            members = processes.members(folders)
+        for folder in folders:
+            try:
+                with provider_errors(f"deleting the node {folder.token}"), folder.lock() as held:
+                    if held:
+                        self._continue_deletion(folder, members[folder.token])
+            except ProviderError as exc:
+                outcome[InstanceId(folder.token)] = exc
+        return outcome
+
+    def _advance(self, folder: NodeFolder, request: CreateRequest, scripts: dict[str, str]) -> None:
+        """Take the steps that are missing. The caller holds the node's lock."""
+        record = folder.record()
+        if record is None:
+            record = Record(
+                token=request.token,
+                owner=request.owner,
+                address=self._addresses.claim(request.token),
+                stop_seconds=float(request.resource.get("stop_seconds", DEFAULT_STOP_SECONDS)),
+            )
+            folder.write_record(record)
+        if record.boot_id == boot_id() and folder.supervisor() is None:
+            start_supervisor(folder, record, scripts, self.connection.call_timeout)
+
+    def _continue_deletion(self, folder: NodeFolder, members: Sequence[psutil.Process]) -> None:
+        if members:
+            self._stop(folder, members)
+        elif self._remove_outside(folder):
+            self._addresses.release(folder.token)
+            folder.remove()
+
+    def _stop(self, folder: NodeFolder, members: Sequence[psutil.Process]) -> None:
+        supervisor = [process for process in members if process.pid == folder.living_supervisor()]
+        others = [process for process in members if process not in supervisor]
+        if self._clock() - (folder.deleting_since() or 0.0) < _stop_seconds(folder):
+            victims, number = supervisor or others, signal.SIGTERM  # it passes the signal on
+        else:
+            victims, number = others or supervisor, signal.SIGKILL  # it goes last, to keep hold of the others
+        for process in victims:
+            processes.send(process, number)
+
+    def _remove_outside(self, folder: NodeFolder) -> bool:
+        """Remove the node's files outside its folder. False where another node is at its own: the next call goes on."""
+        if not write_files.claims(folder.path):
+            return True
+        with try_lock(self.root, os.O_RDONLY) as held:
+            if held:
+                write_files.remove_outside(folder.path)
+            return held
+
+
+def _stop_seconds(folder: NodeFolder) -> float:
+    try:
+        record = folder.record()
+    except PermanentError:
+        record = None
+    return record.stop_seconds if record else DEFAULT_STOP_SECONDS

@@ -1,0 +1,170 @@
+"""From a node's context to the stages its supervisor runs: shell scripts, by name and in order.
+
+Of cloud-config it knows `bootcmd`, `write_files` and `runcmd`, and refuses the rest by name: a key that were silently
+left out would be a node that looks ready and is not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import getpass
+import grp
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from occopus_core.api import Context, PermanentError
+from occopus_resource_local import write_files
+
+HEADER = "#cloud-config"
+_KEYS = ("bootcmd", "write_files", "runcmd")
+_FILE_KEYS = ("path", "content", "permissions", "encoding", "append", "owner")
+_PLAIN = frozenset({"text/plain", ""})
+_BASE64 = frozenset({"b64", "base64"})
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DEFAULT_PERMISSIONS = 0o644
+
+
+def program(context: Context) -> dict[str, str]:
+    """The stages for a context. Raises `PermanentError` naming what this handler cannot do."""
+    if context.user_data is None:
+        return _command(context)
+    config = _parse(context.user_data)
+    for key in config:
+        if key not in _KEYS:
+            raise PermanentError(
+                f"a local node cannot do {key!r} of cloud-config, only {_listed(_KEYS)}: it is a process of this host, "
+                "so do it by a command, or use another resource type"
+            )
+    stages = {
+        "bootcmd": _script("bootcmd", config.get("bootcmd")),
+        "write_files": _files(config.get("write_files")),
+        "runcmd": _script("runcmd", config.get("runcmd")),
+    }
+    return {name: script for name, script in stages.items() if script}
+
+
+def _command(context: Context) -> dict[str, str]:
+    """The one stage `command`; none where there is no command: the node is then an address and a folder."""
+    exports = [_export(entry) for entry in context.env]
+    try:
+        words = shlex.split(context.command) if isinstance(context.command, str) else list(context.command or ())
+    except ValueError as exc:
+        raise PermanentError(f"contextualisation.command cannot be split into words: {exc}") from exc
+    return {"command": "\n".join([*exports, f"exec {shlex.join(words)}", ""])} if words else {}
+
+
+def _export(entry: str) -> str:
+    name, equals, value = entry.partition("=")
+    if not equals or not _NAME.fullmatch(name):
+        raise PermanentError(
+            f"contextualisation.env cannot set {name!r}: write NAME=value, the name of letters, digits and _"
+        )
+    return f"export {name}={shlex.quote(value)}"
+
+
+def _parse(user_data: str) -> Mapping[str, Any]:
+    if user_data.split("\n", 1)[0].strip() != HEADER:
+        raise PermanentError(f"a local node takes cloud-config only: the first line of the user data must be {HEADER}")
+    try:
+        config = yaml.safe_load(user_data)
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise PermanentError(f"the cloud-config is not valid YAML{where}") from None  # its text may hold secrets
+    except yaml.YAMLError:
+        raise PermanentError("the cloud-config is not valid YAML: it holds a character YAML does not allow") from None
+    if not isinstance(config or {}, dict):
+        raise PermanentError("the cloud-config must be a mapping with the keys " + _listed(_KEYS))
+    return config or {}
+
+
+def _script(key: str, commands: Any) -> str:
+    """One script of all commands, so that what one sets (a folder, a variable) holds for the next."""
+    lines = [_line(f"{key}[{number}]", command) for number, command in enumerate(_list(key, commands))]
+    return "\n".join([*lines, ""]) if lines else ""
+
+
+def _line(at: str, command: Any) -> str:
+    if isinstance(command, str):
+        return command
+    if isinstance(command, list) and command and all(isinstance(word, str | int | float) for word in command):
+        return shlex.join(map(str, command))
+    raise PermanentError(f"{at} of the cloud-config must be a text (a line of shell) or a list of words; quote it")
+
+
+def _files(entries: Any) -> str:
+    files = [_file(f"write_files[{number}]", entry) for number, entry in enumerate(_list("write_files", entries))]
+    if not files:
+        return ""
+    words = [sys.executable, "-I", "-S", write_files.__file__]
+    # JSON keeps to one line that starts with a bracket, so no content can end the here-document.
+    return f"exec {shlex.join(words)} <<'END'\n{json.dumps(files)}\nEND\n"
+
+
+def _file(at: str, entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise PermanentError(f"{at} of the cloud-config must be a mapping with a `path`")
+    for key in entry:
+        if key not in _FILE_KEYS:
+            raise PermanentError(f"a local node cannot do {key!r} of {at}, only {_listed(_FILE_KEYS)}")
+    path = entry.get("path")
+    if not isinstance(path, str) or not path.strip("/") or "\0" in path:
+        raise PermanentError(f"{at} of the cloud-config needs a `path`: the name of a file, as text")
+    _check_owner(at, entry.get("owner"))
+    return {
+        "path": path,
+        "content": _content(at, entry),
+        "permissions": _permissions(at, entry.get("permissions")),
+        "append": bool(entry.get("append", False)),
+    }
+
+
+def _content(at: str, entry: Mapping[str, Any]) -> str:
+    """The content in base64."""
+    content, encoding = entry.get("content", ""), entry.get("encoding", "text/plain")
+    if not isinstance(content, str):
+        raise PermanentError(f"`content` of {at} must be a text; quote it")
+    if encoding in _PLAIN:
+        return base64.b64encode(content.encode()).decode()
+    if encoding not in _BASE64:
+        raise PermanentError(f"a local node cannot do this `encoding` of {at}, only text/plain, b64 and base64")
+    try:
+        return base64.b64encode(base64.b64decode("".join(content.split()), validate=True)).decode()
+    except (binascii.Error, ValueError):
+        raise PermanentError(f"`content` of {at} is not valid base64, as its `encoding` says") from None
+
+
+def _permissions(at: str, value: Any) -> int:
+    """The mode. YAML has already turned an unquoted 0644 into the number it means."""
+    try:
+        mode = _DEFAULT_PERMISSIONS if value is None else value if isinstance(value, int) else int(value, 8)
+    except (TypeError, ValueError):
+        mode = -1
+    if not 0 <= mode <= 0o7777:  # noqa: PLR2004
+        raise PermanentError(f"`permissions` of {at} must be an octal text such as '0644'")
+    return mode
+
+
+def _check_owner(at: str, owner: Any) -> None:
+    """A node runs as the user who runs Occopus; files for anybody else would need a right it does not take."""
+    user, group = getpass.getuser(), grp.getgrgid(os.getgid()).gr_name
+    if owner not in (None, user, f"{user}:{group}"):
+        raise PermanentError(f"a local node cannot do this `owner` of {at}: its files belong to {user}:{group}")
+
+
+def _list(key: str, value: Any) -> list[Any]:
+    if not isinstance(value, list | None):
+        raise PermanentError(f"`{key}` of the cloud-config must be a list")
+    return value or []
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"

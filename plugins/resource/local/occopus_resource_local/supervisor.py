@@ -1,0 +1,164 @@
+"""The one process that stands for a node: runs its stages, keeps every process they leave behind, ends them all.
+
+Started as ``python -I -S supervisor.py FOLDER STOP_SECONDS [STAGE ...]`` and kept small by few imports, for it lives as
+long as its node. A stage is a shell script ``FOLDER/stages/STAGE.sh`` whose output goes to
+``FOLDER/log/STAGE.log`` and whose exit status goes to ``FOLDER/exits``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import sys
+
+PR_SET_CHILD_SUBREAPER = 36
+SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
+KILL_EVERY = 0.1
+"""Seconds between two rounds of SIGKILL: what forks faster than it is found needs several."""
+
+
+def main(folder: str, stop_seconds: str, *stages: str) -> None:
+    """Detach, and be the supervisor of the node in `folder` unless it already has, or had, one."""
+    parent_end, own_end = os.pipe()
+    if os.fork():
+        os.close(own_end)
+        os.read(parent_end, 1)  # ends when the supervisor has recorded itself, or has ended
+        os._exit(0)
+    os.close(parent_end)
+    os.setsid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    if not claim(folder):
+        return
+    os.close(own_end)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        run(folder, stages)
+    finally:
+        stop(float(stop_seconds))
+
+
+def claim(folder: str) -> bool:
+    """Record this process as the node's supervisor. False where there was one before, or the node is being deleted.
+
+    The lock ends with the process and the record outlives it, so that stages never run twice.
+    """
+    record = os.open(f"{folder}/supervisor", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    if os.fstat(record).st_size or os.path.exists(f"{folder}/deleting") or not os.path.exists(f"{folder}/node.json"):  # noqa: PTH110
+        return False
+    os.write(record, f"{os.getpid()} {start_ticks(os.getpid())}\n".encode())
+    return True
+
+
+def run(folder: str, stages: tuple[str, ...]) -> None:
+    """Run the stages in order; return when the node should end."""
+    for stage in stages:
+        status = wait_for(start(folder, stage))
+        if status is None:
+            return
+        note(folder, f"{stage} {status}\n")
+        if stage == "command" or (stage == "write_files" and status):
+            return
+    wait_for(0)
+
+
+def start(folder: str, stage: str) -> int:
+    """Start a stage in a process group of its own; the process id."""
+    log = os.open(f"{folder}/log/{stage}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return os.posix_spawn(
+            "/bin/sh",
+            ["sh", f"{folder}/stages/{stage}.sh"],
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)],
+            setpgroup=0,
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them, and so would all that is started
+        )
+    finally:
+        os.close(log)
+
+
+def wait_for(pid: int) -> int | None:
+    """Reap until `pid` ends; its exit status (minus the number of the signal that ended it), None when told to stop."""
+    while True:
+        ended, _ = reap()
+        if pid in ended:
+            return ended[pid]
+        if signal.sigwait(SIGNALS) == signal.SIGTERM:
+            return None
+
+
+def reap() -> tuple[dict[int, int], bool]:
+    """Exit statuses, by process id, of the children that have ended; and whether there are any more."""
+    ended: dict[int, int] = {}
+    try:
+        while (result := os.waitpid(-1, os.WNOHANG))[0]:
+            ended[result[0]] = os.waitstatus_to_exitcode(result[1])
+    except ChildProcessError:
+        return ended, False
+    return ended, True
+
+
+def stop(stop_seconds: float) -> None:
+    """End every descendant: SIGTERM, and SIGKILL after `stop_seconds`. As the subreaper, this process outlives them."""
+    send(signal.SIGTERM)
+    signal.setitimer(signal.ITIMER_REAL, max(stop_seconds, KILL_EVERY), KILL_EVERY)
+    while reap()[1]:
+        if signal.sigwait(SIGNALS) == signal.SIGALRM:
+            send(signal.SIGKILL)
+
+
+def send(number: signal.Signals) -> None:
+    """Send a signal to every descendant."""
+    for pid in descendants(os.getpid()):
+        try:  # noqa: SIM105  # contextlib would cost every node memory
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass  # gone already, or another user's
+
+
+def descendants(ancestor: int) -> set[int]:
+    """Process ids of everything below `ancestor`."""
+    parents = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdecimal() and (fields := stat_fields(int(name))):
+            parents[int(name)] = int(fields[1])
+    found = {ancestor}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {ancestor}
+
+
+def note(folder: str, line: str) -> None:
+    """Add a line to the node's exit statuses."""
+    try:
+        exits = os.open(f"{folder}/exits", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.write(exits, line.encode())
+        os.close(exits)
+    except OSError as exc:
+        print(exc, file=sys.stderr)  # noqa: T201  # a full disk must not end the node
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a living process started, in clock ticks since boot: with its id, its identity. None where it has ended."""
+    fields = stat_fields(pid)
+    return int(fields[19]) if fields and fields[0] not in "ZX" else None
+
+
+def stat_fields(pid: int) -> list[str] | None:
+    """Fields of ``/proc/PID/stat`` from the third (the state) on; the second may hold anything, even brackets."""
+    try:
+        with open(f"/proc/{pid}/stat", errors="replace") as stat:  # noqa: PTH123
+            return stat.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

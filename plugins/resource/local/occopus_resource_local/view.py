@@ -1,0 +1,69 @@
+"""What a node's folder and processes amount to, in the words of the contract."""
+
+from __future__ import annotations
+
+from occopus_core.api import Address, AddressKind, Instance, InstanceId, InstanceState, PermanentError
+from occopus_resource_local.folders import NodeFolder, Record, boot_id
+
+
+def look(folder: NodeFolder) -> Instance:
+    """The node as it is now. Starts and changes nothing. Raises `OSError`."""
+    if not folder.exists():
+        return _instance(folder, None, InstanceState.ABSENT)
+    deleting = folder.deleting_since() is not None  # before the record: of a folder being removed, this goes last
+    try:
+        record = folder.record()
+    except PermanentError as exc:
+        return _instance(folder, None, InstanceState.UNKNOWN, "damaged", exc.message)
+    if record is None and not folder.exists():
+        return _instance(folder, None, InstanceState.ABSENT)
+    exits = folder.exits()
+    state, reason = (InstanceState.DELETING, "") if deleting else _state(folder, record, exits)
+    raw_state = ", ".join(f"{stage} {status}" for stage, status in exits.items())
+    return _instance(folder, record, state, raw_state, reason)
+
+
+def _instance(
+    folder: NodeFolder, record: Record | None, state: InstanceState, raw_state: str = "", reason: str = ""
+) -> Instance:
+    return Instance(
+        id=InstanceId(folder.token),
+        state=state,
+        addresses=(Address(record.address, AddressKind.PRIVATE),) if record else (),
+        token=folder.token,
+        owner=record.owner if record else None,
+        raw_state=raw_state,
+        reason=reason,
+    )
+
+
+def _state(folder: NodeFolder, record: Record | None, exits: dict[str, int]) -> tuple[InstanceState, str]:
+    if record is None:
+        return InstanceState.PROVISIONING, "its record has not been written yet"
+    if exits.get("write_files"):
+        return InstanceState.FAILED, _last_line(folder) or _outcome(folder, exits)
+    if record.boot_id != boot_id():
+        return InstanceState.STOPPED, "this host was restarted since"
+    if folder.supervisor() is None:
+        return InstanceState.PROVISIONING, "its supervisor has not been started yet"
+    if folder.living_supervisor() is None:
+        return InstanceState.STOPPED, _outcome(folder, exits) or "its supervisor was ended from outside"
+    return InstanceState.READY, _outcome(folder, exits)
+
+
+def _outcome(folder: NodeFolder, exits: dict[str, int]) -> str:
+    """How the stages ended that did not end well; and the one command of a node, however it ended."""
+    return "; ".join(
+        f"{stage} ended {_how(status)}, see {folder.log / stage}.log"
+        for stage, status in exits.items()
+        if status or stage == "command"
+    )
+
+
+def _how(status: int) -> str:
+    return f"by signal {-status}" if status < 0 else f"with exit status {status}"
+
+
+def _last_line(folder: NodeFolder) -> str:
+    lines = (folder.log / "write_files.log").read_text(errors="replace").splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,121 @@
+"""The contract's own suite on this handler; the provider is this host."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import ClassVar
+from unittest import mock
+
+import psutil
+import pytest
+
+from occopus_core.api import Connection, Context, CreateRequest
+from occopus_core.testing.conformance import Fault, FaultInjector, ResourceHandlerConformance, ResourceHarness
+from occopus_resource_local import LocalHandler, handler, processes
+from occopus_resource_local.folders import NodeFolder
+from occopus_resource_local.launch import start_supervisor
+
+ERRNO = {
+    Fault.AUTH: errno.EACCES,
+    Fault.QUOTA: errno.ENOSPC,
+    Fault.THROTTLE: errno.EAGAIN,
+    Fault.PERMANENT: errno.EACCES,
+    Fault.SERVER_ERROR: errno.EIO,
+    Fault.LOST_REPLY: errno.EIO,
+}
+FIRST_STEP = {
+    "create": (NodeFolder, "make"),
+    "describe": (handler, "look"),
+    "list_owned": (NodeFolder, "all"),
+    "delete": (processes, "members"),
+}
+
+
+class HostFaults(FaultInjector):
+    """The operating system refuses."""
+
+    def __init__(self) -> None:
+        self._patches = ExitStack()
+
+    def inject(self, fault, operation):
+        # The last step of a creation is to look at it: failing there, it has taken effect.
+        where, name = (
+            (handler, "look") if fault is Fault.LOST_REPLY and operation == "create" else FIRST_STEP[operation]
+        )
+        error = OSError(ERRNO[fault], fault.value)
+        self._patches.enter_context(mock.patch.object(where, name, side_effect=error))
+
+    def refuse_deletion(self, id):
+        real = processes.send
+
+        def send(process: psutil.Process, number: int) -> None:
+            if f"/{id}/" in process.environ().get(processes.MARKER, ""):
+                raise OSError(errno.EPERM, "refused")
+            real(process, number)
+
+        self._patches.enter_context(mock.patch.object(processes, "send", send))
+
+    def clear(self):
+        self._patches.close()
+
+
+class LocalHarness(ResourceHarness):
+    not_applicable: ClassVar[Mapping[str, str]] = {
+        "schema_imports_no_sdk": "the provider is this host: there is no SDK",
+        **dict.fromkeys(
+            (
+                "making_calls_nobody",
+                "check_calls_nobody",
+                "describe_costs_pages",
+                "no_ids_call_nobody",
+                "never_retries",
+            ),
+            "the provider is this host: there are no calls to count",
+        ),
+        **dict.fromkeys(
+            ("refused_credentials", "throttled", "missing_image", "refused_connection", "hang"),
+            "the provider is this host: it has no accounts, limits, images or network",
+        ),
+    }
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+        self.faults = HostFaults()
+        self._interrupted: set[str] = set()
+
+    def handler(self, *, call_timeout=None):
+        return LocalHandler(Connection("local", {"root": str(self.root)}, {}, call_timeout or 30.0))
+
+    def request(self, token, owner, kind="plain"):
+        """A ``stepwise`` creation is one that is interrupted before its supervisor is started."""
+        if kind == "stepwise":
+            self._interrupted.add(token)
+        context = Context(user_data="#cloud-config\nruncmd: [echo hush-hush]\n")
+        return CreateRequest(token, owner, {"root": str(self.root)}, context)
+
+    def absent_ids(self, count):
+        return [f"absent-{number}" for number in range(count)]
+
+    def settle(self):
+        time.sleep(0.01)
+
+    def start_supervisor(self, folder, *args):
+        if folder.token in self._interrupted:
+            self._interrupted.discard(folder.token)
+        else:
+            start_supervisor(folder, *args)
+
+
+class TestConformance(ResourceHandlerConformance):
+    @pytest.fixture
+    def harness(self, tmp_path, monkeypatch):
+        harness = LocalHarness(tmp_path)
+        monkeypatch.setattr(handler, "start_supervisor", harness.start_supervisor)
+        yield harness
+        harness.close()
+        assert [path.name for path in tmp_path.rglob("*")] in ([], ["addresses"])

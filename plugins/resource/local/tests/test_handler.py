@@ -1,0 +1,250 @@
+"""Real nodes: made, looked at, listed and deleted."""
+
+import json
+import os
+import signal
+import socket
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import jsonschema
+import psutil
+import pytest
+
+from occopus_core.api import Connection, InstanceState, Owner, PermanentError, QuotaError, TransientError
+from occopus_resource_local import LocalHandler
+from occopus_resource_local.errors import provider_errors
+from occopus_resource_local.folders import Record
+
+
+def test_a_node_is_ready_with_an_address_that_can_be_bound(host):
+    made = host.create(host.request())
+    assert made.state is InstanceState.READY
+    assert made.owner == Owner("here", "infra", "web", "id-n1")
+    assert (made.id, made.token) == ("n1", "n1")
+    with socket.create_server((made.addresses[0].value, 0)):
+        pass
+
+
+def test_stages_run_in_order_with_the_environment_of_the_node(host):
+    made = host.create(
+        host.cloudinit(
+            "runcmd:\n"
+            "- cat order from-file > result\n"
+            "- mkdir -p sub && cd sub\n"
+            '- pwd > "$OCCOPUS_NODE_DIR/pwd"\n'
+            '- echo "$OCCOPUS_NODE_ADDRESS $OCCOPUS_NODE_ID $OCCOPUS_NODE_NAME $OCCOPUS_INFRA_ID $HOME" > ../env\n'
+            "write_files:\n- {path: from-file, content: 'file', permissions: '0640'}\n"
+            "bootcmd:\n- test ! -e from-file && echo boot > order\n"
+        )
+    )
+    assert host.ended("runcmd") == 0
+    work = host.work()
+    assert (work / "result").read_text() == "boot\nfile"
+    assert (work / "pwd").read_text() == f"{work}/sub\n"
+    assert (work / "env").read_text() == f"{made.addresses[0].value} id-n1 web infra {os.environ['HOME']}\n"
+    assert (work / "from-file").stat().st_mode & 0o7777 == 0o640
+    assert (host.folder().path.stat().st_mode & 0o7777, host.folder().log.stat().st_mode & 0o7777) == (0o700, 0o700)
+
+
+def test_output_goes_to_the_log_and_a_failing_script_is_told_of(host):
+    host.create(host.cloudinit("runcmd: [echo out, echo err >&2, exit 3]\n"))
+    assert host.ended("runcmd") == 3
+    seen = host.look()
+    assert (seen.state, seen.raw_state) == (InstanceState.READY, "runcmd 3")
+    assert seen.reason == f"runcmd ended with exit status 3, see {host.folder().log}/runcmd.log"
+    assert (host.folder().log / "runcmd.log").read_text() == "out\nerr\n"
+
+
+def test_what_a_script_leaves_in_the_background_lives_on(host):
+    host.create(host.cloudinit("runcmd: ['sleep 1000 & echo $! > pid']\n"))
+    assert host.ended("runcmd") == 0
+    os.kill(int((host.work() / "pid").read_text()), 0)
+    assert host.state() is InstanceState.READY
+
+
+def test_children_see_the_signals_of_a_normal_process(host):
+    host.create(host.cloudinit("runcmd: ['grep -E \"Sig(Blk|Ign)\" /proc/self/status > signals']\n"))
+    assert host.ended("runcmd") == 0
+    masks = [int(line.split()[1], 16) for line in (host.work() / "signals").read_text().splitlines()]
+    assert [mask & 0x7FFFFFFF for mask in masks] == [0, 0]  # above: the C library's own
+
+
+@pytest.mark.parametrize(("command", "how"), [("sh -c 'exit 4'", "with exit status 4"), ("true", "with exit status 0")])
+def test_the_end_of_the_command_is_the_end_of_the_node(host, command, how):
+    host.create(host.request(command=command))
+    host.until(lambda: host.state() is InstanceState.STOPPED)
+    assert host.look().reason == f"command ended {how}, see {host.folder().log}/command.log"
+
+
+def test_a_command_has_its_environment_and_takes_its_background_with_it(host):
+    host.create(host.request(env=("A=b c",), command=("sh", "-c", 'sleep 1000 & echo "$A" > a')))
+    host.until(lambda: host.state() is InstanceState.STOPPED)
+    assert (host.work() / "a").read_text() == "b c\n"
+    assert host.processes() == []
+
+
+def test_a_stopped_node_is_not_started_again(host):
+    request = host.request(command="sh -c 'echo ran >> ran'")
+    host.create(request)
+    host.until(lambda: host.state() is InstanceState.STOPPED)
+    assert host.handler.create(request).state is InstanceState.STOPPED
+    assert (host.work() / "ran").read_text() == "ran\n"
+
+
+def test_create_with_the_same_token_is_the_same_node(host):
+    request = host.cloudinit("runcmd: [echo ran >> ran]\n")
+    first = host.create(request)
+    assert host.ended("runcmd") == 0
+    assert host.create(request).addresses == first.addresses
+    assert (host.work() / "ran").read_text() == "ran\n"
+    assert len([process for process in host.processes() if "supervisor.py" in " ".join(process.cmdline())]) == 1
+
+
+def test_the_supervisor_is_small(host):
+    host.create(host.request())
+    supervisor = host.folder().living_supervisor()
+    assert psutil.Process(supervisor).memory_info().rss < 12 * 2**20
+
+
+def test_list_owned_finds_what_the_owner_asks_for(host):
+    host.create(host.request("n1", infra="a"))
+    host.create(host.request("n2", infra="b"))
+    host.create(host.request("n3", installation="elsewhere"))
+
+    def listed(*owner):
+        return {instance.token for instance in host.handler.list_owned(Owner(*owner))}
+
+    assert listed("here") == {"n1", "n2"}
+    assert listed("here", "b") == {"n2"}
+    assert listed("here", None, None, "id-n1") == {"n1"}
+    assert listed("elsewhere") == {"n3"}
+
+
+def test_nothing_is_known_on_a_root_that_does_not_exist(host):
+    assert list(host.handler.list_owned(Owner("here"))) == []
+    assert host.state("n9") is InstanceState.ABSENT
+    assert host.handler.delete(["n9"]) == {"n9": None}
+
+
+@pytest.mark.parametrize("id", ["../root", "addresses", "N1", ""])
+def test_ids_that_name_no_node_are_absent(host, id):
+    host.create(host.request())
+    assert host.handler.describe([id])[id].state is InstanceState.ABSENT
+    assert host.handler.delete([id]) == {id: None}
+    assert host.state() is InstanceState.READY
+
+
+def test_folders_of_other_people_are_left_alone(host):
+    host.create(host.request())
+    (host.root / "photos").mkdir()
+    (host.root / "photos" / "node.json").write_text("{}")
+    assert {instance.token for instance in host.handler.list_owned(Owner("here"))} == {"n1"}
+    host.delete("photos")
+    (host.root / "photos" / "node.json").unlink()
+    (host.root / "photos").rmdir()
+
+
+def test_create_while_deleting_starts_nothing(host):
+    request = host.cloudinit("runcmd: [trap '' TERM; sleep 1000]\n", resource={"stop_seconds": 1000})
+    host.create(request)
+    host.handler.delete(["n1"])
+    assert host.state() is InstanceState.DELETING
+    assert host.handler.create(request).state is InstanceState.DELETING
+
+
+def test_a_deleted_node_can_be_made_again(host):
+    request = host.cloudinit("runcmd: [echo ran >> ran]\n")
+    host.create(request)
+    host.delete("n1")
+    assert not host.folder().path.exists()
+    host.create(request)
+    assert host.ended("runcmd") == 0
+
+
+def test_a_restarted_host_has_stopped_its_nodes(host):
+    request = host.request()
+    host.create(request)
+    os.kill(host.folder().living_supervisor(), signal.SIGKILL)
+    record = host.folder().path / "node.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"boot_id": "an earlier one"}))
+    assert (host.state(), host.look().reason) == (InstanceState.STOPPED, "this host was restarted since")
+    (host.folder().path / "supervisor").unlink()
+    assert host.handler.create(request).state is InstanceState.STOPPED
+
+
+def test_a_damaged_record_is_unknown_and_can_be_deleted(host):
+    request = host.request()
+    host.create(request)
+    (host.folder().path / "node.json").write_text("{")
+    assert host.state() is InstanceState.UNKNOWN
+    assert [instance.token for instance in host.handler.list_owned(Owner("here"))] == ["n1"]
+    with pytest.raises(PermanentError, match=r"node\.json is damaged; delete the node n1"):
+        host.handler.create(request)
+    host.delete("n1")
+
+
+def test_an_address_for_each_of_two_and_no_third(host):
+    host.handler = LocalHandler(host.handler.connection, network=IPv4Network("127.99.1.0/30"))
+    host.create(host.request("n1"))
+    host.create(host.request("n2"))
+    with pytest.raises(QuotaError):
+        host.handler.create(host.request("n3"))
+    assert host.state("n3") is InstanceState.PROVISIONING
+
+
+def test_a_bad_context_is_refused_before_anything_is_made(host):
+    with pytest.raises(PermanentError, match="packages"):
+        host.handler.check(host.cloudinit("packages: [nginx]\n"))
+    with pytest.raises(PermanentError, match="packages"):
+        host.handler.create(host.cloudinit("packages: [nginx]\n"))
+    assert not host.root.exists()
+
+
+def test_a_token_that_is_no_name_of_a_folder_is_refused(host):
+    with pytest.raises(PermanentError, match="cannot name a node"):
+        host.handler.create(host.request("../n1"))
+
+
+def test_a_root_that_is_no_folder_is_a_clear_error(host, tmp_path):
+    (tmp_path / "file").write_text("")
+    handler = LocalHandler(Connection("local", {"root": str(tmp_path / "file")}, {}))
+    with pytest.raises(PermanentError, match=r"creating the node n1: .*file.*`root`"):
+        handler.create(host.request())
+
+
+def test_a_supervisor_that_does_not_start_in_time_is_tried_again(host):
+    connection = Connection("local", {"root": str(host.root)}, {}, call_timeout=0.0)
+    request = host.cloudinit("runcmd: [echo ran >> ran]\n")
+    with pytest.raises(TransientError, match="did not start within 0 s"):
+        LocalHandler(connection).create(request)
+    host.create(request)
+    assert host.ended("runcmd") == 0
+    assert (host.work() / "ran").read_text() == "ran\n"
+
+
+def test_a_full_disk_is_a_quota():
+    with pytest.raises(QuotaError, match="make room"), provider_errors("creating"):
+        Path("/dev/full").write_text("x")
+
+
+def test_the_default_root_is_in_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert LocalHandler(Connection("local", {}, {})).root == tmp_path / ".occopus" / "local"
+
+
+def test_the_schema_knows_its_keys():
+    jsonschema.Draft7Validator.check_schema(LocalHandler.schema())
+    jsonschema.validate({"root": "~/x", "stop_seconds": 2}, LocalHandler.schema())
+    for wrong in ({"root": "x"}, {"stop_seconds": -1}, {"endpoint": "x"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, LocalHandler.schema())
+
+
+def test_nothing_of_the_context_is_in_the_record_or_the_address(host):
+    host.create(host.request(env=("PASSWORD=topsecret",), command="sleep 1000"))
+    assert "topsecret" not in (host.folder().path / "node.json").read_text()
+    assert "topsecret" not in repr(host.look())
+    assert not any("topsecret" in " ".join(process.cmdline()) for process in host.processes())
+    assert (host.folder().stages / "command.sh").stat().st_mode & 0o7777 == 0o600
+    assert isinstance(host.folder().record(), Record)

@@ -1,0 +1,162 @@
+"""Deletion stops everything a node has started, whoever was killed before."""
+
+import os
+import select
+import signal
+
+import psutil
+import pytest
+
+from occopus_core.api import InstanceState
+
+DAEMON = """
+import os, sys, time
+if os.fork(): os._exit(0)
+os.setsid()
+if os.fork(): os._exit(0)
+open(sys.argv[1], "w").write(str(os.getpid()))
+time.sleep(1000)
+"""
+
+
+def kill(pid):
+    """SIGKILL a process and wait until it has ended."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        assert select.select([descriptor], [], [], 10)[0]
+    finally:
+        os.close(descriptor)
+
+
+@pytest.fixture
+def daemon(host):
+    """A node whose daemon has left the session, the process group and the parent it was started in."""
+
+    def start(before="", **kwargs):
+        files = "write_files:\n- path: daemon.py\n  content: |\n" + "".join(
+            f"    {line}\n" for line in DAEMON.splitlines()
+        )
+        host.create(host.cloudinit(f"{files}runcmd: ['{before} python3 daemon.py \"$PWD/pid\"']\n", **kwargs))
+        text = host.until(lambda: (host.work() / "pid").exists() and (host.work() / "pid").read_text())
+        return psutil.Process(int(text))
+
+    return start
+
+
+def gone(process):
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("before", ["", 'env -i /usr/bin/env PATH="$PATH"'])
+def test_a_daemon_is_stopped(host, daemon, before):
+    process = daemon(before)
+    host.delete("n1")
+    assert gone(process)
+
+
+@pytest.mark.parametrize("before", ["", 'env -i /usr/bin/env PATH="$PATH"'])
+def test_a_daemon_is_stopped_after_its_supervisor_was_killed(host, daemon, before):
+    process = daemon(before)
+    kill(host.folder().living_supervisor())
+    assert host.look().state is InstanceState.STOPPED
+    assert host.look().reason == "its supervisor was ended from outside"
+    assert not gone(process)
+    host.delete("n1")
+    assert gone(process)
+
+
+def test_descendants_without_any_mark_go_with_their_marked_parent(host):
+    inner = "env -i /bin/sh -c 'exec >/dev/null 2>&1; sleep 1000'"
+    host.create(host.cloudinit(f'runcmd: ["{inner} & echo $! > pid; wait"]\n'))
+    host.until(lambda: (host.work() / "pid").exists() and (host.work() / "pid").read_text().endswith("\n"))
+    process = psutil.Process(int((host.work() / "pid").read_text()))
+    kill(host.folder().living_supervisor())
+    host.delete("n1")
+    assert gone(process)
+
+
+def test_sigterm_lets_a_program_end_by_itself(host, tmp_path):
+    said = tmp_path / "said"
+    host.create(host.request(command=("sh", "-c", f"trap 'echo bye > {said}; exit' TERM; touch up; sleep 1000 & wait")))
+    host.until((host.work() / "up").exists)
+    host.delete("n1")
+    assert said.read_text() == "bye\n"
+
+
+def test_the_supervisor_kills_what_ignores_sigterm(host):
+    stubborn = 'trap "" TERM; touch up; while :; do sleep 1000; done'
+    host.create(host.request(command=("sh", "-c", stubborn), resource={"stop_seconds": 0.2}))
+    host.until((host.work() / "up").exists)
+    host.delete("n1")
+
+
+def test_the_handler_kills_what_ignores_sigterm_after_the_supervisor_was_killed(host):
+    stubborn = 'trap "" TERM; touch up; while :; do sleep 1000; done'
+    host.create(host.request(command=("sh", "-c", stubborn), resource={"stop_seconds": 30}))
+    host.until((host.work() / "up").exists)
+    kill(host.folder().living_supervisor())
+    host.now = 100.0
+    assert not host.deletion_step("n1")
+    host.now = 129.0
+    assert not host.deletion_step("n1")
+    assert host.state() is InstanceState.DELETING
+    assert any("trap" in " ".join(process.cmdline()) for process in host.processes())
+    host.now = 130.0
+    host.delete("n1")
+
+
+def test_a_stopped_supervisor_does_not_stop_deletion(host):
+    host.create(host.request(command="sleep 1000", resource={"stop_seconds": 30}))
+    os.kill(host.folder().living_supervisor(), signal.SIGSTOP)
+    host.handler.delete(["n1"])
+    host.now = 31.0
+    host.delete("n1")
+
+
+def test_a_supervisor_told_to_end_ends_everything(host, daemon):
+    process = daemon()
+    os.kill(host.folder().living_supervisor(), signal.SIGTERM)
+    host.until(lambda: host.state() is InstanceState.STOPPED)
+    assert gone(process)
+
+
+def test_the_record_of_a_dead_supervisor_never_hits_the_next_owner_of_its_number(host):
+    host.create(host.request())
+    kill(host.folder().living_supervisor())
+    bystander = psutil.Popen(["sleep", "1000"])
+    try:
+        _, ticks = host.folder().supervisor()
+        (host.folder().path / "supervisor").write_text(f"{bystander.pid} {ticks}\n")
+        assert host.state() is InstanceState.STOPPED
+        host.now = 1000.0
+        host.delete("n1")
+        assert not gone(bystander)
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_many_are_deleted_at_once_and_one_that_fails_stops_no_other(host, monkeypatch):
+    for token in ("n1", "n2", "n3"):
+        host.create(host.request(token))
+    real = psutil.Process.send_signal
+    spared = host.folder("n2").living_supervisor()
+
+    def send_signal(process, number):
+        if process.pid == spared:
+            raise psutil.AccessDenied(process.pid)
+        real(process, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psutil.Process, "send_signal", send_signal)
+        outcome = host.handler.delete(["n1", "n2", "n3"])
+    assert outcome["n1"] is outcome["n3"] is None
+    assert "belongs to another user" in str(outcome["n2"])
+    host.delete("n1", "n2", "n3")
+
+
+def test_a_folder_protected_against_writing_is_removed(host):
+    host.create(host.cloudinit("runcmd: [mkdir -p a/b, touch a/b/c, chmod 0 a/b a]\n"))
+    assert host.ended("runcmd") == 0
+    host.delete("n1")

@@ -1,0 +1,63 @@
+"""HTTP to the simulated cloud."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import urllib3
+
+from occopus_core.api import Connection, PermanentError, TransientError
+from occopus_resource_sim.errors import provider_error
+
+_OK = 200
+_SERVER_ERROR = 500
+
+
+class Client:
+    """Keeps connections alive between calls; one call is one request, never repeated. Thread-safe."""
+
+    def __init__(self, connection: Connection, connections: int) -> None:
+        self._endpoint = str(connection.settings.get("endpoint", "")).rstrip("/")
+        self._timeout = connection.call_timeout
+        headers = {"Content-Type": "application/json"}
+        if "api_key" in connection.auth:
+            headers["X-Api-Key"] = connection.auth["api_key"]
+        self._pool = urllib3.PoolManager(
+            num_pools=1, maxsize=connections, headers=headers, retries=False, timeout=urllib3.Timeout(self._timeout)
+        )
+
+    def call(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one call. Raises `ProviderError`."""
+        if not self._endpoint.startswith(("http://", "https://")):
+            raise PermanentError(f"endpoint {self._endpoint!r} is not a URL")
+        try:
+            response = self._pool.request(
+                "POST", f"{self._endpoint}/instances/{operation}", body=json.dumps(body).encode(), redirect=False
+            )
+        except urllib3.exceptions.LocationValueError:
+            raise PermanentError(f"endpoint {self._endpoint!r} is not a URL") from None
+        except urllib3.exceptions.HTTPError as error:
+            raise TransientError(f"simulated cloud {self._endpoint}: {self._trouble(error)}") from error
+        return self._answer(response)
+
+    def _trouble(self, error: urllib3.exceptions.HTTPError) -> str:
+        if isinstance(error, urllib3.exceptions.NewConnectionError):
+            return "it cannot be reached"
+        if isinstance(error, urllib3.exceptions.TimeoutError):
+            return f"no answer within {self._timeout:g} s"
+        return "the connection broke before the answer"
+
+    def _answer(self, response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+        request_id = response.headers.get("x-request-id")
+        try:
+            answer = json.loads(response.data)
+        except ValueError:
+            answer = None
+        if response.status == _OK and isinstance(answer, dict):
+            return answer
+        if isinstance(answer, dict):
+            raise provider_error(answer, self._endpoint, request_id)
+        message = f"{self._endpoint} answered HTTP {response.status}, not as a simulated cloud does"
+        error = TransientError if response.status >= _SERVER_ERROR else PermanentError
+        raise error(message, request_id=request_id)

@@ -1,0 +1,140 @@
+"""The resource handler of the simulated cloud."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from occopus_core.api import (
+    Address,
+    AddressKind,
+    Connection,
+    CreateRequest,
+    Instance,
+    InstanceId,
+    InstanceState,
+    Owner,
+    PermanentError,
+    ProviderError,
+    ResourceHandler,
+)
+from occopus_resource_sim.errors import provider_error
+
+_PAGE = 10_000
+_KINDS = (AddressKind.PUBLIC, AddressKind.PRIVATE)
+_STATES = {state.value: state for state in InstanceState}
+_LEAST = {"boot_seconds": 0.0, "delete_seconds": 0.0, "steps": 1.0}
+
+
+class SimHandler(ResourceHandler):
+    """One account at one simulated cloud."""
+
+    connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
+    context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit", "docker"})
+    max_concurrency: ClassVar[int] = 32
+    poll_seconds: ClassVar[tuple[float, float]] = (0.05, 5.0)
+    consistency_window: ClassVar[float] = 2.0
+
+    def __init__(self, connection: Connection) -> None:
+        # Whoever only wants the schema is spared the HTTP library.
+        from occopus_resource_sim.client import Client  # noqa: PLC0415
+
+        super().__init__(connection)
+        self._client = Client(connection, self.max_concurrency)
+
+    @classmethod
+    @functools.cache
+    def schema(cls) -> Mapping[str, Any]:
+        """The `resource` section of type `sim`."""
+        text = importlib.resources.files("occopus_resource_sim").joinpath("schema.json").read_text("utf-8")
+        schema: Mapping[str, Any] = json.loads(text)
+        return schema
+
+    def check(self, request: CreateRequest) -> None:
+        """Raises `PermanentError` for a number that is none or is too small."""
+        _order(request)
+
+    def create(self, request: CreateRequest) -> Instance:
+        """Do one step of the creation; the cloud knows a token again. Raises `ProviderError`."""
+        return _instance(self._client.call("create", _order(request))["instance"])
+
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        """One call for every 10,000 ids. Raises `ProviderError`."""
+        found = {id: Instance(id, InstanceState.ABSENT) for id in ids}
+        for page in _pages(ids):
+            instances = map(_instance, self._client.call("describe", {"ids": page})["instances"])
+            found.update((instance.id, instance) for instance in instances)
+        return found
+
+    def list_owned(self, owner: Owner) -> Iterator[Instance]:
+        """Everything with the owner's tags, from one call. Raises `ProviderError` when iterated."""
+        yield from map(_instance, self._client.call("list", {"owner": _tags(owner)})["instances"])
+
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """One call for every 10,000 ids; idempotent. Raises `ProviderError`."""
+        results: dict[InstanceId, ProviderError | None] = {}
+        for page in _pages(ids):
+            answers = self._client.call("delete", {"ids": page})["results"]
+            results.update((id, self._refusal(id, answers.get(id))) for id in page)
+        return results
+
+    def _refusal(self, id: InstanceId, refusal: Mapping[str, Any] | None) -> ProviderError | None:
+        return provider_error(refusal, f"{self.connection.settings.get('endpoint')}, {id}", None) if refusal else None
+
+
+def _pages(ids: Sequence[InstanceId]) -> Iterator[list[InstanceId]]:
+    return (list(ids[start : start + _PAGE]) for start in range(0, len(ids), _PAGE))
+
+
+def _tags(owner: Owner) -> dict[str, str | None]:
+    return {
+        "installation": owner.installation,
+        "infra_id": owner.infra_id,
+        "node_name": owner.node_name,
+        "node_id": owner.node_id,
+    }
+
+
+def _order(request: CreateRequest) -> dict[str, Any]:
+    """The body of a create call. Raises `PermanentError`."""
+    resource, context = request.resource, request.context
+    texts = {key: str(resource[key]) for key in ("project", "image", "fail") if key in resource}
+    numbers = {key: _number(key, resource[key]) for key in _LEAST if key in resource}
+    return {
+        "token": request.token,
+        "owner": _tags(request.owner),
+        "user_data": context.user_data,
+        "env": context.env or None,
+        "command": context.command,
+        **texts,
+        **numbers,
+    }
+
+
+def _number(key: str, value: object) -> float:
+    """A number, or the text that a template became. Raises `PermanentError`."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = math.nan
+    if not _LEAST[key] <= number < math.inf or (key == "steps" and number % 1):
+        kind = "a whole number" if key == "steps" else "a number"
+        raise PermanentError(f"resource.{key} must be {kind} of at least {_LEAST[key]:g}, not {value!r}")
+    return number
+
+
+def _instance(answer: Mapping[str, Any]) -> Instance:
+    owner = answer["owner"]
+    return Instance(
+        id=answer["id"],
+        state=_STATES.get(answer["state"], InstanceState.UNKNOWN),
+        addresses=tuple(map(Address, answer["addresses"], _KINDS)),
+        token=answer["token"],
+        owner=Owner(owner["installation"], owner["infra_id"], owner["node_name"], owner["node_id"]),
+        raw_state=answer["state"],
+        reason=answer["reason"],
+    )

@@ -1,0 +1,102 @@
+import pytest
+
+from occopus_core.api import Address, AddressKind
+from occopus_core.render import Renderer, TemplateError, functions, named_peers, rehearsal_functions
+
+
+class Town:
+    def __init__(self, **nodes):
+        self.nodes = nodes
+
+    def addresses(self, node_name):
+        if node_name not in self.nodes:
+            raise LookupError(f"there is no node '{node_name}'")
+        return self.nodes[node_name]
+
+
+WEB = [[Address("203.0.113.1"), Address("10.0.0.1", AddressKind.PRIVATE)], [Address("203.0.113.2")]]
+
+
+def renderer(**names):
+    return Renderer(names, functions(Town(web=WEB, empty=[])), "node 'lb'")
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("ping {{getip('web')}} -c 5", "ping 203.0.113.1 -c 5"),
+        ("{{ getprivip('web') }}", "10.0.0.1"),
+        ("{% for ip in getipall('web') %}{{ip}};{% endfor %}", "203.0.113.1;203.0.113.2;"),
+        ("{{ cut('abcdef', 1, 3) }}", "bc"),
+        ("{{ cmd('echo hello world') }}", "hello world\n"),
+        ("{{ cmd('echo $HOME;ls') }}", "$HOME;ls\n"),
+        ("{{ 'x' | b64encode }}", "eA=="),
+        ("{% raw %}{{range service \"web\"}}{% endraw %}", '{{range service "web"}}'),
+        ("kept newline\n", "kept newline\n"),
+        ("{{ variables.target }}\n", "web\n"),
+        ("no template: ${HOME} {x}", "no template: ${HOME} {x}"),
+    ],
+)
+def test_a_string_is_one_template(template, expected):
+    assert renderer(variables={"target": "web"})(template, at="x") == expected
+
+
+def test_values_that_are_not_strings_stay_and_keys_are_not_rendered():
+    value = {"{{a}}": [1, True, None, "{{ b }}"]}
+    assert renderer(b="B")(value, at="x") == {"{{a}}": [1, True, None, "B"]}
+
+
+def test_a_rendered_value_cannot_break_the_structure_around_it():
+    assert renderer(evil='"\n- injected: yes')({"a": "{{evil}}"}, at="x") == {"a": '"\n- injected: yes'}
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ nothing }}", "node 'lb': s.t: 'nothing' is undefined"),
+        ("{{ variables.mesage }}", "node 'lb': s.t: 'dict object' has no attribute 'mesage'"),
+        ("a\nb {{ nothing }}\n", "node 'lb': s.t, line 2: 'nothing' is undefined"),
+        ("{% if %}", "node 'lb': s.t: Expected an expression, got 'end of statement block'"),
+        ("{{ getip('db') }}", "node 'lb': s.t: there is no node 'db'"),
+        ("{{ getip('empty') }}", "node 'lb': s.t: no instance of node 'empty' has an address"),
+        ("{{ 1 / 0 }}", "node 'lb': s.t: ZeroDivisionError: division by zero"),
+        ("{{ cmd('false secret') }}", "node 'lb': s.t: cmd: the command exited with status 1"),
+        ("{{ cmd('/no/such/program') }}", "node 'lb': s.t: cmd: the command cannot be run: No such file or directory"),
+        ("{{ cmd('') }}", "node 'lb': s.t: cmd: the command is not well formed or did not print text"),
+    ],
+)
+def test_an_error_names_the_place_and_the_reason(template, message):
+    with pytest.raises(TemplateError) as caught:
+        renderer(variables={})(template, at="s.t")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ getip.__globals__ }}",
+        "{{ cmd.__globals__['subprocess'].run('id') }}",
+        "{{ variables.update({'a': 1}) }}",
+        "{{ '{0.__class__}'.format(1) }}",
+        "{% for i in range(100000000) %}{% endfor %}",
+    ],
+)
+def test_the_sandbox_holds(attack):
+    with pytest.raises(TemplateError):
+        renderer(variables={})(attack, at="x")
+
+
+def test_named_peers_are_found_in_branches_that_are_not_taken():
+    assert set(named_peers({"a": ["{% if 0 %}{{ getip('db') }}{% endif %}", "{{ getipall('web')[0] }}"]})) == {
+        "db",
+        "web",
+    }
+    assert not set(named_peers(["{{ getip(variables.x) }}", "{% broken getip", "plain getip('x')"]))
+
+
+def test_a_rehearsal_runs_no_command(tmp_path):
+    witness = tmp_path / "ran"
+    render = Renderer({}, rehearsal_functions(Town()), "x")
+    assert render(f"{{{{ cmd('touch {witness}') }}}}", at="x") == ""
+    assert not witness.exists()
