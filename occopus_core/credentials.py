@@ -80,7 +80,7 @@ class Credentials:
             if not os.path.exists(file):  # noqa: PTH110
                 return cls()
         document = load(file)
-        problems = check(document, validator(core_schema("auth_data")))
+        problems = check(document, validator(core_schema("auth_data"))) + list(_unselective(document))
         if problems:
             raise DescriptionError(in_order(problems, document.name))
         entries = {
@@ -120,6 +120,15 @@ def _entry(document: Document, section: str, index: int) -> _Entry:
     entry = document.data[section][index]
     selectors = {key: value for key, value in entry.items() if key != "auth_data"}
     return _Entry(selectors, AuthData(entry["auth_data"]), document.locate((section, index)))
+
+
+def _unselective(document: Document) -> Iterator[Problem]:
+    """Entries that would send their secrets to whoever is asked first."""
+    for section, entries in document.data.items() if isinstance(document.data, dict) else ():
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if isinstance(entry, dict) and list(entry) == ["auth_data"]:
+                message = "nothing says what these credentials are for: add 'type', and 'endpoint' or 'name' if needed"
+                yield document.problem((section, index), message)
 
 
 def _label(section: Mapping[str, Any]) -> str:

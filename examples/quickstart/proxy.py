@@ -24,10 +24,11 @@ class Proxy(BaseHTTPRequestHandler):
         for step in range(len(self.backends)):
             backend = self.backends[(first + step) % len(self.backends)]
             try:
-                self.pass_on(*self.ask(backend))
+                response, body = self.ask(backend)
             except (OSError, http.client.HTTPException) as error:
                 self.log_error("%s does not answer: %s", backend, error)
             else:
+                self.pass_on(response, body)
                 return
         self.send_error(502, "No backend answers")
 

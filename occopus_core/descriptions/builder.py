@@ -122,7 +122,7 @@ class Builder:
             if handler is not None:
                 handler(event)
         if self._root is None or self._root.value is None:
-            raise self._reading.fatal((self._name, 0, 0), "the file is empty")
+            raise self._reading.fatal((self._name, 0, 0), "this is empty")
         return self._root
 
     def _mark(self, event: Any) -> Mark:
@@ -289,7 +289,7 @@ class Builder:
 
 def _bad_key(key: Any, flow: bool) -> str:
     if isinstance(key, dict | list):
-        hint = " (quote a value that begins with '{{')" if flow else ""
+        hint = ": quote a value that begins with '{{'" if flow and isinstance(key, dict) else ""
         return f"a {'mapping' if isinstance(key, dict) else 'list'} cannot be a key{hint}"
     if key is None:
         return "a key cannot be empty"

@@ -27,6 +27,7 @@ _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = yaml.reader.Reader.NON_PRINTABLE
 _NUL = re.compile("\0")
 _BARE_TEMPLATE = re.compile(r"(^|[:-]) *\{[{%]")
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -54,7 +55,10 @@ class _Load:
         if name is None:
             name = os.fsdecode(source)
             self._open.append(os.path.realpath(name))
-            data = self._read(name, (name, 0, 0))
+            try:
+                data = self._read(name)
+            except _RefusedError as refused:
+                raise self._reading.fatal((name, 0, 0), str(refused)) from None
         else:
             data = source if isinstance(source, bytes) else os.fspath(source).encode("utf-8", "surrogatepass")
         root = self._parse(data, name, 0)
@@ -92,10 +96,9 @@ class _Load:
             raise self._reading.fatal(_place(text[: bad.start()], name), message)
         return text
 
-    def _read(self, path: str, mark: Mark) -> bytes:
-        """The file's bytes, a little more than allowed at most. `mark` is where the file was asked for."""
+    def _read(self, path: str) -> bytes:
+        """The file's bytes, a little more than allowed at most."""
         self._files[path] = None
-        prefix = "" if mark[0] == path else f"'{path}': "
         try:
             with Path(path).open("rb") as file:
                 return file.read(MAX_BYTES + 1)
@@ -107,7 +110,7 @@ class _Load:
             reason = "you may not read this file: check its permissions"
         except (OSError, ValueError) as error:
             reason = f"the file cannot be read: {getattr(error, 'strerror', None) or 'its name is not possible'}"
-        raise self._reading.fatal(mark, prefix + reason)
+        raise _RefusedError(reason)
 
     # Imports
 
@@ -135,7 +138,10 @@ class _Load:
         return os.path.join(os.path.dirname(mark[0]), unquote(url[scheme.end() :]))  # noqa: PTH118, PTH120
 
     def _import_file(self, tag: str, path: str, mark: Mark, depth: int) -> Built:
-        data = self._read(path, mark)
+        try:
+            data = self._read(path)
+        except _RefusedError as refused:
+            raise _RefusedError(f"'{path}': {refused}") from None
         if tag != YAML_IMPORT:
             text = self._text(data, path, _NUL)
             built = Built(text, 1 + len(text) // TEXT_UNIT, 0, mark)
@@ -154,7 +160,7 @@ class _Load:
 
 
 class _RefusedError(Exception):
-    """An import that is not followed, and why."""
+    """A file that is not read, and why."""
 
 
 def _place(before: str, name: str) -> Mark:
@@ -163,7 +169,7 @@ def _place(before: str, name: str) -> Mark:
 
 def _not_yaml(error: yaml.MarkedYAMLError, text: str, line: int, column: int) -> str:
     parts = ", ".join(part for part in (error.context, error.problem) if part)
-    fault = [*text.split("\n", line + 1), ""][line]
+    fault = "".join(_LINE_BREAK.split(text)[line : line + 1])
     if fault[column : column + 1] == "\t":
         return "not valid YAML: a tab cannot stand here: indent with spaces"
     hint = ": quote a value that begins with '{{' or '{%'" if _BARE_TEMPLATE.search(fault) else ""

@@ -38,7 +38,9 @@ def explain(error: Error) -> Iterator[Fault]:
     """The faults behind one validation error, each of them something a user can put right."""
     path = tuple(error.absolute_path)
     keyword = str(error.validator)
-    if keyword == "additionalProperties":
+    if "propertyNames" in error.schema_path:
+        yield Fault((*path, str(error.instance)), _MESSAGES.get(keyword, _other)(error), key=True)
+    elif keyword == "additionalProperties":
         yield from _unknown_keys(error, path)
     elif keyword in ("anyOf", "oneOf"):
         yield from _alternatives(error, path)
@@ -112,7 +114,8 @@ def _type(error: Error) -> str:
     if error.instance is None:
         return f"there is no value here: {allowed} is wanted"
     quote = ": put quotes around it" if "text" in allowed and not isinstance(error.instance, dict | list) else ""
-    return f"{_shown(error)} is {_kind(error.instance)}, not {allowed}{quote}"
+    kind = "" if isinstance(error.instance, bool) else f"{_kind(error.instance)}, "
+    return f"{_shown(error)} is {kind}not {allowed}{quote}"
 
 
 def _enum(error: Error) -> str:
@@ -140,12 +143,12 @@ def _bound(words: str) -> Callable[[Error], str]:
     return lambda error: f"{_shown(error)} {words} {error.validator_value}"
 
 
-def _length(of: str, few: str) -> Callable[[Error], str]:
+def _length(of: str, rule: str) -> Callable[[Error], str]:
     def message(error: Error) -> str:
-        count, bound = len(error.instance), error.validator_value
+        count = len(error.instance)
         if not count:
             return "this is empty"
-        return f"{count} {of}{'' if count == 1 else 's'}, and {few} {bound} {'is' if bound == 1 else 'are'} allowed"
+        return f"this has {count} {of}{'' if count == 1 else 's'}: {rule.format(error.validator_value)}"
 
     return message
 
@@ -167,12 +170,13 @@ _MESSAGES: dict[str, Callable[[Error], str]] = {
     "exclusiveMinimum": _bound("must be more than"),
     "exclusiveMaximum": _bound("must be less than"),
     "multipleOf": _bound("is not a multiple of"),
-    "minLength": _length("character", "at least"),
-    "maxLength": _length("character", "at most"),
-    "minItems": _length("item", "at least"),
-    "maxItems": _length("item", "at most"),
-    "minProperties": _length("key", "at least"),
-    "maxProperties": _length("key", "at most"),
+    "minLength": _length("character", "at least {} are needed"),
+    "maxLength": _length("character", "at most {} are allowed"),
+    "minItems": _length("item", "at least {} are needed"),
+    "maxItems": _length("item", "at most {} are allowed"),
+    "minProperties": _length("key", "at least {} are needed"),
+    "maxProperties": _length("key", "at most {} are allowed"),
+    "propertyNames": lambda error: f"the key '{error.instance}' cannot be a template",
     "uniqueItems": lambda _: "an item is there twice",
 }
 

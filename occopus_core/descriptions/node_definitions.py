@@ -84,7 +84,9 @@ class _Reader:
     def _health(self, path: Path, value: Any) -> None:
         for name in value if isinstance(value, dict) else ():
             if name == "timeout" and is_template(value[name]):
-                self._fault((*path, "health_check", name), "the timeout cannot be a template: write a number of seconds")
+                self._fault(
+                    (*path, "health_check", name), "the timeout cannot be a template: write a number of seconds"
+                )
             if name not in ("type", "timeout"):
                 self._learn("health", name, (*path, "health_check", name), key=True)
 

@@ -31,7 +31,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return ": ".join(str(part) for part in (self.position, self.path, self.message) if str(part))
+        line = ": ".join(part for part in (str(self.position), self.path, self.message) if part)
+        return "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
 
 
 class DescriptionError(Exception):
@@ -55,5 +56,5 @@ def format_path(path: Iterable[str | int]) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``: did you mean 'x'?`` where a known word is close, else nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
+    close = difflib.get_close_matches(word, list(known), n=1)
     return f": did you mean '{close[0]}'?" if close else ""

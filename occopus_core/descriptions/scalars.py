@@ -14,6 +14,7 @@ SMALLEST, LARGEST = -(2**63), 2**64 - 1
 
 STANDARD = "tag:yaml.org,2002:"
 _TEXT = f"{STANDARD}str"
+_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "null": "nothing"}
 _CONSTRUCTORS = {
     f"{STANDARD}null": "construct_yaml_null",
     f"{STANDARD}bool": "construct_yaml_bool",
@@ -43,13 +44,13 @@ def construct(tag: str, text: str) -> Any:
     name = _CONSTRUCTORS.get(tag)
     if name is None:
         return text
-    kind = tag.removeprefix(STANDARD)
     if len(text) > MAX_DIGITS:
         raise ValueError("this number is too long: quote it if text is meant")
     try:
         value = getattr(_scalars, name)(yaml.ScalarNode(tag, text))
     except (ValueError, LookupError):
-        raise ValueError(f"this is not written as {kind}: quote it if text is meant") from None
+        kind = _WORDS[tag.removeprefix(STANDARD)]
+        raise ValueError(f"this cannot be read as {kind}: quote it if text is meant") from None
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("infinity and not-a-number cannot be used: quote it if text is meant")
     if isinstance(value, int) and not SMALLEST <= value <= LARGEST:

@@ -162,9 +162,18 @@ def _type(
         yield from jsonschema.Draft7Validator.VALIDATORS["type"](using, wanted, instance, schema) or ()
 
 
+def _property_names(
+    using: Validator, wanted: Any, instance: Any, schema: Mapping[str, Any]
+) -> Iterator[jsonschema.ValidationError]:
+    """A key is never rendered, so none may hide behind being a template."""
+    templates = [key for key in instance if is_template(key)] if isinstance(instance, dict) else []
+    yield from (jsonschema.ValidationError("a template", instance=key) for key in templates)
+    yield from jsonschema.Draft7Validator.VALIDATORS["propertyNames"](using, wanted, instance, schema) or ()
+
+
 _extend: Any = jsonschema.validators.extend
 _Plain = _extend(jsonschema.Draft7Validator, {"pattern": _pattern})
 _LENIENT = {
     name: _unless_template(_Plain.VALIDATORS[name]) for name in ("enum", "pattern", "format", "minLength", "maxLength")
 }
-_Templated = _extend(_Plain, {"type": _type, **_LENIENT})
+_Templated = _extend(_Plain, {"type": _type, "propertyNames": _property_names, **_LENIENT})

@@ -1,0 +1,161 @@
+"""What the commands share: options, messages, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import enum
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+if TYPE_CHECKING:
+    from occopus_core.credentials import Credentials
+    from occopus_core.manager import InfrastructureManager
+    from occopus_core.settings import Settings
+
+
+class ExitCode(enum.IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    FAILED = 1
+    """It could not be done, and what was begun has been undone."""
+    BAD_INPUT = 2
+    """The command line or a file is wrong; nothing was done."""
+    NOT_FOUND = 3
+    """There is no such infrastructure, or no such node in it."""
+    UNAVAILABLE = 4
+    """The store cannot be used, or another process is working on the infrastructure."""
+    UNCONFIRMED = 5
+    """Done, but a provider has not confirmed every deletion; occopus-destroy again asks once more."""
+    INTERRUPTED = 130
+    """Ended by SIGINT, after undoing what was begun."""
+    TERMINATED = 143
+    """The same by SIGTERM."""
+
+
+_EPILOG = """exit codes: 0 done; 1 failed and undone; 2 wrong input, nothing was done; 3 no such infrastructure or node;
+4 the store is away or the infrastructure is busy; 5 done, but deletions are unconfirmed; 130 and 143 interrupted and
+undone"""
+_SHELLS = ("bash", "zsh", "tcsh")
+_FILES = ("cfg", "auth_data_path", "infra_def", "datafile")
+
+
+class _PrintCompletion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, _namespace: object, shell: object, *_: object) -> None:
+        import shtab  # noqa: PLC0415  # only for this
+
+        for action in parser._actions:  # noqa: SLF001  # argparse has no other way to list them
+            if action.dest in _FILES:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+        print(shtab.complete(parser, shell))
+        parser.exit()
+
+
+def parser(name: str, description: str) -> argparse.ArgumentParser:
+    """The parser of a command with the options all commands have."""
+    made = argparse.ArgumentParser(prog=f"occopus-{name}", description=description, epilog=_EPILOG)
+    made.add_argument("--cfg", metavar="CFG_PATH", help="configuration file (default: ~/.occopus/occopus_config.yaml)")
+    made.add_argument(
+        "--print-completion", action=_PrintCompletion, choices=_SHELLS, help="print the completion for a shell and exit"
+    )
+    return made
+
+
+def add_auth_data_path(made: argparse.ArgumentParser) -> None:
+    """The option for the credentials file."""
+    made.add_argument(
+        "--auth_data_path",
+        metavar="AUTH_DATA_PATH",
+        help="file with the credentials (default: ~/.occopus/auth_data.yaml)",
+    )
+
+
+def add_parallelize(made: argparse.ArgumentParser) -> None:
+    """The option to work side by side."""
+    made.add_argument(
+        "--parallelize", action="store_true", help="make independent nodes side by side (default: one after another)"
+    )
+
+
+_redactors: list[Callable[[str], str]] = []
+
+
+def redacted(text: str) -> str:
+    """The text without the secrets of the credentials that were loaded."""
+    for redactor in _redactors:
+        text = redactor(text)
+    return text
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr: stdout belongs to results. A vanished terminal is no reason to fail."""
+    try:
+        print(redacted(text), file=sys.stderr, flush=True)
+    except OSError:
+        return
+
+
+def result(text: str) -> None:
+    """A result, on stdout. Nobody may be listening any more."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # The interpreter would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def load_settings(path: str | None) -> Settings:
+    """The configuration, with its warnings said and its logging set up. Raises `DescriptionError`."""
+    from occopus_core.settings import Settings  # noqa: PLC0415  # after the options are known to be right
+
+    settings = Settings.load(path)
+    for warning in settings.warnings:
+        say(f"warning: {warning}")
+    settings.apply_logging()
+    return settings
+
+
+def load_credentials(path: str | None) -> Credentials:
+    """The credentials, with their warnings said; from now on nothing that is said holds them. Raises `DescriptionError`."""
+    from occopus_core.credentials import Credentials, Redactor  # noqa: PLC0415
+
+    credentials = Credentials.load(path)
+    _redactors.append(Redactor(credentials.secrets()))
+    for warning in credentials.warnings:
+        say(f"warning: {warning}")
+    return credentials
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """Run a command; an error that users can meet becomes its message and its exit code."""
+    from occopus_core.cli.failures import explain  # noqa: PLC0415
+
+    try:
+        return run()
+    except Exception as error:
+        code, lines = explain(error)
+        if code is None:
+            raise
+        for line in lines:
+            say(line)
+        return code
+
+
+@contextlib.contextmanager
+def watched(settings: Settings, credentials: Credentials, *, parallel: bool) -> Iterator[InfrastructureManager]:
+    """A manager whose progress is shown."""
+    from occopus_core.cli.progress import progress  # noqa: PLC0415
+    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+
+    with progress() as observer:
+        strategy: Literal["parallel", "sequential"] = "parallel" if parallel else "sequential"
+        yield InfrastructureManager(settings, credentials, process_strategy=strategy, observer=observer)
+
+
+def leave(code: int) -> NoReturn:
+    """End now, whatever calls are still under way."""
+    sys.stdout.flush()
+    os._exit(code)

@@ -1,0 +1,26 @@
+"""``occopus-import``: store node definitions."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from occopus_core.cli import common
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; its exit code."""
+    made = common.parser("import", "Validate node definitions and store all of them, or none.")
+    made.add_argument("datafile", help="file with the node definitions")
+    options = made.parse_args(argv)
+    return common.guarded(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from occopus_core.credentials import Credentials  # noqa: PLC0415  # help must not wait for all this
+    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+
+    manager = InfrastructureManager(common.load_settings(options.cfg), Credentials())
+    names = manager.import_node_definitions(options.datafile)
+    common.result(f"Successfully imported nodes: {', '.join(names)}")
+    return common.ExitCode.OK

@@ -1,0 +1,43 @@
+"""Signals while something is under way: the first asks it to undo itself, a second one to stop at once."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from occopus_core.cli.common import ExitCode, say
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interruption:
+    """The first signal that came, if any."""
+
+    number: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What a command ends with that was interrupted and has undone what it began."""
+        return 128 + self.number if self.number is not None else ExitCode.INTERRUPTED
+
+
+@contextlib.contextmanager
+def interruptible(interrupt: Callable[[str], None], notice: str) -> Iterator[Interruption]:
+    """Have signals call `interrupt` with a reason; `notice` is said at the first."""
+    interruption = Interruption()
+
+    def receive(number: int, _frame: FrameType | None) -> None:
+        first = interruption.number is None
+        if first:
+            interruption.number = number
+        interrupt(f"interrupted by {signal.Signals(number).name}")
+        say(notice if first else "stopping at once")
+
+    before = {number: signal.signal(number, receive) for number in _SIGNALS}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
