@@ -8,7 +8,7 @@ import enum
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 if TYPE_CHECKING:
     from occopus_core.credentials import Credentials
@@ -44,7 +44,7 @@ _FILES = ("cfg", "auth_data_path", "infra_def", "datafile")
 
 
 class _PrintCompletion(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, _namespace: object, shell: object, *_: object) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, _namespace: object, shell: Any, *_: object) -> None:
         import shtab  # noqa: PLC0415  # only for this
 
         for action in parser._actions:  # noqa: SLF001  # argparse has no other way to list them

@@ -34,11 +34,12 @@ class Journal:
         """Keep what a row is about to name."""
         self._implementations[implementation.digest] = implementation
 
-    def put(self, record: InstanceRecord, then: Callable[[], None]) -> None:
-        """Write a row anew; then act on it."""
+    def put(self, record: InstanceRecord, then: Callable[[], None] | None = None) -> None:
+        """Write a row anew; then, and not before, do what it announces."""
         rows = self._added if record.node_id in self._added else self._changed
         rows[record.node_id] = record
-        self._then.append(then)
+        if then is not None:
+            self._then.append(then)
 
     def remove(self, node_id: str, then: Callable[[], None]) -> None:
         """Forget a row; then go on."""
@@ -52,7 +53,7 @@ class Journal:
 
         Also keeps the lease. Raises `LeaseLostError`, `StoreError`; then nothing that was waiting has run.
         """
-        while self._then or self._added or self._due():
+        while self._then or self._added or self._changed or self._due():
             self._commit()
             then, self._then = self._then, []
             for action in then:

@@ -9,7 +9,7 @@ from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Instance, InstanceState, ResourceHandler
 from occopus_core.engine.connections import Link
 from occopus_core.engine.loop import Loop, Outcome
-from occopus_core.engine.retry import FIRST_DELAY
+from occopus_core.engine.pacing import FIRST_DELAY
 from occopus_core.engine.work import Work
 
 T = TypeVar("T")

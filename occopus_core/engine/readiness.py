@@ -55,10 +55,7 @@ class Readiness:
             return
         record = work.enter(Stage.BOOTING, self._runtime.clock.now(), addresses=instance.addresses)
         self._runtime.emit(EventKind.NODE_BOOTING, work)
-        self._runtime.journal.put(record, lambda: self.boot(work))
-
-    def boot(self, work: Work) -> None:
-        """Look at an instance until the provider says that it runs."""
+        self._runtime.journal.put(record)
         work.restart_watch(self._runtime.clock.monotonic())
         self._look_again(work)
 
@@ -76,7 +73,10 @@ class Readiness:
                 lambda works: link.plugin.describe([_id(work) for work in works]),
                 self._described,
             )
-        self._describing[link].add(work, self._runtime.next_look(work, bounds) if delay is None else delay)
+        if delay is None:
+            kind, waited = work.record.fingerprint, self._runtime.waited(work)
+            delay = self._runtime.boots.next_look(kind, waited, bounds)
+        self._describing[link].add(work, delay)
 
     def _described(self, works: Sequence[Work], outcome: Outcome[Mapping[InstanceId, Instance]]) -> None:
         for work in works:
@@ -95,9 +95,13 @@ class Readiness:
             self._look_again(work, self._runtime.failed_call(work))
 
     def _judge(self, work: Work, instance: Instance) -> None:
+        kind, waited = work.record.fingerprint, self._runtime.waited(work)
         if instance.state is InstanceState.READY:
+            self._runtime.boots.done(kind, waited)
             self._running(work, instance)
-        elif instance.state is InstanceState.PROVISIONING:
+            return
+        self._runtime.boots.pending(kind, waited)
+        if instance.state is InstanceState.PROVISIONING:
             self._creation.later(work)
         elif instance.state in LOST and not self._may_be_hidden(work, instance):
             self._progress.failed(work, instance.reason or LOST[instance.state])
@@ -121,7 +125,7 @@ class Readiness:
     def _running(self, work: Work, instance: Instance) -> None:
         work.enter(work.stage, work.record.since, addresses=instance.addresses)
         try:
-            self.require(work)
+            self._require(work)
         except TemplateError as error:
             self._progress.failed(work, str(error))
             return
@@ -130,16 +134,15 @@ class Readiness:
             return
         record = work.enter(Stage.CONFIGURING, self._runtime.clock.now())
         self._runtime.emit(EventKind.NODE_CONFIGURING, work)
-        self._runtime.journal.put(record, lambda: self.configure(work))
+        self._runtime.journal.put(record)
+        self._configure(work)
 
-    def require(self, work: Work) -> None:
-        """Note what an instance has to satisfy. Raises `TemplateError`."""
+    def _require(self, work: Work) -> None:
         assert work.prepared is not None, "an instance is prepared before it runs"
         work.unmet = work.prepared.health_values(work.implementation, work.record.address)
         work.configured = work.prepared.configuration is None
 
-    def configure(self, work: Work) -> None:
-        """Have an instance that runs configured, then look until all its checks have passed."""
+    def _configure(self, work: Work) -> None:
         work.restart_watch(self._runtime.clock.monotonic())
         work.waiting_for = ""
         if not work.configured:
@@ -222,8 +225,9 @@ class Readiness:
             self._finish(work)
 
     def _finish(self, work: Work) -> None:
-        record = work.enter(Stage.READY, self._runtime.clock.now(), reason="")
-        self._runtime.journal.put(record, lambda: self._progress.ready(work))
+        # What begins because of it is committed together with it.
+        self._runtime.journal.put(work.enter(Stage.READY, self._runtime.clock.now(), reason=""))
+        self._progress.ready(work)
 
 
 def _id(work: Work) -> InstanceId:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from occopus_core.engine.clock import Clock
 from occopus_core.engine.journal import Journal
 from occopus_core.engine.loop import Loop
 from occopus_core.engine.preparation import Scene
-from occopus_core.engine.retry import backoff, poll_interval
+from occopus_core.engine.pacing import Pacing, backoff, poll_interval
 from occopus_core.engine.work import Work
 from occopus_core.events import Event, EventKind, Observer
 
@@ -23,6 +23,8 @@ class Runtime:
     journal: Journal
     rng: random.Random
     observer: Observer
+    boots: Pacing = field(default_factory=Pacing)
+    """How long instances take to boot, by fingerprint."""
 
     @property
     def clock(self) -> Clock:
@@ -46,9 +48,13 @@ class Runtime:
         work.failures += 1
         return backoff(work.failures, self.rng)
 
+    def waited(self, work: Work) -> float:
+        """Seconds since the present wait began."""
+        return self.clock.monotonic() - work.watched_since
+
     def next_look(self, work: Work, bounds: tuple[float, float]) -> float:
         """Seconds until the next look at an instance that is under way."""
-        return poll_interval(self.clock.monotonic() - work.watched_since, bounds)
+        return poll_interval(self.waited(work), bounds)
 
     def overdue(self, work: Work) -> bool:
         """True where the instance should have been ready by now."""

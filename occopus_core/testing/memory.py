@@ -106,9 +106,14 @@ class MemoryCloud:
             return self._service.inventory.everything()
 
     def calls(self) -> dict[str, Any]:
-        """`total` by operation, `most_at_once`, and the `log`."""
+        """`total` by operation, and `most_at_once`."""
         with self._lock:
             return self._service.calls()
+
+    def log(self) -> list[dict[str, Any]]:
+        """The last 100,000 calls, oldest first: when, which, the tokens of a create or delete, and how it ended."""
+        with self._lock:
+            return self._service.log()
 
     def reset(self) -> None:
         """Remove every instance, fault, limit and count."""
@@ -122,7 +127,7 @@ class MemoryHandler(ResourceHandler):
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
     context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit", "docker"})
     max_concurrency: ClassVar[int] = 32
-    poll_seconds: ClassVar[tuple[float, float]] = (0.05, 5.0)
+    poll_seconds: ClassVar[tuple[float, float]] = (0.01, 5.0)
     consistency_window: ClassVar[float] = 2.0
 
     def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:

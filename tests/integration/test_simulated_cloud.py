@@ -69,12 +69,12 @@ def test_every_answered_create_survives_sigkill(tmp_path):
             except TransientError:
                 return
             answered[instance.token] = instance.id
-            if len(answered) == 100:
+            if number == 100:
                 cloud.kill()
 
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(create, range(400)))
-        assert 100 <= len(answered) < 400
+        assert 50 < len(answered) < 400
         endpoint = cloud.endpoint
         cloud.restart()
         assert cloud.endpoint == endpoint
@@ -122,7 +122,7 @@ def test_a_lost_reply_breaks_the_connection_after_the_effect(cloud):
         connect(cloud).create(request())
     (machine,) = cloud.inventory()
     assert connect(cloud).create(request()).id == machine["id"]
-    assert cloud.calls()["log"][0]["outcome"] == "lost_reply"
+    assert cloud.log()[0]["outcome"] == "lost_reply"
 
 
 def test_latency_and_calls_side_by_side(cloud):

@@ -30,7 +30,7 @@ not on how the calls of different nodes interleave.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
@@ -116,7 +116,7 @@ class FaultRule:
         selects = any((self.node_name, self.infra_id, self.token))
         return selects and self.kind in REFUSALS and self.operation in (None, "delete")
 
-    def fires(self, operation: str, subjects: Iterable[Subject]) -> bool:
+    def fires(self, operation: str, subjects: Sequence[Subject]) -> bool:
         """Whether it goes wrong this time; counts."""
         if self.operation not in (None, operation) or not any(map(self._selects, subjects)):
             return False
@@ -149,7 +149,7 @@ class FaultRule:
             and self.node_name in (None, subject.owner.get("node_name"))
         )
 
-    def _draw(self, operation: str, subjects: Iterable[Subject]) -> float:
+    def _draw(self, operation: str, subjects: Sequence[Subject]) -> float:
         if self.probability >= 1:
             return 0.0
         node = next((str(subject.owner.get("node_name")) for subject in subjects), "")
@@ -165,7 +165,7 @@ class Faults:
         """Raises `ValueError` for a rule that makes no sense."""
         self._rules = [FaultRule.parse(rule, f"{seed}/{number}") for number, rule in enumerate(rules)]
 
-    def for_call(self, operation: str, subjects: Iterable[Subject]) -> Fault:
+    def for_call(self, operation: str, subjects: Sequence[Subject]) -> Fault:
         """What goes wrong with this call."""
         fault = Fault()
         for rule in self._rules:

@@ -49,11 +49,6 @@ class Journal:
             loop.call_soon(self._flush, self._commit)
         await self._commit
 
-    def close(self) -> None:
-        """Write what is left and let go of the file."""
-        self._write()
-        self._database.close()
-
     def _stored_serial(self) -> int:
         row = self._database.execute("SELECT last FROM serial").fetchone()
         return int(row[0]) if row else 0

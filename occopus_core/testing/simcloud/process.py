@@ -102,9 +102,14 @@ class SimulatedCloud:
         return found
 
     def calls(self) -> dict[str, Any]:
-        """`total` by operation, `most_at_once`, and the `log`."""
+        """`total` by operation, and `most_at_once`."""
         counted: dict[str, Any] = self._call("GET", "/calls")
         return counted
+
+    def log(self) -> list[dict[str, Any]]:
+        """The last 100,000 calls, oldest first: when, which, the tokens of a create or delete, and how it ended."""
+        logged: list[dict[str, Any]] = self._call("GET", "/log")
+        return logged
 
     def reset(self) -> None:
         """Remove every instance, fault, limit and count."""

@@ -21,7 +21,8 @@ What a test calls::
     PUT  /limits     {quotas: {project: most}, images: [name, ...] or null}
     POST /change     {id, action, reason}              stop, start, fail or lose an instance
     GET  /inventory  -> [everything there is]          no eventual consistency here
-    GET  /calls      -> {total, most_at_once, log}
+    GET  /calls      -> {total: {operation: n}, most_at_once}
+    GET  /log        -> [{at, operation, tokens, instances, outcome}, ...]
     POST /reset
 
 Every answer has an ``X-Request-Id``. A refusal is {kind, message, retry_after} with the status of its kind: auth 401,
@@ -99,6 +100,7 @@ class SimulatedCloudApplication:
             ("POST", "/change", lambda body: self._service.inventory.change(**body)),
             ("GET", "/inventory", lambda _body: self._service.inventory.everything()),
             ("GET", "/calls", lambda _body: self._service.calls()),
+            ("GET", "/log", lambda _body: self._service.log()),
             ("POST", "/reset", lambda _body: self._service.reset()),
         ]
         operations = [Route(f"/instances/{each}", self._operation(each), methods=["POST"]) for each in OPERATIONS]

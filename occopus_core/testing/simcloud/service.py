@@ -80,10 +80,14 @@ class Service:
             raise call.fault.refusal
         if call.operation == "create":
             return self._create(call)
-        machines = [subject for subject in call.subjects if isinstance(subject, Machine)]
+        if call.operation == "list":
+            return {"instances": self.inventory.visible(self.inventory.owned(body["owner"]))}
+        ids = [str(id) for id in body["ids"]]
+        # What the call was about when it was opened may have gone in the meantime.
+        machines = self.inventory.find(ids)
         if call.operation == "delete":
-            return self._delete(machines, body["ids"])
-        return {"instances": self.inventory.visible(machines if call.operation == "describe" else self._owned(call))}
+            return {"results": {**dict.fromkeys(ids), **{each.id: self._delete(each) for each in machines}}}
+        return {"instances": self.inventory.visible(machines)}
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
         """Put these rules in place of the earlier ones. Raises `ValueError`."""
@@ -94,10 +98,14 @@ class Service:
         self.inventory.limits = Limits(quotas, images)
 
     def calls(self) -> dict[str, Any]:
-        """How many calls there were, by operation; the most at a time; the log, oldest first."""
+        """How many calls there were, by operation, and the most at a time."""
         count = self._count
         totals = {operation: count.by_operation[operation] for operation in OPERATIONS}
-        return {"total": totals, "most_at_once": count.most, "log": list(count.log)}
+        return {"total": totals, "most_at_once": count.most}
+
+    def log(self) -> list[dict[str, Any]]:
+        """The last 100,000 calls, oldest first."""
+        return list(self._count.log)
 
     def reset(self) -> None:
         """Nothing there, nothing counted, no faults, no limits."""
@@ -124,18 +132,12 @@ class Service:
         )
         return {"instance": machine.view(self._clock())}
 
-    def _owned(self, call: Call) -> Sequence[Machine]:
-        return list(self.inventory.owned(call.subjects[0].owner))
-
-    def _delete(self, machines: Sequence[Machine], ids: Sequence[str]) -> dict[str, Any]:
-        results: dict[str, Any] = dict.fromkeys(map(str, ids))
-        for machine in machines:
-            refusal = self._faults.for_deletion(machine)
-            if refusal:
-                results[machine.id] = refusal.as_dict()
-            else:
-                self.inventory.delete(machine)
-        return {"results": results}
+    def _delete(self, machine: Machine) -> dict[str, Any] | None:
+        refusal = self._faults.for_deletion(machine)
+        if refusal:
+            return refusal.as_dict()
+        self.inventory.delete(machine)
+        return None
 
 
 def _typed(body: Mapping[str, Any], key: str, kind: type) -> Any:

@@ -50,14 +50,14 @@ class HostFaults(FaultInjector):
         self._patches.enter_context(mock.patch.object(where, name, side_effect=error))
 
     def refuse_deletion(self, id):
-        real = processes.send
+        real = LocalHandler._continue_deletion
 
-        def send(process: psutil.Process, number: int) -> None:
-            if f"/{id}/" in process.environ().get(processes.MARKER, ""):
+        def refuse(local: LocalHandler, folder: NodeFolder, members: list[psutil.Process]) -> None:
+            if folder.token == id:
                 raise OSError(errno.EPERM, "refused")
-            real(process, number)
+            real(local, folder, members)
 
-        self._patches.enter_context(mock.patch.object(processes, "send", send))
+        self._patches.enter_context(mock.patch.object(LocalHandler, "_continue_deletion", refuse))
 
     def clear(self):
         self._patches.close()

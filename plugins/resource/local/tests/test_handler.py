@@ -15,6 +15,7 @@ from occopus_core.api import Connection, InstanceState, Owner, PermanentError, Q
 from occopus_resource_local import LocalHandler
 from occopus_resource_local.errors import provider_errors
 from occopus_resource_local.folders import Record
+from occopus_resource_local.launch import start_supervisor
 
 
 def test_a_node_is_ready_with_an_address_that_can_be_bound(host):
@@ -89,6 +90,14 @@ def test_a_stopped_node_is_not_started_again(host):
     host.create(request)
     host.until(lambda: host.state() is InstanceState.STOPPED)
     assert host.handler.create(request).state is InstanceState.STOPPED
+    assert (host.work() / "ran").read_text() == "ran\n"
+
+
+def test_a_second_supervisor_runs_nothing(host):
+    host.create(host.request(command="sh -c 'echo ran >> ran'"))
+    host.until(lambda: host.state() is InstanceState.STOPPED)
+    start_supervisor(host.folder(), host.folder().record(), {"command": "echo again >> ran\n"}, 20.0)
+    host.until(lambda: host.processes() == [])
     assert (host.work() / "ran").read_text() == "ran\n"
 
 

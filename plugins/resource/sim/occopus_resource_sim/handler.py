@@ -36,7 +36,7 @@ class SimHandler(ResourceHandler):
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
     context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit", "docker"})
     max_concurrency: ClassVar[int] = 32
-    poll_seconds: ClassVar[tuple[float, float]] = (0.05, 5.0)
+    poll_seconds: ClassVar[tuple[float, float]] = (0.01, 5.0)
     consistency_window: ClassVar[float] = 2.0
 
     def __init__(self, connection: Connection) -> None:

@@ -1,0 +1,72 @@
+"""When to ask again: after a failure, and while something is under way."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 30.0
+"""Seconds."""
+
+
+def backoff(failures: int, rng: random.Random) -> float:
+    """Seconds to wait after so many failures in a row: doubling, bounded, and spread so that callers do not align."""
+    ceiling = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 16))
+    return ceiling * rng.uniform(0.5, 1.0)
+
+
+def poll_interval(waited: float, bounds: tuple[float, float]) -> float:
+    """Seconds until the next look at something that has been under way for so long.
+
+    A twentieth of the time already waited: a look comes at most about 5 % late, and the number of looks grows with
+    the logarithm of the time.
+    """
+    shortest, longest = bounds
+    return min(longest, max(shortest, waited / 20.0))
+
+
+@dataclass(slots=True)
+class _Experience:
+    """How long things of one kind take: longer than `pending`, no longer than `ready`, in seconds."""
+
+    pending: float = 0.0
+    ready: float | None = None
+
+
+class Pacing:
+    """When to look at things of many kinds, learning from each how long the next of its kind will take.
+
+    Of the first of a kind nothing is known, and it is looked at as `poll_interval` says. The next is looked at when it
+    should be done; and once before, halfway between what was too early and what was late enough, which narrows the
+    estimate with every one that is made.
+    """
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, _Experience] = {}
+
+    def pending(self, kind: str, waited: float) -> None:
+        """One of this kind was not done after so many seconds."""
+        known = self._kinds.setdefault(kind, _Experience())
+        known.pending = max(known.pending, waited)
+        if known.ready is not None and known.ready <= waited:
+            known.ready = None
+
+    def done(self, kind: str, waited: float) -> None:
+        """One of this kind was seen to be done after so many seconds."""
+        known = self._kinds.setdefault(kind, _Experience())
+        known.ready = waited if known.ready is None else min(known.ready, waited)
+        if known.pending >= waited:
+            known.pending = 0.0
+
+    def next_look(self, kind: str, waited: float, bounds: tuple[float, float]) -> float:
+        """Seconds until the next look at one that has been under way for `waited` seconds."""
+        pace = poll_interval(waited, bounds)
+        known = self._kinds.get(kind)
+        if known is None or known.ready is None:
+            return pace
+        halfway = (known.pending + known.ready) / 2
+        for moment in (halfway, known.ready):
+            if moment > waited:
+                return min(pace, moment - waited)
+        return pace
