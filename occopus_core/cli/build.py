@@ -59,6 +59,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra_id: str) -> int:
+    from occopus_core.cli.failures import unconfirmed  # noqa: PLC0415
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415
     from occopus_core.engine.convergence import AbandonedError, InterruptedBuildError  # noqa: PLC0415
     from occopus_core.store.records import LeaseLostError, StoreError  # noqa: PLC0415
@@ -69,7 +70,7 @@ def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra
         except InterruptedBuildError as error:
             if signals.number is None:
                 raise
-            common.say("\n".join(["the build was interrupted and undone", *error.unconfirmed]))
+            common.say("\n".join(["the build was interrupted and undone", *unconfirmed(error.unconfirmed)]))
             return signals.exit_code
         except AbandonedError:
             common.say(f"stopped; to remove what is left: occopus-destroy -i {infra_id}")

@@ -119,7 +119,7 @@ def load_settings(path: str | None) -> Settings:
 
 
 def load_credentials(path: str | None) -> Credentials:
-    """The credentials, with their warnings said; from now on nothing that is said holds them. Raises `DescriptionError`."""
+    """The credentials, with their warnings said; what is said from now on holds none. Raises `DescriptionError`."""
     from occopus_core.credentials import Credentials, Redactor  # noqa: PLC0415
 
     credentials = Credentials.load(path)
@@ -131,15 +131,15 @@ def load_credentials(path: str | None) -> Credentials:
 
 def guarded(run: Callable[[], int]) -> int:
     """Run a command; an error that users can meet becomes its message and its exit code."""
-    from occopus_core.cli.failures import explain  # noqa: PLC0415
-
     try:
         return run()
     except Exception as error:
-        code, lines = explain(error)
+        from occopus_core.cli.failures import exit_code, lines  # noqa: PLC0415  # only when something went wrong
+
+        code = exit_code(error)
         if code is None:
             raise
-        for line in lines:
+        for line in lines(error):
             say(line)
         return code
 

@@ -2,49 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from occopus_core.api.errors import ProviderError
 from occopus_core.cli.common import ExitCode
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.engine.convergence import (
-    AbandonedError,
-    BuildError,
-    BusyError,
-    InterruptedBuildError,
-    UnconfirmedError,
-)
+from occopus_core.engine.convergence import BuildError, BusyError, UnconfirmedError
 from occopus_core.engine.design import InvalidDesignError
 from occopus_core.manager import InfraIdError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, StoreError
 
+_CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (BuildError, ExitCode.FAILED),
+    (UnconfirmedError, ExitCode.UNCONFIRMED),
+    (InvalidDesignError, ExitCode.BAD_INPUT),
+    (DescriptionError, ExitCode.BAD_INPUT),
+    (PluginError, ExitCode.BAD_INPUT),
+    (InfraIdError, ExitCode.BAD_INPUT),
+    (NoSuchInfrastructureError, ExitCode.NOT_FOUND),
+    (StoreError, ExitCode.UNAVAILABLE),
+    (BusyError, ExitCode.UNAVAILABLE),
+    (LeaseLostError, ExitCode.UNAVAILABLE),
+    (ProviderError, ExitCode.FAILED),
+)
 
-def explain(error: Exception) -> tuple[ExitCode | None, list[str]]:
-    """The exit code and the lines to say; no exit code for what must not happen at all."""
+
+def exit_code(error: Exception) -> ExitCode | None:
+    """The exit code for an error, None for one that must not happen at all."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), None)
+
+
+def lines(error: Exception) -> Sequence[str]:
+    """What to say about an error."""
     match error:
-        case InterruptedBuildError():
-            return ExitCode.INTERRUPTED, ["the build was interrupted and undone", *_left(error.unconfirmed)]
         case BuildError():
-            lines = [f"error: {problem}" for problem in error.problems]
-            return ExitCode.FAILED, [*lines, "the build failed and was undone", *_left(error.unconfirmed)]
+            problems = [f"error: {problem}" for problem in error.problems]
+            return [*problems, "the build failed and was undone", *unconfirmed(error.unconfirmed)]
         case UnconfirmedError():
-            return ExitCode.UNCONFIRMED, _left(error.instances)
-        case AbandonedError():
-            return ExitCode.INTERRUPTED, ["stopped at once; what is left is recorded"]
+            return unconfirmed(error.instances)
         case InvalidDesignError():
-            return ExitCode.BAD_INPUT, [f"error: {problem}" for problem in error.problems]
+            return [f"error: {problem}" for problem in error.problems]
         case DescriptionError():
-            return ExitCode.BAD_INPUT, [str(problem) for problem in error.problems]
-        case PluginError() | InfraIdError():
-            return ExitCode.BAD_INPUT, [f"error: {error}"]
-        case NoSuchInfrastructureError():
-            return ExitCode.NOT_FOUND, [f"error: {error}"]
-        case StoreError() | BusyError() | LeaseLostError():
-            return ExitCode.UNAVAILABLE, [f"error: {error}"]
-        case ProviderError():
-            return ExitCode.FAILED, [f"error: {error}"]
+            return [str(problem) for problem in error.problems]
         case _:
-            return None, []
+            return [f"error: {error}"]
 
 
-def _left(instances: tuple[str, ...]) -> list[str]:
+def unconfirmed(instances: Sequence[str]) -> list[str]:
+    """What to say of instances whose deletion no provider has confirmed."""
     return [f"unconfirmed: {instance}" for instance in instances]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from occopus_core.engine.clock import Clock
 from occopus_core.engine.journal import Journal
 from occopus_core.engine.loop import Loop
-from occopus_core.engine.preparation import Scene
 from occopus_core.engine.pacing import Pacing, backoff, poll_interval
+from occopus_core.engine.preparation import Scene
 from occopus_core.engine.work import Work
 from occopus_core.events import Event, EventKind, Observer
 

@@ -31,7 +31,7 @@ def renderer(**names):
         ("{{ cmd('echo hello world') }}", "hello world\n"),
         ("{{ cmd('echo $HOME;ls') }}", "$HOME;ls\n"),
         ("{{ 'x' | b64encode }}", "eA=="),
-        ("{% raw %}{{range service \"web\"}}{% endraw %}", '{{range service "web"}}'),
+        ('{% raw %}{{range service "web"}}{% endraw %}', '{{range service "web"}}'),
         ("kept newline\n", "kept newline\n"),
         ("{{ variables.target }}\n", "web\n"),
         ("no template: ${HOME} {x}", "no template: ${HOME} {x}"),
