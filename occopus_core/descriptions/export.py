@@ -34,7 +34,7 @@ def documents(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[st
     """The text of each schema file, by its name."""
     found = {
         "infrastructure": core_schema("infrastructure"),
-        "node_definitions": _node_definitions(schemas),
+        "node_definitions": node_definitions(schemas),
         "auth_data": loosened(core_schema("auth_data"), templates=False),
         "occopus_config": core_schema("occopus_config"),
     }
@@ -43,7 +43,7 @@ def documents(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[st
     }
 
 
-def _node_definitions(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+def node_definitions(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """Only in what plugins read can a template stand for a number."""
     schema = node_definitions_schema(schemas)
     pieces = {name: loosened(piece, templates=True) for name, piece in schema.pop("definitions").items()}
@@ -73,18 +73,23 @@ def loosened(schema: Any, *, templates: bool) -> Any:
 def _loosened_here(schema: dict[str, Any], *, templates: bool) -> dict[str, Any]:
     declared = schema.get("type", [])
     kinds = [declared] if isinstance(declared, str) else list(declared)
-    if templates and "enum" in schema and "type" not in schema:
-        return {**{key: value for key, value in schema.items() if key != "enum"}, "anyOf": _enum_or_template(schema)}
-    if "string" in kinds and "enum" not in schema:
-        text = (
-            {**schema, "pattern": f"(?:{schema['pattern']})|{_TEMPLATE}"}
-            if templates and "pattern" in schema
-            else schema
-        )
+    if "enum" in schema:
+        return _without(schema, "enum", "type") | {"anyOf": _enum_or_template(schema)} if templates else schema
+    if "string" in kinds:
+        text = _text_or_template(schema) if templates else schema
         return text if "object" in kinds else {**text, "type": [*kinds, "object"], **_IMPORTED}
-    if templates and kinds and {"number", "integer", "boolean"} & {*kinds} and "enum" not in schema:
+    if templates and {"number", "integer", "boolean"} & {*kinds}:
         return {**schema, "type": [*kinds, "string"], "pattern": _TEMPLATE}
     return schema
+
+
+def _text_or_template(schema: Mapping[str, Any]) -> dict[str, Any]:
+    text = _without(schema, "maxLength", "format")
+    return {**text, "pattern": f"(?:{text['pattern']})|{_TEMPLATE}"} if "pattern" in text else text
+
+
+def _without(schema: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key not in keys}
 
 
 def _enum_or_template(schema: Mapping[str, Any]) -> list[dict[str, Any]]:

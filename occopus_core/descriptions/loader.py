@@ -54,11 +54,11 @@ class _Load:
     def document(self, source: Source, name: str | None) -> Document:
         if name is None:
             name = os.fsdecode(source)
-            self._open.append(os.path.realpath(name))
             try:
                 data = self._read(name)
             except _RefusedError as refused:
                 raise self._reading.fatal((name, 0, 0), str(refused)) from None
+            self._open.append(os.path.realpath(name))
         else:
             data = source if isinstance(source, bytes) else os.fspath(source).encode("utf-8", "surrogatepass")
         root = self._parse(data, name, 0)

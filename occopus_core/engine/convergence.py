@@ -142,8 +142,9 @@ class Convergence:
         works = self._recorded_works()
         targets = _targets(candidate, record.targets)
         plan = self._plan(design, targets, works, runtime.journal.settle)
-        with self._resources.store.changing(lease) as change:
-            change.put_candidate(candidate, targets)
+        if record.candidate != candidate or record.targets != targets:
+            with self._resources.store.changing(lease) as change:
+                change.put_candidate(candidate, targets)
         unwanted = {step.node_id for step in plan.of(Verb.DESTROY)}
         for work in works:
             work.doomed = work.node_id in unwanted
@@ -236,7 +237,7 @@ class Convergence:
 
     def _runtime(self, scene: Scene, lease: Lease) -> Runtime:
         resources = self._resources
-        journal = Journal(resources.store, lease, resources.clock, self._unwanted)
+        journal = Journal(resources.store, lease, self._loop, self._unwanted)
         self._keep_lease()
         return Runtime(scene, self._loop, journal, resources.rng, resources.observer)
 

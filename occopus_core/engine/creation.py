@@ -103,11 +103,8 @@ class Creation:
     def _returned(self, work: Work, outcome: Outcome[Instance | None]) -> None:
         instance = outcome.value
         if instance is not None and instance.id != work.record.instance_id:
-            # Written down before anything else is asked: what exists has a name in the store.
-            record = work.enter(work.stage, work.record.since, instance_id=instance.id)
-            self._runtime.journal.put(record, lambda: self._go_on(work, outcome))
-        else:
-            self._go_on(work, outcome)
+            self._runtime.journal.put(work.enter(work.stage, work.record.since, instance_id=instance.id))
+        self._go_on(work, outcome)
 
     def _go_on(self, work: Work, outcome: Outcome[Instance | None]) -> None:
         work.calling = False

@@ -104,6 +104,7 @@ class Execution:
 
     def _run(self, over: Callable[[Turns], bool], turns: Turns) -> None:
         self._runtime.loop.run(self._runtime.journal.settle, lambda: over(turns) or self._abandoned)
+        self._runtime.journal.flush()
 
     def _start(self, work: Work) -> None:
         if work.stage is Stage.RESERVED:

@@ -105,7 +105,11 @@ class Readiness:
             self._creation.later(work)
         elif instance.state in LOST and not self._may_be_hidden(work, instance):
             self._progress.failed(work, instance.reason or LOST[instance.state])
-        elif not self._given_up(work, instance.reason or f"the provider is starting it ({_state(instance)})"):
+        elif self._runtime.overdue(work):
+            self._give_up(work, instance.reason or f"the provider says {_state(instance)}")
+        else:
+            if instance.reason:
+                self._runtime.waiting(work, instance.reason)
             self._look_again(work)
 
     def _may_be_hidden(self, work: Work, instance: Instance) -> bool:
@@ -114,11 +118,14 @@ class Readiness:
 
     def _given_up(self, work: Work, reason: str) -> bool:
         if self._runtime.overdue(work):
-            timeout = work.implementation.health_check.timeout
-            self._progress.failed(work, f"not ready within {timeout:g} s: {reason}")
+            self._give_up(work, reason)
             return True
         self._runtime.waiting(work, reason)
         return False
+
+    def _give_up(self, work: Work, reason: str) -> None:
+        timeout = work.implementation.health_check.timeout
+        self._progress.failed(work, f"not ready within {timeout:g} s: {reason}")
 
     # Configuring
 

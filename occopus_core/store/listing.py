@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote
 
 from occopus_core.store.records import InfrastructureState, InfrastructureSummary, StoreError
 
@@ -22,25 +24,29 @@ FROM infrastructures i ORDER BY i.created_at, i.id
 
 
 def list_infrastructures(url: str) -> Sequence[InfrastructureSummary]:
-    """All infrastructures in the store, oldest first. Changes nothing, makes nothing. Raises `StoreError`."""
-    if url.startswith("sqlite:///"):
-        return [_summary(row) for row in _read_file(Path(unquote(url.removeprefix("sqlite:///"))))]
-    # SQLAlchemy takes longer to import than the rest of the command: not for the default store.
+    """All infrastructures in the store, oldest first. Raises `StoreError`.
+
+    Changes nothing and makes nothing where the URL is that of a plain file.
+    """
+    # SQLAlchemy takes longer to import than the rest of the command: it only reads URLs that it alone understands.
+    if url.startswith("sqlite:///") and not set("%?") & set(url):
+        return [_summary(row) for row in _read_file(Path(url.removeprefix("sqlite:///")))]
     from occopus_core.store.database import open_database  # noqa: PLC0415
 
-    with open_database(url).reading() as connection:
+    with contextlib.closing(open_database(url)) as database, database.reading() as connection:
         return [_summary(row) for row in connection.exec_driver_sql(_SELECT)]
 
 
 def _read_file(path: Path) -> Iterable[Sequence[Any]]:
-    if not path.exists():
-        return []
     try:
-        connection = sqlite3.connect(path, timeout=60.0)
-        try:
+        path.stat()
+        address = f"file:{quote(os.fspath(path))}?mode=rw"  # never makes the file, should it go this moment
+        with contextlib.closing(sqlite3.connect(address, timeout=60.0, uri=True)) as connection:
             return connection.execute(_SELECT).fetchall()
-        finally:
-            connection.close()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be read: {error.strerror}") from error
     except sqlite3.Error as error:
         if "no such table" in str(error):  # made but not yet filled by another process
             return []

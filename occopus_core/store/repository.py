@@ -56,8 +56,7 @@ class Store:
     def put_definitions(self, definitions: Collection[NodeDefinition]) -> None:
         """Add these node definitions, replacing those of the same names: all or none."""
         with self._database.writing() as connection:
-            implementations = {i.digest: i for d in definitions for i in d.implementations}
-            _add_implementations(connection, implementations.values())
+            _add_implementations(connection, [i for d in definitions for i in d.implementations])
             names = [definition.name for definition in definitions]
             for part in _chunks(names):
                 connection.execute(tables.definitions.delete().where(tables.definitions.c.name.in_(part)))
@@ -113,29 +112,27 @@ class Store:
         Raises `InfrastructureTakenError`.
         """
         with self._database.writing() as connection:
-            if _row(connection, infra_id) is not None:
-                raise InfrastructureTakenError(infra_id)
-            connection.execute(
-                tables.infrastructures.insert().values(
-                    id=infra_id,
-                    name=candidate.name,
-                    candidate=_infrastructure_text(candidate),
-                    wanted=True,
-                    targets=json.dumps(dict(targets)),
-                    created_at=now,
-                    epoch=1,
-                    lease_holder=holder,
-                    lease_expires=now + LEASE_SECONDS,
-                )
+            row = tables.infrastructures.insert().values(
+                id=infra_id,
+                name=candidate.name,
+                candidate=_infrastructure_text(candidate),
+                wanted=True,
+                targets=json.dumps(dict(targets)),
+                created_at=now,
+                epoch=1,
+                lease_holder=holder,
+                lease_expires=now + LEASE_SECONDS,
             )
+            try:
+                connection.execute(row)
+            except sa.exc.IntegrityError:  # not looked for before: somebody may add it in between
+                raise InfrastructureTakenError(infra_id) from None
         return Lease(infra_id, holder, 1)
 
     def infrastructure(self, infra_id: str) -> InfrastructureRecord:
         """Raises `NoSuchInfrastructureError`."""
         with self._database.reading() as connection:
             row = _row(connection, infra_id)
-        if row is None:
-            raise NoSuchInfrastructureError(infra_id)
         return InfrastructureRecord(
             id=row.id,
             description=_infrastructure(row.description),
@@ -168,25 +165,25 @@ class Store:
         Raises `NoSuchInfrastructureError`.
         """
         table = tables.infrastructures
+        free = sa.or_(table.c.lease_holder.is_(None), table.c.lease_expires <= now)
+        # One statement, so that of two who try at the same time one finds it taken.
+        take = (
+            table.update()
+            .where(table.c.id == infra_id, free)
+            .values(epoch=table.c.epoch + 1, lease_holder=holder, lease_expires=now + LEASE_SECONDS)
+            .returning(table.c.epoch)
+        )
         with self._database.writing() as connection:
-            row = _row(connection, infra_id)
-            if row is None:
-                raise NoSuchInfrastructureError(infra_id)
-            if row.lease_holder is not None and row.lease_expires > now:
-                return None
-            connection.execute(
-                table.update()
-                .where(table.c.id == infra_id)
-                .values(epoch=row.epoch + 1, lease_holder=holder, lease_expires=now + LEASE_SECONDS)
-            )
-            return Lease(infra_id, holder, row.epoch + 1)
+            epoch = connection.scalar(take)
+            if epoch is not None:
+                return Lease(infra_id, holder, epoch)
+            _row(connection, infra_id)
+        return None
 
     def holder(self, infra_id: str) -> str | None:
         """Who holds the lease, for a message. Raises `NoSuchInfrastructureError`."""
         with self._database.reading() as connection:
             row = _row(connection, infra_id)
-        if row is None:
-            raise NoSuchInfrastructureError(infra_id)
         return str(row.lease_holder) if row.lease_holder is not None else None
 
     def release(self, lease: Lease) -> None:
@@ -251,7 +248,7 @@ class Change:
             self._connection.execute(tables.instances.insert(), [_instance_row(record) for record in records])
 
     def put_instances(self, records: Sequence[InstanceRecord]) -> None:
-        """Write rows that exist anew."""
+        """Write rows that exist anew, but for what never changes and `provisional`, which is for `settle`."""
         if not records:
             return
         table = tables.instances
@@ -295,12 +292,17 @@ class Change:
 
 def _row(connection: sa.Connection, infra_id: str) -> Any:
     table = tables.infrastructures
-    return connection.execute(sa.select(table).where(table.c.id == infra_id)).one_or_none()
+    row = connection.execute(sa.select(table).where(table.c.id == infra_id)).one_or_none()
+    if row is None:
+        raise NoSuchInfrastructureError(infra_id)
+    return row
 
 
 def _add_implementations(connection: sa.Connection, implementations: Iterable[Implementation]) -> None:
     table = tables.implementations
     new = {implementation.digest: implementation for implementation in implementations}
+    if new:
+        _lock_implementations(connection)
     for part in _chunks(sorted(new)):
         known = set(connection.scalars(sa.select(table.c.digest).where(table.c.digest.in_(part))))
         rows = [
@@ -313,10 +315,17 @@ def _add_implementations(connection: sa.Connection, implementations: Iterable[Im
 
 
 def _forget_unused_implementations(connection: sa.Connection) -> None:
+    _lock_implementations(connection)
     digest = tables.implementations.c.digest
     users = (tables.definitions, tables.instances)
     unused = [~sa.exists().where(user.c.implementation == digest) for user in users]
     connection.execute(tables.implementations.delete().where(*unused))
+
+
+def _lock_implementations(connection: sa.Connection) -> None:
+    # One that nobody uses must not be forgotten while somebody else begins to use it. In SQLite one writes at a time.
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE implementations IN SHARE ROW EXCLUSIVE MODE")
 
 
 def _infrastructure(text: str | None) -> Infrastructure | None:

@@ -24,7 +24,7 @@ implementations = Table(
 definitions = Table(
     "definitions",
     metadata,
-    Column("name", String(255), primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("implementation", ForeignKey("implementations.digest"), nullable=False),
 )
@@ -40,7 +40,7 @@ infrastructures = Table(
     Column("targets", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("epoch", Integer, nullable=False),
-    Column("lease_holder", String(255)),
+    Column("lease_holder", Text),
     Column("lease_expires", Double),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -12,42 +14,67 @@ from occopus_core.store.records import StoreError
 HEAD = "0001"
 """The version `tables` describes; equals the newest file in `versions`."""
 
+_SCRIPTS = Path(__file__).parent
+_LOCK = 6022140
+"""Our number among PostgreSQL's advisory locks."""
+
 _version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
 
 
-def migrate(connection: sa.Connection) -> None:
-    """Bring the database to `HEAD` within the caller's transaction. Raises `StoreError` for one from the future."""
-    present = _present(connection)
-    if present == HEAD:
-        return
-    if present is None:
-        tables.metadata.create_all(connection)
-        _version.create(connection)
-        connection.execute(_version.insert().values(version_num=HEAD))
-        return
-    _upgrade(connection, present)
-
-
-def _present(connection: sa.Connection) -> str | None:
-    if connection.dialect.name == "postgresql":  # two processes must not make the tables at the same time
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(6022140)")
+def present(connection: sa.Connection) -> str | None:
+    """The version of the database's schema, None where it has none yet."""
     if not sa.inspect(connection).has_table(_version.name):
         return None
     return connection.scalar(sa.select(_version.c.version_num))
 
 
-def _upgrade(connection: sa.Connection, present: str) -> None:
+def migrate(connection: sa.Connection) -> None:
+    """Bring the database to `HEAD` within the caller's transaction. Raises `StoreError` for one from the future."""
+    if connection.dialect.name == "postgresql":  # two processes must not make the tables at the same time
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    version = present(connection)
+    if version is None:
+        # The tables of another program must not be taken for ours: those that exist are an error.
+        tables.metadata.create_all(connection, checkfirst=False)
+        _version.create(connection)
+        connection.execute(_version.insert().values(version_num=HEAD))
+    elif version != HEAD:
+        upgrade(connection, version)
+
+
+def upgrade(connection: sa.Connection, version: str | None) -> None:
+    """Run the scripts from a version to the newest one; from None, all of them. Raises `StoreError`."""
     # Imported only when there is something to do: it takes longer than most commands.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util.exc import CommandError  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")
     except CommandError as error:
         raise StoreError(
-            f"the store has schema version {present}, which this version of Occopus does not know: upgrade Occopus"
+            f"the store has schema version {version}, which this version of Occopus does not know: upgrade Occopus"
         ) from error
+
+
+@contextlib.contextmanager
+def rebuilding(connection: sa.Connection) -> Iterator[None]:
+    """A transaction in which SQLite lets tables be replaced that others refer to. Raises `StoreError`."""
+    if connection.dialect.name != "sqlite":
+        with connection.begin():
+            yield
+        return
+    # SQLite takes the order only between transactions: it is given to the driver, SQLAlchemy would begin one first.
+    driver = connection.connection.cursor()
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        with connection.begin():
+            yield
+            if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                raise StoreError("the store cannot be upgraded: a row refers to one that is not there")
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
+        driver.close()

@@ -2,7 +2,5 @@
 
 from alembic import context
 
-from occopus_core.store import tables
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=tables.metadata)
+context.configure(connection=context.config.attributes["connection"])
 context.run_migrations()

@@ -221,7 +221,7 @@ class DeleteClauses:
         assert (answers[first], answers[last]) == (None, None), "another one's failure is answered for these"
         assert answers[stuck] is not None, "the failure is not reported"
         for id in (first, last):
-            until(harness, handler, id, InstanceState.ABSENT)
+            remove(harness, handler, id)
         assert state(handler, stuck) is not InstanceState.ABSENT, "the one that failed is absent"
         faults.clear()
         remove(harness, handler, stuck)

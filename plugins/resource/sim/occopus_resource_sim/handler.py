@@ -35,7 +35,7 @@ class SimHandler(ResourceHandler):
 
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
     context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit", "docker"})
-    max_concurrency: ClassVar[int] = 32
+    max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.01, 5.0)
     consistency_window: ClassVar[float] = 2.0
 

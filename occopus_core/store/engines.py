@@ -1,0 +1,111 @@
+"""From the URL of a store to an engine of SQLAlchemy, and what each kind of database needs to be told."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from occopus_core.store.records import StoreError
+
+BUSY_TIMEOUT = 60
+"""Seconds a process waits for others to finish writing."""
+
+_FORMS = (
+    "it is sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE with what is special in the password "
+    "percent-encoded ('@' is %40)"
+)
+_POSTGRESQL = {
+    "connect_timeout": "10",
+    # The server ends the transactions of clients that vanished, and so lets go of the rows they hold.
+    "options": f"-c lock_timeout={BUSY_TIMEOUT}s -c idle_in_transaction_session_timeout={BUSY_TIMEOUT}s",
+    "tcp_user_timeout": str(BUSY_TIMEOUT * 1000),
+}
+
+
+def make_engine(url: str) -> sa.Engine:
+    """An engine for the store at a URL; a missing file is made. Raises `StoreError`, which never shows a password.
+
+    Blocks of the engine read one state of the database; with the execution option `occopus_writes` they write.
+    """
+    parsed = _parsed(url)
+    match parsed.drivername:
+        case "sqlite" | "sqlite+pysqlite":
+            return _sqlite(parsed)
+        case "postgresql" | "postgresql+psycopg":
+            return _postgresql(parsed)
+        case other:
+            raise StoreError(f"the store URL cannot be used: there are no stores of the kind '{other}'; {_FORMS}")
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (ArgumentError, ValueError):  # their messages may hold a part of the password
+        parsed = None
+    if parsed is None or "@" in (parsed.host or ""):
+        raise StoreError(f"the store URL cannot be used: {_FORMS}")
+    return parsed
+
+
+# SQLite
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if url.database and url.database != ":memory:":
+        _prepare_file(url.database)
+    engine = sa.create_engine(url, hide_parameters=True)
+    sa.event.listen(engine, "connect", _configure_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_file(path: str) -> None:
+    """Descriptions may hold passwords: the file and a folder made for it belong to the user alone."""
+    try:
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            # Not opened even for a moment: to close a file drops the locks that the process has on it elsewhere.
+            os.mknod(path, stat.S_IFREG | 0o600)
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be made: {error.filename}: {error.strerror}") from error
+
+
+def _configure_sqlite(connection: sa.engine.interfaces.DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver must not begin by itself
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT * 1000}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    # An intent must be on the disk before the call it announces, also when the power goes.
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A reader that turns writer would fail at once when somebody else writes: writers say so from the start and wait.
+    writes = connection.get_execution_options().get("occopus_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+# PostgreSQL
+
+
+def _postgresql(url: sa.URL) -> sa.Engine:
+    url = url.set(drivername="postgresql+psycopg", query={**_POSTGRESQL, **url.query})
+    try:
+        engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
+    except ImportError as error:
+        raise StoreError("a store in PostgreSQL needs psycopg: pip install 'occopus-core[postgresql]'") from error
+    sa.event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    if not connection.get_execution_options().get("occopus_writes", False):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

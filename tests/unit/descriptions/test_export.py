@@ -1,0 +1,83 @@
+"""The schemas for editors: up to date, valid, and lenient where an editor sees less than we do."""
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from occopus_core.descriptions import export
+from occopus_core.descriptions.schema import core_schema, node_definitions_schema
+
+FOLDER = Path(__file__).parents[3] / "schemas"
+NAMES = ["infrastructure", "node_definitions", "auth_data", "occopus_config"]
+
+
+def test_the_files_in_the_repository_are_up_to_date():
+    made = export.documents(export.installed_schemas())
+    assert made == {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.json")}, (
+        "run: python -m occopus_core.descriptions.export schemas/"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_core_schemas_are_schemas(name):
+    jsonschema.Draft7Validator.check_schema(core_schema(name))
+
+
+def test_main_writes_the_files(tmp_path):
+    export.main(str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.schema.json" for name in NAMES}
+
+
+@pytest.fixture
+def editor(plugins):
+    """What an editor thinks of a `resource` section of the made-up plugin."""
+    schemas = {"resource": {"cloud": plugins.schema("resource", "cloud")}}
+    schema = export.node_definitions(schemas)
+    jsonschema.Draft7Validator.check_schema(schema)
+    validator = jsonschema.Draft7Validator(schema)
+
+    def check(**section):
+        resource = {"type": "cloud", "endpoint": "https://c", **section}
+        return validator.is_valid({"node_def:x": [{"resource": resource}]})
+
+    return check
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {},
+        {"cpu": 2, "size": "small", "public": True, "disks": [{"gb": 1}, "volume-1"], "name": "x"},
+        {"cpu": "{{variables.cpu}}", "size": "{% if x %}a{% endif %}", "public": "{{x}}", "zone": "{{x}}"},
+        {"ssh_key_data": {"url": "file://key.pub"}, "endpoint": {"url": "file://endpoint.txt"}},
+        {"endpoint": "{{variables.endpoint}}", "address": "{{getip('db')}}", "disks": [{"gb": "{{x}}"}]},
+    ],
+)
+def test_an_editor_accepts(editor, section):
+    assert editor(**section)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"cpu": "two"},
+        {"cpu": 0},
+        {"size": "huge"},
+        {"endpoint": "cloud"},
+        {"ssh_key_data": {"file": "key.pub"}},
+        {"ssh_key_data": "rsa"},
+        {"unknown": 1},
+        {"type": "other"},
+        {"disks": [{"gb": "x"}]},
+        {"groups": "{{x}}"},
+    ],
+)
+def test_an_editor_refuses(editor, section):
+    assert not editor(**section)
+
+
+def test_references_of_a_plugin_lead_into_its_own_piece(plugins):
+    schema = node_definitions_schema({"resource": {"cloud": plugins.schema("resource", "cloud")}})
+    disks = schema["definitions"]["resource.cloud"]["properties"]["disks"]
+    assert disks["items"] == {"$ref": "#/definitions/resource.cloud/definitions/disk"}

@@ -1,0 +1,87 @@
+"""Node definitions become the model, checked by the plugins they use and by no others."""
+
+import pytest
+
+from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition
+from occopus_core.descriptions.node_definitions import load_node_definitions
+from occopus_core.descriptions.problems import DescriptionError
+
+FULL = """\
+'node_def:web_node':
+  - resource:
+      name: my_cloud
+      type: cloud
+      endpoint: https://cloud.example.org
+      cpu: "{{variables.cpu}}"
+      public: "{{variables.public}}"
+      size: "{% if variables.big %}large{% else %}small{% endif %}"
+      zone: "{{variables.a_long_name}}"
+      address: "{{getip('db')}}"
+      ports: [80, "{{variables.port}}", 53/UDP]
+      disks: [{gb: 5}, volume-1]
+    contextualisation:
+      type: cloudinit
+      context_template: {runcmd: [echo, "{{name}}"]}
+    config_management: {type: chef, endpoint: https://chef, run_list: [a]}
+    health_check:
+      type: basic
+      ports: [80]
+      timeout: 30
+  - resource: {type: container, image: a}
+    contextualisation: {type: docker, env: [A=b]}
+    health_check: {ping: no, ports: no}
+node_def:db_node:
+  - resource: {type: machine, password: "{{variables.password}}"}
+"""
+
+
+def definitions(text, plugins):
+    return load_node_definitions(text, plugins, name="n.yaml")
+
+
+def test_everything(plugins):
+    web, db = definitions(FULL, plugins)
+    assert web.name == "web_node"
+    first, second = web.implementations
+    assert first.resource["cpu"] == "{{variables.cpu}}"
+    assert first.label == "my_cloud"
+    assert first.contextualisation == {"type": "cloudinit", "context_template": {"runcmd": ["echo", "{{name}}"]}}
+    assert first.config_management == {"type": "chef", "endpoint": "https://chef", "run_list": ["a"]}
+    assert first.health_check == HealthCheck({"ping": True, "ports": [80]}, 30.0)
+    assert second.health_check == HealthCheck({}, 600.0)
+    password = {"type": "machine", "password": "{{variables.password}}"}
+    assert db == NodeDefinition("db_node", (Implementation(password),))
+
+
+def test_only_the_plugins_in_use_are_asked_and_each_once(plugins):
+    text = "node_def:a:\n  - resource: {type: container, image: a}\n  - resource: {type: container, image: b}\n"
+    definitions(text, plugins)
+    assert plugins.asked == [("resource", "container")]
+
+
+def test_plugins_of_another_form_never_mix(plugins):
+    with pytest.raises(DescriptionError, match="unknown key 'image'"):
+        definitions("node_def:a:\n  - resource: {type: machine, password: x, image: a}\n", plugins)
+
+
+def test_a_broken_plugin_is_not_hidden(plugins, monkeypatch):
+    def broken(_kind, _name):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(plugins, "schema", broken)
+    with pytest.raises(ZeroDivisionError):
+        definitions(FULL, plugins)
+
+
+def test_secrets_are_in_no_message(plugins):
+    secret = "hunter2-hunter2"
+    text = f"""\
+node_def:a:
+  - resource: {{type: cloud, endpoint: https://c, password: [{secret}], ssh_key_data: {secret}, pin: {secret}}}
+    health_check: {{mysqldbs: [{{name: n, user: u, pass: [{secret}]}}], ports: {{pass: {secret}}}}}
+"""
+    with pytest.raises(DescriptionError) as raised:
+        definitions(text, plugins)
+    assert len(raised.value.problems) == 5
+    assert secret not in str(raised.value)
+    assert secret not in repr(raised.value.problems)

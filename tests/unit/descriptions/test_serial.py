@@ -1,0 +1,53 @@
+"""What the store keeps comes back equal."""
+
+import json
+
+import pytest
+
+from occopus_core.descriptions import serial
+from occopus_core.descriptions.infrastructure import load_infrastructure
+from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition
+
+TEXT = """\
+infra_name: shop
+user_id: me
+nodes:
+  - {name: web, type: t, filter: {a: 1}, scaling: {min: 2, max: 3}, variables: {x: [1, {y: null}]}}
+  - {name: db, type: t}
+dependencies:
+  - {connection: [web, db], mappings: [[a, b], {attributes: [c, d], synch: true}]}
+variables: {v: 1.5}
+"""
+
+
+def through_json(value):
+    return json.loads(json.dumps(value, allow_nan=False))
+
+
+def test_infrastructure():
+    infrastructure = load_infrastructure(TEXT, name="i.yaml")
+    back = serial.infrastructure_from_json(through_json(serial.infrastructure_to_json(infrastructure)))
+    assert back == infrastructure
+    assert back.dependencies[0].where == "i.yaml:7:5"
+    hash(back.dependencies[0].mappings[0])
+
+
+def test_node_definition():
+    definition = NodeDefinition(
+        "web_node",
+        (
+            Implementation({"type": "a"}),
+            Implementation({"type": "b"}, {"type": "c"}, {"type": "d"}, HealthCheck({"ports": [1]}, 5.0)),
+        ),
+    )
+    back = serial.node_definition_from_json(through_json(serial.node_definition_to_json(definition)))
+    assert back == definition
+    assert [one.digest for one in back.implementations] == [one.digest for one in definition.implementations]
+
+
+@pytest.mark.parametrize(
+    "read", [serial.infrastructure_from_json, serial.node_definition_from_json, serial.implementation_from_json]
+)
+def test_another_format_is_refused(read):
+    with pytest.raises(ValueError, match="written in format 99, and this version reads 1"):
+        read({"format": 99})

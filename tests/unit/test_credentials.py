@@ -1,0 +1,183 @@
+"""Credentials are found by their selectors and shown to nobody."""
+
+import io
+import logging
+
+import pytest
+
+from occopus_core.credentials import Credentials, RedactingFilter, Redactor
+from occopus_core.descriptions.problems import DescriptionError
+
+TEXT = """\
+resource:
+  - type: ec2
+    regionname: eu
+    auth_data: {accesskey: AKIA-in-eu, secretkey: secret-of-eu}
+  - type: ec2
+    regionname: us
+    auth_data: {accesskey: AKIA-in-us, secretkey: secret-of-us}
+  - type: nova
+    auth_data: {username: demo-user, password: "demo password/1"}
+  - type: nova
+    name: special
+    auth_data: {type: application_credential, id: an-id, secret: very-special}
+config_management:
+  - type: chef
+    endpoint: https://chef
+    auth_data: {client_name: occopus, client_key: !text_import {url: file://key.pem}}
+"""
+KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA1234567890\nabc\n-----END RSA PRIVATE KEY-----\n"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home" / ".occopus").mkdir(parents=True)
+    return tmp_path / "home" / ".occopus"
+
+
+@pytest.fixture
+def file(tmp_path):
+    for name, text in (("auth.yaml", TEXT), ("key.pem", KEY)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    return tmp_path / "auth.yaml"
+
+
+@pytest.fixture
+def credentials(file):
+    return Credentials.load(str(file), {})
+
+
+def test_no_file_is_fine():
+    credentials = Credentials.load(None, {})
+    assert credentials.find("resource", {"type": "ec2"}) == {}
+    assert credentials.secrets() == frozenset()
+    assert credentials.warnings == ()
+
+
+def test_the_order_in_which_files_are_looked_for(home, file, tmp_path):
+    (tmp_path / "other.yaml").write_text("resource: []\n")
+    (home / "auth_data.yaml").write_text("health_check:\n- {type: a, auth_data: {b: c}}\n")
+    environ = {"OCCOPUS_AUTH_DATA_PATH": str(tmp_path / "other.yaml")}
+    assert "config_management" in Credentials.load(str(file), environ).entries
+    assert list(Credentials.load(None, environ).entries) == ["resource"]
+    assert Credentials.load(None, {}).find("health_check", {"type": "a"}) == {"b": "c"}
+
+
+@pytest.mark.parametrize("arguments", [("none.yaml", {}), (None, {"OCCOPUS_AUTH_DATA_PATH": "none.yaml"})])
+def test_a_file_that_is_asked_for_must_be_there(arguments):
+    with pytest.raises(DescriptionError, match=r"none\.yaml: there is no such file"):
+        Credentials.load(*arguments)
+
+
+def test_find(credentials):
+    section = {"type": "ec2", "regionname": "us", "endpoint": "https://ec2"}
+    assert credentials.find("resource", section) == {"accesskey": "AKIA-in-us", "secretkey": "secret-of-us"}
+    assert credentials.find("resource", {"type": "ec2"}) == {}
+    assert credentials.find("config_management", section) == {}
+    assert credentials.find("config_management", {"type": "chef", "endpoint": "https://chef"})["client_key"] == KEY
+    assert credentials.find("resource", {"type": "nova"})["username"] == "demo-user"
+
+
+def test_two_entries_that_apply(credentials, file):
+    with pytest.raises(DescriptionError) as raised:
+        credentials.find("resource", {"type": "nova", "name": "special"})
+    assert str(raised.value) == (
+        f"{file}:10:5: resource: the entries at {file}:8:5 and {file}:10:5 all apply to type 'nova' name 'special': "
+        "add keys so that only one does"
+    )
+
+
+def test_nothing_shows_a_value(credentials):
+    found = credentials.find("resource", {"type": "nova"})
+    assert repr(found) == str(found) == f"{found}" == "AuthData(username=***, password=***)"
+    assert "demo" not in repr(credentials)
+    assert not hasattr(found, "__dict__")
+
+
+def test_secrets_are_what_proves_not_who(credentials):
+    secrets = credentials.secrets()
+    assert {"secret-of-eu", "secret-of-us", "demo password/1", "very-special", KEY} <= secrets
+    assert secrets.isdisjoint({"demo-user", "an-id", "occopus", "application_credential"})
+
+
+def test_readable_by_others(file):
+    assert Credentials.load(str(file), {}).warnings == ()
+    key = file.with_name("key.pem")
+    for path in (file, key):
+        path.chmod(0o640)
+    assert Credentials.load(str(file), {}).warnings == tuple(
+        f"{path}: others than its owner can read it, and it holds secrets: chmod 600 {path}" for path in (file, key)
+    )
+    file.chmod(0o604)
+    assert len(Credentials.load(str(file), {}).warnings) == 2
+
+
+# Redaction
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("nothing to hide", "nothing to hide"),
+        ("a demo password/1 b", "a *** b"),
+        ("https://h/?p=demo%20password%2F1&x", "https://h/?p=***&x"),
+        ("https://h/demo%20password/1", "https://h/***"),
+        ("very-special-and-long", "***"),
+        ("very-special", "***"),
+        ("line MIIEowIBAAKCAQEA1234567890 of the key", "line *** of the key"),
+        (repr({"key": KEY}), "{'key': '***'}"),
+    ],
+)
+def test_redactor(text, redacted):
+    assert Redactor(["demo password/1", "very-special", "very-special-and-long", KEY])(text) == redacted
+
+
+def test_short_texts_and_no_secrets_hide_nothing():
+    assert Redactor(["", "a", "abc"])("abc a") == "abc a"
+    assert Redactor([])("abc") == "abc"
+
+
+@pytest.fixture
+def log():
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(RedactingFilter(["hunter22"]))
+    logger = logging.getLogger("test_credentials")
+    logger.addHandler(handler)
+    logger.propagate = False
+    yield logger, stream.getvalue
+    logger.removeHandler(handler)
+
+
+def test_messages_and_arguments(log):
+    logger, text = log
+    logger.error("hunter22 %s %r", "hunter22", {"password": "hunter22"})
+    logger.error("plain %d%%", 5)
+    assert text() == "*** *** {'password': '***'}\nplain 5%\n"
+
+
+def test_arguments_that_do_not_fit(log, capsys):
+    logger, text = log
+    logger.error("%d", "hunter22")
+    assert text() == "%d (with arguments that do not fit)\n"
+    assert "hunter22" not in capsys.readouterr().err
+
+
+def test_exceptions_and_stacks(log):
+    logger, text = log
+    try:
+        raise ValueError("hunter22") from KeyError("hunter22")
+    except ValueError:
+        logger.exception("failed", stack_info=True)
+    assert "hunter22" not in text()
+    assert "ValueError: ***" in text()
+    assert "KeyError: '***'" in text()
+
+
+def test_other_handlers_see_the_same_record(log):
+    logger, _ = log
+    record = logger.makeRecord("x", logging.INFO, "f", 1, "hunter22 %s", ("a",), None)
+    assert logger.handlers[0].filter(record)
+    assert (record.msg, record.args, record.getMessage()) == ("*** a", (), "*** a")
