@@ -44,7 +44,7 @@ class LocalHandler(ResourceHandler):
     connection_keys: ClassVar[tuple[str, ...]] = ("root",)
     context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit", "docker"})
     max_concurrency: ClassVar[int] = 8
-    poll_seconds: ClassVar[tuple[float, float]] = (0.05, 5.0)
+    poll_seconds: ClassVar[tuple[float, float]] = (0.02, 5.0)
     consistency_window: ClassVar[float] = 0.0
 
     def __init__(
