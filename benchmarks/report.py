@@ -23,11 +23,13 @@ def holds(shape: Shape, wall: float) -> bool:
 class Builds:
     """The table of builds; `broken` names the shapes which took us longer than the bound."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str, *, bound: bool) -> None:
         self.broken: list[str] = []
+        self._bound = bound
+        beside = ("/ critical", "within bound") if bound else ("ms / node",)
         self.table = _table(
-            "Builds", "shape", "by", "critical s", "wall s", "/ critical", "within bound", "cpu s", "MiB", "calls",
-            "ticks", "no-op plan s", "destroy s",
+            title, "shape", "by", "critical s", "wall s", *beside, "cpu s", "MiB", "calls", "ticks", "no-op plan s",
+            "destroy s",
         )  # fmt: skip
 
     def ours(self, shape: Shape, built: Built) -> None:
@@ -46,9 +48,11 @@ class Builds:
         self._row(shape, "terraform", used.wall, used.cpu, used.memory, None, None, built.plan.wall, None)
 
     def _row(self, shape: Shape, by: str, wall: float, *more: float | None) -> None:
-        ratio = f"{wall / shape.critical_path:.2f}"
-        within = "yes" if holds(shape, wall) else "[red]no"
-        cells = [_number(shape.critical_path), _number(wall), ratio, within, *map(_number, more)]
+        if self._bound:
+            beside = [f"{wall / shape.critical_path:.2f}", "yes" if holds(shape, wall) else "[red]no"]
+        else:
+            beside = [f"{wall / len(shape.nodes) * 1000:.2f}"]
+        cells = [_number(shape.critical_path), _number(wall), *beside, *map(_number, more)]
         self.table.add_row(shape.title, by, *cells, end_section=by == "terraform")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import stat
+import time
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -80,11 +82,25 @@ def _configure_sqlite(connection: sa.engine.interfaces.DBAPIConnection, _entry: 
     connection.isolation_level = None  # the driver must not begin by itself
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT * 1000}")
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _use_write_ahead_log(cursor)
     # An intent must be on the disk before the call it announces, also when the power goes.
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _use_write_ahead_log(cursor: sa.engine.interfaces.DBAPICursor) -> None:
+    # Two who switch a file over at once are in each other's way, and SQLite lets neither of them wait.
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
