@@ -146,11 +146,11 @@ def guarded(run: Callable[[], int]) -> int:
 
 @contextlib.contextmanager
 def watched(settings: Settings, credentials: Credentials, *, parallel: bool) -> Iterator[InfrastructureManager]:
-    """A manager whose progress is shown."""
-    from occopus_core.cli.progress import progress  # noqa: PLC0415
+    """A manager whose progress is shown, or logged where the configuration says how."""
+    from occopus_core.cli.progress import logged, shown  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    with progress() as observer:
+    with shown() if settings.logging is None else logged(credentials.secrets()) as observer:
         strategy: Literal["parallel", "sequential"] = "parallel" if parallel else "sequential"
         yield InfrastructureManager(settings, credentials, process_strategy=strategy, observer=observer)
 

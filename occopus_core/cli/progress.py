@@ -1,85 +1,46 @@
-"""What happens while it happens: a live view on a terminal, plain lines elsewhere. All of it on stderr."""
+"""What happens while it happens: a live view on a terminal, plain lines elsewhere, or log records if so configured."""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Iterator
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
-from occopus_core.cli.common import redacted, say
-from occopus_core.events import Event, EventKind, Observer
-
-MOST_ROWS = 15
-"""Instances shown at once; of the others the number is told."""
-
-_ENDED = frozenset({EventKind.NODE_READY, EventKind.NODE_DROPPED, EventKind.NODE_UNCONFIRMED})
-_MARKS = {EventKind.NODE_READY: "✓", EventKind.NODE_DROPPED: "-", EventKind.NODE_FAILED: "✗"}
+from occopus_core.cli.common import say
+from occopus_core.events import Event, Observer
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Observer]:
-    """An observer that shows what it is told, in the way that fits where stderr goes."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+def shown() -> Iterator[Observer]:
+    """An observer that writes to stderr what it is told, in the way that fits where stderr goes."""
+    if not sys.stderr.isatty():
         yield lambda event: say(line(event))
         return
-    view = _View()
-    live = Live(get_renderable=view.render, console=console, refresh_per_second=5, transient=True)
-    with live:
-        yield lambda event: view.told(event, live)
+    from occopus_core.cli.live import live_view  # noqa: PLC0415  # takes a while to import
+
+    with live_view() as observer:
+        yield observer
+
+
+@contextlib.contextmanager
+def logged(secrets: Iterable[str]) -> Iterator[Observer]:
+    """An observer that logs what it is told, for configurations with a `logging` section.
+
+    No handler shows a secret, nor the chatter of libraries: they log whole URLs and requests.
+    """
+    import logging  # noqa: PLC0415  # only where it is wanted
+
+    from occopus_core.credentials import RedactingFilter  # noqa: PLC0415
+
+    hide = RedactingFilter(secrets)
+    log = logging.getLogger("occopus")
+    for handler in {*log.handlers, *logging.getLogger().handlers}:
+        handler.addFilter(hide)
+        handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("occopus"))
+    yield lambda event: log.info(line(event))
 
 
 def line(event: Event) -> str:
     """An event as one line."""
     subject = f" {event.node_name} {event.node_id[:8]}" if event.node_id else ""
     return f"{event.kind.value}{subject}" + (f": {event.text}" if event.text else "")
-
-
-@dataclass(slots=True)
-class _Row:
-    name: str
-    doing: str
-    since: float
-    waiting: str = ""
-
-
-class _View:
-    """The instances that are under way, each with what it waits for and for how long."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, _Row] = {}
-        self._ended = 0
-        self._started = time.monotonic()
-
-    def told(self, event: Event, live: Live) -> None:
-        """Take an event in; one that ends something stays on the terminal as a line."""
-        text = redacted(event.text)
-        if event.kind is EventKind.NODE_WAITING:
-            if event.node_id in self._rows:
-                self._rows[event.node_id].waiting = text
-            return
-        if event.kind in _ENDED or not event.node_id or event.kind is EventKind.NODE_FAILED:
-            self._rows.pop(event.node_id, None)
-            self._ended += event.kind is EventKind.NODE_READY
-            shown = f"{_MARKS.get(event.kind, '·')} {redacted(line(event))}"
-            with contextlib.suppress(OSError):
-                live.console.print(Text(shown))
-            return
-        doing = event.kind.value.removeprefix("node ")
-        self._rows[event.node_id] = _Row(event.node_name, doing, time.monotonic(), text)
-
-    def render(self) -> RenderableType:
-        """The view as it is now."""
-        rows = list(self._rows.items())
-        table = Table.grid(padding=(0, 2))
-        now = time.monotonic()
-        for node_id, row in rows[:MOST_ROWS]:
-            table.add_row(row.name, node_id[:8], row.doing, f"{now - row.since:.0f} s", Text(row.waiting))
-        more = f", {len(rows) - MOST_ROWS} more under way" if len(rows) > MOST_ROWS else ""
-        return Group(table, Text(f"{self._ended} ready, {len(rows)} under way{more}, {now - self._started:.0f} s"))

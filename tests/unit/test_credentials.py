@@ -176,6 +176,14 @@ def test_exceptions_and_stacks(log):
     assert "KeyError: '***'" in text()
 
 
+def test_no_formatter_can_write_an_exception_anew(log):
+    logger, _ = log
+    error = ValueError("hunter22")
+    record = logger.makeRecord("x", logging.ERROR, "f", 1, "failed", (), (ValueError, error, None))
+    logger.handlers[0].filter(record)
+    assert (record.exc_text, record.exc_info) == ("ValueError: ***", None)
+
+
 def test_other_handlers_see_the_same_record(log):
     logger, _ = log
     record = logger.makeRecord("x", logging.INFO, "f", 1, "hunter22 %s", ("a",), None)

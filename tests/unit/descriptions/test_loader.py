@@ -162,6 +162,10 @@ def test_imports_count_for_depth_and_size(tmp_path):
     (tmp_path / "main.yaml").write_text("[" * 60 + "!yaml_import {url: file://deep.yaml}" + "]" * 60)
     with pytest.raises(DescriptionError, match="nested deeper than 100"):
         load(tmp_path / "main.yaml")
+    deeper = "- !yaml_import {url: file://deep.yaml}\n- " + "[" * 60 + "!yaml_import {url: file://deep.yaml}" + "]" * 60
+    (tmp_path / "main.yaml").write_text(deeper)
+    with pytest.raises(DescriptionError, match=r"main\.yaml:2:63: nested deeper than 100"):
+        load(tmp_path / "main.yaml")
     (tmp_path / "wide.yaml").write_text("[" + "x, " * 200_000 + "]")
     (tmp_path / "main.yaml").write_text("- !yaml_import {url: file://wide.yaml}\n" * 6)
     with pytest.raises(DescriptionError, match=r"main.yaml:5:3: more than 1,000,000 values"):

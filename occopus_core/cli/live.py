@@ -1,0 +1,76 @@
+"""The live view of a terminal: what is under way, what each waits for, and for how long."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from occopus_core.cli.common import redacted
+from occopus_core.cli.progress import line
+from occopus_core.events import Event, EventKind, Observer
+
+MOST_ROWS = 15
+"""Instances shown at once; of the others the number is told."""
+
+_ENDED = frozenset({EventKind.NODE_READY, EventKind.NODE_DROPPED, EventKind.NODE_UNCONFIRMED})
+_MARKS = {EventKind.NODE_READY: "✓", EventKind.NODE_DROPPED: "-", EventKind.NODE_FAILED: "✗"}
+
+
+@contextlib.contextmanager
+def live_view() -> Iterator[Observer]:
+    """An observer that shows what it is told on stderr; what has ended stays there as a line."""
+    view = _View()
+    console = Console(stderr=True)
+    with Live(get_renderable=view.render, console=console, refresh_per_second=5, transient=True) as live:
+        yield lambda event: view.told(event, live)
+
+
+@dataclass(slots=True)
+class _Row:
+    name: str
+    doing: str
+    since: float
+    waiting: str = ""
+
+
+class _View:
+    """The instances that are under way, each with what it waits for and for how long."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, _Row] = {}
+        self._ended = 0
+        self._started = time.monotonic()
+
+    def told(self, event: Event, live: Live) -> None:
+        """Take an event in; one that ends something stays on the terminal as a line."""
+        text = redacted(event.text)
+        if event.kind is EventKind.NODE_WAITING:
+            if event.node_id in self._rows:
+                self._rows[event.node_id].waiting = text
+            return
+        if event.kind in _ENDED or not event.node_id or event.kind is EventKind.NODE_FAILED:
+            self._rows.pop(event.node_id, None)
+            self._ended += event.kind is EventKind.NODE_READY
+            shown = f"{_MARKS.get(event.kind, '·')} {redacted(line(event))}"
+            with contextlib.suppress(OSError):
+                live.console.print(Text(shown))
+            return
+        doing = event.kind.value.removeprefix("node ")
+        self._rows[event.node_id] = _Row(event.node_name, doing, time.monotonic(), text)
+
+    def render(self) -> RenderableType:
+        """The view as it is now."""
+        rows = list(self._rows.items())
+        table = Table.grid(padding=(0, 2))
+        now = time.monotonic()
+        for node_id, row in rows[:MOST_ROWS]:
+            table.add_row(row.name, node_id[:8], row.doing, f"{now - row.since:.0f} s", Text(row.waiting))
+        more = f", {len(rows) - MOST_ROWS} more under way" if len(rows) > MOST_ROWS else ""
+        return Group(table, Text(f"{self._ended} ready, {len(rows)} under way{more}, {now - self._started:.0f} s"))
