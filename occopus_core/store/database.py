@@ -68,10 +68,8 @@ class Database:
 
     @property
     def _name(self) -> str:
-        url = self._engine.url
-        if url.get_backend_name() == "sqlite":
-            return url.database or ":memory:"
-        return url.set(query={}).render_as_string(hide_password=True)
+        url = self._engine.url.set(query={})  # which may hold a password too
+        return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
 def _opened(database: Database) -> str | None:

@@ -59,8 +59,9 @@ def _parsed(url: str) -> sa.URL:
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
-    if url.database and url.database != ":memory:":
-        _prepare_file(url.database)
+    if not url.database or url.database == ":memory:":
+        raise StoreError("the store URL cannot be used: it names no file, and what is built must not be forgotten")
+    _prepare_file(url.database)
     engine = sa.create_engine(url, hide_parameters=True)
     sa.event.listen(engine, "connect", _configure_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
@@ -75,7 +76,7 @@ def _prepare_file(path: str) -> None:
             # Not opened even for a moment: to close a file drops the locks that the process has on it elsewhere.
             os.mknod(path, stat.S_IFREG | 0o600)
     except OSError as error:
-        raise StoreError(f"the store {path} cannot be made: {error.filename}: {error.strerror}") from error
+        raise StoreError(f"the store {path} cannot be made: {error.filename or path}: {error.strerror}") from error
 
 
 def _configure_sqlite(connection: sa.engine.interfaces.DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

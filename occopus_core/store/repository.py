@@ -348,6 +348,8 @@ def _instance_row(record: InstanceRecord) -> dict[str, Any]:
     row = {name: getattr(record, name) for name in InstanceRecord.__slots__}
     row["stage"] = record.stage.value
     row["addresses"] = json.dumps([(address.value, address.kind.value) for address in record.addresses])
+    # A provider may say what no database takes as text.
+    row["reason"] = record.reason.replace("\0", "").encode(errors="replace").decode()
     return row
 
 

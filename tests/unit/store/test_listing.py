@@ -1,0 +1,120 @@
+"""The list of infrastructures says what the store says, and never makes a store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from occopus_core.store.listing import list_infrastructures
+from occopus_core.store.records import InfrastructureState, InfrastructureSummary, StoreError
+from occopus_core.store.repository import Store
+
+from .builders import add_instances, infrastructure, record
+
+
+def view(store, *ids):
+    """The list as it follows from the rest of the store."""
+    records = [store.infrastructure(one) for one in ids]
+    return [
+        InfrastructureSummary(one.id, one.current.name, one.state, len(store.instances(one.id)), one.created_at)
+        for one in records
+    ]
+
+
+def test_says_what_the_store_says_in_every_state(store, store_url):
+    leases = {
+        state: store.add_infrastructure(state.value, infrastructure(state.value), {}, "me", created_at)
+        for state, created_at in zip(InfrastructureState, [30.0, 10.5, 20.0, 20.0], strict=True)
+    }
+    for number, lease in enumerate(leases.values()):
+        add_instances(store, lease, *(record(f"{number}-{one}", lease.infra_id) for one in range(number)))
+    for state in (InfrastructureState.READY, InfrastructureState.UPDATING):
+        with store.changing(leases[state]) as change:
+            change.settle(infrastructure(state.value))
+    with store.changing(leases[InfrastructureState.UPDATING]) as change:
+        change.put_candidate(infrastructure("another"), {})
+    store.unwant("dropping")
+    listed = list_infrastructures(store_url)
+    assert [one.state.value for one in listed] == ["updating", "dropping", "ready", "building"]
+    assert listed == view(store, "updating", "dropping", "ready", "building")
+    assert [one.instances for one in listed] == [1, 3, 2, 0]
+
+
+def test_of_an_empty_store_is_empty(database, store_url):
+    assert list_infrastructures(store_url) == []
+
+
+@pytest.mark.parametrize("name", ["missing.db", "missing/occopus.db"])
+def test_of_a_missing_store_is_empty_and_makes_none(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert list_infrastructures(f"sqlite:///{name}") == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_an_empty_file_is_empty_and_leaves_it_empty(file):
+    file.touch()
+    assert list_infrastructures(f"sqlite:///{file}") == []
+    assert file.stat().st_size == 0
+
+
+def test_of_a_store_that_somebody_is_making_is_empty(file):
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("CREATE TABLE infrastructures (id TEXT)")
+        assert list_infrastructures(f"sqlite:///{file}") == []
+
+
+def test_of_a_database_of_somebody_else_is_empty(file):
+    with contextlib.closing(sqlite3.connect(file)) as foreign:
+        foreign.execute("CREATE TABLE colours (name TEXT)")
+    before = file.read_bytes()
+    assert list_infrastructures(f"sqlite:///{file}") == []
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["a b#1.db", "100%25.db", "o.db?timeout=5"])
+def test_finds_the_file_that_the_store_is_in(tmp_path, opened, name):
+    url = f"sqlite:///{tmp_path}/{name}"
+    Store(opened(url)).add_infrastructure("i", infrastructure(), {}, "me", 1.0)
+    assert [one.id for one in list_infrastructures(url)] == ["i"]
+    assert len(list(tmp_path.glob("*.db"))) == 1
+
+
+def test_does_not_wait_for_somebody_who_writes(file, opened):
+    database = opened(f"sqlite:///{file}")
+    store = Store(database)
+    lease = store.add_infrastructure("i", infrastructure(), {}, "me", 1.0)
+    with store.changing(lease) as change:
+        change.unwant()
+        assert [one.state for one in list_infrastructures(f"sqlite:///{file}")] == [InfrastructureState.BUILDING]
+
+
+def test_of_what_is_no_database_is_refused(file):
+    file.write_text("user: me\n" * 200)
+    with pytest.raises(StoreError, match=rf"the store {file} cannot be read: file is not a database"):
+        list_infrastructures(f"sqlite:///{file}")
+
+
+def test_of_a_folder_is_refused(tmp_path):
+    with pytest.raises(StoreError, match=rf"the store {tmp_path} cannot be read: unable to open database file"):
+        list_infrastructures(f"sqlite:///{tmp_path}")
+
+
+def test_below_a_file_is_refused(file):
+    file.touch()
+    with pytest.raises(StoreError, match=rf"the store {file}/o.db cannot be read: Not a directory"):
+        list_infrastructures(f"sqlite:///{file}/o.db")
+
+
+def test_of_a_file_imports_no_sqlalchemy(file):
+    program = (
+        "import sys; from occopus_core.store.listing import list_infrastructures; "
+        f"list_infrastructures('sqlite:///{os.fspath(file)}'); sys.exit('sqlalchemy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
