@@ -68,6 +68,10 @@ class InfrastructureManager:
     def _store(self) -> Store:
         return Store(open_database(self._settings.store))
 
+    def open(self) -> None:
+        """Open the store now rather than when it is needed. Idempotent. Raises `StoreError`."""
+        self._store.installation  # noqa: B018  # the property opens it
+
     def import_node_definitions(self, path: str) -> list[str]:
         """Validate a file of node definitions and store all of it, or nothing; the names of the definitions.
 
@@ -118,7 +122,7 @@ class InfrastructureManager:
             return str(uuid.uuid4())
         if not _INFRA_ID.fullmatch(chosen):
             raise InfraIdError(
-                f"'{chosen}' cannot be the id of an infrastructure: at most 128 letters, digits, '.', '_' and '-', "
+                f"{chosen!r} cannot be the id of an infrastructure: at most 128 letters, digits, '.', '_' and '-', "
                 "beginning with a letter or a digit"
             )
         return chosen

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from typing import Any, cast
 
 from stevedore.driver import DriverManager
-from stevedore.exception import NoMatches
 
 from occopus_core.api.config import ConfigManager
 from occopus_core.api.context import Contextualiser
@@ -91,11 +90,12 @@ class Registry:
         return self._loaded[kind, name]
 
     def _import(self, kind: str, name: str) -> type:
-        _refuse_duplicates(kind, name)
+        found = entry_points(group=f"occopus.{kind}", name=name)
+        if not found:
+            raise PluginError(self._advice(kind, name))
+        _refuse_duplicates(kind, name, found)
         try:
-            plugin: object = DriverManager(f"occopus.{kind}", name, warn_on_missing_entrypoint=False).driver
-        except NoMatches as error:
-            raise PluginError(self._advice(kind, name)) from error
+            plugin: object = DriverManager(f"occopus.{kind}", name).driver
         except Exception as error:  # whatever a plugin's import raises
             raise PluginError(f"the {_WORDS[kind]} '{name}' cannot be imported: {error}") from error
         if not (isinstance(plugin, type) and issubclass(plugin, _BASES[kind])):
@@ -116,8 +116,7 @@ class Registry:
         return f"there is no {_WORDS[kind]} '{name}'; known are: {known}"
 
 
-def _refuse_duplicates(kind: str, name: str) -> None:
-    found = entry_points(group=f"occopus.{kind}", name=name)
+def _refuse_duplicates(kind: str, name: str, found: EntryPoints) -> None:
     distributions = sorted({point.dist.name for point in found if point.dist is not None})
     if len(distributions) > 1:
         raise PluginError(

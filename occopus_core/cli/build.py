@@ -50,6 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         infrastructure = manager.load(options.infra_def, warn=lambda text: common.say(f"warning: {text}"))
         if options.plan:
             return _show_plan(manager.plan(infrastructure, infra_id), options.output)
+        manager.open()
         common.say(f"Submitted infrastructure: '{infra_id}'")
         code = _build(manager, infrastructure, infra_id)
     if code == common.ExitCode.OK:
@@ -76,7 +77,7 @@ def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra
             common.say(f"stopped; to remove what is left: occopus-destroy -i {infra_id}")
             common.leave(signals.exit_code)
         except (StoreError, LeaseLostError):
-            common.say(f"what was begun is recorded; to remove it: occopus-destroy -i {infra_id}")
+            common.say(f"what was begun, if anything, is recorded: occopus-build -i {infra_id} goes on from there")
             raise
     return common.ExitCode.OK
 

@@ -8,7 +8,7 @@ import enum
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from occopus_core.credentials import Credentials
@@ -27,7 +27,7 @@ class ExitCode(enum.IntEnum):
     NOT_FOUND = 3
     """There is no such infrastructure, or no such node in it."""
     UNAVAILABLE = 4
-    """The store cannot be used, or another process is working on the infrastructure."""
+    """The store or the output cannot be used, or another process is working on the infrastructure."""
     UNCONFIRMED = 5
     """Done, but a provider has not confirmed every deletion; occopus-destroy again asks once more."""
     INTERRUPTED = 130
@@ -37,8 +37,8 @@ class ExitCode(enum.IntEnum):
 
 
 _EPILOG = """exit codes: 0 done; 1 failed and undone; 2 wrong input, nothing was done; 3 no such infrastructure or node;
-4 the store is away or the infrastructure is busy; 5 done, but deletions are unconfirmed; 130 and 143 interrupted and
-undone"""
+4 the store or the output is away, or the infrastructure is busy; 5 done, but deletions are unconfirmed; 130 and 143
+interrupted and undone"""
 _SHELLS = ("bash", "zsh", "tcsh")
 _FILES = ("cfg", "auth_data_path", "infra_def", "datafile")
 
@@ -80,6 +80,10 @@ def add_parallelize(made: argparse.ArgumentParser) -> None:
     )
 
 
+class OutputError(Exception):
+    """A result cannot be written where it should go."""
+
+
 _redactors: list[Callable[[str], str]] = []
 
 
@@ -95,16 +99,23 @@ def say(text: str) -> None:
     try:
         print(redacted(text), file=sys.stderr, flush=True)
     except OSError:
-        return
+        discard(sys.stderr)
 
 
 def result(text: str) -> None:
-    """A result, on stdout. Nobody may be listening any more."""
+    """A result, on stdout. Nobody may be listening any more. Raises `OutputError`."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # The interpreter would complain once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
+    except OSError as error:
+        discard(sys.stdout)
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def discard(stream: TextIO) -> None:
+    """Let go of a stream that takes nothing more: the interpreter would complain once more when it closes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def load_settings(path: str | None) -> Settings:

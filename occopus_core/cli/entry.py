@@ -34,7 +34,27 @@ def _run(command: str) -> NoReturn:
     # Until a command has begun something, to be interrupted is to be gone.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _quit)
-    sys.exit(import_module(f"occopus_core.cli.{command}").main(sys.argv[1:]))
+    _replace_closed_streams()
+    try:
+        sys.exit(import_module(f"occopus_core.cli.{command}").main(sys.argv[1:]))
+    finally:
+        _flush()
+
+
+def _replace_closed_streams() -> None:
+    """Otherwise a file that is opened would take their numbers, and messages would go where results go."""
+    if sys.__stdout__ is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # pathlib takes long to import
+    if sys.__stderr__ is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+
+
+def _flush() -> None:
+    """Write what is left of a help text or the like; nobody may be listening any more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        import_module("occopus_core.cli.common").discard(sys.stdout)
 
 
 def _quit(number: int, _frame: FrameType | None) -> NoReturn:

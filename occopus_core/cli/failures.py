@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from occopus_core.api.errors import ProviderError
-from occopus_core.cli.common import ExitCode
+from occopus_core.cli.common import ExitCode, OutputError
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.convergence import BuildError, BusyError, UnconfirmedError
 from occopus_core.engine.design import InvalidDesignError
@@ -24,6 +24,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (StoreError, ExitCode.UNAVAILABLE),
     (BusyError, ExitCode.UNAVAILABLE),
     (LeaseLostError, ExitCode.UNAVAILABLE),
+    (OutputError, ExitCode.UNAVAILABLE),
     (ProviderError, ExitCode.FAILED),
 )
 
@@ -46,7 +47,7 @@ def lines(error: Exception) -> Sequence[str]:
         case DescriptionError():
             return [str(problem) for problem in error.problems]
         case _:
-            return [f"error: {error}"]
+            return [f"error: {' '.join(str(error).split())}"]  # some libraries say more than a line
 
 
 def unconfirmed(instances: Sequence[str]) -> list[str]:

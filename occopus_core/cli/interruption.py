@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from occopus_core.cli.common import ExitCode, say
+from occopus_core.cli.common import ExitCode
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -25,7 +27,7 @@ class Interruption:
 
 @contextlib.contextmanager
 def interruptible(interrupt: Callable[[str], None], notice: str) -> Iterator[Interruption]:
-    """Have signals call `interrupt` with a reason; `notice` is said at the first."""
+    """Have signals call `interrupt` with a reason; `notice` is said at the first. Afterwards they are ignored."""
     interruption = Interruption()
 
     def receive(number: int, _frame: FrameType | None) -> None:
@@ -33,11 +35,19 @@ def interruptible(interrupt: Callable[[str], None], notice: str) -> Iterator[Int
         if first:
             interruption.number = number
         interrupt(f"interrupted by {signal.Signals(number).name}")
-        say(notice if first else "stopping at once")
+        _say_at_once(notice if first else "stopping at once")
 
-    before = {number: signal.signal(number, receive) for number in _SIGNALS}
+    for number in _SIGNALS:
+        signal.signal(number, receive)
     try:
         yield interruption
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # It is over: to end here would only hide how.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _say_at_once(text: str) -> None:
+    """Straight to the descriptor: what the signal has interrupted may be a print, which cannot be entered twice."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"{text}\n".encode())

@@ -31,8 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "-o",
         "--output",
-        help="json, yaml or table: form of what is printed (default: table); anything else: a file for the report, "
-        "written as JSON",
+        help="json, yaml or table: form of what is printed (default: table); anything else: a file to write as JSON",
     )
     made.add_argument("-f", "--filter", metavar="NODE", help="report on this node alone")
     return made
@@ -42,22 +41,21 @@ def _list(options: argparse.Namespace) -> int:
     from occopus_core.store.listing import list_infrastructures  # noqa: PLC0415  # help must not wait for all this
 
     summaries = list_infrastructures(common.load_settings(options.cfg).store)
-    if options.output in {"json", "yaml"}:
-        rows = [
-            {
-                "infraid": summary.id,
-                "name": summary.name,
-                "state": summary.state.value,
-                "instances": summary.instances,
-                "created_at": summary.created_at,
-            }
-            for summary in summaries
-        ]
-        common.result(_text({"infrastructures": rows}, options.output))
+    if options.output in {None, "table"}:
+        for summary in summaries:
+            common.result(f"{summary.id}\t{summary.name}\t{summary.state.value}\t{summary.instances} instances")
         return common.ExitCode.OK
-    for summary in summaries:
-        common.result(f"{summary.id}\t{summary.name}\t{summary.state.value}\t{summary.instances} instances")
-    return common.ExitCode.OK
+    rows = [
+        {
+            "infraid": summary.id,
+            "name": summary.name,
+            "state": summary.state.value,
+            "instances": summary.instances,
+            "created_at": summary.created_at,
+        }
+        for summary in summaries
+    ]
+    return _deliver({"infrastructures": rows}, options.output)
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -71,18 +69,19 @@ def _report(options: argparse.Namespace) -> int:
             common.say(f"error: '{options.infra_id}' has no node '{options.filter}'; it has: {', '.join(nodes)}")
             return common.ExitCode.NOT_FOUND
         nodes = {options.filter: nodes[options.filter]}
-    if options.output in {None, *_FORMS}:
-        common.result(_text(nodes, options.output or "table"))
+    return _deliver(nodes, options.output or "table")
+
+
+def _deliver(value: Mapping[str, Any], output: str) -> int:
+    """Print in one of the forms, or write a file."""
+    if output in _FORMS:
+        common.result(_text(value, output))
         return common.ExitCode.OK
-    return _write(options.output, _text(nodes, "json"))
-
-
-def _write(path: str, text: str) -> int:
     try:
-        with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123  # the name is the user's, as it is
-            file.write(text + "\n")
+        with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123  # the name is the user's, as it is
+            file.write(_text(value, "json") + "\n")
     except OSError as error:
-        common.say(f"error: {path}: the report cannot be written: {error.strerror}")
+        common.say(f"error: {output}: the file cannot be written: {error.strerror}")
         return common.ExitCode.BAD_INPUT
     return common.ExitCode.OK
 

@@ -9,7 +9,6 @@ from occopus_core.engine.loop import Loop
 from occopus_core.store.records import InstanceRecord, Lease
 from occopus_core.store.repository import LEASE_SECONDS, Store
 
-
 LAG = 0.2
 """Seconds for which a change that announces nothing may wait for others to be committed with."""
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
 
+from occopus_core.contextualisers.cloudinit import CloudInit
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import (
     Dependency,
@@ -15,29 +17,58 @@ from occopus_core.descriptions.model import (
     Scaling,
 )
 from occopus_core.engine.convergence import Convergence, Resources
+from occopus_core.events import EventKind
 from occopus_core.registry import Registry
 from occopus_core.store.database import open_database
+from occopus_core.store.records import NoSuchInfrastructureError, Stage
 from occopus_core.store.repository import Store
 from occopus_core.testing.memory import MemoryCloud, MemoryHandler
-from occopus_core.testing.time import InlineExecutor, VirtualClock
+from occopus_core.testing.time import InlineExecutor
+
+from .fakes import MortalStore, PatientClock
 
 
 class World:
     """A store, a simulated cloud and an engine, all on one virtual clock."""
 
     def __init__(self, path):
-        self.clock = VirtualClock()
-        self.cloud = MemoryCloud(self.clock.now)
+        self.clock = PatientClock()
+        self.cloud = MemoryCloud(self.clock.now, during=lambda operation: self.during(operation))
         self.store = Store(open_database(f"sqlite:///{path}/occopus.db"))
+        self.credentials = Credentials()
         self.events = []
         self.seed = 7
-        cloud = self.cloud
+        self.during = lambda operation: None
+        self.answered = lambda operation: None
+        world = self
 
         class Handler(MemoryHandler):
             def __init__(self, connection):
-                super().__init__(connection, cloud)
+                super().__init__(connection, world.cloud)
 
-        self.registry = Registry({("resource", "memory"): Handler})
+            def create(self, request):
+                instance = super().create(request)
+                world.answered("create")
+                return instance
+
+            def describe(self, ids):
+                instances = super().describe(ids)
+                world.answered("describe")
+                return instances
+
+            def delete(self, ids):
+                results = super().delete(ids)
+                world.answered("delete")
+                return results
+
+        self.handler = Handler
+        self._plugins = {("resource", "memory"): Handler, ("context", "cloudinit"): CloudInit}
+        self.registry = Registry(self._plugins)
+
+    def install(self, kind, name, plugin):
+        self._plugins[kind, name] = plugin
+        self.registry = Registry(self._plugins)
+        return plugin
 
     def define(self, *names, implementations=None, **resource):
         """Node definitions of these names, on the memory cloud and without health checks."""
@@ -50,6 +81,7 @@ class World:
                         Implementation(
                             {"type": "memory", "endpoint": "memory", **resource, **way.get("resource", {})},
                             contextualisation=way.get("contextualisation"),
+                            config_management=way.get("config"),
                             health_check=HealthCheck(way.get("checks", {}), way.get("timeout", 600.0)),
                         )
                         for way in ways
@@ -59,13 +91,13 @@ class World:
             ]
         )
 
-    def convergence(self, infra_id="infra", observer=None, width=None, holder="test"):
+    def convergence(self, infra_id="infra", observer=None, width=None, holder="test", life=None, clock=None):
         return Convergence(
             Resources(
-                store=self.store,
+                store=MortalStore(self.store, life) if life else self.store,
                 registry=self.registry,
-                credentials=Credentials(),
-                clock=self.clock,
+                credentials=self.credentials,
+                clock=clock or self.clock,
                 rng=random.Random(self.seed),
                 executor=InlineExecutor(),
                 workers=64,
@@ -76,8 +108,50 @@ class World:
             infra_id,
         )
 
-    def live(self):
-        return [one for one in self.cloud.inventory() if one["state"] not in ("absent",)]
+    def build(self, candidate, **options):
+        self.convergence(**options).build(candidate)
+
+    def destroy(self, **options):
+        self.convergence(**options).destroy()
+
+    def live(self, infra_id=None):
+        return [one for one in self.cloud.inventory() if infra_id in (None, one["owner"]["infra_id"])]
+
+    def calls(self, operation):
+        return self.cloud.calls()["total"][operation]
+
+    def told(self, kind):
+        """The nodes that events of a kind were about, in their order."""
+        return [event.node_name for event in self.events if event.kind is kind]
+
+    def rewrite(self, record, **changes):
+        """Change a row behind everybody's back."""
+        lease = self.store.acquire(record.infra_id, "test", self.clock.now())
+        with self.store.changing(lease) as change:
+            change.put_instances([dataclasses.replace(record, **changes)])
+        self.store.release(lease)
+
+    def assert_runs(self, expected, infra_id="infra"):
+        """Exactly so many instances of each node are ready, settled, and there."""
+        records = self.store.instances(infra_id)
+        found = {}
+        for record in records:
+            found[record.node_name] = found.get(record.node_name, 0) + 1
+        assert found == expected
+        assert {(r.stage, r.provisional) for r in records} == {(Stage.READY, False)}
+        assert sorted((r.instance_id, r.token) for r in records) == sorted(
+            (one["id"], one["token"]) for one in self.live(infra_id) if one["state"] == "ready"
+        )
+        assert len(self.live(infra_id)) == len(records)
+        record = self.store.infrastructure(infra_id)
+        assert record.candidate is None
+        assert record.wanted
+
+    def assert_nothing(self, infra_id="infra"):
+        assert self.live(infra_id) == []
+        assert self.store.instances(infra_id) == []
+        with pytest.raises(NoSuchInfrastructureError):
+            self.store.infrastructure(infra_id)
 
 
 def infrastructure(*nodes, edges=(), name="infra"):
@@ -88,6 +162,28 @@ def infrastructure(*nodes, edges=(), name="infra"):
 
 def node(name, type=None, min=1, max=None, **variables):
     return NodeDescription(name, type or name, scaling=Scaling(min, max or min), variables=variables)
+
+
+def userdata(template):
+    """The contextualisation of a text."""
+    return {"type": "cloudinit", "context_template": template}
+
+
+def interrupter(world, at, kinds=EventKind, times=1):
+    """A convergence that is interrupted, `times` times, when the `at`-th event of these kinds is emitted."""
+    count = 0
+
+    def observer(event):
+        nonlocal count
+        world.events.append(event)
+        if event.kind in kinds:
+            count += 1
+            if count == at:
+                for _ in range(times):
+                    convergence.interrupt("SIGINT")
+
+    convergence = world.convergence(observer=observer)
+    return convergence
 
 
 @pytest.fixture

@@ -1,0 +1,207 @@
+"""The commands as users run them: processes of their own, with a home and a store of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from occopus_core.testing.simcloud.process import SimulatedCloud
+
+SCRIPTS = Path(sys.executable).parent
+LONGEST = 120.0
+"""Seconds after which a command is taken for stuck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended. The code is the one a shell shows, also where a signal ended the process."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def complaint(self) -> list[str]:
+        """The lines of stderr. There is no traceback among them."""
+        assert "Traceback" not in self.stderr
+        return self.stderr.splitlines()
+
+
+class Workspace:
+    """A folder to work in, a home, a store, and the commands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.store = folder / "store.db"
+        kept = {key: os.environ[key] for key in ("PATH", "LANG", "TZ") if key in os.environ}
+        self.environ = {**kept, "HOME": str(self.home), "OCCOPUS_STORE": f"sqlite:///{self.store}"}
+
+    def write(self, name: str, text: str) -> str:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    def start(
+        self, command: str, *words: str, before: Sequence[str] = (), environ: dict[str, str | None] | None = None, **how
+    ) -> subprocess.Popen[str]:
+        """``occopus-COMMAND`` with these words; an environment variable that is None is not set."""
+        changed = {**self.environ, **(environ or {})}
+        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **how}
+        return subprocess.Popen(
+            [*before, SCRIPTS / f"occopus-{command}", *words],
+            cwd=self.folder,
+            env={key: value for key, value in changed.items() if value is not None},
+            **how,
+        )
+
+    def run(self, command: str, *words: str, **how) -> Ended:
+        return self.end(self.start(command, *words, **how))
+
+    def end(self, process: subprocess.Popen[str]) -> Ended:
+        with process:
+            try:
+                stdout, stderr = process.communicate(timeout=LONGEST)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return Ended(shell_code(process), stdout or "", stderr or "")
+
+    def ready(self, command: str, *words: str, **how) -> Ended:
+        """Run a command that must succeed."""
+        ended = self.run(command, *words, **how)
+        assert ended.code == 0, ended
+        return ended
+
+    def run_to_line(
+        self, number: int, pause: float, what: signal.Signals, command: str, *words: str
+    ) -> tuple[Ended, list[str]]:
+        """Run a command and signal it `pause` seconds after so many lines on stderr; also the lines before that.
+
+        Until the command has set up what signals do, they are the interpreter's; no line means right after that.
+        """
+        with self.start(command, *words) as process:
+            wait_until(lambda: catches(process.pid, signal.SIGTERM))
+            lines = [line for _, line in zip(range(number), process.stderr, strict=False)]
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(pause)
+            process.send_signal(what)
+            stderr = "".join([*lines, *process.stderr])
+            stdout = process.stdout.read()
+            process.wait(LONGEST)
+        return Ended(shell_code(process), stdout, stderr), lines
+
+    def query(self, statement: str, *values: object) -> list[tuple]:
+        with contextlib.closing(sqlite3.connect(self.store, timeout=60)) as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def rows(self, infra_id: str) -> int:
+        """How many rows of an infrastructure and of its instances there are."""
+        ((infrastructures,),) = self.query("SELECT count(*) FROM infrastructures WHERE id = ?", infra_id)
+        ((instances,),) = self.query("SELECT count(*) FROM instances WHERE infra_id = ?", infra_id)
+        return infrastructures + instances
+
+    def report(self, infra_id: str) -> dict:
+        return json.loads(self.ready("maintain", "-r", "-i", infra_id, "-o", "json").stdout)
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal; Python by itself has one for SIGINT alone."""
+    (mask,) = re.findall(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> object:
+    """Wait for a condition about other processes; its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {condition}"
+        time.sleep(0.01)
+    return value
+
+
+def shell_code(process: subprocess.Popen[str]) -> int:
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+class Cloud(SimulatedCloud):
+    """A simulated cloud that also writes the files for itself."""
+
+    def definitions(self, *types: str, **resource: object) -> str:
+        """A file with these node definitions, in the flow style of YAML, which is JSON."""
+        settings = {"type": "sim", "endpoint": self.endpoint, **resource}
+        implementation = {
+            "resource": settings,
+            "contextualisation": {"type": "cloudinit", "context_template": {"hostname": "{{ name }}"}},
+            "health_check": {"ping": False},
+        }
+        return json.dumps({f"node_def:{type}": [implementation] for type in types})
+
+    def machines(self, infra_id: str) -> list[dict]:
+        """What there is of an infrastructure, half-made and departing things included."""
+        return [machine for machine in self.inventory() if machine["owner"]["infra_id"] == infra_id]
+
+
+def infrastructure(
+    *nodes: str, type: str = "worker", min: int = 1, edges: Sequence[tuple[str, str]] = (), name: str = "trial"
+) -> str:
+    """A description with these nodes, all alike."""
+    described = [{"name": node, "type": type, "scaling": {"min": min, "max": min + 1}} for node in nodes]
+    return json.dumps({"user_id": "me", "infra_name": name, "nodes": described, "dependencies": edges})
+
+
+@pytest.fixture
+def describe():
+    return infrastructure
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def cloud_process():
+    with Cloud() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(cloud_process):
+    """A simulated cloud with nothing in it."""
+    cloud_process.reset()
+    return cloud_process
+
+
+@pytest.fixture
+def new_cloud():
+    """Makes a simulated cloud with options of its own."""
+    return Cloud
+
+
+@pytest.fixture
+def ready(workspace, cloud, describe):
+    """A workspace with the definition `worker` imported and the description `trial.yaml` of three nodes."""
+    workspace.ready("import", workspace.write("nodes.yaml", cloud.definitions("worker")))
+    workspace.write("trial.yaml", describe("db", "web", "lb", edges=[("web", "db"), ("lb", "web")]))
+    return workspace
+
+
+@pytest.fixture
+def until():
+    """Waits for a condition about other processes."""
+    return wait_until

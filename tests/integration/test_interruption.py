@@ -1,0 +1,106 @@
+"""A build that is interrupted at any moment undoes itself: no instance and no row of it is left."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+LINES = 36
+"""About as many lines as an undisturbed build of these nodes says."""
+AT_ONCE = 6
+
+
+@pytest.fixture
+def user(workspace, cloud, describe):
+    workspace.ready("import", workspace.write("nodes.yaml", cloud.definitions("worker", boot_seconds=0.05, steps=2)))
+    edges = [("web", "db"), ("lb", "web")]
+    workspace.write("trial.yaml", describe("db", "web", "lb", "aside", min=2, edges=edges))
+    return workspace
+
+
+@pytest.mark.parametrize(
+    ("number", "times"), [(signal.SIGINT, 50), (signal.SIGTERM, 8), (signal.SIGHUP, 4)], ids=["INT", "TERM", "HUP"]
+)
+def test_nothing_is_left_of_a_build_interrupted_at_a_random_moment(user, cloud, number, times):
+    rng = random.Random(20)
+    cases = [(f"i-{case}", rng.randrange(LINES), rng.random(), rng.random() < 0.5) for case in range(times)]
+
+    def interrupted(case: tuple[str, int, float, bool]) -> bool:
+        infra_id, line, chance, parallel = case
+        # Before the first line there is much to import, which takes longer than anything after it.
+        pause = chance * (0.04 if line else 0.8)
+        options = ["--parallelize"] if parallel else []
+        ended, _ = user.run_to_line(line, pause, number, "build", "trial.yaml", "-i", infra_id, *options)
+        if ended.code == 0:
+            assert ended.stdout == f"{infra_id}\n"
+            assert len(cloud.machines(infra_id)) == 8
+            return False
+        assert (ended.code, ended.stdout) == (128 + number, ""), ended
+        assert "Traceback" not in ended.stderr
+        assert cloud.machines(infra_id) == []
+        assert user.rows(infra_id) == 0
+        return "node dropped" in ended.stderr
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        undone = list(threads.map(interrupted, cases))
+    assert sum(undone) >= times / 3, "most moments should be in the midst of the build"
+    assert {machine["owner"]["infra_id"] for machine in cloud.inventory()} == {
+        i for (i,) in user.query("SELECT id FROM infrastructures")
+    }
+
+
+def test_an_interrupted_update_leaves_what_was_running(user, cloud, describe):
+    user.write("small.yaml", describe("db"))
+    user.ready("build", "small.yaml", "-i", "grown")
+    before = cloud.machines("grown")
+    ended, _ = user.run_to_line(6, 0.0, signal.SIGINT, "build", "trial.yaml", "-i", "grown")
+    assert ended.code == 130, ended
+    assert cloud.machines("grown") == before
+    assert user.report("grown").keys() == {"db"}
+
+
+def test_a_second_signal_stops_at_once_and_destroy_finishes(user, cloud, describe):
+    user.write("slow.yaml", cloud.definitions("slow", delete_seconds=4))
+    user.ready("import", "slow.yaml")
+    user.write("slow-trial.yaml", describe("db", "web", type="slow", edges=[("web", "db")]))
+    with user.start("build", "slow-trial.yaml", "-i", "twice") as process:
+        read_until(process, "node ready db")
+        process.send_signal(signal.SIGINT)
+        read_until(process, "rolling back")
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(3) == 130
+        assert process.stdout.read() == ""
+    assert "stopping at once\n" in rest
+    assert "stopped; to remove what is left: occopus-destroy -i twice\n" in rest
+    assert len(cloud.machines("twice")) >= 1
+    assert user.rows("twice") >= 2
+    user.ready("destroy", "-i", "twice")
+    assert cloud.machines("twice") == []
+    assert user.rows("twice") == 0
+
+
+def test_an_interrupted_destroy_says_how_to_go_on(user, cloud, describe):
+    user.write("slow.yaml", cloud.definitions("slow", delete_seconds=4))
+    user.ready("import", "slow.yaml")
+    user.write("slow-trial.yaml", describe("db", type="slow"))
+    user.ready("build", "slow-trial.yaml", "-i", "leaving")
+    with user.start("destroy", "-i", "leaving") as process:
+        read_until(process, "node dropping")
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+        assert process.wait(3) == 143
+    assert "to go on later: occopus-destroy -i leaving\n" in rest
+    assert "dropping" in user.ready("maintain", "-l").stdout
+    user.ready("destroy", "-i", "leaving")
+    assert cloud.machines("leaving") == []
+
+
+def read_until(process: subprocess.Popen[str], beginning: str) -> None:
+    assert any(line.startswith(beginning) for line in process.stderr), f"it never said '{beginning}'"

@@ -1,0 +1,64 @@
+"""The quick start as a newcomer meets it: real processes on this computer, and nothing left of them."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.integration
+
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
+
+
+@pytest.fixture
+def user(workspace):
+    shutil.copytree(QUICKSTART, workspace.folder, dirs_exist_ok=True)
+    yield workspace
+    workspace.run("destroy", "-i", "first")
+
+
+def page(address: str) -> str:
+    with urllib.request.urlopen(f"http://{address}:8080/", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def addresses(report: dict, node: str) -> list[str]:
+    return [instance["resource_address"] for instance in report[node]["instances"].values()]
+
+
+def alive(folder: Path) -> list[psutil.Process]:
+    """The processes that say they belong to a node below this folder."""
+    return [
+        process
+        for process in psutil.process_iter(["environ", "status"])
+        if (process.info["environ"] or {}).get("OCCOPUS_NODE_DIR", "").startswith(f"{folder}/")
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]
+
+
+def test_the_quick_start(user):
+    assert user.ready("import", "nodes.yaml").stdout.startswith("Successfully imported nodes: quickstart_web, ")
+    assert user.ready("build", "infra.yaml", "-i", "first").stdout == "first\n"
+    root = user.home / ".occopus" / "local"
+    report = user.report("first")
+    assert [len(report[node]["instances"]) for node in ("web", "loadbalancer")] == [2, 1]
+    (balancer,) = addresses(report, "loadbalancer")
+    pages = [page(balancer) for _ in range(4)]
+    assert pages[0] == pages[2] != pages[1] == pages[3]
+    assert set(pages) == {page(web) for web in addresses(report, "web")}
+    assert all(node_id in "".join(pages) for node_id in report["web"]["instances"])
+    assert len(alive(root)) >= 6, "a supervisor and a server for each node"
+
+    again = user.ready("build", "infra.yaml", "-i", "first")
+    assert again.stdout == "first\n"
+    assert "node creating" not in again.stderr
+    assert user.report("first") == report
+
+    user.ready("destroy", "-i", "first")
+    assert alive(root) == []
+    assert [path for path in root.rglob("*") if path.name != "addresses"] == []
+    assert user.ready("maintain", "-l").stdout == ""

@@ -1,0 +1,40 @@
+"""The view of a terminal."""
+
+import io
+
+from rich.console import Console
+from rich.live import Live
+
+from occopus_core.cli.live import MOST_ROWS, _View
+from occopus_core.events import Event, EventKind
+
+
+def shown(view: _View) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(view.render())
+    return console.file.getvalue()
+
+
+def test_what_is_under_way_and_what_has_ended():
+    view = _View()
+    console = Console(file=io.StringIO(), width=120)
+    live = Live(console=console)
+    view.told(Event(EventKind.NODE_CREATING, "i", "db", "0123456789", "sim"), live)
+    view.told(Event(EventKind.NODE_WAITING, "i", "db", "0123456789", "[no markup] pending"), live)
+    view.told(Event(EventKind.NODE_WAITING, "i", "web", "unknown", "not under way"), live)
+    now = shown(view)
+    assert "db  01234567  creating  0 s  [no markup] pending" in now
+    assert "0 ready, 1 under way, 0 s" in now
+    view.told(Event(EventKind.NODE_READY, "i", "db", "0123456789", "127.0.0.9"), live)
+    assert "1 ready, 0 under way" in shown(view)
+    assert console.file.getvalue() == "✓ node ready db 01234567: 127.0.0.9\n"
+
+
+def test_of_many_the_number_is_told():
+    view = _View()
+    live = Live(console=Console(file=io.StringIO()))
+    for number in range(MOST_ROWS + 7):
+        view.told(Event(EventKind.NODE_BOOTING, "i", "web", f"{number:08}"), live)
+    now = shown(view)
+    assert now.count("booting") == MOST_ROWS
+    assert "22 under way, 7 more under way" in now

@@ -1,0 +1,199 @@
+import pytest
+
+from occopus_core.engine.convergence import AbandonedError, UnconfirmedError
+from occopus_core.engine.deletion import LONGEST_DELETION, PATIENCE
+from occopus_core.events import EventKind
+from occopus_core.registry import PluginError, Registry
+from occopus_core.store.records import InfrastructureState, Stage
+
+from .conftest import infrastructure, interrupter, node
+
+
+@pytest.fixture
+def built(world):
+    world.define("db", "web", boot_seconds=1, delete_seconds=5)
+    world.build(infrastructure(node("web", min=2), "db", edges=[("web", "db")]))
+    return world
+
+
+def test_what_has_gone_already_is_no_trouble(built):
+    built.clock.time += 100
+    for one in built.live():
+        built.cloud.change(one["id"], "lose")
+    built.destroy()
+    built.assert_nothing()
+
+
+@pytest.mark.parametrize("kind", ["error_500", "throttle", "hang", "lost_reply"])
+@pytest.mark.parametrize("operation", ["delete", "describe", "list"])
+def test_a_passing_failure_is_repeated(built, kind, operation):
+    built.cloud.set_faults([{"kind": kind, "operation": operation, "count": 4}])
+    built.destroy()
+    built.assert_nothing()
+
+
+def test_one_that_fails_does_not_stop_the_others(built):
+    built.cloud.set_faults([{"kind": "permanent", "operation": "delete", "node_name": "db", "reason": "it is locked"}])
+    with pytest.raises(UnconfirmedError) as caught:
+        built.destroy()
+    assert caught.value.instances == ("node 'db' (memory memory): memory cloud: it is locked",)
+    (row,) = built.store.instances("infra")
+    assert (row.node_name, row.stage, row.reason) == ("db", Stage.DROPPING, "memory cloud: it is locked")
+    built.cloud.set_faults([])
+    built.destroy()
+    built.assert_nothing()
+
+
+def test_a_dead_cloud_is_left_after_a_while_and_a_later_destroy_finishes(built):
+    built.cloud.set_faults([{"kind": "error_500"}])
+    start = built.clock.now()
+    with pytest.raises(UnconfirmedError) as caught:
+        built.destroy()
+    assert len(caught.value.instances) == 3
+    # The dependent first, then what it depends on: two waits.
+    assert built.clock.now() - start <= 2 * (PATIENCE + 31)
+    assert {row.stage for row in built.store.instances("infra")} == {Stage.DROPPING}
+    assert built.store.infrastructure("infra").state is InfrastructureState.DROPPING
+    assert sorted(built.told(EventKind.NODE_UNCONFIRMED)) == ["db", "web", "web"]
+    built.cloud.set_faults([])
+    built.destroy()
+    built.assert_nothing()
+
+
+def test_refused_credentials_leave_it_unconfirmed_at_once(built):
+    built.cloud.set_faults([{"kind": "auth"}])
+    start = built.clock.now()
+    with pytest.raises(UnconfirmedError) as caught:
+        built.destroy()
+    assert built.clock.now() - start < 1
+    assert all("the credentials were refused" in instance for instance in caught.value.instances)
+    built.cloud.set_faults([])
+    built.destroy()
+    built.assert_nothing()
+
+
+def test_it_waits_until_the_provider_says_that_it_is_gone(world):
+    world.define("web", delete_seconds=300)
+    world.build(infrastructure("web"))
+    start = world.clock.now()
+    world.destroy()
+    assert 300 <= world.clock.now() - start <= 306
+    assert world.calls("delete") < 120
+    world.assert_nothing()
+
+
+def test_what_will_not_go_is_left_unconfirmed(world):
+    world.define("web", delete_seconds=10**6)
+    world.build(infrastructure("web"))
+    with pytest.raises(UnconfirmedError, match="still reports it 900 s after"):
+        world.destroy()
+    assert world.clock.now() - 1_000_000 <= LONGEST_DELETION + 20
+    world.clock.time += 10**6
+    world.destroy()
+    world.assert_nothing()
+
+
+@pytest.mark.parametrize("stage", [stage for stage in Stage if stage is not Stage.RESERVED])
+@pytest.mark.parametrize("exists", [True, False])
+def test_an_instance_whose_id_is_not_known_is_found_by_its_token(world, stage, exists):
+    world.define("web", boot_seconds=100)
+    world.build(infrastructure("web"))
+    (row,) = world.store.instances("infra")
+    world.rewrite(row, stage=stage, instance_id=None)
+    if not exists:
+        world.cloud.reset()
+    world.destroy()
+    world.assert_nothing()
+
+
+def test_a_row_that_was_only_reserved_is_forgotten_without_a_call(world):
+    world.define("web")
+    world.build(infrastructure("web"))
+    (row,) = world.store.instances("infra")
+    world.cloud.reset()
+    world.rewrite(row, stage=Stage.RESERVED, instance_id=None, connection="")
+    world.destroy()
+    world.assert_nothing()
+    assert set(world.cloud.calls()["total"].values()) == {0}
+
+
+def test_a_duplicate_that_no_row_knows_is_swept(world):
+    """The provider has broken its promise to take a token once."""
+    world.define("web")
+    world.cloud.set_faults(
+        [
+            {"kind": "lost_reply", "operation": "create", "nth": 1},
+            {"kind": "forget_tokens", "operation": "create", "nth": 2},
+        ]
+    )
+    world.build(infrastructure("web"))
+    assert len(world.live()) == 2
+    world.destroy()
+    world.assert_nothing()
+
+
+def test_instances_of_others_are_left_alone(world):
+    world.define("web")
+    world.build(infrastructure("web"), infra_id="mine")
+    world.build(infrastructure("web"), infra_id="other")
+    world.destroy(infra_id="mine")
+    world.assert_nothing("mine")
+    world.assert_runs({"web": 1}, "other")
+
+
+def test_many_are_deleted_with_few_calls(world):
+    world.define("web", delete_seconds=10)
+    world.build(infrastructure(node("web", min=200)))
+    world.destroy()
+    world.assert_nothing()
+    assert world.calls("delete") < 100
+    assert world.calls("describe") < 100
+
+
+def test_an_interrupted_destroy_stops_at_once_and_goes_on_later(built):
+    convergence = interrupter(built, 1, [EventKind.NODE_DROPPING])
+    with pytest.raises(AbandonedError):
+        convergence.destroy()
+    rows = built.store.instances("infra")
+    assert len(rows) == 3
+    assert len({row.instance_id for row in rows}) == 3
+    built.destroy()
+    built.assert_nothing()
+
+
+def test_what_a_late_call_made_is_found_although_its_creation_began_long_ago(world):
+    world.define("web")
+    world.cloud.set_faults(
+        [
+            {"kind": "error_500", "operation": "create", "count": 6},
+            {"kind": "lost_reply", "operation": "create", "nth": 7},
+            {"kind": "invisible_seconds", "operation": "create", "nth": 7, "seconds": 1.9},
+        ]
+    )
+
+    def observer(event):
+        if "connection broke" in event.text:
+            convergence.interrupt("SIGINT")
+            convergence.interrupt("SIGINT")
+
+    convergence = world.convergence(observer=observer)
+    with pytest.raises(AbandonedError):
+        convergence.build(infrastructure("web"))
+    assert world.calls("create") == 7
+    assert len(world.live()) == 1
+    world.destroy()
+    world.assert_nothing()
+
+
+def test_a_plugin_that_is_installed_no_more_leaves_it_unconfirmed(built):
+    class Bare(Registry):
+        def resource(self, name):
+            raise PluginError(f"no resource handler '{name}' is installed")
+
+    registry, built.registry = built.registry, Bare()
+    with pytest.raises(UnconfirmedError, match="no resource handler 'memory' is installed"):
+        built.destroy()
+    assert len(built.store.instances("infra")) == 3
+    built.registry = registry
+    built.destroy()
+    built.assert_nothing()

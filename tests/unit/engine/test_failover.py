@@ -1,0 +1,108 @@
+import dataclasses
+
+import pytest
+
+from occopus_core.engine.convergence import BuildError
+from occopus_core.engine.execution import NO_ROOM_SECONDS
+from occopus_core.events import EventKind
+
+from .conftest import infrastructure, node
+
+TWO = [{"resource": {"project": "east", "name": "east"}}, {"resource": {"project": "west", "name": "west"}}]
+
+
+def projects(world):
+    return sorted(one["project"] for one in world.live())
+
+
+def refused(world):
+    """When, and how many times, a project had no room."""
+    return [event.text for event in world.events if "no more than" in event.text]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_next_implementation_takes_over(world, seed):
+    world.seed = seed
+    world.define("web", implementations=TWO, boot_seconds=2)
+    world.cloud.set_limits({"east": 0})
+    world.build(infrastructure("web"))
+    world.assert_runs({"web": 1})
+    assert projects(world) == ["west"]
+
+
+def test_the_order_is_random_and_seeded(world):
+    world.define("web", implementations=TWO)
+    chosen = []
+    for seed in [*range(8), *range(8)]:
+        world.seed = seed
+        world.build(infrastructure("web"))
+        chosen.append(projects(world)[0])
+        world.destroy()
+    assert chosen[:8] == chosen[8:]
+    assert set(chosen) == {"east", "west"}
+
+
+def test_the_refused_one_is_passed_over_for_a_while(world):
+    world.define("web", implementations=TWO)
+    world.cloud.set_limits({"east": 0})
+    world.build(infrastructure(node("web", min=20)), width=1)
+    world.assert_runs({"web": 20})
+    assert projects(world) == ["west"] * 20
+    assert len(refused(world)) == 1
+
+
+def test_the_refused_one_is_tried_again_later(world):
+    world.define("web", implementations=TWO, boot_seconds=NO_ROOM_SECONDS + 1)
+    world.cloud.set_limits({"east": 0})
+    world.build(infrastructure(node("web", min=6)), width=1)
+    world.assert_runs({"web": 6})
+    assert len(refused(world)) > 1
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_what_the_refused_one_half_made_is_deleted(world, steps):
+    """Its quota is found to be used up at a later step, when parts exist already."""
+    world.define("web", implementations=TWO, steps=3, delete_seconds=5)
+    world.cloud.set_faults([{"kind": "quota", "operation": "create", "nth": steps}])
+    world.build(infrastructure("web"))
+    world.assert_runs({"web": 1})
+
+
+def test_dependents_need_not_wait_for_what_is_deleted(world):
+    world.define("db", implementations=TWO, steps=2, delete_seconds=100)
+    world.define("web", boot_seconds=1)
+    world.cloud.set_faults([{"kind": "quota", "operation": "create", "nth": 2}])
+    world.build(infrastructure("web", "db", edges=[("web", "db")]))
+    world.assert_runs({"db": 1, "web": 1})
+    kinds = [(event.kind, event.node_name) for event in world.events]
+    assert kinds.index((EventKind.NODE_READY, "web")) < kinds.index((EventKind.NODE_DROPPED, "db"))
+
+
+@pytest.mark.parametrize("width", [1, None])
+def test_a_build_that_fails_while_leftovers_are_deleted_is_undone(world, width):
+    world.define("web", implementations=TWO, steps=2, delete_seconds=30)
+    world.define("bad", boot_seconds=1, fail="disk on fire")
+    world.cloud.set_faults([{"kind": "quota", "operation": "create", "nth": 2, "node_name": "web"}])
+    with pytest.raises(BuildError, match="disk on fire"):
+        world.build(infrastructure("web", "bad"), width=width)
+    world.assert_nothing()
+
+
+def test_when_all_are_full_the_build_fails_and_is_undone(world):
+    world.define("db", boot_seconds=2)
+    world.define("web", implementations=TWO)
+    world.cloud.set_limits({"east": 0, "west": 1})
+    with pytest.raises(BuildError) as caught:
+        world.build(infrastructure("db", node("web", min=2)), width=1)
+    (problem,) = caught.value.problems
+    assert "project 'west' may have no more than 1 instances" in problem
+    world.assert_nothing()
+
+
+def test_the_filter_still_holds(world):
+    world.define("web", implementations=TWO)
+    world.cloud.set_limits({"east": 0})
+    web = infrastructure(node("web")).nodes[0]
+    with pytest.raises(BuildError):
+        world.build(infrastructure(dataclasses.replace(web, filter={"project": "east"})))
+    world.assert_nothing()
