@@ -96,8 +96,10 @@ class Implementation:
     def label(self) -> str:
         """What people call it: its `name`, or else its type and endpoint."""
         name = self.resource.get("name")
-        return str(name) if name else " ".join(
-            str(self.resource[key]) for key in ("type", "endpoint") if key in self.resource
+        return (
+            str(name)
+            if name
+            else " ".join(str(self.resource[key]) for key in ("type", "endpoint") if key in self.resource)
         )
 
     def passes(self, wanted: Mapping[str, Any]) -> bool:

@@ -9,7 +9,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from occopus_core.api.errors import ProviderError
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation, Infrastructure
@@ -23,7 +22,7 @@ from occopus_core.engine.loop import Loop
 from occopus_core.engine.observe import ask_each, observe
 from occopus_core.engine.plan import Plan, Verb, make_plan
 from occopus_core.engine.preparation import Scene
-from occopus_core.engine.reservation import new_work, stray_work
+from occopus_core.engine.reservation import alternatives, new_work, stray_work
 from occopus_core.engine.runtime import Runtime
 from occopus_core.engine.work import Work
 from occopus_core.events import Event, EventKind, Observer
@@ -35,7 +34,7 @@ from occopus_core.store.records import (
     NoSuchInfrastructureError,
     Stage,
 )
-from occopus_core.store.repository import LEASE_SECONDS, Store
+from occopus_core.store.repository import LEASE_SECONDS, InfrastructureTakenError, Store
 
 LEASE_POLL = 0.25
 """Seconds between two tries for a lease that another process holds."""
@@ -151,12 +150,15 @@ class Convergence:
         fresh = _new_works(runtime, design.blueprints, plan, works)
         execution = self._begin(runtime, design.blueprints, record, [*works, *fresh])
         unfinished = [work for work in works if not work.doomed and work.stage is not Stage.READY]
+        for work in unfinished:
+            work.alternatives = alternatives(runtime, design.blueprints[work.node_name], work.implementation)
         if not execution.create([*unfinished, *fresh], design.graph):
             self._undo(execution, runtime, lease, record, design.graph)
         with self._resources.store.changing(lease) as change:
             change.settle(candidate)
         before = design.graph if record.description is None else Graph.of(record.description)
         execution.drop([work for work in execution.works if work.doomed], before)
+        self._refuse_if_abandoned()
         if execution.unconfirmed:
             raise UnconfirmedError(execution.unconfirmed)
 
@@ -166,13 +168,13 @@ class Convergence:
         reason = execution.interrupted or "; ".join(execution.problems)
         self._tell(EventKind.ROLLING_BACK, reason)
         execution.drop([work for work in execution.works if work.record.provisional], graph)
-        first = record.description is None
-        if first and not execution.unconfirmed:
-            self._sweep(execution, runtime)
         self._refuse_if_abandoned()
+        if record.description is None and not execution.unconfirmed:
+            self._sweep(execution, runtime)
+            execution.forget_configuration()
         with self._resources.store.changing(lease) as change:
-            if not first:
-                change.put_candidate(None, record.targets)
+            if record.description is not None:
+                change.put_candidate(None, _targets(record.description, record.targets))
             elif execution.unconfirmed:
                 change.unwant()
             else:
@@ -198,14 +200,12 @@ class Convergence:
             runtime = self._runtime(self._scene(record.current), lease)
             execution = self._begin(runtime, {}, record, self._recorded_works())
             execution.drop(execution.works, Graph.of(record.current))
+            self._refuse_if_abandoned()
             if not execution.unconfirmed:
                 self._sweep(execution, runtime)
-            self._refuse_if_abandoned()
             if execution.unconfirmed:
                 raise UnconfirmedError(execution.unconfirmed)
-            # What a configuration manager keeps costs no money: its absence must not keep the rest alive.
-            with contextlib.suppress(ProviderError):
-                execution.forget_configuration()
+            execution.forget_configuration()
             with store.changing(lease) as change:
                 change.remove_infrastructure()
 
@@ -267,14 +267,16 @@ class Convergence:
         return [self._recorded_work(record, implementations[record.implementation]) for record in records]
 
     def _recorded_work(self, record: InstanceRecord, implementation: Implementation) -> Work:
-        if record.stage is Stage.RESERVED:
-            return Work(record, implementation)
-        link = self._connections.resource(implementation, record.connection)
-        return Work(record, implementation, link=link, last_called=record.created_at)
+        # When `create` was last called is not recorded: until it has answered, it may have been a moment ago.
+        called = self._resources.clock.now() if record.stage is Stage.CREATING else record.since
+        return Work(record, implementation, last_called=called)
 
     def _plan(
         self, design: Design, targets: Mapping[str, int], works: Sequence[Work], settle: Callable[[], None]
     ) -> Plan:
+        for work in works:
+            if work.stage is not Stage.RESERVED:
+                work.link = self._connections.resource(work.implementation, work.record.connection)
         observed = observe(self._loop, settle, works)
         return make_plan(design.blueprints, targets, [work.record for work in works], observed)
 
@@ -283,10 +285,13 @@ class Convergence:
     @contextlib.contextmanager
     def _leased_for(self, candidate: Infrastructure) -> Iterator[tuple[Lease, InfrastructureRecord]]:
         store, clock, holder = self._resources.store, self._resources.clock, self._resources.holder
+        lease = None
         try:
             lease = store.acquire(self._infra_id, holder, clock.now())
         except NoSuchInfrastructureError:
-            lease = store.add_infrastructure(self._infra_id, candidate, _targets(candidate, {}), holder, clock.now())
+            targets = _targets(candidate, {})
+            with contextlib.suppress(InfrastructureTakenError):  # somebody else was a moment quicker
+                lease = store.add_infrastructure(self._infra_id, candidate, targets, holder, clock.now())
         if lease is None:
             raise BusyError(f"{store.holder(self._infra_id)} is working on the infrastructure '{self._infra_id}'")
         with self._releasing(lease):

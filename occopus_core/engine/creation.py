@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from occopus_core.api.errors import ProviderError, QuotaError, TransientError
+from occopus_core.api.errors import QuotaError, TransientError
 from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.loop import Outcome
 from occopus_core.engine.preparation import Prepared, Subject
+from occopus_core.engine.reason import reason
 from occopus_core.engine.runtime import Runtime
 from occopus_core.engine.work import Work
 from occopus_core.events import EventKind
@@ -87,7 +88,32 @@ class Creation:
             return
         work.prepared = outcome.get()
         work.restart_watch(self._runtime.clock.monotonic())
-        self.call(work)
+        self._register(work)
+
+    def _register(self, work: Work) -> None:
+        """Make it known to its configuration manager, whose refusals are none of the provider's."""
+        assert work.prepared is not None, "an instance is made known after its request was made"
+        configuration = work.prepared.configuration
+        if configuration is None:
+            self.call(work)
+            return
+        work.calling = True
+        configuration.link.gate.submit(
+            lambda: None if work.doomed else configuration.link.plugin.register(configuration.node),
+            lambda outcome: self._registered(work, outcome),
+        )
+
+    def _registered(self, work: Work, outcome: Outcome[None]) -> None:
+        work.calling = False
+        if work.doomed:
+            self._progress.halted(work)
+        elif outcome.error is None:
+            work.failures = 0
+            self.call(work)
+        elif isinstance(outcome.error, TransientError):
+            self._after(work, self._runtime.failed_call(work), str(outcome.error), self._register)
+        else:
+            self._progress.failed(work, reason(outcome.error))
 
     def _create(self, work: Work) -> Instance | None:
         """Runs in the pool. None where the instance was given up while the call waited for its turn."""
@@ -95,8 +121,6 @@ class Creation:
         assert prepared is not None, "an instance is asked for after its request was made"
         if work.doomed:
             return None
-        if prepared.configuration is not None:
-            prepared.configuration.link.plugin.register(prepared.configuration.node)
         work.last_called = self._runtime.clock.now()
         return work.handler.create(prepared.request)
 
@@ -116,35 +140,28 @@ class Creation:
         elif isinstance(error, QuotaError):
             self._progress.no_room(work, error)
         elif error is not None:
-            self._progress.failed(work, _reason(error))
-        elif instance is not None and instance.state is InstanceState.PROVISIONING:
+            self._progress.failed(work, reason(error))
+        elif instance is None:
+            self._progress.failed(work, "the plugin's create answered nothing, which its contract does not allow")
+        elif instance.state is InstanceState.PROVISIONING:
             self.later(work)
-        elif instance is not None:
+        else:
             work.failures = 0
             self._progress.created(work, instance)
 
     def later(self, work: Work) -> None:
         """Ask for the next step of a half-made instance after a while."""
         work.failures = 0
-        self._after(work, self._runtime.next_look(work, work.handler.poll_seconds), "the provider is making its parts")
+        delay = self._runtime.next_look(work, work.handler.poll_seconds)
+        self._after(work, delay, "the provider is making its parts", self.call)
 
     def _again(self, work: Work, error: TransientError) -> None:
-        self._after(work, self._runtime.failed_call(work), str(error))
+        self._after(work, self._runtime.failed_call(work), str(error), self.call)
 
-    def _after(self, work: Work, seconds: float, reason: str) -> None:
+    def _after(self, work: Work, seconds: float, reason: str, step: Callable[[Work], None]) -> None:
         if self._runtime.overdue(work):
             timeout = work.implementation.health_check.timeout
             self._progress.failed(work, f"not created within {timeout:g} s: {reason}")
             return
         self._runtime.waiting(work, reason)
-        self._runtime.loop.after(seconds, lambda: self._call_unless_doomed(work))
-
-    def _call_unless_doomed(self, work: Work) -> None:
-        if not work.doomed:
-            self.call(work)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ProviderError | TemplateError | PluginError | DescriptionError):
-        return str(error)
-    return f"the plugin failed in a way its contract does not allow: {type(error).__name__}: {error}"
+        self._runtime.loop.after(seconds, lambda: None if work.doomed else step(work))

@@ -14,10 +14,12 @@ from occopus_core.engine.batch import Batch
 from occopus_core.engine.connections import Link
 from occopus_core.engine.loop import Outcome
 from occopus_core.engine.preparation import Subject
+from occopus_core.engine.reason import reason
 from occopus_core.engine.runtime import Runtime
 from occopus_core.engine.work import Work
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError
+from occopus_core.render import TemplateError
 from occopus_core.store.records import Stage
 
 PATIENCE = 60.0
@@ -166,7 +168,7 @@ class Deletion:
         delay = self._runtime.failed_call(work)
         lasting = self._runtime.clock.monotonic() - work.failing_since > PATIENCE
         if lasting or not isinstance(error, TransientError):
-            self._give_up(work, str(error))
+            self._give_up(work, reason(error))
             return
         self._runtime.waiting(work, str(error))
         again(work, delay)
@@ -182,12 +184,14 @@ class Deletion:
         if work.implementation.config_management is None:
             self._remove(work)
             return
+        subject = self._subject(work)
         self._runtime.loop.submit(
-            lambda: self._runtime.scene.forget(self._subject(work)), lambda outcome: self._forgotten(work, outcome)
+            lambda: self._runtime.scene.forget(subject), lambda outcome: self._forgotten(work, outcome)
         )
 
     def _forgotten(self, work: Work, outcome: Outcome[Link[ConfigManager] | None]) -> None:
-        if outcome.error is not None:
+        # A description that is no more may leave no way to tell what the manager knew: that keeps nothing alive.
+        if outcome.error is not None and not isinstance(outcome.error, TemplateError):
             self._failed(work, outcome.error, self._forget_later)
             return
         if outcome.value is not None:

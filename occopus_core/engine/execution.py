@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from occopus_core.api.errors import QuotaError
+from occopus_core.api.errors import ProviderError, QuotaError
 from occopus_core.api.resource import Address, Instance, ResourceHandler
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import NodeDescription
@@ -63,7 +64,7 @@ class Execution:
             self._works.setdefault(work.node_name, {})[work] = None
         self._creating: Turns | None = None
         self._dropping: Turns | None = None
-        self._discarding = 0
+        self._discarded: set[Work] = set()
         self._abandoned = False
         self._no_room_until: dict[str, float] = {}
         self._graph = Graph((), ())
@@ -143,6 +144,7 @@ class Execution:
         if not work.doomed:
             self._runtime.emit(EventKind.NODE_FAILED, work, reason)
             self.problems.append(f"node '{work.node_name}' ({work.implementation.label}): {reason}")
+            work.doomed = True
             self._stop_creating()
 
     def no_room(self, work: Work, error: QuotaError) -> None:
@@ -163,14 +165,14 @@ class Execution:
         """Drop what a refused creation may have left, beside everything else."""
         remains = Work(work.record, work.implementation, link=work.link, last_called=work.last_called, doomed=True)
         self._works[work.node_name][remains] = None
-        self._discarding += 1
+        self._discarded.add(remains)
         self._deletion.begin(remains)
 
     # Dropping
 
     def drop(self, works: Iterable[Work], graph: Graph) -> None:
         """Drop these instances, dependents before what they depend on; those of unknown nodes at once."""
-        works = list(works)
+        works = [work for work in works if work not in self._discarded]
         for work in works:
             work.doomed = True
         known = frozenset(graph.order)
@@ -184,7 +186,7 @@ class Execution:
             self._drop_one,
         )
         self._dropping.begin()
-        self._run(lambda turns: turns.finished and not self._discarding, self._dropping)
+        self._run(lambda turns: turns.finished and not self._discarded, self._dropping)
 
     def abandon(self) -> None:
         """Stop everything: what is left stays in the store for a later pass."""
@@ -218,20 +220,23 @@ class Execution:
     def _dropped(self, work: Work) -> None:
         if work.link is not None:
             self.links[work.link] = work
-        if not work.may_drop:
-            self._discarding -= 1
+        if work in self._discarded:
+            self._discarded.remove(work)
         elif self._dropping is not None:
             self._dropping.done(work)
 
     def forget_configuration(self) -> None:
-        """Have the configuration managers forget the infrastructure. Raises `ProviderError`."""
+        """Have the configuration managers forget the infrastructure."""
         for link in self._deletion.managers:
-            link.plugin.forget_infrastructure(self._runtime.scene.infra_id)
+            # What a configuration manager keeps costs no money: it must not keep the rest alive.
+            with contextlib.suppress(ProviderError):
+                link.plugin.forget_infrastructure(self._runtime.scene.infra_id)
 
     # What templates may know
 
     def _subject(self, work: Work) -> Subject:
-        node = self._nodes[work.node_name]
+        # One that is described no more is only to be dropped: its name is all that is left of it.
+        node = self._nodes.get(work.node_name) or NodeDescription(work.node_name, type="")
         known = {name: self._addresses(name) for name in self._needed(node.name)}
         neighbours = _Neighbours(node.name, known)
         return Subject(node, work.node_id, work.record.token, work.implementation, functions(neighbours))

@@ -26,7 +26,8 @@ class Journal:
         self._removed: set[str] = set()
         self._implementations: dict[str, Implementation] = {}
         self._then: list[Callable[[], None]] = []
-        self._committed = self._renewed = loop.clock.monotonic()
+        self._committed = loop.clock.monotonic()
+        self._renewed = loop.clock.now()
 
     def add(self, record: InstanceRecord, implementation: Implementation) -> None:
         """Add a row."""
@@ -75,22 +76,25 @@ class Journal:
             self._commit()
 
     def _due(self) -> bool:
-        now = self._loop.clock.monotonic()
         gathered = bool(self._added or self._changed)
-        return (gathered and now - self._committed >= LAG) or now - self._renewed > LEASE_SECONDS / 5
+        return (gathered and self._loop.clock.monotonic() - self._committed >= LAG) or self._lease_is_due()
+
+    def _lease_is_due(self) -> bool:
+        # By the time of day: a machine may sleep through its lease, and no other clock tells.
+        return self._loop.clock.now() - self._renewed > LEASE_SECONDS / 5
 
     def _commit(self) -> None:
-        now = self._loop.clock.monotonic()
+        clock = self._loop.clock
         with self._store.changing(self._lease) as change:
-            if now - self._renewed > LEASE_SECONDS / 5:
-                change.renew(self._loop.clock.now())
-                self._renewed = now
+            if self._lease_is_due():
+                self._renewed = clock.now()
+                change.renew(self._renewed)
             change.add_implementations(self._implementations.values())
             change.add_instances(list(self._added.values()))
             change.put_instances(list(self._changed.values()))
             change.remove_instances(self._removed)
             wanted = change.wanted
-        self._committed = now
+        self._committed = clock.monotonic()
         self._added.clear()
         self._changed.clear()
         self._removed.clear()

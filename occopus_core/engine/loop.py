@@ -66,16 +66,20 @@ class Loop:
         self._executor.submit(work)
 
     def run(self, settle: Callable[[], None], finished: Callable[[], bool]) -> None:
-        """Run until `finished`. `settle` runs before every wait, to commit what the actions have gathered."""
+        """Run until `finished`. `settle` runs before every wait, to commit what the actions have gathered.
+
+        It also runs after it: the process may have stood still for so long that others have taken over.
+        """
         while True:
             settle()
             if finished():
                 return
-            self._step()
+            self._step(settle)
 
-    def _step(self) -> None:
+    def _step(self, settle: Callable[[], None]) -> None:
         self.ticks += 1
         action = self.clock.wait(self._inbox, self._until_due())
+        settle()
         while action is not None:
             action()
             action = None if self._inbox.empty() else self._inbox.get_nowait()

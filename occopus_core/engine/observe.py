@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from occopus_core.api.errors import TransientError
-from occopus_core.api.resource import Instance, InstanceState, ResourceHandler
+from occopus_core.api.errors import PermanentError, TransientError
+from occopus_core.api.resource import Instance, InstanceId, InstanceState, ResourceHandler
 from occopus_core.engine.connections import Link
 from occopus_core.engine.loop import Loop, Outcome
 from occopus_core.engine.pacing import FIRST_DELAY
@@ -42,6 +42,15 @@ def ask_each(
     return [answers[index] for index in range(len(links))]
 
 
+def describe(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+    """What the provider says of these instances. Raises `ProviderError`."""
+    found = handler.describe(ids)
+    missing = [id for id in ids if id not in found]
+    if missing:
+        raise PermanentError(f"the plugin's describe left out '{missing[0]}', which its contract does not allow")
+    return found
+
+
 def observe(loop: Loop, settle: Callable[[], None], works: Sequence[Work]) -> Mapping[str, Instance]:
     """The instances as they are, by node id; those without an id, and those too young to be seen, are left out.
 
@@ -56,7 +65,7 @@ def observe(loop: Loop, settle: Callable[[], None], works: Sequence[Work]) -> Ma
         loop,
         settle,
         links,
-        lambda link: link.plugin.describe([w.record.instance_id for w in by_link[link] if w.record.instance_id]),
+        lambda link: describe(link.plugin, [w.record.instance_id for w in by_link[link] if w.record.instance_id]),
     )
     now = loop.clock.now()
     seen: dict[str, Instance] = {}

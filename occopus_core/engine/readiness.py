@@ -12,8 +12,10 @@ from occopus_core.api.resource import Instance, InstanceId, InstanceState
 from occopus_core.engine.batch import Batch
 from occopus_core.engine.creation import Creation
 from occopus_core.engine.loop import Outcome
+from occopus_core.engine.observe import describe
 from occopus_core.engine.plan import LOST
 from occopus_core.engine.preparation import Configuration
+from occopus_core.engine.reason import reason
 from occopus_core.engine.runtime import Runtime
 from occopus_core.engine.work import Work
 from occopus_core.events import EventKind
@@ -70,7 +72,7 @@ class Readiness:
                 bounds[0],
                 lambda work: work.stage is Stage.BOOTING and not work.doomed,
                 link.gate.submit,
-                lambda works: link.plugin.describe([_id(work) for work in works]),
+                lambda works: describe(link.plugin, [_id(work) for work in works]),
                 self._described,
             )
         if delay is None:
@@ -90,7 +92,7 @@ class Readiness:
 
     def _not_described(self, work: Work, error: Exception) -> None:
         if not isinstance(error, TransientError):
-            self._progress.failed(work, str(error))
+            self._progress.failed(work, reason(error))
         elif not self._given_up(work, str(error)):
             self._look_again(work, self._runtime.failed_call(work))
 
@@ -171,7 +173,7 @@ class Readiness:
         if outcome.error is None:
             self._ask_manager(work, _configuration(work))
         elif not isinstance(outcome.error, TransientError):
-            self._progress.failed(work, str(outcome.error))
+            self._progress.failed(work, reason(outcome.error))
         elif not self._given_up(work, str(outcome.error)):
             self._runtime.loop.after(self._runtime.failed_call(work), lambda: self._push(work))
 
@@ -193,7 +195,7 @@ class Readiness:
             if work.doomed:
                 continue
             if outcome.error is not None and not isinstance(outcome.error, TransientError):
-                self._progress.failed(work, str(outcome.error))
+                self._progress.failed(work, reason(outcome.error))
                 continue
             status = _status(work, outcome)
             if status.state is ConfigState.FAILED:

@@ -77,7 +77,8 @@ def _rehearse(scene: Scene, blueprint: Blueprint, implementation: Implementation
     prepared = scene.prepare(subject)
     for key in prepared.health_values(implementation, _PLACEHOLDERS[0][0].value):
         scene.connections.checker(key)
-    for name in named_peers([implementation.resource, implementation.contextualisation]):
+    sections = [implementation.resource, implementation.contextualisation, implementation.config_management]
+    for name in named_peers([*sections, implementation.health_check.checks]):
         audience.addresses(name)
     link = scene.connections.resource(implementation, scene.settings(subject))
     link.plugin.check(prepared.request)

@@ -53,11 +53,19 @@ def stray_work(runtime: Runtime, sibling: Work, instance: Instance) -> Work:
     return Work(record, sibling.implementation, link=sibling.link, doomed=True)
 
 
+def alternatives(runtime: Runtime, blueprint: Blueprint, implementation: Implementation) -> deque[Implementation]:
+    """The other implementations, in the order in which they are tried: a random one spreads load over clouds."""
+    others = [other for other in blueprint.implementations if other.digest != implementation.digest]
+    runtime.rng.shuffle(others)
+    return deque(others)
+
+
 def new_work(runtime: Runtime, blueprint: Blueprint, position: int) -> Work:
-    """A new instance of a node. The implementations are tried in a random order, which spreads load over clouds."""
-    ways = list(blueprint.implementations)
-    runtime.rng.shuffle(ways)
-    work = Work(reserve(runtime, blueprint, ways[0], position), ways[0], alternatives=deque(ways[1:]))
+    """A new instance of a node, to be made by any of its implementations."""
+    first = runtime.rng.choice(blueprint.implementations)
+    work = Work(
+        reserve(runtime, blueprint, first, position), first, alternatives=alternatives(runtime, blueprint, first)
+    )
     runtime.journal.add(work.record, work.implementation)
     return work
 

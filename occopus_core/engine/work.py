@@ -39,7 +39,7 @@ class Work:
     """When (seconds since 1970) `create` was last called, 0 for never: the result may stay hidden for a while."""
     asked_to_go: bool = False
     """Its deletion has been asked for at least once."""
-    unmet: dict[str, Any] = field(default_factory=dict)
+    unmet: dict[str, Any] = field(default_factory=dict, repr=False)
     """The health checks that have not passed yet, with what each is to look at."""
     configured: bool = True
     """False while the configuration manager is not satisfied."""

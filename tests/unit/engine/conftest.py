@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import shutil
 
 import pytest
+import sqlalchemy as sa
 
 from occopus_core.contextualisers.cloudinit import CloudInit
 from occopus_core.credentials import Credentials
@@ -28,21 +30,35 @@ from occopus_core.testing.time import InlineExecutor
 from .fakes import MortalStore, PatientClock
 
 
+def unsynced(database):
+    """The database without waiting for the disk: no power is cut here."""
+
+    def configure(connection, _entry):
+        connection.execute("PRAGMA synchronous=OFF")
+
+    database.close()
+    sa.event.listen(database._engine, "connect", configure)
+    return database
+
+
 class World:
     """A store, a simulated cloud and an engine, all on one virtual clock."""
 
-    def __init__(self, path):
+    def __init__(self, file):
         self.clock = PatientClock()
-        self.cloud = MemoryCloud(self.clock.now, during=lambda operation: self.during(operation))
-        self.store = Store(open_database(f"sqlite:///{path}/occopus.db"))
+        self.during = lambda operation: None
+        self.answered = lambda operation: None
+        self.cloud = MemoryCloud(self.clock.now, during=self._in_a_call)
+        self.store = Store(unsynced(open_database(f"sqlite:///{file}")))
         self.credentials = Credentials()
         self.events = []
         self.seed = 7
-        self.during = lambda operation: None
-        self.answered = lambda operation: None
+        self.passes = 0
         world = self
 
         class Handler(MemoryHandler):
+            poll_seconds = (0.1, 5.0)
+
             def __init__(self, connection):
                 super().__init__(connection, world.cloud)
 
@@ -64,6 +80,9 @@ class World:
         self.handler = Handler
         self._plugins = {("resource", "memory"): Handler, ("context", "cloudinit"): CloudInit}
         self.registry = Registry(self._plugins)
+
+    def _in_a_call(self, operation):
+        self.during(operation)
 
     def install(self, kind, name, plugin):
         self._plugins[kind, name] = plugin
@@ -92,13 +111,14 @@ class World:
         )
 
     def convergence(self, infra_id="infra", observer=None, width=None, holder="test", life=None, clock=None):
+        self.passes += 1
         return Convergence(
             Resources(
                 store=MortalStore(self.store, life) if life else self.store,
                 registry=self.registry,
                 credentials=self.credentials,
                 clock=clock or self.clock,
-                rng=random.Random(self.seed),
+                rng=random.Random(f"{self.seed}/{self.passes}"),
                 executor=InlineExecutor(),
                 workers=64,
                 width=width,
@@ -186,6 +206,15 @@ def interrupter(world, at, kinds=EventKind, times=1):
     return convergence
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """The file of a store with nothing in it: making one takes longer than most tests."""
+    file = tmp_path_factory.mktemp("store") / "empty.db"
+    open_database(f"sqlite:///{file}").close()
+    return file
+
+
 @pytest.fixture
-def world(tmp_path):
-    return World(tmp_path)
+def world(tmp_path, empty_store):
+    shutil.copy(empty_store, tmp_path / "occopus.db")
+    return World(tmp_path / "occopus.db")

@@ -101,7 +101,7 @@ def healthy_after(looks):
     return answer
 
 
-def config_manager(pending=0, **errors):
+def config_manager(pending=0, **errors):  # noqa: C901 - the methods of one class
     """A configuration manager whose nodes are ready after `pending` looks.
 
     `errors` has, by method, what its first calls raise; `log` has (method, node name or infrastructure).

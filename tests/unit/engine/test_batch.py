@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from occopus_core.engine.batch import Batch
@@ -59,7 +61,7 @@ def test_calls_keep_their_distance(loop, batch, calls):
         batch.add(f"{number:02}", number / 10)
     until(loop, 10)
     times = [time for time, _ in calls]
-    assert all(later - earlier >= 1.0 - 1e-6 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= 1.0 - 1e-6 for earlier, later in itertools.pairwise(times))
     assert len(calls) <= 5
     assert sorted(name for _, names in calls for name in names) == [f"{number:02}" for number in range(40)]
 
@@ -80,7 +82,7 @@ def test_asked_for_again_while_a_call_is_under_way(loop, calls):
         1.0,
         lambda work: True,
         loop.submit,
-        lambda works: calls.append(works),
+        calls.append,
         lambda works, outcome: [batch.add(name, 0.0) for name in again],
     )
     batch.add("a", 0.0)

@@ -70,7 +70,9 @@ def test_an_instance_of_many_parts_is_made_step_by_step(world):
 def test_a_refusal_fails_the_build_with_its_message(world, fault, message):
     world.define("ok", "web", boot_seconds=2)
     world.cloud.set_faults([{"operation": "create", "node_name": "web", **fault}])
-    assert failure(world, infrastructure("ok", "web", edges=[("web", "ok")])) == [f"node 'web' (memory memory): {message}"]
+    assert failure(world, infrastructure("ok", "web", edges=[("web", "ok")])) == [
+        f"node 'web' (memory memory): {message}"
+    ]
     assert world.told(EventKind.NODE_FAILED) == ["web"]
 
 

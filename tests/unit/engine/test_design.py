@@ -91,8 +91,7 @@ def test_missing_definitions_are_told_with_what_was_perhaps_meant(world):
     world.define("apache")
     found = problems(world, infrastructure(node("a", "apahce"), node("b", "zzz")))
     assert found == [
-        "node 'a': there is no node definition 'apahce': occopus-import the file that has it "
-        "(did you mean 'apache'?)",
+        "node 'a': there is no node definition 'apahce': occopus-import the file that has it (did you mean 'apache'?)",
         "node 'b': there is no node definition 'zzz': occopus-import the file that has it",
     ]
 
@@ -100,9 +99,7 @@ def test_missing_definitions_are_told_with_what_was_perhaps_meant(world):
 def test_a_node_that_needs_itself(world):
     world.define("web", implementations=way("{{ getip('web') }}"))
     (problem,) = problems(world, infrastructure("web"))
-    assert problem == (
-        "the nodes wait for each other: web -> web (closed by a template of the node definition 'web')"
-    )
+    assert problem == ("the nodes wait for each other: web -> web (closed by a template of the node definition 'web')")
 
 
 def test_a_cycle_is_named_with_what_closed_it(world):
@@ -133,13 +130,12 @@ def test_a_checker_that_is_switched_off_need_not_be_installed(world):
 def test_a_handler_may_refuse_beforehand(world):
     class Strict(world.handler):
         def check(self, request):
-            raise PermanentError("user data of 20000 bytes; the limit is 16384")
+            raise PermanentError("user data of 20000 bytes; at most 16384")
 
     world.install("resource", "memory", Strict)
     world.define("web")
     assert problems(world, infrastructure("web")) == [
-        "node 'web', node definition 'web', implementation 'memory memory': "
-        "user data of 20000 bytes; the limit is 16384"
+        "node 'web', node definition 'web', implementation 'memory memory': user data of 20000 bytes; at most 16384"
     ]
 
 

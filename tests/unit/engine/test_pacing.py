@@ -12,7 +12,9 @@ def test_polls_late_by_a_twentieth_at_most(waited, seconds):
     assert poll_interval(waited, BOUNDS) == seconds
 
 
-@pytest.mark.parametrize(("failures", "ceiling"), [(1, FIRST_DELAY), (2, 1.0), (3, 2.0), (7, LONGEST_DELAY), (10**6, 30)])
+@pytest.mark.parametrize(
+    ("failures", "ceiling"), [(1, FIRST_DELAY), (2, 1.0), (3, 2.0), (7, LONGEST_DELAY), (10**6, 30)]
+)
 def test_backs_off_doubling_up_to_a_bound_and_spread(failures, ceiling):
     delays = [backoff(failures, random.Random(seed)) for seed in range(200)]
     assert all(ceiling / 2 <= delay <= ceiling for delay in delays)

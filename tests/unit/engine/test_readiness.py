@@ -3,10 +3,10 @@ import pytest
 from occopus_core.api import AuthError, HealthChecker, PermanentError, ThrottledError, TransientError, Verdict
 from occopus_core.engine.convergence import BuildError
 from occopus_core.events import EventKind
-from occopus_core.store.records import Stage
+from occopus_core.store.repository import LEASE_SECONDS
 
 from .conftest import infrastructure, node, userdata
-from .fakes import config_manager, health_checker, healthy_after
+from .fakes import KilledError, Life, config_manager, health_checker, healthy_after
 from .test_creation import failure
 
 CONFIG = {"type": "fake", "endpoint": "chef"}
@@ -26,9 +26,12 @@ def test_an_instance_that_fails_to_boot_fails_the_build_with_its_reason(world):
 
 def test_an_instance_that_is_lost_while_it_boots_fails_the_build(world):
     world.define("web", boot_seconds=60)
-    world.answered = lambda operation: operation == "describe" and [
-        world.cloud.change(one["id"], "lose") for one in world.live() if world.clock.now() - one["created_at"] > 20
-    ]
+    world.answered = lambda operation: (
+        operation == "describe"
+        and [
+            world.cloud.change(one["id"], "lose") for one in world.live() if world.clock.now() - one["created_at"] > 20
+        ]
+    )
     (problem,) = failure(world, infrastructure("web"))
     assert problem == "node 'web' (memory memory): the provider does not know it any more"
 
@@ -100,7 +103,9 @@ def test_a_node_is_ready_when_all_its_checks_have_passed(world):
     (row,) = world.store.instances("infra")
     assert [len(first.asked), len(second.asked)] == [3, 6]
     assert {probe.value for probes in second.asked for probe in probes} == {f"http://{row.address}/"}
-    assert {(probe.node_id, probe.address) for probes in first.asked for probe in probes} == {(row.node_id, row.address)}
+    assert {(probe.node_id, probe.address) for probes in first.asked for probe in probes} == {
+        (row.node_id, row.address)
+    }
     assert "look 2: not yet" in reasons(world)
     assert world.told(EventKind.NODE_CONFIGURING) == ["web"]
 
@@ -122,7 +127,7 @@ def test_many_nodes_are_checked_at_once(world):
 
 
 def test_an_unhealthy_node_is_given_up_with_the_last_reason(world):
-    world.install("health", "well", health_checker(lambda probe: Verdict(False, f"port 80 refused on {probe.node_id[:0]}it")))
+    world.install("health", "well", health_checker(lambda probe: Verdict(False, "port 80 refused on it")))
     world.define("web", implementations=[{"checks": {"well": True}, "timeout": 60.0}])
     start = world.clock.now()
     assert failure(world, infrastructure("web")) == [
@@ -261,7 +266,10 @@ def test_the_manager_forgets_what_it_was_told(world, fails):
         world.build(infrastructure("web"))
         world.destroy()
     world.assert_nothing()
-    assert [step for step in manager.log if "forget" in step[0]] == [("forget", "web"), ("forget_infrastructure", "infra")]
+    assert [step for step in manager.log if "forget" in step[0]] == [
+        ("forget", "web"),
+        ("forget_infrastructure", "infra"),
+    ]
 
 
 def test_a_manager_that_is_away_for_a_moment_still_forgets(world):
@@ -280,19 +288,24 @@ def test_a_manager_that_will_not_forget_the_infrastructure_does_not_keep_it_aliv
     assert manager.log[-1] == ("forget_infrastructure", "infra")
 
 
-def test_a_node_that_is_described_no_more_is_forgotten_by_a_later_pass(world):
-    manager = configured(world, config_manager(), names=("web", "db"))
-    world.build(infrastructure("web", "db"))
-    (row,) = [row for row in world.store.instances("infra") if row.node_name == "web"]
-    world.build(infrastructure("db"))
-    # As if the process had died after the new description was in force, while the node was being dropped.
-    world.cloud.reset()
-    lease = world.store.acquire("infra", "test", world.clock.now())
-    with world.store.changing(lease) as change:
-        change.add_instances([row])
-    world.store.release(lease)
-    world.rewrite(row, stage=Stage.DROPPING)
-    manager.log.clear()
+@pytest.mark.parametrize(("key", "forgotten"), [("chef", True), ("{{ variables.key }}", False)])
+def test_a_node_that_is_described_no_more_is_dropped_by_a_later_pass(world, key, forgotten):
+    """The process died after the new description was in force, while the node was being dropped."""
+    manager = world.install("config", "fake", config_manager())
+    world.define("web", "db", implementations=[{"config": {**CONFIG, "key": key}}])
+    life = Life("after a call", 1)
+
+    def answered(operation):
+        if operation == "delete":
+            life.moment("after a call")
+
+    world.build(infrastructure(node("web", key="chef"), node("db", key="chef")))
+    world.answered = answered
+    with pytest.raises(KilledError):
+        world.build(infrastructure(node("db", key="chef")), life=life)
+    world.answered = lambda operation: None
+    world.clock.time += LEASE_SECONDS + 1
     world.destroy()
     world.assert_nothing()
-    assert ("forget", "web") in manager.log
+    assert (("forget", "web") in manager.log) is forgotten
+    assert ("forget", "db") in manager.log

@@ -1,3 +1,4 @@
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -74,7 +75,7 @@ def test_what_is_done_at_once_lets_others_start(width):
             all_turns.done(work)
 
     chain = [f"n{number}" for number in range(5000)]
-    needs = {later: [earlier] for earlier, later in zip(chain, chain[1:], strict=False)}
+    needs = {later: [earlier] for earlier, later in itertools.pairwise(chain)}
     followers = {earlier: [later] for later, (earlier,) in needs.items()}
     all_turns = Turns(
         [SimpleNamespace(node_name=name) for name in chain],
