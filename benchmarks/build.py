@@ -38,8 +38,15 @@ class Workspace:
 
     def run(self, command: str, *arguments: str) -> child.Usage:
         """Run one of the installed commands. Raises `child.ChildError`."""
+        return self._run(executable(command), *arguments)
+
+    def script(self, path: Path, *arguments: str) -> child.Usage:
+        """Run a script of Python. Raises `child.ChildError`."""
+        return self._run(sys.executable, path, *arguments)
+
+    def _run(self, *command: str | Path) -> child.Usage:
         environment = {"HOME": str(self.folder), "OCCOPUS_STORE": f"sqlite:///{self.folder}/store.sqlite"}
-        return child.run([executable(command), *arguments], self.folder, environment)
+        return child.run(command, self.folder, environment)
 
     def write(self, name: str, text: str) -> str:
         """Put a file there; answers its name."""

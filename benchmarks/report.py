@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from benchmarks.build import Built
+from benchmarks.passes import Passed
 from benchmarks.shapes import Shape
 from benchmarks.startup import Started
 from benchmarks.terraform import Built as BuiltByTerraform
@@ -54,6 +55,15 @@ class Builds:
             beside = [f"{wall / len(shape.nodes) * 1000:.2f}"]
         cells = [_number(shape.critical_path), _number(wall), *beside, *map(_number, more)]
         self.table.add_row(shape.title, by, *cells, end_section=by == "terraform")
+
+
+def passes(measured: Iterable[Passed]) -> Table:
+    """The table of maintenance passes."""
+    table = _table("Upkeep: one pass over 100 infrastructures", "instances", "cpu s", "ms / instance", "MiB", "calls")
+    for each in measured:
+        per_instance = f"{each.cpu / each.instances * 1000:.3f}"
+        table.add_row(f"{each.instances:,}", _number(each.cpu), per_instance, _number(each.memory), f"{each.calls:g}")
+    return table
 
 
 def starts(measured: Iterable[Started]) -> Table:

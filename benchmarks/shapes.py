@@ -38,16 +38,15 @@ class Shape:
             ready[node.name] = node.seconds + max((ready[name] for name in node.needs), default=0.0)
         return max(ready.values())
 
-    def infrastructure(self) -> str:
-        """The infrastructure description, as YAML."""
+    def infrastructure(self, instances: int = 1) -> str:
+        """The infrastructure description with so many instances of each node, as YAML."""
         edges = [[node.name, needed] for node in self.nodes for needed in node.needs]
-        description: dict[str, Any] = {
-            "user_id": "benchmark",
-            "infra_name": "benchmark",
-            "nodes": [
-                {"name": node.name, "type": DEFINITION, "variables": {"boot": node.seconds}} for node in self.nodes
-            ],
-        }
+        nodes: list[dict[str, Any]] = [
+            {"name": node.name, "type": DEFINITION, "variables": {"boot": node.seconds}} for node in self.nodes
+        ]
+        if instances > 1:
+            nodes = [{**node, "scaling": {"min": instances}} for node in nodes]
+        description: dict[str, Any] = {"user_id": "benchmark", "infra_name": "benchmark", "nodes": nodes}
         return _yaml({**description, "dependencies": edges} if edges else description)
 
     def definitions(self, endpoint: str) -> str:

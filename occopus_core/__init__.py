@@ -1,1 +1,32 @@
-"""Occopus: describe an infrastructure, build it on any cloud, keep it healthy, tear it down."""
+"""Occopus: describe an infrastructure, build it on any cloud, keep it healthy, tear it down.
+
+The Python API is `InfrastructureManager`. It raises `InfrastructureIDTakenException` where an id is taken,
+`InfrastructureIDNotFoundException` where there is none, and `ValueError` when what is being maintained is torn down.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from occopus_core.manager import InfrastructureManager
+    from occopus_core.store.records import NoSuchInfrastructureError as InfrastructureIDNotFoundException
+    from occopus_core.store.repository import InfrastructureTakenError as InfrastructureIDTakenException
+
+__all__ = ["InfrastructureIDNotFoundException", "InfrastructureIDTakenException", "InfrastructureManager"]
+
+_WHERE = {
+    "InfrastructureManager": ("occopus_core.manager", "InfrastructureManager"),
+    "InfrastructureIDNotFoundException": ("occopus_core.store.records", "NoSuchInfrastructureError"),
+    "InfrastructureIDTakenException": ("occopus_core.store.repository", "InfrastructureTakenError"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Every command imports this package: what takes long to import is imported when it is asked for.
+    if name not in _WHERE:
+        raise AttributeError(f"module 'occopus_core' has no attribute '{name}'")
+    from importlib import import_module  # noqa: PLC0415
+
+    module, attribute = _WHERE[name]
+    return getattr(import_module(module), attribute)

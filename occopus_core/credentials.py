@@ -20,7 +20,7 @@ from occopus_core.descriptions.schema import check, core_schema, validator
 VARIABLE = "OCCOPUS_AUTH_DATA_PATH"
 DEFAULT_PATH = "~/.occopus/auth_data.yaml"
 HIDDEN = "***"
-Section = Literal["resource", "config_management", "health_check"]
+Section = Literal["resource", "config_management", "health_check", "notify"]
 
 MIN_SECRET = 4
 """A shorter text is in too many words to be hidden."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -21,8 +21,42 @@ class EventKind(enum.Enum):
     NODE_DROPPED = "node dropped"
     NODE_UNCONFIRMED = "node unconfirmed"
     """The provider would not confirm its deletion."""
+    NODE_UNHEALTHY = "node unhealthy"
+    NODE_RECOVERED = "node recovered"
+    HEALING = "healing"
+    """A node is replaced; the text says why."""
+    FROZEN = "frozen"
+    """So much fails at once that nothing is replaced."""
+    UNFROZEN = "unfrozen"
+    HELD = "held"
+    """A node keeps failing, and is left alone for a while."""
+    SCALE_REQUESTED = "scale requested"
+    SCALE_APPLIED = "scale applied"
+    SCALE_CLIPPED = "scale clipped"
+    """A request could not be met in full; the text says why."""
+    INFRA_CREATED = "infrastructure created"
+    INFRA_READY = "infrastructure ready"
+    INFRA_UPDATED = "infrastructure updated"
+    INFRA_DROPPED = "infrastructure dropped"
     ROLLING_BACK = "rolling back"
     WAITING = "waiting"
+
+
+PASSING = frozenset({EventKind.NODE_WAITING, EventKind.WAITING})
+"""Kinds that are only of the moment, and not recorded."""
+
+FORMER_NAMES: Mapping[EventKind, str] = {
+    EventKind.INFRA_CREATED: "infrastart",
+    EventKind.INFRA_READY: "infraready",
+    EventKind.INFRA_UPDATED: "infraupdated",
+    EventKind.INFRA_DROPPED: "infradrop",
+    EventKind.NODE_CREATING: "nodecreating",
+    EventKind.NODE_READY: "nodecreated",
+    EventKind.NODE_FAILED: "nodefailed",
+    EventKind.NODE_DROPPING: "nodedropping",
+    EventKind.NODE_DROPPED: "nodedropped",
+}
+"""What Occopus 1.x called them; receivers of notifications may still go by these names."""
 
 
 @dataclass(frozen=True, slots=True)

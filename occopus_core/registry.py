@@ -11,6 +11,7 @@ from stevedore.driver import DriverManager
 from occopus_core.api.config import ConfigManager
 from occopus_core.api.context import Contextualiser
 from occopus_core.api.health import HealthChecker
+from occopus_core.api.notify import Notifier
 from occopus_core.api.resource import ResourceHandler
 
 CONTRACT_VERSION = 1
@@ -21,12 +22,14 @@ _BASES: Mapping[str, type] = {
     "config": ConfigManager,
     "health": HealthChecker,
     "context": Contextualiser,
+    "notify": Notifier,
 }
 _WORDS = {
     "resource": "resource handler",
     "config": "configuration manager",
     "health": "health checker",
     "context": "contextualisation",
+    "notify": "notifier",
 }
 _PACKAGES = {
     ("config", "puppet_solo"): "occopus-config-puppet-solo",
@@ -41,6 +44,7 @@ _PUBLISHED = {
     "config": {"chef", "puppet_solo"},
     "health": {"ping", "ports", "urls", "mysqldbs"},
     "context": set[str](),
+    "notify": {"webhook", "fcm"},
 }
 
 
@@ -69,6 +73,10 @@ class Registry:
     def context(self, name: str) -> type[Contextualiser]:
         """The contextualiser of a type. Raises `PluginError`."""
         return cast("type[Contextualiser]", self._load("context", name))
+
+    def notify(self, name: str) -> type[Notifier]:
+        """The notifier of a type. Raises `PluginError`."""
+        return cast("type[Notifier]", self._load("notify", name))
 
     def schema(self, kind: str, name: str) -> Mapping[str, Any]:
         """The JSON Schema of a plugin's section. Raises `PluginError`."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import jinja2
 from jinja2 import nodes as syntax
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
 
 from occopus_core.api.resource import Address, AddressKind
 
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 CMD_TIMEOUT = 60.0
 """Seconds a command of `cmd()` may take."""
+
+MOST_NAMES = 10
+"""How many names of a mapping a message lists."""
 
 _PEER_FUNCTIONS = ("getip", "getprivip", "getipall")
 
@@ -33,6 +37,35 @@ class TemplateError(Exception):
 
 class _RefusalError(Exception):
     """A template function cannot answer; the message says why."""
+
+
+class _MissingKeyError(jinja2.UndefinedError):
+    """A mapping has no such key."""
+
+    def __init__(self, mapping: Mapping[Any, Any], key: object, message: str) -> None:
+        super().__init__(message)
+        self.mapping = mapping
+        self.key = key
+
+    def reason(self, scope: Mapping[str, object]) -> str:
+        """Which one of the scope it is, what it has not, and what it has."""
+        names = sorted(map(str, self.mapping))
+        more = ", ..." if len(names) > MOST_NAMES else ""
+        has = f"has: {', '.join(names[:MOST_NAMES])}{more}" if names else "is empty"
+        return f"{_path_to(self.mapping, scope) or 'the mapping'} has no '{self.key}'; it {has}"
+
+
+class _Undefined(jinja2.StrictUndefined):
+    """Knows, where it stands for what a mapping has not, which mapping that is."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, hint: str | None = None, obj: Any = missing, name: str | None = None, exc: Any = jinja2.UndefinedError
+    ) -> None:
+        if hint is None and isinstance(obj, Mapping):
+            exc = functools.partial(_MissingKeyError, obj, name)
+        super().__init__(hint, obj, name, exc)
 
 
 class Peers(Protocol):
@@ -75,8 +108,7 @@ class Renderer:
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(self._message(text, at, error.lineno, error.message or "syntax error")) from error
         except Exception as error:  # a template may raise whatever its expressions raise
-            reason = str(error) if isinstance(error, jinja2.TemplateError | _RefusalError) else _explain(error)
-            raise TemplateError(self._message(text, at, _line(error), reason)) from error
+            raise TemplateError(self._message(text, at, _line(error), _reason(error, scope))) from error
 
     def _message(self, text: str, at: str, line: int | None, reason: str) -> str:
         where = f"{at}, line {line}" if line is not None and "\n" in text.strip("\n") else at
@@ -178,8 +210,21 @@ def _failure(error: Exception) -> str:
     return "is not well formed or did not print text"
 
 
-def _explain(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _reason(error: Exception, scope: Mapping[str, object]) -> str:
+    if isinstance(error, _MissingKeyError):
+        return error.reason(scope)
+    known = isinstance(error, jinja2.TemplateError | _RefusalError)
+    return str(error) if known else f"{type(error).__name__}: {error}"
+
+
+def _path_to(wanted: object, scope: Mapping[Any, object]) -> str:
+    """How a template names a mapping, such as ``variables.database``; empty where it is none of the scope's."""
+    for name, value in scope.items():
+        if value is wanted:
+            return str(name)
+        if isinstance(value, Mapping) and (found := _path_to(wanted, value)):
+            return f"{name}.{found}"
+    return ""
 
 
 def _line(error: BaseException) -> int | None:
@@ -194,6 +239,6 @@ def _line(error: BaseException) -> int | None:
 
 @functools.cache
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment = ImmutableSandboxedEnvironment(undefined=_Undefined, keep_trailing_newline=True)
     environment.filters["b64encode"] = lambda text: base64.b64encode(str(text).encode()).decode()
     return environment

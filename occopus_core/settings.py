@@ -15,12 +15,28 @@ if TYPE_CHECKING:
 
     from occopus_core.descriptions.document import Document
     from occopus_core.descriptions.problems import Path, Problem
+    from occopus_core.descriptions.schema import PluginSchemas
 
 FOLDER = "~/.occopus"
 DEFAULT_STORE = f"sqlite:///{FOLDER}/occopus.db"
 CONFIG_VARIABLE = "OCCOPUS_CONFIG_PATH"
 STORE_VARIABLE = "OCCOPUS_STORE"
 _STDERR = "ext://sys.stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class NotifierSettings:
+    """Who is told of what happens, and of what: one entry of `notify`."""
+
+    name: str
+    """The same as long as it is the same receiver: what it was told is remembered under it."""
+    type: str
+    settings: Mapping[str, Any] = field(repr=False)
+    """The keys of the plugin. Whoever knows an address may be able to write to it: kept out of `repr`."""
+    events: frozenset[str] = frozenset()
+    """Kinds of events; empty for all."""
+    infrastructures: frozenset[str] = frozenset()
+    """Ids; empty for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +49,23 @@ class Settings:
     rest_port: int = 5000
     logging: Mapping[str, Any] | None = None
     """A mapping for `logging.config.dictConfig` that can only log; None where nothing is configured."""
+    notify: tuple[NotifierSettings, ...] = ()
     file: str | None = None
     """The file that was read, None where there is none."""
     warnings: tuple[str, ...] = ()
     """What the user should know, one line each."""
 
     @classmethod
-    def load(cls, path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    def load(
+        cls, path: str | None = None, environ: Mapping[str, str] = os.environ, plugins: PluginSchemas | None = None
+    ) -> Settings:
         """Read `path`, else the file `$OCCOPUS_CONFIG_PATH` names, else the one in the home folder if it is there.
 
-        `$OCCOPUS_STORE` wins over the file. Raises `DescriptionError`.
+        `$OCCOPUS_STORE` wins over the file. `plugins` are the installed ones, where nothing else is said. Raises
+        `DescriptionError`.
         """
         file = path or environ.get(CONFIG_VARIABLE) or _in_home("occopus_config.yaml")
-        found = _read(file) if file else {}
+        found = _read(file, plugins) if file else {}
         store = environ.get(STORE_VARIABLE) or found.pop("store", DEFAULT_STORE)
         return cls(**{**found, "store": _expanded(store)}, file=file)
 
@@ -77,15 +97,16 @@ def _expanded(store: str) -> str:
 # A file that is there
 
 
-def _read(file: str) -> dict[str, Any]:
+def _read(file: str, plugins: PluginSchemas | None) -> dict[str, Any]:
     """The fields of `Settings` that a file decides."""
     from occopus_core.descriptions.loader import load  # noqa: PLC0415
     from occopus_core.descriptions.problems import DescriptionError, in_order  # noqa: PLC0415
-    from occopus_core.descriptions.schema import check, core_schema, validator  # noqa: PLC0415
+    from occopus_core.descriptions.schema import check, config_schema, validator  # noqa: PLC0415
 
     document = load(file, tolerant=True)
-    problems = check(document, validator(core_schema("occopus_config")))
-    problems += _logging_faults(document)
+    schemas: dict[str, Mapping[str, Any] | None] = {}
+    problems = [*_unknown_notifiers(document, plugins, schemas), *_logging_faults(document)]
+    problems += check(document, validator(config_schema(schemas))) or _repeated_notifiers(document)
     if problems:
         raise DescriptionError(in_order(problems, document.name))
     data = document.data
@@ -94,6 +115,8 @@ def _read(file: str) -> dict[str, Any]:
     found: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
     if "logging" in data:
         found["logging"] = _safe_logging(data["logging"])
+    if "notify" in data:
+        found["notify"] = tuple(map(_notifier, data["notify"]))
     ignored = list(_ignored(data))
     if ignored:
         found["warnings"] = (f"{file}: these settings are not used and were ignored: {', '.join(ignored)}",)
@@ -104,11 +127,66 @@ def _ignored(data: Mapping[str, Any]) -> Iterator[str]:
     """The keys that nobody reads, most of them left from Occopus 1.x."""
     components = data.get("components", {})
     for prefix, section, known in (
-        ("", data, ("store", "components", "logging")),
+        ("", data, ("store", "components", "logging", "notify")),
         ("components.", components, ("rest",)),
         ("components.rest.", components.get("rest", {}), ("host", "port")),
     ):
         yield from (f"{prefix}{key}" for key in section if key not in known)
+
+
+# Notifiers
+
+
+def _unknown_notifiers(
+    document: Document, plugins: PluginSchemas | None, schemas: dict[str, Mapping[str, Any] | None]
+) -> Iterator[Problem]:
+    """Collects the schemas of the notifiers that are used; those that are not installed are faults."""
+    for index, entry in enumerate(_list(_mapping(document.data).get("notify"))):
+        name = _mapping(entry).get("type")
+        if not isinstance(name, str) or name in schemas:
+            continue
+        if plugins is None:
+            from occopus_core.registry import Registry  # noqa: PLC0415 - only who notifies pays for it
+
+            plugins = Registry()
+        schemas[name] = None
+        try:
+            schemas[name] = plugins.schema("notify", name)
+        except LookupError as error:
+            yield document.problem(("notify", index, "type"), str(error))
+
+
+def _repeated_notifiers(document: Document) -> list[Problem]:
+    """What each of them was told could not be told apart."""
+    problems, known = [], set()
+    for index, entry in enumerate(_mapping(document.data).get("notify", ())):
+        name = _notifier(entry).name
+        if name in known:
+            message = "this notifier is there already: put their events together, or give each a 'name' of its own"
+            problems.append(document.problem(("notify", index), message))
+        known.add(name)
+    return problems
+
+
+def _notifier(entry: Mapping[str, Any]) -> NotifierSettings:
+    import hashlib  # noqa: PLC0415 - only who notifies pays for it
+    import json  # noqa: PLC0415
+
+    from occopus_core.events import FORMER_NAMES  # noqa: PLC0415
+
+    kinds = {former: kind.value for kind, former in FORMER_NAMES.items()}
+    settings = {key: value for key, value in entry.items() if key not in ("type", "name", "events", "infrastructures")}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+    return NotifierSettings(
+        name=entry.get("name", f"{entry['type']}-{digest[:12]}"),
+        type=entry["type"],
+        settings=settings,
+        events=frozenset(kinds.get(event, event) for event in entry.get("events", ())),
+        infrastructures=frozenset(entry.get("infrastructures", ())),
+    )
+
+
+# Logging
 
 
 def _safe_logging(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,6 +224,10 @@ def _logging_faults(document: Document) -> Iterator[Problem]:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:

@@ -12,6 +12,7 @@ from occopus_core.api.errors import (
     TransientError,
 )
 from occopus_core.api.health import HealthChecker, Probe, Verdict
+from occopus_core.api.notify import Notification, Notifier
 from occopus_core.api.resource import (
     Address,
     AddressKind,
@@ -41,6 +42,8 @@ __all__ = [
     "InstanceId",
     "InstanceState",
     "NotFoundError",
+    "Notification",
+    "Notifier",
     "Owner",
     "PermanentError",
     "Probe",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from occopus_core.engine.plan import Plan
     from occopus_core.manager import InfrastructureManager
 
-_SIGNS = {"create": "+", "destroy": "-", "keep": "="}
+_SIGNS = {"create": "+", "replace": "~", "destroy": "-", "keep": "="}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
         dest="infra_id",
         help="bring this infrastructure to the description; where none has the id, build one under it",
     )
-    made.add_argument("--plan", action="store_true", help="show what would be created, destroyed and kept; do nothing")
+    made.add_argument(
+        "--plan", action="store_true", help="show what would be created, replaced, destroyed and kept; do nothing"
+    )
     made.add_argument("--output", choices=["text", "json"], default="text", help="form of the result (default: text)")
     made.add_argument("infra_def", help="file with the infrastructure description")
     return made
@@ -53,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
         manager.open()
         common.say(f"Submitted infrastructure: '{infra_id}'")
         code = _build(manager, infrastructure, infra_id)
-    if code == common.ExitCode.OK:
+    if code in {common.ExitCode.OK, common.ExitCode.UNCONFIRMED}:
         as_json = options.output == "json"
         common.result(json.dumps({"infraid": infra_id, "nodes": manager.report(infra_id)}) if as_json else infra_id)
     return code
@@ -62,8 +64,8 @@ def _run(options: argparse.Namespace) -> int:
 def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra_id: str) -> int:
     from occopus_core.cli.failures import unconfirmed  # noqa: PLC0415
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415
-    from occopus_core.engine.convergence import AbandonedError, InterruptedBuildError  # noqa: PLC0415
-    from occopus_core.store.records import LeaseLostError, StoreError  # noqa: PLC0415
+    from occopus_core.engine.outcomes import AbandonedError, InterruptedBuildError, UnconfirmedError  # noqa: PLC0415
+    from occopus_core.store.records import StoreError  # noqa: PLC0415
 
     with interruptible(manager.interrupt, "interrupted: undoing the build; once more to stop at once") as signals:
         try:
@@ -71,14 +73,18 @@ def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra
         except InterruptedBuildError as error:
             if signals.number is None:
                 raise
-            common.say("\n".join(["the build was interrupted and undone", *unconfirmed(error.unconfirmed)]))
+            undone = "; what could be undone was undone" if error.unconfirmed else " and undone"
+            common.say("\n".join([f"the build was interrupted{undone}", *unconfirmed(error.unconfirmed)]))
             return signals.exit_code
         except AbandonedError:
             common.say(f"stopped; to remove what is left: occopus-destroy -i {infra_id}")
             common.leave(signals.exit_code)
-        except (StoreError, LeaseLostError):
+        except StoreError:
             common.say(f"what was begun, if anything, is recorded: occopus-build -i {infra_id} goes on from there")
             raise
+        except UnconfirmedError as error:  # it is built; what it replaces is not seen to be gone
+            common.say("\n".join(unconfirmed(error.instances)))
+            return common.ExitCode.UNCONFIRMED
     return common.ExitCode.OK
 
 

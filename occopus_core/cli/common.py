@@ -156,14 +156,28 @@ def guarded(run: Callable[[], int]) -> int:
 
 
 @contextlib.contextmanager
-def watched(settings: Settings, credentials: Credentials, *, parallel: bool) -> Iterator[InfrastructureManager]:
+def watched(
+    settings: Settings, credentials: Credentials, *, parallel: bool, told: Callable[[str, str], None] | None = None
+) -> Iterator[InfrastructureManager]:
     """A manager whose progress is shown, or logged where the configuration says how."""
     from occopus_core.cli.progress import logged, shown  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
     with shown() if settings.logging is None else logged(credentials.secrets()) as observer:
         strategy: Literal["parallel", "sequential"] = "parallel" if parallel else "sequential"
-        yield InfrastructureManager(settings, credentials, process_strategy=strategy, observer=observer)
+        with InfrastructureManager(
+            settings,
+            credentials,
+            process_strategy=strategy,
+            observer=observer,
+            told=told or _quiet,
+            warn=lambda text: say(f"warning: {text}"),
+        ) as manager:
+            yield manager
+
+
+def _quiet(_infra_id: str, _text: str) -> None:
+    return
 
 
 def leave(code: int) -> NoReturn:

@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415  # help must not wait for all this
-    from occopus_core.engine.convergence import AbandonedError  # noqa: PLC0415
+    from occopus_core.engine.outcomes import AbandonedError  # noqa: PLC0415
 
     settings = common.load_settings(options.cfg)
     credentials = common.load_credentials(options.auth_data_path)
@@ -32,7 +32,7 @@ def _run(options: argparse.Namespace) -> int:
         interruptible(manager.interrupt, f"interrupted; to go on later: {again}") as signals,
     ):
         try:
-            manager.destroy(options.infra_id)
+            manager.tear_down(options.infra_id)
         except AbandonedError:
             common.leave(signals.exit_code)
     common.say(f"Destroyed infrastructure: '{options.infra_id}'")

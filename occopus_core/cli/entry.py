@@ -30,6 +30,11 @@ def maintain() -> NoReturn:
     _run("maintain")
 
 
+def scale() -> NoReturn:
+    """``occopus-scale``."""
+    _run("scale")
+
+
 def _run(command: str) -> NoReturn:
     # Until a command has begun something, to be interrupted is to be gone.
     for number in (signal.SIGINT, signal.SIGTERM):

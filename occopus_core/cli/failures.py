@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from occopus_core.api.errors import ProviderError
 from occopus_core.cli.common import ExitCode, OutputError
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.engine.convergence import BuildError, BusyError, UnconfirmedError
 from occopus_core.engine.design import InvalidDesignError
-from occopus_core.manager import InfraIdError
+from occopus_core.engine.outcomes import BuildError, BusyError, UnconfirmedError
+from occopus_core.manager import InfraIdError, NoSuchNodeError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, StoreError
 
@@ -21,6 +21,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (PluginError, ExitCode.BAD_INPUT),
     (InfraIdError, ExitCode.BAD_INPUT),
     (NoSuchInfrastructureError, ExitCode.NOT_FOUND),
+    (NoSuchNodeError, ExitCode.NOT_FOUND),
     (StoreError, ExitCode.UNAVAILABLE),
     (BusyError, ExitCode.UNAVAILABLE),
     (LeaseLostError, ExitCode.UNAVAILABLE),
@@ -39,7 +40,8 @@ def lines(error: Exception) -> Sequence[str]:
     match error:
         case BuildError():
             problems = [f"error: {problem}" for problem in error.problems]
-            return [*problems, "the build failed and was undone", *unconfirmed(error.unconfirmed)]
+            undone = "; what could be undone was undone" if error.unconfirmed else " and was undone"
+            return [*problems, f"the build failed{undone}", *unconfirmed(error.unconfirmed)]
         case UnconfirmedError():
             return unconfirmed(error.instances)
         case InvalidDesignError():

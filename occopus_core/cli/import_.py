@@ -20,7 +20,7 @@ def _run(options: argparse.Namespace) -> int:
     from occopus_core.credentials import Credentials  # noqa: PLC0415  # help must not wait for all this
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    manager = InfrastructureManager(common.load_settings(options.cfg), Credentials())
-    names = manager.import_node_definitions(options.datafile)
+    with InfrastructureManager(common.load_settings(options.cfg), Credentials()) as manager:
+        names = manager.import_node_definitions(options.datafile)
     common.result(f"Successfully imported nodes: {', '.join(names)}")
     return common.ExitCode.OK

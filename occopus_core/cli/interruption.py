@@ -13,6 +13,9 @@ from occopus_core.cli.common import ExitCode
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+PATIENCE = 2
+"""The signals after which the next one ends the process as it is; what was begun is recorded."""
+
 
 class Interruption:
     """The first signal that came, if any."""
@@ -29,11 +32,16 @@ class Interruption:
 def interruptible(interrupt: Callable[[str], None], notice: str) -> Iterator[Interruption]:
     """Have signals call `interrupt` with a reason; `notice` is said at the first. Afterwards they are ignored."""
     interruption = Interruption()
+    count = 0
 
     def receive(number: int, _frame: FrameType | None) -> None:
         first = interruption.number is None
         if first:
             interruption.number = number
+        nonlocal count
+        count += 1
+        if count > PATIENCE:  # whatever it is busy with does not listen
+            os._exit(128 + number)
         interrupt(f"interrupted by {signal.Signals(number).name}")
         _say_at_once(notice if first else "stopping at once")
 

@@ -1,40 +1,102 @@
-"""``occopus-maintain``: list the infrastructures, report on one."""
+"""``occopus-maintain``: keep an infrastructure as it should be; list, report, draw, tell what happened."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from occopus_core.cli import common
 
-_FORMS = ("json", "yaml", "table")
+if TYPE_CHECKING:
+    from occopus_core.report import Snapshot
+
+_LIST_FORMS = ("json", "yaml", "table")
+_FORMS = (*_LIST_FORMS, "ansible-inventory", "ssh-config", "hosts")
+_GRAPHS = ("mermaid", "dot")
+
+
+LONGEST_INTERVAL = 7 * 24 * 3600
+"""Seconds."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; its exit code."""
     made = _parser()
     options = made.parse_args(argv)
+    problem = _misuse(options)
+    if problem:
+        made.error(problem)
+    return common.guarded(lambda: _chosen(options)(options))
+
+
+def _chosen(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
     if options.list:
-        return common.guarded(lambda: _list(options))
-    if options.infra_id is None or not options.report:
-        made.error("say -l to list the infrastructures, or -r -i INFRA_ID to report on one")
-    return common.guarded(lambda: _report(options))
+        return _list
+    if options.report or options.graph:
+        return _report
+    from occopus_core.cli import upkeep  # noqa: PLC0415
+
+    if options.events:
+        return upkeep.events
+    return upkeep.cyclic if options.cyclic else upkeep.one_pass
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = common.parser("maintain", "List the infrastructures, or report on one.")
-    made.add_argument("-l", "--list", action="store_true", help="list the infrastructures")
-    made.add_argument("-r", "--report", action="store_true", help="report on an infrastructure")
+    made = common.parser(
+        "maintain",
+        "Keep an infrastructure as it should be: check, heal, apply scaling requests. Or list, report, draw.",
+    )
+    common.add_auth_data_path(made)
+    common.add_parallelize(made)
+    what = made.add_mutually_exclusive_group()
+    what.add_argument("-l", "--list", action="store_true", help="list the infrastructures")
+    what.add_argument("-r", "--report", action="store_true", help="report on an infrastructure")
+    what.add_argument("--graph", choices=_GRAPHS, help="draw the graph of an infrastructure with its states")
+    what.add_argument("--events", action="store_true", help="tell what happened to an infrastructure")
+    what.add_argument("-c", "--cyclic", action="store_true", help="maintain again and again (default: one pass)")
+    made.add_argument("--follow", action="store_true", help="with --events: go on with what happens from now on")
+    made.add_argument(
+        "-t",
+        metavar="INTERVAL",
+        dest="interval",
+        type=_seconds,
+        default=10.0,
+        help="with -c: seconds between two passes (default: 10)",
+    )
     made.add_argument("-i", metavar="INFRA_ID", dest="infra_id", help="identifier of the infrastructure")
     made.add_argument(
         "-o",
         "--output",
-        help="json, yaml or table: form of what is printed (default: table); anything else: a file to write as JSON",
+        help=f"{', '.join(_FORMS[:-1])} or {_FORMS[-1]}: form of what is printed (default: table); anything else: a "
+        "file for the report, written as YAML where its name ends in .yaml or .yml and as JSON otherwise, or for the "
+        "graph",
     )
     made.add_argument("-f", "--filter", metavar="NODE", help="report on this node alone")
     return made
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= LONGEST_INTERVAL:
+        raise argparse.ArgumentTypeError(f"a number of seconds is between 0 and {LONGEST_INTERVAL:,}")
+    return seconds
+
+
+def _misuse(options: argparse.Namespace) -> str:
+    """What is wrong with the options taken together."""
+    if options.list:
+        of_one = {*_FORMS} - {*_LIST_FORMS}
+        return f"-o {options.output} is of one infrastructure: say -r -i INFRA_ID" if options.output in of_one else ""
+    if options.infra_id is None:
+        return "say which infrastructure: -i INFRA_ID; or -l to list them all"
+    if options.follow and not options.events:
+        return "--follow goes with --events"
+    if options.output and not (options.report or options.graph or (options.events and options.output == "json")):
+        return "-o goes with -r and --graph, and '-o json' with -l and --events"
+    if options.graph and options.output in _FORMS:
+        return f"--graph says the form already: '-o {options.output}' must be a file, such as ./{options.output}"
+    return ""
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -45,6 +107,8 @@ def _list(options: argparse.Namespace) -> int:
         for summary in summaries:
             common.result(f"{summary.id}\t{summary.name}\t{summary.state.value}\t{summary.instances} instances")
         return common.ExitCode.OK
+    from occopus_core.report.forms import as_json, as_yaml  # noqa: PLC0415
+
     rows = [
         {
             "infraid": summary.id,
@@ -55,60 +119,44 @@ def _list(options: argparse.Namespace) -> int:
         }
         for summary in summaries
     ]
-    return _deliver({"infrastructures": rows}, options.output)
-
-
-def _report(options: argparse.Namespace) -> int:
-    from occopus_core.credentials import Credentials  # noqa: PLC0415
-    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
-
-    manager = InfrastructureManager(common.load_settings(options.cfg), Credentials())
-    nodes = manager.report(options.infra_id)
-    if options.filter is not None:
-        if options.filter not in nodes:
-            common.say(f"error: '{options.infra_id}' has no node '{options.filter}'; it has: {', '.join(nodes)}")
-            return common.ExitCode.NOT_FOUND
-        nodes = {options.filter: nodes[options.filter]}
-    return _deliver(nodes, options.output or "table")
-
-
-def _deliver(value: Mapping[str, Any], output: str) -> int:
-    """Print in one of the forms, or write a file."""
-    if output in _FORMS:
-        common.result(_text(value, output))
-        return common.ExitCode.OK
-    try:
-        with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123  # the name is the user's, as it is
-            file.write(_text(value, "json") + "\n")
-    except OSError as error:
-        common.say(f"error: {output}: the file cannot be written: {error.strerror}")
-        return common.ExitCode.BAD_INPUT
+    write = as_yaml if options.output == "yaml" or options.output.endswith((".yaml", ".yml")) else as_json
+    text = write({"infrastructures": rows})
+    if options.output not in _LIST_FORMS:
+        return _write(options.output, text)
+    common.result(text)
     return common.ExitCode.OK
 
 
-def _text(value: Mapping[str, Any], form: str) -> str:
-    if form == "json":
-        return json.dumps(value, indent=2)
-    if form == "yaml":
-        import yaml  # noqa: PLC0415
+def _report(options: argparse.Namespace) -> int:
+    from occopus_core.report.forms import written  # noqa: PLC0415
 
-        return yaml.safe_dump(dict(value), sort_keys=False).rstrip("\n")
-    return _table(value)
+    snapshot = _snapshot(options)
+    if options.filter is not None:
+        if options.filter not in snapshot.nodes:
+            names = ", ".join(snapshot.nodes)
+            common.say(f"error: '{options.infra_id}' has no node '{options.filter}'; it has: {names}")
+            return common.ExitCode.NOT_FOUND
+        snapshot = snapshot.only(options.filter)
+    if options.output is None or options.output in _FORMS:
+        common.result(written(snapshot, options.graph or options.output or "table"))
+        return common.ExitCode.OK
+    form = "yaml" if options.output.endswith((".yaml", ".yml")) else "json"
+    return _write(options.output, written(snapshot, options.graph or form))
 
 
-def _table(nodes: Mapping[str, Any]) -> str:
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+def _snapshot(options: argparse.Namespace) -> Snapshot:
+    from occopus_core.credentials import Credentials  # noqa: PLC0415
+    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    table = Table("NODE", "INSTANCE", "STATE", "ADDRESS", "SINCE", "NOTE", box=SIMPLE_HEAD, pad_edge=False)
-    for name, node in nodes.items():
-        scaling = node["scaling"]
-        title = f"{name} {scaling['actual']}/{scaling['target']} ({scaling['min']}..{scaling['max']})"
-        for number, (node_id, instance) in enumerate(node["instances"].items()):
-            cells = (instance["state"], instance["resource_address"], instance["since"], instance["reason"])
-            table.add_row("" if number else title, node_id, *cells)
-    console = Console(width=200)
-    with console.capture() as captured:
-        console.print(table, markup=False)
-    return "\n".join(line.rstrip() for line in captured.get().strip("\n").split("\n"))
+    with InfrastructureManager(common.load_settings(options.cfg), Credentials()) as manager:
+        return manager.snapshot(options.infra_id)
+
+
+def _write(path: str, text: str) -> int:
+    try:
+        with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123  # the name is the user's, as it is
+            file.write(text + "\n")
+    except OSError as error:
+        common.say(f"error: {path}: the file cannot be written: {error.strerror}")
+        return common.ExitCode.BAD_INPUT
+    return common.ExitCode.OK

@@ -13,9 +13,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from occopus_core.descriptions.schema import core_schema, node_definitions_schema
+from occopus_core.descriptions.schema import config_schema, core_schema, node_definitions_schema
 
-_KINDS = ("resource", "config", "context", "health")
+_KINDS = ("resource", "config", "context", "health", "notify")
 _TEMPLATE = r"\{[{%]"
 _IMPORTED = {"required": ["url"], "properties": {"url": {"type": "string"}}, "additionalProperties": False}
 _INSIDE_ONE = ("items", "additionalProperties", "then", "else")
@@ -36,7 +36,7 @@ def documents(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[st
         "infrastructure": core_schema("infrastructure"),
         "node_definitions": node_definitions(schemas),
         "auth_data": loosened(core_schema("auth_data"), templates=False),
-        "occopus_config": core_schema("occopus_config"),
+        "occopus_config": config_schema(schemas.get("notify", {})),
     }
     return {
         f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in found.items()

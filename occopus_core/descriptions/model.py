@@ -49,7 +49,7 @@ class NodeDescription:
     type: str
     filter: Mapping[str, Any] = field(default_factory=dict)
     scaling: Scaling = Scaling()
-    variables: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Infrastructure:
     nodes: tuple[NodeDescription, ...]
     dependencies: tuple[Dependency, ...] = ()
     user_id: str = ""
-    variables: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from jsonschema.protocols import Validator
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.messages import explain
 from occopus_core.descriptions.problems import Problem
+from occopus_core.events import FORMER_NAMES, PASSING, EventKind
 
 KINDS = {"resource": "resource", "contextualisation": "context", "config_management": "config"}
 """The kind of plugin behind each section that a `type` selects; the keys of `health_check` are of kind ``health``."""
@@ -31,7 +32,7 @@ class PluginSchemas(Protocol):
     """
 
     def schema(self, kind: str, name: str) -> Mapping[str, Any]:
-        """The plugin's schema; `kind` is resource, config, health or context. Raises `LookupError`."""
+        """The plugin's schema; `kind` is resource, config, health, context or notify. Raises `LookupError`."""
         ...
 
     def context_types(self, resource_type: str) -> frozenset[str]:
@@ -56,17 +57,8 @@ def node_definitions_schema(schemas: Mapping[str, Mapping[str, Mapping[str, Any]
         known = schemas.get(kind, {})
         if not known:
             continue
-        sections[section]["properties"]["type"]["enum"] = sorted(known)
-        pieces |= {
-            f"{kind}.{name}": _section_piece(schema, f"{kind}.{name}", named=section == "resource")
-            for name, schema in known.items()
-            if schema is not None
-        }
-        sections[section]["allOf"] = [
-            {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": _ref(f"{kind}.{name}")}
-            for name in sorted(known)
-            if known[name] is not None
-        ]
+        core_keys = _RESOURCE_KEYS if section == "resource" else _CORE_KEYS
+        pieces |= _select_by_type(sections[section], kind, known, core_keys)
     for name, schema in sorted(schemas.get("health", {}).items()):
         pieces[f"health.{name}"] = True if schema is None else _rebased(schema, f"health.{name}")
         sections["health_check"]["properties"][name] = {"if": {"const": False}, "else": _ref(f"health.{name}")}
@@ -74,17 +66,48 @@ def node_definitions_schema(schemas: Mapping[str, Mapping[str, Mapping[str, Any]
     return document
 
 
-def _section_piece(schema: Mapping[str, Any], at: str, *, named: bool) -> dict[str, Any]:
+def config_schema(schemas: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:
+    """The schema of the configuration with these notifiers, by name, None for one which anything passes."""
+    document = core_schema("occopus_config")
+    notifier = document["properties"]["notify"]["items"]
+    notifier["properties"]["events"]["items"]["enum"] = [
+        *(kind.value for kind in EventKind if kind not in PASSING),
+        *FORMER_NAMES.values(),
+    ]
+    if schemas:
+        core_keys = dict.fromkeys(notifier["properties"], True)
+        document["definitions"] |= _select_by_type(notifier, "notify", schemas, core_keys)
+    return document
+
+
+_CORE_KEYS: Mapping[str, Any] = {"type": True}
+_RESOURCE_KEYS: Mapping[str, Any] = {
+    **_CORE_KEYS,
+    "name": {
+        "description": "A label for this provider, used in logs and to choose credentials.",
+        "type": "string",
+        "minLength": 1,
+    },
+}
+
+
+def _select_by_type(
+    section: dict[str, Any], kind: str, schemas: Mapping[str, Mapping[str, Any] | None], core_keys: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Have the section follow the plugin that its `type` names; the definitions that it then refers to."""
+    known = {name: schema for name, schema in sorted(schemas.items()) if schema is not None}
+    section["properties"]["type"]["enum"] = sorted(schemas)
+    section["allOf"] = [
+        {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": _ref(f"{kind}.{name}")}
+        for name in known
+    ]
+    return {f"{kind}.{name}": _section_piece(schema, f"{kind}.{name}", core_keys) for name, schema in known.items()}
+
+
+def _section_piece(schema: Mapping[str, Any], at: str, core_keys: Mapping[str, Any]) -> dict[str, Any]:
     """A plugin's schema with what the core adds to every section."""
     piece: dict[str, Any] = _rebased(schema, at)
-    added: dict[str, Any] = {"type": True}
-    if named:
-        added["name"] = {
-            "description": "A label for this provider, used in logs and to choose credentials.",
-            "type": "string",
-            "minLength": 1,
-        }
-    return {"additionalProperties": False, **piece, "properties": {**added, **piece.get("properties", {})}}
+    return {"additionalProperties": False, **piece, "properties": {**core_keys, **piece.get("properties", {})}}
 
 
 def _ref(name: str) -> dict[str, str]:

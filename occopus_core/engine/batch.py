@@ -1,4 +1,4 @@
-"""Calls made once for all instances that are due."""
+"""Calls made once for everything that is due."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from occopus_core.engine.loop import Loop, Outcome
-from occopus_core.engine.work import Work
 
+Item = TypeVar("Item")
 T = TypeVar("T")
 Submit = Callable[[Callable[[], T], Callable[[Outcome[T]], None]], None]
 
 
-class Batch(Generic[T]):
-    """Gathers instances until the first of them is due, then makes one call for all that are due by then.
+class Batch(Generic[Item, T]):
+    """Gathers items until the first of them is due, then makes one call for all that are due by then.
 
-    Two calls begin at least `spacing` seconds apart, so that a thousand instances that become due one by one still
-    cost one call for each such span. An instance that is no longer `relevant` when it is due is dropped from the batch.
+    Two calls begin at least `spacing` seconds apart, so that a thousand items that become due one by one still
+    cost one call for each such span. An item that is no longer `relevant` when it is due is dropped from the batch.
     """
 
     def __init__(
         self,
         loop: Loop,
         spacing: float,
-        relevant: Callable[[Work], bool],
+        relevant: Callable[[Item], bool],
         submit: Submit[T],
-        call: Callable[[Sequence[Work]], T],
-        done: Callable[[Sequence[Work], Outcome[T]], None],
+        call: Callable[[Sequence[Item]], T],
+        done: Callable[[Sequence[Item], Outcome[T]], None],
     ) -> None:
         self._loop = loop
         self._spacing = spacing
@@ -36,15 +36,15 @@ class Batch(Generic[T]):
         self._submit = submit
         self._call = call
         self._done = done
-        self._due: list[tuple[float, int, Work]] = []
+        self._due: list[tuple[float, int, Item]] = []
         self._sequence = itertools.count()
         self._not_before = 0.0
         self._armed_for: float | None = None
 
-    def add(self, work: Work, delay: float) -> None:
-        """Ask for this instance in so many seconds."""
+    def add(self, item: Item, delay: float) -> None:
+        """Ask for this item in so many seconds."""
         due = self._loop.clock.monotonic() + delay
-        heapq.heappush(self._due, (due, next(self._sequence), work))
+        heapq.heappush(self._due, (due, next(self._sequence), item))
         self._arm()
 
     def _arm(self) -> None:
@@ -61,12 +61,12 @@ class Batch(Generic[T]):
             return  # armed anew for an earlier moment since
         self._armed_for = None
         now = self._loop.clock.monotonic()
-        works = []
+        items = []
         while self._due and self._due[0][0] <= now + self._spacing / 2:
-            work = heapq.heappop(self._due)[2]
-            if self._relevant(work):
-                works.append(work)
-        if works:
+            item = heapq.heappop(self._due)[2]
+            if self._relevant(item):
+                items.append(item)
+        if items:
             self._not_before = now + self._spacing
-            self._submit(lambda: self._call(works), lambda outcome: self._done(works, outcome))
+            self._submit(lambda: self._call(items), lambda outcome: self._done(items, outcome))
         self._arm()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from occopus_core.descriptions.model import Implementation, NodeDefinition, NodeDescription
 
@@ -19,6 +19,9 @@ class Blueprint:
 
     node: NodeDescription
     implementations: tuple[Implementation, ...]
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """By the digest of an implementation: names what is asked of a provider for an instance. Where it differs from that
+    of an instance, a change needs another instance."""
 
     @classmethod
     def of(cls, node: NodeDescription, definition: NodeDefinition | None) -> Blueprint:
@@ -35,8 +38,3 @@ class Blueprint:
                 f"{json.dumps(dict(node.filter))}; there are: {labels}"
             )
         return cls(node, fitting)
-
-    def fingerprint(self, implementation: Implementation) -> str:
-        """Names what an instance is made from: a change of it asks for another instance."""
-        content = json.dumps([implementation.digest, self.node.variables], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:32]

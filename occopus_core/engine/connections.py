@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from occopus_core.api.config import ConfigManager
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Connection, ResourceHandler
-from occopus_core.credentials import Credentials
+from occopus_core.credentials import Credentials, Redactor
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.limits import Gate
 from occopus_core.engine.loop import Loop
@@ -38,6 +38,8 @@ class Connections:
         self._credentials = credentials
         self._loop = loop
         self._workers = workers
+        self.redact = Redactor(credentials.secrets())
+        """Takes the secrets of the credentials out of a text."""
         self._lock = threading.Lock()
         self._resources: dict[object, Link[ResourceHandler]] = {}
         self._configs: dict[object, Link[ConfigManager]] = {}

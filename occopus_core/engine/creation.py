@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from occopus_core.api.errors import QuotaError, TransientError
+from occopus_core.api.errors import AuthError, PermanentError, QuotaError, TransientError
 from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.loop import Outcome
+from occopus_core.engine.observe import is_instance
 from occopus_core.engine.preparation import Prepared, Subject
 from occopus_core.engine.reason import reason
 from occopus_core.engine.runtime import Runtime
@@ -54,6 +55,7 @@ class Creation:
             self._progress.failed(work, str(error))
             return
         work.calling = True
+        work.may_exist = False
         now = runtime.clock.now()
         runtime.journal.keep(work.implementation)
         record = work.enter(Stage.CREATING, now, connection=settings, created_at=now)
@@ -121,10 +123,17 @@ class Creation:
         assert prepared is not None, "an instance is asked for after its request was made"
         if work.doomed:
             return None
+        # The call may have waited, or the machine slept: somebody else may be looking after this instance by now.
+        self._runtime.journal.refuse_if_lost()
         work.last_called = self._runtime.clock.now()
-        return work.handler.create(prepared.request)
+        instance = work.handler.create(prepared.request)
+        if not is_instance(instance):
+            raise PermanentError("the plugin's create did not answer an instance, which its contract does not allow")
+        return instance
 
     def _returned(self, work: Work, outcome: Outcome[Instance | None]) -> None:
+        if not isinstance(outcome.error, AuthError):
+            work.may_exist = True
         instance = outcome.value
         if instance is not None and instance.id != work.record.instance_id:
             self._runtime.journal.put(work.enter(work.stage, work.record.since, instance_id=instance.id))

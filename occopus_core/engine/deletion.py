@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from occopus_core.api.config import ConfigManager
-from occopus_core.api.errors import ProviderError, TransientError
+from occopus_core.api.errors import PermanentError, ProviderError, TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.batch import Batch
 from occopus_core.engine.connections import Link
 from occopus_core.engine.loop import Outcome
+from occopus_core.engine.observe import describe
 from occopus_core.engine.preparation import Subject
 from occopus_core.engine.reason import reason
 from occopus_core.engine.runtime import Runtime
@@ -54,8 +55,8 @@ class Deletion:
         self._runtime = runtime
         self._subject = subject
         self._progress = progress
-        self._locating: dict[object, Batch[Mapping[str, Instance]]] = {}
-        self._deleting: dict[object, Batch[Deleted]] = {}
+        self._locating: dict[object, Batch[Work, Mapping[str, Instance]]] = {}
+        self._deleting: dict[object, Batch[Work, Deleted]] = {}
         self.managers: dict[Link[ConfigManager], None] = {}
         """The configuration managers that were told to forget an instance."""
 
@@ -69,6 +70,7 @@ class Deletion:
         except (PluginError, DescriptionError) as error:
             self._progress.unconfirmed_deletion(work, str(error))
             return
+        self._runtime.emit(EventKind.NODE_DROPPING, work)
         if work.stage is Stage.DROPPING:
             self._enter(work)
         else:
@@ -81,9 +83,10 @@ class Deletion:
             work.link = connections.resource(work.implementation, work.record.connection)
 
     def _enter(self, work: Work) -> None:
-        self._runtime.emit(EventKind.NODE_DROPPING, work)
         work.restart_watch(self._runtime.clock.monotonic())
-        if work.record.instance_id is None:
+        if not work.may_exist:
+            self._forget(work)
+        elif work.record.instance_id is None:
             self._locate(work, 0.0)
         else:
             self._delete(work, 0.0)
@@ -132,10 +135,24 @@ class Deletion:
                 link.plugin.poll_seconds[0],
                 lambda _work: True,
                 link.gate.submit,
-                lambda works: _delete_what_is_there(link.plugin, works),
+                lambda works: self._delete_what_is_there(link.plugin, works),
                 self._deleted,
             )
         self._deleting[link].add(work, delay)
+
+    def _delete_what_is_there(self, handler: ResourceHandler, works: Sequence[Work]) -> Deleted:
+        """Runs in the pool. The first time it deletes; later it looks first, and goes on with what is still there."""
+        ids = [work.record.instance_id for work in works if work.record.instance_id is not None]
+        asked = [work.record.instance_id for work in works if work.asked_to_go and work.record.instance_id is not None]
+        states = describe(handler, asked) if asked else {}
+        left = [id for id in ids if id not in states or states[id].state is not InstanceState.ABSENT]
+        self._runtime.journal.refuse_if_lost()
+        errors = handler.delete(left) if left else {}
+        if not isinstance(errors, Mapping):
+            raise PermanentError("the plugin's delete did not answer for each id, which its contract does not allow")
+        for work in works:
+            work.asked_to_go = True
+        return Deleted(states, errors)
 
     def _deleted(self, works: Sequence[Work], outcome: Outcome[Deleted]) -> None:
         for work in works:
@@ -209,15 +226,3 @@ class Deletion:
 def owned_by_token(handler: ResourceHandler, owner: Owner) -> dict[str, Instance]:
     """Everything of an owner at the provider, by token. Raises `ProviderError`."""
     return {instance.token: instance for instance in handler.list_owned(owner)}
-
-
-def _delete_what_is_there(handler: ResourceHandler, works: Sequence[Work]) -> Deleted:
-    """Runs in the pool. The first time it deletes; later it looks first, and goes on with what is still there."""
-    ids = [work.record.instance_id for work in works if work.record.instance_id is not None]
-    asked = {work.record.instance_id for work in works if work.asked_to_go}
-    states = handler.describe([i for i in ids if i in asked]) if asked else {}
-    left = [i for i in ids if i not in states or states[i].state is not InstanceState.ABSENT]
-    errors = handler.delete(left) if left else {}
-    for work in works:
-        work.asked_to_go = True
-    return Deleted(states, errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,11 @@ def make_design(scene: Scene, store: Store) -> Design:
         graph = Graph.of(scene.infrastructure, edges)
     except CycleError as error:
         raise InvalidDesignError([f"the nodes wait for each other: {error}"]) from error
-    return Design(scene, blueprints, graph)
+    known = {
+        name: dataclasses.replace(blueprint, fingerprints=rehearsed.fingerprints[name])
+        for name, blueprint in blueprints.items()
+    }
+    return Design(scene, known, graph)
 
 
 def _blueprints(scene: Scene, store: Store) -> dict[str, Blueprint]:

@@ -14,9 +14,10 @@ from occopus_core.engine.blueprint import Blueprint
 from occopus_core.engine.connections import Link
 from occopus_core.engine.creation import Creation
 from occopus_core.engine.deletion import Deletion
+from occopus_core.engine.loop import Steps, Waiting
 from occopus_core.engine.preparation import Subject
 from occopus_core.engine.readiness import Readiness
-from occopus_core.engine.reservation import reserve
+from occopus_core.engine.reservation import alternatives, reserve
 from occopus_core.engine.runtime import Runtime
 from occopus_core.engine.turns import Turns
 from occopus_core.engine.work import Work
@@ -66,9 +67,10 @@ class Execution:
         self._dropping: Turns | None = None
         self._discarded: set[Work] = set()
         self._abandoned = False
-        self._no_room_until: dict[str, float] = {}
+        self._tolerant = False
         self._graph = Graph((), ())
         self.problems: list[str] = []
+        self.failed_nodes: list[str] = []
         self.unconfirmed: list[str] = []
         self.interrupted = ""
         self.links: dict[Link[ResourceHandler], Work] = {}
@@ -84,15 +86,32 @@ class Execution:
 
     # Creating
 
-    def create(self, works: Iterable[Work], graph: Graph) -> bool:
+    def create(self, works: Iterable[Work], graph: Graph) -> Steps[bool]:
         """Bring these instances to readiness, each as soon as its dependencies allow. False where that failed."""
         self._graph = graph
-        self._creating = Turns(works, graph.order, graph.dependees, graph.dependents, self._width, self._start)
+        turns = self._creating = self._creations(works, graph)
         if self.interrupted:
             return False
-        self._creating.begin()
-        self._run(lambda turns: turns.finished or bool(self.problems or self.interrupted), self._creating)
+        turns.begin()
+        yield from self._run(lambda: turns.finished or bool(self.problems or self.interrupted))
         return not self.problems and not self.interrupted
+
+    def mend(self, creations: Iterable[Work], drops: Iterable[Work], graph: Graph) -> Steps[None]:
+        """Create and drop side by side; what cannot be created is dropped by itself, and the rest goes on."""
+        self._tolerant = True
+        self._graph = graph
+        self._creating = self._creations(creations, graph)
+        self._dropping = self._drops(drops, graph)
+        self._dropping.begin()
+        if not self.interrupted:
+            self._creating.begin()
+        yield from self._run(self._mended)
+
+    def _mended(self) -> bool:
+        assert self._creating is not None, "it was begun"
+        assert self._dropping is not None, "it was begun"
+        created = self._creating.finished or bool(self.interrupted)
+        return created and self._dropping.finished and not self._discarded
 
     def interrupt(self, reason: str) -> None:
         """Stop creating. A deletion goes on; see `abandon`."""
@@ -103,11 +122,19 @@ class Execution:
         if self._creating is not None:
             self._creating.stop()
 
-    def _run(self, over: Callable[[Turns], bool], turns: Turns) -> None:
-        self._runtime.loop.run(self._runtime.journal.settle, lambda: over(turns) or self._abandoned)
-        self._runtime.journal.flush()
+    def _creations(self, works: Iterable[Work], graph: Graph) -> Turns:
+        return Turns(works, graph.order, graph.dependees, graph.dependents, self._width, self._start)
+
+    def _run(self, over: Callable[[], bool]) -> Steps[None]:
+        try:
+            yield Waiting(self._runtime.journal.settle, lambda: over() or self._abandoned)
+            self._runtime.journal.flush()
+        except Exception:
+            self.abandon()  # whoever has the lease by now is not to be crossed
+            raise
 
     def _start(self, work: Work) -> None:
+        work.alternatives = alternatives(self._runtime, self._blueprints[work.node_name], work.implementation)
         if work.stage is Stage.RESERVED:
             self._choose(work)
             self._creation.begin(work)
@@ -118,7 +145,7 @@ class Execution:
     def _choose(self, work: Work) -> None:
         """Pass over implementations that had no room lately, while there are others."""
         now = self._runtime.clock.monotonic()
-        while work.alternatives and self._no_room_until.get(work.implementation.digest, 0.0) > now:
+        while work.alternatives and self._runtime.experience.no_room_until.get(work.implementation.digest, 0.0) > now:
             self._take_next(work)
 
     def _take_next(self, work: Work) -> None:
@@ -126,7 +153,7 @@ class Execution:
         work.record = dataclasses.replace(
             work.record,
             implementation=work.implementation.digest,
-            fingerprint=self._blueprints[work.node_name].fingerprint(work.implementation),
+            fingerprint=self._blueprints[work.node_name].fingerprints[work.implementation.digest],
         )
 
     def created(self, work: Work, instance: Instance) -> None:
@@ -140,22 +167,33 @@ class Execution:
             self._creating.done(work)
 
     def failed(self, work: Work, reason: str) -> None:
-        """See `creation.Progress`: a node that cannot be made fails the build."""
-        if not work.doomed:
-            self._runtime.emit(EventKind.NODE_FAILED, work, reason)
-            self.problems.append(f"node '{work.node_name}' ({work.implementation.label}): {reason}")
-            work.doomed = True
+        """See `creation.Progress`: a node that cannot be made fails the build; in a repair it is given up by itself."""
+        if work.doomed:
+            return
+        self._runtime.emit(EventKind.NODE_FAILED, work, reason)
+        self.problems.append(f"node '{work.node_name}' ({work.implementation.label}): {reason}")
+        self.failed_nodes.append(work.node_name)
+        work.doomed = True
+        if not self._tolerant:
             self._stop_creating()
+        elif self._creating is not None:
+            self._discarded.add(work)
+            self._deletion.begin(work)
+            self._creating.done(work)
 
     def no_room(self, work: Work, error: QuotaError) -> None:
         """See `creation.Progress`: the next implementation takes over, and what the refused one left is dropped."""
-        self._no_room_until[work.implementation.digest] = self._runtime.clock.monotonic() + NO_ROOM_SECONDS
+        self._runtime.experience.no_room_until[work.implementation.digest] = (
+            self._runtime.clock.monotonic() + NO_ROOM_SECONDS
+        )
         if not work.alternatives:
             self.failed(work, str(error))
             return
         self._runtime.waiting(work, f"{error}: trying {work.alternatives[0].label}")
         self._discard(work)
-        fresh = reserve(self._runtime, self._blueprints[work.node_name], work.implementation, work.record.position)
+        before = work.record
+        blueprint = self._blueprints[work.node_name]
+        fresh = reserve(self._runtime, blueprint, work.implementation, before.position, provisional=before.provisional)
         work.record, work.link, work.prepared, work.last_called = fresh, None, None, 0.0
         self._choose(work)
         self._runtime.journal.add(work.record, work.implementation)
@@ -170,27 +208,31 @@ class Execution:
 
     # Dropping
 
-    def drop(self, works: Iterable[Work], graph: Graph) -> None:
+    def drop(self, works: Iterable[Work], graph: Graph) -> Steps[None]:
         """Drop these instances, dependents before what they depend on; those of unknown nodes at once."""
+        turns = self._dropping = self._drops(works, graph)
+        turns.begin()
+        yield from self._run(lambda: turns.finished and not self._discarded)
+
+    def _drops(self, works: Iterable[Work], graph: Graph) -> Turns:
         works = [work for work in works if work not in self._discarded]
         for work in works:
             work.doomed = True
         known = frozenset(graph.order)
-        order = tuple(reversed(graph.order))
-        self._dropping = Turns(
+        return Turns(
             works,
-            order,
+            tuple(reversed(graph.order)),
             lambda name: graph.dependents(name) if name in known else (),
             lambda name: graph.dependees(name) if name in known else (),
             self._width,
             self._drop_one,
         )
-        self._dropping.begin()
-        self._run(lambda turns: turns.finished and not self._discarded, self._dropping)
 
     def abandon(self) -> None:
         """Stop everything: what is left stays in the store for a later pass."""
         self._abandoned = True
+        for work in self.works:
+            work.doomed = True
 
     def adopt(self, works: Iterable[Work]) -> None:
         """Take in instances that were found at a provider."""
@@ -218,7 +260,7 @@ class Execution:
         self._dropped(work)
 
     def _dropped(self, work: Work) -> None:
-        if work.link is not None:
+        if work.link is not None and work.may_exist:
             self.links[work.link] = work
         if work in self._discarded:
             self._discarded.remove(work)

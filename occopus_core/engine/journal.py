@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.loop import Loop
-from occopus_core.store.records import InstanceRecord, Lease
-from occopus_core.store.repository import LEASE_SECONDS, Store
+from occopus_core.events import PASSING, Event
+from occopus_core.store.change import LEASE_SECONDS
+from occopus_core.store.records import InstanceRecord, Lease, LeaseLostError
+from occopus_core.store.repository import Store
 
 LAG = 0.2
 """Seconds for which a change that announces nothing may wait for others to be committed with."""
 
 
+LEASE_MARGIN = 1.0
+"""Seconds before the end of a lease from which on nothing is begun any more: a call takes a moment to leave."""
+
+
 class Journal:
     """Gathers changes of rows, and what is to happen once they are on the disk."""
 
-    def __init__(self, store: Store, lease: Lease, loop: Loop, unwanted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        lease: Lease,
+        loop: Loop,
+        unwanted: Callable[[], None],
+        redact: Callable[[str], str] = str,
+    ) -> None:
+        """`redact` takes secrets out of what providers say, before it is recorded."""
         self._store = store
         self._lease = lease
         self._loop = loop
         self._unwanted = unwanted
+        self._redact = redact
         self._added: dict[str, InstanceRecord] = {}
         self._changed: dict[str, InstanceRecord] = {}
         self._removed: set[str] = set()
         self._implementations: dict[str, Implementation] = {}
         self._then: list[Callable[[], None]] = []
+        self._events: list[tuple[float, Event]] = []
         self._committed = loop.clock.monotonic()
         self._renewed = loop.clock.now()
+
+    @property
+    def held(self) -> bool:
+        """True while nobody else can have taken the lease. To be asked right before a call that changes something."""
+        return self._loop.clock.now() < self._renewed + LEASE_SECONDS - LEASE_MARGIN
+
+    def refuse_if_lost(self) -> None:
+        """Raises `LeaseLostError` where the lease has run out, as after a long sleep. Any thread may ask."""
+        if not self.held:
+            raise LeaseLostError(f"the lease of the infrastructure '{self._lease.infra_id}' has run out")
 
     def add(self, record: InstanceRecord, implementation: Implementation) -> None:
         """Add a row."""
@@ -37,6 +64,13 @@ class Journal:
     def keep(self, implementation: Implementation) -> None:
         """Keep what a row is about to name."""
         self._implementations[implementation.digest] = implementation
+
+    def note(self, event: Event) -> None:
+        """Record what happened, but for what is only of the moment."""
+        if event.kind not in PASSING:
+            if not self._events:
+                self._loop.after(LAG, lambda: None)
+            self._events.append((self._loop.clock.now(), dataclasses.replace(event, text=self._redact(event.text))))
 
     def put(self, record: InstanceRecord, then: Callable[[], None] | None = None) -> None:
         """Write a row anew; then, and not before, do what it announces.
@@ -72,16 +106,25 @@ class Journal:
     def flush(self) -> None:
         """Commit everything gathered. Raises `LeaseLostError`, `StoreError`."""
         self.settle()
-        if self._added or self._changed:
+        if self._gathered:
             self._commit()
 
     def _due(self) -> bool:
-        gathered = bool(self._added or self._changed)
-        return (gathered and self._loop.clock.monotonic() - self._committed >= LAG) or self._lease_is_due()
+        return (self._gathered and self._loop.clock.monotonic() - self._committed >= LAG) or self._lease_is_due()
 
     def _lease_is_due(self) -> bool:
         # By the time of day: a machine may sleep through its lease, and no other clock tells.
         return self._loop.clock.now() - self._renewed > LEASE_SECONDS / 5
+
+    @property
+    def _gathered(self) -> bool:
+        return bool(self._added or self._changed or self._events)
+
+    def _redacted(self, records: Mapping[str, InstanceRecord]) -> list[InstanceRecord]:
+        return [
+            dataclasses.replace(record, reason=self._redact(record.reason)) if record.reason else record
+            for record in records.values()
+        ]
 
     def _commit(self) -> None:
         clock = self._loop.clock
@@ -90,14 +133,16 @@ class Journal:
                 self._renewed = clock.now()
                 change.renew(self._renewed)
             change.add_implementations(self._implementations.values())
-            change.add_instances(list(self._added.values()))
-            change.put_instances(list(self._changed.values()))
+            change.add_instances(self._redacted(self._added))
+            change.put_instances(self._redacted(self._changed))
             change.remove_instances(self._removed)
+            change.add_events(self._events)
             wanted = change.wanted
         self._committed = clock.monotonic()
         self._added.clear()
         self._changed.clear()
         self._removed.clear()
+        self._events.clear()
         self._implementations.clear()
         if not wanted:
             self._unwanted()

@@ -12,6 +12,12 @@ from occopus_core.engine.loop import Loop, Outcome
 THROTTLE_SECONDS = 2.0
 """How long a throttled connection rests when the provider does not say."""
 
+LONGEST_REST = 120.0
+"""The most that a provider can ask for: what it holds up may be a deletion that somebody waits for."""
+
+REFUSED_SECONDS = 60.0
+"""How long a connection whose credentials were refused is not called: they may have been renewed by then."""
+
 
 class Gate:
     """Lets a bounded number of calls through to one connection; rests it when throttled, closes it when refused."""
@@ -23,15 +29,16 @@ class Gate:
         self._under_way = 0
         self._rests_until = 0.0
         self._refused: AuthError | None = None
+        self._refused_until = 0.0
 
     def submit(self, call: Callable[[], Any], done: Callable[[Outcome[Any]], None]) -> None:
-        """Make the call as soon as there is room. Once credentials were refused, nothing is called any more."""
+        """Make the call as soon as there is room. Where credentials were refused, nothing is called for a while."""
         self._waiting.append((call, done))
         self._admit()
 
     def _admit(self) -> None:
         while self._waiting and self._under_way < self._limit:
-            if self._refused is not None:
+            if self._refused is not None and self._refused_until > self._loop.clock.monotonic():
                 _, done = self._waiting.popleft()
                 done(Outcome(error=self._refused))
                 continue
@@ -45,8 +52,9 @@ class Gate:
         self._under_way -= 1
         if isinstance(outcome.error, AuthError):
             self._refused = outcome.error
+            self._refused_until = self._loop.clock.monotonic() + REFUSED_SECONDS
         elif isinstance(outcome.error, ThrottledError):
-            self._rest(outcome.error.retry_after or THROTTLE_SECONDS)
+            self._rest(min(outcome.error.retry_after or THROTTLE_SECONDS, LONGEST_REST))
         done(outcome)
         self._admit()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from occopus_core.engine.clock import Clock
 
@@ -37,8 +37,29 @@ class Outcome(Generic[T]):
         return self.value  # type: ignore[return-value]  # there is a value where there is no error
 
 
+class Waiting(NamedTuple):
+    """What a pass waits for. `settle` runs before every look, to commit what was gathered."""
+
+    settle: Callable[[], None]
+    over: Callable[[], bool]
+
+
+Steps = Generator[Waiting, None, T]
+"""A pass over one infrastructure: it yields what it waits for, and returns when it is done."""
+
+
+@dataclass(slots=True, eq=False)
+class _Pass:
+    steps: Steps[Any]
+    done: Callable[[Outcome[Any]], None]
+    waiting: Waiting | None = None
+
+
 class Loop:
-    """Runs actions when they are due and calls in the pool; every action runs in the thread of `run`."""
+    """Runs passes, actions when they are due, and calls in the pool; all but the calls in the thread of `run`.
+
+    Any number of passes share one loop: none of them holds a thread while it waits.
+    """
 
     def __init__(self, clock: Clock, executor: Executor) -> None:
         self.clock = clock
@@ -46,7 +67,7 @@ class Loop:
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = itertools.count()
-        self.ticks = 0
+        self._passes: dict[_Pass, None] = {}
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Run an action in so many seconds."""
@@ -65,21 +86,56 @@ class Loop:
 
         self._executor.submit(work)
 
-    def run(self, settle: Callable[[], None], finished: Callable[[], bool]) -> None:
-        """Run until `finished`. `settle` runs before every wait, to commit what the actions have gathered.
+    def begin(self, steps: Steps[T], done: Callable[[Outcome[T]], None]) -> None:
+        """Have a pass run; `done` is told how it ended."""
+        self._passes[_Pass(steps, done)] = None
 
-        It also runs after it: the process may have stood still for so long that others have taken over.
-        """
+    def run(self, steps: Steps[T]) -> T:
+        """Run one pass to its end. Raises what it raises."""
+        ended: list[Outcome[T]] = []
+        self.begin(steps, ended.append)
+        self.run_until(lambda: bool(ended))
+        return ended[0].get()
+
+    def run_until(self, finished: Callable[[], bool]) -> None:
+        """Run everything that was begun until `finished`."""
         while True:
-            settle()
+            self._advance_all()
             if finished():
                 return
-            self._step(settle)
+            self._step()
 
-    def _step(self, settle: Callable[[], None]) -> None:
-        self.ticks += 1
+    def _advance_all(self) -> None:
+        for each in list(self._passes):
+            self._advance(each)
+
+    def _advance(self, each: _Pass) -> None:
+        """Take a pass as far as it can go now."""
+        try:
+            while each.waiting is None or self._over(each):
+                each.waiting = next(each.steps)
+        except StopIteration as end:
+            self._end(each, Outcome(value=end.value))
+        except Exception as error:  # noqa: BLE001  # it belongs to whoever began the pass
+            self._end(each, Outcome(error=error))
+
+    def _over(self, each: _Pass) -> bool:
+        assert each.waiting is not None, "it waits for something"
+        try:
+            each.waiting.settle()
+            return each.waiting.over()
+        except Exception as error:  # noqa: BLE001  # the pass itself is to know, and to clean up
+            each.waiting = each.steps.throw(error)
+            return False
+
+    def _end(self, each: _Pass, outcome: Outcome[Any]) -> None:
+        del self._passes[each]
+        each.done(outcome)
+
+    def _step(self) -> None:
         action = self.clock.wait(self._inbox, self._until_due())
-        settle()
+        # The process may have stood still for so long that others have taken over: that is to be known first.
+        self._advance_all()
         while action is not None:
             action()
             action = None if self._inbox.empty() else self._inbox.get_nowait()

@@ -23,6 +23,8 @@ class Verb(enum.Enum):
 
     KEEP = "keep"
     CREATE = "create"
+    REPLACE = "replace"
+    """Another one is made, and when that is ready this one goes."""
     DESTROY = "destroy"
 
 
@@ -42,9 +44,9 @@ class Plan:
 
     steps: tuple[Step, ...]
 
-    def of(self, verb: Verb) -> list[Step]:
-        """The steps of one kind."""
-        return [step for step in self.steps if step.verb is verb]
+    def of(self, *verbs: Verb) -> list[Step]:
+        """The steps of these kinds."""
+        return [step for step in self.steps if step.verb in verbs]
 
     @property
     def empty(self) -> bool:
@@ -83,28 +85,30 @@ def _plan_node(
     observed: Mapping[str, Instance],
 ) -> list[Step]:
     name = blueprint.node.name
-    valid = {blueprint.fingerprint(implementation) for implementation in blueprint.implementations}
-    steps, fit = [], []
+    valid = frozenset(blueprint.fingerprints.values())
+    unfit, fit = [], []
     for record in present:
         fault = _fault(record, valid, observed)
         if fault:
-            steps.append(Step(Verb.DESTROY, name, fault, record.node_id))
+            unfit.append((record, fault))
         else:
             fit.append(record)
     # The oldest stay, for others may know their addresses.
-    fit.sort(key=lambda record: record.position)
-    steps.extend(Step(Verb.KEEP, name, _progress(record), record.node_id) for record in fit[:target])
-    steps.extend(Step(Verb.DESTROY, name, f"more than the {target} wanted", record.node_id) for record in fit[target:])
-    replaces = " in place of one that goes" if any(step.verb is Verb.DESTROY for step in steps) else ""
-    steps.extend(
-        Step(Verb.CREATE, name, f"{target} wanted, {len(fit)} there{replaces}") for _ in range(target - len(fit))
-    )
+    fit.sort(key=lambda record: (record.created_at, record.position))
+    missing = max(0, target - len(fit))
+    steps = [Step(Verb.KEEP, name, _progress(record), record.node_id) for record in fit[:target]]
+    steps += [Step(Verb.DESTROY, name, f"more than the {target} wanted", record.node_id) for record in fit[target:]]
+    for number, (record, fault) in enumerate(unfit):
+        steps.append(Step(Verb.REPLACE if number < missing else Verb.DESTROY, name, fault, record.node_id))
+    steps += [Step(Verb.CREATE, name, f"{target} wanted, {len(fit)} there")] * (missing - len(unfit))
     return steps
 
 
-def _fault(record: InstanceRecord, valid: set[str], observed: Mapping[str, Instance]) -> str:
+def _fault(record: InstanceRecord, valid: frozenset[str], observed: Mapping[str, Instance]) -> str:
     if record.stage is Stage.DROPPING:
         return "its deletion was begun"
+    if record.condemned:
+        return "it was chosen to go"
     if record.fingerprint not in valid:
         return "its definition or its variables have changed"
     instance = observed.get(record.node_id)

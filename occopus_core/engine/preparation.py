@@ -44,9 +44,14 @@ class Prepared:
     render: Renderer = dataclasses.field(repr=False)
 
     def health_values(self, implementation: Implementation, address: str) -> dict[str, Any]:
-        """What each checker is to look at; one that is switched off is left out. Raises `TemplateError`."""
-        checks = {key: value for key, value in implementation.health_check.checks.items() if value not in (False, None)}
-        return self.render(checks, at="health_check", ip=address)
+        """What each checker is to look at. Raises `TemplateError`."""
+        return health_values(implementation, address, self.render)
+
+
+def health_values(implementation: Implementation, address: str, render: Renderer) -> dict[str, Any]:
+    """What each checker is to look at; one that is switched off is left out. Raises `TemplateError`."""
+    checks = {key: value for key, value in implementation.health_check.checks.items() if value not in (False, None)}
+    return render(checks, at="health_check", ip=address) if checks else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +75,11 @@ class Scene:
 
     def prepare(self, subject: Subject) -> Prepared:
         """Render everything for one instance; nobody is called but for `cmd()`. Raises `TemplateError`."""
-        render = self._renderer(subject)
-        configuration = self._configuration(subject, render)
+        render, configuration = self._configured(subject)
         if configuration is not None:
-            render = render.extended(configuration.link.plugin.template_variables(configuration.node))
             attributes = (subject.implementation.contextualisation or {}).get("attributes", {})
-            node = dataclasses.replace(
-                configuration.node, attributes=render(attributes, at="contextualisation.attributes")
-            )
+            rendered = render(attributes, at="contextualisation.attributes")
+            node = dataclasses.replace(configuration.node, attributes=rendered)
             configuration = dataclasses.replace(configuration, node=node)
         request = CreateRequest(
             token=subject.token,
@@ -86,6 +88,19 @@ class Scene:
             context=self._context(subject.implementation, render),
         )
         return Prepared(request, configuration, render)
+
+    def health_values(self, subject: Subject, address: str) -> dict[str, Any]:
+        """What each checker is to look at on an instance that runs. Raises `TemplateError`."""
+        render, _ = self._configured(subject)
+        return health_values(subject.implementation, address, render)
+
+    def _configured(self, subject: Subject) -> tuple[Renderer, Configuration | None]:
+        """The renderer with what a configuration manager adds to it."""
+        render = self._renderer(subject)
+        configuration = self._configuration(subject, render)
+        if configuration is not None:
+            render = render.extended(configuration.link.plugin.template_variables(configuration.node))
+        return render, configuration
 
     def forget(self, subject: Subject) -> Link[ConfigManager] | None:
         """Have the configuration manager, where there is one, forget an instance; which one it was.

@@ -10,6 +10,7 @@ from occopus_core.api.errors import TransientError
 from occopus_core.api.health import Probe, Verdict
 from occopus_core.api.resource import Instance, InstanceId, InstanceState
 from occopus_core.engine.batch import Batch
+from occopus_core.engine.clinic import verdicts_of
 from occopus_core.engine.creation import Creation
 from occopus_core.engine.loop import Outcome
 from occopus_core.engine.observe import describe
@@ -46,9 +47,9 @@ class Readiness:
         self._runtime = runtime
         self._creation = creation
         self._progress = progress
-        self._describing: dict[object, Batch[Mapping[InstanceId, Instance]]] = {}
-        self._checking: dict[str, Batch[Sequence[Verdict]]] = {}
-        self._configuring: dict[object, Batch[Mapping[str, ConfigStatus]]] = {}
+        self._describing: dict[object, Batch[Work, Mapping[InstanceId, Instance]]] = {}
+        self._checking: dict[str, Batch[Work, Sequence[Verdict]]] = {}
+        self._configuring: dict[object, Batch[Work, Mapping[str, ConfigStatus]]] = {}
 
     def watch(self, work: Work, instance: Instance) -> None:
         """Follow an instance from what `create` has answered."""
@@ -77,7 +78,7 @@ class Readiness:
             )
         if delay is None:
             kind, waited = work.record.fingerprint, self._runtime.waited(work)
-            delay = self._runtime.boots.next_look(kind, waited, bounds)
+            delay = self._runtime.experience.boots.next_look(kind, waited, bounds)
         self._describing[link].add(work, delay)
 
     def _described(self, works: Sequence[Work], outcome: Outcome[Mapping[InstanceId, Instance]]) -> None:
@@ -99,10 +100,10 @@ class Readiness:
     def _judge(self, work: Work, instance: Instance) -> None:
         kind, waited = work.record.fingerprint, self._runtime.waited(work)
         if instance.state is InstanceState.READY:
-            self._runtime.boots.done(kind, waited)
+            self._runtime.experience.boots.done(kind, waited)
             self._running(work, instance)
             return
-        self._runtime.boots.pending(kind, waited)
+        self._runtime.experience.boots.pending(kind, waited)
         if instance.state is InstanceState.PROVISIONING:
             self._creation.later(work)
         elif instance.state in LOST and not self._may_be_hidden(work, instance):
@@ -220,7 +221,7 @@ class Readiness:
         self._checking[key].add(work, self._runtime.next_look(work, CHECK_SECONDS))
 
     def _checked(self, key: str, works: Sequence[Work], outcome: Outcome[Sequence[Verdict]]) -> None:
-        for work, verdict in zip(works, _verdicts(key, works, outcome), strict=True):
+        for work, verdict in zip(works, verdicts_of(key, len(works), outcome), strict=True):
             if work.doomed:
                 continue
             if verdict.healthy:
@@ -263,12 +264,3 @@ def _status(work: Work, outcome: Outcome[Mapping[str, ConfigStatus]]) -> ConfigS
 
 def _probe(work: Work, key: str) -> Probe:
     return Probe(work.node_id, work.record.address, work.unmet[key])
-
-
-def _verdicts(key: str, works: Sequence[Work], outcome: Outcome[Sequence[Verdict]]) -> Sequence[Verdict]:
-    if outcome.error is not None:
-        return [Verdict(False, f"the health checker '{key}' failed: {outcome.error}")] * len(works)
-    verdicts = outcome.get()
-    if len(verdicts) != len(works):
-        return [Verdict(False, f"the health checker '{key}' did not answer for every node")] * len(works)
-    return verdicts

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from occopus_core.api.errors import ProviderError
-from occopus_core.api.resource import Address, AddressKind
+from occopus_core.api.resource import Address, AddressKind, CreateRequest
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.blueprint import Blueprint
 from occopus_core.engine.preparation import Scene, Subject
@@ -34,6 +36,8 @@ class Rehearsed:
 
     references: tuple[Reference, ...]
     problems: tuple[str, ...]
+    fingerprints: Mapping[str, Mapping[str, str]]
+    """By node name and digest of the implementation: see `Blueprint.fingerprints`."""
 
 
 class _Audience:
@@ -54,11 +58,13 @@ def rehearse(scene: Scene, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
     """Render and check every implementation of every node without creating, changing or running anything."""
     references: list[Reference] = []
     problems: list[str] = []
+    fingerprints: dict[str, dict[str, str]] = {name: {} for name in blueprints}
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
             audience = _Audience(blueprints)
             try:
-                _rehearse(scene, blueprint, implementation, audience)
+                fingerprint = _rehearse(scene, blueprint, implementation, audience)
+                fingerprints[blueprint.node.name][implementation.digest] = fingerprint
             except (TemplateError, PluginError) as error:
                 problems.append(str(error))
             except ProviderError as error:
@@ -68,10 +74,10 @@ def rehearse(scene: Scene, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
                 )
             where = f"a template of the node definition '{blueprint.node.type}'"
             references.extend(Reference(blueprint.node.name, name, where) for name in sorted(audience.asked))
-    return Rehearsed(tuple(references), tuple(dict.fromkeys(problems)))
+    return Rehearsed(tuple(references), tuple(dict.fromkeys(problems)), fingerprints)
 
 
-def _rehearse(scene: Scene, blueprint: Blueprint, implementation: Implementation, audience: _Audience) -> None:
+def _rehearse(scene: Scene, blueprint: Blueprint, implementation: Implementation, audience: _Audience) -> str:
     functions = rehearsal_functions(audience)
     subject = Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions)
     prepared = scene.prepare(subject)
@@ -82,3 +88,11 @@ def _rehearse(scene: Scene, blueprint: Blueprint, implementation: Implementation
         audience.addresses(name)
     link = scene.connections.resource(implementation, scene.settings(subject))
     link.plugin.check(prepared.request)
+    return _fingerprint(scene.installation, prepared.request)
+
+
+def _fingerprint(salt: str, request: CreateRequest) -> str:
+    """The salt is there because a request may hold passwords: nobody is to find them by trying."""
+    context = request.context
+    content = [salt, dict(request.resource), context.user_data, context.env, context.command]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -14,7 +14,9 @@ from occopus_core.engine.work import Work
 from occopus_core.store.records import InstanceRecord, Stage
 
 
-def reserve(runtime: Runtime, blueprint: Blueprint, implementation: Implementation, position: int) -> InstanceRecord:
+def reserve(
+    runtime: Runtime, blueprint: Blueprint, implementation: Implementation, position: int, *, provisional: bool
+) -> InstanceRecord:
     """A row for a new instance."""
     now = runtime.clock.now()
     node_id = _new_id(runtime)
@@ -26,10 +28,11 @@ def reserve(runtime: Runtime, blueprint: Blueprint, implementation: Implementati
         token=f"occopus-{node_id}",
         implementation=implementation.digest,
         connection="",
-        fingerprint=blueprint.fingerprint(implementation),
+        fingerprint=blueprint.fingerprints[implementation.digest],
         stage=Stage.RESERVED,
         since=now,
         created_at=now,
+        provisional=provisional,
     )
 
 
@@ -60,12 +63,10 @@ def alternatives(runtime: Runtime, blueprint: Blueprint, implementation: Impleme
     return deque(others)
 
 
-def new_work(runtime: Runtime, blueprint: Blueprint, position: int) -> Work:
-    """A new instance of a node, to be made by any of its implementations."""
-    first = runtime.rng.choice(blueprint.implementations)
-    work = Work(
-        reserve(runtime, blueprint, first, position), first, alternatives=alternatives(runtime, blueprint, first)
-    )
+def new_work(runtime: Runtime, blueprint: Blueprint, position: int, *, provisional: bool) -> Work:
+    """A new instance of a node, by any of its implementations."""
+    way = runtime.rng.choice(blueprint.implementations)
+    work = Work(reserve(runtime, blueprint, way, position, provisional=provisional), way)
     runtime.journal.add(work.record, work.implementation)
     return work
 

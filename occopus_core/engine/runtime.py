@@ -12,6 +12,17 @@ from occopus_core.engine.pacing import Pacing, backoff, poll_interval
 from occopus_core.engine.preparation import Scene
 from occopus_core.engine.work import Work
 from occopus_core.events import Event, EventKind, Observer
+from occopus_core.store.change import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What a process has learned about providers, whichever infrastructure it was working on."""
+
+    boots: Pacing = field(default_factory=Pacing)
+    """How long instances take to boot, by fingerprint."""
+    no_room_until: dict[str, float] = field(default_factory=dict)
+    """By the digest of an implementation: until when (monotonic) it is passed over, its provider having no room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +34,7 @@ class Runtime:
     journal: Journal
     rng: random.Random
     observer: Observer
-    boots: Pacing = field(default_factory=Pacing)
-    """How long instances take to boot, by fingerprint."""
+    experience: Experience
 
     @property
     def clock(self) -> Clock:
@@ -32,8 +42,20 @@ class Runtime:
         return self.loop.clock
 
     def emit(self, kind: EventKind, work: Work, text: str = "") -> None:
-        """Tell the observer."""
-        self.observer(Event(kind, self.scene.infra_id, work.node_name, work.node_id, text))
+        """Tell something of an instance."""
+        self.tell(kind, text, work.node_name, work.node_id)
+
+    def tell(self, kind: EventKind, text: str = "", node_name: str = "", node_id: str = "") -> None:
+        """Tell the observer, and have it recorded with the next commit."""
+        event = Event(kind, self.scene.infra_id, node_name, node_id, text)
+        self.journal.note(event)
+        self.observer(event)
+
+    def tell_with(self, change: Change, kind: EventKind, text: str = "", node_name: str = "") -> None:
+        """Tell something of the infrastructure or a node, recorded in the very change it tells of."""
+        event = Event(kind, self.scene.infra_id, node_name, text=text)
+        change.add_events([(self.clock.now(), event)])
+        self.observer(event)
 
     def waiting(self, work: Work, reason: str) -> None:
         """Tell the observer what an instance waits for, once for each reason."""

@@ -24,6 +24,8 @@ class Work:
     """Implementations to try when this one has no room."""
     link: Link[ResourceHandler] | None = None
     prepared: Prepared | None = None
+    may_exist: bool = True
+    """Its provider may have made something of it: it is asked before the row is forgotten."""
     calling: bool = False
     """A call that may create or change the instance is under way."""
     doomed: bool = False

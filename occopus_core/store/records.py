@@ -42,6 +42,18 @@ class Stage(enum.Enum):
     """It is being deleted; the row goes when the provider says it is absent."""
 
 
+class Condition(enum.Enum):
+    """How an instance that was ready fares."""
+
+    WELL = "well"
+    AILING = "ailing"
+    """It is not well, and not for too long yet."""
+    FAILED = "failed"
+    """It is to be replaced."""
+    UNKNOWN = "unknown"
+    """Neither its provider nor a health check can say."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceRecord:
     """One instance of a node. Times are seconds since 1970."""
@@ -67,6 +79,12 @@ class InstanceRecord:
     instance_id: InstanceId | None = None
     addresses: tuple[Address, ...] = ()
     reason: str = ""
+    """Why it is not well, or not yet ready."""
+    condition: Condition = Condition.WELL
+    unhealthy_since: float | None = None
+    """Since when a node that was ready is not well; None while it is."""
+    condemned: bool = False
+    """Chosen to go by a scaling request."""
 
     @property
     def address(self) -> str:
@@ -81,6 +99,52 @@ class InfrastructureState(enum.Enum):
     UPDATING = "updating"
     READY = "ready"
     DROPPING = "dropping"
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """How often a node has failed of late, and when (seconds since 1970) it last did."""
+
+    count: int
+    last: float
+
+
+class ScaleKind(enum.Enum):
+    """How a scaling request is meant."""
+
+    CHANGE = "change"
+    """So many more, or fewer."""
+    SET = "set"
+    """So many in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleRequest:
+    """Somebody wants more or fewer instances of a node. Requests are applied in the order of their ids, each once."""
+
+    id: int
+    infra_id: str
+    node_name: str
+    kind: ScaleKind
+    amount: int
+    instance: str
+    """The node id, or an address, of the instance that is to go; empty for any."""
+    requested_at: float
+    applied_at: float | None = None
+    result: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """Something that happened, in the order of its id. `at` is in seconds since 1970."""
+
+    id: int
+    infra_id: str
+    at: float
+    kind: str
+    node_name: str
+    node_id: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +172,10 @@ class InfrastructureRecord:
     created_at: float
     targets: Mapping[str, int] = field(default_factory=dict)
     """How many instances each node should have."""
+    setbacks: Mapping[str, Setback] = field(default_factory=dict)
+    """By node name: what keeps failing is tried ever more seldom."""
+    frozen: str = ""
+    """Why nothing is healed at present."""
 
     @property
     def state(self) -> InfrastructureState:

@@ -4,36 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import random
+from collections.abc import Collection, Iterator, Mapping
 
 import sqlalchemy as sa
 
-from occopus_core.api.resource import Address, AddressKind, InstanceId
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
-from occopus_core.descriptions.serial import (
-    implementation_from_json,
-    implementation_to_json,
-    infrastructure_from_json,
-    infrastructure_to_json,
-)
+from occopus_core.events import Event, EventKind
 from occopus_core.store import tables
+from occopus_core.store.change import LEASE_SECONDS, Change, event_row
 from occopus_core.store.database import Database
+from occopus_core.store.outbox import Outbox
 from occopus_core.store.records import (
     InfrastructureRecord,
     InstanceRecord,
     Lease,
     LeaseLostError,
     NoSuchInfrastructureError,
-    Stage,
+    ScaleKind,
+    ScaleRequest,
+    Setback,
+    StoredEvent,
+)
+from occopus_core.store.rows import (
+    add_implementations,
+    chunks,
+    event_of,
+    forget_unused_implementations,
+    implementation_of,
+    infrastructure_of,
+    infrastructure_row,
+    infrastructure_text,
+    instance_of,
+    request_of,
 )
 
-LEASE_SECONDS = 15.0
-"""How long a lease lasts without being renewed: what a killed process keeps others waiting."""
-
-_CHUNK = 500
-"""How many names one statement asks for: databases limit the parameters of a statement."""
+_FIRST_EPOCHS = 2**30
 
 
 class InfrastructureTakenError(Exception):
@@ -50,15 +56,20 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.installation = database.installation
+        self.outbox = Outbox(database)
+
+    def close(self) -> None:
+        """Let go of the connections. It can be used again afterwards."""
+        self._database.close()
 
     # Node definitions
 
     def put_definitions(self, definitions: Collection[NodeDefinition]) -> None:
         """Add these node definitions, replacing those of the same names: all or none."""
         with self._database.writing() as connection:
-            _add_implementations(connection, [i for d in definitions for i in d.implementations])
+            add_implementations(connection, [i for d in definitions for i in d.implementations])
             names = [definition.name for definition in definitions]
-            for part in _chunks(names):
+            for part in chunks(names):
                 connection.execute(tables.definitions.delete().where(tables.definitions.c.name.in_(part)))
             rows = [
                 {"name": definition.name, "position": position, "implementation": implementation.digest}
@@ -67,14 +78,14 @@ class Store:
             ]
             if rows:
                 connection.execute(tables.definitions.insert(), rows)
-            _forget_unused_implementations(connection)
+            forget_unused_implementations(connection)
 
     def definitions(self, names: Collection[str]) -> dict[str, NodeDefinition]:
         """Those of the named definitions that exist."""
         table, bodies = tables.definitions, tables.implementations
         found: dict[str, list[Implementation]] = {}
         with self._database.reading() as connection:
-            for part in _chunks(sorted(set(names))):
+            for part in chunks(sorted(set(names))):
                 query = (
                     sa.select(table.c.name, bodies.c.body)
                     .join(bodies, bodies.c.digest == table.c.implementation)
@@ -82,7 +93,7 @@ class Store:
                     .order_by(table.c.name, table.c.position)
                 )
                 for name, body in connection.execute(query):
-                    found.setdefault(name, []).append(implementation_from_json(json.loads(body)))
+                    found.setdefault(name, []).append(implementation_of(body))
         return {name: NodeDefinition(name, tuple(implementations)) for name, implementations in found.items()}
 
     def definition_names(self) -> list[str]:
@@ -95,11 +106,11 @@ class Store:
         table = tables.implementations
         found: dict[str, Implementation] = {}
         with self._database.reading() as connection:
-            for part in _chunks(sorted(set(digests))):
+            for part in chunks(sorted(set(digests))):
                 for digest, body in connection.execute(
                     sa.select(table.c.digest, table.c.body).where(table.c.digest.in_(part))
                 ):
-                    found[digest] = implementation_from_json(json.loads(body))
+                    found[digest] = implementation_of(body)
         return found
 
     # Infrastructures
@@ -111,15 +122,19 @@ class Store:
 
         Raises `InfrastructureTakenError`.
         """
+        # An epoch never comes back for an id: whoever held one that is gone must not pass for the holder of the next.
+        epoch = random.SystemRandom().randrange(1, _FIRST_EPOCHS)
         with self._database.writing() as connection:
             row = tables.infrastructures.insert().values(
                 id=infra_id,
                 name=candidate.name,
-                candidate=_infrastructure_text(candidate),
+                candidate=infrastructure_text(candidate),
                 wanted=True,
                 targets=json.dumps(dict(targets)),
+                setbacks="{}",
+                frozen="",
                 created_at=now,
-                epoch=1,
+                epoch=epoch,
                 lease_holder=holder,
                 lease_expires=now + LEASE_SECONDS,
             )
@@ -127,19 +142,23 @@ class Store:
                 connection.execute(row)
             except sa.exc.IntegrityError:  # not looked for before: somebody may add it in between
                 raise InfrastructureTakenError(infra_id) from None
-        return Lease(infra_id, holder, 1)
+            created = Event(EventKind.INFRA_CREATED, infra_id, text=candidate.name)
+            connection.execute(tables.events.insert(), [event_row(now, created)])
+        return Lease(infra_id, holder, epoch)
 
     def infrastructure(self, infra_id: str) -> InfrastructureRecord:
         """Raises `NoSuchInfrastructureError`."""
         with self._database.reading() as connection:
-            row = _row(connection, infra_id)
+            row = infrastructure_row(connection, infra_id)
         return InfrastructureRecord(
             id=row.id,
-            description=_infrastructure(row.description),
-            candidate=_infrastructure(row.candidate),
+            description=infrastructure_of(row.description),
+            candidate=infrastructure_of(row.candidate),
             wanted=row.wanted,
             created_at=row.created_at,
             targets=json.loads(row.targets),
+            setbacks={name: Setback(**setback) for name, setback in json.loads(row.setbacks).items()},
+            frozen=row.frozen,
         )
 
     def instances(self, infra_id: str) -> list[InstanceRecord]:
@@ -147,7 +166,7 @@ class Store:
         table = tables.instances
         query = sa.select(table).where(table.c.infra_id == infra_id).order_by(table.c.node_name, table.c.position)
         with self._database.reading() as connection:
-            return [_instance(row) for row in connection.execute(query)]
+            return [instance_of(row) for row in connection.execute(query)]
 
     def unwant(self, infra_id: str) -> None:
         """Ask for the destruction of an infrastructure, whoever holds it. Raises `NoSuchInfrastructureError`."""
@@ -156,6 +175,44 @@ class Store:
             result = connection.execute(table.update().where(table.c.id == infra_id).values(wanted=False))
             if not result.rowcount:
                 raise NoSuchInfrastructureError(infra_id)
+
+    # Scaling requests and events
+
+    def request_scaling(
+        self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str, now: float
+    ) -> ScaleRequest:
+        """Ask for more or fewer instances; a maintenance pass sees to it. Raises `NoSuchInfrastructureError`."""
+        table = tables.scale_requests
+        event = Event(EventKind.SCALE_REQUESTED, infra_id, node_name, text=_request_text(kind, amount, instance))
+        row = {
+            "infra_id": infra_id,
+            "node_name": node_name,
+            "kind": kind.value,
+            "amount": amount,
+            "instance": instance,
+            "requested_at": now,
+            "result": "",
+        }
+        with self._database.writing() as connection:
+            infrastructure_row(connection, infra_id)
+            key = connection.scalar(table.insert().values(row).returning(table.c.id))
+            connection.execute(tables.events.insert(), [event_row(now, event)])
+        assert key is not None, "the database numbers requests"
+        return ScaleRequest(key, infra_id, node_name, kind, amount, instance, now)
+
+    def pending_requests(self, infra_id: str) -> list[ScaleRequest]:
+        """The scaling requests that have not been applied, in their order."""
+        table = tables.scale_requests
+        query = sa.select(table).where(table.c.infra_id == infra_id, table.c.applied_at.is_(None)).order_by(table.c.id)
+        with self._database.reading() as connection:
+            return [request_of(row) for row in connection.execute(query)]
+
+    def events(self, infra_id: str, after: int = 0) -> list[StoredEvent]:
+        """What has happened to an infrastructure since the event `after`, also when it is gone by now."""
+        table = tables.events
+        query = sa.select(table).where(table.c.infra_id == infra_id, table.c.id > after).order_by(table.c.id)
+        with self._database.reading() as connection:
+            return [event_of(row) for row in connection.execute(query)]
 
     # Leases
 
@@ -177,13 +234,13 @@ class Store:
             epoch = connection.scalar(take)
             if epoch is not None:
                 return Lease(infra_id, holder, epoch)
-            _row(connection, infra_id)
+            infrastructure_row(connection, infra_id)
         return None
 
     def holder(self, infra_id: str) -> str | None:
         """Who holds the lease, for a message. Raises `NoSuchInfrastructureError`."""
         with self._database.reading() as connection:
-            row = _row(connection, infra_id)
+            row = infrastructure_row(connection, infra_id)
         return str(row.lease_holder) if row.lease_holder is not None else None
 
     def release(self, lease: Lease) -> None:
@@ -209,150 +266,6 @@ class Store:
             yield Change(connection, lease, wanted=row.wanted)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What may be changed in one transaction under a lease. `wanted` is what somebody may have changed meanwhile."""
-
-    _connection: sa.Connection
-    _lease: Lease
-    wanted: bool
-
-    def renew(self, now: float) -> None:
-        """Keep the lease for another `LEASE_SECONDS`."""
-        self._update(lease_expires=now + LEASE_SECONDS)
-
-    def put_candidate(self, candidate: Infrastructure | None, targets: Mapping[str, int]) -> None:
-        """Begin (or give up) the way to another description, with the number of instances each node should have."""
-        text = None if candidate is None else _infrastructure_text(candidate)
-        self._update(candidate=text, targets=json.dumps(dict(targets)))
-
-    def unwant(self) -> None:
-        """Nothing of the infrastructure is wanted any more."""
-        self._update(wanted=False)
-
-    def settle(self, description: Infrastructure) -> None:
-        """The build has succeeded: its description is in force and its instances stay."""
-        self._update(name=description.name, description=_infrastructure_text(description), candidate=None)
-        table = tables.instances
-        self._connection.execute(
-            table.update().where(table.c.infra_id == self._lease.infra_id).values(provisional=False)
-        )
-
-    def add_implementations(self, implementations: Iterable[Implementation]) -> None:
-        """Keep what instances are about to be made by. Idempotent."""
-        _add_implementations(self._connection, implementations)
-
-    def add_instances(self, records: Sequence[InstanceRecord]) -> None:
-        """Add rows."""
-        if records:
-            self._connection.execute(tables.instances.insert(), [_instance_row(record) for record in records])
-
-    def put_instances(self, records: Sequence[InstanceRecord]) -> None:
-        """Write rows that exist anew, but for what never changes and `provisional`, which is for `settle`."""
-        if not records:
-            return
-        table = tables.instances
-        columns = (
-            "implementation",
-            "connection",
-            "fingerprint",
-            "stage",
-            "since",
-            "created_at",
-            "instance_id",
-            "addresses",
-            "reason",
-        )
-        statement = (
-            table.update()
-            .where(table.c.node_id == sa.bindparam("key"))
-            .values({name: sa.bindparam(f"new_{name}") for name in columns})
-        )
-        rows = [_instance_row(record) for record in records]
-        self._connection.execute(
-            statement, [{"key": row["node_id"], **{f"new_{name}": row[name] for name in columns}} for row in rows]
-        )
-
-    def remove_instances(self, node_ids: Collection[str]) -> None:
-        """Forget rows whose instances are gone. Idempotent."""
-        for part in _chunks(sorted(node_ids)):
-            self._connection.execute(tables.instances.delete().where(tables.instances.c.node_id.in_(part)))
-
-    def remove_infrastructure(self) -> None:
-        """Forget the infrastructure; all of its instances are gone."""
-        infra_id = self._lease.infra_id
-        self._connection.execute(tables.instances.delete().where(tables.instances.c.infra_id == infra_id))
-        self._connection.execute(tables.infrastructures.delete().where(tables.infrastructures.c.id == infra_id))
-        _forget_unused_implementations(self._connection)
-
-    def _update(self, **values: Any) -> None:
-        table = tables.infrastructures
-        self._connection.execute(table.update().where(table.c.id == self._lease.infra_id).values(**values))
-
-
-def _row(connection: sa.Connection, infra_id: str) -> Any:
-    table = tables.infrastructures
-    row = connection.execute(sa.select(table).where(table.c.id == infra_id)).one_or_none()
-    if row is None:
-        raise NoSuchInfrastructureError(infra_id)
-    return row
-
-
-def _add_implementations(connection: sa.Connection, implementations: Iterable[Implementation]) -> None:
-    table = tables.implementations
-    new = {implementation.digest: implementation for implementation in implementations}
-    if new:
-        _lock_implementations(connection)
-    for part in _chunks(sorted(new)):
-        known = set(connection.scalars(sa.select(table.c.digest).where(table.c.digest.in_(part))))
-        rows = [
-            {"digest": digest, "body": json.dumps(implementation_to_json(new[digest]))}
-            for digest in part
-            if digest not in known
-        ]
-        if rows:
-            connection.execute(table.insert(), rows)
-
-
-def _forget_unused_implementations(connection: sa.Connection) -> None:
-    _lock_implementations(connection)
-    digest = tables.implementations.c.digest
-    users = (tables.definitions, tables.instances)
-    unused = [~sa.exists().where(user.c.implementation == digest) for user in users]
-    connection.execute(tables.implementations.delete().where(*unused))
-
-
-def _lock_implementations(connection: sa.Connection) -> None:
-    # One that nobody uses must not be forgotten while somebody else begins to use it. In SQLite one writes at a time.
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("LOCK TABLE implementations IN SHARE ROW EXCLUSIVE MODE")
-
-
-def _infrastructure(text: str | None) -> Infrastructure | None:
-    return None if text is None else infrastructure_from_json(json.loads(text))
-
-
-def _infrastructure_text(infrastructure: Infrastructure) -> str:
-    return json.dumps(infrastructure_to_json(infrastructure))
-
-
-def _instance(row: Any) -> InstanceRecord:
-    values = {name: getattr(row, name) for name in InstanceRecord.__slots__}
-    values["stage"] = Stage(row.stage)
-    values["addresses"] = tuple(Address(value, AddressKind(kind)) for value, kind in json.loads(row.addresses))
-    values["instance_id"] = None if row.instance_id is None else InstanceId(row.instance_id)
-    return InstanceRecord(**values)
-
-
-def _instance_row(record: InstanceRecord) -> dict[str, Any]:
-    row = {name: getattr(record, name) for name in InstanceRecord.__slots__}
-    row["stage"] = record.stage.value
-    row["addresses"] = json.dumps([(address.value, address.kind.value) for address in record.addresses])
-    # A provider may say what no database takes as text.
-    row["reason"] = record.reason.replace("\0", "").encode(errors="replace").decode()
-    return row
-
-
-def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(names), _CHUNK):
-        yield names[start : start + _CHUNK]
+def _request_text(kind: ScaleKind, amount: int, instance: str) -> str:
+    wanted = f"to {amount}" if kind is ScaleKind.SET else f"by {amount:+d}"
+    return f"{wanted}, {instance} goes" if instance else wanted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text, false
 
 metadata = MetaData(
     naming_convention={
@@ -38,6 +38,8 @@ infrastructures = Table(
     Column("candidate", Text),
     Column("wanted", Boolean, nullable=False),
     Column("targets", Text, nullable=False),
+    Column("setbacks", Text, nullable=False, server_default="{}"),
+    Column("frozen", Text, nullable=False, server_default=""),
     Column("created_at", Double, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("lease_holder", Text),
@@ -62,5 +64,49 @@ instances = Table(
     Column("instance_id", Text),
     Column("addresses", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("condition", String(16), nullable=False, server_default="well"),
+    Column("unhealthy_since", Double),
+    Column("condemned", Boolean, nullable=False, server_default=false()),
     Index(None, "infra_id"),
 )
+
+scale_requests = Table(
+    "scale_requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("infra_id", ForeignKey("infrastructures.id"), nullable=False),
+    Column("node_name", Text, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("amount", Integer, nullable=False),
+    Column("instance", Text, nullable=False),
+    Column("requested_at", Double, nullable=False),
+    Column("applied_at", Double),
+    Column("result", Text, nullable=False),
+    Index(None, "infra_id", "applied_at"),
+    sqlite_autoincrement=True,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("infra_id", String(128), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("node_name", Text, nullable=False),
+    Column("node_id", String(36), nullable=False),
+    Column("text", Text, nullable=False),
+    Index(None, "infra_id", "id"),
+    sqlite_autoincrement=True,
+)
+"""The log outlives the infrastructure it tells of."""
+
+notifiers = Table(
+    "notifiers",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("cursor", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("lease_expires", Double),
+)
+"""The last event that each notifier has told of, and until when somebody is telling the next ones."""

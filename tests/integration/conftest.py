@@ -47,7 +47,7 @@ class Workspace:
         self.home = folder / "home"
         self.home.mkdir()
         self.store = folder / "store.db"
-        kept = {key: os.environ[key] for key in ("PATH", "LANG", "TZ") if key in os.environ}
+        kept = {key: os.environ[key] for key in ("PATH", "LANG", "TZ", "PYTHONPATH") if key in os.environ}
         self.environ = {**kept, "HOME": str(self.home), "OCCOPUS_STORE": f"sqlite:///{self.store}"}
 
     def write(self, name: str, text: str) -> str:

@@ -60,7 +60,8 @@ def test_import_stores_all_or_nothing(workspace, cloud):
 def test_import_again_replaces(ready, cloud):
     ready.ready("build", "trial.yaml", "-i", "once")
     ready.ready("import", ready.write("nodes.yaml", cloud.definitions("worker", image="other")))
-    assert "3 to create, 3 to destroy, 0 to keep" in ready.ready("build", "trial.yaml", "-i", "once", "--plan").stdout
+    planned = ready.ready("build", "trial.yaml", "-i", "once", "--plan").stdout
+    assert planned.splitlines()[-1] == "0 to create, 3 to replace, 0 to destroy, 0 to keep"
 
 
 # build
@@ -98,7 +99,7 @@ def test_a_plan_changes_nothing(ready, cloud, describe):
     ready.write("next.yaml", describe("db", "new"))
     before = cloud.inventory(), ready.query(RECORDED), ready.report("planned")
     ended = ready.ready("build", "next.yaml", "-i", "planned", "--plan")
-    assert ended.stdout.splitlines()[-1] == "1 to create, 2 to destroy, 1 to keep"
+    assert ended.stdout.splitlines()[-1] == "1 to create, 0 to replace, 2 to destroy, 1 to keep"
     assert "+ create 1 x new: 1 wanted, 0 there\n" in ended.stdout
     assert "Submitted" not in ended.stderr
     ended = ready.ready("build", "next.yaml", "-i", "planned", "--plan", "--output", "json")
@@ -109,7 +110,10 @@ def test_a_plan_changes_nothing(ready, cloud, describe):
         ("destroy", "web"),
         ("keep", "db"),
     ]
-    assert ready.ready("build", "next.yaml", "--plan").stdout.splitlines()[-1] == "2 to create, 0 to destroy, 0 to keep"
+    assert (
+        ready.ready("build", "next.yaml", "--plan").stdout.splitlines()[-1]
+        == "2 to create, 0 to replace, 0 to destroy, 0 to keep"
+    )
     assert (cloud.inventory(), ready.query(RECORDED), ready.report("planned")) == before
 
 
@@ -139,7 +143,8 @@ def test_deletions_that_are_not_confirmed_are_told_and_kept(ready, cloud):
     assert "stuck\ttrial\tdropping\t1 instances\n" in ready.ready("maintain", "-l").stdout
     ended = ready.run("build", "trial.yaml", "-i", "stuck")
     assert ended.code == 4
-    assert "error: the infrastructure 'stuck' is being destroyed" in ended.complaint
+    told = "error: the infrastructure 'stuck' is being destroyed: occopus-destroy -i stuck finishes that"
+    assert told in ended.complaint
     cloud.set_faults([])
     ready.ready("destroy", "-i", "stuck")
     assert ready.rows("stuck") == 0
@@ -165,7 +170,7 @@ def test_the_report_in_every_form(ready, cloud):
     ready.ready("build", "trial.yaml", "-i", "one")
     report = ready.report("one")
     assert list(report) == ["db", "web", "lb"]
-    assert report["db"]["scaling"] == {"actual": 1, "target": 1, "min": 1, "max": 2}
+    assert report["db"]["scaling"] == {"actual": 1, "target": 1, "min": 1, "max": 2, "pending": []}
     ((node_id, instance),) = report["db"]["instances"].items()
     (machine,) = [machine for machine in cloud.machines("one") if machine["owner"]["node_id"] == node_id]
     assert instance["state"] == "ready"
@@ -227,11 +232,11 @@ def test_wrong_options_are_one_message(workspace, command):
 
 
 def test_maintain_with_nothing_to_do_says_what_it_can(workspace):
-    for words in ([], ["-r"], ["-i", "x"]):
+    for words in ([], ["-r"], ["-c"]):
         ended = workspace.run("maintain", *words)
         assert ended.code == 2
         assert ended.complaint[-1] == (
-            "occopus-maintain: error: say -l to list the infrastructures, or -r -i INFRA_ID to report on one"
+            "occopus-maintain: error: say which infrastructure: -i INFRA_ID; or -l to list them all"
         )
 
 

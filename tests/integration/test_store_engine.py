@@ -17,7 +17,13 @@ from occopus_core.descriptions.model import (
     NodeDescription,
     Scaling,
 )
-from occopus_core.engine.convergence import Convergence, Resources
+from occopus_core.engine.building import build
+from occopus_core.engine.clinic import Clinic
+from occopus_core.engine.connections import Connections
+from occopus_core.engine.destroying import destroy
+from occopus_core.engine.loop import Loop
+from occopus_core.engine.observe import Observatory
+from occopus_core.engine.site import Resources, Site
 from occopus_core.registry import Registry
 from occopus_core.store.database import open_database
 from occopus_core.store.listing import list_infrastructures
@@ -51,26 +57,29 @@ def test_build_and_destroy(store, store_url):
         def __init__(self, connection):
             super().__init__(connection, cloud)
 
+    loop = Loop(clock, InlineExecutor())
+    registry = Registry({("resource", "memory"): Handler})
+    connections = Connections(registry, Credentials(), loop, 8)
     resources = Resources(
         store=store,
-        registry=Registry({("resource", "memory"): Handler}),
-        credentials=Credentials(),
-        clock=clock,
+        registry=registry,
+        connections=connections,
+        observatory=Observatory(loop),
+        clinic=Clinic(loop, connections),
+        loop=loop,
         rng=random.Random(1),
-        executor=InlineExecutor(),
-        workers=8,
         width=None,
         observer=lambda _event: None,
         holder="test",
     )
     store.put_definitions([SMALL])
-    Convergence(resources, "i").build(DESCRIPTION)
+    loop.run(build(Site(resources, "i"), DESCRIPTION))
     records = store.instances("i")
     assert [(one.node_name, one.stage, one.provisional) for one in records] == [
         ("db", Stage.READY, False),
         *[("web", Stage.READY, False)] * 3,
     ]
     assert [(one.id, one.state.value, one.instances) for one in list_infrastructures(store_url)] == [("i", "ready", 4)]
-    Convergence(resources, "i").destroy()
+    loop.run(destroy(Site(resources, "i")))
     assert list_infrastructures(store_url) == []
     assert [one for one in cloud.inventory() if one["state"] != "absent"] == []

@@ -54,7 +54,13 @@ def test_a_rendered_value_cannot_break_the_structure_around_it():
     ("template", "message"),
     [
         ("{{ nothing }}", "node 'lb': s.t: 'nothing' is undefined"),
-        ("{{ variables.mesage }}", "node 'lb': s.t: 'dict object' has no attribute 'mesage'"),
+        ("{{ variables.mesage }}", "node 'lb': s.t: variables has no 'mesage'; it has: db, message, size"),
+        ("{{ variables['mesage'] }}", "node 'lb': s.t: variables has no 'mesage'; it has: db, message, size"),
+        ("{{ variables.db.prot }}", "node 'lb': s.t: variables.db has no 'prot'; it has: name, port"),
+        ("{{ empty.x }}", "node 'lb': s.t: empty has no 'x'; it is empty"),
+        ("{{ {'a': 1}.b }}", "node 'lb': s.t: the mapping has no 'b'; it has: a"),
+        ("{{ many.x }}", "node 'lb': s.t: many has no 'x'; it has: n0, n1, n10, n2, n3, n4, n5, n6, n7, n8, ..."),
+        ("{{ variables.size.tone }}", "node 'lb': s.t: 'int object' has no attribute 'tone'"),
         ("a\nb {{ nothing }}\n", "node 'lb': s.t, line 2: 'nothing' is undefined"),
         ("{% if %}", "node 'lb': s.t: Expected an expression, got 'end of statement block'"),
         ("{{ getip('db') }}", "node 'lb': s.t: there is no node 'db'"),
@@ -67,7 +73,11 @@ def test_a_rendered_value_cannot_break_the_structure_around_it():
 )
 def test_an_error_names_the_place_and_the_reason(template, message):
     with pytest.raises(TemplateError) as caught:
-        renderer(variables={})(template, at="s.t")
+        renderer(
+            variables={"size": 1, "message": "hunter2", "db": {"port": 1, "name": "x"}},
+            empty={},
+            many={f"n{number}": number for number in range(11)},
+        )(template, at="s.t")
     assert str(caught.value) == message
 
 
@@ -100,3 +110,11 @@ def test_a_rehearsal_runs_no_command(tmp_path):
     render = Renderer({}, rehearsal_functions(Town()), "x")
     assert render(f"{{{{ cmd('touch {witness}') }}}}", at="x") == ""
     assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [("{{ variables.x | default('y') }}", "y"), ("{{ variables.x is defined }}", "False")],
+)
+def test_a_template_may_ask_whether_there_is_a_variable(template, expected):
+    assert renderer(variables={})(template, at="x") == expected

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 import shutil
@@ -18,7 +19,13 @@ from occopus_core.descriptions.model import (
     NodeDescription,
     Scaling,
 )
-from occopus_core.engine.convergence import Convergence, Resources
+from occopus_core.engine import building, destroying
+from occopus_core.engine.clinic import Clinic
+from occopus_core.engine.connections import Connections
+from occopus_core.engine.loop import Loop
+from occopus_core.engine.maintaining import maintain
+from occopus_core.engine.observe import Observatory
+from occopus_core.engine.site import Resources, Site
 from occopus_core.events import EventKind
 from occopus_core.registry import Registry
 from occopus_core.store.database import open_database
@@ -27,7 +34,7 @@ from occopus_core.store.repository import Store
 from occopus_core.testing.memory import MemoryCloud, MemoryHandler
 from occopus_core.testing.time import InlineExecutor
 
-from .fakes import MortalStore, PatientClock
+from .fakes import KilledError, MortalStore, PatientClock
 
 
 def unsynced(database):
@@ -41,19 +48,46 @@ def unsynced(database):
     return database
 
 
+class Convergence:
+    """Passes over one infrastructure, each run to its end."""
+
+    def __init__(self, site):
+        self.site = site
+        self.interrupt = site.interrupt
+
+    def _run(self, steps):
+        try:
+            return self.site.resources.loop.run(self.site.attended(steps))
+        except KilledError:
+            with contextlib.suppress(KilledError):
+                steps.close()  # nobody cleans up after the dead
+            raise
+
+    def build(self, candidate):
+        self._run(building.build(self.site, candidate))
+
+    def plan(self, candidate):
+        return self._run(building.plan(self.site, candidate))
+
+    def destroy(self):
+        self._run(destroying.destroy(self.site))
+
+    def maintain(self):
+        self._run(maintain(self.site))
+
+
 class World:
     """A store, a simulated cloud and an engine, all on one virtual clock."""
 
     def __init__(self, file):
         self.clock = PatientClock()
-        self.during = lambda operation: None
-        self.answered = lambda operation: None
-        self.cloud = MemoryCloud(self.clock.now, during=self._in_a_call)
+        self.cloud = MemoryCloud(self.clock.now, during=lambda operation: self.during(operation))  # noqa: PLW0108
         self.store = Store(unsynced(open_database(f"sqlite:///{file}")))
         self.credentials = Credentials()
         self.events = []
-        self.seed = 7
-        self.passes = 0
+        self.rng = random.Random(7)
+        self.during = lambda operation: None
+        self.answered = lambda operation: None
         world = self
 
         class Handler(MemoryHandler):
@@ -81,9 +115,6 @@ class World:
         self._plugins = {("resource", "memory"): Handler, ("context", "cloudinit"): CloudInit}
         self.registry = Registry(self._plugins)
 
-    def _in_a_call(self, operation):
-        self.during(operation)
-
     def install(self, kind, name, plugin):
         self._plugins[kind, name] = plugin
         self.registry = Registry(self._plugins)
@@ -110,23 +141,24 @@ class World:
             ]
         )
 
-    def convergence(self, infra_id="infra", observer=None, width=None, holder="test", life=None, clock=None):
-        self.passes += 1
-        return Convergence(
-            Resources(
-                store=MortalStore(self.store, life) if life else self.store,
-                registry=self.registry,
-                credentials=self.credentials,
-                clock=clock or self.clock,
-                rng=random.Random(f"{self.seed}/{self.passes}"),
-                executor=InlineExecutor(),
-                workers=64,
-                width=width,
-                observer=observer or self.events.append,
-                holder=holder,
-            ),
-            infra_id,
+    def resources(self, observer=None, width=None, holder="test", life=None, clock=None):
+        loop = Loop(clock or self.clock, InlineExecutor())
+        connections = Connections(self.registry, self.credentials, loop, 64)
+        return Resources(
+            store=MortalStore(self.store, life) if life else self.store,
+            registry=self.registry,
+            connections=connections,
+            observatory=Observatory(loop),
+            clinic=Clinic(loop, connections),
+            loop=loop,
+            rng=self.rng,
+            width=width,
+            observer=observer or self.events.append,
+            holder=holder,
         )
+
+    def convergence(self, infra_id="infra", **options):
+        return Convergence(Site(self.resources(**options), infra_id))
 
     def build(self, candidate, **options):
         self.convergence(**options).build(candidate)

@@ -77,7 +77,7 @@ def health_checker(answer):
     """A checker which answers `answer(probe)` for each probe; `asked` has the probes of each call."""
 
     class Checker(HealthChecker):
-        asked = []  # noqa: RUF012
+        asked = []
 
         @classmethod
         def schema(cls):
@@ -101,16 +101,16 @@ def healthy_after(looks):
     return answer
 
 
-def config_manager(pending=0, **errors):  # noqa: C901 - the methods of one class
+def config_manager(pending=0, **errors):  # noqa: C901  # its methods are counted in
     """A configuration manager whose nodes are ready after `pending` looks.
 
     `errors` has, by method, what its first calls raise; `log` has (method, node name or infrastructure).
     """
 
     class Manager(ConfigManager):
-        log = []  # noqa: RUF012
-        nodes = {}  # noqa: RUF012
-        looks = {}  # noqa: RUF012
+        log = []
+        nodes = {}
+        looks = {}
 
         @classmethod
         def schema(cls):

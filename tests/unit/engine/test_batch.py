@@ -39,7 +39,7 @@ def batch(loop, calls, dropped):
 def until(loop, seconds):
     end = loop.clock.now() + seconds
     loop.after(seconds, lambda: None)
-    loop.run(lambda: None, lambda: loop.clock.now() >= end)
+    loop.run_until(lambda: loop.clock.now() >= end)
 
 
 def test_one_call_for_all_that_are_due(loop, batch, calls):

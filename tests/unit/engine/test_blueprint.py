@@ -29,11 +29,3 @@ def test_says_what_to_do_when_there_is_no_definition():
     with pytest.raises(UnbuildableError) as caught:
         Blueprint.of(NodeDescription("web", "app"), None)
     assert str(caught.value) == ("node 'web': there is no node definition 'app': occopus-import the file that has it")
-
-
-def test_the_fingerprint_names_implementation_and_variables():
-    first = Blueprint.of(NodeDescription("web", "app", variables={"a": 1, "b": [2]}), DEFINITION)
-    same = Blueprint.of(NodeDescription("other", "app", variables={"b": [2], "a": 1}), DEFINITION)
-    changed = Blueprint.of(NodeDescription("web", "app", variables={"a": 1, "b": [3]}), DEFINITION)
-    assert first.fingerprint(SMALL) == same.fingerprint(SMALL)
-    assert len({first.fingerprint(SMALL), first.fingerprint(LARGE), changed.fingerprint(SMALL)}) == 3

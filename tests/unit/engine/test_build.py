@@ -1,6 +1,6 @@
 import pytest
 
-from occopus_core.engine.convergence import BuildError
+from occopus_core.engine.outcomes import BuildError
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, Stage
 
 from .conftest import infrastructure, node

@@ -1,11 +1,12 @@
 import pytest
 
 from occopus_core.api import Instance, InstanceState, PermanentError
-from occopus_core.engine.convergence import BuildError
+from occopus_core.engine.outcomes import BuildError
 from occopus_core.events import EventKind
 from occopus_core.store.records import Stage
 
 from .conftest import infrastructure, node
+from .fakes import config_manager
 
 
 def failure(world, candidate, **options):
@@ -82,10 +83,37 @@ def test_refused_credentials_are_used_no_more(world):
     with pytest.raises(BuildError) as caught:
         world.build(infrastructure("a", "b", "c"), width=1)
     assert caught.value.problems == ("node 'b' (memory memory): memory cloud: the credentials were refused",)
-    # Nothing was called any more, so nothing could be deleted: the rows tell what is left.
-    assert len(caught.value.unconfirmed) == 2
+    # Nothing was called any more, so what there is could not be deleted: its row tells what is left.
+    assert caught.value.unconfirmed == ("node 'a' (memory memory): memory cloud: the credentials were refused",)
     assert world.calls("delete") == 0
-    assert [row.stage for row in world.store.instances("infra")] == [Stage.DROPPING] * 2
+    assert [(row.node_name, row.stage) for row in world.store.instances("infra")] == [("a", Stage.DROPPING)]
+    world.cloud.set_faults([])
+    world.destroy()
+    world.assert_nothing()
+
+
+def test_nothing_is_left_where_the_credentials_were_refused_from_the_start(world):
+    manager = world.install("config", "fake", config_manager())
+    world.define("a", "b", implementations=[{"config": {"type": "fake", "endpoint": "chef"}}])
+    world.cloud.set_faults([{"kind": "auth"}])
+    (first, *_) = failure(world, infrastructure("a", node("b", min=3), edges=[("b", "a")]))
+    assert first == "node 'a' (memory memory): memory cloud: the credentials were refused"
+    assert world.told(EventKind.NODE_UNCONFIRMED) == []
+    assert ("forget", "a") in manager.log
+
+
+def test_after_any_other_attempt_refused_credentials_leave_it_unconfirmed(world):
+    """What an earlier call made may be there: nobody can say that it is not."""
+    world.define("web")
+    world.cloud.set_faults(
+        [
+            {"kind": "lost_reply", "operation": "create", "nth": 1},
+            {"kind": "auth", "operation": "create", "nth": 2},
+        ]
+    )
+    with pytest.raises(BuildError) as caught:
+        world.build(infrastructure("web"))
+    assert len(caught.value.unconfirmed) == len(world.store.instances("infra")) == len(world.live()) == 1
     world.cloud.set_faults([])
     world.destroy()
     world.assert_nothing()

@@ -1,12 +1,21 @@
+import math
+
 import pytest
 
-from occopus_core.engine.convergence import AbandonedError, InterruptedBuildError, UnconfirmedError
 from occopus_core.engine.deletion import LONGEST_DELETION, PATIENCE
+from occopus_core.engine.outcomes import AbandonedError, UnconfirmedError
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError, Registry
 from occopus_core.store.records import InfrastructureState, Stage
 
 from .conftest import infrastructure, interrupter, node
+
+
+def looks(seconds):
+    """The most looks at a deletion that takes so long: 0.1 s apart at first, then a twentieth of the time waited."""
+    longest = 100  # from here on 5 s apart
+    growing = math.log(min(seconds, longest) / 2) / math.log(1.05)
+    return 20 + growing + max(0, seconds - longest) / 5 + 2
 
 
 @pytest.fixture
@@ -78,7 +87,7 @@ def test_it_waits_until_the_provider_says_that_it_is_gone(world):
     start = world.clock.now()
     world.destroy()
     assert 300 <= world.clock.now() - start <= 306
-    assert world.calls("delete") < 200
+    assert world.calls("delete") <= looks(300)
     world.assert_nothing()
 
 
@@ -146,8 +155,8 @@ def test_many_are_deleted_with_few_calls(world):
     world.build(infrastructure(node("web", min=200)))
     world.destroy()
     world.assert_nothing()
-    assert world.calls("delete") < 150
-    assert world.calls("describe") < 250
+    assert world.calls("delete") <= looks(10)
+    assert world.calls("describe") <= looks(10)
 
 
 def test_an_interrupted_destroy_stops_at_once_and_goes_on_later(built):
@@ -197,19 +206,3 @@ def test_a_plugin_that_is_installed_no_more_leaves_it_unconfirmed(built):
     built.registry = registry
     built.destroy()
     built.assert_nothing()
-
-
-def test_what_is_not_visible_yet_may_not_be_deletable_either(world):
-    """The provider knows neither the instance nor its deletion at first: that is not the end of it."""
-
-    class Slow(world.handler):
-        def delete(self, ids):
-            hidden = {one["id"] for one in world.live() if one["visible_at"] > world.clock.now()}
-            return {**dict.fromkeys(ids), **super().delete([id for id in ids if id not in hidden])}
-
-    world.install("resource", "memory", Slow)
-    world.define("web", boot_seconds=5)
-    world.cloud.set_faults([{"kind": "invisible_seconds", "operation": "create", "seconds": 1.9}])
-    with pytest.raises(InterruptedBuildError):
-        interrupter(world, 1, [EventKind.NODE_BOOTING]).build(infrastructure("web"))
-    world.assert_nothing()

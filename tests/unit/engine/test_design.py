@@ -3,8 +3,8 @@ import hashlib
 import pytest
 
 from occopus_core.api import PermanentError, Verdict
-from occopus_core.engine.convergence import BuildError
 from occopus_core.engine.design import InvalidDesignError
+from occopus_core.engine.outcomes import BuildError
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError, Registry
 from occopus_core.store.records import NoSuchInfrastructureError
@@ -130,12 +130,12 @@ def test_a_checker_that_is_switched_off_need_not_be_installed(world):
 def test_a_handler_may_refuse_beforehand(world):
     class Strict(world.handler):
         def check(self, request):
-            raise PermanentError("user data of 20000 bytes; at most 16384")
+            raise PermanentError("20 kB of user data, the limit is 16384")
 
     world.install("resource", "memory", Strict)
     world.define("web")
     assert problems(world, infrastructure("web")) == [
-        "node 'web', node definition 'web', implementation 'memory memory': user data of 20000 bytes; at most 16384"
+        "node 'web', node definition 'web', implementation 'memory memory': 20 kB of user data, the limit is 16384"
     ]
 
 
@@ -154,3 +154,22 @@ def test_a_reference_that_only_shows_when_it_runs_has_a_clear_message(world):
         world.build(infrastructure(node("web", server="db"), "db"))
     assert "it was not seen beforehand that 'web' needs 'db': add the dependency [web, db]" in str(caught.value)
     world.assert_nothing()
+
+
+def fingerprint(world, candidate):
+    """What is recorded of the one instance that an infrastructure is made of."""
+    world.build(candidate)
+    (record,) = world.store.instances("infra")
+    world.destroy()
+    return record.fingerprint
+
+
+def test_the_fingerprint_names_what_is_asked_of_the_provider(world):
+    world.define("web", implementations=way("port {{ variables.port }}"))
+    world.define("other", implementations=way("port {{ variables.port }}", checks={}, timeout=5.0))
+    world.define("large", implementations=way("port {{ variables.port }}"), image="large")
+    first = fingerprint(world, infrastructure(node("web", port=1)))
+    assert first == fingerprint(world, infrastructure(node("web", port=1, unused=2)))
+    assert first == fingerprint(world, infrastructure(node("web", "other", port=1)))
+    assert first != fingerprint(world, infrastructure(node("web", port=2)))
+    assert first != fingerprint(world, infrastructure(node("web", "large", port=1)))

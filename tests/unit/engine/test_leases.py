@@ -1,9 +1,9 @@
 import pytest
 
-from occopus_core.engine.convergence import BusyError, InterruptedBuildError
+from occopus_core.engine.outcomes import BusyError, InterruptedBuildError
 from occopus_core.events import EventKind
+from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError
-from occopus_core.store.repository import LEASE_SECONDS
 
 from .conftest import infrastructure
 from .fakes import PatientClock
@@ -32,17 +32,47 @@ def meanwhile(world, act, kind=EventKind.NODE_BOOTING, at=1):
     world.build(BOTH, observer=observer, holder="first")
 
 
-def test_who_comes_second_is_told_who_is_at_work(world):
-    def second():
-        with pytest.raises(BusyError) as caught:
-            world.build(BOTH, holder="second")
-        assert str(caught.value) == "first is working on the infrastructure 'infra'"
+def waited_for(world):
+    return [event.text for event in world.events if event.kind is EventKind.WAITING]
 
-    meanwhile(world, second)
+
+def test_who_comes_second_is_told_who_is_at_work(world):
+    """A build waits for as long as a killed process would hold the lease, and not for one that goes on."""
+    world.build(BOTH)
+    lease = world.store.acquire("infra", "first", world.clock.now())
+
+    class Kept(PatientClock):
+        def wait(self, inbox, seconds):
+            item = super().wait(inbox, seconds)
+            with world.store.changing(lease) as change:
+                change.renew(self.now())
+            return item
+
+    clock = Kept()
+    start = clock.now()
+    with pytest.raises(BusyError) as caught:
+        world.build(BOTH, holder="second", clock=clock)
+    assert str(caught.value) == "first is working on the infrastructure 'infra'"
+    assert LEASE_SECONDS + 5 <= clock.now() - start < LEASE_SECONDS + 6
+    assert waited_for(world) == ["for first, which is working on it"]
+
+
+def test_a_build_takes_over_from_a_process_that_was_killed(world):
+    world.store.add_infrastructure("infra", BOTH, {"a": 1, "b": 1}, "killed", start := world.clock.now())
+    ready = []
+
+    def observer(event):
+        world.events.append(event)
+        if event.kind is EventKind.NODE_CREATING:
+            ready.append(world.clock.now())
+
+    world.build(BOTH, observer=observer)
+    assert LEASE_SECONDS <= ready[0] - start < LEASE_SECONDS + 1
+    assert waited_for(world) == ["for killed, which is working on it"]
     world.assert_runs({"a": 1, "b": 1})
 
 
-def test_who_comes_at_the_same_moment_is_told_too(world, monkeypatch):
+def test_who_comes_at_the_same_moment_waits_too(world, monkeypatch):
     acquire = world.store.acquire
 
     def too_early(infra_id, holder, now):
@@ -51,8 +81,9 @@ def test_who_comes_at_the_same_moment_is_told_too(world, monkeypatch):
         raise NoSuchInfrastructureError(infra_id)
 
     monkeypatch.setattr(world.store, "acquire", too_early)
-    with pytest.raises(BusyError, match="first is working on"):
-        world.build(BOTH, holder="second")
+    world.build(BOTH, holder="second")
+    assert waited_for(world) == ["for first, which is working on it"]
+    world.assert_runs({"a": 1, "b": 1})
 
 
 def test_the_lease_is_kept_for_as_long_as_it_takes(world):
@@ -148,9 +179,7 @@ def test_destroy_waits_for_whoever_is_at_work(world):
     assert lease is not None
     world.destroy(holder="second")
     assert world.clock.now() - start >= LEASE_SECONDS
-    assert [event.text for event in world.events if event.kind is EventKind.WAITING] == [
-        "for first, which is working on it"
-    ]
+    assert waited_for(world) == ["for first, which is working on it"]
     world.assert_nothing()
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from occopus_core.api import AuthError, ThrottledError, TransientError
-from occopus_core.engine.limits import THROTTLE_SECONDS, Gate
+from occopus_core.engine.limits import LONGEST_REST, REFUSED_SECONDS, THROTTLE_SECONDS, Gate
 from occopus_core.engine.loop import Loop
 from occopus_core.testing.time import InlineExecutor, VirtualClock
 
@@ -29,7 +29,7 @@ def test_a_bounded_number_of_calls_is_under_way():
     for answered in range(1, 6):
         assert len(executor.held) == min(2, 6 - answered)
         executor.go()
-        loop.run(lambda: None, lambda answered=answered: len(done) == answered)
+        loop.run_until(lambda answered=answered: len(done) == answered)
     assert done == [0, 1, 2, 3, 4]
     assert executor.held == []
 
@@ -39,7 +39,7 @@ def test_a_throttled_connection_rests(loop, said, rest):
     gate, start, done = Gate(loop, 1), loop.clock.now(), []
     gate.submit(raising(ThrottledError("slow down", retry_after=said)), done.append)
     gate.submit(loop.clock.now, done.append)
-    loop.run(lambda: None, lambda: len(done) == 2)
+    loop.run_until(lambda: len(done) == 2)
     assert done[1].value - start == pytest.approx(rest)
 
 
@@ -47,7 +47,7 @@ def test_any_other_failure_stops_nobody(loop):
     gate, start, done = Gate(loop, 1), loop.clock.now(), []
     gate.submit(raising(TransientError("away")), done.append)
     gate.submit(loop.clock.now, done.append)
-    loop.run(lambda: None, lambda: len(done) == 2)
+    loop.run_until(lambda: len(done) == 2)
     assert done[1].value == start
 
 
@@ -55,8 +55,26 @@ def test_refused_credentials_close_the_connection(loop):
     gate, done, called = Gate(loop, 1), [], []
     gate.submit(raising(AuthError("wrong password")), done.append)
     gate.submit(lambda: called.append(1), done.append)
-    loop.run(lambda: None, lambda: len(done) == 2)
+    loop.run_until(lambda: len(done) == 2)
     gate.submit(lambda: called.append(2), done.append)
-    loop.run(lambda: None, lambda: len(done) == 3)
+    loop.run_until(lambda: len(done) == 3)
     assert called == []
     assert {str(outcome.error) for outcome in done} == {"wrong password"}
+
+
+def test_a_refused_connection_is_tried_again_after_a_while(loop):
+    gate, done = Gate(loop, 1), []
+    gate.submit(raising(AuthError("expired")), done.append)
+    loop.run_until(lambda: len(done) == 1)
+    loop.clock.time += REFUSED_SECONDS
+    gate.submit(lambda: "renewed", done.append)
+    loop.run_until(lambda: len(done) == 2)
+    assert done[1].value == "renewed"
+
+
+def test_no_provider_can_ask_for_an_endless_rest(loop):
+    gate, start, done = Gate(loop, 1), loop.clock.now(), []
+    gate.submit(raising(ThrottledError("come back tomorrow", retry_after=86400.0)), done.append)
+    gate.submit(loop.clock.now, done.append)
+    loop.run_until(lambda: len(done) == 2)
+    assert done[1].value - start == pytest.approx(LONGEST_REST)

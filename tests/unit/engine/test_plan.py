@@ -1,7 +1,7 @@
 import pytest
 
 from occopus_core.api import Instance, InstanceState
-from occopus_core.descriptions.model import Implementation, NodeDefinition, NodeDescription
+from occopus_core.descriptions.model import Implementation, NodeDescription
 from occopus_core.engine.blueprint import Blueprint
 from occopus_core.engine.plan import LOST, Verb, make_plan
 from occopus_core.store.records import InstanceRecord, Stage
@@ -10,10 +10,11 @@ WAYS = (Implementation({"type": "memory", "name": "first"}), Implementation({"ty
 
 
 def blueprint(name="web", **variables):
-    return Blueprint.of(NodeDescription(name, "app", variables=variables), NodeDefinition("app", WAYS))
+    fingerprints = {way.digest: f"{way.label} {variables}" for way in WAYS}
+    return Blueprint(NodeDescription(name, "app", variables=variables), WAYS, fingerprints)
 
 
-def row(node_id, name="web", position=1, stage=Stage.READY, way=0, made_from=None):
+def row(node_id, name="web", position=1, stage=Stage.READY, way=0, made_from=None, created_at=0.0):
     made_from = made_from or blueprint(name)
     return InstanceRecord(
         node_id=node_id,
@@ -23,10 +24,10 @@ def row(node_id, name="web", position=1, stage=Stage.READY, way=0, made_from=Non
         token=f"occopus-{node_id}",
         implementation=WAYS[way].digest,
         connection="{}",
-        fingerprint=made_from.fingerprint(WAYS[way]),
+        fingerprint=made_from.fingerprints[WAYS[way].digest],
         stage=stage,
         since=0.0,
-        created_at=0.0,
+        created_at=created_at,
         instance_id=f"sim-{node_id}",
     )
 
@@ -54,31 +55,43 @@ def test_an_unfinished_one_is_carried_on():
 
 
 def test_of_too_many_the_oldest_stay():
-    steps, _ = plan(1, row("new", position=3), row("old", position=1))
+    """Whatever their numbers: one that took over the number of another may be the youngest."""
+    steps, _ = plan(1, row("new", position=1, created_at=2.0), row("old", position=3, created_at=1.0))
     assert steps == [(Verb.KEEP, "old", ""), (Verb.DESTROY, "new", "more than the 1 wanted")]
+
+
+def test_of_the_same_age_the_lower_number_stays():
+    steps, _ = plan(1, row("third", position=3), row("first", position=1))
+    assert [step[:2] for step in steps] == [(Verb.KEEP, "first"), (Verb.DESTROY, "third")]
 
 
 def test_changed_variables_ask_for_another_instance():
     steps, _ = plan(1, row("a"), port=80)
-    assert steps == [
-        (Verb.DESTROY, "a", "its definition or its variables have changed"),
-        (Verb.CREATE, "", "1 wanted, 0 there in place of one that goes"),
-    ]
+    assert steps == [(Verb.REPLACE, "a", "its definition or its variables have changed")]
 
 
 def test_a_half_deleted_one_is_replaced():
     steps, _ = plan(1, row("a", stage=Stage.DROPPING))
-    assert [step[:2] for step in steps] == [(Verb.DESTROY, "a"), (Verb.CREATE, "")]
-    assert steps[0][2] == "its deletion was begun"
+    assert steps == [(Verb.REPLACE, "a", "its deletion was begun")]
 
 
 @pytest.mark.parametrize("state", LOST)
 def test_a_lost_one_is_replaced(state):
     steps, _ = plan(1, row("a"), observed={"a": state})
-    assert steps == [
-        (Verb.DESTROY, "a", LOST[state]),
-        (Verb.CREATE, "", "1 wanted, 0 there in place of one that goes"),
+    assert steps == [(Verb.REPLACE, "a", LOST[state])]
+
+
+def test_of_the_unfit_as_many_are_replaced_as_are_wanted():
+    unfit = [row(node_id, stage=Stage.DROPPING) for node_id in "abc"]
+    steps, _ = plan(3, row("fit"), *unfit)
+    assert [step[:2] for step in steps] == [
+        (Verb.KEEP, "fit"),
+        (Verb.REPLACE, "a"),
+        (Verb.REPLACE, "b"),
+        (Verb.DESTROY, "c"),
     ]
+    steps, _ = plan(5, row("fit"), *unfit[:2])
+    assert [step[:2] for step in steps[1:]] == [(Verb.REPLACE, "a"), (Verb.REPLACE, "b")] + [(Verb.CREATE, "")] * 2
 
 
 @pytest.mark.parametrize("state", sorted(set(InstanceState) - set(LOST), key=lambda state: state.value))

@@ -2,9 +2,9 @@ import itertools
 
 import pytest
 
-from occopus_core.engine.convergence import BuildError
+from occopus_core.engine.outcomes import BuildError
+from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError
-from occopus_core.store.repository import LEASE_SECONDS
 
 from .conftest import infrastructure, node
 from .fakes import KilledError, Life
@@ -20,14 +20,15 @@ RUNS_NEW = {"a": 1, "b": 1, "d": 2}
 def world(world):
     # Few looks at what is under way: each of them is a moment to be killed at.
     world.handler.poll_seconds = (1.0, 5.0)
-    world.define("a", "b", steps=2, boot_seconds=1, delete_seconds=1)
-    world.define("c", "d", boot_seconds=1)
+    world.define("a", steps=2, boot_seconds=1, delete_seconds=1)
+    world.define("b", steps=2, boot_seconds=1, delete_seconds=1, image="port {{ variables.port }}")
+    world.define("c", "d")
     world.define("bad", boot_seconds=1, fail="disk on fire")
     return world
 
 
 def kills(world, moment, prepare, act):
-    """Do something again and again, killed at the first, second, ... such moment: which infrastructures."""
+    """Do something again and again, killed at the first, second, ... such moment; yields what it was done to."""
     for number in itertools.count(1):
         infra_id = f"infra{number}"
         prepare(infra_id)
@@ -143,12 +144,15 @@ def test_an_update_that_fails_after_a_kill_leaves_what_was(world, moment):
 
 def test_a_build_that_is_carried_on_may_still_change_to_another_implementation(world):
     world.define("e", implementations=[{"resource": {"project": "east"}}, {"resource": {"project": "west"}}])
-    candidate = infrastructure("e")
-    for infra_id in kills(world, "in a call", nothing, lambda id, life: world.build(candidate, infra_id=id, life=life)):
+
+    def build(infra_id, life):
+        world.build(infrastructure("e"), infra_id=infra_id, life=life)
+
+    for infra_id in kills(world, "in a call", nothing, build):
         (row,) = world.store.instances(infra_id)
         (chosen,) = world.store.implementations([row.implementation]).values()
         world.cloud.set_limits({chosen.resource["project"]: 0})
-        world.build(candidate, infra_id=infra_id)
+        world.build(infrastructure("e"), infra_id=infra_id)
         world.assert_runs({"e": 1}, infra_id)
         (one,) = world.live(infra_id)
         assert one["project"] != chosen.resource["project"]

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from occopus_core.engine.convergence import AbandonedError, BuildError, InterruptedBuildError
+from occopus_core.engine.outcomes import AbandonedError, BuildError, InterruptedBuildError
 from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureState
 
@@ -71,7 +71,8 @@ def interruptions(world, make):
         convergence = world.convergence(infra_id, observer=observer)
         try:
             convergence.build(candidate)
-        except InterruptedBuildError:
+        except InterruptedBuildError as error:
+            assert error.problems == ("SIGINT",)  # noqa: PT017
             assert (EventKind.ROLLING_BACK, "SIGINT") in [(event.kind, event.text) for event in world.events]
             yield infra_id, True
         else:
@@ -101,7 +102,8 @@ def test_interrupted_at_any_event_a_first_build_leaves_nothing(world, width):
 
 
 def test_interrupted_at_any_event_an_update_leaves_what_was(world):
-    world.define("a", "b", "c", "d", boot_seconds=1, delete_seconds=1)
+    world.define("a", "c", "d", boot_seconds=1, delete_seconds=1)
+    world.define("b", boot_seconds=1, delete_seconds=1, image="port {{ variables.port }}")
     before = {}
 
     def make(infra_id):

@@ -3,7 +3,7 @@ import pytest
 from occopus_core.api import AuthError
 from occopus_core.credentials import Credentials
 from occopus_core.engine import readiness
-from occopus_core.engine.convergence import BuildError
+from occopus_core.engine.outcomes import BuildError
 from occopus_core.events import EventKind
 
 from .conftest import infrastructure, node, userdata
@@ -37,14 +37,13 @@ def world(world, tmp_path):
 
 def test_no_secret_in_events_records_or_what_is_under_way(world, monkeypatch):
     seen = []
-    check_again = readiness.Readiness._check_again
+    judge = readiness.Readiness._finish_if_satisfied
 
-    def spy(self, work, key):
-        assert work.unmet[key] == SECRET
+    def spy(self, work):
         seen.extend([repr(work), repr(work.prepared), repr(work.link.plugin.connection), repr(self._runtime)])
-        check_again(self, work, key)
+        judge(self, work)
 
-    monkeypatch.setattr(readiness.Readiness, "_check_again", spy)
+    monkeypatch.setattr(readiness.Readiness, "_finish_if_satisfied", spy)
     world.build(infrastructure("web"))
     assert len(seen) >= 4
     seen += [repr(event) for event in world.events]
@@ -81,17 +80,20 @@ def test_no_secret_in_an_error(world):
 def test_events_come_in_their_order(world):
     world.define("db", boot_seconds=1)
     world.build(infrastructure("web", node("db", min=1), edges=[("web", "db")]))
-    web = [event.kind for event in world.events if event.node_name == "web"]
-    assert [kind for kind in web if kind is not EventKind.NODE_WAITING] == [
+    lasting = [event for event in world.events if event.kind is not EventKind.NODE_WAITING]
+    web = [event.kind for event in lasting if event.node_name == "web"]
+    assert web == [
         EventKind.NODE_CREATING,
         EventKind.NODE_BOOTING,
         EventKind.NODE_CONFIGURING,
         EventKind.NODE_READY,
     ]
     rows = {row.node_id for row in world.store.instances("infra")}
-    assert {event.node_id for event in world.events} == rows
+    assert {event.node_id for event in world.events if event.node_name} == rows
+    whole = [event.kind for event in world.events if not event.node_name]
+    assert whole == [EventKind.INFRA_CREATED, EventKind.INFRA_READY]
     assert {event.infra_id for event in world.events} == {"infra"}
     world.events.clear()
     world.destroy()
     kinds = [event.kind for event in world.events if event.kind is not EventKind.NODE_WAITING]
-    assert kinds == [EventKind.NODE_DROPPING, EventKind.NODE_DROPPED] * 2
+    assert kinds == [EventKind.NODE_DROPPING, EventKind.NODE_DROPPED] * 2 + [EventKind.INFRA_DROPPED]

@@ -1,7 +1,7 @@
 import pytest
 
 from occopus_core.api import ProviderError
-from occopus_core.engine.convergence import BuildError, UnconfirmedError
+from occopus_core.engine.outcomes import BuildError, UnconfirmedError
 from occopus_core.engine.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureState
@@ -11,7 +11,8 @@ from .conftest import infrastructure, node
 
 @pytest.fixture
 def built(world):
-    world.define("db", "web", "mail", boot_seconds=2, delete_seconds=2)
+    world.define("db", "mail", boot_seconds=2, delete_seconds=2)
+    world.define("web", boot_seconds=2, delete_seconds=2, image="port {{ variables.port }}")
     world.build(infrastructure(node("web", min=2, port=1), "db", edges=[("web", "db")]))
     world.events.clear()
     return world

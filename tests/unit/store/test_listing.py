@@ -35,9 +35,9 @@ def test_says_what_the_store_says_in_every_state(store, store_url):
         add_instances(store, lease, *(record(f"{number}-{one}", lease.infra_id) for one in range(number)))
     for state in (InfrastructureState.READY, InfrastructureState.UPDATING):
         with store.changing(leases[state]) as change:
-            change.settle(infrastructure(state.value))
+            change.settle(infrastructure(state.value), {})
     with store.changing(leases[InfrastructureState.UPDATING]) as change:
-        change.put_candidate(infrastructure("another"), {})
+        change.put_candidate(infrastructure("another"))
     store.unwant("dropping")
     listed = list_infrastructures(store_url)
     assert [one.state.value for one in listed] == ["updating", "dropping", "ready", "building"]

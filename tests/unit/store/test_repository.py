@@ -95,10 +95,17 @@ class TestImplementations:
 
 class TestInfrastructures:
     def test_a_new_one_comes_back(self, store, lease):
-        assert lease == Lease("i", "me", 1)
+        assert (lease.infra_id, lease.holder) == ("i", "me")
         assert store.infrastructure("i") == InfrastructureRecord(
             "i", description=None, candidate=infrastructure(), wanted=True, created_at=100.0, targets=TARGETS
         )
+
+    def test_an_epoch_does_not_come_back(self, store, lease):
+        with store.changing(lease) as change:
+            change.remove_infrastructure()
+        assert store.add_infrastructure("i", infrastructure(), TARGETS, "you", 200.0).epoch != lease.epoch
+        with pytest.raises(LeaseLostError), store.changing(lease):
+            raise AssertionError("the one that is gone has come back")
 
     def test_an_id_is_taken_once(self, store, lease):
         with pytest.raises(InfrastructureTakenError, match="'i' exists already"):
@@ -112,15 +119,15 @@ class TestInfrastructures:
 
         assert state() is InfrastructureState.BUILDING
         with store.changing(lease) as change:
-            change.settle(infrastructure())
+            change.settle(infrastructure(), TARGETS)
         assert state() is InfrastructureState.READY
         with store.changing(lease) as change:
-            change.put_candidate(infrastructure("renamed"), {"web": 5})
+            change.put_candidate(infrastructure("renamed"))
         assert state() is InfrastructureState.UPDATING
         assert store.infrastructure("i").candidate == infrastructure("renamed")
-        assert store.infrastructure("i").targets == {"web": 5}
+        assert store.infrastructure("i").targets == TARGETS, "those of what is in force"
         with store.changing(lease) as change:
-            change.put_candidate(None, TARGETS)
+            change.put_candidate(None)
         assert state() is InfrastructureState.READY
         assert store.infrastructure("i").description == infrastructure()
         with store.changing(lease) as change:
@@ -137,8 +144,9 @@ class TestInfrastructures:
         add_instances(store, lease, record("n-1"), record("n-2"))
         add_instances(store, other, record("n-3", "j"))
         with store.changing(lease) as change:
-            change.settle(infrastructure("settled"))
+            change.settle(infrastructure("settled"), {"web": 4})
         assert store.infrastructure("i").description == infrastructure("settled")
+        assert store.infrastructure("i").targets == {"web": 4}
         assert [one.provisional for one in store.instances("i")] == [False, False]
         assert [one.provisional for one in store.instances("j")] == [True]
 
@@ -159,7 +167,7 @@ class TestInfrastructures:
             change.remove_infrastructure()
         assert store.instances("i") == []
         assert store.instances("j") == [record("n-2", "j")]
-        assert store.add_infrastructure("i", infrastructure(), {}, "me", 300.0).epoch == 1
+        assert store.add_infrastructure("i", infrastructure(), {}, "me", 300.0).infra_id == "i"
 
     @pytest.mark.parametrize("ask", ["infrastructure", "holder", "unwant"])
     def test_an_unknown_one_is_named(self, store, ask):
@@ -200,7 +208,7 @@ class TestInstances:
     def test_writing_anew_does_not_undo_settling(self, store, lease):
         add_instances(store, lease, record())
         with store.changing(lease) as change:
-            change.settle(infrastructure())
+            change.settle(infrastructure(), TARGETS)
             change.put_instances([record(stage=Stage.READY)])
         assert store.instances("i") == [record(stage=Stage.READY, provisional=False)]
 
@@ -231,7 +239,7 @@ class TestLeases:
     def test_lasts_until_it_expires(self, store, lease):
         assert store.acquire("i", "you", 100.0 + LEASE_SECONDS - 0.1) is None
         assert store.holder("i") == "me"
-        assert store.acquire("i", "you", 100.0 + LEASE_SECONDS) == Lease("i", "you", 2)
+        assert store.acquire("i", "you", 100.0 + LEASE_SECONDS) == Lease("i", "you", lease.epoch + 1)
         assert store.holder("i") == "you"
 
     def test_the_holder_itself_waits_too(self, store, lease):
@@ -246,7 +254,7 @@ class TestLeases:
     def test_a_released_one_is_free_at_once(self, store, lease):
         store.release(lease)
         assert store.holder("i") is None
-        assert store.acquire("i", "you", 100.0) == Lease("i", "you", 2)
+        assert store.acquire("i", "you", 100.0) == Lease("i", "you", lease.epoch + 1)
 
     def test_an_expired_one_is_good_while_nobody_took_it(self, store, lease):
         with store.changing(lease) as change:
@@ -293,7 +301,7 @@ class TestLeases:
 def test_a_change_that_fails_is_undone_as_a_whole(store, lease):
     add_instances(store, lease, record("n-1"))
     with pytest.raises(ZeroDivisionError), store.changing(lease) as change:  # noqa: PT012
-        change.put_candidate(infrastructure("other"), {})
+        change.put_candidate(infrastructure("other"))
         change.add_instances([record("n-2")])
         change.remove_instances(["n-1"])
         1 / 0  # noqa: B018

@@ -55,7 +55,7 @@ def test_a_capability_that_is_missing_and_not_declared_is_a_failure():
 
 def test_declaring_a_clause_that_does_not_exist_is_a_failure():
     class Harness(MemoryHarness):
-        not_applicable = {"hnag": "a slip"}  # noqa: RUF012
+        not_applicable = {"hnag": "a slip"}
 
     assert "hnag" in str(failures(Harness, ["hang"])["hang"])
 

@@ -28,7 +28,7 @@ async def _connect(address: str, port: int, seconds: float) -> str:
         return f"port {port} did not answer on {address} within {seconds:g} s"
     except ConnectionRefusedError:
         return f"port {port} refused on {address}"
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         return f"port {port} on {address}: {looks.in_words(error)}"
     transport.close()
     return ""

@@ -15,6 +15,8 @@ import sys
 
 PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
+# What Python ignores, and what was ignored where the node was asked for (under nohup, say), is nothing to its programs.
+DEFAULTS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 KILL_EVERY = 0.1
 """Seconds between two rounds of SIGKILL: what forks faster than it is found needs several."""
 
@@ -78,7 +80,7 @@ def start(folder: str, stage: str) -> int:
             file_actions=[(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)],
             setpgroup=0,
             setsigmask=[],
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them, and so would all that is started
+            setsigdef=DEFAULTS,
         )
     finally:
         os.close(log)

@@ -39,7 +39,7 @@ class SimFaults(CloudFaults):
 
 class SimHarness(CloudHarness):
     sdk_modules = ("urllib3",)
-    times = {"boot_seconds": 0.05, "delete_seconds": 0.05}  # noqa: RUF012
+    times = {"boot_seconds": 0.05, "delete_seconds": 0.05}
 
     def __init__(self, cloud):
         super().__init__(cloud, SimFaults(cloud))

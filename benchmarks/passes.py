@@ -1,0 +1,59 @@
+"""Maintenance passes over instances that are all well: what one more instance costs, over and over."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import build, child, shapes
+from benchmarks.upkeep import PASSES
+from occopus_core.testing.simcloud.process import SimulatedCloud
+
+INFRASTRUCTURES = 100
+SCRIPT = Path(__file__).with_name("upkeep.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What one pass over all infrastructures has used."""
+
+    instances: int
+    cpu: float
+    """Seconds, the median of some passes."""
+    memory: float
+    """Most resident memory of the process, in MiB."""
+    calls: float
+    """Calls to the cloud in one pass over all."""
+
+
+def measure(sizes: Sequence[int]) -> list[Passed]:
+    """Passes over so many instances, in 100 infrastructures. Raises `child.ChildError`."""
+    return [_measure(size) for size in sizes]
+
+
+def _measure(instances: int) -> Passed:
+    with SimulatedCloud() as cloud, build.workspace() as here:
+        shape = shapes.independent(1, 0.0)
+        here.run("occopus-import", here.write("nodes.yaml", shape.definitions(cloud.endpoint)))
+        description = here.write("infrastructure.yaml", shape.infrastructure(instances // INFRASTRUCTURES))
+        here.script(SCRIPT, "build", str(INFRASTRUCTURES), description)
+        before = _calls(cloud)
+        used = here.script(SCRIPT, "maintain", str(INFRASTRUCTURES), "seconds.json")
+        calls = (_calls(cloud) - before) / PASSES
+        if len(cloud.inventory()) != instances:
+            raise child.ChildError(f"{len(cloud.inventory())} instances exist in place of {instances}")
+        seconds = json.loads((here.folder / "seconds.json").read_text("utf-8"))
+    return Passed(instances, statistics.median(seconds), used.memory, calls)
+
+
+def _calls(cloud: SimulatedCloud) -> int:
+    return sum(cloud.calls()["total"].values())
+
+
+if __name__ == "__main__":
+    for passed in measure([int(word) for word in sys.argv[1:]]):
+        print(passed)

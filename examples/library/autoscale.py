@@ -1,0 +1,45 @@
+"""Occopus as a library: build the quick start, keep it alive in the background, scale it, tear it down.
+
+Run it from the checkout, after `make venv`:  .venv/bin/python examples/library/autoscale.py
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from occopus_core import InfrastructureManager
+from occopus_core.events import Event
+
+QUICKSTART = Path(__file__).parent.parent / "quickstart"
+
+
+def show(event: Event) -> None:
+    """Print what happens while it happens."""
+    print(event.kind.value, event.node_name, event.text)
+
+
+def main() -> None:
+    """Build, scale, destroy."""
+    with InfrastructureManager(process_strategy="parallel", observer=show, interval=1.0) as manager:
+        manager.import_node_definitions(str(QUICKSTART / "nodes.yaml"))
+        infrastructure = manager.load(str(QUICKSTART / "infra.yaml"))
+        infra_id = manager.submit_infrastructure(infrastructure)  # built by the first pass, in the background
+        wait_for(manager, infra_id, web=2)
+        manager.scale_by(infra_id, "web", +1)
+        wait_for(manager, infra_id, web=3)
+        manager.stop_provisioning(infra_id)
+        manager.tear_down(infra_id)
+
+
+def wait_for(manager: InfrastructureManager, infra_id: str, web: int) -> None:
+    """Wait until so many web nodes are ready."""
+    while True:
+        instances = manager.report(infra_id)["web"]["instances"].values()
+        if sum(instance["state"] == "ready" for instance in instances) >= web:
+            return
+        time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""``occopus-scale``: ask for more or fewer instances of a node."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from occopus_core.cli import common
+
+MOST = 100_000
+"""The most instances that a node may have."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; its exit code."""
+    made = _parser()
+    options = made.parse_args(argv)
+    if options.filter is not None and options.setscale is not None:
+        made.error("-f chooses an instance to go: it belongs to -c with a negative number")
+    if options.filter is not None and (options.changescale if options.changescale is not None else -1) >= 0:
+        made.error("-f chooses an instance to go: -c must be negative with it")
+    if options.filter is None and options.changescale is None and options.setscale is None:
+        made.error("say -c by how many, -s to how many, or -f which instance goes")
+    return common.guarded(lambda: _run(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = common.parser(
+        "scale", "Ask for more or fewer instances of a node. The next pass of occopus-maintain sees to it."
+    )
+    common.add_auth_data_path(made)
+    made.add_argument("-i", metavar="INFRA_ID", dest="infra_id", required=True, help="identifier of the infrastructure")
+    made.add_argument("-n", "--node", required=True, help="name of the node to scale")
+    amount = made.add_mutually_exclusive_group()
+    amount.add_argument("-c", "--changescale", type=_amount, help="by how many: positive for more, negative for fewer")
+    amount.add_argument("-s", "--setscale", type=_count, help="to how many")
+    made.add_argument(
+        "-f", "--filter", help="node id or address of an instance that is to go (alone: the same as -c -1)"
+    )
+    return made
+
+
+def _count(text: str) -> int:
+    count = _amount(text)
+    if count < 0:
+        raise argparse.ArgumentTypeError("a number of instances is not negative")
+    return count
+
+
+def _amount(text: str) -> int:
+    amount = int(text)
+    if abs(amount) > MOST:
+        raise argparse.ArgumentTypeError(f"at most {MOST:,} instances")
+    return amount
+
+
+def _run(options: argparse.Namespace) -> int:
+    from occopus_core.credentials import Credentials  # noqa: PLC0415  # help must not wait for all this
+    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+
+    with InfrastructureManager(common.load_settings(options.cfg), Credentials()) as manager:
+        if options.setscale is not None:
+            request = manager.scale_to(options.infra_id, options.node, options.setscale)
+        else:
+            count = -1 if options.changescale is None else options.changescale
+            request = manager.scale_by(options.infra_id, options.node, count, options.filter or "")
+    common.say(f"recorded as request {request.id}; occopus-maintain -i {options.infra_id} applies it")
+    return common.ExitCode.OK

@@ -1,0 +1,119 @@
+"""What `occopus-maintain` does to an infrastructure, and tells of it: a pass, passes over and over, the log."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from occopus_core.cli import common
+
+if TYPE_CHECKING:
+    from occopus_core.engine.rounds import Rounds
+    from occopus_core.store.records import StoredEvent
+
+LAST_SECONDS = 1.2
+"""How long maintenance may take to stop where it is."""
+
+FOLLOW_SECONDS = 0.5
+"""How often the log is looked at while it is followed."""
+
+
+def one_pass(options: argparse.Namespace) -> int:
+    """One maintenance pass."""
+    from occopus_core.cli.interruption import interruptible  # noqa: PLC0415  # help must not wait for all this
+    from occopus_core.engine.outcomes import AbandonedError  # noqa: PLC0415
+
+    settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
+    with (
+        common.watched(settings, credentials, parallel=options.parallelize) as manager,
+        interruptible(manager.interrupt, "interrupted; the next pass carries on") as signals,
+    ):
+        try:
+            manager.maintain(options.infra_id)
+        except AbandonedError:
+            common.leave(signals.exit_code)
+    return common.ExitCode.OK
+
+
+def cyclic(options: argparse.Namespace) -> int:
+    """Passes over and over, until a signal comes or the infrastructure is gone."""
+    settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
+    with common.watched(settings, credentials, parallel=options.parallelize, told=_told) as manager:
+        manager.get(options.infra_id)
+        rounds = manager.rounds(options.interval)
+        rounds.attach(options.infra_id)
+        if _run_until_signal(rounds):
+            # Nothing that hangs is waited for, be it a provider or the store: the next pass, of whichever process,
+            # finds what was begun.
+            common.leave(common.ExitCode.OK)
+        if rounds.attached:  # what the thread died of has been printed
+            return common.ExitCode.FAILED
+        common.say(f"the infrastructure '{options.infra_id}' is gone")
+    return common.ExitCode.OK
+
+
+def _run_until_signal(rounds: Rounds) -> bool:
+    """Maintain in a thread of its own, for only the main one hears signals; true where one has come."""
+    over, signalled = threading.Event(), threading.Event()
+
+    def maintain() -> None:
+        try:
+            rounds.run(until_none_left=True)
+        finally:
+            over.set()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        signalled.set()
+        over.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    thread = threading.Thread(target=maintain, name="occopus-maintenance", daemon=True)
+    thread.start()
+    over.wait()
+    if signalled.is_set():
+        rounds.stop()
+        thread.join(LAST_SECONDS)
+    return signalled.is_set()
+
+
+def _told(infra_id: str, text: str) -> None:
+    common.say(f"error: {text}: tried again" if text else f"'{infra_id}' can be maintained again")
+
+
+def events(options: argparse.Namespace) -> int:
+    """The log of an infrastructure, also of one that is gone; with --follow, what is added to it."""
+    from occopus_core.credentials import Credentials  # noqa: PLC0415
+    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+
+    with InfrastructureManager(common.load_settings(options.cfg), Credentials()) as manager:
+        found = manager.events(options.infra_id)
+        if not found:
+            manager.get(options.infra_id)
+        _print(found, options.output)
+        while options.follow:
+            time.sleep(FOLLOW_SECONDS)
+            last = found[-1].id if found else 0
+            new = manager.events(options.infra_id, after=last)
+            _print(new, options.output)
+            found = new or found
+    return common.ExitCode.OK
+
+
+def _print(found: Sequence[StoredEvent], form: str | None) -> None:
+    for event in found:
+        at = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
+        if form == "json":
+            row = {"id": event.id, "at": at, "event": event.kind, "node": event.node_name, "nodeid": event.node_id}
+            common.result(json.dumps({**row, "text": event.text}))
+        else:
+            subject = f" {event.node_name} {event.node_id[:8]}".rstrip()
+            text = "".join(each if each.isprintable() else " " for each in event.text)
+            common.result(f"{at} {event.kind}{subject}" + (f": {text}" if text else ""))

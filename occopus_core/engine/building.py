@@ -1,0 +1,189 @@
+"""A build: everything as described, or nothing changed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+
+from occopus_core.descriptions.graph import Graph
+from occopus_core.descriptions.model import Infrastructure
+from occopus_core.engine.blueprint import Blueprint
+from occopus_core.engine.design import Design, make_design
+from occopus_core.engine.destroying import sweep
+from occopus_core.engine.execution import Execution
+from occopus_core.engine.loop import Steps
+from occopus_core.engine.outcomes import BuildError, BusyError, InterruptedBuildError, UnconfirmedError
+from occopus_core.engine.plan import Plan, Verb, make_plan
+from occopus_core.engine.reservation import new_work
+from occopus_core.engine.runtime import Runtime
+from occopus_core.engine.site import Site
+from occopus_core.engine.work import Work
+from occopus_core.events import EventKind
+from occopus_core.store.change import LEASE_SECONDS
+from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, Stage
+from occopus_core.store.repository import InfrastructureTakenError
+
+PATIENCE = LEASE_SECONDS + 5.0
+"""Seconds for which a build waits for a process that is working on the infrastructure: a killed one lets go by then."""
+
+
+def plan(site: Site, candidate: Infrastructure) -> Steps[Plan]:
+    """What `build` would do, without changing anything. Raises `InvalidDesignError`, `ProviderError`."""
+    store = site.resources.store
+    design = make_design(site.scene(candidate), store)
+    try:
+        record = store.infrastructure(site.infra_id)
+    except NoSuchInfrastructureError:
+        return make_plan(design.blueprints, targets_of(candidate, {}), [], {})
+    works = site.recorded_works()
+    return (yield from _plan(site, design, targets_of(candidate, record.targets), works, lambda: None))
+
+
+def build(site: Site, candidate: Infrastructure) -> Steps[None]:
+    """Make the infrastructure as described, or undo what was made on the way and leave it as it was.
+
+    Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
+    `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
+    """
+    design = make_design(site.scene(candidate), site.resources.store)
+    lease = yield from _lease(site, candidate)
+    with site.releasing(lease):
+        record = site.resources.store.infrastructure(site.infra_id)
+        if not record.wanted:
+            finish = f"occopus-destroy -i {site.infra_id}"
+            raise BusyError(f"the infrastructure '{site.infra_id}' is being destroyed: {finish} finishes that")
+        site.building = True
+        yield from build_leased(site, design, lease, record)
+
+
+def _lease(site: Site, candidate: Infrastructure) -> Steps[Lease]:
+    resources = site.resources
+    while True:
+        with contextlib.suppress(NoSuchInfrastructureError):
+            return (yield from site.acquire_in_time(PATIENCE))
+        with contextlib.suppress(InfrastructureTakenError):  # somebody else was a moment quicker
+            lease = resources.store.add_infrastructure(
+                site.infra_id, candidate, targets_of(candidate, {}), resources.holder, resources.loop.clock.now()
+            )
+            site.tell(EventKind.INFRA_CREATED, candidate.name)
+            return lease
+
+
+def build_leased(site: Site, design: Design, lease: Lease, record: InfrastructureRecord) -> Steps[None]:
+    """The same under a lease."""
+    store = site.resources.store
+    candidate = design.scene.infrastructure
+    runtime = site.runtime(design.scene, lease)
+    works = site.recorded_works()
+    targets = targets_of(candidate, record.targets)
+    steps = yield from _plan(site, design, targets, works, runtime.journal.settle)
+    if record.candidate != candidate:
+        with store.changing(lease) as change:
+            change.put_candidate(candidate)
+    unwanted = {step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)}
+    for work in works:
+        work.doomed = work.node_id in unwanted
+    fresh = new_works(runtime, design.blueprints, steps, works)
+    execution = site.execution(runtime, design.blueprints, record, [*works, *fresh])
+    unfinished = [work for work in works if not work.doomed and work.stage is not Stage.READY]
+    if not (yield from execution.create([*unfinished, *fresh], design.graph)):
+        site.refuse_if_abandoned()
+        yield from _undo(site, execution, runtime, lease, record, design.graph)
+    _adopt_definitions(runtime, design, works)
+    runtime.journal.flush()
+    with store.changing(lease) as change:
+        change.settle(candidate, targets)
+        change.condemn(unwanted)  # should this process die now, the next pass knows which ones are to go
+        if record.description is None:
+            runtime.tell_with(change, EventKind.INFRA_READY)
+        elif record.description != candidate or not steps.empty:
+            runtime.tell_with(change, EventKind.INFRA_UPDATED)
+    before = design.graph if record.description is None else Graph.of(record.description)
+    yield from execution.drop([work for work in execution.works if work.doomed], before)
+    site.refuse_if_abandoned()
+    if execution.unconfirmed:
+        raise UnconfirmedError(execution.unconfirmed)
+
+
+def _adopt_definitions(runtime: Runtime, design: Design, works: Sequence[Work]) -> None:
+    """Instances that stay are from now on looked after as their new definition says."""
+    for work in works:
+        if work.doomed:
+            continue
+        blueprint = design.blueprints[work.node_name]
+        if work.record.implementation in blueprint.fingerprints:
+            continue
+        alike = (i for i in blueprint.implementations if blueprint.fingerprints[i.digest] == work.record.fingerprint)
+        work.implementation = next(alike)
+        runtime.journal.keep(work.implementation)
+        work.record = dataclasses.replace(work.record, implementation=work.implementation.digest)
+        runtime.journal.put(work.record)
+
+
+def _undo(
+    site: Site, execution: Execution, runtime: Runtime, lease: Lease, record: InfrastructureRecord, graph: Graph
+) -> Steps[None]:
+    reason = execution.interrupted or "; ".join(execution.problems)
+    runtime.tell(EventKind.ROLLING_BACK, reason)
+    yield from execution.drop([work for work in execution.works if work.record.provisional], graph)
+    site.refuse_if_abandoned()
+    if record.description is None and not execution.unconfirmed:
+        yield from sweep(execution, runtime)
+        execution.forget_configuration()
+    site.refuse_if_abandoned()
+    with site.resources.store.changing(lease) as change:
+        if record.description is not None:
+            change.put_candidate(None)
+        elif execution.unconfirmed:
+            change.unwant()
+        else:
+            change.remove_infrastructure()
+            runtime.tell_with(change, EventKind.INFRA_DROPPED, "its build was undone")
+    error = BuildError if execution.problems else InterruptedBuildError
+    raise error(execution.problems or [reason], execution.unconfirmed)
+
+
+def _plan(
+    site: Site, design: Design, targets: Mapping[str, int], works: Sequence[Work], settle: Callable[[], None]
+) -> Steps[Plan]:
+    site.connect(works)
+    seen = yield from site.resources.observatory.observe(works, settle)
+    observed = {node_id: outcome.get() for node_id, outcome in seen.items()}
+    return make_plan(design.blueprints, targets, [work.record for work in works], observed)
+
+
+def targets_of(candidate: Infrastructure, present: Mapping[str, int]) -> dict[str, int]:
+    """How many instances each node should have: as many as now, within its limits; at first the least."""
+    return {
+        node.name: min(max(present.get(node.name, node.scaling.min), node.scaling.min), node.scaling.max)
+        for node in candidate.nodes
+    }
+
+
+def new_works(
+    runtime: Runtime,
+    blueprints: Mapping[str, Blueprint],
+    steps: Plan,
+    works: Sequence[Work],
+    *,
+    provisional: bool = True,
+) -> list[Work]:
+    """Reserve the instances that a plan creates, each with the lowest free number or that of the one it replaces.
+
+    The `provisional` ones are undone if their build fails.
+    """
+    positions = {work.node_id: work.record.position for work in works}
+    taken: dict[str, set[int]] = {}
+    for work in works:
+        if not work.doomed:
+            taken.setdefault(work.node_name, set()).add(work.record.position)
+    fresh = []
+    # Those in place of others first: a free number is one that nobody takes over.
+    for step in sorted(steps.of(Verb.CREATE, Verb.REPLACE), key=lambda step: step.verb is Verb.CREATE):
+        used = taken.setdefault(step.node_name, set())
+        position = positions.get(step.node_id) or next(number for number in itertools.count(1) if number not in used)
+        used.add(position)
+        fresh.append(new_work(runtime, blueprints[step.node_name], position, provisional=provisional))
+    return fresh

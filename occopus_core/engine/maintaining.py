@@ -1,0 +1,170 @@
+"""A maintenance pass: requests are applied, everything is looked at, and what is not as it should be is mended."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from occopus_core.descriptions.graph import Graph
+from occopus_core.engine.building import build_leased, new_works
+from occopus_core.engine.design import Design, InvalidDesignError, make_design
+from occopus_core.engine.destroying import destroy_leased
+from occopus_core.engine.diagnosis import Diagnosis
+from occopus_core.engine.healing import Care, next_setback, plan_care
+from occopus_core.engine.loop import Outcome, Steps
+from occopus_core.engine.plan import Step, Verb
+from occopus_core.engine.runtime import Runtime
+from occopus_core.engine.scaling import scale
+from occopus_core.engine.site import Site
+from occopus_core.engine.work import Work
+from occopus_core.events import EventKind
+from occopus_core.store.records import InfrastructureRecord, Lease, Stage
+
+
+def maintain(site: Site) -> Steps[None]:
+    """One pass. An interrupted build is carried on, an unwanted infrastructure destroyed.
+
+    Raises `BusyError` while another process works on it, `NoSuchInfrastructureError`, and what a build or a destruction
+    that is carried on raises. A node that cannot be made or asked for is an event, no error: the next pass tries again.
+    """
+    lease = site.acquire_now()
+    with site.releasing(lease):
+        record = site.resources.store.infrastructure(site.infra_id)
+        if not record.wanted:
+            yield from destroy_leased(site, lease, record)
+            return
+        if record.candidate is not None:
+            design = make_design(site.scene(record.candidate), site.resources.store)
+            yield from build_leased(site, design, lease, record)
+            record = site.resources.store.infrastructure(site.infra_id)
+        yield from _Pass(site, lease, record).run()
+
+
+class _Pass:
+    def __init__(self, site: Site, lease: Lease, record: InfrastructureRecord) -> None:
+        self._site = site
+        self._lease = lease
+        self._record = record
+        self._runtime: Runtime = site.runtime(site.scene(record.current), lease)
+        self._works = site.recorded_works()
+        site.connect(self._works)
+        self._targets = dict(record.targets)
+
+    def run(self) -> Steps[None]:
+        self._apply_requests()
+        settle = self._runtime.journal.settle
+        ready = [work for work in self._works if work.stage is Stage.READY]
+        seen = yield from self._site.resources.observatory.observe(ready, settle)
+        self._tell_unanswered("a provider", seen)
+        diagnosis = Diagnosis(self._runtime, self._record.current, self._works, seen, self._site.pause())
+        examined = yield from self._site.resources.clinic.examine(diagnosis.patients(), settle)
+        self._tell_unanswered("a health checker", examined)
+        ailments = diagnosis.ailments(examined)
+        now = self._runtime.clock.now()
+        records = [work.record for work in self._works]
+        care = plan_care(self._targets, records, ailments, self._record.setbacks, now)
+        self._tell_care(care)
+        yield from self._carry_out(care)
+        self._runtime.journal.flush()
+        self._site.refuse_if_abandoned()
+
+    # Scaling
+
+    def _apply_requests(self) -> None:
+        store = self._site.resources.store
+        requests = store.pending_requests(self._site.infra_id)
+        if not requests:
+            return
+        scaled = scale(requests, self._record.current, self._targets, [work.record for work in self._works])
+        now = self._runtime.clock.now()
+        with store.changing(self._lease) as change:
+            change.put_targets(scaled.targets)
+            change.condemn(scaled.condemned)
+            change.answer_requests({answer.request.id: answer.text for answer in scaled.answers}, now)
+            for answer in scaled.answers:
+                kind = EventKind.SCALE_CLIPPED if answer.clipped else EventKind.SCALE_APPLIED
+                self._runtime.tell_with(change, kind, answer.text, answer.request.node_name)
+        self._targets = scaled.targets
+        for work in self._works:
+            if work.node_id in scaled.condemned:
+                work.record = dataclasses.replace(work.record, condemned=True)
+
+    # Telling
+
+    def _tell_unanswered(self, who: str, outcomes: Mapping[str, Outcome[Any]]) -> None:
+        reasons = sorted({str(outcome.error) for outcome in outcomes.values() if outcome.error is not None})
+        self._tell_once(who, EventKind.WAITING, f"for {who}: {'; '.join(reasons)}" if reasons else "")
+
+    def _tell_care(self, care: Care) -> None:
+        if bool(care.frozen) != bool(self._record.frozen):
+            with self._site.resources.store.changing(self._lease) as change:
+                change.put_frozen(care.frozen)
+                kind = EventKind.FROZEN if care.frozen else EventKind.UNFROZEN
+                self._runtime.tell_with(change, kind, care.frozen or "most instances are well again")
+        for name in self._targets:
+            self._tell_once(f"held {name}", EventKind.HELD, care.held.get(name, ""), key=bool(care.held.get(name)))
+
+    def _tell_once(self, about: str, kind: EventKind, text: str, key: object = None) -> None:
+        """Tell when it changes, not at every pass; an empty text ends it."""
+        known = text if key is None else key
+        if self._site.told.get(about, "" if key is None else False) != known:
+            self._site.told[about] = known
+            if text:
+                self._runtime.tell(kind, text)
+
+    # Carrying out
+
+    def _carry_out(self, care: Care) -> Steps[None]:
+        plan = care.plan
+        going, replaced, lacking = plan.of(Verb.DESTROY), plan.of(Verb.REPLACE), plan.of(Verb.CREATE, Verb.REPLACE)
+        kept = {step.node_id for step in plan.of(Verb.KEEP)}
+        unfinished = [work for work in self._works if work.node_id in kept and work.stage is not Stage.READY]
+        design = self._design() if unfinished or lacking else None
+        if design is not None:
+            self._heal(replaced)
+            going += replaced
+        self._doom(going)
+        if design is not None or going:
+            yield from self._mend(care, design, unfinished)
+
+    def _mend(self, care: Care, design: Design | None, unfinished: Sequence[Work]) -> Steps[None]:
+        blueprints, graph, creations = {}, Graph.of(self._record.current), []
+        if design is not None:
+            blueprints, graph = dict(design.blueprints), design.graph
+            fresh = new_works(self._runtime, blueprints, care.plan, self._works, provisional=False)
+            creations = [*unfinished, *fresh]
+        works = dict.fromkeys([*self._works, *creations])
+        execution = self._site.execution(self._runtime, blueprints, self._record, list(works))
+        yield from execution.mend(creations, [work for work in self._works if work.doomed], graph)
+        self._count_setbacks(execution.failed_nodes)
+
+    def _design(self) -> Design | None:
+        """How instances are made; None, which is told, where that cannot be known at present."""
+        problem, design = "", None
+        try:
+            design = make_design(self._runtime.scene, self._site.resources.store)
+        except InvalidDesignError as error:
+            problem = f"for a usable definition: {error}"
+        self._tell_once("design", EventKind.WAITING, problem)
+        return design
+
+    def _heal(self, replaced: Sequence[Step]) -> None:
+        for step in replaced:
+            self._runtime.tell(EventKind.HEALING, step.reason, node_name=step.node_name, node_id=step.node_id)
+        self._count_setbacks(step.node_name for step in replaced)
+
+    def _doom(self, going: Sequence[Step]) -> None:
+        node_ids = {step.node_id for step in going}
+        for work in self._works:
+            work.doomed = work.node_id in node_ids
+
+    def _count_setbacks(self, node_names: Iterable[str]) -> None:
+        now = self._runtime.clock.now()
+        setbacks = dict(self._record.setbacks)
+        for name in dict.fromkeys(node_names):
+            setbacks[name] = next_setback(setbacks.get(name), now)
+        if setbacks != dict(self._record.setbacks):
+            self._record = dataclasses.replace(self._record, setbacks=setbacks)
+            with self._site.resources.store.changing(self._lease) as change:
+                change.put_setbacks(setbacks)

@@ -1,0 +1,248 @@
+"""One infrastructure as a pass works on it: its rows, its lease, its execution, and whoever interrupts."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from occopus_core.descriptions.model import Implementation, Infrastructure
+from occopus_core.engine.blueprint import Blueprint
+from occopus_core.engine.clinic import Clinic
+from occopus_core.engine.connections import Connections
+from occopus_core.engine.execution import Execution
+from occopus_core.engine.journal import Journal
+from occopus_core.engine.loop import Loop, Steps, Waiting
+from occopus_core.engine.observe import Observatory
+from occopus_core.engine.outcomes import AbandonedError, BusyError
+from occopus_core.engine.preparation import Scene
+from occopus_core.engine.runtime import Experience, Runtime
+from occopus_core.engine.work import Work
+from occopus_core.events import Event, EventKind, Observer
+from occopus_core.registry import Registry
+from occopus_core.store.change import LEASE_SECONDS
+from occopus_core.store.records import (
+    InfrastructureRecord,
+    InstanceRecord,
+    Lease,
+    Stage,
+)
+from occopus_core.store.repository import Store
+
+T = TypeVar("T")
+
+LEASE_POLL = 0.25
+"""Seconds between two tries for a lease that another process holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What all passes of a process share."""
+
+    store: Store
+    registry: Registry
+    connections: Connections
+    observatory: Observatory
+    clinic: Clinic
+    loop: Loop
+    rng: random.Random
+    width: int | None
+    """How many instances of an infrastructure may be on their way at once, None for all that can be."""
+    observer: Observer
+    holder: str
+    """Names this process to others who want the same infrastructure."""
+    experience: Experience = field(default_factory=Experience)
+
+
+class Site:
+    """One infrastructure under one pass. `building` is true where an interruption is answered by undoing."""
+
+    def __init__(self, resources: Resources, infra_id: str) -> None:
+        self.resources = resources
+        self.infra_id = infra_id
+        self.building = False
+        self._execution: Execution | None = None
+        self._interruptions: list[str] = []
+        self._lease: Lease | None = None
+        self.told: dict[str, object] = {}
+        """What was told of late, so that it is not told at every pass."""
+        self._looked_at: float | None = None
+
+    def pause(self) -> float:
+        """Seconds since the instances were last looked at, which is now; 0 the first time."""
+        before, self._looked_at = self._looked_at, self.resources.loop.clock.now()
+        return 0.0 if before is None else self._looked_at - before
+
+    # Interruptions
+
+    def begin_anew(self) -> None:
+        """Another pass begins: what interrupted the last one is over."""
+        self.building = False
+        self._execution = None
+        self._interruptions.clear()
+
+    def interrupt(self, reason: str) -> None:
+        """Ask for an end: a build undoes itself, and ends at once at the second time. Safe in a signal handler."""
+        self._interruptions.append(reason)
+        self.resources.loop.post(self._heed)
+
+    @property
+    def interrupted(self) -> bool:
+        """True once somebody asked for an end."""
+        return bool(self._interruptions)
+
+    @property
+    def abandoned(self) -> bool:
+        """True where what is under way is not waited for."""
+        return len(self._interruptions) > (1 if self.building else 0)
+
+    def refuse_if_abandoned(self) -> None:
+        """Raises `AbandonedError`."""
+        if self.abandoned:
+            raise AbandonedError
+
+    def attended(self, steps: Steps[T]) -> Steps[T]:
+        """The steps, given up wherever they wait once they are abandoned. Raises `AbandonedError`."""
+        advance = functools.partial(next, steps)
+        while True:
+            try:
+                waiting = advance()
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                yield Waiting(waiting.settle, functools.partial(self._over, waiting))
+            except Exception as error:  # noqa: BLE001  # what came up meanwhile is for the steps to know
+                advance = functools.partial(steps.throw, error)
+            else:
+                given_up = self.abandoned and not waiting.over()
+                advance = (
+                    functools.partial(steps.throw, AbandonedError()) if given_up else functools.partial(next, steps)
+                )
+
+    def _over(self, waiting: Waiting) -> bool:
+        return waiting.over() or self.abandoned
+
+    def _heed(self) -> None:
+        if self._execution is None or not self._interruptions:
+            return
+        self._execution.interrupt(self._interruptions[0])
+        if self.abandoned:
+            self._execution.abandon()
+
+    def _unwanted(self) -> None:
+        if not self._interruptions:
+            self.interrupt("its destruction was asked for")
+
+    # What a pass is made of
+
+    def scene(self, infrastructure: Infrastructure) -> Scene:
+        """The scope of its templates."""
+        resources = self.resources
+        return Scene(
+            resources.store.installation, self.infra_id, infrastructure, resources.registry, resources.connections
+        )
+
+    def runtime(self, scene: Scene, lease: Lease, *, heeds_unwanted: bool = True) -> Runtime:
+        """The facilities of a pass; from now on the lease is kept."""
+        resources = self.resources
+        unwanted = self._unwanted if heeds_unwanted else _nobody
+        journal = Journal(resources.store, lease, resources.loop, unwanted, resources.connections.redact)
+        return Runtime(scene, resources.loop, journal, resources.rng, resources.observer, resources.experience)
+
+    def execution(
+        self,
+        runtime: Runtime,
+        blueprints: Mapping[str, Blueprint],
+        record: InfrastructureRecord,
+        works: Sequence[Work],
+    ) -> Execution:
+        """The instances on their way."""
+        known = [description for description in (record.description, record.candidate) if description is not None]
+        nodes = {node.name: node for description in known for node in description.nodes}
+        nodes.update({name: blueprint.node for name, blueprint in blueprints.items()})
+        self._execution = Execution(runtime, blueprints, nodes, works, self.resources.width)
+        self._heed()
+        return self._execution
+
+    def recorded_works(self) -> list[Work]:
+        """Its instances as the store has them; see `connect`."""
+        store = self.resources.store
+        records = store.instances(self.infra_id)
+        implementations = store.implementations({record.implementation for record in records})
+        return [self._recorded_work(record, implementations[record.implementation]) for record in records]
+
+    def _recorded_work(self, record: InstanceRecord, implementation: Implementation) -> Work:
+        # When `create` was last called is not recorded: until it has answered, it may have been a moment ago.
+        called = self.resources.loop.clock.now() if record.stage is Stage.CREATING else record.since
+        return Work(record, implementation, last_called=called)
+
+    def connect(self, works: Iterable[Work]) -> None:
+        """Give them the connections that their providers are asked over. Raises `PluginError`, `DescriptionError`."""
+        for work in works:
+            if work.stage is not Stage.RESERVED:
+                work.link = self.resources.connections.resource(work.implementation, work.record.connection)
+
+    def tell(self, kind: EventKind, text: str) -> None:
+        """Tell the observer something of the infrastructure as a whole."""
+        self.resources.observer(Event(kind, self.infra_id, text=text))
+
+    # Leases
+
+    def acquire(self) -> Lease | None:
+        """The lease, or None while another process has it. Raises `NoSuchInfrastructureError`."""
+        resources = self.resources
+        return resources.store.acquire(self.infra_id, resources.holder, resources.loop.clock.now())
+
+    def acquire_now(self) -> Lease:
+        """The lease. Raises `BusyError` where another process has it, `NoSuchInfrastructureError`."""
+        lease = self.acquire()
+        if lease is None:
+            holder = self.resources.store.holder(self.infra_id)
+            raise BusyError(f"{holder} is working on the infrastructure '{self.infra_id}'")
+        return lease
+
+    def acquire_in_time(self, patience: float = math.inf) -> Steps[Lease]:
+        """The lease, once whoever has it lets go or dies; `patience` is in seconds.
+
+        Raises `BusyError` after that, `AbandonedError`, `NoSuchInfrastructureError`.
+        """
+        clock = self.resources.loop.clock
+        given_up_at = clock.monotonic() + patience
+        lease = self.acquire()
+        if lease is None:
+            self.tell(EventKind.WAITING, f"for {self.resources.store.holder(self.infra_id)}, which is working on it")
+        while lease is None:
+            yield from self._pause(LEASE_POLL)
+            self.refuse_if_abandoned()
+            lease = self.acquire() if clock.monotonic() < given_up_at else self.acquire_now()
+        return lease
+
+    def _pause(self, seconds: float) -> Steps[None]:
+        passed: list[bool] = []
+        self.resources.loop.after(seconds, lambda: passed.append(True))
+        yield Waiting(_nobody, lambda: bool(passed))
+
+    @contextlib.contextmanager
+    def releasing(self, lease: Lease) -> Iterator[None]:
+        """Gives the lease back at the end, and keeps it until then."""
+        self._lease = lease
+        self._keep_awake(lease)
+        try:
+            yield
+        finally:
+            self._lease = None
+            self.resources.store.release(lease)
+
+    def _keep_awake(self, lease: Lease) -> None:
+        """Wake the loop often enough for the journal to renew the lease."""
+        if self._lease is lease:
+            self.resources.loop.after(LEASE_SECONDS / 4, lambda: self._keep_awake(lease))
+
+
+def _nobody() -> None:
+    return

@@ -1,0 +1,133 @@
+"""What is known of an infrastructure, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from occopus_core.descriptions.model import Scaling
+from occopus_core.store.records import Condition, InfrastructureRecord, InstanceRecord, ScaleRequest, Stage
+
+_STATES = {
+    Stage.RESERVED: "pending",
+    Stage.CREATING: "pending",
+    Stage.BOOTING: "pending",
+    Stage.CONFIGURING: "pending",
+    Stage.DROPPING: "shutdown",
+}
+_CONDITIONS = {
+    Condition.WELL: "ready",
+    Condition.AILING: "temp_failed",
+    Condition.FAILED: "failed",
+    Condition.UNKNOWN: "unknown",
+}
+_UNDESCRIBED = Scaling(0, 0)
+
+
+def state_of(instance: InstanceRecord) -> str:
+    """The word in which clients have always been told the state of an instance."""
+    if instance.stage is Stage.READY:
+        return _CONDITIONS[instance.condition]
+    return _STATES[instance.stage]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An infrastructure and its instances at one moment."""
+
+    infrastructure: InfrastructureRecord
+    nodes: Mapping[str, Sequence[InstanceRecord]]
+    """By node, in the order of the description and then those no longer described; instances by position."""
+    pending: Sequence[ScaleRequest] = ()
+    """The scaling requests that nobody has applied yet, oldest first."""
+    timeouts: Mapping[str, float] = field(default_factory=dict)
+    """By the digest of an implementation: for how many seconds its instances may be ill."""
+    at: float = 0.0
+    """When it was taken, in seconds since 1970."""
+
+    @classmethod
+    def of(
+        cls,
+        infrastructure: InfrastructureRecord,
+        instances: Sequence[InstanceRecord],
+        pending: Sequence[ScaleRequest] = (),
+        timeouts: Mapping[str, float] | None = None,
+        at: float = 0.0,
+    ) -> Snapshot:
+        """From the rows of the store."""
+        nodes: dict[str, list[InstanceRecord]] = {node.name: [] for node in infrastructure.current.nodes}
+        for instance in sorted(instances, key=lambda one: (one.position, one.created_at, one.node_id)):
+            nodes.setdefault(instance.node_name, []).append(instance)
+        return cls(infrastructure, nodes, pending, timeouts or {}, at)
+
+    def note(self, instance: InstanceRecord) -> str:
+        """What is wrong with an instance, for how long, and when it is replaced; empty where nothing is."""
+        if instance.unhealthy_since is None:
+            return instance.reason
+        lasts = f"{instance.reason} for {max(0.0, self.at - instance.unhealthy_since):.0f} s"
+        timeout = self.timeouts.get(instance.implementation)
+        return lasts if timeout is None else f"{lasts}, replaced after {timeout:g} s"
+
+    def only(self, node: str) -> Snapshot:
+        """The same with this node alone. Raises `KeyError`."""
+        return replace(self, nodes={node: self.nodes[node]})
+
+    def target(self, node: str) -> int:
+        """How many instances the node should have."""
+        return self.infrastructure.targets.get(node, 0)
+
+    @property
+    def edges(self) -> list[tuple[str, str]]:
+        """Dependent and dependee for each dependency of the description between these nodes."""
+        pairs = ((one.dependent, one.dependee) for one in self.infrastructure.current.dependencies)
+        return [pair for pair in dict.fromkeys(pairs) if self.nodes.keys() >= set(pair)]
+
+
+def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+    """By node name: its `instances` by node id, and its `scaling`; the order is that of the snapshot."""
+    scaling = {node.name: node.scaling for node in snapshot.infrastructure.current.nodes}
+    return {
+        name: {
+            "instances": {instance.node_id: _instance(snapshot, instance) for instance in instances},
+            "scaling": {
+                "actual": len(instances),
+                "target": snapshot.target(name),
+                "min": scaling.get(name, _UNDESCRIBED).min,
+                "max": scaling.get(name, _UNDESCRIBED).max,
+                "pending": [_request(request) for request in snapshot.pending if request.node_name == name],
+            },
+        }
+        for name, instances in snapshot.nodes.items()
+    }
+
+
+def _instance(snapshot: Snapshot, instance: InstanceRecord) -> dict[str, Any]:
+    return {
+        "resource_address": instance.address,
+        "state": state_of(instance),
+        "stage": instance.stage.value,
+        "since": _time(instance.since),
+        "created_at": _time(instance.created_at),
+        "position": instance.position,
+        "instance_id": instance.instance_id,
+        "addresses": [address.value for address in instance.addresses],
+        "reason": instance.reason,
+        "note": snapshot.note(instance),
+        "unhealthy_since": None if instance.unhealthy_since is None else _time(instance.unhealthy_since),
+        "condemned": instance.condemned,
+    }
+
+
+def _request(request: ScaleRequest) -> dict[str, Any]:
+    return {
+        "kind": request.kind.value,
+        "amount": request.amount,
+        "instance": request.instance,
+        "requested_at": _time(request.requested_at),
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,157 @@
+"""What a process may change of the infrastructure it holds the lease of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from occopus_core.descriptions.model import Implementation, Infrastructure
+from occopus_core.events import Event
+from occopus_core.store import tables
+from occopus_core.store.records import InstanceRecord, Lease, Setback
+from occopus_core.store.rows import (
+    add_implementations,
+    chunks,
+    forget_unused_implementations,
+    infrastructure_text,
+    instance_row,
+)
+
+LEASE_SECONDS = 15.0
+"""How long a lease lasts without being renewed: what a killed process keeps others waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What may be changed in one transaction under a lease. `wanted` is what somebody may have changed meanwhile."""
+
+    _connection: sa.Connection
+    _lease: Lease
+    wanted: bool
+
+    def renew(self, now: float) -> None:
+        """Keep the lease for another `LEASE_SECONDS`."""
+        self._update(lease_expires=now + LEASE_SECONDS)
+
+    def put_candidate(self, candidate: Infrastructure | None) -> None:
+        """Begin (or give up) the way to another description."""
+        self._update(candidate=None if candidate is None else infrastructure_text(candidate))
+
+    def put_targets(self, targets: Mapping[str, int]) -> None:
+        """How many instances each node should have."""
+        self._update(targets=json.dumps(dict(targets)))
+
+    def put_setbacks(self, setbacks: Mapping[str, Setback]) -> None:
+        """What has failed of late, by node."""
+        self._update(setbacks=json.dumps({name: asdict(setback) for name, setback in setbacks.items()}))
+
+    def put_frozen(self, reason: str) -> None:
+        """Why nothing is healed; empty when it is again."""
+        self._update(frozen=reason)
+
+    def condemn(self, node_ids: Collection[str]) -> None:
+        """Note that these instances were chosen to go."""
+        table = tables.instances
+        for part in chunks(sorted(node_ids)):
+            self._connection.execute(table.update().where(table.c.node_id.in_(part)).values(condemned=True))
+
+    def answer_requests(self, results: Mapping[int, str], now: float) -> None:
+        """These scaling requests have been applied, with these results; nobody will apply them again."""
+        table = tables.scale_requests
+        statement = table.update().where(table.c.id == sa.bindparam("key"))
+        rows = [{"key": id, "new_result": result, "new_applied_at": now} for id, result in results.items()]
+        if rows:
+            values: dict[str, Any] = {
+                "result": sa.bindparam("new_result"),
+                "applied_at": sa.bindparam("new_applied_at"),
+            }
+            self._connection.execute(statement.values(values), rows)
+
+    def add_events(self, events: Sequence[tuple[float, Event]]) -> None:
+        """Append to the log: each with when it happened, in seconds since 1970."""
+        if events:
+            self._connection.execute(tables.events.insert(), [event_row(at, event) for at, event in events])
+
+    def unwant(self) -> None:
+        """Nothing of the infrastructure is wanted any more."""
+        self._update(wanted=False)
+
+    def settle(self, description: Infrastructure, targets: Mapping[str, int]) -> None:
+        """The build has succeeded: its description is in force and its instances stay."""
+        self._update(name=description.name, description=infrastructure_text(description), candidate=None)
+        self.put_targets(targets)
+        table = tables.instances
+        self._connection.execute(
+            table.update().where(table.c.infra_id == self._lease.infra_id).values(provisional=False)
+        )
+
+    def add_implementations(self, implementations: Iterable[Implementation]) -> None:
+        """Keep what instances are about to be made by. Idempotent."""
+        add_implementations(self._connection, implementations)
+
+    def add_instances(self, records: Sequence[InstanceRecord]) -> None:
+        """Add rows."""
+        if records:
+            self._connection.execute(tables.instances.insert(), [instance_row(record) for record in records])
+
+    def put_instances(self, records: Sequence[InstanceRecord]) -> None:
+        """Write rows that exist anew, but for what never changes and `provisional`, which is for `settle`."""
+        if not records:
+            return
+        table = tables.instances
+        columns = (
+            "implementation",
+            "connection",
+            "fingerprint",
+            "stage",
+            "since",
+            "created_at",
+            "instance_id",
+            "addresses",
+            "reason",
+            "condition",
+            "unhealthy_since",
+        )
+        statement = (
+            table.update()
+            .where(table.c.node_id == sa.bindparam("key"))
+            .values({name: sa.bindparam(f"new_{name}") for name in columns})
+        )
+        rows = [instance_row(record) for record in records]
+        self._connection.execute(
+            statement, [{"key": row["node_id"], **{f"new_{name}": row[name] for name in columns}} for row in rows]
+        )
+
+    def remove_instances(self, node_ids: Collection[str]) -> None:
+        """Forget rows whose instances are gone. Idempotent."""
+        for part in chunks(sorted(node_ids)):
+            self._connection.execute(tables.instances.delete().where(tables.instances.c.node_id.in_(part)))
+
+    def remove_infrastructure(self) -> None:
+        """Forget the infrastructure; all of its instances are gone."""
+        infra_id = self._lease.infra_id
+        for table in (tables.instances, tables.scale_requests):
+            self._connection.execute(table.delete().where(table.c.infra_id == infra_id))
+        self._connection.execute(tables.infrastructures.delete().where(tables.infrastructures.c.id == infra_id))
+        forget_unused_implementations(self._connection)
+
+    def _update(self, **values: Any) -> None:
+        table = tables.infrastructures
+        self._connection.execute(table.update().where(table.c.id == self._lease.infra_id).values(**values))
+
+
+def event_row(at: float, event: Event) -> dict[str, Any]:
+    """The row that keeps an event."""
+    text = event.text.replace("\0", "").encode(errors="replace").decode()
+    return {
+        "infra_id": event.infra_id,
+        "at": at,
+        "kind": event.kind.value,
+        "node_name": event.node_name,
+        "node_id": event.node_id,
+        "text": text,
+    }

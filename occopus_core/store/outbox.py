@@ -1,0 +1,107 @@
+"""What notifiers have told of the log: a durable cursor for each, and the right to move it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from occopus_core.store import tables
+from occopus_core.store.database import Database
+from occopus_core.store.records import StoredEvent
+from occopus_core.store.rows import event_of
+
+DELIVERY_SECONDS = 30.0
+"""How long one delivery may last before another process takes over: what a killed one keeps others waiting."""
+
+PORTION = 200
+"""How many events are taken at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consignment:
+    """The next events after a notifier's cursor. Its epoch is the right to move the cursor."""
+
+    notifier: str
+    epoch: int
+    events: Sequence[StoredEvent]
+
+
+class Outbox:
+    """The cursors of all notifiers, by name. Everything raises `StoreError`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def register(self, notifier: str) -> None:
+        """Have a notifier begin at the present end of the log. Idempotent: one that is known stays where it is."""
+        table = tables.notifiers
+        with self._database.reading() as connection:
+            if connection.scalar(sa.select(table.c.name).where(table.c.name == notifier)) is not None:
+                return
+        end = sa.func.coalesce(sa.select(sa.func.max(tables.events.c.id)).scalar_subquery(), 0)
+        with self._database.writing() as connection, contextlib.suppress(sa.exc.IntegrityError):
+            connection.execute(table.insert().values(name=notifier, cursor=end, epoch=0))
+
+    def take(self, notifier: str, now: float) -> Consignment | None:
+        """What is to be told next; None where there is nothing new, or another process is telling it.
+
+        For `DELIVERY_SECONDS`, or until it is given back, nobody else gets any. `now` is in seconds since 1970.
+        """
+        if not self._is_behind(notifier):
+            return None
+        table = tables.notifiers
+        free = sa.or_(table.c.lease_expires.is_(None), table.c.lease_expires <= now)
+        claim = (
+            table.update()
+            .where(table.c.name == notifier, free)
+            .values(epoch=table.c.epoch + 1, lease_expires=now + DELIVERY_SECONDS)
+            .returning(table.c.epoch, table.c.cursor)
+        )
+        log = tables.events
+        with self._database.writing() as connection:
+            row = connection.execute(claim).one_or_none()
+            if row is None:
+                return None
+            _await_writers(connection)
+            query = sa.select(log).where(log.c.id > row.cursor).order_by(log.c.id).limit(PORTION)
+            taken = Consignment(notifier, row.epoch, [event_of(event) for event in connection.execute(query)])
+            if taken.events:
+                return taken
+            _release(connection, taken)  # another process has told them in between
+        return None
+
+    def advance(self, consignment: Consignment, cursor: int) -> None:
+        """All events up to the one with the id `cursor` are done with. Does nothing once somebody else took over."""
+        with self._database.writing() as connection:
+            _release(connection, consignment, cursor=cursor)
+
+    def give_back(self, consignment: Consignment) -> None:
+        """These events are to be told again. Does nothing once somebody else took over."""
+        with self._database.writing() as connection:
+            _release(connection, consignment)
+
+    def _is_behind(self, notifier: str) -> bool:
+        """Without writing: there is mostly nothing new."""
+        table = tables.notifiers
+        newest = sa.select(sa.func.max(tables.events.c.id)).scalar_subquery()
+        query = sa.select(table.c.name).where(table.c.name == notifier, table.c.cursor < newest)
+        with self._database.reading() as connection:
+            return connection.scalar(query) is not None
+
+
+def _release(connection: sa.Connection, consignment: Consignment, **values: Any) -> None:
+    table = tables.notifiers
+    mine = (table.c.name == consignment.notifier, table.c.epoch == consignment.epoch)
+    connection.execute(table.update().where(*mine).values(lease_expires=None, **values))
+
+
+def _await_writers(connection: sa.Connection) -> None:
+    # PostgreSQL numbers events before they are committed: one with a lower number may still appear, and the cursor
+    # would be past it. Who writes next waits behind us, so we do not wait for long. In SQLite one writes at a time.
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
+        connection.exec_driver_sql("LOCK TABLE events IN SHARE MODE")

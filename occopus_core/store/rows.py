@@ -1,0 +1,133 @@
+"""Between rows and values, and the pieces of SQL that several rooms of the store share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from occopus_core.api.resource import Address, AddressKind, InstanceId
+from occopus_core.descriptions.model import Implementation, Infrastructure
+from occopus_core.descriptions.serial import (
+    implementation_from_json,
+    implementation_to_json,
+    infrastructure_from_json,
+    infrastructure_to_json,
+)
+from occopus_core.store import tables
+from occopus_core.store.records import (
+    Condition,
+    InstanceRecord,
+    NoSuchInfrastructureError,
+    ScaleKind,
+    ScaleRequest,
+    Stage,
+    StoredEvent,
+    StoreError,
+)
+
+_CHUNK = 500
+"""How many names one statement asks for: databases limit the parameters of a statement."""
+
+
+def infrastructure_row(connection: sa.Connection, infra_id: str) -> Any:
+    """The row of an infrastructure. Raises `NoSuchInfrastructureError`."""
+    table = tables.infrastructures
+    row = connection.execute(sa.select(table).where(table.c.id == infra_id)).one_or_none()
+    if row is None:
+        raise NoSuchInfrastructureError(infra_id)
+    return row
+
+
+def add_implementations(connection: sa.Connection, implementations: Iterable[Implementation]) -> None:
+    """Keep these implementations. Idempotent."""
+    table = tables.implementations
+    new = {implementation.digest: implementation for implementation in implementations}
+    if new:
+        _lock_implementations(connection)
+    for part in chunks(sorted(new)):
+        known = set(connection.scalars(sa.select(table.c.digest).where(table.c.digest.in_(part))))
+        rows = [
+            {"digest": digest, "body": json.dumps(implementation_to_json(new[digest]))}
+            for digest in part
+            if digest not in known
+        ]
+        if rows:
+            connection.execute(table.insert(), rows)
+
+
+def forget_unused_implementations(connection: sa.Connection) -> None:
+    """Remove what neither a definition nor an instance names."""
+    _lock_implementations(connection)
+    digest = tables.implementations.c.digest
+    users = (tables.definitions, tables.instances)
+    unused = [~sa.exists().where(user.c.implementation == digest) for user in users]
+    connection.execute(tables.implementations.delete().where(*unused))
+
+
+def _lock_implementations(connection: sa.Connection) -> None:
+    # One that nobody uses must not be forgotten while somebody else begins to use it. In SQLite one writes at a time.
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE implementations IN SHARE ROW EXCLUSIVE MODE")
+
+
+def implementation_of(body: str) -> Implementation:
+    """The implementation kept in a row. Raises `StoreError`."""
+    try:
+        return implementation_from_json(json.loads(body))
+    except ValueError as error:
+        raise StoreError(f"a node definition in the store cannot be read: {error}") from error
+
+
+def infrastructure_of(text: str | None) -> Infrastructure | None:
+    """The description kept in a row, None where there is none. Raises `StoreError`."""
+    try:
+        return None if text is None else infrastructure_from_json(json.loads(text))
+    except ValueError as error:
+        raise StoreError(f"an infrastructure in the store cannot be read: {error}") from error
+
+
+def infrastructure_text(infrastructure: Infrastructure) -> str:
+    """The description as a row keeps it."""
+    return json.dumps(infrastructure_to_json(infrastructure))
+
+
+def instance_of(row: Any) -> InstanceRecord:
+    """The instance kept in a row."""
+    values = {name: getattr(row, name) for name in InstanceRecord.__slots__}
+    values["stage"] = Stage(row.stage)
+    values["condition"] = Condition(row.condition)
+    values["addresses"] = tuple(Address(value, AddressKind(kind)) for value, kind in json.loads(row.addresses))
+    values["instance_id"] = None if row.instance_id is None else InstanceId(row.instance_id)
+    return InstanceRecord(**values)
+
+
+def instance_row(record: InstanceRecord) -> dict[str, Any]:
+    """The row that keeps an instance."""
+    row = {name: getattr(record, name) for name in InstanceRecord.__slots__}
+    row["stage"] = record.stage.value
+    row["condition"] = record.condition.value
+    row["addresses"] = json.dumps([(address.value, address.kind.value) for address in record.addresses])
+    # A provider may say what no database takes as text.
+    row["reason"] = record.reason.replace("\0", "").encode(errors="replace").decode()
+    return row
+
+
+def request_of(row: Any) -> ScaleRequest:
+    """The scaling request kept in a row."""
+    values = {name: getattr(row, name) for name in ScaleRequest.__slots__}
+    values["kind"] = ScaleKind(row.kind)
+    return ScaleRequest(**values)
+
+
+def event_of(row: Any) -> StoredEvent:
+    """The event kept in a row."""
+    return StoredEvent(**{name: getattr(row, name) for name in StoredEvent.__slots__})
+
+
+def chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The names in portions that fit one statement."""
+    for start in range(0, len(names), _CHUNK):
+        yield names[start : start + _CHUNK]

@@ -1,0 +1,65 @@
+"""HTTP to the receiver, and what its answers mean to the core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import requests
+
+from occopus_core.api import PermanentError, ProviderError, ThrottledError, TransientError
+
+_LATER = {requests.codes.request_timeout, requests.codes.too_early, requests.codes.too_many_requests}
+_SUCCESSES = range(200, 300)
+_REDIRECTS = range(300, 400)
+_SERVER_ERRORS = range(500, 600)
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> None:
+    """Send it once, within so many seconds. Raises `ProviderError`."""
+    half = seconds / 2  # to connect, and to be answered
+    try:
+        where = _host(url)
+        with requests.post(
+            url, data=body, headers=dict(headers), timeout=(half, half), allow_redirects=False, stream=True
+        ) as response:
+            error = _error(where, response)
+    # The texts of the library's errors have the whole URL, which may be all it takes to write to the receiver.
+    except ValueError:
+        raise PermanentError("the url cannot be used: it is not a valid http or https URL") from None
+    except requests.RequestException as failure:
+        raise TransientError(f"{where} {_in_words(failure, seconds)}") from None
+    if error is not None:
+        raise error
+
+
+def _error(where: str, response: requests.Response) -> ProviderError | None:
+    """None where the receiver has taken them."""
+    status = response.status_code
+    if status in _SUCCESSES:
+        return None
+    message = f"{where} answered {status}"
+    retry_after = response.headers.get("Retry-After", "")
+    if status == requests.codes.too_many_requests or (status in _SERVER_ERRORS and retry_after.isdecimal()):
+        return ThrottledError(message, retry_after=float(retry_after) if retry_after.isdecimal() else None)
+    if status in _LATER or status in _SERVER_ERRORS:
+        return TransientError(message)
+    hint = ": redirects are not followed, so the url must be the final one" if status in _REDIRECTS else ""
+    return PermanentError(message + hint)
+
+
+def _in_words(failure: requests.RequestException, seconds: float) -> str:
+    match failure:
+        case requests.exceptions.SSLError():
+            return "has no certificate that this host trusts"
+        case requests.Timeout():
+            return f"did not answer within {seconds:g} s"
+        case requests.exceptions.ProxyError():
+            return "could not be reached through the proxy"
+        case _:
+            return "could not be reached, or hung up before it answered"
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -1,0 +1,46 @@
+"""The webhook: what is sent, and how it is signed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import hmac
+import importlib.resources
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from occopus_core.api import Notification, Notifier
+
+
+class Webhook(Notifier):
+    """One URL that takes notifications."""
+
+    @classmethod
+    @functools.cache
+    def schema(cls) -> Mapping[str, Any]:
+        """An entry of type `webhook`."""
+        text = importlib.resources.files("occopus_notify_webhook").joinpath("schema.json").read_text("utf-8")
+        schema: Mapping[str, Any] = json.loads(text)
+        return schema
+
+    def send(self, notifications: Sequence[Notification]) -> None:
+        """One request. Raises `ProviderError`, whose text has no more of the URL than its host."""
+        # Whoever only wants the schema, or has nothing to tell, is spared the HTTP library.
+        from occopus_notify_webhook.client import post  # noqa: PLC0415
+
+        body = json.dumps({"notifications": [dataclasses.asdict(one) for one in notifications]}).encode()
+        post(self.connection.settings["url"], body, self._headers(body), self.connection.call_timeout)
+
+    def _headers(self, body: bytes) -> Mapping[str, str]:
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "occopus",
+            "X-Occopus-Delivery": hashlib.sha256(body).hexdigest()[:32],
+        }
+        secret = self.connection.auth.get("secret")
+        if secret:
+            signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+            headers["X-Occopus-Signature"] = f"sha256={signature}"
+        return headers

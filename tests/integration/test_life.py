@@ -1,0 +1,286 @@
+"""Infrastructures that live: nodes die, requests come from everywhere, maintainers are killed, clouds go away."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from occopus_core.store.database import open_database
+from occopus_core.store.records import ScaleKind
+from occopus_core.store.repository import Store
+
+pytestmark = pytest.mark.integration
+
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
+WORKER = Path(__file__).with_name("life_worker.py")
+TIMEOUT = 3.0
+"""For how long a node of the quick start may be ill here."""
+
+REQUESTS = int(os.environ.get("OCCOPUS_TEST_REQUESTS", "200"))
+SENDERS = 10
+BETWEEN_KILLS = (2.0, 4.0)
+LIMITS = (2, 12)
+
+
+@contextlib.contextmanager
+def maintained(workspace, infra_id, *options):
+    """``occopus-maintain -c``, which is there until the end of the block; its output is in the file `said`."""
+    with (workspace.folder / "said").open("w") as said:
+        process = workspace.start("maintain", "-c", "-i", infra_id, *options, stdout=subprocess.DEVNULL, stderr=said)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def stopped(process, within=2.0):
+    """Ask it to end; its exit code."""
+    process.send_signal(signal.SIGTERM)
+    return process.wait(within)
+
+
+def events(workspace, infra_id):
+    return workspace.ready("maintain", "--events", "-i", infra_id).stdout
+
+
+@contextlib.contextmanager
+def stored(workspace):
+    with contextlib.closing(open_database(f"sqlite:///{workspace.store}")) as database:
+        yield Store(database)
+
+
+def scale_to(workspace, infra_id, count):
+    with stored(workspace) as store:
+        store.request_scaling(infra_id, "web", ScaleKind.SET, count, "", time.time())
+
+
+# On this computer
+
+
+class Demo:
+    """The quick start, built; its web nodes and what they run."""
+
+    def __init__(self, workspace):
+        self.workspace = workspace
+        self.root = workspace.home / ".occopus" / "local"
+
+    def web(self):
+        """The ids of the web nodes that are ready."""
+        return {node_id for node_id, _ in self._ready("web")}
+
+    def _ready(self, name):
+        rows = "SELECT node_id, addresses FROM instances WHERE node_name = ? AND stage = 'ready'"
+        return self.workspace.query(rows, name)
+
+    def server(self, node_id):
+        """The web server's process of a node."""
+        (found,) = [
+            process
+            for process in psutil.process_iter(["environ", "cmdline"])
+            if f"{node_id}/" in (process.info["environ"] or {}).get("OCCOPUS_NODE_DIR", "") + "/"
+            and "http.server" in (process.info["cmdline"] or ())
+        ]
+        return found
+
+    def answers(self):
+        """Whether the load balancer does."""
+        for _, addresses in self._ready("loadbalancer"):
+            ((address, _),) = json.loads(addresses)
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}:8080/", timeout=2) as answer:
+                return "Hello from Occopus" in answer.read().decode()
+        return False
+
+    def replaced(self, node_id):
+        web = self.web()
+        return node_id not in web and len(web) == 2 and self.answers()
+
+
+@pytest.fixture
+def demo(workspace):
+    shutil.copytree(QUICKSTART, workspace.folder, dirs_exist_ok=True)
+    nodes = workspace.folder / "nodes.yaml"
+    nodes.write_text(nodes.read_text().replace("timeout: 60", f"timeout: {TIMEOUT:g}"))
+    workspace.ready("import", "nodes.yaml")
+    workspace.ready("build", "infra.yaml", "-i", "first", "--parallelize")
+    yield Demo(workspace)
+    workspace.run("destroy", "-i", "first")
+
+
+def test_the_nodes_of_the_quick_start_are_replaced(demo, until):
+    killed, halted = sorted(demo.web())
+    first = demo.workspace.query("SELECT epoch FROM infrastructures")[0][0]
+    with maintained(demo.workspace, "first", "-t", "1") as maintainer:
+        until(lambda: demo.workspace.query("SELECT epoch FROM infrastructures")[0][0] > first)
+        demo.server(killed).kill()
+        until(lambda: demo.replaced(killed), TIMEOUT + 3)
+        assert halted in demo.web()
+        demo.server(halted).send_signal(signal.SIGSTOP)
+        until(lambda: demo.replaced(halted), 60)
+        assert stopped(maintainer) == 0
+    said = events(demo.workspace, "first")
+    for node_id in (killed, halted):
+        assert re.search(f" healing web {node_id[:8]}: .*replaced after 3 s", said), said
+
+
+# On the simulated cloud
+
+
+@pytest.fixture
+def user(workspace, cloud, describe):
+    """Somebody with an infrastructure `life` of two nodes."""
+    workspace.ready("import", workspace.write("nodes.yaml", cloud.definitions("worker")))
+    text = describe("web", min=LIMITS[0]).replace(f'"max": {LIMITS[0] + 1}', f'"max": {LIMITS[1]}')
+    workspace.ready("build", workspace.write("life.yaml", text), "-i", "life", "--parallelize")
+    return workspace
+
+
+def assert_whole(user, cloud, count):
+    """So many instances, all ready, the same in the store and on the cloud; none was ever made twice."""
+    machines = cloud.machines("life")
+    known = user.query("SELECT instance_id, token, stage FROM instances WHERE infra_id = 'life'")
+    assert sorted(known) == sorted((machine["id"], machine["token"], "ready") for machine in machines)
+    assert len({token for _, token, _ in known}) == len(known) == count
+
+
+@pytest.mark.parametrize(
+    "rule", [None, {"kind": "hang", "operation": "create"}, {"kind": "hang", "operation": "describe"}]
+)
+def test_maintenance_ends_in_the_middle_of_anything(user, cloud, until, rule):
+    user.ready("import", user.write("slow.yaml", cloud.definitions("worker", boot_seconds=5, steps=2)))
+    first = user.query("SELECT epoch FROM infrastructures")[0][0]
+    with maintained(user, "life", "-t", "0.2", "--parallelize") as maintainer:
+        until(lambda: user.query("SELECT epoch FROM infrastructures")[0][0] > first + 1)
+        before = len(cloud.log())
+        cloud.set_faults([rule] if rule else [])
+        scale_to(user, "life", 6)
+        until(lambda: any(call["outcome"] == "hang" or len(call["tokens"]) for call in cloud.log()[before:]), 20)
+        assert stopped(maintainer) == 0
+    cloud.set_faults([])
+    user.ready("maintain", "-i", "life", "--parallelize")
+    assert_whole(user, cloud, 6)
+    tokens = {token for call in cloud.log() if call["operation"] == "create" for token in call["tokens"]}
+    assert len(tokens) == 6, "what was begun was carried on"
+
+
+def test_a_cloud_that_goes_and_comes_back_is_told_once(workspace, new_cloud, describe, until):
+    with new_cloud() as cloud:
+        workspace.ready("import", workspace.write("nodes.yaml", cloud.definitions("worker")))
+        workspace.ready("build", workspace.write("life.yaml", describe("web", min=2)), "-i", "life")
+        before = cloud.machines("life")
+        first = workspace.query("SELECT epoch FROM infrastructures")[0][0]
+        with maintained(workspace, "life", "-t", "0.2") as maintainer:
+            said = workspace.folder / "said"
+            until(lambda: workspace.query("SELECT epoch FROM infrastructures")[0][0] > first + 1)
+            cloud.kill()
+            until(lambda: "for a provider" in said.read_text())
+            begun = workspace.query("SELECT epoch FROM infrastructures")[0][0]
+            until(lambda: workspace.query("SELECT epoch FROM infrastructures")[0][0] > begun, 60)
+            cloud.start()
+            cloud.change(before[0]["id"], "lose")
+            until(lambda: len(cloud.machines("life")) == 2, 60)
+            assert stopped(maintainer) == 0
+        assert said.read_text().count("for a provider") == 1, said.read_text()
+        workspace.ready("maintain", "-i", "life")
+        assert_whole(workspace, cloud, 2)
+
+
+class Crowd:
+    """Processes of `life_worker`, all with the same store."""
+
+    def __init__(self, workspace):
+        self._workspace = workspace
+        self._processes = []
+
+    def start(self, *words):
+        process = subprocess.Popen(
+            [sys.executable, str(WORKER), *map(str, words)],
+            env=self._workspace.environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._processes.append(process)
+        return process
+
+    def close(self):
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def crowd(workspace):
+    with contextlib.closing(Crowd(workspace)) as made:
+        yield made
+
+
+def replayed(requests):
+    """The target after these requests, one after another; each result must say the same."""
+    low, high = LIMITS
+    target = low
+    for kind, amount, instance, result in requests:
+        if instance and "has no instance" in result:
+            continue
+        wanted = amount if kind == "set" else target + amount
+        after = min(max(wanted, low), high)
+        assert result.startswith(f"{target} -> {after}"), (kind, amount, result)
+        target = after
+    return target
+
+
+def test_requests_from_everywhere_are_applied_once_and_in_order(user, cloud, crowd, until):
+    rng = random.Random(11)
+    maintainers = [crowd.start("keep", "life") for _ in range(2)]
+    senders = [crowd.start("ask", "life", REQUESTS // SENDERS, number) for number in range(SENDERS)]
+
+    def settled(seconds):
+        """Whether everything was sent and applied within so many seconds."""
+        with contextlib.suppress(AssertionError):
+            pending = "SELECT 1 FROM scale_requests WHERE applied_at IS NULL"
+            until(lambda: all(sender.poll() is not None for sender in senders) and not user.query(pending), seconds)
+            return True
+        return False
+
+    kills, deadline = 0, time.monotonic() + 60 + REQUESTS / 5
+    while kills < 2 or not settled(rng.uniform(*BETWEEN_KILLS)):
+        assert time.monotonic() < deadline
+        victim = maintainers.pop(0)
+        victim.kill()
+        kills += 1
+        maintainers.append(crowd.start("keep", "life"))
+    for maintainer in maintainers:
+        maintainer.send_signal(signal.SIGTERM)
+        # The one that was started last may not have come so far as to listen.
+        assert maintainer.wait(10) in ({0, -signal.SIGTERM} if maintainer is maintainers[-1] else {0})
+    assert {sender.wait() for sender in senders} == {0}, [sender.stderr.read() for sender in senders]
+    until(lambda: not user.query("SELECT 1 FROM infrastructures WHERE lease_expires > ?", time.time()))
+    user.ready("maintain", "-i", "life", "--parallelize")
+    rows = user.query("SELECT kind, amount, instance, result FROM scale_requests ORDER BY id")
+    assert len(rows) == REQUESTS
+    target = replayed(rows)
+    assert user.report("life")["web"]["scaling"]["target"] == target
+    assert_whole(user, cloud, target)
+
+
+def test_destroyed_while_others_maintain_it(user, cloud, crowd):
+    maintainers = [crowd.start("keep", "life") for _ in range(2)]
+    scale_to(user, "life", 8)
+    user.ready("destroy", "-i", "life")
+    assert [maintainer.wait(10) for maintainer in maintainers] == [0, 0], [m.stderr.read() for m in maintainers]
+    assert cloud.machines("life") == []
+    assert user.rows("life") == 0
+    assert user.query("SELECT 1 FROM scale_requests") == []

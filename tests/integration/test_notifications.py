@@ -1,0 +1,127 @@
+"""The commands tell a web service what they do, and it cannot hold them up."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.server
+import json
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+SECRET = "hush-hush-hush"
+
+
+class Receiver:
+    """Takes what has a good signature while it is `well`; `hangs` until it is let go."""
+
+    def __init__(self):
+        self.url = ""
+        self.well = True
+        self.let_go = threading.Event()
+        self.let_go.set()
+        self.told = []
+
+    def take(self, signature, body):
+        expected = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        self.let_go.wait(60.0)
+        if signature != f"sha256={expected}":
+            return 403
+        if self.well:
+            self.told += json.loads(body)["notifications"]
+        return 200 if self.well else 503
+
+    @property
+    def names(self):
+        return [one["name"] for one in self.told]
+
+
+@contextmanager
+def serving():
+    receiver = Receiver()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(receiver.take(self.headers["X-Occopus-Signature"], body))
+            self.end_headers()
+
+        def log_message(self, *_):
+            return
+
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_):
+            """Who does not wait for the answer hangs up."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        receiver.url = f"http://127.0.0.1:{server.server_port}/T0P-{SECRET}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield receiver
+        finally:
+            receiver.let_go.set()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def receiver(ready):
+    with serving() as receiver:
+        settings = ready.home / ".occopus"
+        settings.mkdir()
+        entry = {"type": "webhook", "url": receiver.url}
+        (settings / "occopus_config.yaml").write_text(json.dumps({"notify": [entry]}))
+        (settings / "auth_data.yaml").write_text(json.dumps({"notify": [{**entry, "auth_data": {"secret": SECRET}}]}))
+        (settings / "auth_data.yaml").chmod(0o600)
+        yield receiver
+
+
+def recorded(workspace):
+    return [id for (id,) in workspace.query("SELECT id FROM events ORDER BY id")]
+
+
+def test_everything_arrives_in_order(ready, receiver):
+    ready.ready("build", "-i", "shop", "trial.yaml")
+    ready.ready("destroy", "-i", "shop")
+    assert [one["id"] for one in receiver.told] == recorded(ready)
+    names = [name for name in receiver.names if name]
+    assert (names[0], names[-1]) == ("infrastart", "infradrop")
+    assert names.index("infraready") < names.index("nodedropping")
+    assert [names.count(f"node{what}") for what in ("creating", "created", "dropping", "dropped")] == [3, 3, 3, 3]
+
+
+def test_what_could_not_be_told_is_told_by_the_next_command(ready, receiver):
+    receiver.well = False
+    ended = ready.ready("build", "-i", "shop", "trial.yaml")
+    assert receiver.told == []
+    (warning,) = [line for line in ended.complaint if line.startswith("warning")]
+    assert warning.endswith("answered 503")
+    assert SECRET not in ended.stderr
+    receiver.well = True
+    ready.ready("destroy", "-i", "shop")
+    assert [one["id"] for one in receiver.told] == recorded(ready)
+
+
+def test_one_that_hangs_holds_a_command_up_for_a_few_seconds_only(ready, receiver):
+    receiver.let_go.clear()
+    started = time.monotonic()
+    ready.ready("build", "-i", "shop", "trial.yaml")
+    assert time.monotonic() - started < 15.0
+    assert receiver.told == []
+
+
+def test_a_notifier_that_is_not_installed_is_a_mistake_in_the_file(ready, receiver):
+    file = ready.write("config.yaml", "notify:\n- type: webhok\n")
+    ended = ready.run("build", "--cfg", file, "trial.yaml")
+    assert ended.code == 2
+    assert ended.complaint == [
+        f"{file}:2:9: notify[0].type: there is no notifier 'webhok'; known are: fcm, webhook",
+    ]

@@ -1,0 +1,161 @@
+"""The options of ``occopus-maintain``: what each prints, where it writes, and what it refuses."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from occopus_core.api.resource import Address
+from occopus_core.cli import maintain
+from occopus_core.descriptions.model import Dependency, Implementation, Infrastructure, NodeDescription
+from occopus_core.report import forms
+from occopus_core.store.database import open_database
+from occopus_core.store.records import InstanceRecord, ScaleKind, Stage
+from occopus_core.store.repository import Store
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    """An installation of its own with the infrastructure `infra-1`: a `web` that needs a `db`, one `web` running."""
+    url = f"sqlite:///{tmp_path}/occopus.db"
+    monkeypatch.setenv("OCCOPUS_STORE", url)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("OCCOPUS_CONFIG_PATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    nodes = tuple(NodeDescription(name, name) for name in ("web", "db"))
+    described = Infrastructure("shop", nodes, (Dependency("web", "db"),))
+    made_by = Implementation({"type": "memory"})
+    instance = InstanceRecord(
+        *("id-1", "infra-1", "web", 1, "occopus-id-1", made_by.digest, "{}", "fingerprint", Stage.READY, 2.0, 1.0),
+        addresses=(Address("10.0.0.1"),),
+    )
+    database = open_database(url)
+    store = Store(database)
+    lease = store.add_infrastructure("infra-1", described, {"web": 1, "db": 1}, "test", 0.0)
+    with store.changing(lease) as change:
+        change.add_implementations([made_by])
+        change.add_instances([instance])
+        change.settle(described, {"web": 1, "db": 1})
+    yield store
+    database.close()
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*argv):
+        try:
+            code = maintain.main(argv)
+        except SystemExit as ended:
+            code = ended.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("form", "beginning"),
+    [
+        ("json", '{\n  "web": {'),
+        ("yaml", "web:\n  instances:\n    id-1:"),
+        ("table", "NODE"),
+        ("ansible-inventory", '{\n  "_meta": {'),
+        ("ssh-config", "# infrastructure shop, id infra-1\n\n# web-1: ready\nHost shop-web-1 id-1\n"),
+        ("hosts", "# infrastructure shop, id infra-1\n10.0.0.1 web-1.shop web-1\n"),
+    ],
+)
+def test_the_name_of_a_form_says_what_is_printed(run, form, beginning, tmp_path):
+    code, out, err = run("-r", "-i", "infra-1", "-o", form)
+    assert (code, err) == (0, "")
+    assert out.startswith(beginning)
+    assert not (tmp_path / form).exists()
+
+
+def test_requests_that_wait_are_reported(run, store):
+    store.request_scaling("infra-1", "db", ScaleKind.CHANGE, 1, "", 0.0)
+    reported = json.loads(run("-r", "-i", "infra-1", "-o", "json")[1])
+    assert [request["amount"] for request in reported["db"]["scaling"]["pending"]] == [1]
+    assert reported["web"]["scaling"]["pending"] == []
+
+
+def test_every_form_has_a_writer():
+    assert {*maintain._FORMS, *maintain._GRAPHS} == set(forms._WRITERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("report.json", json.loads), ("report", json.loads), ("r.yaml", yaml.safe_load)]
+)
+def test_any_other_name_is_a_file(run, tmp_path, name, read):
+    assert run("-r", "-i", "infra-1", "-o", name) == (0, "", "")
+    text = (tmp_path / name).read_text(encoding="utf-8")
+    assert list(read(text)) == ["web", "db"]
+    assert text.startswith("{") is (read is json.loads)
+    assert text.endswith("\n")
+
+
+def test_a_file_that_cannot_be_written(run):
+    code, out, err = run("-r", "-i", "infra-1", "-o", "no/such/folder.json")
+    assert (code, out) == (2, "")
+    assert err == "error: no/such/folder.json: the file cannot be written: No such file or directory\n"
+
+
+def test_a_graph_is_printed_or_written(run, tmp_path):
+    code, out, _ = run("-i", "infra-1", "--graph", "mermaid")
+    assert code == 0
+    assert out.startswith('---\ntitle: "shop"\n---\nflowchart LR\n')
+    assert "    n0 --> n1\n" in out
+    assert run("-i", "infra-1", "--graph", "dot", "-o", "shop.dot") == (0, "", "")
+    assert (tmp_path / "shop.dot").read_text(encoding="utf-8").startswith('digraph "shop" {')
+
+
+def test_the_filter_leaves_one_node(run):
+    assert list(json.loads(run("-r", "-i", "infra-1", "-o", "json", "-f", "db")[1])) == ["db"]
+    assert "web" not in run("-i", "infra-1", "--graph", "dot", "-f", "db")[1]
+    assert "10.0.0.1" not in run("-r", "-i", "infra-1", "-o", "hosts", "-f", "db")[1]
+
+
+def test_what_is_not_there_is_named(run):
+    code, _, err = run("-r", "-i", "infra-1", "-f", "cache")
+    assert (code, err) == (3, "error: 'infra-1' has no node 'cache'; it has: web, db\n")
+    code, _, err = run("-i", "infra-2", "--graph", "dot")
+    assert code == 3
+    assert "'infra-2'" in err
+
+
+def test_the_list_in_its_forms(run):
+    assert run("-l") == (0, "infra-1\tshop\tready\t1 instances\n", "")
+    rows = [{"infraid": "infra-1", "name": "shop", "state": "ready", "instances": 1, "created_at": 0.0}]
+    assert json.loads(run("-l", "-o", "json")[1]) == yaml.safe_load(run("-l", "-o", "yaml")[1])
+    assert json.loads(run("-l", "-o", "json")[1]) == {"infrastructures": rows}
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "say which infrastructure: -i INFRA_ID; or -l to list them all"),
+        (["-r"], "say which infrastructure"),
+        (["--graph", "dot"], "say which infrastructure"),
+        (["--graph", "png", "-i", "infra-1"], "invalid choice: 'png'"),
+        (["-r", "--graph", "dot", "-i", "infra-1"], "argument --graph: not allowed with argument -r/--report"),
+        (["--graph", "dot", "-i", "infra-1", "-o", "json"], "--graph says the form already"),
+        (["-l", "-o", "hosts"], "-o hosts is of one infrastructure"),
+        (["-i", "infra-1", "-o", "hosts"], "-o goes with -r and --graph"),
+    ],
+)
+def test_options_that_make_no_sense_together_are_refused(run, argv, message):
+    code, out, err = run(*argv)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_help_waits_for_nothing_heavy():
+    code = (
+        "import sys\nfrom occopus_core.cli import maintain\n"
+        "try: maintain.main(['--help'])\nexcept SystemExit: pass\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules} & {'sqlalchemy', 'rich', 'yaml', 'json'}),"
+        " *(name for name in sys.modules if name.startswith('occopus_core.report')), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert ended.stderr.strip() == ""

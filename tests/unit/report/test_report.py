@@ -1,0 +1,109 @@
+"""What is reported, in which order, and in which words."""
+
+import dataclasses
+import json
+
+import pytest
+import yaml
+
+from occopus_core.report import Snapshot, report_of, state_of
+from occopus_core.report.forms import written
+from occopus_core.store.records import Condition, ScaleKind, ScaleRequest, Stage
+
+
+def test_the_report_has_what_clients_read_and_what_the_store_knows(snapshot, instance):
+    made = snapshot(instance("web", 1, "10.0.0.1", "192.168.0.1", reason="slow"), nodes=("web",), edges=())
+    assert report_of(made) == {
+        "web": {
+            "instances": {
+                "id-of-web-1": {
+                    "resource_address": "10.0.0.1",
+                    "state": "ready",
+                    "stage": "ready",
+                    "since": "2023-11-14T22:14:20+00:00",
+                    "created_at": "2023-11-14T22:13:20+00:00",
+                    "position": 1,
+                    "instance_id": "i-1",
+                    "addresses": ["10.0.0.1", "192.168.0.1"],
+                    "reason": "slow",
+                    "note": "slow",
+                    "unhealthy_since": None,
+                    "condemned": False,
+                }
+            },
+            "scaling": {"actual": 1, "target": 1, "min": 1, "max": 3, "pending": []},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("stage", "state"),
+    [
+        (Stage.RESERVED, "pending"),
+        (Stage.CREATING, "pending"),
+        (Stage.BOOTING, "pending"),
+        (Stage.CONFIGURING, "pending"),
+        (Stage.READY, "ready"),
+        (Stage.DROPPING, "shutdown"),
+    ],
+)
+def test_the_words_for_states(instance, stage, state):
+    assert state_of(instance(stage=stage)) == state
+
+
+def test_one_that_was_ready_and_is_not_well_has_failed_for_a_while(snapshot, instance):
+    ill = instance(reason="no answer", condition=Condition.AILING, unhealthy_since=1_700_000_120.0)
+    assert state_of(ill) == "temp_failed"
+    assert state_of(instance(stage=Stage.DROPPING, unhealthy_since=1.0)) == "shutdown"
+    reported = report_of(snapshot(ill))["web"]["instances"]["id-of-web-1"]
+    assert reported["unhealthy_since"] == "2023-11-14T22:15:20+00:00"
+    assert reported["reason"] == "no answer"
+
+
+def test_requests_that_wait_are_reported_with_their_node(snapshot):
+    requests = [
+        ScaleRequest(1, "infra-1", "web", ScaleKind.SET, 3, "", 1_700_000_000.0),
+        ScaleRequest(2, "infra-1", "web", ScaleKind.CHANGE, -1, "10.0.0.1", 1_700_000_060.0),
+    ]
+    reported = report_of(Snapshot.of(snapshot().infrastructure, [], requests))
+    assert reported["db"]["scaling"]["pending"] == []
+    assert reported["web"]["scaling"]["pending"] == [
+        {"kind": "set", "amount": 3, "instance": "", "requested_at": "2023-11-14T22:13:20+00:00"},
+        {"kind": "change", "amount": -1, "instance": "10.0.0.1", "requested_at": "2023-11-14T22:14:20+00:00"},
+    ]
+
+
+def test_nodes_come_as_described_and_instances_by_position(snapshot, instance):
+    rows = [instance("old", 1), instance("db", 1), *(instance("web", position) for position in (10, 9, 2))]
+    made = snapshot(*rows)
+    assert list(made.nodes) == ["web", "db", "old"]
+    assert [one.position for one in made.nodes["web"]] == [2, 9, 10]
+    assert report_of(made)["old"]["scaling"] == {"actual": 1, "target": 0, "min": 0, "max": 0, "pending": []}
+
+
+def test_edges_are_those_between_the_nodes_shown(snapshot):
+    made = snapshot(nodes=("a", "b", "c"), edges=(("a", "b"), ("b", "c"), ("a", "b")))
+    assert made.edges == [("a", "b"), ("b", "c")]
+    assert made.only("b").edges == []
+    with pytest.raises(KeyError):
+        made.only("d")
+
+
+def test_json_and_yaml_say_the_same(snapshot, instance):
+    made = snapshot(instance("web", 1, "10.0.0.1"))
+    assert json.loads(written(made, "json")) == yaml.safe_load(written(made, "yaml")) == report_of(made)
+
+
+def test_the_table_has_a_line_for_each_instance_and_takes_no_text_for_markup(snapshot, instance):
+    lines = written(snapshot(instance("web", 1), instance("web", 2, reason="[red]no[/red] [/x]")), "table").split("\n")
+    assert lines[0].split() == ["NODE", "INSTANCE", "STATE", "ADDRESS", "SINCE", "NOTE"]
+    assert lines[2].split()[:5] == ["web", "2/1", "(1..3)", "id-of-web-1", "ready"]
+    assert lines[3].split()[0] == "id-of-web-2"
+    assert lines[3].endswith("[red]no[/red] [/x]")
+    assert [line.strip() for line in lines[4:]] == ["db 0/1 (1..3)"]
+
+
+def test_a_note_says_for_how_long_and_until_when(instance, snapshot):
+    ill = instance(reason="port 8080 refused on 127.3.0.2", condition=Condition.AILING, unhealthy_since=100.0)
+    taken = dataclasses.replace(snapshot(ill), timeouts={ill.implementation: 600.0}, at=142.0)
+    assert taken.note(ill) == "port 8080 refused on 127.3.0.2 for 42 s, replaced after 600 s"

@@ -1,0 +1,154 @@
+"""Every notifier gets every event once it is there, one process at a time, and no cursor passes what is yet to come."""
+
+from __future__ import annotations
+
+import pytest
+
+from occopus_core.events import Event, EventKind
+from occopus_core.store.outbox import DELIVERY_SECONDS, PORTION
+from occopus_core.store.records import StoreError
+from occopus_core.store.repository import Store
+
+from .builders import infrastructure
+
+NOW = 1000.0
+
+
+@pytest.fixture
+def outbox(store):
+    return store.outbox
+
+
+@pytest.fixture
+def happens(store):
+    """Records events with these texts."""
+    leases = []
+
+    def happen(*texts):
+        if not leases:
+            leases.append(store.add_infrastructure("i", infrastructure(), {}, "me", NOW))
+        with store.changing(leases[0]) as change:
+            change.add_events([(NOW, Event(EventKind.HEALING, "i", text=text)) for text in texts])
+
+    return happen
+
+
+def texts(consignment):
+    return [event.text for event in consignment.events]
+
+
+def take_all(outbox, name="hook"):
+    consignment = outbox.take(name, NOW)
+    outbox.advance(consignment, consignment.events[-1].id)
+    return texts(consignment)
+
+
+def test_a_new_notifier_begins_at_the_end(outbox, happens):
+    happens("old")
+    outbox.register("hook")
+    assert outbox.take("hook", NOW) is None
+    happens("new", "newer")
+    assert take_all(outbox) == ["new", "newer"]
+
+
+def test_the_first_notifier_of_an_empty_log_misses_nothing(outbox, happens):
+    outbox.register("hook")
+    happens("first")
+    assert take_all(outbox)[-1] == "first"
+
+
+def test_one_that_is_known_stays_where_it_is(outbox, happens):
+    outbox.register("hook")
+    happens("missed")
+    outbox.register("hook")
+    assert take_all(outbox)[-1] == "missed"
+
+
+def test_one_that_was_never_registered_gets_nothing(outbox, happens):
+    happens("one")
+    assert outbox.take("hook", NOW) is None
+
+
+def test_each_has_a_cursor_of_its_own(outbox, happens):
+    happens("old")
+    outbox.register("hook")
+    outbox.register("other")
+    happens("one")
+    assert take_all(outbox) == ["one"]
+    assert outbox.take("hook", NOW) is None
+    assert take_all(outbox, "other") == ["one"]
+
+
+def test_what_was_given_back_comes_again(outbox, happens):
+    happens("old")
+    outbox.register("hook")
+    happens("one")
+    outbox.give_back(outbox.take("hook", NOW))
+    assert take_all(outbox) == ["one"]
+
+
+def test_a_part_can_be_done_with(outbox, happens):
+    happens("old")
+    outbox.register("hook")
+    happens("one", "two", "three")
+    consignment = outbox.take("hook", NOW)
+    outbox.advance(consignment, consignment.events[0].id)
+    assert take_all(outbox) == ["two", "three"]
+
+
+def test_a_long_log_is_taken_in_portions(outbox, happens):
+    happens("old")
+    outbox.register("hook")
+    everything = [str(number) for number in range(PORTION + 1)]
+    happens(*everything)
+    assert take_all(outbox) + take_all(outbox) == everything
+
+
+def test_nobody_else_gets_what_was_taken(outbox, happens, store_url, opened):
+    happens("old")
+    outbox.register("hook")
+    happens("one")
+    outbox.take("hook", NOW)
+    other = Store(opened(store_url)).outbox
+    assert other.take("hook", NOW + DELIVERY_SECONDS - 1) is None
+
+
+def test_what_a_dead_process_took_is_taken_over_and_its_ghost_moves_nothing(outbox, happens, store_url, opened):
+    happens("old")
+    outbox.register("hook")
+    happens("one")
+    dead = outbox.take("hook", NOW)
+    other = Store(opened(store_url)).outbox
+    taken = other.take("hook", NOW + DELIVERY_SECONDS)
+    assert texts(taken) == ["one"]
+    outbox.advance(dead, dead.events[-1].id)
+    outbox.give_back(dead)
+    assert outbox.take("hook", NOW + DELIVERY_SECONDS) is None, "the ghost has ended the lease of its successor"
+    other.give_back(taken)
+    assert take_all(other) == ["one"]
+
+
+def test_an_event_is_kept_when_its_infrastructure_is_gone(outbox, store, happens):
+    outbox.register("hook")
+    lease = store.add_infrastructure("j", infrastructure(), {}, "me", NOW)
+    with store.changing(lease) as change:
+        change.remove_infrastructure()
+        change.add_events([(NOW, Event(EventKind.INFRA_DROPPED, "j"))])
+    assert [event.kind for event in outbox.take("hook", NOW).events] == [
+        "infrastructure created",
+        "infrastructure dropped",
+    ]
+
+
+@pytest.mark.integration
+def test_what_is_committed_late_is_not_passed_by(postgresql, opened):
+    store = Store(opened(postgresql.new_database()))
+    leases = [store.add_infrastructure(name, infrastructure(), {}, "me", NOW) for name in "ab"]
+    store.outbox.register("hook")
+    with store.changing(leases[0]) as change:
+        change.add_events([(NOW, Event(EventKind.HEALING, "a", text="late"))])
+        with store.changing(leases[1]) as other:
+            other.add_events([(NOW, Event(EventKind.HEALING, "b", text="soon"))])
+        with pytest.raises(StoreError, match="lock"):
+            store.outbox.take("hook", NOW)
+    assert texts(store.outbox.take("hook", NOW)) == ["late", "soon"]
