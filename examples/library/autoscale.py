@@ -16,7 +16,7 @@ QUICKSTART = Path(__file__).parent.parent / "quickstart"
 
 def show(event: Event) -> None:
     """Print what happens while it happens."""
-    print(event.kind.value, event.node_name, event.text)
+    print(event.kind.value, event.node_name, event.node_id[:8], event.text)
 
 
 def main() -> None:
@@ -25,11 +25,14 @@ def main() -> None:
         manager.import_node_definitions(str(QUICKSTART / "nodes.yaml"))
         infrastructure = manager.load(str(QUICKSTART / "infra.yaml"))
         infra_id = manager.submit_infrastructure(infrastructure)  # built by the first pass, in the background
-        wait_for(manager, infra_id, web=2)
-        manager.scale_by(infra_id, "web", +1)
-        wait_for(manager, infra_id, web=3)
-        manager.stop_provisioning(infra_id)
-        manager.tear_down(infra_id)
+        print("submitted", infra_id)
+        try:
+            wait_for(manager, infra_id, web=2)
+            manager.scale_by(infra_id, "web", +1)
+            wait_for(manager, infra_id, web=3)
+        finally:  # also when it is interrupted
+            manager.stop_provisioning(infra_id)
+            manager.tear_down(infra_id)
 
 
 def wait_for(manager: InfrastructureManager, infra_id: str, web: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -13,13 +14,21 @@ from occopus_core.events import Event, Observer
 @contextlib.contextmanager
 def shown() -> Iterator[Observer]:
     """An observer that writes to stderr what it is told, in the way that fits where stderr goes."""
-    if not sys.stderr.isatty():
+    if not _in_foreground():
         yield lambda event: say(line(event))
         return
     from occopus_core.cli.live import live_view  # noqa: PLC0415  # takes a while to import
 
     with live_view() as observer:
         yield observer
+
+
+def _in_foreground() -> bool:
+    """True where stderr is a terminal that is ours: one that works in the background must not draw on it."""
+    try:
+        return sys.stderr.isatty() and os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

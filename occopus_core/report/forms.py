@@ -38,7 +38,8 @@ def _table(snapshot: Snapshot) -> str:
     table = Table(*heads, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name, node in report_of(snapshot).items():
         scaling = node["scaling"]
-        title = f"{name} {scaling['actual']}/{scaling['target']} ({scaling['min']}..{scaling['max']})"
+        waiting = f", {len(scaling['pending'])} requests wait" if scaling["pending"] else ""
+        title = f"{name} {scaling['actual']}/{scaling['target']} ({scaling['min']}..{scaling['max']}){waiting}"
         if not node["instances"]:
             table.add_row(title)
         for number, (node_id, instance) in enumerate(node["instances"].items()):
