@@ -157,13 +157,18 @@ def guarded(run: Callable[[], int]) -> int:
 
 @contextlib.contextmanager
 def watched(
-    settings: Settings, credentials: Credentials, *, parallel: bool, told: Callable[[str, str], None] | None = None
+    settings: Settings,
+    credentials: Credentials,
+    *,
+    parallel: bool,
+    told: Callable[[str, str], None] | None = None,
+    lasting: bool = False,
 ) -> Iterator[InfrastructureManager]:
-    """A manager whose progress is shown, or logged where the configuration says how."""
+    """A manager whose progress is shown (see `progress.shown`), or logged where the configuration says how."""
     from occopus_core.cli.progress import logged, shown  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    with shown() if settings.logging is None else logged(credentials.secrets()) as observer:
+    with shown(lasting=lasting) if settings.logging is None else logged(credentials.secrets()) as observer:
         strategy: Literal["parallel", "sequential"] = "parallel" if parallel else "sequential"
         with InfrastructureManager(
             settings,

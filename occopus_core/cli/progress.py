@@ -6,14 +6,21 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
 from occopus_core.cli.common import say
 from occopus_core.events import Event, Observer
 
 
 @contextlib.contextmanager
-def shown() -> Iterator[Observer]:
-    """An observer that writes to stderr what it is told, in the way that fits where stderr goes."""
+def shown(*, lasting: bool = False) -> Iterator[Observer]:
+    """An observer that writes to stderr what it is told, in the way that fits where stderr goes.
+
+    What is `lasting` has no view that would ever be complete: it is told in lines, each with its time.
+    """
+    if lasting:
+        yield lambda event: say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line(event)}")
+        return
     if not _in_foreground():
         yield lambda event: say(line(event))
         return
@@ -51,5 +58,5 @@ def logged(secrets: Iterable[str]) -> Iterator[Observer]:
 
 def line(event: Event) -> str:
     """An event as one line."""
-    subject = f" {event.node_name} {event.node_id[:8]}" if event.node_id else ""
+    subject = f" {event.node_name} {event.node_id[:8]}".rstrip()
     return f"{event.kind.value}{subject}" + (f": {event.text}" if event.text else "")

@@ -45,7 +45,7 @@ def one_pass(options: argparse.Namespace) -> int:
 def cyclic(options: argparse.Namespace) -> int:
     """Passes over and over, until a signal comes or the infrastructure is gone."""
     settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
-    with common.watched(settings, credentials, parallel=options.parallelize, told=_told) as manager:
+    with common.watched(settings, credentials, parallel=options.parallelize, told=_told, lasting=True) as manager:
         manager.get(options.infra_id)
         rounds = manager.rounds(options.interval)
         rounds.attach(options.infra_id)
