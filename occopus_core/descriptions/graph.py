@@ -63,20 +63,6 @@ class Graph:
         """The nodes that need this one."""
         return tuple(self._dependents[node])
 
-    def longest_path(self) -> tuple[str, ...]:
-        """The longest chain of nodes that can only start one after another, first to start first."""
-        length: dict[str, int] = {}
-        before: dict[str, str | None] = {}
-        for node in self.order:
-            before[node] = max(self._dependees[node], key=length.__getitem__, default=None)
-            length[node] = length.get(before[node] or "", 0) + 1
-        chain: list[str] = []
-        node_or_none = max(self.order, key=length.__getitem__, default=None)
-        while node_or_none is not None:
-            chain.append(node_or_none)
-            node_or_none = before[node_or_none]
-        return tuple(reversed(chain))
-
     def _sorted(self) -> Iterator[str]:
         """Depth first, each node after its dependees; the stack is our own, for chains longer than Python's."""
         done: set[str] = set()

@@ -12,7 +12,6 @@ from occopus_core.descriptions.model import (
     HealthCheck,
     Implementation,
     Infrastructure,
-    NodeDefinition,
     NodeDescription,
     Scaling,
 )
@@ -55,21 +54,6 @@ def implementation_from_json(data: Mapping[str, Any]) -> Implementation:
         config_management=data["config_management"],
         health_check=HealthCheck(**data["health_check"]),
     )
-
-
-def node_definition_to_json(definition: NodeDefinition) -> dict[str, Any]:
-    """The node definition as a mapping; it may hold passwords."""
-    return {
-        "format": FORMAT,
-        "name": definition.name,
-        "implementations": [implementation_to_json(one) for one in definition.implementations],
-    }
-
-
-def node_definition_from_json(data: Mapping[str, Any]) -> NodeDefinition:
-    """The node definition that `node_definition_to_json` was given. Raises `ValueError` for another format."""
-    _check_format(data)
-    return NodeDefinition(data["name"], tuple(implementation_from_json(one) for one in data["implementations"]))
 
 
 def _check_format(data: Mapping[str, Any]) -> None:

@@ -65,12 +65,6 @@ def test_edges_of_templates_close_a_cycle_too():
         Graph.of(Infrastructure("x", infrastructure.nodes, (Dependency("db", "web"), *infrastructure.dependencies)))
 
 
-def test_longest_path():
-    assert graph("abcd", "ab", "bc", "dc").longest_path() == ("c", "b", "a")
-    assert graph("ab").longest_path() == ("a",)
-    assert graph("").longest_path() == ()
-
-
 def test_an_unknown_node_is_an_error_of_the_caller():
     with pytest.raises(KeyError):
         graph("a", "ab")
@@ -80,7 +74,6 @@ def test_five_thousand_nodes():
     names = [f"n{number}" for number in range(5_000)]
     chain = graph(names, *itertools.pairwise(names))
     assert chain.order == tuple(reversed(names))
-    assert len(chain.longest_path()) == 5_000
     star = graph(names, *((name, names[-1]) for name in names[:-1]))
     assert star.order == (names[-1], *names[:-1])
     with pytest.raises(CycleError) as raised:

@@ -6,7 +6,7 @@ import pytest
 
 from occopus_core.descriptions import serial
 from occopus_core.descriptions.infrastructure import load_infrastructure
-from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition
+from occopus_core.descriptions.model import HealthCheck, Implementation
 
 TEXT = """\
 infra_name: shop
@@ -32,22 +32,20 @@ def test_infrastructure():
     hash(back.dependencies[0].mappings[0])
 
 
-def test_node_definition():
-    definition = NodeDefinition(
-        "web_node",
-        (
-            Implementation({"type": "a"}),
-            Implementation({"type": "b"}, {"type": "c"}, {"type": "d"}, HealthCheck({"ports": [1]}, 5.0)),
-        ),
-    )
-    back = serial.node_definition_from_json(through_json(serial.node_definition_to_json(definition)))
-    assert back == definition
-    assert [one.digest for one in back.implementations] == [one.digest for one in definition.implementations]
-
-
 @pytest.mark.parametrize(
-    "read", [serial.infrastructure_from_json, serial.node_definition_from_json, serial.implementation_from_json]
+    "implementation",
+    [
+        Implementation({"type": "a"}),
+        Implementation({"type": "b"}, {"type": "c"}, {"type": "d"}, HealthCheck({"ports": [1]}, 5.0)),
+    ],
 )
+def test_implementation(implementation):
+    back = serial.implementation_from_json(through_json(serial.implementation_to_json(implementation)))
+    assert back == implementation
+    assert back.digest == implementation.digest
+
+
+@pytest.mark.parametrize("read", [serial.infrastructure_from_json, serial.implementation_from_json])
 def test_another_format_is_refused(read):
     with pytest.raises(ValueError, match="written in format 99, and this version reads 1"):
         read({"format": 99})
