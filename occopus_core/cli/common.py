@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import enum
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -178,6 +179,8 @@ def watched(
             told=told or _quiet,
             warn=lambda text: say(f"warning: {text}"),
         ) as manager:
+            gc.freeze()  # what was imported is never garbage
+            gc.enable()
             yield manager
 
 
