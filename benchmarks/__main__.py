@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from benchmarks import build, child, passes, report, shapes, startup, terraform
+from benchmarks import build, child, ec2, passes, report, shapes, startup, terraform
 from benchmarks.shapes import Shape
 
 SEED = 1
@@ -22,11 +22,13 @@ def main() -> int:
     ours = options.what != "terraform"
     within = True
     try:
-        if options.what not in ("startup", "passes"):
+        if options.what not in ("startup", "passes", "ec2"):
             within = near_the_bound(console, realistic(options.quick), ours=ours)
             grow(console, sizes(options.quick, options.full), ours=ours)
         if options.what in ("all", "passes"):
             console.print(report.passes(passes.measure([100, 1000] if options.quick else [100, 1000, 10_000])))
+        if options.what in ("all", "ec2"):
+            console.print(report.ec2(ec2.measure([1, 10, 50] if options.quick else [1, 10, 50, 200, 1000])))
         if options.what in ("all", "startup"):
             console.print(report.starts(startup.measure(runs=5 if options.quick else 20)))
     except child.ChildError as error:
@@ -38,7 +40,8 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     """What the user wants."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure builds, upkeep, start-up times.")
-    parser.add_argument("what", nargs="?", choices=["all", "build", "passes", "startup", "terraform"], default="all")
+    choices = ["all", "build", "passes", "ec2", "startup", "terraform"]
+    parser.add_argument("what", nargs="?", choices=choices, default="all")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small shapes and few runs")
     size.add_argument("--full", action="store_true", help="5,000 nodes as well: Terraform needs minutes for them")

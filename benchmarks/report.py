@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from benchmarks.build import Built
+from benchmarks.ec2 import Served
 from benchmarks.passes import Passed
 from benchmarks.shapes import Shape
 from benchmarks.startup import Started
@@ -63,6 +64,21 @@ def passes(measured: Iterable[Passed]) -> Table:
     for each in measured:
         per_instance = f"{each.cpu / each.instances * 1000:.3f}"
         table.add_row(f"{each.instances:,}", _number(each.cpu), per_instance, _number(each.memory), f"{each.calls:g}")
+    return table
+
+
+def ec2(measured: Iterable[Served]) -> Table:
+    """The table of infrastructures on EC2."""
+    table = _table(
+        "EC2: one node of so many instances", "instances", "build s", "calls", "creations", "pass s", "calls",
+        "destroy s", "calls",
+    )  # fmt: skip
+    for each in measured:
+        build, upkeep, destroy = each.build, each.upkeep, each.destroy
+        table.add_row(
+            f"{each.instances:,}", _number(build.used.wall), f"{build.calls:,}", f"{build.creations:,}",
+            _number(upkeep.used.wall), f"{upkeep.calls:,}", _number(destroy.used.wall), f"{destroy.calls:,}",
+        )  # fmt: skip
     return table
 
 

@@ -1,0 +1,93 @@
+"""A node of many instances on EC2: what building it, looking after it and destroying it cost at the provider."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import build, child
+from occopus_resource_ec2.testing import ACCESS_KEY, IMAGE, REGION, SECRET_KEY, Ec2Cloud
+
+BOOT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command, and how often it called EC2."""
+
+    used: child.Usage
+    calls: int
+    creations: int
+    """How many of the calls asked for an instance: there is one for each, which carries its token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """So many instances built, found well by one pass of maintenance, and destroyed."""
+
+    instances: int
+    build: Step
+    upkeep: Step
+    destroy: Step
+
+
+def measure(sizes: Sequence[int]) -> list[Served]:
+    """One infrastructure of each size, one after another. Raises `child.ChildError`."""
+    return [_measure(size) for size in sizes]
+
+
+def _measure(instances: int) -> Served:
+    with Ec2Cloud() as cloud, build.workspace() as here:
+        cloud.set_times(boot_seconds=BOOT_SECONDS)
+        _write_credentials(here.folder)
+        here.run("occopus-import", here.write("nodes.yaml", _definitions(cloud.endpoint)))
+        description = here.write("infrastructure.yaml", _infrastructure(instances))
+        built = _step(cloud, here, "occopus-build", description, "-i", build.INFRASTRUCTURE, "--parallelize")
+        _expect(cloud, instances)
+        looked_after = _step(cloud, here, "occopus-maintain", "-i", build.INFRASTRUCTURE)
+        _expect(cloud, instances)
+        destroyed = _step(cloud, here, "occopus-destroy", "-i", build.INFRASTRUCTURE)
+        _expect(cloud, 0)
+    return Served(instances, built, looked_after, destroyed)
+
+
+def _step(cloud: Ec2Cloud, here: build.Workspace, command: str, *arguments: str) -> Step:
+    before = Counter(cloud.calls())
+    used = here.run(command, *arguments)
+    calls = Counter(cloud.calls()) - before
+    return Step(used, calls.total(), calls["RunInstances"])
+
+
+def _expect(cloud: Ec2Cloud, instances: int) -> None:
+    found = sum(thing["id"].startswith("i-") for thing in cloud.inventory())
+    if found != instances:
+        raise child.ChildError(f"{found} instances exist in place of {instances}")
+
+
+def _write_credentials(home: Path) -> None:
+    file = home / ".occopus" / "auth_data.yaml"
+    file.parent.mkdir()
+    file.touch(mode=0o600)
+    keys = {"accesskey": ACCESS_KEY, "secretkey": SECRET_KEY}
+    file.write_text(json.dumps({"resource": [{"type": "ec2", "auth_data": keys}]}), "utf-8")
+
+
+def _definitions(endpoint: str) -> str:
+    resource = {
+        "type": "ec2",
+        "endpoint": endpoint,
+        "regionname": REGION,
+        "image_id": IMAGE,
+        "instance_type": "t3.micro",
+    }
+    context = {"type": "cloudinit", "context_template": {"hostname": "{{ name }}"}}
+    implementation = {"resource": resource, "contextualisation": context, "health_check": {"ping": False}}
+    return json.dumps({"node_def:worker": [implementation]})
+
+
+def _infrastructure(instances: int) -> str:
+    node = {"name": "worker", "type": "worker", "scaling": {"min": instances}}
+    return json.dumps({"user_id": "benchmark", "infra_name": "benchmark", "nodes": [node]})

@@ -1,0 +1,29 @@
+"""A time limit for calls that know none."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """What the call answers or raises; `TimeoutError` after so many seconds, with the call going on unheard.
+
+    The time limits of an HTTP library begin anew with every byte that arrives, and hold neither for the resolution of
+    names nor for the search for credentials. This one holds for all of it.
+    """
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the answer is waited for
+            answer.set_exception(error)
+
+    # Whoever ends the process does not wait for calls that nobody listens to any more.
+    threading.Thread(target=run, name="ec2 call", daemon=True).start()
+    return answer.result(seconds)

@@ -1,0 +1,154 @@
+"""The resource handler of Amazon EC2 and what speaks its API."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from occopus_core.api import (
+    AuthError,
+    Connection,
+    CreateRequest,
+    Instance,
+    InstanceId,
+    InstanceState,
+    NotFoundError,
+    Owner,
+    ProviderError,
+    ResourceHandler,
+    TransientError,
+)
+from occopus_resource_ec2 import view
+from occopus_resource_ec2.order import order, root_volume
+from occopus_resource_ec2.tags import filters
+
+_PAGE = 1000
+"""The most instances that one answer of DescribeInstances has, and that TerminateInstances takes."""
+_VALUES = 200
+"""The most values that a filter takes."""
+
+
+class Ec2Handler(ResourceHandler):
+    """One account in one region."""
+
+    connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "regionname")
+    context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit"})
+    max_concurrency: ClassVar[int] = 16
+    poll_seconds: ClassVar[tuple[float, float]] = (0.5, 5.0)
+    consistency_window: ClassVar[float] = 10.0
+
+    def __init__(self, connection: Connection) -> None:
+        # Whoever only wants the schema is spared boto3.
+        from occopus_resource_ec2.client import Client  # noqa: PLC0415
+
+        super().__init__(connection)
+        self._client = Client(connection, self.max_concurrency)
+        self._root_devices: dict[str, str] = {}
+
+    @classmethod
+    @functools.cache
+    def schema(cls) -> Mapping[str, Any]:
+        """The `resource` section of type `ec2`."""
+        text = importlib.resources.files("occopus_resource_ec2").joinpath("schema.json").read_text("utf-8")
+        schema: Mapping[str, Any] = json.loads(text)
+        return schema
+
+    def check(self, request: CreateRequest) -> None:
+        """Raises `PermanentError` for too much user data, reserved or too many tags, and numbers that are none."""
+        order(request)
+        root_volume(request.resource)
+
+    def create(self, request: CreateRequest) -> Instance:
+        """One RunInstances, or the answer to an earlier one with the token. Raises `ProviderError`.
+
+        EC2 itself keeps a ClientToken from making a second instance: "Ensuring idempotency in Amazon EC2 API requests"
+        in the Amazon EC2 Developer Guide. It holds for one request of one instance, so creations are not grouped.
+        """
+        parameters = order(request)
+        volume = root_volume(request.resource)
+        if volume:
+            device = self._root_device(request.resource["image_id"])
+            parameters["BlockDeviceMappings"] = [{"DeviceName": device, "Ebs": volume}]
+        return view.instance(self._client.call("run_instances", **parameters)["Instances"][0])
+
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        """One call for every 200 ids. Raises `ProviderError`.
+
+        The ids are a filter's values: named outright, one that does not exist would have the whole call refused.
+        """
+        found = {id: Instance(id, InstanceState.ABSENT) for id in ids}
+        for values in _pages(list(found), _VALUES):
+            wanted = [{"Name": "instance-id", "Values": values}]
+            found.update((instance.id, instance) for instance in self._instances(wanted))
+        return found
+
+    def list_owned(self, owner: Owner) -> Iterator[Instance]:
+        """One call for every 1,000 instances. Raises `ProviderError` when iterated."""
+        existing = {"Name": "instance-state-name", "Values": view.EXISTING}
+        for instance in self._instances([*filters(owner), existing]):
+            if instance.owner is not None and owner.matches(instance.owner):
+                yield instance
+
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """One call for every 1,000 ids, more where EC2 refuses some; idempotent. Raises `ProviderError`.
+
+        The volumes that an instance was made with go with it, but for those which its image wants to be kept.
+        """
+        results: dict[InstanceId, ProviderError | None] = {}
+        for page in _pages(list(dict.fromkeys(ids)), _PAGE):
+            results.update(self._terminate(page))
+        errors = list(results.values())
+        if errors and isinstance(errors[0], TransientError | AuthError) and None not in errors:
+            raise errors[0]
+        return results
+
+    def _terminate(self, ids: list[InstanceId]) -> dict[InstanceId, ProviderError | None]:
+        """EC2 refuses the whole call because of one id: those that exist are tried again, then each half."""
+        try:
+            self._client.call("terminate_instances", InstanceIds=ids)
+        except (TransientError, AuthError) as error:
+            return dict.fromkeys(ids, error)
+        except ProviderError as error:
+            missing = isinstance(error, NotFoundError)
+            if len(ids) == 1:
+                return {ids[0]: None if missing else error}
+            parts = [self._existing(ids)] if missing else []
+            if not parts or len(parts[0]) == len(ids):
+                parts = [ids[: len(ids) // 2], ids[len(ids) // 2 :]]
+            results: dict[InstanceId, ProviderError | None] = dict.fromkeys(ids)
+            for part in filter(None, parts):
+                results.update(self._terminate(part))
+            return results
+        return dict.fromkeys(ids)
+
+    def _existing(self, ids: Sequence[InstanceId]) -> list[InstanceId]:
+        return [id for id, instance in self.describe(ids).items() if instance.state is not InstanceState.ABSENT]
+
+    def _instances(self, wanted: Sequence[Mapping[str, Any]]) -> Iterator[Instance]:
+        """Everything that passes the filters, page by page."""
+        following: dict[str, str] = {}
+        while True:
+            answer = self._client.call("describe_instances", Filters=wanted, MaxResults=_PAGE, **following)
+            reservations = answer.get("Reservations", ())
+            yield from map(view.instance, itertools.chain.from_iterable(each["Instances"] for each in reservations))
+            if not answer.get("NextToken"):
+                return
+            following = {"NextToken": answer["NextToken"]}
+
+    def _root_device(self, image_id: str) -> str:
+        """What the image calls its root volume, which never changes. Raises `ProviderError`."""
+        if image_id not in self._root_devices:
+            images = self._client.call("describe_images", ImageIds=[image_id]).get("Images", ())
+            devices = [image["RootDeviceName"] for image in images if image.get("RootDeviceName")]
+            if not devices:
+                raise NotFoundError(f"there is no image '{image_id}' with a root volume (resource.image_id)")
+            self._root_devices[image_id] = devices[0]
+        return self._root_devices[image_id]
+
+
+def _pages(ids: list[InstanceId], size: int) -> Iterator[list[InstanceId]]:
+    return (ids[start : start + size] for start in range(0, len(ids), size))

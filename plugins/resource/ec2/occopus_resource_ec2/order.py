@@ -1,0 +1,148 @@
+"""What RunInstances is told: one instance, as the `resource` section and the context of a request want it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from occopus_core.api import CreateRequest, PermanentError
+from occopus_resource_ec2.tags import PREFIX, own_tags
+
+USER_DATA_LIMIT = 16384
+"""Bytes, as EC2 counts them: before they are encoded for the way."""
+
+_MOST_TAGS = 50
+_TAG_LENGTHS = {"key": 128, "value": 256}
+_RESERVED = ("aws:", PREFIX)
+
+
+def order(request: CreateRequest) -> dict[str, Any]:
+    """The parameters of the call, but for the root volume. Raises `PermanentError`."""
+    resource = request.resource
+    parameters = {
+        "ImageId": resource["image_id"],
+        "InstanceType": resource["instance_type"],
+        "KeyName": resource.get("key_name"),
+        **_network(resource),
+        "IamInstanceProfile": _profile(resource.get("iam_instance_profile")),
+        "InstanceMarketOptions": _market(resource),
+        "MetadataOptions": _metadata(resource),
+        "UserData": _user_data(request),
+        "TagSpecifications": _tag_specifications(request),
+        "ClientToken": request.token,
+        "MinCount": 1,
+        "MaxCount": 1,
+    }
+    return {key: value for key, value in parameters.items() if value}
+
+
+def root_volume(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of the root volume; empty where the image decides alone. Raises `PermanentError`."""
+    volume: dict[str, Any] = {}
+    if "volume_size" in resource:
+        volume["VolumeSize"] = _whole(resource, "volume_size", 1, math.inf)
+    if "volume_type" in resource:
+        volume["VolumeType"] = resource["volume_type"]
+    return {**volume, "DeleteOnTermination": True} if volume else {}
+
+
+def _network(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """Subnet and groups; EC2 takes them with the interface where there is something to say about that."""
+    subnet, groups = resource.get("subnet_id"), resource.get("security_group_ids")
+    public = _truth(resource, "associate_public_ip_address")
+    if public is None:
+        return {"SubnetId": subnet, "SecurityGroupIds": groups}
+    interface = {"DeviceIndex": 0, "AssociatePublicIpAddress": public, "DeleteOnTermination": True}
+    return {
+        "NetworkInterfaces": [
+            {**interface, **({"SubnetId": subnet} if subnet else {}), **({"Groups": groups} if groups else {})}
+        ]
+    }
+
+
+def _profile(profile: str | None) -> dict[str, str] | None:
+    if not profile:
+        return None
+    return {"Arn" if profile.startswith("arn:") else "Name": profile}
+
+
+def _market(resource: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A one-time request: it ends with the instance, so there is nothing to cancel."""
+    if "market_type" not in resource:
+        return None
+    options = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
+    if "max_price" in resource:
+        options["MaxPrice"] = str(_number(resource, "max_price"))
+    return {"MarketType": resource["market_type"], "SpotOptions": options}
+
+
+def _metadata(resource: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if "http_tokens" in resource:
+        options["HttpTokens"] = resource["http_tokens"]
+    if "http_put_response_hop_limit" in resource:
+        options["HttpPutResponseHopLimit"] = _whole(resource, "http_put_response_hop_limit", 1, 64)
+    return options
+
+
+def _user_data(request: CreateRequest) -> str | None:
+    text = request.context.user_data
+    size = len((text or "").encode())
+    if size > USER_DATA_LIMIT:
+        raise PermanentError(
+            f"the context_template makes {size} bytes of user data, and EC2 takes at most {USER_DATA_LIMIT}: "
+            "let the node download what is large"
+        )
+    return text
+
+
+def _tag_specifications(request: CreateRequest) -> list[dict[str, Any]]:
+    tags = _tags(request)
+    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+    return [{"ResourceType": kind, "Tags": listed} for kind in ("instance", "volume")]
+
+
+def _tags(request: CreateRequest) -> dict[str, str]:
+    """The user's tags and ours."""
+    wanted = {str(key): str(value) for key, value in request.resource.get("tags", {}).items()}
+    for key, value in wanted.items():
+        if key.startswith(_RESERVED):
+            raise PermanentError(f"resource.tags: '{key}' begins with '{key.split(':')[0]}:', which is reserved")
+        for part, text in (("key", key), ("value", value)):
+            if len(text) > _TAG_LENGTHS[part]:
+                raise PermanentError(f"resource.tags.{key}: a {part} has at most {_TAG_LENGTHS[part]} characters")
+    owner = request.owner
+    tags = {"Name": f"{owner.infra_id}-{owner.node_name}", **wanted, **own_tags(owner, request.token)}
+    if len(tags) > _MOST_TAGS:
+        raise PermanentError(f"resource.tags: with those of Occopus these are {len(tags)}, and EC2 takes {_MOST_TAGS}")
+    return tags
+
+
+def _truth(resource: Mapping[str, Any], key: str) -> bool | None:
+    """A truth, or the text that a template became; None where there is none. Raises `PermanentError`."""
+    known = {"true": True, "false": False, "none": None}
+    value = str(resource.get(key)).lower()
+    if value not in known:
+        raise PermanentError(f"resource.{key} must be true or false, not {resource[key]!r}")
+    return known[value]
+
+
+def _whole(resource: Mapping[str, Any], key: str, least: int, most: float) -> int:
+    """A whole number, or the text that a template became. Raises `PermanentError`."""
+    text = str(resource[key])
+    if not (text.isascii() and text.isdecimal() and least <= int(text) <= most):
+        bounds = f"from {least} to {most:g}" if most < math.inf else f"of at least {least}"
+        raise PermanentError(f"resource.{key} must be a whole number {bounds}, not {resource[key]!r}")
+    return int(text)
+
+
+def _number(resource: Mapping[str, Any], key: str) -> float:
+    """A number above 0, or the text that a template became. Raises `PermanentError`."""
+    try:
+        number = float(str(resource[key]))
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise PermanentError(f"resource.{key} must be a number above 0, not {resource[key]!r}")
+    return number

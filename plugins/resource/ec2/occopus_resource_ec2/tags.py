@@ -1,0 +1,40 @@
+"""Owner and token of an instance as tags, and the search for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from occopus_core.api import Owner
+
+PREFIX = "occopus:"
+_TOKEN = f"{PREFIX}token"
+
+
+def own_tags(owner: Owner, token: str) -> dict[str, str]:
+    """The tags by which an instance is found again."""
+    return {**_owner_tags(owner), _TOKEN: token}
+
+
+def filters(owner: Owner) -> list[dict[str, Any]]:
+    """Find what carries all fields that are asked for, and perhaps more: ``*`` and ``?`` match anything."""
+    return [{"Name": f"tag:{key}", "Values": [value]} for key, value in _owner_tags(owner).items()]
+
+
+def written(tags: Iterable[Mapping[str, str]]) -> tuple[Owner | None, str]:
+    """Owner and token as the tags of an instance have them; None and empty where it is none of ours."""
+    found = {tag["Key"].removeprefix(PREFIX): tag["Value"] for tag in tags if tag["Key"].startswith(PREFIX)}
+    if "installation" not in found:
+        return None, found.get("token", "")
+    owner = Owner(found["installation"], found.get("infra_id"), found.get("node_name"), found.get("node_id"))
+    return owner, found.get("token", "")
+
+
+def _owner_tags(owner: Owner) -> dict[str, str]:
+    fields = {
+        "installation": owner.installation,
+        "infra_id": owner.infra_id,
+        "node_name": owner.node_name,
+        "node_id": owner.node_id,
+    }
+    return {f"{PREFIX}{name}": value for name, value in fields.items() if value is not None}

@@ -1,0 +1,8 @@
+"""EC2 on this machine, for tests: `moto` with what it lacks, in a process of its own.
+
+``pip install 'occopus-resource-ec2[testing]'``
+"""
+
+from occopus_resource_ec2.testing.process import ACCESS_KEY, IMAGE, REGION, SECRET_KEY, Ec2Cloud
+
+__all__ = ["ACCESS_KEY", "IMAGE", "REGION", "SECRET_KEY", "Ec2Cloud"]

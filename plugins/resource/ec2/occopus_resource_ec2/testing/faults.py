@@ -1,0 +1,65 @@
+"""How a call to the EC2 of the tests is made to fail."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["refuse", "html", "hang", "drip", "lost_reply"]
+
+
+@dataclass
+class Fault:
+    """A rule for calls: which, and what becomes of them."""
+
+    kind: Kind
+    """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
+    effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed."""
+    action: str = ""
+    """The action of EC2 it is for; empty for every action."""
+    value: str = ""
+    """Only calls with a parameter of this value: the id of an instance, say."""
+    count: int = -1
+    """The most calls it is for; -1 for any number."""
+    status: int = 500
+    """The status of the answer, for ``refuse`` and ``html``."""
+    code: str = ""
+    message: str = ""
+    retry_after: int | None = None
+    """Seconds, for the header of that name."""
+
+    def meets(self, parameters: Mapping[str, str]) -> bool:
+        """Whether it is for a call with these parameters."""
+        return (
+            self.count != 0
+            and self.action in ("", parameters.get("Action"))
+            and (not self.value or self.value in parameters.values())
+        )
+
+
+class Faults:
+    """The rules in force. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rules: list[Fault] = []
+        self.changed = threading.Event()
+        """Set when the rules are replaced, which ends what hangs."""
+
+    def replace(self, rules: Sequence[Fault]) -> None:
+        """Put these rules in the place of the earlier ones."""
+        with self._lock:
+            self._rules = list(rules)
+            self.changed.set()
+            self.changed = threading.Event()
+
+    def next_for(self, parameters: Mapping[str, str]) -> Fault | None:
+        """The first rule that is for the call, which is counted."""
+        with self._lock:
+            for rule in self._rules:
+                if rule.meets(parameters):
+                    rule.count -= rule.count > 0
+                    return rule
+        return None

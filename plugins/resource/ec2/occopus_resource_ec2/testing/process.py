@@ -1,0 +1,103 @@
+"""The EC2 of the tests as a child process."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+ACCESS_KEY = "AKIAOCCOPUSTESTING"
+SECRET_KEY = "a-secret-key-for-tests"  # noqa: S105 - it opens nothing
+REGION = "eu-west-1"
+IMAGE = "ami-0123456789abcdef0"
+"""The one image there is."""
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+_CALL_SECONDS = 60.0
+
+
+class Ec2Cloud:
+    """A running EC2: ``with Ec2Cloud() as cloud``. What there is in it goes with the process."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self.endpoint = ""
+        """Where it listens; the same after a restart."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it and return when it listens. Raises `RuntimeError` when it does not."""
+        port = urlsplit(self.endpoint).port or 0
+        module = "occopus_resource_ec2.testing.server"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, "--port", str(port), "--access-key", ACCESS_KEY],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        listens, _, _ = select.select([self._process.stdout], [], [], _START_SECONDS)
+        if not listens or not (line := self._process.stdout.readline()):
+            self.stop()
+            raise RuntimeError("the EC2 of the tests did not start; its own message is on standard error")
+        self.endpoint = line.strip()
+
+    def stop(self) -> None:
+        """End it. Idempotent."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Put these rules in force: the fields of `occopus_resource_ec2.testing.faults.Fault`."""
+        self._call("faults", list(rules))
+
+    def set_times(self, **seconds: float) -> None:
+        """How long instances take: `boot_seconds`, `delete_seconds`."""
+        self._call("times", seconds)
+
+    def calls(self) -> dict[str, int]:
+        """How many calls of each action there were."""
+        counted: dict[str, int] = self._call("calls")
+        return counted
+
+    def inventory(self) -> list[dict[str, Any]]:
+        """Every instance that is not terminated, and every volume: `id`, `state`, `tags`."""
+        found: list[dict[str, Any]] = self._call("inventory")
+        return found
+
+    def reset(self) -> None:
+        """Remove everything there is, and all faults, times and counts."""
+        self._call("reset")
+
+    def _call(self, what: str, given: Any = None) -> Any:
+        connection = http.client.HTTPConnection(urlsplit(self.endpoint).netloc, timeout=_CALL_SECONDS)
+        try:
+            connection.request("POST", f"/control/{what}", json.dumps(given))
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()

@@ -1,0 +1,246 @@
+"""``python -m occopus_resource_ec2.testing.server [--port N]``: an EC2 of moto's on the loopback, with what moto lacks.
+
+A ClientToken makes one instance however often it is repeated, access keys may be refused, instances take their time to
+boot and to go, calls are counted and can be made to fail. Instances have addresses in 127.0.0.0/8, so that a ping is
+answered. What is not EC2 is below ``/control``; `occopus_resource_ec2.testing.process` calls it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import random
+import re
+import socket
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+os.environ.update(
+    MOTO_AMIS_PATH=str(Path(__file__).with_name("images.json")),
+    MOTO_ENABLE_AMI_VALIDATION="true",
+    MOTO_ENABLE_KEYPAIR_VALIDATION="true",
+)
+
+from moto.backends import get_backend
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ec2.models import elastic_network_interfaces
+from moto.moto_server.werkzeug_app import create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.test import run_wsgi_app
+
+from occopus_resource_ec2.testing.faults import Fault, Faults
+
+_INSTANCE = re.compile(rb"<instanceId>(i-[0-9a-f]+)</instanceId>")
+_CREDENTIAL = re.compile(r"Credential=([^/]*)/[^/]*/([^/]*)/")
+_REFUSAL = """<?xml version="1.0" encoding="UTF-8"?>
+<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{id}</RequestID></Response>"""
+_PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body><p>Nothing here<br></body></html>"
+_DRIP_SECONDS = 0.05
+_BAD_KEYS = "AuthFailure", "AWS was not able to validate the provided access credentials"
+_MISMATCH = (
+    "IdempotentParameterMismatch",
+    "Arguments on this idempotent request are inconsistent with arguments used before",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer over HTTP."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def _random_loopback() -> str:
+    return f"127.{random.randint(64, 254)}.{random.randint(0, 254)}.{random.randint(1, 254)}"
+
+
+class Cloud:
+    """A WSGI application: moto's EC2 behind faults."""
+
+    def __init__(self, access_key: str) -> None:
+        self._moto = create_backend_app("ec2")
+        self._access_key = access_key
+        self._lock = threading.Lock()
+        self._faults = Faults()
+        self._forget()
+        # Whoever pings an instance reaches this machine.
+        vars(elastic_network_interfaces)["random_public_ip"] = _random_loopback
+
+    def _forget(self) -> None:
+        self._calls: Counter[str] = Counter()
+        self._made: dict[str, tuple[Mapping[str, str], Answer]] = {}
+        self._times = {"boot_seconds": 0.0, "delete_seconds": 0.0}
+        self._due: dict[str, tuple[float, str, int]] = {}
+        self._ends: dict[tuple[str, str], float] = {}
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """One request."""
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        if environ["PATH_INFO"].startswith("/control/"):
+            said = self._control(environ["PATH_INFO"].removeprefix("/control/"), json.loads(body or b"null"))
+            return _send(Answer(200, json.dumps(said).encode(), {"Content-Type": "application/json"}), start_response)
+        parameters = {key: values[0] for key, values in parse_qs(body.decode(), keep_blank_values=True).items()}
+        return self._call(parameters, environ, body, start_response)
+
+    def _call(
+        self, parameters: dict[str, str], environ: dict[str, Any], body: bytes, start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        with self._lock:
+            self._calls[parameters.get("Action", "")] += 1
+        changed = self._faults.changed
+        fault = self._faults.next_for(parameters)
+        kind = fault.kind if fault else ""
+        if fault and kind == "refuse":
+            return _send(_refusal(fault.status, fault.code, fault.message, fault.retry_after), start_response)
+        if fault and kind == "html":
+            return _send(Answer(fault.status, _PAGE, {"Content-Type": "text/html"}), start_response)
+        if kind == "hang":
+            changed.wait()
+            return _hang_up(environ, start_response)
+        answer = self._answer(parameters, environ, body)
+        if kind == "lost_reply":
+            return _hang_up(environ, start_response)
+        if kind == "drip":
+            start_response(f"{answer.status} ", list(answer.headers.items()))
+            return _drip(answer.body, changed)
+        return _send(answer, start_response)
+
+    def _answer(self, parameters: dict[str, str], environ: dict[str, Any], body: bytes) -> Answer:
+        credential = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+        if credential is None or credential[1] != self._access_key:
+            return _refusal(401, *_BAD_KEYS)
+        with self._lock:
+            self._let_time_pass(credential[2])
+            action, token = parameters.get("Action"), parameters.get("ClientToken")
+            if action == "RunInstances" and token in self._made:
+                before, answer = self._made[token]
+                return answer if before == parameters else _refusal(400, *_MISMATCH)
+            answer = self._ask_moto(environ, body)
+            if answer.status == HTTPStatus.OK and action in ("RunInstances", "TerminateInstances"):
+                self._take_time(action, credential[2], _INSTANCE.findall(answer.body))
+                if token:
+                    self._made[token] = (parameters, answer)
+        return answer
+
+    def _ask_moto(self, environ: dict[str, Any], body: bytes) -> Answer:
+        chunks, status, headers = run_wsgi_app(self._moto, {**environ, "wsgi.input": io.BytesIO(body)}, buffered=True)
+        return Answer(int(status.split()[0]), b"".join(chunks), dict(headers))
+
+    def _take_time(self, action: str, region: str, ids: Iterable[bytes]) -> None:
+        """Hold new instances back in a state before the one that moto gives them at once."""
+        key, before, after = (
+            ("boot_seconds", ("pending", 0), ("running", 16))
+            if action == "RunInstances"
+            else ("delete_seconds", ("shutting-down", 32), ("terminated", 48))
+        )
+        now = time.monotonic()
+        for id in map(bytes.decode, ids):
+            due = self._ends.setdefault((action, id), now + self._times[key])  # a repeat does not begin anew
+            if due > now:
+                self._set_state(region, id, *before)
+                self._due[id] = (due, *after)
+
+    def _let_time_pass(self, region: str) -> None:
+        now = time.monotonic()
+        for id, (due, *state) in list(self._due.items()):
+            if due <= now:
+                self._set_state(region, id, *state)
+                del self._due[id]
+
+    @staticmethod
+    def _set_state(region: str, id: str, name: Any, code: Any) -> None:
+        state = get_backend("ec2")[DEFAULT_ACCOUNT_ID][region].get_instance(id).instance_state
+        state.name, state.code = name, code
+
+    def _control(self, what: str, given: Any) -> Any:
+        with self._lock:
+            if what == "faults":
+                self._faults.replace([Fault(**rule) for rule in given])
+            elif what == "times":
+                self._times.update(given)
+            elif what == "calls":
+                return self._calls
+            elif what == "inventory":
+                return list(_inventory())
+            elif what == "reset":
+                self._faults.replace([])
+                self._forget()
+                get_backend("ec2").reset()
+        return None
+
+
+def _inventory() -> Iterator[dict[str, Any]]:
+    """Every instance that is not terminated and every volume, of all regions."""
+    for backend in get_backend("ec2")[DEFAULT_ACCOUNT_ID].values():
+        for instance in backend.all_instances():
+            if instance.state != "terminated":
+                yield {
+                    "id": instance.id,
+                    "state": instance.state,
+                    "tags": _tags(instance),
+                }
+        for volume in backend.volumes.values():
+            yield {"id": volume.id, "state": volume.status, "tags": _tags(volume), "size": volume.size}
+
+
+def _tags(thing: Any) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in thing.get_tags()}
+
+
+def _refusal(status: int, code: str, message: str, retry_after: int | None = None) -> Answer:
+    text = _REFUSAL.format(code=escape(code), message=escape(message), id=uuid.uuid4())
+    headers = {"Content-Type": "text/xml;charset=UTF-8"}
+    return Answer(status, text.encode(), {**headers, "Retry-After": str(retry_after)} if retry_after else headers)
+
+
+def _send(answer: Answer, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    headers = {key: value for key, value in answer.headers.items() if key.lower() != "content-length"}
+    start_response(f"{answer.status} ", [*headers.items(), ("Content-Length", str(len(answer.body)))])
+    return [answer.body]
+
+
+def _hang_up(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("200 ", [])  # what follows meets a closed connection
+    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    return []
+
+
+def _drip(body: bytes, changed: threading.Event) -> Iterator[bytes]:
+    for number in range(len(body)):
+        yield body[number : number + 1]
+        changed.wait(_DRIP_SECONDS)
+
+
+class _Quietly(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_what: Any) -> None:
+        """Nothing: the calls are counted."""
+
+
+def main() -> None:
+    """Serve until ended; the first line on stdout is the endpoint."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1; default: any free port")
+    parser.add_argument("--access-key", default="AKIAEXAMPLE", help="the one access key that is let in")
+    options = parser.parse_args()
+    server = make_server("127.0.0.1", options.port, Cloud(options.access_key), threaded=True, request_handler=_Quietly)
+    print(f"http://127.0.0.1:{server.port}", flush=True)  # noqa: T201
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""An instance as EC2 describes it, in the words of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from occopus_core.api import Address, AddressKind, Instance, InstanceId, InstanceState
+from occopus_resource_ec2.tags import written
+
+_STATES: Mapping[str, InstanceState] = {
+    "pending": InstanceState.PENDING,
+    "running": InstanceState.READY,
+    "shutting-down": InstanceState.DELETING,
+    "terminated": InstanceState.ABSENT,
+    "stopping": InstanceState.STOPPED,
+    "stopped": InstanceState.STOPPED,
+}
+EXISTING = [name for name, state in _STATES.items() if state is not InstanceState.ABSENT]
+"""What EC2 calls the states of an instance that is there. One that is terminated is still described for an hour."""
+
+
+def instance(answer: Mapping[str, Any]) -> Instance:
+    """One element of ``Instances``."""
+    raw_state = answer.get("State", {}).get("Name", "")
+    state = _STATES.get(raw_state, InstanceState.UNKNOWN)
+    owner, token = written(answer.get("Tags", ()))
+    return Instance(
+        id=InstanceId(answer["InstanceId"]),
+        state=state,
+        addresses=_addresses(answer),
+        token=token,
+        owner=owner,
+        raw_state=raw_state,
+        reason="" if state is InstanceState.READY else _reason(answer, raw_state),
+    )
+
+
+def _addresses(answer: Mapping[str, Any]) -> tuple[Address, ...]:
+    kinds = {
+        "PublicIpAddress": AddressKind.PUBLIC,
+        "PrivateIpAddress": AddressKind.PRIVATE,
+        "Ipv6Address": AddressKind.PUBLIC,
+    }
+    return tuple(Address(answer[key], kind) for key, kind in kinds.items() if answer.get(key))
+
+
+def _reason(answer: Mapping[str, Any], raw_state: str) -> str:
+    message: str = answer.get("StateReason", {}).get("Message", "")
+    return "" if message == raw_state else message

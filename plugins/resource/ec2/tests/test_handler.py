@@ -1,0 +1,205 @@
+"""The handler on an EC2 that counts and fails: what the contract's own suite does not look at."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import pytest
+
+from occopus_core.api import AuthError, InstanceState, NotFoundError, Owner, PermanentError, TransientError
+
+pytestmark = pytest.mark.integration
+
+OWNER = Owner("here", "shop")
+
+
+@pytest.fixture
+def no_credentials(monkeypatch, tmp_path):
+    """boto3's own chain has nowhere to look."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    return monkeypatch
+
+
+def ids(count):
+    return [f"i-{number:017x}" for number in range(count)]
+
+
+def calls(ec2, act):
+    """How many calls of each action something made."""
+    before = ec2.calls()
+    act()
+    return {
+        action: count - before.get(action, 0) for action, count in ec2.calls().items() if count != before.get(action)
+    }
+
+
+def test_a_creation_is_one_call_and_its_repeat_another(ec2, connect, order):
+    handler = connect()
+    assert calls(ec2, lambda: handler.create(order())) == {"RunInstances": 1}
+    assert calls(ec2, lambda: handler.create(order())) == {"RunInstances": 1}
+    (instance, volume) = ec2.inventory()
+    assert instance["tags"] == volume["tags"] == {"Name": "shop-web", **instance["tags"]}
+
+
+def test_a_thousand_instances_are_five_calls(ec2, connect, order):
+    handler = connect()
+    made = handler.create(order()).id
+    asked = [*ids(999), made]
+    found = {}
+    assert calls(ec2, lambda: found.update(handler.describe(asked))) == {"DescribeInstances": 5}
+    assert list(found) == asked
+    assert [id for id, instance in found.items() if instance.state is not InstanceState.ABSENT] == [made]
+
+
+def test_pages_are_followed_to_the_last(ec2, connect, order, monkeypatch):
+    monkeypatch.setattr("occopus_resource_ec2.handler._PAGE", 5)
+    handler = connect()
+    made = {handler.create(order(f"t-{number}")).id for number in range(12)}
+    found = set()
+    assert calls(ec2, lambda: found.update(each.id for each in handler.list_owned(OWNER))) == {"DescribeInstances": 3}
+    assert found == made
+    assert calls(ec2, lambda: handler.delete(list(made))) == {"TerminateInstances": 3}
+    assert ec2.inventory() == []
+
+
+def test_what_is_terminated_is_listed_no_more(ec2, connect, order):
+    ec2.set_times(delete_seconds=60)
+    handler = connect()
+    going, staying = (handler.create(order(token)).id for token in ("t-1", "t-2"))
+    assert handler.delete([going]) == {going: None}
+    listed = {instance.id: instance.state for instance in handler.list_owned(OWNER)}
+    assert listed == {going: InstanceState.DELETING, staying: InstanceState.READY}
+    ec2.set_times(delete_seconds=0)
+    handler.delete([staying])
+    assert [instance.id for instance in handler.list_owned(OWNER)] == [going]
+
+
+def test_an_owner_is_no_pattern(ec2, connect, order):
+    handler = connect()
+    handler.create(order())
+    assert not list(handler.list_owned(Owner("*")))
+    assert not list(handler.list_owned(Owner("here", "sh?p")))
+
+
+def test_many_unknown_ids_do_not_cost_a_call_each(ec2, connect, order):
+    handler = connect()
+    made = handler.create(order()).id
+    asked = [*ids(399), made]
+    results = {}
+    assert calls(ec2, lambda: results.update(handler.delete(asked))) == {
+        "TerminateInstances": 2,
+        "DescribeInstances": 2,
+    }
+    assert results == dict.fromkeys(asked)
+    assert ec2.inventory() == []
+
+
+def test_protected_instances_are_found_in_halves(ec2, connect, order):
+    handler = connect()
+    made = [handler.create(order(f"t-{number}")).id for number in range(8)]
+    refusal = {"kind": "refuse", "status": 400, "code": "OperationNotPermitted", "message": "protected"}
+    ec2.set_faults([{**refusal, "action": "TerminateInstances", "value": id} for id in (made[1], made[6])])
+    results = handler.delete(made)
+    assert {id for id, error in results.items() if error is not None} == {made[1], made[6]}
+    assert {thing["id"] for thing in ec2.inventory() if thing["id"].startswith("i-")} == {made[1], made[6]}
+
+
+def test_the_root_volume_is_looked_up_once_for_an_image(ec2, connect, order):
+    handler = connect()
+    big = order(volume_size=30)
+    assert calls(ec2, lambda: handler.create(big)) == {"DescribeImages": 1, "RunInstances": 1}
+    assert calls(ec2, lambda: handler.create(order("t-2", volume_size=30))) == {"RunInstances": 1}
+    assert [thing["size"] for thing in ec2.inventory() if "size" in thing] == [30, 30]
+    with pytest.raises(NotFoundError, match=r"resource\.image_id"):
+        handler.create(order("t-3", volume_size=30, image_id="ami-00000000"))
+
+
+def test_a_token_is_for_one_request(ec2, connect, order):
+    handler = connect()
+    handler.create(order())
+    with pytest.raises(PermanentError, match="IdempotentParameterMismatch"):
+        handler.create(order(instance_type="t3.large"))
+
+
+@pytest.mark.parametrize(
+    ("resource", "words"),
+    [
+        ({"image_id": "ami-00000000"}, r"InvalidAMIID\.NotFound: .*\(resource\.image_id\)"),
+        ({"subnet_id": "subnet-0"}, r"InvalidSubnetID\.NotFound: .*\(resource\.subnet_id\)"),
+        ({"security_group_ids": ["sg-0"]}, r"InvalidGroup\.NotFound: .*\(resource\.security_group_ids\)"),
+        ({"key_name": "nobody's"}, r"InvalidKeyPair\.NotFound: .*\(resource\.key_name\)"),
+    ],
+)
+def test_what_does_not_exist_is_named_with_its_key(ec2, connect, order, resource, words):
+    with pytest.raises(NotFoundError, match=words):
+        connect().create(order(**resource))
+    assert ec2.inventory() == []
+
+
+def test_too_much_user_data_is_no_call(ec2, connect, order):
+    big = order(user_data="x" * 16385)
+    handler = connect()
+
+    def refused():
+        for call in (handler.check, handler.create):
+            with pytest.raises(PermanentError, match="user data"):
+                call(big)
+
+    assert calls(ec2, refused) == {}
+
+
+def test_the_keys_are_those_of_auth_data_or_of_boto3s_chain(ec2, connect, order, no_credentials):
+    from occopus_resource_ec2.testing import ACCESS_KEY, SECRET_KEY  # noqa: PLC0415
+
+    with pytest.raises(AuthError, match=r"give accesskey and secretkey in auth_data\.yaml"):
+        connect(auth={}).create(order())
+    with pytest.raises(AuthError, match="auth_data has no secretkey"):
+        connect(auth={"accesskey": ACCESS_KEY}).create(order())
+    with pytest.raises(AuthError, match="AuthFailure"):
+        connect(auth={"accesskey": "AKIANOBODY", "secretkey": SECRET_KEY}).create(order())
+    no_credentials.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    no_credentials.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    connect(auth={}).create(order())
+    assert len(ec2.inventory()) == 2
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, PermanentError), (404, PermanentError), (502, TransientError)])
+def test_a_web_page_is_no_answer_of_ec2(ec2, connect, order, status, kind):
+    ec2.set_faults([{"kind": "html", "status": status}])
+    handler = connect()
+    for act in (
+        lambda: handler.create(order()),
+        lambda: handler.describe(ids(1)),
+        lambda: list(handler.list_owned(OWNER)),
+    ):
+        with pytest.raises(kind, match=f"answered HTTP {status}, not as EC2 does"):
+            act()
+
+
+def test_an_answer_that_drips_ends_in_time(ec2, connect, order):
+    connect().describe(ids(1))  # what botocore knows of EC2 takes its time to be read, once
+    ec2.set_faults([{"kind": "drip"}])
+    with pytest.raises(TransientError, match=r"no answer within 0\.5 s"):
+        connect(timeout=0.5).create(order())
+    ec2.set_faults([])
+    assert connect().create(order()).id == next(iter(connect().list_owned(OWNER))).id
+
+
+def test_an_endpoint_that_is_no_url(connect, order):
+    with pytest.raises(PermanentError, match="Invalid endpoint"):
+        connect(endpoint="nonsense").create(order())
+
+
+def test_user_data_is_in_no_log(connect, order, caplog):
+    with caplog.at_level(logging.DEBUG):
+        request = order(user_data="#cloud-config\npassword: hush-hush\n")
+        connect().create(request)
+        connect().describe(ids(1))
+    assert "hush-hush" not in caplog.text
+    assert "UserData" not in caplog.text
+    assert "hush-hush" not in repr(dataclasses.replace(request))

@@ -1,0 +1,122 @@
+"""What RunInstances is told, and what is refused before it is called."""
+
+from __future__ import annotations
+
+import jsonschema
+import pytest
+
+from occopus_core.api import PermanentError
+from occopus_resource_ec2 import Ec2Handler
+from occopus_resource_ec2 import order as module
+
+SPOT = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
+INTERFACE = {"DeviceIndex": 0, "DeleteOnTermination": True}
+
+
+def test_the_least_request(order):
+    asked = module.order(order())
+    tags = asked.pop("TagSpecifications")
+    assert asked == {
+        "ImageId": "ami-0123456789abcdef0",
+        "InstanceType": "t3.micro",
+        "UserData": "#cloud-config\n",
+        "ClientToken": "t-1",
+        "MinCount": 1,
+        "MaxCount": 1,
+    }
+    assert [each["ResourceType"] for each in tags] == ["instance", "volume"]
+    assert {tag["Key"]: tag["Value"] for tag in tags[1]["Tags"]} == {
+        "Name": "shop-web",
+        "occopus:installation": "here",
+        "occopus:infra_id": "shop",
+        "occopus:node_name": "web",
+        "occopus:node_id": "id-t-1",
+        "occopus:token": "t-1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("resource", "asked"),
+    [
+        ({"key_name": "k"}, {"KeyName": "k"}),
+        (
+            {"subnet_id": "s", "security_group_ids": ["g", "h"]},
+            {"SubnetId": "s", "SecurityGroupIds": ["g", "h"]},
+        ),
+        (
+            {"subnet_id": "s", "security_group_ids": ["g"], "associate_public_ip_address": True},
+            {"NetworkInterfaces": [{**INTERFACE, "AssociatePublicIpAddress": True, "SubnetId": "s", "Groups": ["g"]}]},
+        ),
+        (
+            {"associate_public_ip_address": "False"},
+            {"NetworkInterfaces": [{**INTERFACE, "AssociatePublicIpAddress": False}]},
+        ),
+        ({"iam_instance_profile": "p"}, {"IamInstanceProfile": {"Name": "p"}}),
+        ({"iam_instance_profile": "arn:aws:x"}, {"IamInstanceProfile": {"Arn": "arn:aws:x"}}),
+        ({"market_type": "spot"}, {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": SPOT}}),
+        (
+            {"market_type": "spot", "max_price": "0.05"},
+            {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": {**SPOT, "MaxPrice": "0.05"}}},
+        ),
+        (
+            {"http_tokens": "required", "http_put_response_hop_limit": "2"},
+            {"MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2}},
+        ),
+    ],
+)
+def test_every_key_becomes_a_parameter(order, resource, asked):
+    assert set(resource) <= set(Ec2Handler.schema()["properties"])
+    least, found = module.order(order()), module.order(order(**resource))
+    assert {key: value for key, value in found.items() if least.get(key) != value} == asked
+
+
+def test_the_root_volume():
+    assert module.root_volume({}) == {}
+    assert module.root_volume({"volume_size": "20", "volume_type": "gp3"}) == {
+        "VolumeSize": 20,
+        "VolumeType": "gp3",
+        "DeleteOnTermination": True,
+    }
+
+
+def test_the_users_tags_go_with_ours(order):
+    tags = module.order(order(tags={"Name": "mine", "cost": 7}))["TagSpecifications"][0]["Tags"]
+    found = {tag["Key"]: tag["Value"] for tag in tags}
+    assert (found["Name"], found["cost"], found["occopus:token"]) == ("mine", "7", "t-1")
+
+
+@pytest.mark.parametrize(
+    ("resource", "words"),
+    [
+        ({"volume_size": "big"}, "resource.volume_size must be a whole number of at least 1, not 'big'"),
+        ({"volume_size": 0}, "resource.volume_size must be a whole number of at least 1, not 0"),
+        ({"http_put_response_hop_limit": 65}, "must be a whole number from 1 to 64, not 65"),
+        ({"market_type": "spot", "max_price": "nan"}, "resource.max_price must be a number above 0, not 'nan'"),
+        ({"associate_public_ip_address": "maybe"}, "must be true or false, not 'maybe'"),
+        ({"tags": {"occopus:token": "x"}}, "'occopus:token' begins with 'occopus:', which is reserved"),
+        ({"tags": {"aws:x": "x"}}, "begins with 'aws:', which is reserved"),
+        ({"tags": {"a": "x" * 257}}, "resource.tags.a: a value has at most 256 characters"),
+        ({"tags": {"a" * 129: "x"}}, "a key has at most 128 characters"),
+        ({"tags": {f"t{number}": "x" for number in range(45)}}, "these are 51, and EC2 takes 50"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_called(order, resource, words):
+    with pytest.raises(PermanentError) as refused:
+        Ec2Handler.check(object.__new__(Ec2Handler), order(**resource))
+    assert words in str(refused.value)
+
+
+def test_the_limit_of_user_data_counts_bytes(order):
+    most = module.USER_DATA_LIMIT
+    module.order(order(user_data="x" * most))
+    for text in ("x" * (most + 1), "é" * (most // 2 + 1)):
+        with pytest.raises(PermanentError, match=f"bytes of user data, and EC2 takes at most {most}"):
+            module.order(order(user_data=text))
+
+
+def test_a_highest_price_is_for_spot_only():
+    section = {"endpoint": "https://x", "regionname": "r", "image_id": "i", "instance_type": "t"}
+    accepts = jsonschema.Draft7Validator(Ec2Handler.schema()).is_valid
+    assert accepts(section)
+    assert not accepts({**section, "max_price": 1})
+    assert accepts({**section, "max_price": 1, "market_type": "spot"})

@@ -1,0 +1,63 @@
+"""States and addresses, as data."""
+
+from __future__ import annotations
+
+import pytest
+
+from occopus_core.api import Address, AddressKind, InstanceState, Owner
+from occopus_resource_ec2.view import EXISTING, instance
+
+PUBLIC = Address("203.0.113.1", AddressKind.PUBLIC)
+PRIVATE = Address("10.0.0.1", AddressKind.PRIVATE)
+IPV6 = Address("2001:db8::1", AddressKind.PUBLIC)
+
+
+def answer(state="running", **more):
+    return {"InstanceId": "i-1", "State": {"Name": state}, **more}
+
+
+@pytest.mark.parametrize(
+    ("raw", "state"),
+    [
+        ("pending", InstanceState.PENDING),
+        ("running", InstanceState.READY),
+        ("stopping", InstanceState.STOPPED),
+        ("stopped", InstanceState.STOPPED),
+        ("shutting-down", InstanceState.DELETING),
+        ("terminated", InstanceState.ABSENT),
+        ("levitating", InstanceState.UNKNOWN),
+    ],
+)
+def test_every_state_has_its_word(raw, state):
+    found = instance(answer(raw))
+    assert (found.state, found.raw_state) == (state, raw)
+    assert (raw in EXISTING) is (state not in (InstanceState.ABSENT, InstanceState.UNKNOWN))
+
+
+@pytest.mark.parametrize(
+    ("given", "addresses"),
+    [
+        ({"PublicIpAddress": PUBLIC.value, "PrivateIpAddress": PRIVATE.value}, (PUBLIC, PRIVATE)),
+        ({"PrivateIpAddress": PRIVATE.value, "Ipv6Address": IPV6.value}, (PRIVATE, IPV6)),
+        ({"PublicIpAddress": "", "Ipv6Address": IPV6.value}, (IPV6,)),
+        ({}, ()),
+    ],
+)
+def test_the_public_address_comes_first(given, addresses):
+    assert instance(answer(**given)).addresses == addresses
+
+
+def test_the_reason_is_what_ec2_says_of_a_state_that_is_not_ready():
+    shut = {"StateReason": {"Code": "Server.SpotInstanceTermination", "Message": "taken back"}}
+    assert instance(answer("terminated", **shut)).reason == "taken back"
+    assert instance(answer("running", **shut)).reason == ""
+    assert instance(answer("pending", StateReason={"Code": "pending", "Message": "pending"})).reason == ""
+
+
+def test_owner_and_token_are_read_from_the_tags():
+    tags = {"installation": "here", "infra_id": "shop", "node_name": "web", "node_id": "n-1", "token": "t-1"}
+    listed = [{"Key": f"occopus:{key}", "Value": value} for key, value in tags.items()]
+    found = instance(answer(Tags=[{"Key": "token", "Value": "another"}, *listed]))
+    assert (found.owner, found.token) == (Owner("here", "shop", "web", "n-1"), "t-1")
+    stranger = instance(answer(Tags=[{"Key": "Name", "Value": "somebody's"}]))
+    assert (stranger.owner, stranger.token) == (None, "")

@@ -1,0 +1,313 @@
+"""The commands on an EC2: a life from import to destroy, and every mistake and outage as one clear line."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ec2"
+INFRASTRUCTURE = """\
+infra_name: ec2-ping
+user_id: somebody@example.org
+nodes:
+  - &R
+    name: ping-receiver
+    type: receiver
+    scaling: {min: 1, max: 3}
+    variables: {message: "I am the receiver."}
+  - &S
+    name: ping-sender
+    type: sender
+    variables: {message: "I am the sender."}
+dependencies:
+  - connection: [*S, *R]
+"""
+DEFINITIONS = """\
+'node_def:receiver':
+  - resource: &resource
+      name: my_ec2_cloud
+      type: ec2
+      endpoint: %(endpoint)s
+      regionname: %(region)s
+      image_id: %(image)s
+      instance_type: t3.micro
+      key_name: my-key
+      security_group_ids: [%(group)s]
+      subnet_id: %(subnet)s
+      tags: {project: ping}
+    contextualisation:
+      type: cloudinit
+      context_template: !yaml_import {url: file://receiver.yaml}
+'node_def:sender':
+  - resource: *resource
+    contextualisation:
+      type: cloudinit
+      context_template: !yaml_import {url: file://sender.yaml}
+"""
+RECEIVER = """\
+write_files:
+- content: "{{variables.message}}\\n"
+  path: /tmp/message.txt
+"""
+SENDER = """\
+runcmd:
+- ping {{getip('ping-receiver')}} -c 5 > /tmp/ping-result.txt 2>&1
+"""
+
+
+@pytest.fixture(scope="session")
+def ec2_process():
+    missing = [name for name in ("moto", "flask", "flask_cors") if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{missing[0]} is not installed: pip install 'occopus-resource-ec2[testing]'")
+    from occopus_resource_ec2.testing import Ec2Cloud  # noqa: PLC0415
+
+    with Ec2Cloud() as cloud:
+        yield cloud
+
+
+class Account:
+    """An EC2 with nothing in it but a network, and what a user writes down about it."""
+
+    def __init__(self, cloud):
+        import boto3  # noqa: PLC0415
+
+        from occopus_resource_ec2 import testing  # noqa: PLC0415
+
+        self.cloud = cloud
+        self.client = boto3.client(
+            "ec2",
+            endpoint_url=cloud.endpoint,
+            region_name=testing.REGION,
+            aws_access_key_id=testing.ACCESS_KEY,
+            aws_secret_access_key=testing.SECRET_KEY,
+        )
+        self.client.create_key_pair(KeyName="my-key")
+        self.secret = testing.SECRET_KEY
+        self.keys = {"accesskey": testing.ACCESS_KEY, "secretkey": testing.SECRET_KEY}
+        self.values = {
+            "endpoint": cloud.endpoint,
+            "region": testing.REGION,
+            "image": testing.IMAGE,
+            "group": self.client.describe_security_groups()["SecurityGroups"][0]["GroupId"],
+            "subnet": self.client.describe_subnets()["Subnets"][0]["SubnetId"],
+        }
+
+    def instances(self):
+        return [thing for thing in self.cloud.inventory() if thing["id"].startswith("i-")]
+
+    def user_data(self, id):
+        answer = self.client.describe_instance_attribute(InstanceId=id, Attribute="userData")
+        return base64.b64decode(answer["UserData"]["Value"]).decode()
+
+
+@pytest.fixture
+def account(ec2_process):
+    ec2_process.reset()
+    return Account(ec2_process)
+
+
+@pytest.fixture
+def user(workspace, account):
+    """Somebody with credentials for two accounts, the second of which is none."""
+    others = {"accesskey": "AKIANOBODY", "secretkey": account.secret}
+    entries = [
+        {"type": "ec2", "name": "my_ec2_cloud", "auth_data": account.keys},
+        {"type": "ec2", "name": "stranger", "auth_data": others},
+    ]
+    auth_data = workspace.home / ".occopus" / "auth_data.yaml"
+    auth_data.parent.mkdir()
+    auth_data.write_text(json.dumps({"resource": entries}))
+    auth_data.chmod(0o600)
+    return workspace
+
+
+def names(account):
+    """The tags `Name` of the instances that are not on their way out."""
+    return sorted(thing["tags"]["Name"] for thing in account.instances() if thing["state"] in ("pending", "running"))
+
+
+def test_a_life(user, account, until):
+    account.cloud.set_times(boot_seconds=0.5, delete_seconds=0.5)
+    user.write("receiver.yaml", RECEIVER)
+    user.write("sender.yaml", SENDER)
+    ended = user.ready("import", user.write("nodes.yaml", DEFINITIONS % account.values))
+    assert ended.stdout == "Successfully imported nodes: receiver, sender\n"
+    user.ready("build", user.write("infra.yaml", INFRASTRUCTURE), "-i", "ping")
+    report = user.report("ping")
+    (receiver,) = report["ping-receiver"]["instances"].values()
+    machines = {machine["id"]: machine for machine in account.instances()}
+    assert len(machines) == 2
+    assert all(machine["tags"]["project"] == "ping" for machine in machines.values())
+    (sender,) = [machine["id"] for machine in machines.values() if machine["tags"]["Name"] == "ping-ping-sender"]
+    assert f"- ping {receiver['resource_address']} -c 5" in account.user_data(sender)
+
+    user.ready("scale", "-i", "ping", "-n", "ping-receiver", "-s", "2")
+    user.ready("maintain", "-i", "ping")
+    assert names(account) == ["ping-ping-receiver", "ping-ping-receiver", "ping-ping-sender"]
+
+    account.client.terminate_instances(InstanceIds=[next(iter(machines))])
+
+    def healed():
+        user.ready("maintain", "-i", "ping")
+        return names(account) == ["ping-ping-receiver", "ping-ping-receiver", "ping-ping-sender"]
+
+    until(healed)  # what is missing of the youngest might only be invisible yet
+
+    user.ready("destroy", "-i", "ping")
+    assert account.cloud.inventory() == []
+    assert user.rows("ping") == 0
+
+
+def definition(account, timeout=1, **resource):
+    """One implementation, whose node must be created within a second unless told otherwise."""
+    values = account.values
+    settings = {
+        "name": "my_ec2_cloud",
+        "type": "ec2",
+        "endpoint": values["endpoint"],
+        "regionname": values["region"],
+        "image_id": values["image"],
+        "instance_type": "t3.micro",
+        **resource,
+    }
+    return [{"resource": settings, "health_check": {"ping": False, "timeout": timeout}}]
+
+
+def test_the_example_is_built(user, account):
+    for file in EXAMPLE.glob("*.yaml"):
+        user.write(file.name, file.read_text().replace("http://127.0.0.1:5000", account.cloud.endpoint))
+    auth_data = user.write("auth_data.yaml", json.dumps({"resource": [{"type": "ec2", "auth_data": account.keys}]}))
+    user.ready("import", "nodes.yaml")
+    user.ready("build", "--auth_data_path", auth_data, "infra.yaml", "-i", "example")
+    report = user.report("example")
+    assert [len(report[name]["instances"]) for name in ("web", "reader")] == [2, 1]
+    (reader,) = [thing["id"] for thing in account.instances() if thing["tags"]["Name"] == "example-reader"]
+    for web in report["web"]["instances"].values():
+        assert f"http://{web['resource_address']}:8080/" in account.user_data(reader)
+
+
+BAD_DAY = [
+    {"kind": "lost_reply"},
+    {"kind": "refuse", "status": 503, "code": "RequestLimitExceeded", "message": "Slow down.", "retry_after": 1},
+    {"kind": "refuse", "status": 500, "code": "InternalError", "message": "An internal error has occurred"},
+    {"kind": "html", "status": 502},
+]
+
+
+def test_a_bad_day_makes_nothing_twice_and_leaves_nothing(user, account):
+    actions = ("RunInstances", "DescribeInstances", "TerminateInstances")
+    user.ready("import", user.write("nodes.yaml", json.dumps({"node_def:worker": definition(account, timeout=60)})))
+    nodes = [{"name": "web", "type": "worker", "scaling": {"min": 12}}]
+    description = user.write("infra.yaml", json.dumps({"user_id": "me", "infra_name": "bad-day", "nodes": nodes}))
+    account.cloud.set_times(boot_seconds=0.5, delete_seconds=0.5)
+    account.cloud.set_faults([{**fault, "action": action, "count": 2} for action in actions for fault in BAD_DAY])
+    user.ready("build", description, "-i", "bad-day", "--parallelize")
+    made = account.instances()
+    assert len({machine["tags"]["occopus:token"] for machine in made}) == len(made) == 12
+    assert account.cloud.calls()["RunInstances"] == 12 + 2 * len(BAD_DAY)
+    user.ready("destroy", "-i", "bad-day")
+    assert account.cloud.calls()["TerminateInstances"] > 2 * len(BAD_DAY)
+    assert account.cloud.inventory() == []
+
+
+def test_where_there_is_no_room_the_next_implementation_is_taken(user, account):
+    full = {"kind": "refuse", "action": "RunInstances", "status": 500, "code": "InsufficientInstanceCapacity"}
+    account.cloud.set_faults([{**full, "message": "No capacity.", "count": 1}])
+    both = definition(account, name="one") + definition(account, name="another")
+    user.ready("import", user.write("nodes.yaml", json.dumps({"node_def:worker": both})))
+    auth_data = user.write("auth_data.yaml", json.dumps({"resource": [{"type": "ec2", "auth_data": account.keys}]}))
+    description = {"user_id": "me", "infra_name": "full", "nodes": [{"name": "web", "type": "worker"}]}
+    words = ("--auth_data_path", auth_data, user.write("infra.yaml", json.dumps(description)))
+    ended = user.ready("build", *words, "-i", "full")
+    (line,) = [line for line in ended.complaint if "No capacity." in line]
+    assert re.search(r"InsufficientInstanceCapacity: No capacity\. \(request \S+\): trying (one|another)$", line)
+    assert account.cloud.calls()["RunInstances"] == 2
+    assert len(account.instances()) == 1
+
+
+MISTAKES = {
+    "wrong-key": ({"name": "stranger"}, "AuthFailure: AWS was not able to validate the provided access credentials"),
+    "expired": ({"instance_type": "t3.expired"}, "RequestExpired: Request has expired."),
+    "image": (
+        {"image_id": "ami-00000000"},
+        "InvalidAMIID.NotFound: The image id '[ami-00000000]' does not exist (resource.image_id)",
+    ),
+    "subnet": (
+        {"subnet_id": "subnet-0"},
+        "InvalidSubnetID.NotFound: The subnet ID 'subnet-0' does not exist (resource.subnet_id)",
+    ),
+    "html": (
+        {"instance_type": "t3.html"},
+        "answered HTTP 200, not as EC2 does: is it the endpoint of the EC2 API?",
+    ),
+    "hang": ({"instance_type": "t3.hang"}, "not created within 1 s: EC2 {endpoint}: no answer within 30 s"),
+}
+FAULTS = [
+    {
+        "kind": "refuse",
+        "value": "t3.expired",
+        "status": 400,
+        "code": "RequestExpired",
+        "message": "Request has expired.",
+    },
+    {"kind": "html", "value": "t3.html", "status": 200},
+    {"kind": "hang", "value": "t3.hang"},
+]
+
+
+def test_mistakes_and_outages_are_one_line_each(user, account):
+    """Side by side, as most of the time is waiting: for a time limit, or for what a refused call may have made."""
+    account.cloud.set_faults(FAULTS)
+    definitions = {f"node_def:{name}": definition(account, **resource) for name, (resource, _) in MISTAKES.items()}
+    user.ready("import", user.write("nodes.yaml", json.dumps(definitions)))
+    builds = {}
+    for name in MISTAKES:
+        description = {"user_id": "me", "infra_name": name, "nodes": [{"name": "web", "type": name}]}
+        builds[name] = user.start("build", user.write(f"{name}.yaml", json.dumps(description)), "-i", name)
+    for name, (resource, words) in MISTAKES.items():
+        ended = user.end(builds[name])
+        assert ended.code == 1, (name, ended)
+        (line,) = [line for line in ended.complaint if line.startswith("error: ")]
+        assert line.startswith(f"error: node 'web' ({resource.get('name', 'my_ec2_cloud')}): ")
+        assert words.format(endpoint=account.cloud.endpoint) in line
+        assert ended.complaint[-1] == "the build failed and was undone"
+        assert account.secret not in ended.stderr
+        assert user.rows(name) == 0
+    assert account.cloud.inventory() == []
+
+
+def test_an_endpoint_that_refuses_and_comes_back(user, account):
+    from occopus_resource_ec2.testing import Ec2Cloud  # noqa: PLC0415
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    user.ready(
+        "import", user.write("nodes.yaml", json.dumps({"node_def:away": definition(account, endpoint=endpoint)}))
+    )
+    description = {"user_id": "me", "infra_name": "away", "nodes": [{"name": "web", "type": "away"}]}
+    cloud = Ec2Cloud()
+    cloud.endpoint = endpoint
+    with user.start("build", user.write("away.yaml", json.dumps(description)), "-i", "away") as build:
+        said = []
+        while not said or "not created within" not in said[-1]:
+            said.append(build.stderr.readline())
+            assert said[-1], said
+        with cloud:
+            ended = user.end(build)
+            assert cloud.inventory() == []
+    assert ended.code == 1
+    (line,) = [line for line in ended.complaint if line.startswith("error: ")]
+    assert re.fullmatch(
+        rf"error: node 'web' \(my_ec2_cloud\): not created within 1 s: EC2 {endpoint}: it cannot be reached", line
+    )
+    assert user.rows("away") == 0
