@@ -1,5 +1,5 @@
 # The two commands that matter: make demo, make test.
-.PHONY: demo test venv dev lint typecheck unit bench schemas clean
+.PHONY: demo test test-openstack venv dev lint typecheck unit bench schemas clean
 
 SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt \
 	$(wildcard plugins/*/*/setup.cfg)
@@ -12,6 +12,9 @@ demo: venv  ## build the quick start on this machine
 test: dev lint typecheck  ## everything: style, types, layers, every test
 	@contrib/real-parts
 	.venv/bin/pytest -n 4
+
+test-openstack: dev  ## the nova handler against a real OpenStack, which is set up in .openstack/ first
+	.venv/bin/pytest -q tests/openstack
 
 venv: .venv/.usable
 dev: .venv/.testable

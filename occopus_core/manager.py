@@ -149,12 +149,12 @@ class InfrastructureManager:
 
     # Descriptions
 
-    def import_node_definitions(self, path: str) -> list[str]:
+    def import_node_definitions(self, path: str, warn: Callable[[str], None] = _ignore) -> list[str]:
         """Validate a file of node definitions and store all of it, or nothing; the names of the definitions.
 
         Idempotent. Raises `DescriptionError`, `StoreError`.
         """
-        definitions = load_node_definitions(path, self._registry)
+        definitions = load_node_definitions(path, self._registry, warn=lambda problem: warn(str(problem)))
         self._store.put_definitions(definitions)
         return [definition.name for definition in definitions]
 

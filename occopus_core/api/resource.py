@@ -23,7 +23,8 @@ class InstanceState(enum.Enum):
     """What a provider says of an instance, in the core's words."""
 
     PROVISIONING = "provisioning"
-    """Half made: call `create` again with the same request."""
+    """Half made, or refused only after `create` had answered: call `create` again with the same request, which goes on
+    or says why (`QuotaError` where no host took the instance)."""
     PENDING = "pending"
     """The provider is starting it: describe it."""
     READY = "ready"
@@ -149,7 +150,8 @@ class ResourceHandler(ABC):
     def schema(cls) -> Mapping[str, Any]:
         """JSON Schema (draft-07) of this type's `resource` section, without `type` and `name`, which the core adds.
 
-        MUST NOT import the provider's library.
+        Users of a property that is marked ``"deprecated": true`` are warned with its description. MUST NOT import the
+        provider's library.
         """
 
     def check(self, request: CreateRequest) -> None:

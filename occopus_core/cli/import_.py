@@ -21,6 +21,6 @@ def _run(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
     with InfrastructureManager(common.load_settings(options.cfg), Credentials()) as manager:
-        names = manager.import_node_definitions(options.datafile)
+        names = manager.import_node_definitions(options.datafile, lambda text: common.say(f"warning: {text}"))
     common.result(f"Successfully imported nodes: {', '.join(names)}")
     return common.ExitCode.OK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from occopus_core.descriptions.document import Document
@@ -23,18 +23,25 @@ _DEFAULT_CHECKS = {"ping": True}
 
 
 def load_node_definitions(
-    source: Source, plugins: PluginSchemas, *, name: str | None = None, imports: bool = True
+    source: Source,
+    plugins: PluginSchemas,
+    *,
+    name: str | None = None,
+    imports: bool = True,
+    warn: Callable[[Problem], object] = lambda _: None,
 ) -> tuple[NodeDefinition, ...]:
     """Read node definitions: the file `source`, or the text `source` where it is given a `name`.
 
-    Asks only for the plugins that the file uses. `imports` allows the import tags. Raises `DescriptionError` with
-    every fault.
+    Asks only for the plugins that the file uses. `imports` allows the import tags. `warn` is called with each key that
+    its plugin calls deprecated. Raises `DescriptionError` with every fault.
     """
     document = load(source, name=name, imports=imports)
     reader = _Reader(document, plugins)
     problems = check(document, validator(node_definitions_schema(reader.schemas), templates=True)) + reader.problems
     if problems:
         raise DescriptionError(in_order(problems, document.name))
+    for warning in reader.deprecated():
+        warn(warning)
     return tuple(
         NodeDefinition(key.removeprefix(PREFIX), tuple(map(_implementation, implementations)))
         for key, implementations in document.data.items()
@@ -69,6 +76,17 @@ class _Reader:
                 self._section(path, section, kind, implementation.get(section))
             self._health(path, implementation.get("health_check"))
             self._match(path, implementation)
+
+    def deprecated(self) -> Iterator[Problem]:
+        """The keys in use that a plugin's schema marks as deprecated; its description says what to do."""
+        for path, implementation in _implementations(self._document.data):
+            for section, kind in KINDS.items():
+                used = implementation.get(section) or {}
+                known = (self.schemas.get(kind, {}).get(used.get("type", "")) or {}).get("properties", {})
+                for key in used:
+                    if isinstance(known.get(key), Mapping) and known[key].get("deprecated"):
+                        message = f"the key '{key}' is deprecated: {known[key].get('description', '')}"
+                        yield self._document.problem((*path, section, key), message, key=True)
 
     def _fault(self, path: Path, message: str, *, key: bool = False) -> None:
         self.problems.append(self._document.problem(path, message, key=key))

@@ -44,7 +44,11 @@ SCHEMAS: dict[tuple[str, str], Mapping[str, Any]] = {
         },
     },
     ("resource", "machine"): {
-        "properties": {"user": {"type": "string"}, "password": {}, "ssh_key_data": {}},
+        "properties": {
+            "user": {"type": "string", "deprecated": True, "description": "give an ssh key in its place"},
+            "password": {},
+            "ssh_key_data": {},
+        },
         "anyOf": [{"required": ["password"]}, {"required": ["ssh_key_data"]}],
     },
     ("resource", "container"): {"required": ["image"], "properties": {"image": {"type": "string"}}},

@@ -73,6 +73,21 @@ def test_a_broken_plugin_is_not_hidden(plugins, monkeypatch):
         definitions(FULL, plugins)
 
 
+def test_who_uses_a_deprecated_key_is_warned(plugins):
+    warnings = []
+    text = "node_def:a:\n  - resource: {type: machine, password: x, user: me}\n"
+    load_node_definitions(text, plugins, name="n.yaml", warn=warnings.append)
+    assert list(map(str, warnings)) == [
+        "n.yaml:2:44: node_def:a[0].resource.user: the key 'user' is deprecated: give an ssh key in its place"
+    ]
+
+
+def test_who_uses_none_is_not_warned(plugins):
+    warnings = []
+    load_node_definitions(FULL, plugins, name="n.yaml", warn=warnings.append)
+    assert warnings == []
+
+
 def test_secrets_are_in_no_message(plugins):
     secret = "hunter2-hunter2"
     text = f"""\

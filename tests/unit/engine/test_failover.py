@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from occopus_core.api import InstanceState
 from occopus_core.engine.execution import NO_ROOM_SECONDS
 from occopus_core.engine.outcomes import BuildError
 from occopus_core.events import EventKind
@@ -78,6 +79,30 @@ def test_dependents_need_not_wait_for_what_is_deleted(world):
     world.assert_runs({"db": 1, "web": 1})
     kinds = [(event.kind, event.node_name) for event in world.events]
     assert kinds.index((EventKind.NODE_READY, "web")) < kinds.index((EventKind.NODE_DROPPED, "db"))
+
+
+def test_no_room_that_shows_only_while_it_boots(world, monkeypatch):
+    """`describe` answers PROVISIONING, and the next `create` says why."""
+    real = world.handler.describe
+
+    def describe(handler, ids):
+        """The first instance of all never gets a host."""
+        return {
+            id: dataclasses.replace(instance, state=InstanceState.PROVISIONING)
+            if id == first[0] and instance.state is InstanceState.PENDING
+            else instance
+            for id, instance in real(handler, ids).items()
+        }
+
+    first = []
+    world.answered = lambda operation: first.extend(one["id"] for one in world.live() if not first)
+    monkeypatch.setattr(world.handler, "describe", describe)
+    world.define("web", implementations=TWO, boot_seconds=5)
+    world.cloud.set_faults([{"kind": "quota", "operation": "create", "nth": 2, "reason": "no valid host"}])
+    world.build(infrastructure("web"))
+    world.assert_runs({"web": 1})
+    assert first[0] not in [one["id"] for one in world.live()]
+    assert any("no valid host: trying" in event.text for event in world.events)
 
 
 @pytest.mark.parametrize("width", [1, None])

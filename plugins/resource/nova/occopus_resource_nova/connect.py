@@ -1,0 +1,117 @@
+"""From a connection of the core to a session of keystoneauth: who asks, and where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import keystoneauth1.session
+from keystoneauth1 import exceptions
+from keystoneauth1.identity import v3
+from keystoneauth1.plugin import BaseAuthPlugin
+
+from occopus_core.api import AuthError, Connection, PermanentError
+
+DEFAULT_DOMAIN = "Default"
+_VERSIONS = ("v3", "v2.0")
+
+
+def identity_url(endpoint: str) -> str:
+    """The URL of the Identity API v3, from one with or without a version. Raises `PermanentError`."""
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise PermanentError(f"resource.endpoint must be the URL of the Identity API, not {endpoint!r}")
+    base = endpoint.rstrip("/")
+    for version in _VERSIONS:
+        base = base.removesuffix(f"/{version}")
+    return f"{base}/v3"
+
+
+def session(connection: Connection) -> keystoneauth1.session.Session:
+    """A session that calls nobody yet. Raises `AuthError` and `PermanentError`."""
+    return keystoneauth1.session.Session(auth=_plugin(connection), timeout=connection.call_timeout)
+
+
+def _plugin(connection: Connection) -> BaseAuthPlugin:
+    settings, auth = connection.settings, connection.auth
+    url = identity_url(str(settings.get("endpoint", "")))
+    kind = auth.get("type", "password")
+    if not auth:
+        return _from_clouds_yaml(settings, url)
+    if kind == "application_credential":
+        return v3.ApplicationCredential(
+            url,
+            application_credential_id=_required(auth, "id"),
+            application_credential_secret=_required(auth, "secret"),
+        )
+    if kind == "password":
+        return _password(settings, auth, url)
+    if kind == "voms":
+        raise AuthError("auth_data of type voms: OpenStack takes VOMS proxies no more; use an application_credential")
+    raise AuthError(f"auth_data of type {kind!r}: a nova resource takes 'application_credential', or none of them")
+
+
+def _password(settings: Mapping[str, Any], auth: Mapping[str, str], url: str) -> BaseAuthPlugin:
+    domain, project, tenant = (settings.get(key) for key in ("user_domain_name", "project_id", "tenant_name"))
+    if not (project or tenant):
+        raise PermanentError("resource.project_id is needed with a username and a password")
+    return v3.Password(
+        url,
+        username=_required(auth, "username"),
+        password=_required(auth, "password"),
+        user_domain_name=str(domain or DEFAULT_DOMAIN),
+        project_id=str(project) if project else None,
+        project_name=None if project else str(tenant),
+        project_domain_name=None if project else str(domain or DEFAULT_DOMAIN),
+    )
+
+
+def _required(auth: Mapping[str, str], key: str) -> str:
+    if not auth.get(key):
+        raise AuthError(f"the auth_data of a nova resource have no '{key}'")
+    return auth[key]
+
+
+def _from_clouds_yaml(settings: Mapping[str, Any], url: str) -> BaseAuthPlugin:
+    """The credentials of the one cloud in clouds.yaml that is at this URL; `$OS_CLOUD` decides between several."""
+    # Loaded by those alone who need it: it takes longer than all else.
+    from openstack.config import OpenStackConfig  # noqa: PLC0415
+    from openstack.exceptions import ConfigException  # noqa: PLC0415
+
+    try:
+        config: Any = OpenStackConfig()
+        wanted = os.environ.get("OS_CLOUD")
+        found = [name for name in _clouds_at(config, url) if wanted in (None, "", name)]
+        if len(found) != 1:
+            raise AuthError(_unclear(url, wanted, found))
+        region: Any = config.get_one(cloud=found[0], **_overrides(config, found[0], settings))
+        plugin: BaseAuthPlugin = region.get_auth()
+    except (ConfigException, exceptions.ClientException) as error:
+        raise AuthError(f"clouds.yaml: {str(error).splitlines()[0]}") from None
+    return plugin
+
+
+def _clouds_at(config: Any, url: str) -> Iterator[str]:
+    for name, cloud in (config.cloud_config.get("clouds") or {}).items():
+        at = (cloud.get("auth") or {}).get("auth_url")
+        if at and identity_url(str(at)) == url:
+            yield name
+
+
+def _unclear(url: str, wanted: str | None, found: list[str]) -> str:
+    if found:
+        return (
+            f"no auth_data, and several clouds of clouds.yaml are at {url}: set OS_CLOUD to one of {', '.join(found)}"
+        )
+    named = f"the cloud '{wanted}' of clouds.yaml (OS_CLOUD) is not" if wanted else "no cloud of clouds.yaml is"
+    return f"there are no auth_data for {url}, and {named} at this URL"
+
+
+def _overrides(config: Any, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The project of the description wins; an application credential has its own, for good."""
+    kind = config.cloud_config["clouds"][name].get("auth_type", "")
+    if "applicationcredential" in kind or not settings.get("project_id"):
+        return {}
+    return {"auth": {"project_id": str(settings["project_id"])}}

@@ -1,0 +1,139 @@
+"""What OpenStack's refusals, and a connection that fails, mean to the core."""
+
+from __future__ import annotations
+
+import re
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from keystoneauth1 import exceptions
+
+from occopus_core.api import (
+    AuthError,
+    NotFoundError,
+    PermanentError,
+    ProviderError,
+    QuotaError,
+    ThrottledError,
+    TransientError,
+)
+
+_NO_ROOM = re.compile(
+    r"no valid host|quota|exhausted all hosts|exceeds? (the )?(allowed|available|limit)|limit exceeded"
+    r"|maximum number of (ports|instances|volumes|floating)|no more (ip )?addresses|no more free",
+    re.IGNORECASE,
+)
+_FOREIGN = "the answer is not one of OpenStack: is resource.endpoint an Identity URL?"
+_TOKENS = "/auth/tokens"
+_LONGEST = 400
+_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 400, 401, 403, 404
+_CONFLICT, _CHANGED, _TOO_LARGE, _TOO_MANY = 409, 412, 413, 429
+_SERVER_ERROR = 500
+
+_NOBODY = re.compile("NewConnectionError|NameResolutionError|refused")
+_BROKEN = "the connection broke before the answer"
+_TROUBLES: tuple[tuple[tuple[type[Exception], ...], type[ProviderError], str], ...] = (
+    ((exceptions.ConnectTimeout,), TransientError, "no answer within {timeout:g} s"),
+    (
+        (exceptions.EndpointNotFound, exceptions.EmptyCatalog),
+        PermanentError,
+        "its catalog has no such service in this region: see resource.region_name",
+    ),
+    ((exceptions.AuthorizationFailure,), AuthError, "the credentials do not suffice"),
+    ((requests.JSONDecodeError,), PermanentError, _FOREIGN),
+    (
+        (requests.RequestException, exceptions.ConnectionError, exceptions.RetriableConnectionFailure),
+        TransientError,
+        _BROKEN,
+    ),
+    ((exceptions.ClientException, ValueError, TypeError, LookupError), PermanentError, _FOREIGN),
+)
+
+
+def is_no_room(message: str) -> bool:
+    """Whether a message of OpenStack speaks of a quota, or of no host with room."""
+    return bool(_NO_ROOM.search(message))
+
+
+def provider_error(error: Exception, where: str, timeout: float, key: str = "") -> ProviderError:
+    """The error of the contract for what a call ended with.
+
+    `where` names the cloud, `timeout` is in seconds, and `key` is what the description calls the thing asked for: a
+    cloud that does not have it is `NotFoundError`.
+    """
+    if isinstance(error, exceptions.HttpError):
+        return _refusal(error, where, key)
+    if isinstance(error, exceptions.ConnectFailure) and _NOBODY.search(str(error)):
+        return TransientError(f"{where}: it cannot be reached")
+    for kinds, kind, words in _TROUBLES:
+        if isinstance(error, kinds):
+            return kind(f"{where}: {words}".format(timeout=timeout))
+    return PermanentError(f"{where}: {type(error).__name__}")
+
+
+def _refusal(error: exceptions.HttpError, where: str, key: str) -> ProviderError:
+    status = error.http_status
+    response: Any = error.response
+    message = message_of(response) or f"HTTP {status}"
+    request_id = error.request_id or None
+    text = f"{where}: {message}"
+    if status >= _SERVER_ERROR:
+        return TransientError(text, request_id=request_id)
+    if status in (_TOO_LARGE, _TOO_MANY) and not is_no_room(message):
+        return ThrottledError(text, retry_after=_retry_after(response), request_id=request_id)
+    return _refusal_class(status, message, key, error)(
+        f"{where}: resource.{key}: {message}" if key and status in (_BAD_REQUEST, _NOT_FOUND) else text,
+        request_id=request_id,
+    )
+
+
+def _refusal_class(status: int, message: str, key: str, error: exceptions.HttpError) -> type[ProviderError]:
+    if status == _UNAUTHORIZED:
+        return AuthError
+    if status in (_FORBIDDEN, _CONFLICT, _TOO_LARGE, _TOO_MANY) and is_no_room(message):
+        return QuotaError
+    if status == _FORBIDDEN:
+        return AuthError
+    if status in (_CONFLICT, _CHANGED):  # something else is being done to it
+        return TransientError
+    if key and status in (_BAD_REQUEST, _NOT_FOUND) and _TOKENS not in (error.url or ""):
+        return NotFoundError
+    return PermanentError
+
+
+def message_of(response: Any) -> str:
+    """What a refusal says, in one line: each service wraps it in a key of its own."""
+    try:
+        body = response.json()
+    except (ValueError, AttributeError):
+        return _foreign(response)
+    for value in (*body.values(), body) if isinstance(body, dict) else ():
+        if isinstance(value, dict) and isinstance(value.get("message"), str):
+            return _short(value["message"])
+        if isinstance(value, str):
+            return _short(value)
+    return ""
+
+
+def _foreign(response: Any) -> str:
+    """Glance answers HTML to requests that came by an old way; whatever else does is no OpenStack."""
+    status = getattr(response, "status_code", "an answer")
+    return f"HTTP {status}, not as OpenStack answers: is resource.endpoint an Identity URL?"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+
+
+def _retry_after(response: Any) -> float | None:
+    """Seconds; a date is taken against the provider's own clock."""
+    headers = getattr(response, "headers", {})
+    value = headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(headers["Date"])).total_seconds())
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,74 @@
+"""The resource handler of OpenStack."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from occopus_core.api import (
+    Connection,
+    CreateRequest,
+    Instance,
+    InstanceId,
+    Owner,
+    ProviderError,
+    ResourceHandler,
+)
+
+
+class NovaHandler(ResourceHandler):
+    """One project of one OpenStack cloud. The id of an instance is its token."""
+
+    connection_keys: ClassVar[tuple[str, ...]] = (
+        "endpoint",
+        "project_id",
+        "tenant_name",
+        "region_name",
+        "user_domain_name",
+    )
+    context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit"})
+    max_concurrency: ClassVar[int] = 8
+    poll_seconds: ClassVar[tuple[float, float]] = (0.5, 10.0)
+    consistency_window: ClassVar[float] = 10.0
+
+    def __init__(self, connection: Connection) -> None:
+        # Whoever only wants the schema is spared the libraries.
+        from occopus_resource_nova.cloud import Cloud  # noqa: PLC0415
+        from occopus_resource_nova.inventory import Inventory  # noqa: PLC0415
+        from occopus_resource_nova.steps import Steps  # noqa: PLC0415
+
+        super().__init__(connection)
+        cloud = Cloud(connection)
+        self._inventory = Inventory(cloud)
+        self._steps = Steps(cloud, self._inventory)
+
+    @classmethod
+    @functools.cache
+    def schema(cls) -> Mapping[str, Any]:
+        """The `resource` section of type `nova`."""
+        text = importlib.resources.files("occopus_resource_nova").joinpath("schema.json").read_text("utf-8")
+        schema: Mapping[str, Any] = json.loads(text)
+        return schema
+
+    def check(self, request: CreateRequest) -> None:
+        """Raises `PermanentError` for a value that makes no sense, and for user data that are too long."""
+        self._steps.check(request)
+
+    def create(self, request: CreateRequest) -> Instance:
+        """Do the next step of volume, server, floating IP; idempotent by token. Raises `ProviderError`."""
+        return self._steps.next(request)
+
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        """One request for each page of servers; two more where an id has none. Raises `ProviderError`."""
+        return self._inventory.describe(ids) if ids else {}
+
+    def list_owned(self, owner: Owner) -> Iterator[Instance]:
+        """Everything with the owner's marks: three requests, and one for each more page. Raises `ProviderError`."""
+        yield from self._inventory.listed(owner)
+
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """Floating IPs of ours, servers and volumes that do not persist; idempotent. Raises `ProviderError`."""
+        return self._steps.remove(ids) if ids else {}

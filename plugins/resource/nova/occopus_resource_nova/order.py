@@ -1,0 +1,136 @@
+"""What the `resource` section and the context ask for, in the words of Nova and Cinder."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from occopus_core.api import CreateRequest, PermanentError
+from occopus_resource_nova import marks
+
+USER_DATA_LIMIT = 65535
+"""Characters of user data, encoded in base64 as Nova counts them."""
+
+_NAME_LIMIT = 255
+_GIB = 2**30
+_TRUTHS = {"true": True, "false": False, "yes": True, "no": False}
+
+
+def wants_floating_ip(resource: Mapping[str, Any]) -> bool:
+    """The key alone says so, whatever its value."""
+    return "floating_ip" in resource or "floating_ip_pool" in resource
+
+
+def wants_volume(resource: Mapping[str, Any]) -> bool:
+    """Whether the server boots from a volume."""
+    return "volume_size" in resource
+
+
+def persists(resource: Mapping[str, Any]) -> bool:
+    """Whether the volume outlives the server. Raises `PermanentError`."""
+    value = resource.get("volume_persist", False)
+    known = _TRUTHS.get(str(value).lower())
+    if known is None:
+        raise PermanentError(f"resource.volume_persist must be true or false, not {value!r}")
+    return known
+
+
+def volume_size(resource: Mapping[str, Any]) -> int:
+    """GiB; 0 where the cloud decides. Raises `PermanentError`."""
+    text = str(resource["volume_size"])
+    if not (text.isascii() and text.isdecimal()):
+        raise PermanentError(f"resource.volume_size must be a whole number of GiB, not {resource['volume_size']!r}")
+    return int(text)
+
+
+def check(request: CreateRequest) -> None:
+    """Raises `PermanentError` for what can be known to be wrong without asking anybody."""
+    resource = request.resource
+    if wants_volume(resource):
+        volume_size(resource)
+    persists(resource)
+    _user_data(request)
+    if not server_name(request).strip() or len(server_name(request)) > _NAME_LIMIT:
+        raise PermanentError(f"resource.server_name must have 1 to {_NAME_LIMIT} characters")
+    if wants_floating_ip(resource) and len(marks.description(request.owner, request.token)) > marks.DESCRIPTION_LIMIT:
+        raise PermanentError("resource.floating_ip: the id of the infrastructure is too long to be written on it")
+
+
+def server_name(request: CreateRequest) -> str:
+    """The name as it is wanted; the token where none is."""
+    return str(request.resource.get("server_name", request.token))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the description names, as the cloud has it."""
+
+    image: Mapping[str, Any]
+    flavor: Mapping[str, Any]
+    network: Mapping[str, Any] | None
+
+
+def volume_body(request: CreateRequest, found: Found) -> dict[str, Any]:
+    """The body that makes the volume to boot from."""
+    marked = marks.metadata(request.owner, request.token)
+    persist = {marks.PERSIST: "yes"} if persists(request.resource) else {}
+    return {
+        "volume": {
+            "name": request.token,
+            "size": volume_size(request.resource) or _usual_size(found),
+            "imageRef": found.image["id"],
+            "metadata": {**marked, **persist},
+        }
+    }
+
+
+def _usual_size(found: Found) -> int:
+    """GiB: the disk of the flavor, and at least what the image needs."""
+    needed = math.ceil((found.image.get("size") or 0) / _GIB)
+    return max(found.flavor.get("disk") or 0, found.image.get("min_disk") or 0, needed, 1)
+
+
+def server_body(request: CreateRequest, found: Found, volume_id: str | None) -> dict[str, Any]:
+    """The body that makes the server."""
+    resource = request.resource
+    server = {
+        "name": server_name(request),
+        "flavorRef": found.flavor["id"],
+        "networks": [{"uuid": found.network["id"]}] if found.network else "auto",
+        "metadata": marks.metadata(request.owner, request.token),
+        "tags": marks.tags(request.owner, request.token),
+        "key_name": resource.get("key_name"),
+        "security_groups": [{"name": str(name)} for name in resource.get("security_groups") or ()],
+        "user_data": _user_data(request),
+        **_disk(request, found, volume_id),
+    }
+    return {"server": {key: value for key, value in server.items() if value}}
+
+
+def _disk(request: CreateRequest, found: Found, volume_id: str | None) -> dict[str, Any]:
+    if volume_id is None:
+        return {"imageRef": found.image["id"]}
+    volume = {
+        "boot_index": 0,
+        "uuid": volume_id,
+        "source_type": "volume",
+        "destination_type": "volume",
+        "delete_on_termination": not persists(request.resource),
+    }
+    return {"block_device_mapping_v2": [volume]}
+
+
+def _user_data(request: CreateRequest) -> str | None:
+    text = request.context.user_data
+    if not text:
+        return None
+    encoded = base64.b64encode(text.encode()).decode()
+    if len(encoded) > USER_DATA_LIMIT:
+        raise PermanentError(
+            f"the context_template makes {len(encoded)} characters of user data in base64, and Nova takes at most "
+            f"{USER_DATA_LIMIT}: let the node download what is large"
+        )
+    return encoded

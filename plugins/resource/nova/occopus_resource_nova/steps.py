@@ -1,0 +1,168 @@
+"""The steps by which an instance is made, and those by which it goes; none of them waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from occopus_core.api import (
+    CreateRequest,
+    Instance,
+    InstanceId,
+    InstanceState,
+    NotFoundError,
+    PermanentError,
+    ProviderError,
+    QuotaError,
+)
+from occopus_resource_nova import marks, order
+from occopus_resource_nova.cloud import Cloud, Thing
+from occopus_resource_nova.floating import Floating
+from occopus_resource_nova.inventory import Inventory
+from occopus_resource_nova.view import Parts, has_floating_ip, instance, no_room
+
+_UNDER_WAY = (InstanceState.PENDING, InstanceState.READY)
+_DELETABLE = ("available", "error", "error_deleting", "error_restoring", "error_extending", "error_managing")
+_NEVER_RAN = ("BUILD", "ERROR")
+_NOT_THERE = ("not found", "could not be found", "unable to find", "invalid key_name")
+_MISSING = (("image", "image_id"), ("flavor", "flavor_name"), ("network", "network_id"), ("key", "key_name"))
+
+
+class Steps:
+    """Makes and removes instances in one account. Keeps nothing between two calls."""
+
+    def __init__(self, cloud: Cloud, inventory: Inventory) -> None:
+        self._cloud = cloud
+        self._inventory = inventory
+        self._floating = Floating(cloud, inventory)
+
+    # Making
+
+    def check(self, request: CreateRequest) -> None:
+        """Raises `PermanentError` for what can be known to be wrong without asking anybody."""
+        order.check(request)
+
+    def next(self, request: CreateRequest) -> Instance:
+        """Do what can be done now; PROVISIONING while there is more to do. Raises `ProviderError`."""
+        parts = self._servers(request.token)
+        if parts.server is not None:
+            return self._finish(request, parts)
+        volume_id = None
+        if order.wants_volume(request.resource):
+            parts.volumes = self._inventory.volumes(request.token)
+            if parts.volume is None:
+                return self._begin_volume(request)
+            if parts.volume["status"] != "available":
+                return instance(request.token, parts)
+            volume_id = parts.volume["id"]
+        return self._begin_server(request, volume_id)
+
+    def _servers(self, token: str) -> Parts:
+        return self._inventory.servers([token])[token]
+
+    def _begin_volume(self, request: CreateRequest) -> Instance:
+        body = order.volume_body(request, self._found(request))
+        volume = self._cloud.send("block-storage", "POST", "/volumes", body)["volume"]
+        return instance(request.token, Parts(volumes=[volume]))
+
+    def _begin_server(self, request: CreateRequest, volume_id: str | None) -> Instance:
+        body = order.server_body(request, self._found(request), volume_id)
+        try:
+            self._cloud.send("compute", "POST", "/servers", body)
+        except ProviderError as error:
+            raise _naming(error, request) from error.__cause__
+        parts = self._servers(request.token)
+        self._settle(parts)
+        return self._finish(request, parts)
+
+    def _settle(self, parts: Parts) -> None:
+        """Where a call whose answer was lost made one, too, late: all but the one that counts go."""
+        for server in parts.servers:
+            if server is not parts.server:
+                self._cloud.delete("compute", f"/servers/{server['id']}")
+
+    def _found(self, request: CreateRequest) -> order.Found:
+        """Everything named is looked for before anything is made. Raises `NotFoundError`."""
+        resource, find = request.resource, self._cloud.find
+        network = resource.get("network_id")
+        return order.Found(
+            find("image", "/images", "image", str(resource["image_id"]), "image_id"),
+            find("compute", "/flavors", "flavor", str(resource["flavor_name"]), "flavor_name"),
+            find("network", "/networks", "network", str(network), "network_id") if network else None,
+        )
+
+    def _finish(self, request: CreateRequest, parts: Parts) -> Instance:
+        """What a server needs besides itself."""
+        server, made = parts.server, instance(request.token, parts)
+        if server is None:
+            return replace(made, state=InstanceState.PENDING)
+        if no_room(server):
+            raise QuotaError(f"OpenStack at {request.resource.get('endpoint')}: {no_room(server)}")
+        if made.state not in _UNDER_WAY:
+            return made
+        wants_address = order.wants_floating_ip(request.resource) and not has_floating_ip(server)
+        if wants_address:
+            self._floating.give(request, server)
+        return (
+            replace(made, state=InstanceState.PROVISIONING) if wants_address or self._keeping(request, made) else made
+        )
+
+    def _keeping(self, request: CreateRequest, made: Instance) -> bool:
+        """A volume that persists is ours until the server runs: from then on it holds what the user wants to keep."""
+        if not (order.wants_volume(request.resource) and order.persists(request.resource)):
+            return False
+        if made.state is not InstanceState.READY:
+            return True
+        for volume in self._inventory.volumes(request.token):
+            self._keep(volume)
+        return False
+
+    def _keep(self, volume: Thing) -> None:
+        left = {**marks.without_marks(volume["metadata"]), "kept-by": marks.OURS}
+        self._cloud.send("block-storage", "PUT", f"/volumes/{volume['id']}/metadata", {"metadata": left})
+
+    # Removing
+
+    def remove(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
+        """Start or continue; an error of one stops no other. Raises `ProviderError`."""
+        servers, helpers = self._inventory.servers(ids), self._inventory.helpers(ids)
+        results: dict[InstanceId, ProviderError | None] = {}
+        for id in ids:
+            parts = replace(helpers[id], servers=servers[id].servers)
+            try:
+                self._remove(parts)
+                results[id] = None
+            except ProviderError as error:
+                results[id] = error
+        return results
+
+    def _remove(self, parts: Parts) -> None:
+        """The server goes last of what is seen without it, so that nothing is forgotten when it is gone."""
+        for floating_ip in parts.floating_ips:
+            self._cloud.delete("network", f"/floatingips/{floating_ip['id']}")
+        for volume in parts.volumes:
+            if marks.PERSIST in volume["metadata"] and _ran(parts):
+                self._keep(volume)
+            elif not parts.servers and volume["status"] in _DELETABLE:
+                self._cloud.delete("block-storage", f"/volumes/{volume['id']}")
+        for server in parts.servers:
+            self._cloud.delete("compute", f"/servers/{server['id']}")
+
+
+def _ran(parts: Parts) -> bool:
+    return any(server["status"] not in _NEVER_RAN for server in parts.servers)
+
+
+def _naming(error: ProviderError, request: CreateRequest) -> ProviderError:
+    """Nova answers 400 for a key, a group or a network that does not exist: the key of the description is named."""
+    message = error.message.lower()
+    if "multiple possible networks" in message:
+        return PermanentError(f"{error.message} (resource.network_id)", request_id=error.request_id)
+    if not any(word in message for word in _NOT_THERE):
+        return error
+    if "security group" in message or "security_group" in message:
+        return NotFoundError(f"{error.message} (resource.security_groups)", request_id=error.request_id)
+    for word, key in _MISSING:
+        if word in message and key in request.resource:
+            return NotFoundError(f"{error.message} (resource.{key})", request_id=error.request_id)
+    return error

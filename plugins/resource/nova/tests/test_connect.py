@@ -1,0 +1,108 @@
+"""Who asks, and where: made of settings and credentials alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from keystoneauth1.identity import v3
+
+from occopus_core.api import AuthError, Connection, PermanentError
+from occopus_resource_nova.connect import identity_url, session
+
+URL = "https://cloud.example.org:5000"
+PASSWORD = {"username": "me", "password": "hush"}
+
+
+def connection(auth, **settings):
+    return Connection("nova", {"endpoint": URL, **settings}, auth, 7.0)
+
+
+@pytest.mark.parametrize("given", ["", "/", "/v3", "/v3/", "/v2.0"])
+def test_the_version_may_be_left_out(given):
+    assert identity_url(URL + given) == f"{URL}/v3"
+    assert identity_url(f"{URL}/identity{given}") == f"{URL}/identity/v3"
+
+
+@pytest.mark.parametrize("given", ["", "cloud", "ftp://cloud", "http://"])
+def test_what_is_no_url_is_told(given):
+    with pytest.raises(PermanentError, match="must be the URL of the Identity API"):
+        identity_url(given)
+
+
+def test_a_password_is_for_a_project():
+    made = session(connection(PASSWORD, project_id="p-1", tenant_name="old", user_domain_name="campus"))
+    assert isinstance(made.auth, v3.Password)
+    assert (made.auth.auth_url, made.auth.project_id, made.auth.project_name) == (f"{URL}/v3", "p-1", None)
+    assert made.auth.auth_methods[0].user_domain_name == "campus"
+    assert made.timeout == 7.0
+
+
+def test_a_tenant_is_a_project_by_its_name():
+    auth = session(connection(PASSWORD, tenant_name="research")).auth
+    assert (auth.project_id, auth.project_name, auth.project_domain_name) == (None, "research", "Default")
+
+
+def test_an_application_credential_needs_no_project():
+    auth = session(connection({"type": "application_credential", "id": "i", "secret": "s"})).auth
+    assert isinstance(auth, v3.ApplicationCredential)
+
+
+@pytest.mark.parametrize(
+    ("auth", "kind", "told"),
+    [
+        ({"type": "voms", "proxy": "x"}, AuthError, "no more; use an application_credential"),
+        ({"type": "application_credential", "id": "i"}, AuthError, "have no 'secret'"),
+        ({"username": "me"}, AuthError, "have no 'password'"),
+        ({"type": "magic"}, AuthError, "'magic'"),
+        (PASSWORD, PermanentError, "resource.project_id is needed"),
+    ],
+)
+def test_what_is_missing_is_told(auth, kind, told):
+    settings = {} if auth == PASSWORD else {"project_id": "p"}
+    with pytest.raises(kind, match=told):
+        session(connection(auth, **settings))
+
+
+@pytest.fixture
+def clouds(tmp_path, monkeypatch):
+    """Writes clouds.yaml where it is looked for."""
+    monkeypatch.delenv("OS_CLOUD", raising=False)
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+
+    def write(**clouds):
+        (tmp_path / "clouds.yaml").write_text(json.dumps({"clouds": clouds}))
+
+    return write
+
+
+def cloud(url, **more):
+    auth = {"auth_url": url, "username": "me", "password": "hush", "project_name": "p", **more}
+    return {"auth": {**auth, "user_domain_name": "Default", "project_domain_name": "Default"}}
+
+
+# openstacksdk says so of itself, whatever is configured.
+@pytest.mark.filterwarnings("ignore:Support for InfluxDB")
+class TestCloudsYaml:
+    def test_the_cloud_at_the_endpoint_is_found(self, clouds):
+        clouds(here=cloud(f"{URL}/v3/"), there=cloud("https://elsewhere/v3"))
+        auth = session(connection({}, project_id="p-1")).auth
+        assert (auth.auth_url.rstrip("/"), auth._project_id) == (f"{URL}/v3", "p-1")
+
+    def test_of_several_the_environment_names_one(self, clouds, monkeypatch):
+        clouds(one=cloud(URL, username="first"), two=cloud(URL, username="second"))
+        with pytest.raises(AuthError, match="set OS_CLOUD to one of one, two"):
+            session(connection({}))
+        monkeypatch.setenv("OS_CLOUD", "two")
+        assert session(connection({})).auth._username == "second"
+
+    def test_credentials_are_not_sent_elsewhere(self, clouds, monkeypatch):
+        clouds(there=cloud("https://elsewhere/v3"))
+        monkeypatch.setenv("OS_CLOUD", "there")
+        with pytest.raises(AuthError, match=r"the cloud 'there' of clouds.yaml \(OS_CLOUD\) is not at this URL"):
+            session(connection({}))
+
+    def test_without_any_it_is_told(self, clouds):
+        clouds()
+        with pytest.raises(AuthError, match="there are no auth_data for"):
+            session(connection({}))

@@ -1,0 +1,58 @@
+"""The handler against the contract, on a real OpenStack."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from faults import NovaFaults
+
+from occopus_core.api import Context, CreateRequest, InstanceId
+from occopus_core.testing.conformance import ResourceHandlerConformance, ResourceHarness
+from occopus_resource_nova import NovaHandler
+
+# openstacksdk says so of itself, whatever is asked of it.
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
+]
+
+
+class NovaHarness(ResourceHarness):
+    sdk_modules = ("openstack", "keystoneauth1", "requests")
+    page_size = 16  # ids without a server are looked for among volumes and floating IPs, too: three requests for 48
+    crowd = 4  # there is one host, and it boots one server after the other
+    patience = 150
+    short_timeout = 2.0
+
+    def __init__(self, account, proxy):
+        super().__init__()
+        self.account, self.proxy = account, proxy
+        self.faults = NovaFaults(proxy, account.server_of)
+
+    def handler(self, *, call_timeout=None):
+        return NovaHandler(self.account.connection(call_timeout or 30.0))
+
+    def request(self, token, owner, kind="plain"):
+        wanted = {"volume_size": 1} if kind == "stepwise" else {}
+        if kind == "missing":
+            wanted["image_id"] = "no-such-image"
+        context = Context(user_data="#cloud-config\npassword: hush-hush\n")
+        return CreateRequest(token, owner, self.account.resource(**wanted), context)
+
+    def absent_ids(self, count):
+        return [InstanceId(f"occopus-ffff{number:04x}") for number in range(count)]
+
+    def settle(self):
+        time.sleep(0.2)
+
+    def provider_calls(self):
+        return len(self.proxy.requests)
+
+
+class TestConformance(ResourceHandlerConformance):
+    @pytest.fixture
+    def harness(self, account, proxy):
+        harness = NovaHarness(account, proxy)
+        yield harness
+        harness.close()
