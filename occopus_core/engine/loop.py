@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from occopus_core.engine.clock import Clock
+from occopus_core.engine.meter import Meter
 
 T = TypeVar("T")
 
@@ -61,8 +62,9 @@ class Loop:
     Any number of passes share one loop: none of them holds a thread while it waits.
     """
 
-    def __init__(self, clock: Clock, executor: Executor) -> None:
+    def __init__(self, clock: Clock, executor: Executor, meter: Meter | None = None) -> None:
         self.clock = clock
+        self.meter = meter or Meter()
         self._executor = executor
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -81,7 +83,9 @@ class Loop:
         """Make a call in the pool, then run `done` with its outcome."""
 
         def work() -> None:
+            began = self.clock.monotonic()
             outcome = Outcome.of(call)
+            self.meter.called(self.clock.monotonic() - began, outcome.error)
             self.post(lambda: done(outcome))
 
         self._executor.submit(work)
