@@ -33,6 +33,7 @@ from occopus_core.engine.observe import Observatory
 from occopus_core.engine.plan import Plan
 from occopus_core.engine.rounds import Rounds
 from occopus_core.engine.site import Resources, Site
+from occopus_core.engine.sweeping import Swept, sweep
 from occopus_core.engine.trust import refuse_commands
 from occopus_core.events import Observer
 from occopus_core.registry import Registry
@@ -217,6 +218,13 @@ class InfrastructureManager:
             raise ValueError(f"the infrastructure '{infra_id}' is being maintained: stop that first")
         self._pass(infra_id, destroying.destroy)
 
+    def sweep(self, *, remove: bool = False) -> Swept:
+        """What providers have of this installation that its store does not know; with `remove` it is deleted.
+
+        Searches every connection ever used. Can be repeated, and runs beside builds. Raises `StoreError`.
+        """
+        return self._run(lambda resources: sweep(resources, remove=remove))
+
     def interrupt(self, reason: str) -> None:
         """Have a running pass end: a build undoes itself, a second time it stops at once. Safe in a signal handler."""
         if self._running is not None:
@@ -353,13 +361,22 @@ class InfrastructureManager:
 
     def _pass(self, infra_id: str, steps: Callable[[Site], Steps[T]]) -> T:
         _refuse_impossible(infra_id)
-        executor = self._executor()
-        resources = self._resources(executor)
-        self._running = Site(resources, infra_id)
+
+        def attended(resources: Resources) -> Steps[T]:
+            self._running = Site(resources, infra_id)
+            return self._running.attended(steps(self._running))
+
         try:
-            return resources.loop.run(self._running.attended(steps(self._running)))
+            return self._run(attended)
         finally:
             self._running = None
+
+    def _run(self, steps: Callable[[Resources], Steps[T]]) -> T:
+        executor = self._executor()
+        resources = self._resources(executor)
+        try:
+            return resources.loop.run(steps(resources))
+        finally:
             # Calls that nobody waits for any more must not begin.
             executor.shutdown(wait=False, cancel_futures=True)
 

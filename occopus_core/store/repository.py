@@ -21,6 +21,7 @@ from occopus_core.store.records import (
     Lease,
     LeaseLostError,
     NoSuchInfrastructureError,
+    Place,
     ScaleKind,
     ScaleRequest,
     Setback,
@@ -186,6 +187,25 @@ class Store:
         query = sa.select(table).where(table.c.infra_id == infra_id).order_by(table.c.node_name, table.c.position)
         with self._database.reading() as connection:
             return [instance_of(row) for row in connection.execute(query)]
+
+    def places(self, infra_id: str | None = None) -> list[Place]:
+        """Everywhere the infrastructure has had instances made; without id, everywhere anyone ever has."""
+        table, bodies = tables.places, tables.implementations
+        query = (
+            sa.select(bodies.c.body, table.c.connection)
+            .join(bodies, bodies.c.digest == table.c.implementation)
+            .distinct()
+            .order_by(table.c.connection, bodies.c.body)
+        )
+        if infra_id is not None:
+            query = query.where(table.c.infra_id == infra_id)
+        with self._database.reading() as connection:
+            return [Place(implementation_of(body), settings) for body, settings in connection.execute(query)]
+
+    def instances_by_token(self) -> dict[str, InstanceRecord]:
+        """The instances of all infrastructures."""
+        with self._database.reading() as connection:
+            return {row.token: instance_of(row) for row in connection.execute(sa.select(tables.instances))}
 
     def unwant(self, infra_id: str) -> None:
         """Ask for the destruction of an infrastructure, whoever holds it. Raises `NoSuchInfrastructureError`."""

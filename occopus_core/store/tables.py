@@ -71,6 +71,15 @@ instances = Table(
     Index(None, "infra_id"),
 )
 
+places = Table(
+    "places",
+    metadata,
+    Column("infra_id", String(128), primary_key=True),
+    Column("implementation", ForeignKey("implementations.digest"), primary_key=True),
+    Column("connection", Text, primary_key=True),
+)
+"""Every connection that an infrastructure has made instances on; without an id, those of infrastructures forgotten."""
+
 scale_requests = Table(
     "scale_requests",
     metadata,
