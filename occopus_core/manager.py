@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -23,13 +24,17 @@ from occopus_core.engine import building, destroying
 from occopus_core.engine.clinic import Clinic
 from occopus_core.engine.clock import SystemClock
 from occopus_core.engine.connections import Connections
+from occopus_core.engine.costing import costs
 from occopus_core.engine.courier import Courier, make_courier
 from occopus_core.engine.loop import Loop, Steps
 from occopus_core.engine.maintaining import maintain
+from occopus_core.engine.meter import Meter
 from occopus_core.engine.observe import Observatory
 from occopus_core.engine.plan import Plan
 from occopus_core.engine.rounds import Rounds
 from occopus_core.engine.site import Resources, Site
+from occopus_core.engine.sweeping import Swept, sweep
+from occopus_core.engine.trust import refuse_commands
 from occopus_core.events import Observer
 from occopus_core.registry import Registry
 from occopus_core.report import Snapshot, report_of
@@ -98,10 +103,12 @@ class InfrastructureManager:
         interval: float = INTERVAL,
         told: Callable[[str, str], None] = _ignore,
         warn: Callable[[str], None] = _ignore,
+        meter: Meter | None = None,
     ) -> None:
         """`interval` is in seconds; `told` gets an id and the error of its passes, when that changes.
 
-        `warn` gets what is wrong with a notifier, once, in a thread of its own.
+        `warn` gets what is wrong with a notifier, once, in a thread of its own. `meter` is told how calls and passes
+        fare.
         """
         self._settings = settings or Settings.load()
         self._credentials = credentials if credentials is not None else Credentials.load()
@@ -111,6 +118,7 @@ class InfrastructureManager:
         self._interval = interval
         self._told = told
         self._warn = warn
+        self._meter = meter
         self._running: Site | None = None
         self._background: _Background | None = None
 
@@ -121,6 +129,11 @@ class InfrastructureManager:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def store(self) -> Store:
+        """What is known; any thread may use it. Raises `StoreError`."""
+        return self._store
 
     @cached_property
     def _store(self) -> Store:
@@ -158,6 +171,20 @@ class InfrastructureManager:
         self._store.put_definitions(definitions)
         return [definition.name for definition in definitions]
 
+    def load_untrusted(self, text: bytes) -> Infrastructure:
+        """The infrastructure that a text from the network describes: it can name no file. Raises `DescriptionError`."""
+        return load_infrastructure(text, name="request", imports=False)
+
+    def import_untrusted(self, text: bytes) -> list[str]:
+        """The same as `import_node_definitions` for a text from the network.
+
+        It can name no file, nor have anything run on this machine. Raises `DescriptionError`, `StoreError`.
+        """
+        definitions = load_node_definitions(text, self._registry, name="request", imports=False)
+        refuse_commands(definitions)
+        self._store.put_definitions(definitions)
+        return [definition.name for definition in definitions]
+
     def load(self, path: str, warn: Callable[[str], None] = _ignore) -> Infrastructure:
         """The infrastructure that a file describes. Raises `DescriptionError`."""
         return load_infrastructure(path, warn=lambda problem: warn(str(problem)))
@@ -191,6 +218,13 @@ class InfrastructureManager:
             raise ValueError(f"the infrastructure '{infra_id}' is being maintained: stop that first")
         self._pass(infra_id, destroying.destroy)
 
+    def sweep(self, *, remove: bool = False) -> Swept:
+        """What providers have of this installation that its store does not know; with `remove` it is deleted.
+
+        Searches every connection ever used. Can be repeated, and runs beside builds. Raises `StoreError`.
+        """
+        return self._run(lambda resources: sweep(resources, remove=remove))
+
     def interrupt(self, reason: str) -> None:
         """Have a running pass end: a build undoes itself, a second time it stops at once. Safe in a signal handler."""
         if self._running is not None:
@@ -198,15 +232,17 @@ class InfrastructureManager:
 
     # Maintenance in the background
 
-    def add(self, infrastructure: Infrastructure, infra_id: str | None = None) -> str:
+    def add(self, infrastructure: Infrastructure, infra_id: str | None = None, *, for_services: bool = False) -> str:
         """Record a new infrastructure without building it: the first maintenance pass does; its id.
 
-        Raises `InfraIdError`, `InfrastructureTakenError`, `StoreError`.
+        With `for_services` that pass is one of the services on this store. Raises `InfraIdError`,
+        `InfrastructureTakenError`, `StoreError`.
         """
         infra_id = self.new_id(infra_id)
         targets = building.targets_of(infrastructure, {})
         now = SystemClock().now()
-        self._store.release(self._store.add_infrastructure(infra_id, infrastructure, targets, _holder(), now))
+        store, holder = self._store, _holder()
+        store.release(store.add_infrastructure(infra_id, infrastructure, targets, holder, now, maintained=for_services))
         return infra_id
 
     def submit_infrastructure(self, infrastructure: Infrastructure, infra_id: str | None = None) -> str:
@@ -263,6 +299,21 @@ class InfrastructureManager:
 
     # What is known
 
+    def costs(self, infra_id: str) -> dict[str, dict[str, Decimal]]:
+        """What each instance has cost so far, by node and node id; 0 where its provider does not say.
+
+        Raises `ProviderError`, `NoSuchInfrastructureError`, `StoreError`.
+        """
+        _refuse_impossible(infra_id)
+        self._store.infrastructure(infra_id)
+        return costs(self._asking, self._store, self._store.instances(infra_id))
+
+    @cached_property
+    def _asking(self) -> Connections:
+        """Connections for questions that are asked in the caller's thread."""
+        executor = self._executor()
+        return Connections(self._registry, self._credentials, Loop(SystemClock(), executor, self._meter), 1)
+
     def get(self, infra_id: str) -> InfrastructureRecord:
         """An infrastructure as it is recorded. Raises `NoSuchInfrastructureError`, `StoreError`."""
         _refuse_impossible(infra_id)
@@ -310,13 +361,22 @@ class InfrastructureManager:
 
     def _pass(self, infra_id: str, steps: Callable[[Site], Steps[T]]) -> T:
         _refuse_impossible(infra_id)
-        executor = self._executor()
-        resources = self._resources(executor)
-        self._running = Site(resources, infra_id)
+
+        def attended(resources: Resources) -> Steps[T]:
+            self._running = Site(resources, infra_id)
+            return self._running.attended(steps(self._running))
+
         try:
-            return resources.loop.run(self._running.attended(steps(self._running)))
+            return self._run(attended)
         finally:
             self._running = None
+
+    def _run(self, steps: Callable[[Resources], Steps[T]]) -> T:
+        executor = self._executor()
+        resources = self._resources(executor)
+        try:
+            return resources.loop.run(steps(resources))
+        finally:
             # Calls that nobody waits for any more must not begin.
             executor.shutdown(wait=False, cancel_futures=True)
 
@@ -332,7 +392,7 @@ class InfrastructureManager:
 
     def _resources(self, executor: ThreadPoolExecutor) -> Resources:
         self._courier.start()  # before anything happens that it is to tell
-        loop = Loop(SystemClock(), executor)
+        loop = Loop(SystemClock(), executor, self._meter)
         connections = Connections(self._registry, self._credentials, loop, WORKERS[self._strategy])
         return Resources(
             store=self._store,

@@ -159,6 +159,22 @@ def _named_in_template(text: str) -> tuple[str, ...]:
     )
 
 
+def calls_commands(value: Any) -> bool:
+    """True where a template anywhere in the value names `cmd`."""
+    if isinstance(value, str):
+        return "cmd" in value and _names_cmd(value)
+    if isinstance(value, Mapping):
+        return any(map(calls_commands, value.values()))
+    return isinstance(value, list | tuple) and any(map(calls_commands, value))
+
+
+def _names_cmd(text: str) -> bool:
+    try:
+        return any(name.name == "cmd" for name in _environment().parse(text).find_all(syntax.Name))
+    except jinja2.TemplateSyntaxError:
+        return True  # what cannot be read is not trusted
+
+
 def _peer_functions(peers: Peers) -> dict[str, Callable[[str], object]]:
     def of_each(node: str) -> list[str]:
         try:

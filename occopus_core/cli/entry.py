@@ -36,6 +36,11 @@ def scale() -> NoReturn:
     _run("scale")
 
 
+def rest_service() -> NoReturn:
+    """``occopus-rest-service``."""
+    _run("rest_service")
+
+
 def _run(command: str) -> NoReturn:
     gc.disable()  # imports make nothing but what stays: looking for garbage meanwhile costs a fifth of the start
     # Until a command has begun something, to be interrupted is to be gone.

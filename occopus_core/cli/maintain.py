@@ -37,6 +37,8 @@ def _chosen(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         return _report
     from occopus_core.cli import upkeep  # noqa: PLC0415
 
+    if options.sweep:
+        return upkeep.sweep
     if options.events:
         return upkeep.events
     return upkeep.cyclic if options.cyclic else upkeep.one_pass
@@ -55,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--graph", choices=_GRAPHS, help="draw the graph of an infrastructure with its states")
     what.add_argument("--events", action="store_true", help="tell what happened to an infrastructure")
     what.add_argument("-c", "--cyclic", action="store_true", help="maintain again and again (default: one pass)")
+    what.add_argument(
+        "--sweep",
+        action="store_true",
+        help="search every cloud ever used for instances of this installation that its store does not know, and delete "
+        "them",
+    )
+    made.add_argument("--plan", action="store_true", help="with --sweep: only tell what would be deleted")
     made.add_argument("--follow", action="store_true", help="with --events: go on with what happens from now on")
     made.add_argument(
         "-t",
@@ -88,6 +97,12 @@ def _misuse(options: argparse.Namespace) -> str:
     if options.list:
         of_one = {*_FORMS} - {*_LIST_FORMS}
         return f"-o {options.output} is of one infrastructure: say -r -i INFRA_ID" if options.output in of_one else ""
+    if options.sweep or options.plan:
+        return _sweep_misuse(options)
+    return _misuse_of_one(options)
+
+
+def _misuse_of_one(options: argparse.Namespace) -> str:
     if options.infra_id is None:
         return "say which infrastructure: -i INFRA_ID; or -l to list them all"
     if options.follow and not options.events:
@@ -97,6 +112,14 @@ def _misuse(options: argparse.Namespace) -> str:
     if options.graph and options.output in _FORMS:
         return f"--graph says the form already: '-o {options.output}' must be a file, such as ./{options.output}"
     return ""
+
+
+def _sweep_misuse(options: argparse.Namespace) -> str:
+    if not options.sweep:
+        return "--plan goes with --sweep"
+    if options.infra_id is not None:
+        return "--sweep is of the whole installation: leave out -i"
+    return "" if options.output in {None, "json"} else "the only form of --sweep is '-o json'"
 
 
 def _list(options: argparse.Namespace) -> int:

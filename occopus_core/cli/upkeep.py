@@ -16,6 +16,7 @@ from occopus_core.cli import common
 
 if TYPE_CHECKING:
     from occopus_core.engine.rounds import Rounds
+    from occopus_core.engine.sweeping import Stray
     from occopus_core.store.records import StoredEvent
 
 LAST_SECONDS = 1.2
@@ -40,6 +41,35 @@ def one_pass(options: argparse.Namespace) -> int:
         except AbandonedError:
             common.leave(signals.exit_code)
     return common.ExitCode.OK
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Search for instances that the store does not know, and delete them unless they are only to be told."""
+    settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
+    with common.watched(settings, credentials, parallel=True) as manager:
+        swept = manager.sweep(remove=not options.plan)
+    if options.output == "json":
+        strays = [_stray(stray) for stray in swept.strays]
+        common.result(json.dumps({"strays": strays, "unsearched": list(swept.silent), "left": list(swept.left)}))
+    else:
+        for stray in swept.strays:
+            common.result(f"stray: {stray}")
+    for line in (*swept.silent, *swept.left):
+        common.say(f"unconfirmed: {line}")
+    found = f"{len(swept.strays)} found"
+    common.say(found if options.plan else f"{found}, {len(swept.strays) - len(swept.left)} deleted")
+    return common.ExitCode.UNCONFIRMED if swept.silent or swept.left else common.ExitCode.OK
+
+
+def _stray(stray: Stray) -> dict[str, str | None]:
+    instance, owner = stray.instance, stray.instance.owner
+    return {
+        "place": stray.implementation.label,
+        "instance": instance.id,
+        "state": instance.state.value,
+        "infraid": owner.infra_id if owner else None,
+        "node": owner.node_name if owner else None,
+    }
 
 
 def cyclic(options: argparse.Namespace) -> int:

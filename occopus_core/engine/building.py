@@ -11,7 +11,7 @@ from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Infrastructure
 from occopus_core.engine.blueprint import Blueprint
 from occopus_core.engine.design import Design, make_design
-from occopus_core.engine.destroying import sweep
+from occopus_core.engine.destroying import places, sweep
 from occopus_core.engine.execution import Execution
 from occopus_core.engine.loop import Steps
 from occopus_core.engine.outcomes import BuildError, BusyError, InterruptedBuildError, UnconfirmedError
@@ -130,7 +130,7 @@ def _undo(
     yield from execution.drop([work for work in execution.works if work.record.provisional], graph)
     site.refuse_if_abandoned()
     if record.description is None and not execution.unconfirmed:
-        yield from sweep(execution, runtime)
+        yield from sweep(execution, runtime, places(site).among(execution.links))
         execution.forget_configuration()
     site.refuse_if_abandoned()
     with site.resources.store.changing(lease) as change:

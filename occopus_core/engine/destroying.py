@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.graph import Graph
-from occopus_core.engine.connections import Link
 from occopus_core.engine.execution import Execution
-from occopus_core.engine.loop import Outcome, Steps
+from occopus_core.engine.loop import Steps
 from occopus_core.engine.observe import ask_each
 from occopus_core.engine.outcomes import UnconfirmedError
-from occopus_core.engine.reason import reason
+from occopus_core.engine.places import Places, owned
 from occopus_core.engine.reservation import stray_work
 from occopus_core.engine.runtime import Runtime
 from occopus_core.engine.site import Site
@@ -43,7 +39,7 @@ def destroy_leased(site: Site, lease: Lease, record: InfrastructureRecord) -> St
     yield from execution.drop(execution.works, Graph.of(record.current))
     site.refuse_if_abandoned()
     if not execution.unconfirmed:
-        yield from sweep(execution, runtime)
+        yield from sweep(execution, runtime, places(site))
     site.refuse_if_abandoned()
     if execution.unconfirmed:
         raise UnconfirmedError(execution.unconfirmed)
@@ -53,33 +49,23 @@ def destroy_leased(site: Site, lease: Lease, record: InfrastructureRecord) -> St
         runtime.tell_with(change, EventKind.INFRA_DROPPED)
 
 
-def sweep(execution: Execution, runtime: Runtime) -> Steps[None]:
-    """Look where instances were made for any the store does not know, such as duplicates, and drop them."""
+def places(site: Site) -> Places:
+    """Everywhere the infrastructure ever had instances made."""
+    return Places.of(site.resources.connections, site.resources.store.places(site.infra_id))
+
+
+def sweep(execution: Execution, runtime: Runtime, found: Places) -> Steps[None]:
+    """Look there for instances the store does not know, such as duplicates, and drop them."""
     owner = runtime.scene.owner()
+    execution.unconfirmed.extend(found.closed)
     for _ in range(SWEEPS):
-        links = list(execution.links)
         answers = yield from ask_each(
-            runtime.loop, runtime.journal.settle, links, lambda link: list(link.plugin.list_owned(owner))
+            runtime.loop, runtime.journal.settle, list(found.links), lambda link: owned(link, owner)
         )
-        if _unsearched(execution, links, answers):
-            return
-        strays = [
-            stray_work(runtime, execution.links[link], instance)
-            for link, answer in zip(links, answers, strict=True)
-            for instance in answer.get()
-        ]
-        if not strays:
+        inventory = found.heard(answers)
+        execution.unconfirmed.extend(inventory.silent)
+        strays = [stray_work(runtime, found.links[link], link, instance) for link, instance in inventory.instances]
+        if inventory.silent or not strays:
             return
         execution.adopt(strays)
         yield from execution.drop(strays, Graph((), ()))
-
-
-def _unsearched(
-    execution: Execution, links: Sequence[Link[ResourceHandler]], answers: Sequence[Outcome[list[Instance]]]
-) -> bool:
-    """True where a connection would not say what it has: then nobody can say that nothing is left."""
-    silent = [(link, answer.error) for link, answer in zip(links, answers, strict=True) if answer.error is not None]
-    for link, error in silent:
-        label = execution.links[link].implementation.label
-        execution.unconfirmed.append(f"{label} cannot be searched for what may be left: {reason(error)}")
-    return bool(silent)

@@ -73,8 +73,8 @@ class Execution:
         self.failed_nodes: list[str] = []
         self.unconfirmed: list[str] = []
         self.interrupted = ""
-        self.links: dict[Link[ResourceHandler], Work] = {}
-        """The connections that were used, each with an instance that was made there."""
+        self.links: set[Link[ResourceHandler]] = set()
+        """The connections on which something may have been made that was dropped."""
         self._creation = Creation(runtime, self._subject, self)
         self._readiness = Readiness(runtime, self._creation, self)
         self._deletion = Deletion(runtime, self._subject, self)
@@ -261,7 +261,7 @@ class Execution:
 
     def _dropped(self, work: Work) -> None:
         if work.link is not None and work.may_exist:
-            self.links[work.link] = work
+            self.links.add(work.link)
         if work in self._discarded:
             self._discarded.remove(work)
         elif self._dropping is not None:

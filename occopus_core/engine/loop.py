@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from occopus_core.engine.clock import Clock
+from occopus_core.engine.meter import Meter
 
 T = TypeVar("T")
 
@@ -61,8 +62,9 @@ class Loop:
     Any number of passes share one loop: none of them holds a thread while it waits.
     """
 
-    def __init__(self, clock: Clock, executor: Executor) -> None:
+    def __init__(self, clock: Clock, executor: Executor, meter: Meter | None = None) -> None:
         self.clock = clock
+        self.meter = meter or Meter()
         self._executor = executor
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -73,6 +75,12 @@ class Loop:
         """Run an action in so many seconds."""
         heapq.heappush(self._timers, (self.clock.monotonic() + seconds, next(self._sequence), action))
 
+    def pause(self, seconds: float) -> Steps[None]:
+        """A step that lasts so long."""
+        passed: list[bool] = []
+        self.after(seconds, lambda: passed.append(True))
+        yield Waiting(_nothing, lambda: bool(passed))
+
     def post(self, action: Callable[[], None]) -> None:
         """Run an action soon. The one method that any thread, and a signal handler, may call."""
         self._inbox.put(action)
@@ -81,7 +89,15 @@ class Loop:
         """Make a call in the pool, then run `done` with its outcome."""
 
         def work() -> None:
-            outcome = Outcome.of(call)
+            began = self.clock.monotonic()
+            try:
+                outcome = Outcome.of(call)
+            except BaseException as error:  # such as SystemExit: the pool would keep it, and `done` never be told
+                ended = RuntimeError(f"a call ended with {type(error).__name__}: {error}")
+                self.meter.called(self.clock.monotonic() - began, ended)
+                self.post(lambda: done(Outcome(error=ended)))
+                raise
+            self.meter.called(self.clock.monotonic() - began, outcome.error)
             self.post(lambda: done(outcome))
 
         self._executor.submit(work)
@@ -128,6 +144,22 @@ class Loop:
             each.waiting = each.steps.throw(error)
             return False
 
+    def _act(self, action: Callable[[], None]) -> None:
+        """Run an action. Where it fails nobody knows whose it was: every pass is told, and may clean up."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  # the passes end with it
+            for each in list(self._passes):
+                self._tell(each, error)
+
+    def _tell(self, each: _Pass, error: Exception) -> None:
+        try:
+            each.waiting = each.steps.throw(error)
+        except StopIteration as end:
+            self._end(each, Outcome(value=end.value))
+        except Exception as raised:  # noqa: BLE001  # it belongs to whoever began the pass
+            self._end(each, Outcome(error=raised))
+
     def _end(self, each: _Pass, outcome: Outcome[Any]) -> None:
         del self._passes[each]
         each.done(outcome)
@@ -137,13 +169,17 @@ class Loop:
         # The process may have stood still for so long that others have taken over: that is to be known first.
         self._advance_all()
         while action is not None:
-            action()
+            self._act(action)
             action = None if self._inbox.empty() else self._inbox.get_nowait()
         now = self.clock.monotonic()
         while self._timers and self._timers[0][0] <= now:
-            heapq.heappop(self._timers)[2]()
+            self._act(heapq.heappop(self._timers)[2])
 
     def _until_due(self) -> float | None:
         if not self._timers:
             return None
         return max(0.0, self._timers[0][0] - self.clock.monotonic())
+
+
+def _nothing() -> None:
+    return

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections import deque
 
-from occopus_core.api.resource import Instance
+from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.blueprint import Blueprint
+from occopus_core.engine.connections import Link
 from occopus_core.engine.runtime import Runtime
 from occopus_core.engine.work import Work
-from occopus_core.store.records import InstanceRecord, Stage
+from occopus_core.store.records import InstanceRecord, Place, Stage
 
 
 def reserve(
@@ -36,15 +36,18 @@ def reserve(
     )
 
 
-def stray_work(runtime: Runtime, sibling: Work, instance: Instance) -> Work:
+def stray_work(runtime: Runtime, place: Place, link: Link[ResourceHandler], instance: Instance) -> Work:
     """An instance found at a provider that no row knows: it gets one, so that its deletion is not lost either."""
-    node_name = (instance.owner.node_name if instance.owner else None) or sibling.node_name
     now = runtime.clock.now()
-    record = dataclasses.replace(
-        sibling.record,
+    record = InstanceRecord(
         node_id=_new_id(runtime),
-        node_name=node_name,
+        infra_id=runtime.scene.infra_id,
+        node_name=(instance.owner.node_name if instance.owner else None) or "",
+        position=0,
         token=instance.token,
+        implementation=place.implementation.digest,
+        connection=place.connection,
+        fingerprint="",
         stage=Stage.DROPPING,
         since=now,
         created_at=now,
@@ -52,8 +55,8 @@ def stray_work(runtime: Runtime, sibling: Work, instance: Instance) -> Work:
         addresses=instance.addresses,
         reason="found at the provider, unknown to the store",
     )
-    runtime.journal.add(record, sibling.implementation)
-    return Work(record, sibling.implementation, link=sibling.link, doomed=True)
+    runtime.journal.add(record, place.implementation)
+    return Work(record, place.implementation, link=link, doomed=True)
 
 
 def alternatives(runtime: Runtime, blueprint: Blueprint, implementation: Implementation) -> deque[Implementation]:

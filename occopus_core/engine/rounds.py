@@ -45,6 +45,11 @@ class Rounds:
         """Maintain this infrastructure from now on. Idempotent; any thread may ask."""
         self._resources.loop.post(lambda: self._attach(infra_id))
 
+    def hurry(self, infra_id: str) -> None:
+        """Maintain this infrastructure from now on, with a pass as soon as can be. Any thread may ask."""
+        self.detach(infra_id)
+        self.attach(infra_id)
+
     def detach(self, infra_id: str, done: Callable[[], None] = lambda: None) -> None:
         """Leave it alone after the present pass, then call `done`. Idempotent; any thread may ask."""
         self._resources.loop.post(lambda: self._detach(infra_id, done))
@@ -93,7 +98,14 @@ class Rounds:
             return
         self._under_way[site.infra_id] = site
         site.begin_anew()
-        self._resources.loop.begin(site.attended(maintain(site)), lambda outcome: self._ended(site, outcome))
+        loop = self._resources.loop
+        began = loop.clock.monotonic()
+
+        def ended(outcome: Outcome[None]) -> None:
+            loop.meter.passed(loop.clock.monotonic() - began, outcome.error)
+            self._ended(site, outcome)
+
+        loop.begin(site.attended(maintain(site)), ended)
 
     def _ended(self, site: Site, outcome: Outcome[None]) -> None:
         infra_id = site.infra_id

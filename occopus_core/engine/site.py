@@ -217,15 +217,10 @@ class Site:
         if lease is None:
             self.tell(EventKind.WAITING, f"for {self.resources.store.holder(self.infra_id)}, which is working on it")
         while lease is None:
-            yield from self._pause(LEASE_POLL)
+            yield from self.resources.loop.pause(LEASE_POLL)
             self.refuse_if_abandoned()
             lease = self.acquire() if clock.monotonic() < given_up_at else self.acquire_now()
         return lease
-
-    def _pause(self, seconds: float) -> Steps[None]:
-        passed: list[bool] = []
-        self.resources.loop.after(seconds, lambda: passed.append(True))
-        yield Waiting(_nobody, lambda: bool(passed))
 
     @contextlib.contextmanager
     def releasing(self, lease: Lease) -> Iterator[None]:

@@ -12,13 +12,15 @@ import sqlalchemy as sa
 from occopus_core.descriptions.model import Implementation, Infrastructure
 from occopus_core.events import Event
 from occopus_core.store import tables
-from occopus_core.store.records import InstanceRecord, Lease, Setback
+from occopus_core.store.records import InstanceRecord, Lease, Setback, Stage
 from occopus_core.store.rows import (
     add_implementations,
+    add_places,
     chunks,
     forget_unused_implementations,
     infrastructure_text,
     instance_row,
+    leave_places,
 )
 
 LEASE_SECONDS = 15.0
@@ -96,12 +98,14 @@ class Change:
     def add_instances(self, records: Sequence[InstanceRecord]) -> None:
         """Add rows."""
         if records:
+            self._remember_places(records)
             self._connection.execute(tables.instances.insert(), [instance_row(record) for record in records])
 
     def put_instances(self, records: Sequence[InstanceRecord]) -> None:
         """Write rows that exist anew, but for what never changes and `provisional`, which is for `settle`."""
         if not records:
             return
+        self._remember_places(records)
         table = tables.instances
         columns = (
             "implementation",
@@ -126,6 +130,13 @@ class Change:
             statement, [{"key": row["node_id"], **{f"new_{name}": row[name] for name in columns}} for row in rows]
         )
 
+    def _remember_places(self, records: Sequence[InstanceRecord]) -> None:
+        """Where an instance is about to be made is known for as long as the store lasts."""
+        creating = [record for record in records if record.stage is Stage.CREATING]
+        add_places(
+            self._connection, self._lease.infra_id, [(each.implementation, each.connection) for each in creating]
+        )
+
     def remove_instances(self, node_ids: Collection[str]) -> None:
         """Forget rows whose instances are gone. Idempotent."""
         for part in chunks(sorted(node_ids)):
@@ -137,6 +148,7 @@ class Change:
         for table in (tables.instances, tables.scale_requests):
             self._connection.execute(table.delete().where(table.c.infra_id == infra_id))
         self._connection.execute(tables.infrastructures.delete().where(tables.infrastructures.c.id == infra_id))
+        leave_places(self._connection, infra_id)
         forget_unused_implementations(self._connection)
 
     def _update(self, **values: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from occopus_core.api.resource import Address, InstanceId
-from occopus_core.descriptions.model import Infrastructure
+from occopus_core.descriptions.model import Implementation, Infrastructure
 
 
 class StoreError(Exception):
@@ -90,6 +90,14 @@ class InstanceRecord:
     def address(self) -> str:
         """The first address, or nothing."""
         return self.addresses[0].value if self.addresses else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where instances may be: an implementation, and the settings of its connection as canonical JSON."""
+
+    implementation: Implementation
+    connection: str
 
 
 class InfrastructureState(enum.Enum):

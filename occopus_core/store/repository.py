@@ -21,6 +21,7 @@ from occopus_core.store.records import (
     Lease,
     LeaseLostError,
     NoSuchInfrastructureError,
+    Place,
     ScaleKind,
     ScaleRequest,
     Setback,
@@ -38,6 +39,8 @@ from occopus_core.store.rows import (
     instance_of,
     request_of,
 )
+from occopus_core.store.service import ServiceRows
+from occopus_core.store.tokens import Tokens
 
 _FIRST_EPOCHS = 2**30
 
@@ -57,6 +60,8 @@ class Store:
         self._database = database
         self.installation = database.installation
         self.outbox = Outbox(database)
+        self.service = ServiceRows(database)
+        self.tokens = Tokens(database)
 
     def close(self) -> None:
         """Let go of the connections. It can be used again afterwards."""
@@ -96,6 +101,13 @@ class Store:
                     found.setdefault(name, []).append(implementation_of(body))
         return {name: NodeDefinition(name, tuple(implementations)) for name, implementations in found.items()}
 
+    def remove_definition(self, name: str) -> bool:
+        """Forget a node definition; instances made by it stay. False where there is none of this name."""
+        with self._database.writing() as connection:
+            removed = connection.execute(tables.definitions.delete().where(tables.definitions.c.name == name))
+            forget_unused_implementations(connection)
+            return bool(removed.rowcount)
+
     def definition_names(self) -> list[str]:
         """The names of all node definitions."""
         with self._database.reading() as connection:
@@ -116,11 +128,18 @@ class Store:
     # Infrastructures
 
     def add_infrastructure(
-        self, infra_id: str, candidate: Infrastructure, targets: Mapping[str, int], holder: str, now: float
+        self,
+        infra_id: str,
+        candidate: Infrastructure,
+        targets: Mapping[str, int],
+        holder: str,
+        now: float,
+        *,
+        maintained: bool = False,
     ) -> Lease:
         """Record a new infrastructure that is about to be built, leased to `holder` from the first moment.
 
-        Raises `InfrastructureTakenError`.
+        One that is `maintained` is for services to look after. Raises `InfrastructureTakenError`.
         """
         # An epoch never comes back for an id: whoever held one that is gone must not pass for the holder of the next.
         epoch = random.SystemRandom().randrange(1, _FIRST_EPOCHS)
@@ -137,6 +156,7 @@ class Store:
                 epoch=epoch,
                 lease_holder=holder,
                 lease_expires=now + LEASE_SECONDS,
+                maintained=maintained,
             )
             try:
                 connection.execute(row)
@@ -167,6 +187,25 @@ class Store:
         query = sa.select(table).where(table.c.infra_id == infra_id).order_by(table.c.node_name, table.c.position)
         with self._database.reading() as connection:
             return [instance_of(row) for row in connection.execute(query)]
+
+    def places(self, infra_id: str | None = None) -> list[Place]:
+        """Everywhere the infrastructure has had instances made; without id, everywhere anyone ever has."""
+        table, bodies = tables.places, tables.implementations
+        query = (
+            sa.select(bodies.c.body, table.c.connection)
+            .join(bodies, bodies.c.digest == table.c.implementation)
+            .distinct()
+            .order_by(table.c.connection, bodies.c.body)
+        )
+        if infra_id is not None:
+            query = query.where(table.c.infra_id == infra_id)
+        with self._database.reading() as connection:
+            return [Place(implementation_of(body), settings) for body, settings in connection.execute(query)]
+
+    def instances_by_token(self) -> dict[str, InstanceRecord]:
+        """The instances of all infrastructures."""
+        with self._database.reading() as connection:
+            return {row.token: instance_of(row) for row in connection.execute(sa.select(tables.instances))}
 
     def unwant(self, infra_id: str) -> None:
         """Ask for the destruction of an infrastructure, whoever holds it. Raises `NoSuchInfrastructureError`."""

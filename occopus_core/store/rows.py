@@ -28,6 +28,9 @@ from occopus_core.store.records import (
     StoreError,
 )
 
+FORGOTTEN = ""
+"""In the place of an id: that of infrastructures that are gone."""
+
 _CHUNK = 500
 """How many names one statement asks for: databases limit the parameters of a statement."""
 
@@ -59,12 +62,34 @@ def add_implementations(connection: sa.Connection, implementations: Iterable[Imp
 
 
 def forget_unused_implementations(connection: sa.Connection) -> None:
-    """Remove what neither a definition nor an instance names."""
+    """Remove what neither a definition, nor an instance, nor a place names."""
     _lock_implementations(connection)
     digest = tables.implementations.c.digest
-    users = (tables.definitions, tables.instances)
+    users = (tables.definitions, tables.instances, tables.places)
     unused = [~sa.exists().where(user.c.implementation == digest) for user in users]
     connection.execute(tables.implementations.delete().where(*unused))
+
+
+def add_places(connection: sa.Connection, infra_id: str, places: Iterable[tuple[str, str]]) -> None:
+    """Remember where instances may be, each as implementation and connection. Idempotent."""
+    new = set(places)
+    if not new:
+        return
+    table = tables.places
+    query = sa.select(table.c.implementation, table.c.connection).where(table.c.infra_id == infra_id)
+    new.difference_update((digest, settings) for digest, settings in connection.execute(query))
+    if new:
+        rows = [{"infra_id": infra_id, "implementation": digest, "connection": settings} for digest, settings in new]
+        connection.execute(table.insert(), rows)
+
+
+def leave_places(connection: sa.Connection, infra_id: str) -> None:
+    """The infrastructure is forgotten, but not where it was."""
+    _lock_implementations(connection)
+    table = tables.places
+    query = sa.select(table.c.implementation, table.c.connection).where(table.c.infra_id == infra_id)
+    add_places(connection, FORGOTTEN, [(digest, settings) for digest, settings in connection.execute(query)])
+    connection.execute(table.delete().where(table.c.infra_id == infra_id))
 
 
 def _lock_implementations(connection: sa.Connection) -> None:

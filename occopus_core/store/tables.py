@@ -44,6 +44,7 @@ infrastructures = Table(
     Column("epoch", Integer, nullable=False),
     Column("lease_holder", Text),
     Column("lease_expires", Double),
+    Column("maintained", Boolean, nullable=False, server_default=false()),
 )
 
 instances = Table(
@@ -69,6 +70,15 @@ instances = Table(
     Column("condemned", Boolean, nullable=False, server_default=false()),
     Index(None, "infra_id"),
 )
+
+places = Table(
+    "places",
+    metadata,
+    Column("infra_id", String(128), primary_key=True),
+    Column("implementation", ForeignKey("implementations.digest"), primary_key=True),
+    Column("connection", Text, primary_key=True),
+)
+"""Every connection that an infrastructure has made instances on; without an id, those of infrastructures forgotten."""
 
 scale_requests = Table(
     "scale_requests",
@@ -110,3 +120,35 @@ notifiers = Table(
     Column("lease_expires", Double),
 )
 """The last event that each notifier has told of, and until when somebody is telling the next ones."""
+
+services = Table(
+    "services",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("expires", Double, nullable=False),
+)
+"""The services that are there, each until when it is taken for alive."""
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("scope", String(8), nullable=False),
+    Column("infra_id", String(128)),
+    Column("created_at", Double, nullable=False),
+    Column("revoked_at", Double),
+)
+"""Who may use the service. A revoked one stays: a service that once had tokens never goes without."""
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("request", String(64), nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("status", Integer),
+    Column("body", Text),
+)
+"""Digests of requests that carried a key, and what they were answered."""

@@ -164,9 +164,15 @@ def infrastructure(
     return json.dumps({"user_id": "me", "infra_name": name, "nodes": described, "dependencies": edges})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def describe():
     return infrastructure
+
+
+@pytest.fixture(scope="session")
+def new_workspace():
+    """Makes a workspace in a folder."""
+    return Workspace
 
 
 @pytest.fixture

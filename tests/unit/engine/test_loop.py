@@ -1,5 +1,8 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from occopus_core.engine.clock import SystemClock
 from occopus_core.engine.loop import Loop, Outcome, Waiting
 from occopus_core.testing.time import InlineExecutor, VirtualClock
 
@@ -93,3 +96,37 @@ def test_a_pass_that_cannot_settle_is_told_where_it_waits_and_may_clean_up(loop)
     with pytest.raises(ValueError, match="full"):
         loop.run(steps())
     assert told == ["the disk is full"]
+
+
+@pytest.mark.parametrize(
+    "schedule", [lambda loop, action: loop.post(action), lambda loop, action: loop.after(1.0, action)]
+)
+def test_an_action_that_fails_ends_every_pass_and_lets_it_clean_up(loop, schedule):
+    outcomes, cleaned = [], []
+
+    def steps():
+        try:
+            yield Waiting(lambda: None, lambda: False)
+        finally:
+            cleaned.append(True)
+
+    for _ in range(2):
+        loop.begin(steps(), outcomes.append)
+    schedule(loop, lambda: 1 / 0)
+    loop.run_until(lambda: len(outcomes) == 2)
+    assert [type(outcome.error) for outcome in outcomes] == [ZeroDivisionError, ZeroDivisionError]
+    assert cleaned == [True, True]
+
+
+def test_a_call_that_ends_its_thread_is_an_error_and_no_hang():
+    def leave():
+        raise SystemExit(3)
+
+    outcomes = []
+    with ThreadPoolExecutor(1) as pool:
+        loop = Loop(SystemClock(), pool)
+        loop.after(5.0, lambda: outcomes.append(None))
+        loop.submit(leave, outcomes.append)
+        loop.run_until(lambda: bool(outcomes))
+    with pytest.raises(RuntimeError, match="SystemExit: 3"):
+        outcomes[0].get()

@@ -1,0 +1,209 @@
+"""``occopus-rest-service``: build, maintain, scale and destroy infrastructures for those who call its REST API."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import ipaddress
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from occopus_core.cli import common
+
+if TYPE_CHECKING:
+    from occopus_core.credentials import Credentials
+    from occopus_core.events import Event
+    from occopus_core.manager import InfrastructureManager
+    from occopus_core.rest.limits import Limits
+    from occopus_core.rest.metrics import Metrics
+    from occopus_core.settings import Settings
+
+DRAIN_SECONDS = 10
+"""How long requests under way are waited for at the end."""
+INTERVAL = 10.0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; its exit code."""
+    made = _parser()
+    options = made.parse_args(argv)
+    if (options.certificate is None) != (options.key is None):
+        made.error("--certificate and --key go together")
+    tell = {"create": _create_token, "list": _list_tokens, "revoke": _revoke_token}
+    return common.guarded(lambda: tell[options.action](options) if options.what == "token" else _serve(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = common.parser("rest-service", "Serve the REST API, and maintain what is built through it.")
+    common.add_auth_data_path(made)
+    common.add_parallelize(made)
+    made.add_argument("--host", help="address to listen on (default: 127.0.0.1, or what the configuration says)")
+    made.add_argument("--port", type=int, help="port to listen on (default: 5000, or what the configuration says)")
+    made.add_argument("--insecure", action="store_true", help="ask nobody for a token, whatever the address is")
+    made.add_argument("--certificate", metavar="FILE", help="serve over TLS with this certificate (PEM)")
+    made.add_argument("--key", metavar="FILE", help="the key of the certificate (PEM)")
+    made.add_argument("--origin", action="append", default=[], help="a page that may call from a browser; repeatable")
+    made.add_argument("--interval", type=float, default=INTERVAL, help="seconds between two passes (default: 10)")
+    made.add_argument("--max-body", type=int, metavar="BYTES", help="largest body (default: 1 MiB)")
+    made.add_argument("--rate", type=float, help="requests of one client in a second (default: 200)")
+    made.add_argument("--max-builds", type=int, metavar="N", help="infrastructures built at once (default: 200)")
+    what = made.add_subparsers(dest="what", metavar="token ...", help="create, list and revoke tokens")
+    _add_token(what.add_parser("token", help="tokens of clients"))
+    return made
+
+
+def _add_token(made: argparse.ArgumentParser) -> None:
+    actions = made.add_subparsers(dest="action", required=True)
+    create = actions.add_parser("create", help="make a token; it is printed this once")
+    create.add_argument("--name", required=True, help="who it is for")
+    create.add_argument("--scope", required=True, choices=("read", "scale", "write"))
+    create.add_argument("--infra", metavar="ID", help="for this infrastructure alone")
+    actions.add_parser("list", help="list the tokens")
+    actions.add_parser("revoke", help="have a token be worth nothing").add_argument("id", help="as `token list` says")
+
+
+# Tokens
+
+
+def _opened(options: argparse.Namespace) -> InfrastructureManager:
+    from occopus_core.credentials import Credentials  # noqa: PLC0415  # help must not wait for all this
+    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+
+    return InfrastructureManager(common.load_settings(options.cfg), Credentials())
+
+
+def _create_token(options: argparse.Namespace) -> int:
+    from occopus_core.store.tokens import Scope  # noqa: PLC0415
+
+    with _opened(options) as manager:
+        if options.infra is not None:
+            manager.new_id(options.infra)
+        common.result(manager.store.tokens.create(options.name, Scope(options.scope), options.infra, time.time()))
+    return common.ExitCode.OK
+
+
+def _list_tokens(options: argparse.Namespace) -> int:
+    with _opened(options) as manager:
+        for one in manager.store.tokens.all():
+            made = datetime.fromtimestamp(one.created_at, UTC).isoformat(timespec="seconds")
+            state = "valid" if one.revoked_at is None else "revoked"
+            common.result("\t".join([one.id, state, one.scope.value, one.infra_id or "-", made, one.name]))
+    return common.ExitCode.OK
+
+
+def _revoke_token(options: argparse.Namespace) -> int:
+    with _opened(options) as manager:
+        if not manager.store.tokens.revoke(options.id, time.time()):
+            common.say(f"error: no token has the id '{options.id}'")
+            return common.ExitCode.NOT_FOUND
+    return common.ExitCode.OK
+
+
+# The service
+
+
+def _serve(options: argparse.Namespace) -> int:
+    try:
+        from occopus_core.rest.metrics import Metrics  # noqa: PLC0415  # help must not wait for all this
+    except ModuleNotFoundError as error:
+        common.say(f"error: {error.name} is not installed: pip install 'occopus-core[rest]'")
+        return common.ExitCode.UNAVAILABLE
+    from occopus_core.cli.progress import line  # noqa: PLC0415
+    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+
+    settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
+    metrics = Metrics()
+    log = _logger(settings, credentials)
+
+    def observe(event: Event) -> None:
+        metrics.happened(event)
+        log(f"{event.infra_id}: {line(event)}")
+
+    with InfrastructureManager(
+        settings,
+        credentials,
+        process_strategy="parallel" if options.parallelize else "sequential",
+        observer=observe,
+        told=lambda infra_id, text: log(f"{infra_id}: {text or 'can be maintained again'}"),
+        warn=lambda text: log(f"warning: {text}"),
+        meter=metrics,
+    ) as manager:
+        gc.freeze()  # what was imported is never garbage
+        gc.enable()
+        return _run(options, settings, manager, metrics)
+
+
+def _run(options: argparse.Namespace, settings: Settings, manager: InfrastructureManager, metrics: Metrics) -> int:
+    import uvicorn  # noqa: PLC0415
+
+    from occopus_core.rest.access import LOOPBACK  # noqa: PLC0415
+    from occopus_core.rest.app import create_app  # noqa: PLC0415
+    from occopus_core.rest.auth import Gatekeeper  # noqa: PLC0415
+    from occopus_core.rest.limits import Buckets  # noqa: PLC0415
+    from occopus_core.rest.server import Server  # noqa: PLC0415
+    from occopus_core.rest.service import Service  # noqa: PLC0415
+
+    host = options.host if options.host is not None else settings.rest_host
+    port = options.port if options.port is not None else settings.rest_port
+    local, tokens, limits = _is_loopback(host), manager.store.tokens, _limits(options)
+    if not (local or options.insecure or any(one.revoked_at is None for one in tokens.all())):
+        common.say(
+            f"error: {host} can be reached by others: make a token first (occopus-rest-service token create), "
+            "or say --insecure"
+        )
+        return common.ExitCode.BAD_INPUT
+    metrics.show(manager.store)
+    service = Service(manager, options.interval, common.say)
+    keeper = Gatekeeper(tokens, Buckets(limits.rate), required=not local, insecure=options.insecure)
+    hosts = LOOPBACK if local else ()
+    app = create_app(service, keeper, limits, metrics, origins=options.origin, hosts=hosts)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        ssl_certfile=options.certificate,
+        ssl_keyfile=options.key,
+    )
+    return (
+        common.ExitCode.OK if Server(config, service, common.say).serve_until_signal() else common.ExitCode.UNAVAILABLE
+    )
+
+
+def _logger(settings: Settings, credentials: Credentials) -> Callable[[str], None]:
+    """Where the configuration says how, its loggers get what is told; otherwise standard error, a line each."""
+    import logging  # noqa: PLC0415
+
+    from occopus_core.credentials import RedactingFilter  # noqa: PLC0415
+
+    if settings.logging is not None:
+        for configured in {*logging.getLogger("occopus").handlers, *logging.getLogger().handlers}:
+            configured.addFilter(RedactingFilter(credentials.secrets()))
+        return logging.getLogger("occopus").info
+    handler = logging.StreamHandler()
+    handler.addFilter(RedactingFilter(credentials.secrets()))
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    for name in ("occopus", "uvicorn.error"):
+        logging.getLogger(name).addHandler(handler)
+    logging.getLogger("occopus").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    return lambda text: common.say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    from occopus_core.rest.limits import Limits  # noqa: PLC0415
+
+    chosen = {"body": options.max_body, "rate": options.rate, "builds": options.max_builds}
+    return Limits(**{key: value for key, value in chosen.items() if value is not None})
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

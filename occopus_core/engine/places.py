@@ -1,0 +1,70 @@
+"""Where instances may be that no row names: every connection ever used, and what providers say is there."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from occopus_core.api.resource import Instance, Owner, ResourceHandler
+from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.connections import Connections, Link
+from occopus_core.engine.loop import Outcome
+from occopus_core.engine.observe import is_instance
+from occopus_core.engine.reason import reason
+from occopus_core.registry import PluginError
+from occopus_core.store.records import Place
+
+_INVALID = TypeError("its list_owned did not answer instances")
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What there is at some places; `silent` says which of them would not tell, and why."""
+
+    instances: Sequence[tuple[Link[ResourceHandler], Instance]]
+    silent: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Connections to ask, each with one of the places it is for; `closed` says where there is none, and why."""
+
+    links: Mapping[Link[ResourceHandler], Place]
+    closed: Sequence[str]
+
+    @classmethod
+    def of(cls, connections: Connections, places: Iterable[Place]) -> Places:
+        """Connect. Several places at one provider are one connection."""
+        links: dict[Link[ResourceHandler], Place] = {}
+        closed: dict[str, None] = {}
+        for place in places:
+            try:
+                links.setdefault(connections.resource(place.implementation, place.connection), place)
+            except (PluginError, DescriptionError) as error:
+                closed[_unsearched(place, error)] = None
+        return cls(links, list(closed))
+
+    def among(self, links: Container[Link[ResourceHandler]]) -> Places:
+        """Those on these connections."""
+        return Places({link: place for link, place in self.links.items() if link in links}, ())
+
+    def heard(self, answers: Sequence[Outcome[list[Instance]]]) -> Inventory:
+        """What the connections answered when they were asked what they own, in their order."""
+        instances: list[tuple[Link[ResourceHandler], Instance]] = []
+        silent: list[str] = []
+        for (link, place), answer in zip(self.links.items(), answers, strict=True):
+            error = answer.error or (None if all(map(is_instance, answer.get())) else _INVALID)
+            if error is not None:
+                silent.append(_unsearched(place, error))
+            else:
+                instances.extend((link, instance) for instance in answer.get())
+        return Inventory(instances, silent)
+
+
+def owned(link: Link[ResourceHandler], owner: Owner) -> list[Instance]:
+    """Everything with the owner's tags. Raises `ProviderError`."""
+    return list(link.plugin.list_owned(owner))
+
+
+def _unsearched(place: Place, error: Exception) -> str:
+    return f"{place.implementation.label} cannot be searched for what may be left: {reason(error)}"

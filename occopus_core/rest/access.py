@@ -1,0 +1,102 @@
+"""Around every request: its id, a line in the log, headers that protect browsers, and who may call from a browser."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Collection
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from occopus_core.rest.problems import problem
+
+_log = logging.getLogger("occopus.access")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_POLICY = "default-src 'none'; frame-ancestors 'none'"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_READING = frozenset({"GET", "HEAD"})
+
+
+class Access:
+    """ASGI middleware. `origins` are pages of other servers that may call; `hosts`, where given, our only names."""
+
+    def __init__(self, app: ASGIApp, *, origins: Collection[str] = (), hosts: Collection[str] = ()) -> None:
+        self._app = app
+        self._origins = frozenset(origins)
+        self._hosts = frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        began, status = time.monotonic(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _protect(MutableHeaders(scope=message), request_id, docs=scope["path"].startswith("/docs"))
+            await send(message)
+
+        try:
+            refusal = self._refusal(scope["method"], headers)
+            await (self._app if refusal is None else problem(403, refusal))(scope, receive, answer)
+        finally:
+            client = scope["client"][0] if scope.get("client") else ""
+            _write(request_id, client, scope["method"], scope["path"], status, time.monotonic() - began)
+
+    def _refusal(self, method: str, headers: Headers) -> str | None:
+        """A page that somebody has open must not work through their browser; nor under a name that is not ours."""
+        host = urlsplit(f"//{headers.get('host', '')}").hostname if _possible(headers.get("host", "")) else None
+        if self._hosts and host not in self._hosts:
+            return "this service is not called by that name"
+        origin = headers.get("origin")
+        same = origin is not None and origin.partition("://")[2] == headers.get("host")
+        if origin is not None and method not in _READING and not same and origin not in self._origins:
+            return "pages of other servers may not do this"
+        return None
+
+
+def _possible(host: str) -> bool:
+    try:
+        urlsplit(f"//{host}")
+    except ValueError:
+        return False
+    return True
+
+
+def _protect(headers: MutableHeaders, request_id: str, *, docs: bool) -> None:
+    headers["X-Request-Id"] = request_id
+    for name, value in _HEADERS.items():
+        headers.setdefault(name, value)
+    if not docs:  # which are a page with scripts
+        headers.setdefault("Content-Security-Policy", _POLICY)
+
+
+def _write(request_id: str, client: str, method: str, path: str, status: int, seconds: float) -> None:
+    record = {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "request": request_id,
+        "client": client,
+        "method": method,
+        "path": path,
+        "status": status,
+        "seconds": round(seconds, 4),
+    }
+    _log.info(json.dumps(record))

@@ -1,0 +1,74 @@
+"""Alerts of Prometheus's Alertmanager: their labels say which node is scaled, and which way."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from occopus_core.events import EventKind
+from occopus_core.manager import InfrastructureManager, NoSuchNodeError
+from occopus_core.rest.routes import INFRASTRUCTURE, InfraId, Scaler, manager_of
+
+router = APIRouter(tags=["scaling"])
+
+MOST_ALERTS = 1000
+LONGEST_REST = 7 * 24 * 3600.0
+
+CoolDown = Annotated[float, Query(ge=0, le=LONGEST_REST, description="seconds in which a node is not scaled again")]
+_STEPS = {"up": 1, "down": -1}
+
+
+class Alert(BaseModel):
+    """One alert; its labels `node` and `scale` (`up` or `down`) say what to do while it is firing."""
+
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str] = {}
+
+
+class Webhook(BaseModel):
+    """What Alertmanager sends (version 4); the rest of it does not matter here."""
+
+    alerts: Annotated[list[Alert], Field(max_length=MOST_ALERTS)]
+
+    model_config = {
+        "json_schema_extra": {
+            "examples": [{"alerts": [{"status": "firing", "labels": {"node": "web", "scale": "up"}}]}]
+        }
+    }
+
+
+class Heeded(BaseModel):
+    """What became of each alert."""
+
+    infraid: str
+    results: list[str]
+
+
+@router.post("/infrastructures/{infraid}/alerts", response_model=Heeded, responses=INFRASTRUCTURE)
+def heed(
+    request: Request, _client: Scaler, infra_id: InfraId, webhook: Webhook, cooldown: CoolDown = 300.0
+) -> dict[str, Any]:
+    """Scale nodes by one, as alerts that are firing say; a node that was scaled lately is left alone."""
+    manager = manager_of(request)
+    manager.get(infra_id)
+    return {"infraid": infra_id, "results": [_heed(manager, infra_id, alert, cooldown) for alert in webhook.alerts]}
+
+
+def _heed(manager: InfrastructureManager, infra_id: str, alert: Alert, cooldown: float) -> str:
+    node, step = alert.labels.get("node", ""), _STEPS.get(alert.labels.get("scale", ""))
+    if alert.status != "firing":
+        return "ignored: not firing"
+    if step is None:
+        return "ignored: it has no label 'scale' that is 'up' or 'down'"
+    # The log is asked, so that a restart, or another service, does not forget when a node was scaled.
+    last = manager.store.service.last_event(infra_id, node, EventKind.SCALE_REQUESTED.value)
+    if last is not None and time.time() - last < cooldown:
+        return "ignored: the node was scaled lately"
+    try:
+        manager.scale_by(infra_id, node, step)
+    except NoSuchNodeError as error:
+        return f"ignored: {error}"
+    return f"scaled {alert.labels['scale']}"

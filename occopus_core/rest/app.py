@@ -1,0 +1,51 @@
+"""The application: every route, and what is around them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Collection
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware.cors import CORSMiddleware
+
+from occopus_core.rest import alerts, events, infrastructures, node_definitions, operations, problems, scaling
+from occopus_core.rest.access import Access
+from occopus_core.rest.auth import Gatekeeper
+from occopus_core.rest.limits import Limits
+from occopus_core.rest.metrics import Metrics
+from occopus_core.rest.service import Service
+
+
+def create_app(
+    service: Service,
+    gatekeeper: Gatekeeper,
+    limits: Limits,
+    metrics: Metrics,
+    *,
+    origins: Collection[str] = (),
+    hosts: Collection[str] = (),
+) -> FastAPI:
+    """The API of a service. `origins` may call from a browser; `hosts`, where given, are its only names."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        await run_in_threadpool(service.close)
+
+    app = FastAPI(title="Occopus", version="2", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
+    app.state.service, app.state.gatekeeper, app.state.limits = service, gatekeeper, limits
+    app.state.metrics, app.state.streams = metrics, 0
+    for one in (infrastructures, scaling, alerts, events, node_definitions, operations):
+        app.include_router(one.router)
+    problems.install(app)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+        )
+    app.add_middleware(Access, origins=origins, hosts=hosts)
+    return app

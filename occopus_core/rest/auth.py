@@ -1,0 +1,70 @@
+"""Who may do what: bearer tokens, each with a scope and perhaps one infrastructure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from occopus_core.rest.limits import Buckets
+from occopus_core.rest.problems import Refused
+from occopus_core.store.tokens import Scope, TokenRecord, Tokens
+
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="occopus"'}
+
+
+@dataclass(slots=True)
+class Gatekeeper:
+    """Lets through who shows a token. Without `required` everybody is let through until the first token is made."""
+
+    tokens: Tokens
+    buckets: Buckets
+    required: bool
+    insecure: bool = False
+
+    def identify(self, authorization: str | None) -> TokenRecord | None:
+        """Whose token it is; None where none is asked for. Raises `Refused`."""
+        if self.insecure:
+            return None
+        scheme, _, text = (authorization or "").partition(" ")
+        if scheme.lower() == "bearer":
+            token = self.tokens.find(text.strip())
+            if token is None:
+                raise Refused(401, "the token is not valid", _CHALLENGE)
+            return token
+        self.required = self.required or bool(self.tokens.all())
+        if self.required:
+            raise Refused(401, "a token is needed: Authorization: Bearer TOKEN", _CHALLENGE)
+        return None
+
+
+def allowed(scope: Scope) -> Callable[[Request], str]:
+    """A dependency: the client, who may do what needs this scope to the infrastructure of the path.
+
+    A token for one infrastructure allows nothing that concerns others. Raises `Refused`.
+    """
+
+    def check(request: Request) -> str:
+        keeper: Gatekeeper = request.app.state.gatekeeper
+        address = request.client.host if request.client else ""
+        token = _identified(keeper, request, address)
+        client = token.id if token is not None else address
+        keeper.buckets.take(client)
+        if token is None:
+            return client
+        if not token.scope.includes(scope):
+            raise Refused(403, f"this token is for '{token.scope.value}', this needs '{scope.value}'")
+        if token.infra_id is not None and token.infra_id != request.path_params.get("infraid"):
+            raise Refused(403, "this token is for another infrastructure")
+        return client
+
+    return check
+
+
+def _identified(keeper: Gatekeeper, request: Request, address: str) -> TokenRecord | None:
+    try:
+        return keeper.identify(request.headers.get("authorization"))
+    except Refused:
+        keeper.buckets.take(address)  # whoever tries tokens is slowed down as well
+        raise

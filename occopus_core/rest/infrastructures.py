@@ -1,0 +1,190 @@
+"""Infrastructures: create, list, report, attach, detach, plan, cost, destroy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from occopus_core.rest.idempotency import once
+from occopus_core.rest.problems import Refused, documented
+from occopus_core.rest.routes import (
+    COMMON,
+    INFRASTRUCTURE,
+    Body,
+    InfraId,
+    Reader,
+    Writer,
+    manager_of,
+    raw_body,
+    service_of,
+)
+from occopus_core.rest.service import Service
+from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError
+
+router = APIRouter(tags=["infrastructures"])
+
+DELETE_SECONDS = 300.0
+"""How long the end of an infrastructure is waited for."""
+LOOK_SECONDS = 0.1
+
+_EXAMPLE = """infra_name: example
+user_id: me
+nodes:
+  - name: web
+    type: web
+    scaling: {min: 1, max: 3}
+"""
+_PLANS = threading.BoundedSemaphore(4)
+
+
+class Identified(BaseModel):
+    """The identifier of an infrastructure."""
+
+    infraid: str
+
+
+class Listed(BaseModel):
+    """The infrastructures that are maintained."""
+
+    infrastructures: list[str]
+
+
+class PlannedStep(BaseModel):
+    """What the next pass would do with one instance."""
+
+    action: Literal["keep", "create", "replace", "destroy"]
+    node: str
+    nodeid: str
+    reason: str
+
+
+class Planned(BaseModel):
+    """What the next pass would do."""
+
+    steps: list[PlannedStep]
+
+
+@router.post(
+    "/infrastructures/",
+    status_code=201,
+    response_model=Identified,
+    responses={**COMMON, **documented(408, 409, 413)},
+    openapi_extra=raw_body(_EXAMPLE),
+)
+@router.post("/infrastructures", status_code=201, include_in_schema=False)
+def create(request: Request, client: Writer, body: Body) -> Response:
+    """Create an infrastructure from its description, in YAML or JSON, and maintain it from now on."""
+    answer = once(request, client, body, lambda: {"infraid": _create(service_of(request), request, body)}, 201)
+    return _located(answer, request)
+
+
+def _create(service: Service, request: Request, body: bytes) -> str:
+    manager = service.manager
+    infrastructure = manager.load_untrusted(body)
+    infra_id = manager.new_id()
+    manager.plan(infrastructure, infra_id)  # which finds every mistake that can be found before something is made
+    _refuse_too_many(service, request.app.state.limits.builds)
+    manager.add(infrastructure, infra_id, for_services=True)
+    service.maintain(infra_id)
+    return infra_id
+
+
+def _refuse_too_many(service: Service, most: int) -> None:
+    if service.store.service.in_state(InfrastructureState.BUILDING) >= most:
+        raise Refused(503, f"{most} infrastructures are being built already", {"Retry-After": "10"})
+
+
+def _located(answer: Response, request: Request) -> Response:
+    infra_id = json.loads(bytes(answer.body))["infraid"]
+    answer.headers["Location"] = f"{request.scope.get('root_path', '')}/infrastructures/{infra_id}"
+    return answer
+
+
+@router.get("/infrastructures/", response_model=Listed, responses=COMMON)
+@router.get("/infrastructures", include_in_schema=False)
+def list_all(request: Request, _client: Reader) -> dict[str, Any]:
+    """List the infrastructures that are maintained."""
+    return {"infrastructures": service_of(request).store.service.maintained()}
+
+
+@router.get("/infrastructures/{infraid}", responses=INFRASTRUCTURE)
+def report(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, dict[str, Any]]:
+    """Report on an infrastructure: for each node its instances and its scaling."""
+    return manager_of(request).report(infra_id)
+
+
+@router.delete(
+    "/infrastructures/{infraid}",
+    response_model=Identified,
+    responses={**INFRASTRUCTURE, 202: {"description": "it will be gone soon", "model": Identified}},
+)
+async def destroy(
+    request: Request, _client: Writer, infra_id: InfraId, wait: Annotated[bool, Query()] = True
+) -> Response:
+    """Destroy an infrastructure with all of its instances; answers when it is gone, or at once with `wait=false`."""
+    service = service_of(request)
+    await run_in_threadpool(_known, service, infra_id, service.destroy)
+    gone = wait and await _gone(service, infra_id)
+    return JSONResponse({"infraid": infra_id}, 200 if gone else 202)
+
+
+async def _gone(service: Service, infra_id: str) -> bool:
+    deadline = asyncio.get_running_loop().time() + DELETE_SECONDS
+    while not service.stopping.is_set() and asyncio.get_running_loop().time() < deadline:
+        try:
+            await run_in_threadpool(service.store.holder, infra_id)
+        except NoSuchInfrastructureError:
+            return True
+        await asyncio.sleep(LOOK_SECONDS)
+    return False
+
+
+def _known(service: Service, infra_id: str, act: Callable[[str], None]) -> dict[str, Any]:
+    service.manager.get(infra_id)
+    act(infra_id)
+    return {"infraid": infra_id}
+
+
+@router.post("/infrastructures/{infraid}/attach", response_model=Identified, responses=INFRASTRUCTURE)
+def attach(request: Request, _client: Writer, infra_id: InfraId) -> dict[str, Any]:
+    """Maintain an existing infrastructure from now on."""
+    service = service_of(request)
+    return _known(service, infra_id, service.maintain)
+
+
+@router.post("/infrastructures/{infraid}/detach", response_model=Identified, responses=INFRASTRUCTURE)
+def detach(request: Request, _client: Writer, infra_id: InfraId) -> dict[str, Any]:
+    """Maintain an infrastructure no more; it stays as it is."""
+    service = service_of(request)
+    return _known(service, infra_id, service.leave)
+
+
+@router.get("/infrastructures/{infraid}/plan", response_model=Planned, responses={**INFRASTRUCTURE, **documented(502)})
+def plan(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
+    """What would be done to make the infrastructure what it should be."""
+    manager = manager_of(request)
+    with _PLANS:
+        planned = manager.plan(manager.get(infra_id).current, infra_id)
+    steps = [
+        {"action": step.verb.value, "node": step.node_name, "nodeid": step.node_id, "reason": step.reason}
+        for step in planned.steps
+    ]
+    return {"steps": steps}
+
+
+@router.get("/infrastructures/{infraid}/cost", responses={**INFRASTRUCTURE, **documented(502)})
+def cost(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
+    """What each instance has cost so far, and all of them; 0 where its provider does not say."""
+    costs = manager_of(request).costs(infra_id)
+    total = sum((one for node in costs.values() for one in node.values()), Decimal(0))
+    by_node = {name: {node_id: float(one) for node_id, one in node.items()} for name, node in costs.items()}
+    return {"totalcost": float(total), **by_node}

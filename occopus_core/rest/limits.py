@@ -1,0 +1,71 @@
+"""How much a client may ask: the size of a body and the time it takes, requests, builds under way."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from occopus_core.rest.problems import Refused
+
+MOST_CLIENTS = 10_000
+"""Clients that are told apart; of more, those who were quiet longest are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is allowed. Sizes in bytes, times in seconds."""
+
+    body: int = 2**20
+    body_seconds: float = 30.0
+    rate: float = 200.0
+    """Requests of one client in a second, on the whole; ten times as many at once."""
+    builds: int = 200
+    """Infrastructures that may be on their way to be built."""
+    streams: int = 100
+
+
+async def read_body(request: Request) -> bytes:
+    """The body as it came, whatever its type. Raises `Refused`."""
+    limits: Limits = request.app.state.limits
+    body = bytearray()
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            async for part in request.stream():
+                body += part
+                if len(body) > limits.body:
+                    raise Refused(413, f"a body has at most {limits.body:,} bytes", {"Connection": "close"})
+    except TimeoutError:
+        detail = f"the body did not arrive within {limits.body_seconds:g} s"
+        raise Refused(408, detail, {"Connection": "close"}) from None
+    return bytes(body)
+
+
+class Buckets:
+    """Lets each client make so many requests in a second, and ten times as many at once (token bucket)."""
+
+    def __init__(self, rate: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._burst = 10 * rate
+        self._now = now
+        self._lock = threading.Lock()
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, client: str) -> None:
+        """One more request. Raises `Refused` where that is one too many."""
+        now = self._now()
+        with self._lock:
+            left, at = self._left.pop(client, (self._burst, now))
+            left = min(self._burst, left + (now - at) * self._rate)
+            self._left[client] = (left - 1 if left >= 1 else left, now)
+            if len(self._left) > MOST_CLIENTS:
+                self._left.popitem(last=False)
+        if left < 1:
+            wait = str(math.ceil((1 - left) / self._rate))
+            raise Refused(429, f"more than {self._rate:g} requests in a second", {"Retry-After": wait})

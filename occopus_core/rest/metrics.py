@@ -1,0 +1,83 @@
+"""What Prometheus is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from occopus_core.engine.meter import Meter
+from occopus_core.events import Event
+from occopus_core.store.repository import Store
+
+_SECONDS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0)
+
+
+class Metrics(Meter):
+    """Counts passes, calls and events of one service; `text` also says what is in the store."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._passes = Histogram(
+            "occopus_pass_seconds",
+            "maintenance passes by outcome",
+            ["outcome"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._calls = Histogram(
+            "occopus_call_seconds",
+            "calls of plugins by outcome",
+            ["outcome"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._events = Counter("occopus_events", "what happened, by kind", ["kind"], registry=self._registry)
+
+    def called(self, seconds: float, error: Exception | None) -> None:
+        """See `Meter`."""
+        self._calls.labels(_outcome(error)).observe(seconds)
+
+    def passed(self, seconds: float, error: Exception | None) -> None:
+        """See `Meter`."""
+        self._passes.labels(_outcome(error)).observe(seconds)
+
+    def happened(self, event: Event) -> None:
+        """Count an event."""
+        self._events.labels(event.kind.value).inc()
+
+    def show(self, store: Store) -> None:
+        """Tell of this store from now on."""
+        self._registry.register(_Contents(store))
+
+    def text(self) -> bytes:
+        """In Prometheus's text format. Raises `StoreError`."""
+        return generate_latest(self._registry)
+
+
+def _outcome(error: Exception | None) -> str:
+    return "ok" if error is None else type(error).__name__
+
+
+class _Contents(Collector):
+    """Counts what is in the store whenever it is asked."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: the store need not be there yet."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge for infrastructures, one for instances."""
+        infrastructures = GaugeMetricFamily("occopus_infrastructures", "by state", labels=["state"])
+        for state, count in self._store.service.states().items():
+            infrastructures.add_metric([state.value], count)
+        yield infrastructures
+        instances = GaugeMetricFamily("occopus_instances", "by stage", labels=["stage"])
+        for stage, count in self._store.service.stages().items():
+            instances.add_metric([stage], count)
+        yield instances

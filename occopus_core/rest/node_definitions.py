@@ -1,0 +1,89 @@
+"""Node definitions: list, tell, store, forget."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from occopus_core.rest.problems import Refused, documented
+from occopus_core.rest.routes import COMMON, Body, Reader, Writer, manager_of, raw_body
+
+router = APIRouter(tags=["node definitions"])
+
+Name = Annotated[str, Path(description="the name, as in `type` of a node")]
+_EXAMPLE = """node_def:web:
+  - resource: {type: docker, endpoint: "tcp://127.0.0.1:2375", image: nginx}
+    contextualisation: {type: docker, env: [], command: ""}
+"""
+
+
+class Names(BaseModel):
+    """Names of node definitions."""
+
+    node_definitions: list[str]
+
+
+class Outline(BaseModel):
+    """What may be told of one way to make a node: the rest may hold passwords."""
+
+    resource: str
+    contextualisation: str | None
+    config_management: str | None
+    health_check: list[str]
+
+
+class Outlined(BaseModel):
+    """One node definition."""
+
+    name: str
+    implementations: list[Outline]
+
+
+@router.get("/node_definitions/", response_model=Names, responses=COMMON)
+def list_all(request: Request, _client: Reader) -> dict[str, Any]:
+    """List the node definitions."""
+    return {"node_definitions": manager_of(request).store.definition_names()}
+
+
+@router.get("/node_definitions/{name}", response_model=Outlined, responses={**COMMON, **documented(404)})
+def tell(request: Request, _client: Reader, name: Name) -> dict[str, Any]:
+    """Tell which plugins a node definition uses; never what it says to them, which may be secret."""
+    definition = manager_of(request).store.definitions([name]).get(name)
+    if definition is None:
+        raise _unknown(name)
+    outlines = [
+        {
+            "resource": one.resource["type"],
+            "contextualisation": (one.contextualisation or {}).get("type"),
+            "config_management": (one.config_management or {}).get("type"),
+            "health_check": sorted(one.health_check.checks),
+        }
+        for one in definition.implementations
+    ]
+    return {"name": name, "implementations": outlines}
+
+
+@router.put(
+    "/node_definitions/",
+    response_model=Names,
+    responses={**COMMON, **documented(408, 413)},
+    openapi_extra=raw_body(_EXAMPLE),
+)
+def store(request: Request, _client: Writer, body: Body) -> dict[str, Any]:
+    """Store all of a file of node definitions, or nothing; those of the same names are replaced."""
+    return {"node_definitions": manager_of(request).import_untrusted(body)}
+
+
+@router.delete("/node_definitions/{name}", status_code=204, responses={**COMMON, **documented(404)})
+def forget(request: Request, _client: Writer, name: Name) -> Response:
+    """Forget a node definition; what was built with it stays."""
+    if not manager_of(request).store.remove_definition(name):
+        raise _unknown(name)
+    return Response(status_code=204)
+
+
+def _unknown(name: str) -> Refused:
+    return Refused(404, f"there is no node definition '{name}'")

@@ -1,0 +1,137 @@
+"""Errors as RFC 9457 problem details, with the `reason` and `message` that clients of 1.x look for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from occopus_core.api.errors import ProviderError
+from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.design import InvalidDesignError
+from occopus_core.engine.outcomes import BusyError
+from occopus_core.manager import InfraIdError, NoSuchNodeError
+from occopus_core.registry import PluginError
+from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, StoreError
+from occopus_core.store.repository import InfrastructureTakenError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+
+_STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (NoSuchInfrastructureError, 404),
+    (NoSuchNodeError, 404),
+    (InfrastructureTakenError, 409),
+    (BusyError, 409),
+    (LeaseLostError, 409),
+    (DescriptionError, 422),
+    (InvalidDesignError, 422),
+    (PluginError, 422),
+    (InfraIdError, 422),
+    (StoreError, 503),
+    (ProviderError, 502),
+)
+
+_log = logging.getLogger("occopus.rest")
+
+
+class Fault(BaseModel):
+    """One mistake of a description, and where it stands."""
+
+    position: str
+    path: str
+    message: str
+
+
+class ProblemDetails(BaseModel):
+    """What went wrong."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[Fault] = Field(default=[])
+    reason: str = Field(description="the same as `title`, where clients of Occopus 1.x look for it")
+    message: str = Field(description="the same as `detail`, where clients of Occopus 1.x look for it")
+
+
+def documented(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route may answer, for the OpenAPI document."""
+    schema = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
+    return {code: {"description": HTTPStatus(code).phrase, "content": {MEDIA_TYPE: schema}} for code in codes}
+
+
+class Refused(Exception):  # noqa: N818  # an answer, not a fault of ours
+    """The request is answered with a problem."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+def problem(
+    status: int, detail: str, errors: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer that tells of a problem."""
+    title = HTTPStatus(status).phrase
+    details = ProblemDetails(
+        title=title, status=status, detail=detail, errors=list(errors), reason=title, message=detail
+    )
+    return JSONResponse(details.model_dump(), status, headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Have the application answer every error as a problem."""
+    for kind, _ in _STATUS:
+        app.add_exception_handler(kind, _known)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unknown)
+
+
+async def _known(_request: Request, error: Exception) -> Response:
+    status = next(status for kind, status in _STATUS if isinstance(error, kind))
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    if isinstance(error, StoreError):
+        return problem(status, "the store cannot be used at present", headers=headers)
+    if isinstance(error, NoSuchInfrastructureError):
+        return problem(status, f"no infrastructure has the id '{error.infra_id}'")
+    return problem(status, " ".join(str(error).split()), _faults(error), headers)
+
+
+def _faults(error: Exception) -> list[Fault]:
+    if isinstance(error, DescriptionError):
+        return [Fault(position=str(one.position), path=one.path, message=one.message) for one in error.problems]
+    if isinstance(error, InvalidDesignError):
+        return [Fault(position="", path="", message=text) for text in error.problems]
+    return []
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused), "that is what it is installed for"
+    return problem(error.status, str(error), headers=error.headers)
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError), "that is what it is installed for"
+    faults = [Fault(position="", path=".".join(map(str, one["loc"])), message=one["msg"]) for one in error.errors()]
+    return problem(422, "; ".join(f"{fault.path}: {fault.message}" for fault in faults), faults)
+
+
+async def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "that is what it is installed for"
+    return problem(error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _unknown(request: Request, _error: Exception) -> Response:
+    _log.exception("a request failed: %s %s", request.method, request.url.path)
+    return problem(500, "an error of Occopus itself: its log tells more")

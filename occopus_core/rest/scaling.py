@@ -1,0 +1,100 @@
+"""Scaling requests: up, down, to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from occopus_core.manager import InfrastructureManager
+from occopus_core.rest.idempotency import once
+from occopus_core.rest.problems import documented
+from occopus_core.rest.routes import INFRASTRUCTURE, InfraId, Scaler, manager_of
+
+router = APIRouter(tags=["scaling"], prefix="/infrastructures/{infraid}")
+
+MOST = 100_000
+"""The most instances that a node may have."""
+
+Count = Annotated[int, Path(ge=0, le=MOST)]
+NodeName = Annotated[str, Path(alias="nodename", description="the name of the node")]
+_PROBLEMS = {**INFRASTRUCTURE, **documented(409)}
+
+
+class Scaled(BaseModel):
+    """A request that was recorded: the next maintenance pass applies it, within the limits of the node."""
+
+    infraid: str
+    method: str
+    nodename: str
+    count: int
+
+
+class ScaledOne(BaseModel):
+    """A request that one instance goes."""
+
+    infraid: str
+    method: str
+    nodename: str
+    nodeid: str
+
+
+def _ask(
+    request: Request,
+    client: str,
+    infra_id: str,
+    node: str,
+    method: str,
+    ask: Callable[[InfrastructureManager], object],
+    **said: Any,
+) -> Response:
+    def act() -> dict[str, Any]:
+        ask(manager_of(request))
+        return {"infraid": infra_id, "method": method, "nodename": node, **said}
+
+    return once(request, client, b"", act)
+
+
+@router.post("/scaleup/{nodename}", response_model=Scaled, responses=_PROBLEMS)
+def up_by_one(request: Request, client: Scaler, infra_id: InfraId, node: NodeName) -> Response:
+    """One more instance."""
+    return up(request, client, infra_id, node, 1)
+
+
+@router.post("/scaleup/{nodename}/{count}", response_model=Scaled, responses=_PROBLEMS)
+def up(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, count: Count) -> Response:
+    """So many more instances."""
+    return _ask(
+        request, client, infra_id, node, "scaleup", lambda one: one.scale_by(infra_id, node, count), count=count
+    )
+
+
+@router.post("/scaleto/{nodename}/{count}", response_model=Scaled, responses=_PROBLEMS)
+def to(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, count: Count) -> Response:
+    """So many instances in all."""
+    return _ask(
+        request, client, infra_id, node, "scaleto", lambda one: one.scale_to(infra_id, node, count), count=count
+    )
+
+
+@router.post("/scaledown/{nodename}", response_model=Scaled, responses=_PROBLEMS)
+def down_by_one(request: Request, client: Scaler, infra_id: InfraId, node: NodeName) -> Response:
+    """One instance less; the youngest goes."""
+    return _ask(request, client, infra_id, node, "scaledown", lambda one: one.scale_by(infra_id, node, -1), count=1)
+
+
+@router.post("/scaledown/{nodename}/{nodeid}", response_model=ScaledOne, responses=_PROBLEMS)
+def down(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, nodeid: str) -> Response:
+    """The instance with this node id, or this address, goes."""
+    return _ask(
+        request,
+        client,
+        infra_id,
+        node,
+        "scaledown",
+        lambda one: one.scale_by(infra_id, node, -1, nodeid),
+        nodeid=nodeid,
+    )

@@ -1,0 +1,147 @@
+"""What the services on one store share: the infrastructures they maintain, who is there, answers already given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from occopus_core.store import tables
+from occopus_core.store.database import Database
+from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, StoreError
+
+ANSWER_SECONDS = 24 * 3600.0
+"""How long an answer can be repeated."""
+
+
+class KeyReusedError(Exception):
+    """The key of a request was used for another one."""
+
+
+class UnansweredError(Exception):
+    """A request with this key was received, and it is not known what became of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The status and the body that a request was answered with."""
+
+    status: int
+    body: Mapping[str, Any]
+
+
+class ServiceRows:
+    """The rows that services share; see `Store.service`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ping(self) -> None:
+        """Raises `StoreError` where the store is away."""
+        with self._database.reading() as connection:
+            connection.execute(sa.select(tables.installation.c.id))
+
+    # What is maintained, and by whom
+
+    def mark(self, infra_id: str, *, maintained: bool) -> None:
+        """Have services maintain an infrastructure, or leave it alone. Raises `NoSuchInfrastructureError`."""
+        table = tables.infrastructures
+        statement = table.update().where(table.c.id == infra_id).values(maintained=maintained)
+        with self._database.writing() as connection:
+            if not connection.execute(statement).rowcount:
+                raise NoSuchInfrastructureError(infra_id)
+
+    def maintained(self) -> list[str]:
+        """The infrastructures that services maintain, oldest first."""
+        table = tables.infrastructures
+        query = sa.select(table.c.id).where(table.c.maintained).order_by(table.c.created_at, table.c.id)
+        with self._database.reading() as connection:
+            return list(connection.scalars(query))
+
+    def in_state(self, state: InfrastructureState) -> int:
+        """How many infrastructures are in this state."""
+        return self.states().get(state, 0)
+
+    def states(self) -> dict[InfrastructureState, int]:
+        """How many infrastructures are in each state."""
+        table = tables.infrastructures
+        state = sa.case(
+            (~table.c.wanted, InfrastructureState.DROPPING.value),
+            (table.c.candidate.is_(None), InfrastructureState.READY.value),
+            (table.c.description.is_(None), InfrastructureState.BUILDING.value),
+            else_=InfrastructureState.UPDATING.value,
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(state, sa.func.count()).group_by(state)).all()
+        return {InfrastructureState(name): count for name, count in rows}
+
+    def stages(self) -> dict[str, int]:
+        """How many instances are in each stage."""
+        stage = tables.instances.c.stage
+        with self._database.reading() as connection:
+            return dict(connection.execute(sa.select(stage, sa.func.count()).group_by(stage)).tuples().all())
+
+    def beat(self, name: str, now: float, seconds: float) -> list[str]:
+        """Say that a service is there for so many seconds; the names of all that are."""
+        table = tables.services
+        with self._database.writing() as connection:
+            connection.execute(table.delete().where(sa.or_(table.c.expires <= now, table.c.name == name)))
+            connection.execute(table.insert().values(name=name, expires=now + seconds))
+            return list(connection.scalars(sa.select(table.c.name).order_by(table.c.name)))
+
+    def leave(self, name: str) -> None:
+        """The service is there no more. Idempotent."""
+        with self._database.writing() as connection:
+            connection.execute(tables.services.delete().where(tables.services.c.name == name))
+
+    # Answers
+
+    def claim(self, key: str, request: str, now: float) -> Answer | None:
+        """Reserve a key for a request, or what the same request was answered before.
+
+        Raises `KeyReusedError`, `UnansweredError`.
+        """
+        table = tables.answers
+        try:
+            with self._database.writing() as connection:
+                connection.execute(table.delete().where(table.c.asked_at < now - ANSWER_SECONDS))
+                row = connection.execute(sa.select(table).where(table.c.key == key)).one_or_none()
+                if row is None:
+                    connection.execute(table.insert().values(key=key, request=request, asked_at=now))
+                    return None
+        except StoreError as error:
+            if isinstance(error.__cause__, sa.exc.IntegrityError):  # the same key came twice at the same moment
+                raise UnansweredError from error
+            raise
+        if row.request != request:
+            raise KeyReusedError
+        if row.status is None:
+            raise UnansweredError
+        return Answer(row.status, json.loads(row.body))
+
+    def keep(self, key: str, answer: Answer) -> None:
+        """What the request with this key was answered."""
+        table = tables.answers
+        values = {"status": answer.status, "body": json.dumps(answer.body)}
+        with self._database.writing() as connection:
+            connection.execute(table.update().where(table.c.key == key).values(values))
+
+    def forget(self, key: str) -> None:
+        """The request with this key had no effect: it may come again."""
+        with self._database.writing() as connection:
+            connection.execute(tables.answers.delete().where(tables.answers.c.key == key))
+
+    # Scaling
+
+    def last_event(self, infra_id: str, node_name: str, kind: str) -> float | None:
+        """When something of this kind last happened to a node, in seconds since 1970."""
+        table = tables.events
+        query = sa.select(sa.func.max(table.c.at)).where(
+            table.c.infra_id == infra_id, table.c.node_name == node_name, table.c.kind == kind
+        )
+        with self._database.reading() as connection:
+            at: float | None = connection.scalar(query)
+        return at

@@ -1,0 +1,101 @@
+"""Who may use the service: tokens, of which only digests are kept."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from occopus_core.store import tables
+from occopus_core.store.database import Database
+
+_FORM = re.compile(r"occ_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+_NOBODY = "0" * 64
+
+
+class Scope(enum.Enum):
+    """What a token allows; each includes the ones before it."""
+
+    READ = "read"
+    SCALE = "scale"
+    WRITE = "write"
+
+    def includes(self, other: Scope) -> bool:
+        """True where whoever has this one may do what needs the other."""
+        order = list(Scope)
+        return order.index(self) >= order.index(other)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """One token. Times are seconds since 1970; `infra_id` is the one infrastructure it is for, None for all."""
+
+    id: str
+    name: str
+    scope: Scope
+    infra_id: str | None
+    created_at: float
+    revoked_at: float | None = None
+
+
+class Tokens:
+    """The tokens of one store; see `Store.tokens`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, name: str, scope: Scope, infra_id: str | None, now: float) -> str:
+        """A new token: it is shown this once."""
+        key, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+        row = {"id": key, "name": name, "digest": _digest(secret), "scope": scope.value, "infra_id": infra_id}
+        with self._database.writing() as connection:
+            connection.execute(tables.tokens.insert().values(**row, created_at=now))
+        return f"occ_{key}_{secret}"
+
+    def find(self, text: str) -> TokenRecord | None:
+        """The token that a client shows, None where it is none of ours or was revoked."""
+        form = _FORM.fullmatch(text)
+        key, secret = form.groups() if form else ("", "")
+        query = sa.select(tables.tokens).where(tables.tokens.c.id == key)
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        # Compared also where there is none, so that the time does not tell which ids there are.
+        same = hmac.compare_digest(_digest(secret), row.digest if row is not None else _NOBODY)
+        return _record(row) if same and row is not None and row.revoked_at is None else None
+
+    def all(self) -> list[TokenRecord]:
+        """All tokens, the revoked ones too, oldest first."""
+        with self._database.reading() as connection:
+            query = sa.select(tables.tokens).order_by(tables.tokens.c.created_at, tables.tokens.c.id)
+            return [_record(row) for row in connection.execute(query)]
+
+    def revoke(self, key: str, now: float) -> bool:
+        """Have a token be worth nothing from now on. Idempotent; False where no token has this id."""
+        table = tables.tokens
+        revoked_at = sa.func.coalesce(table.c.revoked_at, now)
+        with self._database.writing() as connection:
+            return bool(
+                connection.execute(table.update().where(table.c.id == key).values(revoked_at=revoked_at)).rowcount
+            )
+
+
+def _digest(secret: str) -> str:
+    # 256 random bits cannot be guessed from a plain digest, as a password could.
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _record(row: sa.Row[tuple[object, ...]]) -> TokenRecord:
+    values = row._mapping  # noqa: SLF001  # its public name, in spite of the underscore
+    return TokenRecord(
+        values["id"],
+        values["name"],
+        Scope(values["scope"]),
+        values["infra_id"],
+        values["created_at"],
+        values["revoked_at"],
+    )

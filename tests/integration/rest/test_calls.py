@@ -1,0 +1,200 @@
+"""The REST service as a process: each call of the user guide, old clients, kills, two services on one store."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import sqlite3
+import urllib.error
+import urllib.request
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+INFRA = "trial"
+
+
+def states(client, infra_id, node):
+    instances = client.get(f"/infrastructures/{infra_id}").json[node]["instances"].values()
+    return [instance["state"] for instance in instances]
+
+
+def created(client, body):
+    answer = client.post("/infrastructures/", body)
+    assert answer.status == 201, answer.text
+    assert answer.headers["Location"] == f"/infrastructures/{answer.json['infraid']}"
+    return answer.json["infraid"]
+
+
+def built(client, until, body):
+    infra_id = created(client, body)
+    until(lambda: all(states(client, infra_id, node) == ["ready"] for node in ("db", "web", "lb")))
+    return infra_id
+
+
+def test_every_call_of_the_user_guide(served, ready, cloud, until):
+    infra_id = built(served, until, (ready.folder / "trial.yaml").read_bytes())
+    path = f"/infrastructures/{infra_id}"
+    assert served.get("/infrastructures/").json == {"infrastructures": [infra_id]}
+
+    up = {"infraid": infra_id, "method": "scaleup", "nodename": "web", "count": 1}
+    assert served.post(f"{path}/scaleup/web").json == up
+    until(lambda: states(served, infra_id, "web") == ["ready", "ready"])
+    report = served.get(path).json["web"]
+    assert {key: report["scaling"][key] for key in ("actual", "target", "min", "max")} == {
+        "actual": 2,
+        "target": 2,
+        "min": 1,
+        "max": 2,
+    }
+    # an alert that fires again and again stops at the limit, without an error
+    assert served.post(f"{path}/scaleup/web/5").json == {**up, "count": 5}
+
+    node_id, instance = next(iter(report["instances"].items()))
+    assert instance["resource_address"]
+    down = {"infraid": infra_id, "method": "scaledown", "nodename": "web", "nodeid": node_id}
+    assert served.post(f"{path}/scaledown/web/{node_id}").json == down
+    until(lambda: served.get(path).json["web"]["scaling"]["actual"] == 1)
+    assert node_id not in served.get(path).json["web"]["instances"]
+
+    to = {"infraid": infra_id, "method": "scaleto", "nodename": "web", "count": 2}
+    assert served.post(f"{path}/scaleto/web/2").json == to
+    until(lambda: states(served, infra_id, "web") == ["ready", "ready"])
+    assert served.post(f"{path}/scaledown/web").json == {**up, "method": "scaledown"}
+    until(lambda: states(served, infra_id, "web") == ["ready"])
+
+    for _ in range(2):
+        assert served.post(f"{path}/detach").json == {"infraid": infra_id}
+    assert served.get("/infrastructures/").json == {"infrastructures": []}
+    for _ in range(2):
+        assert served.post(f"{path}/attach").json == {"infraid": infra_id}
+
+    cost = served.get(f"{path}/cost").json
+    assert cost["totalcost"] == 0
+    assert list(cost["web"]) == list(served.get(path).json["web"]["instances"])
+    steps = served.get(f"{path}/plan").json["steps"]
+    assert {step["action"] for step in steps} == {"keep"}
+    kinds = [event["event"] for event in served.get(f"{path}/events").json["events"]]
+    assert kinds[0] == "infrastructure created"
+    assert "infrastructure ready" in kinds
+
+    gone = served.delete(path)
+    assert (gone.status, gone.json) == (200, {"infraid": infra_id})
+    assert cloud.machines(infra_id) == []
+    assert served.get(path).status == 404
+    assert [event["event"] for event in served.get(f"{path}/events").json["events"]][-1] == "infrastructure dropped"
+
+
+def test_clients_that_build_beside_the_service(served, ready, until):
+    ready.ready("build", "trial.yaml", "-i", INFRA, "--parallelize")
+    for _ in range(2):
+        assert served.post(f"/infrastructures/{INFRA}/attach").status == 200
+    served.post(f"/infrastructures/{INFRA}/scaleto/web/2")
+    until(lambda: served.get(f"/infrastructures/{INFRA}").json["web"]["scaling"]["target"] == 2)
+    until(lambda: states(served, INFRA, "web") == ["ready", "ready"])
+    instance = next(iter(served.get(f"/infrastructures/{INFRA}").json["web"]["instances"].values()))
+    served.post(f"/infrastructures/{INFRA}/scaledown/web/{instance['resource_address']}")
+    until(lambda: states(served, INFRA, "web") == ["ready"])
+    assert served.call("DELETE", f"/infrastructures/{INFRA}?wait=false").status == 202
+    until(lambda: served.get(f"/infrastructures/{INFRA}").status == 404)
+
+
+def test_mistakes_are_answered_with_all_that_is_known(served):
+    unknown = served.get("/infrastructures/nobody")
+    assert (unknown.status, unknown.headers["Content-Type"]) == (404, "application/problem+json")
+    assert unknown.json["reason"] == "Not Found"
+    assert "nobody" in unknown.json["message"]
+    wrong = served.post("/infrastructures/", "infra_name: a.b\nnodes:\n- name: web\n")
+    assert wrong.status == 422
+    assert len(wrong.json["errors"]) == 2
+    assert all(re.fullmatch(r"request:\d+:\d+", error["position"]) for error in wrong.json["errors"])
+    unbuildable = served.post("/infrastructures/", "infra_name: a\nuser_id: me\nnodes: [{name: w, type: wroker}]\n")
+    assert unbuildable.status == 422
+    assert "worker" in unbuildable.json["errors"][0]["message"]
+    assert served.get("/infrastructures/").json == {"infrastructures": []}
+
+
+def test_a_request_with_a_key_has_its_effect_once(served, ready, until):
+    body = (ready.folder / "trial.yaml").read_bytes()
+    answers = [served.post("/infrastructures/", body, Idempotency_Key="one") for _ in range(3)]
+    assert {answer.status for answer in answers} == {201}
+    (infra_id,) = {answer.json["infraid"] for answer in answers}
+    assert served.get("/infrastructures/").json == {"infrastructures": [infra_id]}
+    other = served.post("/infrastructures/", body + b"\n", Idempotency_Key="one")
+    assert other.status == 422
+
+
+def test_a_stream_of_events_tells_them_as_they_happen(served, ready):
+    infra_id = created(served, (ready.folder / "trial.yaml").read_bytes())
+    request = urllib.request.Request(
+        f"{served.base}/infrastructures/{infra_id}/events", headers={"Accept": "text/event-stream"}
+    )
+    ids = []
+    with urllib.request.urlopen(request, timeout=30) as stream:
+        for line in stream:
+            ids += [int(line.split()[1])] if line.startswith(b"id:") else []
+            if line == b"event: infrastructure ready\n":
+                break
+    assert ids == sorted(ids)
+    rest = served.get(f"/infrastructures/{infra_id}/events", Last_Event_ID=str(ids[-1])).json["events"]
+    assert all(event["id"] > ids[-1] for event in rest)
+
+
+def test_what_operators_look_at(served, ready, until):
+    built(served, until, (ready.folder / "trial.yaml").read_bytes())
+    assert served.get("/healthz").json == {"status": "alive"}
+    assert served.get("/readyz").json == {"status": "ready"}
+    text = served.get("/metrics").text
+    assert 'occopus_infrastructures{state="ready"} 1.0' in text
+    assert 'occopus_instances{stage="ready"} 3.0' in text
+    until(lambda: re.search(r'occopus_pass_seconds_count\{outcome="ok"\} [1-9]', served.get("/metrics").text))
+    answer = served.get("/healthz", X_Request_Id="mine")
+    assert answer.headers["X-Request-Id"] == "mine"
+    lines = [json.loads(line) for line in served.process.said.read_text().splitlines() if line.startswith("{")]
+    assert ("mine", "/healthz", 200) in [(line["request"], line["path"], line["status"]) for line in lines]
+
+
+def test_alerts_scale_once_in_a_while(served, ready, until):
+    infra_id = built(served, until, (ready.folder / "trial.yaml").read_bytes())
+    alert = {"status": "firing", "labels": {"node": "web", "scale": "up"}}
+    body = json.dumps({"version": "4", "alerts": [alert, alert, {**alert, "status": "resolved"}]})
+    answer = served.post(f"/infrastructures/{infra_id}/alerts", body, Content_Type="application/json")
+    assert answer.json["results"] == ["scaled up", "ignored: the node was scaled lately", "ignored: not firing"]
+    until(lambda: states(served, infra_id, "web") == ["ready", "ready"])
+
+
+def test_builds_go_on_after_the_service_was_killed(ready, serve, until, describe):
+    with serve(ready) as (process, client):
+        ids = [created(client, describe("db", "web", "lb", name=f"trial{number}")) for number in range(20)]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with serve(ready) as (process, client):
+        until(lambda: client.get("/metrics").text.count('occopus_infrastructures{state="ready"} 20.0'), 90)
+        assert sorted(client.get("/infrastructures/").json["infrastructures"]) == sorted(ids)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+
+
+def test_two_services_share_the_work(ready, serve, cloud, until, describe):
+    with serve(ready) as (first, one), serve(ready) as (_, other):
+        ids = [created(client, describe("db", name=f"trial{n}")) for n in range(6) for client in (one, other)]
+        until(lambda: 'occopus_infrastructures{state="ready"} 12.0' in one.get("/metrics").text)
+        for infra_id in ids:
+            assert len(cloud.machines(infra_id)) == 1
+        creations = [entry for entry in cloud.log() if entry["operation"] == "create"]
+        assert len({token for entry in creations for token in entry["tokens"]}) == len(ids)
+        first.kill()
+        other.post(f"/infrastructures/{ids[0]}/scaleto/db/2")
+        until(lambda: states(other, ids[0], "db") == ["ready", "ready"])
+        with contextlib.closing(sqlite3.connect(ready.store)) as connection:
+            (requests,) = connection.execute("SELECT count(*) FROM scale_requests WHERE applied_at IS NULL").fetchone()
+        assert requests == 0
+
+
+def test_a_port_that_is_taken_is_said_in_a_line(served, ready):
+    ended = ready.run("rest-service", "--port", served.base.rpartition(":")[2])
+    assert ended.code == 4
+    assert "Traceback" not in ended.stderr

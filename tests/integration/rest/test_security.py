@@ -1,0 +1,193 @@
+"""What others may try on the REST service, and the answer that each gets."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+INFRA = "trial"
+REPORT = f"/infrastructures/{INFRA}"
+NODES = "infra_name: a\nuser_id: me\nnodes: [{name: w, type: worker, variables: {x: %s}}]\n"
+BOMB = "infra_name: a\nvariables:\n  l0: &l0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"  l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 10)
+)
+DEFINITION = 'node_def:evil:\n- resource: {{type: {type}, endpoint: "http://127.0.0.1:1"}}\n  {rest}\n'
+SCRIPT = "contextualisation: {type: cloudinit, context_template: '%s'}"
+
+BODIES = [
+    ("a file of the server", "POST", "/infrastructures/", NODES % '!text_import {url: "file:///etc/passwd"}', 422),
+    ("a YAML file of the server", "POST", "/infrastructures/", NODES % '!yaml_import {url: "file:///etc/hosts"}', 422),
+    ("another server", "POST", "/infrastructures/", NODES % '!text_import {url: "http://127.0.0.1:1/"}', 422),
+    ("an object of Python", "POST", "/infrastructures/", NODES % '!!python/object/apply:os.system ["id"]', 422),
+    ("an alias bomb", "POST", "/infrastructures/", BOMB, 422),
+    ("too deeply nested", "POST", "/infrastructures/", NODES % ("[" * 5000 + "]" * 5000), 422),
+    ("too large", "POST", "/infrastructures/", "#" * (2**20 + 1), 413),
+    ("not UTF-8", "POST", "/infrastructures/", b"\xff\xfe", 422),
+    ("nothing", "POST", "/infrastructures/", b"", 422),
+    ("a command", "PUT", "/node_definitions/", DEFINITION.format(type="sim", rest=SCRIPT % '{{ cmd("id") }}'), 422),
+    (
+        "a command by another name",
+        "PUT",
+        "/node_definitions/",
+        DEFINITION.format(type="sim", rest=SCRIPT % '{% set run = cmd %}{{ run("id") }}'),
+        422,
+    ),
+    ("programs of the server", "PUT", "/node_definitions/", DEFINITION.format(type="local", rest=""), 422),
+    ("a path in an id", "GET", "/infrastructures/..%2f..%2fetc%2fpasswd", None, 404),
+    ("dots as an id", "GET", "/infrastructures/%2e%2e", None, 404),
+    ("a NUL in an id", "GET", "/infrastructures/a%00b", None, 404),
+    ("half a character in an id", "GET", "/infrastructures/%ed%a0%80", None, 404),
+    ("a newline in an id", "DELETE", "/infrastructures/a%0d%0aSet-Cookie:x", None, 404),
+    ("SQL in an id", "GET", "/infrastructures/'%20OR%201=1--", None, 404),
+    ("a count that is too large", "POST", f"{REPORT}/scaleto/web/99999999999999999999", b"", 422),
+    ("a negative count", "POST", f"{REPORT}/scaleto/web/-1", b"", 422),
+    ("a node that is not there", "POST", f"{REPORT}/scaleup/nobody", b"", 404),
+]
+
+
+@pytest.fixture(scope="module")
+def module_workspace(tmp_path_factory, cloud_process, new_workspace, describe):
+    cloud_process.reset()
+    workspace = new_workspace(tmp_path_factory.mktemp("attacks"))
+    workspace.ready("import", workspace.write("nodes.yaml", cloud_process.definitions("worker")))
+    workspace.ready("build", workspace.write("trial.yaml", describe("web")), "-i", INFRA)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def open_service(module_workspace, serve):
+    with serve(module_workspace) as (_, client):
+        yield client
+
+
+@pytest.mark.parametrize(("what", "method", "path", "body", "status"), BODIES, ids=[row[0] for row in BODIES])
+def test_attacks(open_service, what, method, path, body, status):
+    answer = open_service.call(method, path, body)
+    assert answer.status == status, (what, answer.text)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert "root:" not in answer.text
+    assert "Set-Cookie" not in answer.headers
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert open_service.get("/readyz").status == 200
+
+
+def test_templates_in_variables_stay_text(open_service, until):
+    answer = open_service.post("/infrastructures/", NODES % "\"{{ cmd('touch /tmp/occopus-pwned') }}{{ 7 * 7 }}\"")
+    assert answer.status == 201
+    path = f"/infrastructures/{answer.json['infraid']}"
+    until(lambda: "ready" in str(open_service.get(path).text))
+    assert open_service.delete(path).status == 200
+    assert not Path("/tmp/occopus-pwned").exists()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}],
+    ids=["a page of another server", "a page without an origin", "a name that leads here"],
+)
+def test_a_page_in_somebodys_browser_may_not_act(open_service, headers):
+    assert open_service.post(f"{REPORT}/scaleup/web", **headers).status == 403
+
+
+def test_a_header_cannot_be_injected(open_service):
+    answer = open_service.get("/healthz", X_Request_Id="a b")
+    assert answer.headers["X-Request-Id"] != "a b"
+
+
+# Tokens
+
+
+@pytest.fixture(scope="module")
+def tokens(module_workspace):
+    def make(scope, *more):
+        return module_workspace.ready("rest-service", "token", "create", "--name", "t", "--scope", scope, *more)
+
+    made = {scope: make(scope).stdout.strip() for scope in ("read", "scale", "write")}
+    made["vm"] = make("scale", "--infra", INFRA).stdout.strip()
+    made["foreign"] = make("write", "--infra", "another").stdout.strip()
+    made["revoked"] = make("write").stdout.strip()
+    module_workspace.ready("rest-service", "token", "revoke", made["revoked"].split("_")[1])
+    made["wrong"] = made["write"][:-1] + ("A" if made["write"][-1] != "A" else "B")
+    made["garbage"] = "x" * 5000
+    made[None] = None
+    return made
+
+
+@pytest.fixture(scope="module")
+def guarded(open_service, module_workspace, tokens, serve):
+    with serve(module_workspace, "--host", "0.0.0.0", "--max-body", "1000", "--rate", "5000") as (_, client):
+        yield client
+
+
+CALLS = {
+    "list": ("GET", "/infrastructures/"),
+    "report": ("GET", REPORT),
+    "scale": ("POST", f"{REPORT}/scaleto/web/1"),
+    "detach": ("POST", f"{REPORT}/detach"),
+    "definitions": ("DELETE", "/node_definitions/nobody"),
+}
+ANSWERS = {
+    None: (401, 401, 401, 401, 401),
+    "wrong": (401, 401, 401, 401, 401),
+    "garbage": (401, 401, 401, 401, 401),
+    "revoked": (401, 401, 401, 401, 401),
+    "foreign": (403, 403, 403, 403, 403),
+    "read": (200, 200, 403, 403, 403),
+    "scale": (200, 200, 200, 403, 403),
+    "vm": (403, 200, 200, 403, 403),
+    "write": (200, 200, 200, 200, 404),
+}
+
+
+@pytest.mark.parametrize("who", ANSWERS)
+def test_who_may_do_what(guarded, new_client, tokens, who):
+    client = new_client(guarded.base, tokens[who])
+    assert tuple(client.call(*call).status for call in CALLS.values()) == ANSWERS[who]
+
+
+def test_once_there_are_tokens_the_loopback_asks_for_them_too(open_service, tokens):
+    assert open_service.get("/infrastructures/").status == 401
+    assert open_service.get("/healthz").status == 200
+
+
+def test_tokens_are_nowhere_in_the_store_or_the_output(guarded, module_workspace, tokens):
+    everything = b"".join(path.read_bytes() for path in module_workspace.folder.glob("*") if path.is_file())
+    for who in ("read", "scale", "write", "vm"):
+        assert tokens[who].rpartition("_")[2].encode() not in everything
+    listed = module_workspace.ready("rest-service", "token", "list").stdout.splitlines()
+    assert [line.split("\t")[1] for line in listed].count("revoked") == 1
+
+
+def test_others_are_not_served_without_tokens(ready, serve):
+    refused = ready.run("rest-service", "--host", "0.0.0.0", "--port", "0")
+    assert refused.code == 2
+    (complaint,) = refused.complaint
+    assert complaint.startswith("error: 0.0.0.0 can be reached by others: make a token first")
+    with serve(ready, "--host", "0.0.0.0", "--insecure") as (_, client):
+        assert client.get("/infrastructures/").status == 200
+
+
+def test_who_asks_too_often_is_told_to_wait(ready, serve):
+    with serve(ready, "--rate", "1") as (_, client):
+        answers = [client.get("/infrastructures/") for _ in range(15)]
+    assert {answer.status for answer in answers} == {200, 429}
+    assert answers[-1].headers["Retry-After"] == "1"
+
+
+def test_a_chunked_body_has_the_same_limit(guarded, tokens):
+    address = urlsplit(guarded.base)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        lines = ["POST /infrastructures/ HTTP/1.1", "Host: x", f"Authorization: Bearer {tokens['write']}"]
+        connection.sendall("\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode())
+        connection.sendall(b"800\r\n" + b"#" * 2048 + b"\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_a_plain_client_gets_json(guarded, new_client, tokens):
+    assert isinstance(json.loads(new_client(guarded.base, tokens["read"]).get("/openapi.json").text), dict)
