@@ -36,7 +36,7 @@ class InstanceState(enum.Enum):
     DELETING = "deleting"
     """It is on its way out."""
     ABSENT = "absent"
-    """The provider does not know it (any more, or yet)."""
+    """The provider does not know it (any more, or yet). Where `raw_state` is given, it says itself that it is gone."""
     UNKNOWN = "unknown"
     """A state this handler has no word for; `Instance.raw_state` has the provider's."""
 
@@ -107,6 +107,11 @@ class Instance:
     raw_state: str = ""
     reason: str = ""
     """The provider's explanation of a state that is not READY, for people."""
+
+    @property
+    def may_be_hidden(self) -> bool:
+        """True where it is absent for all the provider knows, which may not know it yet."""
+        return self.state is InstanceState.ABSENT and not self.raw_state
 
 
 @dataclass(frozen=True, slots=True)

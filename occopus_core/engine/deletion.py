@@ -162,8 +162,8 @@ class Deletion:
             assert work.record.instance_id is not None, "only instances with an id are deleted by it"
             instance = outcome.get().states.get(work.record.instance_id)
             error = outcome.get().errors.get(work.record.instance_id)
-            hidden = self._runtime.clock.now() - work.last_called <= work.handler.consistency_window
-            if instance is not None and instance.state is InstanceState.ABSENT and not hidden:
+            young = self._runtime.clock.now() - work.last_called <= work.handler.consistency_window
+            if instance is not None and _is_gone(instance, young=young):
                 self._forget(work)
             elif error is not None:
                 self._failed(work, error, self._delete)
@@ -221,6 +221,10 @@ class Deletion:
     def _remove(self, work: Work) -> None:
         self._runtime.emit(EventKind.NODE_DROPPED, work)
         self._runtime.journal.remove(work.node_id, lambda: self._progress.gone(work))
+
+
+def _is_gone(instance: Instance, *, young: bool) -> bool:
+    return instance.state is InstanceState.ABSENT and not (young and instance.may_be_hidden)
 
 
 def owned_by_token(handler: ResourceHandler, owner: Owner) -> dict[str, Instance]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from occopus_core.api.errors import PermanentError, ProviderError, TransientError
-from occopus_core.api.resource import Address, Instance, InstanceId, InstanceState, ResourceHandler
+from occopus_core.api.resource import Address, Instance, InstanceId, ResourceHandler
 from occopus_core.engine.batch import Batch
 from occopus_core.engine.connections import Link
 from occopus_core.engine.loop import Loop, Outcome, Steps, Waiting
@@ -75,7 +75,7 @@ class Observatory:
         seen = {}
         for work, id in zip(works, _ids(works), strict=True):
             young = now - work.record.created_at <= link.plugin.consistency_window
-            if not (young and instances[id].state is InstanceState.ABSENT):
+            if not (young and instances[id].may_be_hidden):
                 seen[work.node_id] = Outcome(value=instances[id])
         return seen
 

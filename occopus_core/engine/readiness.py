@@ -117,7 +117,7 @@ class Readiness:
 
     def _may_be_hidden(self, work: Work, instance: Instance) -> bool:
         window = work.handler.consistency_window
-        return instance.state is InstanceState.ABSENT and self._runtime.clock.now() - work.last_called <= window
+        return instance.may_be_hidden and self._runtime.clock.now() - work.last_called <= window
 
     def _given_up(self, work: Work, reason: str) -> bool:
         if self._runtime.overdue(work):

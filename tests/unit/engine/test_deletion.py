@@ -1,7 +1,9 @@
 import math
+from dataclasses import replace
 
 import pytest
 
+from occopus_core.api.resource import InstanceState
 from occopus_core.engine.deletion import LONGEST_DELETION, PATIENCE
 from occopus_core.engine.outcomes import AbandonedError, UnconfirmedError
 from occopus_core.events import EventKind
@@ -207,3 +209,25 @@ def test_a_plugin_that_is_installed_no_more_leaves_it_unconfirmed(built):
     built.registry = registry
     built.destroy()
     built.assert_nothing()
+
+
+@pytest.mark.parametrize(("said", "longest"), [("terminated", 5.0), ("", 60.0)])
+def test_only_an_absence_that_the_provider_states_itself_is_believed_at_once(world, said, longest):
+    window = 30.0
+
+    class Handler(world.handler):
+        consistency_window = window
+
+        def describe(self, ids):
+            found = super().describe(ids)
+            absent = InstanceState.ABSENT
+            return {id: replace(one, raw_state=said) if one.state is absent else one for id, one in found.items()}
+
+    world.install("resource", "memory", Handler)
+    world.define("web")
+    world.build(infrastructure("web"))
+    start = world.clock.now()
+    world.destroy()
+    world.assert_nothing()
+    assert (world.clock.now() - start < window) == bool(said)
+    assert world.clock.now() - start < longest
