@@ -42,6 +42,16 @@ FAULTS = st.builds(
     probability=st.sampled_from([0.2, 0.5, 1.0]),
     count=st.sampled_from([1, 2, 5, 1000]),
 )
+UNCERTAIN = st.builds(
+    lambda nth, then: [
+        {"kind": "lost_reply", "operation": "create", "nth": nth},
+        {"kind": "invisible_seconds", "operation": "create", "seconds": 1.9},
+        {"kind": then, "operation": "create", "nth": nth + 1},
+    ],
+    st.integers(1, 6),
+    st.sampled_from(["quota", "permanent", "error_500"]),
+)
+"""Something is made that nobody is told of or sees, and the next call is refused."""
 HIDING = st.builds(
     lambda seconds: {"kind": "invisible_seconds", "operation": "create", "seconds": seconds},
     st.floats(0.1, 1.9),  # less than the window in which the handler says that it may happen
@@ -270,7 +280,7 @@ class Machine(RuleBasedStateMachine):
 
     # What happens to the cloud
 
-    @rule(rules=st.lists(FAULTS | HIDING, min_size=1, max_size=3))
+    @rule(rules=st.lists(FAULTS | HIDING, min_size=1, max_size=3) | UNCERTAIN)
     def faults(self, rules):
         self.world.cloud.set_faults(rules)
 
