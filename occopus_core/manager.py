@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -33,6 +33,7 @@ from occopus_core.engine.observe import Observatory
 from occopus_core.engine.plan import Plan
 from occopus_core.engine.rounds import Rounds
 from occopus_core.engine.site import Resources, Site
+from occopus_core.engine.subscribing import address_of
 from occopus_core.engine.sweeping import Swept, sweep
 from occopus_core.engine.trust import refuse_commands
 from occopus_core.events import Observer
@@ -296,6 +297,17 @@ class InfrastructureManager:
         `instance`, a node id or an address, names one that is to go. Without it the youngest go.
         """
         return self._request(infra_id, node_name, ScaleKind.CHANGE, count, instance)
+
+    # Telling the outside
+
+    def subscribe(self, infra_id: str, type: str, properties: Mapping[str, Any]) -> None:
+        """Have an infrastructure's events told to whom a client names. Idempotent; an earlier one is told no more.
+
+        Raises what `occopus_core.engine.subscribing.address_of` raises, `NoSuchInfrastructureError`, `StoreError`.
+        """
+        self.get(infra_id)
+        address = address_of(self._settings.notify, self._registry, self._credentials, type, properties)
+        self._store.outbox.subscribe(infra_id, type, address, SystemClock().now())
 
     # What is known
 

@@ -9,7 +9,16 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
-from occopus_core.rest import alerts, events, infrastructures, node_definitions, operations, problems, scaling
+from occopus_core.rest import (
+    alerts,
+    events,
+    infrastructures,
+    node_definitions,
+    notifications,
+    operations,
+    problems,
+    scaling,
+)
 from occopus_core.rest.access import Access
 from occopus_core.rest.auth import Gatekeeper
 from occopus_core.rest.limits import Limits
@@ -37,7 +46,7 @@ def create_app(
     app = FastAPI(title="Occopus", version="2", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     app.state.service, app.state.gatekeeper, app.state.limits = service, gatekeeper, limits
     app.state.metrics, app.state.streams = metrics, 0
-    for one in (infrastructures, scaling, alerts, events, node_definitions, operations):
+    for one in (infrastructures, scaling, alerts, events, notifications, node_definitions, operations):
         app.include_router(one.router)
     problems.install(app)
     if origins:

@@ -17,6 +17,7 @@ from occopus_core.api.errors import ProviderError
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.design import InvalidDesignError
 from occopus_core.engine.outcomes import BusyError
+from occopus_core.engine.subscribing import SubscriptionError, UnconfiguredError
 from occopus_core.manager import InfraIdError, NoSuchNodeError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, StoreError
@@ -31,10 +32,12 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (InfrastructureTakenError, 409),
     (BusyError, 409),
     (LeaseLostError, 409),
+    (UnconfiguredError, 409),
     (DescriptionError, 422),
     (InvalidDesignError, 422),
     (PluginError, 422),
     (InfraIdError, 422),
+    (SubscriptionError, 422),
     (StoreError, 503),
     (ProviderError, 502),
 )

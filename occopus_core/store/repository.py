@@ -162,6 +162,7 @@ class Store:
                 connection.execute(row)
             except sa.exc.IntegrityError:  # not looked for before: somebody may add it in between
                 raise InfrastructureTakenError(infra_id) from None
+            self.outbox.forget_subscribers(connection, infra_id)  # of an earlier one with this id
             created = Event(EventKind.INFRA_CREATED, infra_id, text=candidate.name)
             connection.execute(tables.events.insert(), [event_row(now, created)])
         return Lease(infra_id, holder, epoch)

@@ -82,7 +82,8 @@ class ServiceRows:
         """How many instances are in each stage."""
         stage = tables.instances.c.stage
         with self._database.reading() as connection:
-            return dict(connection.execute(sa.select(stage, sa.func.count()).group_by(stage)).tuples().all())
+            rows = connection.execute(sa.select(stage, sa.func.count()).group_by(stage)).all()
+        return dict(rows)
 
     def beat(self, name: str, now: float, seconds: float) -> list[str]:
         """Say that a service is there for so many seconds; the names of all that are."""
