@@ -347,10 +347,13 @@ class InfrastructureManager:
         timeouts = {digest: implementation.health_check.timeout for digest, implementation in used.items()}
         return Snapshot.of(record, instances, store.pending_requests(infra_id), timeouts, SystemClock().now())
 
-    def events(self, infra_id: str, after: int = 0) -> list[StoredEvent]:
-        """What has happened since the event `after`, also to an infrastructure that is gone. Raises `StoreError`."""
+    def events(self, infra_id: str, after: int = 0, most: int | None = None) -> list[StoredEvent]:
+        """What has happened since the event `after`, at the most so much; also to an infrastructure that is gone.
+
+        Raises `StoreError`.
+        """
         _refuse_impossible(infra_id)
-        return self._store.events(infra_id, after)
+        return self._store.events(infra_id, after, most)
 
     @staticmethod
     def new_id(chosen: str | None = None) -> str:

@@ -28,6 +28,8 @@ class Limits:
     """Requests of one client in a second, on the whole; ten times as many at once."""
     builds: int = 200
     """Infrastructures that may be on their way to be built."""
+    instances: int = 10_000
+    """What the nodes of one infrastructure may grow to, altogether."""
     streams: int = 100
 
 

@@ -71,13 +71,8 @@ def documented(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"description": HTTPStatus(code).phrase, "content": {MEDIA_TYPE: schema}} for code in codes}
 
 
-class Refused(Exception):  # noqa: N818  # an answer, not a fault of ours
+class Refused(HTTPException):  # an answer, not a fault of ours
     """The request is answered with a problem."""
-
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.headers = dict(headers or {})
 
 
 def problem(
@@ -95,7 +90,6 @@ def install(app: FastAPI) -> None:
     """Have the application answer every error as a problem."""
     for kind, _ in _STATUS:
         app.add_exception_handler(kind, _known)
-    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unknown)
@@ -117,11 +111,6 @@ def _faults(error: Exception) -> list[Fault]:
     if isinstance(error, InvalidDesignError):
         return [Fault(position="", path="", message=text) for text in error.problems]
     return []
-
-
-async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused), "that is what it is installed for"
-    return problem(error.status, str(error), headers=error.headers)
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:

@@ -159,5 +159,6 @@ answers = Table(
     Column("asked_at", Double, nullable=False),
     Column("status", Integer),
     Column("body", Text),
+    Index(None, "asked_at"),
 )
 """Digests of requests that carried a key, and what they were answered."""

@@ -1,4 +1,4 @@
-"""Whom clients of the REST service want told of single infrastructures."""
+"""Whom clients of the REST service want told of single infrastructures; old answers are found by their time."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Add a table."""
+    """Add a table and an index."""
     op.create_table(
         "subscribers",
         sa.Column("infra_id", sa.String(128)),
@@ -16,3 +16,4 @@ def upgrade() -> None:
         sa.Column("address", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("infra_id", "type", name="pk_subscribers"),
     )
+    op.create_index("ix_answers_asked_at", "answers", ["asked_at"])
