@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from occopus_core.events import EventKind
 from occopus_core.manager import InfrastructureManager, NoSuchNodeError
 from occopus_core.rest.problems import documented
-from occopus_core.rest.routes import INFRASTRUCTURE, Body, InfraId, Scaler, manager_of
+from occopus_core.rest.routes import INFRASTRUCTURE, Body, InfraId, Scaler, manager_of, raw_body
 
 router = APIRouter(tags=["scaling"])
 
@@ -36,16 +36,12 @@ class Webhook(BaseModel):
     alerts: Annotated[list[Alert], Field(max_length=MOST_ALERTS)]
 
 
-_BODY = {
-    "schema": {
-        "type": "object",
-        "required": ["alerts"],
-        "properties": {
-            "alerts": {"type": "array", "maxItems": MOST_ALERTS, "items": Alert.model_json_schema()},
-        },
-    },
-    "example": {"version": "4", "alerts": [{"status": "firing", "labels": {"node": "web", "scale": "up"}}]},
+_SCHEMA = {
+    "type": "object",
+    "required": ["alerts"],
+    "properties": {"alerts": {"type": "array", "maxItems": MOST_ALERTS, "items": Alert.model_json_schema()}},
 }
+_EXAMPLE = {"version": "4", "alerts": [{"status": "firing", "labels": {"node": "web", "scale": "up"}}]}
 
 
 class Heeded(BaseModel):
@@ -59,7 +55,7 @@ class Heeded(BaseModel):
     "/infrastructures/{infraid}/alerts",
     response_model=Heeded,
     responses={**INFRASTRUCTURE, **documented(408, 413)},
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": _BODY}}},
+    openapi_extra=raw_body(_EXAMPLE, _SCHEMA),
 )
 def heed(
     request: Request, _client: Scaler, infra_id: InfraId, body: Body, cooldown: CoolDown = 300.0

@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from occopus_core.rest import (
     alerts,
+    document,
     events,
     infrastructures,
     node_definitions,
@@ -49,11 +50,12 @@ def create_app(
     for one in (infrastructures, scaling, alerts, events, notifications, node_definitions, operations):
         app.include_router(one.router)
     problems.install(app)
+    document.install(app, gatekeeper)
     if origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(origins),
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_methods=problems.METHODS,
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
         )
     app.add_middleware(Access, origins=origins, hosts=hosts)

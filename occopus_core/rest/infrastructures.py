@@ -46,6 +46,22 @@ nodes:
     type: web
     scaling: {min: 1, max: 3}
 """
+_LINKS = {
+    name: {
+        "operationId": f"{name}_infrastructures__infraid__{where}",
+        "parameters": {"infraid": "$response.body#/infraid"},
+    }
+    for name, where in {
+        "report": "get",
+        "destroy": "delete",
+        "plan": "plan_get",
+        "cost": "cost_get",
+        "events": "events_get",
+        "attach": "attach_post",
+        "detach": "detach_post",
+    }.items()
+}
+"""What may be done with an infrastructure once its id is known."""
 _QUESTIONS = CapacityLimiter(4)
 """Calls that ask providers, at once: they may take long, and must not hold up all others."""
 
@@ -81,7 +97,7 @@ class Planned(BaseModel):
     "/infrastructures/",
     status_code=201,
     response_model=Identified,
-    responses={**COMMON, **documented(408, 409, 413)},
+    responses={**COMMON, **documented(408, 409, 413), 201: {"links": _LINKS}},
     openapi_extra=raw_body(_EXAMPLE),
 )
 @router.post("/infrastructures", status_code=201, include_in_schema=False)

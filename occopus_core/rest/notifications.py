@@ -14,14 +14,29 @@ from occopus_core.rest.routes import INFRASTRUCTURE, Body, InfraId, Writer, mana
 
 router = APIRouter(tags=["events"])
 
-_EXAMPLE = '{"type": "fcm", "fcm": {"reg_id": "the registration id of an app"}}'
+_SCHEMA = {
+    "type": "object",
+    "required": ["type", "fcm"],
+    "properties": {
+        "type": {"type": "string", "enum": ["fcm"]},
+        "fcm": {
+            "type": "object",
+            "required": ["reg_id"],
+            "properties": {
+                "reg_id": {"type": "string", "pattern": "^[!-~]{1,4096}$"},
+                "api_key": {"type": "string", "description": "of clients of Occopus 1.x: neither used nor kept"},
+            },
+        },
+    },
+}
+_EXAMPLE = {"type": "fcm", "fcm": {"reg_id": "the-registration-id-of-an-app"}}
 
 
 @router.post(
     "/infrastructures/{infraid}/notify",
     response_model=Identified,
     responses={**INFRASTRUCTURE, **documented(408, 409, 413)},
-    openapi_extra=raw_body(_EXAMPLE, "application/json"),
+    openapi_extra=raw_body(_EXAMPLE, _SCHEMA),
 )
 def notify(request: Request, _client: Writer, infra_id: InfraId, body: Body) -> dict[str, Any]:
     """Have the events of an infrastructure told to an app, with the credentials of this service.
@@ -41,5 +56,5 @@ def _said(body: bytes) -> tuple[str, dict[str, Any]]:
         raise SubscriptionError(f"the body is not JSON: {error}") from None
     type_ = given.get("type") if isinstance(given, dict) else None
     if not isinstance(type_, str) or not isinstance(given.get(type_), dict):
-        raise SubscriptionError(f"the body must be an object like {_EXAMPLE}")
+        raise SubscriptionError(f"the body must be an object like {json.dumps(_EXAMPLE)}")
     return type_, given[type_]

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from occopus_core.api.errors import ProviderError
 from occopus_core.descriptions.problems import DescriptionError
@@ -25,6 +26,7 @@ from occopus_core.store.repository import InfrastructureTakenError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
+METHODS = ("DELETE", "GET", "POST", "PUT")
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NoSuchInfrastructureError, 404),
@@ -119,9 +121,19 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     return problem(422, "; ".join(f"{fault.path}: {fault.message}" for fault in faults), faults)
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "that is what it is installed for"
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods_of(request))
+    return problem(error.status_code, str(error.detail), headers=headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """All that a path has; Starlette tells those of one route."""
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    routes = request.app.routes
+    return [name for name, scope in scopes.items() if any(one.matches(scope)[0] is Match.FULL for one in routes)]
 
 
 async def _unknown(request: Request, _error: Exception) -> Response:
