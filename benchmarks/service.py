@@ -31,11 +31,19 @@ LOOK_SECONDS = 1.0
 SCALE_EVERY = 10
 """Every so many looks a client asks for another number of instances instead."""
 
-SETTLE_SECONDS = 300.0
+SETTLE_SECONDS = 600.0
 """How long it may take until everything is built, and until everything asked for is done."""
 
 PARTS = 10
 """The time is cut into so many, to see whether anything grows."""
+
+
+class AnswerError(child.ChildError):
+    """An answer that says no."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,7 @@ def connected(base: str) -> Iterator[Callable[..., Any]]:
             connection.close()
             raise child.ChildError(f"{method} {path}: {type(error).__name__}: {error}") from error
         if answer.status >= http.client.BAD_REQUEST:
-            raise child.ChildError(f"{method} {path}: {answer.status} {text.decode()}")
+            raise AnswerError(f"{method} {path}: {answer.status} {text.decode()}", answer.status)
         return json.loads(text) if "json" in answer.headers["Content-Type"] else text.decode()
 
     try:
@@ -141,7 +149,7 @@ def measure(infrastructures: int, seconds: float) -> Endured:
     with SimulatedCloud() as cloud, build.workspace() as here:
         definitions = shapes.independent(1, BOOT_SECONDS).definitions(cloud.endpoint)
         here.run("occopus-import", here.write("nodes.yaml", definitions))
-        with serving(here, "--max-builds", str(infrastructures)) as (pid, base):
+        with serving(here) as (pid, base):
             infra_ids = _built(base, infrastructures)
             clients = [Client(base, infra_ids[number::CLIENTS], number) for number in range(CLIENTS)]
             parts = list(_parts(clients, pid, seconds))
@@ -176,9 +184,21 @@ def _built(base: str, count: int) -> list[str]:
     ]
     description = json.dumps({"user_id": "benchmark", "infra_name": "benchmark", "nodes": nodes})
     with connected(base) as call:
-        infra_ids = [call("POST", "/infrastructures/", description)["infraid"] for _ in range(count)]
+        infra_ids = [_created(call, description) for _ in range(count)]
         _await(lambda: f'{{state="ready"}} {count}.0' in call("GET", "/metrics"), "everything is built")
     return infra_ids
+
+
+def _created(call: Callable[..., Any], description: str) -> str:
+    while True:
+        try:
+            infra_id: str = call("POST", "/infrastructures/", description)["infraid"]
+        except AnswerError as error:
+            if error.status != http.client.SERVICE_UNAVAILABLE:
+                raise
+            time.sleep(1.0)  # so many are being built already
+        else:
+            return infra_id
 
 
 def _await(condition: Callable[[], bool], what: str) -> None:

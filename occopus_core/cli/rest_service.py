@@ -195,7 +195,8 @@ def _logger(settings: Settings, credentials: Credentials) -> Callable[[str], Non
         logging.getLogger(name).addHandler(handler)
     logging.getLogger("occopus").setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    return lambda text: common.say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
+    # Through the same handler as the access log, so that lines of many threads stay lines.
+    return lambda text: logging.getLogger("occopus").info("%s %s", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", text)
 
 
 def _limits(options: argparse.Namespace) -> Limits:

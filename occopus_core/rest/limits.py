@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from occopus_core.rest.problems import Refused
 
@@ -46,6 +47,8 @@ async def read_body(request: Request) -> bytes:
     except TimeoutError:
         detail = f"the body did not arrive within {limits.body_seconds:g} s"
         raise Refused(408, detail, {"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise Refused(400, "the body ended too soon") from None  # which nobody will read
     return bytes(body)
 
 

@@ -16,7 +16,7 @@ CONFIGURATION = """
 seed = 1
 [generation]
 mode = "all"
-max-examples = 15
+max-examples = 6
 [parameters]
 "path.nodename" = "web"
 [checks.positive_data_acceptance]
@@ -42,7 +42,7 @@ def test_every_answer_is_as_documented(described, serve, guarded):
         found = examined(described, client.base, token)
         assert found.returncode == 0, found.stdout
         number, passed = re.search(r"(\d+) generated, (\d+) passed", found.stdout).groups()
-        assert int(number) == int(passed) > 400, found.stdout
+        assert int(number) == int(passed) > 300, found.stdout
         assert "Stateful (not applicable)" not in found.stdout
         client.token = token
         assert client.get("/readyz").status == 200
@@ -57,7 +57,7 @@ def examined(workspace, base, token):
     configuration = workspace.write("schemathesis.toml", CONFIGURATION)
     program = Path(sys.executable).with_name("schemathesis")
     words = ["--config-file", configuration, "run", f"{base}/openapi.json", "--checks", "all"]
-    words += ["--continue-on-failure", "--max-time", "200"]
+    words += ["--continue-on-failure", "--max-time", "150"]
     words += ["-H", f"Authorization: Bearer {token}"] if token else []
     return subprocess.run(
         [program, *words], cwd=workspace.folder, capture_output=True, text=True, timeout=300, check=False
