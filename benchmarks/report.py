@@ -9,6 +9,7 @@ from rich.table import Table
 from benchmarks.build import Built
 from benchmarks.ec2 import Served
 from benchmarks.passes import Passed
+from benchmarks.service import Endured
 from benchmarks.shapes import Shape
 from benchmarks.startup import Started
 from benchmarks.terraform import Built as BuiltByTerraform
@@ -83,6 +84,20 @@ def ec2(measured: Iterable[Served]) -> Table:
         table.add_row(
             f"{each.instances:,}", _number(build.used.wall), f"{build.calls:,}", f"{build.creations:,}",
             _number(upkeep.used.wall), f"{upkeep.calls:,}", _number(destroy.used.wall), f"{destroy.calls:,}",
+        )  # fmt: skip
+    return table
+
+
+def service(endured: Endured) -> Table:
+    """The table of a service under load, one row for each part of the time."""
+    table = _table(
+        f"Service: {endured.infrastructures:,} infrastructures, {endured.seconds:g} s", "part", "reports", "median ms",
+        "p99 ms", "scalings", "p99 ms", "MiB", "cores",
+    )  # fmt: skip
+    for number, part in enumerate(endured.parts, 1):
+        table.add_row(
+            str(number), f"{part.looks:,}", _number(part.median * 1000), _number(part.p99 * 1000),
+            f"{part.scalings:,}", _number(part.scaling_p99 * 1000), _number(part.memory), _number(part.cpu),
         )  # fmt: skip
     return table
 
