@@ -87,6 +87,7 @@ def build_leased(site: Site, design: Design, lease: Lease, record: Infrastructur
         work.doomed = work.node_id in unwanted
     fresh = new_works(runtime, design.blueprints, steps, works)
     execution = site.execution(runtime, design.blueprints, record, [*works, *fresh])
+    execution.links.update(places(site).links)  # a process that was killed may have left there what no row knows
     unfinished = [work for work in works if not work.doomed and work.stage is not Stage.READY]
     if not (yield from execution.create([*unfinished, *fresh], design.graph)):
         site.refuse_if_abandoned()

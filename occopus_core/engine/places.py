@@ -45,8 +45,8 @@ class Places:
         return cls(links, list(closed))
 
     def among(self, links: Container[Link[ResourceHandler]]) -> Places:
-        """Those on these connections."""
-        return Places({link: place for link, place in self.links.items() if link in links}, ())
+        """Those on these connections, and those that there is no connection to."""
+        return Places({link: place for link, place in self.links.items() if link in links}, self.closed)
 
     def heard(self, answers: Sequence[Outcome[list[Instance]]]) -> Inventory:
         """What the connections answered when they were asked what they own, in their order."""

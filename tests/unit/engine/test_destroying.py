@@ -6,6 +6,7 @@ from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import LeaseLostError
 
 from .conftest import Convergence, Site, infrastructure, node
+from .fakes import KilledError, Life
 
 
 def test_a_cloud_that_cannot_be_searched_for_leftovers_keeps_the_infrastructure_known(world):
@@ -56,3 +57,43 @@ def test_nothing_is_created_or_deleted_once_the_lease_has_run_out(world):
     world.clock.time += LEASE_SECONDS
     with pytest.raises(LeaseLostError, match="has run out"):
         journal.refuse_if_lost()
+
+
+def test_a_build_that_is_undone_after_another_was_killed_searches_where_that_one_was(world):
+    """The first one made two instances for one row, took away the one it knew, and died before its last search."""
+    world.define("web")
+    world.define("bad", boot_seconds=1, fail="disk on fire")
+    world.cloud.set_faults(
+        [
+            {"kind": "forget_tokens", "operation": "create", "node_name": "web"},
+            {"kind": "lost_reply", "operation": "create", "count": 1},
+        ]
+    )
+    described = infrastructure("web", "bad", edges=[("bad", "web")])
+
+    def die(operation):
+        if operation == "list":
+            raise KilledError
+
+    world.during = die
+    with pytest.raises(KilledError):
+        world.build(described, life=Life("none", 1))
+    world.during = lambda operation: None
+    assert len(world.live()) == 1, "the one that nobody knows of"
+    world.clock.time += LEASE_SECONDS + 1
+    world.cloud.set_faults([{"kind": "auth", "operation": "create"}])
+    with pytest.raises(BuildError) as caught:
+        world.build(described)
+    assert "cannot be searched" in caught.value.unconfirmed[0]
+    world.cloud.set_faults([])
+    world.destroy()
+    world.assert_nothing()
+
+
+def test_refused_credentials_keep_no_infrastructure_alive(world):
+    world.define("web")
+    world.cloud.set_faults([{"kind": "auth"}])
+    with pytest.raises(BuildError) as caught:
+        world.build(infrastructure("web"))
+    assert not caught.value.unconfirmed
+    world.assert_nothing()
