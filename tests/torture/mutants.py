@@ -1,0 +1,325 @@
+"""The protocol with one clause taken out at a time: the harness must see each.
+
+A mutant is a change made to the program in the memory of a process under torture, and nowhere else. `run` shows it; the
+same run without the mutant is without a fault.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from occopus_core.api.errors import TransientError
+from occopus_core.engine import building, destroying, maintaining, sweeping
+from occopus_core.engine.creation import Creation
+from occopus_core.engine.deletion import Deletion
+from occopus_core.engine.execution import Execution
+from occopus_core.engine.journal import Journal
+from occopus_core.engine.places import Places
+from occopus_core.store import change, repository, tables
+from occopus_core.store.records import Stage
+from occopus_core.store.repository import Store
+from occopus_resource_sim import SimHandler, handler
+
+from .acts import Run
+from .lanes import Lanes, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """What is taken out, how, and where it shows."""
+
+    clause: str
+    what: str
+    install: Callable[[], None]
+    run: Run
+
+
+MUTANTS: dict[str, Mutant] = {}
+
+
+TRIES = 3
+"""How often a mutant is run at the most: some show only where a process is quick enough."""
+
+
+def install(name: str) -> None:
+    """Change the program in this process; nothing for no name."""
+    if name:
+        MUTANTS[name].install()
+
+
+def _mutant(clause: str, what: str, acts: str, weather: str = "calm", seed: int = 0):
+    def add(install: Callable[[], None]) -> Callable[[], None]:
+        name = install.__name__.strip("_").replace("_", "-")
+        MUTANTS[name] = Mutant(clause, what, install, Run.parse(acts, weather=weather, seed=seed, mutant=name))
+        return install
+
+    return add
+
+
+def _nothing(*_args, **_options):
+    yield from ()
+
+
+@_mutant("P1", "a row is 'creating' only once create has answered", "old @ kill answered create 1; destroy")
+def _create_first() -> None:
+    put, returned = Journal.put, Creation._returned
+
+    def early(self, record, then=None):
+        if then is not None and record.stage is Stage.CREATING:
+            self._loop.post(then)
+        else:
+            put(self, record, then)
+
+    def late(self, work, outcome):
+        put(self._runtime.journal, work.record)
+        returned(self, work, outcome)
+
+    Journal.put, Creation._returned = early, late
+
+
+@_mutant("P1", "a row is never 'dropping' before delete is called", "old; destroy @ kill after delete 1; destroy")
+def _delete_first() -> None:
+    put = Journal.put
+
+    def early(self, record, then=None):
+        if then is not None and record.stage is Stage.DROPPING and not record.reason:
+            self._loop.post(then)
+        else:
+            put(self, record, then)
+
+    Journal.put = early
+
+
+@_mutant("P2", "a repeated create has another token", "storm; old", "lost", seed=1)
+def _token_anew() -> None:
+    again = Creation._again
+
+    def changed(self, work, error):
+        request = dataclasses.replace(work.prepared.request, token=f"occopus-{uuid.uuid4()}")
+        work.prepared = dataclasses.replace(work.prepared, request=request)
+        again(self, work, error)
+
+    Creation._again = changed
+
+
+@_mutant("P3", "what is made carries no tags of its owner", "old @ kill answered create 1; destroy")
+def _no_tags() -> None:
+    order = handler._order
+    nobody = {"installation": "", "infra_id": "", "node_name": "", "node_id": ""}
+    handler._order = lambda request: {**order(request), "owner": nobody}
+
+
+@_mutant("P3", "the owner's tag of the node is that of another one", "old")
+def _wrong_tags() -> None:
+    order = handler._order
+    handler._order = lambda request: {
+        **order(request), "owner": {**order(request)["owner"], "node_id": str(uuid.uuid4())}
+    }  # fmt: skip
+
+
+@_mutant("P4", "what only follows from answers is never committed", "old")
+def _never_told() -> None:
+    put = Journal.put
+    Journal.put = lambda self, record, then=None: put(self, record, then) if then else None
+
+
+@_mutant("P5", "a create whose outcome is not known has failed, and made nothing", "storm; old", "lost", seed=1)
+def _transient_is_final() -> None:
+    go_on = Creation._go_on
+
+    def final(self, work, outcome):
+        if isinstance(outcome.error, TransientError):
+            work.calling = work.may_exist = False
+            self._progress.failed(work, str(outcome.error))
+        else:
+            go_on(self, work, outcome)
+
+    Creation._go_on = final
+
+
+@_mutant("P5", "what a refused creation has left is not looked for", "storm; old", "half", seed=1)
+def _refused_is_nothing() -> None:
+    failed, discard = Execution.failed, Execution._discard
+
+    def careless(act):
+        def around(self, work, *reason):
+            work.may_exist = False
+            act(self, work, *reason)
+
+        return around
+
+    Execution.failed, Execution._discard = careless(failed), careless(discard)
+
+
+@_mutant("P6", "'absent' is believed at once", "storm; old", "hidden")
+def _no_window() -> None:
+    SimHandler.consistency_window = 0.0
+
+
+@_mutant("P6", "a token that a list does not have is believed to be absent at once",
+         "old @ interrupt before create 1", "fog")  # fmt: skip
+def _no_window_for_tokens() -> None:
+    located = Deletion._located
+
+    def hasty(self, works, outcome):
+        for work in works:
+            work.last_called = 0.0
+        located(self, works, outcome)
+
+    Deletion._located = hasty
+
+
+@_mutant("P7", "a row goes as soon as delete was called", "old; destroy @ kill after commit 5; destroy")
+def _row_first() -> None:
+    deleted = Deletion._deleted
+
+    def hasty(self, works, outcome):
+        for work in works:
+            if outcome.error is None and not outcome.get().errors.get(work.record.instance_id):
+                self._forget(work)
+            else:
+                deleted(self, [work], outcome)
+
+    Deletion._deleted = hasty
+
+
+@_mutant("P7", "a row goes because of an error", "old; more; maintain; less; storm; maintain", "stubborn")
+def _error_is_gone() -> None:
+    Deletion._give_up = lambda self, work, _reason: self._remove(work)
+
+
+@_mutant("P8", "transactions do not check the epoch", "old @ pause after commit 4; maintain; wake")
+def _no_epochs() -> None:
+    changing = Store.changing
+
+    def unchecked(self, lease):
+        row = self._database._engine  # a lease of the present epoch, whoever has it
+        with row.connect() as connection:
+            table = tables.infrastructures
+            epoch = connection.scalar(repository.sa.select(table.c.epoch).where(table.c.id == lease.infra_id))
+        return changing(self, dataclasses.replace(lease, epoch=epoch or lease.epoch))
+
+    Store.changing = unchecked
+
+
+@_mutant("P8", "calls do not check the lease", "old @ pause before check 2; maintain; wake")
+def _no_check() -> None:
+    Journal.refuse_if_lost = lambda _self: None
+
+
+@_mutant("P8", "taking over does not raise the epoch", "old @ pause after commit 4; maintain; wake")
+def _same_epoch() -> None:
+    acquire = Store.acquire
+
+    def lower(self, infra_id, holder, now):
+        lease = acquire(self, infra_id, holder, now)
+        if lease is None:
+            return None
+        table = tables.infrastructures
+        with self._database.writing() as connection:
+            connection.execute(table.update().where(table.c.id == infra_id).values(epoch=lease.epoch - 1))
+        return dataclasses.replace(lease, epoch=lease.epoch - 1)
+
+    Store.acquire = lower
+
+
+@_mutant("P8", "an id that is used again begins with the same epoch", "old @ pause after commit 2; destroy; old; wake")
+def _first_epoch() -> None:
+    fixed = types.SimpleNamespace(randrange=lambda *_: 1)
+    repository.random = types.SimpleNamespace(SystemRandom=lambda: fixed)
+
+
+@_mutant("P9", "a lease never runs out", "old @ kill after create 2; maintain")
+def _endless_lease() -> None:
+    change.LEASE_SECONDS = repository.LEASE_SECONDS = 1e9
+
+
+@_mutant("P10", "a failed update undoes everything", "old; bad")
+def _undo_all() -> None:
+    undo = building._undo
+
+    def everything(site, execution, *rest):
+        for work in execution.works:
+            work.record = dataclasses.replace(work.record, provisional=True)
+        return undo(site, execution, *rest)
+
+    building._undo = everything
+
+
+@_mutant("P10", "what a build makes is not provisional", "old; bad")
+def _settled_at_once() -> None:
+    new_works = building.new_works
+    building.new_works = lambda *args: new_works(*args, provisional=False)
+
+
+@_mutant("P10", "a build that was killed is not carried on", "old @ kill after create 2; maintain")
+def _forget_builds() -> None:
+    maintaining.build_leased = _nothing
+
+
+@_mutant("P11", "that nothing is wanted any more is not recorded", "old; destroy @ kill after delete 1; maintain")
+def _still_wanted() -> None:
+    Store.unwant = Store.infrastructure
+
+
+@_mutant("P12", "there is no last search", "storm; old", "forgetful")
+def _no_last_search() -> None:
+    destroying.sweep = building.sweep = _nothing
+
+
+@_mutant(
+    "P12", "only where there are rows is searched", "old; storm; new; destroy @ kill before list 1", "forgetful", 4
+)
+def _only_where_rows_are() -> None:
+    places = Store.places
+
+    def few(self, infra_id=None):
+        used = {row.implementation for row in self.instances(infra_id)} if infra_id else None
+        return [each for each in places(self, infra_id) if used is None or each.implementation.digest in used]
+
+    Store.places = few
+
+
+@_mutant("P12", "what cannot be searched does not matter", "storm; old; destroy", "mute")
+def _silence_is_consent() -> None:
+    heard = Places.heard
+    Places.heard = lambda self, answers: dataclasses.replace(heard(self, answers), silent=())
+
+
+@_mutant("P13", "the sweep reads the store first", "old; destroy; sweep @ pause before list 1; old; wake")
+def _store_first() -> None:
+    places, known = Store.places, Store.instances_by_token
+
+    def early(self, infra_id=None):
+        self.known_early = known(self)
+        return places(self, infra_id)
+
+    Store.places, Store.instances_by_token = early, lambda self: self.known_early
+
+
+@_mutant("P13", "the sweep takes what is under way for a stray", "old @ pause after create 1; sweep; wake")
+def _under_way_is_stray() -> None:
+    sweeping._is_stray = lambda instance, record: record is None or record.instance_id != instance.id
+
+
+@_mutant("P13", "where infrastructures were is forgotten with them", "old @ pause before create 2; destroy; wake")
+def _forgotten_places() -> None:
+    def forget(connection, infra_id):
+        connection.execute(tables.places.delete().where(tables.places.c.infra_id == infra_id))
+
+    change.leave_places = forget
+
+
+def unseen(lanes: Lanes, told: Callable[[Mutant, Outcome], None] = lambda *_: None) -> list[Run]:
+    """The runs of mutants that no try has shown; `told` gets each outcome."""
+    left = {mutant.run: mutant for mutant in MUTANTS.values()}
+    for _ in range(TRIES):
+        for outcome in list(lanes.map(left)):
+            told(left[outcome.run], outcome)
+            if outcome.failure:
+                del left[outcome.run]
+    return list(left)

@@ -1,0 +1,109 @@
+"""What must never be, and what must be in the end: the store against the inventory of the cloud."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from .acts import INFRA
+from .world import NEW_PORT, OLD_PORT, World, asked_for
+
+ABSENT, OLD, NEW = "absent", "old", "new"
+"""What may become of the infrastructure."""
+
+FOUND = 0
+"""The position of a row for a machine that was found at the cloud."""
+
+_NODES = {OLD: {"db": 1, "any": 1}, NEW: {"db": 1}}
+_PORTS = {OLD: OLD_PORT, NEW: NEW_PORT}
+
+
+def unsafe(world: World, *, forgetful: bool, hurt: Collection[str]) -> Iterator[str]:
+    """What is wrong at a moment at which no process is alive, however the last one ended.
+
+    Where the cloud is `forgetful` it has duplicates. What we did to the `hurt` machines the store cannot know.
+    """
+    machines = world.machines()
+    rows = {row["token"]: row for row in world.rows("instances")}
+    for token, count in Counter(machine["token"] for machine in machines).items():
+        if count > 1 and not forgetful:
+            yield f"duplicate: {count} machines have the token {token}"
+    for machine in machines:
+        row = rows.get(machine["token"])
+        if row is None and not forgetful:
+            yield f"leaked: no row knows the machine {_name(machine)}"
+        elif row is not None and row["position"] != FOUND and machine["owner"]["node_id"] != row["node_id"]:
+            yield f"leaked: the machine {_name(machine)} has the tags of {machine['owner']}"
+        if machine["owner"]["infra_id"] != INFRA or not machine["owner"]["installation"]:
+            yield f"leaked: the machine {_name(machine)} is nobody's: {machine['owner']}"
+    there = {machine["id"] for machine in machines if machine["state"] != "deleting"}
+    for row in rows.values():
+        if row["stage"] == "ready" and row["instance_id"] not in there | set(hurt):
+            yield f"lost: the row {_name(row)} is ready, and its machine {row['instance_id']} is not there"
+
+
+def unsettled(world: World, possible: Collection[str], *, forgetful: bool, may_stray: bool = False) -> Iterator[str]:
+    """What is not yet as it should be after recovery: the infrastructure is what it may be, completely.
+
+    Where there `may_stray` something, a process that was paused has made it after its infrastructure was gone.
+    """
+    infrastructure, rows, machines = world.infrastructure(), world.rows("instances"), world.machines()
+    if infrastructure is None:
+        yield from _unexpected(ABSENT, possible)
+        if not may_stray:
+            yield from (f"leaked: {_name(machine)}, its infrastructure is gone" for machine in machines)
+        yield from (f"leaked: the row {_name(row)}, its infrastructure is gone" for row in rows)
+        return
+    if not infrastructure["wanted"] or infrastructure["candidate"] or infrastructure["lease_holder"]:
+        yield f"unfinished: {infrastructure}"
+        return
+    port = _port(json.loads(infrastructure["description"]))
+    state = OLD if port == OLD_PORT else NEW
+    yield from _unexpected(state, possible)
+    requests = world.rows("scale_requests")
+    yield from (f"not applied: {request}" for request in requests if request["applied_at"] is None)
+    expected = {**_NODES[state], "web": asked_for(requests)}
+    found = dict(Counter(row["node_name"] for row in rows))
+    if found != expected:
+        yield f"not as described: {found} instead of {expected}"
+    yield from (
+        f"unfinished: the row {_name(row)}"
+        for row in rows
+        if row["stage"] != "ready" or row["provisional"] or row["condemned"]
+    )
+    yield from _unlike(rows, machines, port, forgetful=forgetful)
+
+
+def _unlike(rows: list[dict], machines: list[dict], port: int, *, forgetful: bool) -> Iterator[str]:
+    known = {(row["instance_id"], row["token"]) for row in rows}
+    there = {(machine["id"], machine["token"]) for machine in machines if machine["state"] == "ready"}
+    yield from (f"lost: nothing is there of {each}" for each in sorted(known - there))
+    if forgetful:
+        return
+    yield from (f"leaked: {_name(machine)}" for machine in machines if (machine["id"], machine["token"]) not in known)
+    for machine in machines:
+        if machine["owner"]["node_name"] == "web" and machine["order"]["image"] != f"port-{port}":
+            yield f"not as described: {_name(machine)} has {machine['order']['image']} instead of port {port}"
+
+
+def remaining(world: World) -> Iterator[str]:
+    """What is left after everything was destroyed."""
+    yield from (f"leaked: {_name(machine)} after everything was destroyed" for machine in world.machines())
+    for table in ("instances", "infrastructures"):
+        yield from (f"left: the row {row} after everything was destroyed" for row in world.rows(table))
+
+
+def _unexpected(state: str, possible: Collection[str]) -> Iterator[str]:
+    if state not in possible:
+        yield f"not as described: the infrastructure is {state}, instead of {' or '.join(sorted(possible))}"
+
+
+def _port(description: dict[str, Any]) -> int:
+    return next(node["variables"]["port"] for node in description["nodes"] if node["name"] == "web")
+
+
+def _name(thing: dict[str, Any]) -> str:
+    keys = ("id", "instance_id", "token", "node_name", "state", "stage", "provisional")
+    return " ".join(f"{key}={thing[key]}" for key in keys if key in thing)

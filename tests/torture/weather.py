@@ -1,0 +1,125 @@
+"""What the cloud does while processes are tortured: rules of faults, drawn with a seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from .pace import HIDDEN
+
+Rules = list[dict]
+CHANGING = ("create", "delete")
+ALL = (*CHANGING, "describe", "list")
+
+
+def _calm(_rng: random.Random) -> Rules:
+    return []
+
+
+def _lost(rng: random.Random) -> Rules:
+    """Calls take effect, and nobody learns of it."""
+    return [
+        {"kind": "lost_reply", "operation": operation, "nth": rng.randint(1, 4)}
+        for operation in (*CHANGING, *CHANGING, rng.choice(ALL))
+    ]
+
+
+def _errors(rng: random.Random) -> Rules:
+    return [{"kind": "error_500", "operation": each, "nth": rng.randint(1, 4)} for each in (*ALL, *ALL)]
+
+
+def _throttled(rng: random.Random) -> Rules:
+    rules = [{"kind": "throttle", "operation": each, "nth": rng.randint(1, 4), "seconds": 2.0} for each in ALL]
+    return [*rules, {"kind": "throttle", "probability": 0.2, "count": 3, "seconds": 1.0}]
+
+
+def _hanging(rng: random.Random) -> Rules:
+    return [{"kind": "hang", "operation": rng.choice(ALL), "nth": rng.randint(1, 3)} for _ in range(2)]
+
+
+def _hidden(_rng: random.Random) -> Rules:
+    """Eventual consistency: nothing that is made is seen at once."""
+    return [{"kind": "invisible_seconds", "seconds": HIDDEN}]
+
+
+def _late(rng: random.Random) -> Rules:
+    """Calls take effect a while after they were sent."""
+    return [
+        {"kind": "latency", "operation": each, "nth": rng.randint(1, 3), "seconds": HIDDEN * rng.random()}
+        for each in (*CHANGING, *CHANGING)
+    ]
+
+
+def _forgetful(rng: random.Random) -> Rules:
+    """What a create makes is made again by the next one with its token."""
+    lost = [{"kind": "lost_reply", "operation": "create", "nth": nth} for nth in rng.sample(range(1, 6), 2)]
+    return [{"kind": "forget_tokens", "probability": 0.7}, *lost]
+
+
+def _full(rng: random.Random) -> Rules:
+    """There is no room, perhaps for the second half of an instance."""
+    return [{"kind": "quota", "operation": "create", "node_name": rng.choice(["any", "db", "web"]), "nth": nth}
+            for nth in rng.sample(range(1, 5), 2)]  # fmt: skip
+
+
+def _storm(rng: random.Random) -> Rules:
+    """Several of these at once."""
+    chosen = rng.sample([_lost, _errors, _throttled, _hidden, _late, _full], 3)
+    return [rule for each in chosen for rule in each(rng)]
+
+
+def _fog(rng: random.Random) -> Rules:
+    """Nobody learns of what was made, and nobody sees it either."""
+    lost = [{"kind": "lost_reply", "operation": "create", "nth": nth} for nth in {1, rng.randint(2, 4)}]
+    return [*lost, *_hidden(rng)]
+
+
+def _half(_rng: random.Random) -> Rules:
+    """There is no room for the second half of an instance."""
+    return [{"kind": "quota", "operation": "create", "node_name": "db", "nth": 2}]
+
+
+def _stubborn(rng: random.Random) -> Rules:
+    """Deletions are refused for good, at first."""
+    return [{"kind": "permanent", "operation": "delete", "count": rng.randint(1, 3)}]
+
+
+def _mute(rng: random.Random) -> Rules:
+    """Duplicates that nobody can search for, at first."""
+    return [*_forgetful(rng), {"kind": "permanent", "operation": "list", "count": rng.randint(1, 2)}]
+
+
+def _amnesia(rng: random.Random) -> Rules:
+    """Duplicates that are not seen at once either."""
+    return [*_forgetful(rng), *_hidden(rng)]
+
+
+WEATHERS: dict[str, Callable[[random.Random], Rules]] = {
+    "calm": _calm,
+    "lost": _lost,
+    "errors": _errors,
+    "throttled": _throttled,
+    "hanging": _hanging,
+    "hidden": _hidden,
+    "late": _late,
+    "full": _full,
+    "forgetful": _forgetful,
+    "fog": _fog,
+    "half": _half,
+    "stubborn": _stubborn,
+    "mute": _mute,
+    "amnesia": _amnesia,
+    "storm": _storm,
+}
+
+FORGETFUL = ("forgetful", "mute", "amnesia")
+"""In these the cloud itself makes duplicates: the store cannot know of them before it searches."""
+
+
+REFUSING = ("full", "half", "storm")
+"""In these a build may fail; in the others nothing is refused that cannot be had a moment later."""
+
+
+def rules(weather: str, seed: int) -> Rules:
+    """Its rules, the same for the same seed."""
+    return WEATHERS[weather](random.Random(f"{weather}/{seed}"))
