@@ -1,5 +1,5 @@
 # The two commands that matter: make demo, make test.
-.PHONY: demo test test-openstack venv dev lint typecheck unit bench schemas clean
+.PHONY: demo test test-openstack torture venv dev lint typecheck unit bench schemas clean
 
 SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt \
 	$(wildcard plugins/*/*/setup.cfg)
@@ -15,6 +15,9 @@ test: dev lint typecheck  ## everything: style, types, layers, every test
 
 test-openstack: dev  ## the nova handler against a real OpenStack, which is set up in .openstack/ first
 	.venv/bin/pytest -q tests/openstack
+
+torture: dev  ## kill the commands at every boundary; TORTURE="--kills 20000 --seed 7" for longer
+	.venv/bin/python -m tests.torture $(TORTURE)
 
 venv: .venv/.usable
 dev: .venv/.testable
