@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import queue
 import time
 
 from occopus_core import manager
+from occopus_core.engine.clock import SystemClock
 from occopus_resource_sim import SimHandler
 
 SPEED = 20.0
@@ -37,10 +37,7 @@ class FastClock:
 
     def wait(self, inbox, seconds):
         """The next item, or None after so many seconds."""
-        try:
-            return inbox.get(timeout=None if seconds is None else seconds / SPEED)
-        except queue.Empty:
-            return None
+        return SystemClock().wait(inbox, None if seconds is None else seconds / SPEED)
 
 
 def install() -> None:

@@ -79,7 +79,7 @@ def unsettled(world: World, possible: Collection[str], *, forgetful: bool, may_s
 def _unlike(rows: list[dict], machines: list[dict], port: int, *, forgetful: bool) -> Iterator[str]:
     known = {(row["instance_id"], row["token"]) for row in rows}
     there = {(machine["id"], machine["token"]) for machine in machines if machine["state"] == "ready"}
-    yield from (f"lost: nothing is there of {each}" for each in sorted(known - there))
+    yield from (f"lost: nothing is there of {each}" for each in known - there)
     if forgetful:
         return
     yield from (f"leaked: {_name(machine)}" for machine in machines if (machine["id"], machine["token"]) not in known)
