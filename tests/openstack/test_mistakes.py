@@ -83,7 +83,7 @@ def test_an_endpoint_that_is_another_server(desk, account):
     assert ended.returncode != 0
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
     assert line == (
-        f"error: node 'web' (nova): OpenStack at {endpoint}: the answer is not one of OpenStack: "
+        f"error: node 'web' (nova {endpoint}): OpenStack at {endpoint}: the answer is not one of OpenStack: "
         "is resource.endpoint an Identity URL?"
     )
 
@@ -100,8 +100,9 @@ def test_an_endpoint_that_refuses_and_comes_back(desk, account, proxy):
         ended = desk.end(build)
     assert ended.returncode == 1
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
-    assert line == (
-        f"error: node 'web' (nova): not created within 1 s: OpenStack at {account.endpoint}: it cannot be reached"
+    where = account.endpoint
+    assert (
+        line == f"error: node 'web' (nova {where}): not created within 1 s: OpenStack at {where}: it cannot be reached"
     )
 
 
