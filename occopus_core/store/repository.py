@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import sqlalchemy as sa
 
@@ -162,6 +162,7 @@ class Store:
                 connection.execute(row)
             except sa.exc.IntegrityError:  # not looked for before: somebody may add it in between
                 raise InfrastructureTakenError(infra_id) from None
+            self.outbox.forget_subscribers(connection, infra_id)  # of an earlier one with this id
             created = Event(EventKind.INFRA_CREATED, infra_id, text=candidate.name)
             connection.execute(tables.events.insert(), [event_row(now, created)])
         return Lease(infra_id, holder, epoch)
@@ -246,10 +247,14 @@ class Store:
         with self._database.reading() as connection:
             return [request_of(row) for row in connection.execute(query)]
 
-    def events(self, infra_id: str, after: int = 0) -> list[StoredEvent]:
-        """What has happened to an infrastructure since the event `after`, also when it is gone by now."""
+    def events(self, infra_id: str, after: int = 0, most: int | None = None) -> list[StoredEvent]:
+        """What has happened to an infrastructure since the event `after`, also when it is gone by now.
+
+        With `most`, the oldest of that.
+        """
         table = tables.events
         query = sa.select(table).where(table.c.infra_id == infra_id, table.c.id > after).order_by(table.c.id)
+        query = query.limit(most)
         with self._database.reading() as connection:
             return [event_of(row) for row in connection.execute(query)]
 
@@ -282,6 +287,15 @@ class Store:
             row = infrastructure_row(connection, infra_id)
         return str(row.lease_holder) if row.lease_holder is not None else None
 
+    def lease_end(self, infra_id: str) -> float | None:
+        """When the lease runs out, in seconds since 1970; None where nobody has it. Each renewal changes it.
+
+        Raises `NoSuchInfrastructureError`.
+        """
+        with self._database.reading() as connection:
+            end: float | None = infrastructure_row(connection, infra_id).lease_expires
+        return end
+
     def release(self, lease: Lease) -> None:
         """Give the lease back. Nothing happens where it is no longer ours."""
         table = tables.infrastructures
@@ -295,6 +309,7 @@ class Store:
     @contextlib.contextmanager
     def changing(self, lease: Lease) -> Iterator[Change]:
         """One transaction of changes under a lease. Raises `LeaseLostError` before anything is written."""
+        then: list[Callable[[], None]] = []
         with self._database.writing() as connection:
             query = sa.select(tables.infrastructures.c.epoch, tables.infrastructures.c.wanted)
             row = connection.execute(
@@ -302,7 +317,9 @@ class Store:
             ).one_or_none()
             if row is None or row.epoch != lease.epoch:
                 raise LeaseLostError(f"another process has taken over the infrastructure '{lease.infra_id}'")
-            yield Change(connection, lease, wanted=row.wanted)
+            yield Change(connection, lease, then, wanted=row.wanted)
+        for action in then:
+            action()
 
 
 def _request_text(kind: ScaleKind, amount: int, instance: str) -> str:
