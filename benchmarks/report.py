@@ -36,7 +36,8 @@ class Builds:
         )  # fmt: skip
 
     def ours(self, shape: Shape, built: Built) -> None:
-        """Add a build of ours."""
+        """Add a build of ours, with which the rows of a shape begin."""
+        self.table.add_section()
         if not holds(shape, built.build.wall):
             self.broken.append(shape.title)
         used = built.build
@@ -45,10 +46,10 @@ class Builds:
             built.destroy.wall,
         )  # fmt: skip
 
-    def terraform(self, shape: Shape, built: BuiltByTerraform) -> None:
+    def terraform(self, shape: Shape, built: BuiltByTerraform, how: str) -> None:
         """Add a build by Terraform."""
         used = built.apply
-        self._row(shape, "terraform", used.wall, used.cpu, used.memory, None, None, built.plan.wall, None)
+        self._row(shape, f"terraform, {how}", used.wall, used.cpu, used.memory, None, None, built.plan.wall, None)
 
     def _row(self, shape: Shape, by: str, wall: float, *more: float | None) -> None:
         if self._bound:
@@ -56,7 +57,11 @@ class Builds:
         else:
             beside = [f"{wall / len(shape.nodes) * 1000:.2f}"]
         cells = [_number(shape.critical_path), _number(wall), *beside, *map(_number, more)]
-        self.table.add_row(shape.title, by, *cells, end_section=by == "terraform")
+        self.table.add_row(
+            shape.title,
+            by,
+            *cells,
+        )
 
 
 def passes(measured: Iterable[Passed]) -> Table:

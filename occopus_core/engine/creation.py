@@ -126,7 +126,10 @@ class Creation:
         # The call may have waited, or the machine slept: somebody else may be looking after this instance by now.
         self._runtime.journal.refuse_if_lost()
         work.last_called = self._runtime.clock.now()
-        instance = work.handler.create(prepared.request)
+        try:
+            instance = work.handler.create(prepared.request)
+        finally:  # until it ended it may have been making something
+            work.last_called = self._runtime.clock.now()
         if not is_instance(instance):
             raise PermanentError("the plugin's create did not answer an instance, which its contract does not allow")
         return instance

@@ -44,12 +44,25 @@ class Journal:
         self._then: list[Callable[[], None]] = []
         self._events: list[tuple[float, Event]] = []
         self._committed = loop.clock.monotonic()
-        self._renewed = loop.clock.now()
+        self._renewed = self._now
 
     @property
     def held(self) -> bool:
         """True while nobody else can have taken the lease. To be asked right before a call that changes something."""
-        return self._loop.clock.now() < self._renewed + LEASE_SECONDS - LEASE_MARGIN
+        return 0 <= self._lease_age < LEASE_SECONDS - LEASE_MARGIN
+
+    @property
+    def _now(self) -> tuple[float, float]:
+        return self._loop.clock.now(), self._loop.clock.monotonic()
+
+    @property
+    def _lease_age(self) -> float:
+        """Seconds since the lease was renewed by the clock that says more, below 0 where the time was set back.
+
+        A machine may sleep through its lease, which only the time of day tells; but that may be set.
+        """
+        by_day, monotonic = (now - then for now, then in zip(self._now, self._renewed, strict=True))
+        return min(by_day, 0.0) or max(by_day, monotonic)
 
     def refuse_if_lost(self) -> None:
         """Raises `LeaseLostError` where the lease has run out, as after a long sleep. Any thread may ask."""
@@ -113,8 +126,7 @@ class Journal:
         return (self._gathered and self._loop.clock.monotonic() - self._committed >= LAG) or self._lease_is_due()
 
     def _lease_is_due(self) -> bool:
-        # By the time of day: a machine may sleep through its lease, and no other clock tells.
-        return self._loop.clock.now() - self._renewed > LEASE_SECONDS / 5
+        return not 0 <= self._lease_age <= LEASE_SECONDS / 5
 
     @property
     def _gathered(self) -> bool:
@@ -130,8 +142,8 @@ class Journal:
         clock = self._loop.clock
         with self._store.changing(self._lease) as change:
             if self._lease_is_due():
-                self._renewed = clock.now()
-                change.renew(self._renewed)
+                self._renewed = self._now
+                change.renew(clock.now())
             change.add_implementations(self._implementations.values())
             change.add_instances(self._redacted(self._added))
             change.put_instances(self._redacted(self._changed))

@@ -52,10 +52,13 @@ class Runtime:
         self.observer(event)
 
     def tell_with(self, change: Change, kind: EventKind, text: str = "", node_name: str = "") -> None:
-        """Tell something of the infrastructure or a node, recorded in the very change it tells of."""
+        """Tell something of the infrastructure or a node, recorded in the very change it tells of.
+
+        The observer is told once that is committed: a terminal that takes nothing must not keep others from writing.
+        """
         event = Event(kind, self.scene.infra_id, node_name, text=text)
         change.add_events([(self.clock.now(), event)])
-        self.observer(event)
+        change.then(lambda: self.observer(event))
 
     def waiting(self, work: Work, reason: str) -> None:
         """Tell the observer what an instance waits for, once for each reason."""

@@ -209,6 +209,9 @@ class Site:
     def acquire_in_time(self, patience: float = math.inf) -> Steps[Lease]:
         """The lease, once whoever has it lets go or dies; `patience` is in seconds.
 
+        A lease that is not renewed for as long as one lasts has run out, whatever the time of day: that may have been
+        set since it was taken.
+
         Raises `BusyError` after that, `AbandonedError`, `NoSuchInfrastructureError`.
         """
         clock = self.resources.loop.clock
@@ -216,9 +219,16 @@ class Site:
         lease = self.acquire()
         if lease is None:
             self.tell(EventKind.WAITING, f"for {self.resources.store.holder(self.infra_id)}, which is working on it")
+        end, seen_since = None, clock.monotonic()
         while lease is None:
             yield from self.resources.loop.pause(LEASE_POLL)
             self.refuse_if_abandoned()
+            renewed = self.resources.store.lease_end(self.infra_id)
+            if renewed != end:
+                end, seen_since = renewed, clock.monotonic()
+            elif end is not None and clock.monotonic() - seen_since > LEASE_SECONDS:
+                lease = self.resources.store.acquire(self.infra_id, self.resources.holder, max(end, clock.now()))
+                continue
             lease = self.acquire() if clock.monotonic() < given_up_at else self.acquire_now()
         return lease
 

@@ -38,7 +38,10 @@ class Work:
     watched_since: float = 0.0
     """Since when (monotonic) the present wait lasts."""
     last_called: float = 0.0
-    """When (seconds since 1970) `create` was last called, 0 for never: the result may stay hidden for a while."""
+    """When (seconds since 1970) `create` was last called, and from its end on when it ended; 0 for never.
+
+    The result may stay hidden for a while from then on.
+    """
     asked_to_go: bool = False
     """Its deletion has been asked for at least once."""
     unmet: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,7 +33,12 @@ class Change:
 
     _connection: sa.Connection
     _lease: Lease
+    _then: list[Callable[[], None]]
     wanted: bool
+
+    def then(self, action: Callable[[], None]) -> None:
+        """Do this once the change is committed, when it keeps nobody from writing any more."""
+        self._then.append(action)
 
     def renew(self, now: float) -> None:
         """Keep the lease for another `LEASE_SECONDS`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import sqlalchemy as sa
 
@@ -287,6 +287,15 @@ class Store:
             row = infrastructure_row(connection, infra_id)
         return str(row.lease_holder) if row.lease_holder is not None else None
 
+    def lease_end(self, infra_id: str) -> float | None:
+        """When the lease runs out, in seconds since 1970; None where nobody has it. Each renewal changes it.
+
+        Raises `NoSuchInfrastructureError`.
+        """
+        with self._database.reading() as connection:
+            end: float | None = infrastructure_row(connection, infra_id).lease_expires
+        return end
+
     def release(self, lease: Lease) -> None:
         """Give the lease back. Nothing happens where it is no longer ours."""
         table = tables.infrastructures
@@ -300,6 +309,7 @@ class Store:
     @contextlib.contextmanager
     def changing(self, lease: Lease) -> Iterator[Change]:
         """One transaction of changes under a lease. Raises `LeaseLostError` before anything is written."""
+        then: list[Callable[[], None]] = []
         with self._database.writing() as connection:
             query = sa.select(tables.infrastructures.c.epoch, tables.infrastructures.c.wanted)
             row = connection.execute(
@@ -307,7 +317,9 @@ class Store:
             ).one_or_none()
             if row is None or row.epoch != lease.epoch:
                 raise LeaseLostError(f"another process has taken over the infrastructure '{lease.infra_id}'")
-            yield Change(connection, lease, wanted=row.wanted)
+            yield Change(connection, lease, then, wanted=row.wanted)
+        for action in then:
+            action()
 
 
 def _request_text(kind: ScaleKind, amount: int, instance: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from occopus_core.api.resource import InstanceState
 from occopus_core.engine.deletion import LONGEST_DELETION, PATIENCE
-from occopus_core.engine.outcomes import AbandonedError, UnconfirmedError
+from occopus_core.engine.outcomes import AbandonedError, BuildError, UnconfirmedError
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError, Registry
 from occopus_core.store.records import InfrastructureState, Stage
@@ -231,3 +231,24 @@ def test_only_an_absence_that_the_provider_states_itself_is_believed_at_once(wor
     world.assert_nothing()
     assert (world.clock.now() - start < window) == bool(said)
     assert world.clock.now() - start < longest
+
+
+def test_a_creation_whose_answer_never_came_counts_from_its_end(world):
+    """The provider made something at the very end of a long call whose answer was lost, and hides it for a while."""
+    world.define("a", implementations=[{"timeout": 5.0}])
+
+    def slow(operation):
+        if operation == "create":
+            world.clock.time += 10  # less than the lease lasts
+
+    world.during = slow
+    world.cloud.set_faults(
+        [
+            {"kind": "lost_reply", "operation": "create"},
+            {"kind": "invisible_seconds", "operation": "create", "seconds": 1.9},
+        ]
+    )
+    with pytest.raises(BuildError, match="not created within 5 s"):
+        world.build(infrastructure("a"))
+    assert world.calls("create") == 1
+    world.assert_nothing()

@@ -1,3 +1,6 @@
+import contextlib
+import sqlite3
+
 import pytest
 
 from occopus_core.engine.outcomes import BusyError, InterruptedBuildError
@@ -186,3 +189,57 @@ def test_destroy_waits_for_whoever_is_at_work(world):
 def test_destroying_what_is_not_there(world):
     with pytest.raises(NoSuchInfrastructureError):
         world.destroy()
+
+
+def test_the_time_of_day_may_be_set_back(world):
+    """The lease is kept by the clock as it is now, and whoever looks at the new time finds it taken."""
+    world.define("a", boot_seconds=200)
+    taken = []
+
+    class SetBack(PatientClock):
+        set_back = 0.0
+
+        def now(self):
+            return world.clock.now() - self.set_back
+
+        def monotonic(self):
+            return world.clock.monotonic()
+
+        def wait(self, inbox, seconds):
+            item = world.clock.wait(inbox, seconds)
+            if world.calls("create") and not self.set_back:
+                self.set_back = 3600.0
+            elif self.set_back:
+                taken.append(world.store.lease_end("infra"))
+            return item
+
+    clock = SetBack()
+    world.build(infrastructure("a"), clock=clock, holder="first")
+    assert len(set(taken)) > 10
+    assert max(taken) <= clock.now() + LEASE_SECONDS
+
+
+def test_a_lease_that_ends_in_a_time_that_was_set_back_is_taken_over(world):
+    world.build(BOTH)
+    dead = world.store.acquire("infra", "killed", world.clock.now() + 86400)
+    start = world.clock.now()
+    assert dead is not None
+    world.destroy(holder="second")
+    assert LEASE_SECONDS < world.clock.now() - start < LEASE_SECONDS + 15
+    world.assert_nothing()
+
+
+def test_what_is_told_keeps_nobody_from_writing(world):
+    """A terminal may take nothing for an hour."""
+    written = []
+
+    def observer(event):
+        if event.kind is not EventKind.INFRA_CREATED:
+            connection = sqlite3.connect(world.store._database._engine.url.database, timeout=0)
+            with contextlib.closing(connection):
+                connection.execute("BEGIN IMMEDIATE")
+            written.append(event.kind)
+
+    world.build(BOTH, observer=observer)
+    world.destroy(observer=observer)
+    assert {EventKind.INFRA_READY, EventKind.INFRA_DROPPED} <= set(written)
