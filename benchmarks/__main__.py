@@ -8,11 +8,13 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from benchmarks import build, child, ec2, passes, report, shapes, startup, terraform
+from benchmarks import build, child, ec2, passes, report, service, shapes, startup, terraform
 from benchmarks.shapes import Shape
 
 SEED = 1
-WIDTH = 150
+WIDTH = 170
+MOST_CALLING = 100
+"""Nodes of which each may have a process ask after it, and the machine still has time for the rest."""
 
 
 def main() -> int:
@@ -22,13 +24,15 @@ def main() -> int:
     ours = options.what != "terraform"
     within = True
     try:
-        if options.what not in ("startup", "passes", "ec2"):
+        if options.what not in ("startup", "passes", "ec2", "service"):
             within = near_the_bound(console, realistic(options.quick), ours=ours)
             grow(console, sizes(options.quick, options.full), ours=ours)
         if options.what in ("all", "passes"):
             console.print(report.passes(passes.measure([100, 1000] if options.quick else [100, 1000, 10_000])))
         if options.what in ("all", "ec2"):
             console.print(report.ec2(ec2.measure([1, 10, 50] if options.quick else [1, 10, 50, 200, 1000])))
+        if options.what in ("all", "service"):
+            within = endure(console, *load(options.quick, options.full)) and within
         if options.what in ("all", "startup"):
             console.print(report.starts(startup.measure(runs=5 if options.quick else 20)))
     except child.ChildError as error:
@@ -40,11 +44,11 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     """What the user wants."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure builds, upkeep, start-up times.")
-    choices = ["all", "build", "passes", "ec2", "startup", "terraform"]
+    choices = ["all", "build", "passes", "ec2", "service", "startup", "terraform"]
     parser.add_argument("what", nargs="?", choices=choices, default="all")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small shapes and few runs")
-    size.add_argument("--full", action="store_true", help="5,000 nodes as well: Terraform needs minutes for them")
+    size.add_argument("--full", action="store_true", help="5,000 nodes as well, ten minutes of service")
     return parser.parse_args()
 
 
@@ -76,6 +80,21 @@ def sizes(quick: bool, full: bool) -> Sequence[tuple[Shape, bool]]:
     ]
 
 
+def load(quick: bool, full: bool) -> tuple[int, float]:
+    """How many infrastructures a service looks after, and for how many seconds."""
+    return (100, 20.0) if quick else (1000, 600.0 if full else 60.0)
+
+
+def endure(console: Console, infrastructures: int, seconds: float) -> bool:
+    """Have a service under load; whether every request was answered and done."""
+    endured = service.measure(infrastructures, seconds)
+    console.print(report.service(endured))
+    console.print(
+        f"{len(endured.errors)} errors, {len(endured.missed)} missed.", *endured.errors[:5], *endured.missed[:5]
+    )
+    return endured.sound
+
+
 def near_the_bound(console: Console, wanted: Sequence[Shape], *, ours: bool) -> bool:
     """Build every shape, with Terraform too where there is one; whether every build of ours kept the bound."""
     rows = report.Builds("Builds beside the critical path", bound=True)
@@ -102,7 +121,9 @@ def measure(rows: report.Builds, wanted: Sequence[tuple[Shape, bool]], *, ours: 
         if ours:
             rows.ours(shape, build.build(shape))
         if with_terraform and terraform.installed():
-            rows.terraform(shape, terraform.build(shape))
+            rows.terraform(shape, terraform.build(shape), "sleeping")
+        if with_terraform and terraform.can_call() and len(shape.nodes) <= MOST_CALLING:
+            rows.terraform(shape, terraform.build_calling(shape), "calling")
 
 
 if __name__ == "__main__":

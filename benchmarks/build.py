@@ -45,8 +45,12 @@ class Workspace:
         return self._run(sys.executable, path, *arguments)
 
     def _run(self, *command: str | Path) -> child.Usage:
-        environment = {"HOME": str(self.folder), "OCCOPUS_STORE": f"sqlite:///{self.folder}/store.sqlite"}
-        return child.run(command, self.folder, environment)
+        return child.run(command, self.folder, self.environment)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the commands are told of it."""
+        return {"HOME": str(self.folder), "OCCOPUS_STORE": f"sqlite:///{self.folder}/store.sqlite"}
 
     def write(self, name: str, text: str) -> str:
         """Put a file there; answers its name."""

@@ -38,16 +38,17 @@ def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, s
     """Run a command to its end. Raises `ChildError` where it cannot be started or does not succeed."""
     with tempfile.TemporaryFile() as said:
         started = time.perf_counter()
-        code, used = _wait(_start(command, folder, environment, said))
+        code, used = _wait(start(command, folder, environment, said))
         wall = time.perf_counter() - started
         if code:
             raise ChildError(f"{Path(command[0]).name} ended with {code}:\n{_end_of(said.fileno())}")
     return Usage(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
-def _start(
+def start(
     command: Sequence[str | Path], folder: Path, environment: Mapping[str, str], said: IO[bytes]
 ) -> subprocess.Popen[bytes]:
+    """Start a command in a group of its own, what it says going to a file. Raises `ChildError`."""
     try:
         return subprocess.Popen(
             command,

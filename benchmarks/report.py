@@ -9,6 +9,7 @@ from rich.table import Table
 from benchmarks.build import Built
 from benchmarks.ec2 import Served
 from benchmarks.passes import Passed
+from benchmarks.service import Endured
 from benchmarks.shapes import Shape
 from benchmarks.startup import Started
 from benchmarks.terraform import Built as BuiltByTerraform
@@ -35,7 +36,8 @@ class Builds:
         )  # fmt: skip
 
     def ours(self, shape: Shape, built: Built) -> None:
-        """Add a build of ours."""
+        """Add a build of ours, with which the rows of a shape begin."""
+        self.table.add_section()
         if not holds(shape, built.build.wall):
             self.broken.append(shape.title)
         used = built.build
@@ -44,10 +46,10 @@ class Builds:
             built.destroy.wall,
         )  # fmt: skip
 
-    def terraform(self, shape: Shape, built: BuiltByTerraform) -> None:
+    def terraform(self, shape: Shape, built: BuiltByTerraform, how: str) -> None:
         """Add a build by Terraform."""
         used = built.apply
-        self._row(shape, "terraform", used.wall, used.cpu, used.memory, None, None, built.plan.wall, None)
+        self._row(shape, f"terraform, {how}", used.wall, used.cpu, used.memory, None, None, built.plan.wall, None)
 
     def _row(self, shape: Shape, by: str, wall: float, *more: float | None) -> None:
         if self._bound:
@@ -55,7 +57,11 @@ class Builds:
         else:
             beside = [f"{wall / len(shape.nodes) * 1000:.2f}"]
         cells = [_number(shape.critical_path), _number(wall), *beside, *map(_number, more)]
-        self.table.add_row(shape.title, by, *cells, end_section=by == "terraform")
+        self.table.add_row(
+            shape.title,
+            by,
+            *cells,
+        )
 
 
 def passes(measured: Iterable[Passed]) -> Table:
@@ -78,6 +84,20 @@ def ec2(measured: Iterable[Served]) -> Table:
         table.add_row(
             f"{each.instances:,}", _number(build.used.wall), f"{build.calls:,}", f"{build.creations:,}",
             _number(upkeep.used.wall), f"{upkeep.calls:,}", _number(destroy.used.wall), f"{destroy.calls:,}",
+        )  # fmt: skip
+    return table
+
+
+def service(endured: Endured) -> Table:
+    """The table of a service under load, one row for each part of the time."""
+    table = _table(
+        f"Service: {endured.infrastructures:,} infrastructures, {endured.seconds:g} s", "part", "reports", "median ms",
+        "p99 ms", "scalings", "p99 ms", "MiB", "cores",
+    )  # fmt: skip
+    for number, part in enumerate(endured.parts, 1):
+        table.add_row(
+            str(number), f"{part.looks:,}", _number(part.median * 1000), _number(part.p99 * 1000),
+            f"{part.scalings:,}", _number(part.scaling_p99 * 1000), _number(part.memory), _number(part.cpu),
         )  # fmt: skip
     return table
 

@@ -16,6 +16,8 @@ class EventKind(enum.Enum):
     NODE_READY = "node ready"
     NODE_WAITING = "node waiting"
     """The text says for what."""
+    NODE_MOVED = "node moved"
+    """There was no room for it: the text says why, and which implementation is tried next."""
     NODE_FAILED = "node failed"
     NODE_DROPPING = "node dropping"
     NODE_DROPPED = "node dropped"

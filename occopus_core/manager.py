@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -33,6 +33,7 @@ from occopus_core.engine.observe import Observatory
 from occopus_core.engine.plan import Plan
 from occopus_core.engine.rounds import Rounds
 from occopus_core.engine.site import Resources, Site
+from occopus_core.engine.subscribing import address_of
 from occopus_core.engine.sweeping import Swept, sweep
 from occopus_core.engine.trust import refuse_commands
 from occopus_core.events import Observer
@@ -297,6 +298,17 @@ class InfrastructureManager:
         """
         return self._request(infra_id, node_name, ScaleKind.CHANGE, count, instance)
 
+    # Telling the outside
+
+    def subscribe(self, infra_id: str, type: str, properties: Mapping[str, Any]) -> None:
+        """Have an infrastructure's events told to whom a client names. Idempotent; an earlier one is told no more.
+
+        Raises what `occopus_core.engine.subscribing.address_of` raises, `NoSuchInfrastructureError`, `StoreError`.
+        """
+        self.get(infra_id)
+        address = address_of(self._settings.notify, self._registry, self._credentials, type, properties)
+        self._store.outbox.subscribe(infra_id, type, address, SystemClock().now())
+
     # What is known
 
     def costs(self, infra_id: str) -> dict[str, dict[str, Decimal]]:
@@ -335,10 +347,13 @@ class InfrastructureManager:
         timeouts = {digest: implementation.health_check.timeout for digest, implementation in used.items()}
         return Snapshot.of(record, instances, store.pending_requests(infra_id), timeouts, SystemClock().now())
 
-    def events(self, infra_id: str, after: int = 0) -> list[StoredEvent]:
-        """What has happened since the event `after`, also to an infrastructure that is gone. Raises `StoreError`."""
+    def events(self, infra_id: str, after: int = 0, most: int | None = None) -> list[StoredEvent]:
+        """What has happened since the event `after`, at the most so much; also to an infrastructure that is gone.
+
+        Raises `StoreError`.
+        """
         _refuse_impossible(infra_id)
-        return self._store.events(infra_id, after)
+        return self._store.events(infra_id, after, most)
 
     @staticmethod
     def new_id(chosen: str | None = None) -> str:

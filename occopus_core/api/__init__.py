@@ -2,6 +2,7 @@
 
 from occopus_core.api.config import ConfigManager, ConfigNode, ConfigState, ConfigStatus
 from occopus_core.api.context import Context, Contextualiser, Render
+from occopus_core.api.deadline import within
 from occopus_core.api.errors import (
     AuthError,
     NotFoundError,
@@ -54,4 +55,5 @@ __all__ = [
     "ThrottledError",
     "TransientError",
     "Verdict",
+    "within",
 ]

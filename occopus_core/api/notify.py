@@ -27,6 +27,8 @@ class Notification:
     node_id: str = ""
     text: str = ""
     """For people."""
+    subscriber: str = ""
+    """The address that a client has chosen for this infrastructure, see `Notifier.address`; empty where it has none."""
 
 
 class Notifier(ABC):
@@ -51,6 +53,20 @@ class Notifier(ABC):
 
         MUST NOT import the receiver's library.
         """
+
+    @classmethod
+    def address(cls, properties: Mapping[str, Any]) -> str:  # noqa: ARG003  # it is for those who do
+        """The address in what a client sends to ``POST /infrastructures/ID/notify``, to be told of that one alone.
+
+        It is kept in the store: MUST hold no secret. Raises `ValueError` where there is none, with a message for the
+        client. A notifier lets no client choose an address unless it says so here.
+        """
+        raise ValueError("it tells only those who are in the configuration of the service")
+
+    @property
+    def tells_subscribers(self) -> bool:
+        """True where `send` goes to the subscribers of the notifications, rather than to a receiver of its own."""
+        return False
 
     @abstractmethod
     def send(self, notifications: Sequence[Notification]) -> None:

@@ -19,7 +19,15 @@ from occopus_core.events import Event, EventKind, Observer
 MOST_ROWS = 15
 """Instances shown at once; of the others the number is told."""
 
-_ENDED = frozenset({EventKind.NODE_READY, EventKind.NODE_DROPPED, EventKind.NODE_UNCONFIRMED})
+_ENDED = frozenset(
+    {
+        EventKind.NODE_READY,
+        EventKind.NODE_MOVED,
+        EventKind.NODE_FAILED,
+        EventKind.NODE_DROPPED,
+        EventKind.NODE_UNCONFIRMED,
+    }
+)
 _MARKS = {EventKind.NODE_READY: "✓", EventKind.NODE_DROPPED: "-", EventKind.NODE_FAILED: "✗"}
 
 
@@ -55,7 +63,7 @@ class _View:
             if event.node_id in self._rows:
                 self._rows[event.node_id].waiting = text
             return
-        if event.kind in _ENDED or not event.node_id or event.kind is EventKind.NODE_FAILED:
+        if event.kind in _ENDED or not event.node_id:
             self._rows.pop(event.node_id, None)
             self._ended += event.kind is EventKind.NODE_READY
             shown = f"{_MARKS.get(event.kind, '·')} {redacted(line(event))}"

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--interval", type=float, default=INTERVAL, help="seconds between two passes (default: 10)")
     made.add_argument("--max-body", type=int, metavar="BYTES", help="largest body (default: 1 MiB)")
     made.add_argument("--rate", type=float, help="requests of one client in a second (default: 200)")
+    made.add_argument("--max-instances", type=int, metavar="N", help="instances of an infrastructure (default: 10,000)")
     made.add_argument("--max-builds", type=int, metavar="N", help="infrastructures built at once (default: 200)")
     what = made.add_subparsers(dest="what", metavar="token ...", help="create, list and revoke tokens")
     _add_token(what.add_parser("token", help="tokens of clients"))
@@ -142,7 +143,7 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
     from occopus_core.rest.app import create_app  # noqa: PLC0415
     from occopus_core.rest.auth import Gatekeeper  # noqa: PLC0415
     from occopus_core.rest.limits import Buckets  # noqa: PLC0415
-    from occopus_core.rest.server import Server  # noqa: PLC0415
+    from occopus_core.rest.server import Protocol, Server  # noqa: PLC0415
     from occopus_core.rest.service import Service  # noqa: PLC0415
 
     host = options.host if options.host is not None else settings.rest_host
@@ -163,6 +164,8 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
         app,
         host=host,
         port=port,
+        http=Protocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -192,13 +195,15 @@ def _logger(settings: Settings, credentials: Credentials) -> Callable[[str], Non
         logging.getLogger(name).addHandler(handler)
     logging.getLogger("occopus").setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    return lambda text: common.say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
+    # Through the same handler as the access log, so that lines of many threads stay lines.
+    return lambda text: logging.getLogger("occopus").info("%s %s", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", text)
 
 
 def _limits(options: argparse.Namespace) -> Limits:
     from occopus_core.rest.limits import Limits  # noqa: PLC0415
 
     chosen = {"body": options.max_body, "rate": options.rate, "builds": options.max_builds}
+    chosen["instances"] = options.max_instances
     return Limits(**{key: value for key, value in chosen.items() if value is not None})
 
 

@@ -6,6 +6,7 @@ Each notifier has a thread of its own. No pass waits for one, and one that is aw
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 import threading
 import time
@@ -103,17 +104,26 @@ class Route:
         batch = wanted[: self._notifier.batch_size]
         return batch, (events if len(batch) == len(wanted) else batch)[-1].id
 
+    def _addressed(self, batch: Sequence[StoredEvent]) -> list[Notification]:
+        """What is sent. A notifier that tells subscribers gets nothing that nobody has asked for."""
+        told = [notification(event) for event in batch]
+        if not self._notifier.tells_subscribers:
+            return told
+        known = self._outbox.subscribers(self._settings.type, {one.infra_id for one in told})
+        return [dataclasses.replace(one, subscriber=known[one.infra_id]) for one in told if one.infra_id in known]
+
     def _is_wanted(self, event: StoredEvent) -> bool:
         kinds, ids = self._settings.events, self._settings.infrastructures
         return (not kinds or event.kind in kinds) and (not ids or event.infra_id in ids)
 
     def _send(self, batch: Sequence[StoredEvent]) -> None:
         """Raises what the notifier raises, but for a refusal for good, which is told."""
-        if not batch:
+        told = self._addressed(batch)
+        if not told:
             return
         trouble = ""
         try:
-            self._notifier.send([notification(event) for event in batch])
+            self._notifier.send(told)
         except (PermanentError, NotFoundError) as error:
             trouble = f"'{self._settings.name}' refuses notifications, which are dropped: {error.message}"
         self._failures = 0
@@ -185,13 +195,14 @@ def make_courier(
     redact = Redactor(credentials.secrets())
     clock, rng = SystemClock(), random.Random()
     routes = [
-        Route(_made(one, registry, credentials), one, outbox, clock, rng, lambda text: told(redact(text)))
+        Route(made_notifier(one, registry, credentials), one, outbox, clock, rng, lambda text: told(redact(text)))
         for one in notifiers
     ]
     return Courier(routes)
 
 
-def _made(settings: NotifierSettings, registry: Registry, credentials: Credentials) -> Notifier:
+def made_notifier(settings: NotifierSettings, registry: Registry, credentials: Credentials) -> Notifier:
+    """The plugin's object with what the installation says to it. Raises `PluginError`, `DescriptionError`."""
     auth = credentials.find("notify", {**settings.settings, "type": settings.type, "name": settings.name})
     return registry.notify(settings.type)(Connection(settings.type, settings.settings, auth, CALL_TIMEOUT))
 

@@ -189,7 +189,7 @@ class Execution:
         if not work.alternatives:
             self.failed(work, str(error))
             return
-        self._runtime.waiting(work, f"{error}: trying {work.alternatives[0].label}")
+        self._runtime.emit(EventKind.NODE_MOVED, work, f"{error}: trying {work.alternatives[0].label}")
         self._discard(work)
         before = work.record
         blueprint = self._blueprints[work.node_name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable
 
 from occopus_core.engine.loop import Outcome
@@ -15,6 +17,9 @@ STOP_SECONDS = 0.8
 
 BEATS = 10
 """Passes begin at so many moments of an interval only: those that begin together ask a provider in one call."""
+
+COMPANY = 20
+"""So many passes may always begin together. More are spread over the interval, lest everything else stands still."""
 
 
 class Rounds:
@@ -35,6 +40,7 @@ class Rounds:
         self._begun = False
         self._stopping = False
         self._late = False
+        self._company: Counter[int] = Counter()
 
     @property
     def attached(self) -> frozenset[str]:
@@ -119,16 +125,27 @@ class Rounds:
             done()
         successor = self._sites.get(infra_id)
         if successor is site:
-            self._resources.loop.after(self._pause(), lambda: self._pass(site))
+            self._pass_later(site)
         elif successor is not None:  # detached and attached again meanwhile
             self._pass(successor)
 
-    def _pause(self) -> float:
-        """Seconds until the last beat that is not more than an interval away."""
-        if not self._interval:
-            return 0.0
-        now, beat = self._resources.loop.clock.monotonic(), self._interval / BEATS
-        return (now + self._interval) // beat * beat - now
+    def _pass_later(self, site: Site) -> None:
+        """At the last beat that is not more than an interval away and not crowded."""
+        loop, length = self._resources.loop, self._interval / BEATS
+        if not length:
+            loop.after(0.0, lambda: self._pass(site))
+            return
+        now = loop.clock.monotonic()
+        last = int((now + self._interval) / length)
+        room = max(COMPANY, math.ceil(len(self._sites) / BEATS))
+        beat = next((one for one in range(last, last - BEATS, -1) if self._company[one] < room), last)
+        self._company[beat] += 1
+
+        def begin() -> None:
+            self._company -= Counter([beat])
+            self._pass(site)
+
+        loop.after(beat * length - now, begin)
 
     def _tell(self, infra_id: str, text: str) -> None:
         if self._errors.get(infra_id, "") != text:

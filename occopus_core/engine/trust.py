@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from occopus_core.descriptions.model import NodeDefinition
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem
@@ -19,7 +20,7 @@ def refuse_commands(definitions: Sequence[NodeDefinition]) -> None:
         for definition in definitions
         for index, one in enumerate(definition.implementations)
         for message in _faults(
-            one.resource["type"],
+            one.resource,
             [one.resource, one.contextualisation, one.config_management, dict(one.health_check.checks)],
         )
     ]
@@ -27,10 +28,12 @@ def refuse_commands(definitions: Sequence[NodeDefinition]) -> None:
         raise DescriptionError(problems)
 
 
-def _faults(type: str, sections: Sequence[object]) -> list[str]:
-    faults = []
+def _faults(resource: Mapping[str, Any], sections: Sequence[object]) -> list[str]:
+    faults, type = [], resource["type"]
     if calls_commands(sections):
         faults.append("cmd() is not for definitions from the network: occopus-import this one on the server")
     if type in RUN_HERE:
         faults.append(f"'{type}' runs programs on the server: occopus-import this definition there")
+    if not str(resource.get("endpoint", "http://")).lower().startswith(("http://", "https://", "tcp://")):
+        faults.append("an endpoint that is no server is for definitions that were occopus-imported on the server")
     return faults

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from occopus_core.rest.problems import problem
@@ -55,21 +56,26 @@ class Access:
             await send(message)
 
         try:
-            refusal = self._refusal(scope["method"], headers)
-            await (self._app if refusal is None else problem(403, refusal))(scope, receive, answer)
+            await (self._refusal(scope["method"], headers) or self._app)(scope, receive, answer)
         finally:
             client = scope["client"][0] if scope.get("client") else ""
             _write(request_id, client, scope["method"], scope["path"], status, time.monotonic() - began)
 
-    def _refusal(self, method: str, headers: Headers) -> str | None:
-        """A page that somebody has open must not work through their browser; nor under a name that is not ours."""
+    def _refusal(self, method: str, headers: Headers) -> Response | None:
+        """What nobody who means well sends.
+
+        A page that somebody has open must not work through their browser; nor under a name that is not ours. Of a
+        body with two lengths a proxy before us may have believed the other.
+        """
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return problem(400, "a body has one length", headers={"Connection": "close"})
         host = urlsplit(f"//{headers.get('host', '')}").hostname if _possible(headers.get("host", "")) else None
         if self._hosts and host not in self._hosts:
-            return "this service is not called by that name"
+            return problem(403, "this service is not called by that name")
         origin = headers.get("origin")
         same = origin is not None and origin.partition("://")[2] == headers.get("host")
         if origin is not None and method not in _READING and not same and origin not in self._origins:
-            return "pages of other servers may not do this"
+            return problem(403, "pages of other servers may not do this")
         return None
 
 

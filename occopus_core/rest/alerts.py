@@ -6,11 +6,13 @@ import time
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from occopus_core.events import EventKind
 from occopus_core.manager import InfrastructureManager, NoSuchNodeError
-from occopus_core.rest.routes import INFRASTRUCTURE, InfraId, Scaler, manager_of
+from occopus_core.rest.problems import documented
+from occopus_core.rest.routes import INFRASTRUCTURE, Body, InfraId, Scaler, manager_of, raw_body
 
 router = APIRouter(tags=["scaling"])
 
@@ -33,11 +35,13 @@ class Webhook(BaseModel):
 
     alerts: Annotated[list[Alert], Field(max_length=MOST_ALERTS)]
 
-    model_config = {
-        "json_schema_extra": {
-            "examples": [{"alerts": [{"status": "firing", "labels": {"node": "web", "scale": "up"}}]}]
-        }
-    }
+
+_SCHEMA = {
+    "type": "object",
+    "required": ["alerts"],
+    "properties": {"alerts": {"type": "array", "maxItems": MOST_ALERTS, "items": Alert.model_json_schema()}},
+}
+_EXAMPLE = {"version": "4", "alerts": [{"status": "firing", "labels": {"node": "web", "scale": "up"}}]}
 
 
 class Heeded(BaseModel):
@@ -47,14 +51,28 @@ class Heeded(BaseModel):
     results: list[str]
 
 
-@router.post("/infrastructures/{infraid}/alerts", response_model=Heeded, responses=INFRASTRUCTURE)
+@router.post(
+    "/infrastructures/{infraid}/alerts",
+    response_model=Heeded,
+    responses={**INFRASTRUCTURE, **documented(408, 413)},
+    openapi_extra=raw_body(_EXAMPLE, _SCHEMA),
+)
 def heed(
-    request: Request, _client: Scaler, infra_id: InfraId, webhook: Webhook, cooldown: CoolDown = 300.0
+    request: Request, _client: Scaler, infra_id: InfraId, body: Body, cooldown: CoolDown = 300.0
 ) -> dict[str, Any]:
     """Scale nodes by one, as alerts that are firing say; a node that was scaled lately is left alone."""
-    manager = manager_of(request)
+    webhook, manager = _webhook(body), manager_of(request)
     manager.get(infra_id)
     return {"infraid": infra_id, "results": [_heed(manager, infra_id, alert, cooldown) for alert in webhook.alerts]}
+
+
+def _webhook(body: bytes) -> Webhook:
+    """Read by ourselves, within our limits. Raises `RequestValidationError`."""
+    try:
+        return Webhook.model_validate_json(body)
+    except ValidationError as error:
+        faults = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
+        raise RequestValidationError(faults) from None
 
 
 def _heed(manager: InfrastructureManager, infra_id: str, alert: Alert, cooldown: float) -> str:

@@ -9,7 +9,17 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
-from occopus_core.rest import alerts, events, infrastructures, node_definitions, operations, problems, scaling
+from occopus_core.rest import (
+    alerts,
+    document,
+    events,
+    infrastructures,
+    node_definitions,
+    notifications,
+    operations,
+    problems,
+    scaling,
+)
 from occopus_core.rest.access import Access
 from occopus_core.rest.auth import Gatekeeper
 from occopus_core.rest.limits import Limits
@@ -37,14 +47,15 @@ def create_app(
     app = FastAPI(title="Occopus", version="2", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     app.state.service, app.state.gatekeeper, app.state.limits = service, gatekeeper, limits
     app.state.metrics, app.state.streams = metrics, 0
-    for one in (infrastructures, scaling, alerts, events, node_definitions, operations):
+    for one in (infrastructures, scaling, alerts, events, notifications, node_definitions, operations):
         app.include_router(one.router)
     problems.install(app)
+    document.install(app, gatekeeper)
     if origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(origins),
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_methods=problems.METHODS,
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
         )
     app.add_middleware(Access, origins=origins, hosts=hosts)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Request, Security
+from fastapi.security import HTTPBearer
 
 from occopus_core.rest.limits import Buckets
 from occopus_core.rest.problems import Refused
 from occopus_core.store.tokens import Scope, TokenRecord, Tokens
 
+_BEARER = HTTPBearer(auto_error=False, description="A token, where the service asks for one.")
+"""Tells the OpenAPI document, and so its page; what is shown is looked at by ourselves."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="occopus"'}
 
 
@@ -23,6 +27,13 @@ class Gatekeeper:
     required: bool
     insecure: bool = False
 
+    @property
+    def asks(self) -> bool:
+        """True where nobody is let through without a token. Raises `StoreError`."""
+        if not (self.required or self.insecure):
+            self.required = bool(self.tokens.all())
+        return self.required and not self.insecure
+
     def identify(self, authorization: str | None) -> TokenRecord | None:
         """Whose token it is; None where none is asked for. Raises `Refused`."""
         if self.insecure:
@@ -33,19 +44,18 @@ class Gatekeeper:
             if token is None:
                 raise Refused(401, "the token is not valid", _CHALLENGE)
             return token
-        self.required = self.required or bool(self.tokens.all())
-        if self.required:
+        if self.asks:
             raise Refused(401, "a token is needed: Authorization: Bearer TOKEN", _CHALLENGE)
         return None
 
 
-def allowed(scope: Scope) -> Callable[[Request], str]:
+def allowed(scope: Scope) -> Callable[[Request, object], str]:
     """A dependency: the client, who may do what needs this scope to the infrastructure of the path.
 
     A token for one infrastructure allows nothing that concerns others. Raises `Refused`.
     """
 
-    def check(request: Request) -> str:
+    def check(request: Request, _shown: Annotated[object, Security(_BEARER)]) -> str:
         keeper: Gatekeeper = request.app.state.gatekeeper
         address = request.client.host if request.client else ""
         token = _identified(keeper, request, address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -12,21 +13,29 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
-from occopus_core.rest.problems import Refused
+from occopus_core.rest.problems import problem
 from occopus_core.rest.routes import INFRASTRUCTURE, InfraId, Reader, service_of
 from occopus_core.rest.service import Service
-from occopus_core.store.records import NoSuchInfrastructureError, StoredEvent
+from occopus_core.store.records import StoredEvent
 
 router = APIRouter(tags=["events"])
 
 LOOK_SECONDS = 0.5
 QUIET_SECONDS = 15.0
 """After so long without an event a comment is sent, so that nobody on the way takes the stream for dead."""
+STREAM_SECONDS = 600.0
+"""How long a stream lasts: whoever comes back shows a token once more, which may have been revoked."""
+SEND_SECONDS = 30.0
+"""How long a client may take to read what it was sent."""
+MOST = 1000
+"""Events of one answer."""
 LARGEST = 2**31 - 1
 """The largest id that every database takes."""
 
 EventId = Annotated[int, Query(ge=0, le=LARGEST, description="only what happened after the event with this id")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="so many events at the most")]
 LastEventId = Annotated[str | None, Header(description="the same, as browsers say it when they come back")]
 _STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
 
@@ -58,52 +67,73 @@ async def events(
     _client: Reader,
     infra_id: InfraId,
     after: EventId = 0,
+    limit: Limit = MOST,
     last_event_id: LastEventId = None,
 ) -> Response:
-    """What happened, also to an infrastructure that is gone; with `Accept: text/event-stream` as it happens."""
+    """What happened, also to an infrastructure that is gone; with `Accept: text/event-stream` as it happens.
+
+    The oldest come first: ask for more `after` the last one. A stream ends after a while, and browsers come back.
+    """
     service = service_of(request)
     first = max(after, _number(last_event_id))
-    found = await run_in_threadpool(_known_events, service, infra_id, first)
+    found = await run_in_threadpool(_known_events, service, infra_id, first, limit)
     if "text/event-stream" not in request.headers.get("accept", ""):
         return JSONResponse({"events": [_row(event) for event in found]})
-    if request.app.state.streams >= request.app.state.limits.streams:
-        raise Refused(503, "too many streams of events are open", {"Retry-After": "10"})
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_stream(request, service, infra_id, first), 200, headers, "text/event-stream")
+    return EventStream(_stream(service, infra_id, first))
 
 
 def _number(text: str | None) -> int:
     return min(int(text), LARGEST) if text is not None and text.isascii() and text.isdigit() else 0
 
 
-def _known_events(service: Service, infra_id: str, after: int) -> list[StoredEvent]:
+def _known_events(service: Service, infra_id: str, after: int, limit: int) -> list[StoredEvent]:
     """Raises `NoSuchInfrastructureError` where there is no infrastructure and never was one."""
-    found = service.manager.events(infra_id, after)
-    if not found and not (after and service.manager.events(infra_id)):
+    found = service.manager.events(infra_id, after, limit)
+    if not found and not (after and service.manager.events(infra_id, 0, 1)):
         service.manager.get(infra_id)
     return found
 
 
-async def _stream(request: Request, service: Service, infra_id: str, last: int) -> AsyncIterator[str]:
-    request.app.state.streams += 1
-    quiet = 0.0
-    try:
-        yield ": events\n\n"
-        while not service.stopping.is_set():
-            try:
-                found = await run_in_threadpool(service.manager.events, infra_id, last)
-            except NoSuchInfrastructureError:
-                return
-            for event in found:
-                last = event.id
-                yield f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(_row(event))}\n\n"
-            quiet = 0.0 if found else quiet + LOOK_SECONDS
-            if quiet >= QUIET_SECONDS:
-                quiet = 0.0
-                yield ": nothing new\n\n"
-            await asyncio.sleep(LOOK_SECONDS)
-    finally:
-        request.app.state.streams -= 1
+class EventStream(StreamingResponse):
+    """One of a bounded number. A client that does not read is let go of."""
+
+    def __init__(self, content: AsyncIterator[str]) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(content, 200, headers, "text/event-stream")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, unless there are too many."""
+        state = scope["app"].state
+
+        async def send_soon(message: Message) -> None:
+            async with asyncio.timeout(SEND_SECONDS):
+                await send(message)
+
+        if state.streams >= state.limits.streams:
+            full = problem(503, "too many streams of events are open", headers={"Retry-After": "10"})
+            await full(scope, receive, send)
+            return
+        state.streams += 1
+        try:
+            with contextlib.suppress(TimeoutError):
+                await super().__call__(scope, receive, send_soon)
+        finally:
+            state.streams -= 1
+
+
+async def _stream(service: Service, infra_id: str, last: int) -> AsyncIterator[str]:
+    quiet, end = 0.0, asyncio.get_running_loop().time() + STREAM_SECONDS
+    yield ": events\n\n"
+    while not service.stopping.is_set() and asyncio.get_running_loop().time() < end:
+        found = await run_in_threadpool(service.manager.events, infra_id, last, MOST)
+        for event in found:
+            last = event.id
+            yield f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(_row(event))}\n\n"
+        quiet = 0.0 if found else quiet + LOOK_SECONDS
+        if quiet >= QUIET_SECONDS:
+            quiet = 0.0
+            yield ": nothing new\n\n"
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _row(event: StoredEvent) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
 from occopus_core.rest.problems import Refused
-from occopus_core.store.service import Answer, KeyReusedError, ServiceRows, UnansweredError
+from occopus_core.store.service import Answer, KeyReusedError, ServiceRows, TooManyKeysError, UnansweredError
 
 HEADER = "Idempotency-Key"
 LONGEST = 255
@@ -43,6 +43,8 @@ def _claimed(rows: ServiceRows, key: str, request: str) -> Answer | None:
         return rows.claim(key, request, time.time())
     except KeyReusedError:
         raise Refused(422, f"this {HEADER} was used for another request") from None
+    except TooManyKeysError:
+        raise Refused(429, f"too many requests with an {HEADER} in a day", {"Retry-After": "3600"}) from None
     except UnansweredError:
         detail = f"a request with this {HEADER} is under way, or was when the service ended: look what there is"
         raise Refused(409, detail) from None

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from occopus_core.engine.plan import Plan
+from occopus_core.manager import InfrastructureManager
 from occopus_core.rest.idempotency import once
+from occopus_core.rest.limits import Limits
 from occopus_core.rest.problems import Refused, documented
 from occopus_core.rest.routes import (
     COMMON,
@@ -43,7 +46,24 @@ nodes:
     type: web
     scaling: {min: 1, max: 3}
 """
-_PLANS = threading.BoundedSemaphore(4)
+_LINKS = {
+    name: {
+        "operationId": f"{name}_infrastructures__infraid__{where}",
+        "parameters": {"infraid": "$response.body#/infraid"},
+    }
+    for name, where in {
+        "report": "get",
+        "destroy": "delete",
+        "plan": "plan_get",
+        "cost": "cost_get",
+        "events": "events_get",
+        "attach": "attach_post",
+        "detach": "detach_post",
+    }.items()
+}
+"""What may be done with an infrastructure once its id is known."""
+_QUESTIONS = CapacityLimiter(4)
+"""Calls that ask providers, at once: they may take long, and must not hold up all others."""
 
 
 class Identified(BaseModel):
@@ -77,7 +97,7 @@ class Planned(BaseModel):
     "/infrastructures/",
     status_code=201,
     response_model=Identified,
-    responses={**COMMON, **documented(408, 409, 413)},
+    responses={**COMMON, **documented(408, 409, 413), 201: {"links": _LINKS}},
     openapi_extra=raw_body(_EXAMPLE),
 )
 @router.post("/infrastructures", status_code=201, include_in_schema=False)
@@ -89,10 +109,13 @@ def create(request: Request, client: Writer, body: Body) -> Response:
 
 def _create(service: Service, request: Request, body: bytes) -> str:
     manager = service.manager
+    limits: Limits = request.app.state.limits
     infrastructure = manager.load_untrusted(body)
+    if sum(node.scaling.max for node in infrastructure.nodes) > limits.instances:
+        raise Refused(422, f"an infrastructure may grow to {limits.instances:,} instances at the most")
     infra_id = manager.new_id()
     manager.plan(infrastructure, infra_id)  # which finds every mistake that can be found before something is made
-    _refuse_too_many(service, request.app.state.limits.builds)
+    _refuse_too_many(service, limits.builds)
     manager.add(infrastructure, infra_id, for_services=True)
     service.maintain(infra_id)
     return infra_id
@@ -169,11 +192,12 @@ def detach(request: Request, _client: Writer, infra_id: InfraId) -> dict[str, An
 
 
 @router.get("/infrastructures/{infraid}/plan", response_model=Planned, responses={**INFRASTRUCTURE, **documented(502)})
-def plan(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
+async def plan(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
     """What would be done to make the infrastructure what it should be."""
     manager = manager_of(request)
-    with _PLANS:
-        planned = manager.plan(manager.get(infra_id).current, infra_id)
+    planned = await to_thread.run_sync(
+        lambda: manager.plan(manager.get(infra_id).current, infra_id), limiter=_QUESTIONS
+    )
     steps = [
         {"action": step.verb.value, "node": step.node_name, "nodeid": step.node_id, "reason": step.reason}
         for step in planned.steps
@@ -181,10 +205,14 @@ def plan(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]
     return {"steps": steps}
 
 
+def _plan(manager: InfrastructureManager, infra_id: str) -> Plan:
+    return manager.plan(manager.get(infra_id).current, infra_id)
+
+
 @router.get("/infrastructures/{infraid}/cost", responses={**INFRASTRUCTURE, **documented(502)})
-def cost(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
+async def cost(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
     """What each instance has cost so far, and all of them; 0 where its provider does not say."""
-    costs = manager_of(request).costs(infra_id)
+    costs = await to_thread.run_sync(manager_of(request).costs, infra_id, limiter=_QUESTIONS)
     total = sum((one for node in costs.values() for one in node.values()), Decimal(0))
     by_node = {name: {node_id: float(one) for node_id, one in node.items()} for name, node in costs.items()}
     return {"totalcost": float(total), **by_node}

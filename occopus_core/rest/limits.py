@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from occopus_core.rest.problems import Refused
 
@@ -28,6 +29,8 @@ class Limits:
     """Requests of one client in a second, on the whole; ten times as many at once."""
     builds: int = 200
     """Infrastructures that may be on their way to be built."""
+    instances: int = 10_000
+    """What the nodes of one infrastructure may grow to, altogether."""
     streams: int = 100
 
 
@@ -44,6 +47,8 @@ async def read_body(request: Request) -> bytes:
     except TimeoutError:
         detail = f"the body did not arrive within {limits.body_seconds:g} s"
         raise Refused(408, detail, {"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise Refused(400, "the body ended too soon") from None  # which nobody will read
     return bytes(body)
 
 

@@ -20,7 +20,7 @@ class Status(BaseModel):
 
 
 @router.get("/healthz", response_model=Status, responses=documented(503))
-def alive(request: Request) -> dict[str, str]:
+async def alive(request: Request) -> dict[str, str]:
     """Whether the service should go on, or be restarted. Needs no token."""
     if not service_of(request).alive:
         raise Refused(503, "maintenance has ended")

@@ -12,11 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from occopus_core.api.errors import ProviderError
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.design import InvalidDesignError
 from occopus_core.engine.outcomes import BusyError
+from occopus_core.engine.subscribing import SubscriptionError, UnconfiguredError
 from occopus_core.manager import InfraIdError, NoSuchNodeError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, StoreError
@@ -24,6 +26,7 @@ from occopus_core.store.repository import InfrastructureTakenError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
+METHODS = ("DELETE", "GET", "POST", "PUT")
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NoSuchInfrastructureError, 404),
@@ -31,10 +34,12 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (InfrastructureTakenError, 409),
     (BusyError, 409),
     (LeaseLostError, 409),
+    (UnconfiguredError, 409),
     (DescriptionError, 422),
     (InvalidDesignError, 422),
     (PluginError, 422),
     (InfraIdError, 422),
+    (SubscriptionError, 422),
     (StoreError, 503),
     (ProviderError, 502),
 )
@@ -68,13 +73,8 @@ def documented(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"description": HTTPStatus(code).phrase, "content": {MEDIA_TYPE: schema}} for code in codes}
 
 
-class Refused(Exception):  # noqa: N818  # an answer, not a fault of ours
+class Refused(HTTPException):  # an answer, not a fault of ours
     """The request is answered with a problem."""
-
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.headers = dict(headers or {})
 
 
 def problem(
@@ -92,7 +92,6 @@ def install(app: FastAPI) -> None:
     """Have the application answer every error as a problem."""
     for kind, _ in _STATUS:
         app.add_exception_handler(kind, _known)
-    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unknown)
@@ -116,20 +115,25 @@ def _faults(error: Exception) -> list[Fault]:
     return []
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused), "that is what it is installed for"
-    return problem(error.status, str(error), headers=error.headers)
-
-
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError), "that is what it is installed for"
     faults = [Fault(position="", path=".".join(map(str, one["loc"])), message=one["msg"]) for one in error.errors()]
     return problem(422, "; ".join(f"{fault.path}: {fault.message}" for fault in faults), faults)
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "that is what it is installed for"
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods_of(request))
+    return problem(error.status_code, str(error.detail), headers=headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """All that a path has; Starlette tells those of one route."""
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    routes = request.app.routes
+    return [name for name, scope in scopes.items() if any(one.matches(scope)[0] is Match.FULL for one in routes)]
 
 
 async def _unknown(request: Request, _error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
@@ -37,7 +38,8 @@ def manager_of(request: Request) -> InfrastructureManager:
     return service_of(request).manager
 
 
-def raw_body(example: str, media_type: str = "application/x-yaml") -> dict[str, Any]:
-    """What the OpenAPI document says of a body that is taken as it comes."""
-    content = {"schema": {"type": "string"}, "example": example}
+def raw_body(example: Any, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the OpenAPI document says of a body that is read whatever its type: YAML, or JSON that has a schema."""
+    media_type = "text/plain" if schema is None else "application/json"
+    content = {"schema": schema or {"type": "string"}, "example": example}
     return {"requestBody": {"required": True, "content": {media_type: content}}}

@@ -2,15 +2,70 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from occopus_core.rest.service import Service
+
+MOST_CONNECTIONS = 500
+"""More are closed at once: files and sockets must be left for the store and the providers (of 1024, as a rule)."""
+
+REQUEST_SECONDS = 15.0
+"""How long a client may take from connecting, or from its last answer, to the end of the next request's headers."""
+
+
+class Protocol(H11Protocol):
+    """HTTP for clients that may mean no good: bounded in their number, and in the time they take to say what they want.
+
+    h11 takes nothing that could be read in two ways; the limits on bodies are those of the routes.
+    """
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """A client came."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self._expect_request()
+
+    def handle_events(self) -> None:
+        """Bytes came."""
+        super().handle_events()
+        if self._answering and self._deadline is not None:
+            self._deadline.cancel()
+
+    def on_response_complete(self) -> None:
+        """A request was answered; the next one may be there already."""
+        super().on_response_complete()
+        if not self._answering:
+            self._expect_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        super().connection_lost(exc)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _expect_request(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
 
 
 class Server(uvicorn.Server):

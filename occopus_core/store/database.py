@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -36,6 +38,10 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(occopus_writes=True)
+        # In SQLite one writes at a time, and who waits for that sleeps and tries again, ever longer, while others slip
+        # in: the threads of a process take turns here.
+        single = engine.dialect.name == "sqlite"
+        self._turn: AbstractContextManager[object] = threading.Lock() if single else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -46,7 +52,7 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that is committed at the end, or undone where the block raises. Raises `StoreError`."""
-        with self._translated(), self._writer.begin() as connection:
+        with self._translated(), self._turn, self._writer.begin() as connection:
             yield connection
 
     @contextlib.contextmanager

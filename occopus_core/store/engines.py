@@ -7,7 +7,9 @@ import os
 import sqlite3
 import stat
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
@@ -22,6 +24,9 @@ _FORMS = (
     "it is sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE with what is special in the password "
     "percent-encoded ('@' is %40)"
 )
+_POOL: Mapping[str, Any] = {"pool_size": 15, "max_overflow": 45, "pool_use_lifo": True}
+"""A connection for each thread of a service, lest those who only read wait behind those who wait to write."""
+
 _POSTGRESQL = {
     "connect_timeout": "10",
     # The server ends the transactions of clients that vanished, and so lets go of the rows they hold.
@@ -62,7 +67,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     if not url.database or url.database == ":memory:":
         raise StoreError("the store URL cannot be used: it names no file, and what is built must not be forgotten")
     _prepare_file(url.database)
-    engine = sa.create_engine(url, hide_parameters=True)
+    engine = sa.create_engine(url, hide_parameters=True, **_POOL)
     sa.event.listen(engine, "connect", _configure_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -116,7 +121,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 def _postgresql(url: sa.URL) -> sa.Engine:
     url = url.set(drivername="postgresql+psycopg", query={**_POSTGRESQL, **url.query})
     try:
-        engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True, **_POOL)
     except ImportError as error:
         raise StoreError("a store in PostgreSQL needs psycopg: pip install 'occopus-core[postgresql]'") from error
     sa.event.listen(engine, "begin", _begin_postgresql)

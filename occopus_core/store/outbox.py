@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ from occopus_core.store.rows import event_of
 
 DELIVERY_SECONDS = 30.0
 """How long one delivery may last before another process takes over: what a killed one keeps others waiting."""
+
+KEPT_SECONDS = 24 * 3600.0
+"""How long subscribers of an infrastructure that is gone are kept, so that they are told of its end."""
 
 PORTION = 200
 """How many events are taken at a time."""
@@ -84,6 +87,30 @@ class Outbox:
         with self._database.writing() as connection:
             _release(connection, consignment)
 
+    # Subscribers
+
+    def subscribe(self, infra_id: str, type: str, address: str, now: float) -> None:
+        """Have notifiers of a type tell this address of an infrastructure, and no earlier one. Idempotent."""
+        table = tables.subscribers
+        with self._database.writing() as connection:
+            _forget_orphans(connection, now)
+            connection.execute(table.delete().where(table.c.infra_id == infra_id, table.c.type == type))
+            connection.execute(table.insert().values(infra_id=infra_id, type=type, address=address))
+
+    def subscribers(self, type: str, infra_ids: Collection[str]) -> dict[str, str]:
+        """The address that notifiers of a type tell of each of these infrastructures, where there is one."""
+        table = tables.subscribers
+        query = sa.select(table.c.infra_id, table.c.address).where(
+            table.c.type == type, table.c.infra_id.in_(infra_ids)
+        )
+        with self._database.reading() as connection:
+            return dict(connection.execute(query).all())
+
+    @staticmethod
+    def forget_subscribers(connection: sa.Connection, infra_id: str) -> None:
+        """Nobody is to be told of what happens under this id from now on."""
+        connection.execute(tables.subscribers.delete().where(tables.subscribers.c.infra_id == infra_id))
+
     def _is_behind(self, notifier: str) -> bool:
         """Without writing: there is mostly nothing new."""
         table = tables.notifiers
@@ -91,6 +118,14 @@ class Outbox:
         query = sa.select(table.c.name).where(table.c.name == notifier, table.c.cursor < newest)
         with self._database.reading() as connection:
             return connection.scalar(query) is not None
+
+
+def _forget_orphans(connection: sa.Connection, now: float) -> None:
+    """Of infrastructures that are gone, after a day: the last events are told by then."""
+    table, log = tables.subscribers, tables.events
+    exists = sa.exists().where(tables.infrastructures.c.id == table.c.infra_id)
+    fresh = sa.exists().where(log.c.infra_id == table.c.infra_id, log.c.at > now - KEPT_SECONDS)
+    connection.execute(table.delete().where(~exists, ~fresh))
 
 
 def _release(connection: sa.Connection, consignment: Consignment, **values: Any) -> None:

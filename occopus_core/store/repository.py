@@ -161,6 +161,7 @@ class Store:
                 connection.execute(row)
             except sa.exc.IntegrityError:  # not looked for before: somebody may add it in between
                 raise InfrastructureTakenError(infra_id) from None
+            self.outbox.forget_subscribers(connection, infra_id)  # of an earlier one with this id
             created = Event(EventKind.INFRA_CREATED, infra_id, text=candidate.name)
             connection.execute(tables.events.insert(), [event_row(now, created)])
         return Lease(infra_id, holder, epoch)
@@ -236,10 +237,14 @@ class Store:
         with self._database.reading() as connection:
             return [request_of(row) for row in connection.execute(query)]
 
-    def events(self, infra_id: str, after: int = 0) -> list[StoredEvent]:
-        """What has happened to an infrastructure since the event `after`, also when it is gone by now."""
+    def events(self, infra_id: str, after: int = 0, most: int | None = None) -> list[StoredEvent]:
+        """What has happened to an infrastructure since the event `after`, also when it is gone by now.
+
+        With `most`, the oldest of that.
+        """
         table = tables.events
         query = sa.select(table).where(table.c.infra_id == infra_id, table.c.id > after).order_by(table.c.id)
+        query = query.limit(most)
         with self._database.reading() as connection:
             return [event_of(row) for row in connection.execute(query)]
 

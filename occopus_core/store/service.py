@@ -16,9 +16,16 @@ from occopus_core.store.records import InfrastructureState, NoSuchInfrastructure
 ANSWER_SECONDS = 24 * 3600.0
 """How long an answer can be repeated."""
 
+MOST_ANSWERS = 100_000
+"""How many answers are kept."""
+
 
 class KeyReusedError(Exception):
     """The key of a request was used for another one."""
+
+
+class TooManyKeysError(Exception):
+    """So many requests with keys came lately that no more are kept."""
 
 
 class UnansweredError(Exception):
@@ -82,7 +89,8 @@ class ServiceRows:
         """How many instances are in each stage."""
         stage = tables.instances.c.stage
         with self._database.reading() as connection:
-            return dict(connection.execute(sa.select(stage, sa.func.count()).group_by(stage)).tuples().all())
+            rows = connection.execute(sa.select(stage, sa.func.count()).group_by(stage)).all()
+        return dict(rows)
 
     def beat(self, name: str, now: float, seconds: float) -> list[str]:
         """Say that a service is there for so many seconds; the names of all that are."""
@@ -102,7 +110,7 @@ class ServiceRows:
     def claim(self, key: str, request: str, now: float) -> Answer | None:
         """Reserve a key for a request, or what the same request was answered before.
 
-        Raises `KeyReusedError`, `UnansweredError`.
+        Raises `KeyReusedError`, `UnansweredError`, `TooManyKeysError`.
         """
         table = tables.answers
         try:
@@ -110,6 +118,8 @@ class ServiceRows:
                 connection.execute(table.delete().where(table.c.asked_at < now - ANSWER_SECONDS))
                 row = connection.execute(sa.select(table).where(table.c.key == key)).one_or_none()
                 if row is None:
+                    if (connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0) >= MOST_ANSWERS:
+                        raise TooManyKeysError
                     connection.execute(table.insert().values(key=key, request=request, asked_at=now))
                     return None
         except StoreError as error:

@@ -121,6 +121,15 @@ notifiers = Table(
 )
 """The last event that each notifier has told of, and until when somebody is telling the next ones."""
 
+subscribers = Table(
+    "subscribers",
+    metadata,
+    Column("infra_id", String(128), primary_key=True),
+    Column("type", String(64), primary_key=True),
+    Column("address", Text, nullable=False),
+)
+"""Whom a client wants told of one infrastructure, by the type of the notifier. Kept for a day after its end."""
+
 services = Table(
     "services",
     metadata,
@@ -150,5 +159,6 @@ answers = Table(
     Column("asked_at", Double, nullable=False),
     Column("status", Integer),
     Column("body", Text),
+    Index(None, "asked_at"),
 )
 """Digests of requests that carried a key, and what they were answered."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
+from desk import until
+from keystoneauth1.exceptions import NotFound, Unauthorized
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 from openstack.connection import Connection
@@ -37,6 +41,59 @@ class Account:
     def resource(self, **wanted: Any) -> dict[str, Any]:
         known = {"type": "nova", "endpoint": self.endpoint, "project_id": self.project_id}
         return {**known, "image_id": "cirros", "flavor_name": "m1.tiny", "network_id": "private", **wanted}
+
+    @cached_property
+    def ids(self) -> dict[str, str]:
+        """What a description may name, by id."""
+        compute, network = self.cloud.compute, self.cloud.network
+        return {
+            "endpoint": self.endpoint,
+            "project_id": self.project_id,
+            "image_id": self.cloud.image.find_image("cirros").id,
+            "flavor_id": compute.find_flavor("m1.tiny").id,
+            "network_id": network.find_network("private").id,
+            "pool_id": network.find_network("public").id,
+        }
+
+    @contextlib.contextmanager
+    def key_pair(self, name: str) -> Iterator[None]:
+        self.cloud.compute.create_keypair(name=name)
+        yield
+        self.cloud.compute.delete_keypair(name)
+
+    @contextlib.contextmanager
+    def security_group(self, name: str) -> Iterator[None]:
+        group = self.cloud.network.create_security_group(name=name)
+        yield
+        self.cloud.network.delete_security_group(group)
+
+    @contextlib.contextmanager
+    def server(self) -> Iterator[None]:
+        """A server that is none of ours."""
+        where = [{"uuid": self.ids["network_id"]}]
+        what = {"image_id": self.ids["image_id"], "flavor_id": self.ids["flavor_id"], "networks": where}
+        server = self.cloud.compute.create_server(name="somebody's", **what)
+        yield
+        self.delete_server(server)
+
+    def delete_server(self, server: Any) -> None:
+        self.cloud.compute.delete_server(server)
+        until(lambda: server.id not in [each.id for each in self.servers()])
+
+    def application_credential(self, name: str, **more: str) -> dict[str, str]:
+        """The auth_data of a new one."""
+        made = self.cloud.identity.create_application_credential(self.cloud.current_user_id, name, **more)
+        return {"type": "application_credential", "id": made.id, "secret": made.secret}
+
+    def is_refused(self, auth: dict[str, str]) -> bool:
+        plugin = v3.ApplicationCredential(
+            self._direct, application_credential_id=auth["id"], application_credential_secret=auth["secret"]
+        )
+        try:
+            plugin.get_access(Session())
+        except (Unauthorized, NotFound):
+            return True
+        return False
 
     def server_of(self, token: str) -> str:
         """The id of the server that was made with a token."""

@@ -14,6 +14,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from account import Account  # noqa: E402  # this folder is none of the packages
+from desk import Desk, gone  # noqa: E402
 from faults import Proxy  # noqa: E402
 from stack import Stack, install  # noqa: E402
 
@@ -23,6 +24,12 @@ CACHE = HERE.parents[1] / ".openstack"
 def pytest_ignore_collect(config):
     """These tests need a minute and 800 MB before they begin: they run only when they are named."""
     return None if any("openstack" in arg for arg in config.args) else True
+
+
+def pytest_itemcollected(item):
+    """The library that looks past the proxy warns of itself, whatever is asked of it."""
+    item.add_marker(pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"))
+    item.add_marker(pytest.mark.integration)
 
 
 @pytest.fixture(scope="session")
@@ -55,15 +62,20 @@ def proxy(running_proxy):
 
 
 @pytest.fixture(scope="session")
-def account(stack):
-    """The account of the user ``demo``, seen without the proxy."""
-    return Account(stack, "demo")
+def accounts(stack):
+    """By user, seen without the proxy: ``demo``, and ``narrow`` whose quota is one server."""
+    return {user: Account(stack, user) for user in ("demo", "narrow")}
 
 
 @pytest.fixture(scope="session")
-def narrow(stack):
-    """An account whose quota is one server."""
-    return Account(stack, "narrow")
+def account(accounts):
+    return accounts["demo"]
+
+
+@pytest.fixture
+def desk(tmp_path, account, proxy):
+    yield Desk(tmp_path, account)
+    assert gone(account) == {}, "something is left at the cloud"
 
 
 @pytest.fixture

@@ -30,6 +30,10 @@ class Request:
     body: bytes
     headers: Mapping[str, str]
 
+    @property
+    def creates_server(self) -> bool:
+        return (self.service, self.method, self.path) == ("nova", "POST", "/v2.1/servers")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -76,7 +80,8 @@ class Proxy:
         self._servers.clear()
 
     def reset(self) -> None:
-        """Work again, and let go of the requests that hang."""
+        """Work again, let go of the requests that hang, and count anew."""
+        self.requests.clear()
         self.rule = lambda _request: None
         self._released.set()
         self._released = threading.Event()
@@ -89,7 +94,7 @@ class Proxy:
             self.requests.append(request)
             wanted = self.rule(request)
         if wanted is Fault.HANG:
-            self._released.wait(30)
+            self._released.wait(120)
             return None
         if wanted is Fault.LOST_REPLY:
             self._passed_on(request)
@@ -152,7 +157,7 @@ class NovaFaults(FaultInjector):
         if fault is Fault.REFUSED_CONNECTION:
             self._proxy.stop()
         elif fault is Fault.QUOTA:
-            self._proxy.rule = lambda request: fault if _creates_server(request) else None
+            self._proxy.rule = lambda request: fault if request.creates_server else None
         elif fault is Fault.LOST_REPLY and operation == "create":
             self._proxy.rule = _lost_from_the_first_change()
         else:
@@ -166,10 +171,6 @@ class NovaFaults(FaultInjector):
 
     def clear(self):
         self._proxy.reset()
-
-
-def _creates_server(request: Request) -> bool:
-    return (request.service, request.method, request.path) == ("nova", "POST", "/v2.1/servers")
 
 
 def _lost_from_the_first_change() -> Rule:

@@ -11,12 +11,6 @@ from occopus_core.api import Context, CreateRequest, InstanceId
 from occopus_core.testing.conformance import ResourceHandlerConformance, ResourceHarness
 from occopus_resource_nova import NovaHandler
 
-# openstacksdk says so of itself, whatever is asked of it.
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
-]
-
 
 class NovaHarness(ResourceHarness):
     sdk_modules = ("openstack", "keystoneauth1", "requests")

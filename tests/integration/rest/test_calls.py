@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import signal
-import sqlite3
 import urllib.error
 import urllib.request
 
@@ -164,34 +161,6 @@ def test_alerts_scale_once_in_a_while(served, ready, until):
     answer = served.post(f"/infrastructures/{infra_id}/alerts", body, Content_Type="application/json")
     assert answer.json["results"] == ["scaled up", "ignored: the node was scaled lately", "ignored: not firing"]
     until(lambda: states(served, infra_id, "web") == ["ready", "ready"])
-
-
-def test_builds_go_on_after_the_service_was_killed(ready, serve, until, describe):
-    with serve(ready) as (process, client):
-        ids = [created(client, describe("db", "web", "lb", name=f"trial{number}")) for number in range(20)]
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    with serve(ready) as (process, client):
-        until(lambda: client.get("/metrics").text.count('occopus_infrastructures{state="ready"} 20.0'), 90)
-        assert sorted(client.get("/infrastructures/").json["infrastructures"]) == sorted(ids)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
-
-
-def test_two_services_share_the_work(ready, serve, cloud, until, describe):
-    with serve(ready) as (first, one), serve(ready) as (_, other):
-        ids = [created(client, describe("db", name=f"trial{n}")) for n in range(6) for client in (one, other)]
-        until(lambda: 'occopus_infrastructures{state="ready"} 12.0' in one.get("/metrics").text)
-        for infra_id in ids:
-            assert len(cloud.machines(infra_id)) == 1
-        creations = [entry for entry in cloud.log() if entry["operation"] == "create"]
-        assert len({token for entry in creations for token in entry["tokens"]}) == len(ids)
-        first.kill()
-        other.post(f"/infrastructures/{ids[0]}/scaleto/db/2")
-        until(lambda: states(other, ids[0], "db") == ["ready", "ready"])
-        with contextlib.closing(sqlite3.connect(ready.store)) as connection:
-            (requests,) = connection.execute("SELECT count(*) FROM scale_requests WHERE applied_at IS NULL").fetchone()
-        assert requests == 0
 
 
 def test_a_port_that_is_taken_is_said_in_a_line(served, ready):

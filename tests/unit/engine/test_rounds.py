@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 
 import pytest
 
 from occopus_core.api import HealthChecker, Verdict
 from occopus_core.engine import building
-from occopus_core.engine.rounds import Rounds
+from occopus_core.engine.rounds import COMPANY, Rounds
 from occopus_core.events import EventKind
 from occopus_core.store import engines
 from occopus_core.store.database import open_database
@@ -251,3 +252,17 @@ def test_nothing_piles_up(world):
         keeper.after(seconds, lambda: counts.append(len(keeper.resources.loop._timers)))
     keeper.run(16)
     assert counts[1] <= counts[0] + 5
+
+
+def test_more_than_a_company_are_spread_over_the_interval(world, keeper):
+    names = [f"i{number}" for number in range(100)]
+    built(world, *names)
+    begun = []
+    keeper.resources.loop.meter.passed = lambda *_: begun.append(world.clock.now())
+    for name in names:
+        keeper.rounds.attach(name)
+    began = world.clock.now()
+    keeper.run(65)
+    late = [int(moment - began) for moment in begun if 30 <= moment - began < 60]
+    assert max(Counter(late).values()) <= COMPANY
+    assert 300 <= len(late) <= 330, "each still has its turn at every interval"

@@ -25,7 +25,7 @@ def test_a_burst_is_let_through_and_no_more(buckets):
     exhaust(buckets, "me")
     with pytest.raises(Refused) as refused:
         buckets.take("me")
-    assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
+    assert (refused.value.status_code, refused.value.headers) == (429, {"Retry-After": "1"})
 
 
 def test_time_gives_requests_back_up_to_a_burst(buckets, now):

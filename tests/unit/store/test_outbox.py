@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from occopus_core.events import Event, EventKind
-from occopus_core.store.outbox import DELIVERY_SECONDS, PORTION
+from occopus_core.store.outbox import DELIVERY_SECONDS, KEPT_SECONDS, PORTION
 from occopus_core.store.records import StoreError
 from occopus_core.store.repository import Store
 
@@ -152,3 +152,29 @@ def test_what_is_committed_late_is_not_passed_by(postgresql, opened):
         with pytest.raises(StoreError, match="lock"):
             store.outbox.take("hook", NOW)
     assert texts(store.outbox.take("hook", NOW)) == ["late", "soon"]
+
+
+def test_the_last_subscriber_of_a_type_counts(outbox, store):
+    store.add_infrastructure("i", infrastructure(), {}, "me", NOW)
+    outbox.subscribe("i", "fcm", "old phone", NOW)
+    outbox.subscribe("i", "fcm", "phone", NOW)
+    outbox.subscribe("j", "other", "tablet", NOW)
+    assert outbox.subscribers("fcm", {"i", "j"}) == {"i": "phone"}
+
+
+def test_subscribers_are_kept_a_day_longer_than_their_infrastructure(outbox, store):
+    lease = store.add_infrastructure("i", infrastructure(), {}, "me", NOW)
+    outbox.subscribe("i", "fcm", "phone", NOW)
+    with store.changing(lease) as change:
+        change.remove_infrastructure()
+        change.add_events([(NOW, Event(EventKind.INFRA_DROPPED, "i"))])
+    outbox.subscribe("other", "fcm", "tablet", NOW + KEPT_SECONDS - 1)
+    assert outbox.subscribers("fcm", {"i"}) == {"i": "phone"}
+    outbox.subscribe("other", "fcm", "tablet", NOW + KEPT_SECONDS + 1)
+    assert outbox.subscribers("fcm", {"i"}) == {}
+
+
+def test_a_new_infrastructure_has_no_subscribers_of_an_earlier_one_with_its_id(outbox, store):
+    outbox.subscribe("i", "fcm", "phone", NOW)
+    store.add_infrastructure("i", infrastructure(), {}, "me", NOW)
+    assert outbox.subscribers("fcm", {"i"}) == {}

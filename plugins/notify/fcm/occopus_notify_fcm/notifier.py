@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,12 +14,14 @@ from occopus_core.api import Notification, Notifier
 if TYPE_CHECKING:
     from occopus_notify_fcm.client import Client
 
+_TARGETS = ("token", "topic")
+_ADDRESS = re.compile(r"[!-~]{1,4096}")
 _LONGEST_TEXT = 1000
 """Bytes; a message to a topic may have 2048 in all."""
 
 
 class FirebaseCloudMessaging(Notifier):
-    """One instance of an app, or all that subscribe to a topic."""
+    """One instance of an app, or all that subscribe to a topic; without either, those that clients have chosen."""
 
     batch_size: ClassVar[int] = 1
 
@@ -30,11 +33,25 @@ class FirebaseCloudMessaging(Notifier):
         schema: Mapping[str, Any] = json.loads(text)
         return schema
 
+    @classmethod
+    def address(cls, properties: Mapping[str, Any]) -> str:
+        """The registration id; the server key that 1.x wanted with it is neither used nor kept."""
+        given = properties.get("reg_id")
+        if not isinstance(given, str) or not _ADDRESS.fullmatch(given):
+            raise ValueError("'reg_id' must be the registration id of an app")
+        return given
+
+    @property
+    def tells_subscribers(self) -> bool:
+        """See `Notifier`."""
+        return self.connection.settings.keys().isdisjoint(_TARGETS)
+
     def send(self, notifications: Sequence[Notification]) -> None:
         """One request for each, and one more where a new access token is needed. Raises `ProviderError`."""
         settings = self.connection.settings
-        target = {key: settings[key] for key in ("token", "topic") if key in settings}
+        configured = {key: settings[key] for key in _TARGETS if key in settings}
         for notification in notifications:
+            target = configured or {"token": notification.subscriber}
             self._client.send({"message": {**target, "data": _data(notification)}})
 
     @functools.cached_property

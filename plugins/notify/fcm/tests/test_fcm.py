@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import socket
@@ -63,6 +64,21 @@ class TestMessage:
         message = google.messages[0][1]["message"]
         assert message["topic"] == "infrastructures"
         assert "token" not in message
+
+    def test_without_either_it_goes_to_whom_a_client_has_chosen(self, google, connect):
+        notifier = connect(endpoint=google.url)
+        assert notifier.tells_subscribers
+        notifier.send([dataclasses.replace(READY, subscriber="phone")])
+        assert google.messages[0][1]["message"]["token"] == "phone"
+        assert not connect().tells_subscribers
+
+    def test_of_what_a_client_says_the_registration_id_alone_is_kept(self):
+        assert FirebaseCloudMessaging.address({"api_key": "hush", "reg_id": "phone"}) == "phone"
+
+    @pytest.mark.parametrize("given", [{}, {"reg_id": ""}, {"reg_id": 7}, {"reg_id": "a b"}, {"reg_id": "x" * 5000}])
+    def test_what_cannot_be_a_registration_id_is_refused(self, given):
+        with pytest.raises(ValueError, match="reg_id"):
+            FirebaseCloudMessaging.address(given)
 
     def test_what_1_x_did_not_know_goes_by_its_kind(self, google, connect):
         connect().send([HEALING])
@@ -246,7 +262,7 @@ class TestPlugin:
             ({"project_id": "my-project", "token": "t"}, True),
             ({"project_id": "my-project", "topic": "t"}, True),
             ({"project_id": "my-project", "topic": "t", "endpoint": "http://127.0.0.1:1"}, True),
-            ({"project_id": "my-project"}, False),
+            ({"project_id": "my-project"}, True),
             ({"project_id": "my-project", "token": "t", "topic": "t"}, False),
             ({"project_id": "../../other", "token": "t"}, False),
             ({"project_id": "my-project", "topic": "a b"}, False),

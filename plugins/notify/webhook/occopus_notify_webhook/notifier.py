@@ -30,7 +30,7 @@ class Webhook(Notifier):
         # Whoever only wants the schema, or has nothing to tell, is spared the HTTP library.
         from occopus_notify_webhook.client import post  # noqa: PLC0415
 
-        body = json.dumps({"notifications": [dataclasses.asdict(one) for one in notifications]}).encode()
+        body = json.dumps({"notifications": [_told(one) for one in notifications]}).encode()
         post(self.connection.settings["url"], body, self._headers(body), self.connection.call_timeout)
 
     def _headers(self, body: bytes) -> Mapping[str, str]:
@@ -44,3 +44,9 @@ class Webhook(Notifier):
             signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
             headers["X-Occopus-Signature"] = f"sha256={signature}"
         return headers
+
+
+def _told(notification: Notification) -> Mapping[str, Any]:
+    fields = dataclasses.asdict(notification)
+    del fields["subscriber"]  # who else is told
+    return fields

@@ -14,8 +14,7 @@ import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
-from occopus_core.api import AuthError, Connection
-from occopus_resource_ec2.deadline import within
+from occopus_core.api import AuthError, Connection, within
 from occopus_resource_ec2.errors import StrangerError, provider_error
 
 _KEYS = ("accesskey", "secretkey")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 
+import boto3
 import pytest
 
 from occopus_core.api import AuthError, InstanceState, NotFoundError, Owner, PermanentError, TransientError
+from occopus_resource_ec2 import Ec2Handler
 
 pytestmark = pytest.mark.integration
 
@@ -117,6 +119,44 @@ def test_the_root_volume_is_looked_up_once_for_an_image(ec2, connect, order):
     assert [thing["size"] for thing in ec2.inventory() if "size" in thing] == [30, 30]
     with pytest.raises(NotFoundError, match=r"resource\.image_id"):
         handler.create(order("t-3", volume_size=30, image_id="ami-00000000"))
+
+
+def test_every_optional_key_arrives(ec2, connect, order):
+    from occopus_resource_ec2.testing import ACCESS_KEY, REGION, SECRET_KEY  # noqa: PLC0415
+
+    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
+    client = boto3.client("ec2", endpoint_url=ec2.endpoint, region_name=REGION, **keys)
+    client.create_key_pair(KeyName="my-key")
+    group = client.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    subnet = client.describe_subnets()["Subnets"][0]["SubnetId"]
+    wanted = {
+        "key_name": "my-key",
+        "security_group_ids": [group],
+        "subnet_id": subnet,
+        "associate_public_ip_address": True,
+        "volume_size": 30,
+        "volume_type": "gp3",
+        "market_type": "spot",
+        "max_price": 0.05,
+        "http_tokens": "required",
+        "http_put_response_hop_limit": 2,
+        "tags": {"project": "shop"},
+    }
+    assert {*wanted, "iam_instance_profile"} == {*Ec2Handler.schema()["properties"]} - {
+        *Ec2Handler.schema()["required"]
+    }
+    made = connect().create(order(**wanted))
+    (found,) = client.describe_instances(InstanceIds=[made.id])["Reservations"][0]["Instances"]
+    assert (found["KeyName"], found["SubnetId"], found["InstanceLifecycle"]) == ("my-key", subnet, "spot")
+    assert [each["GroupId"] for each in found["NetworkInterfaces"][0]["Groups"]] == [group]
+    assert found["PublicIpAddress"] == made.addresses[0].value
+    assert (found["MetadataOptions"]["HttpTokens"], found["MetadataOptions"]["HttpPutResponseHopLimit"]) == (
+        "required",
+        2,
+    )
+    (volume,) = client.describe_volumes()["Volumes"]
+    assert (volume["Size"], volume["VolumeType"]) == (30, "gp3")
+    assert {"Key": "project", "Value": "shop"} in volume["Tags"]
 
 
 def test_a_token_is_for_one_request(ec2, connect, order):

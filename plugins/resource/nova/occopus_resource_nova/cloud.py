@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
-from urllib.parse import quote
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, TypeVar
+from urllib.parse import quote, urlsplit
 
-import keystoneauth1.session
 import requests
 from keystoneauth1 import exceptions
-from keystoneauth1.adapter import Adapter
 
-from occopus_core.api import Connection, NotFoundError, ProviderError
-from occopus_resource_nova.connect import session
+from occopus_core.api import Connection, NotFoundError, PermanentError, ProviderError, within
+from occopus_resource_nova.connect import Account, account
 from occopus_resource_nova.errors import provider_error
 
 Service = Literal["compute", "network", "image", "block-storage"]
 Thing = dict[str, Any]
+T = TypeVar("T")
 
-_VERSIONS: Mapping[Service, str] = {"compute": "2.1", "network": "2", "image": "2", "block-storage": "3"}
-_MICROVERSIONS: Mapping[Service, str] = {"compute": "2.52"}
-"""The oldest with which a server has its tags from the call that creates it."""
+_VERSIONS: Mapping[Service, str] = {"compute": "v2.1", "network": "v2.0", "image": "v2", "block-storage": "v3"}
+_MICROVERSIONS: Mapping[Service, str] = {"compute": "2.52", "block-storage": "3.5"}
+"""The oldest with which a server has its tags from the call that creates it, and Cinder says why a volume failed."""
 
-_NOT_FOUND = 404
+_VERSION = re.compile(r"/v\d[\d.]*(?=/|$)")
 
 
 class Cloud:
@@ -34,45 +35,42 @@ class Cloud:
         self._timeout = connection.call_timeout
         self._connection = connection
         self._lock = threading.Lock()
-        self._made: keystoneauth1.session.Session | None = None
+        self._made: Account | None = None
 
-    def _session(self) -> keystoneauth1.session.Session:
-        """Made once; it holds the token of the account, and gets a new one when that expires."""
+    def _account(self) -> Account:
+        """Made once; its session holds a token, and gets a new one when that expires."""
         with self._lock:
             if self._made is None:
-                self._made = session(self._connection)
+                self._made = account(self._connection)
             return self._made
-
-    def _adapter(self, service: Service) -> Adapter:
-        region = self._connection.settings.get("region_name")
-        return Adapter(
-            self._session(),
-            service_type=service,
-            interface="public",
-            region_name=str(region) if region else None,
-            version=_VERSIONS[service],
-            default_microversion=_MICROVERSIONS.get(service),
-        )
 
     def project(self) -> str:
         """The id of the project that is worked in. Raises `ProviderError`."""
-        try:
-            return self._session().get_project_id() or ""
-        except ProviderError:  # the session could not be made
-            raise
-        except Exception as error:
-            raise self._told(error) from error
+        return self._asked(self._account().session.get_project_id) or ""
 
     def has(self, service: Service) -> bool:
         """Whether the catalog has the service. Raises `ProviderError`."""
+        return self._asked(lambda: self._listed(service)) is not None
+
+    def _listed(self, service: Service) -> str | None:
+        """The endpoint of a service as the catalog has it; None where there is none."""
+        by = self._account()
         try:
-            return self._adapter(service).get_endpoint() is not None
-        except exceptions.EndpointNotFound:
-            return False
-        except ProviderError:  # the session could not be made
-            raise
-        except Exception as error:
-            raise self._told(error) from error
+            found: str | None = by.session.get_endpoint(
+                service_type=service, interface=by.interface, region_name=by.region, skip_discovery=True
+            )
+        except exceptions.CatalogException:
+            return None
+        return found
+
+    def _endpoint(self, service: Service) -> str:
+        """Where a service is asked: each has one version of use here, which none needs to be asked for."""
+        listed = self._listed(service)
+        if listed is None:
+            region = self._account().region
+            there = f"in region '{region}': see resource.region_name" if region else "in its catalog"
+            raise PermanentError(f"{self._where}: there is no {service} service {there}")
+        return versioned(listed, _VERSIONS[service])
 
     def get(self, service: Service, path: str, query: Mapping[str, Any] | None = None, key: str = "") -> Any:
         """The answer to GET. Raises `ProviderError`; `NotFoundError` for 404 where a `key` is given."""
@@ -92,14 +90,12 @@ class Cloud:
 
     def delete(self, service: Service, path: str) -> None:
         """Ask for a deletion; what is absent is a success. Raises `ProviderError`."""
-        try:
-            self._request(service, "DELETE", path)
-        except exceptions.NotFound:
-            return
-        except ProviderError:  # the session could not be made
-            raise
-        except Exception as error:
-            raise self._told(error) from error
+
+        def ask() -> None:
+            with contextlib.suppress(exceptions.NotFound):
+                self._request(service, "DELETE", path)
+
+        self._asked(ask)
 
     def pages(self, service: Service, path: str, name: str, query: Mapping[str, Any]) -> Iterator[Thing]:
         """All things of a list, page after page. Raises `ProviderError`, also while being iterated."""
@@ -144,15 +140,40 @@ class Cloud:
         return things
 
     def _call(self, service: Service, method: str, path: str, key: str, **arguments: Any) -> Any:
-        try:
-            return self._request(service, method, path, **arguments).json()
-        except ProviderError:  # the session could not be made
-            raise
-        except Exception as error:
-            raise self._told(error, key) from error
+        return self._asked(lambda: self._request(service, method, path, **arguments).json(), key)
 
     def _request(self, service: Service, method: str, path: str, **arguments: Any) -> requests.Response:
-        return self._adapter(service).request(path, method, connect_retries=0, status_code_retries=0, **arguments)
+        return self._account().session.request(
+            f"{self._endpoint(service)}{path}",
+            method,
+            microversion=_MICROVERSIONS.get(service),
+            microversion_service_type=service,
+            connect_retries=0,
+            status_code_retries=0,
+            log=False,  # user data are full of secrets
+            **arguments,
+        )
+
+    def _asked(self, call: Callable[[], T], key: str = "") -> T:
+        """What the call answers, in time; what it raises becomes an error of the contract."""
+        try:
+            return within(self._timeout, call)
+        except ProviderError:
+            raise
+        except Exception as error:  # what the libraries may raise is listed nowhere
+            raise self._told(error, key) from error
 
     def _told(self, error: Exception, key: str = "") -> ProviderError:
         return provider_error(error, self._where, self._timeout, key)
+
+
+def versioned(endpoint: str, version: str) -> str:
+    """The URL of one version of a service, from what the catalog says: with a version, with another, or without.
+
+    >>> versioned("https://example.org/volume/v2/a-project", "v3")
+    'https://example.org/volume/v3/a-project'
+    """
+    parts = urlsplit(endpoint)
+    path = parts.path.rstrip("/")
+    path = _VERSION.sub(f"/{version}", path) if _VERSION.search(path) else f"{path}/{version}"
+    return f"{parts.scheme}://{parts.netloc}{path}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,17 +30,34 @@ def identity_url(endpoint: str) -> str:
     return f"{base}/v3"
 
 
-def session(connection: Connection) -> keystoneauth1.session.Session:
-    """A session that calls nobody yet. Raises `AuthError` and `PermanentError`."""
-    return keystoneauth1.session.Session(auth=_plugin(connection), timeout=connection.call_timeout)
+@dataclass(frozen=True)
+class Account:
+    """Who asks, and which of a service's endpoints is asked. It calls nobody by itself."""
+
+    session: keystoneauth1.session.Session
+    region: str | None = None
+    interface: str = "public"
 
 
-def _plugin(connection: Connection) -> BaseAuthPlugin:
-    settings, auth = connection.settings, connection.auth
-    url = identity_url(str(settings.get("endpoint", "")))
+def account(connection: Connection) -> Account:
+    """The account of a connection. Raises `AuthError` and `PermanentError`."""
+    url = identity_url(str(connection.settings.get("endpoint", "")))
+    if not connection.auth:
+        return _from_clouds_yaml(connection, url)
+    plugin = _plugin(connection.settings, connection.auth, url)
+    return Account(_session(plugin, connection), _region(connection.settings))
+
+
+def _region(settings: Mapping[str, Any]) -> str | None:
+    return str(settings.get("region_name") or "") or None
+
+
+def _session(plugin: BaseAuthPlugin, connection: Connection, **tls: Any) -> keystoneauth1.session.Session:
+    return keystoneauth1.session.Session(auth=plugin, timeout=connection.call_timeout, **tls)
+
+
+def _plugin(settings: Mapping[str, Any], auth: Mapping[str, str], url: str) -> BaseAuthPlugin:
     kind = auth.get("type", "password")
-    if not auth:
-        return _from_clouds_yaml(settings, url)
     if kind == "application_credential":
         return v3.ApplicationCredential(
             url,
@@ -74,8 +92,8 @@ def _required(auth: Mapping[str, str], key: str) -> str:
     return auth[key]
 
 
-def _from_clouds_yaml(settings: Mapping[str, Any], url: str) -> BaseAuthPlugin:
-    """The credentials of the one cloud in clouds.yaml that is at this URL; `$OS_CLOUD` decides between several."""
+def _from_clouds_yaml(connection: Connection, url: str) -> Account:
+    """The one cloud in clouds.yaml that is at this URL; `$OS_CLOUD` decides between several."""
     # Loaded by those alone who need it: it takes longer than all else.
     from openstack.config import OpenStackConfig  # noqa: PLC0415
     from openstack.exceptions import ConfigException  # noqa: PLC0415
@@ -86,11 +104,13 @@ def _from_clouds_yaml(settings: Mapping[str, Any], url: str) -> BaseAuthPlugin:
         found = [name for name in _clouds_at(config, url) if wanted in (None, "", name)]
         if len(found) != 1:
             raise AuthError(_unclear(url, wanted, found))
-        region: Any = config.get_one(cloud=found[0], **_overrides(config, found[0], settings))
-        plugin: BaseAuthPlugin = region.get_auth()
+        cloud: Any = config.get_one(cloud=found[0], **_overrides(config, found[0], connection.settings))
+        verify, certificate = cloud.get_requests_verify_args()
+        session = _session(cloud.get_auth(), connection, verify=verify, cert=certificate)
     except (ConfigException, exceptions.ClientException) as error:
         raise AuthError(f"clouds.yaml: {str(error).splitlines()[0]}") from None
-    return plugin
+    region = _region(connection.settings) or cloud.region_name or None
+    return Account(session, region, cloud.get_interface() or Account.interface)
 
 
 def _clouds_at(config: Any, url: str) -> Iterator[str]:

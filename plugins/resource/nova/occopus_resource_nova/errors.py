@@ -21,25 +21,23 @@ from occopus_core.api import (
 
 _NO_ROOM = re.compile(
     r"no valid host|quota|exhausted all hosts|exceeds? (the )?(allowed|available|limit)|limit exceeded"
-    r"|maximum number of (ports|instances|volumes|floating)|no more (ip )?addresses|no more free",
+    r"|maximum number of (ports|instances|volumes|floating)|no more (ip )?addresses|no more free"
+    r"|any available weighted backend",
     re.IGNORECASE,
 )
 _FOREIGN = "the answer is not one of OpenStack: is resource.endpoint an Identity URL?"
 _TOKENS = "/auth/tokens"
+_WHO = "see auth_data, and with a username also resource.project_id and resource.user_domain_name"
 _LONGEST = 400
 _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 400, 401, 403, 404
 _CONFLICT, _CHANGED, _TOO_LARGE, _TOO_MANY = 409, 412, 413, 429
 _SERVER_ERROR = 500
 
 _NOBODY = re.compile("NewConnectionError|NameResolutionError|refused")
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _BROKEN = "the connection broke before the answer"
 _TROUBLES: tuple[tuple[tuple[type[Exception], ...], type[ProviderError], str], ...] = (
-    ((exceptions.ConnectTimeout,), TransientError, "no answer within {timeout:g} s"),
-    (
-        (exceptions.EndpointNotFound, exceptions.EmptyCatalog),
-        PermanentError,
-        "its catalog has no such service in this region: see resource.region_name",
-    ),
+    ((TimeoutError, exceptions.ConnectTimeout), TransientError, "no answer within {timeout:g} s"),
     ((exceptions.AuthorizationFailure,), AuthError, "the credentials do not suffice"),
     ((requests.JSONDecodeError,), PermanentError, _FOREIGN),
     (
@@ -47,6 +45,7 @@ _TROUBLES: tuple[tuple[tuple[type[Exception], ...], type[ProviderError], str], .
         TransientError,
         _BROKEN,
     ),
+    ((OSError,), PermanentError, "{error}"),
     ((exceptions.ClientException, ValueError, TypeError, LookupError), PermanentError, _FOREIGN),
 )
 
@@ -64,11 +63,13 @@ def provider_error(error: Exception, where: str, timeout: float, key: str = "") 
     """
     if isinstance(error, exceptions.HttpError):
         return _refusal(error, where, key)
+    if isinstance(error, exceptions.SSLError) and _UNTRUSTED in str(error):
+        return PermanentError(f"{where}: its certificate is not trusted: REQUESTS_CA_BUNDLE may name another authority")
     if isinstance(error, exceptions.ConnectFailure) and _NOBODY.search(str(error)):
         return TransientError(f"{where}: it cannot be reached")
     for kinds, kind, words in _TROUBLES:
         if isinstance(error, kinds):
-            return kind(f"{where}: {words}".format(timeout=timeout))
+            return kind(f"{where}: {words}".format(timeout=timeout, error=error))
     return PermanentError(f"{where}: {type(error).__name__}")
 
 
@@ -78,6 +79,8 @@ def _refusal(error: exceptions.HttpError, where: str, key: str) -> ProviderError
     message = message_of(response) or f"HTTP {status}"
     request_id = error.request_id or None
     text = f"{where}: {message}"
+    if status == _UNAUTHORIZED and _TOKENS in (error.url or ""):
+        return AuthError(f"{text} ({_WHO})", request_id=request_id)
     if status >= _SERVER_ERROR:
         return TransientError(text, request_id=request_id)
     if status in (_TOO_LARGE, _TOO_MANY) and not is_no_room(message):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from occopus_core.api import CreateRequest, NotFoundError
-from occopus_resource_nova import marks
+from occopus_resource_nova import marks, order
 from occopus_resource_nova.cloud import Cloud, Thing
 from occopus_resource_nova.inventory import Inventory
 
@@ -35,6 +35,11 @@ class Floating:
             self._allocate(request, port, pool)
         else:
             self._take(free, port)
+
+    def look_for_pool(self, resource: Mapping[str, Any]) -> None:
+        """See to it, before anything is made, that there is what `give` will need. Raises `NotFoundError`."""
+        if order.wants_floating_ip(resource):
+            self._pool(resource)
 
     def _port(self, server: Thing) -> Thing | None:
         # Of several ports the first that the server has an address at.

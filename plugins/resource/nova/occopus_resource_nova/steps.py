@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from urllib.parse import quote
+
+from keystoneauth1.exceptions import HttpError
 
 from occopus_core.api import (
     CreateRequest,
@@ -14,18 +17,26 @@ from occopus_core.api import (
     PermanentError,
     ProviderError,
     QuotaError,
+    TransientError,
 )
 from occopus_resource_nova import marks, order
 from occopus_resource_nova.cloud import Cloud, Thing
+from occopus_resource_nova.errors import is_no_room
 from occopus_resource_nova.floating import Floating
 from occopus_resource_nova.inventory import Inventory
-from occopus_resource_nova.view import Parts, has_floating_ip, instance, no_room
+from occopus_resource_nova.view import Parts, has_floating_ip, instance, no_room, ran
 
 _UNDER_WAY = (InstanceState.PENDING, InstanceState.READY)
 _DELETABLE = ("available", "error", "error_deleting", "error_restoring", "error_extending", "error_managing")
-_NEVER_RAN = ("BUILD", "ERROR")
 _NOT_THERE = ("not found", "could not be found", "unable to find", "invalid key_name")
-_MISSING = (("image", "image_id"), ("flavor", "flavor_name"), ("network", "network_id"), ("key", "key_name"))
+_MEANT = (
+    ("security group", "security_groups"),
+    ("security_group", "security_groups"),
+    ("image", "image_id"),
+    ("flavor", "flavor_name"),
+    ("network", "network_id"),
+    ("key", "key_name"),
+)
 
 
 class Steps:
@@ -46,6 +57,7 @@ class Steps:
         """Do what can be done now; PROVISIONING while there is more to do. Raises `ProviderError`."""
         parts = self._servers(request.token)
         if parts.server is not None:
+            self._settle(parts)
             return self._finish(request, parts)
         volume_id = None
         if order.wants_volume(request.resource):
@@ -53,7 +65,7 @@ class Steps:
             if parts.volume is None:
                 return self._begin_volume(request)
             if parts.volume["status"] != "available":
-                return instance(request.token, parts)
+                return self._wait_for_volume(request, parts)
             volume_id = parts.volume["id"]
         return self._begin_server(request, volume_id)
 
@@ -62,8 +74,21 @@ class Steps:
 
     def _begin_volume(self, request: CreateRequest) -> Instance:
         body = order.volume_body(request, self._found(request))
+        self._look_for_access(request)
         volume = self._cloud.send("block-storage", "POST", "/volumes", body)["volume"]
         return instance(request.token, Parts(volumes=[volume]))
+
+    def _wait_for_volume(self, request: CreateRequest, parts: Parts) -> Instance:
+        """Where Cinder gave it up it says why elsewhere. Raises `QuotaError` where it has no room."""
+        made = instance(request.token, parts)
+        if made.state is not InstanceState.FAILED or parts.volume is None:
+            return made
+        query = {"resource_uuid": parts.volume["id"]}
+        said = [each["user_message"] for each in self._cloud.pages("block-storage", "/messages", "messages", query)]
+        reason = ": ".join([made.reason, *said])
+        if is_no_room(reason):
+            raise QuotaError(f"OpenStack at {request.resource.get('endpoint')}: {reason}")
+        return replace(made, reason=reason)
 
     def _begin_server(self, request: CreateRequest, volume_id: str | None) -> Instance:
         body = order.server_body(request, self._found(request), volume_id)
@@ -85,11 +110,20 @@ class Steps:
         """Everything named is looked for before anything is made. Raises `NotFoundError`."""
         resource, find = request.resource, self._cloud.find
         network = resource.get("network_id")
+        self._floating.look_for_pool(resource)
         return order.Found(
             find("image", "/images", "image", str(resource["image_id"]), "image_id"),
             find("compute", "/flavors", "flavor", str(resource["flavor_name"]), "flavor_name"),
             find("network", "/networks", "network", str(network), "network_id") if network else None,
         )
+
+    def _look_for_access(self, request: CreateRequest) -> None:
+        """What Nova looks for by itself, but only when the volume has been made. Raises `NotFoundError`."""
+        resource = request.resource
+        if "key_name" in resource:
+            self._cloud.get("compute", f"/os-keypairs/{quote(str(resource['key_name']), safe='')}", key="key_name")
+        for name in resource.get("security_groups") or ():
+            self._cloud.find("network", "/security-groups", "security_group", str(name), "security_groups")
 
     def _finish(self, request: CreateRequest, parts: Parts) -> Instance:
         """What a server needs besides itself."""
@@ -124,7 +158,7 @@ class Steps:
     # Removing
 
     def remove(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
-        """Start or continue; an error of one stops no other. Raises `ProviderError`."""
+        """Start or continue; a refusal of one stops no other. Raises `ProviderError`."""
         servers, helpers = self._inventory.servers(ids), self._inventory.helpers(ids)
         results: dict[InstanceId, ProviderError | None] = {}
         for id in ids:
@@ -134,6 +168,8 @@ class Steps:
                 results[id] = None
             except ProviderError as error:
                 results[id] = error
+                if _unanswered(error):  # each of the others would wait for as long
+                    return {**dict.fromkeys(ids, error), **results}
         return results
 
     def _remove(self, parts: Parts) -> None:
@@ -141,7 +177,7 @@ class Steps:
         for floating_ip in parts.floating_ips:
             self._cloud.delete("network", f"/floatingips/{floating_ip['id']}")
         for volume in parts.volumes:
-            if marks.PERSIST in volume["metadata"] and _ran(parts):
+            if marks.PERSIST in volume["metadata"] and any(map(ran, parts.servers)):
                 self._keep(volume)
             elif not parts.servers and volume["status"] in _DELETABLE:
                 self._cloud.delete("block-storage", f"/volumes/{volume['id']}")
@@ -149,20 +185,18 @@ class Steps:
             self._cloud.delete("compute", f"/servers/{server['id']}")
 
 
-def _ran(parts: Parts) -> bool:
-    return any(server["status"] not in _NEVER_RAN for server in parts.servers)
+def _unanswered(error: ProviderError) -> bool:
+    return isinstance(error, TransientError) and not isinstance(error.__cause__, HttpError)
 
 
 def _naming(error: ProviderError, request: CreateRequest) -> ProviderError:
-    """Nova answers 400 for a key, a group or a network that does not exist: the key of the description is named."""
+    """The refusal of a server with the key of the description that Nova means, where it can be told."""
     message = error.message.lower()
-    if "multiple possible networks" in message:
-        return PermanentError(f"{error.message} (resource.network_id)", request_id=error.request_id)
-    if not any(word in message for word in _NOT_THERE):
+    ambiguous = "multiple" in message
+    if not ambiguous and not any(words in message for words in _NOT_THERE):
         return error
-    if "security group" in message or "security_group" in message:
-        return NotFoundError(f"{error.message} (resource.security_groups)", request_id=error.request_id)
-    for word, key in _MISSING:
-        if word in message and key in request.resource:
-            return NotFoundError(f"{error.message} (resource.{key})", request_id=error.request_id)
+    for word, key in _MEANT:
+        if word in message and (ambiguous or key in request.resource):
+            kind = PermanentError if ambiguous else NotFoundError
+            return kind(f"{error.message} (resource.{key})", request_id=error.request_id)
     return error

@@ -72,7 +72,12 @@ def instance(token: str, parts: Parts) -> Instance:
 def no_room(server: Thing) -> str:
     """Why no host took the server, where that is so; a server that ran once had room."""
     message = fault(server)
-    return message if server["status"] == "ERROR" and not server.get(_LAUNCHED) and is_no_room(message) else ""
+    return message if server["status"] == "ERROR" and not ran(server) and is_no_room(message) else ""
+
+
+def ran(server: Thing) -> bool:
+    """Whether the server ran once."""
+    return bool(server.get(_LAUNCHED))
 
 
 def fault(server: Thing) -> str:

@@ -8,7 +8,7 @@ import pytest
 from keystoneauth1.identity import v3
 
 from occopus_core.api import AuthError, Connection, PermanentError
-from occopus_resource_nova.connect import identity_url, session
+from occopus_resource_nova.connect import account, identity_url
 
 URL = "https://cloud.example.org:5000"
 PASSWORD = {"username": "me", "password": "hush"}
@@ -31,7 +31,7 @@ def test_what_is_no_url_is_told(given):
 
 
 def test_a_password_is_for_a_project():
-    made = session(connection(PASSWORD, project_id="p-1", tenant_name="old", user_domain_name="campus"))
+    made = account(connection(PASSWORD, project_id="p-1", tenant_name="old", user_domain_name="campus")).session
     assert isinstance(made.auth, v3.Password)
     assert (made.auth.auth_url, made.auth.project_id, made.auth.project_name) == (f"{URL}/v3", "p-1", None)
     assert made.auth.auth_methods[0].user_domain_name == "campus"
@@ -39,12 +39,12 @@ def test_a_password_is_for_a_project():
 
 
 def test_a_tenant_is_a_project_by_its_name():
-    auth = session(connection(PASSWORD, tenant_name="research")).auth
+    auth = account(connection(PASSWORD, tenant_name="research")).session.auth
     assert (auth.project_id, auth.project_name, auth.project_domain_name) == (None, "research", "Default")
 
 
 def test_an_application_credential_needs_no_project():
-    auth = session(connection({"type": "application_credential", "id": "i", "secret": "s"})).auth
+    auth = account(connection({"type": "application_credential", "id": "i", "secret": "s"})).session.auth
     assert isinstance(auth, v3.ApplicationCredential)
 
 
@@ -61,7 +61,7 @@ def test_an_application_credential_needs_no_project():
 def test_what_is_missing_is_told(auth, kind, told):
     settings = {} if auth == PASSWORD else {"project_id": "p"}
     with pytest.raises(kind, match=told):
-        session(connection(auth, **settings))
+        account(connection(auth, **settings))
 
 
 @pytest.fixture
@@ -86,23 +86,29 @@ def cloud(url, **more):
 class TestCloudsYaml:
     def test_the_cloud_at_the_endpoint_is_found(self, clouds):
         clouds(here=cloud(f"{URL}/v3/"), there=cloud("https://elsewhere/v3"))
-        auth = session(connection({}, project_id="p-1")).auth
+        auth = account(connection({}, project_id="p-1")).session.auth
         assert (auth.auth_url.rstrip("/"), auth._project_id) == (f"{URL}/v3", "p-1")
+
+    def test_so_is_what_else_is_said_of_it(self, clouds):
+        clouds(here=cloud(f"{URL}/v3") | {"region_name": "north", "interface": "internal", "cacert": "/ca.pem"})
+        found = account(connection({}))
+        assert (found.region, found.interface, found.session.verify) == ("north", "internal", "/ca.pem")
+        assert account(connection({}, region_name="south")).region == "south"
 
     def test_of_several_the_environment_names_one(self, clouds, monkeypatch):
         clouds(one=cloud(URL, username="first"), two=cloud(URL, username="second"))
         with pytest.raises(AuthError, match="set OS_CLOUD to one of one, two"):
-            session(connection({}))
+            account(connection({}))
         monkeypatch.setenv("OS_CLOUD", "two")
-        assert session(connection({})).auth._username == "second"
+        assert account(connection({})).session.auth._username == "second"
 
     def test_credentials_are_not_sent_elsewhere(self, clouds, monkeypatch):
         clouds(there=cloud("https://elsewhere/v3"))
         monkeypatch.setenv("OS_CLOUD", "there")
         with pytest.raises(AuthError, match=r"the cloud 'there' of clouds.yaml \(OS_CLOUD\) is not at this URL"):
-            session(connection({}))
+            account(connection({}))
 
     def test_without_any_it_is_told(self, clouds):
         clouds()
         with pytest.raises(AuthError, match="there are no auth_data for"):
-            session(connection({}))
+            account(connection({}))

@@ -72,8 +72,8 @@ class NullVolumeDriver(driver.VolumeDriver):
             "pools": [
                 {
                     "pool_name": "null",
-                    "total_capacity_gb": "infinite",
-                    "free_capacity_gb": "infinite",
+                    "total_capacity_gb": 500,
+                    "free_capacity_gb": 500,
                     "provisioned_capacity_gb": 0,
                     "reserved_percentage": 0,
                     "thin_provisioning_support": True,

@@ -1,4 +1,4 @@
-"""A time limit for calls that know none."""
+"""A time limit for calls whose library has none, or has one that does not hold for all of the call."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def within(seconds: float, call: Callable[[], T]) -> T:
             answer.set_exception(error)
 
     # Whoever ends the process does not wait for calls that nobody listens to any more.
-    threading.Thread(target=run, name="ec2 call", daemon=True).start()
+    threading.Thread(target=run, name="call with a deadline", daemon=True).start()
     return answer.result(seconds)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from occopus_resource_ec2.deadline import within
+from occopus_core.api import within
 
 
 def test_the_answer_and_the_error_are_the_calls():

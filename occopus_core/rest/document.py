@@ -1,0 +1,30 @@
+"""The OpenAPI document: what FastAPI makes of the routes, with what it cannot know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from occopus_core.rest.auth import Gatekeeper
+from occopus_core.rest.problems import ProblemDetails
+
+_REFERENCE = "#/components/schemas/{model}"
+
+
+def install(app: FastAPI, keeper: Gatekeeper) -> None:
+    """Have the application serve it."""
+    made = app.openapi()
+    _, problems = models_json_schema([(ProblemDetails, "serialization")], ref_template=_REFERENCE)
+    made["components"]["schemas"].update(problems["$defs"])
+    guarded = [one for path in made["paths"].values() for one in path.values() if "security" in one]
+    schemes = [one["security"] for one in guarded]
+
+    def openapi() -> dict[str, Any]:
+        # Whether a token is needed may change while the service runs: when the first one is made.
+        for operation, security in zip(guarded, schemes, strict=True):
+            operation["security"] = security if keeper.asks else [{}, *security]
+        return made
+
+    app.openapi = openapi  # type: ignore[method-assign]  # which is how FastAPI wants it
