@@ -235,9 +235,17 @@ class Course:
         self._world.set_faults([])
         self._settle()
         if self._may_stray or (self._forgetful and self._rng.random() < 0.5):
-            self._command(Act("sweep"))
-            self._refuse(verdict.unsettled(self._world, self._possible, forgetful=False))
+            self._sweep()
         self._destroy()
+
+    def _sweep(self) -> None:
+        """Sweep until nothing is left to be found: the cloud may hide for a moment what it has made."""
+        deadline = time.monotonic() + self._patience
+        self._command(Act("sweep"))
+        while reasons := list(verdict.unsettled(self._world, self._possible, forgetful=False)):
+            if time.monotonic() > deadline:
+                self._refuse(reasons)
+            self._command(Act("sweep"))
 
     def _settle(self) -> None:
         """Maintain until all is well: nobody does anything else."""
