@@ -139,7 +139,11 @@ class Course:
 
     def _settled_rows(self) -> set[str]:
         rows = self._world.rows("instances")
-        return {row["instance_id"] for row in rows if row["stage"] == "ready" and not row["provisional"]}
+        return {
+            row["instance_id"]
+            for row in rows
+            if row["stage"] == "ready" and not row["provisional"] and not row["condemned"]
+        }
 
     def _start(self, act: Act, word: str) -> Process:
         number = len(self._processes)
