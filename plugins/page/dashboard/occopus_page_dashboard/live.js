@@ -90,6 +90,7 @@ async function follow(id, signal, add, tell) {
     tell({ connected: true, error: null });
   };
   while (!signal.aborted) {
+    await seen(signal);
     const which = last ? `?after=${last}` : "?last=200";
     try {
       await stream(at(id, `/events${which}`), signal, take, connected);
@@ -119,6 +120,15 @@ const pause = (seconds, signal) =>
     signal.addEventListener("abort", done);
   });
 
+// Until somebody looks. A browser has few connections to one host: tabs in the background must not hold them all.
+const seen = (signal) =>
+  new Promise((done) => {
+    const look = () => document.hidden || done();
+    document.addEventListener("visibilitychange", look, { signal });
+    signal.addEventListener("abort", done);
+    look();
+  });
+
 async function stream(path, signal, take, connected) {
   const silent = new AbortController();
   let watch;
@@ -127,6 +137,8 @@ async function stream(path, signal, take, connected) {
     watch = setTimeout(() => silent.abort(new DOMException("silent", "TimeoutError")), SILENCE * 1000);
   };
   const both = AbortSignal.any([signal, silent.signal]);
+  const look = () => document.hidden && silent.abort(new DOMException("not seen", "TimeoutError"));
+  document.addEventListener("visibilitychange", look);
   try {
     const answer = await open("GET", path, { headers: { Accept: "text/event-stream" }, signal: both });
     connected();
@@ -145,5 +157,6 @@ async function stream(path, signal, take, connected) {
     throw new Problem(0, "The stream of events was interrupted.");
   } finally {
     clearTimeout(watch);
+    document.removeEventListener("visibilitychange", look);
   }
 }

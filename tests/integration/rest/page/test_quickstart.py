@@ -26,6 +26,18 @@ def kill(user, node_id, *words):
             process.kill()
 
 
+def interrupt_maintenance(page):
+    page.get_by_role("button", name="Stop maintaining").click()
+    expect(page.get_by_text("Nobody maintains this infrastructure.")).to_be_visible()
+    page.get_by_role("button", name="Maintain it").click()
+    expect(page.get_by_text("Nobody maintains this infrastructure.")).to_have_count(0)
+
+
+def remove_one(page, web):
+    web.get_by_role("button", name="Remove web-").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove this instance").click()
+
+
 def test_a_newcomer_builds_scales_heals_and_destroys(user, serve, visit, infra_id):
     with serve(user) as (_, client):
         visitor = visit(client)
@@ -68,12 +80,17 @@ def test_a_newcomer_builds_scales_heals_and_destroys(user, serve, visit, infra_i
         expect(page.get_by_role("region", name="Events")).to_contain_text("healing")
         expect(web.get_by_role("row").filter(has_text="ready")).to_have_count(3)
 
-        page.get_by_role("button", name="Destroy…").click()
+        interrupt_maintenance(page)
+        remove_one(page, web)
+        expect(web.get_by_role("row").filter(has_text="ready")).to_have_count(2)
+        expect(web.get_by_role("button", name="Remove web-")).to_have_count(0)
+
         dialog = page.get_by_role("dialog")
-        expect(dialog.get_by_role("button", name="Destroy 4 instances")).to_be_disabled()
+        page.get_by_role("button", name="Destroy…").click()
+        expect(dialog.get_by_role("button", name="Destroy 3 instances")).to_be_disabled()
         visitor.look("destroy")
         dialog.get_by_role("textbox").fill("quickstart")
-        dialog.get_by_role("button", name="Destroy 4 instances").click()
+        dialog.get_by_role("button", name="Destroy 3 instances").click()
         expect(page.get_by_role("heading", name="This infrastructure is gone")).to_be_visible()
         expect(page.get_by_role("region", name="Events")).to_contain_text("infrastructure dropped")
         assert page.evaluate("window.neverReloaded")
