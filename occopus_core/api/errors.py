@@ -19,13 +19,16 @@ from __future__ import annotations
 class ProviderError(Exception):
     """A call to a provider did not succeed.
 
-    `request_id` is the provider's own name for the failed call, where it gave one.
+    `request_id` is the provider's own name for the failed call, where it gave one. `unreached` is True where certainly
+    nothing of it arrived: nobody listened at the endpoint, or somebody who is not the provider. What was never asked
+    for need not be looked for.
     """
 
-    def __init__(self, message: str, *, request_id: str | None = None) -> None:
+    def __init__(self, message: str, *, request_id: str | None = None, unreached: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.request_id = request_id
+        self.unreached = unreached
 
     def __str__(self) -> str:
         return f"{self.message} (request {self.request_id})" if self.request_id else self.message

@@ -23,8 +23,8 @@ class InstanceState(enum.Enum):
     """What a provider says of an instance, in the core's words."""
 
     PROVISIONING = "provisioning"
-    """Half made, or refused only after `create` had answered: call `create` again with the same request, which goes on
-    or says why (`QuotaError` where no host took the instance)."""
+    """Half made, waiting for something that is on its way (an image), or refused only after `create` had answered: call
+    `create` again with the same request, which goes on or says why (`QuotaError` where no host took the instance)."""
     PENDING = "pending"
     """The provider is starting it: describe it."""
     READY = "ready"
@@ -106,7 +106,9 @@ class Instance:
     owner: Owner | None = None
     raw_state: str = ""
     reason: str = ""
-    """The provider's explanation of a state that is not READY, for people."""
+    """The provider's explanation of a state that is not READY, for people; of PROVISIONING, how far it has come.
+
+    Each new text is shown to the user: progress goes in coarse steps."""
 
     @property
     def may_be_hidden(self) -> bool:
@@ -172,7 +174,11 @@ class ResourceHandler(ABC):
 
         MUST be idempotent by `request.token`: a repeat returns the same instance. Owner and token MUST be written in
         the very call that creates, and the names of everything it makes derive from the token. A step that would need
-        waiting is left to the next call: return `PROVISIONING`. Raises `ProviderError`.
+        waiting is left to the next call: return `PROVISIONING`.
+
+        What has to be brought before there is anything to own (an image) may be on its way in a thread of the handler,
+        begun once for all instances that want it: meanwhile return `PROVISIONING` with how far it is as `reason`. It
+        MUST be begun anew where it was lost with its process. Raises `ProviderError`.
         """
 
     @abstractmethod

@@ -173,6 +173,11 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
         ssl_certfile=options.certificate,
         ssl_keyfile=options.key,
     )
+    try:
+        config.load()
+    except OSError as error:
+        common.say(f"error: the certificate {options.certificate} cannot be used: {error.strerror or error}")
+        return common.ExitCode.BAD_INPUT
     return (
         common.ExitCode.OK if Server(config, service, common.say).serve_until_signal() else common.ExitCode.UNAVAILABLE
     )

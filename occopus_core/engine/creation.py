@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from occopus_core.api.errors import AuthError, PermanentError, QuotaError, TransientError
+from occopus_core.api.errors import AuthError, PermanentError, ProviderError, QuotaError, TransientError
 from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.loop import Outcome
@@ -135,7 +135,7 @@ class Creation:
         return instance
 
     def _returned(self, work: Work, outcome: Outcome[Instance | None]) -> None:
-        if not isinstance(outcome.error, AuthError):
+        if not _made_nothing(outcome.error):
             work.may_exist = True
         instance = outcome.value
         if instance is not None and instance.id != work.record.instance_id:
@@ -156,16 +156,16 @@ class Creation:
         elif instance is None:
             self._progress.failed(work, "the plugin's create answered nothing, which its contract does not allow")
         elif instance.state is InstanceState.PROVISIONING:
-            self.later(work)
+            self.later(work, instance)
         else:
             work.failures = 0
             self._progress.created(work, instance)
 
-    def later(self, work: Work) -> None:
+    def later(self, work: Work, instance: Instance) -> None:
         """Ask for the next step of a half-made instance after a while."""
         work.failures = 0
         delay = self._runtime.next_look(work, work.handler.poll_seconds)
-        self._after(work, delay, "the provider is making its parts", self.call)
+        self._after(work, delay, instance.reason or "the provider is making its parts", self.call)
 
     def _again(self, work: Work, error: TransientError) -> None:
         self._after(work, self._runtime.failed_call(work), str(error), self.call)
@@ -177,3 +177,8 @@ class Creation:
             return
         self._runtime.waiting(work, reason)
         self._runtime.loop.after(seconds, lambda: None if work.doomed else step(work))
+
+
+def _made_nothing(error: Exception | None) -> bool:
+    """Whether a call that ended so has certainly had no effect."""
+    return isinstance(error, AuthError) or (isinstance(error, ProviderError) and error.unreached)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from occopus_core.api.errors import ProviderError, QuotaError
 from occopus_core.api.resource import Address, Instance, ResourceHandler
 from occopus_core.descriptions.graph import Graph
-from occopus_core.descriptions.model import NodeDescription
+from occopus_core.descriptions.model import Implementation, NodeDescription
 from occopus_core.engine.blueprint import Blueprint
 from occopus_core.engine.connections import Link
 from occopus_core.engine.creation import Creation
@@ -18,7 +18,7 @@ from occopus_core.engine.loop import Steps, Waiting
 from occopus_core.engine.preparation import Subject
 from occopus_core.engine.readiness import Readiness
 from occopus_core.engine.reservation import alternatives, reserve
-from occopus_core.engine.runtime import Runtime
+from occopus_core.engine.runtime import NoRoom, Runtime
 from occopus_core.engine.turns import Turns
 from occopus_core.engine.work import Work
 from occopus_core.events import EventKind
@@ -144,9 +144,16 @@ class Execution:
 
     def _choose(self, work: Work) -> None:
         """Pass over implementations that had no room lately, while there are others."""
-        now = self._runtime.clock.monotonic()
-        while work.alternatives and self._runtime.experience.no_room_until.get(work.implementation.digest, 0.0) > now:
+        while work.alternatives and (reason := self._full(work.implementation)):
+            full = work.implementation.label
             self._take_next(work)
+            text = f"{full} had no room lately ({reason}): trying {work.implementation.label}"
+            self._runtime.emit(EventKind.NODE_MOVED, work, text)
+
+    def _full(self, implementation: Implementation) -> str:
+        """Why there was no room lately; empty where there was."""
+        known = self._runtime.experience.no_room.get(implementation.digest)
+        return known.reason if known is not None and known.until > self._runtime.clock.monotonic() else ""
 
     def _take_next(self, work: Work) -> None:
         work.implementation = work.alternatives.popleft()
@@ -183,9 +190,8 @@ class Execution:
 
     def no_room(self, work: Work, error: QuotaError) -> None:
         """See `creation.Progress`: the next implementation takes over, and what the refused one left is dropped."""
-        self._runtime.experience.no_room_until[work.implementation.digest] = (
-            self._runtime.clock.monotonic() + NO_ROOM_SECONDS
-        )
+        until = self._runtime.clock.monotonic() + NO_ROOM_SECONDS
+        self._runtime.experience.no_room[work.implementation.digest] = NoRoom(until, str(error))
         if not work.alternatives:
             self.failed(work, str(error))
             return
@@ -195,6 +201,7 @@ class Execution:
         blueprint = self._blueprints[work.node_name]
         fresh = reserve(self._runtime, blueprint, work.implementation, before.position, provisional=before.provisional)
         work.record, work.link, work.prepared, work.last_called = fresh, None, None, 0.0
+        self._take_next(work)
         self._choose(work)
         self._runtime.journal.add(work.record, work.implementation)
         self._creation.begin(work)

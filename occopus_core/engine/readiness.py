@@ -105,7 +105,7 @@ class Readiness:
             return
         self._runtime.experience.boots.pending(kind, waited)
         if instance.state is InstanceState.PROVISIONING:
-            self._creation.later(work)
+            self._creation.later(work, instance)
         elif instance.state in LOST and not self._may_be_hidden(work, instance):
             self._progress.failed(work, instance.reason or LOST[instance.state])
         elif self._runtime.overdue(work):

@@ -16,13 +16,21 @@ from occopus_core.store.change import Change
 
 
 @dataclass(frozen=True, slots=True)
+class NoRoom:
+    """That a provider had no room for an implementation, which is passed over `until` (monotonic)."""
+
+    until: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Experience:
     """What a process has learned about providers, whichever infrastructure it was working on."""
 
     boots: Pacing = field(default_factory=Pacing)
     """How long instances take to boot, by fingerprint."""
-    no_room_until: dict[str, float] = field(default_factory=dict)
-    """By the digest of an implementation: until when (monotonic) it is passed over, its provider having no room."""
+    no_room: dict[str, NoRoom] = field(default_factory=dict)
+    """By the digest of an implementation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,4 +71,5 @@ def test_no_room_anywhere_is_one_clear_line(desk, account):
     ended = desk.run("build", *desk.describe())
     assert ended.returncode == 1
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
-    assert line.startswith(f"error: node 'web' (nova): OpenStack at {account.endpoint}: No valid host was found.")
+    where = account.endpoint
+    assert line.startswith(f"error: node 'web' (nova {where}): OpenStack at {where}: No valid host was found.")

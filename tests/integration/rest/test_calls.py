@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -167,3 +170,20 @@ def test_a_port_that_is_taken_is_said_in_a_line(served, ready):
     ended = ready.run("rest-service", "--port", served.base.rpartition(":")[2])
     assert ended.code == 4
     assert "Traceback" not in ended.stderr
+
+
+def test_the_example_walks_through_it(ready, serve):
+    script = Path(__file__).parents[3] / "examples" / "rest" / "walk.sh"
+    with serve(ready) as (_, client):
+        ended = subprocess.run(
+            [script, ready.folder / "trial.yaml", "web"],
+            env={**os.environ, "OCCOPUS_URL": client.base},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ended.returncode == 0, ended
+        created, *_, gone = ended.stdout.splitlines()
+        assert json.loads(gone) == {"infraid": created.split()[1]}
+        assert client.get("/infrastructures/").json == {"infrastructures": []}

@@ -1,6 +1,8 @@
+import dataclasses
+
 import pytest
 
-from occopus_core.api import Instance, InstanceState, PermanentError
+from occopus_core.api import Instance, InstanceState, PermanentError, TransientError
 from occopus_core.engine.outcomes import BuildError
 from occopus_core.events import EventKind
 from occopus_core.store.records import Stage
@@ -174,6 +176,45 @@ def test_steps_that_never_end_are_given_up_after_the_timeout(world):
     assert failure(world, infrastructure("web")) == [
         "node 'web' (memory memory): not created within 60 s: the provider is making its parts"
     ]
+
+
+@pytest.mark.parametrize("lost_before", [False, True])
+def test_what_never_arrived_is_not_looked_for(world, monkeypatch, lost_before):
+    """A wrong endpoint leaves nothing; but what an earlier call may have made is looked for."""
+    real, calls = world.handler.create, []
+
+    def create(handler, request):
+        calls.append(request.token)
+        if lost_before and len(calls) == 1:
+            real(handler, request)
+            raise TransientError("the connection broke")
+        raise TransientError("nobody listens", unreached=True)
+
+    monkeypatch.setattr(world.handler, "create", create)
+    world.define("web", implementations=[{"timeout": 10.0}])
+    assert failure(world, infrastructure("web")) == [
+        "node 'web' (memory memory): not created within 10 s: nobody listens"
+    ]
+    assert len(set(calls)) == 1
+    assert (world.calls("list") > 0) is lost_before
+    world.assert_nothing()
+
+
+def test_how_far_the_making_is_is_told(world, monkeypatch):
+    """A reason of what is being made is progress: told once for each text."""
+    real, percent = world.handler.create, iter([10, 10, 20, *[30] * 100])
+
+    def create(handler, request):
+        instance = real(handler, request)
+        if instance.state is InstanceState.PROVISIONING:
+            return dataclasses.replace(instance, reason=f"pulling: {next(percent)} %")
+        return instance
+
+    monkeypatch.setattr(world.handler, "create", create)
+    world.define("web", steps=5)
+    world.build(infrastructure("web"))
+    waits = [event.text for event in world.events if event.kind is EventKind.NODE_WAITING]
+    assert waits == ["pulling: 10 %", "pulling: 20 %", "pulling: 30 %"]
 
 
 def test_an_instance_of_a_lost_reply_is_undone_too(world):

@@ -7,9 +7,10 @@ import pytest
 from occopus_core.api import InstanceState
 from occopus_core.engine.execution import NO_ROOM_SECONDS
 from occopus_core.engine.outcomes import BuildError
+from occopus_core.engine.site import Site
 from occopus_core.events import EventKind
 
-from .conftest import infrastructure, node
+from .conftest import Convergence, infrastructure, node
 
 TWO = [{"resource": {"project": "east", "name": "east"}}, {"resource": {"project": "west", "name": "west"}}]
 
@@ -19,8 +20,12 @@ def projects(world):
 
 
 def refused(world):
-    """When, and how many times, a project had no room."""
-    return [event.text for event in world.events if "no more than" in event.text]
+    """What was said each time that a project had no room, but for where it was not asked again."""
+    return [text for text in said(world) if "lately" not in text]
+
+
+def said(world):
+    return [event.text for event in world.events if event.kind is EventKind.NODE_MOVED]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -51,7 +56,27 @@ def test_the_refused_one_is_passed_over_for_a_while(world):
     world.build(infrastructure(node("web", min=20)), width=1)
     world.assert_runs({"web": 20})
     assert projects(world) == ["west"] * 20
-    assert len(refused(world)) == 1
+    (first,) = refused(world)
+    assert first == "memory cloud: project 'east' may have no more than 0 instances: trying west"
+    lately = "east had no room lately (memory cloud: project 'east' may have no more than 0 instances): trying west"
+    assert {text for text in said(world) if text != first} == {lately}
+
+
+def test_it_is_passed_over_by_other_infrastructures_too_and_the_log_says_why(world):
+    """One process, several passes: what one has learned the next one knows."""
+    world.rng = random.Random(1)
+    world.define("web", implementations=TWO)
+    world.cloud.set_limits({"east": 0})
+    resources = world.resources()
+    Convergence(Site(resources, "one")).build(infrastructure(node("web", min=6)))
+    refusals = len(refused(world))
+    assert refusals
+    Convergence(Site(resources, "another")).build(infrastructure(node("web", min=6)))
+    assert projects(world) == ["west"] * 12
+    assert len(refused(world)) == refusals
+    logged = [event.text for event in world.store.events("another") if event.kind == EventKind.NODE_MOVED.value]
+    assert logged
+    assert all("may have no more than 0 instances): trying west" in text for text in logged)
 
 
 def test_the_refused_one_is_tried_again_later(world):

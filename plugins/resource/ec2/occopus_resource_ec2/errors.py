@@ -147,8 +147,10 @@ def provider_error(error: Exception, where: str, seconds: float) -> ProviderErro
     if isinstance(error, botocore.ClientError):
         return _refusal(error.response, where)
     if isinstance(error, StrangerError):
-        kind = TransientError if error.status >= _SERVER_ERROR else PermanentError
-        return kind(f"{where} answered HTTP {error.status}, not as EC2 does: is it the endpoint of the EC2 API?")
+        told = f"{where} answered HTTP {error.status}, not as EC2 does: is it the endpoint of the EC2 API?"
+        if error.status >= _SERVER_ERROR:  # of a gateway, which may have passed the call on
+            return TransientError(told)
+        return PermanentError(told, unreached=True)
     if isinstance(error, _NO_CREDENTIALS):
         return AuthError(
             f"{where}: no credentials can be had: {_line(error)}; give accesskey and secretkey in auth_data.yaml, or "
@@ -166,7 +168,7 @@ def _trouble(error: Exception, where: str, seconds: float) -> ProviderError:
             f"{where}: its certificate is not trusted; AWS_CA_BUNDLE names a file with those that are"
         )
     if isinstance(error, _UNREACHABLE):
-        return TransientError(f"{where}: it cannot be reached")
+        return TransientError(f"{where}: it cannot be reached", unreached=True)
     if isinstance(error, _BROKEN):
         return TransientError(f"{where}: the connection broke before the answer was complete")
     return PermanentError(f"{where}: {_line(error)}")

@@ -38,6 +38,7 @@ _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _BROKEN = "the connection broke before the answer"
 _TROUBLES: tuple[tuple[tuple[type[Exception], ...], type[ProviderError], str], ...] = (
     ((TimeoutError, exceptions.ConnectTimeout), TransientError, "no answer within {timeout:g} s"),
+    ((exceptions.InvalidResponse,), AuthError, _FOREIGN),  # to the question for a token
     ((exceptions.AuthorizationFailure,), AuthError, "the credentials do not suffice"),
     ((requests.JSONDecodeError,), PermanentError, _FOREIGN),
     (
@@ -92,7 +93,7 @@ def _refusal(error: exceptions.HttpError, where: str, key: str) -> ProviderError
 
 
 def _refusal_class(status: int, message: str, key: str, error: exceptions.HttpError) -> type[ProviderError]:
-    if status == _UNAUTHORIZED:
+    if status == _UNAUTHORIZED or _TOKENS in (error.url or ""):  # without a token nothing can have been made
         return AuthError
     if status in (_FORBIDDEN, _CONFLICT, _TOO_LARGE, _TOO_MANY) and is_no_room(message):
         return QuotaError
@@ -100,7 +101,7 @@ def _refusal_class(status: int, message: str, key: str, error: exceptions.HttpEr
         return AuthError
     if status in (_CONFLICT, _CHANGED):  # something else is being done to it
         return TransientError
-    if key and status in (_BAD_REQUEST, _NOT_FOUND) and _TOKENS not in (error.url or ""):
+    if key and status in (_BAD_REQUEST, _NOT_FOUND):
         return NotFoundError
     return PermanentError
 

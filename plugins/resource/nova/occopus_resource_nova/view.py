@@ -82,7 +82,7 @@ def ran(server: Thing) -> bool:
 
 def fault(server: Thing) -> str:
     """What Nova says of a server that failed."""
-    return str((server.get("fault") or {}).get("message", ""))
+    return str((server.get("fault") or {}).get("message", "")).strip()
 
 
 def has_floating_ip(server: Thing) -> bool:

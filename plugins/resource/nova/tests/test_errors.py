@@ -55,6 +55,8 @@ def said(message):
         (exceptions.ConnectFailure("x: NewConnectionError: [Errno 111]"), "", TransientError, "it cannot be reached"),
         (exceptions.ConnectFailure("x: RemoteDisconnected"), "", TransientError, "broke before the answer"),
         (exceptions.RetriableConnectionFailure("x"), "", TransientError, "broke before the answer"),
+        (exceptions.InvalidResponse("x"), "", AuthError, "Identity URL?"),
+        (refusal(404, HTML, "http://k/v3/auth/tokens"), "image_id", AuthError, "HTTP 404, not as OpenStack"),
         (TimeoutError(), "", TransientError, "no answer within 3 s"),
         (exceptions.SSLError("x: CERTIFICATE_VERIFY_FAILED"), "", PermanentError, "its certificate is not trusted"),
         (exceptions.SSLError("x: EOF occurred"), "", TransientError, "broke before the answer"),

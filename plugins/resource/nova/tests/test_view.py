@@ -53,7 +53,7 @@ def test_states(status, state):
 def test_no_host_is_a_matter_for_create(message, launched, state):
     failed = server("ERROR", fault={"message": message}, **{"OS-SRV-USG:launched_at": launched})
     seen = instance(TOKEN, Parts([failed]))
-    assert (seen.state, seen.reason) == (state, message)
+    assert (seen.state, seen.reason) == (state, message.strip())
 
 
 def test_a_server_that_is_being_deleted():

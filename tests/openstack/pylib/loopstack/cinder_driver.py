@@ -76,7 +76,7 @@ class NullVolumeDriver(driver.VolumeDriver):
                     "free_capacity_gb": 500,
                     "provisioned_capacity_gb": 0,
                     "reserved_percentage": 0,
-                    "thin_provisioning_support": True,
+                    "thin_provisioning_support": False,
                 }
             ],
         }

@@ -1,0 +1,144 @@
+"""Calls to an engine through its library: each is made once, and ends in time."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import requests
+from docker import APIClient
+from docker import auth as registries
+from docker.errors import create_api_error_from_http_exception
+from docker.tls import TLSConfig
+from requests.adapters import HTTPAdapter
+
+from occopus_core.api import AuthError, Connection, PermanentError, within
+from occopus_resource_docker.errors import PullError, provider_error
+from occopus_resource_docker.order import Image
+
+T = TypeVar("T")
+
+_SILENCE = 900.0
+"""Seconds for which an engine may say nothing while it brings an image: Podman says nothing of imports."""
+
+
+class Engine:
+    """The engine of one connection. The library's client is made for the first call. Thread-safe."""
+
+    def __init__(self, connection: Connection, connections: int) -> None:
+        self._endpoint = str(connection.settings.get("endpoint", ""))
+        self._where = f"Docker engine {self._endpoint}"
+        self._auth = connection.auth
+        self._seconds = connection.call_timeout
+        self._connections = connections
+        self._lock = threading.Lock()
+        self._made: APIClient | None = None
+
+    def call(self, act: Callable[[APIClient], T]) -> T:
+        """What the library answers, which is asked once. Raises `ProviderError`."""
+        try:
+            return within(self._seconds, lambda: act(self._client()))
+        except Exception as error:  # noqa: BLE001 - what the library may raise is listed nowhere
+            raise provider_error(error, self._where, self._seconds) from None
+
+    def bring(self, image: Image) -> Iterator[Mapping[str, Any]]:
+        """Have the engine pull or import an image, for as long as it takes; what it says of it meanwhile.
+
+        An engine gives up when nobody listens any more. Raises `ProviderError` while being iterated.
+        """
+        try:
+            client = self._client()
+            url = f"{client.base_url}/v{client.api_version}/images/create"
+            timeout = (self._seconds, _SILENCE)
+            wanted, headers = self._source(client, image)
+            with client.post(url, params=wanted, headers=headers, stream=True, timeout=timeout) as answer:
+                yield from _lines(answer)
+        except Exception as error:  # noqa: BLE001
+            told = provider_error(error, self._where, _SILENCE)
+            if isinstance(told, AuthError):  # a registry's, and none of the engine's
+                how = "username and password belong into auth_data, or use docker login"
+                told = PermanentError(f"{told.message} (resource.image: {how})")
+            raise told from None
+
+    def _source(self, client: APIClient, image: Image) -> tuple[dict[str, str], dict[str, str]]:
+        """The query and the headers that ask for an image."""
+        if image.url:
+            return {"fromSrc": image.url, "repo": image.reference}, {}  # Podman does not heed a tag by itself
+        repository, _, tag = image.reference.rpartition("@" if "@" in image.reference else ":")
+        registry, _ = registries.resolve_repository_name(repository)
+        if "username" in self._auth:
+            mine = {"username": self._auth["username"], "password": self._auth.get("password", "")}
+            header = registries.encode_header({**mine, "serveraddress": registry})
+        else:
+            header = registries.get_config_header(client, registry)
+        return {"fromImage": repository, "tag": tag}, {"X-Registry-Auth": header} if header else {}
+
+    def _client(self) -> APIClient:
+        with self._lock:
+            if self._made is None:
+                self._made = APIClient(
+                    self._endpoint,
+                    version="auto",
+                    timeout=self._seconds,
+                    tls=_tls(self._auth),
+                    max_pool_size=self._connections,
+                )
+                weakref.finalize(self, self._made.close)
+            return self._made
+
+
+def _lines(answer: requests.Response) -> Iterator[Mapping[str, Any]]:
+    """Each line of an answer. Raises `PullError` for one that tells of a failure."""
+    try:
+        answer.raise_for_status()
+    except requests.HTTPError as error:
+        create_api_error_from_http_exception(error)
+    for line in filter(None, answer.iter_lines()):
+        said = json.loads(line)
+        if said.get("error"):
+            raise PullError(said["error"])
+        yield said
+
+
+class _Tls(TLSConfig):  # type: ignore[misc]  # the library has no types
+    """TLS with what is in `auth_data`, which is never left on a disk."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(verify=True)
+        self._context = context
+
+    def configure_client(self, client: APIClient) -> None:
+        client.mount("https://", _TlsAdapter(self._context))
+
+
+class _TlsAdapter(HTTPAdapter):
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options, ssl_context=self._context)
+
+    def cert_verify(self, *_: Any) -> None:
+        """The context knows whom to trust; what requests would add are the authorities of the web."""
+
+
+def _tls(auth: Mapping[str, str]) -> _Tls | bool:
+    """Raises `AuthError` for certificates that are none."""
+    if "tlscacert" not in auth:
+        return False
+    try:
+        context = ssl.create_default_context(cadata=auth["tlscacert"])
+        if "tlscert" in auth:
+            with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # it takes files only
+                file.write(f"{auth['tlscert']}\n{auth.get('tlskey', '')}")
+                file.flush()
+                context.load_cert_chain(file.name)
+    except (ssl.SSLError, ValueError) as error:
+        raise AuthError(f"tlscacert, tlscert and tlskey in auth_data: {error}") from None
+    return _Tls(context)

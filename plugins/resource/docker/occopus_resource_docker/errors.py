@@ -1,0 +1,170 @@
+"""What an engine's refusals, and a connection that fails, mean to the core."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+
+import requests
+import urllib3
+from docker.errors import APIError
+
+from occopus_core.api import (
+    AuthError,
+    NotFoundError,
+    PermanentError,
+    ProviderError,
+    QuotaError,
+    ThrottledError,
+    TransientError,
+)
+
+
+class NameTakenError(TransientError):
+    """There is a container with this name, or about to be."""
+
+
+class ContainerMissingError(NotFoundError):
+    """There is no such container, or not yet the whole of it."""
+
+
+class ImageMissingError(NotFoundError):
+    """The engine does not have the image."""
+
+
+class PullError(Exception):
+    """What an engine says in the middle of its answer when an image cannot be had."""
+
+
+_SERVER_ERROR, _NOT_FOUND = 500, 404
+_BY_STATUS: Mapping[int, type[ProviderError]] = {
+    401: AuthError,
+    403: AuthError,
+    _NOT_FOUND: NotFoundError,
+    408: TransientError,
+    429: ThrottledError,
+}
+_NEEDS_TLS = "tlscacert, and mostly tlscert and tlskey, are needed in auth_data"
+_WORDS: Mapping[tuple[type[ProviderError], str], str] = {
+    (NameTakenError, ""): r"container name .* is already in use",
+    (ContainerMissingError, ""): r"no such container|no container with name",
+    (ImageMissingError, "resource.image"): r"no such image|image not known",
+    (NotFoundError, "resource.origin"): r"failed to get .* with status 4\d\d",
+    (PermanentError, "resource.origin"): r"processing tar file|archive/tar|invalid tar header|unrecognized image",
+    (QuotaError, "resource.image"): r"toomanyrequests|pull rate limit",
+    (
+        AuthError,
+        "",
+    ): r"unauthorized|authentication required|authorization failed|no basic auth credentials|incorrect username or",
+    (NotFoundError, "resource.image"): r"manifest unknown|pull access denied|repository .*does not exist|name unknown"
+    r"|denied: requested access|did not resolve to an alias|no matching manifest",
+    (PermanentError, "resource.image"): r"invalid reference format|repository name must be",
+    (TransientError, ""): r"context canceled|no such host|dial tcp|i/o timeout|TLS handshake|unexpected EOF"
+    r"|connection reset|removal of container .* is already in progress",
+    (NotFoundError, "resource.network"): r"network \S+ not found|unable to find network|no such network",
+    (QuotaError, "resource.ports"): r"port is already allocated|address already in use",
+    (QuotaError, ""): r"no space left on device|address pools have been fully subnetted|no available (ipv4 )?address"
+    r"|could not find (an )?available|find a free IP",
+    (QuotaError, "resource.cpus"): r"Range of CPUs",
+    (PermanentError, "resource.mem_limit"): r"memory limit",
+    (PermanentError, "resource.volumes"): r"local volume name|invalid volume|volume specification|bind source path"
+    r"|\blstat\b|\bstatfs\b",
+    (PermanentError, "contextualisation.command"): r"executable file not found|exec: |exec format error"
+    r"|unable to start container.*(permission denied|no such file)",
+    (PermanentError, ""): r"OCI runtime|runc create failed|crun: ",
+    (PermanentError, _NEEDS_TLS): r"request to an HTTPS server",
+}
+"""What an engine says: it gives 400, 404 and 500 for the same, from one version to the next."""
+_MEANINGS = tuple((re.compile(words, re.IGNORECASE), kind, key) for (kind, key), words in _WORDS.items())
+_LONGEST = 400
+_NOT_DOCKER = "not as Docker does: is resource.endpoint that of an engine?"
+_UNTRUSTED = "its certificate is not trusted: tlscacert in auth_data has to be that of its authority"
+_NO_TLS = "it does not speak TLS as Docker does: auth_data has a tlscacert"
+_STRANGER_TO_IT = "it does not accept the certificate: see tlscert and tlskey in auth_data"
+_FORBIDDEN = "this user may not open the socket; who is in the group that owns it may"
+_TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
+_TROUBLES: tuple[tuple[tuple[type[BaseException], ...], type[ProviderError], str], ...] = (
+    ((PermissionError,), AuthError, f": {_FORBIDDEN}"),
+    (
+        (ConnectionRefusedError, FileNotFoundError, socket.gaierror, urllib3.exceptions.NewConnectionError),
+        TransientError,
+        ": it cannot be reached",
+    ),
+    (
+        _TIMEOUTS,
+        TransientError,
+        ": no answer within {seconds:g} s",
+    ),
+    ((ssl.SSLCertVerificationError,), PermanentError, f": {_UNTRUSTED}"),
+    ((requests.JSONDecodeError, LookupError, TypeError, AttributeError), PermanentError, f" answered, {_NOT_DOCKER}"),
+)
+
+
+def provider_error(error: Exception, where: str, seconds: float) -> ProviderError:
+    """The error for whatever a call was ended by. `where` names the engine, `seconds` is how long it might take."""
+    chain = tuple(_chain(error))
+    for each in chain:
+        if isinstance(each, ProviderError):
+            return each
+        if isinstance(each, PullError):
+            return _told(str(each), where, TransientError)
+        if isinstance(each, APIError):
+            return _refusal(each, where)
+    return _trouble(chain, where, seconds)
+
+
+def _refusal(error: APIError, where: str) -> ProviderError:
+    """The error for an answer with a status that says that something is wrong."""
+    response = error.response
+    status, said = response.status_code, str(error.explanation or "")
+    unknown = TransientError if status >= _SERVER_ERROR else PermanentError
+    kind = _BY_STATUS.get(status, unknown)
+    if kind is ThrottledError:
+        after = response.headers.get("Retry-After", "")
+        return ThrottledError(f"{where}: {_line(said)}", retry_after=float(after) if after.isdecimal() else None)
+    if kind is AuthError:
+        return AuthError(f"{where}: {_line(said)}")
+    if said.lstrip().startswith("<"):  # where it is of a gateway, that may have passed the call on
+        unreached = status < _SERVER_ERROR
+        return unknown(f"{where} answered HTTP {status}, {_NOT_DOCKER}", unreached=unreached)
+    return _told(said, where, kind)
+
+
+def _told(said: str, where: str, otherwise: type[ProviderError]) -> ProviderError:
+    """The error for what an engine says."""
+    for words, kind, key in _MEANINGS:
+        if words.search(said):
+            return kind(f"{where}: {_line(said)}" + (f" ({key})" if key else ""))
+    return otherwise(f"{where}: {_line(said)}")
+
+
+def _trouble(chain: Sequence[BaseException], where: str, seconds: float) -> ProviderError:
+    """Errors of the way there and back."""
+    for kinds, kind, words in _TROUBLES:
+        if any(isinstance(each, kinds) for each in chain):
+            return kind(f"{where}{words}".format(seconds=seconds), unreached=kinds is not _TIMEOUTS)
+    for each in chain:
+        if isinstance(each, ssl.SSLError):
+            refused = "alert" in str(each).lower()
+            kind, words = (AuthError, _STRANGER_TO_IT) if refused else (PermanentError, _NO_TLS)
+            return kind(f"{where}: {words}", unreached=True)
+    if any(isinstance(each, OSError | urllib3.exceptions.HTTPError) for each in chain):
+        return TransientError(f"{where}: the connection broke before the answer was complete")
+    # What the library could not even ask for.
+    return PermanentError(f"{where}: {_line(chain[0])}", unreached=True)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that it wraps: what a library raises has its cause behind it, or among its arguments."""
+    yield error
+    within = [each for each in (error.__cause__, error.__context__, *error.args) if isinstance(each, BaseException)]
+    reason = getattr(error, "reason", None)
+    for each in [*within, *([reason] if isinstance(reason, BaseException) else [])]:
+        yield from _chain(each)
+
+
+def _line(said: object) -> str:
+    text = " ".join(str(said).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

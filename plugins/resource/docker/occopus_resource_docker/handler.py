@@ -1,0 +1,56 @@
+"""The resource handler of Docker, and of Podman's Docker API."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from occopus_core.api import Connection, CreateRequest, Instance, InstanceId, Owner, ProviderError, ResourceHandler
+
+
+class DockerHandler(ResourceHandler):
+    """One engine. An instance is a container; its id is its token, which is the name of the container, too."""
+
+    connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
+    context_types: ClassVar[frozenset[str]] = frozenset({"docker"})
+    max_concurrency: ClassVar[int] = 16
+    poll_seconds: ClassVar[tuple[float, float]] = (0.1, 2.0)
+    consistency_window: ClassVar[float] = 5.0  # an engine lists a container only when it has made the whole of it
+
+    def __init__(self, connection: Connection) -> None:
+        # Whoever only wants the schema is spared the library.
+        from occopus_resource_docker.containers import Containers  # noqa: PLC0415
+
+        super().__init__(connection)
+        self._containers = Containers(connection, self.max_concurrency)
+
+    @classmethod
+    @functools.cache
+    def schema(cls) -> Mapping[str, Any]:
+        """The `resource` section of type `docker`."""
+        text = importlib.resources.files("occopus_resource_docker").joinpath("schema.json").read_text("utf-8")
+        schema: Mapping[str, Any] = json.loads(text)
+        return schema
+
+    def check(self, request: CreateRequest) -> None:
+        """Raises `PermanentError` for what no engine would take."""
+        self._containers.check(request)
+
+    def create(self, request: CreateRequest) -> Instance:
+        """Create and start the container, or say how far its image is on its way. Raises `ProviderError`."""
+        return self._containers.create(request)
+
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        """One call, however many they are. Raises `ProviderError`."""
+        return self._containers.describe(ids)
+
+    def list_owned(self, owner: Owner) -> Iterable[Instance]:
+        """One call, made when iterated. Raises `ProviderError`."""
+        return self._containers.owned(owner)
+
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """Kill and remove each container with its anonymous volumes; idempotent. Raises `ProviderError`."""
+        return self._containers.delete(ids)

@@ -1,0 +1,82 @@
+"""Images on their way to an engine, each brought once for all instances that wait for it.
+
+An image may take minutes, and an engine brings it only while somebody listens. So a thread listens, for an image and
+not for an instance; it ends with the process, and whoever asks next has the image brought anew.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from occopus_core.api import PermanentError, ProviderError
+from occopus_resource_docker.order import Image
+
+_MEMORY = 5.0
+"""Seconds for which the end of it is remembered: all who waited hear of it, as they ask every two seconds or sooner."""
+_STEP = 10
+"""Percent. Whoever waits is told of no smaller progress."""
+_COMPLETE = ("Download complete", "Pull complete", "Already exists")
+
+
+class Pulls:
+    """The images on their way to one engine. Thread-safe."""
+
+    def __init__(self, bring: Callable[[Image], Iterator[Mapping[str, Any]]]) -> None:
+        self._bring = bring
+        self._lock = threading.Lock()
+        self._pulls: dict[Image, _Pull] = {}
+
+    def progress(self, image: Image) -> str:
+        """How far it is, begun if need be. Raises the `ProviderError` that has ended it."""
+        with self._lock:
+            pull = self._pulls.get(image)
+            if pull is None or pull.is_over(time.monotonic()):
+                pull = self._pulls[image] = _Pull(image, self._bring(image))
+                threading.Thread(target=pull.run, name="docker pull", daemon=True).start()
+        return pull.progress()
+
+
+class _Pull:
+    """One image on its way. One thread runs it, and others look."""
+
+    def __init__(self, image: Image, lines: Iterator[Mapping[str, Any]]) -> None:
+        self._what = f"importing {image.url}" if image.url else f"pulling {image.reference}"
+        self._lines = lines
+        self._layers: dict[str, tuple[int, int]] = {}
+        self._percent = 0
+        self._error: ProviderError | None = None
+        self._ended: float | None = None
+
+    def run(self) -> None:
+        """Listen until it is there."""
+        try:
+            for line in self._lines:
+                self._hear(line)
+        except ProviderError as error:
+            self._error = error
+        except Exception as error:  # noqa: BLE001 - whoever waits is to know
+            self._error = PermanentError(f"{self._what}: {type(error).__name__}: {error}")
+        self._ended = time.monotonic()
+
+    def is_over(self, now: float) -> bool:
+        """Whether it ended so long ago that nobody waits for it any more."""
+        return self._ended is not None and now - self._ended > _MEMORY
+
+    def progress(self) -> str:
+        """Raises the `ProviderError` that has ended it."""
+        if self._error is not None:
+            raise self._error
+        return f"{self._what}: {self._percent} %" if self._percent else self._what
+
+    def _hear(self, line: Mapping[str, Any]) -> None:
+        layer, detail = str(line.get("id", "")), line.get("progressDetail") or {}
+        if line.get("status") in ("Downloading", "Importing") and detail.get("total"):
+            self._layers[layer] = (detail.get("current", 0), detail["total"])
+        elif line.get("status") in _COMPLETE and layer in self._layers:
+            self._layers[layer] = (self._layers[layer][1], self._layers[layer][1])
+        present, total = map(sum, zip(*self._layers.values(), strict=True)) if self._layers else (0, 1)
+        # More layers may come into sight, and make it less: that would be told as news.
+        self._percent = max(self._percent, 100 * present // total // _STEP * _STEP)

@@ -1,0 +1,105 @@
+"""The contract's own suite on this handler, with Docker's engine and with Podman's."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+import pytest
+
+from occopus_core.api import Context, CreateRequest, InstanceId
+from occopus_core.testing.conformance import Fault, FaultInjector, ResourceHandlerConformance, ResourceHarness
+from occopus_resource_docker.testing import Rule
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),
+]
+
+REQUESTS = {
+    "create": "^POST ",
+    "describe": "^GET .*/containers/json",
+    "list_owned": "^GET .*/containers/json",
+    "delete": "^DELETE ",
+}
+REFUSALS = {
+    Fault.AUTH: {"status": 401, "message": "unauthorized"},
+    Fault.QUOTA: {"status": 500, "message": "write /var/lib/docker/x: no space left on device"},
+    Fault.THROTTLE: {"status": 429, "message": "too many requests", "retry_after": 2},
+    Fault.PERMANENT: {"status": 400, "message": "bad parameter"},
+    Fault.SERVER_ERROR: {"status": 500, "message": "an internal error"},
+}
+
+
+class DockerFaults(FaultInjector):
+    def __init__(self, proxy) -> None:
+        self._proxy = proxy
+        self._rules = []
+
+    def inject(self, fault, operation):
+        if fault is Fault.REFUSED_CONNECTION:
+            self._proxy.stop()
+        elif fault in REFUSALS:
+            self._add(Rule("refuse", REQUESTS[operation], **REFUSALS[fault]))
+        else:
+            self._add(Rule("hang" if fault is Fault.HANG else "lost_reply", REQUESTS[operation]))
+
+    def refuse_deletion(self, id):
+        self._add(Rule("refuse", f"^DELETE .*/{id}\\b", status=400, message="it is protected"))
+
+    def clear(self):
+        self._proxy.start()
+        self._rules = []
+        self._proxy.set_rules([])
+
+    def _add(self, rule):
+        self._rules.append(rule)
+        self._proxy.set_rules(self._rules)
+
+
+class DockerHarness(ResourceHarness):
+    sdk_modules = ("docker", "requests")
+    page_size = 10_000
+    not_applicable: ClassVar = {
+        "half_made_is_listed": "what is awaited before a container is made is an image, which is nobody's",
+    }
+
+    def __init__(self, stage, endpoint) -> None:
+        super().__init__()
+        self.stage, self.endpoint = stage, endpoint
+        self.faults = DockerFaults(stage.proxy)
+
+    def handler(self, *, call_timeout=None):
+        return self.stage.handler(self.endpoint, timeout=call_timeout or 60.0)
+
+    def request(self, token, owner, kind="plain"):
+        resource = {"endpoint": self.endpoint, "image": "tiny", "tag": "1", "origin": "local"}
+        if kind == "missing":
+            resource["image"] = "no-such-image"
+        if kind == "stepwise":
+            resource |= {"image": f"{self.stage.registry.address}/tiny", "origin": "dockerhub"}
+        return CreateRequest(token, owner, resource, Context(env=("password=hush-hush",), command="sleep 1000"))
+
+    def absent_ids(self, count):
+        return [InstanceId(f"t-ffff{number:04}") for number in range(count)]
+
+    def settle(self):
+        time.sleep(0.05)
+
+    def provider_calls(self):
+        return len(self.stage.proxy.requests)
+
+
+class TestConformance(ResourceHandlerConformance):
+    @pytest.fixture
+    def harness(self, stage, request):
+        """Docker by its socket, Podman by a port."""
+        podman = "podman" in request.node.callspec.params.values()
+        image = f"{stage.registry.address}/tiny:1"
+        client = stage.engine.client()
+        if any(image in (each["RepoTags"] or ()) for each in client.images()):
+            client.remove_image(image)
+        harness = DockerHarness(stage, stage.proxy.tcp_endpoint if podman else stage.proxy.endpoint)
+        yield harness
+        harness.close()
+        assert stage.engine.containers() == []

@@ -1,0 +1,132 @@
+"""Refusals and broken connections, as data: what engines and registries really say."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+import requests
+from docker.errors import APIError, DockerException
+
+from occopus_core.api import (
+    AuthError,
+    NotFoundError,
+    PermanentError,
+    QuotaError,
+    ThrottledError,
+    TransientError,
+)
+from occopus_resource_docker.errors import (
+    ContainerMissingError,
+    ImageMissingError,
+    NameTakenError,
+    PullError,
+    provider_error,
+)
+
+
+def refusal(status, message, kind="application/json", **headers):
+    response = requests.Response()
+    response.status_code = status
+    response.headers.update({"Content-Type": kind, **headers})
+    return APIError("refused", response=response, explanation=message)
+
+
+def told(error):
+    return provider_error(error, "Docker engine unix:///x", 30.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind", "key"),
+    [
+        (404, "No such image: nosuch:1", ImageMissingError, "resource.image"),
+        (500, "No such image: nosuch:1", ImageMissingError, "resource.image"),
+        (404, "no such image: docker.io/library/nosuch:1: image not known", ImageMissingError, "resource.image"),
+        (404, "No such container: t-1", ContainerMissingError, ""),
+        (404, 'no container with name or ID "t-1" found: no such container', ContainerMissingError, ""),
+        (409, 'Conflict. The container name "/t-1" is already in use by container "0a".', NameTakenError, ""),
+        (500, 'creating container storage: the container name "t-1" is already in use by 0a.', NameTakenError, ""),
+        (409, "removal of container t-1 is already in progress", TransientError, ""),
+        (404, "network nowhere not found", NotFoundError, "resource.network"),
+        (500, "unable to find network with name or ID nowhere: network not found", NotFoundError, "resource.network"),
+        (500, "driver failed: Bind for 0.0.0.0:80 failed: port is already allocated", QuotaError, "resource.ports"),
+        (500, "listen tcp4 127.0.0.1:80: bind: address already in use", QuotaError, "resource.ports"),
+        (400, "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available", QuotaError, "resource.cpus"),
+        (500, "write /var/lib/docker/tmp/x: no space left on device", QuotaError, ""),
+        (400, "Minimum memory limit allowed is 6MB", PermanentError, "resource.mem_limit"),
+        (400, 'OCI runtime create failed: exec: "x": executable file not found in $PATH', PermanentError, "command"),
+        (500, 'runc: runc create failed: exec: "x": executable file not found', PermanentError, "command"),
+        (400, 'create ./a: "./a" includes invalid characters for a local volume name', PermanentError, "volumes"),
+        (500, "toomanyrequests: You have reached your pull rate limit.", QuotaError, "resource.image"),
+        (
+            404,
+            "pull access denied for x, repository does not exist or may require 'docker login'",
+            NotFoundError,
+            "image",
+        ),
+        (500, "Get https://r/v2/: dial tcp: lookup r: no such host", TransientError, ""),
+        (500, "Get http://r/v2/x: unauthorized", AuthError, ""),
+        (404, 'failed to GET http://h/x.tar with status 404 Not Found: {"manifest unknown"}', NotFoundError, "origin"),
+        (400, "something else", PermanentError, ""),
+        (500, "something else", TransientError, ""),
+        (401, "who are you?", AuthError, ""),
+        (403, "not you", AuthError, ""),
+    ],
+)
+def test_what_engines_say(status, message, kind, key):
+    error = told(refusal(status, message))
+    assert type(error) is kind
+    assert error.message.startswith(f"Docker engine unix:///x: {message}")
+    assert key in error.message
+    assert not error.unreached
+
+
+def test_in_the_middle_of_an_answer_there_is_no_status():
+    assert type(told(PullError("reading manifest 1 in r/x: manifest unknown"))) is NotFoundError
+    assert type(told(PullError("something else"))) is TransientError
+
+
+def test_a_throttle_says_for_how_long():
+    error = told(refusal(429, "later", **{"Retry-After": "7"}))
+    assert isinstance(error, ThrottledError)
+    assert error.retry_after == 7
+    assert told(refusal(429, "later", **{"Retry-After": "Wed, 21 Oct"})).retry_after is None
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, PermanentError), (502, TransientError)])
+def test_a_web_page_may_come_from_before_the_engine(status, kind):
+    error = told(refusal(status, "<html>Welcome</html>", "text/html"))
+    assert type(error) is kind
+    assert "Welcome" not in error.message
+    assert error.unreached is (kind is PermanentError)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "words", "unreached"),
+    [
+        (ConnectionRefusedError(), TransientError, "it cannot be reached", True),
+        (FileNotFoundError(), TransientError, "it cannot be reached", True),
+        (PermissionError(), AuthError, "this user may not open the socket", True),
+        (TimeoutError(), TransientError, "no answer within 30 s", False),
+        (ssl.SSLCertVerificationError(), PermanentError, "tlscacert in auth_data has to be that of", True),
+        (ssl.SSLError("tlsv13 alert certificate required"), AuthError, "it does not accept the certificate", True),
+        (ssl.SSLError("wrong version number"), PermanentError, "it does not speak TLS", True),
+        (ConnectionResetError(), TransientError, "the connection broke", False),
+        (KeyError("ApiVersion"), PermanentError, "answered, not as Docker does", True),
+    ],
+)
+def test_trouble_on_the_way(cause, kind, words, unreached):
+    """Wrapped as the library and those below it wrap it."""
+    for wrapped in (cause, requests.ConnectionError("aborted", cause), DockerException("while fetching the version")):
+        if isinstance(wrapped, DockerException) and wrapped is not cause:
+            wrapped.__cause__ = requests.ConnectionError(cause)
+        error = told(wrapped)
+        assert type(error) is kind
+        assert words in error.message
+        assert error.unreached is unreached
+
+
+def test_one_line_of_bearable_length():
+    error = told(refusal(500, "many\nlines " * 1000))
+    assert "\n" not in error.message
+    assert len(error.message) < 500

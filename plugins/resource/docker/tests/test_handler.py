@@ -1,0 +1,362 @@
+"""The handler on real engines: what it makes there, brings there and leaves there."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import pytest
+
+from occopus_core.api import (
+    Address,
+    AddressKind,
+    AuthError,
+    InstanceState,
+    NotFoundError,
+    Owner,
+    PermanentError,
+    QuotaError,
+    ThrottledError,
+    TransientError,
+)
+from occopus_resource_docker.testing import PASSWORD, USERNAME, Proxy, Rule
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),
+]
+
+LONGEST = 60.0
+
+
+def patiently(look):
+    """What `look` finds, once it finds something."""
+    deadline = time.monotonic() + LONGEST
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+def made(handler, request):
+    """The instance, once it is no longer half made; and what was said until then."""
+    said = []
+
+    def look():
+        instance = handler.create(request)
+        said.append(instance.reason)
+        return instance if instance.state is not InstanceState.PROVISIONING else None
+
+    return patiently(look), said
+
+
+def calls(stage, act):
+    before = len(stage.proxy.requests)
+    act()
+    return len(stage.proxy.requests) - before
+
+
+def inspected(stage, token="t-1"):
+    return stage.engine.client().inspect_container(token)
+
+
+def test_a_container_is_what_the_description_says(stage, order, tmp_path):
+    request = order(
+        env=("message=Hello world", "empty="),
+        command="sh -c 'exec sleep 1000'",
+        ports=["127.0.0.1:18099:80", "53/udp", 8080],
+        volumes=["data:/data", f"{tmp_path}:/host:ro", "/scratch"],
+        restart="on-failure:3",
+        mem_limit="64m",
+        cpus="0.5",
+    )
+    handler = stage.handler()
+    handler.check(request)
+    instance = handler.create(request)
+    assert (instance.id, instance.token, instance.state) == ("t-1", "t-1", InstanceState.READY)
+    assert instance.owner == request.owner
+    found = inspected(stage)
+    assert found["Name"] in ("/t-1", "t-1")
+    assert {"message=Hello world", "empty="} <= set(found["Config"]["Env"])
+    assert found["Config"]["Cmd"] == ["sh", "-c", "exec sleep 1000"]
+    host = found["HostConfig"]
+    assert (host["Memory"], host["NanoCpus"]) == (64 << 20, 500_000_000)
+    assert host["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 3}
+    published = {port: binding and binding[0]["HostIp"] for port, binding in host["PortBindings"].items()}
+    assert published["80/tcp"] == "127.0.0.1"
+    assert set(published) == {"80/tcp", "53/udp", "8080/tcp"}
+    mounts = {mount["Destination"]: mount for mount in found["Mounts"]}
+    assert set(mounts) == {"/data", "/host", "/scratch"}
+    assert (mounts["/data"]["Name"], mounts["/host"]["RW"]) == ("data", False)
+
+    assert "data" in stage.engine.volumes()
+    assert mounts["/scratch"]["Name"] in stage.engine.volumes()
+    assert handler.delete(["t-1"]) == {"t-1": None}
+    assert "data" in stage.engine.volumes(), "a volume with a name is its owner's"
+    assert mounts["/scratch"]["Name"] not in stage.engine.volumes()
+    stage.engine.client().remove_volume("data")
+
+
+def test_addresses(stage, order):
+    handler = stage.handler()
+    (address,) = handler.create(order()).addresses
+    assert address.kind is AddressKind.PRIVATE
+    networks = inspected(stage)["NetworkSettings"]["Networks"]
+    assert address.value in {network["IPAddress"] for network in networks.values()}
+    assert address.value.startswith(stage.engine.network.address.rpartition(".")[0])
+
+    assert handler.create(order("t-2", network="host")).addresses == (Address("127.0.0.1", AddressKind.PRIVATE),)
+    assert handler.create(order("t-3", network="none")).addresses == ()
+    client = stage.engine.client()
+    client.create_network("backend")
+    try:
+        (address,) = handler.create(order("t-4", network_mode="backend")).addresses
+        assert address.value == inspected(stage, "t-4")["NetworkSettings"]["Networks"]["backend"]["IPAddress"]
+    finally:
+        stage.engine.clear()
+        client.remove_network("backend")
+    remote = stage.handler(stage.proxy.tcp_endpoint.replace("127.0.0.1", "localhost"))
+    assert remote.create(order(network="host")).addresses[0].value == "localhost"
+
+
+def test_many_are_one_look(stage, order):
+    handler = stage.handler()
+    handler.create(order())
+    found = {}
+    asked = [*(f"t-{number}" for number in range(1000, 2000)), "t-1"]
+    assert calls(stage, lambda: found.update(handler.describe(asked))) == 1
+    assert [id for id, instance in found.items() if instance.state is not InstanceState.ABSENT] == ["t-1"]
+    assert list(found) == asked
+
+
+def test_what_exited_says_how(stage, order):
+    handler = stage.handler()
+    handler.create(order(command="sh -c 'exit 7'"))
+    stopped = patiently(lambda: (one := handler.describe(["t-1"])["t-1"]).state is InstanceState.STOPPED and one)
+    assert stopped.reason == "it exited with code 7"
+    assert handler.create(order(command="sh -c 'exit 7'")).state is InstanceState.STOPPED, "it is not started again"
+
+
+def test_what_was_created_and_not_started_is_found_and_started(stage, order):
+    handler = stage.handler()
+    stage.proxy.set_rules([Rule("refuse", "^POST .*/start", message="not now")])
+    with pytest.raises(TransientError):
+        handler.create(order())
+    (half_made,) = handler.list_owned(Owner("here"))
+    assert (half_made.state, half_made.owner) == (InstanceState.PROVISIONING, order().owner)
+    stage.proxy.set_rules([])
+    assert handler.create(order()).state is InstanceState.READY
+
+
+def test_a_container_of_somebody_elses_has_the_name(stage, order):
+    stage.engine.client().create_container("tiny:1", "sleep 1000", name="t-1")
+    instance = stage.handler().create(order())
+    assert (instance.state, instance.reason) == (
+        InstanceState.PROVISIONING,
+        "a container with its name is being made, or is somebody else's",
+    )
+
+
+def test_one_that_was_renamed_is_still_there(docker_stage, order):
+    handler = docker_stage.handler()
+    handler.create(order())
+    docker_stage.engine.client().rename("t-1", "somebody")
+    handler.delete(["t-1"])
+    assert handler.describe(["t-1"])["t-1"].state is InstanceState.READY
+
+
+@pytest.fixture
+def pulled(stage):
+    """The reference of the image in the registry, which the engine does not have."""
+    client, registry = stage.engine.client(), stage.registry
+    for name in (f"{registry.address}/tiny:1", f"{stage.private.address}/tiny:1", "imported:1"):
+        if any(repo.endswith(name) for image in client.images() for repo in image["RepoTags"] or ()):
+            client.remove_image(name, force=True)
+    registry.asked.clear()
+    registry.flowing.set()
+    yield f"{registry.address}/tiny"
+    registry.flowing.set()
+
+
+def test_an_image_is_pulled_once_for_all_and_nobody_waits_in_a_call(stage, pulled, order):
+    stage.registry.flowing.clear()
+    handler = stage.handler(timeout=10.0)
+    requests = [order(f"t-{number}", image=pulled, origin="dockerhub") for number in range(3)]
+    for request in requests:
+        instance = handler.create(request)
+        assert (instance.state, instance.id) == (InstanceState.PROVISIONING, request.token)
+        assert instance.reason.startswith(f"pulling {pulled}:1")
+        assert handler.describe([instance.id])[instance.id].state is InstanceState.ABSENT
+    stage.registry.flowing.set()
+    for request in requests:
+        assert made(handler, request)[0].state is InstanceState.READY
+    assert stage.registry.asked["layers"] == 1
+
+
+def test_a_pull_that_died_with_its_process_is_begun_anew(stage, pulled, order):
+    stage.registry.flowing.clear()
+    request = order(image=pulled, origin="")
+    stage.handler().create(request)
+    stage.proxy.stop()  # whoever listened to it is cut off; the proxy's own connection goes with the answer
+    stage.proxy.start()
+    stage.registry.flowing.set()
+    assert made(stage.handler(), request)[0].state is InstanceState.READY
+
+
+def test_progress_is_told_in_coarse_steps(docker_stage, order):
+    """Of Docker's engine: Podman does not tell how much has come."""
+    stage = docker_stage
+    image = f"{stage.registry.address}/tiny"
+    client = stage.engine.client()
+    if client.images(image):
+        client.remove_image(f"{image}:1", force=True)
+    stage.registry.seconds_per_chunk = 0.1
+    try:
+        _, said = made(stage.handler(), order(image=image, origin="dockerhub"))
+    finally:
+        stage.registry.seconds_per_chunk = 0.0
+    assert set(said) <= {"", f"pulling {image}:1", *(f"pulling {image}:1: {tens}0 %" for tens in range(1, 11))}
+    assert len(set(said)) > 3
+
+
+def test_an_image_is_imported_from_a_url(stage, pulled, order):
+    request = order(image="imported", tag="1", origin=stage.registry.url)
+    instance, said = made(stage.handler(), request)
+    assert instance.state is InstanceState.READY
+    assert said[0].startswith(f"importing {stage.registry.url}")
+    assert stage.registry.asked["/tiny.tar"] == 1
+    assert made(stage.handler(), order("t-2", image="imported", tag="1", origin=stage.registry.url))
+    assert stage.registry.asked["/tiny.tar"] == 1, "an image that is there is not imported again"
+
+
+def test_a_private_image_takes_a_password(stage, pulled, order, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    request = order(image=f"{stage.private.address}/tiny", origin="dockerhub")
+    told = r"(unauthorized|no basic auth credentials) \(resource\.image: username and password belong into auth_data"
+    with pytest.raises(PermanentError, match=told):
+        made(stage.handler(), request)
+    auth = {"username": USERNAME, "password": PASSWORD}
+    assert made(stage.handler(auth=auth), request)[0].state is InstanceState.READY
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "told"),
+    [
+        ({"image": "nothing"}, NotFoundError, "no image 'nothing:1', and resource.origin is 'local'"),
+        ({"image": "{registry}/nothing", "origin": "dockerhub"}, NotFoundError, "manifest unknown.*resource.image"),
+        ({"image": "127.0.0.1:1/x", "origin": ""}, TransientError, "connection refused"),
+        ({"image": "UPPER", "origin": "dockerhub"}, PermanentError, "resource.image"),
+        ({"image": "a", "origin": "{url}.gz"}, (NotFoundError, PermanentError), "resource.origin"),
+        ({"network": "nowhere"}, NotFoundError, "resource.network"),
+        ({"command": "no-such-program"}, PermanentError, "no-such-program.*contextualisation.command"),
+        ({"volumes": ["./relative:/x"]}, PermanentError, "resource.volumes"),
+        ({"mem_limit": "1k"}, PermanentError, "resource.mem_limit"),
+    ],
+)
+def test_what_cannot_be_had_is_named_with_its_key(stage, order, wrong, kind, told):
+    values = {"registry": stage.registry.address, "url": stage.registry.url}
+    wrong = {key: value.format(**values) if isinstance(value, str) else value for key, value in wrong.items()}
+    handler = stage.handler()
+    with pytest.raises(kind, match=told) as refused:
+        made(handler, order(**wrong))
+    assert "\n" not in str(refused.value)
+    handler.delete(["t-1"])
+    assert stage.engine.containers() == []
+
+
+def test_a_port_that_is_taken_is_no_room(stage, order):
+    handler = stage.handler()
+    handler.create(order(ports=["18098:80"]))
+    with pytest.raises(QuotaError, match=r"resource\.ports"):
+        handler.create(order("t-2", ports=["18098:80"]))
+
+
+def test_more_cpus_than_there_are_is_no_room(docker_stage, order):
+    """Podman takes any number."""
+    with pytest.raises(QuotaError, match=r"resource\.cpus"):
+        docker_stage.handler().create(order(cpus=4096))
+
+
+def test_certificates(docker_stage, order, tmp_path):
+    """At the engine's own TLS port."""
+    files = dict(zip(("ca", "server", "key"), docker_stage.engine.tls, strict=True))
+    folder, endpoint = files["ca"].parent, docker_stage.engine.tls_endpoint
+    good = {
+        "tlscacert": files["ca"].read_text(),
+        "tlscert": (folder / "client.pem").read_text(),
+        "tlskey": (folder / "client-key.pem").read_text(),
+    }
+    handler = docker_stage.handler(endpoint, auth=good)
+    (address,) = handler.create(order(network="host")).addresses
+    assert address.value == docker_stage.engine.network.engines_address
+    refused = {
+        "needed in auth_data": (PermanentError, {}),
+        "is not trusted: tlscacert": (PermanentError, {**good, "tlscacert": (folder / "client.pem").read_text()}),
+        "does not accept the certificate": (AuthError, {"tlscacert": good["tlscacert"]}),
+        "tlscacert, tlscert and tlskey in auth_data": (AuthError, {**good, "tlskey": "no key"}),
+    }
+    for told, (kind, auth) in refused.items():
+        with pytest.raises(kind, match=told):
+            docker_stage.handler(endpoint, auth=auth).describe(["t-1"])
+    with pytest.raises(PermanentError, match="does not speak TLS"):
+        docker_stage.handler(docker_stage.proxy.tcp_endpoint, auth=good).describe(["t-1"])
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, PermanentError), (404, PermanentError), (502, TransientError)])
+def test_a_web_page_is_no_answer_of_an_engine(docker_stage, order, status, kind):
+    docker_stage.proxy.set_rules([Rule("html", status=status)])
+    for act in (
+        lambda handler: handler.create(order()),
+        lambda handler: handler.describe(["t-1"]),
+        lambda handler: list(handler.list_owned(Owner("here"))),
+    ):
+        with pytest.raises(kind, match=r"answered.* not as Docker does: is resource\.endpoint that of an engine\?"):
+            act(docker_stage.handler())
+
+
+def test_an_answer_that_drips_ends_in_time(docker_stage, order):
+    handler = docker_stage.handler(timeout=1.0)
+    docker_stage.handler().create(order())
+    docker_stage.proxy.set_rules([Rule("drip")])
+    with pytest.raises(TransientError, match="no answer within 1 s"):
+        handler.describe(["t-1"])
+
+
+def test_an_endpoint_that_is_not_there(tmp_path, docker_stage):
+    for endpoint in (f"unix://{tmp_path}/nothing.sock", "tcp://127.0.0.1:1"):
+        with pytest.raises(TransientError, match="it cannot be reached"):
+            docker_stage.handler(endpoint).describe(["t-1"])
+    with pytest.raises(PermanentError, match="port is required"):
+        docker_stage.handler("tcp://127.0.0.1").describe(["t-1"])
+
+
+def test_too_many_calls(docker_stage):
+    docker_stage.proxy.set_rules([Rule("refuse", status=429, message="later", retry_after=7)])
+    with pytest.raises(ThrottledError) as refused:
+        docker_stage.handler().describe(["t-1"])
+    assert refused.value.retry_after == 7
+
+
+def test_what_the_container_is_given_is_in_no_log(docker_stage, order, caplog):
+    with caplog.at_level(logging.DEBUG):
+        request = order(env=("password=hush-hush",))
+        docker_stage.handler().create(request)
+    assert "hush-hush" not in caplog.text + repr(request)
+
+
+def test_an_engine_that_dies_under_a_call(docker_stage, order, tmp_path):
+    """A proxy stands for it: the connection ends without an answer, and the next call finds what was made."""
+    with Proxy(docker_stage.engine.socket, tmp_path) as proxy:
+        handler = docker_stage.handler(proxy.endpoint)
+        proxy.set_rules([Rule("lost_reply", "^POST .*/create", count=1)])
+        with pytest.raises(TransientError, match="the connection broke"):
+            handler.create(order())
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(handler.create(order()))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert {answer.id for answer in answers} == {"t-1"}
+    assert len(docker_stage.engine.containers()) == 1

@@ -1,0 +1,120 @@
+"""What an engine is told, and what is refused before it is called."""
+
+from __future__ import annotations
+
+import pytest
+
+from occopus_core.api import PermanentError
+from occopus_resource_docker import DockerHandler
+from occopus_resource_docker import order as module
+
+
+@pytest.fixture
+def check(stageless):
+    return stageless.check
+
+
+@pytest.fixture
+def stageless():
+    """A handler that calls nobody."""
+    from occopus_core.api import Connection  # noqa: PLC0415
+
+    return DockerHandler(Connection("docker", {"endpoint": "unix:///nowhere.sock"}, {}))
+
+
+@pytest.mark.parametrize(
+    ("resource", "image"),
+    [
+        ({"image": "nginx"}, module.Image("nginx:latest")),
+        ({"image": "nginx", "tag": "1.27"}, module.Image("nginx:1.27")),
+        ({"image": "nginx", "tag": 1.27, "origin": "dockerhub"}, module.Image("nginx:1.27")),
+        ({"image": "nginx:1.27"}, module.Image("nginx:1.27")),
+        ({"image": "host:5000/team/web"}, module.Image("host:5000/team/web:latest")),
+        ({"image": "web@sha256:0a", "origin": ""}, module.Image("web@sha256:0a")),
+        ({"image": "web", "origin": "local"}, module.Image("web:latest", local=True)),
+        ({"image": "web", "origin": "https://x/y.tar"}, module.Image("web:latest", url="https://x/y.tar")),
+    ],
+)
+def test_images(resource, image):
+    assert module.image(resource) == image
+
+
+def test_the_least_request(order):
+    assert module.container(order(command=None)) == {
+        "name": "t-1",
+        "image": "tiny:1",
+        "command": None,
+        "environment": [],
+        "labels": {
+            "occopus.installation": "here",
+            "occopus.infra_id": "shop",
+            "occopus.node_name": "web",
+            "occopus.node_id": "id-t-1",
+            "occopus.token": "t-1",
+        },
+        "ports": [],
+        "volumes": [],
+    }
+    assert module.host(order().resource) == {}
+
+
+@pytest.mark.parametrize(
+    ("resource", "host"),
+    [
+        ({"ports": ["8080:80"]}, {"port_bindings": {"80": ["8080"]}}),
+        ({"ports": [80]}, {"port_bindings": {"80": [None]}}),
+        ({"ports": ["127.0.0.1:53:53/udp"]}, {"port_bindings": {"53/udp": [("127.0.0.1", "53")]}}),
+        ({"volumes": ["data:/data", "/tmp"]}, {"binds": ["data:/data"]}),
+        ({"network": "backend"}, {"network_mode": "backend"}),
+        ({"network_mode": "host"}, {"network_mode": "host"}),
+        ({"network_mode": "host", "network": "backend"}, {"network_mode": "backend"}),
+        ({"restart": "always"}, {"restart_policy": {"Name": "always", "MaximumRetryCount": 0}}),
+        ({"restart": "on-failure:3"}, {"restart_policy": {"Name": "on-failure", "MaximumRetryCount": 3}}),
+        ({"restart": False}, {}),
+        ({"restart": "no"}, {}),
+        ({"mem_limit": "512m"}, {"mem_limit": 512 << 20}),
+        ({"mem_limit": 1024}, {"mem_limit": 1024}),
+        ({"cpus": "0.5"}, {"nano_cpus": 500_000_000}),
+        ({"cpus": 2}, {"nano_cpus": 2_000_000_000}),
+    ],
+)
+def test_every_key_becomes_a_setting(order, check, resource, host):
+    assert set(resource) <= set(DockerHandler.schema()["properties"])
+    assert module.host(order(**resource).resource) == host
+    check(order(**resource))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("sh -c 'sleep 1'", ["sh", "-c", "sleep 1"]),
+        (("sh", "-c", "sleep 1"), ["sh", "-c", "sleep 1"]),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_commands_are_words(order, command, words):
+    assert module.container(order(command=command))["command"] == words
+
+
+@pytest.mark.parametrize(
+    ("resource", "words"),
+    [
+        ({"image": "web:1", "tag": "2"}, "resource.tag: the image 'web:1' has a tag or a digest already"),
+        ({"origin": "ftp://x/y.tar"}, "resource.origin must be 'dockerhub', 'local' or an http(s) URL"),
+        ({"ports": ["80:http"]}, 'resource.ports: Invalid port "80:http"'),
+        ({"ports": ["80-82:80-81"]}, "resource.ports: Port ranges don't match in length"),
+        ({"restart": "sometimes"}, "resource.restart must be 'no', 'always'"),
+        ({"restart": "always:3"}, "resource.restart must be"),
+        ({"restart": True}, "resource.restart must be"),
+        ({"mem_limit": "much"}, "resource.mem_limit: "),
+        ({"mem_limit": 0}, "resource.mem_limit must be more than nothing"),
+        ({"cpus": "nan"}, "resource.cpus must be a number above 0, not 'nan'"),
+        ({"cpus": "two"}, "resource.cpus: could not convert"),
+        ({"command": "sh -c 'unfinished"}, "contextualisation.command: No closing quotation"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_called(order, check, resource, words):
+    with pytest.raises(PermanentError) as refused:
+        check(order(**{"tag": None, **resource}))
+    assert words in str(refused.value)

@@ -1,0 +1,102 @@
+"""Images on their way, with lines in place of an engine."""
+
+from __future__ import annotations
+
+import queue
+import time
+
+import pytest
+
+from occopus_core.api import NotFoundError, PermanentError
+from occopus_resource_docker import pulls as module
+from occopus_resource_docker.order import Image
+
+IMAGE = Image("tiny:1")
+LONGEST = 60.0
+
+
+class Lines:
+    """What an engine says, as it is put."""
+
+    def __init__(self):
+        self.asked = []
+        self.said = queue.Queue()
+
+    def bring(self, image):
+        self.asked.append(image)
+        return iter(self.said.get, None)
+
+
+@pytest.fixture
+def lines():
+    return Lines()
+
+
+@pytest.fixture
+def pulls(lines):
+    yield module.Pulls(lines.bring)
+    lines.said.put(None)
+
+
+def until(look):
+    deadline = time.monotonic() + LONGEST
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def layer(id, current, total, status="Downloading"):
+    return {"id": id, "status": status, "progressDetail": {"current": current, "total": total}}
+
+
+def test_it_is_begun_once_for_all(pulls, lines):
+    assert {pulls.progress(IMAGE) for _ in range(5)} == {"pulling tiny:1"}
+    assert pulls.progress(Image("other:1")) == "pulling other:1"
+    assert lines.asked == [IMAGE, Image("other:1")]
+    lines.said.put(None)
+
+
+def test_progress_is_of_all_layers_and_never_goes_back(pulls, lines):
+    pulls.progress(IMAGE)
+    for said, percent in (
+        (layer("a", 19, 100), "10 %"),
+        (layer("a", 55, 100), "50 %"),
+        (layer("b", 0, 900), "50 %"),
+        ({"id": "a", "status": "Pull complete", "progressDetail": {}}, "50 %"),
+        (layer("b", 800, 900), "90 %"),
+        ({"status": "Digest: sha256:0a"}, "90 %"),
+        ({"id": "b", "status": "Download complete"}, "100 %"),
+    ):
+        lines.said.put(said)
+        until(lambda percent=percent: pulls.progress(IMAGE) == f"pulling tiny:1: {percent}")
+
+
+def test_its_end_is_remembered_for_a_while(pulls, lines, monkeypatch):
+    pulls.progress(IMAGE)
+    lines.said.put(None)
+    until(lambda: pulls._pulls[IMAGE].is_over(time.monotonic() + module._MEMORY + 1))
+    pulls.progress(IMAGE)
+    assert len(lines.asked) == 1
+    monkeypatch.setattr(module, "_MEMORY", -1.0)
+    pulls.progress(IMAGE)
+    assert len(lines.asked) == 2
+
+
+@pytest.mark.parametrize("error", [NotFoundError("manifest unknown"), RuntimeError("unheard of")])
+def test_all_who_wait_hear_of_its_failure(error):
+    def bring(_image):
+        raise error
+        yield
+
+    pulls = module.Pulls(bring)
+
+    def failure():
+        try:
+            pulls.progress(IMAGE)
+        except (NotFoundError, PermanentError) as raised:
+            return raised
+        return None
+
+    until(failure)
+    assert str(error) in str(failure())
+    assert type(failure()) is (NotFoundError if isinstance(error, NotFoundError) else PermanentError)
