@@ -1,5 +1,5 @@
 # The two commands that matter: make demo, make test.
-.PHONY: demo test test-openstack venv dev lint typecheck unit bench schemas page-libraries clean
+.PHONY: demo test test-openstack venv dev lint typecheck unit model transitions fuzz bench schemas page-libraries clean
 
 SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt \
 	$(wildcard plugins/*/*/setup.cfg)
@@ -39,6 +39,22 @@ typecheck: dev
 
 unit: dev  ## the fast tests alone
 	.venv/bin/pytest -q tests/unit
+
+EXAMPLES ?= 1000
+SEED ?= $(shell date +%s)
+SECONDS ?= 60
+
+model: dev  ## the model test at length: make model EXAMPLES=1000 SEED=1
+	@echo "seed $(SEED)"
+	OCCOPUS_TEST_EXAMPLES=$(EXAMPLES) .venv/bin/pytest -q tests/unit/engine/test_model.py --hypothesis-seed=$(SEED)
+
+transitions: dev  ## 10,000 changes of a store by eight processes that are killed, with copies made meanwhile
+	OCCOPUS_TEST_TRANSITIONS=10000 .venv/bin/pytest -q -s tests/integration/test_store_processes.py -k no_change_is_lost
+
+fuzz: dev  ## descriptions and templates by coverage: make fuzz SECONDS=60; installs atheris where it is missing
+	@.venv/bin/python -c "import atheris" 2>/dev/null || .venv/bin/pip install -q --only-binary :all: atheris
+	.venv/bin/python tests/fuzz/descriptions.py -max_total_time=$(SECONDS) -seed=$(SEED)
+	.venv/bin/python tests/fuzz/templates.py -max_total_time=$(SECONDS) -seed=$(SEED) -timeout=20
 
 bench: dev  ## measure against the critical path, and against Terraform where it is installed
 	.venv/bin/python -m benchmarks

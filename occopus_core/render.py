@@ -15,10 +15,10 @@ from typing import Any, Protocol, TypeVar
 
 import jinja2
 from jinja2 import nodes as syntax
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from occopus_core.api.resource import Address, AddressKind
+from occopus_core.sandbox import Sandbox, budget
 
 T = TypeVar("T")
 
@@ -27,6 +27,9 @@ CMD_TIMEOUT = 60.0
 
 MOST_NAMES = 10
 """How many names of a mapping a message lists."""
+
+_UNREADABLE = (RecursionError, ValueError, MemoryError, SyntaxError)
+"""What Jinja2 and Python raise for a template that is nested too deep or has too long a number."""
 
 _PEER_FUNCTIONS = ("getip", "getprivip", "getipall")
 
@@ -104,7 +107,8 @@ class Renderer:
 
     def _text(self, text: str, at: str, scope: Mapping[str, object]) -> str:
         try:
-            return compiled(text).render(scope)
+            with budget():
+                return compiled(text).render(scope)
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(self._message(text, at, error.lineno, error.message or "syntax error")) from error
         except Exception as error:  # a template may raise whatever its expressions raise
@@ -148,7 +152,7 @@ def named_peers(value: Any) -> Iterator[str]:
 def _named_in_template(text: str) -> tuple[str, ...]:
     try:
         tree = _environment().parse(text)
-    except jinja2.TemplateSyntaxError:
+    except (jinja2.TemplateSyntaxError, *_UNREADABLE):
         return ()  # rendering reports it, with its place
     return tuple(
         argument.value
@@ -171,7 +175,7 @@ def calls_commands(value: Any) -> bool:
 def _names_cmd(text: str) -> bool:
     try:
         return any(name.name == "cmd" for name in _environment().parse(text).find_all(syntax.Name))
-    except jinja2.TemplateSyntaxError:
+    except (jinja2.TemplateSyntaxError, *_UNREADABLE):
         return True  # what cannot be read is not trusted
 
 
@@ -254,7 +258,7 @@ def _line(error: BaseException) -> int | None:
 
 
 @functools.cache
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(undefined=_Undefined, keep_trailing_newline=True)
+def _environment() -> Sandbox:
+    environment = Sandbox(undefined=_Undefined, keep_trailing_newline=True)
     environment.filters["b64encode"] = lambda text: base64.b64encode(str(text).encode()).decode()
     return environment

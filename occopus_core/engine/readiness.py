@@ -30,6 +30,10 @@ CONFIG_SECONDS = (0.5, 10.0)
 """The same for a configuration manager."""
 
 
+_WATCHED = frozenset({Stage.BOOTING, Stage.CONFIGURING})
+"""The stages in which the provider is asked how the instance is."""
+
+
 class Progress(Protocol):
     """Who is told how an instance fares."""
 
@@ -71,7 +75,7 @@ class Readiness:
             self._describing[link] = Batch(
                 self._runtime.loop,
                 bounds[0],
-                lambda work: work.stage is Stage.BOOTING and not work.doomed,
+                lambda work: work.stage in _WATCHED and not work.doomed,
                 link.gate.submit,
                 lambda works: describe(link.plugin, [_id(work) for work in works]),
                 self._described,
@@ -83,9 +87,11 @@ class Readiness:
 
     def _described(self, works: Sequence[Work], outcome: Outcome[Mapping[InstanceId, Instance]]) -> None:
         for work in works:
-            if work.doomed:
+            if work.doomed or work.stage not in _WATCHED:
                 continue
-            if outcome.error is not None:
+            if work.stage is Stage.CONFIGURING:
+                self._glanced(work, outcome)
+            elif outcome.error is not None:
                 self._not_described(work, outcome.error)
             else:
                 work.failures = 0
@@ -159,6 +165,18 @@ class Readiness:
             self._push(work)
         for key in list(work.unmet):
             self._check_again(work, key)
+        self._glance_again(work)
+
+    def _glance_again(self, work: Work) -> None:
+        """No check passes any more on what has stopped: its provider says so sooner, and why."""
+        self._look_again(work, work.handler.poll_seconds[1])
+
+    def _glanced(self, work: Work, outcome: Outcome[Mapping[InstanceId, Instance]]) -> None:
+        instance = outcome.get()[_id(work)] if outcome.error is None else None
+        if instance is not None and instance.state in LOST and not self._may_be_hidden(work, instance):
+            self._progress.failed(work, instance.reason or LOST[instance.state])
+        else:
+            self._glance_again(work)
 
     def _push(self, work: Work) -> None:
         if not work.doomed:

@@ -9,9 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from occopus_core.descriptions.serial import typed
 from occopus_core.store import tables
 from occopus_core.store.database import Database
 from occopus_core.store.records import Condition, InfrastructureState, Stage
+from occopus_core.store.rows import understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Overview:
         counts: dict[str, dict[tuple[Stage, Condition], int]] = {}
         with self._database.reading() as connection:
             for infra_id, stage, condition, count in connection.execute(counting):
-                counts.setdefault(infra_id, {})[Stage(stage), Condition(condition)] = count
+                with understood(f"an instance of '{infra_id}'"):
+                    counts.setdefault(infra_id, {})[Stage(stage), Condition(condition)] = count
             rows = connection.execute(query).all()
         return [_glimpse(row, counts.get(row.id, {})) for row in rows]
 
@@ -64,5 +67,6 @@ class Overview:
 def _glimpse(row: Sequence[Any], instances: Mapping[tuple[Stage, Condition], int]) -> Glimpse:
     infra_id, name, wanted, maintained, frozen, created_at, targets, described, candidate = row
     state = InfrastructureState.of(wanted=wanted, described=described, under_way=candidate)
-    target = sum(json.loads(targets).values())
+    with understood(f"the infrastructure '{infra_id}'"):
+        target = sum(typed(count, int) for count in typed(json.loads(targets), dict).values())
     return Glimpse(infra_id, name, state, bool(maintained), frozen, created_at, target, instances)

@@ -25,7 +25,6 @@ from occopus_core.store.records import (
     Place,
     ScaleKind,
     ScaleRequest,
-    Setback,
     StoredEvent,
 )
 from occopus_core.store.rows import (
@@ -34,10 +33,10 @@ from occopus_core.store.rows import (
     event_of,
     forget_unused_implementations,
     implementation_of,
-    infrastructure_of,
     infrastructure_row,
     infrastructure_text,
     instance_of,
+    record_of,
     request_of,
 )
 from occopus_core.store.service import ServiceRows
@@ -173,16 +172,7 @@ class Store:
         """Raises `NoSuchInfrastructureError`."""
         with self._database.reading() as connection:
             row = infrastructure_row(connection, infra_id)
-        return InfrastructureRecord(
-            id=row.id,
-            description=infrastructure_of(row.description),
-            candidate=infrastructure_of(row.candidate),
-            wanted=row.wanted,
-            created_at=row.created_at,
-            targets=json.loads(row.targets),
-            setbacks={name: Setback(**setback) for name, setback in json.loads(row.setbacks).items()},
-            frozen=row.frozen,
-        )
+        return record_of(row)
 
     def instances(self, infra_id: str) -> list[InstanceRecord]:
         """The instances of an infrastructure, by node and position."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -15,14 +16,17 @@ from occopus_core.descriptions.serial import (
     implementation_to_json,
     infrastructure_from_json,
     infrastructure_to_json,
+    typed,
 )
 from occopus_core.store import tables
 from occopus_core.store.records import (
     Condition,
+    InfrastructureRecord,
     InstanceRecord,
     NoSuchInfrastructureError,
     ScaleKind,
     ScaleRequest,
+    Setback,
     Stage,
     StoredEvent,
     StoreError,
@@ -30,6 +34,9 @@ from occopus_core.store.records import (
 
 FORGOTTEN = ""
 """In the place of an id: that of infrastructures that are gone."""
+
+_LONGEST_REASON = 200
+"""Characters of a reason that quotes what stands in a row."""
 
 _CHUNK = 500
 """How many names one statement asks for: databases limit the parameters of a statement."""
@@ -98,20 +105,44 @@ def _lock_implementations(connection: sa.Connection) -> None:
         connection.exec_driver_sql("LOCK TABLE implementations IN SHARE ROW EXCLUSIVE MODE")
 
 
+@contextlib.contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Something else than Occopus may have written a row, or a disk have spoilt it. Raises `StoreError`."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise StoreError(f"{what} in the store cannot be read: {reason[:_LONGEST_REASON]}") from error
+
+
 def implementation_of(body: str) -> Implementation:
     """The implementation kept in a row. Raises `StoreError`."""
-    try:
+    with understood("a node definition"):
         return implementation_from_json(json.loads(body))
-    except ValueError as error:
-        raise StoreError(f"a node definition in the store cannot be read: {error}") from error
 
 
 def infrastructure_of(text: str | None) -> Infrastructure | None:
     """The description kept in a row, None where there is none. Raises `StoreError`."""
-    try:
+    with understood("an infrastructure"):
         return None if text is None else infrastructure_from_json(json.loads(text))
-    except ValueError as error:
-        raise StoreError(f"an infrastructure in the store cannot be read: {error}") from error
+
+
+def record_of(row: Any) -> InfrastructureRecord:
+    """The infrastructure kept in a row. Raises `StoreError`."""
+    with understood(f"the infrastructure '{row.id}'"):
+        setbacks = typed(json.loads(row.setbacks), dict)
+        return InfrastructureRecord(
+            id=typed(row.id, str),
+            description=infrastructure_of(row.description),
+            candidate=infrastructure_of(row.candidate if row.description or row.candidate else ""),
+            wanted=row.wanted,
+            created_at=typed(row.created_at, float),
+            targets={name: typed(count, int) for name, count in typed(json.loads(row.targets), dict).items()},
+            setbacks={
+                name: Setback(typed(one["count"], int), typed(one["last"], float)) for name, one in setbacks.items()
+            },
+            frozen=typed(row.frozen, str),
+        )
 
 
 def infrastructure_text(infrastructure: Infrastructure) -> str:
@@ -120,13 +151,22 @@ def infrastructure_text(infrastructure: Infrastructure) -> str:
 
 
 def instance_of(row: Any) -> InstanceRecord:
-    """The instance kept in a row."""
-    values = {name: getattr(row, name) for name in InstanceRecord.__slots__}
-    values["stage"] = Stage(row.stage)
-    values["condition"] = Condition(row.condition)
-    values["addresses"] = tuple(Address(value, AddressKind(kind)) for value, kind in json.loads(row.addresses))
-    values["instance_id"] = None if row.instance_id is None else InstanceId(row.instance_id)
-    return InstanceRecord(**values)
+    """The instance kept in a row. Raises `StoreError`."""
+    with understood(f"the instance '{row.node_id}'"):
+        values = {name: getattr(row, name) for name in InstanceRecord.__slots__}
+        values["stage"] = Stage(row.stage)
+        values["condition"] = Condition(row.condition)
+        values["addresses"] = tuple(
+            Address(typed(value, str), AddressKind(kind)) for value, kind in json.loads(row.addresses)
+        )
+        values["instance_id"] = None if row.instance_id is None else InstanceId(typed(row.instance_id, str))
+        for name in ("since", "created_at", "position"):
+            typed(values[name], float)
+        if row.unhealthy_since is not None:
+            typed(row.unhealthy_since, float)
+        for name in ("node_id", "infra_id", "node_name", "token", "connection", "fingerprint", "reason"):
+            typed(values[name], str)
+        return InstanceRecord(**values)
 
 
 def instance_row(record: InstanceRecord) -> dict[str, Any]:
@@ -141,15 +181,21 @@ def instance_row(record: InstanceRecord) -> dict[str, Any]:
 
 
 def request_of(row: Any) -> ScaleRequest:
-    """The scaling request kept in a row."""
-    values = {name: getattr(row, name) for name in ScaleRequest.__slots__}
-    values["kind"] = ScaleKind(row.kind)
-    return ScaleRequest(**values)
+    """The scaling request kept in a row. Raises `StoreError`."""
+    with understood(f"the scaling request {row.id}"):
+        values = {name: getattr(row, name) for name in ScaleRequest.__slots__}
+        values["kind"] = ScaleKind(row.kind)
+        typed(row.amount, int)
+        typed(row.instance, str)
+        return ScaleRequest(**values)
 
 
 def event_of(row: Any) -> StoredEvent:
-    """The event kept in a row."""
-    return StoredEvent(**{name: getattr(row, name) for name in StoredEvent.__slots__})
+    """The event kept in a row. Raises `StoreError`."""
+    with understood(f"the event {row.id}"):
+        typed(row.at, float)
+        typed(row.text, str)
+        return StoredEvent(**{name: getattr(row, name) for name in StoredEvent.__slots__})
 
 
 def chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:

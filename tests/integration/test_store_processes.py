@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,6 +83,19 @@ class Workers:
         self.kill_one()
         self._running.append(self._started())
 
+    @contextlib.contextmanager
+    def standing_still(self):
+        """All of them are stopped where they are: what is on the disk is what a snapshot of it would have."""
+        for process in self._running:
+            process.send_signal(signal.SIGSTOP)
+        for process in self._running:
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        try:
+            yield
+        finally:
+            for process in self._running:
+                process.send_signal(signal.SIGCONT)
+
     def stop(self):
         """Kill all of them; what they still have said ends."""
         while self._running:
@@ -100,16 +116,38 @@ def check_copy(url, copy):
     with contextlib.ExitStack() as stack:
         source, target = (stack.enter_context(contextlib.closing(sqlite3.connect(file))) for file in files)
         source.backup(target)
+    check_store(copy)
+
+
+def check_snapshot(url, folder, workers):
+    """The same for the files as they lie on the disk at any moment, the log of changes among them."""
+    folder.mkdir()
+    source = Path(url.removeprefix("sqlite:///"))
+    with workers.standing_still():
+        for file in (source, source.with_name(f"{source.name}-wal")):
+            shutil.copy(file, folder / file.name)
+    check_store(folder / source.name)
+
+
+def check_store(file):
+    with contextlib.closing(sqlite3.connect(file)) as target:
         assert target.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert target.execute("PRAGMA foreign_key_check").fetchall() == []
-    open_database(f"sqlite:///{copy}").close()
-    assert [one.id for one in list_infrastructures(f"sqlite:///{copy}")] == INFRASTRUCTURES
+    with contextlib.closing(open_database(f"sqlite:///{file}")) as database:
+        store = Store(database)
+        for infra_id in INFRASTRUCTURES:  # whoever comes upon it can go on
+            lease = store.acquire(infra_id, "another", time.time() + 60)
+            assert lease is not None
+            (record,) = store.instances(infra_id)
+            with store.changing(lease) as change:
+                change.put_instances([record])
+    assert [one.id for one in list_infrastructures(f"sqlite:///{file}")] == INFRASTRUCTURES
 
 
 def test_no_change_is_lost_and_nobody_is_refused(store, store_url, tmp_path):
     for infra_id in INFRASTRUCTURES:
         add_counter(store, infra_id)
-    committed = Counter()
+    committed, copies, began = Counter(), 0, time.monotonic()
     with contextlib.closing(Workers(store_url)) as workers:
         for word, infra_id in workers.lines():
             committed[infra_id] += word == "committed"
@@ -120,6 +158,8 @@ def test_no_change_is_lost_and_nobody_is_refused(store, store_url, tmp_path):
                 workers.replace_one()
                 if store_url.startswith("sqlite"):
                     check_copy(store_url, tmp_path / f"copy-{workers.killed}.db")
+                    check_snapshot(store_url, tmp_path / f"snapshot-{workers.killed}", workers)
+                    copies += 2
         workers.stop()
         for word, infra_id in workers.lines():
             committed[infra_id] += word == "committed"
@@ -128,6 +168,9 @@ def test_no_change_is_lost_and_nobody_is_refused(store, store_url, tmp_path):
     assert all(counted[infra_id] >= committed[infra_id] for infra_id in INFRASTRUCTURES)
     # Whoever was killed may have committed one change without having said so.
     assert sum(counted.values()) <= committed.total() + workers.killed
+    seconds = time.monotonic() - began
+    print(f"{committed.total()} transitions told, {sum(counted.values())} counted, in {seconds:.0f} s; ", end="")
+    print(f"{PROCESSES} processes, {workers.killed} killed meanwhile or at the end, {copies} copies opened")
 
 
 def test_of_many_who_add_or_take_an_infrastructure_one_does(store_url):

@@ -306,3 +306,25 @@ def test_a_node_that_is_described_no_more_is_forgotten_by_a_later_pass(world):
     world.destroy()
     world.assert_nothing()
     assert ("forget", "web") in manager.log
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"), [("stop", "out of memory"), ("fail", "the script ended with 3"), ("lose", "")]
+)
+def test_what_stops_while_its_checks_are_awaited_is_given_up_for_the_providers_reason(world, action, reason):
+    """The checks alone would keep it until its timeout, and say only that nobody answers."""
+    world.install("health", "fake", health_checker(lambda probe: Verdict(False, "nobody answers")))
+    world.define("web", implementations=[{"checks": {"fake": True}, "timeout": 600.0}], boot_seconds=5)
+    start = world.clock.now()
+
+    def answered(operation):
+        if world.clock.now() - start > 60:
+            for one in world.live():
+                if one["state"] == "ready":
+                    world.cloud.change(one["id"], action, *[reason][: bool(reason)])
+
+    world.answered = answered
+    (problem,) = failure(world, infrastructure("web"))
+    assert problem == f"node 'web' (memory memory): {reason or 'the provider does not know it any more'}"
+    assert world.clock.now() - start < 120
+    world.assert_nothing()

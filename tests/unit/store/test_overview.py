@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from occopus_core.events import Event, EventKind
+from occopus_core.store import tables
 from occopus_core.store.overview import Glimpse
-from occopus_core.store.records import Condition, InfrastructureState, Stage
+from occopus_core.store.records import Condition, InfrastructureState, Stage, StoreError
 
 from .builders import add_instances, infrastructure, record
 
@@ -29,6 +32,15 @@ def test_the_state_is_that_of_the_record(store):
     with store.changing(lease) as change:
         change.settle(infrastructure(), {})
     assert store.overview.one("i").state is store.infrastructure("i").state is InfrastructureState.READY
+
+
+@pytest.mark.parametrize("targets", ["", "[]", '{"web": "two"}'])
+def test_a_row_that_cannot_be_read_is_named(store, database, targets):
+    store.add_infrastructure("i", infrastructure(), {}, "me", 100.0)
+    with database.writing() as connection:
+        connection.execute(tables.infrastructures.update().values(targets=targets))
+    with pytest.raises(StoreError, match="the infrastructure 'i' in the store cannot be read"):
+        store.overview.all()
 
 
 def test_the_latest_events_come_in_their_order(store):

@@ -1,0 +1,223 @@
+"""Where templates run: they reach nothing but what they are given, and no template costs more than its budget.
+
+A description may come from anybody. What an expression makes is weighed before it is made where that can be known, and
+each turn of a loop counts; so neither a power of a power nor a loop in a loop takes the machine with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, ClassVar, cast
+
+from jinja2 import Environment
+from jinja2 import nodes as syntax
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+BUDGET = 10_000_000
+"""What rendering one text may cost: a character made costs 1. It is a second or two of work."""
+
+TURN, CALL, ITEM = 10, 100, 5
+"""What a turn of a loop, a call, and a value looked at cost, so that each takes about as long for its cost."""
+
+LARGEST_NUMBER = 100_000
+"""The largest width, count or precision that a filter or a method takes."""
+
+_left: ContextVar[list[int] | None] = ContextVar("left", default=None)
+_SIZED = frozenset(
+    {"center", "ljust", "rjust", "zfill", "expandtabs", "to_bytes", "indent", "batch", "slice", "round", "wordwrap"}
+    | {"truncate", "tojson", "urlize"}
+)
+"""Filters and methods whose numbers say how much they make."""
+_QUADRATIC = frozenset({"striptags", "urlize", "wordwrap", "title", "sum", "unique", "pprint"})
+_LONG_NUMBER = re.compile(r"\d{6,}")
+_INDIRECT_WIDTH = re.compile(r"%[^a-zA-Z%]*\*|\{[^{}]*\{")
+
+
+@contextlib.contextmanager
+def budget() -> Iterator[None]:
+    """What is rendered within may cost `BUDGET`. Beyond that, `jinja2.SecurityError`."""
+    token = _left.set([BUDGET])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def spend(cost: int) -> None:
+    """Count what something costs. Raises `SecurityError` where nothing is left for it."""
+    left = _left.get()
+    if left is not None:
+        left[0] -= cost
+        if left[0] < 0:
+            raise SecurityError("the template makes or repeats too much")
+
+
+def weight(value: object) -> int:
+    """How much text a value would make, or a little more than `BUDGET`."""
+    found, waiting = 0, [value]
+    while waiting and found <= BUDGET:
+        one = waiting.pop()
+        found += ITEM
+        if isinstance(one, str | bytes):
+            found += len(one)
+        elif isinstance(one, int):
+            found += one.bit_length() // 3
+        elif isinstance(one, Mapping):
+            waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, list | tuple | set | frozenset):
+            waiting += one
+    return found
+
+
+def _refuse_large(numbers: Iterable[object]) -> None:
+    if any(isinstance(number, int) and abs(number) > LARGEST_NUMBER for number in numbers):
+        raise SecurityError(f"no number here may be larger than {LARGEST_NUMBER}")
+
+
+def _check_format(text: object, values: Iterable[object]) -> None:
+    if _LONG_NUMBER.search(str(text)):
+        raise SecurityError(f"no width may be larger than {LARGEST_NUMBER}")
+    if _INDIRECT_WIDTH.search(str(text)):
+        _refuse_large(values)
+    widths = sum(map(int, re.findall(r"\d+", str(text))))
+    spend(widths)
+
+
+def _foresee(name: str, value: Any, values: tuple[Any, ...]) -> None:
+    """Count what a filter or method will make of a value before it does."""
+    weights = [weight(each) for each in values]
+    whole = weight(value)
+    spend(whole + sum(weights))
+    if name in _SIZED:
+        _refuse_large(values)
+    if name in _QUADRATIC:
+        spend(whole * whole // 1000)
+    if name in {"format", "format_map"}:
+        _check_format(value, values)
+        spend(max(weights, default=0) * (str(value).count("{") + str(value).count("%")))
+    elif name in {"replace", "translate", "expandtabs", "indent"}:
+        numbers = [each for each in values if isinstance(each, int)]
+        spend(_times(name, value, values) * max([*weights, *numbers], default=4))
+    elif name == "join":
+        items = value if isinstance(value, list | tuple) else values[0] if values else ()
+        spend(
+            max([whole if isinstance(value, str) else 0, *weights]) * (len(items) if hasattr(items, "__len__") else 0)
+        )
+
+
+def _times(name: str, value: Any, values: tuple[Any, ...]) -> int:
+    """How often something is put in."""
+    text = str(value)
+    if name == "replace" and values and isinstance(values[0], str) and values[0]:
+        return text.count(values[0])
+    return text.count({"expandtabs": "\t", "indent": "\n"}[name]) + 1 if name in {"expandtabs", "indent"} else len(text)
+
+
+def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, at its cost."""
+    passes = getattr(function, "jinja_pass_arg", None) is not None
+
+    @wraps(function)
+    def bounded(*arguments: Any, **named: Any) -> Any:
+        value, *others = arguments[1:] if passes else arguments
+        _foresee(name, value, (*others, *named.values()))
+        result = function(*arguments, **named)
+        spend(weight(result))
+        return result
+
+    return bounded
+
+
+def _turns(items: Any, cost: int) -> Iterator[Any]:
+    for item in items:
+        spend(cost)
+        yield item
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja2's own sandbox, with a budget."""
+
+    intercepted_binops: ClassVar[frozenset[str]] = frozenset({"*", "**", "%", "+"})  # type: ignore[misc]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(finalize=_counted, **options)
+        del self.globals["lipsum"]
+        self.filters = {name: _bounded(name, function) for name, function in self.filters.items()}
+        self.filters["occopus turns"] = _turns
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> syntax.Template:
+        template = super()._parse(source, name, filename)
+        for loop in template.find_all(syntax.For):
+            cost = TURN + sum(len(text.data) for text in loop.find_all(syntax.TemplateData))
+            arguments: list[syntax.Expr] = [syntax.Const(cost)]
+            loop.iter = _filter(loop.iter, "occopus turns", arguments) if not loop.recursive else loop.iter
+        _replace_concatenations(template)
+        return template
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """See `jinja2.sandbox.SandboxedEnvironment`."""
+        if operator == "*":
+            spend(_product(left, right))
+        elif operator == "**":
+            spend(weight(left) * abs(right) if isinstance(right, int) else 1)
+        elif operator == "%" and isinstance(left, str):
+            _foresee("format", left, right if isinstance(right, tuple) else (right,))
+        else:
+            spend(weight(left) + weight(right))
+        return super().call_binop(context, operator, left, right)
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # named as in Jinja2
+        """See `jinja2.sandbox.SandboxedEnvironment`."""
+        method = getattr(__obj, "__wrapped__", __obj)
+        value = getattr(method, "__self__", None)
+        if isinstance(value, str | bytes | int):
+            _foresee(method.__name__, value, (*args, *kwargs.values()))
+        spend(CALL)
+        result = super().call(__context, __obj, *args, **kwargs)
+        spend(weight(result))
+        return result
+
+
+def _counted(value: Any) -> Any:
+    spend(weight(value))
+    return value
+
+
+def _product(left: Any, right: Any) -> int:
+    if isinstance(left, int) and isinstance(right, int):
+        return weight(left) * weight(right) // 100
+    number, value = (left, right) if isinstance(left, int) else (right, left)
+    return weight(value) * max(number, 0) if isinstance(number, int) else 1
+
+
+def _filter(value: syntax.Node, name: str, arguments: list[syntax.Expr]) -> syntax.Filter:
+    made = syntax.Filter(cast("syntax.Expr", value), name, arguments, [], None, None)
+    made.set_lineno(value.lineno)
+    made.set_environment(cast("Environment", value.environment))
+    return made
+
+
+def _replace_concatenations(node: syntax.Node) -> None:
+    """What ``~`` puts together is joined by the filter, which counts."""
+    for name, value in node.iter_fields():
+        if isinstance(value, syntax.Node):
+            _replace_concatenations(value)
+            setattr(node, name, _joined(value))
+        elif isinstance(value, list):
+            for each in value:
+                if isinstance(each, syntax.Node):
+                    _replace_concatenations(each)
+            setattr(node, name, [_joined(each) for each in value])
+
+
+def _joined(node: Any) -> Any:
+    if not isinstance(node, syntax.Concat):
+        return node
+    items = syntax.List(node.nodes, lineno=node.lineno, environment=node.environment)
+    return _filter(items, "join", [])

@@ -1,0 +1,106 @@
+"""A terminal that vanishes and a disk that is full lose nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+
+def close_terminal(user, line, *words):
+    """Run a command on a terminal of its own, which is gone once a line has been seen."""
+    controller, terminal = pty.openpty()
+    process = user.start(
+        *words,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        environ={"TERM": "xterm"},
+        before=["setsid", "-c"],
+    )
+    os.close(terminal)
+    seen = b""
+    while line not in seen:
+        seen += os.read(controller, 4096)
+    os.close(controller)  # the kernel sends SIGHUP, and every write fails from now on
+    return process
+
+
+def test_a_build_whose_terminal_vanishes_is_undone(ready, cloud, describe):
+    ready.ready("import", ready.write("slow.yaml", cloud.definitions("slow", boot_seconds=30)))
+    ready.write("slow-trial.yaml", describe("first", "last", type="slow"))
+    process = close_terminal(ready, b"booting", "build", "slow-trial.yaml", "-i", "gone", "--parallelize")
+    assert process.wait(60) in (128 + signal.SIGHUP, -signal.SIGHUP)
+    assert cloud.machines("gone") == []
+    assert ready.rows("gone") == 0
+
+
+def test_a_destruction_whose_terminal_vanishes_can_be_gone_on_with(ready, cloud, describe):
+    ready.ready("import", ready.write("slow.yaml", cloud.definitions("slow", delete_seconds=5)))
+    ready.write("slow-trial.yaml", describe("first", type="slow"))
+    ready.ready("build", "slow-trial.yaml", "-i", "gone")
+    process = close_terminal(ready, b"dropping", "destroy", "-i", "gone")
+    assert process.wait(60) in (128 + signal.SIGHUP, -signal.SIGHUP)
+    assert ready.rows("gone") == 2
+    ready.ready("destroy", "-i", "gone")
+    assert cloud.machines("gone") == []
+    assert ready.rows("gone") == 0
+
+
+@pytest.fixture
+def little_disk(tmp_path):
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False)
+    if mounted.returncode:
+        pytest.skip("only root may mount a file system")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(folder):
+    with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
+        while file.write(b"x" * 512):
+            pass
+
+
+@pytest.mark.parametrize("name", ["build", "import", "destroy"])
+def test_a_full_disk_is_told_before_anything_is_made(ready, cloud, little_disk, name):
+    url = {"OCCOPUS_STORE": f"sqlite:///{little_disk}/store.db"}
+    ready.ready("import", "nodes.yaml", environ=url)
+    ready.ready("build", "trial.yaml", "-i", "runs", environ=url)
+    before = cloud.inventory()
+    fill(little_disk)
+    words = {"build": ["trial.yaml", "-i", "x"], "import": ["nodes.yaml"], "destroy": ["-i", "runs"]}[name]
+    ended = ready.run(name, *words, environ=url)
+    assert (ended.code, ended.stdout) == (4, ""), ended
+    assert ended.complaint[-1].startswith("error: the store ")
+    assert "full" in ended.complaint[-1]
+    assert cloud.inventory() == before
+    (little_disk / "filler").unlink()
+    ready.ready("destroy", "-i", "runs", environ=url)
+    assert cloud.machines("runs") == []
+
+
+def test_a_disk_that_fills_up_during_a_build_loses_nothing(ready, cloud, little_disk, describe):
+    url = {"OCCOPUS_STORE": f"sqlite:///{little_disk}/store.db"}
+    ready.ready("import", ready.write("slow.yaml", cloud.definitions("slow", boot_seconds=2)), environ=url)
+    ready.write("slow-trial.yaml", describe("a", "b", "c", type="slow", min=3, edges=[("b", "a"), ("c", "b")]))
+    with ready.start("build", "slow-trial.yaml", "-i", "x", "--parallelize", environ=url) as process:
+        assert any(line.startswith("node booting") for line in process.stderr)
+        fill(little_disk)
+        rest = process.stderr.read()
+        assert process.wait(120) == 4, rest
+    assert "Traceback" not in rest
+    assert "error: the store " in rest
+    assert "occopus-build -i x goes on from there" in rest
+    (little_disk / "filler").unlink()
+    ready.ready("build", "slow-trial.yaml", "-i", "x", "--parallelize", environ=url)
+    assert len(cloud.machines("x")) == 9
