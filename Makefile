@@ -1,5 +1,5 @@
 # The two commands that matter: make demo, make test.
-.PHONY: demo test test-openstack venv dev lint typecheck unit model transitions fuzz torture bench schemas clean
+.PHONY: demo test test-openstack venv dev lint typecheck unit model transitions fuzz torture bench schemas page-libraries clean
 
 SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt \
 	$(wildcard plugins/*/*/setup.cfg)
@@ -64,6 +64,9 @@ bench: dev  ## measure against the critical path, and against Terraform where it
 
 schemas: dev  ## write schemas/ anew from the core and the plugins
 	.venv/bin/python -m occopus_core.descriptions.export schemas
+
+page-libraries:  ## fetch the libraries of the page anew; needs npm
+	plugins/page/dashboard/fetch-libraries
 
 clean:
 	rm -rf .venv build dist *.egg-info plugins/*/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -28,9 +28,12 @@ _UNDESCRIBED = Scaling(0, 0)
 
 def state_of(instance: InstanceRecord) -> str:
     """The word in which clients have always been told the state of an instance."""
-    if instance.stage is Stage.READY:
-        return _CONDITIONS[instance.condition]
-    return _STATES[instance.stage]
+    return state_at(instance.stage, instance.condition)
+
+
+def state_at(stage: Stage, condition: Condition) -> str:
+    """The same for any instance that is so far and fares so."""
+    return _CONDITIONS[condition] if stage is Stage.READY else _STATES[stage]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,11 @@ from occopus_core.rest import (
     node_definitions,
     notifications,
     operations,
+    overview,
+    page,
     problems,
     scaling,
+    whoami,
 )
 from occopus_core.rest.access import Access
 from occopus_core.rest.auth import Gatekeeper
@@ -36,7 +39,10 @@ def create_app(
     origins: Collection[str] = (),
     hosts: Collection[str] = (),
 ) -> FastAPI:
-    """The API of a service. `origins` may call from a browser; `hosts`, where given, are its only names."""
+    """The API of a service, and the page that is installed.
+
+    `origins` may call from a browser; `hosts`, where given, are its only names. Raises `PluginError`.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -47,10 +53,12 @@ def create_app(
     app = FastAPI(title="Occopus", version="2", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     app.state.service, app.state.gatekeeper, app.state.limits = service, gatekeeper, limits
     app.state.metrics, app.state.streams = metrics, 0
-    for one in (infrastructures, scaling, alerts, events, notifications, node_definitions, operations):
+    resources = (infrastructures, overview, scaling, alerts, events, notifications, node_definitions)
+    for one in (*resources, operations, whoami):
         app.include_router(one.router)
     problems.install(app)
     document.install(app, gatekeeper)
+    page.install(app, page.find())
     if origins:
         app.add_middleware(
             CORSMiddleware,

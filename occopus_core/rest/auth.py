@@ -13,7 +13,7 @@ from occopus_core.rest.limits import Buckets
 from occopus_core.rest.problems import Refused
 from occopus_core.store.tokens import Scope, TokenRecord, Tokens
 
-_BEARER = HTTPBearer(auto_error=False, description="A token, where the service asks for one.")
+BEARER = HTTPBearer(auto_error=False, description="A token, where the service asks for one.")
 """Tells the OpenAPI document, and so its page; what is shown is looked at by ourselves."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="occopus"'}
 
@@ -55,7 +55,7 @@ def allowed(scope: Scope) -> Callable[[Request, object], str]:
     A token for one infrastructure allows nothing that concerns others. Raises `Refused`.
     """
 
-    def check(request: Request, _shown: Annotated[object, Security(_BEARER)]) -> str:
+    def check(request: Request, _shown: Annotated[object, Security(BEARER)]) -> str:
         keeper: Gatekeeper = request.app.state.gatekeeper
         address = request.client.host if request.client else ""
         token = _identified(keeper, request, address)

@@ -36,6 +36,7 @@ LARGEST = 2**31 - 1
 
 EventId = Annotated[int, Query(ge=0, le=LARGEST, description="only what happened after the event with this id")]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="so many events at the most")]
+Last = Annotated[int | None, Query(ge=1, le=MOST, description="only so many of the latest")]
 LastEventId = Annotated[str | None, Header(description="the same, as browsers say it when they come back")]
 _STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
 
@@ -68,6 +69,7 @@ async def events(
     infra_id: InfraId,
     after: EventId = 0,
     limit: Limit = MOST,
+    last: Last = None,
     last_event_id: LastEventId = None,
 ) -> Response:
     """What happened, also to an infrastructure that is gone; with `Accept: text/event-stream` as it happens.
@@ -76,6 +78,8 @@ async def events(
     """
     service = service_of(request)
     first = max(after, _number(last_event_id))
+    if last is not None:
+        first = max(first, await run_in_threadpool(service.store.service.before_latest, infra_id, last))
     found = await run_in_threadpool(_known_events, service, infra_id, first, limit)
     if "text/event-stream" not in request.headers.get("accept", ""):
         return JSONResponse({"events": [_row(event) for event in found]})

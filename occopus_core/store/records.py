@@ -108,6 +108,15 @@ class InfrastructureState(enum.Enum):
     READY = "ready"
     DROPPING = "dropping"
 
+    @classmethod
+    def of(cls, *, wanted: bool, described: bool, under_way: bool) -> InfrastructureState:
+        """From whether it is wanted, has a description in force, and a build is under way."""
+        if not wanted:
+            return cls.DROPPING
+        if not under_way:
+            return cls.READY
+        return cls.UPDATING if described else cls.BUILDING
+
 
 @dataclass(frozen=True, slots=True)
 class Setback:
@@ -188,11 +197,8 @@ class InfrastructureRecord:
     @property
     def state(self) -> InfrastructureState:
         """Derived, never stored."""
-        if not self.wanted:
-            return InfrastructureState.DROPPING
-        if self.candidate is None:
-            return InfrastructureState.READY
-        return InfrastructureState.BUILDING if self.description is None else InfrastructureState.UPDATING
+        described, under_way = self.description is not None, self.candidate is not None
+        return InfrastructureState.of(wanted=self.wanted, described=described, under_way=under_way)
 
     @property
     def current(self) -> Infrastructure:

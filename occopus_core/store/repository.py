@@ -15,6 +15,7 @@ from occopus_core.store import tables
 from occopus_core.store.change import LEASE_SECONDS, Change, event_row
 from occopus_core.store.database import Database
 from occopus_core.store.outbox import Outbox
+from occopus_core.store.overview import Overview
 from occopus_core.store.records import (
     InfrastructureRecord,
     InstanceRecord,
@@ -59,6 +60,7 @@ class Store:
         self._database = database
         self.installation = database.installation
         self.outbox = Outbox(database)
+        self.overview = Overview(database)
         self.service = ServiceRows(database)
         self.tokens = Tokens(database)
 

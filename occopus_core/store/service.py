@@ -146,6 +146,13 @@ class ServiceRows:
 
     # Scaling
 
+    def before_latest(self, infra_id: str, count: int) -> int:
+        """The id of the event before so many of the latest ones; 0 where there are no more than those."""
+        table = tables.events
+        query = sa.select(table.c.id).where(table.c.infra_id == infra_id).order_by(table.c.id.desc())
+        with self._database.reading() as connection:
+            return connection.scalar(query.offset(count).limit(1)) or 0
+
     def last_event(self, infra_id: str, node_name: str, kind: str) -> float | None:
         """When something of this kind last happened to a node, in seconds since 1970."""
         table = tables.events

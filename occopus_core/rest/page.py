@@ -1,0 +1,79 @@
+"""The page that is installed, if one is: files of another package, shown at `/`.
+
+A page is a package with an `index.html` that the entry-point group `occopus.page` names. It is only files: what it does
+it does in the browser, through the API, as any other client. The service serves them under headers of its own, so that
+nothing but these files can run there, and nothing but this service can be called.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.staticfiles import PathLike, StaticFiles
+
+from occopus_core.registry import PluginError
+
+GROUP = "occopus.page"
+PATH = "/page"
+"""Where its files are, beside `/` itself; its links are relative."""
+INDEX = "index.html"
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-cache",  # kept by browsers, and asked for again: an upgrade is seen at once
+}
+
+
+def find() -> Path | None:
+    """The folder of the page that is installed. Raises `PluginError` where there are several, or it has no index."""
+    found = {one.value: one for one in entry_points(group=GROUP)}
+    if not found:
+        return None
+    if len(found) > 1:
+        names = sorted(one.dist.name if one.dist is not None else one.value for one in found.values())
+        raise PluginError(f"more than one page is installed, by {' and by '.join(names)}: uninstall all but one")
+    return _folder(next(iter(found.values())))
+
+
+def _folder(point: EntryPoint) -> Path:
+    try:
+        folder = Path(str(files(point.value)))
+    except ImportError as error:
+        raise PluginError(f"the page '{point.name}' cannot be found: {error}") from error
+    if not (folder / INDEX).is_file():
+        raise PluginError(f"the page '{point.name}' has no {INDEX} in {folder}")
+    return folder
+
+
+def install(app: FastAPI, folder: Path | None) -> None:
+    """Show the files of this folder; without one, `/` is not found."""
+    if folder is None:
+        return
+    page = _Page(directory=folder)
+
+    async def index(request: Request) -> Response:
+        return await page.get_response(INDEX, request.scope)
+
+    app.add_route("/", index, include_in_schema=False)
+    app.mount(PATH, page)
+
+
+class _Page(StaticFiles):
+    """Files with the headers of a page."""
+
+    def file_response(self, full_path: PathLike, *args: Any, **kwargs: Any) -> Response:
+        """One file, or that it has not changed."""
+        response = super().file_response(full_path, *args, **kwargs)
+        response.headers.update(_HEADERS)
+        return response

@@ -1,0 +1,72 @@
+"""All infrastructures at a glance: their names, their states, and how their instances fare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from occopus_core.descriptions.serial import typed
+from occopus_core.store import tables
+from occopus_core.store.database import Database
+from occopus_core.store.records import Condition, InfrastructureState, Stage
+from occopus_core.store.rows import understood
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What can be said of an infrastructure without reading its description. Times are seconds since 1970."""
+
+    id: str
+    name: str
+    state: InfrastructureState
+    maintained: bool
+    """Whether services look after it."""
+    frozen: str
+    """Why nothing is healed at present."""
+    created_at: float
+    target: int
+    """How many instances it should have."""
+    instances: Mapping[tuple[Stage, Condition], int]
+
+
+class Overview:
+    """Reads glimpses; see `Store.overview`. Two queries, however many infrastructures there are."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> list[Glimpse]:
+        """Of every infrastructure, oldest first. Raises `StoreError`."""
+        return self._read(sa.true(), sa.true())
+
+    def one(self, infra_id: str) -> Glimpse | None:
+        """Of one; None where there is no such infrastructure. Raises `StoreError`."""
+        here, there = tables.infrastructures.c.id == infra_id, tables.instances.c.infra_id == infra_id
+        return next(iter(self._read(here, there)), None)
+
+    def _read(self, chosen: sa.ColumnElement[bool], theirs: sa.ColumnElement[bool]) -> list[Glimpse]:
+        table, instances = tables.infrastructures, tables.instances
+        kind = (instances.c.infra_id, instances.c.stage, instances.c.condition)
+        counting = sa.select(*kind, sa.func.count()).where(theirs).group_by(*kind)
+        columns = [table.c[name] for name in ("id", "name", "wanted", "maintained", "frozen", "created_at", "targets")]
+        settled = [table.c.description.is_not(None), table.c.candidate.is_not(None)]
+        query = sa.select(*columns, *settled).where(chosen).order_by(table.c.created_at, table.c.id)
+        counts: dict[str, dict[tuple[Stage, Condition], int]] = {}
+        with self._database.reading() as connection:
+            for infra_id, stage, condition, count in connection.execute(counting):
+                with understood(f"an instance of '{infra_id}'"):
+                    counts.setdefault(infra_id, {})[Stage(stage), Condition(condition)] = count
+            rows = connection.execute(query).all()
+        return [_glimpse(row, counts.get(row.id, {})) for row in rows]
+
+
+def _glimpse(row: Sequence[Any], instances: Mapping[tuple[Stage, Condition], int]) -> Glimpse:
+    infra_id, name, wanted, maintained, frozen, created_at, targets, described, candidate = row
+    state = InfrastructureState.of(wanted=wanted, described=described, under_way=candidate)
+    with understood(f"the infrastructure '{infra_id}'"):
+        target = sum(typed(count, int) for count in typed(json.loads(targets), dict).values())
+    return Glimpse(infra_id, name, state, bool(maintained), frozen, created_at, target, instances)

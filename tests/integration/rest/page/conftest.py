@@ -1,0 +1,113 @@
+"""The page in a real browser: Debian's Chromium, driven by playwright."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+LONGEST = 60_000  # milliseconds
+QUICKSTART = Path(__file__).parents[4] / "examples" / "quickstart"
+SHOTS = os.environ.get("OCCOPUS_SHOTS")
+"""A folder: pictures of what the tests see are put there."""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    # Not for the session: while playwright runs, no other test of this process could have a loop of its own.
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    expect.set_options(timeout=LONGEST)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Somebody with a browser. What the page does wrong (errors, strangers called, policy broken) is in `faults`."""
+
+    def __init__(self, browser, base, **how):
+        self.base, self.faults = base, []
+        self.context = browser.new_context(viewport={"width": 1280, "height": 860}, **how)
+        self.context.set_default_timeout(LONGEST)
+        self.page = self.context.new_page()
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", self._heard)
+        self.page.on("request", self._asked)
+        self.page.on("dialog", lambda dialog: (self.faults.append(dialog.message), dialog.dismiss()))
+
+    def _heard(self, message):
+        # A status that is an error is written to the console by the browser itself.
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            self.faults.append(message.text)
+
+    def _asked(self, request):
+        if not request.url.startswith(f"{self.base}/") or "occ_" in request.url:
+            self.faults.append(f"asked {request.url}")
+
+    def go(self, where=""):
+        self.page.goto(f"{self.base}/{where}")
+        return self.page
+
+    def look(self, name, width=None):
+        """No serious fault of accessibility, nothing wider than the window; and a picture where one is wanted."""
+        if width:
+            self.page.set_viewport_size({"width": width, "height": 780})
+        wide = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, f"{name} is {wide} px wider than the window"
+        found = Axe().run(self.page).response["violations"]
+        serious = {one["id"]: one["nodes"] for one in found if one["impact"] in {"serious", "critical"}}
+        assert not serious, f"{name}: {serious}"
+        if SHOTS:
+            self.page.screenshot(path=f"{SHOTS}/{name}.png")
+
+
+@pytest.fixture
+def visit(chromium):
+    """Opens a browser on a service; it must have done nothing wrong in the end."""
+    with contextlib.ExitStack() as stack:
+        visitors = []
+
+        def opened(client, **how):
+            visitors.append(Visitor(chromium, client.base, **how))
+            stack.callback(visitors[-1].context.close)
+            return visitors[-1]
+
+        yield opened
+        assert [fault for visitor in visitors for fault in visitor.faults] == []
+
+
+@pytest.fixture
+def user(workspace):
+    """A workspace with the quick start, and its node definitions imported."""
+    shutil.copytree(QUICKSTART, workspace.folder, dirs_exist_ok=True)
+    workspace.ready("import", "nodes.yaml")
+    yield workspace
+    for line in workspace.run("maintain", "-l").stdout.splitlines():
+        workspace.run("destroy", "-i", line.split()[0])
+
+
+@pytest.fixture
+def new_token(workspace):
+    """Makes a token for the service on this workspace."""
+    return lambda scope, *words: workspace.ready(
+        "rest-service", "token", "create", "--name", f"a {scope}er", "--scope", scope, *words
+    ).stdout.strip()
+
+
+@pytest.fixture
+def infra_id():
+    """The id of the infrastructure that a page shows."""
+    return lambda page: re.search(r"#/infrastructures/([^/]+)$", page.url)[1]

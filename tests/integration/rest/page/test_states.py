@@ -1,0 +1,170 @@
+"""What the page shows when things are not as they should be: no token, too small a token, mistakes, no service."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sqlite3
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.integration
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+def built(client, ready, until):
+    infra_id = client.post("/infrastructures/", (ready.folder / "trial.yaml").read_bytes()).json["infraid"]
+    until(lambda: client.get(f"/infrastructures/{infra_id}/outline").json["state"] == "ready")
+    return infra_id
+
+
+def sign_in(page, token):
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_tokens(ready, serve, new_client, visit, new_token, until):
+    write = new_token("write")
+    with serve(ready) as (_, client):
+        infra_id = built(new_client(client.base, write), ready, until)
+        visitor = visit(client)
+        page = visitor.go()
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        visitor.look("sign-in")
+        sign_in(page, "occ_0123456789abcdef_" + "x" * 43)
+        expect(page.get_by_role("alert")).to_contain_text("not accepted")
+        sign_in(page, new_token("read"))
+        page.get_by_role("link", name="trial").click()
+        expect(page.get_by_role("region", name="web", exact=True)).to_contain_text("1 of 1 to 2")
+        expect(page.get_by_text("you may look", exact=True)).to_be_visible()
+        expect(page.get_by_text("live", exact=True)).to_be_visible()
+        expect(page.get_by_role("button", name="Destroy…")).to_have_count(0)
+        page.get_by_role("button", name="Sign out").click()
+
+        sign_in(page, new_token("scale", "--infra", infra_id))
+        web = page.get_by_role("region", name="web", exact=True)
+        web.get_by_role("button", name="One more of web").click()
+        web.get_by_role("button", name="Scale to 2").click()
+        expect(web.get_by_role("row").filter(has_text="ready")).to_have_count(2)
+        expect(page.get_by_role("link", name="Infrastructures")).to_have_count(0)
+        page.get_by_role("button", name="Sign out").click()
+        assert page.evaluate("Object.keys(sessionStorage).filter((key) => key.includes('token'))") == []
+
+        sign_in(page, write)
+        expect(page.get_by_role("button", name="Destroy…")).to_be_visible()
+        (key,) = (one.split("\t")[0] for one in ready.ready("rest-service", "token", "list").stdout.splitlines()
+                  if "a writeer" in one)  # fmt: skip
+        ready.ready("rest-service", "token", "revoke", key)
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        expect(page.get_by_role("alert")).to_contain_text("revoked")
+
+
+def test_mistakes_are_shown_where_they_are(ready, serve, visit):
+    with serve(ready) as (_, client):
+        visitor = visit(client)
+        page = visitor.go("#/new")
+        nodes = f'  - name: web\n    typ: worker\n  - name: "{HOSTILE}"\n    type: 7\n'
+        text = f"infra_name: trial\nuser_id: me\nnodes:\n{nodes}"
+        page.get_by_label("Description").fill(text)
+        page.get_by_role("button", name="Build").click()
+        problems = page.get_by_role("alert")
+        expect(problems).to_contain_text("Nothing was built")
+        expect(problems).to_contain_text("typ: worker")
+        expect(problems).to_contain_text(HOSTILE)
+        visitor.look("mistakes")
+        problems.get_by_role("button", name="line 5").first.click()
+        expect(page.get_by_label("Description")).to_be_focused()
+        start = page.evaluate("document.activeElement.selectionStart")
+        assert text[:start].count("\n") == 4
+        assert client.get("/overview").json == {"infrastructures": []}
+
+
+def test_a_build_that_fails_says_why(ready, cloud, serve, visit):
+    cloud.set_faults([{"kind": "permanent", "operation": "create", "node_name": "web", "reason": HOSTILE}])
+    with serve(ready) as (_, client):
+        visitor = visit(client)
+        page = visitor.go("#/new")
+        page.get_by_label("Description").fill((ready.folder / "trial.yaml").read_text())
+        page.get_by_role("button", name="Build").click()
+        expect(page.get_by_role("heading", name="The build failed and was undone")).to_be_visible()
+        expect(page.get_by_role("paragraph").filter(has_text="What failed: web")).to_contain_text(HOSTILE)
+        expect(page.get_by_role("region", name="Events")).to_contain_text("rolling back")
+        visitor.look("failed")
+
+
+def test_ill_nodes_on_a_phone_at_night(ready, cloud, serve, visit, until):
+    with serve(ready) as (_, client):
+        infra_id = built(client, ready, until)
+        visitor = visit(client, color_scheme="dark", reduced_motion="reduce")
+        page = visitor.go()
+        expect(page.get_by_role("link", name="trial")).to_be_visible()
+        visitor.look("phone-list", width=360)
+        page.get_by_role("link", name="trial").click()
+        expect(page.get_by_text("3 of 3 instances ready")).to_be_visible()
+        cloud.set_faults([{"kind": "hang", "operation": "create"}])
+        (machine,) = [one for one in cloud.machines(infra_id) if one["owner"]["node_name"] == "web"]
+        cloud.change(machine["id"], "fail", HOSTILE)
+        expect(page.get_by_role("region", name="Events")).to_contain_text(HOSTILE)
+        visitor.look("phone-ill", width=360)
+
+
+def test_a_service_that_goes_and_comes_back(ready, serve, visit, until):
+    with serve(ready) as (process, client):
+        built(client, ready, until)
+        visitor = visit(client)
+        page = visitor.go()
+        page.get_by_role("link", name="trial").click()
+        expect(page.get_by_text("live", exact=True)).to_be_visible()
+        process.send_signal(signal.SIGSTOP)  # the stream stays open, and says nothing
+        process.send_signal(signal.SIGKILL)
+        expect(page.get_by_role("alert")).to_contain_text("does not answer")
+        expect(page.get_by_text("not live")).to_be_visible()
+        expect(page.get_by_role("heading", name="trial")).to_be_visible()
+        visitor.look("away")
+        port = client.base.rsplit(":", 1)[1]
+        with serve(ready, "--port", port):
+            page.get_by_role("button", name="Look again now").click()
+            expect(page.get_by_role("alert")).to_have_count(0)
+            expect(page.get_by_text("live", exact=True)).to_be_visible()
+
+
+def test_an_infrastructure_that_never_was(ready, serve, visit):
+    with serve(ready) as (_, client):
+        visitor = visit(client)
+        page = visitor.go("#/infrastructures/%3Cb%3Enone")
+        expect(page.get_by_role("heading", name="There is no such infrastructure")).to_be_visible()
+        expect(page.get_by_text("<b>none")).to_be_visible()
+
+
+def copy_infrastructure(store, count):
+    """So many more infrastructures without instances, which nobody maintains."""
+    with contextlib.closing(sqlite3.connect(store, timeout=60)) as connection, connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(infrastructures)")]
+        chosen = ["?" if name == "id" else "0" if name == "maintained" else name for name in names]
+        statement = f"INSERT INTO infrastructures SELECT {', '.join(chosen)} FROM infrastructures WHERE maintained"
+        connection.executemany(statement, [(f"copy-{number}",) for number in range(count)])
+
+
+def test_much(ready, cloud, serve, visit, until):
+    """A thousand instances in a node, a thousand infrastructures: some are shown, each can be found."""
+    node = {"name": "web", "type": "worker", "scaling": {"min": 1000, "max": 1000}}
+    many = {"user_id": "me", "infra_name": "many", "nodes": [node]}
+    with serve(ready) as (_, client):
+        infra_id = client.post("/infrastructures/", json.dumps(many)).json["infraid"]
+        until(lambda: client.get(f"/infrastructures/{infra_id}/outline").json["state"] == "ready")
+        copy_infrastructure(ready.store, 1000)
+        visitor = visit(client)
+        page = visitor.go()
+        expect(page.get_by_role("row")).to_have_count(101)
+        page.get_by_role("searchbox").fill(infra_id)
+        expect(page.get_by_role("row")).to_have_count(2)
+        page.get_by_role("link", name="many").click()
+        web = page.get_by_role("region", name="web", exact=True)
+        expect(web.get_by_role("row")).to_have_count(13)
+        last = list(client.get(f"/infrastructures/{infra_id}").json["web"]["instances"])[-1]
+        web.get_by_role("searchbox").fill(last)
+        expect(web.get_by_role("row")).to_have_count(2)
+        visitor.look("many")

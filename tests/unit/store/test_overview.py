@@ -1,0 +1,51 @@
+"""All infrastructures at a glance."""
+
+from __future__ import annotations
+
+import pytest
+
+from occopus_core.events import Event, EventKind
+from occopus_core.store import tables
+from occopus_core.store.overview import Glimpse
+from occopus_core.store.records import Condition, InfrastructureState, Stage, StoreError
+
+from .builders import add_instances, infrastructure, record
+
+
+def test_names_states_and_counts(store):
+    lease = store.add_infrastructure("i", infrastructure("shop"), {"db": 1, "web": 2}, "me", 100.0, maintained=True)
+    store.add_infrastructure("j", infrastructure("blog"), {"db": 1}, "me", 99.0)
+    ailing = record("n-3", stage=Stage.READY, condition=Condition.AILING)
+    add_instances(store, lease, record("n-1", stage=Stage.READY), record("n-2", stage=Stage.READY), ailing)
+    store.unwant("j")
+    well = (Stage.READY, Condition.WELL)
+    shop = Glimpse(
+        "i", "shop", InfrastructureState.BUILDING, True, "", 100.0, 3, {well: 2, (Stage.READY, Condition.AILING): 1}
+    )
+    blog = Glimpse("j", "blog", InfrastructureState.DROPPING, False, "", 99.0, 1, {})
+    assert store.overview.all() == [blog, shop]
+    assert [store.overview.one(infra_id) for infra_id in "ijk"] == [shop, blog, None]
+
+
+def test_the_state_is_that_of_the_record(store):
+    lease = store.add_infrastructure("i", infrastructure(), {}, "me", 100.0)
+    with store.changing(lease) as change:
+        change.settle(infrastructure(), {})
+    assert store.overview.one("i").state is store.infrastructure("i").state is InfrastructureState.READY
+
+
+@pytest.mark.parametrize("targets", ["", "[]", '{"web": "two"}'])
+def test_a_row_that_cannot_be_read_is_named(store, database, targets):
+    store.add_infrastructure("i", infrastructure(), {}, "me", 100.0)
+    with database.writing() as connection:
+        connection.execute(tables.infrastructures.update().values(targets=targets))
+    with pytest.raises(StoreError, match="the infrastructure 'i' in the store cannot be read"):
+        store.overview.all()
+
+
+def test_the_latest_events_come_in_their_order(store):
+    lease = store.add_infrastructure("i", infrastructure(), {}, "me", 100.0)
+    with store.changing(lease) as change:
+        change.add_events([(100.0, Event(EventKind.NODE_READY, "i", "web", text=str(number))) for number in range(5)])
+    assert [event.text for event in store.events("i", store.service.before_latest("i", 3))] == ["2", "3", "4"]
+    assert [store.service.before_latest(*asked) for asked in (("i", 9), ("j", 1))] == [0, 0]
