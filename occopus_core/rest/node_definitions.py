@@ -14,7 +14,7 @@ from occopus_core.rest.routes import COMMON, Body, Reader, Writer, manager_of, r
 router = APIRouter(tags=["node definitions"])
 
 Name = Annotated[str, Path(description="the name, as in `type` of a node")]
-_EXAMPLE = """node_def:web:
+_EXAMPLE = """node_def:proxy:
   - resource: {type: docker, endpoint: "tcp://127.0.0.1:2375", image: nginx}
     contextualisation: {type: docker, env: [], command: ""}
 """
