@@ -8,22 +8,30 @@ export function Ask({ title, children, verb, act, close, typed }) {
   const [text, setText] = useState("");
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState(null);
+  const left = useRef(false);
   useEffect(() => {
     dialog.current.showModal(); // which keeps the focus inside, and gives it back
   }, []);
+  // At once, and not when the browser says that it has closed: by then the user may have asked for the next one.
+  const leave = () => {
+    if (left.current) return;
+    left.current = true;
+    dialog.current?.close();
+    close();
+  };
   const submit = async (event) => {
     event.preventDefault();
     if (busy || (typed && text !== typed)) return;
     setBusy(true);
     try {
       await act();
-      dialog.current?.close();
+      leave();
     } catch (error) {
       setProblem(error);
       setBusy(false);
     }
   };
-  return html`<dialog ref=${dialog} onClose=${close} aria-labelledby="ask-title" aria-describedby="ask-text">
+  return html`<dialog ref=${dialog} onCancel=${leave} onClose=${leave} aria-labelledby="ask-title" aria-describedby="ask-text">
     <form onSubmit=${submit}>
       <h2 id="ask-title">${title}</h2>
       <div id="ask-text">${children}</div>
@@ -31,7 +39,7 @@ export function Ask({ title, children, verb, act, close, typed }) {
         <input id="ask-typed" value=${text} autocomplete="off" spellcheck="false" autofocus onInput=${(event) => setText(event.target.value)} />`}
       ${problem && html`<p class="error" role="alert">${problem.message}</p>`}
       <div class="actions">
-        <button type="button" onClick=${() => dialog.current.close()}>Cancel</button>
+        <button type="button" onClick=${leave}>Cancel</button>
         <button class="danger" type="submit" disabled=${busy || (typed && text !== typed)}>${busy ? "One moment…" : verb}</button>
       </div>
     </form>
