@@ -140,7 +140,7 @@ class Journal:
 
     def _commit(self) -> None:
         clock = self._loop.clock
-        with self._store.changing(self._lease) as change:
+        with self._store.changing(self._lease, brief=not (self._gathered or self._removed)) as change:
             if self._lease_is_due():
                 self._renewed = self._now
                 change.renew(clock.now())

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from occopus_core.store import migrations, tables
-from occopus_core.store.engines import make_engine
+from occopus_core.store.engines import BRIEF, WRITES, make_engine
 from occopus_core.store.records import StoreError
 
 
@@ -37,7 +37,8 @@ class Database:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        self._writer = engine.execution_options(occopus_writes=True)
+        self._writer = engine.execution_options(**{WRITES: True})
+        self._brief_writer = self._writer.execution_options(**{BRIEF: True})
         # In SQLite one writes at a time, and who waits for that sleeps and tries again, ever longer, while others slip
         # in: the threads of a process take turns here.
         single = engine.dialect.name == "sqlite"
@@ -50,9 +51,14 @@ class Database:
             yield connection
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that is committed at the end, or undone where the block raises. Raises `StoreError`."""
-        with self._translated(), self._turn, self._writer.begin() as connection:
+    def writing(self, *, brief: bool = False) -> Iterator[sa.Connection]:
+        """A transaction that is committed at the end, or undone where the block raises. Raises `StoreError`.
+
+        With `brief` it does not wait for the disk where only this machine has the database: for what means nothing any
+        more once every process that uses it has ended, as it has when the power goes.
+        """
+        writer = self._brief_writer if brief else self._writer
+        with self._translated(), self._turn, writer.begin() as connection:
             yield connection
 
     @contextlib.contextmanager

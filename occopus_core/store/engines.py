@@ -17,6 +17,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from occopus_core.store.records import StoreError
 
+WRITES, BRIEF = "occopus_writes", "occopus_brief"
+"""Options of an execution."""
+
 BUSY_TIMEOUT = 60
 """Seconds a process waits for others to finish writing."""
 
@@ -38,7 +41,8 @@ _POSTGRESQL = {
 def make_engine(url: str) -> sa.Engine:
     """An engine for the store at a URL; a missing file is made. Raises `StoreError`, which never shows a password.
 
-    Blocks of the engine read one state of the database; with the execution option `occopus_writes` they write.
+    Blocks of the engine read one state of the database; with the execution option `WRITES` they write, and with `BRIEF`
+    too, what they write may be lost with the machine.
     """
     parsed = _parsed(url)
     match parsed.drivername:
@@ -89,8 +93,6 @@ def _configure_sqlite(connection: sa.engine.interfaces.DBAPIConnection, _entry: 
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT * 1000}")
     _use_write_ahead_log(cursor)
-    # An intent must be on the disk before the call it announces, also when the power goes.
-    cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 
@@ -111,8 +113,13 @@ def _use_write_ahead_log(cursor: sa.engine.interfaces.DBAPICursor) -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     # A reader that turns writer would fail at once when somebody else writes: writers say so from the start and wait.
-    writes = connection.get_execution_options().get("occopus_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    if not options.get(WRITES, False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    # An intent must be on the disk before the call it announces, also when the power goes.
+    connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if options.get(BRIEF, False) else 'FULL'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 # PostgreSQL
@@ -129,5 +136,5 @@ def _postgresql(url: sa.URL) -> sa.Engine:
 
 
 def _begin_postgresql(connection: sa.Connection) -> None:
-    if not connection.get_execution_options().get("occopus_writes", False):
+    if not connection.get_execution_options().get(WRITES, False):
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

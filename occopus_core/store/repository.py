@@ -266,7 +266,7 @@ class Store:
             .values(epoch=table.c.epoch + 1, lease_holder=holder, lease_expires=now + LEASE_SECONDS)
             .returning(table.c.epoch)
         )
-        with self._database.writing() as connection:
+        with self._database.writing(brief=True) as connection:
             epoch = connection.scalar(take)
             if epoch is not None:
                 return Lease(infra_id, holder, epoch)
@@ -291,7 +291,7 @@ class Store:
     def release(self, lease: Lease) -> None:
         """Give the lease back. Nothing happens where it is no longer ours."""
         table = tables.infrastructures
-        with self._database.writing() as connection:
+        with self._database.writing(brief=True) as connection:
             connection.execute(
                 table.update()
                 .where(table.c.id == lease.infra_id, table.c.epoch == lease.epoch)
@@ -299,10 +299,13 @@ class Store:
             )
 
     @contextlib.contextmanager
-    def changing(self, lease: Lease) -> Iterator[Change]:
-        """One transaction of changes under a lease. Raises `LeaseLostError` before anything is written."""
+    def changing(self, lease: Lease, *, brief: bool = False) -> Iterator[Change]:
+        """One transaction of changes under a lease. Raises `LeaseLostError` before anything is written.
+
+        `brief` is for one that only renews the lease, see `Database.writing`.
+        """
         then: list[Callable[[], None]] = []
-        with self._database.writing() as connection:
+        with self._database.writing(brief=brief) as connection:
             query = sa.select(tables.infrastructures.c.epoch, tables.infrastructures.c.wanted)
             row = connection.execute(
                 query.where(tables.infrastructures.c.id == lease.infra_id).with_for_update()

@@ -95,14 +95,14 @@ class ServiceRows:
     def beat(self, name: str, now: float, seconds: float) -> list[str]:
         """Say that a service is there for so many seconds; the names of all that are."""
         table = tables.services
-        with self._database.writing() as connection:
+        with self._database.writing(brief=True) as connection:
             connection.execute(table.delete().where(sa.or_(table.c.expires <= now, table.c.name == name)))
             connection.execute(table.insert().values(name=name, expires=now + seconds))
             return list(connection.scalars(sa.select(table.c.name).order_by(table.c.name)))
 
     def leave(self, name: str) -> None:
         """The service is there no more. Idempotent."""
-        with self._database.writing() as connection:
+        with self._database.writing(brief=True) as connection:
             connection.execute(tables.services.delete().where(tables.services.c.name == name))
 
     # Answers

@@ -196,12 +196,12 @@ def _error_is_gone() -> None:
 def _no_epochs() -> None:
     changing = Store.changing
 
-    def unchecked(self, lease):
+    def unchecked(self, lease, **how):
         row = self._database._engine  # a lease of the present epoch, whoever has it
         with row.connect() as connection:
             table = tables.infrastructures
             epoch = connection.scalar(repository.sa.select(table.c.epoch).where(table.c.id == lease.infra_id))
-        return changing(self, dataclasses.replace(lease, epoch=epoch or lease.epoch))
+        return changing(self, dataclasses.replace(lease, epoch=epoch or lease.epoch), **how)
 
     Store.changing = unchecked
 

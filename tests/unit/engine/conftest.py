@@ -40,11 +40,10 @@ from .fakes import KilledError, MortalStore, PatientClock
 def unsynced(database):
     """The database without waiting for the disk: no power is cut here."""
 
-    def configure(connection, _entry):
-        connection.execute("PRAGMA synchronous=OFF")
+    def unsync(_connection, _cursor, statement, parameters, _context, _many):
+        return ("PRAGMA synchronous=OFF" if statement.startswith("PRAGMA synchronous") else statement), parameters
 
-    database.close()
-    sa.event.listen(database._engine, "connect", configure)
+    sa.event.listen(database._engine, "before_cursor_execute", unsync, retval=True)
     return database
 
 

@@ -48,8 +48,8 @@ class MortalStore(Store):
         return lease
 
     @contextlib.contextmanager
-    def changing(self, lease):
-        with super().changing(lease) as change:
+    def changing(self, lease, **how):
+        with super().changing(lease, **how) as change:
             yield change
             self._life.moment("before commit")
         self._life.moment("after commit")

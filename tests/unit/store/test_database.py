@@ -87,12 +87,16 @@ class TestOpening:
             assert again.installation == database.installation
 
     def test_uses_a_write_ahead_log_that_is_synced_and_foreign_keys(self, file, opened):
-        with opened(f"sqlite:///{file}").reading() as connection:
-            values = {
-                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-                for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-            }
-        assert values == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 60_000}
+        expected = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 60_000}
+        with opened(f"sqlite:///{file}").writing() as connection:
+            assert {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in expected} == expected
+
+    def test_what_is_brief_does_not_wait_for_the_disk_and_what_follows_does(self, file, opened):
+        database, seen = opened(f"sqlite:///{file}"), []
+        for brief in (True, False, True, False):
+            with database.writing(brief=brief) as connection:
+                seen.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
+        assert seen == [1, 2, 1, 2]
 
     @pytest.mark.parametrize("name", ["a b.db", "ü#1.db", "100%25.db"])
     def test_takes_odd_names(self, tmp_path, opened, name):
