@@ -114,7 +114,7 @@ class Deletion:
                 continue
             work.failures = 0
             found = outcome.get().get(work.record.token)
-            hidden_for = work.last_called + work.handler.consistency_window - self._runtime.clock.now()
+            hidden_for = self._hidden_for(work)
             if found is not None:
                 record = work.enter(Stage.DROPPING, work.record.since, instance_id=found.id)
                 self._runtime.journal.put(record, lambda work=work: self._delete(work, 0.0))  # type: ignore[misc]
@@ -123,6 +123,13 @@ class Deletion:
                 self._locate(work, min(hidden_for + 0.001, work.handler.poll_seconds[1]))
             else:
                 self._forget(work)
+
+    def _hidden_for(self, work: Work) -> float:
+        """Seconds for which its provider may not show what its last call has made, which may be a second instance.
+
+        For so long its row stays: when all rows of an infrastructure have gone, nothing of it is hidden any more.
+        """
+        return work.last_called + work.handler.consistency_window - self._runtime.clock.now()
 
     # An instance whose id is known
 
@@ -162,8 +169,7 @@ class Deletion:
             assert work.record.instance_id is not None, "only instances with an id are deleted by it"
             instance = outcome.get().states.get(work.record.instance_id)
             error = outcome.get().errors.get(work.record.instance_id)
-            young = self._runtime.clock.now() - work.last_called <= work.handler.consistency_window
-            if instance is not None and _is_gone(instance, young=young):
+            if instance is not None and instance.state is InstanceState.ABSENT and self._hidden_for(work) < 0:
                 self._forget(work)
             elif error is not None:
                 self._failed(work, error, self._delete)
@@ -221,10 +227,6 @@ class Deletion:
     def _remove(self, work: Work) -> None:
         self._runtime.emit(EventKind.NODE_DROPPED, work)
         self._runtime.journal.remove(work.node_id, lambda: self._progress.gone(work))
-
-
-def _is_gone(instance: Instance, *, young: bool) -> bool:
-    return instance.state is InstanceState.ABSENT and not (young and instance.may_be_hidden)
 
 
 def owned_by_token(handler: ResourceHandler, owner: Owner) -> dict[str, Instance]:

@@ -26,6 +26,7 @@ from occopus_core.events import Event, EventKind, Observer
 from occopus_core.registry import Registry
 from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import (
+    MAKING,
     InfrastructureRecord,
     InstanceRecord,
     Lease,
@@ -177,8 +178,9 @@ class Site:
         return [self._recorded_work(record, implementations[record.implementation]) for record in records]
 
     def _recorded_work(self, record: InstanceRecord, implementation: Implementation) -> Work:
-        # When `create` was last called is not recorded: until it has answered, it may have been a moment ago.
-        called = self.resources.loop.clock.now() if record.stage is Stage.CREATING else record.since
+        # When `create` was last called is not recorded: while it may be, it may have been a moment ago.
+        now = self.resources.loop.clock.now()
+        called = now if record.stage in MAKING else min(record.since, now)  # the time may have been set back
         return Work(record, implementation, last_called=called)
 
     def connect(self, works: Iterable[Work]) -> None:
