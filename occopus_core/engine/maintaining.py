@@ -28,7 +28,7 @@ def maintain(site: Site) -> Steps[None]:
     Raises `BusyError` while another process works on it, `NoSuchInfrastructureError`, and what a build or a destruction
     that is carried on raises. A node that cannot be made or asked for is an event, no error: the next pass tries again.
     """
-    lease = site.acquire_now()
+    lease = yield from site.acquire_soon()
     with site.releasing(lease):
         record = site.resources.store.infrastructure(site.infra_id)
         if not record.wanted:

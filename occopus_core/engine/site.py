@@ -24,7 +24,7 @@ from occopus_core.engine.runtime import Experience, Runtime
 from occopus_core.engine.work import Work
 from occopus_core.events import Event, EventKind, Observer
 from occopus_core.registry import Registry
-from occopus_core.store.change import LEASE_SECONDS
+from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
 from occopus_core.store.records import (
     MAKING,
     InfrastructureRecord,
@@ -171,10 +171,10 @@ class Site:
         return self._execution
 
     def recorded_works(self) -> list[Work]:
-        """Its instances as the store has them; see `connect`."""
+        """Its instances as the store has them; see `connect`. Raises `StoreError`."""
         store = self.resources.store
         records = store.instances(self.infra_id)
-        implementations = store.implementations({record.implementation for record in records})
+        implementations = store.implementations_of(records)
         return [self._recorded_work(record, implementations[record.implementation]) for record in records]
 
     def _recorded_work(self, record: InstanceRecord, implementation: Implementation) -> Work:
@@ -200,8 +200,23 @@ class Site:
         resources = self.resources
         return resources.store.acquire(self.infra_id, resources.holder, resources.loop.clock.now())
 
-    def acquire_now(self) -> Lease:
-        """The lease. Raises `BusyError` where another process has it, `NoSuchInfrastructureError`."""
+    def acquire_soon(self) -> Steps[Lease]:
+        """The lease, unless another process has it.
+
+        One that would last longer than leases do was taken before the time of day was set back, so nobody knows when it
+        ends: it is looked at for as long as one lasts.
+
+        Raises `BusyError`, `AbandonedError`, `NoSuchInfrastructureError`.
+        """
+        lease = self.acquire()
+        if lease is None:
+            end, now = self.resources.store.lease_end(self.infra_id), self.resources.loop.clock.now()
+            set_back = end is not None and end > now + LEASE_SECONDS + SKEW_SECONDS
+            patience = LEASE_SECONDS + SKEW_SECONDS
+            lease = (yield from self.acquire_in_time(patience)) if set_back else self._acquire_now()
+        return lease
+
+    def _acquire_now(self) -> Lease:
         lease = self.acquire()
         if lease is None:
             holder = self.resources.store.holder(self.infra_id)
@@ -231,7 +246,7 @@ class Site:
             elif end is not None and clock.monotonic() - seen_since > LEASE_SECONDS:
                 lease = self.resources.store.acquire(self.infra_id, self.resources.holder, max(end, clock.now()))
                 continue
-            lease = self.acquire() if clock.monotonic() < given_up_at else self.acquire_now()
+            lease = self.acquire() if clock.monotonic() < given_up_at else self._acquire_now()
         return lease
 
     @contextlib.contextmanager

@@ -55,7 +55,7 @@ def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
     It takes no lease: whatever a build or another pass is about to make is in the store before it is at the provider,
     and the store is read after the provider was. What providers may hide yet is waited for. Raises `StoreError`.
     """
-    places = Places.of(resources.connections, resources.store.places())
+    places = Places.of(resources.connections, resources.store)
     yield from resources.loop.pause(_hidden_for(resources, places))
     owner = Owner(resources.store.installation)
     answers = yield from ask_each(resources.loop, _nothing, list(places.links), lambda link: owned(link, owner))

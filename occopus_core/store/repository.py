@@ -26,6 +26,7 @@ from occopus_core.store.records import (
     ScaleKind,
     ScaleRequest,
     StoredEvent,
+    StoreError,
 )
 from occopus_core.store.rows import (
     add_implementations,
@@ -41,6 +42,8 @@ from occopus_core.store.rows import (
 )
 from occopus_core.store.service import ServiceRows
 from occopus_core.store.tokens import Tokens
+
+IMPORT_AGAIN = "import the file it came from once more, or put a backup back"
 
 _FIRST_EPOCHS = 2**30
 
@@ -87,18 +90,20 @@ class Store:
             forget_unused_implementations(connection)
 
     def definitions(self, names: Collection[str]) -> dict[str, NodeDefinition]:
-        """Those of the named definitions that exist."""
+        """Those of the named definitions that exist. Raises `StoreError` where a part of one is missing."""
         table, bodies = tables.definitions, tables.implementations
         found: dict[str, list[Implementation]] = {}
         with self._database.reading() as connection:
             for part in chunks(sorted(set(names))):
                 query = (
                     sa.select(table.c.name, bodies.c.body)
-                    .join(bodies, bodies.c.digest == table.c.implementation)
+                    .outerjoin(bodies, bodies.c.digest == table.c.implementation)
                     .where(table.c.name.in_(part))
                     .order_by(table.c.name, table.c.position)
                 )
                 for name, body in connection.execute(query):
+                    if body is None:
+                        raise StoreError(f"the node definition '{name}' in the store has lost a part: {IMPORT_AGAIN}")
                     found.setdefault(name, []).append(implementation_of(body))
         return {name: NodeDefinition(name, tuple(implementations)) for name, implementations in found.items()}
 
@@ -115,7 +120,7 @@ class Store:
             return list(connection.scalars(sa.select(tables.definitions.c.name).distinct().order_by("name")))
 
     def implementations(self, digests: Collection[str]) -> dict[str, Implementation]:
-        """The implementations with these digests."""
+        """Those of the implementations with these digests that are there."""
         table = tables.implementations
         found: dict[str, Implementation] = {}
         with self._database.reading() as connection:
@@ -124,6 +129,17 @@ class Store:
                     sa.select(table.c.digest, table.c.body).where(table.c.digest.in_(part))
                 ):
                     found[digest] = implementation_of(body)
+        return found
+
+    def implementations_of(self, records: Collection[InstanceRecord]) -> dict[str, Implementation]:
+        """What these instances are made by, by digest. Raises `StoreError` where one of them is missing."""
+        found = self.implementations({record.implementation for record in records})
+        for record in records:
+            if record.implementation not in found:
+                raise StoreError(
+                    f"the node definition that instance '{record.node_id}' of node '{record.node_name}' was made by is not "
+                    f"in the store any more: {IMPORT_AGAIN}"
+                )
         return found
 
     # Infrastructures
@@ -194,6 +210,15 @@ class Store:
             query = query.where(table.c.infra_id == infra_id)
         with self._database.reading() as connection:
             return [Place(implementation_of(body), settings) for body, settings in connection.execute(query)]
+
+    def lost_places(self, infra_id: str | None = None) -> list[str]:
+        """The settings of the connections among them that cannot be used: how is not in the store any more."""
+        table, known = tables.places, tables.implementations.c.digest
+        query = sa.select(table.c.connection).where(~sa.exists().where(known == table.c.implementation)).distinct()
+        if infra_id is not None:
+            query = query.where(table.c.infra_id == infra_id)
+        with self._database.reading() as connection:
+            return list(connection.scalars(query.order_by(table.c.connection)))
 
     def instances_by_token(self) -> dict[str, InstanceRecord]:
         """The instances of all infrastructures."""
