@@ -39,6 +39,7 @@ def maintain(site: Site) -> Steps[None]:
             yield from build_leased(site, design, lease, record)
             record = site.resources.store.infrastructure(site.infra_id)
         yield from _Pass(site, lease, record).run()
+    site.tidy()
 
 
 class _Pass:

@@ -36,6 +36,9 @@ from occopus_core.store.repository import Store
 
 T = TypeVar("T")
 
+TIDY_SECONDS = 3600.0
+"""How often a pass looks for events that are old enough to be forgotten."""
+
 LEASE_POLL = 0.25
 """Seconds between two tries for a lease that another process holds."""
 
@@ -72,11 +75,19 @@ class Site:
         self.told: dict[str, object] = {}
         """What was told of late, so that it is not told at every pass."""
         self._looked_at: float | None = None
+        self._tidy_at = -math.inf
 
     def pause(self) -> float:
         """Seconds since the instances were last looked at, which is now; 0 the first time."""
         before, self._looked_at = self._looked_at, self.resources.loop.clock.now()
         return 0.0 if before is None else self._looked_at - before
+
+    def tidy(self) -> None:
+        """Keep the log from growing without end. Raises `StoreError`."""
+        clock = self.resources.loop.clock
+        if clock.monotonic() >= self._tidy_at:
+            more = self.resources.store.forget_events(self.infra_id, clock.now())
+            self._tidy_at = -math.inf if more else clock.monotonic() + TIDY_SECONDS
 
     # Interruptions
 

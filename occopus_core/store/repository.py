@@ -45,6 +45,15 @@ from occopus_core.store.tokens import Tokens
 
 IMPORT_AGAIN = "import the file it came from once more, or put a backup back"
 
+MOST_EVENTS = 10_000
+"""How many events of an infrastructure are kept whatever their age."""
+
+EVENT_SECONDS = 30 * 24 * 3600.0
+"""For how long every event is kept, however many there are: notifiers that are away may come back for it."""
+
+EVENT_PORTION = 1000
+"""How many are forgotten at a time, lest others wait to write."""
+
 _FIRST_EPOCHS = 2**30
 
 
@@ -137,8 +146,8 @@ class Store:
         for record in records:
             if record.implementation not in found:
                 raise StoreError(
-                    f"the node definition that instance '{record.node_id}' of node '{record.node_name}' was made by is not "
-                    f"in the store any more: {IMPORT_AGAIN}"
+                    f"the node definition that instance '{record.node_id}' of node '{record.node_name}' was made by is "
+                    f"not in the store any more: {IMPORT_AGAIN}"
                 )
         return found
 
@@ -274,6 +283,26 @@ class Store:
         query = query.limit(most)
         with self._database.reading() as connection:
             return [event_of(row) for row in connection.execute(query)]
+
+    def forget_events(self, infra_id: str, now: float) -> bool:
+        """Forget what is older than `EVENT_SECONDS`, but for the newest `MOST_EVENTS`; True where more is to go.
+
+        Takes one look where there is nothing to forget. Idempotent; the ids of the others stay.
+        """
+        log = tables.events
+        mine, old = log.c.infra_id == infra_id, log.c.at < now - EVENT_SECONDS
+        oldest = sa.select(old).where(mine).order_by(log.c.id).limit(1)
+        kept = sa.select(log.c.id).where(mine).order_by(log.c.id.desc()).offset(MOST_EVENTS - 1).limit(1)
+        with self._database.reading() as connection:
+            if not connection.scalar(oldest):
+                return False
+            before = log.c.id < kept.scalar_subquery()
+            query = sa.select(log.c.id).where(mine, old, before).order_by(log.c.id).limit(EVENT_PORTION)
+            going = list(connection.scalars(query))
+        for part in chunks(going):
+            with self._database.writing() as connection:
+                connection.execute(log.delete().where(log.c.id.in_(part)))
+        return len(going) == EVENT_PORTION
 
     # Leases
 
