@@ -30,6 +30,9 @@ LONGEST_DELETION = 900.0
 """Seconds after which an instance that the provider goes on reporting is left unconfirmed."""
 
 
+OVERDUE = f"the provider still reports it {LONGEST_DELETION:g} s after its deletion was asked for"
+
+
 @dataclass(frozen=True, slots=True)
 class Deleted:
     """What one call found and did: the instances that are still there, and the errors of their deletion."""
@@ -57,8 +60,13 @@ class Deletion:
         self._progress = progress
         self._locating: dict[object, Batch[Work, Mapping[str, Instance]]] = {}
         self._deleting: dict[object, Batch[Work, Deleted]] = {}
+        self._halted = False
         self.managers: dict[Link[ConfigManager], None] = {}
         """The configuration managers that were told to forget an instance."""
+
+    def halt(self) -> None:
+        """Do nothing more: a later pass goes on with what has been begun."""
+        self._halted = True
 
     def begin(self, work: Work) -> None:
         """Drop an instance for which no call is under way."""
@@ -70,7 +78,8 @@ class Deletion:
         except (PluginError, DescriptionError) as error:
             self._progress.unconfirmed_deletion(work, str(error))
             return
-        self._runtime.emit(EventKind.NODE_DROPPING, work)
+        if not work.familiar:
+            self._runtime.emit(EventKind.NODE_DROPPING, work)
         if work.stage is Stage.DROPPING:
             self._enter(work)
         else:
@@ -100,7 +109,7 @@ class Deletion:
             self._locating[link] = Batch(
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
-                lambda work: work.record.instance_id is None,
+                lambda work: work.record.instance_id is None and not self._halted,
                 link.gate.submit,
                 lambda _works: owned_by_token(link.plugin, owner),
                 self._located,
@@ -108,7 +117,7 @@ class Deletion:
         self._locating[link].add(work, delay)
 
     def _located(self, works: Sequence[Work], outcome: Outcome[Mapping[str, Instance]]) -> None:
-        for work in works:
+        for work in () if self._halted else works:
             if outcome.error is not None:
                 self._failed(work, outcome.error, self._locate)
                 continue
@@ -140,7 +149,7 @@ class Deletion:
             self._deleting[link] = Batch(
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
-                lambda _work: True,
+                lambda _work: not self._halted,
                 link.gate.submit,
                 lambda works: self._delete_what_is_there(link.plugin, works),
                 self._deleted,
@@ -162,7 +171,7 @@ class Deletion:
         return Deleted(states, errors)
 
     def _deleted(self, works: Sequence[Work], outcome: Outcome[Deleted]) -> None:
-        for work in works:
+        for work in () if self._halted else works:
             if outcome.error is not None:
                 self._failed(work, outcome.error, self._delete)
                 continue
@@ -180,9 +189,7 @@ class Deletion:
     def _wait(self, work: Work) -> None:
         clock = self._runtime.clock
         if clock.monotonic() - work.watched_since > LONGEST_DELETION:
-            self._give_up(
-                work, f"the provider still reports it {LONGEST_DELETION:g} s after its deletion was asked for"
-            )
+            self._give_up(work, OVERDUE)
             return
         self._runtime.waiting(work, "the provider is deleting it")
         self._delete(work, self._runtime.next_look(work, work.handler.poll_seconds))
@@ -213,6 +220,8 @@ class Deletion:
         )
 
     def _forgotten(self, work: Work, outcome: Outcome[Link[ConfigManager] | None]) -> None:
+        if self._halted:
+            return
         # A description that is no more may leave no way to tell what the manager knew: that keeps nothing alive.
         if outcome.error is not None and not isinstance(outcome.error, TemplateError):
             self._failed(work, outcome.error, self._forget_later)
@@ -222,7 +231,7 @@ class Deletion:
         self._remove(work)
 
     def _forget_later(self, work: Work, delay: float) -> None:
-        self._runtime.loop.after(delay, lambda: self._forget(work))
+        self._runtime.loop.after(delay, lambda: None if self._halted else self._forget(work))
 
     def _remove(self, work: Work) -> None:
         self._runtime.emit(EventKind.NODE_DROPPED, work)

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -74,6 +74,8 @@ class Site:
         self._lease: Lease | None = None
         self.told: dict[str, object] = {}
         """What was told of late, so that it is not told at every pass."""
+        self.dropping: Collection[str] = ()
+        """The node ids of what the last pass was dropping."""
         self._looked_at: float | None = None
         self._tidy_at = -math.inf
 
