@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from occopus_core.rest.metrics import Metrics
     from occopus_core.settings import Settings
 
-DRAIN_SECONDS = 10
-"""How long requests under way are waited for at the end."""
 INTERVAL = 10.0
 
 
@@ -137,13 +135,11 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace, settings: Settings, manager: InfrastructureManager, metrics: Metrics) -> int:
-    import uvicorn  # noqa: PLC0415
-
     from occopus_core.rest.access import LOOPBACK  # noqa: PLC0415
     from occopus_core.rest.app import create_app  # noqa: PLC0415
     from occopus_core.rest.auth import Gatekeeper  # noqa: PLC0415
     from occopus_core.rest.limits import Buckets  # noqa: PLC0415
-    from occopus_core.rest.server import Protocol, Server  # noqa: PLC0415
+    from occopus_core.rest.server import Server, configure  # noqa: PLC0415
     from occopus_core.rest.service import Service  # noqa: PLC0415
 
     host = options.host if options.host is not None else settings.rest_host
@@ -160,21 +156,8 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
     keeper = Gatekeeper(tokens, Buckets(limits.rate), required=not local, insecure=options.insecure)
     hosts = LOOPBACK if local else ()
     app = create_app(service, keeper, limits, metrics, origins=options.origin, hosts=hosts)
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        http=Protocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        ssl_certfile=options.certificate,
-        ssl_keyfile=options.key,
-    )
     try:
-        config.load()
+        config = configure(app, host, port, options.certificate, options.key)
     except OSError as error:
         common.say(f"error: the certificate {options.certificate} cannot be used: {error.strerror or error}")
         return common.ExitCode.BAD_INPUT

@@ -180,6 +180,22 @@ def test_who_asks_too_often_is_told_to_wait(ready, serve):
     assert answers[-1].headers["Retry-After"] == "1"
 
 
+def test_no_more_is_built_at_once_than_may_be(ready, cloud, serve, until):
+    description = (ready.folder / "trial.yaml").read_bytes()
+    cloud.set_faults([{"kind": "hang", "operation": "create"}])
+    with serve(ready, "--max-builds", "1") as (_, client):
+        first = client.post("/infrastructures/", description)
+        assert first.status == 201
+        refused = client.post("/infrastructures/", description, Idempotency_Key="k")
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "10")
+        assert refused.json["detail"] == "1 infrastructures are being built already"
+        assert client.get("/infrastructures/").json == {"infrastructures": [first.json["infraid"]]}
+        cloud.set_faults([])
+        client.delete(f"/infrastructures/{first.json['infraid']}")
+        until(lambda: client.post("/infrastructures/", description, Idempotency_Key="k").status == 201)
+        assert len(client.get("/infrastructures/").json["infrastructures"]) == 1
+
+
 def test_a_chunked_body_has_the_same_limit(guarded, tokens):
     address = urlsplit(guarded.base)
     with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
