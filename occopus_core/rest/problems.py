@@ -21,7 +21,7 @@ from occopus_core.engine.outcomes import BusyError
 from occopus_core.engine.subscribing import SubscriptionError, UnconfiguredError
 from occopus_core.manager import InfraIdError, NoSuchNodeError
 from occopus_core.registry import PluginError
-from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, StoreError
+from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, SpoiltError, StoreError
 from occopus_core.store.repository import InfrastructureTakenError
 
 MEDIA_TYPE = "application/problem+json"
@@ -42,6 +42,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (PluginError, 422),
     (InfraIdError, 422),
     (SubscriptionError, 422),
+    (SpoiltError, 500),
     (StoreError, 503),
     (ProviderError, 502),
 )
@@ -101,17 +102,16 @@ def install(app: FastAPI) -> None:
 
 async def _known(_request: Request, error: Exception) -> Response:
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    if isinstance(error, StoreError):
-        return problem(status, "the store cannot be used at present", headers=headers)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return problem(status, "the store cannot be used at present", headers={"Retry-After": str(RETRY_SECONDS)})
     if isinstance(error, NoSuchInfrastructureError):
         return problem(status, f"no infrastructure has the id '{error.infra_id}'")
     if isinstance(error, DescriptionError | InvalidDesignError):
         told = error.problems[:MOST_FAULTS]
         more = len(error.problems) - len(told)
         detail = "\n".join([*map(str, told), *([f"and {more:,} more mistakes"] if more else [])])
-        return problem(status, " ".join(detail.split()), [_fault(one) for one in told], headers)
-    return problem(status, " ".join(str(error).split()), headers=headers)
+        return problem(status, " ".join(detail.split()), [_fault(one) for one in told])
+    return problem(status, " ".join(str(error).split()))
 
 
 def _fault(one: Problem | str) -> Fault:
