@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -35,7 +35,7 @@ from occopus_core.engine.rounds import Rounds
 from occopus_core.engine.site import Resources, Site
 from occopus_core.engine.subscribing import address_of
 from occopus_core.engine.sweeping import Swept, sweep
-from occopus_core.engine.trust import refuse_commands
+from occopus_core.engine.trust import refuse_powers
 from occopus_core.events import Observer
 from occopus_core.registry import Registry
 from occopus_core.report import Snapshot, report_of
@@ -176,13 +176,14 @@ class InfrastructureManager:
         """The infrastructure that a text from the network describes: it can name no file. Raises `DescriptionError`."""
         return load_infrastructure(text, name="request", imports=False)
 
-    def import_untrusted(self, text: bytes) -> list[str]:
+    def import_untrusted(self, text: bytes, endpoints: Collection[str] = ()) -> list[str]:
         """The same as `import_node_definitions` for a text from the network.
 
-        It can name no file, nor have anything run on this machine. Raises `DescriptionError`, `StoreError`.
+        It can name no file, nor have anything done on machines that are not its nodes, nor have any endpoint called but
+        these and those that the credentials are for. Raises `DescriptionError`, `StoreError`.
         """
         definitions = load_node_definitions(text, self._registry, name="request", imports=False)
-        refuse_commands(definitions)
+        refuse_powers(definitions, self._registry, {*endpoints, *self._credentials.endpoints})
         self._store.put_definitions(definitions)
         return [definition.name for definition in definitions]
 

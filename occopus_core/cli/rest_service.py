@@ -43,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--certificate", metavar="FILE", help="serve over TLS with this certificate (PEM)")
     made.add_argument("--key", metavar="FILE", help="the key of the certificate (PEM)")
     made.add_argument("--origin", action="append", default=[], help="a page that may call from a browser; repeatable")
+    made.add_argument(
+        "--endpoint",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="an endpoint that node definitions of clients may name, as those in the credentials file; repeatable",
+    )
     made.add_argument("--interval", type=float, default=INTERVAL, help="seconds between two passes (default: 10)")
     made.add_argument("--max-body", type=int, metavar="BYTES", help="largest body (default: 1 MiB)")
     made.add_argument("--rate", type=float, help="requests of one client in a second (default: 200)")
@@ -155,7 +162,7 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
     service = Service(manager, options.interval, common.say)
     keeper = Gatekeeper(tokens, Buckets(limits.rate), required=not local, insecure=options.insecure)
     hosts = LOOPBACK if local else ()
-    app = create_app(service, keeper, limits, metrics, origins=options.origin, hosts=hosts)
+    app = create_app(service, keeper, limits, metrics, origins=options.origin, hosts=hosts, endpoints=options.endpoint)
     try:
         config = configure(app, host, port, options.certificate, options.key)
     except OSError as error:
