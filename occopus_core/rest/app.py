@@ -9,24 +9,22 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
-from occopus_core.rest import (
+from occopus_core.rest import document, page, problems
+from occopus_core.rest.access import Access
+from occopus_core.rest.auth import Gatekeeper
+from occopus_core.rest.limits import Limits
+from occopus_core.rest.metrics import Metrics
+from occopus_core.rest.routes import (
     alerts,
-    document,
     events,
     infrastructures,
     node_definitions,
     notifications,
     operations,
     overview,
-    page,
-    problems,
     scaling,
     whoami,
 )
-from occopus_core.rest.access import Access
-from occopus_core.rest.auth import Gatekeeper
-from occopus_core.rest.limits import Limits
-from occopus_core.rest.metrics import Metrics
 from occopus_core.rest.service import Service
 
 

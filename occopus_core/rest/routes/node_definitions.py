@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from occopus_core.rest.problems import Refused, documented
-from occopus_core.rest.routes import COMMON, Body, Reader, Writer, manager_of, raw_body
+from occopus_core.rest.routes.shared import COMMON, Body, Reader, Writer, manager_of, raw_body
 
 router = APIRouter(tags=["node definitions"])
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from occopus_core.report import state_at
-from occopus_core.rest.routes import COMMON, INFRASTRUCTURE, InfraId, Reader, manager_of
+from occopus_core.rest.routes.shared import COMMON, INFRASTRUCTURE, InfraId, Reader, manager_of
 from occopus_core.store.overview import Glimpse
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError
 

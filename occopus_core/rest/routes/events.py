@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from occopus_core.rest.problems import problem
-from occopus_core.rest.routes import INFRASTRUCTURE, InfraId, Reader, service_of
+from occopus_core.rest.routes.shared import INFRASTRUCTURE, InfraId, Reader, service_of
 from occopus_core.rest.service import Service
 from occopus_core.store.records import StoredEvent
 

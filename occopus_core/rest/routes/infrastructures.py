@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from occopus_core.rest.idempotency import once
 from occopus_core.rest.limits import Limits
 from occopus_core.rest.problems import Refused, documented
-from occopus_core.rest.routes import (
+from occopus_core.rest.routes.shared import (
     COMMON,
     INFRASTRUCTURE,
     Body,
