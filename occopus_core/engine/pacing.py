@@ -9,6 +9,9 @@ FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
 """Seconds."""
 
+LATE = 0.02
+"""How late a look may come, as a part of the time already waited."""
+
 
 def backoff(failures: int, rng: random.Random) -> float:
     """Seconds to wait after so many failures in a row: doubling, bounded, and spread so that callers do not align."""
@@ -19,11 +22,10 @@ def backoff(failures: int, rng: random.Random) -> float:
 def poll_interval(waited: float, bounds: tuple[float, float]) -> float:
     """Seconds until the next look at something that has been under way for so long.
 
-    A twentieth of the time already waited: a look comes at most about 5 % late, and the number of looks grows with
-    the logarithm of the time.
+    A part of the time already waited, so that the number of looks grows with the logarithm of the time.
     """
     shortest, longest = bounds
-    return min(longest, max(shortest, waited / 20.0))
+    return min(longest, max(shortest, waited * LATE))
 
 
 @dataclass(slots=True)
