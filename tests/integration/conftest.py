@@ -151,6 +151,11 @@ class Cloud(SimulatedCloud):
         }
         return json.dumps({f"node_def:{type}": [implementation] for type in types})
 
+    @property
+    def created(self) -> set[str]:
+        """The tokens under which anything was asked for."""
+        return {token for call in self.log() if call["operation"] == "create" for token in call["tokens"]}
+
     def machines(self, infra_id: str) -> list[dict]:
         """What there is of an infrastructure, half-made and departing things included."""
         return [machine for machine in self.inventory() if machine["owner"]["infra_id"] == infra_id]
@@ -211,3 +216,30 @@ def ready(workspace, cloud, describe):
 def until():
     """Waits for a condition about other processes."""
     return wait_until
+
+
+@pytest.fixture
+def ill(ready, cloud, describe):
+    """A workspace with the infrastructure `ill`, one of whose two nodes has failed, and takes a second to be made again."""
+    ready.ready("import", ready.write("slow.yaml", cloud.definitions("slow", boot_seconds=1)))
+    ready.write("ill.yaml", describe("db", "web", type="slow"))
+    ready.ready("build", "ill.yaml", "-i", "ill", "--parallelize")
+    cloud.change(cloud.machines("ill")[0]["id"], "fail")
+    return ready
+
+
+@pytest.fixture
+def assert_carried_on(ill, cloud):
+    """Checks that the next pass over `ill` goes on with what an earlier one has begun, and makes nothing twice."""
+
+    def check() -> None:
+        begun = ill.query("SELECT token FROM instances WHERE infra_id = 'ill' AND stage <> 'dropping'")
+        # A process that did not wait for what hung may not have given its lease back.
+        lease = "SELECT 1 FROM infrastructures WHERE coalesce(lease_expires, 0) <= ?"
+        wait_until(lambda: ill.query(lease, time.time()))
+        ill.ready("maintain", "-i", "ill", "--parallelize")
+        assert sorted((one["token"],) for one in cloud.machines("ill")) == sorted(begun)
+        assert ill.query("SELECT stage FROM instances WHERE infra_id = 'ill'") == [("ready",)] * 2
+        assert len(cloud.created) == 3, "two at first, and one in place of the one that failed"
+
+    return check
