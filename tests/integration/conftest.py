@@ -115,6 +115,11 @@ class Workspace:
         ((instances,),) = self.query("SELECT count(*) FROM instances WHERE infra_id = ?", infra_id)
         return infrastructures + instances
 
+    def await_lease(self, infra_id: str) -> None:
+        """Until the lease of an infrastructure is over, which a process may have left behind."""
+        free = "SELECT 1 FROM infrastructures WHERE id = ? AND coalesce(lease_expires, 0) <= ?"
+        wait_until(lambda: self.query(free, infra_id, time.time()))
+
     def report(self, infra_id: str) -> dict:
         return json.loads(self.ready("maintain", "-r", "-i", infra_id, "-o", "json").stdout)
 
@@ -234,9 +239,7 @@ def assert_carried_on(ill, cloud):
 
     def check() -> None:
         begun = ill.query("SELECT token FROM instances WHERE infra_id = 'ill' AND stage <> 'dropping'")
-        # A process that did not wait for what hung may not have given its lease back.
-        lease = "SELECT 1 FROM infrastructures WHERE coalesce(lease_expires, 0) <= ?"
-        wait_until(lambda: ill.query(lease, time.time()))
+        ill.await_lease("ill")  # which a process that did not wait for what hung may not have given back
         ill.ready("maintain", "-i", "ill", "--parallelize")
         assert sorted((one["token"],) for one in cloud.machines("ill")) == sorted(begun)
         assert ill.query("SELECT stage FROM instances WHERE infra_id = 'ill'") == [("ready",)] * 2
