@@ -225,7 +225,7 @@ def until():
 
 @pytest.fixture
 def ill(ready, cloud, describe):
-    """A workspace with the infrastructure `ill`, one of whose two nodes has failed, and takes a second to be made again."""
+    """A workspace with the infrastructure `ill`, one of whose two nodes has failed; it is made again in a second."""
     ready.ready("import", ready.write("slow.yaml", cloud.definitions("slow", boot_seconds=1)))
     ready.write("ill.yaml", describe("db", "web", type="slow"))
     ready.ready("build", "ill.yaml", "-i", "ill", "--parallelize")

@@ -52,8 +52,10 @@ def built_with_a_copy(user, moment):
     return copy
 
 
-@pytest.mark.parametrize("moment", ["node booting db", "node creating web", "node booting lb"])
-@pytest.mark.parametrize("then", ["maintain", "build"])
+@pytest.mark.parametrize(
+    ("moment", "then"),
+    [("node booting db", "maintain"), ("node creating web", "build"), ("node booting lb", "maintain")],
+)
 def test_a_copy_from_the_middle_of_a_build_finds_all_that_the_build_made_later(slow, cloud, moment, then):
     copy = built_with_a_copy(slow, moment)
     made = ids(cloud.machines("x"))
