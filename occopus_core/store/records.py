@@ -14,6 +14,10 @@ class StoreError(Exception):
     """The store cannot be used: it is away, full, read-only, or made by a newer version."""
 
 
+class SpoiltError(StoreError):
+    """A row of the store cannot be read; others can."""
+
+
 class NoSuchInfrastructureError(Exception):
     """No infrastructure has this id."""
 

@@ -63,11 +63,11 @@ class ServiceRows:
                 raise NoSuchInfrastructureError(infra_id)
 
     def maintained(self) -> list[str]:
-        """The infrastructures that services maintain, oldest first."""
+        """The infrastructures that services maintain, oldest first. One whose id is spoilt cannot be."""
         table = tables.infrastructures
         query = sa.select(table.c.id).where(table.c.maintained).order_by(table.c.created_at, table.c.id)
         with self._database.reading() as connection:
-            return list(connection.scalars(query))
+            return [infra_id for infra_id in connection.scalars(query) if isinstance(infra_id, str)]
 
     def in_state(self, state: InfrastructureState) -> int:
         """How many infrastructures are in this state."""

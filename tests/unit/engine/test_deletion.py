@@ -14,10 +14,10 @@ from .conftest import infrastructure, interrupter, node
 
 
 def looks(seconds):
-    """The most looks at a deletion that takes so long: 0.1 s apart at first, then a twentieth of the time waited."""
-    longest = 100  # from here on 5 s apart
-    growing = math.log(min(seconds, longest) / 2) / math.log(1.05)
-    return 20 + growing + max(0, seconds - longest) / 5 + 2
+    """The most looks at a deletion that takes so long: 0.1 s apart at first, then a fiftieth of the time waited."""
+    longest = 250  # from here on 5 s apart
+    growing = math.log(min(seconds, longest) / 5) / math.log(1.02)
+    return 50 + growing + max(0, seconds - longest) / 5 + 2
 
 
 @pytest.fixture
