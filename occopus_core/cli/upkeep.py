@@ -100,6 +100,8 @@ def cyclic(options: argparse.Namespace) -> int:
 
 def _run_until_signal(rounds: Rounds) -> bool:
     """Maintain in a thread of its own, for only the main one hears signals; true where one has come."""
+    from occopus_core.cli.interruption import signals  # noqa: PLC0415
+
     over, signalled = threading.Event(), threading.Event()
 
     def maintain() -> None:
@@ -112,7 +114,7 @@ def _run_until_signal(rounds: Rounds) -> bool:
         signalled.set()
         over.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in signals():
         signal.signal(number, stop)
     thread = threading.Thread(target=maintain, name="occopus-maintenance", daemon=True)
     thread.start()
