@@ -46,6 +46,10 @@ class Stage(enum.Enum):
     """It is being deleted; the row goes when the provider says it is absent."""
 
 
+MAKING = frozenset({Stage.CREATING, Stage.BOOTING})
+"""In these `create` may be called at any moment."""
+
+
 class Condition(enum.Enum):
     """How an instance that was ready fares."""
 
