@@ -12,6 +12,7 @@ from keystoneauth1.exceptions import NotFound, Unauthorized
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 from openstack.connection import Connection
+from openstack.exceptions import HttpException
 from stack import Stack
 
 from occopus_core import api
@@ -58,14 +59,16 @@ class Account:
     @contextlib.contextmanager
     def key_pair(self, name: str) -> Iterator[None]:
         self.cloud.compute.create_keypair(name=name)
-        yield
-        self.cloud.compute.delete_keypair(name)
+        try:
+            yield
+        finally:
+            self.cloud.compute.delete_keypair(name)
 
     @contextlib.contextmanager
     def security_group(self, name: str) -> Iterator[None]:
         group = self.cloud.network.create_security_group(name=name)
         yield
-        self.cloud.network.delete_security_group(group)
+        self.cloud.network.delete_security_group(group)  # of a failed test servers may still be in it: see `empty`
 
     @contextlib.contextmanager
     def server(self) -> Iterator[None]:
@@ -73,8 +76,10 @@ class Account:
         where = [{"uuid": self.ids["network_id"]}]
         what = {"image_id": self.ids["image_id"], "flavor_id": self.ids["flavor_id"], "networks": where}
         server = self.cloud.compute.create_server(name="somebody's", **what)
-        yield
-        self.delete_server(server)
+        try:
+            yield
+        finally:
+            self.delete_server(server)
 
     def delete_server(self, server: Any) -> None:
         self.cloud.compute.delete_server(server)
@@ -110,9 +115,42 @@ class Account:
             "volumes": [each.id for each in self.cloud.block_storage.volumes()],
             "floating IPs": [each.id for each in network.ips(project_id=self.project_id)],
             "ports": [each.id for each in network.ports(project_id=self.project_id) if _is_of_a_server(each)],
+            "security groups": [
+                each.id for each in network.security_groups(project_id=self.project_id) if _is_ours(each)
+            ],
         }
         return {kind: ids for kind, ids in found.items() if ids}
+
+    def gone(self) -> dict[str, list[str]]:
+        """What is left once deletions under way had time to end."""
+        with contextlib.suppress(AssertionError):
+            until(lambda: not self.left())
+        return self.left()
+
+    def empty(self) -> None:
+        """Clear everything away, whoever made it."""
+        until(lambda: not self._cleared())
+
+    def _cleared(self) -> dict[str, list[str]]:
+        """Ask for the deletion of what there is; what is in use cannot go yet."""
+        delete = {
+            "servers": self.cloud.compute.delete_server,
+            "volumes": self.cloud.block_storage.delete_volume,
+            "floating IPs": self.cloud.network.delete_ip,
+            "ports": self.cloud.network.delete_port,
+            "security groups": self.cloud.network.delete_security_group,
+        }
+        found = self.left()
+        for kind, ids in found.items():
+            for id in ids:
+                with contextlib.suppress(HttpException):
+                    delete[kind](id)
+        return found
 
 
 def _is_of_a_server(port: Any) -> bool:
     return not port.device_owner.startswith("network:")
+
+
+def _is_ours(group: Any) -> bool:
+    return bool(group.name != "default")

@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from account import Account  # noqa: E402  # this folder is none of the packages
-from desk import Desk, gone  # noqa: E402
+from desk import Desk  # noqa: E402
 from faults import Proxy  # noqa: E402
 from stack import Stack, install  # noqa: E402
 
@@ -73,9 +73,21 @@ def account(accounts):
 
 
 @pytest.fixture
-def desk(tmp_path, account, proxy):
-    yield Desk(tmp_path, account)
-    assert gone(account) == {}, "something is left at the cloud"
+def cleared(accounts):
+    """Nothing may be left at the cloud; whatever is, no other test suffers from it."""
+    yield
+    left = {user: found for user, account in accounts.items() if (found := account.gone())}
+    for user in left:
+        accounts[user].empty()
+    assert left == {}, "something was left at the cloud"
+
+
+@pytest.fixture
+def desk(tmp_path, account, proxy, cleared):
+    desk = Desk(tmp_path, account)
+    yield desk
+    proxy.reset()
+    desk.close()
 
 
 @pytest.fixture

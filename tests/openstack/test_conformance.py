@@ -16,8 +16,7 @@ class NovaHarness(ResourceHarness):
     sdk_modules = ("openstack", "keystoneauth1", "requests")
     page_size = 16  # ids without a server are looked for among volumes and floating IPs, too: three requests for 48
     crowd = 4  # there is one host, and it boots one server after the other
-    patience = 150
-    short_timeout = 2.0
+    patience = 300
 
     def __init__(self, account, proxy):
         super().__init__()
@@ -46,7 +45,7 @@ class NovaHarness(ResourceHarness):
 
 class TestConformance(ResourceHandlerConformance):
     @pytest.fixture
-    def harness(self, account, proxy):
+    def harness(self, account, proxy, cleared):
         harness = NovaHarness(account, proxy)
         yield harness
         harness.close()
