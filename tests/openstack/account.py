@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -123,9 +124,10 @@ class Account:
 
     def gone(self) -> dict[str, list[str]]:
         """What is left once deletions under way had time to end."""
-        with contextlib.suppress(AssertionError):
-            until(lambda: not self.left())
-        return self.left()
+        deadline = time.monotonic() + 60
+        while (left := self.left()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return left
 
     def empty(self) -> None:
         """Clear everything away, whoever made it."""
@@ -146,6 +148,14 @@ class Account:
                 with contextlib.suppress(HttpException):
                     delete[kind](id)
         return found
+
+
+def clear(accounts: Iterable[Account]) -> None:
+    """Nothing may be left of a test; whatever is, no later test suffers from it."""
+    left = {account: found for account in accounts if (found := account.gone())}
+    for account in left:
+        account.empty()
+    assert not left, f"something was left at the cloud: {list(left.values())}"
 
 
 def _is_of_a_server(port: Any) -> bool:

