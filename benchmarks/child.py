@@ -17,6 +17,9 @@ from typing import IO
 LONGEST = 1800.0
 """Seconds after which a child is killed."""
 
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
+"""pip compiles what it installs; a checkout is compiled by the first command that may write, then starts as fast."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -53,7 +56,7 @@ def start(
         return subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, **environment},
+            env={**os.environ, **BYTECODE, **environment},
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,

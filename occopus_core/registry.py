@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.metadata import EntryPoints, entry_points
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any, NoReturn, cast
 
-from stevedore.driver import DriverManager
+from stevedore.extension import Extension
+from stevedore.named import NamedExtensionManager
 
 from occopus_core.api.config import ConfigManager
 from occopus_core.api.context import Contextualiser
@@ -98,14 +99,18 @@ class Registry:
         return self._loaded[kind, name]
 
     def _import(self, kind: str, name: str) -> type:
-        found = entry_points(group=f"occopus.{kind}", name=name)
-        if not found:
-            raise PluginError(self._advice(kind, name))
-        _refuse_duplicates(kind, name, found)
         try:
-            plugin: object = DriverManager(f"occopus.{kind}", name).driver
+            found: Sequence[Extension[object]] = NamedExtensionManager(
+                f"occopus.{kind}",
+                [name],
+                on_load_failure_callback=_raise,
+                on_missing_entrypoints_callback=_say_nothing,
+            ).extensions
         except Exception as error:  # whatever a plugin's import raises
             raise PluginError(f"the {_WORDS[kind]} '{name}' cannot be imported: {error}") from error
+        if len(found) != 1:
+            raise PluginError(self._none_or_several(kind, name))
+        plugin = found[0].plugin
         if not (isinstance(plugin, type) and issubclass(plugin, _BASES[kind])):
             raise PluginError(f"the {_WORDS[kind]} '{name}' is not a {_BASES[kind].__name__}")
         version = getattr(plugin, "contract_version", None)
@@ -116,6 +121,14 @@ class Registry:
             )
         return plugin
 
+    def _none_or_several(self, kind: str, name: str) -> str:
+        """Why there is no one plugin to load."""
+        points = entry_points(group=f"occopus.{kind}", name=name)
+        if distributions := sorted({point.dist.name for point in points if point.dist is not None}):
+            by = " and by ".join(distributions)
+            return f"the {_WORDS[kind]} '{name}' is provided by {by}: uninstall one of them"
+        return self._advice(kind, name)
+
     def _advice(self, kind: str, name: str) -> str:
         if name in _PUBLISHED[kind]:
             package = _PACKAGES.get((kind, name), f"occopus-{kind}-{name.replace('_', '-')}")
@@ -124,9 +137,9 @@ class Registry:
         return f"there is no {_WORDS[kind]} '{name}'; known are: {known}"
 
 
-def _refuse_duplicates(kind: str, name: str, found: EntryPoints) -> None:
-    distributions = sorted({point.dist.name for point in found if point.dist is not None})
-    if len(distributions) > 1:
-        raise PluginError(
-            f"the {_WORDS[kind]} '{name}' is provided by {' and by '.join(distributions)}: uninstall one of them"
-        )
+def _raise(_manager: object, _point: object, error: BaseException) -> NoReturn:
+    raise error
+
+
+def _say_nothing(_missing: object) -> None:
+    """The error says it."""

@@ -48,9 +48,10 @@ def _run(command: str) -> NoReturn:
         signal.signal(number, _quit)
     _replace_closed_streams()
     try:
-        sys.exit(import_module(f"occopus_core.cli.{command}").main(sys.argv[1:]))
+        code = import_module(f"occopus_core.cli.{command}").main(sys.argv[1:])
     finally:
         _flush()
+    os._exit(code)  # what is left is memory and calls that nobody waits for: both go with the process
 
 
 def _replace_closed_streams() -> None:

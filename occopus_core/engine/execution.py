@@ -29,6 +29,10 @@ NO_ROOM_SECONDS = 300.0
 """How long an implementation is passed over after its provider had no room."""
 
 
+DELETION_SECONDS = 30.0
+"""How long a repair waits for deletions when it has done all else."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Neighbours:
     """What the templates of one node may know of others, as it is when its instance begins."""
@@ -68,6 +72,7 @@ class Execution:
         self._discarded: set[Work] = set()
         self._abandoned = False
         self._tolerant = False
+        self._created_at = 0.0
         self._graph = Graph((), ())
         self.problems: list[str] = []
         self.failed_nodes: list[str] = []
@@ -97,8 +102,12 @@ class Execution:
         return not self.problems and not self.interrupted
 
     def mend(self, creations: Iterable[Work], drops: Iterable[Work], graph: Graph) -> Steps[None]:
-        """Create and drop side by side; what cannot be created is dropped by itself, and the rest goes on."""
+        """Create and drop side by side; what cannot be created is dropped by itself, and the rest goes on.
+
+        Deletions that take long are left for a later one to go on with: what fails meanwhile cannot wait for them.
+        """
         self._tolerant = True
+        self._created_at = self._runtime.clock.monotonic()
         self._graph = graph
         self._creating = self._creations(creations, graph)
         self._dropping = self._drops(drops, graph)
@@ -106,12 +115,21 @@ class Execution:
         if not self.interrupted:
             self._creating.begin()
         yield from self._run(self._mended)
+        self._deletion.halt()
 
     def _mended(self) -> bool:
         assert self._creating is not None, "it was begun"
         assert self._dropping is not None, "it was begun"
-        created = self._creating.finished or bool(self.interrupted)
-        return created and self._dropping.finished and not self._discarded
+        now = self._runtime.clock.monotonic()
+        if not (self._creating.finished or self.interrupted):
+            self._created_at = now
+            return False
+        dropped = self._dropping.finished and not self._discarded
+        return dropped or (now - self._created_at > DELETION_SECONDS and all(map(_goes_by_itself, self._doomed)))
+
+    @property
+    def _doomed(self) -> list[Work]:
+        return [work for work in self.works if work.doomed]
 
     def interrupt(self, reason: str) -> None:
         """Stop creating. A deletion goes on; see `abandon`."""
@@ -296,3 +314,8 @@ class Execution:
     def _addresses(self, name: str) -> Sequence[Sequence[Address]]:
         records = [work.record for work in self._works.get(name, ()) if not work.doomed]
         return [record.addresses for record in sorted(records, key=lambda record: record.position)]
+
+
+def _goes_by_itself(work: Work) -> bool:
+    """Whether any later pass goes on with its deletion. One whose calls fail is given up in this one, and told."""
+    return work.stage is Stage.DROPPING and not work.calling and not work.failures

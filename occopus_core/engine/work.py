@@ -44,6 +44,8 @@ class Work:
     """
     asked_to_go: bool = False
     """Its deletion has been asked for at least once."""
+    familiar: bool = False
+    """That it is being dropped was told before."""
     unmet: dict[str, Any] = field(default_factory=dict, repr=False)
     """The health checks that have not passed yet, with what each is to look at."""
     configured: bool = True

@@ -14,6 +14,10 @@ class StoreError(Exception):
     """The store cannot be used: it is away, full, read-only, or made by a newer version."""
 
 
+class SpoiltError(StoreError):
+    """A row of the store cannot be read; others can."""
+
+
 class NoSuchInfrastructureError(Exception):
     """No infrastructure has this id."""
 
@@ -40,6 +44,10 @@ class Stage(enum.Enum):
     READY = "ready"
     DROPPING = "dropping"
     """It is being deleted; the row goes when the provider says it is absent."""
+
+
+MAKING = frozenset({Stage.CREATING, Stage.BOOTING})
+"""In these `create` may be called at any moment."""
 
 
 class Condition(enum.Enum):

@@ -12,11 +12,11 @@ SLOW = {"alembic", "jinja2", "jsonschema", "rich", "shtab", "sqlalchemy", "steve
 LOADED = """
 import os, sys
 from importlib import import_module
-number = os.dup(2)
+number, leave = os.dup(2), os._exit
 def tell(code):
     os.write(number, " ".join({name.partition(".")[0] for name in sys.modules}).encode())
-    os._exit(code or 0)
-sys.exit = tell
+    leave(code or 0)
+os._exit = tell
 sys.argv = sys.argv[1:]
 from occopus_core.cli import entry
 try:

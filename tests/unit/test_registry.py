@@ -1,0 +1,77 @@
+"""Plugins as they are found among what is installed."""
+
+import pytest
+from stevedore.extension import ExtensionManager
+
+from occopus_core.registry import PluginError, Registry
+
+PLUGIN = """
+from occopus_core.api import HealthChecker
+
+class Checker(HealthChecker):
+    contract_version = {version}
+
+    @classmethod
+    def schema(cls):
+        return {{}}
+
+    def check(self, probes):
+        return []
+
+number = 5
+"""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a distribution with a health checker."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def put(distribution, name, target, text):
+        module = target.partition(":")[0]
+        (tmp_path / f"{module}.py").write_text(text)
+        folder = tmp_path / f"{distribution}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[occopus.health]\n{name} = {target}\n")
+        monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
+
+    return put
+
+
+def refusal(name):
+    with pytest.raises(PluginError) as caught:
+        Registry().health(name)
+    return str(caught.value)
+
+
+def test_finds_what_is_installed(install):
+    install("one", "pulse", "found_pulse:Checker", PLUGIN.format(version=1))
+    registry = Registry()
+    assert registry.health("pulse").__module__ == "found_pulse"
+    assert "pulse" in registry.installed("health")
+
+
+def test_two_of_one_name_are_refused(install):
+    install("one", "twin", "first_twin:Checker", PLUGIN.format(version=1))
+    install("two", "twin", "second_twin:Checker", PLUGIN.format(version=1))
+    assert refusal("twin") == "the health checker 'twin' is provided by one and by two: uninstall one of them"
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "message"),
+    [
+        ("broken_pulse:Checker", "raise ImportError('no libpulse')", "cannot be imported: no libpulse"),
+        ("numeric_pulse:number", PLUGIN.format(version=1), "is not a HealthChecker"),
+        ("older_pulse:Checker", PLUGIN.format(version=0), "speaks version 0 of the plugin contract"),
+    ],
+)
+def test_what_cannot_be_used_says_why(install, target, text, message):
+    install("one", "pulse", target, text)
+    assert refusal("pulse").startswith(f"the health checker 'pulse' {message}")
+
+
+def test_says_what_to_install(caplog):
+    assert refusal("mysqldbs") == "no health checker 'mysqldbs' is installed: pip install occopus-health-mysql"
+    assert refusal("pulse").startswith("there is no health checker 'pulse'; known are: ")
+    assert caplog.records == []
