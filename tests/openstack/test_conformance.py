@@ -13,6 +13,12 @@ from occopus_core.testing.conformance import ResourceHandlerConformance, Resourc
 from occopus_resource_nova import NovaHandler
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left(accounts):
+    yield
+    clear(accounts.values())
+
+
 class NovaHarness(ResourceHarness):
     sdk_modules = ("openstack", "keystoneauth1", "requests")
     page_size = 16  # ids without a server are looked for among volumes and floating IPs, too: three requests for 48
@@ -45,11 +51,6 @@ class NovaHarness(ResourceHarness):
 
 
 class TestConformance(ResourceHandlerConformance):
-    @pytest.fixture(scope="class", autouse=True)
-    def nothing_left(self, accounts):
-        yield
-        clear(accounts.values())
-
     @pytest.fixture
     def harness(self, account, proxy):
         harness = NovaHarness(account, proxy)
