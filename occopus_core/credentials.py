@@ -105,6 +105,16 @@ class Credentials:
             raise DescriptionError([Problem(found[1].position, section, message)])
         return found[0].auth_data if found else AuthData()
 
+    @property
+    def endpoints(self) -> frozenset[str]:
+        """The endpoints of clouds and configuration managers that entries are for."""
+        return frozenset(
+            entry.selectors["endpoint"]
+            for section in ("resource", "config_management")
+            for entry in self.entries.get(section, ())
+            if "endpoint" in entry.selectors
+        )
+
     def secrets(self) -> frozenset[str]:
         """Every value that must not be shown."""
         return frozenset(

@@ -55,7 +55,7 @@ class Notifier(ABC):
         """
 
     @classmethod
-    def address(cls, properties: Mapping[str, Any]) -> str:  # noqa: ARG003  # it is for those who do
+    def address(cls, properties: Mapping[str, Any]) -> str:
         """The address in what a client sends to ``POST /infrastructures/ID/notify``, to be told of that one alone.
 
         It is kept in the store: MUST hold no secret. Raises `ValueError` where there is none, with a message for the

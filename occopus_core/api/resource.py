@@ -161,6 +161,15 @@ class ResourceHandler(ABC):
         provider's library.
         """
 
+    @classmethod
+    def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """What this section would give its writer beyond the node itself, a message for each.
+
+        Node definitions that come from the network are refused these. Values may still be templates, and what one might
+        become counts. Calls nobody.
+        """
+        return ()
+
     def check(self, request: CreateRequest) -> None:
         """Refuse what can be known to be wrong without calling the provider. Runs before anything is created.
 

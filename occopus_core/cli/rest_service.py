@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from occopus_core.rest.metrics import Metrics
     from occopus_core.settings import Settings
 
-DRAIN_SECONDS = 10
-"""How long requests under way are waited for at the end."""
 INTERVAL = 10.0
 
 
@@ -45,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--certificate", metavar="FILE", help="serve over TLS with this certificate (PEM)")
     made.add_argument("--key", metavar="FILE", help="the key of the certificate (PEM)")
     made.add_argument("--origin", action="append", default=[], help="a page that may call from a browser; repeatable")
+    made.add_argument(
+        "--endpoint",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="an endpoint that node definitions of clients may name, as those in the credentials file; repeatable",
+    )
     made.add_argument("--interval", type=float, default=INTERVAL, help="seconds between two passes (default: 10)")
     made.add_argument("--max-body", type=int, metavar="BYTES", help="largest body (default: 1 MiB)")
     made.add_argument("--rate", type=float, help="requests of one client in a second (default: 200)")
@@ -137,13 +142,11 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace, settings: Settings, manager: InfrastructureManager, metrics: Metrics) -> int:
-    import uvicorn  # noqa: PLC0415
-
     from occopus_core.rest.access import LOOPBACK  # noqa: PLC0415
     from occopus_core.rest.app import create_app  # noqa: PLC0415
     from occopus_core.rest.auth import Gatekeeper  # noqa: PLC0415
     from occopus_core.rest.limits import Buckets  # noqa: PLC0415
-    from occopus_core.rest.server import Protocol, Server  # noqa: PLC0415
+    from occopus_core.rest.server import Server, configure  # noqa: PLC0415
     from occopus_core.rest.service import Service  # noqa: PLC0415
 
     host = options.host if options.host is not None else settings.rest_host
@@ -159,22 +162,9 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
     service = Service(manager, options.interval, common.say)
     keeper = Gatekeeper(tokens, Buckets(limits.rate), required=not local, insecure=options.insecure)
     hosts = LOOPBACK if local else ()
-    app = create_app(service, keeper, limits, metrics, origins=options.origin, hosts=hosts)
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        http=Protocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        ssl_certfile=options.certificate,
-        ssl_keyfile=options.key,
-    )
+    app = create_app(service, keeper, limits, metrics, origins=options.origin, hosts=hosts, endpoints=options.endpoint)
     try:
-        config.load()
+        config = configure(app, host, port, options.certificate, options.key)
     except OSError as error:
         common.say(f"error: the certificate {options.certificate} cannot be used: {error.strerror or error}")
         return common.ExitCode.BAD_INPUT

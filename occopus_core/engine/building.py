@@ -21,11 +21,11 @@ from occopus_core.engine.runtime import Runtime
 from occopus_core.engine.site import Site
 from occopus_core.engine.work import Work
 from occopus_core.events import EventKind
-from occopus_core.store.change import LEASE_SECONDS
+from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
 from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, Stage
 from occopus_core.store.repository import InfrastructureTakenError
 
-PATIENCE = LEASE_SECONDS + 5.0
+PATIENCE = LEASE_SECONDS + SKEW_SECONDS
 """Seconds for which a build waits for a process that is working on the infrastructure: a killed one lets go by then."""
 
 

@@ -13,7 +13,7 @@ from occopus_core.store.repository import Store
 
 def costs(connections: Connections, store: Store, records: Sequence[InstanceRecord]) -> dict[str, dict[str, Decimal]]:
     """By node and node id; 0 where a provider does not say. Raises `ProviderError`, `StoreError`."""
-    implementations = store.implementations({record.implementation for record in records})
+    implementations = store.implementations_of(records)
     groups: dict[tuple[str, str], list[InstanceId]] = {}
     for record in records:
         if record.instance_id is not None and record.connection:

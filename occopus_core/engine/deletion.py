@@ -30,6 +30,9 @@ LONGEST_DELETION = 900.0
 """Seconds after which an instance that the provider goes on reporting is left unconfirmed."""
 
 
+OVERDUE = f"the provider still reports it {LONGEST_DELETION:g} s after its deletion was asked for"
+
+
 @dataclass(frozen=True, slots=True)
 class Deleted:
     """What one call found and did: the instances that are still there, and the errors of their deletion."""
@@ -57,8 +60,13 @@ class Deletion:
         self._progress = progress
         self._locating: dict[object, Batch[Work, Mapping[str, Instance]]] = {}
         self._deleting: dict[object, Batch[Work, Deleted]] = {}
+        self._halted = False
         self.managers: dict[Link[ConfigManager], None] = {}
         """The configuration managers that were told to forget an instance."""
+
+    def halt(self) -> None:
+        """Do nothing more: a later pass goes on with what has been begun."""
+        self._halted = True
 
     def begin(self, work: Work) -> None:
         """Drop an instance for which no call is under way."""
@@ -70,7 +78,8 @@ class Deletion:
         except (PluginError, DescriptionError) as error:
             self._progress.unconfirmed_deletion(work, str(error))
             return
-        self._runtime.emit(EventKind.NODE_DROPPING, work)
+        if not work.familiar:
+            self._runtime.emit(EventKind.NODE_DROPPING, work)
         if work.stage is Stage.DROPPING:
             self._enter(work)
         else:
@@ -100,7 +109,7 @@ class Deletion:
             self._locating[link] = Batch(
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
-                lambda work: work.record.instance_id is None,
+                lambda work: work.record.instance_id is None and not self._halted,
                 link.gate.submit,
                 lambda _works: owned_by_token(link.plugin, owner),
                 self._located,
@@ -108,13 +117,13 @@ class Deletion:
         self._locating[link].add(work, delay)
 
     def _located(self, works: Sequence[Work], outcome: Outcome[Mapping[str, Instance]]) -> None:
-        for work in works:
+        for work in () if self._halted else works:
             if outcome.error is not None:
                 self._failed(work, outcome.error, self._locate)
                 continue
             work.failures = 0
             found = outcome.get().get(work.record.token)
-            hidden_for = work.last_called + work.handler.consistency_window - self._runtime.clock.now()
+            hidden_for = self._hidden_for(work)
             if found is not None:
                 record = work.enter(Stage.DROPPING, work.record.since, instance_id=found.id)
                 self._runtime.journal.put(record, lambda work=work: self._delete(work, 0.0))  # type: ignore[misc]
@@ -123,6 +132,13 @@ class Deletion:
                 self._locate(work, min(hidden_for + 0.001, work.handler.poll_seconds[1]))
             else:
                 self._forget(work)
+
+    def _hidden_for(self, work: Work) -> float:
+        """Seconds for which its provider may not show what its last call has made, which may be a second instance.
+
+        For so long its row stays: when all rows of an infrastructure have gone, nothing of it is hidden any more.
+        """
+        return work.last_called + work.handler.consistency_window - self._runtime.clock.now()
 
     # An instance whose id is known
 
@@ -133,7 +149,7 @@ class Deletion:
             self._deleting[link] = Batch(
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
-                lambda _work: True,
+                lambda _work: not self._halted,
                 link.gate.submit,
                 lambda works: self._delete_what_is_there(link.plugin, works),
                 self._deleted,
@@ -155,15 +171,14 @@ class Deletion:
         return Deleted(states, errors)
 
     def _deleted(self, works: Sequence[Work], outcome: Outcome[Deleted]) -> None:
-        for work in works:
+        for work in () if self._halted else works:
             if outcome.error is not None:
                 self._failed(work, outcome.error, self._delete)
                 continue
             assert work.record.instance_id is not None, "only instances with an id are deleted by it"
             instance = outcome.get().states.get(work.record.instance_id)
             error = outcome.get().errors.get(work.record.instance_id)
-            young = self._runtime.clock.now() - work.last_called <= work.handler.consistency_window
-            if instance is not None and _is_gone(instance, young=young):
+            if instance is not None and instance.state is InstanceState.ABSENT and self._hidden_for(work) < 0:
                 self._forget(work)
             elif error is not None:
                 self._failed(work, error, self._delete)
@@ -174,16 +189,14 @@ class Deletion:
     def _wait(self, work: Work) -> None:
         clock = self._runtime.clock
         if clock.monotonic() - work.watched_since > LONGEST_DELETION:
-            self._give_up(
-                work, f"the provider still reports it {LONGEST_DELETION:g} s after its deletion was asked for"
-            )
+            self._give_up(work, OVERDUE)
             return
         self._runtime.waiting(work, "the provider is deleting it")
         self._delete(work, self._runtime.next_look(work, work.handler.poll_seconds))
 
     def _failed(self, work: Work, error: Exception, again: Callable[[Work, float], None]) -> None:
         delay = self._runtime.failed_call(work)
-        lasting = self._runtime.clock.monotonic() - work.failing_since > PATIENCE
+        lasting = self._runtime.failing(work) > PATIENCE
         if lasting or not isinstance(error, TransientError):
             self._give_up(work, reason(error))
             return
@@ -207,6 +220,8 @@ class Deletion:
         )
 
     def _forgotten(self, work: Work, outcome: Outcome[Link[ConfigManager] | None]) -> None:
+        if self._halted:
+            return
         # A description that is no more may leave no way to tell what the manager knew: that keeps nothing alive.
         if outcome.error is not None and not isinstance(outcome.error, TemplateError):
             self._failed(work, outcome.error, self._forget_later)
@@ -216,15 +231,11 @@ class Deletion:
         self._remove(work)
 
     def _forget_later(self, work: Work, delay: float) -> None:
-        self._runtime.loop.after(delay, lambda: self._forget(work))
+        self._runtime.loop.after(delay, lambda: None if self._halted else self._forget(work))
 
     def _remove(self, work: Work) -> None:
         self._runtime.emit(EventKind.NODE_DROPPED, work)
         self._runtime.journal.remove(work.node_id, lambda: self._progress.gone(work))
-
-
-def _is_gone(instance: Instance, *, young: bool) -> bool:
-    return instance.state is InstanceState.ABSENT and not (young and instance.may_be_hidden)
 
 
 def owned_by_token(handler: ResourceHandler, owner: Owner) -> dict[str, Instance]:

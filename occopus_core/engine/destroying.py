@@ -51,7 +51,7 @@ def destroy_leased(site: Site, lease: Lease, record: InfrastructureRecord) -> St
 
 def places(site: Site) -> Places:
     """Everywhere the infrastructure ever had instances made."""
-    return Places.of(site.resources.connections, site.resources.store.places(site.infra_id))
+    return Places.of(site.resources.connections, site.resources.store, site.infra_id)
 
 
 def sweep(execution: Execution, runtime: Runtime, found: Places) -> Steps[None]:

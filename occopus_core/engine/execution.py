@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from occopus_core.api.errors import ProviderError, QuotaError
+from occopus_core.api.errors import ProviderError
 from occopus_core.api.resource import Address, Instance, ResourceHandler
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation, NodeDescription
@@ -18,15 +18,18 @@ from occopus_core.engine.loop import Steps, Waiting
 from occopus_core.engine.preparation import Subject
 from occopus_core.engine.readiness import Readiness
 from occopus_core.engine.reservation import alternatives, reserve
-from occopus_core.engine.runtime import NoRoom, Runtime
+from occopus_core.engine.runtime import PassedOver, Runtime
 from occopus_core.engine.turns import Turns
 from occopus_core.engine.work import Work
 from occopus_core.events import EventKind
 from occopus_core.render import functions
 from occopus_core.store.records import Stage
 
-NO_ROOM_SECONDS = 300.0
-"""How long an implementation is passed over after its provider had no room."""
+PASS_OVER_SECONDS = 300.0
+"""How long an implementation is passed over after its provider had no room, or could not be reached."""
+
+DELETION_SECONDS = 30.0
+"""How long a repair waits for deletions when it has done all else."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Execution:
         self._discarded: set[Work] = set()
         self._abandoned = False
         self._tolerant = False
+        self._created_at = 0.0
         self._graph = Graph((), ())
         self.problems: list[str] = []
         self.failed_nodes: list[str] = []
@@ -97,8 +101,12 @@ class Execution:
         return not self.problems and not self.interrupted
 
     def mend(self, creations: Iterable[Work], drops: Iterable[Work], graph: Graph) -> Steps[None]:
-        """Create and drop side by side; what cannot be created is dropped by itself, and the rest goes on."""
+        """Create and drop side by side; what cannot be created is dropped by itself, and the rest goes on.
+
+        Deletions that take long are left for a later one to go on with: what fails meanwhile cannot wait for them.
+        """
         self._tolerant = True
+        self._created_at = self._runtime.clock.monotonic()
         self._graph = graph
         self._creating = self._creations(creations, graph)
         self._dropping = self._drops(drops, graph)
@@ -106,12 +114,21 @@ class Execution:
         if not self.interrupted:
             self._creating.begin()
         yield from self._run(self._mended)
+        self._deletion.halt()
 
     def _mended(self) -> bool:
         assert self._creating is not None, "it was begun"
         assert self._dropping is not None, "it was begun"
-        created = self._creating.finished or bool(self.interrupted)
-        return created and self._dropping.finished and not self._discarded
+        now = self._runtime.clock.monotonic()
+        if not (self._creating.finished or self.interrupted):
+            self._created_at = now
+            return False
+        dropped = self._dropping.finished and not self._discarded
+        return dropped or (now - self._created_at > DELETION_SECONDS and all(map(_goes_by_itself, self._doomed)))
+
+    @property
+    def _doomed(self) -> list[Work]:
+        return [work for work in self.works if work.doomed]
 
     def interrupt(self, reason: str) -> None:
         """Stop creating. A deletion goes on; see `abandon`."""
@@ -143,16 +160,16 @@ class Execution:
             self._creation.resume(work)
 
     def _choose(self, work: Work) -> None:
-        """Pass over implementations that had no room lately, while there are others."""
-        while work.alternatives and (reason := self._full(work.implementation)):
-            full = work.implementation.label
+        """Pass over implementations that declined lately, while there are others."""
+        while work.alternatives and (reason := self._declined_lately(work.implementation)):
+            declined = work.implementation.label
             self._take_next(work)
-            text = f"{full} had no room lately ({reason}): trying {work.implementation.label}"
+            text = f"{declined} is passed over ({reason}): trying {work.implementation.label}"
             self._runtime.emit(EventKind.NODE_MOVED, work, text)
 
-    def _full(self, implementation: Implementation) -> str:
-        """Why there was no room lately; empty where there was."""
-        known = self._runtime.experience.no_room.get(implementation.digest)
+    def _declined_lately(self, implementation: Implementation) -> str:
+        """Why it could not be used lately; empty where it could."""
+        known = self._runtime.experience.passed_over.get(implementation.digest)
         return known.reason if known is not None and known.until > self._runtime.clock.monotonic() else ""
 
     def _take_next(self, work: Work) -> None:
@@ -188,10 +205,10 @@ class Execution:
             self._deletion.begin(work)
             self._creating.done(work)
 
-    def no_room(self, work: Work, error: QuotaError) -> None:
-        """See `creation.Progress`: the next implementation takes over, and what the refused one left is dropped."""
-        until = self._runtime.clock.monotonic() + NO_ROOM_SECONDS
-        self._runtime.experience.no_room[work.implementation.digest] = NoRoom(until, str(error))
+    def declined(self, work: Work, error: ProviderError) -> None:
+        """See `creation.Progress`: the next implementation takes over, and what the first one left is dropped."""
+        until = self._runtime.clock.monotonic() + PASS_OVER_SECONDS
+        self._runtime.experience.passed_over[work.implementation.digest] = PassedOver(until, str(error))
         if not work.alternatives:
             self.failed(work, str(error))
             return
@@ -207,8 +224,15 @@ class Execution:
         self._creation.begin(work)
 
     def _discard(self, work: Work) -> None:
-        """Drop what a refused creation may have left, beside everything else."""
-        remains = Work(work.record, work.implementation, link=work.link, last_called=work.last_called, doomed=True)
+        """Drop what a creation that was declined may have left, beside everything else."""
+        remains = Work(
+            work.record,
+            work.implementation,
+            link=work.link,
+            may_exist=work.may_exist,
+            last_called=work.last_called,
+            doomed=True,
+        )
         self._works[work.node_name][remains] = None
         self._discarded.add(remains)
         self._deletion.begin(remains)
@@ -296,3 +320,8 @@ class Execution:
     def _addresses(self, name: str) -> Sequence[Sequence[Address]]:
         records = [work.record for work in self._works.get(name, ()) if not work.doomed]
         return [record.addresses for record in sorted(records, key=lambda record: record.position)]
+
+
+def _goes_by_itself(work: Work) -> bool:
+    """Whether any later pass goes on with its deletion. One whose calls fail is given up in this one, and told."""
+    return work.stage is Stage.DROPPING and not work.calling and not work.failures

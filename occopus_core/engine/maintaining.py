@@ -8,6 +8,7 @@ from typing import Any
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.building import build_leased, new_works
+from occopus_core.engine.deletion import LONGEST_DELETION, OVERDUE
 from occopus_core.engine.design import Design, InvalidDesignError, make_design
 from occopus_core.engine.destroying import destroy_leased
 from occopus_core.engine.diagnosis import Diagnosis
@@ -28,7 +29,7 @@ def maintain(site: Site) -> Steps[None]:
     Raises `BusyError` while another process works on it, `NoSuchInfrastructureError`, and what a build or a destruction
     that is carried on raises. A node that cannot be made or asked for is an event, no error: the next pass tries again.
     """
-    lease = site.acquire_now()
+    lease = yield from site.acquire_soon()
     with site.releasing(lease):
         record = site.resources.store.infrastructure(site.infra_id)
         if not record.wanted:
@@ -39,6 +40,7 @@ def maintain(site: Site) -> Steps[None]:
             yield from build_leased(site, design, lease, record)
             record = site.resources.store.infrastructure(site.infra_id)
         yield from _Pass(site, lease, record).run()
+    site.tidy()
 
 
 class _Pass:
@@ -105,13 +107,19 @@ class _Pass:
         for name in self._targets:
             self._tell_once(f"held {name}", EventKind.HELD, care.held.get(name, ""), key=bool(care.held.get(name)))
 
-    def _tell_once(self, about: str, kind: EventKind, text: str, key: object = None) -> None:
+    def _tell_overdue(self, works: Iterable[Work]) -> None:
+        """A deletion that no pass sees the end of: whoever pays for the instance is to know."""
+        for work in works:
+            if work.stage is Stage.DROPPING and self._runtime.clock.now() - work.record.since > LONGEST_DELETION:
+                self._tell_once(f"overdue {work.node_id}", EventKind.NODE_UNCONFIRMED, OVERDUE, of=work)
+
+    def _tell_once(self, about: str, kind: EventKind, text: str, key: object = None, of: Work | None = None) -> None:
         """Tell when it changes, not at every pass; an empty text ends it."""
         known = text if key is None else key
         if self._site.told.get(about, "" if key is None else False) != known:
             self._site.told[about] = known
             if text:
-                self._runtime.tell(kind, text)
+                self._runtime.tell(kind, text, *((of.node_name, of.node_id) if of else ()))
 
     # Carrying out
 
@@ -137,6 +145,7 @@ class _Pass:
         works = dict.fromkeys([*self._works, *creations])
         execution = self._site.execution(self._runtime, blueprints, self._record, list(works))
         yield from execution.mend(creations, [work for work in self._works if work.doomed], graph)
+        self._tell_overdue(execution.works)
         self._count_setbacks(execution.failed_nodes)
 
     def _design(self) -> Design | None:
@@ -158,6 +167,8 @@ class _Pass:
         node_ids = {step.node_id for step in going}
         for work in self._works:
             work.doomed = work.node_id in node_ids
+            work.familiar = work.stage is Stage.DROPPING and work.node_id in self._site.dropping
+        self._site.dropping = node_ids
 
     def _count_setbacks(self, node_names: Iterable[str]) -> None:
         now = self._runtime.clock.now()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from occopus_core.api.resource import Instance, Owner, ResourceHandler
@@ -13,6 +13,7 @@ from occopus_core.engine.observe import is_instance
 from occopus_core.engine.reason import reason
 from occopus_core.registry import PluginError
 from occopus_core.store.records import Place
+from occopus_core.store.repository import Store
 
 _INVALID = TypeError("its list_owned did not answer instances")
 
@@ -33,11 +34,14 @@ class Places:
     closed: Sequence[str]
 
     @classmethod
-    def of(cls, connections: Connections, places: Iterable[Place]) -> Places:
-        """Connect. Several places at one provider are one connection."""
+    def of(cls, connections: Connections, store: Store, infra_id: str | None = None) -> Places:
+        """Connect to everywhere the infrastructure ever had instances made; without id, everywhere anyone ever had.
+
+        Several places at one provider are one connection. Raises `StoreError`.
+        """
         links: dict[Link[ResourceHandler], Place] = {}
-        closed: dict[str, None] = {}
-        for place in places:
+        closed = {_lost(settings): None for settings in store.places.lost(infra_id)}
+        for place in store.places.all(infra_id):
             try:
                 links.setdefault(connections.resource(place.implementation, place.connection), place)
             except (PluginError, DescriptionError) as error:
@@ -64,6 +68,10 @@ class Places:
 def owned(link: Link[ResourceHandler], owner: Owner) -> list[Instance]:
     """Everything with the owner's tags. Raises `ProviderError`."""
     return list(link.plugin.list_owned(owner))
+
+
+def _lost(settings: str) -> str:
+    return f"{settings} cannot be searched for what may be left: no node definition in the store says how"
 
 
 def _unsearched(place: Place, error: Exception) -> str:

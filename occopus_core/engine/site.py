@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -24,8 +24,9 @@ from occopus_core.engine.runtime import Experience, Runtime
 from occopus_core.engine.work import Work
 from occopus_core.events import Event, EventKind, Observer
 from occopus_core.registry import Registry
-from occopus_core.store.change import LEASE_SECONDS
+from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
 from occopus_core.store.records import (
+    MAKING,
     InfrastructureRecord,
     InstanceRecord,
     Lease,
@@ -34,6 +35,9 @@ from occopus_core.store.records import (
 from occopus_core.store.repository import Store
 
 T = TypeVar("T")
+
+TIDY_SECONDS = 3600.0
+"""How often a pass looks for events that are old enough to be forgotten."""
 
 LEASE_POLL = 0.25
 """Seconds between two tries for a lease that another process holds."""
@@ -70,12 +74,22 @@ class Site:
         self._lease: Lease | None = None
         self.told: dict[str, object] = {}
         """What was told of late, so that it is not told at every pass."""
+        self.dropping: Collection[str] = ()
+        """The node ids of what the last pass was dropping."""
         self._looked_at: float | None = None
+        self._tidy_at = -math.inf
 
     def pause(self) -> float:
         """Seconds since the instances were last looked at, which is now; 0 the first time."""
         before, self._looked_at = self._looked_at, self.resources.loop.clock.now()
         return 0.0 if before is None else self._looked_at - before
+
+    def tidy(self) -> None:
+        """Keep the log from growing without end. Raises `StoreError`."""
+        clock = self.resources.loop.clock
+        if clock.monotonic() >= self._tidy_at:
+            more = self.resources.store.forget_events(self.infra_id, clock.now())
+            self._tidy_at = -math.inf if more else clock.monotonic() + TIDY_SECONDS
 
     # Interruptions
 
@@ -170,15 +184,16 @@ class Site:
         return self._execution
 
     def recorded_works(self) -> list[Work]:
-        """Its instances as the store has them; see `connect`."""
+        """Its instances as the store has them; see `connect`. Raises `StoreError`."""
         store = self.resources.store
         records = store.instances(self.infra_id)
-        implementations = store.implementations({record.implementation for record in records})
+        implementations = store.implementations_of(records)
         return [self._recorded_work(record, implementations[record.implementation]) for record in records]
 
     def _recorded_work(self, record: InstanceRecord, implementation: Implementation) -> Work:
-        # When `create` was last called is not recorded: until it has answered, it may have been a moment ago.
-        called = self.resources.loop.clock.now() if record.stage is Stage.CREATING else record.since
+        # When `create` was last called is not recorded: while it may be, it may have been a moment ago.
+        now = self.resources.loop.clock.now()
+        called = now if record.stage in MAKING else min(record.since, now)  # the time may have been set back
         return Work(record, implementation, last_called=called)
 
     def connect(self, works: Iterable[Work]) -> None:
@@ -198,8 +213,23 @@ class Site:
         resources = self.resources
         return resources.store.acquire(self.infra_id, resources.holder, resources.loop.clock.now())
 
-    def acquire_now(self) -> Lease:
-        """The lease. Raises `BusyError` where another process has it, `NoSuchInfrastructureError`."""
+    def acquire_soon(self) -> Steps[Lease]:
+        """The lease, unless another process has it.
+
+        One that would last longer than leases do was taken before the time of day was set back, so nobody knows when it
+        ends: it is looked at for as long as one lasts.
+
+        Raises `BusyError`, `AbandonedError`, `NoSuchInfrastructureError`.
+        """
+        lease = self.acquire()
+        if lease is None:
+            end, now = self.resources.store.lease_end(self.infra_id), self.resources.loop.clock.now()
+            set_back = end is not None and end > now + LEASE_SECONDS + SKEW_SECONDS
+            patience = LEASE_SECONDS + SKEW_SECONDS
+            lease = (yield from self.acquire_in_time(patience)) if set_back else self._acquire_now()
+        return lease
+
+    def _acquire_now(self) -> Lease:
         lease = self.acquire()
         if lease is None:
             holder = self.resources.store.holder(self.infra_id)
@@ -229,7 +259,7 @@ class Site:
             elif end is not None and clock.monotonic() - seen_since > LEASE_SECONDS:
                 lease = self.resources.store.acquire(self.infra_id, self.resources.holder, max(end, clock.now()))
                 continue
-            lease = self.acquire() if clock.monotonic() < given_up_at else self.acquire_now()
+            lease = self.acquire() if clock.monotonic() < given_up_at else self._acquire_now()
         return lease
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ from occopus_core.engine.observe import ask_each, describe
 from occopus_core.engine.places import Places, owned
 from occopus_core.engine.reason import reason
 from occopus_core.engine.site import Resources
-from occopus_core.store.records import InstanceRecord, Stage
+from occopus_core.store.records import MAKING, InstanceRecord, Stage
 
 PATIENCE = 120.0
 """Seconds for which strays are waited for until they are gone."""
@@ -53,9 +53,10 @@ def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
     """Search everywhere instances were ever made; delete the strays where that is wanted. Can be repeated.
 
     It takes no lease: whatever a build or another pass is about to make is in the store before it is at the provider,
-    and the store is read after the provider was. Raises `StoreError`.
+    and the store is read after the provider was. What providers may hide yet is waited for. Raises `StoreError`.
     """
-    places = Places.of(resources.connections, resources.store.places())
+    places = Places.of(resources.connections, resources.store)
+    yield from resources.loop.pause(_hidden_for(resources, places))
     owner = Owner(resources.store.installation)
     answers = yield from ask_each(resources.loop, _nothing, list(places.links), lambda link: owned(link, owner))
     inventory = places.heard(answers)
@@ -70,6 +71,24 @@ def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
         return Swept(strays, silent)
     left = yield from _remove(resources, strays)
     return Swept(strays, silent, left)
+
+
+def _hidden_for(resources: Resources, places: Places) -> float:
+    """Seconds for which a second instance of a token that was used lately may not be shown.
+
+    What was made for rows that are gone is not hidden any more: each row stays for as long as that takes.
+    """
+    windows: dict[str, float] = {}
+    for link, place in places.links.items():
+        windows[place.connection] = max(windows.get(place.connection, 0.0), link.plugin.consistency_window)
+    now = resources.loop.clock.now()
+    return max(
+        (
+            windows.get(record.connection, 0.0) - (0.0 if record.stage in MAKING else max(0.0, now - record.since))
+            for record in resources.store.instances_by_token().values()
+        ),
+        default=0.0,
+    )
 
 
 def _is_stray(instance: Instance, record: InstanceRecord | None) -> bool:

@@ -1,39 +1,47 @@
-"""What node definitions from the network may not do: run anything on this machine."""
+"""What node definitions from the network may not do: reach into machines that are not their nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from occopus_core.descriptions.model import NodeDefinition
+from occopus_core.descriptions.model import Implementation, NodeDefinition
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem
+from occopus_core.registry import Registry
 from occopus_core.render import calls_commands
 
-RUN_HERE = frozenset({"local"})
-"""Types of resources that are programs of this machine."""
+_ADVICE = "occopus-import this definition on the server"
 
 
-def refuse_commands(definitions: Sequence[NodeDefinition]) -> None:
-    """Raises `DescriptionError` with every definition that only somebody on this machine may import."""
+def refuse_powers(definitions: Sequence[NodeDefinition], registry: Registry, endpoints: Collection[str]) -> None:
+    """Raises `DescriptionError` with every definition that only somebody on this machine may import.
+
+    `endpoints` are those that somebody on this machine has vouched for. Raises `PluginError`.
+    """
+    vouched = {endpoint.rstrip("/") for endpoint in endpoints}
     problems = [
         Problem(Position("request"), f"node_def:{definition.name}[{index}]", message)
         for definition in definitions
         for index, one in enumerate(definition.implementations)
-        for message in _faults(
-            one.resource,
-            [one.resource, one.contextualisation, one.config_management, dict(one.health_check.checks)],
-        )
+        for message in _faults(one, registry, vouched)
     ]
     if problems:
         raise DescriptionError(problems)
 
 
-def _faults(resource: Mapping[str, Any], sections: Sequence[object]) -> list[str]:
-    faults, type = [], resource["type"]
-    if calls_commands(sections):
-        faults.append("cmd() is not for definitions from the network: occopus-import this one on the server")
-    if type in RUN_HERE:
-        faults.append(f"'{type}' runs programs on the server: occopus-import this definition there")
-    if not str(resource.get("endpoint", "http://")).lower().startswith(("http://", "https://", "tcp://")):
-        faults.append("an endpoint that is no server is for definitions that were occopus-imported on the server")
-    return faults
+def _faults(one: Implementation, registry: Registry, vouched: Collection[str]) -> Iterator[str]:
+    if calls_commands([one.resource, one.contextualisation, one.config_management, dict(one.health_check.checks)]):
+        yield f"cmd() is not for definitions from the network: {_ADVICE}"
+    for power in registry.resource(one.resource["type"]).powers(one.resource):
+        yield f"{power}: {_ADVICE}"
+    for section in (one.resource, one.config_management or {}):
+        yield from _strangers(section, vouched)
+
+
+def _strangers(section: Mapping[str, Any], vouched: Collection[str]) -> Iterator[str]:
+    endpoint = section.get("endpoint")
+    if endpoint is not None and str(endpoint).rstrip("/") not in vouched:
+        yield (
+            f"nobody on the server has allowed the endpoint '{endpoint}': start the service with --endpoint, "
+            f"name it in an entry of the credentials file, or {_ADVICE}"
+        )

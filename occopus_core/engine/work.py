@@ -21,7 +21,7 @@ class Work:
     record: InstanceRecord
     implementation: Implementation
     alternatives: deque[Implementation] = field(default_factory=deque)
-    """Implementations to try when this one has no room."""
+    """Implementations to try when this one cannot be used."""
     link: Link[ResourceHandler] | None = None
     prepared: Prepared | None = None
     may_exist: bool = True
@@ -44,6 +44,8 @@ class Work:
     """
     asked_to_go: bool = False
     """Its deletion has been asked for at least once."""
+    familiar: bool = False
+    """That it is being dropped was told before."""
     unmet: dict[str, Any] = field(default_factory=dict, repr=False)
     """The health checks that have not passed yet, with what each is to look at."""
     configured: bool = True

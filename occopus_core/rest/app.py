@@ -9,24 +9,22 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
-from occopus_core.rest import (
+from occopus_core.rest import document, page, problems
+from occopus_core.rest.access import Access
+from occopus_core.rest.auth import Gatekeeper
+from occopus_core.rest.limits import Limits
+from occopus_core.rest.metrics import Metrics
+from occopus_core.rest.routes import (
     alerts,
-    document,
     events,
     infrastructures,
     node_definitions,
     notifications,
     operations,
     overview,
-    page,
-    problems,
     scaling,
     whoami,
 )
-from occopus_core.rest.access import Access
-from occopus_core.rest.auth import Gatekeeper
-from occopus_core.rest.limits import Limits
-from occopus_core.rest.metrics import Metrics
 from occopus_core.rest.service import Service
 
 
@@ -38,10 +36,12 @@ def create_app(
     *,
     origins: Collection[str] = (),
     hosts: Collection[str] = (),
+    endpoints: Collection[str] = (),
 ) -> FastAPI:
     """The API of a service, and the page that is installed.
 
-    `origins` may call from a browser; `hosts`, where given, are its only names. Raises `PluginError`.
+    `origins` may call from a browser; `hosts`, where given, are its only names; `endpoints` may be named in
+    node definitions that clients store. Raises `PluginError`.
     """
 
     @contextlib.asynccontextmanager
@@ -52,7 +52,7 @@ def create_app(
 
     app = FastAPI(title="Occopus", version="2", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     app.state.service, app.state.gatekeeper, app.state.limits = service, gatekeeper, limits
-    app.state.metrics, app.state.streams = metrics, 0
+    app.state.metrics, app.state.streams, app.state.endpoints = metrics, 0, frozenset(endpoints)
     resources = (infrastructures, overview, scaling, alerts, events, notifications, node_definitions)
     for one in (*resources, operations, whoami):
         app.include_router(one.router)

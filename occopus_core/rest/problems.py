@@ -15,17 +15,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from occopus_core.api.errors import ProviderError
-from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.descriptions.problems import DescriptionError, Problem
 from occopus_core.engine.design import InvalidDesignError
 from occopus_core.engine.outcomes import BusyError
 from occopus_core.engine.subscribing import SubscriptionError, UnconfiguredError
 from occopus_core.manager import InfraIdError, NoSuchNodeError
 from occopus_core.registry import PluginError
-from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, StoreError
+from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, SpoiltError, StoreError
 from occopus_core.store.repository import InfrastructureTakenError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
+MOST_FAULTS = 100
+"""Mistakes that are told of one body: an answer must not be many times what was asked."""
 METHODS = ("DELETE", "GET", "POST", "PUT")
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
@@ -40,6 +42,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (PluginError, 422),
     (InfraIdError, 422),
     (SubscriptionError, 422),
+    (SpoiltError, 500),
     (StoreError, 503),
     (ProviderError, 502),
 )
@@ -99,25 +102,28 @@ def install(app: FastAPI) -> None:
 
 async def _known(_request: Request, error: Exception) -> Response:
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    if isinstance(error, StoreError):
-        return problem(status, "the store cannot be used at present", headers=headers)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return problem(status, "the store cannot be used at present", headers={"Retry-After": str(RETRY_SECONDS)})
     if isinstance(error, NoSuchInfrastructureError):
         return problem(status, f"no infrastructure has the id '{error.infra_id}'")
-    return problem(status, " ".join(str(error).split()), _faults(error), headers)
+    if isinstance(error, DescriptionError | InvalidDesignError):
+        told = error.problems[:MOST_FAULTS]
+        more = len(error.problems) - len(told)
+        detail = "\n".join([*map(str, told), *([f"and {more:,} more mistakes"] if more else [])])
+        return problem(status, " ".join(detail.split()), [_fault(one) for one in told])
+    return problem(status, " ".join(str(error).split()))
 
 
-def _faults(error: Exception) -> list[Fault]:
-    if isinstance(error, DescriptionError):
-        return [Fault(position=str(one.position), path=one.path, message=one.message) for one in error.problems]
-    if isinstance(error, InvalidDesignError):
-        return [Fault(position="", path="", message=text) for text in error.problems]
-    return []
+def _fault(one: Problem | str) -> Fault:
+    if isinstance(one, str):
+        return Fault(position="", path="", message=one)
+    return Fault(position=str(one.position), path=one.path, message=one.message)
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError), "that is what it is installed for"
     faults = [Fault(position="", path=".".join(map(str, one["loc"])), message=one["msg"]) for one in error.errors()]
+    faults = faults[:MOST_FAULTS]
     return problem(422, "; ".join(f"{fault.path}: {fault.message}" for fault in faults), faults)
 
 

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from occopus_core.rest.service import Service
@@ -21,9 +22,15 @@ MOST_CONNECTIONS = 500
 REQUEST_SECONDS = 15.0
 """How long a client may take from connecting, or from its last answer, to the end of the next request's headers."""
 
+UNREAD_SECONDS = 30.0
+"""How long a client may leave unread what it was sent, once that is more than a connection holds back (64 KiB)."""
+
+DRAIN_SECONDS = 10
+"""How long requests under way are waited for at the end."""
+
 
 class Protocol(H11Protocol):
-    """HTTP for clients that may mean no good: bounded in their number, and in the time they take to say what they want.
+    """HTTP for clients that may mean no good: bounded in their number, and in the time they take to ask and to read.
 
     h11 takes nothing that could be read in two ways; the limits on bodies are those of the routes.
     """
@@ -31,6 +38,7 @@ class Protocol(H11Protocol):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """A client came."""
@@ -43,8 +51,8 @@ class Protocol(H11Protocol):
     def handle_events(self) -> None:
         """Bytes came."""
         super().handle_events()
-        if self._answering and self._deadline is not None:
-            self._deadline.cancel()
+        if self._answering:
+            _cancel(self._deadline)
 
     def on_response_complete(self) -> None:
         """A request was answered; the next one may be there already."""
@@ -52,20 +60,55 @@ class Protocol(H11Protocol):
         if not self._answering:
             self._expect_request()
 
+    def pause_writing(self) -> None:
+        """The client does not read. To close is not enough: what it was sent would be kept for it."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has read nearly all."""
+        super().resume_writing()
+        _cancel(self._unread)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         super().connection_lost(exc)
-        if self._deadline is not None:
-            self._deadline.cancel()
+        _cancel(self._deadline)
+        _cancel(self._unread)
 
     @property
     def _answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _expect_request(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
+        _cancel(self._deadline)
         self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
+
+
+def configure(
+    app: FastAPI, host: str, port: int, certificate: str | None = None, key: str | None = None
+) -> uvicorn.Config:
+    """How an application is served; `certificate` and `key` are PEM files. Raises `OSError` where those are none."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=Protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+    config.load()
+    return config
 
 
 class Server(uvicorn.Server):
@@ -94,6 +137,8 @@ class Server(uvicorn.Server):
         """Serve; False where that could not even begin, which was said. A signal is an orderly end."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # uvicorn raises it once more at the end, which is an orderly one
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(signal.SIGHUP, self.handle_exit)
         with contextlib.suppress(SystemExit):
             self.run()
         return self.started

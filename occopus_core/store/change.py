@@ -27,6 +27,10 @@ LEASE_SECONDS = 15.0
 """How long a lease lasts without being renewed: what a killed process keeps others waiting."""
 
 
+SKEW_SECONDS = 5.0
+"""How far the clocks of the hosts that share a store may be apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What may be changed in one transaction under a lease. `wanted` is what somebody may have changed meanwhile."""

@@ -90,11 +90,20 @@ def _prepare_file(path: str) -> None:
 
 def _configure_sqlite(connection: sa.engine.interfaces.DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver must not begin by itself
+    connection.text_factory = _text
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT * 1000}")
     _use_write_ahead_log(cursor)
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _text(stored: bytes) -> str | bytes:
+    """What is no text stays bytes, and is a fault of its row alone; sqlite3 would refuse the whole question."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
 
 
 def _use_write_ahead_log(cursor: sa.engine.interfaces.DBAPICursor) -> None:

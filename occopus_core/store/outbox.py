@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from occopus_core.store import tables
+from occopus_core.store.change import SKEW_SECONDS
 from occopus_core.store.database import Database
 from occopus_core.store.records import StoredEvent
 from occopus_core.store.rows import event_of
@@ -52,12 +53,14 @@ class Outbox:
     def take(self, notifier: str, now: float) -> Consignment | None:
         """What is to be told next; None where there is nothing new, or another process is telling it.
 
-        For `DELIVERY_SECONDS`, or until it is given back, nobody else gets any. `now` is in seconds since 1970.
+        For `DELIVERY_SECONDS`, or until it is given back, nobody else gets any. `now` is in seconds since 1970; it may
+        have been set back.
         """
         if not self._is_behind(notifier):
             return None
         table = tables.notifiers
-        free = sa.or_(table.c.lease_expires.is_(None), table.c.lease_expires <= now)
+        impossible = table.c.lease_expires > now + DELIVERY_SECONDS + SKEW_SECONDS
+        free = sa.or_(table.c.lease_expires.is_(None), table.c.lease_expires <= now, impossible)
         claim = (
             table.update()
             .where(table.c.name == notifier, free)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from occopus_core.descriptions.serial import typed
 from occopus_core.store import tables
 from occopus_core.store.database import Database
-from occopus_core.store.records import Condition, InfrastructureState, Stage
-from occopus_core.store.rows import understood
+from occopus_core.store.records import Condition, InfrastructureState, SpoiltError, Stage
+from occopus_core.store.rows import moment, understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Glimpse:
     target: int
     """How many instances it should have."""
     instances: Mapping[tuple[Stage, Condition], int]
+    unreadable: str = ""
+    """Why it cannot be read, where a row of it is spoilt: it is known by its id alone then."""
 
 
 class Overview:
@@ -40,7 +42,7 @@ class Overview:
         self._database = database
 
     def all(self) -> list[Glimpse]:
-        """Of every infrastructure, oldest first. Raises `StoreError`."""
+        """Of every infrastructure, oldest first; a spoilt one is among them as itself. Raises `StoreError`."""
         return self._read(sa.true(), sa.true())
 
     def one(self, infra_id: str) -> Glimpse | None:
@@ -56,17 +58,31 @@ class Overview:
         settled = [table.c.description.is_not(None), table.c.candidate.is_not(None)]
         query = sa.select(*columns, *settled).where(chosen).order_by(table.c.created_at, table.c.id)
         counts: dict[str, dict[tuple[Stage, Condition], int]] = {}
+        faults: dict[str, str] = {}
         with self._database.reading() as connection:
             for infra_id, stage, condition, count in connection.execute(counting):
-                with understood(f"an instance of '{infra_id}'"):
-                    counts.setdefault(infra_id, {})[Stage(stage), Condition(condition)] = count
+                try:
+                    with understood(f"an instance of '{infra_id}'"):
+                        counts.setdefault(infra_id, {})[Stage(stage), Condition(condition)] = count
+                except SpoiltError as error:
+                    faults[infra_id] = str(error)
             rows = connection.execute(query).all()
-        return [_glimpse(row, counts.get(row.id, {})) for row in rows]
+        return [_glimpse(row, counts.get(row.id, {}), faults.get(row.id, "")) for row in rows]
 
 
-def _glimpse(row: Sequence[Any], instances: Mapping[tuple[Stage, Condition], int]) -> Glimpse:
+def _glimpse(row: Sequence[Any], instances: Mapping[tuple[Stage, Condition], int], fault: str) -> Glimpse:
     infra_id, name, wanted, maintained, frozen, created_at, targets, described, candidate = row
     state = InfrastructureState.of(wanted=wanted, described=described, under_way=candidate)
-    with understood(f"the infrastructure '{infra_id}'"):
-        target = sum(typed(count, int) for count in typed(json.loads(targets), dict).values())
-    return Glimpse(infra_id, name, state, bool(maintained), frozen, created_at, target, instances)
+    known = Glimpse(str(infra_id), str(infra_id), state, bool(maintained), "", 0.0, 0, instances, fault)
+    try:
+        with understood(f"the infrastructure '{infra_id}'"):
+            return replace(
+                known,
+                id=typed(infra_id, str),
+                name=typed(name, str),
+                frozen=typed(frozen, str),
+                created_at=moment(created_at),
+                target=sum(typed(count, int) for count in typed(json.loads(targets), dict).values()),
+            )
+    except SpoiltError as error:
+        return replace(known, unreadable=str(error))

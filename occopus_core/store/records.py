@@ -14,12 +14,30 @@ class StoreError(Exception):
     """The store cannot be used: it is away, full, read-only, or made by a newer version."""
 
 
+class SpoiltError(StoreError):
+    """A row of the store cannot be read; others can."""
+
+
 class NoSuchInfrastructureError(Exception):
     """No infrastructure has this id."""
 
     def __init__(self, infra_id: str) -> None:
         super().__init__(f"no infrastructure has the id '{infra_id}'; occopus-maintain -l lists them")
         self.infra_id = infra_id
+
+
+class NoSuchPlaceError(Exception):
+    """No instance was ever made at a place of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no instance was ever made at '{name}'")
+
+
+class PlaceInUseError(Exception):
+    """Instances are at the place, as far as the store knows."""
+
+    def __init__(self, name: str, infra_id: str) -> None:
+        super().__init__(f"the infrastructure '{infra_id}' has instances at '{name}': destroy it first")
 
 
 class LeaseLostError(Exception):
@@ -40,6 +58,10 @@ class Stage(enum.Enum):
     READY = "ready"
     DROPPING = "dropping"
     """It is being deleted; the row goes when the provider says it is absent."""
+
+
+MAKING = frozenset({Stage.CREATING, Stage.BOOTING})
+"""In these `create` may be called at any moment."""
 
 
 class Condition(enum.Enum):

@@ -16,16 +16,17 @@ from occopus_core.store.change import LEASE_SECONDS, Change, event_row
 from occopus_core.store.database import Database
 from occopus_core.store.outbox import Outbox
 from occopus_core.store.overview import Overview
+from occopus_core.store.places import PlaceRows
 from occopus_core.store.records import (
     InfrastructureRecord,
     InstanceRecord,
     Lease,
     LeaseLostError,
     NoSuchInfrastructureError,
-    Place,
     ScaleKind,
     ScaleRequest,
     StoredEvent,
+    StoreError,
 )
 from occopus_core.store.rows import (
     add_implementations,
@@ -41,6 +42,17 @@ from occopus_core.store.rows import (
 )
 from occopus_core.store.service import ServiceRows
 from occopus_core.store.tokens import Tokens
+
+IMPORT_AGAIN = "import the file it came from once more, or put a backup back"
+
+MOST_EVENTS = 10_000
+"""How many events of an infrastructure are kept whatever their age."""
+
+EVENT_SECONDS = 30 * 24 * 3600.0
+"""For how long every event is kept, however many there are: notifiers that are away may come back for it."""
+
+EVENT_PORTION = 1000
+"""How many are forgotten at a time, lest others wait to write."""
 
 _FIRST_EPOCHS = 2**30
 
@@ -61,6 +73,7 @@ class Store:
         self.installation = database.installation
         self.outbox = Outbox(database)
         self.overview = Overview(database)
+        self.places = PlaceRows(database)
         self.service = ServiceRows(database)
         self.tokens = Tokens(database)
 
@@ -87,18 +100,20 @@ class Store:
             forget_unused_implementations(connection)
 
     def definitions(self, names: Collection[str]) -> dict[str, NodeDefinition]:
-        """Those of the named definitions that exist."""
+        """Those of the named definitions that exist. Raises `StoreError` where a part of one is missing."""
         table, bodies = tables.definitions, tables.implementations
         found: dict[str, list[Implementation]] = {}
         with self._database.reading() as connection:
             for part in chunks(sorted(set(names))):
                 query = (
                     sa.select(table.c.name, bodies.c.body)
-                    .join(bodies, bodies.c.digest == table.c.implementation)
+                    .outerjoin(bodies, bodies.c.digest == table.c.implementation)
                     .where(table.c.name.in_(part))
                     .order_by(table.c.name, table.c.position)
                 )
                 for name, body in connection.execute(query):
+                    if body is None:
+                        raise StoreError(f"the node definition '{name}' in the store has lost a part: {IMPORT_AGAIN}")
                     found.setdefault(name, []).append(implementation_of(body))
         return {name: NodeDefinition(name, tuple(implementations)) for name, implementations in found.items()}
 
@@ -115,7 +130,7 @@ class Store:
             return list(connection.scalars(sa.select(tables.definitions.c.name).distinct().order_by("name")))
 
     def implementations(self, digests: Collection[str]) -> dict[str, Implementation]:
-        """The implementations with these digests."""
+        """Those of the implementations with these digests that are there."""
         table = tables.implementations
         found: dict[str, Implementation] = {}
         with self._database.reading() as connection:
@@ -124,6 +139,17 @@ class Store:
                     sa.select(table.c.digest, table.c.body).where(table.c.digest.in_(part))
                 ):
                     found[digest] = implementation_of(body)
+        return found
+
+    def implementations_of(self, records: Collection[InstanceRecord]) -> dict[str, Implementation]:
+        """What these instances are made by, by digest. Raises `StoreError` where one of them is missing."""
+        found = self.implementations({record.implementation for record in records})
+        for record in records:
+            if record.implementation not in found:
+                raise StoreError(
+                    f"the node definition that instance '{record.node_id}' of node '{record.node_name}' was made by is "
+                    f"not in the store any more: {IMPORT_AGAIN}"
+                )
         return found
 
     # Infrastructures
@@ -181,20 +207,6 @@ class Store:
         with self._database.reading() as connection:
             return [instance_of(row) for row in connection.execute(query)]
 
-    def places(self, infra_id: str | None = None) -> list[Place]:
-        """Everywhere the infrastructure has had instances made; without id, everywhere anyone ever has."""
-        table, bodies = tables.places, tables.implementations
-        query = (
-            sa.select(bodies.c.body, table.c.connection)
-            .join(bodies, bodies.c.digest == table.c.implementation)
-            .distinct()
-            .order_by(table.c.connection, bodies.c.body)
-        )
-        if infra_id is not None:
-            query = query.where(table.c.infra_id == infra_id)
-        with self._database.reading() as connection:
-            return [Place(implementation_of(body), settings) for body, settings in connection.execute(query)]
-
     def instances_by_token(self) -> dict[str, InstanceRecord]:
         """The instances of all infrastructures."""
         with self._database.reading() as connection:
@@ -249,6 +261,26 @@ class Store:
         query = query.limit(most)
         with self._database.reading() as connection:
             return [event_of(row) for row in connection.execute(query)]
+
+    def forget_events(self, infra_id: str, now: float) -> bool:
+        """Forget what is older than `EVENT_SECONDS`, but for the newest `MOST_EVENTS`; True where more is to go.
+
+        Takes one look where there is nothing to forget. Idempotent; the ids of the others stay.
+        """
+        log = tables.events
+        mine, old = log.c.infra_id == infra_id, log.c.at < now - EVENT_SECONDS
+        oldest = sa.select(old).where(mine).order_by(log.c.id).limit(1)
+        kept = sa.select(log.c.id).where(mine).order_by(log.c.id.desc()).offset(MOST_EVENTS - 1).limit(1)
+        with self._database.reading() as connection:
+            if not connection.scalar(oldest):
+                return False
+            before = log.c.id < kept.scalar_subquery()
+            query = sa.select(log.c.id).where(mine, old, before).order_by(log.c.id).limit(EVENT_PORTION)
+            going = list(connection.scalars(query))
+        for part in chunks(going):
+            with self._database.writing() as connection:
+                connection.execute(log.delete().where(log.c.id.in_(part)))
+        return len(going) == EVENT_PORTION
 
     # Leases
 

@@ -27,9 +27,9 @@ from occopus_core.store.records import (
     ScaleKind,
     ScaleRequest,
     Setback,
+    SpoiltError,
     Stage,
     StoredEvent,
-    StoreError,
 )
 
 FORGOTTEN = ""
@@ -37,6 +37,8 @@ FORGOTTEN = ""
 
 _LONGEST_REASON = 200
 """Characters of a reason that quotes what stands in a row."""
+
+_YEAR_10000 = 253_402_300_800
 
 _CHUNK = 500
 """How many names one statement asks for: databases limit the parameters of a statement."""
@@ -105,30 +107,37 @@ def _lock_implementations(connection: sa.Connection) -> None:
         connection.exec_driver_sql("LOCK TABLE implementations IN SHARE ROW EXCLUSIVE MODE")
 
 
+def lock_places(connection: sa.Connection) -> None:
+    """Nobody may be between an instance and its place, which are written together, while one is forgotten."""
+    _lock_implementations(connection)  # which all others do first
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE places IN ACCESS EXCLUSIVE MODE")
+
+
 @contextlib.contextmanager
 def understood(what: str) -> Iterator[None]:
-    """Something else than Occopus may have written a row, or a disk have spoilt it. Raises `StoreError`."""
+    """Something else than Occopus may have written a row, or a disk have spoilt it. Raises `SpoiltError`."""
     try:
         yield
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise StoreError(f"{what} in the store cannot be read: {reason[:_LONGEST_REASON]}") from error
+        raise SpoiltError(f"{what} in the store cannot be read: {reason[:_LONGEST_REASON]}") from error
 
 
 def implementation_of(body: str) -> Implementation:
-    """The implementation kept in a row. Raises `StoreError`."""
+    """The implementation kept in a row. Raises `SpoiltError`."""
     with understood("a node definition"):
         return implementation_from_json(json.loads(body))
 
 
 def infrastructure_of(text: str | None) -> Infrastructure | None:
-    """The description kept in a row, None where there is none. Raises `StoreError`."""
+    """The description kept in a row, None where there is none. Raises `SpoiltError`."""
     with understood("an infrastructure"):
         return None if text is None else infrastructure_from_json(json.loads(text))
 
 
 def record_of(row: Any) -> InfrastructureRecord:
-    """The infrastructure kept in a row. Raises `StoreError`."""
+    """The infrastructure kept in a row. Raises `SpoiltError`."""
     with understood(f"the infrastructure '{row.id}'"):
         setbacks = typed(json.loads(row.setbacks), dict)
         return InfrastructureRecord(
@@ -151,7 +160,7 @@ def infrastructure_text(infrastructure: Infrastructure) -> str:
 
 
 def instance_of(row: Any) -> InstanceRecord:
-    """The instance kept in a row. Raises `StoreError`."""
+    """The instance kept in a row. Raises `SpoiltError`."""
     with understood(f"the instance '{row.node_id}'"):
         values = {name: getattr(row, name) for name in InstanceRecord.__slots__}
         values["stage"] = Stage(row.stage)
@@ -181,7 +190,7 @@ def instance_row(record: InstanceRecord) -> dict[str, Any]:
 
 
 def request_of(row: Any) -> ScaleRequest:
-    """The scaling request kept in a row. Raises `StoreError`."""
+    """The scaling request kept in a row. Raises `SpoiltError`."""
     with understood(f"the scaling request {row.id}"):
         values = {name: getattr(row, name) for name in ScaleRequest.__slots__}
         values["kind"] = ScaleKind(row.kind)
@@ -191,11 +200,18 @@ def request_of(row: Any) -> ScaleRequest:
 
 
 def event_of(row: Any) -> StoredEvent:
-    """The event kept in a row. Raises `StoreError`."""
+    """The event kept in a row. Raises `SpoiltError`."""
     with understood(f"the event {row.id}"):
         typed(row.at, float)
         typed(row.text, str)
         return StoredEvent(**{name: getattr(row, name) for name in StoredEvent.__slots__})
+
+
+def moment(value: Any) -> float:
+    """A time in seconds since 1970, before the year 10000. Raises `ValueError`."""
+    if not 0 <= typed(value, float) < _YEAR_10000:
+        raise ValueError("what stands where a time should is none")
+    return float(value)
 
 
 def chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from occopus_core.store import tables
+from occopus_core.store.change import SKEW_SECONDS
 from occopus_core.store.database import Database
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, StoreError
 
@@ -62,11 +63,11 @@ class ServiceRows:
                 raise NoSuchInfrastructureError(infra_id)
 
     def maintained(self) -> list[str]:
-        """The infrastructures that services maintain, oldest first."""
+        """The infrastructures that services maintain, oldest first. One whose id is spoilt cannot be."""
         table = tables.infrastructures
         query = sa.select(table.c.id).where(table.c.maintained).order_by(table.c.created_at, table.c.id)
         with self._database.reading() as connection:
-            return list(connection.scalars(query))
+            return [infra_id for infra_id in connection.scalars(query) if isinstance(infra_id, str)]
 
     def in_state(self, state: InfrastructureState) -> int:
         """How many infrastructures are in this state."""
@@ -95,8 +96,10 @@ class ServiceRows:
     def beat(self, name: str, now: float, seconds: float) -> list[str]:
         """Say that a service is there for so many seconds; the names of all that are."""
         table = tables.services
+        # One that says it is there for longer than anybody would has said so before the time of day was set back.
+        over = sa.or_(table.c.expires <= now, table.c.expires > now + seconds + SKEW_SECONDS)
         with self._database.writing(brief=True) as connection:
-            connection.execute(table.delete().where(sa.or_(table.c.expires <= now, table.c.name == name)))
+            connection.execute(table.delete().where(sa.or_(over, table.c.name == name)))
             connection.execute(table.insert().values(name=name, expires=now + seconds))
             return list(connection.scalars(sa.select(table.c.name).order_by(table.c.name)))
 

@@ -85,6 +85,21 @@ def test_a_read_only_store(ready, cloud, name):
     assert "x\ttrial\tready" in ready.ready("maintain", "-l", before=AS_OTHERS_ARE).stdout
 
 
+@pytest.mark.parametrize("words", [["maintain", "-i", "x"], ["destroy", "-i", "x"]], ids=["maintain", "destroy"])
+def test_a_store_that_was_repaired_by_half(ready, cloud, words):
+    ready.ready("build", "trial.yaml", "-i", "x")
+    before = cloud.inventory()
+    with contextlib.closing(sqlite3.connect(ready.store)) as connection:
+        connection.execute("DELETE FROM implementations")
+        connection.commit()
+    ended = ready.run(*words)
+    assert (ended.code, ended.stdout) == (4, "")
+    assert "is not in the store any more: import the file it came from once more" in ended.complaint[0]
+    assert cloud.inventory() == before
+    ready.ready("import", "nodes.yaml")
+    ready.ready(*words)
+
+
 def test_a_home_that_is_read_only(ready):
     ready.home.chmod(0o500)
     line = refused(ready, COMMANDS["import"], f"sqlite:///{ready.home}/.occopus/occopus.db", before=AS_OTHERS_ARE)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import http.server
 import json
 import threading
 import time
 from contextlib import contextmanager
 
 import pytest
+
+from occopus_core.testing.web import answering
 
 pytestmark = pytest.mark.integration
 
@@ -45,31 +46,15 @@ class Receiver:
 def serving():
     receiver = Receiver()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(receiver.take(self.headers["X-Occopus-Signature"], body))
-            self.end_headers()
+    def answer(_path, headers, body):
+        return receiver.take(headers["X-Occopus-Signature"], body), {}, b""
 
-        def log_message(self, *_):
-            return
-
-    class Server(http.server.ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_):
-            """Who does not wait for the answer hangs up."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        receiver.url = f"http://127.0.0.1:{server.server_port}/T0P-{SECRET}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with answering(answer) as url:
+        receiver.url = f"{url}/T0P-{SECRET}"
         try:
             yield receiver
         finally:
             receiver.let_go.set()
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture

@@ -81,8 +81,8 @@ class Boundaries:
 
 def _around_commits(writing, boundaries: Boundaries):
     @contextlib.contextmanager
-    def around(self):
-        with boundaries.writing, writing(self) as connection:
+    def around(self, **how):
+        with boundaries.writing, writing(self, **how) as connection:
             yield connection
             boundaries.reach(f"{BEFORE} commit")
         boundaries.reach(f"{AFTER} commit")

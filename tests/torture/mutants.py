@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from occopus_core.api.errors import TransientError
-from occopus_core.engine import building, destroying, maintaining, sweeping
+from occopus_core.engine import building, destroying, maintaining, site, sweeping
 from occopus_core.engine.creation import Creation
 from occopus_core.engine.deletion import Deletion
 from occopus_core.engine.execution import Execution
@@ -235,17 +235,17 @@ def _first_epoch() -> None:
 
 @_mutant("P9", "a lease never runs out", "old @ kill after create 2; maintain")
 def _endless_lease() -> None:
-    change.LEASE_SECONDS = repository.LEASE_SECONDS = 1e9
+    change.LEASE_SECONDS = repository.LEASE_SECONDS = site.LEASE_SECONDS = 1e9
 
 
 @_mutant("P10", "a failed update undoes everything", "old; bad")
 def _undo_all() -> None:
     undo = building._undo
 
-    def everything(site, execution, *rest):
+    def everything(_site, execution, *rest):
         for work in execution.works:
             work.record = dataclasses.replace(work.record, provisional=True)
-        return undo(site, execution, *rest)
+        return undo(_site, execution, *rest)
 
     building._undo = everything
 

@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from occopus_core.testing.processes import end
+
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _CALL_SECONDS = 60.0
@@ -122,16 +124,8 @@ class SimulatedCloud:
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(how)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        if process is not None:
+            end(process, _STOP_SECONDS, how)
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         self._running()

@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.server
 import json
-import threading
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from occopus_core.testing.web import answering
+
 pytestmark = pytest.mark.integration
 
 SERVER_KEY = "AAAA-legacy-server-key"
 OLD = json.dumps({"type": "fcm", "fcm": {"api_key": SERVER_KEY, "reg_id": "phone"}})
-
-
-@contextlib.contextmanager
-def answering(messages):
-    """Firebase and its token service, on loopback."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.path != "/token":
-                messages.append(json.loads(body)["message"])
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps({"access_token": "x", "expires_in": 3600}).encode())
-
-        def log_message(self, *_):
-            return
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def configure(workspace, url):
@@ -62,7 +35,14 @@ def configure(workspace, url):
 @pytest.fixture
 def messages(ready):
     messages = []
-    with answering(messages) as url:
+
+    def answer(path, _headers, body):
+        """Of Firebase, and of its token service."""
+        if path != "/token":
+            messages.append(json.loads(body)["message"])
+        return 200, {}, json.dumps({"access_token": "x", "expires_in": 3600}).encode()
+
+    with answering(answer) as url:
         configure(ready, url)
         yield messages
 

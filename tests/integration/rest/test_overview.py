@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
 
 pytestmark = pytest.mark.integration
@@ -22,6 +25,7 @@ def test_at_a_glance_and_the_graph(served, ready, until):
         "frozen": "",
         "target": 3,
         "instances": {"ready": 3},
+        "unreadable": "",
     }
     needs = {"db": [], "web": ["db"], "lb": ["web"]}
     nodes = [{"name": name, "type": "worker", "needs": needs[name]} for name in ("db", "web", "lb")]
@@ -36,6 +40,52 @@ def test_at_a_glance_and_the_graph(served, ready, until):
     assert served.get(f"{path}/events?last=2").json["events"] == everything[-2:]
     assert served.get(f"{path}/events?after={everything[1]['id']}&last=100").json["events"] == everything[2:]
     assert served.get(f"{path}/events?last=0").status == 422
+
+
+SPOILT = {
+    "targets": ("targets = 'x'", "Expecting value"),
+    "a name that is no text": ("name = CAST(x'ff' AS TEXT)", "bytes stands where str should"),
+    "a time": ("created_at = 1e300", "no"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_one_that_is_spoilt_shows_as_itself_and_others_can_be_used(served, ready, spoil, until, what):
+    spoilt, well = (served.post("/infrastructures/", (ready.folder / "trial.yaml").read_bytes()).json["infraid"]
+                    for _ in range(2))  # fmt: skip
+    until(lambda: all(one["state"] == "ready" for one in served.get("/overview").json["infrastructures"]))
+    change, reason = SPOILT[what]
+    spoil(spoilt, change)
+    by_id = {one["infraid"]: one for one in served.get("/overview").json["infrastructures"]}
+    assert by_id[spoilt]["unreadable"].startswith(f"the infrastructure '{spoilt}' in the store cannot be read: ")
+    assert reason in by_id[spoilt]["unreadable"]
+    assert (by_id[well]["unreadable"], by_id[well]["name"]) == ("", "trial")
+    assert set(served.get("/infrastructures/").json["infrastructures"]) == {spoilt, well}
+    assert served.post(f"/infrastructures/{well}/scaleto/web/2").status == 200
+    until(lambda: served.get(f"/infrastructures/{well}/outline").json["instances"] == {"ready": 4})
+
+
+def test_a_description_that_is_spoilt_is_said_of_it_alone(served, ready, spoil, until):
+    spoilt = served.post("/infrastructures/", (ready.folder / "trial.yaml").read_bytes()).json["infraid"]
+    until(lambda: served.get(f"/infrastructures/{spoilt}/outline").json["state"] == "ready")
+    spoil(spoilt, "description = '{'")
+    for path in ("", "/outline", "/plan"):
+        answer = served.get(f"/infrastructures/{spoilt}{path}")
+        assert answer.status == 500
+        assert answer.json["detail"].startswith("an infrastructure in the store cannot be read: ")
+    assert served.get("/readyz").status == served.get("/overview").status == served.get("/metrics").status == 200
+    assert served.get("/infrastructures/").json == {"infrastructures": [spoilt]}
+
+
+@pytest.fixture
+def spoil(ready):
+    """Changes the row of an infrastructure as no program of ours would."""
+
+    def change(infra_id, how):
+        with contextlib.closing(sqlite3.connect(ready.store, timeout=60)) as connection, connection:
+            connection.execute(f"UPDATE infrastructures SET {how} WHERE id = ?", (infra_id,))
+
+    return change
 
 
 def test_who_am_i(ready, serve, new_client):

@@ -39,7 +39,7 @@ def test_every_answer_is_as_documented(described, serve, guarded):
     if guarded:
         words = ["token", "create", "--name", "t", "--scope", "write"]
         token = described.ready("rest-service", *words).stdout.strip()
-    with serve(described) as (process, client):
+    with serve(described, "--endpoint", "tcp://engine.example.org:2376") as (process, client):  # of the example
         found = examined(described, client.base, token)
         assert found.returncode == 0, found.stdout
         number, passed = re.search(r"(\d+) generated, (\d+) passed", found.stdout).groups()

@@ -17,7 +17,8 @@ NODES = "infra_name: a\nuser_id: me\nnodes: [{name: w, type: worker, variables: 
 BOMB = "infra_name: a\nvariables:\n  l0: &l0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"  l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 10)
 )
-DEFINITION = 'node_def:evil:\n- resource: {{type: {type}, endpoint: "http://127.0.0.1:1"}}\n  {rest}\n'
+CLOUD, ENGINE = "http://127.0.0.1:1", "tcp://engine.example:2376"
+DEFINITION = f"node_def:evil:\n- resource: {{{{type: {{type}}, endpoint: '{CLOUD}'}}}}\n  {{rest}}\n"
 SCRIPT = "contextualisation: {type: cloudinit, context_template: '%s'}"
 
 BODIES = [
@@ -38,7 +39,6 @@ BODIES = [
         DEFINITION.format(type="sim", rest=SCRIPT % '{% set run = cmd %}{{ run("id") }}'),
         422,
     ),
-    ("programs of the server", "PUT", "/node_definitions/", DEFINITION.format(type="local", rest=""), 422),
     ("a path in an id", "GET", "/infrastructures/..%2f..%2fetc%2fpasswd", None, 404),
     ("dots as an id", "GET", "/infrastructures/%2e%2e", None, 404),
     ("a NUL in an id", "GET", "/infrastructures/a%00b", None, 404),
@@ -62,7 +62,8 @@ def module_workspace(tmp_path_factory, cloud_process, new_workspace, describe):
 
 @pytest.fixture(scope="module")
 def open_service(module_workspace, serve):
-    with serve(module_workspace) as (_, client):
+    # It knows these endpoints, lest what names them be refused for that.
+    with serve(module_workspace, "--endpoint", CLOUD, "--endpoint", ENGINE) as (_, client):
         yield client
 
 
@@ -75,6 +76,64 @@ def test_attacks(open_service, what, method, path, body, status):
     assert "Set-Cookie" not in answer.headers
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert open_service.get("/readyz").status == 200
+
+
+STRANGER = "nobody on the server has allowed the endpoint"
+DEFINITIONS = {
+    "an address that only the server reaches": ("{type: sim, endpoint: 'http://169.254.169.254/'}", STRANGER),
+    "a port of the server": ("{type: docker, endpoint: 'tcp://127.0.0.1:2375', image: i}", STRANGER),
+    "a socket of the server": ("{type: docker, endpoint: 'unix:///var/run/docker.sock', image: i}", STRANGER),
+    "a template for an endpoint": ("{type: sim, endpoint: \"{{ 'http://x' }}\"}", STRANGER),
+    "programs of the server": ("{type: local}", "it runs programs of the server"),
+    "the disk of an engine's machine": (
+        f"{{type: docker, endpoint: '{ENGINE}', image: i, volumes: ['/:/host']}}",
+        "volumes: '/:/host' is or may be a folder of the engine's machine",
+    ),
+    "a template for a volume": (
+        f"{{type: docker, endpoint: '{ENGINE}', image: i, volumes: ['{{{{ variables.v }}}}']}}",
+        "volumes: '{{ variables.v }}' is or may be",
+    ),
+    "the network of an engine's machine": (
+        f"{{type: docker, endpoint: '{ENGINE}', image: i, network: host}}",
+        "network: 'host' is or may be the network of the engine's machine",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DEFINITIONS)
+def test_a_definition_from_the_network_reaches_its_nodes_only(open_service, what):
+    resource, reason = DEFINITIONS[what]
+    context = "contextualisation: {type: docker, env: [], command: ''}" if "docker" in resource else ""
+    text = f"node_def:evil:\n- resource: {resource}\n  {context}\n"
+    answer = open_service.call("PUT", "/node_definitions/", text)
+    assert answer.status == 422
+    (fault,) = answer.json["errors"]
+    assert fault["path"] == "node_def:evil[0]"
+    assert fault["message"].startswith(reason)
+    assert open_service.get("/node_definitions/evil").status == 404
+
+
+def test_it_may_name_what_the_server_was_told_of_or_has_credentials_for(ready, cloud, new_cloud, serve, until):
+    """And of what it may not name not even one call arrives."""
+    auth_data = ready.write(
+        "auth.yaml",
+        json.dumps({"resource": [{"type": "sim", "endpoint": "http://known.example", "auth_data": {"api_key": "k"}}]}),
+    )
+    Path(auth_data).chmod(0o600)
+    with (
+        new_cloud() as stranger,
+        serve(ready, "--endpoint", cloud.endpoint, "--auth_data_path", auth_data) as (_, client),
+    ):
+        before = stranger.calls()
+        refused = client.call("PUT", "/node_definitions/", stranger.definitions("stray"))
+        assert (refused.status, stranger.calls()) == (422, before)
+        known = cloud.definitions("own", endpoint="http://known.example")
+        assert client.call("PUT", "/node_definitions/", known).json == {"node_definitions": ["own"]}
+        assert client.call("PUT", "/node_definitions/", cloud.definitions("own")).status == 200
+        description = {"user_id": "me", "infra_name": "mine", "nodes": [{"name": "w", "type": "own"}]}
+        infra_id = client.post("/infrastructures/", json.dumps(description)).json["infraid"]
+        until(lambda: client.get(f"/infrastructures/{infra_id}/outline").json["instances"] == {"ready": 1})
+        assert len(cloud.machines(infra_id)) == 1
 
 
 def test_templates_in_variables_stay_text(open_service, until):
@@ -178,6 +237,22 @@ def test_who_asks_too_often_is_told_to_wait(ready, serve):
         answers = [client.get("/infrastructures/") for _ in range(15)]
     assert {answer.status for answer in answers} == {200, 429}
     assert answers[-1].headers["Retry-After"] == "1"
+
+
+def test_no_more_is_built_at_once_than_may_be(ready, cloud, serve, until):
+    description = (ready.folder / "trial.yaml").read_bytes()
+    cloud.set_faults([{"kind": "hang", "operation": "create"}])
+    with serve(ready, "--max-builds", "1") as (_, client):
+        first = client.post("/infrastructures/", description)
+        assert first.status == 201
+        refused = client.post("/infrastructures/", description, Idempotency_Key="k")
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "10")
+        assert refused.json["detail"] == "1 infrastructures are being built already"
+        assert client.get("/infrastructures/").json == {"infrastructures": [first.json["infraid"]]}
+        cloud.set_faults([])
+        client.delete(f"/infrastructures/{first.json['infraid']}")
+        until(lambda: client.post("/infrastructures/", description, Idempotency_Key="k").status == 201)
+        assert len(client.get("/infrastructures/").json["infrastructures"]) == 1
 
 
 def test_a_chunked_body_has_the_same_limit(guarded, tokens):

@@ -155,10 +155,6 @@ NETWORK = [
     ("a deep alert", "POST", "/infrastructures/trial/alerts", b"[" * 500_000, 422),
     ("too many alerts", "POST", "/infrastructures/trial/alerts",
      json.dumps({"alerts": [{"status": "firing"}] * 1001}), 422),
-    ("a socket of the server", "PUT", "/node_definitions/",
-     "node_def:evil:\n- resource: {type: sim, endpoint: 'unix:///var/run/docker.sock'}\n", 422),
-    ("a template for an endpoint", "PUT", "/node_definitions/",
-     "node_def:evil:\n- resource: {type: sim, endpoint: \"{{ 'unix:///x' }}\"}\n", 422),
 ]  # fmt: skip
 
 

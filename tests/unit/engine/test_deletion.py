@@ -211,9 +211,8 @@ def test_a_plugin_that_is_installed_no_more_leaves_it_unconfirmed(built):
     built.assert_nothing()
 
 
-@pytest.mark.parametrize(("said", "longest"), [("terminated", 5.0), ("", 60.0)])
-def test_only_an_absence_that_the_provider_states_itself_is_believed_at_once(world, said, longest):
-    window = 30.0
+def says_itself(world, said, window=30.0):
+    """Its provider says of what is gone that it is gone, where `said` is something."""
 
     class Handler(world.handler):
         consistency_window = window
@@ -224,13 +223,63 @@ def test_only_an_absence_that_the_provider_states_itself_is_believed_at_once(wor
             return {id: replace(one, raw_state=said) if one.state is absent else one for id, one in found.items()}
 
     world.install("resource", "memory", Handler)
+
+
+@pytest.mark.parametrize("said", ["terminated", ""])
+@pytest.mark.parametrize("age", [0.0, 20.0, 60.0])
+def test_a_row_stays_for_as_long_as_anything_of_it_may_be_hidden(world, said, age):
+    says_itself(world, said)
     world.define("web")
     world.build(infrastructure("web"))
+    world.clock.time += age
     start = world.clock.now()
     world.destroy()
     world.assert_nothing()
-    assert (world.clock.now() - start < window) == bool(said)
-    assert world.clock.now() - start < longest
+    hidden = max(0.0, 30.0 - age)
+    assert hidden <= world.clock.now() - start < hidden + 6
+
+
+def test_a_second_instance_that_is_still_hidden_is_not_missed(world):
+    """Its provider has taken a token for two, shows neither at once, and says that the one it was told of is gone."""
+    says_itself(world, "terminated")
+    world.define("web")
+    world.cloud.set_faults(
+        [
+            {"kind": "lost_reply", "operation": "create", "nth": 1},
+            {"kind": "forget_tokens", "operation": "create", "nth": 2},
+            {"kind": "invisible_seconds", "operation": "create", "nth": 1, "seconds": 25.0},
+        ]
+    )
+    world.build(infrastructure("web"))
+    assert len(world.live()) == 2
+    world.destroy()
+    world.assert_nothing()
+
+
+def test_the_time_of_day_may_be_set_back_before_a_deletion(world):
+    says_itself(world, "")
+    world.define("web")
+    world.build(infrastructure("web"))
+    (row,) = world.store.instances("infra")
+    world.rewrite(row, since=world.clock.now() + 86400)
+    start = world.clock.now()
+    world.destroy()
+    world.assert_nothing()
+    assert world.clock.now() - start < 40
+
+
+def test_what_a_dead_process_may_have_asked_for_of_a_booting_instance_may_be_hidden_too(world):
+    """`create` is called again while an instance boots, where its provider says that it is still making parts."""
+    says_itself(world, "terminated")
+    world.define("web")
+    world.build(infrastructure("web"))
+    (row,) = world.store.instances("infra")
+    world.clock.time += 3600
+    world.rewrite(row, stage=Stage.BOOTING)
+    start = world.clock.now()
+    world.destroy()
+    world.assert_nothing()
+    assert 30 <= world.clock.now() - start < 36
 
 
 def test_a_creation_whose_answer_never_came_counts_from_its_end(world):

@@ -229,6 +229,42 @@ def test_a_lease_that_ends_in_a_time_that_was_set_back_is_taken_over(world):
     world.assert_nothing()
 
 
+def test_so_does_a_maintenance_pass(world):
+    world.build(BOTH)
+    assert world.store.acquire("infra", "killed", world.clock.now() + 86400) is not None
+    world.cloud.change(world.live()[0]["id"], "lose")
+    start = world.clock.now()
+    world.convergence(holder="second").maintain()
+    assert waited_for(world) == ["for killed, which is working on it"]
+    assert LEASE_SECONDS < world.clock.now() - start < LEASE_SECONDS + 60
+    world.assert_runs({"a": 1, "b": 1})
+
+
+def test_a_maintenance_pass_waits_for_no_lease_that_may_be_held(world):
+    world.build(BOTH)
+    assert world.store.acquire("infra", "first", world.clock.now()) is not None
+    start = world.clock.now()
+    with pytest.raises(BusyError, match="first is working on"):
+        world.convergence(holder="second").maintain()
+    assert world.clock.now() == start
+
+
+def test_a_maintenance_pass_leaves_it_to_one_whose_clock_is_ahead(world):
+    """Two hosts whose clocks differ by more than they may: the one that is alive renews its lease."""
+    world.build(BOTH)
+    lease = world.store.acquire("infra", "first", world.clock.now() + 60)
+
+    class Kept(PatientClock):
+        def wait(self, inbox, seconds):
+            item = super().wait(inbox, seconds)
+            with world.store.changing(lease) as change:
+                change.renew(self.now() + 60)
+            return item
+
+    with pytest.raises(BusyError, match="first is working on"):
+        world.convergence(holder="second", clock=Kept()).maintain()
+
+
 def test_what_is_told_keeps_nobody_from_writing(world):
     """A terminal may take nothing for an hour."""
     written = []

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from occopus_core.engine.outcomes import BuildError
+from occopus_core.engine.site import TIDY_SECONDS
 from occopus_core.events import EventKind
+from occopus_core.store import repository
 from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import NoSuchInfrastructureError, Stage
+from occopus_core.store.repository import EVENT_SECONDS
 
 from .conftest import infrastructure, node
 from .test_recovery import kills
@@ -146,3 +149,29 @@ class TestTheWhole:
         world.clock.time += LEASE_SECONDS
         world.convergence().maintain()
         assert world.store.events("infra") == before
+
+
+def test_a_pass_forgets_what_is_old(world, monkeypatch):
+    monkeypatch.setattr(repository, "MOST_EVENTS", 5)
+    world.build(SHOP)
+    every = [event.id for event in world.store.events("infra")]
+    assert len(every) > 10
+    site = world.convergence()
+    site.maintain()
+    assert [event.id for event in world.store.events("infra")] == every
+    world.clock.time += EVENT_SECONDS + 60
+    site.maintain()
+    assert [event.id for event in world.store.events("infra")] == every[-5:]
+
+
+def test_passes_of_one_process_look_for_it_now_and_then(world, monkeypatch):
+    asked = []
+    monkeypatch.setattr(world.store, "forget_events", lambda *what: asked.append(what) or len(asked) == 1)
+    world.build(SHOP)
+    site = world.convergence()
+    for _ in range(5):
+        site.maintain()
+    assert len(asked) == 2, "the second time because more was left"
+    world.clock.time += TIDY_SECONDS
+    site.maintain()
+    assert len(asked) == 3

@@ -22,7 +22,7 @@ def built(world):
 def stray(world, token="occopus-late", infra_id="infra"):
     """An instance that was made after everybody had given it up."""
     owner = Owner(world.store.installation, infra_id, "web", "gone")
-    (place,) = world.store.places()
+    (place,) = world.store.places.all()
     handler = world.resources().connections.resource(place.implementation, place.connection).plugin
     return handler.create(CreateRequest(token, owner, {}, Context())).id
 
@@ -62,7 +62,7 @@ def test_strays_of_infrastructures_that_are_gone_are_found(built):
 
 
 def test_other_installations_are_left_alone(built):
-    (place,) = built.store.places()
+    (place,) = built.store.places.all()
     handler = built.resources().connections.resource(place.implementation, place.connection).plugin
     handler.create(CreateRequest("occopus-other", Owner("another", "infra", "web", "x"), {}, Context()))
     assert run(built).strays == []
@@ -118,3 +118,38 @@ def test_destroy_searches_where_instances_were_earlier(world):
     assert id in [one["id"] for one in world.live()]
     world.destroy()
     world.assert_nothing()
+
+
+def test_what_a_provider_still_hides_is_waited_for(world):
+    """A second instance of a token that was used a moment ago."""
+    world.define("web")
+    world.cloud.set_faults(
+        [
+            {"kind": "lost_reply", "operation": "create", "nth": 1},
+            {"kind": "forget_tokens", "operation": "create", "nth": 2},
+            {"kind": "invisible_seconds", "operation": "create", "nth": 1, "seconds": 1.9},
+        ]
+    )
+    world.build(infrastructure("web"))
+    assert len(world.live()) == 2
+    began = world.clock.now()
+    assert len(run(world).strays) == 1
+    assert world.clock.now() - began <= world.handler.consistency_window + 1
+    world.assert_runs({"web": 1})
+
+
+def test_where_nothing_was_made_lately_nothing_is_waited_for(built):
+    built.clock.time += 60
+    began = built.clock.now()
+    run(built)
+    assert built.clock.now() - began < 0.1
+
+
+@pytest.mark.parametrize("stage", [Stage.CREATING, Stage.BOOTING])
+def test_what_is_under_way_may_have_been_asked_for_a_moment_ago(built, stage):
+    row = built.store.instances("infra")[0]
+    built.rewrite(row, stage=stage)
+    built.clock.time += 60
+    began = built.clock.now()
+    run(built)
+    assert built.handler.consistency_window <= built.clock.now() - began < built.handler.consistency_window + 0.1

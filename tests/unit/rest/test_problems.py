@@ -9,7 +9,7 @@ from occopus_core.api.errors import TransientError
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem
 from occopus_core.engine.outcomes import BusyError
 from occopus_core.rest.problems import _known
-from occopus_core.store.records import NoSuchInfrastructureError, StoreError
+from occopus_core.store.records import NoSuchInfrastructureError, SpoiltError, StoreError
 from occopus_core.store.repository import InfrastructureTakenError
 
 
@@ -24,6 +24,7 @@ def answer(error):
         (InfrastructureTakenError("i"), 409),
         (BusyError("busy"), 409),
         (StoreError("away"), 503),
+        (SpoiltError("the infrastructure 'i' in the store cannot be read"), 500),
         (TransientError("away"), 502),
     ],
 )
@@ -47,3 +48,16 @@ def test_every_mistake_of_a_description_is_told_with_its_place():
         {"position": "request:1:3", "path": "nodes[1]", "message": "no"},
         {"position": "request:2:3", "path": "nodes[2]", "message": "no"},
     ]
+
+
+def test_of_very_many_mistakes_the_first_are_told():
+    faults = [Problem(Position("request", line, 3), f"nodes[{line}]", "no") for line in range(5000)]
+    details = json.loads(answer(DescriptionError(faults)).body)
+    assert [one["path"] for one in details["errors"]] == [f"nodes[{line}]" for line in range(100)]
+    assert details["detail"].endswith("nodes[99]: no and 4,900 more mistakes")
+
+
+def test_a_row_that_is_spoilt_is_named_and_asks_nobody_to_try_again():
+    given = answer(SpoiltError("the infrastructure 'i' in the store cannot be read: it lacks 'x'"))
+    assert json.loads(given.body)["detail"] == "the infrastructure 'i' in the store cannot be read: it lacks 'x'"
+    assert "Retry-After" not in given.headers

@@ -7,7 +7,7 @@ import pytest
 from occopus_core.events import Event, EventKind
 from occopus_core.store import tables
 from occopus_core.store.overview import Glimpse
-from occopus_core.store.records import Condition, InfrastructureState, Stage, StoreError
+from occopus_core.store.records import Condition, InfrastructureState, Stage
 
 from .builders import add_instances, infrastructure, record
 
@@ -34,13 +34,33 @@ def test_the_state_is_that_of_the_record(store):
     assert store.overview.one("i").state is store.infrastructure("i").state is InfrastructureState.READY
 
 
-@pytest.mark.parametrize("targets", ["", "[]", '{"web": "two"}'])
-def test_a_row_that_cannot_be_read_is_named(store, database, targets):
-    store.add_infrastructure("i", infrastructure(), {}, "me", 100.0)
+@pytest.mark.parametrize(
+    "spoilt", [{"targets": ""}, {"targets": "[]"}, {"targets": '{"web": "two"}'}, {"created_at": 1e300}]
+)
+def test_a_spoilt_row_is_itself_and_others_are_what_they_are(store, database, spoilt):
+    for infra_id, at in (("i", 100.0), ("j", 101.0)):
+        store.add_infrastructure(infra_id, infrastructure("shop"), {"web": 2}, "me", at, maintained=True)
     with database.writing() as connection:
-        connection.execute(tables.infrastructures.update().values(targets=targets))
-    with pytest.raises(StoreError, match="the infrastructure 'i' in the store cannot be read"):
-        store.overview.all()
+        connection.execute(tables.infrastructures.update().where(tables.infrastructures.c.id == "i").values(spoilt))
+    by_id = {one.id: one for one in store.overview.all()}
+    assert by_id["i"].unreadable.startswith("the infrastructure 'i' in the store cannot be read: ")
+    assert (by_id["i"].name, by_id["i"].state) == ("i", InfrastructureState.BUILDING)
+    assert (by_id["j"].unreadable, by_id["j"].name, by_id["j"].target) == ("", "shop", 2)
+    assert store.overview.one("i") == by_id["i"]
+
+
+def test_a_spoilt_instance_is_a_fault_of_its_infrastructure_alone(store, database):
+    for infra_id, node in (("i", "n-1"), ("j", "n-2")):
+        lease = store.add_infrastructure(infra_id, infrastructure("shop"), {"web": 1}, "me", 100.0)
+        add_instances(store, lease, record(node, infra_id=infra_id, stage=Stage.READY))
+    with database.writing() as connection:
+        connection.execute(tables.instances.update().where(tables.instances.c.infra_id == "i").values(stage="melted"))
+    spoilt, well = store.overview.all()
+    assert (spoilt.name, spoilt.unreadable) == (
+        "shop",
+        "an instance of 'i' in the store cannot be read: 'melted' is not a valid Stage",
+    )
+    assert (well.unreadable, well.instances) == ("", {(Stage.READY, Condition.WELL): 1})
 
 
 def test_the_latest_events_come_in_their_order(store):

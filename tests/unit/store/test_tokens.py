@@ -68,6 +68,12 @@ def test_a_service_that_says_no_more_is_gone(store):
     assert store.service.beat("a", 117.0, 15.0) == ["a"]
 
 
+def test_a_service_that_was_there_before_the_time_was_set_back_is_not_taken_for_alive(store):
+    store.service.beat("dead", 5000.0, 15.0)
+    assert store.service.beat("a", 100.0, 15.0) == ["a"]
+    assert store.service.beat("b", 96.0, 15.0) == ["a", "b"], "clocks may be a little apart"
+
+
 def test_the_same_request_gets_the_same_answer_for_a_day(store):
     rows = store.service
     assert rows.claim("key", "request", 100.0) is None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 import time
 from urllib.parse import parse_qs
 
@@ -12,6 +10,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import jwt
+
+from occopus_core.testing.web import answering
 
 EMAIL = "occopus@my-project.iam.gserviceaccount.com"
 
@@ -66,31 +66,15 @@ def google(key):
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     google = Google(key.public_key().public_bytes(serialization.Encoding.PEM, form))
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            try:
-                status, answer, headers = google.post(self.path, self.headers, body)
-            except Exception as error:  # noqa: BLE001  # the test sees it as an answer nobody expects
-                status, answer, headers = 418, {"error": str(error)}, {}
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer.encode() if isinstance(answer, str) else json.dumps(answer).encode())
-
-        def log_message(self, *_):
-            return
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        google.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    def answer(path, headers, body):
         try:
-            yield google
-        finally:
-            server.shutdown()
-            thread.join()
+            status, said, more = google.post(path, headers, body)
+        except Exception as error:  # noqa: BLE001  # the test sees it as an answer nobody expects
+            status, said, more = 418, {"error": str(error)}, {}
+        return status, more, (said if isinstance(said, str) else json.dumps(said)).encode()
+
+    with answering(answer) as google.url:
+        yield google
 
 
 @pytest.fixture

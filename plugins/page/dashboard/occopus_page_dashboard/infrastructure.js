@@ -31,7 +31,7 @@ export function Infrastructure({ id, caller }) {
   }, [name]);
   useSpoken(live.data);
   if (live.error?.status === 404) return html`<${Gone} id=${id} name=${name} events=${events} />`;
-  if (live.error?.status === 403) return html`<div class="panel narrow"><h1 tabindex="-1">Not yours to see</h1><p>${live.error.message}.</p></div>`;
+  if (live.error?.status === 403) return html`<div class="panel narrow"><h1 tabindex="-1">Not yours to see</h1><p>The service says: ${live.error.message}.</p></div>`;
   if (!live.data) return html`<${Crumbs} caller=${caller} /><h1 tabindex="-1">${id}</h1><${Stale} live=${live} />${!live.error && html`<p class="muted" aria-busy="true">One moment…</p>`}`;
   return html`<${Known} id=${id} caller=${caller} live=${live} events=${events} />`;
 }

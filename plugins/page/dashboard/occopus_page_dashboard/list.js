@@ -10,7 +10,7 @@ import { html, plural, useEffect, useMemo, useState } from "./ui.js";
 const SHOWN = 100;
 const load = (signal) => get("overview", signal);
 
-const ill = (one) => Boolean(one.frozen) || ILL.some((state) => one.instances[state]);
+const ill = (one) => Boolean(one.frozen || one.unreadable) || ILL.some((state) => one.instances[state]);
 const under = (one) => one.state !== "ready" || Boolean(one.instances.pending || one.instances.shutdown);
 const KINDS = { all: ["All", () => true], ill: ["Needs attention", ill], under: ["Under way", under] };
 
@@ -55,10 +55,10 @@ function Table({ all }) {
 function Row({ one }) {
   return html`<tr>
     <th scope="row"><a class="name" href=${`#/infrastructures/${encodeURIComponent(one.infraid)}`}>${one.name}</a><span class="mono small muted clip">${one.infraid}</span></th>
-    <td><${Badge} state=${one.state} />${one.frozen && html`<${Badge} state="temp_failed">healing frozen<//>`}
+    <td>${one.unreadable ? html`<${Badge} state="failed">unreadable<//>` : html`<${Badge} state=${one.state} />`}${one.frozen && html`<${Badge} state="temp_failed">healing frozen<//>`}
       ${!one.maintained && one.state !== "dropping" && html`<span class="tag">not maintained</span>`}</td>
-    <td><${Fare} counts=${one.instances} target=${one.target} /></td>
-    <td><${Time} at=${one.created_at} /></td>
+    <td class=${one.unreadable && "wide"}>${one.unreadable ? html`<span class="small">${one.unreadable}</span>` : html`<${Fare} counts=${one.instances} target=${one.target} />`}</td>
+    <td>${!one.unreadable && html`<${Time} at=${one.created_at} />`}</td>
   </tr>`;
 }
 

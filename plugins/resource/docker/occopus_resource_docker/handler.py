@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from occopus_core.api import Connection, CreateRequest, Instance, InstanceId, Owner, ProviderError, ResourceHandler
+from occopus_resource_docker import powers
 
 
 class DockerHandler(ResourceHandler):
@@ -34,6 +35,11 @@ class DockerHandler(ResourceHandler):
         text = importlib.resources.files("occopus_resource_docker").joinpath("schema.json").read_text("utf-8")
         schema: Mapping[str, Any] = json.loads(text)
         return schema
+
+    @classmethod
+    def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """Folders and networks of the engine's machine, and what other containers have."""
+        return powers.of(resource)
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for what no engine would take."""

@@ -57,6 +57,13 @@ class Ec2Handler(ResourceHandler):
         schema: Mapping[str, Any] = json.loads(text)
         return schema
 
+    @classmethod
+    def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """A role of the account."""
+        if "iam_instance_profile" not in resource:
+            return ()
+        return ("iam_instance_profile: whoever is on the instance may do what its role may do in the account",)
+
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for too much user data, reserved or too many tags, and numbers that are none."""
         order(request)

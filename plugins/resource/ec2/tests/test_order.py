@@ -120,3 +120,8 @@ def test_a_highest_price_is_for_spot_only():
     assert accepts(section)
     assert not accepts({**section, "max_price": 1})
     assert accepts({**section, "max_price": 1, "market_type": "spot"})
+
+
+def test_a_role_of_the_account_is_a_power():
+    assert not Ec2Handler.powers({"image_id": "ami-1"})
+    assert Ec2Handler.powers({"image_id": "ami-1", "iam_instance_profile": "{{ variables.profile }}"})

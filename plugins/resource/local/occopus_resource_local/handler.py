@@ -61,6 +61,11 @@ class LocalHandler(ResourceHandler):
         self._clock = clock
 
     @classmethod
+    def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG003 - whatever it says
+        """Every node is a program of this host."""
+        return ("it runs programs of the server",)
+
+    @classmethod
     def schema(cls) -> Mapping[str, Any]:
         """See `ResourceHandler.schema`."""
         text = importlib.resources.files("occopus_resource_local").joinpath("schema.json").read_text()

@@ -257,3 +257,7 @@ def test_nothing_of_the_context_is_in_the_record_or_the_address(host):
     assert not any("topsecret" in " ".join(process.cmdline()) for process in host.processes())
     assert (host.folder().stages / "command.sh").stat().st_mode & 0o7777 == 0o600
     assert isinstance(host.folder().record(), Record)
+
+
+def test_every_node_is_a_power():
+    assert LocalHandler.powers({}) == ("it runs programs of the server",)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
-from contextlib import contextmanager
-
 import pytest
 
 from occopus_core.api import (
@@ -21,6 +17,7 @@ from occopus_core.api import (
     ThrottledError,
     TransientError,
 )
+from occopus_core.testing.web import answering
 from occopus_resource_sim import SimHandler
 from occopus_resource_sim.errors import provider_error
 
@@ -33,30 +30,9 @@ def request(**resource: object) -> CreateRequest:
     return CreateRequest("t-1", Owner("us", "i-1", "web", "n-1"), resource, Context())
 
 
-@contextmanager
-def answering(status: int, body: bytes):
-    """A server that has the same answer to everything."""
-
-    class Answer(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("X-Request-Id", "req-7")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+def always(status: int, body: bytes):
+    """The same answer to everything."""
+    return answering(lambda *_: (status, {"X-Request-Id": "req-7"}, body))
 
 
 @pytest.mark.parametrize("resource", [{"boot_seconds": "1.5"}, {"steps": "3"}, {"steps": 3}, {"delete_seconds": 0}])
@@ -108,7 +84,7 @@ def test_a_refusal_becomes_its_error(kind, error):
     ],
 )
 def test_an_answer_of_another_server_is_a_provider_error(status, body, error):
-    with answering(status, body) as endpoint, pytest.raises(error, match=rf"HTTP {status}.*req-7") as caught:
+    with always(status, body) as endpoint, pytest.raises(error, match=rf"HTTP {status}.*req-7") as caught:
         handler(endpoint).describe([InstanceId("sim-1")])
     assert type(caught.value) is error
 
@@ -116,7 +92,7 @@ def test_an_answer_of_another_server_is_a_provider_error(status, body, error):
 def test_a_state_without_a_word_is_unknown():
     body = b'{"instances": [{"id": "sim-1", "state": "levitating", "addresses": [], "token": "t", "reason": "", \
         "owner": {"installation": "us", "infra_id": null, "node_name": null, "node_id": null}}]}'
-    with answering(200, body) as endpoint:
+    with always(200, body) as endpoint:
         instance = handler(endpoint).describe([InstanceId("sim-1")])["sim-1"]
     assert (instance.state.value, instance.raw_state) == ("unknown", "levitating")
 
@@ -128,5 +104,6 @@ def test_an_endpoint_that_is_none_is_a_permanent_error(endpoint):
 
 
 def test_a_host_that_refuses_is_transient():
-    with pytest.raises(TransientError, match="cannot be reached"):
+    with pytest.raises(TransientError, match="cannot be reached") as caught:
         handler("http://127.0.0.1:1").create(request())
+    assert caught.value.unreached

@@ -139,6 +139,47 @@ def test_an_infrastructure_that_never_was(ready, serve, visit):
         expect(page.get_by_text("<b>none")).to_be_visible()
 
 
+def test_what_is_not_yours_to_see(ready, serve, new_client, visit, new_token, until):
+    """The token of the tab is another one from now on: for one infrastructure, and not for this one."""
+    write = new_token("write")
+    with serve(ready) as (_, client):
+        infra_id = built(new_client(client.base, write), ready, until)
+        visitor = visit(client)
+        page = visitor.go(f"#/infrastructures/{infra_id}")
+        sign_in(page, write)
+        expect(page.get_by_text("3 of 3 instances ready")).to_be_visible()
+        foreign = new_token("write", "--infra", "another")
+        page.evaluate("(token) => sessionStorage.setItem('occopus-token', token)", foreign)
+        expect(page.get_by_role("heading", name="Not yours to see")).to_be_visible()
+        expect(page.get_by_text("this token is for another infrastructure")).to_be_visible()
+        expect(page.get_by_role("button")).to_have_count(1)
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        visitor.look("not-yours")
+        page.reload()  # and who comes with such a token is led to what it is for
+        expect(page.get_by_text("None has the id “another”, and none had.")).to_be_visible()
+
+
+def test_one_that_is_spoilt_among_others(ready, serve, visit, until):
+    with serve(ready) as (_, client):
+        spoilt, well = built(client, ready, until), built(client, ready, until)
+        with contextlib.closing(sqlite3.connect(ready.store, timeout=60)) as connection, connection:
+            connection.execute("UPDATE infrastructures SET targets = 'x' WHERE id = ?", (spoilt,))
+        visitor = visit(client)
+        page = visitor.go()
+        row = page.get_by_role("row").filter(has_text=spoilt)
+        expect(row).to_contain_text("unreadable")
+        expect(row).to_contain_text("in the store cannot be read: Expecting value")
+        expect(page.get_by_role("row").filter(has_text=well)).to_contain_text("3 of 3 instances ready")
+        visitor.look("spoilt", width=360)
+        page.get_by_role("button", name="Needs attention").click()
+        expect(page.get_by_role("row")).to_have_count(2)
+        row.get_by_role("link").click()
+        expect(page.get_by_role("alert")).to_contain_text(f"the infrastructure '{spoilt}' in the store cannot be read")
+        page.get_by_role("link", name="Infrastructures").click()
+        page.get_by_role("link", name="trial").click()
+        expect(page.get_by_text("3 of 3 instances ready")).to_be_visible()
+
+
 def copy_infrastructure(store, count):
     """So many more infrastructures without instances, which nobody maintains."""
     with contextlib.closing(sqlite3.connect(store, timeout=60)) as connection, connection:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 
 from docker import APIClient
 
+from occopus_core.testing.processes import end
 from occopus_resource_docker.testing.images import BUSYBOX, root_file_system
 from occopus_resource_docker.testing.network import Network
 
@@ -120,14 +121,8 @@ class Engine(ABC):
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it. Idempotent."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(how)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            end(process, _STOP_SECONDS, how)
 
     def client(self) -> APIClient:
         """The library's own client, which is closed with the engine."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import select
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
+
+from occopus_core.testing.processes import end
 
 ACCESS_KEY = "AKIAOCCOPUSTESTING"
 SECRET_KEY = "a-secret-key-for-tests"  # noqa: S105 - it opens nothing
@@ -61,16 +62,8 @@ class Ec2Cloud:
     def stop(self) -> None:
         """End it. Idempotent."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        if process is not None:
+            end(process, _STOP_SECONDS)
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
         """Put these rules in force: the fields of `occopus_resource_ec2.testing.faults.Fault`."""

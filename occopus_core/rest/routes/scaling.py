@@ -12,7 +12,7 @@ from starlette.responses import Response
 from occopus_core.manager import InfrastructureManager
 from occopus_core.rest.idempotency import once
 from occopus_core.rest.problems import documented
-from occopus_core.rest.routes import INFRASTRUCTURE, InfraId, Scaler, manager_of
+from occopus_core.rest.routes.shared import INFRASTRUCTURE, InfraId, Scaler, manager_of
 
 router = APIRouter(tags=["scaling"], prefix="/infrastructures/{infraid}")
 

@@ -9,13 +9,13 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from occopus_core.rest.problems import Refused, documented
-from occopus_core.rest.routes import COMMON, Body, Reader, Writer, manager_of, raw_body
+from occopus_core.rest.routes.shared import COMMON, Body, Reader, Writer, manager_of, raw_body
 
 router = APIRouter(tags=["node definitions"])
 
 Name = Annotated[str, Path(description="the name, as in `type` of a node")]
 _EXAMPLE = """node_def:proxy:
-  - resource: {type: docker, endpoint: "tcp://127.0.0.1:2375", image: nginx}
+  - resource: {type: docker, endpoint: "tcp://engine.example.org:2376", image: nginx}
     contextualisation: {type: docker, env: [], command: ""}
 """
 
@@ -73,8 +73,11 @@ def tell(request: Request, _client: Reader, name: Name) -> dict[str, Any]:
     openapi_extra=raw_body(_EXAMPLE),
 )
 def store(request: Request, _client: Writer, body: Body) -> dict[str, Any]:
-    """Store all of a file of node definitions, or nothing; those of the same names are replaced."""
-    return {"node_definitions": manager_of(request).import_untrusted(body)}
+    """Store all of a file of node definitions, or nothing; those of the same names are replaced.
+
+    Only endpoints that the service was told of, or has credentials for, can be named.
+    """
+    return {"node_definitions": manager_of(request).import_untrusted(body, request.app.state.endpoints)}
 
 
 @router.delete("/node_definitions/{name}", status_code=204, responses={**COMMON, **documented(404)})

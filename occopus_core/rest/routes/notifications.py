@@ -8,9 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from occopus_core.engine.subscribing import SubscriptionError
-from occopus_core.rest.infrastructures import Identified
 from occopus_core.rest.problems import documented
-from occopus_core.rest.routes import INFRASTRUCTURE, Body, InfraId, Writer, manager_of, raw_body
+from occopus_core.rest.routes.infrastructures import Identified
+from occopus_core.rest.routes.shared import INFRASTRUCTURE, Body, InfraId, Writer, manager_of, raw_body
 
 router = APIRouter(tags=["events"])
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from occopus_core.report import state_at
-from occopus_core.rest.routes import COMMON, INFRASTRUCTURE, InfraId, Reader, manager_of
+from occopus_core.rest.routes.shared import COMMON, INFRASTRUCTURE, InfraId, Reader, manager_of
 from occopus_core.store.overview import Glimpse
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError
 
@@ -28,6 +28,7 @@ class Glimpsed(BaseModel):
     created_at: str
     target: int = Field(description="how many instances it should have")
     instances: dict[str, int] = Field(description="how many there are, by state")
+    unreadable: str = Field(description="why it cannot be read, where its rows in the store are spoilt; else empty")
 
 
 class Overview(BaseModel):
@@ -84,4 +85,5 @@ def _glimpsed(glimpse: Glimpse) -> dict[str, Any]:
         "created_at": datetime.fromtimestamp(glimpse.created_at, UTC).isoformat(timespec="seconds"),
         "target": glimpse.target,
         "instances": counts,
+        "unreadable": glimpse.unreadable,
     }

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from occopus_core.events import EventKind
 from occopus_core.manager import InfrastructureManager, NoSuchNodeError
 from occopus_core.rest.problems import documented
-from occopus_core.rest.routes import INFRASTRUCTURE, Body, InfraId, Scaler, manager_of, raw_body
+from occopus_core.rest.routes.shared import INFRASTRUCTURE, Body, InfraId, Scaler, manager_of, raw_body
 
 router = APIRouter(tags=["scaling"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -13,10 +12,10 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from occopus_core.rest.problems import problem
-from occopus_core.rest.routes import INFRASTRUCTURE, InfraId, Reader, service_of
+from occopus_core.rest.routes.shared import INFRASTRUCTURE, InfraId, Reader, service_of
 from occopus_core.rest.service import Service
 from occopus_core.store.records import StoredEvent
 
@@ -27,10 +26,10 @@ QUIET_SECONDS = 15.0
 """After so long without an event a comment is sent, so that nobody on the way takes the stream for dead."""
 STREAM_SECONDS = 600.0
 """How long a stream lasts: whoever comes back shows a token once more, which may have been revoked."""
-SEND_SECONDS = 30.0
-"""How long a client may take to read what it was sent."""
 MOST = 1000
 """Events of one answer."""
+PART = 100
+"""Events that a stream keeps in memory at once."""
 LARGEST = 2**31 - 1
 """The largest id that every database takes."""
 
@@ -99,7 +98,7 @@ def _known_events(service: Service, infra_id: str, after: int, limit: int) -> li
 
 
 class EventStream(StreamingResponse):
-    """One of a bounded number. A client that does not read is let go of."""
+    """One of a bounded number."""
 
     def __init__(self, content: AsyncIterator[str]) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -109,18 +108,13 @@ class EventStream(StreamingResponse):
         """Send it, unless there are too many."""
         state = scope["app"].state
 
-        async def send_soon(message: Message) -> None:
-            async with asyncio.timeout(SEND_SECONDS):
-                await send(message)
-
         if state.streams >= state.limits.streams:
             full = problem(503, "too many streams of events are open", headers={"Retry-After": "10"})
             await full(scope, receive, send)
             return
         state.streams += 1
         try:
-            with contextlib.suppress(TimeoutError):
-                await super().__call__(scope, receive, send_soon)
+            await super().__call__(scope, receive, send)
         finally:
             state.streams -= 1
 
@@ -129,7 +123,7 @@ async def _stream(service: Service, infra_id: str, last: int) -> AsyncIterator[s
     quiet, end = 0.0, asyncio.get_running_loop().time() + STREAM_SECONDS
     yield ": events\n\n"
     while not service.stopping.is_set() and asyncio.get_running_loop().time() < end:
-        found = await run_in_threadpool(service.manager.events, infra_id, last, MOST)
+        found = await run_in_threadpool(service.manager.events, infra_id, last, PART)
         for event in found:
             last = event.id
             yield f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(_row(event))}\n\n"
@@ -137,7 +131,8 @@ async def _stream(service: Service, infra_id: str, last: int) -> AsyncIterator[s
         if quiet >= QUIET_SECONDS:
             quiet = 0.0
             yield ": nothing new\n\n"
-        await asyncio.sleep(LOOK_SECONDS)
+        if len(found) < PART:
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 def _row(event: StoredEvent) -> dict[str, Any]:

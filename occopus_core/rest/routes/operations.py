@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from occopus_core.rest.problems import Refused, documented
-from occopus_core.rest.routes import COMMON, Reader, service_of
+from occopus_core.rest.routes.shared import COMMON, Reader, service_of
 
 router = APIRouter(tags=["operations"])
 

@@ -14,7 +14,7 @@ from occopus_core.rest.problems import documented
 from occopus_core.rest.service import Service
 from occopus_core.store.tokens import Scope
 
-COMMON = documented(400, 401, 403, 422, 429, 503)
+COMMON = documented(400, 401, 403, 422, 429, 500, 503)
 """Problems that every route may answer."""
 
 INFRASTRUCTURE = {**COMMON, **documented(404)}

@@ -14,12 +14,10 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from occopus_core.engine.plan import Plan
-from occopus_core.manager import InfrastructureManager
 from occopus_core.rest.idempotency import once
 from occopus_core.rest.limits import Limits
 from occopus_core.rest.problems import Refused, documented
-from occopus_core.rest.routes import (
+from occopus_core.rest.routes.shared import (
     COMMON,
     INFRASTRUCTURE,
     Body,
@@ -203,10 +201,6 @@ async def plan(request: Request, _client: Reader, infra_id: InfraId) -> dict[str
         for step in planned.steps
     ]
     return {"steps": steps}
-
-
-def _plan(manager: InfrastructureManager, infra_id: str) -> Plan:
-    return manager.plan(manager.get(infra_id).current, infra_id)
 
 
 @router.get("/infrastructures/{infraid}/cost", responses={**INFRASTRUCTURE, **documented(502)})

@@ -1,0 +1,41 @@
+"""Maintenance in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from occopus_core.manager.installation import Installation
+
+
+class Background:
+    """All infrastructures that are attached share one thread that decides, and one bounded pool; `close` ends both."""
+
+    def __init__(self, installation: Installation, interval: float, told: Callable[[str, str], None]) -> None:
+        """Begins at once. `interval` is in seconds; `told` gets an id and the error of its passes."""
+        self._executor = installation.executor()
+        self._rounds = installation.rounds(self._executor, interval, told)
+        self._thread = threading.Thread(target=self._rounds.run, name="occopus-maintenance", daemon=True)
+        self._thread.start()
+
+    @property
+    def attached(self) -> frozenset[str]:
+        """The infrastructures that are maintained."""
+        return self._rounds.attached
+
+    def attach(self, infra_id: str) -> None:
+        """Maintain an infrastructure from now on. Idempotent."""
+        self._rounds.attach(infra_id)
+
+    def detach(self, infra_id: str, seconds: float) -> None:
+        """Maintain it no more. Idempotent. Raises `TimeoutError` where a pass has not ended in so many seconds."""
+        ended = threading.Event()
+        self._rounds.detach(infra_id, ended.set)
+        if not ended.wait(seconds):
+            raise TimeoutError(f"the pass over '{infra_id}' has not ended within {seconds:g} s")
+
+    def close(self) -> None:
+        """Stop maintaining."""
+        self._rounds.stop()
+        self._thread.join()
+        self._executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,119 @@
+"""What one installation has, and what passes are given of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeVar
+
+from occopus_core.credentials import Credentials
+from occopus_core.engine.clinic import Clinic
+from occopus_core.engine.clock import SystemClock
+from occopus_core.engine.connections import Connections
+from occopus_core.engine.courier import Courier, make_courier
+from occopus_core.engine.loop import Loop, Steps
+from occopus_core.engine.meter import Meter
+from occopus_core.engine.observe import Observatory
+from occopus_core.engine.rounds import Rounds
+from occopus_core.engine.site import Resources
+from occopus_core.events import Observer
+from occopus_core.registry import Registry
+from occopus_core.settings import Settings
+from occopus_core.store.database import open_database
+from occopus_core.store.repository import Store
+
+T = TypeVar("T")
+
+Strategy = Literal["sequential", "parallel"]
+"""Independent nodes one step at a time, or side by side."""
+
+WORKERS = {"sequential": 4, "parallel": 64}
+"""Threads for calls that block. Even one step at a time may look at several things at once."""
+
+FINISH_SECONDS = 3.0
+"""How long the end of a process may be put off by notifications that are still to be delivered."""
+
+
+@dataclass
+class Installation:
+    """Its store, its plugins, its credentials. The store is opened, and notifiers are told, when that is first needed.
+
+    `observer` is told what happens while it happens, `warn` what is wrong with a notifier, `meter` how calls and
+    passes fare.
+    """
+
+    settings: Settings
+    credentials: Credentials
+    registry: Registry
+    strategy: Strategy
+    observer: Observer
+    warn: Callable[[str], None]
+    meter: Meter | None
+
+    @cached_property
+    def store(self) -> Store:
+        """What is known; any thread may use it. Raises `StoreError`."""
+        return Store(open_database(self.settings.store))
+
+    @cached_property
+    def courier(self) -> Courier:
+        """Tells notifiers what is in the log."""
+        return make_courier(self.settings.notify, self.registry, self.credentials, self.store.outbox, self.warn)
+
+    @cached_property
+    def asking(self) -> Connections:
+        """Connections for questions that are asked in the caller's thread."""
+        return Connections(self.registry, self.credentials, Loop(SystemClock(), self.executor(), self.meter), 1)
+
+    def close(self) -> None:
+        """Deliver the last notifications, and let go of the store. Idempotent."""
+        courier: Courier | None = self.__dict__.pop("courier", None)
+        if courier is not None:
+            courier.finish(FINISH_SECONDS)
+        if "store" in self.__dict__:
+            self.store.close()
+
+    def run(self, steps: Callable[[Resources], Steps[T]]) -> T:
+        """Go these steps to their end; what they answer. Raises what they raise."""
+        executor = self.executor()
+        resources = self._resources(executor)
+        try:
+            return resources.loop.run(steps(resources))
+        finally:
+            # Calls that nobody waits for any more must not begin.
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def rounds(self, executor: ThreadPoolExecutor, interval: float, told: Callable[[str, str], None]) -> Rounds:
+        """Maintenance to be run in the caller's thread: attach infrastructures, then `run`."""
+        return Rounds(self._resources(executor), interval, told)
+
+    def executor(self) -> ThreadPoolExecutor:
+        """A pool for calls that block."""
+        return ThreadPoolExecutor(WORKERS[self.strategy], thread_name_prefix="occopus")
+
+    def _resources(self, executor: ThreadPoolExecutor) -> Resources:
+        self.courier.start()  # before anything happens that it is to tell
+        loop = Loop(SystemClock(), executor, self.meter)
+        connections = Connections(self.registry, self.credentials, loop, WORKERS[self.strategy])
+        return Resources(
+            store=self.store,
+            registry=self.registry,
+            connections=connections,
+            observatory=Observatory(loop),
+            clinic=Clinic(loop, connections),
+            loop=loop,
+            rng=random.Random(),
+            width=1 if self.strategy == "sequential" else None,
+            observer=self.observer,
+            holder=holder(),
+        )
+
+
+def holder() -> str:
+    """How this process signs a lease."""
+    return f"process {os.getpid()} on {socket.gethostname()}"

@@ -1,0 +1,19 @@
+"""Processes that tests start."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from typing import Any
+
+
+def end(process: subprocess.Popen[Any], seconds: float, how: signal.Signals = signal.SIGTERM) -> None:
+    """Signal a process and wait for its end; one that has not ended within so many seconds is killed. Idempotent."""
+    process.send_signal(how)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

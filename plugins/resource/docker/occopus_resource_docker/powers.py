@@ -1,0 +1,28 @@
+"""What a `resource` section would give its writer over the engine's machine, and over other containers there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_OWN_VOLUME = re.compile(r"/[^:{]*")
+_NETWORK = re.compile(r"(?!host$)[a-z0-9][a-z0-9_.-]*", re.IGNORECASE)
+
+
+def of(resource: Mapping[str, Any]) -> Sequence[str]:
+    """A message for each; see `ResourceHandler.powers`. What is no text here is for the engine to refuse."""
+    volumes = [str(volume) for volume in resource.get("volumes") or ()]
+    networks = [(key, str(resource[key])) for key in ("network", "network_mode") if resource.get(key)]
+    return [
+        *(
+            f"volumes: '{volume}' is or may be a folder of the engine's machine, or a volume of others"
+            for volume in volumes
+            if not _OWN_VOLUME.fullmatch(volume)
+        ),
+        *(
+            f"{key}: '{network}' is or may be the network of the engine's machine, or of a container"
+            for key, network in networks
+            if not _NETWORK.fullmatch(network)
+        ),
+    ]
