@@ -61,6 +61,15 @@ def sweep(options: argparse.Namespace) -> int:
     return common.ExitCode.UNCONFIRMED if swept.silent or swept.left else common.ExitCode.OK
 
 
+def forget(options: argparse.Namespace) -> int:
+    """Have a cloud searched no more, where no instance is recorded."""
+    settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
+    with common.watched(settings, credentials, parallel=False) as manager:
+        manager.store.places.forget(options.forget)
+    common.say(f"'{options.forget}' is forgotten")
+    return common.ExitCode.OK
+
+
 def _stray(stray: Stray) -> dict[str, str | None]:
     instance, owner = stray.instance, stray.instance.owner
     return {
