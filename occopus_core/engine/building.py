@@ -64,8 +64,10 @@ def _lease(site: Site, candidate: Infrastructure) -> Steps[Lease]:
         with contextlib.suppress(NoSuchInfrastructureError):
             return (yield from site.acquire_in_time(PATIENCE))
         with contextlib.suppress(InfrastructureTakenError):  # somebody else was a moment quicker
-            lease = resources.store.add_infrastructure(
-                site.infra_id, candidate, targets_of(candidate, {}), resources.holder, resources.loop.clock.now()
+            lease = site.take(
+                lambda now: resources.store.add_infrastructure(
+                    site.infra_id, candidate, targets_of(candidate, {}), resources.holder, now
+                )
             )
             site.tell(EventKind.INFRA_CREATED, candidate.name)
             return lease
@@ -75,7 +77,7 @@ def build_leased(site: Site, design: Design, lease: Lease, record: Infrastructur
     """The same under a lease."""
     store = site.resources.store
     candidate = design.scene.infrastructure
-    runtime = site.runtime(design.scene, lease)
+    runtime = site.runtime(design.scene)
     works = site.recorded_works()
     targets = targets_of(candidate, record.targets)
     steps = yield from _plan(site, design, targets, works, runtime.journal.settle)
