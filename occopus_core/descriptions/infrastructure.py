@@ -99,13 +99,13 @@ class _Reader:
         variables = self._data.get("variables", {})
         return Infrastructure(
             name=self._data["infra_name"],
-            nodes=tuple(self._node(node, variables) for _, node in self._nodes),
+            nodes=tuple(self._node(index, node, variables) for index, node in self._nodes),
             dependencies=self._dependencies,
             user_id=self._data.get("user_id", ""),
             variables=variables,
         )
 
-    def _node(self, node: Mapping[str, Any], variables: Mapping[str, Any]) -> NodeDescription:
+    def _node(self, index: int, node: Mapping[str, Any], variables: Mapping[str, Any]) -> NodeDescription:
         scaling = node.get("scaling", {})
         least = int(scaling.get("min", 1))
         return NodeDescription(
@@ -114,6 +114,7 @@ class _Reader:
             filter=node.get("filter", {}),
             scaling=Scaling(least, int(scaling.get("max", least))),
             variables=merged(variables, node["variables"]) if node.get("variables") else variables,
+            where=str(self._document.locate(("nodes", index, "type"))),
         )
 
     def _fault(self, path: Path, message: str) -> None:
