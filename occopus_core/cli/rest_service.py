@@ -38,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     common.add_auth_data_path(made)
     common.add_parallelize(made)
     made.add_argument("--host", help="address to listen on (default: 127.0.0.1, or what the configuration says)")
-    made.add_argument("--port", type=int, help="port to listen on (default: 5000, or what the configuration says)")
+    made.add_argument(
+        "--port", type=common.whole_number, help="port to listen on (default: 5000, or what the configuration says)"
+    )
     made.add_argument("--insecure", action="store_true", help="ask nobody for a token, whatever the address is")
     made.add_argument("--certificate", metavar="FILE", help="serve over TLS with this certificate (PEM)")
     made.add_argument("--key", metavar="FILE", help="the key of the certificate (PEM)")
@@ -50,11 +52,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="an endpoint that node definitions of clients may name, as those in the credentials file; repeatable",
     )
-    made.add_argument("--interval", type=float, default=INTERVAL, help="seconds between two passes (default: 10)")
-    made.add_argument("--max-body", type=int, metavar="BYTES", help="largest body (default: 1 MiB)")
-    made.add_argument("--rate", type=float, help="requests of one client in a second (default: 200)")
-    made.add_argument("--max-instances", type=int, metavar="N", help="instances of an infrastructure (default: 10,000)")
-    made.add_argument("--max-builds", type=int, metavar="N", help="infrastructures built at once (default: 200)")
+    made.add_argument(
+        "--interval", type=common.number, default=INTERVAL, help="seconds between two passes (default: 10)"
+    )
+    made.add_argument("--max-body", type=common.whole_number, metavar="BYTES", help="largest body (default: 1 MiB)")
+    made.add_argument("--rate", type=common.number, help="requests of one client in a second (default: 200)")
+    made.add_argument(
+        "--max-instances",
+        type=common.whole_number,
+        metavar="N",
+        help="instances of an infrastructure (default: 10,000)",
+    )
+    made.add_argument(
+        "--max-builds", type=common.whole_number, metavar="N", help="infrastructures built at once (default: 200)"
+    )
     what = made.add_subparsers(dest="what", metavar="token ...", help="create, list and revoke tokens")
     _add_token(what.add_parser("token", help="tokens of clients"))
     return made

@@ -43,6 +43,7 @@ def load_node_definitions(
     every fault.
     """
     document = load(source, name=name, imports=imports)
+    _refuse_infrastructure(document)
     reader = _Reader(document, plugins)
     problems = check(document, validator(node_definitions_schema(reader.schemas), templates=True)) + reader.problems
     problems = problems or list(reader.templates(inspect))
@@ -54,6 +55,14 @@ def load_node_definitions(
         NodeDefinition(key.removeprefix(PREFIX), tuple(map(_implementation, implementations)))
         for key, implementations in document.data.items()
     )
+
+
+def _refuse_infrastructure(document: Document) -> None:
+    """The two kinds of files are easily taken for each other, and every key would be a fault."""
+    keys = document.data.keys() if isinstance(document.data, dict) else set()
+    if keys & {"infra_name", "nodes"} and not any(key.startswith(PREFIX) for key in keys):
+        message = "this is an infrastructure description, which occopus-build takes; node definitions are wanted here"
+        raise DescriptionError([document.problem((), message)])
 
 
 def _implementation(sections: Mapping[str, Any]) -> Implementation:
