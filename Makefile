@@ -55,7 +55,7 @@ transitions: dev  ## 10,000 changes of a store by eight processes that are kille
 	OCCOPUS_TEST_TRANSITIONS=10000 .venv/bin/pytest -q -s tests/integration/test_store_processes.py -k no_change_is_lost
 
 fuzz: dev  ## descriptions and templates by coverage: make fuzz SECONDS=60; installs atheris where it is missing
-	@.venv/bin/python -c "import atheris" 2>/dev/null || .venv/bin/pip install -q --only-binary :all: atheris
+	@.venv/bin/python -c "import atheris" 2>/dev/null || .venv/bin/pip install -q -c contrib/constraints.txt --only-binary :all: atheris
 	.venv/bin/python tests/fuzz/descriptions.py -max_total_time=$(SECONDS) -seed=$(SEED)
 	.venv/bin/python tests/fuzz/templates.py -max_total_time=$(SECONDS) -seed=$(SEED) -timeout=20
 

@@ -17,7 +17,7 @@ class EventKind(enum.Enum):
     NODE_WAITING = "node waiting"
     """The text says for what."""
     NODE_MOVED = "node moved"
-    """There was no room for it: the text says why, and which implementation is tried next."""
+    """Its cloud has no room, or cannot be reached: the text says why, and which implementation is tried next."""
     NODE_FAILED = "node failed"
     NODE_DROPPING = "node dropping"
     NODE_DROPPED = "node dropped"

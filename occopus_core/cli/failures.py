@@ -11,7 +11,13 @@ from occopus_core.engine.design import InvalidDesignError
 from occopus_core.engine.outcomes import BuildError, BusyError, UnconfirmedError
 from occopus_core.manager import InfraIdError, NoSuchNodeError
 from occopus_core.registry import PluginError
-from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, StoreError
+from occopus_core.store.records import (
+    LeaseLostError,
+    NoSuchInfrastructureError,
+    NoSuchPlaceError,
+    PlaceInUseError,
+    StoreError,
+)
 
 _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (BuildError, ExitCode.FAILED),
@@ -22,7 +28,9 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (InfraIdError, ExitCode.BAD_INPUT),
     (NoSuchInfrastructureError, ExitCode.NOT_FOUND),
     (NoSuchNodeError, ExitCode.NOT_FOUND),
+    (NoSuchPlaceError, ExitCode.NOT_FOUND),
     (StoreError, ExitCode.UNAVAILABLE),
+    (PlaceInUseError, ExitCode.UNAVAILABLE),
     (BusyError, ExitCode.UNAVAILABLE),
     (LeaseLostError, ExitCode.UNAVAILABLE),
     (OutputError, ExitCode.UNAVAILABLE),

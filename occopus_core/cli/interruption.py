@@ -11,10 +11,14 @@ from types import FrameType
 
 from occopus_core.cli.common import ExitCode
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 PATIENCE = 2
 """The signals after which the next one ends the process as it is; what was begun is recorded."""
+
+
+def signals() -> tuple[signal.Signals, ...]:
+    """Those that end a command. Who started it with `nohup` wants it to outlive its terminal."""
+    ending = (signal.SIGINT, signal.SIGTERM)
+    return ending if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (*ending, signal.SIGHUP)
 
 
 class Interruption:
@@ -45,13 +49,14 @@ def interruptible(interrupt: Callable[[str], None], notice: str) -> Iterator[Int
         interrupt(f"interrupted by {signal.Signals(number).name}")
         _say_at_once(notice if first else "stopping at once")
 
-    for number in _SIGNALS:
+    heeded = signals()
+    for number in heeded:
         signal.signal(number, receive)
     try:
         yield interruption
     finally:
         # It is over: to end here would only hide how.
-        for number in _SIGNALS:
+        for number in heeded:
             signal.signal(number, signal.SIG_IGN)
 
 

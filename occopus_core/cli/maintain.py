@@ -39,6 +39,8 @@ def _chosen(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
 
     if options.sweep:
         return upkeep.sweep
+    if options.forget is not None:
+        return upkeep.forget
     if options.events:
         return upkeep.events
     return upkeep.cyclic if options.cyclic else upkeep.one_pass
@@ -62,6 +64,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="search every cloud ever used for instances of this installation that its store does not know, and delete "
         "them",
+    )
+    what.add_argument(
+        "--forget",
+        metavar="CLOUD",
+        help="never search this cloud again, which is named as --sweep names it: it is no more, or never was",
     )
     made.add_argument("--plan", action="store_true", help="with --sweep: only tell what would be deleted")
     made.add_argument("--follow", action="store_true", help="with --events: go on with what happens from now on")
@@ -97,7 +104,7 @@ def _misuse(options: argparse.Namespace) -> str:
     if options.list:
         of_one = {*_FORMS} - {*_LIST_FORMS}
         return f"-o {options.output} is of one infrastructure: say -r -i INFRA_ID" if options.output in of_one else ""
-    if options.sweep or options.plan:
+    if options.sweep or options.plan or options.forget is not None:
         return _sweep_misuse(options)
     return _misuse_of_one(options)
 
@@ -115,10 +122,12 @@ def _misuse_of_one(options: argparse.Namespace) -> str:
 
 
 def _sweep_misuse(options: argparse.Namespace) -> str:
-    if not options.sweep:
+    if options.plan and not options.sweep:
         return "--plan goes with --sweep"
     if options.infra_id is not None:
-        return "--sweep is of the whole installation: leave out -i"
+        return f"{'--sweep' if options.sweep else '--forget'} is of the whole installation: leave out -i"
+    if options.output and not options.sweep:
+        return "-o goes with --sweep, not with --forget"
     return "" if options.output in {None, "json"} else "the only form of --sweep is '-o json'"
 
 

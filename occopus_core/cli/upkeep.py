@@ -61,6 +61,15 @@ def sweep(options: argparse.Namespace) -> int:
     return common.ExitCode.UNCONFIRMED if swept.silent or swept.left else common.ExitCode.OK
 
 
+def forget(options: argparse.Namespace) -> int:
+    """Have a cloud searched no more, where no instance is recorded."""
+    settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
+    with common.watched(settings, credentials, parallel=False) as manager:
+        manager.store.places.forget(options.forget)
+    common.say(f"'{options.forget}' is forgotten")
+    return common.ExitCode.OK
+
+
 def _stray(stray: Stray) -> dict[str, str | None]:
     instance, owner = stray.instance, stray.instance.owner
     return {
@@ -91,6 +100,8 @@ def cyclic(options: argparse.Namespace) -> int:
 
 def _run_until_signal(rounds: Rounds) -> bool:
     """Maintain in a thread of its own, for only the main one hears signals; true where one has come."""
+    from occopus_core.cli.interruption import signals  # noqa: PLC0415
+
     over, signalled = threading.Event(), threading.Event()
 
     def maintain() -> None:
@@ -103,7 +114,7 @@ def _run_until_signal(rounds: Rounds) -> bool:
         signalled.set()
         over.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in signals():
         signal.signal(number, stop)
     thread = threading.Thread(target=maintain, name="occopus-maintenance", daemon=True)
     thread.start()

@@ -19,6 +19,9 @@ from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError
 from occopus_core.store.records import Stage
 
+UNREACHED_SECONDS = 10.0
+"""How long a provider that nobody can reach is tried again while another implementation is left."""
+
 
 class Progress(Protocol):
     """Who is told how an instance fares."""
@@ -26,8 +29,8 @@ class Progress(Protocol):
     def created(self, work: Work, instance: Instance) -> None:
         """The provider has it, in a state other than PROVISIONING."""
 
-    def no_room(self, work: Work, error: QuotaError) -> None:
-        """There is no room for it on this connection."""
+    def declined(self, work: Work, error: ProviderError) -> None:
+        """There is no room for it on this connection, or nobody reaches it while another one is left."""
 
     def failed(self, work: Work, reason: str) -> None:
         """It will not be."""
@@ -150,7 +153,7 @@ class Creation:
         elif isinstance(error, TransientError):
             self._again(work, error)
         elif isinstance(error, QuotaError):
-            self._progress.no_room(work, error)
+            self._progress.declined(work, error)
         elif error is not None:
             self._progress.failed(work, reason(error))
         elif instance is None:
@@ -168,14 +171,20 @@ class Creation:
         self._after(work, delay, instance.reason or "the provider is making its parts", self.call)
 
     def _again(self, work: Work, error: TransientError) -> None:
-        self._after(work, self._runtime.failed_call(work), str(error), self.call)
+        delay = self._runtime.failed_call(work)
+        hopeless = error.unreached and self._runtime.failing(work) >= UNREACHED_SECONDS
+        if hopeless and work.alternatives and not work.may_exist:
+            self._progress.declined(work, error)
+            return
+        limit = work.implementation.health_check.timeout
+        self._after(work, delay, str(error), self.call, f" (given up after {limit:g} s)")
 
-    def _after(self, work: Work, seconds: float, reason: str, step: Callable[[Work], None]) -> None:
+    def _after(self, work: Work, seconds: float, reason: str, step: Callable[[Work], None], more: str = "") -> None:
         if self._runtime.overdue(work):
             timeout = work.implementation.health_check.timeout
             self._progress.failed(work, f"not created within {timeout:g} s: {reason}")
             return
-        self._runtime.waiting(work, reason)
+        self._runtime.waiting(work, f"{reason}{more}")
         self._runtime.loop.after(seconds, lambda: None if work.doomed else step(work))
 
 

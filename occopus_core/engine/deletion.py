@@ -196,7 +196,7 @@ class Deletion:
 
     def _failed(self, work: Work, error: Exception, again: Callable[[Work, float], None]) -> None:
         delay = self._runtime.failed_call(work)
-        lasting = self._runtime.clock.monotonic() - work.failing_since > PATIENCE
+        lasting = self._runtime.failing(work) > PATIENCE
         if lasting or not isinstance(error, TransientError):
             self._give_up(work, reason(error))
             return

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from occopus_core.api.errors import ProviderError, QuotaError
+from occopus_core.api.errors import ProviderError
 from occopus_core.api.resource import Address, Instance, ResourceHandler
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation, NodeDescription
@@ -18,16 +18,15 @@ from occopus_core.engine.loop import Steps, Waiting
 from occopus_core.engine.preparation import Subject
 from occopus_core.engine.readiness import Readiness
 from occopus_core.engine.reservation import alternatives, reserve
-from occopus_core.engine.runtime import NoRoom, Runtime
+from occopus_core.engine.runtime import PassedOver, Runtime
 from occopus_core.engine.turns import Turns
 from occopus_core.engine.work import Work
 from occopus_core.events import EventKind
 from occopus_core.render import functions
 from occopus_core.store.records import Stage
 
-NO_ROOM_SECONDS = 300.0
-"""How long an implementation is passed over after its provider had no room."""
-
+PASS_OVER_SECONDS = 300.0
+"""How long an implementation is passed over after its provider had no room, or could not be reached."""
 
 DELETION_SECONDS = 30.0
 """How long a repair waits for deletions when it has done all else."""
@@ -161,16 +160,16 @@ class Execution:
             self._creation.resume(work)
 
     def _choose(self, work: Work) -> None:
-        """Pass over implementations that had no room lately, while there are others."""
-        while work.alternatives and (reason := self._full(work.implementation)):
-            full = work.implementation.label
+        """Pass over implementations that declined lately, while there are others."""
+        while work.alternatives and (reason := self._declined_lately(work.implementation)):
+            declined = work.implementation.label
             self._take_next(work)
-            text = f"{full} had no room lately ({reason}): trying {work.implementation.label}"
+            text = f"{declined} is passed over ({reason}): trying {work.implementation.label}"
             self._runtime.emit(EventKind.NODE_MOVED, work, text)
 
-    def _full(self, implementation: Implementation) -> str:
-        """Why there was no room lately; empty where there was."""
-        known = self._runtime.experience.no_room.get(implementation.digest)
+    def _declined_lately(self, implementation: Implementation) -> str:
+        """Why it could not be used lately; empty where it could."""
+        known = self._runtime.experience.passed_over.get(implementation.digest)
         return known.reason if known is not None and known.until > self._runtime.clock.monotonic() else ""
 
     def _take_next(self, work: Work) -> None:
@@ -206,10 +205,10 @@ class Execution:
             self._deletion.begin(work)
             self._creating.done(work)
 
-    def no_room(self, work: Work, error: QuotaError) -> None:
-        """See `creation.Progress`: the next implementation takes over, and what the refused one left is dropped."""
-        until = self._runtime.clock.monotonic() + NO_ROOM_SECONDS
-        self._runtime.experience.no_room[work.implementation.digest] = NoRoom(until, str(error))
+    def declined(self, work: Work, error: ProviderError) -> None:
+        """See `creation.Progress`: the next implementation takes over, and what the first one left is dropped."""
+        until = self._runtime.clock.monotonic() + PASS_OVER_SECONDS
+        self._runtime.experience.passed_over[work.implementation.digest] = PassedOver(until, str(error))
         if not work.alternatives:
             self.failed(work, str(error))
             return
@@ -225,8 +224,15 @@ class Execution:
         self._creation.begin(work)
 
     def _discard(self, work: Work) -> None:
-        """Drop what a refused creation may have left, beside everything else."""
-        remains = Work(work.record, work.implementation, link=work.link, last_called=work.last_called, doomed=True)
+        """Drop what a creation that was declined may have left, beside everything else."""
+        remains = Work(
+            work.record,
+            work.implementation,
+            link=work.link,
+            may_exist=work.may_exist,
+            last_called=work.last_called,
+            doomed=True,
+        )
         self._works[work.node_name][remains] = None
         self._discarded.add(remains)
         self._deletion.begin(remains)

@@ -40,8 +40,8 @@ class Places:
         Several places at one provider are one connection. Raises `StoreError`.
         """
         links: dict[Link[ResourceHandler], Place] = {}
-        closed = {_lost(settings): None for settings in store.lost_places(infra_id)}
-        for place in store.places(infra_id):
+        closed = {_lost(settings): None for settings in store.places.lost(infra_id)}
+        for place in store.places.all(infra_id):
             try:
                 links.setdefault(connections.resource(place.implementation, place.connection), place)
             except (PluginError, DescriptionError) as error:

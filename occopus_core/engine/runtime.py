@@ -16,8 +16,8 @@ from occopus_core.store.change import Change
 
 
 @dataclass(frozen=True, slots=True)
-class NoRoom:
-    """That a provider had no room for an implementation, which is passed over `until` (monotonic)."""
+class PassedOver:
+    """Why an implementation is passed over, `until` when (monotonic)."""
 
     until: float
     reason: str
@@ -29,7 +29,7 @@ class Experience:
 
     boots: Pacing = field(default_factory=Pacing)
     """How long instances take to boot, by fingerprint."""
-    no_room: dict[str, NoRoom] = field(default_factory=dict)
+    passed_over: dict[str, PassedOver] = field(default_factory=dict)
     """By the digest of an implementation."""
 
 
@@ -80,6 +80,10 @@ class Runtime:
             work.failing_since = self.clock.monotonic()
         work.failures += 1
         return backoff(work.failures, self.rng)
+
+    def failing(self, work: Work) -> float:
+        """Seconds since its calls began to fail."""
+        return self.clock.monotonic() - work.failing_since
 
     def waited(self, work: Work) -> float:
         """Seconds since the present wait began."""

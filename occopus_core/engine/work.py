@@ -21,7 +21,7 @@ class Work:
     record: InstanceRecord
     implementation: Implementation
     alternatives: deque[Implementation] = field(default_factory=deque)
-    """Implementations to try when this one has no room."""
+    """Implementations to try when this one cannot be used."""
     link: Link[ResourceHandler] | None = None
     prepared: Prepared | None = None
     may_exist: bool = True

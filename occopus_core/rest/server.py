@@ -163,6 +163,8 @@ class Server(uvicorn.Server):
         """Serve; False where that could not even begin, which was said. A signal is an orderly end."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # uvicorn raises it once more at the end, which is an orderly one
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(signal.SIGHUP, self.handle_exit)
         with contextlib.suppress(SystemExit):
             self.run(sockets)
         return self.started

@@ -26,6 +26,20 @@ class NoSuchInfrastructureError(Exception):
         self.infra_id = infra_id
 
 
+class NoSuchPlaceError(Exception):
+    """No instance was ever made at a place of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no instance was ever made at '{name}'")
+
+
+class PlaceInUseError(Exception):
+    """Instances are at the place, as far as the store knows."""
+
+    def __init__(self, name: str, infra_id: str) -> None:
+        super().__init__(f"the infrastructure '{infra_id}' has instances at '{name}': destroy it first")
+
+
 class LeaseLostError(Exception):
     """Another process has taken the infrastructure over; nothing more may be written or started here."""
 

@@ -16,13 +16,13 @@ from occopus_core.store.change import LEASE_SECONDS, Change, event_row
 from occopus_core.store.database import Database
 from occopus_core.store.outbox import Outbox
 from occopus_core.store.overview import Overview
+from occopus_core.store.places import PlaceRows
 from occopus_core.store.records import (
     InfrastructureRecord,
     InstanceRecord,
     Lease,
     LeaseLostError,
     NoSuchInfrastructureError,
-    Place,
     ScaleKind,
     ScaleRequest,
     StoredEvent,
@@ -73,6 +73,7 @@ class Store:
         self.installation = database.installation
         self.outbox = Outbox(database)
         self.overview = Overview(database)
+        self.places = PlaceRows(database)
         self.service = ServiceRows(database)
         self.tokens = Tokens(database)
 
@@ -205,29 +206,6 @@ class Store:
         query = sa.select(table).where(table.c.infra_id == infra_id).order_by(table.c.node_name, table.c.position)
         with self._database.reading() as connection:
             return [instance_of(row) for row in connection.execute(query)]
-
-    def places(self, infra_id: str | None = None) -> list[Place]:
-        """Everywhere the infrastructure has had instances made; without id, everywhere anyone ever has."""
-        table, bodies = tables.places, tables.implementations
-        query = (
-            sa.select(bodies.c.body, table.c.connection)
-            .join(bodies, bodies.c.digest == table.c.implementation)
-            .distinct()
-            .order_by(table.c.connection, bodies.c.body)
-        )
-        if infra_id is not None:
-            query = query.where(table.c.infra_id == infra_id)
-        with self._database.reading() as connection:
-            return [Place(implementation_of(body), settings) for body, settings in connection.execute(query)]
-
-    def lost_places(self, infra_id: str | None = None) -> list[str]:
-        """The settings of the connections among them that cannot be used: how is not in the store any more."""
-        table, known = tables.places, tables.implementations.c.digest
-        query = sa.select(table.c.connection).where(~sa.exists().where(known == table.c.implementation)).distinct()
-        if infra_id is not None:
-            query = query.where(table.c.infra_id == infra_id)
-        with self._database.reading() as connection:
-            return list(connection.scalars(query.order_by(table.c.connection)))
 
     def instances_by_token(self) -> dict[str, InstanceRecord]:
         """The instances of all infrastructures."""

@@ -107,6 +107,13 @@ def _lock_implementations(connection: sa.Connection) -> None:
         connection.exec_driver_sql("LOCK TABLE implementations IN SHARE ROW EXCLUSIVE MODE")
 
 
+def lock_places(connection: sa.Connection) -> None:
+    """Nobody may be between an instance and its place, which are written together, while one is forgotten."""
+    _lock_implementations(connection)  # which all others do first
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE places IN ACCESS EXCLUSIVE MODE")
+
+
 @contextlib.contextmanager
 def understood(what: str) -> Iterator[None]:
     """Something else than Occopus may have written a row, or a disk have spoilt it. Raises `SpoiltError`."""

@@ -115,6 +115,11 @@ class Workspace:
         ((instances,),) = self.query("SELECT count(*) FROM instances WHERE infra_id = ?", infra_id)
         return infrastructures + instances
 
+    def await_lease(self, infra_id: str) -> None:
+        """Until the lease of an infrastructure is over, which a process may have left behind."""
+        free = "SELECT 1 FROM infrastructures WHERE id = ? AND coalesce(lease_expires, 0) <= ?"
+        wait_until(lambda: self.query(free, infra_id, time.time()))
+
     def report(self, infra_id: str) -> dict:
         return json.loads(self.ready("maintain", "-r", "-i", infra_id, "-o", "json").stdout)
 
@@ -150,6 +155,11 @@ class Cloud(SimulatedCloud):
             "health_check": {"ping": False},
         }
         return json.dumps({f"node_def:{type}": [implementation] for type in types})
+
+    @property
+    def created(self) -> set[str]:
+        """The tokens under which anything was asked for."""
+        return {token for call in self.log() if call["operation"] == "create" for token in call["tokens"]}
 
     def machines(self, infra_id: str) -> list[dict]:
         """What there is of an infrastructure, half-made and departing things included."""
@@ -211,3 +221,28 @@ def ready(workspace, cloud, describe):
 def until():
     """Waits for a condition about other processes."""
     return wait_until
+
+
+@pytest.fixture
+def ill(ready, cloud, describe):
+    """A workspace with the infrastructure `ill`, one of whose two nodes has failed; it is made again in a second."""
+    ready.ready("import", ready.write("slow.yaml", cloud.definitions("slow", boot_seconds=1)))
+    ready.write("ill.yaml", describe("db", "web", type="slow"))
+    ready.ready("build", "ill.yaml", "-i", "ill", "--parallelize")
+    cloud.change(cloud.machines("ill")[0]["id"], "fail")
+    return ready
+
+
+@pytest.fixture
+def assert_carried_on(ill, cloud):
+    """Checks that the next pass over `ill` goes on with what an earlier one has begun, and makes nothing twice."""
+
+    def check() -> None:
+        begun = ill.query("SELECT token FROM instances WHERE infra_id = 'ill' AND stage <> 'dropping'")
+        ill.await_lease("ill")  # which a process that did not wait for what hung may not have given back
+        ill.ready("maintain", "-i", "ill", "--parallelize")
+        assert sorted((one["token"],) for one in cloud.machines("ill")) == sorted(begun)
+        assert ill.query("SELECT stage FROM instances WHERE infra_id = 'ill'") == [("ready",)] * 2
+        assert len(cloud.created) == 3, "two at first, and one in place of the one that failed"
+
+    return check

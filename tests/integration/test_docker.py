@@ -390,7 +390,7 @@ def test_where_the_first_cloud_is_full_the_second_takes_over_and_the_log_says_wh
     assert len(docker.running()) == 16
     told = [line for line in built.complaint if line.startswith("node moved web")]
     asked = [line for line in told if ": EC2 " in line and "lately" not in line]
-    passed_over = [line for line in told if "my-ec2 had no room lately" in line]
+    passed_over = [line for line in told if "my-ec2 is passed over" in line]
     assert len(asked) == ec2.calls()["RunInstances"] == 1, "one instance at a time, and after the first nobody asks"
     assert all("VcpuLimitExceeded: You have requested more vCPU capacity" in line for line in told)
     assert all(line.endswith("trying my-docker") for line in told)

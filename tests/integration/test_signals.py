@@ -53,6 +53,63 @@ def test_a_destruction_whose_terminal_vanishes_can_be_gone_on_with(ready, cloud,
     assert ready.rows("gone") == 0
 
 
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+NOHUP = ["nohup"]
+
+
+def healing_of(user, *words, **how):
+    """A command that maintains, when it has just begun to make what was lost."""
+    process = user.start("maintain", "-i", "ill", *words, **how)
+    assert any("node booting" in line for line in process.stderr)
+    return process
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_pass_that_heals_ends_at_a_signal_and_the_next_carries_it_on(ill, assert_carried_on, number):
+    with healing_of(ill) as process:
+        process.send_signal(number)
+        rest = process.stderr.read()
+        assert process.wait(30) == 128 + number, rest
+    assert "interrupted; the next pass carries on" in rest
+    assert "Traceback" not in rest
+    assert_carried_on()
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_passes_over_and_over_end_at_a_signal_in_order(ill, assert_carried_on, number):
+    with healing_of(ill, "-c") as process:
+        process.send_signal(number)
+        rest = process.stderr.read()
+        assert process.wait(30) == 0, rest
+    assert "Traceback" not in rest
+    assert_carried_on()
+
+
+def test_passes_over_and_over_end_although_the_cloud_hangs(ill, cloud, assert_carried_on):
+    with healing_of(ill, "-c", "-t", "0") as process:
+        cloud.set_faults([{"kind": "hang"}])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    cloud.set_faults([])
+    assert_carried_on()
+
+
+@pytest.mark.parametrize("words", [[], ["-c"]], ids=["once", "over and over"])
+def test_a_pass_whose_terminal_vanishes_is_carried_on(ill, assert_carried_on, words):
+    process = close_terminal(ill, b"booting", "maintain", "-i", "ill", *words)
+    assert process.wait(60) in (0, 128 + signal.SIGHUP, -signal.SIGHUP)
+    assert_carried_on()
+
+
+def test_who_starts_it_with_nohup_has_it_go_on(ill, assert_carried_on):
+    with healing_of(ill, "-c", "-t", "0.1", before=NOHUP) as process:
+        process.send_signal(signal.SIGHUP)
+        assert any("node ready" in line for line in process.stderr), "it goes on"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert_carried_on()
+
+
 @pytest.fixture
 def little_disk(tmp_path):
     """A file system of one megabyte."""

@@ -48,9 +48,32 @@ def test_a_dead_cloud_is_told_and_the_code_says_so(ready, cloud, strayed):
     assert "closed for today" in line
 
 
+def test_a_cloud_that_is_no_more_is_forgotten_once_nothing_is_recorded_there(ready, cloud):
+    ready.ready("build", "trial.yaml", "-i", "trial", "--parallelize")
+    name = f"sim {cloud.endpoint}"
+    ended = ready.run("maintain", "--forget", name)
+    assert (ended.code, ended.complaint[-1]) == (
+        4,
+        f"error: the infrastructure 'trial' has instances at '{name}': destroy it first",
+    )
+    ready.ready("destroy", "-i", "trial")
+    cloud.set_faults([{"kind": "permanent", "operation": "list", "reason": "closed for ever"}])
+    assert ready.run("maintain", "--sweep").code == 5
+    assert ready.ready("maintain", "--forget", name).complaint[-1] == f"'{name}' is forgotten"
+    assert ready.ready("maintain", "--sweep").complaint[-1] == "0 found, 0 deleted"
+    again = ready.run("maintain", "--forget", name)
+    assert (again.code, again.complaint[-1]) == (3, f"error: no instance was ever made at '{name}'")
+    cloud.set_faults([])
+    ready.ready("build", "trial.yaml", "-i", "trial", "--parallelize")
+    assert ready.query("SELECT count(*) FROM places") != [(0,)]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--forget", "x", "-i", "x"], "--forget is of the whole installation: leave out -i"),
+        (["--forget", "x", "-o", "json"], "-o goes with --sweep, not with --forget"),
+        (["--forget", "x", "--plan"], "--plan goes with --sweep"),
         (["--sweep", "-i", "x"], "--sweep is of the whole installation: leave out -i"),
         (["--plan", "-i", "x"], "--plan goes with --sweep"),
         (["--sweep", "-o", "table"], "the only form of --sweep is '-o json'"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +13,7 @@ from keystoneauth1.exceptions import NotFound, Unauthorized
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 from openstack.connection import Connection
+from openstack.exceptions import HttpException
 from stack import Stack
 
 from occopus_core import api
@@ -58,14 +60,16 @@ class Account:
     @contextlib.contextmanager
     def key_pair(self, name: str) -> Iterator[None]:
         self.cloud.compute.create_keypair(name=name)
-        yield
-        self.cloud.compute.delete_keypair(name)
+        try:
+            yield
+        finally:
+            self.cloud.compute.delete_keypair(name)
 
     @contextlib.contextmanager
     def security_group(self, name: str) -> Iterator[None]:
         group = self.cloud.network.create_security_group(name=name)
         yield
-        self.cloud.network.delete_security_group(group)
+        self.cloud.network.delete_security_group(group)  # of a failed test servers may still be in it: see `empty`
 
     @contextlib.contextmanager
     def server(self) -> Iterator[None]:
@@ -73,8 +77,10 @@ class Account:
         where = [{"uuid": self.ids["network_id"]}]
         what = {"image_id": self.ids["image_id"], "flavor_id": self.ids["flavor_id"], "networks": where}
         server = self.cloud.compute.create_server(name="somebody's", **what)
-        yield
-        self.delete_server(server)
+        try:
+            yield
+        finally:
+            self.delete_server(server)
 
     def delete_server(self, server: Any) -> None:
         self.cloud.compute.delete_server(server)
@@ -110,9 +116,51 @@ class Account:
             "volumes": [each.id for each in self.cloud.block_storage.volumes()],
             "floating IPs": [each.id for each in network.ips(project_id=self.project_id)],
             "ports": [each.id for each in network.ports(project_id=self.project_id) if _is_of_a_server(each)],
+            "security groups": [
+                each.id for each in network.security_groups(project_id=self.project_id) if _is_ours(each)
+            ],
         }
         return {kind: ids for kind, ids in found.items() if ids}
+
+    def gone(self) -> dict[str, list[str]]:
+        """What is left once deletions under way had time to end."""
+        deadline = time.monotonic() + 60
+        while (left := self.left()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return left
+
+    def empty(self) -> None:
+        """Clear everything away, whoever made it."""
+        until(lambda: not self._cleared())
+
+    def _cleared(self) -> dict[str, list[str]]:
+        """Ask for the deletion of what there is; what is in use cannot go yet."""
+        delete = {
+            "servers": self.cloud.compute.delete_server,
+            "volumes": self.cloud.block_storage.delete_volume,
+            "floating IPs": self.cloud.network.delete_ip,
+            "ports": self.cloud.network.delete_port,
+            "security groups": self.cloud.network.delete_security_group,
+        }
+        found = self.left()
+        for kind, ids in found.items():
+            for id in ids:
+                with contextlib.suppress(HttpException):
+                    delete[kind](id)
+        return found
+
+
+def clear(accounts: Iterable[Account]) -> None:
+    """Nothing may be left of a test; whatever is, no later test suffers from it."""
+    left = {account: found for account in accounts if (found := account.gone())}
+    for account in left:
+        account.empty()
+    assert not left, f"something was left at the cloud: {list(left.values())}"
 
 
 def _is_of_a_server(port: Any) -> bool:
     return not port.device_owner.startswith("network:")
+
+
+def _is_ours(group: Any) -> bool:
+    return bool(group.name != "default")

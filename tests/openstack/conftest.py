@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import uuid
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from account import Account  # noqa: E402  # this folder is none of the packages
-from desk import Desk, gone  # noqa: E402
+from account import Account, clear  # noqa: E402  # this folder is none of the packages
+from desk import Desk  # noqa: E402
 from faults import Proxy  # noqa: E402
 from stack import Stack, install  # noqa: E402
 
@@ -73,11 +72,11 @@ def account(accounts):
 
 
 @pytest.fixture
-def desk(tmp_path, account, proxy):
-    yield Desk(tmp_path, account)
-    assert gone(account) == {}, "something is left at the cloud"
-
-
-@pytest.fixture
-def installation():
-    return f"test-{uuid.uuid4().hex[:12]}"
+def desk(tmp_path, accounts, proxy):
+    desk = Desk(tmp_path, accounts["demo"])
+    yield desk
+    try:
+        proxy.reset()
+        desk.close()
+    finally:
+        clear(accounts.values())

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 SCRIPTS = Path(sys.executable).parent
-LONGEST = 180
+LONGEST = 300
 """Seconds after which a command is taken for stuck."""
 
 
 class Desk:
     def __init__(self, folder, account):
         self.folder, self.account = folder, account
+        self._started = []
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -53,7 +54,7 @@ class Desk:
         return self.write(f"{name}.yaml", json.dumps({"user_id": "me", "infra_name": name, "nodes": nodes})), "-i", name
 
     def start(self, command, *words):
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [SCRIPTS / f"occopus-{command}", *words],
             cwd=self.folder,
             env=self.environ,
@@ -62,6 +63,8 @@ class Desk:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self._started.append(process)
+        return process
 
     def end(self, process):
         """Wait for a command; nothing it said is a traceback, or secret."""
@@ -84,6 +87,15 @@ class Desk:
         assert ended.returncode == 0, ended.stderr
         return ended
 
+    def close(self):
+        """End the commands that a failed test left behind, and destroy what was built with them."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        for infra in json.loads(self.ready("maintain", "-l", "-o", "json").stdout)["infrastructures"]:
+            self.ready("destroy", "-i", infra["infraid"])
+
     def instances(self, infra_id):
         report = json.loads(self.ready("maintain", "-r", "-i", infra_id, "-o", "json").stdout)
         return {name: list(node["instances"].values()) for name, node in report.items()}
@@ -96,11 +108,3 @@ def until(condition: Callable[[], object], seconds: float = 60.0) -> object:
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {condition}"
         time.sleep(0.2)
     return value
-
-
-def gone(account):
-    """What is left once deletions under way had time to end."""
-    deadline = time.monotonic() + 60
-    while (left := account.left()) and time.monotonic() < deadline:
-        time.sleep(0.3)
-    return left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from account import clear
 from faults import NovaFaults
 
 from occopus_core.api import Context, CreateRequest, InstanceId
@@ -12,12 +13,17 @@ from occopus_core.testing.conformance import ResourceHandlerConformance, Resourc
 from occopus_resource_nova import NovaHandler
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left(accounts):
+    yield
+    clear(accounts.values())
+
+
 class NovaHarness(ResourceHarness):
     sdk_modules = ("openstack", "keystoneauth1", "requests")
     page_size = 16  # ids without a server are looked for among volumes and floating IPs, too: three requests for 48
     crowd = 4  # there is one host, and it boots one server after the other
-    patience = 150
-    short_timeout = 2.0
+    patience = 300
 
     def __init__(self, account, proxy):
         super().__init__()

@@ -51,12 +51,12 @@ class Client:
 
 
 @contextlib.contextmanager
-def serving(workspace, *options):
+def serving(workspace, *options, **how):
     """A service on a free port; its output is in the file `said`, what it listens on is the client's base."""
     path = workspace.folder / f"said-{time.monotonic_ns()}"
     with path.open("w") as said:
         words = ["--port", "0", "--interval", "0.3", "--parallelize", *options]
-        process = workspace.start("rest-service", *words, stdout=said, stderr=said)
+        process = workspace.start("rest-service", *words, stdout=said, stderr=said, **how)
         process.said = path
         try:
             yield process, Client(base_of(process))

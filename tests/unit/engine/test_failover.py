@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from occopus_core.api import InstanceState
-from occopus_core.engine.execution import NO_ROOM_SECONDS
+from occopus_core.api import InstanceState, TransientError
+from occopus_core.engine.creation import UNREACHED_SECONDS
+from occopus_core.engine.execution import PASS_OVER_SECONDS
 from occopus_core.engine.outcomes import BuildError
 from occopus_core.engine.site import Site
 from occopus_core.events import EventKind
@@ -21,7 +22,7 @@ def projects(world):
 
 def refused(world):
     """What was said each time that a project had no room, but for where it was not asked again."""
-    return [text for text in said(world) if "lately" not in text]
+    return [text for text in said(world) if "is passed over" not in text]
 
 
 def said(world):
@@ -58,7 +59,7 @@ def test_the_refused_one_is_passed_over_for_a_while(world):
     assert projects(world) == ["west"] * 20
     (first,) = refused(world)
     assert first == "memory cloud: project 'east' may have no more than 0 instances: trying west"
-    lately = "east had no room lately (memory cloud: project 'east' may have no more than 0 instances): trying west"
+    lately = "east is passed over (memory cloud: project 'east' may have no more than 0 instances): trying west"
     assert {text for text in said(world) if text != first} == {lately}
 
 
@@ -80,7 +81,7 @@ def test_it_is_passed_over_by_other_infrastructures_too_and_the_log_says_why(wor
 
 
 def test_the_refused_one_is_tried_again_later(world):
-    world.define("web", implementations=TWO, boot_seconds=NO_ROOM_SECONDS + 1)
+    world.define("web", implementations=TWO, boot_seconds=PASS_OVER_SECONDS + 1)
     world.cloud.set_limits({"east": 0})
     world.build(infrastructure(node("web", min=6)), width=1)
     world.assert_runs({"web": 6})
@@ -138,6 +139,55 @@ def test_a_build_that_fails_while_leftovers_are_deleted_is_undone(world, width):
     world.cloud.set_faults([{"kind": "quota", "operation": "create", "nth": 2, "node_name": "web"}])
     with pytest.raises(BuildError, match="disk on fire"):
         world.build(infrastructure("web", "bad"), width=width)
+    world.assert_nothing()
+
+
+def away(world, monkeypatch, *names, error):
+    """These projects cannot be called; how often that was tried."""
+    real, calls = world.handler.create, []
+
+    def create(handler, request):
+        if request.resource["project"] in names:
+            calls.append(request.token)
+            raise error
+        return real(handler, request)
+
+    monkeypatch.setattr(world.handler, "create", create)
+    return calls
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_cloud_that_nobody_reaches_gives_way_and_is_not_searched(world, monkeypatch, seed):
+    world.rng = random.Random(seed)
+    calls = away(world, monkeypatch, "east", error=TransientError("nobody there", unreached=True))
+    world.define("web", implementations=TWO, boot_seconds=2)
+    began = world.clock.now()
+    world.build(infrastructure(node("web", min=6)))
+    world.assert_runs({"web": 6})
+    assert projects(world) == ["west"] * 6
+    assert calls
+    assert world.clock.now() - began < 2 * UNREACHED_SECONDS + 2
+    assert all("nobody there: trying west" in text for text in refused(world))
+
+
+def test_a_call_that_may_have_arrived_is_never_left_for_another_cloud(world, monkeypatch):
+    """Who knows what it has made: only its own token finds out."""
+    world.rng = random.Random(1)
+    world.define("web", implementations=[{**each, "timeout": 60} for each in TWO])
+    away(world, monkeypatch, "east", "west", error=TransientError("no answer"))
+    with pytest.raises(BuildError, match="not created within 60 s: no answer"):
+        world.build(infrastructure("web"))
+    assert not said(world)
+
+
+def test_where_nobody_reaches_any_cloud_the_last_one_is_waited_for(world, monkeypatch):
+    away(world, monkeypatch, "east", "west", error=TransientError("nobody there", unreached=True))
+    world.define("web", implementations=[{**each, "timeout": 60} for each in TWO])
+    with pytest.raises(BuildError, match="not created within 60 s: nobody there"):
+        world.build(infrastructure("web"))
+    assert len(refused(world)) == 1
+    waits = [event.text for event in world.events if event.kind is EventKind.NODE_WAITING]
+    assert set(waits) == {"nobody there (given up after 60 s)"}
     world.assert_nothing()
 
 

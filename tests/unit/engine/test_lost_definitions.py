@@ -18,7 +18,7 @@ from .conftest import infrastructure
 
 def lose(world, **resource):
     """The implementations of an endpoint vanish, and whatever names them stays."""
-    ways = [place.implementation for place in world.store.places()]
+    ways = [place.implementation for place in world.store.places.all()]
     gone = [(way.digest,) for way in ways if resource.items() <= way.resource.items()]
     with contextlib.closing(sqlite3.connect(world.store._database._engine.url.database)) as connection:
         connection.executemany("DELETE FROM implementations WHERE digest = ?", gone)

@@ -310,7 +310,7 @@ class Machine(RuleBasedStateMachine):
     @rule(infra_id=IDS)
     def stray(self, infra_id):
         """Something is made with our tags that nobody has written down."""
-        places = self.world.store.places()
+        places = self.world.store.places.all()
         if places:
             owner = Owner(self.world.store.installation, infra_id, "a", "gone")
             handler = self.world.resources().connections.resource(places[0].implementation, places[0].connection).plugin

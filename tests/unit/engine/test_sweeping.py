@@ -22,7 +22,7 @@ def built(world):
 def stray(world, token="occopus-late", infra_id="infra"):
     """An instance that was made after everybody had given it up."""
     owner = Owner(world.store.installation, infra_id, "web", "gone")
-    (place,) = world.store.places()
+    (place,) = world.store.places.all()
     handler = world.resources().connections.resource(place.implementation, place.connection).plugin
     return handler.create(CreateRequest(token, owner, {}, Context())).id
 
@@ -62,7 +62,7 @@ def test_strays_of_infrastructures_that_are_gone_are_found(built):
 
 
 def test_other_installations_are_left_alone(built):
-    (place,) = built.store.places()
+    (place,) = built.store.places.all()
     handler = built.resources().connections.resource(place.implementation, place.connection).plugin
     handler.create(CreateRequest("occopus-other", Owner("another", "infra", "web", "x"), {}, Context()))
     assert run(built).strays == []

@@ -105,7 +105,7 @@ def read_all(url):
             lambda: store.definitions(["web"]),
             lambda: store.pending_requests("i"),
             lambda: store.events("i"),
-            store.places,
+            store.places.all,
             lambda: store.holder("i"),
             lambda: store.acquire("i", "me", 1e9),
             lambda: list_infrastructures(url),

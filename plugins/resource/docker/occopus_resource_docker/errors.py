@@ -87,11 +87,10 @@ _FORBIDDEN = "this user may not open the socket; who is in the group that owns i
 _TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], type[ProviderError], str], ...] = (
     ((PermissionError,), AuthError, f": {_FORBIDDEN}"),
-    (
-        (ConnectionRefusedError, FileNotFoundError, socket.gaierror, urllib3.exceptions.NewConnectionError),
-        TransientError,
-        ": it cannot be reached",
-    ),
+    ((FileNotFoundError,), TransientError, ": it cannot be reached, there is no such socket: does the engine run?"),
+    ((ConnectionRefusedError,), TransientError, ": it cannot be reached, nobody listens: does the engine run?"),
+    ((socket.gaierror,), TransientError, ": it cannot be reached, its name is not known"),
+    ((urllib3.exceptions.NewConnectionError,), TransientError, ": it cannot be reached"),
     (
         _TIMEOUTS,
         TransientError,

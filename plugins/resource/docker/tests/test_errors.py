@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 import pytest
@@ -104,8 +105,9 @@ def test_a_web_page_may_come_from_before_the_engine(status, kind):
 @pytest.mark.parametrize(
     ("cause", "kind", "words", "unreached"),
     [
-        (ConnectionRefusedError(), TransientError, "it cannot be reached", True),
-        (FileNotFoundError(), TransientError, "it cannot be reached", True),
+        (ConnectionRefusedError(), TransientError, "it cannot be reached, nobody listens", True),
+        (FileNotFoundError(), TransientError, "it cannot be reached, there is no such socket", True),
+        (socket.gaierror(), TransientError, "it cannot be reached, its name is not known", True),
         (PermissionError(), AuthError, "this user may not open the socket", True),
         (TimeoutError(), TransientError, "no answer within 30 s", False),
         (ssl.SSLCertVerificationError(), PermanentError, "tlscacert in auth_data has to be that of", True),

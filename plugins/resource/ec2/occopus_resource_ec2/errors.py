@@ -168,10 +168,18 @@ def _trouble(error: Exception, where: str, seconds: float) -> ProviderError:
             f"{where}: its certificate is not trusted; AWS_CA_BUNDLE names a file with those that are"
         )
     if isinstance(error, _UNREACHABLE):
-        return TransientError(f"{where}: it cannot be reached", unreached=True)
+        return TransientError(f"{where}: it cannot be reached{_why_not(error)}", unreached=True)
     if isinstance(error, _BROKEN):
         return TransientError(f"{where}: the connection broke before the answer was complete")
     return PermanentError(f"{where}: {_line(error)}")
+
+
+def _why_not(error: Exception) -> str:
+    """The reason is in what the library had from the one below it."""
+    below = str(getattr(error, "kwargs", {}).get("error", ""))
+    if "refused" in below:
+        return ", nobody listens there"
+    return ", its name is not known" if "resolve" in below else ""
 
 
 def _refusal(response: Mapping[str, Any], where: str) -> ProviderError:

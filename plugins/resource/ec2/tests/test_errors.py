@@ -90,6 +90,12 @@ def test_what_only_an_administrator_can_decode_is_left_out():
         (botocore.ReadTimeoutError(endpoint_url=URL), TransientError, "no answer within 30 s"),
         (botocore.ConnectTimeoutError(endpoint_url=URL), TransientError, "no answer within 30 s"),
         (botocore.EndpointConnectionError(endpoint_url=URL), TransientError, "it cannot be reached"),
+        (
+            botocore.EndpointConnectionError(endpoint_url=URL, error="Errno 111: refused"),
+            TransientError,
+            "nobody listens",
+        ),
+        (botocore.EndpointConnectionError(endpoint_url=URL, error="to resolve x"), TransientError, "name is not known"),
         (botocore.ProxyConnectionError(proxy_url=URL), TransientError, "it cannot be reached"),
         (botocore.ConnectionClosedError(endpoint_url=URL), TransientError, "the connection broke"),
         (botocore.SSLError(endpoint_url=URL, error="EOF occurred"), TransientError, "the connection broke"),

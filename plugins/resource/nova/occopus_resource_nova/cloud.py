@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import requests
 from keystoneauth1 import exceptions
 
-from occopus_core.api import AuthError, Connection, NotFoundError, PermanentError, ProviderError, within
+from occopus_core.api import Connection, NotFoundError, PermanentError, ProviderError, within
 from occopus_resource_nova.connect import Account, account
 from occopus_resource_nova.errors import provider_error
 
@@ -69,9 +69,7 @@ class Cloud:
         if listed is None:
             region = self._account().region
             there = f"in region '{region}': see resource.region_name" if region else "in its catalog"
-            # Where there is no Nova, these credentials cannot have made anything.
-            kind = AuthError if service == "compute" else PermanentError
-            raise kind(f"{self._where}: there is no {service} service {there}")
+            raise PermanentError(f"{self._where}: there is no {service} service {there}", unreached=True)
         return versioned(listed, _VERSIONS[service])
 
     def get(self, service: Service, path: str, query: Mapping[str, Any] | None = None, key: str = "") -> Any:

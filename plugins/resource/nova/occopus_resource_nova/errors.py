@@ -38,7 +38,6 @@ _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _BROKEN = "the connection broke before the answer"
 _TROUBLES: tuple[tuple[tuple[type[Exception], ...], type[ProviderError], str], ...] = (
     ((TimeoutError, exceptions.ConnectTimeout), TransientError, "no answer within {timeout:g} s"),
-    ((exceptions.InvalidResponse,), AuthError, _FOREIGN),  # to the question for a token
     ((exceptions.AuthorizationFailure,), AuthError, "the credentials do not suffice"),
     ((requests.JSONDecodeError,), PermanentError, _FOREIGN),
     (
@@ -67,7 +66,9 @@ def provider_error(error: Exception, where: str, timeout: float, key: str = "") 
     if isinstance(error, exceptions.SSLError) and _UNTRUSTED in str(error):
         return PermanentError(f"{where}: its certificate is not trusted: REQUESTS_CA_BUNDLE may name another authority")
     if isinstance(error, exceptions.ConnectFailure) and _NOBODY.search(str(error)):
-        return TransientError(f"{where}: it cannot be reached")
+        return TransientError(f"{where}: it cannot be reached", unreached=True)
+    if isinstance(error, exceptions.InvalidResponse):  # to the question for a token
+        return PermanentError(f"{where}: {_FOREIGN}", unreached=True)
     for kinds, kind, words in _TROUBLES:
         if isinstance(error, kinds):
             return kind(f"{where}: {words}".format(timeout=timeout, error=error))
@@ -86,14 +87,16 @@ def _refusal(error: exceptions.HttpError, where: str, key: str) -> ProviderError
         return TransientError(text, request_id=request_id)
     if status in (_TOO_LARGE, _TOO_MANY) and not is_no_room(message):
         return ThrottledError(text, retry_after=_retry_after(response), request_id=request_id)
-    return _refusal_class(status, message, key, error)(
+    if _TOKENS in (error.url or ""):  # without a token nobody was asked for anything
+        return _refusal_class(status, message, "")(text, request_id=request_id, unreached=True)
+    return _refusal_class(status, message, key)(
         f"{where}: resource.{key}: {message}" if key and status in (_BAD_REQUEST, _NOT_FOUND) else text,
         request_id=request_id,
     )
 
 
-def _refusal_class(status: int, message: str, key: str, error: exceptions.HttpError) -> type[ProviderError]:
-    if status == _UNAUTHORIZED or _TOKENS in (error.url or ""):  # without a token nothing can have been made
+def _refusal_class(status: int, message: str, key: str) -> type[ProviderError]:
+    if status == _UNAUTHORIZED:
         return AuthError
     if status in (_FORBIDDEN, _CONFLICT, _TOO_LARGE, _TOO_MANY) and is_no_room(message):
         return QuotaError

@@ -56,6 +56,13 @@ class Steps:
     def next(self, request: CreateRequest) -> Instance:
         """Do what can be done now; PROVISIONING while there is more to do. Raises `ProviderError`."""
         parts = self._servers(request.token)
+        try:
+            return self._go_on(request, parts)
+        except ProviderError as error:
+            error.unreached = False  # the cloud was reached: what can be reached no more may have been made
+            raise
+
+    def _go_on(self, request: CreateRequest, parts: Parts) -> Instance:
         if parts.server is not None:
             self._settle(parts)
             return self._finish(request, parts)

@@ -55,8 +55,8 @@ def said(message):
         (exceptions.ConnectFailure("x: NewConnectionError: [Errno 111]"), "", TransientError, "it cannot be reached"),
         (exceptions.ConnectFailure("x: RemoteDisconnected"), "", TransientError, "broke before the answer"),
         (exceptions.RetriableConnectionFailure("x"), "", TransientError, "broke before the answer"),
-        (exceptions.InvalidResponse("x"), "", AuthError, "Identity URL?"),
-        (refusal(404, HTML, "http://k/v3/auth/tokens"), "image_id", AuthError, "HTTP 404, not as OpenStack"),
+        (exceptions.InvalidResponse("x"), "", PermanentError, "Identity URL?"),
+        (refusal(404, HTML, "http://k/v3/auth/tokens"), "image_id", PermanentError, "HTTP 404, not as OpenStack"),
         (TimeoutError(), "", TransientError, "no answer within 3 s"),
         (exceptions.SSLError("x: CERTIFICATE_VERIFY_FAILED"), "", PermanentError, "its certificate is not trusted"),
         (exceptions.SSLError("x: EOF occurred"), "", TransientError, "broke before the answer"),
@@ -73,6 +73,26 @@ def test_every_failure_has_its_class(error, key, kind, text):
     assert str(made).startswith("cloud: ")
     assert text in str(made)
     assert HTML not in str(made)
+
+
+TOKENS = "http://k/v3/auth/tokens"
+
+
+@pytest.mark.parametrize(
+    ("error", "unreached"),
+    [
+        (exceptions.ConnectFailure("x: NewConnectionError: [Errno 111]"), True),
+        (exceptions.ConnectFailure("x: RemoteDisconnected"), False),
+        (exceptions.ConnectTimeout("x"), False),
+        (exceptions.InvalidResponse("x"), True),
+        (refusal(400, said("Expecting to find domain in user"), TOKENS), True),
+        (refusal(404, HTML, TOKENS), True),
+        (refusal(500, said("Unexpected"), TOKENS), False),
+        (refusal(400, said("Bad flavor")), False),
+    ],
+)
+def test_where_nobody_was_asked_nothing_arrived(error, unreached):
+    assert provider_error(error, "cloud", 3.0).unreached is unreached
 
 
 @pytest.mark.parametrize(

@@ -62,3 +62,35 @@ def test_a_cloud_that_does_not_answer_is_not_asked_for_each():
     assert cloud.asked == 1
     assert list(results) == ["a", "b", "c"]
     assert all(isinstance(error, TransientError) for error in results.values())
+
+
+class Unreached:
+    """A cloud that answers only so many questions before nobody listens any more."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def ask(self):
+        self.answers -= 1
+        if self.answers < 0:
+            raise TransientError("it cannot be reached", unreached=True)
+
+    def servers(self, ids):
+        self.ask()
+        return {id: Parts() for id in ids}
+
+    def find(self, _service, _path, _name, wanted, _key):
+        self.ask()
+        return {"id": wanted, "disk": 1}
+
+    def send(self, *_):
+        self.ask()
+
+
+@pytest.mark.parametrize(("answers", "unreached"), [(0, True), (1, False), (2, False), (4, False), (5, False)])
+def test_only_what_failed_at_the_first_question_made_nothing(answers, unreached):
+    """Whoever answered that may have made something, by now or before."""
+    cloud = Unreached(answers)
+    with pytest.raises(TransientError) as raised:
+        Steps(cloud, cloud).next(CreateRequest("t-1", Owner("us"), RESOURCE, Context()))
+    assert raised.value.unreached is unreached

@@ -38,7 +38,9 @@ class Client:
         except urllib3.exceptions.LocationValueError:
             raise PermanentError(f"endpoint {self._endpoint!r} is not a URL") from None
         except urllib3.exceptions.HTTPError as error:
-            raise TransientError(f"simulated cloud {self._endpoint}: {self._trouble(error)}") from error
+            unreached = isinstance(error, urllib3.exceptions.NewConnectionError)
+            message = f"simulated cloud {self._endpoint}: {self._trouble(error)}"
+            raise TransientError(message, unreached=unreached) from error
         return self._answer(response)
 
     def _trouble(self, error: urllib3.exceptions.HTTPError) -> str:

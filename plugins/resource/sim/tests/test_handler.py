@@ -104,5 +104,6 @@ def test_an_endpoint_that_is_none_is_a_permanent_error(endpoint):
 
 
 def test_a_host_that_refuses_is_transient():
-    with pytest.raises(TransientError, match="cannot be reached"):
+    with pytest.raises(TransientError, match="cannot be reached") as caught:
         handler("http://127.0.0.1:1").create(request())
+    assert caught.value.unreached
