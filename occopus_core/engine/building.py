@@ -41,13 +41,15 @@ def plan(site: Site, candidate: Infrastructure) -> Steps[Plan]:
     return (yield from _plan(site, design, targets_of(candidate, record.targets), works, lambda: None))
 
 
-def build(site: Site, candidate: Infrastructure) -> Steps[None]:
+def build(site: Site, candidate: Infrastructure, begun: Callable[[], None] = lambda: None) -> Steps[None]:
     """Make the infrastructure as described, or undo what was made on the way and leave it as it was.
 
+    `begun` is called when the description is known to be right, before anything is recorded.
     Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
     `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
     """
     design = make_design(site.scene(candidate), site.resources.store)
+    begun()
     lease = yield from _lease(site, candidate)
     with site.releasing(lease):
         record = site.resources.store.infrastructure(site.infra_id)
