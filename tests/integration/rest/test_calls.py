@@ -211,3 +211,22 @@ def test_prometheus_needs_a_token_that_reads_all(ready, serve):
     with serve(ready) as (_, client):
         given = {name: client.get("/metrics", Authorization=f"Bearer {name}").status for name in (all_of_it, one)}
         assert (client.get("/metrics").status, given) == (401, {all_of_it: 200, one: 403})
+
+
+def test_a_plan_has_the_scaling_that_waits_within_its_limits(served, ready, until):
+    infra_id = built(served, until, (ready.folder / "trial.yaml").read_bytes())
+    path = f"/infrastructures/{infra_id}"
+    assert served.post(f"{path}/detach").status == 200
+    (node_id,) = served.get(path).json["web"]["instances"]
+    most = served.get(path).json["web"]["scaling"]["max"]
+
+    def planned():
+        steps = served.get(f"{path}/plan").json["steps"]
+        return sorted(step["action"] for step in steps if step["node"] == "web")
+
+    assert planned() == ["keep"]
+    assert served.post(f"{path}/scaleup/web/99").status == 200
+    assert planned() == ["create"] * (most - 1) + ["keep"]
+    assert served.post(f"{path}/scaledown/web/{node_id}").status == 200
+    assert planned() == ["create"] * (most - 2) + ["replace"]
+    assert list(served.get(path).json["web"]["instances"]) == [node_id]
