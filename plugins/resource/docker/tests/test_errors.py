@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 
@@ -33,8 +34,8 @@ def refusal(status, message, kind="application/json", **headers):
     return APIError("refused", response=response, explanation=message)
 
 
-def told(error):
-    return provider_error(error, "Docker engine unix:///x", 30.0)
+def told(error, *, greeting=False):
+    return provider_error(error, "Docker engine unix:///x", 30.0, greeting=greeting)
 
 
 @pytest.mark.parametrize(
@@ -111,21 +112,48 @@ def test_a_web_page_may_come_from_before_the_engine(status, kind):
         (PermissionError(), AuthError, "this user may not open the socket", True),
         (TimeoutError(), TransientError, "no answer within 30 s", False),
         (ssl.SSLCertVerificationError(), PermanentError, "tlscacert in auth_data has to be that of", True),
-        (ssl.SSLError("tlsv13 alert certificate required"), AuthError, "it does not accept the certificate", True),
-        (ssl.SSLError("wrong version number"), PermanentError, "it does not speak TLS", True),
         (ConnectionResetError(), TransientError, "the connection broke", False),
-        (KeyError("ApiVersion"), PermanentError, "answered, not as Docker does", True),
+        (ssl.SSLEOFError("EOF occurred in violation of protocol"), TransientError, "the connection broke", False),
+        (KeyError("Id"), TransientError, "answered, not as Docker does", False),
+        (json.JSONDecodeError("Unterminated string", '{"Id": "', 7), TransientError, "not as Docker does", False),
+        (RuntimeError("unheard of"), PermanentError, "", False),
     ],
 )
 def test_trouble_on_the_way(cause, kind, words, unreached):
-    """Wrapped as the library and those below it wrap it."""
-    for wrapped in (cause, requests.ConnectionError("aborted", cause), DockerException("while fetching the version")):
-        if isinstance(wrapped, DockerException) and wrapped is not cause:
-            wrapped.__cause__ = requests.ConnectionError(cause)
-        error = told(wrapped)
-        assert type(error) is kind
-        assert words in error.message
-        assert error.unreached is unreached
+    for wrapped in all_wraps(cause):
+        assert_told(told(wrapped), kind, words, unreached)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "words", "unreached"),
+    [
+        (ConnectionRefusedError(), TransientError, "it cannot be reached, nobody listens", True),
+        (TimeoutError(), TransientError, "no answer within 30 s", False),
+        (ssl.SSLError("tlsv13 alert certificate required"), AuthError, "it does not accept the certificate", True),
+        (ssl.SSLError("wrong version number"), PermanentError, "it does not speak TLS", True),
+        (KeyError("ApiVersion"), PermanentError, "answered, not as Docker does", True),
+        (RuntimeError("unheard of"), PermanentError, "", True),
+    ],
+)
+def test_in_the_greeting_nothing_was_asked_for(cause, kind, words, unreached):
+    for wrapped in all_wraps(cause):
+        assert_told(told(wrapped, greeting=True), kind, words, unreached)
+
+
+def all_wraps(cause):
+    """As the library and those below it wrap it."""
+    library = DockerException("while fetching the version")
+    library.__cause__ = inner = DockerException("within")
+    inner.__cause__ = cause
+    yield from (cause, library)
+    if isinstance(cause, OSError):
+        yield requests.ConnectionError("aborted", cause)
+
+
+def assert_told(error, kind, words, unreached):
+    assert type(error) is kind
+    assert words in error.message
+    assert error.unreached is unreached
 
 
 def test_one_line_of_bearable_length():

@@ -360,3 +360,23 @@ def test_an_engine_that_dies_under_a_call(docker_stage, order, tmp_path):
             thread.join()
     assert {answer.id for answer in answers} == {"t-1"}
     assert len(docker_stage.engine.containers()) == 1
+
+
+def test_what_an_answer_that_is_cut_tells_of_is_found_again(stage, order):
+    handler = stage.handler()
+    stage.proxy.set_rules([Rule("cut", r"^POST .*/create\b", count=1)])
+    with pytest.raises(TransientError, match="answered, not as Docker does") as raised:
+        handler.create(order())
+    assert not raised.value.unreached
+    assert len(stage.engine.containers()) == 1
+    assert handler.create(order()).state is InstanceState.READY
+    assert len(stage.engine.containers()) == 1
+
+
+def test_a_list_that_is_cut_is_asked_for_again(stage, order):
+    handler = stage.handler()
+    handler.create(order())
+    stage.proxy.set_rules([Rule("cut", "^GET .*/containers/json")])
+    for look in (lambda: handler.describe(["t-1"]), lambda: list(handler.list_owned(Owner("here")))):
+        with pytest.raises(TransientError):
+            look()
