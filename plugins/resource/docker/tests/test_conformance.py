@@ -32,8 +32,8 @@ REFUSALS = {
 
 
 class DockerFaults(FaultInjector):
-    def __init__(self, proxy) -> None:
-        self._proxy = proxy
+    def __init__(self, stage) -> None:
+        self._engine, self._proxy = stage.engine, stage.proxy
         self._rules = []
 
     def inject(self, fault, operation):
@@ -45,7 +45,8 @@ class DockerFaults(FaultInjector):
             self._add(Rule("hang" if fault is Fault.HANG else "lost_reply", REQUESTS[operation]))
 
     def refuse_deletion(self, id):
-        self._add(Rule("refuse", f"^DELETE .*/{id}\\b", status=400, message="it is protected"))
+        key = self._engine.client().inspect_container(id)["Id"]
+        self._add(Rule("refuse", f"^DELETE .*/{key}\\b", status=400, message="it is protected"))
 
     def clear(self):
         self._proxy.start()
@@ -67,7 +68,7 @@ class DockerHarness(ResourceHarness):
     def __init__(self, stage, endpoint) -> None:
         super().__init__()
         self.stage, self.endpoint = stage, endpoint
-        self.faults = DockerFaults(stage.proxy)
+        self.faults = DockerFaults(stage)
 
     def handler(self, *, call_timeout=None):
         return self.stage.handler(self.endpoint, timeout=call_timeout or 60.0)

@@ -158,12 +158,48 @@ def test_a_container_of_somebody_elses_has_the_name(stage, order):
     )
 
 
-def test_one_that_was_renamed_is_still_there(docker_stage, order):
-    handler = docker_stage.handler()
+def test_one_that_was_renamed_is_still_ours(stage, order):
+    handler, client = stage.handler(), stage.engine.client()
     handler.create(order())
-    docker_stage.engine.client().rename("t-1", "somebody")
-    handler.delete(["t-1"])
+    client.rename("t-1", "somebody")
+    stranger = client.create_container("tiny:1", "sleep 1000", name="t-1")["Id"]
     assert handler.describe(["t-1"])["t-1"].state is InstanceState.READY
+    assert handler.create(order()).state is InstanceState.READY
+    assert handler.delete(["t-1"]) == {"t-1": None}
+    assert handler.describe(["t-1"])["t-1"].state is InstanceState.ABSENT
+    assert [each["Id"] for each in client.containers(all=True)] == [stranger], "it only has the name"
+
+
+def test_one_that_was_renamed_is_not_made_again(stage, order):
+    handler, client = stage.handler(), stage.engine.client()
+    handler.create(order())
+    before = inspected(stage)["Id"]
+    client.rename("t-1", "somebody")
+    assert handler.create(order()).state is InstanceState.READY
+    assert [each["Id"] for each in stage.engine.containers()] == [before]
+
+
+def test_a_container_of_an_image_of_ours_is_not_ours(stage, order):
+    handler, client = stage.handler(), stage.engine.client()
+    handler.create(order())
+    client.commit("t-1", "snapshot", "1")
+    users = client.create_container("snapshot:1", "true", name="users")["Id"]
+    assert handler.describe(["t-1"])["t-1"].state is InstanceState.READY
+    assert [each.id for each in handler.list_owned(Owner("here"))] == ["t-1"]
+    assert handler.delete(["t-1"]) == {"t-1": None}
+    assert handler.describe(["t-1"])["t-1"].state is InstanceState.ABSENT
+    assert [each["Id"] for each in client.containers(all=True)] == [users]
+
+
+def test_nothing_is_taken_from_the_labels_of_an_image(stage, order):
+    handler, client = stage.handler(), stage.engine.client()
+    handler.create(order(network="host"))
+    client.commit("t-1", "snapshot", "2")
+    (address,) = handler.create(order("t-2", image="snapshot", tag="2")).addresses
+    assert address.value != "127.0.0.1"
+    client.rename("t-2", "somebody")
+    assert handler.delete(["t-2"]) == {"t-2": None}
+    assert {each["Labels"]["occopus.token"] for each in stage.engine.containers()} == {"t-1"}
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ def test_the_least_request(order):
             "occopus.node_name": "web",
             "occopus.node_id": "id-t-1",
             "occopus.token": "t-1",
+            "occopus.network": "",
         },
         "ports": [],
         "volumes": [],
