@@ -159,7 +159,7 @@ class Containers:
 
     def _inherits(self, docker: APIClient, listed: Mapping[str, Any]) -> bool:
         """Whether the labels are those of its image, which somebody has made of a container of ours."""
-        token = listed["Labels"][TOKEN]
+        token: str = listed["Labels"][TOKEN]
         if f"/{token}" in (listed["Names"] or ()):
             return False  # as good as always
         image = listed["ImageID"]

@@ -80,6 +80,7 @@ _WORDS: Mapping[tuple[type[ProviderError], str], str] = {
 """What an engine says: it gives 400, 404 and 500 for the same, from one version to the next."""
 _MEANINGS = tuple((re.compile(words, re.IGNORECASE), kind, key) for (kind, key), words in _WORDS.items())
 _LONGEST = 400
+_URL = re.compile(r"""(https?://)(?:[^\s"'/?#]*@)?([^\s"'?#]*)[^\s"']*""")
 _NOT_DOCKER = "not as Docker does: is resource.endpoint that of an engine?"
 _UNTRUSTED = "its certificate is not trusted: tlscacert in auth_data has to be that of its authority"
 _NO_TLS = "it does not speak TLS as Docker does: auth_data has a tlscacert"
@@ -166,6 +167,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield from _chain(each)
 
 
+def without_secrets(said: str) -> str:
+    """Of each URL only where it leads: users, passwords and signatures are left out."""
+    return _URL.sub(r"\1\2", said)
+
+
 def _line(said: object) -> str:
-    text = " ".join(str(said).split())
+    text = " ".join(without_secrets(str(said)).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -19,7 +19,7 @@ from occopus_resource_docker.labels import own_labels
 T = TypeVar("T")
 
 _RESTART = re.compile(r"(no|always|unless-stopped|on-failure)(?::(\d+))?")
-_URL = ("http://", "https://")
+_URL = re.compile(r"""https?://[^\s"']+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,11 @@ def image(resource: Mapping[str, Any]) -> Image:
     if has_one and tag:
         raise PermanentError(f"resource.tag: the image '{name}' has a tag or a digest already")
     reference = name if has_one else f"{name}:{tag or 'latest'}"
-    if origin.startswith(_URL):
+    if _URL.fullmatch(origin):
         return Image(reference, url=origin)
     if origin not in ("", "dockerhub", "local"):
-        raise PermanentError(f"resource.origin must be 'dockerhub', 'local' or an http(s) URL, not {origin!r}")
+        # It is not repeated: there may be a password in it.
+        raise PermanentError("resource.origin must be 'dockerhub', 'local' or an http(s) URL without spaces and quotes")
     return Image(reference, local=origin == "local")
 
 

@@ -24,6 +24,7 @@ from occopus_resource_docker.errors import (
     NameTakenError,
     PullError,
     provider_error,
+    without_secrets,
 )
 
 
@@ -160,3 +161,22 @@ def test_one_line_of_bearable_length():
     error = told(refusal(500, "many\nlines " * 1000))
     assert "\n" not in error.message
     assert len(error.message) < 500
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("http://me:pass@h:80/x.tar?sig=s#f", "http://h:80/x.tar"),
+        ('Get "https://h/x.tar?sig=s": dial tcp', 'Get "https://h/x.tar": dial tcp'),
+        ("Get http://me:p@h/a?b and http://h/c?d failed", "Get http://h/a and http://h/c failed"),
+        ("Get https://r/v2/: no such host", "Get https://r/v2/: no such host"),
+        ("http://h?next=http://me:p@x/", "http://h"),
+    ],
+)
+def test_of_a_url_only_where_it_leads_is_told(said, shown):
+    assert without_secrets(said) == shown
+    assert told(PullError(said)).message.endswith(shown)
+
+
+def test_a_long_url_is_cut_without_its_secrets():
+    assert "secret" not in told(PullError(f"{'x' * 380} http://somebody:secret-word@h/")).message

@@ -16,6 +16,7 @@ from occopus_core.api import (
     NotFoundError,
     Owner,
     PermanentError,
+    ProviderError,
     QuotaError,
     ThrottledError,
     TransientError,
@@ -264,6 +265,24 @@ def test_an_image_is_imported_from_a_url(stage, pulled, order):
     assert stage.registry.asked["/tiny.tar"] == 1
     assert made(stage.handler(), order("t-2", image="imported", tag="1", origin=stage.registry.url))
     assert stage.registry.asked["/tiny.tar"] == 1, "an image that is there is not imported again"
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1:9/x.tar", "{registry}/nothing.tar"])
+def test_what_a_url_keeps_secret_is_not_told(stage, order, caplog, where):
+    where = where.format(registry=stage.registry.address)
+    request = order(image="nowhere", origin=f"http://me:SECRET@{where}?signature=SECRET")
+    handler, said = stage.handler(), []
+
+    def failure():
+        try:
+            said.append(handler.create(request).reason)
+        except ProviderError as error:
+            return error
+        return None
+
+    said.append(str(patiently(failure)))
+    assert said[0] == f"importing http://{where}"
+    assert "SECRET" not in f"{said}{caplog.text}"
 
 
 def test_a_private_image_takes_a_password(stage, pulled, order, tmp_path, monkeypatch):

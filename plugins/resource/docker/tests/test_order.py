@@ -103,6 +103,7 @@ def test_commands_are_words(order, command, words):
     [
         ({"image": "web:1", "tag": "2"}, "resource.tag: the image 'web:1' has a tag or a digest already"),
         ({"origin": "ftp://x/y.tar"}, "resource.origin must be 'dockerhub', 'local' or an http(s) URL"),
+        ({"origin": "https://x/y z.tar"}, "or an http(s) URL without spaces and quotes"),
         ({"ports": ["80:http"]}, 'resource.ports: Invalid port "80:http"'),
         ({"ports": ["80-82:80-81"]}, "resource.ports: Port ranges don't match in length"),
         ({"restart": "sometimes"}, "resource.restart must be 'no', 'always'"),
