@@ -70,6 +70,8 @@ class Containers:
             return _going_on(lambda: self._found(request))
         except ImageMissingError:
             return self._awaited(request)
+        except ContainerMissingError as error:
+            raise _of_network(error) from None
         return _going_on(lambda: self._settled(request, made))
 
     def _found(self, request: CreateRequest) -> Instance:
@@ -98,8 +100,12 @@ class Containers:
 
     def _started(self, request: CreateRequest, key: str) -> dict[str, Instance]:
         """All that has the token, once this container has been started."""
-        with contextlib.suppress(ContainerMissingError):  # somebody has removed it in this very moment
+        try:
             self._engine.call(lambda docker: docker.start(key))
+        except ContainerMissingError as error:
+            if key not in error.message:
+                raise _of_network(error) from None
+            # Somebody has removed it in this very moment.
         return self._of(request.token)
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
@@ -179,6 +185,11 @@ def _going_on(step: Callable[[], Instance]) -> Instance:
     except ProviderError as error:
         error.unreached = False
         raise
+
+
+def _of_network(error: ContainerMissingError) -> NotFoundError:
+    """Another container than the one that is made is named by ``container:NAME`` alone."""
+    return NotFoundError(f"{error.message} (resource.network)")
 
 
 def _to_be(request: CreateRequest, reason: str) -> Instance:

@@ -70,11 +70,12 @@ _WORDS: Mapping[tuple[type[ProviderError], str], str] = {
     r"|could not find (an )?available|find a free IP",
     (QuotaError, "resource.cpus"): r"Range of CPUs",
     (PermanentError, "resource.mem_limit"): r"memory limit",
+    (PermanentError, "resource.ports"): r"invalid port specification",
     (PermanentError, "resource.volumes"): r"local volume name|invalid volume|volume specification|bind source path"
-    r"|\blstat\b|\bstatfs\b",
+    r"|creating mount source path|making volume mountpoint|\blstat\b|\bstatfs\b",
     (PermanentError, "contextualisation.command"): r"executable file not found|exec: |exec format error"
     r"|unable to start container.*(permission denied|no such file)",
-    (PermanentError, ""): r"OCI runtime|runc create failed|crun: ",
+    (PermanentError, ""): r"json: cannot unmarshal|OCI runtime|runc create failed|crun: ",
     (PermanentError, _NEEDS_TLS): r"request to an HTTPS server",
 }
 """What an engine says: it gives 400, 404 and 500 for the same, from one version to the next."""

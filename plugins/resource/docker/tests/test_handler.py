@@ -304,6 +304,8 @@ def test_a_private_image_takes_a_password(stage, pulled, order, tmp_path, monkey
         ({"image": "UPPER", "origin": "dockerhub"}, PermanentError, "resource.image"),
         ({"image": "a", "origin": "{url}.gz"}, (NotFoundError, PermanentError), "resource.origin"),
         ({"network": "nowhere"}, NotFoundError, "resource.network"),
+        ({"network": "container:nope"}, NotFoundError, "nope.*resource.network"),
+        ({"volumes": ["/proc/nope:/x"]}, PermanentError, "resource.volumes"),
         ({"command": "no-such-program"}, PermanentError, "no-such-program.*contextualisation.command"),
         ({"volumes": ["./relative:/x"]}, PermanentError, "resource.volumes"),
         ({"mem_limit": "1k"}, PermanentError, "resource.mem_limit"),
