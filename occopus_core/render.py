@@ -10,14 +10,16 @@ import base64
 import functools
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import jinja2
 from jinja2 import nodes as syntax
+from jinja2.meta import find_undeclared_variables
 from jinja2.utils import missing
 
 from occopus_core.api.resource import Address, AddressKind
+from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.sandbox import Sandbox, budget
 
 T = TypeVar("T")
@@ -25,11 +27,17 @@ T = TypeVar("T")
 CMD_TIMEOUT = 60.0
 """Seconds a command of `cmd()` may take."""
 
+_ASKING = frozenset({"default", "d", "defined", "undefined"})
+"""Filters and tests of what may not be there."""
+
 MOST_NAMES = 10
 """How many names of a mapping a message lists."""
 
 _UNREADABLE = (RecursionError, ValueError, MemoryError, SyntaxError)
 """What Jinja2 and Python raise for a template that is nested too deep or has too long a number."""
+
+NAMES = frozenset({"infra_name", "infra_id", "name", "node_id", "user_id", "variables"})
+"""What every template can name, beside the functions."""
 
 _PEER_FUNCTIONS = ("getip", "getprivip", "getipall")
 
@@ -161,6 +169,33 @@ def _named_in_template(text: str) -> tuple[str, ...]:
         for argument in call.args[:1]
         if isinstance(argument, syntax.Const) and isinstance(argument.value, str)
     )
+
+
+def inspect(text: str, names: Collection[str] | None) -> str:
+    """What is wrong with a template whatever infrastructure it is used in; nothing where that cannot be said.
+
+    `names` are those it has beyond `NAMES`, or None where they are not known. Renders nothing.
+    """
+    try:
+        with budget():
+            compiled(text)
+        unknown = _undefined(text) - {*NAMES, *names} if names is not None else set()
+    except jinja2.TemplateSyntaxError as error:
+        line = f"line {error.lineno} of it: " if "\n" in text.strip("\n") else ""
+        return f"{line}{error.message or 'syntax error'}"
+    except (jinja2.TemplateError, *_UNREADABLE):
+        return ""  # it is told when it is rehearsed, where all that it is given is known
+    known = {*NAMES, *(names or ()), *_PEER_FUNCTIONS, "cut", "cmd"}
+    return "; ".join(f"'{name}' is undefined{did_you_mean(name, known)}" for name in sorted(unknown))
+
+
+def _undefined(text: str) -> set[str]:
+    """The names that neither the template nor the environment defines, without those it asks after first."""
+    tree = _environment().parse(text)
+    asked = (one for one in tree.find_all((syntax.Filter, syntax.Test)) if one.name in _ASKING)
+    careful = {name.name for one in asked for name in one.find_all(syntax.Name)}
+    functions = {*_environment().globals, *_PEER_FUNCTIONS, "cut", "cmd"}
+    return find_undeclared_variables(tree) - careful - functions
 
 
 def calls_commands(value: Any) -> bool:

@@ -53,7 +53,6 @@ def _run(options: argparse.Namespace) -> int:
         if options.plan:
             return _show_plan(manager.plan(infrastructure, infra_id), options.output)
         manager.open()
-        common.say(f"Submitted infrastructure: '{infra_id}'")
         code = _build(manager, infrastructure, infra_id)
     if code in {common.ExitCode.OK, common.ExitCode.UNCONFIRMED}:
         as_json = options.output == "json"
@@ -69,7 +68,7 @@ def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra
 
     with interruptible(manager.interrupt, "interrupted: undoing the build; once more to stop at once") as signals:
         try:
-            manager.build(infrastructure, infra_id)
+            manager.build(infrastructure, infra_id, lambda: common.say(f"Submitted infrastructure: '{infra_id}'"))
         except InterruptedBuildError as error:
             if signals.number is None:
                 raise

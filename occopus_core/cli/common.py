@@ -81,6 +81,22 @@ def add_parallelize(made: argparse.ArgumentParser) -> None:
     )
 
 
+def whole_number(text: str) -> int:
+    """The number that an option was given. Raises `argparse.ArgumentTypeError`."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a whole number is wanted, not '{text}'") from None
+
+
+def number(text: str) -> float:
+    """The same, with decimals if need be."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a number is wanted, not '{text}'") from None
+
+
 class OutputError(Exception):
     """A result cannot be written where it should go."""
 

@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    seconds = common.number(text)
     if not 0 <= seconds <= LONGEST_INTERVAL:
         raise argparse.ArgumentTypeError(f"a number of seconds is between 0 and {LONGEST_INTERVAL:,}")
     return seconds
@@ -134,7 +134,9 @@ def _sweep_misuse(options: argparse.Namespace) -> str:
 def _list(options: argparse.Namespace) -> int:
     from occopus_core.store.listing import list_infrastructures  # noqa: PLC0415  # help must not wait for all this
 
-    summaries = list_infrastructures(common.load_settings(options.cfg).store)
+    summaries = list_infrastructures(
+        common.load_settings(options.cfg).store, lambda text: common.say(f"warning: {text}")
+    )
     if options.output in {None, "table"}:
         for summary in summaries:
             common.result(f"{summary.id}\t{summary.name}\t{summary.state.value}\t{summary.instances} instances")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from occopus_core.settings import Settings
 
 INTERVAL = 10.0
+LAST_PORT = 65535
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_auth_data_path(made)
     common.add_parallelize(made)
     made.add_argument("--host", help="address to listen on (default: 127.0.0.1, or what the configuration says)")
-    made.add_argument("--port", type=int, help="port to listen on (default: 5000, or what the configuration says)")
+    made.add_argument("--port", type=_port, help="port to listen on (default: 5000, or what the configuration says)")
     made.add_argument("--insecure", action="store_true", help="ask nobody for a token, whatever the address is")
     made.add_argument("--certificate", metavar="FILE", help="serve over TLS with this certificate (PEM)")
     made.add_argument("--key", metavar="FILE", help="the key of the certificate (PEM)")
@@ -50,14 +51,30 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="an endpoint that node definitions of clients may name, as those in the credentials file; repeatable",
     )
-    made.add_argument("--interval", type=float, default=INTERVAL, help="seconds between two passes (default: 10)")
-    made.add_argument("--max-body", type=int, metavar="BYTES", help="largest body (default: 1 MiB)")
-    made.add_argument("--rate", type=float, help="requests of one client in a second (default: 200)")
-    made.add_argument("--max-instances", type=int, metavar="N", help="instances of an infrastructure (default: 10,000)")
-    made.add_argument("--max-builds", type=int, metavar="N", help="infrastructures built at once (default: 200)")
+    made.add_argument(
+        "--interval", type=common.number, default=INTERVAL, help="seconds between two passes (default: 10)"
+    )
+    made.add_argument("--max-body", type=common.whole_number, metavar="BYTES", help="largest body (default: 1 MiB)")
+    made.add_argument("--rate", type=common.number, help="requests of one client in a second (default: 200)")
+    made.add_argument(
+        "--max-instances",
+        type=common.whole_number,
+        metavar="N",
+        help="instances of an infrastructure (default: 10,000)",
+    )
+    made.add_argument(
+        "--max-builds", type=common.whole_number, metavar="N", help="infrastructures built at once (default: 200)"
+    )
     what = made.add_subparsers(dest="what", metavar="token ...", help="create, list and revoke tokens")
     _add_token(what.add_parser("token", help="tokens of clients"))
     return made
+
+
+def _port(text: str) -> int:
+    port = common.whole_number(text)
+    if not 0 <= port <= LAST_PORT:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 (any that is free) to {LAST_PORT}")
+    return port
 
 
 def _add_token(made: argparse.ArgumentParser) -> None:
@@ -146,7 +163,7 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
     from occopus_core.rest.app import create_app  # noqa: PLC0415
     from occopus_core.rest.auth import Gatekeeper  # noqa: PLC0415
     from occopus_core.rest.limits import Buckets  # noqa: PLC0415
-    from occopus_core.rest.server import Server, configure  # noqa: PLC0415
+    from occopus_core.rest.server import ListenError, Server, configure, listen  # noqa: PLC0415
     from occopus_core.rest.service import Service  # noqa: PLC0415
 
     host = options.host if options.host is not None else settings.rest_host
@@ -168,9 +185,13 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
     except OSError as error:
         common.say(f"error: the certificate {options.certificate} cannot be used: {error.strerror or error}")
         return common.ExitCode.BAD_INPUT
-    return (
-        common.ExitCode.OK if Server(config, service, common.say).serve_until_signal() else common.ExitCode.UNAVAILABLE
-    )
+    try:
+        sockets = listen(host, port)
+    except ListenError as error:
+        common.say(f"error: {error}")
+        return common.ExitCode.BAD_INPUT
+    served = Server(config, service, common.say).serve_until_signal(sockets)
+    return common.ExitCode.OK if served else common.ExitCode.UNAVAILABLE
 
 
 def _logger(settings: Settings, credentials: Credentials) -> Callable[[str], None]:

@@ -48,7 +48,7 @@ def _count(text: str) -> int:
 
 
 def _amount(text: str) -> int:
-    amount = int(text)
+    amount = common.whole_number(text)
     if abs(amount) > MOST:
         raise argparse.ArgumentTypeError(f"at most {MOST:,} instances")
     return amount

@@ -12,6 +12,7 @@ from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.graph import CycleError, Graph
 from occopus_core.descriptions.loader import Source, load
 from occopus_core.descriptions.model import AttributeMapping, Dependency, Infrastructure, NodeDescription, Scaling
+from occopus_core.descriptions.node_definitions import PREFIX
 from occopus_core.descriptions.problems import DescriptionError, Path, Problem, did_you_mean, in_order
 from occopus_core.descriptions.schema import check, core_schema, validator
 
@@ -32,6 +33,7 @@ def load_infrastructure(
     `DescriptionError` with every fault.
     """
     document = load(source, name=name, imports=imports)
+    _refuse_definitions(document)
     reader = _Reader(document)
     problems = check(document, _validator()) + reader.problems
     if problems:
@@ -46,6 +48,14 @@ def load_infrastructure(
 @functools.cache
 def _validator() -> Validator:
     return validator(core_schema("infrastructure"))
+
+
+def _refuse_definitions(document: Document) -> None:
+    """The two kinds of files are easily taken for each other, and every key would be a fault."""
+    keys = document.data.keys() if isinstance(document.data, dict) else set()
+    if keys and all(key.startswith(PREFIX) for key in keys):
+        message = "these are node definitions, which occopus-import takes; an infrastructure description is wanted here"
+        raise DescriptionError([document.problem((), message)])
 
 
 def _check_cycles(infrastructure: Infrastructure, document: Document) -> None:
@@ -99,13 +109,13 @@ class _Reader:
         variables = self._data.get("variables", {})
         return Infrastructure(
             name=self._data["infra_name"],
-            nodes=tuple(self._node(node, variables) for _, node in self._nodes),
+            nodes=tuple(self._node(index, node, variables) for index, node in self._nodes),
             dependencies=self._dependencies,
             user_id=self._data.get("user_id", ""),
             variables=variables,
         )
 
-    def _node(self, node: Mapping[str, Any], variables: Mapping[str, Any]) -> NodeDescription:
+    def _node(self, index: int, node: Mapping[str, Any], variables: Mapping[str, Any]) -> NodeDescription:
         scaling = node.get("scaling", {})
         least = int(scaling.get("min", 1))
         return NodeDescription(
@@ -114,6 +124,7 @@ class _Reader:
             filter=node.get("filter", {}),
             scaling=Scaling(least, int(scaling.get("max", least))),
             variables=merged(variables, node["variables"]) if node.get("variables") else variables,
+            where=str(self._document.locate(("nodes", index, "type"))),
         )
 
     def _fault(self, path: Path, message: str) -> None:

@@ -46,7 +46,7 @@ def explain(error: Error) -> Iterator[Fault]:
         yield from _alternatives(error, path)
     elif keyword == "required":
         missing = (key for key in error.validator_value if key not in error.instance)
-        yield from (Fault(path, f"the key '{key}' is missing") for key in missing)
+        yield from (Fault(path, f"the key '{key}' is missing{_misspelt(error, key)}") for key in missing)
     else:
         yield Fault(path, _MESSAGES.get(keyword, _other)(error))
 
@@ -59,6 +59,15 @@ def _unknown_keys(error: Error, path: Path) -> Iterator[Fault]:
         if key not in known and not any(re.search(pattern, key) for pattern in patterns):
             hint = did_you_mean(key, known) or _allowed_keys(known, patterns)
             yield Fault((*path, key), f"unknown key '{key}'{hint}", key=True)
+
+
+def _misspelt(error: Error, key: str) -> str:
+    """A key that may have been meant, where the schema lets it pass; else it is a fault of its own."""
+    if error.schema.get("additionalProperties", True) is False:
+        return ""
+    known = error.schema.get("properties", {})
+    close = did_you_mean(key, [one for one in error.instance if one not in known])
+    return re.sub("did you mean '(.*)'", r"was it meant by '\1'", close)
 
 
 def _allowed_keys(known: Sequence[str], patterns: Sequence[str]) -> str:

@@ -50,6 +50,8 @@ class NodeDescription:
     filter: Mapping[str, Any] = field(default_factory=dict)
     scaling: Scaling = Scaling()
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    where: str = field(default="", compare=False)
+    """The place of `type` in the file, for messages."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from occopus_core.descriptions.document import Document
@@ -19,6 +19,11 @@ from occopus_core.descriptions.schema import (
 )
 
 PREFIX = "node_def:"
+Inspect = Callable[[str, Collection[str] | None], str]
+"""What is wrong with a template, or nothing: told are the names it has beyond those of every template, None where that
+is for a plugin to say."""
+_SECTIONS = {*KINDS, "health_check"}
+_NAMES: Mapping[str, Collection[str]] = {"resource": (), "health_check": ("ip",)}
 _DEFAULT_CHECKS = {"ping": True}
 
 
@@ -29,15 +34,19 @@ def load_node_definitions(
     name: str | None = None,
     imports: bool = True,
     warn: Callable[[Problem], object] = lambda _: None,
+    inspect: Inspect = lambda _text, _names: "",
 ) -> tuple[NodeDefinition, ...]:
     """Read node definitions: the file `source`, or the text `source` where it is given a `name`.
 
     Asks only for the plugins that the file uses. `imports` allows the import tags. `warn` is called with each key that
-    its plugin calls deprecated. Raises `DescriptionError` with every fault.
+    its plugin calls deprecated; `inspect` with each template, once all else is right. Raises `DescriptionError` with
+    every fault.
     """
     document = load(source, name=name, imports=imports)
+    _refuse_infrastructure(document)
     reader = _Reader(document, plugins)
     problems = check(document, validator(node_definitions_schema(reader.schemas), templates=True)) + reader.problems
+    problems = problems or list(reader.templates(inspect))
     if problems:
         raise DescriptionError(in_order(problems, document.name))
     for warning in reader.deprecated():
@@ -46,6 +55,14 @@ def load_node_definitions(
         NodeDefinition(key.removeprefix(PREFIX), tuple(map(_implementation, implementations)))
         for key, implementations in document.data.items()
     )
+
+
+def _refuse_infrastructure(document: Document) -> None:
+    """The two kinds of files are easily taken for each other, and every key would be a fault."""
+    keys = document.data.keys() if isinstance(document.data, dict) else set()
+    if keys & {"infra_name", "nodes"} and not any(key.startswith(PREFIX) for key in keys):
+        message = "this is an infrastructure description, which occopus-build takes; node definitions are wanted here"
+        raise DescriptionError([document.problem((), message)])
 
 
 def _implementation(sections: Mapping[str, Any]) -> Implementation:
@@ -87,6 +104,16 @@ class _Reader:
                     if isinstance(known.get(key), Mapping) and known[key].get("deprecated"):
                         message = f"the key '{key}' is deprecated: {known[key].get('description', '')}"
                         yield self._document.problem((*path, section, key), message, key=True)
+
+    def templates(self, inspect: Inspect) -> Iterator[Problem]:
+        """The mistakes in the templates."""
+        for path, implementation in _implementations(self._document.data):
+            for section in _SECTIONS & implementation.keys():
+                # A contextualisation may name more, and a configuration manager in every section.
+                known = None if "config_management" in implementation else _NAMES.get(section)
+                for at, text in _templates((*path, section), implementation[section]):
+                    if fault := inspect(text, known):
+                        yield self._document.problem(at, fault)
 
     def _fault(self, path: Path, message: str, *, key: bool = False) -> None:
         self.problems.append(self._document.problem(path, message, key=key))
@@ -140,3 +167,11 @@ def _implementations(data: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
         for index, implementation in enumerate(definition if isinstance(definition, list) else ()):
             if key.startswith(PREFIX) and isinstance(implementation, dict):
                 yield (key, index), implementation
+
+
+def _templates(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
+    if is_template(value):
+        yield path, value
+    elif isinstance(value, dict | list):
+        for step, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _templates((*path, step), item)

@@ -41,13 +41,15 @@ def plan(site: Site, candidate: Infrastructure) -> Steps[Plan]:
     return (yield from _plan(site, design, targets_of(candidate, record.targets), works, lambda: None))
 
 
-def build(site: Site, candidate: Infrastructure) -> Steps[None]:
+def build(site: Site, candidate: Infrastructure, begun: Callable[[], None] = lambda: None) -> Steps[None]:
     """Make the infrastructure as described, or undo what was made on the way and leave it as it was.
 
+    `begun` is called when the description is known to be right, before anything is recorded.
     Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
     `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
     """
     design = make_design(site.scene(candidate), site.resources.store)
+    begun()
     lease = yield from _lease(site, candidate)
     with site.releasing(lease):
         record = site.resources.store.infrastructure(site.infra_id)
@@ -64,8 +66,10 @@ def _lease(site: Site, candidate: Infrastructure) -> Steps[Lease]:
         with contextlib.suppress(NoSuchInfrastructureError):
             return (yield from site.acquire_in_time(PATIENCE))
         with contextlib.suppress(InfrastructureTakenError):  # somebody else was a moment quicker
-            lease = resources.store.add_infrastructure(
-                site.infra_id, candidate, targets_of(candidate, {}), resources.holder, resources.loop.clock.now()
+            lease = site.take(
+                lambda now: resources.store.add_infrastructure(
+                    site.infra_id, candidate, targets_of(candidate, {}), resources.holder, now
+                )
             )
             site.tell(EventKind.INFRA_CREATED, candidate.name)
             return lease
@@ -75,7 +79,7 @@ def build_leased(site: Site, design: Design, lease: Lease, record: Infrastructur
     """The same under a lease."""
     store = site.resources.store
     candidate = design.scene.infrastructure
-    runtime = site.runtime(design.scene, lease)
+    runtime = site.runtime(design.scene)
     works = site.recorded_works()
     targets = targets_of(candidate, record.targets)
     steps = yield from _plan(site, design, targets, works, runtime.journal.settle)

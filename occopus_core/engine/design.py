@@ -58,7 +58,8 @@ def _blueprints(scene: Scene, store: Store) -> dict[str, Blueprint]:
             blueprints[node.name] = Blueprint.of(node, definitions.get(node.type))
         except UnbuildableError as error:
             close = difflib.get_close_matches(node.type, [] if node.type in definitions else store.definition_names())
-            problems.append(f"{error}" + (f" (did you mean '{close[0]}'?)" if close else ""))
+            place = f"{node.where}: " if node.where else ""
+            problems.append(f"{place}{error}" + (f" (did you mean '{close[0]}'?)" if close else ""))
     if problems:
         raise InvalidDesignError(problems)
     return blueprints

@@ -34,7 +34,7 @@ def destroy(site: Site) -> Steps[None]:
 
 def destroy_leased(site: Site, lease: Lease, record: InfrastructureRecord) -> Steps[None]:
     """The same under a lease."""
-    runtime = site.runtime(site.scene(record.current), lease, heeds_unwanted=False)
+    runtime = site.runtime(site.scene(record.current), heeds_unwanted=False)
     execution = site.execution(runtime, {}, record, site.recorded_works())
     yield from execution.drop(execution.works, Graph.of(record.current))
     site.refuse_if_abandoned()

@@ -7,17 +7,13 @@ from collections.abc import Callable, Mapping
 
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.loop import Loop
+from occopus_core.engine.tenure import Tenure, moment
 from occopus_core.events import PASSING, Event
-from occopus_core.store.change import LEASE_SECONDS
-from occopus_core.store.records import InstanceRecord, Lease, LeaseLostError
+from occopus_core.store.records import InstanceRecord
 from occopus_core.store.repository import Store
 
 LAG = 0.2
 """Seconds for which a change that announces nothing may wait for others to be committed with."""
-
-
-LEASE_MARGIN = 1.0
-"""Seconds before the end of a lease from which on nothing is begun any more: a call takes a moment to leave."""
 
 
 class Journal:
@@ -26,14 +22,14 @@ class Journal:
     def __init__(
         self,
         store: Store,
-        lease: Lease,
+        tenure: Tenure,
         loop: Loop,
         unwanted: Callable[[], None],
         redact: Callable[[str], str] = str,
     ) -> None:
         """`redact` takes secrets out of what providers say, before it is recorded."""
         self._store = store
-        self._lease = lease
+        self._tenure = tenure
         self._loop = loop
         self._unwanted = unwanted
         self._redact = redact
@@ -44,30 +40,10 @@ class Journal:
         self._then: list[Callable[[], None]] = []
         self._events: list[tuple[float, Event]] = []
         self._committed = loop.clock.monotonic()
-        self._renewed = self._now
-
-    @property
-    def held(self) -> bool:
-        """True while nobody else can have taken the lease. To be asked right before a call that changes something."""
-        return 0 <= self._lease_age < LEASE_SECONDS - LEASE_MARGIN
-
-    @property
-    def _now(self) -> tuple[float, float]:
-        return self._loop.clock.now(), self._loop.clock.monotonic()
-
-    @property
-    def _lease_age(self) -> float:
-        """Seconds since the lease was renewed by the clock that says more, below 0 where the time was set back.
-
-        A machine may sleep through its lease, which only the time of day tells; but that may be set.
-        """
-        by_day, monotonic = (now - then for now, then in zip(self._now, self._renewed, strict=True))
-        return min(by_day, 0.0) or max(by_day, monotonic)
 
     def refuse_if_lost(self) -> None:
-        """Raises `LeaseLostError` where the lease has run out, as after a long sleep. Any thread may ask."""
-        if not self.held:
-            raise LeaseLostError(f"the lease of the infrastructure '{self._lease.infra_id}' has run out")
+        """See `Tenure.refuse_if_lost`."""
+        self._tenure.refuse_if_lost()
 
     def add(self, record: InstanceRecord, implementation: Implementation) -> None:
         """Add a row."""
@@ -123,10 +99,7 @@ class Journal:
             self._commit()
 
     def _due(self) -> bool:
-        return (self._gathered and self._loop.clock.monotonic() - self._committed >= LAG) or self._lease_is_due()
-
-    def _lease_is_due(self) -> bool:
-        return not 0 <= self._lease_age <= LEASE_SECONDS / 5
+        return (self._gathered and self._loop.clock.monotonic() - self._committed >= LAG) or self._tenure.is_due
 
     @property
     def _gathered(self) -> bool:
@@ -139,18 +112,19 @@ class Journal:
         ]
 
     def _commit(self) -> None:
-        clock = self._loop.clock
-        with self._store.changing(self._lease, brief=not (self._gathered or self._removed)) as change:
-            if self._lease_is_due():
-                self._renewed = self._now
-                change.renew(clock.now())
+        due, asked = self._tenure.is_due, moment(self._loop.clock)
+        with self._store.changing(self._tenure.lease, brief=not (self._gathered or self._removed)) as change:
+            if due:
+                change.renew(asked[0])
             change.add_implementations(self._implementations.values())
             change.add_instances(self._redacted(self._added))
             change.put_instances(self._redacted(self._changed))
             change.remove_instances(self._removed)
             change.add_events(self._events)
             wanted = change.wanted
-        self._committed = clock.monotonic()
+        if due:
+            self._tenure.renewed(asked)
+        self._committed = self._loop.clock.monotonic()
         self._added.clear()
         self._changed.clear()
         self._removed.clear()

@@ -48,7 +48,7 @@ class _Pass:
         self._site = site
         self._lease = lease
         self._record = record
-        self._runtime: Runtime = site.runtime(site.scene(record.current), lease)
+        self._runtime: Runtime = site.runtime(site.scene(record.current))
         self._works = site.recorded_works()
         site.connect(self._works)
         self._targets = dict(record.targets)

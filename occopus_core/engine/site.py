@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 import random
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from occopus_core.engine.observe import Observatory
 from occopus_core.engine.outcomes import AbandonedError, BusyError
 from occopus_core.engine.preparation import Scene
 from occopus_core.engine.runtime import Experience, Runtime
+from occopus_core.engine.tenure import Tenure, moment
 from occopus_core.engine.work import Work
 from occopus_core.events import Event, EventKind, Observer
 from occopus_core.registry import Registry
@@ -35,6 +36,7 @@ from occopus_core.store.records import (
 from occopus_core.store.repository import Store
 
 T = TypeVar("T")
+MaybeLease = TypeVar("MaybeLease", bound=Lease | None)
 
 TIDY_SECONDS = 3600.0
 """How often a pass looks for events that are old enough to be forgotten."""
@@ -71,7 +73,7 @@ class Site:
         self.building = False
         self._execution: Execution | None = None
         self._interruptions: list[str] = []
-        self._lease: Lease | None = None
+        self._tenure: Tenure | None = None
         self.told: dict[str, object] = {}
         """What was told of late, so that it is not told at every pass."""
         self.dropping: Collection[str] = ()
@@ -161,11 +163,12 @@ class Site:
             resources.store.installation, self.infra_id, infrastructure, resources.registry, resources.connections
         )
 
-    def runtime(self, scene: Scene, lease: Lease, *, heeds_unwanted: bool = True) -> Runtime:
+    def runtime(self, scene: Scene, *, heeds_unwanted: bool = True) -> Runtime:
         """The facilities of a pass; from now on the lease is kept."""
         resources = self.resources
         unwanted = self._unwanted if heeds_unwanted else _nobody
-        journal = Journal(resources.store, lease, resources.loop, unwanted, resources.connections.redact)
+        assert self._tenure is not None, "a lease is taken before it is kept"
+        journal = Journal(resources.store, self._tenure, resources.loop, unwanted, resources.connections.redact)
         return Runtime(scene, resources.loop, journal, resources.rng, resources.observer, resources.experience)
 
     def execution(
@@ -210,8 +213,15 @@ class Site:
 
     def acquire(self) -> Lease | None:
         """The lease, or None while another process has it. Raises `NoSuchInfrastructureError`."""
-        resources = self.resources
-        return resources.store.acquire(self.infra_id, resources.holder, resources.loop.clock.now())
+        return self.take(lambda now: self.resources.store.acquire(self.infra_id, self.resources.holder, now))
+
+    def take(self, ask: Callable[[float], MaybeLease]) -> MaybeLease:
+        """The lease that the store gives when it is asked, which is told the time of day. Raises what that raises."""
+        asked = moment(self.resources.loop.clock)
+        lease = ask(asked[0])
+        if lease is not None:
+            self._tenure = Tenure(lease, self.resources.loop.clock, asked)
+        return lease
 
     def acquire_soon(self) -> Steps[Lease]:
         """The lease, unless another process has it.
@@ -257,25 +267,29 @@ class Site:
             if renewed != end:
                 end, seen_since = renewed, clock.monotonic()
             elif end is not None and clock.monotonic() - seen_since > LEASE_SECONDS:
-                lease = self.resources.store.acquire(self.infra_id, self.resources.holder, max(end, clock.now()))
+                lease = self._take_over(end)
                 continue
             lease = self.acquire() if clock.monotonic() < given_up_at else self._acquire_now()
         return lease
 
+    def _take_over(self, end: float) -> Lease | None:
+        """What lasts until `end` by a time of day that is no more."""
+        store, holder = self.resources.store, self.resources.holder
+        return self.take(lambda now: store.acquire(self.infra_id, holder, max(end, now)))
+
     @contextlib.contextmanager
     def releasing(self, lease: Lease) -> Iterator[None]:
         """Gives the lease back at the end, and keeps it until then."""
-        self._lease = lease
         self._keep_awake(lease)
         try:
             yield
         finally:
-            self._lease = None
+            self._tenure = None
             self.resources.store.release(lease)
 
     def _keep_awake(self, lease: Lease) -> None:
         """Wake the loop often enough for the journal to renew the lease."""
-        if self._lease is lease:
+        if self._tenure is not None and self._tenure.lease is lease:
             self.resources.loop.after(LEASE_SECONDS / 4, lambda: self._keep_awake(lease))
 
 

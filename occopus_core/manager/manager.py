@@ -28,6 +28,7 @@ from occopus_core.manager.background import Background
 from occopus_core.manager.ids import new_id, refuse_impossible
 from occopus_core.manager.installation import Installation, Strategy, holder
 from occopus_core.registry import Registry
+from occopus_core.render import inspect
 from occopus_core.report import Snapshot, report_of
 from occopus_core.settings import Settings
 from occopus_core.store.records import (
@@ -123,7 +124,9 @@ class InfrastructureManager:
 
         Idempotent. Raises `DescriptionError`, `StoreError`.
         """
-        definitions = load_node_definitions(path, self._installation.registry, warn=lambda problem: warn(str(problem)))
+        definitions = load_node_definitions(
+            path, self._installation.registry, warn=lambda problem: warn(str(problem)), inspect=inspect
+        )
         self.store.put_definitions(definitions)
         return [definition.name for definition in definitions]
 
@@ -149,14 +152,17 @@ class InfrastructureManager:
 
     # One pass, now
 
-    def build(self, infrastructure: Infrastructure, infra_id: str | None = None) -> str:
+    def build(
+        self, infrastructure: Infrastructure, infra_id: str | None = None, begun: Callable[[], None] = _ignore
+    ) -> str:
         """Build a new infrastructure, or bring an existing one to this description; its id.
 
-        On failure what was made is undone. `infra_id` may name an infrastructure that does not exist yet. Raises
+        On failure what was made is undone. `infra_id` may name an infrastructure that does not exist yet. `begun` is
+        called when all that can be checked beforehand has been, and nothing is recorded yet. Raises
         `InfraIdError` and what `occopus_core.engine.building.build` raises.
         """
         infra_id = self.new_id(infra_id)
-        self._pass(infra_id, lambda site: building.build(site, infrastructure))
+        self._pass(infra_id, lambda site: building.build(site, infrastructure, begun))
         return infra_id
 
     def plan(self, infrastructure: Infrastructure, infra_id: str | None = None) -> Plan:

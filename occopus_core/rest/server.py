@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import signal
 import socket
 from collections.abc import Callable
@@ -18,6 +19,9 @@ from occopus_core.rest.service import Service
 
 MOST_CONNECTIONS = 500
 """More are closed at once: files and sockets must be left for the store and the providers (of 1024, as a rule)."""
+
+BACKLOG = 2048
+"""So many clients may wait to be let in."""
 
 REQUEST_SECONDS = 15.0
 """How long a client may take from connecting, or from its last answer, to the end of the next request's headers."""
@@ -111,6 +115,28 @@ def configure(
     return config
 
 
+class ListenError(Exception):
+    """Nobody can be served at an address; the message says why, and what to do."""
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets at all addresses of a host, to be given to `Server.serve_until_signal`. Raises `ListenError`."""
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            sockets.append(socket.create_server(address[:2], family=family, backlog=BACKLOG))
+    except (OSError, UnicodeError) as error:
+        for one in sockets:
+            one.close()
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            raise ListenError(f"port {port} of {host} is taken: choose another with --port") from error
+        reason = getattr(error, "strerror", None) or "this is not the name of a host"
+        raise ListenError(f"port {port} of {host} cannot be listened on: {reason}") from error
+    return sockets
+
+
 class Server(uvicorn.Server):
     """Serves one service."""
 
@@ -133,12 +159,12 @@ class Server(uvicorn.Server):
                 scheme = "https" if self.config.is_ssl else "http"
                 self._say(f"listening on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
 
-    def serve_until_signal(self) -> bool:
+    def serve_until_signal(self, sockets: list[socket.socket]) -> bool:
         """Serve; False where that could not even begin, which was said. A signal is an orderly end."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # uvicorn raises it once more at the end, which is an orderly one
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
             signal.signal(signal.SIGHUP, self.handle_exit)
         with contextlib.suppress(SystemExit):
-            self.run()
+            self.run(sockets)
         return self.started

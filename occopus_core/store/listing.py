@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,27 +23,28 @@ FROM infrastructures i ORDER BY i.created_at, i.id
 """
 
 
-def list_infrastructures(url: str) -> Sequence[InfrastructureSummary]:
+def list_infrastructures(url: str, warn: Callable[[str], object] = lambda _: None) -> Sequence[InfrastructureSummary]:
     """All infrastructures in the store, oldest first. Raises `StoreError`.
 
-    Changes nothing and makes nothing where the URL is that of a plain file.
+    Changes nothing and makes nothing where the URL is that of a plain file; `warn` is called where that is not there.
     """
     # SQLAlchemy takes longer to import than the rest of the command: it only reads URLs that it alone understands.
     if url.startswith("sqlite:///") and not set("%?") & set(url):
-        return [_summary(row) for row in _read_file(Path(url.removeprefix("sqlite:///")))]
+        return [_summary(row) for row in _read_file(Path(url.removeprefix("sqlite:///")), warn)]
     from occopus_core.store.database import open_database  # noqa: PLC0415
 
     with contextlib.closing(open_database(url)) as database, database.reading() as connection:
         return [_summary(row) for row in connection.exec_driver_sql(_SELECT)]
 
 
-def _read_file(path: Path) -> Iterable[Sequence[Any]]:
+def _read_file(path: Path, warn: Callable[[str], object]) -> Iterable[Sequence[Any]]:
     try:
         path.stat()
         address = f"file:{quote(os.fspath(path))}?mode=rw"  # never makes the file, should it go this moment
         with contextlib.closing(sqlite3.connect(address, timeout=60.0, uri=True)) as connection:
             return connection.execute(_SELECT).fetchall()
     except FileNotFoundError:
+        warn(f"there is no store {path} yet: what is imported or built makes it")
         return []
     except OSError as error:
         raise StoreError(f"the store {path} cannot be read: {error.strerror}") from error

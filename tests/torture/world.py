@@ -12,7 +12,7 @@ from typing import Any
 
 from occopus_core.testing.simcloud.process import SimulatedCloud
 
-from .pace import SPEED, FastClock
+from .pace import SPEED, now
 
 TABLES = ("infrastructures", "instances", "scale_requests", "places", "events")
 WEB = (2, 6)
@@ -113,7 +113,7 @@ class World:
         """Until nobody holds the infrastructure, as is so a while after a process was killed."""
         row = self.infrastructure()
         if row is not None and row["lease_expires"] is not None:
-            left = (row["lease_expires"] - FastClock().now()) / SPEED
+            left = (row["lease_expires"] - now()) / SPEED
             time.sleep(min(max(0.0, left) + 0.002, LONGEST_LEASE))
 
     def close(self) -> None:

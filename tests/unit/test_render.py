@@ -1,7 +1,10 @@
 import pytest
 
 from occopus_core.api import Address, AddressKind
-from occopus_core.render import Renderer, TemplateError, functions, named_peers, rehearsal_functions
+from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDescription
+from occopus_core.engine.preparation import Scene, Subject
+from occopus_core.registry import Registry
+from occopus_core.render import NAMES, Renderer, TemplateError, functions, inspect, named_peers, rehearsal_functions
 
 
 class Town:
@@ -118,3 +121,30 @@ def test_a_rehearsal_runs_no_command(tmp_path):
 )
 def test_a_template_may_ask_whether_there_is_a_variable(template, expected):
     assert renderer(variables={})(template, at="x") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "fault"),
+    [
+        ("{{ ip }}:{{ variables.port }} {{ getip('db') }} {{ cut(node_id, 0, 8) }}", ("ip",), ""),
+        ("{% set here = name %}{{ here }}{% for i in range(3) %}{{ i }}{{ loop.index }}{% endfor %}", (), ""),
+        ("{{ note | default('') }}{% if other is defined %}{{ other }}{% endif %}", (), ""),
+        ("{{ ip }} {{ zone }}", (), "'ip' is undefined; 'zone' is undefined"),
+        ("{{ ipp }}", ("ip",), "'ipp' is undefined: did you mean 'ip'?"),
+        ("{{ whatever }}", None, ""),
+        ("{{ name | shout }}", None, "No filter named 'shout'."),
+        ("one\n{{ name }\n", None, "line 2 of it: unexpected '}'"),
+        ("{{" + "(" * 5000 + "name" + ")" * 5000 + "}}", (), ""),
+        ("{{ 10 ** 10 ** 10 }}", (), ""),
+    ],
+)
+def test_a_template_is_inspected_without_what_it_is_used_for(text, names, fault):
+    assert inspect(text, names) == fault
+
+
+def test_the_names_that_are_inspected_are_those_of_every_node():
+    scene = Scene("installation", "id", Infrastructure("name", ()), Registry(), None)
+    subject = Subject(NodeDescription("web", "web"), "node", "token", Implementation({"type": "sim"}), {})
+    for name in NAMES:
+        scene._renderer(subject)(f"{{{{ {name} }}}}", at="here")
+    assert set(scene._renderer(subject)._names) == NAMES

@@ -131,9 +131,17 @@ def test_the_list_in_its_forms(run):
     assert json.loads(run("-l", "-o", "json")[1]) == {"infrastructures": rows}
 
 
+def test_a_store_that_is_not_there_is_said_with_the_empty_list(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("OCCOPUS_STORE", "sqlite:///mistyped/occopus.db")
+    told = "warning: there is no store mistyped/occopus.db yet: what is imported or built makes it\n"
+    assert run("-l") == (0, "", told)
+    assert not (tmp_path / "mistyped").exists()
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["-c", "-t", "often", "-i", "infra-1"], "argument -t: a number is wanted, not 'often'\n"),
         ([], "say which infrastructure: -i INFRA_ID; or -l to list them all"),
         (["-r"], "say which infrastructure"),
         (["--graph", "dot"], "say which infrastructure"),

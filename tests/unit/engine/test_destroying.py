@@ -2,6 +2,7 @@ import pytest
 
 from occopus_core.engine.journal import Journal
 from occopus_core.engine.outcomes import BuildError, UnconfirmedError
+from occopus_core.engine.tenure import Tenure, moment
 from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import LeaseLostError
 
@@ -50,13 +51,36 @@ def test_a_secret_that_a_provider_repeats_is_not_recorded(world):
 def test_nothing_is_created_or_deleted_once_the_lease_has_run_out(world):
     world.define("web")
     world.build(infrastructure("web"))
-    lease = world.store.acquire("infra", "me", world.clock.now())
-    resources = world.resources()
-    journal = Journal(world.store, lease, resources.loop, lambda: None)
+    resources, asked = world.resources(), moment(world.clock)
+    lease = world.store.acquire("infra", "me", asked[0])
+    journal = Journal(world.store, Tenure(lease, world.clock, asked), resources.loop, lambda: None)
     journal.refuse_if_lost()
     world.clock.time += LEASE_SECONDS
     with pytest.raises(LeaseLostError, match="has run out"):
         journal.refuse_if_lost()
+
+
+@pytest.mark.parametrize("step", ["acquire", "infrastructure"])
+def test_who_slept_through_its_lease_before_it_began_calls_nobody(world, monkeypatch, step):
+    """The machine stops right after the store has answered, and somebody else takes over."""
+    world.define("web")
+    world.build(infrastructure("web"))
+    world.cloud.set_faults([{"kind": "permanent", "operation": "delete", "count": 1}])
+    with pytest.raises(UnconfirmedError):
+        world.destroy()  # what it announced is in the store: whoever carries on need not write before it calls
+    real, acquire = getattr(world.store, step), world.store.acquire
+
+    def asleep(*arguments):
+        answer = real(*arguments)
+        world.clock.time += LEASE_SECONDS
+        assert acquire("infra", "another", world.clock.now())
+        return answer
+
+    monkeypatch.setattr(world.store, step, asleep)
+    calls = [one["operation"] for one in world.cloud.log()].count("delete")
+    with pytest.raises(LeaseLostError):
+        world.destroy()
+    assert [one["operation"] for one in world.cloud.log()].count("delete") == calls
 
 
 def test_a_build_that_is_undone_after_another_was_killed_searches_where_that_one_was(world):

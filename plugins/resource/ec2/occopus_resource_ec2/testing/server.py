@@ -1,8 +1,9 @@
 """``python -m occopus_resource_ec2.testing.server [--port N]``: an EC2 of moto's on the loopback, with what moto lacks.
 
-A ClientToken makes one instance however often it is repeated, access keys may be refused, instances take their time to
-boot and to go, calls are counted and can be made to fail. Instances have addresses in 127.0.0.0/8, so that a ping is
-answered. What is not EC2 is below ``/control``; `occopus_resource_ec2.testing.process` calls it.
+A ClientToken makes one instance however often it is repeated, access keys may be refused, an account may have room for
+so many instances, which take their time to boot and to go, calls are counted and can be made to fail. Instances have
+addresses in 127.0.0.0/8, so that a ping is answered. What is not EC2 is below ``/control``;
+`occopus_resource_ec2.testing.process` calls it.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ _MISMATCH = (
     "IdempotentParameterMismatch",
     "Arguments on this idempotent request are inconsistent with arguments used before",
 )
+_FULL = "InstanceLimitExceeded", "You have requested more instances than your current instance limit of {} allows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,10 @@ def _random_loopback() -> str:
 class Cloud:
     """A WSGI application: moto's EC2 behind faults."""
 
-    def __init__(self, access_key: str) -> None:
+    def __init__(self, access_key: str, most_instances: int | None = None) -> None:
         self._moto = create_backend_app("ec2")
         self._access_key = access_key
+        self._most_instances = most_instances
         self._lock = threading.Lock()
         self._faults = Faults()
         self._forget()
@@ -128,12 +131,19 @@ class Cloud:
             if action == "RunInstances" and token in self._made:
                 before, answer = self._made[token]
                 return answer if before == parameters else _refusal(400, *_MISMATCH)
+            if action == "RunInstances" and self._is_full():
+                return _refusal(400, _FULL[0], _FULL[1].format(self._most_instances))
             answer = self._ask_moto(environ, body)
             if answer.status == HTTPStatus.OK and action in ("RunInstances", "TerminateInstances"):
                 self._take_time(action, credential[2], _INSTANCE.findall(answer.body))
                 if token:
                     self._made[token] = (parameters, answer)
         return answer
+
+    def _is_full(self) -> bool:
+        """Whether there is no room for another instance; every call of the handler is for one."""
+        there = sum(thing["id"].startswith("i-") for thing in _inventory())
+        return self._most_instances is not None and there >= self._most_instances
 
     def _ask_moto(self, environ: dict[str, Any], body: bytes) -> Answer:
         chunks, status, headers = run_wsgi_app(self._moto, {**environ, "wsgi.input": io.BytesIO(body)}, buffered=True)
@@ -236,8 +246,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1; default: any free port")
     parser.add_argument("--access-key", default="AKIAEXAMPLE", help="the one access key that is let in")
+    parser.add_argument("--instances", type=int, metavar="N", help="what the account has room for; default: any number")
     options = parser.parse_args()
-    server = make_server("127.0.0.1", options.port, Cloud(options.access_key), threaded=True, request_handler=_Quietly)
+    cloud = Cloud(options.access_key, options.instances)
+    server = make_server("127.0.0.1", options.port, cloud, threaded=True, request_handler=_Quietly)
     print(f"http://127.0.0.1:{server.port}", flush=True)  # noqa: T201
     server.serve_forever()
 
