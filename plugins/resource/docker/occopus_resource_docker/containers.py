@@ -87,8 +87,9 @@ class Containers:
         there = self._started(request, made)
         mine = there.pop(made, None)
         for earlier in there.values():
-            self._remove(made)
-            return earlier
+            if earlier.state is not InstanceState.DELETING:
+                self._remove(made)
+                return earlier
         return mine or _to_be(request, _NAME_TAKEN)
 
     def _awaited(self, request: CreateRequest) -> Instance:

@@ -20,7 +20,7 @@ REQUESTS = {
     "create": "^POST ",
     "describe": "^GET .*/containers/json",
     "list_owned": "^GET .*/containers/json",
-    "delete": "^DELETE ",
+    "delete": "^(GET .*/containers/json|DELETE )",
 }
 REFUSALS = {
     Fault.AUTH: {"status": 401, "message": "unauthorized"},
@@ -42,7 +42,8 @@ class DockerFaults(FaultInjector):
         elif fault in REFUSALS:
             self._add(Rule("refuse", REQUESTS[operation], **REFUSALS[fault]))
         else:
-            self._add(Rule("hang" if fault is Fault.HANG else "lost_reply", REQUESTS[operation]))
+            lost = "^DELETE " if operation == "delete" else REQUESTS[operation]  # of the call that takes effect
+            self._add(Rule("hang", REQUESTS[operation]) if fault is Fault.HANG else Rule("lost_reply", lost))
 
     def refuse_deletion(self, id):
         key = self._engine.client().inspect_container(id)["Id"]
