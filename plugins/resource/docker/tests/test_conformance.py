@@ -16,12 +16,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),
 ]
 
+ABSENT = "t-ffff"
 REQUESTS = {
     "create": "^POST ",
     "describe": "^GET .*/containers/json",
     "list_owned": "^GET .*/containers/json",
     "delete": "^(GET .*/containers/json|DELETE )",
 }
+LOST = {**REQUESTS, "delete": f"^(DELETE |GET .*={ABSENT})"}
+"""What takes effect: a deletion looks first, and does no more about what is absent."""
 REFUSALS = {
     Fault.AUTH: {"status": 401, "message": "unauthorized"},
     Fault.QUOTA: {"status": 500, "message": "write /var/lib/docker/x: no space left on device"},
@@ -42,8 +45,8 @@ class DockerFaults(FaultInjector):
         elif fault in REFUSALS:
             self._add(Rule("refuse", REQUESTS[operation], **REFUSALS[fault]))
         else:
-            lost = "^DELETE " if operation == "delete" else REQUESTS[operation]  # of the call that takes effect
-            self._add(Rule("hang", REQUESTS[operation]) if fault is Fault.HANG else Rule("lost_reply", lost))
+            hangs = fault is Fault.HANG
+            self._add(Rule("hang", REQUESTS[operation]) if hangs else Rule("lost_reply", LOST[operation]))
 
     def refuse_deletion(self, id):
         key = self._engine.client().inspect_container(id)["Id"]
@@ -83,7 +86,7 @@ class DockerHarness(ResourceHarness):
         return CreateRequest(token, owner, resource, Context(env=("password=hush-hush",), command="sleep 1000"))
 
     def absent_ids(self, count):
-        return [InstanceId(f"t-ffff{number:04}") for number in range(count)]
+        return [InstanceId(f"{ABSENT}{number:04}") for number in range(count)]
 
     def settle(self):
         time.sleep(0.05)
