@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from occopus_core.api.errors import ProviderError
-from occopus_core.api.resource import Address, AddressKind, CreateRequest
+from occopus_core.api.errors import PermanentError, ProviderError
+from occopus_core.api.resource import Address, AddressKind, CreateRequest, ResourceHandler
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.blueprint import Blueprint
 from occopus_core.engine.preparation import Scene, Subject
+from occopus_core.engine.reason import reason
 from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError, named_peers, rehearsal_functions
 
@@ -87,8 +88,18 @@ def _rehearse(scene: Scene, blueprint: Blueprint, implementation: Implementation
     for name in named_peers([*sections, implementation.health_check.checks]):
         audience.addresses(name)
     link = scene.connections.resource(implementation, scene.settings(subject))
-    link.plugin.check(prepared.request)
+    _check(link.plugin, prepared.request)
     return _fingerprint(scene.installation, prepared.request)
+
+
+def _check(plugin: ResourceHandler, request: CreateRequest) -> None:
+    """Raises `ProviderError`, whatever the plugin raises: one mistake is not to hide the others."""
+    try:
+        plugin.check(request)
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise PermanentError(reason(error)) from error
 
 
 def _fingerprint(salt: str, request: CreateRequest) -> str:

@@ -87,7 +87,7 @@ def test_who_finds_no_room_on_ec2_goes_to_this_machine(user, until):
     moved = [line for line in said if " node moved worker " in line]
     assert moved, "by chance, once in 65536 runs"
     assert all(FULL in line and line.endswith(": trying my-machine") for line in moved)
-    assert len(begun) == len([line for line in moved if "had no room lately" not in line])
+    assert len(begun) == len([line for line in moved if " is passed over (" not in line])
     user.does("occopus-destroy")
     assert user.workspace.rows("hybrid") == 0
 

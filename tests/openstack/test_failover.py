@@ -45,7 +45,7 @@ def test_another_cloud_takes_over(other, desk, accounts, proxy, user, wanted, wh
         assert asked_for_servers(proxy) - asked <= 1, "what has no room is left alone"
     assert len(other.inventory()) == MANY
     told = moved(ended.stderr.splitlines())
-    found_full = [line for line in told if "full had no room lately" not in line]
+    found_full = [line for line in told if "full is passed over" not in line]
     assert len(found_full) == 1
     assert all(why in line and line.endswith(": trying other") for line in told)
     assert moved(desk.ready("maintain", "-i", "trial", "--events").stdout.splitlines()) == told

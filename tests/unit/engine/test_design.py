@@ -87,6 +87,23 @@ def test_all_problems_are_told_at_once_and_before_anything_is_created(world):
     assert "there is no node 'nobody'; the nodes are: ok, stranger, typo" in found[1]
 
 
+def test_a_plugin_that_breaks_its_contract_hides_no_other_problem(world):
+    class Careless(world.handler):
+        def check(self, request):
+            if request.resource["image"] == "endless":
+                raise OverflowError("cannot convert float infinity to integer")
+
+    world.install("resource", "memory", Careless)
+    world.define("web", implementations=[{"resource": {"image": "endless"}}])
+    world.define("stranger", implementations=way("{{ getip('nobody') }}"))
+    careless, stranger = problems(world, infrastructure("web", "stranger"))
+    assert careless.startswith(
+        "node 'web', node definition 'web', implementation 'memory memory': the plugin failed in"
+    )
+    assert "OverflowError: cannot convert float infinity" in careless
+    assert "nobody" in stranger
+
+
 def test_missing_definitions_are_told_with_what_was_perhaps_meant(world):
     world.define("apache")
     found = problems(world, infrastructure(node("a", "apahce"), node("b", "zzz")))

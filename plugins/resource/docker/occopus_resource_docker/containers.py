@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from docker.errors import DockerException
+from docker import APIClient
+from docker.errors import DockerException, NotFound
 from docker.types import HostConfig
 
 from occopus_core.api import (
@@ -36,7 +38,10 @@ _NAME_TAKEN = "a container with its name is being made, or is somebody else's"
 
 
 class Containers:
-    """What there is on the engine of a connection. Thread-safe."""
+    """What there is on the engine of a connection. Thread-safe.
+
+    What is ours is known by its label, and acted on by the engine's id of it: anybody may change a name, or take it.
+    """
 
     def __init__(self, connection: Connection, connections: int) -> None:
         self._engine = Engine(connection, connections)
@@ -44,6 +49,7 @@ class Containers:
         self._host = urlsplit(str(connection.settings.get("endpoint", ""))).hostname or ""
         if not str(connection.settings.get("endpoint", "")).startswith("tcp:"):
             self._host = "127.0.0.1"
+        self._tokens_of_images: dict[str, str] = {}
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError`."""
@@ -57,33 +63,34 @@ class Containers:
         """The name is the token: an engine gives it once, and says so to whoever comes second."""
         container, host = order.container(request), order.host(request.resource)
         try:
-            self._engine.call(
-                lambda docker: docker.create_container(**container, host_config=docker.create_host_config(**host))
+            made: str = self._engine.call(
+                lambda docker: docker.create_container(**container, host_config=docker.create_host_config(**host))["Id"]
             )
         except NameTakenError:
-            return self._going_on(request, self._found)
+            return _going_on(lambda: self._found(request))
         except ImageMissingError:
             return self._awaited(request)
-        return self._going_on(request, self._started)
-
-    @staticmethod
-    def _going_on(request: CreateRequest, step: Callable[[CreateRequest], Instance]) -> Instance:
-        """There is a container: an engine that cannot be reached any more says nothing of that."""
-        try:
-            return step(request)
-        except ProviderError as error:
-            error.unreached = False
-            raise
+        except ContainerMissingError as error:
+            raise _of_network(error) from None
+        return _going_on(lambda: self._settled(request, made))
 
     def _found(self, request: CreateRequest) -> Instance:
         """What an earlier call has made, perhaps in this very moment."""
-        id = InstanceId(request.token)
-        instance = self.describe([id])[id]
-        if instance.state is InstanceState.ABSENT:
-            return _to_be(request, _NAME_TAKEN)
-        if instance.state is InstanceState.PROVISIONING:
-            return self._started(request)
-        return instance
+        for key, instance in self._of(request.token).items():
+            if instance.state is not InstanceState.PROVISIONING:
+                return instance
+            return self._started(request, key).get(key) or _to_be(request, _NAME_TAKEN)
+        return _to_be(request, _NAME_TAKEN)
+
+    def _settled(self, request: CreateRequest, made: str) -> Instance:
+        """What this call has made, unless there is an earlier one, which has another name by now."""
+        there = self._started(request, made)
+        mine = there.pop(made, None)
+        for earlier in there.values():
+            if earlier.state is not InstanceState.DELETING:
+                self._remove(made)
+                return earlier
+        return mine or _to_be(request, _NAME_TAKEN)
 
     def _awaited(self, request: CreateRequest) -> Instance:
         """The image has to come first: nothing carries the token yet."""
@@ -92,26 +99,25 @@ class Containers:
             raise NotFoundError(f"the engine has no image '{image.reference}', and resource.origin is 'local'")
         return _to_be(request, self._pulls.progress(image))
 
-    def _started(self, request: CreateRequest) -> Instance:
-        id = InstanceId(request.token)
+    def _started(self, request: CreateRequest, key: str) -> dict[str, Instance]:
+        """All that has the token, once this container has been started."""
         try:
-            self._engine.call(lambda docker: docker.start(id))
-        except ContainerMissingError:  # another call is making it, or somebody has removed it in this very moment
-            return _to_be(request, _NAME_TAKEN)
-        return self.describe([id])[id]
+            self._engine.call(lambda docker: docker.start(key))
+        except ContainerMissingError as error:
+            if key not in error.message:
+                raise _of_network(error) from None
+            # Somebody has removed it in this very moment.
+        return self._of(request.token)
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
-        """One look at what is ours: an engine cannot be asked for several labels at once."""
-        if not ids:
-            return {}
+        """One look at what is ours."""
         found = {id: Instance(id, InstanceState.ABSENT) for id in ids}
-        label = f"{TOKEN}={ids[0]}" if len(found) == 1 else TOKEN
-        found.update((each.id, each) for each in self._listed([label]) if each.id in found)
+        found.update((each.id, each) for each in self._of(*found).values())
         return found
 
     def owned(self, owner: Owner) -> Iterator[Instance]:
         """See `ResourceHandler.list_owned`."""
-        for instance in self._listed(selectors(owner)):
+        for instance in self._ours(selectors(owner)).values():
             if instance.owner is not None and owner.matches(instance.owner):
                 yield instance
 
@@ -119,27 +125,72 @@ class Containers:
         """See `ResourceHandler.delete`."""
         if not ids:
             return {}
-        with ThreadPoolExecutor(min(_REMOVALS, len(ids)), thread_name_prefix="docker rm") as threads:
-            results = dict(zip(ids, threads.map(self._removed, ids), strict=True))
-        errors = list(results.values())
-        if isinstance(errors[0], TransientError | AuthError) and None not in errors:
-            raise errors[0]
+        found = self._of(*ids)
+        with ThreadPoolExecutor(_REMOVALS, thread_name_prefix="docker rm") as threads:
+            errors = list(threads.map(self._removed, found))
+        results: dict[InstanceId, ProviderError | None] = dict.fromkeys(ids)
+        results.update((each.id, error) for each, error in zip(found.values(), errors, strict=True) if error)
+        first = results[ids[0]]
+        if isinstance(first, TransientError | AuthError) and None not in results.values():
+            raise first
         return results
 
-    def _removed(self, id: InstanceId) -> ProviderError | None:
+    def _removed(self, key: str) -> ProviderError | None:
         try:
-            self._engine.call(lambda docker: docker.remove_container(id, v=True, force=True))
-        except ContainerMissingError:
-            return None
+            self._remove(key)
         except ProviderError as error:
             return error
         return None
 
-    def _listed(self, labels: list[str]) -> list[Instance]:
-        listed: list[Mapping[str, Any]] = self._engine.call(
-            lambda docker: docker.containers(all=True, filters={"label": labels})
-        )
-        return [view.instance(each, self._host) for each in listed]
+    def _remove(self, key: str) -> None:
+        """Idempotent. Raises `ProviderError`."""
+        with contextlib.suppress(ContainerMissingError):
+            self._engine.call(lambda docker: docker.remove_container(key, v=True, force=True))
+
+    def _of(self, *tokens: str) -> dict[str, Instance]:
+        """What has one of these tokens, as `_ours`. One call: an engine cannot be asked for several labels at once."""
+        if not tokens:
+            return {}
+        found = self._ours([f"{TOKEN}={tokens[0]}" if len(tokens) == 1 else TOKEN])
+        wanted = frozenset(tokens)
+        return {key: each for key, each in found.items() if each.id in wanted}
+
+    def _ours(self, labels: list[str]) -> dict[str, Instance]:
+        """What has these labels, by the engine's own id of it."""
+
+        def look(docker: APIClient) -> dict[str, Instance]:
+            listed = docker.containers(all=True, filters={"label": labels})
+            return {each["Id"]: view.instance(each, self._host) for each in listed if not self._inherits(docker, each)}
+
+        return self._engine.call(look)
+
+    def _inherits(self, docker: APIClient, listed: Mapping[str, Any]) -> bool:
+        """Whether the labels are those of its image, which somebody has made of a container of ours."""
+        token: str = listed["Labels"][TOKEN]
+        if f"/{token}" in (listed["Names"] or ()):
+            return False  # as good as always
+        image = listed["ImageID"]
+        if image not in self._tokens_of_images:
+            try:
+                labels = docker.inspect_image(image)["Config"]["Labels"] or {}
+            except NotFound:  # nobody knows any more: better not to touch it
+                return True
+            self._tokens_of_images[image] = labels.get(TOKEN, "")
+        return self._tokens_of_images[image] == token
+
+
+def _going_on(step: Callable[[], Instance]) -> Instance:
+    """There is a container: an engine that cannot be reached any more says nothing of that."""
+    try:
+        return step()
+    except ProviderError as error:
+        error.unreached = False
+        raise
+
+
+def _of_network(error: ContainerMissingError) -> NotFoundError:
+    """Another container than the one that is made is named by ``container:NAME`` alone."""
+    return NotFoundError(f"{error.message} (resource.network)")
 
 
 def _to_be(request: CreateRequest, reason: str) -> Instance:

@@ -81,15 +81,22 @@ class Engine:
     def _client(self) -> APIClient:
         with self._lock:
             if self._made is None:
-                self._made = APIClient(
-                    self._endpoint,
-                    version="auto",
-                    timeout=self._seconds,
-                    tls=_tls(self._auth),
-                    max_pool_size=self._connections,
-                )
+                self._made = self._greeted()
                 weakref.finalize(self, self._made.close)
             return self._made
+
+    def _greeted(self) -> APIClient:
+        """The library's client, which has asked the engine for its version. Raises `ProviderError`."""
+        try:
+            return APIClient(
+                self._endpoint,
+                version="auto",
+                timeout=self._seconds,
+                tls=_tls(self._auth),
+                max_pool_size=self._connections,
+            )
+        except Exception as error:  # noqa: BLE001
+            raise provider_error(error, self._where, self._seconds, greeting=True) from None
 
 
 def _lines(answer: requests.Response) -> Iterator[Mapping[str, Any]]:

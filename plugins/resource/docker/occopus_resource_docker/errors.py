@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
@@ -69,40 +70,42 @@ _WORDS: Mapping[tuple[type[ProviderError], str], str] = {
     r"|could not find (an )?available|find a free IP",
     (QuotaError, "resource.cpus"): r"Range of CPUs",
     (PermanentError, "resource.mem_limit"): r"memory limit",
+    (PermanentError, "resource.ports"): r"invalid port specification",
     (PermanentError, "resource.volumes"): r"local volume name|invalid volume|volume specification|bind source path"
-    r"|\blstat\b|\bstatfs\b",
+    r"|creating mount source path|making volume mountpoint|\blstat\b|\bstatfs\b",
     (PermanentError, "contextualisation.command"): r"executable file not found|exec: |exec format error"
     r"|unable to start container.*(permission denied|no such file)",
-    (PermanentError, ""): r"OCI runtime|runc create failed|crun: ",
+    (PermanentError, ""): r"json: cannot unmarshal|OCI runtime|runc create failed|crun: ",
     (PermanentError, _NEEDS_TLS): r"request to an HTTPS server",
 }
 """What an engine says: it gives 400, 404 and 500 for the same, from one version to the next."""
 _MEANINGS = tuple((re.compile(words, re.IGNORECASE), kind, key) for (kind, key), words in _WORDS.items())
 _LONGEST = 400
+_URL = re.compile(r"""(https?://)(?:[^\s"'/?#]*@)?([^\s"'?#]*)[^\s"']*""")
 _NOT_DOCKER = "not as Docker does: is resource.endpoint that of an engine?"
 _UNTRUSTED = "its certificate is not trusted: tlscacert in auth_data has to be that of its authority"
 _NO_TLS = "it does not speak TLS as Docker does: auth_data has a tlscacert"
 _STRANGER_TO_IT = "it does not accept the certificate: see tlscert and tlskey in auth_data"
 _FORBIDDEN = "this user may not open the socket; who is in the group that owns it may"
 _TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
-_TROUBLES: tuple[tuple[tuple[type[BaseException], ...], type[ProviderError], str], ...] = (
-    ((PermissionError,), AuthError, f": {_FORBIDDEN}"),
-    ((FileNotFoundError,), TransientError, ": it cannot be reached, there is no such socket: does the engine run?"),
-    ((ConnectionRefusedError,), TransientError, ": it cannot be reached, nobody listens: does the engine run?"),
-    ((socket.gaierror,), TransientError, ": it cannot be reached, its name is not known"),
-    ((urllib3.exceptions.NewConnectionError,), TransientError, ": it cannot be reached"),
-    (
-        _TIMEOUTS,
-        TransientError,
-        ": no answer within {seconds:g} s",
-    ),
-    ((ssl.SSLCertVerificationError,), PermanentError, f": {_UNTRUSTED}"),
-    ((requests.JSONDecodeError, LookupError, TypeError, AttributeError), PermanentError, f" answered, {_NOT_DOCKER}"),
+_GARBLED = (requests.JSONDecodeError, json.JSONDecodeError, LookupError, TypeError, AttributeError)
+_TROUBLES: tuple[tuple[tuple[type[BaseException], ...], type[ProviderError], str, bool], ...] = (
+    ((PermissionError,), AuthError, _FORBIDDEN, True),
+    ((FileNotFoundError,), TransientError, "it cannot be reached, there is no such socket: does the engine run?", True),
+    ((ConnectionRefusedError,), TransientError, "it cannot be reached, nobody listens: does the engine run?", True),
+    ((socket.gaierror,), TransientError, "it cannot be reached, its name is not known", True),
+    ((urllib3.exceptions.NewConnectionError,), TransientError, "it cannot be reached", True),
+    (_TIMEOUTS, TransientError, "no answer within {seconds:g} s", False),
+    ((ssl.SSLCertVerificationError,), PermanentError, _UNTRUSTED, True),
 )
+"""What broke, what that is to the core, its words, and whether certainly nothing had been asked by then."""
 
 
-def provider_error(error: Exception, where: str, seconds: float) -> ProviderError:
-    """The error for whatever a call was ended by. `where` names the engine, `seconds` is how long it might take."""
+def provider_error(error: Exception, where: str, seconds: float, *, greeting: bool = False) -> ProviderError:
+    """The error for whatever a call was ended by. `where` names the engine, `seconds` is how long it might take.
+
+    In the `greeting` nothing has been asked for yet, and who does not understand it is no engine.
+    """
     chain = tuple(_chain(error))
     for each in chain:
         if isinstance(each, ProviderError):
@@ -111,7 +114,7 @@ def provider_error(error: Exception, where: str, seconds: float) -> ProviderErro
             return _told(str(each), where, TransientError)
         if isinstance(each, APIError):
             return _refusal(each, where)
-    return _trouble(chain, where, seconds)
+    return _trouble(chain, where, seconds, greeting)
 
 
 def _refusal(error: APIError, where: str) -> ProviderError:
@@ -139,20 +142,21 @@ def _told(said: str, where: str, otherwise: type[ProviderError]) -> ProviderErro
     return otherwise(f"{where}: {_line(said)}")
 
 
-def _trouble(chain: Sequence[BaseException], where: str, seconds: float) -> ProviderError:
+def _trouble(chain: Sequence[BaseException], where: str, seconds: float, greeting: bool) -> ProviderError:
     """Errors of the way there and back."""
-    for kinds, kind, words in _TROUBLES:
+    for kinds, kind, words, unreached in _TROUBLES:
         if any(isinstance(each, kinds) for each in chain):
-            return kind(f"{where}{words}".format(seconds=seconds), unreached=kinds is not _TIMEOUTS)
-    for each in chain:
-        if isinstance(each, ssl.SSLError):
-            refused = "alert" in str(each).lower()
-            kind, words = (AuthError, _STRANGER_TO_IT) if refused else (PermanentError, _NO_TLS)
-            return kind(f"{where}: {words}", unreached=True)
+            return kind(f"{where}: {words.format(seconds=seconds)}", unreached=unreached)
+    if any(isinstance(each, _GARBLED) for each in chain):  # an engine that was asked may have done it all the same
+        garbled = PermanentError if greeting else TransientError
+        return garbled(f"{where} answered, {_NOT_DOCKER}", unreached=greeting)
+    if greeting and (tls := [each for each in chain if isinstance(each, ssl.SSLError)]):
+        refused = "alert" in str(tls[0]).lower()
+        kind, words = (AuthError, _STRANGER_TO_IT) if refused else (PermanentError, _NO_TLS)
+        return kind(f"{where}: {words}", unreached=True)
     if any(isinstance(each, OSError | urllib3.exceptions.HTTPError) for each in chain):
         return TransientError(f"{where}: the connection broke before the answer was complete")
-    # What the library could not even ask for.
-    return PermanentError(f"{where}: {_line(chain[0])}", unreached=True)
+    return PermanentError(f"{where}: {_line(chain[0])}", unreached=greeting)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -164,6 +168,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield from _chain(each)
 
 
+def without_secrets(said: str) -> str:
+    """Of each URL only where it leads: users, passwords and signatures are left out."""
+    return _URL.sub(r"\1\2", said)
+
+
 def _line(said: object) -> str:
-    text = " ".join(str(said).split())
+    text = " ".join(without_secrets(str(said)).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -9,12 +9,12 @@ from occopus_core.api import Owner
 _PREFIX = "occopus."
 TOKEN = f"{_PREFIX}token"
 NETWORK = f"{_PREFIX}network"
-"""The network that was asked for: Podman's lists do not have it."""
+"""The network that was asked for, empty where none was: Podman's lists do not have it."""
 
 
 def own_labels(owner: Owner, token: str, network: str) -> dict[str, str]:
-    """The labels by which a container is found again and understood."""
-    return {**_of_owner(owner), TOKEN: token, **({NETWORK: network} if network else {})}
+    """The labels by which a container is found again and understood. None is left to what its image may have."""
+    return {**_of_owner(owner), TOKEN: token, NETWORK: network}
 
 
 def selectors(owner: Owner) -> list[str]:

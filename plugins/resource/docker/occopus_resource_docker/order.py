@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
+import reprlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,8 +18,13 @@ from occopus_resource_docker.labels import own_labels
 
 T = TypeVar("T")
 
-_RESTART = re.compile(r"(no|always|unless-stopped|on-failure)(?::(\d+))?")
-_URL = ("http://", "https://")
+_RESTART = re.compile(r"(no|always|unless-stopped|on-failure)(?::([0-9]{1,10}))?")
+_MOST_RETRIES, _MOST = 2**31 - 1, 2**63 - 1
+"""What an engine has room for: in the number of restarts, and in bytes and billionths of a CPU."""
+_LONGEST = 200
+_PORTS = range(1, 65536)
+_LONG_NUMBER = re.compile(r"[0-9]{6}")
+_URL = re.compile(r"""https?://[^\s"']+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +46,11 @@ def image(resource: Mapping[str, Any]) -> Image:
     if has_one and tag:
         raise PermanentError(f"resource.tag: the image '{name}' has a tag or a digest already")
     reference = name if has_one else f"{name}:{tag or 'latest'}"
-    if origin.startswith(_URL):
+    if _URL.fullmatch(origin):
         return Image(reference, url=origin)
     if origin not in ("", "dockerhub", "local"):
-        raise PermanentError(f"resource.origin must be 'dockerhub', 'local' or an http(s) URL, not {origin!r}")
+        # It is not repeated: there may be a password in it.
+        raise PermanentError("resource.origin must be 'dockerhub', 'local' or an http(s) URL without spaces and quotes")
     return Image(reference, local=origin == "local")
 
 
@@ -90,9 +96,23 @@ def _network(resource: Mapping[str, Any]) -> str:
 
 
 def _bindings(resource: Mapping[str, Any]) -> dict[str, Any]:
-    ports = [str(port) for port in resource.get("ports") or ()]
-    bindings: dict[str, Any] = _understood("resource.ports", lambda: build_port_bindings(ports))
+    return _understood("resource.ports", lambda: _published([str(port) for port in resource.get("ports") or ()]))
+
+
+def _published(ports: list[str]) -> dict[str, Any]:
+    """By port of the container. Raises `ValueError`."""
+    for port in ports:
+        # The library would count through a range of any length, and take one that runs downwards for none.
+        if _LONG_NUMBER.search(port) or not _are_ports(build_port_bindings([port])):
+            raise ValueError(f"'{port}': ports are from {_PORTS[0]} to {_PORTS[-1]}, and ranges ascend")
+    bindings: dict[str, Any] = build_port_bindings(ports)
     return bindings
+
+
+def _are_ports(bindings: Mapping[str, Sequence[Any]]) -> bool:
+    inner = [_exposed(port)[0] for port in bindings]
+    outer = [each[1] if isinstance(each, tuple) else each for places in bindings.values() for each in places]
+    return bool(inner) and all(int(port) in _PORTS for port in [*inner, *filter(None, outer)])
 
 
 def _exposed(port: str) -> tuple[str, str]:
@@ -103,34 +123,41 @@ def _exposed(port: str) -> tuple[str, str]:
 def _restart(value: Any) -> dict[str, Any] | None:
     """YAML reads a bare ``no`` as false."""
     policy = _RESTART.fullmatch("no" if value in (None, False) else str(value))
-    if policy is None or (policy[2] and policy[1] != "on-failure"):
+    times = int(policy[2] or 0) if policy else 0
+    if policy is None or times > _MOST_RETRIES or (policy[2] and policy[1] != "on-failure"):
         raise PermanentError(
-            f"resource.restart must be 'no', 'always', 'unless-stopped' or 'on-failure[:TIMES]', not {value!r}"
+            "resource.restart must be 'no', 'always', 'unless-stopped' or 'on-failure[:TIMES]', "
+            f"with at most {_MOST_RETRIES} times, not {_short(value)}"
         )
-    return None if policy[1] == "no" else {"Name": policy[1], "MaximumRetryCount": int(policy[2] or 0)}
+    return None if policy[1] == "no" else {"Name": policy[1], "MaximumRetryCount": times}
 
 
 def _memory(value: Any) -> int:
     if value is None:
         return 0
     size: int = _understood("resource.mem_limit", lambda: parse_bytes(str(value)))
-    if size < 1:
-        raise PermanentError(f"resource.mem_limit must be more than nothing, not {value!r}")
+    if not 0 < size <= _MOST:
+        raise PermanentError(f"resource.mem_limit must be more than nothing and below 8 EiB, not {_short(value)}")
     return size
 
 
 def _nano_cpus(value: Any) -> int:
     if value is None:
         return 0
-    cpus = _understood("resource.cpus", lambda: float(str(value)))
-    if not 0 < cpus < math.inf:
-        raise PermanentError(f"resource.cpus must be a number above 0, not {value!r}")
-    return round(cpus * 1e9)
+    billionths = _understood("resource.cpus", lambda: float(str(value))) * 1e9
+    if not 1 <= billionths < _MOST:
+        raise PermanentError(f"resource.cpus must be a number from 1e-9 to 9e9, not {_short(value)}")
+    return round(billionths)
 
 
 def _understood(key: str, read: Callable[[], T]) -> T:
     """What is read from the value of a key. Raises `PermanentError`."""
     try:
         return read()
-    except (ValueError, DockerException) as error:
-        raise PermanentError(f"{key}: {error}") from None
+    except (ValueError, OverflowError, DockerException) as error:
+        raise PermanentError(f"{key}: {_short(error)}") from None
+
+
+def _short(value: object) -> str:
+    """What is wrong, however long it is."""
+    return reprlib.repr(value) if isinstance(value, str) else str(value)[:_LONGEST]

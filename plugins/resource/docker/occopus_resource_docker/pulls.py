@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from occopus_core.api import PermanentError, ProviderError
+from occopus_resource_docker.errors import without_secrets
 from occopus_resource_docker.order import Image
 
 _MEMORY = 5.0
@@ -43,7 +44,7 @@ class _Pull:
     """One image on its way. One thread runs it, and others look."""
 
     def __init__(self, image: Image, lines: Iterator[Mapping[str, Any]]) -> None:
-        self._what = f"importing {image.url}" if image.url else f"pulling {image.reference}"
+        self._what = f"importing {without_secrets(image.url)}" if image.url else f"pulling {image.reference}"
         self._lines = lines
         self._layers: dict[str, tuple[int, int]] = {}
         self._percent = 0
@@ -58,7 +59,7 @@ class _Pull:
         except ProviderError as error:
             self._error = error
         except Exception as error:  # noqa: BLE001 - whoever waits is to know
-            self._error = PermanentError(f"{self._what}: {type(error).__name__}: {error}")
+            self._error = PermanentError(f"{self._what}: {type(error).__name__}: {without_secrets(str(error))}")
         self._ended = time.monotonic()
 
     def is_over(self, now: float) -> bool:

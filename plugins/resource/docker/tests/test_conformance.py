@@ -16,12 +16,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),
 ]
 
+ABSENT = "t-ffff"
 REQUESTS = {
     "create": "^POST ",
     "describe": "^GET .*/containers/json",
     "list_owned": "^GET .*/containers/json",
-    "delete": "^DELETE ",
+    "delete": "^(GET .*/containers/json|DELETE )",
 }
+LOST = {**REQUESTS, "delete": f"^(DELETE |GET .*={ABSENT})"}
+"""What takes effect: a deletion looks first, and does no more about what is absent."""
 REFUSALS = {
     Fault.AUTH: {"status": 401, "message": "unauthorized"},
     Fault.QUOTA: {"status": 500, "message": "write /var/lib/docker/x: no space left on device"},
@@ -32,8 +35,8 @@ REFUSALS = {
 
 
 class DockerFaults(FaultInjector):
-    def __init__(self, proxy) -> None:
-        self._proxy = proxy
+    def __init__(self, stage) -> None:
+        self._engine, self._proxy = stage.engine, stage.proxy
         self._rules = []
 
     def inject(self, fault, operation):
@@ -42,10 +45,12 @@ class DockerFaults(FaultInjector):
         elif fault in REFUSALS:
             self._add(Rule("refuse", REQUESTS[operation], **REFUSALS[fault]))
         else:
-            self._add(Rule("hang" if fault is Fault.HANG else "lost_reply", REQUESTS[operation]))
+            hangs = fault is Fault.HANG
+            self._add(Rule("hang", REQUESTS[operation]) if hangs else Rule("lost_reply", LOST[operation]))
 
     def refuse_deletion(self, id):
-        self._add(Rule("refuse", f"^DELETE .*/{id}\\b", status=400, message="it is protected"))
+        key = self._engine.client().inspect_container(id)["Id"]
+        self._add(Rule("refuse", f"^DELETE .*/{key}\\b", status=400, message="it is protected"))
 
     def clear(self):
         self._proxy.start()
@@ -67,7 +72,7 @@ class DockerHarness(ResourceHarness):
     def __init__(self, stage, endpoint) -> None:
         super().__init__()
         self.stage, self.endpoint = stage, endpoint
-        self.faults = DockerFaults(stage.proxy)
+        self.faults = DockerFaults(stage)
 
     def handler(self, *, call_timeout=None):
         return self.stage.handler(self.endpoint, timeout=call_timeout or 60.0)
@@ -81,7 +86,7 @@ class DockerHarness(ResourceHarness):
         return CreateRequest(token, owner, resource, Context(env=("password=hush-hush",), command="sleep 1000"))
 
     def absent_ids(self, count):
-        return [InstanceId(f"t-ffff{number:04}") for number in range(count)]
+        return [InstanceId(f"{ABSENT}{number:04}") for number in range(count)]
 
     def settle(self):
         time.sleep(0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 
@@ -23,6 +24,7 @@ from occopus_resource_docker.errors import (
     NameTakenError,
     PullError,
     provider_error,
+    without_secrets,
 )
 
 
@@ -33,8 +35,8 @@ def refusal(status, message, kind="application/json", **headers):
     return APIError("refused", response=response, explanation=message)
 
 
-def told(error):
-    return provider_error(error, "Docker engine unix:///x", 30.0)
+def told(error, *, greeting=False):
+    return provider_error(error, "Docker engine unix:///x", 30.0, greeting=greeting)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,14 @@ def told(error):
         (400, "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available", QuotaError, "resource.cpus"),
         (500, "write /var/lib/docker/tmp/x: no space left on device", QuotaError, ""),
         (400, "Minimum memory limit allowed is 6MB", PermanentError, "resource.mem_limit"),
+        (500, "json: cannot unmarshal number 9 into Go struct field .Memory of type int64", PermanentError, ""),
+        (
+            500,
+            "error while creating mount source path '/proc/x': mkdir /proc/x: no such file",
+            PermanentError,
+            "volumes",
+        ),
+        (400, 'invalid port specification: "999999"', PermanentError, "resource.ports"),
         (400, 'OCI runtime create failed: exec: "x": executable file not found in $PATH', PermanentError, "command"),
         (500, 'runc: runc create failed: exec: "x": executable file not found', PermanentError, "command"),
         (400, 'create ./a: "./a" includes invalid characters for a local volume name', PermanentError, "volumes"),
@@ -111,24 +121,70 @@ def test_a_web_page_may_come_from_before_the_engine(status, kind):
         (PermissionError(), AuthError, "this user may not open the socket", True),
         (TimeoutError(), TransientError, "no answer within 30 s", False),
         (ssl.SSLCertVerificationError(), PermanentError, "tlscacert in auth_data has to be that of", True),
-        (ssl.SSLError("tlsv13 alert certificate required"), AuthError, "it does not accept the certificate", True),
-        (ssl.SSLError("wrong version number"), PermanentError, "it does not speak TLS", True),
         (ConnectionResetError(), TransientError, "the connection broke", False),
-        (KeyError("ApiVersion"), PermanentError, "answered, not as Docker does", True),
+        (ssl.SSLEOFError("EOF occurred in violation of protocol"), TransientError, "the connection broke", False),
+        (KeyError("Id"), TransientError, "answered, not as Docker does", False),
+        (json.JSONDecodeError("Unterminated string", '{"Id": "', 7), TransientError, "not as Docker does", False),
+        (RuntimeError("unheard of"), PermanentError, "", False),
     ],
 )
 def test_trouble_on_the_way(cause, kind, words, unreached):
-    """Wrapped as the library and those below it wrap it."""
-    for wrapped in (cause, requests.ConnectionError("aborted", cause), DockerException("while fetching the version")):
-        if isinstance(wrapped, DockerException) and wrapped is not cause:
-            wrapped.__cause__ = requests.ConnectionError(cause)
-        error = told(wrapped)
-        assert type(error) is kind
-        assert words in error.message
-        assert error.unreached is unreached
+    for wrapped in all_wraps(cause):
+        assert_told(told(wrapped), kind, words, unreached)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "words", "unreached"),
+    [
+        (ConnectionRefusedError(), TransientError, "it cannot be reached, nobody listens", True),
+        (TimeoutError(), TransientError, "no answer within 30 s", False),
+        (ssl.SSLError("tlsv13 alert certificate required"), AuthError, "it does not accept the certificate", True),
+        (ssl.SSLError("wrong version number"), PermanentError, "it does not speak TLS", True),
+        (KeyError("ApiVersion"), PermanentError, "answered, not as Docker does", True),
+        (RuntimeError("unheard of"), PermanentError, "", True),
+    ],
+)
+def test_in_the_greeting_nothing_was_asked_for(cause, kind, words, unreached):
+    for wrapped in all_wraps(cause):
+        assert_told(told(wrapped, greeting=True), kind, words, unreached)
+
+
+def all_wraps(cause):
+    """As the library and those below it wrap it."""
+    library = DockerException("while fetching the version")
+    library.__cause__ = inner = DockerException("within")
+    inner.__cause__ = cause
+    yield from (cause, library)
+    if isinstance(cause, OSError):
+        yield requests.ConnectionError("aborted", cause)
+
+
+def assert_told(error, kind, words, unreached):
+    assert type(error) is kind
+    assert words in error.message
+    assert error.unreached is unreached
 
 
 def test_one_line_of_bearable_length():
     error = told(refusal(500, "many\nlines " * 1000))
     assert "\n" not in error.message
     assert len(error.message) < 500
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("http://me:pass@h:80/x.tar?sig=s#f", "http://h:80/x.tar"),
+        ('Get "https://h/x.tar?sig=s": dial tcp', 'Get "https://h/x.tar": dial tcp'),
+        ("Get http://me:p@h/a?b and http://h/c?d failed", "Get http://h/a and http://h/c failed"),
+        ("Get https://r/v2/: no such host", "Get https://r/v2/: no such host"),
+        ("http://h?next=http://me:p@x/", "http://h"),
+    ],
+)
+def test_of_a_url_only_where_it_leads_is_told(said, shown):
+    assert without_secrets(said) == shown
+    assert told(PullError(said)).message.endswith(shown)
+
+
+def test_a_long_url_is_cut_without_its_secrets():
+    assert "secret" not in told(PullError(f"{'x' * 380} http://somebody:secret-word@h/")).message

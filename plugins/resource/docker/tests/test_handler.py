@@ -16,6 +16,7 @@ from occopus_core.api import (
     NotFoundError,
     Owner,
     PermanentError,
+    ProviderError,
     QuotaError,
     ThrottledError,
     TransientError,
@@ -158,12 +159,48 @@ def test_a_container_of_somebody_elses_has_the_name(stage, order):
     )
 
 
-def test_one_that_was_renamed_is_still_there(docker_stage, order):
-    handler = docker_stage.handler()
+def test_one_that_was_renamed_is_still_ours(stage, order):
+    handler, client = stage.handler(), stage.engine.client()
     handler.create(order())
-    docker_stage.engine.client().rename("t-1", "somebody")
-    handler.delete(["t-1"])
+    client.rename("t-1", "somebody")
+    stranger = client.create_container("tiny:1", "sleep 1000", name="t-1")["Id"]
     assert handler.describe(["t-1"])["t-1"].state is InstanceState.READY
+    assert handler.create(order()).state is InstanceState.READY
+    assert handler.delete(["t-1"]) == {"t-1": None}
+    assert handler.describe(["t-1"])["t-1"].state is InstanceState.ABSENT
+    assert [each["Id"] for each in client.containers(all=True)] == [stranger], "it only has the name"
+
+
+def test_one_that_was_renamed_is_not_made_again(stage, order):
+    handler, client = stage.handler(), stage.engine.client()
+    handler.create(order())
+    before = inspected(stage)["Id"]
+    client.rename("t-1", "somebody")
+    assert handler.create(order()).state is InstanceState.READY
+    assert [each["Id"] for each in stage.engine.containers()] == [before]
+
+
+def test_a_container_of_an_image_of_ours_is_not_ours(stage, order):
+    handler, client = stage.handler(), stage.engine.client()
+    handler.create(order())
+    client.commit("t-1", "snapshot", "1")
+    users = client.create_container("snapshot:1", "true", name="users")["Id"]
+    assert handler.describe(["t-1"])["t-1"].state is InstanceState.READY
+    assert [each.id for each in handler.list_owned(Owner("here"))] == ["t-1"]
+    assert handler.delete(["t-1"]) == {"t-1": None}
+    assert handler.describe(["t-1"])["t-1"].state is InstanceState.ABSENT
+    assert [each["Id"] for each in client.containers(all=True)] == [users]
+
+
+def test_nothing_is_taken_from_the_labels_of_an_image(stage, order):
+    handler, client = stage.handler(), stage.engine.client()
+    handler.create(order(network="host"))
+    client.commit("t-1", "snapshot", "2")
+    (address,) = handler.create(order("t-2", image="snapshot", tag="2")).addresses
+    assert address.value != "127.0.0.1"
+    client.rename("t-2", "somebody")
+    assert handler.delete(["t-2"]) == {"t-2": None}
+    assert {each["Labels"]["occopus.token"] for each in stage.engine.containers()} == {"t-1"}
 
 
 @pytest.fixture
@@ -230,6 +267,24 @@ def test_an_image_is_imported_from_a_url(stage, pulled, order):
     assert stage.registry.asked["/tiny.tar"] == 1, "an image that is there is not imported again"
 
 
+@pytest.mark.parametrize("where", ["127.0.0.1:9/x.tar", "{registry}/nothing.tar"])
+def test_what_a_url_keeps_secret_is_not_told(stage, order, caplog, where):
+    where = where.format(registry=stage.registry.address)
+    request = order(image="nowhere", origin=f"http://me:SECRET@{where}?signature=SECRET")
+    handler, said = stage.handler(), []
+
+    def failure():
+        try:
+            said.append(handler.create(request).reason)
+        except ProviderError as error:
+            return error
+        return None
+
+    said.append(str(patiently(failure)))
+    assert said[0] == f"importing http://{where}"
+    assert "SECRET" not in f"{said}{caplog.text}"
+
+
 def test_a_private_image_takes_a_password(stage, pulled, order, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     request = order(image=f"{stage.private.address}/tiny", origin="dockerhub")
@@ -249,6 +304,8 @@ def test_a_private_image_takes_a_password(stage, pulled, order, tmp_path, monkey
         ({"image": "UPPER", "origin": "dockerhub"}, PermanentError, "resource.image"),
         ({"image": "a", "origin": "{url}.gz"}, (NotFoundError, PermanentError), "resource.origin"),
         ({"network": "nowhere"}, NotFoundError, "resource.network"),
+        ({"network": "container:nope"}, NotFoundError, "nope.*resource.network"),
+        ({"volumes": ["/proc/nope:/x"]}, PermanentError, "resource.volumes"),
         ({"command": "no-such-program"}, PermanentError, "no-such-program.*contextualisation.command"),
         ({"volumes": ["./relative:/x"]}, PermanentError, "resource.volumes"),
         ({"mem_limit": "1k"}, PermanentError, "resource.mem_limit"),
@@ -360,3 +417,23 @@ def test_an_engine_that_dies_under_a_call(docker_stage, order, tmp_path):
             thread.join()
     assert {answer.id for answer in answers} == {"t-1"}
     assert len(docker_stage.engine.containers()) == 1
+
+
+def test_what_an_answer_that_is_cut_tells_of_is_found_again(stage, order):
+    handler = stage.handler()
+    stage.proxy.set_rules([Rule("cut", r"^POST .*/create\b", count=1)])
+    with pytest.raises(TransientError, match="answered, not as Docker does") as raised:
+        handler.create(order())
+    assert not raised.value.unreached
+    assert len(stage.engine.containers()) == 1
+    assert handler.create(order()).state is InstanceState.READY
+    assert len(stage.engine.containers()) == 1
+
+
+def test_a_list_that_is_cut_is_asked_for_again(stage, order):
+    handler = stage.handler()
+    handler.create(order())
+    stage.proxy.set_rules([Rule("cut", "^GET .*/containers/json")])
+    for look in (lambda: handler.describe(["t-1"]), lambda: list(handler.list_owned(Owner("here")))):
+        with pytest.raises(TransientError):
+            look()

@@ -51,6 +51,7 @@ def test_the_least_request(order):
             "occopus.node_name": "web",
             "occopus.node_id": "id-t-1",
             "occopus.token": "t-1",
+            "occopus.network": "",
         },
         "ports": [],
         "volumes": [],
@@ -102,6 +103,7 @@ def test_commands_are_words(order, command, words):
     [
         ({"image": "web:1", "tag": "2"}, "resource.tag: the image 'web:1' has a tag or a digest already"),
         ({"origin": "ftp://x/y.tar"}, "resource.origin must be 'dockerhub', 'local' or an http(s) URL"),
+        ({"origin": "https://x/y z.tar"}, "or an http(s) URL without spaces and quotes"),
         ({"ports": ["80:http"]}, 'resource.ports: Invalid port "80:http"'),
         ({"ports": ["80-82:80-81"]}, "resource.ports: Port ranges don't match in length"),
         ({"restart": "sometimes"}, "resource.restart must be 'no', 'always'"),
@@ -109,7 +111,23 @@ def test_commands_are_words(order, command, words):
         ({"restart": True}, "resource.restart must be"),
         ({"mem_limit": "much"}, "resource.mem_limit: "),
         ({"mem_limit": 0}, "resource.mem_limit must be more than nothing"),
-        ({"cpus": "nan"}, "resource.cpus must be a number above 0, not 'nan'"),
+        ({"cpus": "nan"}, "resource.cpus must be a number from 1e-9 to 9e9, not 'nan'"),
+        ({"ports": ["70-60"]}, "resource.ports: '70-60': ports are from 1 to 65535, and ranges ascend"),
+        ({"ports": ["90-80:70-60"]}, "resource.ports: '90-80:70-60': ports"),
+        ({"ports": ["80", "999999:1"]}, "resource.ports: '999999:1': ports"),
+        ({"ports": ["65536"]}, "resource.ports: '65536': ports"),
+        ({"ports": ["127.0.0.1:0:80"]}, "resource.ports: '127.0.0.1:0:80': ports"),
+        ({"ports": ["1-4000000000"]}, "resource.ports: '1-4000000000': ports"),
+        ({"ports": [10**5000]}, "resource.ports: "),
+        ({"restart": "on-failure:2147483648"}, "with at most 2147483647 times"),
+        ({"restart": f"on-failure:{'9' * 5000}"}, "resource.restart must be"),
+        ({"mem_limit": f"{'9' * 30}g"}, "resource.mem_limit must be more than nothing and below 8 EiB"),
+        ({"mem_limit": "8589934592g"}, "resource.mem_limit must be"),
+        ({"mem_limit": f"{'9' * 5000}g"}, "resource.mem_limit: "),
+        ({"cpus": 1.0e300}, "resource.cpus must be"),
+        ({"cpus": "1e308"}, "resource.cpus must be"),
+        ({"cpus": 1e-12}, "resource.cpus must be"),
+        ({"cpus": "9" * 5000}, "resource.cpus"),
         ({"cpus": "two"}, "resource.cpus: could not convert"),
         ({"command": "sh -c 'unfinished"}, "contextualisation.command: No closing quotation"),
     ],
@@ -118,3 +136,4 @@ def test_nonsense_is_refused_before_anything_is_called(order, check, resource, w
     with pytest.raises(PermanentError) as refused:
         check(order(**{"tag": None, **resource}))
     assert words in str(refused.value)
+    assert len(str(refused.value)) < 400

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote
 
-Kind = Literal["refuse", "html", "hang", "drip", "lost_reply"]
+Kind = Literal["refuse", "html", "hang", "drip", "lost_reply", "cut"]
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "server", "date"}
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body>Nothing here</body></html>"
 _DRIP_SECONDS = 0.05
+_CUT_BYTES = 20
 _CALL_SECONDS = 120.0
 
 
@@ -32,7 +33,8 @@ class Rule:
 
     kind: Kind
     """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
-    effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed."""
+    effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed.
+    ``cut``: takes effect, and only the beginning of the answer comes, as if it were all."""
     request: str = ""
     """A regular expression that is found in ``METHOD /path?query``."""
     status: int = 500
@@ -134,7 +136,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 answer.read()
                 self.close_connection = True
             else:
-                self._pass_on(answer, changed if kind == "drip" else None)
+                self._pass_on(answer, changed if kind == "drip" else None, cut=kind == "cut")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names are the base class's
 
@@ -148,7 +150,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _pass_on(self, answer: http.client.HTTPResponse, drips: threading.Event | None) -> None:
+    def _pass_on(self, answer: http.client.HTTPResponse, drips: threading.Event | None, *, cut: bool) -> None:
         """Chunk by chunk as it comes: an engine that brings an image tells of it all the while."""
         self.send_response(answer.status)
         for name, value in answer.getheaders():
@@ -160,8 +162,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        while chunk := answer.read1(65536):
+        while chunk := answer.read1(_CUT_BYTES if cut else 65536):
             self._send(chunk, drips)
+            if cut:
+                break
         self.wfile.write(b"0\r\n\r\n")
 
     def _send(self, chunk: bytes, drips: threading.Event | None) -> None:
