@@ -18,8 +18,9 @@ from occopus_core.engine.outcomes import BuildError, BusyError, InterruptedBuild
 from occopus_core.engine.plan import Plan, Verb, make_plan
 from occopus_core.engine.reservation import new_work
 from occopus_core.engine.runtime import Runtime
+from occopus_core.engine.scaling import scale
 from occopus_core.engine.site import Site
-from occopus_core.engine.work import Work
+from occopus_core.engine.work import Work, condemn
 from occopus_core.events import EventKind
 from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
 from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, Stage
@@ -39,6 +40,22 @@ def plan(site: Site, candidate: Infrastructure) -> Steps[Plan]:
         return make_plan(design.blueprints, targets_of(candidate, {}), [], {})
     works = site.recorded_works()
     return (yield from _plan(site, design, targets_of(candidate, record.targets), works, lambda: None))
+
+
+def outlook(site: Site) -> Steps[Plan]:
+    """What the next pass would do, scaling requests that wait included, without changing anything.
+
+    Raises `InvalidDesignError`, `ProviderError`, `NoSuchInfrastructureError`.
+    """
+    store = site.resources.store
+    record = store.infrastructure(site.infra_id)
+    design = make_design(site.scene(record.current), store)
+    works = site.recorded_works()
+    targets = targets_of(record.current, record.targets)
+    requests = store.pending_requests(site.infra_id)
+    scaled = scale(requests, record.current, targets, [work.record for work in works])
+    condemn(works, scaled.condemned)
+    return (yield from _plan(site, design, scaled.targets, works, lambda: None))
 
 
 def build(site: Site, candidate: Infrastructure, begun: Callable[[], None] = lambda: None) -> Steps[None]:

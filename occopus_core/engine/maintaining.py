@@ -18,7 +18,7 @@ from occopus_core.engine.plan import Step, Verb
 from occopus_core.engine.runtime import Runtime
 from occopus_core.engine.scaling import scale
 from occopus_core.engine.site import Site
-from occopus_core.engine.work import Work
+from occopus_core.engine.work import Work, condemn
 from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureRecord, Lease, Stage
 
@@ -88,9 +88,7 @@ class _Pass:
                 kind = EventKind.SCALE_CLIPPED if answer.clipped else EventKind.SCALE_APPLIED
                 self._runtime.tell_with(change, kind, answer.text, answer.request.node_name)
         self._targets = scaled.targets
-        for work in self._works:
-            if work.node_id in scaled.condemned:
-                work.record = dataclasses.replace(work.record, condemned=True)
+        condemn(self._works, scaled.condemned)
 
     # Telling
 

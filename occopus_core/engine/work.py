@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,3 +83,10 @@ class Work:
         """A new wait begins: look soon, then ever more seldom."""
         self.watched_since = monotonic
         self.failures = 0
+
+
+def condemn(works: Iterable[Work], node_ids: Collection[str]) -> None:
+    """Mark those that were chosen to go, in memory alone."""
+    for work in works:
+        if work.node_id in node_ids:
+            work.record = dataclasses.replace(work.record, condemned=True)

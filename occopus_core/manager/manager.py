@@ -169,6 +169,10 @@ class InfrastructureManager:
         """What `build` would do. Changes nothing. Raises what `occopus_core.engine.building.plan` raises."""
         return self._pass(self.new_id(infra_id), lambda site: building.plan(site, infrastructure))
 
+    def outlook(self, infra_id: str) -> Plan:
+        """What the next pass would do. Changes nothing. Raises what `occopus_core.engine.building.outlook` raises."""
+        return self._pass(infra_id, building.outlook)
+
     def maintain(self, infra_id: str) -> None:
         """One maintenance pass. Raises what `occopus_core.engine.maintaining.maintain` raises."""
         self._pass(infra_id, maintain)

@@ -109,9 +109,13 @@ async def _known(_request: Request, error: Exception) -> Response:
     if isinstance(error, DescriptionError | InvalidDesignError):
         told = error.problems[:MOST_FAULTS]
         more = len(error.problems) - len(told)
-        detail = "\n".join([*map(str, told), *([f"and {more:,} more mistakes"] if more else [])])
-        return problem(status, " ".join(detail.split()), [_fault(one) for one in told])
-    return problem(status, " ".join(str(error).split()))
+        said = [*map(str, told), *([f"and {more:,} more mistakes"] if more else [])]
+        return problem(status, "; ".join(map(_one_line, said)), [_fault(one) for one in told])
+    return problem(status, _one_line(str(error)))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _fault(one: Problem | str) -> Fault:

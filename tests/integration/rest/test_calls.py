@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import urllib.error
 import urllib.request
@@ -188,3 +189,44 @@ def test_the_example_walks_through_it(ready, serve):
         created, *_, gone = ended.stdout.splitlines()
         assert json.loads(gone) == {"infraid": created.split()[1]}
         assert client.get("/infrastructures/").json == {"infrastructures": []}
+
+
+def test_the_documented_call_stores_the_example(ready, serve):
+    root = Path(__file__).parents[3]
+    call = re.search(r"^curl -X PUT .*$", (root / "docs" / "rest.md").read_text("utf-8"), re.MULTILINE)[0]
+    with serve(ready, "--endpoint", "unix:///var/run/docker.sock") as (_, client):
+        words = shlex.split(call.replace("http://127.0.0.1:5000", client.base))
+        ended = subprocess.run(
+            [*words, "--silent", "--show-error"], cwd=root, capture_output=True, text=True, timeout=60, check=True
+        )
+        assert json.loads(ended.stdout) == {"node_definitions": ["rest_web"]}
+        assert client.get("/node_definitions/rest_web").json["implementations"][0]["resource"] == "docker"
+
+
+def test_prometheus_needs_a_token_that_reads_all(ready, serve):
+    def token(*words):
+        return ready.run("rest-service", "token", "create", "--name", "p", *words).stdout.split()[-1]
+
+    all_of_it, one = token("--scope", "read"), token("--scope", "read", "--infra", INFRA)
+    with serve(ready) as (_, client):
+        given = {name: client.get("/metrics", Authorization=f"Bearer {name}").status for name in (all_of_it, one)}
+        assert (client.get("/metrics").status, given) == (401, {all_of_it: 200, one: 403})
+
+
+def test_a_plan_has_the_scaling_that_waits_within_its_limits(served, ready, until):
+    infra_id = built(served, until, (ready.folder / "trial.yaml").read_bytes())
+    path = f"/infrastructures/{infra_id}"
+    assert served.post(f"{path}/detach").status == 200
+    (node_id,) = served.get(path).json["web"]["instances"]
+    most = served.get(path).json["web"]["scaling"]["max"]
+
+    def planned():
+        steps = served.get(f"{path}/plan").json["steps"]
+        return sorted(step["action"] for step in steps if step["node"] == "web")
+
+    assert planned() == ["keep"]
+    assert served.post(f"{path}/scaleup/web/99").status == 200
+    assert planned() == ["create"] * (most - 1) + ["keep"]
+    assert served.post(f"{path}/scaledown/web/{node_id}").status == 200
+    assert planned() == ["create"] * (most - 2) + ["replace"]
+    assert list(served.get(path).json["web"]["instances"]) == [node_id]

@@ -50,11 +50,18 @@ def test_every_mistake_of_a_description_is_told_with_its_place():
     ]
 
 
+def test_mistakes_are_told_apart_in_one_line():
+    faults = [Problem(Position("request", line, 3), f"nodes[{line}]", "wrong,\n  so it is") for line in (1, 2)]
+    details = json.loads(answer(DescriptionError(faults)).body)
+    one, other = map(" ".join, (str(fault).split() for fault in faults))
+    assert details["detail"] == details["message"] == f"{one}; {other}"
+
+
 def test_of_very_many_mistakes_the_first_are_told():
     faults = [Problem(Position("request", line, 3), f"nodes[{line}]", "no") for line in range(5000)]
     details = json.loads(answer(DescriptionError(faults)).body)
     assert [one["path"] for one in details["errors"]] == [f"nodes[{line}]" for line in range(100)]
-    assert details["detail"].endswith("nodes[99]: no and 4,900 more mistakes")
+    assert details["detail"].endswith("nodes[99]: no; and 4,900 more mistakes")
 
 
 def test_a_row_that_is_spoilt_is_named_and_asks_nobody_to_try_again():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,10 @@ def test_declaring_a_clause_that_does_not_exist_is_a_failure():
 def test_every_clause_quotes_the_contract():
     for clause in CLAUSES:
         assert getattr(ResourceHandlerConformance, f"test_{clause}").__doc__
+
+
+def test_the_documentation_lists_every_clause_with_what_it_asks():
+    page = (Path(__file__).parents[3] / "docs" / "testing.md").read_text("utf-8")
+    table = page.partition("| clause | what it asks |\n|---|---|\n")[2].partition("\n\n")[0]
+    rows = {clause: getattr(ResourceHandlerConformance, f"test_{clause}").__doc__ for clause in CLAUSES}
+    assert table.splitlines() == [f"| `{clause}` | {asks} |" for clause, asks in rows.items()]
