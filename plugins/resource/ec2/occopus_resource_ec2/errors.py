@@ -18,6 +18,7 @@ from occopus_core.api import (
     ThrottledError,
     TransientError,
 )
+from occopus_resource_ec2.tags import TokenUsedError
 
 _SERVER_ERROR = 500
 _BY_STATUS: Mapping[int, type[ProviderError]] = {
@@ -77,6 +78,7 @@ _CODES: Mapping[type[ProviderError], frozenset[str]] = {
             "UnrecognizedClientException",
         }
     ),
+    TokenUsedError: frozenset({"IdempotentParameterMismatch"}),
     TransientError: frozenset(
         {
             "InternalError",

@@ -24,7 +24,7 @@ from occopus_core.api import (
 )
 from occopus_resource_ec2 import view
 from occopus_resource_ec2.order import order, root_volume
-from occopus_resource_ec2.tags import filters
+from occopus_resource_ec2.tags import TokenUsedError, filters, token_filter
 
 _PAGE = 1000
 """The most instances that one answer of DescribeInstances has, and that TerminateInstances takes."""
@@ -80,7 +80,13 @@ class Ec2Handler(ResourceHandler):
         if volume:
             device = self._root_device(request.resource["image_id"])
             parameters["BlockDeviceMappings"] = [{"DeviceName": device, "Ebs": volume}]
-        return view.instance(self._client.call("run_instances", **parameters)["Instances"][0])
+        try:
+            return view.instance(self._client.call("run_instances", **parameters)["Instances"][0])
+        except TokenUsedError:  # what templates gave has changed since an earlier call, perhaps of another process
+            made = sorted(self._instances([token_filter(request.token)]), key=_is_gone)
+            if not made:
+                raise
+            return made[0]
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
         """One call for every 200 ids. Raises `ProviderError`.
@@ -155,6 +161,10 @@ class Ec2Handler(ResourceHandler):
                 raise NotFoundError(f"there is no image '{image_id}' with a root volume (resource.image_id)")
             self._root_devices[image_id] = devices[0]
         return self._root_devices[image_id]
+
+
+def _is_gone(instance: Instance) -> bool:
+    return instance.state is InstanceState.ABSENT
 
 
 def _pages(ids: list[InstanceId], size: int) -> Iterator[list[InstanceId]]:

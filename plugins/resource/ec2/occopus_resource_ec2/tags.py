@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from occopus_core.api import Owner
+from occopus_core.api import Owner, TransientError
 
 PREFIX = "occopus:"
 _TOKEN = f"{PREFIX}token"
+
+
+class TokenUsedError(TransientError):
+    """The token has made an instance already, by a request with other values."""
 
 
 def own_tags(owner: Owner, token: str) -> dict[str, str]:
@@ -19,6 +23,11 @@ def own_tags(owner: Owner, token: str) -> dict[str, str]:
 def filters(owner: Owner) -> list[dict[str, Any]]:
     """Find what carries all fields that are asked for, and perhaps more: ``*`` and ``?`` match anything."""
     return [{"Name": f"tag:{key}", "Values": [value]} for key, value in _owner_tags(owner).items()]
+
+
+def token_filter(token: str) -> dict[str, Any]:
+    """Find what a token has made."""
+    return {"Name": f"tag:{_TOKEN}", "Values": [token]}
 
 
 def written(tags: Iterable[Mapping[str, str]]) -> tuple[Owner | None, str]:

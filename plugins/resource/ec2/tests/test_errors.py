@@ -15,6 +15,7 @@ from occopus_core.api import (
     TransientError,
 )
 from occopus_resource_ec2.errors import StrangerError, provider_error
+from occopus_resource_ec2.tags import TokenUsedError
 
 URL = "https://ec2.example.org"
 
@@ -49,7 +50,7 @@ REFUSALS = [
         PermanentError,
         "iam_instance_profile",
     ),
-    ("IdempotentParameterMismatch", 400, "", PermanentError, ""),
+    ("IdempotentParameterMismatch", 400, "", TokenUsedError, ""),
     ("OperationNotPermitted", 400, "", PermanentError, ""),
     ("SomethingNew", 400, "for the first time", PermanentError, ""),
     ("InternalError", 500, "", TransientError, ""),

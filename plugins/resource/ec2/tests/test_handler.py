@@ -159,10 +159,19 @@ def test_every_optional_key_arrives(ec2, connect, order):
     assert {"Key": "project", "Value": "shop"} in volume["Tags"]
 
 
-def test_a_token_is_for_one_request(ec2, connect, order):
+def test_a_token_finds_what_it_made_though_the_request_is_another(ec2, connect, order):
+    """What templates give may change between two calls: the one instance of the token is what there is."""
+    handler = connect()
+    made = handler.create(order())
+    assert handler.create(order(user_data="#cloud-config\n# later\n")).id == made.id
+    assert [each.id for each in handler.list_owned(Owner("here"))] == [made.id]
+
+
+def test_a_token_whose_instance_is_hidden_yet_is_asked_again(ec2, connect, order, monkeypatch):
     handler = connect()
     handler.create(order())
-    with pytest.raises(PermanentError, match="IdempotentParameterMismatch"):
+    monkeypatch.setattr(handler, "_instances", lambda _wanted: iter(()))
+    with pytest.raises(TransientError, match="IdempotentParameterMismatch"):
         handler.create(order(instance_type="t3.large"))
 
 

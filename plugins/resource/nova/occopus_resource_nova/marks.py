@@ -90,7 +90,16 @@ def described(text: str | None) -> tuple[Owner | None, str]:
     """Owner and token as a description has them; None and empty where it is none of ours."""
     word, _, values = (text or "").partition(" ")
     try:
-        installation, infra_id, node_name, node_id, token = json.loads(values if word == OURS else "[]")
-    except ValueError:
-        return None, ""
-    return Owner(installation, infra_id, node_name, node_id), token
+        found = json.loads(values) if word == OURS else None
+    except (ValueError, RecursionError):
+        found = None
+    match found:  # users write what they like
+        case [
+            str(installation),
+            str() | None as infra_id,
+            str() | None as node_name,
+            str() | None as node_id,
+            str(token),
+        ]:
+            return Owner(installation, infra_id, node_name, node_id), token
+    return None, ""

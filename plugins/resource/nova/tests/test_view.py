@@ -110,7 +110,14 @@ def test_marks_can_be_read_again():
     assert marks.without_marks({**marks.metadata(OWNER, TOKEN), "mine": "x"}) == {"mine": "x"}
 
 
-@pytest.mark.parametrize("text", [None, "", "my web server", "occopus is mine", 'occopus ["too", "few"]'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(None, "", "my web server", "occopus is mine", "occopus 1", "occopus null", "occopus true", 'occopus "abcde"'),
+        *('occopus ["too", "few"]', 'occopus ["a", "b", "c", "d", ["e"]]', 'occopus ["a", 1, "c", "d", "e"]'),
+        pytest.param(f"occopus {'[' * 100_000}", id="deep"),
+    ],
+)
 def test_what_others_describe_is_not_ours(text):
     assert marks.described(text) == (None, "")
 
