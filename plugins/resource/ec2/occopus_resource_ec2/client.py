@@ -26,6 +26,8 @@ class Client:
 
     def __init__(self, connection: Connection, connections: int) -> None:
         self._endpoint = str(connection.settings.get("endpoint", ""))
+        self.where = f"EC2 {self._endpoint}"
+        """What it is called in errors."""
         self._region = str(connection.settings.get("regionname", ""))
         self._auth = connection.auth
         self._seconds = connection.call_timeout
@@ -35,14 +37,13 @@ class Client:
 
     def call(self, operation: str, **parameters: Any) -> Mapping[str, Any]:
         """The answer to one call, which is made once. Raises `ProviderError`."""
-        where = f"EC2 {self._endpoint}"
         missing = [key for key in _KEYS if self._auth and not self._auth.get(key)]
         if missing:
-            raise AuthError(f"{where}: auth_data has no {' and no '.join(missing)}")
+            raise AuthError(f"{self.where}: auth_data has no {' and no '.join(missing)}")
         try:
             answer: Mapping[str, Any] = within(self._seconds, lambda: getattr(self._ec2(), operation)(**parameters))
         except Exception as error:  # what botocore may raise is listed nowhere
-            raise provider_error(error, where, self._seconds) from error
+            raise provider_error(error, self.where, self._seconds) from error
         return answer
 
     def _ec2(self) -> Any:

@@ -7,6 +7,7 @@ import importlib.resources
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from occopus_core.api import (
@@ -19,6 +20,7 @@ from occopus_core.api import (
     NotFoundError,
     Owner,
     ProviderError,
+    QuotaError,
     ResourceHandler,
     TransientError,
 )
@@ -48,6 +50,7 @@ class Ec2Handler(ResourceHandler):
         super().__init__(connection)
         self._client = Client(connection, self.max_concurrency)
         self._root_devices: dict[str, str] = {}
+        self._let_go: set[InstanceId] = set()  # terminated before `delete`, which every later process calls again
 
     @classmethod
     @functools.cache
@@ -80,10 +83,16 @@ class Ec2Handler(ResourceHandler):
         if volume:
             device = self._root_device(request.resource["image_id"])
             parameters["BlockDeviceMappings"] = [{"DeviceName": device, "Ebs": volume}]
+        made = self._run(request.token, parameters)
+        if made.state is InstanceState.PROVISIONING:
+            raise QuotaError(f"{self._client.where}: {made.reason}")
+        return made
+
+    def _run(self, token: str, parameters: Mapping[str, Any]) -> Instance:
         try:
             return view.instance(self._client.call("run_instances", **parameters)["Instances"][0])
         except TokenUsedError:  # what templates gave has changed since an earlier call, perhaps of another process
-            made = sorted(self._instances([token_filter(request.token)]), key=_is_gone)
+            made = sorted(self._instances([token_filter(token)]), key=_is_gone)
             if not made:
                 raise
             return made[0]
@@ -97,6 +106,8 @@ class Ec2Handler(ResourceHandler):
         for values in _pages(list(found), _VALUES):
             wanted = [{"Name": "instance-id", "Values": values}]
             found.update((instance.id, instance) for instance in self._instances(wanted))
+        for id in self._let_go & found.keys():
+            found[id] = replace(found[id], state=InstanceState.ABSENT)
         return found
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
@@ -122,7 +133,7 @@ class Ec2Handler(ResourceHandler):
     def _terminate(self, ids: list[InstanceId]) -> dict[InstanceId, ProviderError | None]:
         """EC2 refuses the whole call because of one id: those that exist are tried again, then each half."""
         try:
-            self._client.call("terminate_instances", InstanceIds=ids)
+            answer = self._client.call("terminate_instances", InstanceIds=ids)
         except (TransientError, AuthError) as error:
             return dict.fromkeys(ids, error)
         except ProviderError as error:
@@ -136,6 +147,8 @@ class Ec2Handler(ResourceHandler):
             for part in filter(None, parts):
                 results.update(self._terminate(part))
             return results
+        ended = answer.get("TerminatingInstances", ())
+        self._let_go.update(each["InstanceId"] for each in ended if each["PreviousState"]["Name"] == "terminated")
         return dict.fromkeys(ids)
 
     def _existing(self, ids: Sequence[InstanceId]) -> list[InstanceId]:
@@ -164,7 +177,7 @@ class Ec2Handler(ResourceHandler):
 
 
 def _is_gone(instance: Instance) -> bool:
-    return instance.state is InstanceState.ABSENT
+    return instance.raw_state not in view.EXISTING
 
 
 def _pages(ids: list[InstanceId], size: int) -> Iterator[list[InstanceId]]:

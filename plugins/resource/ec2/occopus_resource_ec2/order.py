@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from occopus_core.api import CreateRequest, PermanentError
@@ -12,6 +14,8 @@ from occopus_resource_ec2.tags import PREFIX, own_tags
 USER_DATA_LIMIT = 16384
 """Bytes, as EC2 counts them: before they are encoded for the way."""
 
+_MOST = 2**31 - 1
+"""The largest whole number that EC2 takes."""
 _MOST_TAGS = 50
 _TAG_LENGTHS = {"key": 128, "value": 256}
 _RESERVED = ("aws:", PREFIX)
@@ -41,7 +45,7 @@ def root_volume(resource: Mapping[str, Any]) -> dict[str, Any]:
     """What is said of the root volume; empty where the image decides alone. Raises `PermanentError`."""
     volume: dict[str, Any] = {}
     if "volume_size" in resource:
-        volume["VolumeSize"] = _whole(resource, "volume_size", 1, math.inf)
+        volume["VolumeSize"] = _whole(resource, "volume_size", 1, _MOST)
     if "volume_type" in resource:
         volume["VolumeType"] = resource["volume_type"]
     return {**volume, "DeleteOnTermination": True} if volume else {}
@@ -73,7 +77,7 @@ def _market(resource: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     options = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
     if "max_price" in resource:
-        options["MaxPrice"] = str(_number(resource, "max_price"))
+        options["MaxPrice"] = f"{Decimal(str(_number(resource, 'max_price'))):f}"  # EC2 takes no exponent
     return {"MarketType": resource["market_type"], "SpotOptions": options}
 
 
@@ -106,14 +110,18 @@ def _tag_specifications(request: CreateRequest) -> list[dict[str, Any]]:
 def _tags(request: CreateRequest) -> dict[str, str]:
     """The user's tags and ours."""
     wanted = {str(key): str(value) for key, value in request.resource.get("tags", {}).items()}
-    for key, value in wanted.items():
-        if key.startswith(_RESERVED):
+    for key in wanted:
+        if key.lower().startswith(_RESERVED):
             raise PermanentError(f"resource.tags: '{key}' begins with '{key.split(':')[0]}:', which is reserved")
-        for part, text in (("key", key), ("value", value)):
-            if len(text) > _TAG_LENGTHS[part]:
-                raise PermanentError(f"resource.tags.{key}: a {part} has at most {_TAG_LENGTHS[part]} characters")
     owner = request.owner
     tags = {"Name": f"{owner.infra_id}-{owner.node_name}", **wanted, **own_tags(owner, request.token)}
+    for key, value in tags.items():
+        where = f"resource.tags.{key}" if key in wanted else f"the tag '{key}' of Occopus"
+        for part, text in (("key", key), ("value", value)):
+            if len(text) > _TAG_LENGTHS[part]:
+                raise PermanentError(f"{where}: a {part} has at most {_TAG_LENGTHS[part]} characters")
+    if "" in tags:
+        raise PermanentError("resource.tags: a key has at least one character")
     if len(tags) > _MOST_TAGS:
         raise PermanentError(f"resource.tags: with those of Occopus these are {len(tags)}, and EC2 takes {_MOST_TAGS}")
     return tags
@@ -128,13 +136,16 @@ def _truth(resource: Mapping[str, Any], key: str) -> bool | None:
     return known[value]
 
 
-def _whole(resource: Mapping[str, Any], key: str, least: int, most: float) -> int:
+def _whole(resource: Mapping[str, Any], key: str, least: int, most: int) -> int:
     """A whole number, or the text that a template became. Raises `PermanentError`."""
     text = str(resource[key])
-    if not (text.isascii() and text.isdecimal() and least <= int(text) <= most):
-        bounds = f"from {least} to {most:g}" if most < math.inf else f"of at least {least}"
-        raise PermanentError(f"resource.{key} must be a whole number {bounds}, not {resource[key]!r}")
-    return int(text)
+    # Python itself refuses thousands of digits.
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST)) else -1
+    if not least <= number <= most:
+        raise PermanentError(
+            f"resource.{key} must be a whole number from {least} to {most}, not {reprlib.repr(resource[key])}"
+        )
+    return number
 
 
 def _number(resource: Mapping[str, Any], key: str) -> float:
@@ -144,5 +155,5 @@ def _number(resource: Mapping[str, Any], key: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise PermanentError(f"resource.{key} must be a number above 0, not {resource[key]!r}")
+        raise PermanentError(f"resource.{key} must be a number above 0, not {reprlib.repr(resource[key])}")
     return number

@@ -19,11 +19,16 @@ _STATES: Mapping[str, InstanceState] = {
 EXISTING = [name for name, state in _STATES.items() if state is not InstanceState.ABSENT]
 """What EC2 calls the states of an instance that is there. One that is terminated is still described for an hour."""
 
+_NO_ROOM = ("Server.InsufficientInstanceCapacity", "Client.VolumeLimitExceeded")
+"""Why EC2 terminates what it accepted before it ever runs: whoever ends one that ran gives another reason."""
+
 
 def instance(answer: Mapping[str, Any]) -> Instance:
     """One element of ``Instances``."""
     raw_state = answer.get("State", {}).get("Name", "")
     state = _STATES.get(raw_state, InstanceState.UNKNOWN)
+    if state is InstanceState.ABSENT and answer.get("StateReason", {}).get("Code") in _NO_ROOM:
+        state = InstanceState.PROVISIONING  # the next `create` says why
     owner, token = written(answer.get("Tags", ()))
     return Instance(
         id=InstanceId(answer["InstanceId"]),

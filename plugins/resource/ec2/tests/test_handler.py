@@ -8,12 +8,27 @@ import logging
 import boto3
 import pytest
 
-from occopus_core.api import AuthError, InstanceState, NotFoundError, Owner, PermanentError, TransientError
+from occopus_core.api import (
+    AuthError,
+    InstanceState,
+    NotFoundError,
+    Owner,
+    PermanentError,
+    QuotaError,
+    TransientError,
+)
 from occopus_resource_ec2 import Ec2Handler
 
 pytestmark = pytest.mark.integration
 
 OWNER = Owner("here", "shop")
+TAKEN_BACK = {
+    "kind": "take_back",
+    "action": "RunInstances",
+    "count": 1,
+    "code": "Server.InsufficientInstanceCapacity",
+    "message": "Server.InsufficientInstanceCapacity: Insufficient capacity to satisfy the request.",
+}
 
 
 @pytest.fixture
@@ -165,6 +180,22 @@ def test_a_token_finds_what_it_made_though_the_request_is_another(ec2, connect, 
     made = handler.create(order())
     assert handler.create(order(user_data="#cloud-config\n# later\n")).id == made.id
     assert [each.id for each in handler.list_owned(Owner("here"))] == [made.id]
+
+
+@pytest.mark.parametrize("later", [{}, {"user_data": "#cloud-config\n# later\n"}])
+def test_no_room_that_shows_only_after_the_call_was_accepted(ec2, connect, order, later):
+    """The first `create` is answered "pending"; the next one says why, and only a deletion makes it go."""
+    ec2.set_faults([TAKEN_BACK])
+    handler = connect()
+    made = handler.create(order()).id
+    assert handler.describe([made])[made].state is InstanceState.PROVISIONING
+    with pytest.raises(QuotaError, match="InsufficientInstanceCapacity"):
+        handler.create(order(**later))
+    assert not list(handler.list_owned(OWNER))
+    for process in (handler, connect()):
+        assert process.delete([made]) == {made: None}
+        gone = process.describe([made])[made]
+        assert (gone.state, gone.raw_state) == (InstanceState.ABSENT, "terminated")
 
 
 def test_a_token_whose_instance_is_hidden_yet_is_asked_again(ec2, connect, order, monkeypatch):

@@ -59,6 +59,10 @@ def test_the_least_request(order):
             {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": {**SPOT, "MaxPrice": "0.05"}}},
         ),
         (
+            {"market_type": "spot", "max_price": 0.00005},
+            {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": {**SPOT, "MaxPrice": "0.00005"}}},
+        ),
+        (
             {"http_tokens": "required", "http_put_response_hop_limit": "2"},
             {"MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2}},
         ),
@@ -88,13 +92,18 @@ def test_the_users_tags_go_with_ours(order):
 @pytest.mark.parametrize(
     ("resource", "words"),
     [
-        ({"volume_size": "big"}, "resource.volume_size must be a whole number of at least 1, not 'big'"),
-        ({"volume_size": 0}, "resource.volume_size must be a whole number of at least 1, not 0"),
+        ({"volume_size": "big"}, "resource.volume_size must be a whole number from 1 to 2147483647, not 'big'"),
+        ({"volume_size": 0}, "resource.volume_size must be a whole number from 1 to 2147483647, not 0"),
+        ({"volume_size": "9" * 5000}, "resource.volume_size must be a whole number from 1 to 2147483647, not '999"),
+        ({"volume_size": 10**30}, "resource.volume_size must be a whole number from 1 to 2147483647, not 1000"),
+        ({"http_put_response_hop_limit": "9" * 5000}, "must be a whole number from 1 to 64, not '999"),
         ({"http_put_response_hop_limit": 65}, "must be a whole number from 1 to 64, not 65"),
         ({"market_type": "spot", "max_price": "nan"}, "resource.max_price must be a number above 0, not 'nan'"),
         ({"associate_public_ip_address": "maybe"}, "must be true or false, not 'maybe'"),
         ({"tags": {"occopus:token": "x"}}, "'occopus:token' begins with 'occopus:', which is reserved"),
         ({"tags": {"aws:x": "x"}}, "begins with 'aws:', which is reserved"),
+        ({"tags": {"AWS:x": "x"}}, "'AWS:x' begins with 'AWS:', which is reserved"),
+        ({"tags": {"": "x"}}, "resource.tags: a key has at least one character"),
         ({"tags": {"a": "x" * 257}}, "resource.tags.a: a value has at most 256 characters"),
         ({"tags": {"a" * 129: "x"}}, "a key has at most 128 characters"),
         ({"tags": {f"t{number}": "x" for number in range(45)}}, "these are 51, and EC2 takes 50"),
@@ -104,6 +113,13 @@ def test_nonsense_is_refused_before_anything_is_called(order, resource, words):
     with pytest.raises(PermanentError) as refused:
         Ec2Handler.check(object.__new__(Ec2Handler), order(**resource))
     assert words in str(refused.value)
+
+
+def test_what_occopus_writes_itself_must_fit_too(order):
+    with pytest.raises(PermanentError, match="the tag 'Name' of Occopus: a value has at most 256 characters"):
+        module.order(order(infra="i" * 250, node="n" * 63))
+    with pytest.raises(PermanentError, match="the tag 'occopus:infra_id' of Occopus"):
+        module.order(order(infra="i" * 257, tags={"Name": "mine"}))
 
 
 def test_the_limit_of_user_data_counts_bytes(order):

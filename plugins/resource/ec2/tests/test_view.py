@@ -54,6 +54,14 @@ def test_the_reason_is_what_ec2_says_of_a_state_that_is_not_ready():
     assert instance(answer("pending", StateReason={"Code": "pending", "Message": "pending"})).reason == ""
 
 
+@pytest.mark.parametrize("code", ["Server.InsufficientInstanceCapacity", "Client.VolumeLimitExceeded"])
+def test_what_is_taken_back_before_it_ran_is_a_matter_for_create(code):
+    reason = {"StateReason": {"Code": code, "Message": f"{code}: no room"}}
+    found = instance(answer("terminated", **reason))
+    assert (found.state, found.reason) == (InstanceState.PROVISIONING, f"{code}: no room")
+    assert instance(answer("stopped", **reason)).state is InstanceState.STOPPED
+
+
 def test_owner_and_token_are_read_from_the_tags():
     tags = {"installation": "here", "infra_id": "shop", "node_name": "web", "node_id": "n-1", "token": "t-1"}
     listed = [{"Key": f"occopus:{key}", "Value": value} for key, value in tags.items()]

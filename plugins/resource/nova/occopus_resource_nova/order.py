@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ USER_DATA_LIMIT = 65535
 """Characters of user data, encoded in base64 as Nova counts them."""
 
 _NAME_LIMIT = 255
+_LARGEST = 2**31 - 1
+"""GiB: the largest number that Cinder takes."""
 _GIB = 2**30
 _TRUTHS = {"true": True, "false": False, "yes": True, "no": False}
 
@@ -41,9 +44,13 @@ def persists(resource: Mapping[str, Any]) -> bool:
 def volume_size(resource: Mapping[str, Any]) -> int:
     """GiB; 0 where the cloud decides. Raises `PermanentError`."""
     text = str(resource["volume_size"])
-    if not (text.isascii() and text.isdecimal()):
-        raise PermanentError(f"resource.volume_size must be a whole number of GiB, not {resource['volume_size']!r}")
-    return int(text)
+    # Python itself refuses thousands of digits.
+    size = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(_LARGEST)) else -1
+    if not 0 <= size <= _LARGEST:
+        raise PermanentError(
+            f"resource.volume_size must be a whole number of GiB, at most {_LARGEST}, not {reprlib.repr(text)}"
+        )
+    return size
 
 
 def check(request: CreateRequest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import quote
@@ -24,7 +25,7 @@ from occopus_resource_nova.cloud import Cloud, Thing
 from occopus_resource_nova.errors import is_no_room
 from occopus_resource_nova.floating import Floating
 from occopus_resource_nova.inventory import Inventory
-from occopus_resource_nova.view import Parts, has_floating_ip, instance, no_room, ran
+from occopus_resource_nova.view import Parts, has_floating_ip, in_use, instance, no_room, ran, users
 
 _UNDER_WAY = (InstanceState.PENDING, InstanceState.READY)
 _DELETABLE = ("available", "error", "error_deleting", "error_restoring", "error_extending", "error_managing")
@@ -188,8 +189,18 @@ class Steps:
                 self._keep(volume)
             elif not parts.servers and volume["status"] in _DELETABLE:
                 self._cloud.delete("block-storage", f"/volumes/{volume['id']}")
+            elif not parts.servers and volume["status"] == "in-use":
+                self._look_for_users(volume)
         for server in parts.servers:
             self._cloud.delete("compute", f"/servers/{server['id']}")
+
+    def _look_for_users(self, volume: Thing) -> None:
+        """Our own server, on its way out, may not have let go of it yet. Raises `PermanentError` for another one."""
+        for id in users(volume):
+            with contextlib.suppress(NotFoundError):
+                server = self._cloud.get("compute", f"/servers/{id}", key="volume_size")["server"]
+                if marks.written(server["metadata"]) != marks.written(volume["metadata"]):
+                    raise PermanentError(f"{in_use(volume)}: detach it, and it can be deleted")
 
 
 def _unanswered(error: ProviderError) -> bool:

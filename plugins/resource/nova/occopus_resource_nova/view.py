@@ -109,7 +109,19 @@ def _of_volume(token: str, volume: Thing) -> Instance:
         return _made(token, owner, InstanceState.DELETING, status, "its volume is being deleted")
     if status.startswith("error"):
         return _made(token, owner, InstanceState.FAILED, status, "Cinder could not make its volume")
+    if status == "in-use":
+        return _made(token, owner, InstanceState.FAILED, status, f"its server is gone, {in_use(volume)}")
     return _made(token, owner, InstanceState.PROVISIONING, status, "its volume is being made")
+
+
+def in_use(volume: Thing) -> str:
+    """Who has the volume, for people."""
+    return f"its volume {volume['id']} is in use by {' and '.join(users(volume)) or 'somebody'}"
+
+
+def users(volume: Thing) -> list[str]:
+    """The ids of the servers that a volume is attached to."""
+    return [each["server_id"] for each in volume.get("attachments") or () if each.get("server_id")]
 
 
 def _made(token: str, owner: Owner | None, state: InstanceState, raw: str, reason: str) -> Instance:

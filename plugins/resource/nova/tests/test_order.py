@@ -23,7 +23,9 @@ def check(request):
 @pytest.mark.parametrize(
     ("resource", "told"),
     [
-        ({"volume_size": "big"}, "volume_size must be a whole number of GiB, not 'big'"),
+        ({"volume_size": "big"}, "volume_size must be a whole number of GiB, at most 2147483647, not 'big'"),
+        ({"volume_size": "9" * 5000}, "volume_size must be a whole number of GiB, at most 2147483647, not '999"),
+        ({"volume_size": 2**31}, "volume_size must be a whole number of GiB, at most 2147483647"),
         ({"volume_size": "-1"}, "volume_size"),
         ({"volume_persist": "perhaps"}, "volume_persist must be true or false, not 'perhaps'"),
         ({"server_name": " "}, "server_name must have 1 to 255"),

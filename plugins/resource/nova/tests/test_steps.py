@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from occopus_core.api import Context, CreateRequest, NotFoundError, Owner, PermanentError, TransientError
+from occopus_resource_nova import marks
 from occopus_resource_nova.steps import Steps, _naming
 from occopus_resource_nova.view import Parts
 
@@ -62,6 +63,41 @@ def test_a_cloud_that_does_not_answer_is_not_asked_for_each():
     assert cloud.asked == 1
     assert list(results) == ["a", "b", "c"]
     assert all(isinstance(error, TransientError) for error in results.values())
+
+
+class Attached:
+    """A cloud with a volume of ours that a server has: what metadata that one has, None where it is gone already."""
+
+    OURS = marks.metadata(Owner("us"), "t-1")
+
+    def __init__(self, server):
+        self.server = server
+
+    def servers(self, ids):
+        return {id: Parts() for id in ids}
+
+    def helpers(self, ids):
+        volume = {"id": "v-1", "status": "in-use", "metadata": self.OURS, "attachments": [{"server_id": "s-9"}]}
+        return {id: Parts(volumes=[volume]) for id in ids}
+
+    def get(self, _service, path, key):
+        assert (path, key) == ("/servers/s-9", "volume_size")
+        if self.server is None:
+            raise NotFoundError("Instance s-9 could not be found.")
+        return {"server": {"metadata": self.server}}
+
+
+def test_a_volume_that_another_server_has_is_told_and_not_waited_for():
+    taken = Attached({})
+    error = Steps(taken, taken).remove(["t-1"])["t-1"]
+    assert type(error) is PermanentError
+    assert str(error) == "its volume v-1 is in use by s-9: detach it, and it can be deleted"
+
+
+@pytest.mark.parametrize("server", [None, marks.metadata(Owner("us"), "t-1")])
+def test_a_volume_that_its_own_server_is_letting_go_of_is_waited_for(server):
+    leaving = Attached(server)
+    assert Steps(leaving, leaving).remove(["t-1"]) == {"t-1": None}
 
 
 class Unreached:

@@ -76,6 +76,13 @@ def test_a_volume_alone_is_half_an_instance(status, state):
     assert (seen.state, seen.owner) == (InstanceState[state], OWNER)
 
 
+def test_a_volume_that_another_server_has_is_not_being_made():
+    seen = instance(TOKEN, Parts(volumes=[{**volume("in-use"), "attachments": [{"server_id": "s-9"}]}]))
+    assert (seen.state, seen.raw_state) == (InstanceState.FAILED, "in-use")
+    assert seen.reason == "its server is gone, its volume v-1 is in use by s-9"
+    assert "in use by somebody" in instance(TOKEN, Parts(volumes=[volume("in-use")])).reason
+
+
 def test_a_floating_ip_alone_is_what_is_left_of_one():
     left = {"id": "f-1", "description": marks.description(OWNER, TOKEN)}
     seen = instance(TOKEN, Parts(floating_ips=[left]))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["refuse", "html", "hang", "drip", "lost_reply"]
+Kind = Literal["refuse", "html", "hang", "drip", "lost_reply", "take_back"]
 
 
 @dataclass
@@ -16,7 +16,8 @@ class Fault:
 
     kind: Kind
     """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
-    effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed."""
+    effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed.
+    ``take_back``, for RunInstances: answered as ever, and what was made is terminated at once."""
     action: str = ""
     """The action of EC2 it is for; empty for every action."""
     value: str = ""
@@ -27,6 +28,7 @@ class Fault:
     """The status of the answer, for ``refuse`` and ``html``."""
     code: str = ""
     message: str = ""
+    """The answer's, for ``refuse``; the reason of the state, for ``take_back``."""
     retry_after: int | None = None
     """Seconds, for the header of that name."""
 

@@ -20,7 +20,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ os.environ.update(
 from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import elastic_network_interfaces
+from moto.ec2.models.instances import StateReason
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import run_wsgi_app
@@ -43,6 +44,8 @@ from werkzeug.test import run_wsgi_app
 from occopus_resource_ec2.testing.faults import Fault, Faults
 
 _INSTANCE = re.compile(rb"<instanceId>(i-[0-9a-f]+)</instanceId>")
+_STATE = re.compile(rb"<instanceState>.*?</instanceState>")
+_STATE_REASON = re.compile(rb"<stateReason>.*?</stateReason>")
 _CREDENTIAL = re.compile(r"Credential=([^/]*)/[^/]*/([^/]*)/")
 _REFUSAL = """<?xml version="1.0" encoding="UTF-8"?>
 <Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{id}</RequestID></Response>"""
@@ -114,6 +117,8 @@ class Cloud:
             changed.wait()
             return _hang_up(environ, start_response)
         answer = self._answer(parameters, environ, body)
+        if fault and kind == "take_back":
+            self._take_back(parameters["ClientToken"], fault)
         if kind == "lost_reply":
             return _hang_up(environ, start_response)
         if kind == "drip":
@@ -139,6 +144,23 @@ class Cloud:
                 if token:
                     self._made[token] = (parameters, answer)
         return answer
+
+    def _take_back(self, token: str, fault: Fault) -> None:
+        """Terminate what a token has made; repeats of the call tell the state of now, as those of EC2 may."""
+        with self._lock:
+            parameters, answer = self._made[token]
+            code, message = escape(fault.code), escape(fault.message)
+            reason = f"<stateReason><code>{code}</code><message>{message}</message></stateReason>"
+            body = _STATE.sub(b"<instanceState><code>48</code><name>terminated</name></instanceState>", answer.body)
+            body = _STATE_REASON.sub(reason.encode(), body)
+            self._made[token] = parameters, replace(answer, body=body)
+            for instance in _instances():
+                if instance.id.encode() in _INSTANCE.findall(body):
+                    self._due.pop(instance.id, None)
+                    instance.terminate()
+                    instance.state_reason = StateReason(fault.message, fault.code)
+                    # Whoever terminates it once more does not change the reason.
+                    vars(instance)["terminate"] = lambda instance=instance: instance.instance_state
 
     def _is_full(self) -> bool:
         """Whether there is no room for another instance; every call of the handler is for one."""
@@ -194,16 +216,17 @@ class Cloud:
 
 def _inventory() -> Iterator[dict[str, Any]]:
     """Every instance that is not terminated and every volume, of all regions."""
+    for instance in _instances():
+        if instance.state != "terminated":
+            yield {"id": instance.id, "state": instance.state, "tags": _tags(instance)}
     for backend in get_backend("ec2")[DEFAULT_ACCOUNT_ID].values():
-        for instance in backend.all_instances():
-            if instance.state != "terminated":
-                yield {
-                    "id": instance.id,
-                    "state": instance.state,
-                    "tags": _tags(instance),
-                }
         for volume in backend.volumes.values():
             yield {"id": volume.id, "state": volume.status, "tags": _tags(volume), "size": volume.size}
+
+
+def _instances() -> Iterator[Any]:
+    for backend in get_backend("ec2")[DEFAULT_ACCOUNT_ID].values():
+        yield from backend.all_instances()
 
 
 def _tags(thing: Any) -> dict[str, str]:
