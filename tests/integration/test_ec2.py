@@ -314,6 +314,8 @@ def test_an_endpoint_that_refuses_and_comes_back(user, account):
     assert ended.code == 1
     (line,) = [line for line in ended.complaint if line.startswith("error: ")]
     assert re.fullmatch(
-        rf"error: node 'web' \(my_ec2_cloud\): not created within 1 s: EC2 {endpoint}: it cannot be reached", line
+        rf"error: node 'web' \(my_ec2_cloud\): not created within 1 s: EC2 {endpoint}: it cannot be reached, nobody "
+        "listens there",
+        line,
     )
     assert user.rows("away") == 0
