@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ MOST_CALLING = 100
 def main() -> int:
     """Measure what was asked for; 1 where a build broke the bound or a command failed."""
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that clouds and folders go as well
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     ours = options.what != "terraform"
     within = True

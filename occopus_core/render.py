@@ -40,6 +40,7 @@ NAMES = frozenset({"infra_name", "infra_id", "name", "node_id", "user_id", "vari
 """What every template can name, beside the functions."""
 
 _PEER_FUNCTIONS = ("getip", "getprivip", "getipall")
+_FUNCTIONS = frozenset({*_PEER_FUNCTIONS, "cut", "cmd"})
 
 
 class TemplateError(Exception):
@@ -185,7 +186,7 @@ def inspect(text: str, names: Collection[str] | None) -> str:
         return f"{line}{error.message or 'syntax error'}"
     except (jinja2.TemplateError, *_UNREADABLE):
         return ""  # it is told when it is rehearsed, where all that it is given is known
-    known = {*NAMES, *(names or ()), *_PEER_FUNCTIONS, "cut", "cmd"}
+    known = {*NAMES, *(names or ()), *_FUNCTIONS}
     return "; ".join(f"'{name}' is undefined{did_you_mean(name, known)}" for name in sorted(unknown))
 
 
@@ -194,8 +195,7 @@ def _undefined(text: str) -> set[str]:
     tree = _environment().parse(text)
     asked = (one for one in tree.find_all((syntax.Filter, syntax.Test)) if one.name in _ASKING)
     careful = {name.name for one in asked for name in one.find_all(syntax.Name)}
-    functions = {*_environment().globals, *_PEER_FUNCTIONS, "cut", "cmd"}
-    return find_undeclared_variables(tree) - careful - functions
+    return find_undeclared_variables(tree) - careful - _FUNCTIONS - _environment().globals.keys()
 
 
 def calls_commands(value: Any) -> bool:

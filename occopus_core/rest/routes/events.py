@@ -107,7 +107,6 @@ class EventStream(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it, unless there are too many."""
         state = scope["app"].state
-
         if state.streams >= state.limits.streams:
             full = problem(503, "too many streams of events are open", headers={"Retry-After": "10"})
             await full(scope, receive, send)

@@ -119,6 +119,16 @@ class World:
         self.registry = Registry(self._plugins)
         return plugin
 
+    def doubles(self, hidden=0.0):
+        """The first instance is made twice for one token; for so many seconds the first of the two is hidden."""
+        faults = [
+            {"kind": "lost_reply", "operation": "create", "nth": 1},
+            {"kind": "forget_tokens", "operation": "create", "nth": 2},
+        ]
+        if hidden:
+            faults.append({"kind": "invisible_seconds", "operation": "create", "nth": 1, "seconds": hidden})
+        self.cloud.set_faults(faults)
+
     def define(self, *names, implementations=None, **resource):
         """Node definitions of these names, on the memory cloud and without health checks."""
         ways = implementations or [{}]

@@ -132,12 +132,7 @@ def test_a_row_that_was_only_reserved_is_not_looked_for(world):
 def test_a_duplicate_that_no_row_knows_is_swept(world):
     """The provider has broken its promise to take a token once."""
     world.define("web")
-    world.cloud.set_faults(
-        [
-            {"kind": "lost_reply", "operation": "create", "nth": 1},
-            {"kind": "forget_tokens", "operation": "create", "nth": 2},
-        ]
-    )
+    world.doubles()
     world.build(infrastructure("web"))
     assert len(world.live()) == 2
     world.destroy()
@@ -243,13 +238,7 @@ def test_a_second_instance_that_is_still_hidden_is_not_missed(world):
     """Its provider has taken a token for two, shows neither at once, and says that the one it was told of is gone."""
     says_itself(world, "terminated")
     world.define("web")
-    world.cloud.set_faults(
-        [
-            {"kind": "lost_reply", "operation": "create", "nth": 1},
-            {"kind": "forget_tokens", "operation": "create", "nth": 2},
-            {"kind": "invisible_seconds", "operation": "create", "nth": 1, "seconds": 25.0},
-        ]
-    )
+    world.doubles(hidden=25.0)
     world.build(infrastructure("web"))
     assert len(world.live()) == 2
     world.destroy()

@@ -123,13 +123,7 @@ def test_destroy_searches_where_instances_were_earlier(world):
 def test_what_a_provider_still_hides_is_waited_for(world):
     """A second instance of a token that was used a moment ago."""
     world.define("web")
-    world.cloud.set_faults(
-        [
-            {"kind": "lost_reply", "operation": "create", "nth": 1},
-            {"kind": "forget_tokens", "operation": "create", "nth": 2},
-            {"kind": "invisible_seconds", "operation": "create", "nth": 1, "seconds": 1.9},
-        ]
-    )
+    world.doubles(hidden=1.9)
     world.build(infrastructure("web"))
     assert len(world.live()) == 2
     began = world.clock.now()

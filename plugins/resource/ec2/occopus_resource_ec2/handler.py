@@ -92,10 +92,10 @@ class Ec2Handler(ResourceHandler):
         try:
             return view.instance(self._client.call("run_instances", **parameters)["Instances"][0])
         except TokenUsedError:  # what templates gave has changed since an earlier call, perhaps of another process
-            made = sorted(self._instances([token_filter(token)]), key=_is_gone)
-            if not made:
+            made = min(self._instances([token_filter(token)]), key=_is_gone, default=None)
+            if made is None:
                 raise
-            return made[0]
+            return made
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
         """One call for every 200 ids. Raises `ProviderError`.
