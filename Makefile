@@ -11,7 +11,7 @@ demo: venv  ## build the quick start on this machine
 
 test: dev lint typecheck  ## everything: style, types, layers, every test
 	@contrib/real-parts
-	.venv/bin/pytest -n 4 --dist worksteal
+	.venv/bin/pytest -n 6 --dist worksteal
 
 test-openstack: dev  ## the nova handler against a real OpenStack, which is set up in .openstack/ first
 	.venv/bin/pytest -q tests/openstack

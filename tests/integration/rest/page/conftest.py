@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Error, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -18,6 +18,7 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 LONGEST = 60_000  # milliseconds
+TRIES = 5
 QUICKSTART = Path(__file__).parents[4] / "examples" / "quickstart"
 SHOTS = os.environ.get("OCCOPUS_SHOTS")
 """A folder: pictures of what the tests see are put there."""
@@ -58,8 +59,12 @@ class Visitor:
             self.faults.append(f"asked {request.url}")
 
     def go(self, where=""):
-        self.page.goto(f"{self.base}/{where}")
-        return self.page
+        # Chromium drops what it is fetching when a network interface comes or goes, as those of containers do.
+        for _ in range(TRIES):
+            with contextlib.suppress(Error):
+                self.page.goto(f"{self.base}/{where}")
+                return self.page
+        raise AssertionError(f"{self.base} cannot be opened")
 
     def look(self, name, width=None):
         """No serious fault of accessibility, nothing wider than the window; and a picture where one is wanted."""

@@ -131,6 +131,16 @@ def test_a_service_that_goes_and_comes_back(ready, serve, visit, until):
             expect(page.get_by_text("live", exact=True)).to_be_visible()
 
 
+@pytest.mark.parametrize("part", ["list.js", "lib/preact.js", "style.css"])
+def test_a_part_that_does_not_arrive_is_fetched_again(ready, serve, visit, part):
+    with serve(ready) as (_, client):
+        visitor = visit(client)
+        visitor.page.route(f"**/page/{part}", lambda route: route.abort("internetdisconnected"), times=1)
+        page = visitor.go()
+        expect(page.get_by_role("heading", name="Nothing has been built yet")).to_be_visible()
+        expect(page.get_by_role("banner")).to_have_css("display", "flex")
+
+
 def test_an_infrastructure_that_never_was(ready, serve, visit):
     with serve(ready) as (_, client):
         visitor = visit(client)
