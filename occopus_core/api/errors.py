@@ -51,7 +51,14 @@ class QuotaError(ProviderError):
 
 
 class AuthError(ProviderError):
-    """The credentials were refused, have expired, or may not do this."""
+    """The credentials were refused, have expired, or may not do this.
+
+    `unreached` unless it is said otherwise: who is refused has had nothing made. A `create` of several calls says
+    `unreached=False` where one before the refused one may have made something.
+    """
+
+    def __init__(self, message: str, *, request_id: str | None = None, unreached: bool = True) -> None:
+        super().__init__(message, request_id=request_id, unreached=unreached)
 
 
 class NotFoundError(ProviderError):

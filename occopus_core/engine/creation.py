@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from occopus_core.api.errors import AuthError, PermanentError, ProviderError, QuotaError, TransientError
+from occopus_core.api.errors import PermanentError, ProviderError, QuotaError, TransientError
 from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.loop import Outcome
@@ -190,4 +190,4 @@ class Creation:
 
 def _made_nothing(error: Exception | None) -> bool:
     """Whether a call that ended so has certainly had no effect."""
-    return isinstance(error, AuthError) or (isinstance(error, ProviderError) and error.unreached)
+    return isinstance(error, ProviderError) and error.unreached

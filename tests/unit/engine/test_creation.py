@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from occopus_core.api import Instance, InstanceState, PermanentError, TransientError
+from occopus_core.api import AuthError, Instance, InstanceState, PermanentError, TransientError
 from occopus_core.engine.outcomes import BuildError
 from occopus_core.events import EventKind
 from occopus_core.store.records import Stage
@@ -197,6 +197,27 @@ def test_what_never_arrived_is_not_looked_for(world, monkeypatch, lost_before):
     ]
     assert len(set(calls)) == 1
     assert (world.calls("list") > 0) is lost_before
+    world.assert_nothing()
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_what_a_refused_create_may_have_made_is_looked_for(world, monkeypatch, made):
+    """Credentials can expire, or not suffice, between two calls of one `create`."""
+    real = world.handler.create
+
+    def create(handler, request):
+        if not made:
+            raise AuthError("who are you")
+        real(handler, request)
+        raise AuthError("may not read it back", unreached=False)
+
+    monkeypatch.setattr(world.handler, "create", create)
+    world.define("web")
+    with pytest.raises(BuildError) as caught:
+        world.build(infrastructure("web"))
+    assert bool(caught.value.unconfirmed) is made
+    if made:  # nobody is asked again with credentials that were refused: later, with others
+        world.destroy()
     world.assert_nothing()
 
 
