@@ -16,6 +16,14 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def hangups_are_heard():
+    """Who runs the tests with nohup would have every program they start ignore a SIGHUP too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 class PostgreSQL:
     """A server of our own on a free port of the loopback, as the user postgres where we are root."""
 
