@@ -86,6 +86,16 @@ def new_client():
     return Client
 
 
+@pytest.fixture(scope="module")
+def module_workspace(tmp_path_factory, cloud_process, new_workspace, describe):
+    """A workspace for all tests of a module, with the infrastructure `trial` of one node."""
+    cloud_process.reset()
+    workspace = new_workspace(tmp_path_factory.mktemp("rest"))
+    workspace.ready("import", workspace.write("nodes.yaml", cloud_process.definitions("worker")))
+    workspace.ready("build", workspace.write("trial.yaml", describe("web")), "-i", "trial")
+    return workspace
+
+
 @pytest.fixture
 def served(ready):
     with serving(ready) as (process, client):

@@ -89,7 +89,7 @@ def test_what_engines_say(status, message, kind, key):
     assert type(error) is kind
     assert error.message.startswith(f"Docker engine unix:///x: {message}")
     assert key in error.message
-    assert not error.unreached
+    assert error.unreached is (kind is AuthError)
 
 
 def test_in_the_middle_of_an_answer_there_is_no_status():

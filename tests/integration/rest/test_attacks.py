@@ -1,0 +1,147 @@
+"""What others may try on the REST service, and the answer that each gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+REPORT = "/infrastructures/trial"
+NODES = "infra_name: a\nuser_id: me\nnodes: [{name: w, type: worker, variables: {x: %s}}]\n"
+BOMB = "infra_name: a\nvariables:\n  l0: &l0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"  l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 10)
+)
+CLOUD, ENGINE = "http://127.0.0.1:1", "tcp://engine.example:2376"
+DEFINITION = f"node_def:evil:\n- resource: {{{{type: {{type}}, endpoint: '{CLOUD}'}}}}\n  {{rest}}\n"
+SCRIPT = "contextualisation: {type: cloudinit, context_template: '%s'}"
+
+BODIES = [
+    ("a file of the server", "POST", "/infrastructures/", NODES % '!text_import {url: "file:///etc/passwd"}', 422),
+    ("a YAML file of the server", "POST", "/infrastructures/", NODES % '!yaml_import {url: "file:///etc/hosts"}', 422),
+    ("another server", "POST", "/infrastructures/", NODES % '!text_import {url: "http://127.0.0.1:1/"}', 422),
+    ("an object of Python", "POST", "/infrastructures/", NODES % '!!python/object/apply:os.system ["id"]', 422),
+    ("an alias bomb", "POST", "/infrastructures/", BOMB, 422),
+    ("too deeply nested", "POST", "/infrastructures/", NODES % ("[" * 5000 + "]" * 5000), 422),
+    ("too large", "POST", "/infrastructures/", "#" * (2**20 + 1), 413),
+    ("not UTF-8", "POST", "/infrastructures/", b"\xff\xfe", 422),
+    ("nothing", "POST", "/infrastructures/", b"", 422),
+    ("a command", "PUT", "/node_definitions/", DEFINITION.format(type="sim", rest=SCRIPT % '{{ cmd("id") }}'), 422),
+    (
+        "a command by another name",
+        "PUT",
+        "/node_definitions/",
+        DEFINITION.format(type="sim", rest=SCRIPT % '{% set run = cmd %}{{ run("id") }}'),
+        422,
+    ),
+    ("a path in an id", "GET", "/infrastructures/..%2f..%2fetc%2fpasswd", None, 404),
+    ("dots as an id", "GET", "/infrastructures/%2e%2e", None, 404),
+    ("a NUL in an id", "GET", "/infrastructures/a%00b", None, 404),
+    ("half a character in an id", "GET", "/infrastructures/%ed%a0%80", None, 404),
+    ("a newline in an id", "DELETE", "/infrastructures/a%0d%0aSet-Cookie:x", None, 404),
+    ("SQL in an id", "GET", "/infrastructures/'%20OR%201=1--", None, 404),
+    ("a count that is too large", "POST", f"{REPORT}/scaleto/web/99999999999999999999", b"", 422),
+    ("a negative count", "POST", f"{REPORT}/scaleto/web/-1", b"", 422),
+    ("a node that is not there", "POST", f"{REPORT}/scaleup/nobody", b"", 404),
+]
+
+
+@pytest.fixture(scope="module")
+def open_service(module_workspace, serve):
+    # It knows these endpoints, lest what names them be refused for that.
+    with serve(module_workspace, "--endpoint", CLOUD, "--endpoint", ENGINE) as (_, client):
+        yield client
+
+
+@pytest.mark.parametrize(("what", "method", "path", "body", "status"), BODIES, ids=[row[0] for row in BODIES])
+def test_attacks(open_service, what, method, path, body, status):
+    answer = open_service.call(method, path, body)
+    assert answer.status == status, (what, answer.text)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert "root:" not in answer.text
+    assert "Set-Cookie" not in answer.headers
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert open_service.get("/readyz").status == 200
+
+
+STRANGER = "nobody on the server has allowed the endpoint"
+DEFINITIONS = {
+    "an address that only the server reaches": ("{type: sim, endpoint: 'http://169.254.169.254/'}", STRANGER),
+    "a port of the server": ("{type: docker, endpoint: 'tcp://127.0.0.1:2375', image: i}", STRANGER),
+    "a socket of the server": ("{type: docker, endpoint: 'unix:///var/run/docker.sock', image: i}", STRANGER),
+    "a template for an endpoint": ("{type: sim, endpoint: \"{{ 'http://x' }}\"}", STRANGER),
+    "programs of the server": ("{type: local}", "it runs programs of the server"),
+    "the disk of an engine's machine": (
+        f"{{type: docker, endpoint: '{ENGINE}', image: i, volumes: ['/:/host']}}",
+        "volumes: '/:/host' is or may be a folder of the engine's machine",
+    ),
+    "a template for a volume": (
+        f"{{type: docker, endpoint: '{ENGINE}', image: i, volumes: ['{{{{ variables.v }}}}']}}",
+        "volumes: '{{ variables.v }}' is or may be",
+    ),
+    "the network of an engine's machine": (
+        f"{{type: docker, endpoint: '{ENGINE}', image: i, network: host}}",
+        "network: 'host' is or may be the network of the engine's machine",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DEFINITIONS)
+def test_a_definition_from_the_network_reaches_its_nodes_only(open_service, what):
+    resource, reason = DEFINITIONS[what]
+    context = "contextualisation: {type: docker, env: [], command: ''}" if "docker" in resource else ""
+    text = f"node_def:evil:\n- resource: {resource}\n  {context}\n"
+    answer = open_service.call("PUT", "/node_definitions/", text)
+    assert answer.status == 422
+    (fault,) = answer.json["errors"]
+    assert fault["path"] == "node_def:evil[0]"
+    assert fault["message"].startswith(reason)
+    assert open_service.get("/node_definitions/evil").status == 404
+
+
+def test_it_may_name_what_the_server_was_told_of_or_has_credentials_for(ready, cloud, new_cloud, serve, until):
+    """And of what it may not name not even one call arrives."""
+    auth_data = ready.write(
+        "auth.yaml",
+        json.dumps({"resource": [{"type": "sim", "endpoint": "http://known.example", "auth_data": {"api_key": "k"}}]}),
+    )
+    Path(auth_data).chmod(0o600)
+    with (
+        new_cloud() as stranger,
+        serve(ready, "--endpoint", cloud.endpoint, "--auth_data_path", auth_data) as (_, client),
+    ):
+        before = stranger.calls()
+        refused = client.call("PUT", "/node_definitions/", stranger.definitions("stray"))
+        assert (refused.status, stranger.calls()) == (422, before)
+        known = cloud.definitions("own", endpoint="http://known.example")
+        assert client.call("PUT", "/node_definitions/", known).json == {"node_definitions": ["own"]}
+        assert client.call("PUT", "/node_definitions/", cloud.definitions("own")).status == 200
+        description = {"user_id": "me", "infra_name": "mine", "nodes": [{"name": "w", "type": "own"}]}
+        infra_id = client.post("/infrastructures/", json.dumps(description)).json["infraid"]
+        until(lambda: client.get(f"/infrastructures/{infra_id}/outline").json["instances"] == {"ready": 1})
+        assert len(cloud.machines(infra_id)) == 1
+
+
+def test_templates_in_variables_stay_text(open_service, until):
+    answer = open_service.post("/infrastructures/", NODES % "\"{{ cmd('touch /tmp/occopus-pwned') }}{{ 7 * 7 }}\"")
+    assert answer.status == 201
+    path = f"/infrastructures/{answer.json['infraid']}"
+    until(lambda: "ready" in str(open_service.get(path).text))
+    assert open_service.delete(path).status == 200
+    assert not Path("/tmp/occopus-pwned").exists()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}],
+    ids=["a page of another server", "a page without an origin", "a name that leads here"],
+)
+def test_a_page_in_somebodys_browser_may_not_act(open_service, headers):
+    assert open_service.post(f"{REPORT}/scaleup/web", **headers).status == 403
+
+
+def test_a_header_cannot_be_injected(open_service):
+    answer = open_service.get("/healthz", X_Request_Id="a b")
+    assert answer.headers["X-Request-Id"] != "a b"
