@@ -19,9 +19,9 @@ from __future__ import annotations
 class ProviderError(Exception):
     """A call to a provider did not succeed.
 
-    `request_id` is the provider's own name for the failed call, where it gave one. `unreached` is True where certainly
-    nothing of it arrived: nobody listened at the endpoint, or somebody who is not the provider. What was never asked
-    for need not be looked for.
+    `request_id` is the provider's own name for the failed call, where it gave one. `unreached` is True where it
+    certainly had no effect: nobody listened at the endpoint, or somebody who is not the provider, or the credentials
+    were refused. What was never asked for need not be looked for.
     """
 
     def __init__(self, message: str, *, request_id: str | None = None, unreached: bool = False) -> None:

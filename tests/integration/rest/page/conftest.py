@@ -61,10 +61,14 @@ class Visitor:
     def go(self, where=""):
         # Chromium drops what it is fetching when a network interface comes or goes, as those of containers do.
         for _ in range(TRIES):
-            with contextlib.suppress(Error):
+            try:
                 self.page.goto(f"{self.base}/{where}")
+            except Error as error:
+                if "ERR_NETWORK_CHANGED" not in error.message:
+                    raise
+            else:
                 return self.page
-        raise AssertionError(f"{self.base} cannot be opened")
+        raise AssertionError(f"{self.base} cannot be opened: the network changes all the time")
 
     def look(self, name, width=None):
         """No serious fault of accessibility, nothing wider than the window; and a picture where one is wanted."""
