@@ -26,7 +26,7 @@ class ExitCode(enum.IntEnum):
     BAD_INPUT = 2
     """The command line or a file is wrong; nothing was done."""
     NOT_FOUND = 3
-    """There is no such infrastructure, or no such node in it."""
+    """There is no such infrastructure, or no such node or instance in it."""
     UNAVAILABLE = 4
     """The store or the output cannot be used, or another process is working on the infrastructure."""
     UNCONFIRMED = 5

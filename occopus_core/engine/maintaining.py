@@ -85,8 +85,7 @@ class _Pass:
             change.condemn(scaled.condemned)
             change.answer_requests({answer.request.id: answer.text for answer in scaled.answers}, now)
             for answer in scaled.answers:
-                kind = EventKind.SCALE_CLIPPED if answer.clipped else EventKind.SCALE_APPLIED
-                self._runtime.tell_with(change, kind, answer.text, answer.request.node_name)
+                self._runtime.tell_with(change, answer.kind, answer.text, answer.request.node_name)
         self._targets = scaled.targets
         condemn(self._works, scaled.condemned)
 

@@ -208,7 +208,7 @@ def test_scaling_up_and_down_within_the_limits(world, sick):
     scale(world, ScaleKind.CHANGE, 5)
     world.convergence().maintain()
     assert len(records(world)) == len(world.live()) == 4
-    assert [e.text for e in world.events if e.kind is EventKind.SCALE_CLIPPED] == ["3 -> 4 (limits 1..4)"]
+    assert [e.text for e in world.events if e.kind is EventKind.SCALE_CLIPPED] == ["3 -> 4 (the limit is 4)"]
     scale(world, ScaleKind.SET, 2)
     world.convergence().maintain()
     assert len(records(world)) == len(world.live()) == 2
@@ -227,7 +227,7 @@ def test_a_named_instance_goes(world, sick):
     world.convergence().maintain()
     assert not {first.node_id, second.node_id} & {r.node_id for r in records(world)}
     assert len(world.live()) == 1
-    texts = [e.text for e in world.events if e.kind is EventKind.SCALE_CLIPPED]
+    texts = [e.text for e in world.events if e.kind is EventKind.SCALE_REFUSED]
     assert texts == ["node 'web' has no instance '192.0.2.99'"]
 
 
