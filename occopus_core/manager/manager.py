@@ -174,9 +174,9 @@ class InfrastructureManager:
         """What the next pass would do. Changes nothing. Raises what `occopus_core.engine.building.outlook` raises."""
         return self._pass(infra_id, building.outlook)
 
-    def maintain(self, infra_id: str) -> None:
-        """One maintenance pass. Raises what `occopus_core.engine.maintaining.maintain` raises."""
-        self._pass(infra_id, maintain)
+    def maintain(self, infra_id: str) -> list[str]:
+        """One maintenance pass; what providers would not say. See `occopus_core.engine.maintaining.maintain`."""
+        return self._pass(infra_id, maintain)
 
     def tear_down(self, infra_id: str) -> None:
         """Destroy an infrastructure with all of its instances.

@@ -231,6 +231,27 @@ def test_a_named_instance_goes(world, sick):
     assert texts == ["node 'web' has no instance '192.0.2.99'"]
 
 
+def test_what_a_provider_would_not_say_is_answered_once_for_each_connection(world, sick):
+    built(world, node("web", min=3), "db")
+    assert world.convergence().maintain() == []
+    world.cloud.set_faults([{"kind": "auth"}])
+    refused = "memory cloud: the credentials were refused"
+    assert world.convergence().maintain() == [f"4 instances of nodes 'db', 'web' (memory memory): {refused}"]
+    world.cloud.set_faults([])
+    assert world.convergence().maintain() == []
+
+
+def test_a_deletion_that_is_not_confirmed_is_answered(world, sick):
+    built(world, node("web", min=1, max=2))
+    scale(world, ScaleKind.SET, 2)
+    world.convergence().maintain()
+    scale(world, ScaleKind.SET, 1)
+    world.cloud.set_faults([{"kind": "permanent", "operation": "delete", "reason": "locked"}])
+    assert world.convergence().maintain() == ["node 'web' (memory memory): memory cloud: locked"]
+    world.cloud.set_faults([])
+    assert world.convergence().maintain() == []
+
+
 def test_an_unwanted_infrastructure_is_destroyed(world, sick):
     built(world, node("web", min=2))
     world.store.unwant("infra")
