@@ -13,5 +13,5 @@ def test_without_moto_it_says_what_to_install():
     )
     assert (ended.returncode, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("error: import of moto")
+    assert line.startswith("error: No module named 'moto")
     assert line.endswith(": pip install 'occopus-resource-ec2[testing]'")
