@@ -170,8 +170,9 @@ class Cloud:
 
     def _is_full(self) -> bool:
         """Whether there is no room for another instance; every call of the handler is for one."""
-        there = sum(thing["id"].startswith("i-") for thing in _inventory())
-        return self._most_instances is not None and there >= self._most_instances
+        if self._most_instances is None:
+            return False
+        return sum(instance.state != "terminated" for instance in _instances()) >= self._most_instances
 
     def _ask_moto(self, environ: dict[str, Any], body: bytes) -> Answer:
         chunks, status, headers = run_wsgi_app(self._moto, {**environ, "wsgi.input": io.BytesIO(body)}, buffered=True)
