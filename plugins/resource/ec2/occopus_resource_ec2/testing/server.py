@@ -172,7 +172,7 @@ class Cloud:
         """Whether there is no room for another instance; every call of the handler is for one."""
         if self._most_instances is None:
             return False
-        return sum(instance.state != "terminated" for instance in _instances()) >= self._most_instances
+        return sum(1 for instance in _instances() if instance.state != "terminated") >= self._most_instances
 
     def _ask_moto(self, environ: dict[str, Any], body: bytes) -> Answer:
         chunks, status, headers = run_wsgi_app(self._moto, {**environ, "wsgi.input": io.BytesIO(body)}, buffered=True)
