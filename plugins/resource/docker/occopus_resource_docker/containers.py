@@ -79,9 +79,12 @@ class Containers:
         return _going_on(lambda: self._settled(request, made))
 
     def _found(self, request: CreateRequest) -> Instance:
-        """What an earlier call has made, perhaps in this very moment."""
+        """What an earlier call has made, perhaps in this very moment.
+
+        Nobody knows of it yet: one that ended with its engine, which was started anew meanwhile, is started once more.
+        """
         for key, instance in self._of(request.token).items():
-            if instance.state is not InstanceState.PROVISIONING:
+            if instance.state is not InstanceState.PROVISIONING and not view.was_killed(instance):
                 return instance
             return self._started(request, key).get(key) or _to_be(request, _NAME_TAKEN)
         return _to_be(request, _NAME_TAKEN)
