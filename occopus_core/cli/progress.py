@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
 from occopus_core.cli.common import say
@@ -39,7 +39,7 @@ def _in_foreground() -> bool:
 
 
 @contextlib.contextmanager
-def logged(secrets: Iterable[str]) -> Iterator[Observer]:
+def logged(secrets: Collection[str]) -> Iterator[Observer]:
     """An observer that logs what it is told, for configurations with a `logging` section.
 
     No handler shows a secret, nor the chatter of libraries: they log whole URLs and requests.

@@ -36,6 +36,10 @@ class Gate:
         self._waiting.append((call, done))
         self._admit()
 
+    def reopen(self) -> None:
+        """Call again: there are other credentials."""
+        self._refused = None
+
     def _admit(self) -> None:
         while self._waiting and self._under_way < self._limit:
             if self._refused is not None and self._refused_until > self._loop.clock.monotonic():
