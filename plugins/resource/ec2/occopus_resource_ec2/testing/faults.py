@@ -27,6 +27,8 @@ class Fault:
     """Only calls with a parameter of this value: the id of an instance, say."""
     parameter: str = ""
     """Only calls with this parameter."""
+    session: str = ""
+    """Only calls with this session token of temporary credentials."""
     count: int = -1
     """The most calls it is for; -1 for any number."""
     status: int = 500
@@ -39,10 +41,11 @@ class Fault:
     retry_after: int | None = None
     """Seconds, for the header of that name."""
 
-    def meets(self, parameters: Mapping[str, str]) -> bool:
-        """Whether it is for a call with these parameters."""
+    def meets(self, parameters: Mapping[str, str], session: str) -> bool:
+        """Whether it is for a call with these parameters, by this session."""
         return (
-            self.count != 0
+            self.session in ("", session)
+            and self.count != 0
             and self.action in ("", parameters.get("Action"))
             and (not self.value or self.value in parameters.values())
             and (not self.parameter or self.parameter in parameters)
@@ -65,11 +68,11 @@ class Faults:
             self.changed.set()
             self.changed = threading.Event()
 
-    def next_for(self, parameters: Mapping[str, str]) -> Fault | None:
+    def next_for(self, parameters: Mapping[str, str], session: str) -> Fault | None:
         """The first rule that is for the call, which is counted."""
         with self._lock:
             for rule in self._rules:
-                if rule.meets(parameters):
+                if rule.meets(parameters, session):
                     rule.count -= rule.count > 0
                     return rule
         return None

@@ -107,7 +107,7 @@ class Cloud:
         with self._lock:
             self._calls[parameters.get("Action", "")] += 1
         changed = self._faults.changed
-        fault = self._faults.next_for(parameters)
+        fault = self._faults.next_for(parameters, environ.get("HTTP_X_AMZ_SECURITY_TOKEN", ""))
         kind = fault.kind if fault else ""
         if fault and kind == "refuse":
             return _send(_refusal(fault.status, fault.code, fault.message, fault.retry_after), start_response)
