@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from desk import until
+
 
 def test_each_builds_and_destroys(desk, account):
     credential = account.application_credential("ours")
@@ -32,3 +34,22 @@ def test_each_builds_and_destroys(desk, account):
     assert len(account.servers()) == len(ways)
     for ended in [desk.end(desk.start("destroy", "-i", name)) for name in ways]:
         assert ended.returncode == 0, ended.stderr
+
+
+def test_a_credential_that_is_deleted_amid_a_build(desk, account):
+    """The build says so; what it cannot undo any more is undone with the next credential."""
+    auth, name = account.application_credential("short-lived"), "withdrawn"
+    desk.credentials({"type": "nova", "auth_data": auth})
+    desk.define(account.resource())
+    build = desk.start("build", *desk.describe(name, min=3))
+    until(account.servers)
+    account.withdraw(auth)
+    ended = desk.end(build)
+    assert ended.returncode == 1, ended.stderr
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert "(see auth_data" in line
+    assert account.servers()
+    assert desk.end(desk.start("destroy", "-i", name)).returncode == 5
+    desk.credentials({"type": "nova", "auth_data": account.application_credential("next")})
+    ended = desk.end(desk.start("destroy", "-i", name))
+    assert ended.returncode == 0, ended.stderr

@@ -311,6 +311,28 @@ def test_the_keys_are_those_of_auth_data_or_of_boto3s_chain(ec2, connect, order,
     assert len(ec2.inventory()) == 2
 
 
+def test_files_of_boto3_that_were_renewed_are_read_again(ec2, connect, order, no_credentials, tmp_path):
+    """It reads them once: whoever was refused begins anew."""
+    from occopus_resource_ec2.testing import ACCESS_KEY, SECRET_KEY  # noqa: PLC0415
+
+    def session(name):
+        keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "aws_session_token": name}
+        (tmp_path / "none").write_text("[default]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items()))
+
+    session("first-session")
+    handler = connect(auth={})
+    made = handler.create(order())
+    expired = {"kind": "refuse", "session": "first-session", "status": 400, "code": "ExpiredToken"}
+    ec2.set_faults([{**expired, "message": "The security token included in the request is expired"}])
+    for _ in range(2):
+        with pytest.raises(AuthError, match="ExpiredToken"):
+            handler.create(order("t-2"))
+    session("second-session")
+    assert handler.create(order()).id == made.id
+    handler.create(order("t-2"))
+    assert len(listed(handler)) == 2
+
+
 @pytest.mark.parametrize(("status", "kind"), [(200, PermanentError), (404, PermanentError), (502, TransientError)])
 def test_a_web_page_is_no_answer_of_ec2(ec2, connect, order, status, kind):
     ec2.set_faults([{"kind": "html", "status": status}])
