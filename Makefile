@@ -14,7 +14,7 @@ test: dev lint typecheck  ## everything: style, types, layers, every test
 	.venv/bin/pytest -n 6 --dist worksteal
 
 test-openstack: dev  ## the nova handler against a real OpenStack, which is set up in .openstack/ first
-	.venv/bin/pytest -q tests/openstack
+	.venv/bin/pytest -q -n 2 tests/openstack
 
 torture: dev  ## kill the commands at every boundary; TORTURE="--kills 20000 --seed 7" for longer
 	.venv/bin/python -m tests.torture $(TORTURE)

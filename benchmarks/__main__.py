@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
@@ -30,9 +30,11 @@ def main() -> int:
             within = near_the_bound(console, realistic(options.quick), ours=ours)
             grow(console, sizes(options.quick, options.full), ours=ours)
         if options.what in ("all", "passes"):
-            console.print(report.passes(passes.measure([100, 1000] if options.quick else [100, 1000, 10_000])))
+            wanted = [100, 1000] if options.quick else [100, 1000, 10_000]
+            console.print(report.passes(map(passes.measure, announced(console, "upkeep", wanted))))
         if options.what in ("all", "ec2"):
-            console.print(report.ec2(ec2.measure([1, 10, 50] if options.quick else [1, 10, 50, 200, 1000])))
+            wanted = [1, 10, 50] if options.quick else [1, 10, 50, 200, 1000]
+            console.print(report.ec2(map(ec2.measure, announced(console, "EC2", wanted))))
         if options.what in ("all", "service"):
             within = endure(console, *load(options.quick, options.full)) and within
         if options.what in ("all", "startup"):
@@ -52,6 +54,13 @@ def arguments() -> argparse.Namespace:
     size.add_argument("--quick", action="store_true", help="small shapes and few runs")
     size.add_argument("--full", action="store_true", help="5,000 nodes as well, ten minutes of service")
     return parser.parse_args()
+
+
+def announced(console: Console, what: str, sizes: Sequence[int]) -> Iterator[int]:
+    """The sizes, each told before it is measured: a large one takes minutes."""
+    for size in sizes:
+        console.print(f"{what}: {size:,} instances", style="dim")
+        yield size
 
 
 def realistic(quick: bool) -> Sequence[Shape]:
@@ -100,7 +109,7 @@ def endure(console: Console, infrastructures: int, seconds: float) -> bool:
 def near_the_bound(console: Console, wanted: Sequence[Shape], *, ours: bool) -> bool:
     """Build every shape, with Terraform too where there is one; whether every build of ours kept the bound."""
     rows = report.Builds("Builds beside the critical path", bound=True)
-    measure(rows, [(shape, True) for shape in wanted], ours=ours)
+    measure(console, rows, [(shape, True) for shape in wanted], ours=ours)
     console.print(rows.table)
     if ours:
         outcome = f"broken by {', '.join(rows.broken)}" if rows.broken else "kept by every build"
@@ -113,13 +122,14 @@ def near_the_bound(console: Console, wanted: Sequence[Shape], *, ours: bool) -> 
 def grow(console: Console, wanted: Sequence[tuple[Shape, bool]], *, ours: bool) -> None:
     """Build ever larger shapes."""
     rows = report.Builds("Growth: independent nodes of 0.1 s", bound=False)
-    measure(rows, wanted, ours=ours)
+    measure(console, rows, wanted, ours=ours)
     console.print(rows.table)
 
 
-def measure(rows: report.Builds, wanted: Sequence[tuple[Shape, bool]], *, ours: bool) -> None:
+def measure(console: Console, rows: report.Builds, wanted: Sequence[tuple[Shape, bool]], *, ours: bool) -> None:
     """Fill the rows, one shape after another."""
     for shape, with_terraform in wanted:
+        console.print(f"build: {shape.title}, {shape.critical_path:g} s", style="dim")
         if ours:
             rows.ours(shape, build.build(shape))
         if with_terraform and terraform.installed():

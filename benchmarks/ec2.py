@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,12 +33,8 @@ class Served:
     destroy: Step
 
 
-def measure(sizes: Sequence[int]) -> list[Served]:
-    """One infrastructure of each size, one after another. Raises `child.ChildError`."""
-    return [_measure(size) for size in sizes]
-
-
-def _measure(instances: int) -> Served:
+def measure(instances: int) -> Served:
+    """One infrastructure of that size. Raises `child.ChildError`."""
     with Ec2Cloud() as cloud, build.workspace() as here:
         cloud.set_times(boot_seconds=BOOT_SECONDS)
         _write_credentials(here.folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +29,8 @@ class Passed:
     """Calls to the cloud in one pass over all."""
 
 
-def measure(sizes: Sequence[int]) -> list[Passed]:
+def measure(instances: int) -> Passed:
     """Passes over so many instances, in 100 infrastructures. Raises `child.ChildError`."""
-    return [_measure(size) for size in sizes]
-
-
-def _measure(instances: int) -> Passed:
     with SimulatedCloud() as cloud, build.workspace() as here:
         shape = shapes.independent(1, 0.0)
         here.run("occopus-import", here.write("nodes.yaml", shape.definitions(cloud.endpoint)))
@@ -55,5 +50,5 @@ def _calls(cloud: SimulatedCloud) -> int:
 
 
 if __name__ == "__main__":
-    for passed in measure([int(word) for word in sys.argv[1:]]):
-        print(passed)
+    for word in sys.argv[1:]:
+        print(measure(int(word)))

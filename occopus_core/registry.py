@@ -133,8 +133,11 @@ class Registry:
         if name in _PUBLISHED[kind]:
             package = _PACKAGES.get((kind, name), f"occopus-{kind}-{name.replace('_', '-')}")
             return f"no {_WORDS[kind]} '{name}' is installed: pip install {package}"
-        known = ", ".join(sorted({*self.installed(kind), *_PUBLISHED[kind]}))
-        return f"there is no {_WORDS[kind]} '{name}'; known are: {known}"
+        installed = self.installed(kind)
+        others = sorted(_PUBLISHED[kind].difference(installed))
+        lists = {"installed are": installed, "known and not installed": others}
+        told = "".join(f"; {which}: {', '.join(names)}" for which, names in lists.items() if names)
+        return f"there is no {_WORDS[kind]} '{name}'{told}"
 
 
 def _raise(_manager: object, _point: object, error: BaseException) -> NoReturn:

@@ -26,11 +26,11 @@ class ExitCode(enum.IntEnum):
     BAD_INPUT = 2
     """The command line or a file is wrong; nothing was done."""
     NOT_FOUND = 3
-    """There is no such infrastructure, or no such node in it."""
+    """There is no such infrastructure, or no such node or instance in it."""
     UNAVAILABLE = 4
     """The store or the output cannot be used, or another process is working on the infrastructure."""
     UNCONFIRMED = 5
-    """Done, but a provider has not confirmed every deletion; occopus-destroy again asks once more."""
+    """Done, but a provider has not confirmed every deletion, or could not be asked how instances are."""
     INTERRUPTED = 130
     """Ended by SIGINT, after undoing what was begun."""
     TERMINATED = 143
@@ -38,8 +38,8 @@ class ExitCode(enum.IntEnum):
 
 
 _EPILOG = """exit codes: 0 done; 1 failed and undone; 2 wrong input, nothing was done; 3 no such infrastructure or node;
-4 the store or the output is away, or the infrastructure is busy; 5 done, but deletions are unconfirmed; 130 and 143
-interrupted and undone"""
+4 the store or the output is away, or the infrastructure is busy; 5 done, but deletions are unconfirmed or a provider
+could not be asked; 130 and 143 interrupted and undone"""
 _SHELLS = ("bash", "zsh", "tcsh")
 _FILES = ("cfg", "auth_data_path", "infra_def", "datafile")
 

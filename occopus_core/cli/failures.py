@@ -61,5 +61,5 @@ def lines(error: Exception) -> Sequence[str]:
 
 
 def unconfirmed(instances: Sequence[str]) -> list[str]:
-    """What to say of instances whose deletion no provider has confirmed."""
+    """What to say of instances of which no provider has confirmed how they are, or that they are gone."""
     return [f"unconfirmed: {instance}" for instance in instances]

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from occopus_core.cli.common import redacted
-from occopus_core.cli.progress import line
+from occopus_core.cli.progress import short_line
 from occopus_core.events import Event, EventKind, Observer
 
 MOST_ROWS = 15
@@ -66,7 +66,7 @@ class _View:
         if event.kind in _ENDED or not event.node_id:
             self._rows.pop(event.node_id, None)
             self._ended += event.kind is EventKind.NODE_READY
-            shown = f"{_MARKS.get(event.kind, '·')} {redacted(line(event))}"
+            shown = f"{_MARKS.get(event.kind, '·')} {redacted(short_line(event))}"
             with contextlib.suppress(OSError):
                 live.console.print(Text(shown))
             return

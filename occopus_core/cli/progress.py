@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
 from occopus_core.cli.common import say
-from occopus_core.events import Event, Observer
+from occopus_core.events import Event, EventKind, Observer
 
 
 @contextlib.contextmanager
@@ -22,7 +23,7 @@ def shown(*, lasting: bool = False) -> Iterator[Observer]:
         yield lambda event: say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line(event)}")
         return
     if not _in_foreground():
-        yield lambda event: say(line(event))
+        yield lambda event: say(short_line(event))
         return
     from occopus_core.cli.live import live_view  # noqa: PLC0415  # takes a while to import
 
@@ -60,3 +61,8 @@ def line(event: Event) -> str:
     """An event as one line."""
     subject = f" {event.node_name} {event.node_id[:8]}".rstrip()
     return f"{event.kind.value}{subject}" + (f": {event.text}" if event.text else "")
+
+
+def short_line(event: Event) -> str:
+    """The same for a command that says at its end what is not confirmed, once for all instances, and why."""
+    return line(dataclasses.replace(event, text="") if event.kind is EventKind.NODE_UNCONFIRMED else event)

@@ -56,13 +56,22 @@ def _amount(text: str) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from occopus_core.credentials import Credentials  # noqa: PLC0415  # help must not wait for all this
+    from occopus_core.events import EventKind  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+    from occopus_core.store.records import ScaleKind  # noqa: PLC0415
 
+    infra_id, node, instance = options.infra_id, options.node, options.filter or ""
+    change = -1 if options.changescale is None else options.changescale
+    sets = options.setscale is not None
     with InfrastructureManager(common.load_settings(options.cfg), Credentials()) as manager:
-        if options.setscale is not None:
-            request = manager.scale_to(options.infra_id, options.node, options.setscale)
+        kind, amount = (ScaleKind.SET, options.setscale) if sets else (ScaleKind.CHANGE, change)
+        answer = manager.foresee(infra_id, node, kind, amount, instance)
+        if answer.kind is EventKind.SCALE_REFUSED:
+            common.say(f"error: {answer.text}")
+            return common.ExitCode.NOT_FOUND
+        if sets:
+            request = manager.scale_to(infra_id, node, amount)
         else:
-            count = -1 if options.changescale is None else options.changescale
-            request = manager.scale_by(options.infra_id, options.node, count, options.filter or "")
-    common.say(f"recorded as request {request.id}; occopus-maintain -i {options.infra_id} applies it")
+            request = manager.scale_by(infra_id, node, amount, instance)
+    common.say(f"recorded as request {request.id}: {answer.text}; occopus-maintain -i {infra_id} applies it")
     return common.ExitCode.OK

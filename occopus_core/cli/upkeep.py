@@ -28,6 +28,7 @@ FOLLOW_SECONDS = 0.5
 
 def one_pass(options: argparse.Namespace) -> int:
     """One maintenance pass."""
+    from occopus_core.cli.failures import unconfirmed  # noqa: PLC0415
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415  # help must not wait for all this
     from occopus_core.engine.outcomes import AbandonedError  # noqa: PLC0415
 
@@ -37,10 +38,12 @@ def one_pass(options: argparse.Namespace) -> int:
         interruptible(manager.interrupt, "interrupted; the next pass carries on") as signals,
     ):
         try:
-            manager.maintain(options.infra_id)
+            unanswered = manager.maintain(options.infra_id)
         except AbandonedError:
             common.leave(signals.exit_code)
-    return common.ExitCode.OK
+    for line in unconfirmed(unanswered):
+        common.say(line)
+    return common.ExitCode.UNCONFIRMED if unanswered else common.ExitCode.OK
 
 
 def sweep(options: argparse.Namespace) -> int:

@@ -57,13 +57,13 @@ def places(site: Site) -> Places:
 def sweep(execution: Execution, runtime: Runtime, found: Places) -> Steps[None]:
     """Look there for instances the store does not know, such as duplicates, and drop them."""
     owner = runtime.scene.owner()
-    execution.unconfirmed.extend(found.closed)
+    execution.unsearched.extend(found.closed)
     for _ in range(SWEEPS):
         answers = yield from ask_each(
             runtime.loop, runtime.journal.settle, list(found.links), lambda link: owned(link, owner)
         )
         inventory = found.heard(answers)
-        execution.unconfirmed.extend(inventory.silent)
+        execution.unsearched.extend(inventory.silent)
         strays = [stray_work(runtime, found.links[link], link, instance) for link, instance in inventory.instances]
         if inventory.silent or not strays:
             return

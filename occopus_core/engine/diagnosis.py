@@ -93,7 +93,7 @@ class Diagnosis:
             return self._ailing(work, f"the provider reports it as {instance.state.value}")
         verdict = examined.value if examined is not None else None
         if verdict is not None and not verdict.healthy:
-            return self._ailing(work, verdict.reason)
+            return self._ailing(work, verdict.reason) if work.node_id in self._seen else self._vanished(work)
         if examined is not None and examined.error is not None:
             return self._unknown(work, str(examined.error))
         if verdict is None and (instance is None or work.node_id in self._unfit):
@@ -121,12 +121,18 @@ class Diagnosis:
         if instance is not None and instance.addresses:
             self._note(work, addresses=instance.addresses)
 
+    def _vanished(self, work: Work) -> Ailment:
+        """Neither its provider nor a health check finds it. It is so young that its provider may not show it yet."""
+        reason = LOST[InstanceState.ABSENT]
+        self._ill(work, reason, fatal=True)
+        return Ailment(reason, fatal=False)
+
     def _ailing(self, work: Work, reason: str) -> Ailment:
         since = work.record.unhealthy_since
         lasts = 0.0 if since is None else self._runtime.clock.now() - since
         timeout = work.implementation.health_check.timeout
         self._ill(work, reason, fatal=lasts > timeout)
-        return Ailment(f"{reason} for {lasts:.0f} s, replaced after {timeout:g} s", lasts > timeout)
+        return Ailment(f"for {lasts:.0f} s (limit {timeout:g} s): {reason}", lasts > timeout)
 
     def _ill(self, work: Work, reason: str, *, fatal: bool) -> None:
         first = work.record.unhealthy_since is None

@@ -15,6 +15,7 @@ from occopus_core.engine.connections import Link
 from occopus_core.engine.creation import Creation
 from occopus_core.engine.deletion import Deletion
 from occopus_core.engine.loop import Steps, Waiting
+from occopus_core.engine.outcomes import Unanswered, told
 from occopus_core.engine.preparation import Subject
 from occopus_core.engine.readiness import Readiness
 from occopus_core.engine.reservation import alternatives, reserve
@@ -75,7 +76,9 @@ class Execution:
         self._graph = Graph((), ())
         self.problems: list[str] = []
         self.failed_nodes: list[str] = []
-        self.unconfirmed: list[str] = []
+        self.unsearched: list[str] = []
+        """The places that would not tell what may be left there, each with why."""
+        self._unconfirmed: list[Unanswered] = []
         self.interrupted = ""
         self.links: set[Link[ResourceHandler]] = set()
         """The connections on which something may have been made that was dropped."""
@@ -87,6 +90,11 @@ class Execution:
     def works(self) -> list[Work]:
         """All instances that are still recorded."""
         return [work for works in self._works.values() for work in works]
+
+    @property
+    def unconfirmed(self) -> list[str]:
+        """What no provider has confirmed to be gone."""
+        return [*told(self._unconfirmed), *self.unsearched]
 
     # Creating
 
@@ -287,7 +295,7 @@ class Execution:
 
     def unconfirmed_deletion(self, work: Work, reason: str) -> None:
         """See `deletion.Progress`."""
-        self.unconfirmed.append(f"node '{work.node_name}' ({work.implementation.label}): {reason}")
+        self._unconfirmed.append(Unanswered(work.node_name, work.implementation.label, reason))
         self._dropped(work)
 
     def _dropped(self, work: Work) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from occopus_core.api.resource import Instance
 from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.building import build_leased, new_works
 from occopus_core.engine.deletion import LONGEST_DELETION, OVERDUE
@@ -14,6 +15,7 @@ from occopus_core.engine.destroying import destroy_leased
 from occopus_core.engine.diagnosis import Diagnosis
 from occopus_core.engine.healing import Care, next_setback, plan_care
 from occopus_core.engine.loop import Outcome, Steps
+from occopus_core.engine.outcomes import Unanswered, told
 from occopus_core.engine.plan import Step, Verb
 from occopus_core.engine.runtime import Runtime
 from occopus_core.engine.scaling import scale
@@ -23,9 +25,10 @@ from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureRecord, Lease, Stage
 
 
-def maintain(site: Site) -> Steps[None]:
+def maintain(site: Site) -> Steps[list[str]]:
     """One pass. An interrupted build is carried on, an unwanted infrastructure destroyed.
 
+    Returns what providers would not say, a line for each: how instances are, or that they are gone.
     Raises `BusyError` while another process works on it, `NoSuchInfrastructureError`, and what a build or a destruction
     that is carried on raises. A node that cannot be made or asked for is an event, no error: the next pass tries again.
     """
@@ -34,13 +37,14 @@ def maintain(site: Site) -> Steps[None]:
         record = site.resources.store.infrastructure(site.infra_id)
         if not record.wanted:
             yield from destroy_leased(site, lease, record)
-            return
+            return []
         if record.candidate is not None:
             design = make_design(site.scene(record.candidate), site.resources.store)
             yield from build_leased(site, design, lease, record)
             record = site.resources.store.infrastructure(site.infra_id)
-        yield from _Pass(site, lease, record).run()
+        unanswered = yield from _Pass(site, lease, record).run()
     site.tidy()
+    return unanswered
 
 
 class _Pass:
@@ -52,13 +56,16 @@ class _Pass:
         self._works = site.recorded_works()
         site.connect(self._works)
         self._targets = dict(record.targets)
+        self._unanswered: list[Unanswered] = []
+        self._unconfirmed: list[str] = []
 
-    def run(self) -> Steps[None]:
+    def run(self) -> Steps[list[str]]:
         self._apply_requests()
         settle = self._runtime.journal.settle
         ready = [work for work in self._works if work.stage is Stage.READY]
         seen = yield from self._site.resources.observatory.observe(ready, settle)
         self._tell_unanswered("a provider", seen)
+        self._note_unanswered(ready, seen)
         diagnosis = Diagnosis(self._runtime, self._record.current, self._works, seen, self._site.pause())
         examined = yield from self._site.resources.clinic.examine(diagnosis.patients(), settle)
         self._tell_unanswered("a health checker", examined)
@@ -70,6 +77,7 @@ class _Pass:
         yield from self._carry_out(care)
         self._runtime.journal.flush()
         self._site.refuse_if_abandoned()
+        return [*told(self._unanswered), *self._unconfirmed]
 
     # Scaling
 
@@ -85,8 +93,7 @@ class _Pass:
             change.condemn(scaled.condemned)
             change.answer_requests({answer.request.id: answer.text for answer in scaled.answers}, now)
             for answer in scaled.answers:
-                kind = EventKind.SCALE_CLIPPED if answer.clipped else EventKind.SCALE_APPLIED
-                self._runtime.tell_with(change, kind, answer.text, answer.request.node_name)
+                self._runtime.tell_with(change, answer.kind, answer.text, answer.request.node_name)
         self._targets = scaled.targets
         condemn(self._works, scaled.condemned)
 
@@ -95,6 +102,15 @@ class _Pass:
     def _tell_unanswered(self, who: str, outcomes: Mapping[str, Outcome[Any]]) -> None:
         reasons = sorted({str(outcome.error) for outcome in outcomes.values() if outcome.error is not None})
         self._tell_once(who, EventKind.WAITING, f"for {who}: {'; '.join(reasons)}" if reasons else "")
+
+    def _note_unanswered(self, works: Iterable[Work], seen: Mapping[str, Outcome[Instance]]) -> None:
+        errors = {node_id: outcome.error for node_id, outcome in seen.items() if outcome.error is not None}
+        for work in works:
+            if work.node_id in errors:
+                self._unanswer(work, str(errors[work.node_id]))
+
+    def _unanswer(self, work: Work, reason: str) -> None:
+        self._unanswered.append(Unanswered(work.node_name, work.implementation.label, reason))
 
     def _tell_care(self, care: Care) -> None:
         if bool(care.frozen) != bool(self._record.frozen):
@@ -110,6 +126,7 @@ class _Pass:
         for work in works:
             if work.stage is Stage.DROPPING and self._runtime.clock.now() - work.record.since > LONGEST_DELETION:
                 self._tell_once(f"overdue {work.node_id}", EventKind.NODE_UNCONFIRMED, OVERDUE, of=work)
+                self._unanswer(work, OVERDUE)
 
     def _tell_once(self, about: str, kind: EventKind, text: str, key: object = None, of: Work | None = None) -> None:
         """Tell when it changes, not at every pass; an empty text ends it."""
@@ -144,6 +161,7 @@ class _Pass:
         execution = self._site.execution(self._runtime, blueprints, self._record, list(works))
         yield from execution.mend(creations, [work for work in self._works if work.doomed], graph)
         self._tell_overdue(execution.works)
+        self._unconfirmed = execution.unconfirmed
         self._count_setbacks(execution.failed_nodes)
 
     def _design(self) -> Design | None:

@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """An instance of which its provider would not say what it was asked: how it is, or that it is gone."""
+
+    node_name: str
+    place: str
+    """What people call the cloud it is on."""
+    reason: str
+
+
+def told(unanswered: Iterable[Unanswered]) -> list[str]:
+    """A line for each place and reason, however many instances it concerns."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in unanswered:
+        groups.setdefault((one.place, one.reason), []).append(one.node_name)
+    return [f"{_counted(names)} ({place}): {reason}" for (place, reason), names in groups.items()]
+
+
+def _counted(node_names: Sequence[str]) -> str:
+    nodes = [f"'{name}'" for name in sorted(set(node_names))]
+    what = f"node {nodes[0]}" if len(nodes) == 1 else f"nodes {', '.join(nodes)}"
+    return what if len(node_names) == 1 else f"{len(node_names)} instances of {what}"
 
 
 class BuildError(Exception):
@@ -27,7 +52,7 @@ class BusyError(Exception):
 
 
 class UnconfirmedError(Exception):
-    """Everything that can be was destroyed; `instances` name those whose deletion no provider has confirmed."""
+    """Everything that can be was destroyed; `instances` tell those whose deletion no provider has confirmed."""
 
     def __init__(self, instances: Sequence[str]) -> None:
         super().__init__("; ".join(instances))

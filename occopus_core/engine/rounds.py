@@ -108,13 +108,13 @@ class Rounds:
         loop = self._resources.loop
         began = loop.clock.monotonic()
 
-        def ended(outcome: Outcome[None]) -> None:
+        def ended(outcome: Outcome[list[str]]) -> None:
             loop.meter.passed(loop.clock.monotonic() - began, outcome.error)
             self._ended(site, outcome)
 
         loop.begin(site.attended(maintain(site)), ended)
 
-    def _ended(self, site: Site, outcome: Outcome[None]) -> None:
+    def _ended(self, site: Site, outcome: Outcome[list[str]]) -> None:
         infra_id = site.infra_id
         del self._under_way[infra_id]
         if isinstance(outcome.error, NoSuchInfrastructureError):

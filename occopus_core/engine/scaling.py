@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from occopus_core.descriptions.model import Infrastructure, Scaling
+from occopus_core.events import EventKind
 from occopus_core.store.records import InstanceRecord, ScaleKind, ScaleRequest, Stage
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a request, in words. `clipped` where a limit kept it from being met in full."""
+    """What became of a request, as an event and in words."""
 
     request: ScaleRequest
+    kind: EventKind
+    """SCALE_APPLIED; SCALE_CLIPPED where a limit kept it from being met in full, or SCALE_REFUSED."""
     text: str
-    clipped: bool = False
 
 
 @dataclass(slots=True)
@@ -39,7 +41,7 @@ def scale(
     for request in requests:
         node = limits.get(request.node_name)
         if node is None:
-            scaled.answers.append(Answer(request, f"there is no node '{request.node_name}'", clipped=True))
+            scaled.answers.append(_refuse(request, f"there is no node '{request.node_name}'"))
         elif request.instance:
             scaled.answers.append(_remove(request, node, scaled, records))
         else:
@@ -47,30 +49,38 @@ def scale(
     return scaled
 
 
+def _refuse(request: ScaleRequest, why: str) -> Answer:
+    return Answer(request, EventKind.SCALE_REFUSED, why)
+
+
 def _move(request: ScaleRequest, limits: Scaling, scaled: Scaled) -> Answer:
     before = scaled.targets[request.node_name]
     wanted = request.amount if request.kind is ScaleKind.SET else before + request.amount
     after = min(max(wanted, limits.min), limits.max)
     scaled.targets[request.node_name] = after
-    limit = f" (limits {limits.min}..{limits.max})" if after != wanted else ""
-    return Answer(request, f"{before} -> {after}{limit}", clipped=after != wanted)
+    if after == wanted:
+        return Answer(request, EventKind.SCALE_APPLIED, f"{before} -> {after}")
+    return Answer(request, EventKind.SCALE_CLIPPED, f"{before} -> {after} (the limit is {after})")
 
 
 def _remove(request: ScaleRequest, limits: Scaling, scaled: Scaled, records: Sequence[InstanceRecord]) -> Answer:
     """One instance that was named goes, and with it as many of the youngest as the request asks for."""
-    named = next((record for record in records if _is_named(record, request, scaled)), None)
-    if named is None:
-        return Answer(request, f"node '{request.node_name}' has no instance '{request.instance}'", clipped=True)
+    named = [record for record in records if _is_named(record, request)]
+    staying = next((record for record in named if not _goes(record, scaled)), None)
+    if staying is None:
+        going = " any more: it is going already" if named else ""
+        return _refuse(request, f"node '{request.node_name}' has no instance '{request.instance}'{going}")
     before = scaled.targets[request.node_name]
     answer = _move(request, limits, scaled)
     if scaled.targets[request.node_name] < before:
-        scaled.condemned.add(named.node_id)
+        scaled.condemned.add(staying.node_id)
     return answer
 
 
-def _is_named(record: InstanceRecord, request: ScaleRequest, scaled: Scaled) -> bool:
-    if record.node_name != request.node_name or record.stage is Stage.DROPPING:
-        return False
-    if record.condemned or record.node_id in scaled.condemned:
-        return False
-    return request.instance == record.node_id or any(a.value == request.instance for a in record.addresses)
+def _is_named(record: InstanceRecord, request: ScaleRequest) -> bool:
+    names = (record.node_id, *(address.value for address in record.addresses))
+    return record.node_name == request.node_name and request.instance in names
+
+
+def _goes(record: InstanceRecord, scaled: Scaled) -> bool:
+    return record.stage is Stage.DROPPING or record.condemned or record.node_id in scaled.condemned

@@ -19,6 +19,7 @@ from occopus_core.engine.maintaining import maintain
 from occopus_core.engine.meter import Meter
 from occopus_core.engine.plan import Plan
 from occopus_core.engine.rounds import Rounds
+from occopus_core.engine.scaling import Answer, scale
 from occopus_core.engine.site import Resources, Site
 from occopus_core.engine.subscribing import address_of
 from occopus_core.engine.sweeping import Swept, sweep
@@ -173,9 +174,9 @@ class InfrastructureManager:
         """What the next pass would do. Changes nothing. Raises what `occopus_core.engine.building.outlook` raises."""
         return self._pass(infra_id, building.outlook)
 
-    def maintain(self, infra_id: str) -> None:
-        """One maintenance pass. Raises what `occopus_core.engine.maintaining.maintain` raises."""
-        self._pass(infra_id, maintain)
+    def maintain(self, infra_id: str) -> list[str]:
+        """One maintenance pass; what providers would not say. See `occopus_core.engine.maintaining.maintain`."""
+        return self._pass(infra_id, maintain)
 
     def tear_down(self, infra_id: str) -> None:
         """Destroy an infrastructure with all of its instances.
@@ -263,6 +264,14 @@ class InfrastructureManager:
         """
         return self._request(infra_id, node_name, ScaleKind.CHANGE, count, instance)
 
+    def foresee(self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str = "") -> Answer:
+        """What would become of such a request after those that wait. Changes nothing; raises what `scale_to` does."""
+        wish = ScaleRequest(0, infra_id, node_name, kind, amount, instance, SystemClock().now())
+        record = self._scalable(infra_id, node_name)
+        requests = [*self.store.pending_requests(infra_id), wish]
+        targets = building.targets_of(record.current, record.targets)
+        return scale(requests, record.current, targets, self.store.instances(infra_id)).answers[-1]
+
     # Telling the outside
 
     def subscribe(self, infra_id: str, type: str, properties: Mapping[str, Any]) -> None:
@@ -318,11 +327,17 @@ class InfrastructureManager:
     new_id = staticmethod(new_id)
 
     def _request(self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str = "") -> ScaleRequest:
-        nodes = [node.name for node in self.get(infra_id).current.nodes]
-        if node_name not in nodes:
-            raise NoSuchNodeError(f"'{infra_id}' has no node '{node_name}'; it has: {', '.join(nodes)}")
+        self._scalable(infra_id, node_name)
         instance = instance.encode(errors="replace").decode()  # no database takes half a character
         return self.store.request_scaling(infra_id, node_name, kind, amount, instance, SystemClock().now())
+
+    def _scalable(self, infra_id: str, node_name: str) -> InfrastructureRecord:
+        """The infrastructure whose node is to be scaled. Raises `NoSuchInfrastructureError`, `NoSuchNodeError`."""
+        record = self.get(infra_id)
+        nodes = [node.name for node in record.current.nodes]
+        if node_name not in nodes:
+            raise NoSuchNodeError(f"'{infra_id}' has no node '{node_name}'; it has: {', '.join(nodes)}")
+        return record
 
     def _pass(self, infra_id: str, steps: Callable[[Site], Steps[T]]) -> T:
         refuse_impossible(infra_id)

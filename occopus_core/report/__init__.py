@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -66,12 +67,14 @@ class Snapshot:
         return cls(infrastructure, nodes, pending, timeouts or {}, at)
 
     def note(self, instance: InstanceRecord) -> str:
-        """What is wrong with an instance, for how long, and when it is replaced; empty where nothing is."""
+        """What is wrong with an instance, for how long, and when it is replaced where that is still to come."""
         if instance.unhealthy_since is None:
             return instance.reason
-        lasts = f"{instance.reason} for {max(0.0, self.at - instance.unhealthy_since):.0f} s"
-        timeout = self.timeouts.get(instance.implementation)
-        return lasts if timeout is None else f"{lasts}, replaced after {timeout:g} s"
+        lasts = max(0.0, self.at - instance.unhealthy_since)
+        timeout = self.timeouts.get(instance.implementation, -math.inf)
+        ailing = instance.stage is Stage.READY and instance.condition is Condition.AILING
+        until = f", replaced after {timeout:g} s" if ailing and lasts <= timeout else ""
+        return f"for {lasts:.0f} s{until}: {instance.reason}"
 
     def only(self, node: str) -> Snapshot:
         """The same with this node alone. Raises `KeyError`."""

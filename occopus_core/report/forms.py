@@ -43,7 +43,9 @@ def _table(snapshot: Snapshot) -> str:
         if not node["instances"]:
             table.add_row(title)
         for number, (node_id, instance) in enumerate(node["instances"].items()):
-            cells = (node_id, instance["state"], instance["resource_address"], instance["since"], instance["note"])
+            # It is ill after it became ready, and goes after that.
+            since = max(instance["since"], instance["unhealthy_since"] or "")
+            cells = (node_id, instance["state"], instance["resource_address"], since, instance["note"])
             # Nobody's text is markup.
             table.add_row("" if number else title, *map(Text, cells))
     console = Console(width=200)

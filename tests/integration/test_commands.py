@@ -133,6 +133,21 @@ def test_a_refused_node_undoes_the_build(ready, cloud, describe, options):
     assert ready.rows("refused") == 0
 
 
+def test_a_provider_that_cannot_be_asked_is_told_once_and_in_the_exit_code(ready, cloud):
+    ready.ready("build", "trial.yaml", "-i", "unseen")
+    assert ready.ready("maintain", "-i", "unseen").stderr == ""
+    cloud.set_faults([{"kind": "auth"}])
+    for command in ("maintain", "destroy"):
+        ended = ready.run(command, "-i", "unseen")
+        assert (ended.code, ended.stdout) == (5, "")
+        (line,) = [line for line in ended.complaint if line.startswith("unconfirmed: ")]
+        assert line.startswith("unconfirmed: 3 instances of nodes ")
+        assert ended.stderr.count("refused") <= 2
+    cloud.set_faults([])
+    ready.ready("destroy", "-i", "unseen")
+    assert cloud.machines("unseen") == []
+
+
 def test_deletions_that_are_not_confirmed_are_told_and_kept(ready, cloud):
     ready.ready("build", "trial.yaml", "-i", "stuck")
     cloud.set_faults([{"kind": "permanent", "operation": "delete", "node_name": "db", "reason": "locked"}])

@@ -185,7 +185,7 @@ def definition(account, timeout=1, **resource):
 
 def test_the_example_is_built(user, account):
     for file in EXAMPLE.glob("*.yaml"):
-        user.write(file.name, file.read_text().replace("http://127.0.0.1:5000", account.cloud.endpoint))
+        user.write(file.name, file.read_text().replace("http://127.0.0.1:5200", account.cloud.endpoint))
     auth_data = user.write("auth_data.yaml", json.dumps({"resource": [{"type": "ec2", "auth_data": account.keys}]}))
     user.ready("import", "nodes.yaml")
     user.ready("build", "--auth_data_path", auth_data, "infra.yaml", "-i", "example")

@@ -133,7 +133,7 @@ def test_the_nodes_of_the_quick_start_are_replaced(demo, until):
         assert stopped(maintainer) == 0
     said = events(demo.workspace, "first")
     for node_id in (killed, halted):
-        assert re.search(f" healing web {node_id[:8]}: .*replaced after 3 s", said), said
+        assert re.search(rf" healing web {node_id[:8]}: for \d+ s \(limit 3 s\): ", said), said
 
 
 # On the simulated cloud

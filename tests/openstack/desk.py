@@ -62,6 +62,7 @@ class Desk:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            start_new_session=True,  # an interruption of the tests is none of the command
         )
         self._started.append(process)
         return process

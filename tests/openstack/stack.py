@@ -166,7 +166,13 @@ class Stack:
         command = [str(self.layout.venv / "bin/python"), "-m", module, *words]
         with (self.layout.state / f"log/{name}.out").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                command, env=self._environ, cwd=self.layout.state, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                command,
+                env=self._environ,
+                cwd=self.layout.state,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # interrupted tests clean up with what answers still
             )
 
     def _wait(self, name: str) -> None:

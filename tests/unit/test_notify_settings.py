@@ -111,7 +111,7 @@ def test_the_names_of_1_x_are_those_that_its_users_know():
         ("[{type: hook, url: 'https://x', events: []}]", "notify[0].events: this is empty"),
         ("[{type: hook, url: 'https://x', events: [nodecreatd]}]", "did you mean 'nodecreated'?"),
         ("[{type: hook, url: 'https://x', events: ['node waiting']}]", "'node waiting' is not one of"),
-        ("[{type: smoke}]", "1:17: notify[0].type: there is no notifier 'smoke'; known are: fcm, hook, webhook"),
+        ("[{type: smoke}]", "1:17: notify[0].type: there is no notifier 'smoke'; installed are: fcm, hook, webhook"),
         (
             "[{type: hook, url: 'https://x'}, {type: hook, url: 'https://x', events: [healing]}]",
             "notify[1]: this notifier is there already: put their events together, or give each a 'name' of its own",

@@ -73,5 +73,7 @@ def test_what_cannot_be_used_says_why(install, target, text, message):
 
 def test_says_what_to_install(caplog):
     assert refusal("mysqldbs") == "no health checker 'mysqldbs' is installed: pip install occopus-health-mysql"
-    assert refusal("pulse").startswith("there is no health checker 'pulse'; known are: ")
+    assert refusal("pulse") == (
+        "there is no health checker 'pulse'; installed are: ping, ports, urls; known and not installed: mysqldbs"
+    )
     assert caplog.records == []

@@ -75,8 +75,8 @@ def test_an_app_is_told_of_its_infrastructure_alone(messages, ready, serve, unti
             '{"type": "webhook", "webhook": {"url": "http://127.0.0.1/"}}',
             "tells only those who are in the configuration",
         ),
-        ('{"type": "pigeon", "pigeon": {}}', "known are: fcm, webhook"),
-        ('{"type": "../x", "../x": {}}', "known are: fcm, webhook"),
+        ('{"type": "pigeon", "pigeon": {}}', "installed are: fcm, webhook"),
+        ('{"type": "../x", "../x": {}}', "installed are: fcm, webhook"),
     ],
 )
 def test_what_cannot_be_done_is_said(noted, body, said):

@@ -4,6 +4,12 @@ import signal
 
 import pytest
 
+from occopus_core.api.resource import Address
+from occopus_core.descriptions.model import Dependency, Implementation, Infrastructure, NodeDescription, Scaling
+from occopus_core.store.database import open_database
+from occopus_core.store.records import InstanceRecord, Stage
+from occopus_core.store.repository import Store
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
@@ -13,6 +19,27 @@ def home(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def store(home):
+    """The infrastructure `infra-1`: a `web` that needs a `db`, one `web` running."""
+    nodes = tuple(NodeDescription(name, name, scaling=Scaling(1, 5)) for name in ("web", "db"))
+    described = Infrastructure("shop", nodes, (Dependency("web", "db"),))
+    made_by = Implementation({"type": "memory"})
+    instance = InstanceRecord(
+        *("id-1", "infra-1", "web", 1, "occopus-id-1", made_by.digest, "{}", "fingerprint", Stage.READY, 2.0, 1.0),
+        addresses=(Address("10.0.0.1"),),
+    )
+    database = open_database(f"sqlite:///{home}/store.db")
+    store = Store(database)
+    lease = store.add_infrastructure("infra-1", described, {"web": 1, "db": 1}, "test", 0.0)
+    with store.changing(lease) as change:
+        change.add_implementations([made_by])
+        change.add_instances([instance])
+        change.settle(described, {"web": 1, "db": 1})
+    yield store
+    database.close()
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,8 @@ def test_what_is_under_way_and_what_has_ended():
     assert "0 ready, 1 under way, 0 s" in now
     view.told(Event(EventKind.NODE_READY, "i", "db", "0123456789", "127.0.0.9"), live)
     assert "1 ready, 0 under way" in shown(view)
-    assert console.file.getvalue() == "✓ node ready db 01234567: 127.0.0.9\n"
+    view.told(Event(EventKind.NODE_UNCONFIRMED, "i", "db", "0123456789", "which is said at the end"), live)
+    assert console.file.getvalue() == "✓ node ready db 01234567: 127.0.0.9\n· node unconfirmed db 01234567\n"
 
 
 def test_of_many_the_number_is_told():

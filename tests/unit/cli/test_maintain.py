@@ -7,39 +7,11 @@ import sys
 import pytest
 import yaml
 
-from occopus_core.api.resource import Address
 from occopus_core.cli import maintain
-from occopus_core.descriptions.model import Dependency, Implementation, Infrastructure, NodeDescription
 from occopus_core.report import forms
-from occopus_core.store.database import open_database
-from occopus_core.store.records import InstanceRecord, ScaleKind, Stage
-from occopus_core.store.repository import Store
+from occopus_core.store.records import ScaleKind
 
-
-@pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch):
-    """An installation of its own with the infrastructure `infra-1`: a `web` that needs a `db`, one `web` running."""
-    url = f"sqlite:///{tmp_path}/occopus.db"
-    monkeypatch.setenv("OCCOPUS_STORE", url)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("OCCOPUS_CONFIG_PATH", raising=False)
-    monkeypatch.chdir(tmp_path)
-    nodes = tuple(NodeDescription(name, name) for name in ("web", "db"))
-    described = Infrastructure("shop", nodes, (Dependency("web", "db"),))
-    made_by = Implementation({"type": "memory"})
-    instance = InstanceRecord(
-        *("id-1", "infra-1", "web", 1, "occopus-id-1", made_by.digest, "{}", "fingerprint", Stage.READY, 2.0, 1.0),
-        addresses=(Address("10.0.0.1"),),
-    )
-    database = open_database(url)
-    store = Store(database)
-    lease = store.add_infrastructure("infra-1", described, {"web": 1, "db": 1}, "test", 0.0)
-    with store.changing(lease) as change:
-        change.add_implementations([made_by])
-        change.add_instances([instance])
-        change.settle(described, {"web": 1, "db": 1})
-    yield store
-    database.close()
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture

@@ -19,3 +19,44 @@ def test_numbers_that_are_none_are_refused_in_words(argv, message, capsys):
         scale.main(["-i", "infra-1", "-n", "web", *argv])
     assert ended.value.code == 2
     assert capsys.readouterr().err.endswith(f"occopus-scale: error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["-c", "2"], "1 -> 3"),
+        (["-s", "99"], "1 -> 5 (the limit is 5)"),
+        (["-c", "9"], "1 -> 5 (the limit is 5)"),
+        (["-s", "0"], "1 -> 1 (the limit is 1)"),
+        (["-f", "10.0.0.1"], "1 -> 1 (the limit is 1)"),
+    ],
+)
+def test_a_request_is_recorded_and_its_effect_is_told(store, argv, said, capsys):
+    assert scale.main(["-i", "infra-1", "-n", "web", *argv]) == 0
+    (request,) = store.pending_requests("infra-1")
+    assert capsys.readouterr().err == (
+        f"recorded as request {request.id}: {said}; occopus-maintain -i infra-1 applies it\n"
+    )
+
+
+def test_what_is_told_counts_the_requests_that_wait(store, capsys):
+    assert scale.main(["-i", "infra-1", "-n", "web", "-c", "3"]) == 0
+    assert scale.main(["-i", "infra-1", "-n", "web", "-f", "id-1"]) == 0
+    assert "request 2: 4 -> 3;" in capsys.readouterr().err
+    assert scale.main(["-i", "infra-1", "-n", "web", "-f", "10.0.0.1"]) == 3
+    assert capsys.readouterr().err == ("error: node 'web' has no instance '10.0.0.1' any more: it is going already\n")
+    assert len(store.pending_requests("infra-1")) == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["-n", "web", "-f", "1.2.3.4"], "node 'web' has no instance '1.2.3.4'"),
+        (["-n", "db", "-f", "10.0.0.1"], "node 'db' has no instance '10.0.0.1'"),
+        (["-n", "wbe", "-c", "1"], "'infra-1' has no node 'wbe'; it has: web, db"),
+    ],
+)
+def test_what_does_not_exist_is_refused_at_once(store, argv, said, capsys):
+    assert scale.main(["-i", "infra-1", *argv]) == 3
+    assert capsys.readouterr().err == f"error: {said}\n"
+    assert store.pending_requests("infra-1") == []

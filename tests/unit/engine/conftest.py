@@ -72,7 +72,7 @@ class Convergence:
         self._run(destroying.destroy(self.site))
 
     def maintain(self):
-        self._run(maintain(self.site))
+        return self._run(maintain(self.site))
 
 
 class World:

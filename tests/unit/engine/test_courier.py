@@ -468,5 +468,5 @@ class TestMaking:
 
     def test_one_that_is_not_installed_is_refused(self, post):
         notifier = NotifierSettings("hook", "smoke-signals", {})
-        with pytest.raises(PluginError, match="there is no notifier 'smoke-signals'; known are: fcm, webhook"):
+        with pytest.raises(PluginError, match="there is no notifier 'smoke-signals'; installed are: fcm, webhook"):
             make_courier([notifier], Registry(), Credentials(), post.store.outbox, post.warnings.append)

@@ -22,6 +22,7 @@ from occopus_core.engine.healing import (
 )
 from occopus_core.engine.plan import Verb
 from occopus_core.engine.scaling import scale
+from occopus_core.events import EventKind
 from occopus_core.store.records import InstanceRecord, ScaleKind, ScaleRequest, Setback, Stage
 
 EXAMPLES = int(os.environ.get("OCCOPUS_TEST_EXAMPLES", "100"))
@@ -203,7 +204,10 @@ def test_one_that_is_named_twice_goes_once():
     scaled = scale(requests, DESCRIPTION, {"web": 5}, records)
     assert scaled.targets == {"web": 4}
     assert scaled.condemned == {"id-1"}
-    assert [answer.text for answer in scaled.answers] == ["5 -> 4", "node 'web' has no instance '10.0.0.1'"]
+    assert [(answer.kind, answer.text) for answer in scaled.answers] == [
+        (EventKind.SCALE_APPLIED, "5 -> 4"),
+        (EventKind.SCALE_REFUSED, "node 'web' has no instance '10.0.0.1' any more: it is going already"),
+    ]
 
 
 @given(all_requests(), targets_within_limits(), all_records(), st.integers(0, 30))

@@ -7,7 +7,7 @@ import pytest
 from occopus_core.api import HealthChecker, Verdict
 from occopus_core.engine.outcomes import BusyError
 from occopus_core.events import EventKind
-from occopus_core.store.records import NoSuchInfrastructureError, ScaleKind, Stage
+from occopus_core.store.records import Condition, NoSuchInfrastructureError, ScaleKind, Stage
 
 from .conftest import infrastructure, node
 
@@ -76,6 +76,32 @@ def test_a_lost_instance_is_replaced_at_once(world, sick):
     assert not any(r.provisional for r in now)
 
 
+def test_one_so_young_that_it_may_be_hidden_is_said_to_be_lost_and_replaced_when_that_is_certain(world, sick):
+    world.handler.consistency_window = 60.0
+    built(world, node("web"))
+    (young,) = records(world)
+    world.cloud.change(young.instance_id, "lose")
+    sick[young.address] = "does not answer pings: set ping: false"
+    world.convergence().maintain()
+    (kept,) = records(world)
+    assert (kept.node_id, kept.condition) == (young.node_id, Condition.FAILED)
+    assert [e.text for e in world.events] == [kept.reason] == ["the provider does not know it any more"]
+    later(world, 60)
+    world.convergence().maintain()
+    assert [e.text for e in world.events if e.kind is EventKind.HEALING] == [kept.reason]
+    assert young.node_id not in {r.node_id for r in records(world)}
+
+
+def test_one_that_is_hidden_for_a_moment_and_well_is_left_alone(world, sick):
+    world.handler.consistency_window = 60.0
+    built(world, node("web"))
+    (young,) = records(world)
+    world.cloud.change(young.instance_id, "lose")
+    world.convergence().maintain()
+    assert [(r.node_id, r.condition) for r in records(world)] == [(young.node_id, Condition.WELL)]
+    assert world.events == []
+
+
 def test_a_sick_node_is_replaced_after_its_timeout_and_not_before(world, sick):
     built(world, node("web", min=2), timeout=60.0)
     ill = records(world)[0]
@@ -91,7 +117,7 @@ def test_a_sick_node_is_replaced_after_its_timeout_and_not_before(world, sick):
     world.convergence().maintain()
     assert ill.node_id not in {r.node_id for r in records(world)}
     healing = next(e for e in world.events if e.kind is EventKind.HEALING)
-    assert healing.text == "port 8080 refused for 70 s, replaced after 60 s"
+    assert healing.text == "for 70 s (limit 60 s): port 8080 refused"
     assert len(world.live()) == 2
 
 
@@ -182,7 +208,7 @@ def test_scaling_up_and_down_within_the_limits(world, sick):
     scale(world, ScaleKind.CHANGE, 5)
     world.convergence().maintain()
     assert len(records(world)) == len(world.live()) == 4
-    assert [e.text for e in world.events if e.kind is EventKind.SCALE_CLIPPED] == ["3 -> 4 (limits 1..4)"]
+    assert [e.text for e in world.events if e.kind is EventKind.SCALE_CLIPPED] == ["3 -> 4 (the limit is 4)"]
     scale(world, ScaleKind.SET, 2)
     world.convergence().maintain()
     assert len(records(world)) == len(world.live()) == 2
@@ -201,8 +227,29 @@ def test_a_named_instance_goes(world, sick):
     world.convergence().maintain()
     assert not {first.node_id, second.node_id} & {r.node_id for r in records(world)}
     assert len(world.live()) == 1
-    texts = [e.text for e in world.events if e.kind is EventKind.SCALE_CLIPPED]
+    texts = [e.text for e in world.events if e.kind is EventKind.SCALE_REFUSED]
     assert texts == ["node 'web' has no instance '192.0.2.99'"]
+
+
+def test_what_a_provider_would_not_say_is_answered_once_for_each_connection(world, sick):
+    built(world, node("web", min=3), "db")
+    assert world.convergence().maintain() == []
+    world.cloud.set_faults([{"kind": "auth"}])
+    refused = "memory cloud: the credentials were refused"
+    assert world.convergence().maintain() == [f"4 instances of nodes 'db', 'web' (memory memory): {refused}"]
+    world.cloud.set_faults([])
+    assert world.convergence().maintain() == []
+
+
+def test_a_deletion_that_is_not_confirmed_is_answered(world, sick):
+    built(world, node("web", min=1, max=2))
+    scale(world, ScaleKind.SET, 2)
+    world.convergence().maintain()
+    scale(world, ScaleKind.SET, 1)
+    world.cloud.set_faults([{"kind": "permanent", "operation": "delete", "reason": "locked"}])
+    assert world.convergence().maintain() == ["node 'web' (memory memory): memory cloud: locked"]
+    world.cloud.set_faults([])
+    assert world.convergence().maintain() == []
 
 
 def test_an_unwanted_infrastructure_is_destroyed(world, sick):

@@ -96,7 +96,7 @@ def test_what_the_plugin_refuses_is_the_clients_mistake():
 
 
 def test_an_unknown_type_names_those_there_are():
-    with pytest.raises(PluginError, match="known are: deaf, fcm, pager, webhook"):
+    with pytest.raises(PluginError, match="installed are: deaf, fcm, pager, webhook"):
         asked(entry(), type="pigeon")
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 import yaml
@@ -103,7 +104,25 @@ def test_the_table_has_a_line_for_each_instance_and_takes_no_text_for_markup(sna
     assert [line.strip() for line in lines[4:]] == ["db 0/1 (1..3)"]
 
 
-def test_a_note_says_for_how_long_and_until_when(instance, snapshot):
-    ill = instance(reason="port 8080 refused on 127.3.0.2", condition=Condition.AILING, unhealthy_since=100.0)
-    taken = dataclasses.replace(snapshot(ill), timeouts={ill.implementation: 600.0}, at=142.0)
-    assert taken.note(ill) == "port 8080 refused on 127.3.0.2 for 42 s, replaced after 600 s"
+def test_the_table_says_since_when_an_instance_is_not_well(snapshot, instance):
+    ill = instance("web", 2, reason="slow", condition=Condition.AILING, unhealthy_since=1_700_000_500.0)
+    going = dataclasses.replace(ill, node_id="going", position=3, stage=Stage.DROPPING, since=1_700_000_800.0)
+    lines = written(snapshot(instance("web", 1), ill, going), "table").split("\n")
+    times = [re.findall(r"2023\S+", line) for line in lines[2:5]]
+    assert times == [["2023-11-14T22:14:20+00:00"], ["2023-11-14T22:21:40+00:00"], ["2023-11-14T22:26:40+00:00"]]
+
+
+@pytest.mark.parametrize(
+    ("at", "condition", "note"),
+    [
+        (142.0, Condition.AILING, "for 42 s, replaced after 600 s: port 8080 refused on 127.3.0.2"),
+        # Nobody maintains it, or it is held back: nothing is promised any more.
+        (1370.0, Condition.AILING, "for 1270 s: port 8080 refused on 127.3.0.2"),
+        (100.0, Condition.FAILED, "for 0 s: port 8080 refused on 127.3.0.2"),
+        (100.0, Condition.UNKNOWN, "for 0 s: port 8080 refused on 127.3.0.2"),
+    ],
+)
+def test_a_note_says_for_how_long_and_until_when(instance, snapshot, at, condition, note):
+    ill = instance(reason="port 8080 refused on 127.3.0.2", condition=condition, unhealthy_since=100.0)
+    taken = dataclasses.replace(snapshot(ill), timeouts={ill.implementation: 600.0}, at=at)
+    assert taken.note(ill) == note

@@ -93,7 +93,7 @@ function Instance({ name, one, mayRemove, leave }) {
     <td><${Badge} state=${one.state} />${stage && html` <span class="small muted">${stage}</span>`}${one.condemned && html` <span class="tag">chosen to go</span>`}
       ${one.note && html`<p class="note">${one.note}</p>`}</td>
     <td class="mono">${one.addresses.length ? one.addresses.map((address) => html`<span key=${address} class="address">${address}</span>`) : html`<span class="muted">none yet</span>`}</td>
-    <td><${Time} at=${one.since} /></td>
+    <td><${Time} at=${one.unhealthy_since > one.since ? one.unhealthy_since : one.since} /></td>
     <td class="end">${mayRemove && one.state !== "shutdown" && !one.condemned && html`<button class="plain small" aria-label=${`Remove ${name}-${one.position}`} onClick=${leave}>Remove</button>`}</td>
   </tr>`;
 }

@@ -19,6 +19,7 @@ export function SignIn({ problem, enter }) {
   return html`<form class="panel narrow" onSubmit=${submit}>
     <h1 tabindex="-1">Sign in</h1>
     <p class="muted">This service asks for a token. Whoever runs it makes one with<br /><code>occopus-rest-service token create</code></p>
+    <input type="text" autocomplete="username" value="Occopus" readonly hidden />
     <label for="token">Token</label>
     <input id="token" type="password" autocomplete="current-password" spellcheck="false" value=${text}
       aria-invalid=${problem ? "true" : null} aria-describedby="token-note" onInput=${(event) => setText(event.target.value)} autofocus />

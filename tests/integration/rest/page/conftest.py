@@ -51,7 +51,8 @@ class Visitor:
 
     def _heard(self, message):
         # A status that is an error is written to the console by the browser itself.
-        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+        bad = message.type in {"error", "warning"} or message.text.startswith("[DOM]")
+        if bad and "Failed to load resource" not in message.text:
             self.faults.append(message.text)
 
     def _asked(self, request):

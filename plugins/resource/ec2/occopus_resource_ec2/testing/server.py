@@ -15,6 +15,7 @@ import os
 import random
 import re
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -33,13 +34,18 @@ os.environ.update(
     MOTO_ENABLE_KEYPAIR_VALIDATION="true",
 )
 
-from moto.backends import get_backend
-from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.ec2.models import elastic_network_interfaces
-from moto.ec2.models.instances import StateReason
-from moto.moto_server.werkzeug_app import create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
-from werkzeug.test import run_wsgi_app
+try:
+    from moto.backends import get_backend
+    from moto.core.models import DEFAULT_ACCOUNT_ID
+    from moto.ec2.models import elastic_network_interfaces
+    from moto.ec2.models.instances import StateReason
+    from moto.moto_server.werkzeug_app import create_backend_app
+    from werkzeug.serving import WSGIRequestHandler, make_server
+    from werkzeug.test import run_wsgi_app
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    sys.exit(f"error: {error}: pip install 'occopus-resource-ec2[testing]'")
 
 from occopus_resource_ec2.testing.faults import Fault, Faults
 
@@ -169,8 +175,9 @@ class Cloud:
 
     def _is_full(self) -> bool:
         """Whether there is no room for another instance; every call of the handler is for one."""
-        there = sum(thing["id"].startswith("i-") for thing in _inventory())
-        return self._most_instances is not None and there >= self._most_instances
+        if self._most_instances is None:
+            return False
+        return sum(1 for instance in _instances() if instance.state != "terminated") >= self._most_instances
 
     def _ask_moto(self, environ: dict[str, Any], body: bytes) -> Answer:
         there = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
