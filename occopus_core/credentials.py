@@ -7,8 +7,8 @@ import os
 import re
 import stat
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -67,6 +67,10 @@ class Credentials:
     entries: Mapping[str, tuple[_Entry, ...]] = field(default_factory=dict, repr=False)
     warnings: tuple[str, ...] = ()
     """What the user should know, one line each."""
+    _stamps: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """The files it was read from, the first one first, each with what changes when it is written."""
+    _secrets: set[str] = field(default_factory=set, repr=False)
+    """Shared with those that it was renewed from: what was a secret once is hidden for good."""
 
     @classmethod
     def load(cls, path: str | None = None, environ: Mapping[str, str] = os.environ) -> Credentials:
@@ -78,16 +82,24 @@ class Credentials:
         if not file:
             file = os.path.expanduser(DEFAULT_PATH)  # noqa: PTH111
             if not os.path.exists(file):  # noqa: PTH110
-                return cls()
-        document = load(file)
-        problems = check(document, validator(core_schema("auth_data"))) + list(_unselective(document))
-        if problems:
-            raise DescriptionError(in_order(problems, document.name))
-        entries = {
-            section: tuple(_entry(document, section, index) for index in range(len(document.data[section])))
-            for section in document.data
-        }
-        return cls(entries, tuple(_exposed(document.files)))
+                return cls(_stamps={file: None})  # it may come
+        return _read(file, set())
+
+    def __post_init__(self) -> None:
+        self._secrets.update(_secrets_of(self.entries))
+
+    def renewed(self) -> Credentials:
+        """What the file holds by now; the same object where no file has changed.
+
+        One that cannot be read, perhaps because it is just being written, changes nothing until it can.
+        """
+        stamps = {file: _stamp(file) for file in self._stamps}
+        if stamps == self._stamps:
+            return self
+        try:
+            return _read(next(iter(stamps)), self._secrets)
+        except DescriptionError:
+            return replace(self, _stamps=stamps)
 
     def find(self, section: Section, wanted: Mapping[str, Any]) -> AuthData:
         """The credentials for a section of a node definition; empty where there are none.
@@ -115,15 +127,39 @@ class Credentials:
             if "endpoint" in entry.selectors
         )
 
-    def secrets(self) -> frozenset[str]:
-        """Every value that must not be shown."""
-        return frozenset(
-            value
-            for entries in self.entries.values()
-            for entry in entries
-            for key, value in entry.auth_data.items()
-            if key not in _PUBLIC_KEYS
-        )
+    def secrets(self) -> Set[str]:
+        """Every value that must not be shown. What a renewal brings is added to it."""
+        return self._secrets
+
+
+def _read(file: str, secrets: set[str]) -> Credentials:
+    """What a file holds by now. Raises `DescriptionError`."""
+    before = _stamp(file)  # what is written while it is read is read again
+    document = load(file)
+    problems = check(document, validator(core_schema("auth_data"))) + list(_unselective(document))
+    if problems:
+        raise DescriptionError(in_order(problems, document.name))
+    entries = {
+        section: tuple(_entry(document, section, index) for index in range(len(document.data[section])))
+        for section in document.data
+    }
+    stamps = {file: before, **{each: _stamp(each) for each in document.files if each != file}}
+    return Credentials(entries, tuple(_exposed(document.files)), stamps, secrets)
+
+
+def _secrets_of(sections: Mapping[str, Iterable[_Entry]]) -> Iterator[str]:
+    for entries in sections.values():
+        for entry in entries:
+            yield from (value for key, value in entry.auth_data.items() if key not in _PUBLIC_KEYS)
+
+
+def _stamp(file: str) -> object:
+    """What changes when a file is written, or another one is put in its place; None where there is none."""
+    try:
+        status = os.stat(file)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _entry(document: Document, section: str, index: int) -> _Entry:
@@ -152,17 +188,29 @@ def _exposed(files: Iterable[str]) -> Iterator[str]:
 
 
 class Redactor:
-    """Replaces secrets in a text, also where they are escaped as in a `repr` or a URL. Safe to repeat."""
+    """Replaces secrets in a text, also where they are escaped as in a `repr` or a URL. Safe to repeat.
 
-    def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= MIN_SECRET}
-        # The longest first, or a part of a secret would be replaced and the rest shown.
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+    Secrets that are added to those it was given are replaced, too.
+    """
+
+    def __init__(self, secrets: Collection[str]) -> None:
+        self._secrets = secrets
+        self._count = 0
+        self._pattern: re.Pattern[str] | None = None
 
     def __call__(self, text: str) -> str:
         """The text with every secret replaced."""
+        if self._count != len(self._secrets):
+            known = tuple(self._secrets)
+            self._pattern, self._count = _pattern(known), len(known)
         return self._pattern.sub(HIDDEN, text) if self._pattern else text
+
+
+def _pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
+    forms = {form for secret in secrets for form in _forms(secret) if len(form) >= MIN_SECRET}
+    # The longest first, or a part of a secret would be replaced and the rest shown.
+    longest_first = sorted(forms, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first))) if forms else None
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -178,7 +226,7 @@ def _is_telling(line: str) -> bool:
 class RedactingFilter(logging.Filter):
     """For handlers: hides secrets in messages, their arguments, and the texts of exceptions and stacks."""
 
-    def __init__(self, secrets: Iterable[str]) -> None:
+    def __init__(self, secrets: Collection[str]) -> None:
         super().__init__()
         self._redact = Redactor(secrets)
 

@@ -6,7 +6,7 @@
     ├── TransientError       outcome unknown (network, 5xx, timeout): same call, same token, after a back-off
     │   └── ThrottledError   slows the whole connection down for `retry_after` seconds
     ├── QuotaError           no room here: next implementation of the node; this one is left alone for a while
-    ├── AuthError            stops calling this connection; the user is told which credentials
+    ├── AuthError            stops calling this connection for a while, or until the credentials file is written anew
     ├── NotFoundError        something the description names does not exist: reported with its name
     └── PermanentError       reported, never retried
 

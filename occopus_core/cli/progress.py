@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
 from occopus_core.cli.common import say
@@ -40,7 +40,7 @@ def _in_foreground() -> bool:
 
 
 @contextlib.contextmanager
-def logged(secrets: Iterable[str]) -> Iterator[Observer]:
+def logged(secrets: Collection[str]) -> Iterator[Observer]:
     """An observer that logs what it is told, for configurations with a `logging` section.
 
     No handler shows a secret, nor the chatter of libraries: they log whole URLs and requests.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -30,11 +31,17 @@ class Gate:
         self._rests_until = 0.0
         self._refused: AuthError | None = None
         self._refused_until = 0.0
+        self._renewals = 0
 
     def submit(self, call: Callable[[], Any], done: Callable[[Outcome[Any]], None]) -> None:
         """Make the call as soon as there is room. Where credentials were refused, nothing is called for a while."""
         self._waiting.append((call, done))
         self._admit()
+
+    def reopen(self) -> None:
+        """Call again: there are other credentials. What the former ones come to says nothing of these."""
+        self._refused = None
+        self._renewals += 1
 
     def _admit(self) -> None:
         while self._waiting and self._under_way < self._limit:
@@ -46,11 +53,12 @@ class Gate:
                 return
             call, done = self._waiting.popleft()
             self._under_way += 1
-            self._loop.submit(call, lambda outcome, done=done: self._returned(outcome, done))  # type: ignore[misc]
+            returned = functools.partial(self._returned, done, self._renewals)
+            self._loop.submit(call, returned)
 
-    def _returned(self, outcome: Outcome[Any], done: Callable[[Outcome[Any]], None]) -> None:
+    def _returned(self, done: Callable[[Outcome[Any]], None], renewals: int, outcome: Outcome[Any]) -> None:
         self._under_way -= 1
-        if isinstance(outcome.error, AuthError):
+        if isinstance(outcome.error, AuthError) and renewals == self._renewals:
             self._refused = outcome.error
             self._refused_until = self._loop.clock.monotonic() + REFUSED_SECONDS
         elif isinstance(outcome.error, ThrottledError):

@@ -103,6 +103,7 @@ class Rounds:
         if detached or self._stopping or site.infra_id in self._under_way:
             return
         self._under_way[site.infra_id] = site
+        self._resources.connections.renew()
         site.begin_anew()
         loop = self._resources.loop
         began = loop.clock.monotonic()

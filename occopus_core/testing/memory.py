@@ -64,7 +64,7 @@ class MemoryCloud:
         self._during = during
 
     def call(self, operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to one call. Raises `ProviderError`."""
+        """The answer to one call; one that is cut or foreign has nothing in it. Raises `ProviderError`."""
         with self._lock, _refused():
             call = self._service.open(operation, body)
         try:
@@ -78,7 +78,7 @@ class MemoryCloud:
                 self._service.close()
         if call.fault.lost_reply:
             raise TransientError(f"memory cloud: the connection broke during {operation}")
-        return answer
+        return {} if call.fault.cut_reply or call.fault.foreign_reply else answer
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
         """Put these rules in force (see `occopus_core.testing.simcloud.faults`). Raises `ValueError`."""
@@ -156,27 +156,34 @@ class MemoryHandler(ResourceHandler):
             "command": request.context.command,
         }
         order = {**request.resource, **context, "token": request.token, "owner": asdict(request.owner)}
-        return _instance(self.cloud.call("create", order)["instance"])
+        return _instance(self.asked("create", order, "instance"))
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
         """One call for every 10,000 ids. Raises `ProviderError`."""
         found = {id: Instance(id, InstanceState.ABSENT) for id in ids}
         for page in _pages(ids):
-            for answer in self.cloud.call("describe", {"ids": page})["instances"]:
+            for answer in self.asked("describe", {"ids": page}, "instances"):
                 found[answer["id"]] = _instance(answer)
         return found
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
         """Everything with the owner's tags. Raises `ProviderError` when iterated."""
-        yield from map(_instance, self.cloud.call("list", {"owner": asdict(owner)})["instances"])
+        yield from map(_instance, self.asked("list", {"owner": asdict(owner)}, "instances"))
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         """One call for every 10,000 ids; idempotent. Raises `ProviderError`."""
         results: dict[InstanceId, ProviderError | None] = {}
         for page in _pages(ids):
-            answers = self.cloud.call("delete", {"ids": page})["results"]
+            answers = self.asked("delete", {"ids": page}, "results")
             results.update((id, _error(Refusal(**answers[id])) if answers[id] else None) for id in page)
         return results
+
+    def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Any:
+        """One part of the answer to one call. Raises `ProviderError`."""
+        answer = self.cloud.call(operation, body)
+        if part not in answer:
+            raise TransientError(f"memory cloud: what it says to {operation} is no answer")
+        return answer[part]
 
 
 @contextlib.contextmanager

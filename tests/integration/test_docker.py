@@ -239,6 +239,55 @@ def test_a_bad_day_makes_nothing_twice_and_leaves_nothing(workspace, stage):
     workspace.ready("destroy", "-i", "bad-day")
 
 
+@pytest.mark.parametrize(("how", "restart"), [(signal.SIGTERM, "no"), (signal.SIGKILL, "always")])
+def test_an_engine_that_is_started_anew_amid_a_build_and_amid_maintenance(workspace, docker, how, restart, until):
+    """The build goes on; what ended with the engine comes back or is made anew: nothing is made twice or left."""
+    resource = docker.resource(endpoint=docker.engine.endpoint, restart=restart)
+    workspace.ready("import", workspace.write("nodes.yaml", json.dumps({"node_def:web": definition(resource)})))
+    description = workspace.write("infra.yaml", infrastructure("anew", "web", min=8))
+
+    def tokens(containers):
+        return sorted(each["Labels"]["occopus.token"] for each in containers)
+
+    def complete():
+        rows = workspace.query("SELECT token, stage FROM instances WHERE infra_id = 'anew'")
+        return sorted(rows) == [(token, "ready") for token in tokens(docker.running())] and len(rows) == 8
+
+    def well():
+        return complete() and not workspace.query("SELECT 1 FROM instances WHERE unhealthy_since IS NOT NULL")
+
+    def start_anew():
+        docker.engine.stop(how)
+        docker.engine.start()
+
+    build = workspace.start("build", description, "-i", "anew")
+    until(lambda: len(docker.engine.containers()) >= 3)
+    start_anew()
+    ended = workspace.end(build)
+    assert ended.code == 0, ended
+    made = tokens(docker.engine.containers())
+    assert len(set(made)) == len(made) == 8
+
+    maintenance = workspace.start("maintain", "-c", "-i", "anew", "-t", "0.5", "--parallelize")
+    try:
+        until(complete)  # what was ready before the engine ended, and did not come back with it, has been healed
+        start_anew()
+        if restart == "always":
+            until(well)
+        else:
+            until(lambda: workspace.query("SELECT 1 FROM events WHERE kind = 'frozen'"))
+    finally:
+        maintenance.send_signal(signal.SIGTERM)
+        stopped = workspace.end(maintenance)
+    assert (stopped.code, "Traceback" in stopped.stderr) == (0, False)
+    if restart == "no":  # all at once is taken for an outage, until somebody says that it is none
+        workspace.ready("build", description, "-i", "anew", "--parallelize")
+    assert complete()
+    assert tokens(docker.engine.containers()) == tokens(docker.running()), "what was replaced is gone"
+    workspace.ready("destroy", "-i", "anew")
+    assert docker.engine.containers() == []
+
+
 MISTAKES = {
     "image": ({"image": "nothing"}, "the engine has no image 'nothing:1', and resource.origin is 'local'"),
     "pull": ({"image": "{registry}/nothing", "origin": "dockerhub"}, "manifest unknown (resource.image)"),

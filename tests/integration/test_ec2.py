@@ -6,6 +6,7 @@ import base64
 import importlib.util
 import json
 import re
+import signal
 import socket
 from pathlib import Path
 
@@ -319,3 +320,79 @@ def test_an_endpoint_that_refuses_and_comes_back(user, account):
         line,
     )
     assert user.rows("away") == 0
+
+
+EXPIRED = {
+    "kind": "refuse",
+    "session": "first-session",
+    "status": 400,
+    "code": "ExpiredToken",
+    "message": "The security token included in the request is expired",
+}
+
+
+def session(user, account, name):
+    """Write temporary credentials, as what renews them does: another file is put in the place of the former."""
+    entry = {"type": "ec2", "auth_data": {**account.keys, "sessiontoken": name}}
+    auth_data = user.home / ".occopus" / "auth_data.yaml"
+    new = auth_data.with_name("new")
+    new.write_text(json.dumps({"resource": [entry]}))
+    new.chmod(0o600)
+    new.replace(auth_data)
+
+
+@pytest.fixture
+def temporary(user, account):
+    """Somebody with temporary credentials, and eight machines described."""
+    session(user, account, "first-session")
+    user.ready("import", user.write("nodes.yaml", json.dumps({"node_def:worker": definition(account, timeout=60)})))
+    nodes = [{"name": "web", "type": "worker", "scaling": {"min": 8}}]
+    user.write("infra.yaml", json.dumps({"user_id": "me", "infra_name": "temporary", "nodes": nodes}))
+    return user
+
+
+def test_credentials_that_expire_amid_a_build(temporary, account, until):
+    """What they cannot undo any more is undone with the next ones."""
+    account.cloud.set_times(boot_seconds=0.5)
+    build = temporary.start("build", "infra.yaml", "-i", "temporary")
+    until(lambda: len(account.instances()) >= 3)
+    account.cloud.set_faults([EXPIRED])
+    ended = temporary.end(build)
+    assert ended.code == 1
+    (line,) = [line for line in ended.complaint if line.startswith("error: ")]
+    assert re.match(
+        r"error: node 'web' \(my_ec2_cloud\): EC2 \S+: ExpiredToken: The security token .* is expired", line
+    )
+    assert "the build failed; what could be undone was undone" in ended.complaint
+    assert len(account.instances()) >= 3
+    for stale in (True, False):
+        again = temporary.run("destroy", "-i", "temporary")
+        assert "first-session" not in ended.stderr + again.stderr
+        if stale:
+            assert again.code == 5, again
+            assert all("ExpiredToken" in line for line in again.complaint if line.startswith("unconfirmed: "))
+            session(temporary, account, "second-session")
+    assert again.code == 0, again
+    assert account.cloud.inventory() == []
+    assert temporary.rows("temporary") == 0
+
+
+def test_maintenance_goes_on_with_credentials_that_were_renewed(temporary, account, until):
+    """Whoever renews them writes the file; nothing is started anew, nor waited for."""
+    temporary.ready("build", "infra.yaml", "-i", "temporary", "--parallelize")
+    maintenance = temporary.start("maintain", "-c", "-i", "temporary", "-t", "0.5", "--parallelize")
+    try:
+        account.cloud.set_faults([EXPIRED])
+        until(lambda: temporary.query("SELECT 1 FROM instances WHERE condition <> 'well'"))
+        account.client.terminate_instances(InstanceIds=[account.instances()[0]["id"]])
+        session(temporary, account, "second-session")
+        until(lambda: len(names(account)) == 8)
+        until(lambda: not temporary.query("SELECT 1 FROM instances WHERE condition <> 'well' OR stage <> 'ready'"))
+    finally:
+        maintenance.send_signal(signal.SIGTERM)
+        stopped = temporary.end(maintenance)
+    assert stopped.code == 0
+    assert "Traceback" not in stopped.stderr
+    assert "-session" not in stopped.stderr
+    temporary.ready("destroy", "-i", "temporary")
+    assert account.cloud.inventory() == []

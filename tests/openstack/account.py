@@ -91,6 +91,10 @@ class Account:
         made = self.cloud.identity.create_application_credential(self.cloud.current_user_id, name, **more)
         return {"type": "application_credential", "id": made.id, "secret": made.secret}
 
+    def withdraw(self, auth: dict[str, str]) -> None:
+        """Delete an application credential."""
+        self.cloud.identity.delete_application_credential(self.cloud.current_user_id, auth["id"])
+
     def is_refused(self, auth: dict[str, str]) -> bool:
         plugin = v3.ApplicationCredential(
             self._direct, application_credential_id=auth["id"], application_credential_secret=auth["secret"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import http.server
 import json
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from occopus_core.testing.conformance import Fault, FaultInjector
+from occopus_core.testing.conformance import GARBLED, Fault, FaultInjector
 
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "server", "date"}
 _ERRORS = {
@@ -100,6 +101,10 @@ class Proxy:
         if wanted is Fault.LOST_REPLY:
             self._passed_on(request)
             return None
+        if wanted in GARBLED:
+            answer = self._passed_on(request)
+            cut = dataclasses.replace(answer, body=answer.body[: len(answer.body) // 2])
+            return cut if wanted is Fault.CUT_REPLY else html(200)
         if isinstance(wanted, Fault):
             status, body = _ERRORS[wanted]
             return Answer(
@@ -151,6 +156,8 @@ class Proxy:
 class NovaFaults(FaultInjector):
     """`server_of` answers the server of an instance."""
 
+    faults = frozenset(Fault)
+
     def __init__(self, proxy: Proxy, server_of: Callable[[str], str]) -> None:
         self._proxy = proxy
         self._server_of = server_of
@@ -160,8 +167,10 @@ class NovaFaults(FaultInjector):
             self._proxy.stop()
         elif fault is Fault.QUOTA:
             self._proxy.rule = lambda request: fault if request.creates_server else None
-        elif fault is Fault.LOST_REPLY and operation == "create":
-            self._proxy.rule = _lost_from_the_first_change()
+        elif fault in (Fault.LOST_REPLY, *GARBLED) and operation == "create":
+            self._proxy.rule = _from_the_first_change(fault)
+        elif fault in GARBLED:  # who gives no token is a stranger, and not asked for anything
+            self._proxy.rule = lambda request: None if request.service == "keystone" else fault
         else:
             self._proxy.rule = lambda _request: fault
 
@@ -175,13 +184,13 @@ class NovaFaults(FaultInjector):
         self._proxy.reset()
 
 
-def _lost_from_the_first_change() -> Rule:
-    """The repeat, too, hears nothing: it makes another request first."""
-    lost = False
+def _from_the_first_change(fault: Fault) -> Rule:
+    """The repeat, too, hears nothing of use: it makes another request first."""
+    begun = False
 
     def rule(request: Request) -> Fault | None:
-        nonlocal lost
-        lost = lost or (request.method in _CHANGES and request.service != "keystone")
-        return Fault.LOST_REPLY if lost else None
+        nonlocal begun
+        begun = begun or (request.method in _CHANGES and request.service != "keystone")
+        return fault if begun else None
 
     return rule

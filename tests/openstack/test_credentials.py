@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+from desk import until
+from faults import Fault
+
 
 def test_each_builds_and_destroys(desk, account):
     credential = account.application_credential("ours")
@@ -32,3 +35,26 @@ def test_each_builds_and_destroys(desk, account):
     assert len(account.servers()) == len(ways)
     for ended in [desk.end(desk.start("destroy", "-i", name)) for name in ways]:
         assert ended.returncode == 0, ended.stderr
+
+
+def test_a_credential_that_is_deleted_amid_a_build(desk, account, proxy):
+    """The build says so; what it cannot undo any more is undone with the next credential."""
+    auth, name = account.application_credential("short-lived"), "withdrawn"
+    desk.credentials({"type": "nova", "auth_data": auth})
+    desk.define(account.resource())
+    build = desk.start("build", *desk.describe(name, min=5))
+    until(account.servers)
+    account.withdraw(auth)
+    # Services remember for a while that a token was good: these ask at once.
+    withdrawn = {request.headers.get("X-Auth-Token") for request in proxy.requests} - {None}
+    proxy.rule = lambda request: Fault.AUTH if request.headers.get("X-Auth-Token") in withdrawn else None
+    ended = desk.end(build)
+    assert ended.returncode == 1, ended.stderr
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert "Could not find Application Credential" in line
+    assert "(see auth_data" in line
+    assert account.servers()
+    assert desk.end(desk.start("destroy", "-i", name)).returncode == 5
+    desk.credentials({"type": "nova", "auth_data": account.application_credential("next")})
+    ended = desk.end(desk.start("destroy", "-i", name))
+    assert ended.returncode == 0, ended.stderr

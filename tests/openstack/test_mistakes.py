@@ -32,9 +32,9 @@ SEEN_AT_ONCE = {
     "project": ({"project_id": "0" * 32}, "requires authentication. (see auth_data, and with a username also"),
     "password": ({"name": "wrong"}, "requires authentication. (see auth_data, and with a username also"),
     "expired": ({"name": "expired"}, "(see auth_data, and with a username also"),
-    "page": ({"server_name": "page"}, "the answer is not one of OpenStack: is resource.endpoint an Identity URL?"),
 }
 IN_VAIN = {
+    "page": ({"server_name": "page"}, "not created within 1 s: OpenStack at {url}: the answer is not one of OpenStack"),
     "broken": ({"server_name": "broken"}, "not created within 1 s: OpenStack at {url}: Unexpected API Error. (request"),
     "hanging": ({"server_name": "hanging"}, "not created within 1 s: OpenStack at {url}: no answer within 30 s"),
 }

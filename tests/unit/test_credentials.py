@@ -189,3 +189,49 @@ def test_other_handlers_see_the_same_record(log):
     record = logger.makeRecord("x", logging.INFO, "f", 1, "hunter22 %s", ("a",), None)
     assert logger.handlers[0].filter(record)
     assert (record.msg, record.args, record.getMessage()) == ("*** a", (), "*** a")
+
+
+def write(file, secret, name="auth.yaml"):
+    """Another file in the place of it, as editors do."""
+    new = file.with_name("new")
+    new.write_text(f"resource:\n- {{type: ec2, auth_data: {{accesskey: AKIA, secretkey: {secret}}}}}\n")
+    new.replace(file.with_name(name))
+
+
+def test_a_file_that_is_written_anew_is_read_anew(file):
+    credentials = Credentials.load(str(file), {})
+    assert credentials.renewed() is credentials
+    redact = Redactor(credentials.secrets())
+    assert redact("secret-of-us and secret-of-later") == "*** and secret-of-later"
+    write(file, "secret-of-later")
+    later = credentials.renewed()
+    assert later.find("resource", {"type": "ec2"})["secretkey"] == "secret-of-later"
+    assert redact("secret-of-us and secret-of-later") == "*** and ***", "also what was made before hides it"
+    assert later.renewed() is later
+
+
+def test_a_file_that_is_imported_and_written_anew_is_read_anew(file, tmp_path):
+    credentials = Credentials.load(str(file), {})
+    (tmp_path / "key.pem").write_text(KEY.replace("A", "B"))
+    found = credentials.renewed().find("config_management", {"type": "chef", "endpoint": "https://chef"})
+    assert found["client_key"] == KEY.replace("A", "B")
+
+
+def test_a_file_that_cannot_be_read_changes_nothing_until_it_can(file):
+    credentials = Credentials.load(str(file), {})
+    for text in ("resource: [", "resource:\n- {auth_data: {a: b}}\n"):
+        file.write_text(text)
+        kept = credentials.renewed()
+        assert kept.entries == credentials.entries
+        assert kept.renewed() is kept, "it is not read over and over"
+    file.unlink()
+    kept = kept.renewed()
+    assert kept.entries == credentials.entries
+    write(file, "secret-of-later")
+    assert kept.renewed().find("resource", {"type": "ec2"})["secretkey"] == "secret-of-later"
+
+
+def test_a_file_that_comes_later_is_found(home):
+    credentials = Credentials.load(None, {})
+    write(home / "auth_data.yaml", "secret-of-later", "auth_data.yaml")
+    assert credentials.renewed().find("resource", {"type": "ec2"})["secretkey"] == "secret-of-later"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from occopus_core.api import (
     AuthError,
@@ -71,6 +71,41 @@ class BelievesInDeletion(MemoryHandler):
             return super().delete(ids)
         except TransientError:
             return dict.fromkeys(ids)
+
+
+class _Believing(MemoryHandler):
+    """Has `_believed` say what an answer that is none means."""
+
+    def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Any:
+        answer = self.cloud.call(operation, body)
+        return answer[part] if part in answer else self._believed(operation, part)
+
+    def _believed(self, operation: str, part: str) -> Any:
+        raise TransientError(f"{operation}: there is no {part} in the answer")
+
+
+@breaks("garbled_reply_to_create")
+class GivesUpAtGarbage(_Believing):
+    """Takes an answer that is none for the end of it, though the call took effect."""
+
+    def _believed(self, operation: str, part: str) -> Any:
+        raise PermanentError(f"{operation}: there is no {part} in the answer")
+
+
+@breaks("garbled_reply_is_not_absence")
+class SeesNothingInGarbage(_Believing):
+    """Takes an answer that names nothing for one that says there is nothing."""
+
+    def _believed(self, operation: str, part: str) -> Any:
+        return () if part == "instances" else super()._believed(operation, part)
+
+
+@breaks("garbled_reply_to_delete")
+class TripsOverGarbage(MemoryHandler):
+    """Reads from an answer to a deletion what is not there."""
+
+    def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Any:
+        return self.cloud.call(operation, body)[part]
 
 
 class _Translating(MemoryHandler):

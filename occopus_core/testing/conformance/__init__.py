@@ -24,6 +24,7 @@ pytest.register_assert_rewrite(
 
 from occopus_core.testing.conformance.failures import FailureClauses  # noqa: E402
 from occopus_core.testing.conformance.harness import (  # noqa: E402
+    GARBLED,
     OPERATIONS,
     Fault,
     FaultInjector,
@@ -41,6 +42,7 @@ from occopus_core.testing.conformance.shape import ShapeClauses  # noqa: E402
 
 __all__ = [
     "CLAUSES",
+    "GARBLED",
     "OPERATIONS",
     "Fault",
     "FaultInjector",
@@ -48,6 +50,7 @@ __all__ = [
     "Operation",
     "ResourceHandlerConformance",
     "ResourceHarness",
+    "declined",
     "failures",
 ]
 
@@ -61,7 +64,7 @@ class ResourceHandlerConformance(
 
     @pytest.fixture(autouse=True)
     def _applicable(self, request: pytest.FixtureRequest, harness: ResourceHarness) -> None:
-        reason = _declared(harness).get(request.function.__name__.removeprefix(_PREFIX))
+        reason = declined(harness).get(request.function.__name__.removeprefix(_PREFIX))
         if reason:
             pytest.skip(reason)
 
@@ -79,7 +82,7 @@ def failures(harness: Callable[[], ResourceHarness], clauses: Collection[str] = 
     for clause in clauses:
         stage = harness()
         try:
-            if clause not in _declared(stage):
+            if clause not in declined(stage):
                 getattr(ResourceHandlerConformance(), f"{_PREFIX}{clause}")(stage)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the handler does not conform
             failed[clause] = error
@@ -88,9 +91,23 @@ def failures(harness: Callable[[], ResourceHarness], clauses: Collection[str] = 
     return failed
 
 
-def _declared(harness: ResourceHarness) -> dict[str, str]:
-    """What the harness declares not applicable. Raises `ValueError` for a clause that does not exist."""
+def declined(harness: ResourceHarness) -> dict[str, str]:
+    """What the harness declines, by clause, with the reason. Raises `ValueError` for a clause that does not exist."""
     unknown = sorted(set(harness.not_applicable) - set(CLAUSES))
     if unknown:
         raise ValueError(f"not_applicable names clauses that do not exist: {', '.join(unknown)}")
-    return dict(harness.not_applicable)
+    known = harness.faults.faults if harness.faults is not None else frozenset()
+    return {**_unknown_faults(known), **harness.not_applicable}
+
+
+def _unknown_faults(known: Collection[Fault]) -> dict[str, str]:
+    """The clauses that need faults which a harness, perhaps older than they, cannot inject."""
+    wanted = {
+        clause: getattr(getattr(ResourceHandlerConformance, f"{_PREFIX}{clause}"), "needs", ()) for clause in CLAUSES
+    }
+    missing = {clause: [fault.name for fault in faults if fault not in known] for clause, faults in wanted.items()}
+    return {
+        clause: f"the harness cannot inject {' and '.join(names)}: let it, and name them in `FaultInjector.faults`"
+        for clause, names in missing.items()
+        if names
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from occopus_core.api import (
     CreateRequest,
@@ -15,8 +15,9 @@ from occopus_core.api import (
     ProviderError,
     ResourceHandler,
 )
-from occopus_core.testing.conformance.harness import FaultInjector, Kind, Operation, ResourceHarness
+from occopus_core.testing.conformance.harness import Fault, FaultInjector, Kind, Operation, ResourceHarness
 
+_Clause = TypeVar("_Clause", bound=Callable[..., None])
 _DECLARE = "the harness cannot {}: let it, or name the clause in `not_applicable` with the reason"
 
 
@@ -105,6 +106,16 @@ def perform(handler: ResourceHandler, operation: Operation, request: CreateReque
         if error is not None:
             raise error
     return None
+
+
+def needs(*faults: Fault) -> Callable[[_Clause], _Clause]:
+    """Mark a clause as one that is shown only where the harness can inject these faults: it is newer than others."""
+
+    def mark(clause: _Clause) -> _Clause:
+        clause.needs = faults  # type: ignore[attr-defined]
+        return clause
+
+    return mark
 
 
 def calls(harness: ResourceHarness) -> int:

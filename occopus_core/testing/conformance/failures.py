@@ -21,13 +21,14 @@ from occopus_core.testing.conformance.base import (
     injector,
     listed,
     make,
+    needs,
     order,
     perform,
     raised,
     remove,
     secrets,
 )
-from occopus_core.testing.conformance.harness import OPERATIONS, Fault, Operation, ResourceHarness
+from occopus_core.testing.conformance.harness import GARBLED, OPERATIONS, Fault, Operation, ResourceHarness
 
 _EVERYWHERE = (Fault.AUTH, Fault.THROTTLE, Fault.PERMANENT, Fault.SERVER_ERROR, Fault.LOST_REPLY)
 """Faults that any operation may meet and that are answered at once."""
@@ -66,6 +67,46 @@ class FailureClauses:
         assert isinstance(error, TransientError), f"a lost reply is {error!r}"
         faults.clear()
         remove(harness, handler, id)
+
+    @needs(*GARBLED)
+    def test_garbled_reply_to_create(self, harness: ResourceHarness) -> None:
+        """A create which took effect and whose answer is none is `TransientError`; its repeat finds the instance."""
+        handler, faults = harness.handler(), injector(harness)
+        for fault in GARBLED:
+            request = order(harness)
+            faults.inject(fault, "create")
+            for _ in range(2):
+                error = raised(lambda: handler.create(request))  # noqa: B023 - it is called at once
+                assert isinstance(error, TransientError), f"{fault.value}: {error!r}"
+                assert not error.unreached, f"{fault.value}: the call may have made something"
+            faults.clear()
+            made = make(harness, handler, request)
+            assert listed(harness, handler, request.owner, 1)[request.token].id == made.id, "the repeat made another"
+
+    @needs(*GARBLED)
+    def test_garbled_reply_is_not_absence(self, harness: ResourceHarness) -> None:
+        """An answer that is none says nothing of what there is: `describe` and `list_owned` raise `TransientError`."""
+        handler, request, faults = harness.handler(), order(harness), injector(harness)
+        id = make(harness, handler, request).id
+        operations: tuple[Operation, ...] = ("describe", "list_owned")
+        for fault in GARBLED:
+            for operation in operations:
+                faults.inject(fault, operation)
+                error = raised(lambda: perform(handler, operation, request, [id]))  # noqa: B023
+                faults.clear()
+                assert isinstance(error, TransientError), f"{operation}, {fault.value}: {error!r}"
+
+    @needs(*GARBLED)
+    def test_garbled_reply_to_delete(self, harness: ResourceHarness) -> None:
+        """A deletion whose answer is none is `TransientError` or taken for done, and can be repeated."""
+        handler, faults = harness.handler(), injector(harness)
+        for fault in GARBLED:
+            id = make(harness, handler, order(harness)).id
+            faults.inject(fault, "delete")
+            error = raised(lambda: perform(handler, "delete", order(harness), [id]))  # noqa: B023
+            assert error is None or isinstance(error, TransientError), f"{fault.value}: {error!r}"
+            faults.clear()
+            remove(harness, handler, id)
 
     def test_refused_credentials(self, harness: ResourceHarness) -> None:
         """Credentials that are refused are `AuthError`, in every operation."""
@@ -132,11 +173,11 @@ class FailureClauses:
 
     def test_errors_keep_secrets(self, harness: ResourceHarness) -> None:
         """No error shows credentials or what the instance is given."""
-        faults, request = injector(harness), order(harness)
-        handler = harness.handler()
-        for fault in _EVERYWHERE:
+        faults, handler = injector(harness), harness.handler()
+        for fault in (*_EVERYWHERE, *(one for one in GARBLED if one in faults.faults)):
+            request = order(harness)
             faults.inject(fault, "create")
-            error = raised(lambda: handler.create(request))
+            error = raised(lambda: handler.create(request))  # noqa: B023
             faults.clear()
             assert_provider_error(error, fault.value)
             shown = " ".join(f"{each} {each!r}" for each in chain(error))

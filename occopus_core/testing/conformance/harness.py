@@ -26,10 +26,19 @@ class Fault(enum.Enum):
     REFUSED_CONNECTION = "nobody listens at the endpoint"
     HANG = "the call is taken and never answered"
     LOST_REPLY = "the call takes effect and the connection breaks before the answer"
+    CUT_REPLY = "the call takes effect and half of the answer arrives, as if it were all"
+    FOREIGN_REPLY = "the call takes effect and a web page arrives in place of the answer, as a success"
+
+
+GARBLED = (Fault.CUT_REPLY, Fault.FOREIGN_REPLY)
+"""An answer arrives that is none of the provider's."""
 
 
 class FaultInjector(ABC):
     """Makes the provider of a harness fail."""
+
+    faults: ClassVar[frozenset[Fault]] = frozenset(Fault) - frozenset(GARBLED)
+    """The faults that it can inject: those that have always been there, unless it says otherwise."""
 
     @abstractmethod
     def inject(self, fault: Fault, operation: Operation) -> None:

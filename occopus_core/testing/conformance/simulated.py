@@ -19,6 +19,8 @@ _KINDS = {
     Fault.SERVER_ERROR: "error_500",
     Fault.HANG: "hang",
     Fault.LOST_REPLY: "lost_reply",
+    Fault.CUT_REPLY: "cut_reply",
+    Fault.FOREIGN_REPLY: "foreign_reply",
 }
 
 
@@ -37,6 +39,8 @@ class CloudControl(Protocol):
 
 class CloudFaults(FaultInjector):
     """Faults by the rules of the simulated cloud."""
+
+    faults: ClassVar[frozenset[Fault]] = frozenset(Fault)
 
     def __init__(self, cloud: CloudControl) -> None:
         self._cloud = cloud

@@ -13,6 +13,8 @@ A rule is a mapping; only `kind` is required.
 ``not_found``           refused: something named does not exist
 ``hang``                never answered, and without effect
 ``lost_reply``          takes effect, and then the connection is closed without an answer
+``cut_reply``           takes effect, and half of the answer arrives, as if it were all
+``foreign_reply``       takes effect, and a web page arrives in place of the answer
 ``latency``             answered `seconds` later
 ``forget_tokens``       a create is taken as new whatever its token
 ``invisible_seconds``   what a create makes stays out of describe and list for `seconds`
@@ -45,7 +47,18 @@ REFUSALS = {
     "auth": "the credentials were refused",
     "not_found": "no such thing",
 }
-KINDS = (*REFUSALS, "hang", "lost_reply", "latency", "forget_tokens", "invisible_seconds")
+KINDS = (
+    *REFUSALS,
+    "hang",
+    "lost_reply",
+    "cut_reply",
+    "foreign_reply",
+    "latency",
+    "forget_tokens",
+    "invisible_seconds",
+)
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body>Nothing here</body></html>"
+"""What a ``foreign_reply`` answers."""
 
 
 class Subject(Protocol):
@@ -67,6 +80,8 @@ class Fault:
     refusal: Refusal | None = None
     hang: bool = False
     lost_reply: bool = False
+    cut_reply: bool = False
+    foreign_reply: bool = False
     latency: float = 0.0
     forget_tokens: bool = False
     invisible_seconds: float = 0.0
@@ -76,7 +91,14 @@ class Fault:
         """The word for it in the log of calls."""
         if self.refusal:
             return self.refusal.kind
-        return "hang" if self.hang else "lost_reply" if self.lost_reply else "ok"
+        flags = ("hang", "lost_reply", "cut_reply", "foreign_reply")
+        return next((flag for flag in flags if getattr(self, flag)), "ok")
+
+    def spoilt(self, answer: bytes) -> bytes:
+        """What arrives of an answer."""
+        if self.foreign_reply:
+            return PAGE
+        return answer[: len(answer) // 2] if self.cut_reply else answer
 
 
 @dataclass(slots=True)

@@ -140,7 +140,7 @@ class SimulatedCloudApplication:
             if call.fault.lost_reply:
                 request.scope["extensions"]["occopus"]["abort"]()
                 return await _until_gone(request)
-            return self._json(answer)
+            return self._json(answer, spoil=call.fault.spoilt)
         finally:
             self._service.close()
 
@@ -157,9 +157,15 @@ class SimulatedCloudApplication:
 
         return answer
 
-    def _json(self, answer: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    def _json(
+        self,
+        answer: Any,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        spoil: Callable[[bytes], bytes] = bytes,
+    ) -> Response:
         identified = {"x-request-id": f"req-{next(self._request_ids):08x}", **(headers or {})}
-        content = json.dumps(answer, separators=(",", ":"))
+        content = spoil(json.dumps(answer, separators=(",", ":")).encode())
         return Response(content, status, identified, media_type="application/json")
 
     def _refuse(self, refusal: Refusal) -> Response:

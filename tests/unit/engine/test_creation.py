@@ -34,7 +34,7 @@ def test_what_is_to_be_created_is_committed_before_it_is_asked_for(world):
     assert [rows[0].token] == creates(world)
 
 
-@pytest.mark.parametrize("kind", ["error_500", "throttle", "hang", "lost_reply"])
+@pytest.mark.parametrize("kind", ["error_500", "throttle", "hang", "lost_reply", "cut_reply"])
 def test_a_passing_failure_is_repeated_with_the_same_token(world, kind):
     world.define("web", boot_seconds=2)
     world.cloud.set_faults([{"kind": kind, "operation": "create", "count": 3}])

@@ -35,7 +35,7 @@ def test_what_has_gone_already_is_no_trouble(built):
     built.assert_nothing()
 
 
-@pytest.mark.parametrize("kind", ["error_500", "throttle", "hang", "lost_reply"])
+@pytest.mark.parametrize("kind", ["error_500", "throttle", "hang", "lost_reply", "cut_reply"])
 @pytest.mark.parametrize("operation", ["delete", "describe", "list"])
 def test_a_passing_failure_is_repeated(built, kind, operation):
     built.cloud.set_faults([{"kind": kind, "operation": operation, "count": 4}])

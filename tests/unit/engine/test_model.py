@@ -37,7 +37,9 @@ NUMBERS = st.integers(0, len(plain.DESCRIPTIONS) - 1)
 MOMENTS = st.sampled_from(["before commit", "after commit", "in a call", "after a call"])
 FAULTS = st.builds(
     lambda kind, operation, **how: {"kind": kind, "operation": operation, **how},
-    st.sampled_from(["error_500", "throttle", "lost_reply", "quota", "auth", "permanent", "not_found", "hang"]),
+    st.sampled_from(
+        ["error_500", "throttle", "lost_reply", "cut_reply", "quota", "auth", "permanent", "not_found", "hang"]
+    ),
     st.sampled_from(["create", "describe", "list", "delete"]),
     probability=st.sampled_from([0.2, 0.5, 1.0]),
     count=st.sampled_from([1, 2, 5, 1000]),

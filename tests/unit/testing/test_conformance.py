@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from occopus_core.testing.broken import BROKEN
-from occopus_core.testing.conformance import CLAUSES, ResourceHandlerConformance, failures
-from occopus_core.testing.conformance.simulated import MemoryHarness
+from occopus_core.testing.broken.failures import SeesNothingInGarbage
+from occopus_core.testing.conformance import CLAUSES, FaultInjector, ResourceHandlerConformance, declined, failures
+from occopus_core.testing.conformance.simulated import CloudFaults, MemoryHarness
 
 
 class TestMemoryHandler(ResourceHandlerConformance):
@@ -59,6 +60,22 @@ def test_declaring_a_clause_that_does_not_exist_is_a_failure():
         not_applicable = {"hnag": "a slip"}
 
     assert "hnag" in str(failures(Harness, ["hang"])["hang"])
+
+
+def test_a_harness_that_is_older_than_a_fault_declines_its_clauses():
+    class Faults(CloudFaults):
+        faults = FaultInjector.faults
+
+    class Harness(MemoryHarness):
+        def __init__(self):
+            super().__init__(SeesNothingInGarbage)
+            self.faults = Faults(self.cloud)
+
+    clauses = [clause for clause in CLAUSES if clause.startswith("garbled_reply")]
+    assert len(clauses) == 3
+    assert failures(Harness, [*clauses, "errors_keep_secrets"]) == {}
+    reason = "the harness cannot inject CUT_REPLY and FOREIGN_REPLY: let it, and name them in `FaultInjector.faults`"
+    assert declined(Harness()) == {**MemoryHarness.not_applicable, **dict.fromkeys(clauses, reason)}
 
 
 def test_every_clause_quotes_the_contract():

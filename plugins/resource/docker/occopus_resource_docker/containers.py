@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from docker import APIClient
@@ -30,6 +30,8 @@ from occopus_resource_docker.engine import Engine
 from occopus_resource_docker.errors import ContainerMissingError, ImageMissingError, NameTakenError
 from occopus_resource_docker.labels import TOKEN, selectors
 from occopus_resource_docker.pulls import Pulls
+
+T = TypeVar("T")
 
 _REMOVALS = 8
 """The most containers that are being removed at once: each takes an engine a tenth of a second or more."""
@@ -64,7 +66,9 @@ class Containers:
         container, host = order.container(request), order.host(request.resource)
         try:
             made: str = self._engine.call(
-                lambda docker: docker.create_container(**container, host_config=docker.create_host_config(**host))["Id"]
+                lambda docker: _of_type(
+                    str, docker.create_container(**container, host_config=docker.create_host_config(**host))["Id"]
+                )
             )
         except NameTakenError:
             return _going_on(lambda: self._found(request))
@@ -75,9 +79,12 @@ class Containers:
         return _going_on(lambda: self._settled(request, made))
 
     def _found(self, request: CreateRequest) -> Instance:
-        """What an earlier call has made, perhaps in this very moment."""
+        """What an earlier call has made, perhaps in this very moment.
+
+        Nobody knows of it yet: one that ended with its engine, which was started anew meanwhile, is started once more.
+        """
         for key, instance in self._of(request.token).items():
-            if instance.state is not InstanceState.PROVISIONING:
+            if instance.state is not InstanceState.PROVISIONING and not view.was_killed(instance):
                 return instance
             return self._started(request, key).get(key) or _to_be(request, _NAME_TAKEN)
         return _to_be(request, _NAME_TAKEN)
@@ -159,7 +166,7 @@ class Containers:
         """What has these labels, by the engine's own id of it."""
 
         def look(docker: APIClient) -> dict[str, Instance]:
-            listed = docker.containers(all=True, filters={"label": labels})
+            listed = _of_type(list, docker.containers(all=True, filters={"label": labels}))
             return {each["Id"]: view.instance(each, self._host) for each in listed if not self._inherits(docker, each)}
 
         return self._engine.call(look)
@@ -177,6 +184,13 @@ class Containers:
                 return True
             self._tokens_of_images[image] = labels.get(TOKEN, "")
         return self._tokens_of_images[image] == token
+
+
+def _of_type(kind: type[T], said: Any) -> T:
+    """What an engine says, where it is of this type. Raises `TypeError`: something else is none of its answers."""
+    if not isinstance(said, kind):
+        raise TypeError(f"{kind} is wanted, and it is {type(said)}")
+    return said
 
 
 def _going_on(step: Callable[[], Instance]) -> Instance:

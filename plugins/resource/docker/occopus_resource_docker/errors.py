@@ -113,11 +113,11 @@ def provider_error(error: Exception, where: str, seconds: float, *, greeting: bo
         if isinstance(each, PullError):
             return _told(str(each), where, TransientError)
         if isinstance(each, APIError):
-            return _refusal(each, where)
+            return _refusal(each, where, greeting)
     return _trouble(chain, where, seconds, greeting)
 
 
-def _refusal(error: APIError, where: str) -> ProviderError:
+def _refusal(error: APIError, where: str, greeting: bool) -> ProviderError:
     """The error for an answer with a status that says that something is wrong."""
     response = error.response
     status, said = response.status_code, str(error.explanation or "")
@@ -128,10 +128,16 @@ def _refusal(error: APIError, where: str) -> ProviderError:
         return ThrottledError(f"{where}: {_line(said)}", retry_after=float(after) if after.isdecimal() else None)
     if kind is AuthError:
         return AuthError(f"{where}: {_line(said)}")
-    if said.lstrip().startswith("<"):  # where it is of a gateway, that may have passed the call on
-        unreached = status < _SERVER_ERROR
-        return unknown(f"{where} answered HTTP {status}, {_NOT_DOCKER}", unreached=unreached)
+    if _is_garbled(said):  # where it is of a gateway, that may have passed the call on
+        stranger = greeting and status < _SERVER_ERROR
+        otherwise = PermanentError if stranger else TransientError
+        return otherwise(f"{where} answered HTTP {status}, {_NOT_DOCKER}", unreached=stranger)
     return _told(said, where, kind)
+
+
+def _is_garbled(said: str) -> bool:
+    """Whether it is no message out of an engine's JSON, but a page, or JSON that was cut."""
+    return said.lstrip()[:1] in ("", "<", "{")
 
 
 def _told(said: str, where: str, otherwise: type[ProviderError]) -> ProviderError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ _STATES: Mapping[str, InstanceState] = {
 }
 """Of Docker, and of Podman, which has some more."""
 _EXIT = re.compile(r"(Exited|Restarting) \((\d+)\)")
+_EXITED = "it exited with code {}"
+_KILLED = frozenset(map(_EXITED.format, (128 + signal.SIGKILL, 128 + signal.SIGTERM)))
 _REASONS = {
     "created": "it is to be started",
     "paused": "it is paused",
@@ -47,6 +50,11 @@ def instance(listed: Mapping[str, Any], host: str) -> Instance:
         raw_state=raw_state,
         reason="" if state is InstanceState.READY else _reason(raw_state, str(listed.get("Status", ""))),
     )
+
+
+def was_killed(instance: Instance) -> bool:
+    """Whether it did not end by itself: so ends what runs when its engine ends."""
+    return instance.state is InstanceState.STOPPED and instance.reason in _KILLED
 
 
 def _addresses(listed: Mapping[str, Any], labels: Mapping[str, str], host: str) -> tuple[Address, ...]:
@@ -77,5 +85,5 @@ def _reason(raw_state: str, status: str) -> str:
     exited = _EXIT.match(status)
     if exited:
         again = ", and is restarted" if exited[1] == "Restarting" else ""
-        return f"it exited with code {exited[2]}{again}"
+        return _EXITED.format(exited[2]) + again
     return _REASONS.get(raw_state, "")

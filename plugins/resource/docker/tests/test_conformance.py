@@ -34,7 +34,12 @@ REFUSALS = {
 }
 
 
+KINDS = {Fault.LOST_REPLY: "lost_reply", Fault.CUT_REPLY: "cut_reply", Fault.FOREIGN_REPLY: "foreign_reply"}
+
+
 class DockerFaults(FaultInjector):
+    faults = frozenset(Fault)
+
     def __init__(self, stage) -> None:
         self._engine, self._proxy = stage.engine, stage.proxy
         self._rules = []
@@ -46,7 +51,7 @@ class DockerFaults(FaultInjector):
             self._add(Rule("refuse", REQUESTS[operation], **REFUSALS[fault]))
         else:
             hangs = fault is Fault.HANG
-            self._add(Rule("hang", REQUESTS[operation]) if hangs else Rule("lost_reply", LOST[operation]))
+            self._add(Rule("hang", REQUESTS[operation]) if hangs else Rule(KINDS[fault], LOST[operation]))
 
     def refuse_deletion(self, id):
         key = self._engine.client().inspect_container(id)["Id"]

@@ -104,12 +104,15 @@ def test_a_throttle_says_for_how_long():
     assert told(refusal(429, "later", **{"Retry-After": "Wed, 21 Oct"})).retry_after is None
 
 
-@pytest.mark.parametrize(("status", "kind"), [(404, PermanentError), (502, TransientError)])
-def test_a_web_page_may_come_from_before_the_engine(status, kind):
-    error = told(refusal(status, "<html>Welcome</html>", "text/html"))
-    assert type(error) is kind
-    assert "Welcome" not in error.message
-    assert error.unreached is (kind is PermanentError)
+@pytest.mark.parametrize("status", [404, 409, 502])
+@pytest.mark.parametrize("said", ["<html>Welcome</html>", '{"message":"Welcome', " ", ""])
+def test_a_refusal_that_is_none_of_an_engine_may_come_from_before_it(status, said):
+    """In the greeting it is a stranger's; later it may be a gateway's, or is cut: what it refused nobody knows."""
+    later, first = told(refusal(status, said, "text/html")), told(refusal(status, said, "text/html"), greeting=True)
+    assert type(later) is TransientError
+    assert type(first) is (TransientError if status == 502 else PermanentError)
+    assert "Welcome" not in later.message + first.message
+    assert (later.unreached, first.unreached) == (False, status != 502)
 
 
 @pytest.mark.parametrize(

@@ -421,7 +421,7 @@ def test_an_engine_that_dies_under_a_call(docker_stage, order, tmp_path):
 
 def test_what_an_answer_that_is_cut_tells_of_is_found_again(stage, order):
     handler = stage.handler()
-    stage.proxy.set_rules([Rule("cut", r"^POST .*/create\b", count=1)])
+    stage.proxy.set_rules([Rule("cut_reply", r"^POST .*/create\b", count=1)])
     with pytest.raises(TransientError, match="answered, not as Docker does") as raised:
         handler.create(order())
     assert not raised.value.unreached
@@ -433,7 +433,42 @@ def test_what_an_answer_that_is_cut_tells_of_is_found_again(stage, order):
 def test_a_list_that_is_cut_is_asked_for_again(stage, order):
     handler = stage.handler()
     handler.create(order())
-    stage.proxy.set_rules([Rule("cut", "^GET .*/containers/json")])
+    stage.proxy.set_rules([Rule("cut_reply", "^GET .*/containers/json")])
     for look in (lambda: handler.describe(["t-1"]), lambda: list(handler.list_owned(Owner("here")))):
         with pytest.raises(TransientError):
             look()
+
+
+FOREIGN = [
+    "<html><body>Welcome</body></html>",
+    " ",
+    "{}",
+    "null",
+    "true",
+    '"OK"',
+    "[{}]",
+    '{"Id": null}',
+    '[{"Id": "x"}]',
+]
+
+
+@pytest.mark.parametrize("body", FOREIGN)
+def test_an_answer_of_somebody_else_says_nothing(stage, order, body):
+    """A gateway's, to a call that it passed on: neither is anything made twice, nor is what there is taken for gone."""
+    handler = stage.handler()
+    made = handler.create(order())
+    stage.proxy.set_rules([Rule("foreign_reply", "^(POST .*/create|GET .*/containers/json)", message=body)])
+    acts = [
+        lambda: handler.create(order("t-2")),
+        lambda: handler.describe([made.id]),
+        lambda: list(handler.list_owned(Owner("here"))),
+        lambda: handler.delete([made.id]),
+    ]
+    for act in acts:
+        with pytest.raises(TransientError) as caught:
+            act()
+        assert not caught.value.unreached
+    stage.proxy.set_rules([])
+    again = handler.create(order("t-2"))
+    assert {each.id for each in handler.list_owned(Owner("here"))} == {made.id, again.id}
+    assert len(stage.engine.containers()) == 2

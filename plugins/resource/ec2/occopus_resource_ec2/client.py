@@ -6,19 +6,27 @@ import functools
 import logging
 import re
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import boto3.session
 import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
-from occopus_core.api import AuthError, Connection, within
-from occopus_resource_ec2.errors import StrangerError, provider_error
+from occopus_core.api import AuthError, Connection, ProviderError, TransientError, within
+from occopus_resource_ec2.errors import StrangerError, is_of_ec2, provider_error
+
+T = TypeVar("T")
 
 _KEYS = ("accesskey", "secretkey")
-_EC2_ANSWER = re.compile(rb"\s*(<\?xml[^>]*>\s*)?<\w*Response[\s>]")
+_ROOT = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<(\w*Response)[\s/>]")
+_LEAST_PAGE = 5
+"""The fewest instances that DescribeInstances can be asked for."""
+_REFUSED = 300
+"""The least status of an answer that says what is wrong."""
+_UNREADABLE = (LookupError, TypeError, AttributeError)
+"""What comes of reading what is not there."""
 
 
 class Client:
@@ -34,17 +42,45 @@ class Client:
         self._connections = connections
         self._lock = threading.Lock()
         self._made: Any = None
+        self._greeting = threading.Lock()
+        self._met = False  # whether it has ever answered as EC2 does
 
-    def call(self, operation: str, **parameters: Any) -> Mapping[str, Any]:
-        """The answer to one call, which is made once. Raises `ProviderError`."""
+    def greet(self) -> None:
+        """See to it that this is an EC2 before anything is to be made there. Raises `ProviderError`.
+
+        A web page in answer to RunInstances may be a gateway's, which has passed the call on. Whoever has never
+        answered as EC2 does is not asked for anything that would have to be looked for.
+        """
+        if not self._greeting.acquire(timeout=self._seconds):
+            raise TransientError(f"{self.where}: no answer within {self._seconds:g} s")
+        try:
+            if not self._met:
+                self.call("describe_instances", lambda _answer: None, MaxResults=_LEAST_PAGE)
+        finally:
+            self._greeting.release()
+
+    def call(self, operation: str, read: Callable[[Mapping[str, Any]], T], **parameters: Any) -> T:
+        """What is read from the answer to one call, which is made once. Raises `ProviderError`."""
         missing = [key for key in _KEYS if self._auth and not self._auth.get(key)]
         if missing:
             raise AuthError(f"{self.where}: auth_data has no {' and no '.join(missing)}")
         try:
             answer: Mapping[str, Any] = within(self._seconds, lambda: getattr(self._ec2(), operation)(**parameters))
         except Exception as error:  # what botocore may raise is listed nowhere
-            raise provider_error(error, self.where, self._seconds) from error
-        return answer
+            raise self._told(error) from error
+        self._met = True
+        try:
+            return read(answer)
+        except _UNREADABLE as error:
+            raise TransientError(f"{self.where}: something is missing in its answer") from error
+
+    def _told(self, error: Exception) -> ProviderError:
+        self._met = self._met or is_of_ec2(error)
+        told = provider_error(error, self.where, self._seconds, met=self._met)
+        if isinstance(told, AuthError):
+            with self._lock:
+                self._made = None  # boto3 reads its files once: they may have been renewed by the next call
+        return told
 
     def _ec2(self) -> Any:
         with self._lock:
@@ -61,6 +97,7 @@ class Client:
             botocore_session=core,
             aws_access_key_id=self._auth.get("accesskey"),
             aws_secret_access_key=self._auth.get("secretkey"),
+            aws_session_token=self._auth.get("sessiontoken"),
             region_name=self._region,
         )
         config = Config(
@@ -80,8 +117,11 @@ def _loader() -> Any:
     return botocore.loaders.create_loader()
 
 
-def _refuse_strangers(response_dict: Mapping[str, Any], **_more: Any) -> None:
+def _refuse_strangers(operation_model: Any, response_dict: Mapping[str, Any], **_more: Any) -> None:
     """Raises `StrangerError` for what botocore would take for an answer without content."""
-    body = response_dict.get("body") or b""
-    if body.strip() and not _EC2_ANSWER.match(body):
-        raise StrangerError(response_dict["status_code"])
+    body, status = response_dict.get("body") or b"", response_dict["status_code"]
+    root = _ROOT.match(body)
+    named = root[1].decode() if root else ""
+    refusal = status >= _REFUSED and (named or not body.strip())
+    if not refusal and named != f"{operation_model.name}Response":
+        raise StrangerError(status)

@@ -144,13 +144,21 @@ class StrangerError(Exception):
         self.status = status
 
 
-def provider_error(error: Exception, where: str, seconds: float) -> ProviderError:
-    """The error for whatever a call was ended by. `where` names the endpoint, `seconds` is how long it might take."""
+def is_of_ec2(error: Exception) -> bool:
+    """Whether it is what EC2 itself answered."""
+    return isinstance(error, botocore.ClientError)
+
+
+def provider_error(error: Exception, where: str, seconds: float, *, met: bool = False) -> ProviderError:
+    """The error for whatever a call was ended by. `where` names the endpoint, `seconds` is how long it might take.
+
+    `met` says that it has answered as EC2 does before: what does not is somebody's on the way then.
+    """
     if isinstance(error, botocore.ClientError):
         return _refusal(error.response, where)
     if isinstance(error, StrangerError):
         told = f"{where} answered HTTP {error.status}, not as EC2 does: is it the endpoint of the EC2 API?"
-        if error.status >= _SERVER_ERROR:  # of a gateway, which may have passed the call on
+        if met or error.status >= _SERVER_ERROR:  # of a gateway, which may have passed the call on
             return TransientError(told)
         return PermanentError(told, unreached=True)
     if isinstance(error, _NO_CREDENTIALS):

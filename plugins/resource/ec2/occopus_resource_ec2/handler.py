@@ -19,6 +19,7 @@ from occopus_core.api import (
     InstanceState,
     NotFoundError,
     Owner,
+    PermanentError,
     ProviderError,
     QuotaError,
     ResourceHandler,
@@ -32,6 +33,8 @@ _PAGE = 1000
 """The most instances that one answer of DescribeInstances has, and that TerminateInstances takes."""
 _VALUES = 200
 """The most values that a filter takes."""
+_FRUITLESS = 100
+"""The most pages of one list that bring nothing new: EC2 may leave some empty."""
 
 
 class Ec2Handler(ResourceHandler):
@@ -79,6 +82,7 @@ class Ec2Handler(ResourceHandler):
         in the Amazon EC2 Developer Guide. It holds for one request of one instance, so creations are not grouped.
         """
         parameters = order(request)
+        self._client.greet()
         volume = root_volume(request.resource)
         if volume:
             device = self._root_device(request.resource["image_id"])
@@ -90,7 +94,9 @@ class Ec2Handler(ResourceHandler):
 
     def _run(self, token: str, parameters: Mapping[str, Any]) -> Instance:
         try:
-            return view.instance(self._client.call("run_instances", **parameters)["Instances"][0])
+            return self._client.call(
+                "run_instances", lambda answer: view.instance(answer["Instances"][0]), **parameters
+            )
         except TokenUsedError:  # what templates gave has changed since an earlier call, perhaps of another process
             made = min(self._instances([token_filter(token)]), key=_is_gone, default=None)
             if made is None:
@@ -133,7 +139,7 @@ class Ec2Handler(ResourceHandler):
     def _terminate(self, ids: list[InstanceId]) -> dict[InstanceId, ProviderError | None]:
         """EC2 refuses the whole call because of one id: those that exist are tried again, then each half."""
         try:
-            answer = self._client.call("terminate_instances", InstanceIds=ids)
+            self._let_go.update(self._client.call("terminate_instances", _ended_before, InstanceIds=ids))
         except (TransientError, AuthError) as error:
             return dict.fromkeys(ids, error)
         except ProviderError as error:
@@ -147,33 +153,58 @@ class Ec2Handler(ResourceHandler):
             for part in filter(None, parts):
                 results.update(self._terminate(part))
             return results
-        ended = answer.get("TerminatingInstances", ())
-        self._let_go.update(each["InstanceId"] for each in ended if each["PreviousState"]["Name"] == "terminated")
         return dict.fromkeys(ids)
 
     def _existing(self, ids: Sequence[InstanceId]) -> list[InstanceId]:
         return [id for id, instance in self.describe(ids).items() if instance.state is not InstanceState.ABSENT]
 
     def _instances(self, wanted: Sequence[Mapping[str, Any]]) -> Iterator[Instance]:
-        """Everything that passes the filters, page by page."""
-        following: dict[str, str] = {}
+        """Everything that passes the filters, each once, page by page. Raises `ProviderError`."""
+        seen: set[InstanceId] = set()
+        token, fruitless = "", 0
         while True:
-            answer = self._client.call("describe_instances", Filters=wanted, MaxResults=_PAGE, **following)
-            reservations = answer.get("Reservations", ())
-            yield from map(view.instance, itertools.chain.from_iterable(each["Instances"] for each in reservations))
-            if not answer.get("NextToken"):
+            page, token = self._page(wanted, token)
+            new = [instance for instance in page if instance.id not in seen]
+            yield from new
+            seen.update(instance.id for instance in new)
+            fruitless += not new
+            if not token:
                 return
-            following = {"NextToken": answer["NextToken"]}
+            if fruitless >= _FRUITLESS:
+                raise TransientError(f"{self._client.where}: the pages of its list have no end")
+
+    def _page(self, wanted: Sequence[Mapping[str, Any]], token: str) -> tuple[list[Instance], str]:
+        """One page, and the token of the next one. Raises `ProviderError`."""
+        following = {"NextToken": token} if token else {}
+        try:
+            return self._client.call("describe_instances", _listed, Filters=wanted, MaxResults=_PAGE, **following)
+        except (PermanentError, NotFoundError) as error:
+            if not token:
+                raise
+            # The same question was answered without it: it is no longer known, and the list can be begun anew.
+            raise TransientError(f"{error.message} (on a later page)", request_id=error.request_id) from error
 
     def _root_device(self, image_id: str) -> str:
         """What the image calls its root volume, which never changes. Raises `ProviderError`."""
         if image_id not in self._root_devices:
-            images = self._client.call("describe_images", ImageIds=[image_id]).get("Images", ())
+            images = self._client.call("describe_images", lambda answer: answer["Images"], ImageIds=[image_id])
             devices = [image["RootDeviceName"] for image in images if image.get("RootDeviceName")]
             if not devices:
                 raise NotFoundError(f"there is no image '{image_id}' with a root volume (resource.image_id)")
             self._root_devices[image_id] = devices[0]
         return self._root_devices[image_id]
+
+
+def _listed(answer: Mapping[str, Any]) -> tuple[list[Instance], str]:
+    """The instances in an answer, and the token of the next page."""
+    instances = itertools.chain.from_iterable(each["Instances"] for each in answer["Reservations"])
+    return list(map(view.instance, instances)), answer.get("NextToken", "")
+
+
+def _ended_before(answer: Mapping[str, Any]) -> list[InstanceId]:
+    """Those that were terminated already when their end was asked for."""
+    ended = answer["TerminatingInstances"]
+    return [each["InstanceId"] for each in ended if each["PreviousState"]["Name"] == "terminated"]
 
 
 def _is_gone(instance: Instance) -> bool:

@@ -27,9 +27,17 @@ REFUSALS = {
     Fault.PERMANENT: {"status": 400, "code": "UnsupportedOperation"},
     Fault.SERVER_ERROR: {"status": 500, "code": "InternalError"},
 }
+KINDS = {
+    Fault.HANG: "hang",
+    Fault.LOST_REPLY: "lost_reply",
+    Fault.CUT_REPLY: "cut_reply",
+    Fault.FOREIGN_REPLY: "foreign_reply",
+}
 
 
 class Ec2Faults(FaultInjector):
+    faults = frozenset(Fault)
+
     def __init__(self, ec2) -> None:
         self._ec2 = ec2
         self._rules = []
@@ -42,7 +50,7 @@ class Ec2Faults(FaultInjector):
         elif fault in REFUSALS:
             self._add(kind="refuse", action=ACTIONS[operation], message=fault.value, **REFUSALS[fault])
         else:
-            self._add(kind="hang" if fault is Fault.HANG else "lost_reply", action=ACTIONS[operation])
+            self._add(kind=KINDS[fault], action=ACTIONS[operation])
 
     def refuse_deletion(self, id):
         self._add(

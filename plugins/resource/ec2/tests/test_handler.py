@@ -18,9 +18,11 @@ from occopus_core.api import (
     TransientError,
 )
 from occopus_resource_ec2 import Ec2Handler
+from occopus_resource_ec2.tags import own_tags
 
 pytestmark = pytest.mark.integration
 
+IMAGE = "ami-0123456789abcdef0"
 OWNER = Owner("here", "shop")
 TAKEN_BACK = {
     "kind": "take_back",
@@ -42,6 +44,14 @@ def no_credentials(monkeypatch, tmp_path):
     return monkeypatch
 
 
+def ec2_client(ec2):
+    """The account without the handler."""
+    from occopus_resource_ec2.testing import ACCESS_KEY, REGION, SECRET_KEY  # noqa: PLC0415
+
+    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
+    return boto3.client("ec2", endpoint_url=ec2.endpoint, region_name=REGION, **keys)
+
+
 def ids(count):
     return [f"i-{number:017x}" for number in range(count)]
 
@@ -57,6 +67,7 @@ def calls(ec2, act):
 
 def test_a_creation_is_one_call_and_its_repeat_another(ec2, connect, order):
     handler = connect()
+    handler.describe(ids(1))  # nothing is asked to be made of whom has never answered
     assert calls(ec2, lambda: handler.create(order())) == {"RunInstances": 1}
     assert calls(ec2, lambda: handler.create(order())) == {"RunInstances": 1}
     (instance, volume) = ec2.inventory()
@@ -73,15 +84,69 @@ def test_a_thousand_instances_are_five_calls(ec2, connect, order):
     assert [id for id, instance in found.items() if instance.state is not InstanceState.ABSENT] == [made]
 
 
-def test_pages_are_followed_to_the_last(ec2, connect, order, monkeypatch):
+@pytest.fixture
+def crowd(connect, order, monkeypatch):
+    """Twelve instances where a page has five."""
     monkeypatch.setattr("occopus_resource_ec2.handler._PAGE", 5)
     handler = connect()
-    made = {handler.create(order(f"t-{number}")).id for number in range(12)}
-    found = set()
-    assert calls(ec2, lambda: found.update(each.id for each in handler.list_owned(OWNER))) == {"DescribeInstances": 3}
-    assert found == made
-    assert calls(ec2, lambda: handler.delete(list(made))) == {"TerminateInstances": 3}
+    return {handler.create(order(f"t-{number}")).id for number in range(12)}
+
+
+def listed(handler):
+    return [instance.id for instance in handler.list_owned(OWNER)]
+
+
+def test_pages_are_followed_to_the_last(ec2, connect, crowd):
+    handler = connect()
+    found = []
+    assert calls(ec2, lambda: found.extend(listed(handler))) == {"DescribeInstances": 3}
+    assert sorted(found) == sorted(crowd)
+    assert calls(ec2, lambda: handler.delete(found)) == {"TerminateInstances": 3}
     assert ec2.inventory() == []
+
+
+def test_more_than_a_thousand_are_listed(ec2, connect, monkeypatch):
+    """In pages of 340: those of the EC2 of the tests are of what was made in one call."""
+    tags = [{"Key": key, "Value": value} for key, value in own_tags(OWNER, "t-crowd").items()]
+    made = {"ImageId": IMAGE, "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]}
+    for _ in range(3):
+        ec2_client(ec2).run_instances(**made, MinCount=340, MaxCount=340)
+    handler = connect()
+    found = []
+    with monkeypatch.context() as patch:
+        patch.setattr("occopus_resource_ec2.handler._PAGE", 1)
+        assert calls(ec2, lambda: found.extend(listed(handler))) == {"DescribeInstances": 3}
+    assert len(found) == len(set(found)) == 1020
+
+
+INVALID = {"kind": "refuse", "status": 400, "code": "InvalidNextToken", "message": "The token has expired."}
+LATER = {"action": "DescribeInstances", "parameter": "NextToken"}
+
+
+def test_a_page_that_can_be_had_no_more_is_no_end_of_the_list(ec2, connect, crowd):
+    ec2.set_faults([{**INVALID, **LATER, "count": 1}])
+    handler = connect()
+    with pytest.raises(TransientError, match=r"InvalidNextToken: The token has expired\. \(on a later page\)"):
+        listed(handler)
+    assert set(listed(handler)) == crowd, "the list is begun anew"
+
+
+def test_pages_that_come_again_and_again_have_an_end(ec2, connect, crowd):
+    ec2.set_faults([{"kind": "first_page", **LATER}])
+    handler = connect()
+
+    def endless():
+        with pytest.raises(TransientError, match="the pages of its list have no end"):
+            listed(handler)
+
+    assert calls(ec2, endless) == {"DescribeInstances": 101}
+
+
+def test_a_page_that_came_twice_is_told_once(ec2, connect, crowd):
+    ec2.set_faults([{"kind": "first_page", **LATER, "count": 2}])
+    found = listed(connect())
+    assert len(found) == len(crowd)
+    assert set(found) == crowd
 
 
 def test_what_is_terminated_is_listed_no_more(ec2, connect, order):
@@ -128,6 +193,7 @@ def test_protected_instances_are_found_in_halves(ec2, connect, order):
 
 def test_the_root_volume_is_looked_up_once_for_an_image(ec2, connect, order):
     handler = connect()
+    handler.describe(ids(1))
     big = order(volume_size=30)
     assert calls(ec2, lambda: handler.create(big)) == {"DescribeImages": 1, "RunInstances": 1}
     assert calls(ec2, lambda: handler.create(order("t-2", volume_size=30))) == {"RunInstances": 1}
@@ -137,10 +203,7 @@ def test_the_root_volume_is_looked_up_once_for_an_image(ec2, connect, order):
 
 
 def test_every_optional_key_arrives(ec2, connect, order):
-    from occopus_resource_ec2.testing import ACCESS_KEY, REGION, SECRET_KEY  # noqa: PLC0415
-
-    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
-    client = boto3.client("ec2", endpoint_url=ec2.endpoint, region_name=REGION, **keys)
+    client = ec2_client(ec2)
     client.create_key_pair(KeyName="my-key")
     group = client.describe_security_groups()["SecurityGroups"][0]["GroupId"]
     subnet = client.describe_subnets()["Subnets"][0]["SubnetId"]
@@ -248,6 +311,28 @@ def test_the_keys_are_those_of_auth_data_or_of_boto3s_chain(ec2, connect, order,
     assert len(ec2.inventory()) == 2
 
 
+def test_files_of_boto3_that_were_renewed_are_read_again(ec2, connect, order, no_credentials, tmp_path):
+    """It reads them once: whoever was refused begins anew."""
+    from occopus_resource_ec2.testing import ACCESS_KEY, SECRET_KEY  # noqa: PLC0415
+
+    def session(name):
+        keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "aws_session_token": name}
+        (tmp_path / "none").write_text("[default]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items()))
+
+    session("first-session")
+    handler = connect(auth={})
+    made = handler.create(order())
+    expired = {"kind": "refuse", "session": "first-session", "status": 400, "code": "ExpiredToken"}
+    ec2.set_faults([{**expired, "message": "The security token included in the request is expired"}])
+    for _ in range(2):
+        with pytest.raises(AuthError, match="ExpiredToken"):
+            handler.create(order("t-2"))
+    session("second-session")
+    assert handler.create(order()).id == made.id
+    handler.create(order("t-2"))
+    assert len(listed(handler)) == 2
+
+
 @pytest.mark.parametrize(("status", "kind"), [(200, PermanentError), (404, PermanentError), (502, TransientError)])
 def test_a_web_page_is_no_answer_of_ec2(ec2, connect, order, status, kind):
     ec2.set_faults([{"kind": "html", "status": status}])
@@ -259,6 +344,68 @@ def test_a_web_page_is_no_answer_of_ec2(ec2, connect, order, status, kind):
     ):
         with pytest.raises(kind, match=f"answered HTTP {status}, not as EC2 does"):
             act()
+
+
+def test_whoever_never_answered_as_ec2_is_not_asked_to_make_anything(ec2, connect, order):
+    ec2.set_faults([{"kind": "foreign_reply"}])
+    handler = connect()
+
+    def strange():
+        with pytest.raises(PermanentError, match="not as EC2 does") as caught:
+            handler.create(order())
+        assert caught.value.unreached
+
+    assert calls(ec2, strange) == {"DescribeInstances": 1}
+    ec2.set_faults([])
+    handler.create(order())
+    ec2.set_faults([{"kind": "foreign_reply"}])
+    with pytest.raises(TransientError, match="not as EC2 does") as caught:  # somebody's on the way to an EC2
+        handler.create(order("t-2"))
+    assert not caught.value.unreached
+    ec2.set_faults([])
+    assert len(listed(handler)) == 2
+
+
+FOREIGN = [
+    "",
+    " ",
+    "<html><body>Welcome</body></html>",
+    "<RunInstancesResponse/>",
+    "<DescribeInstancesResponse/>",
+    "<TerminateInstancesResponse/>",
+    "<Response><Errors/></Response>",
+    "<RunInstancesResponse><instancesSet/></RunInstancesResponse>",
+    "<RunInstancesResponse><instancesSet><item/></instancesSet></RunInstancesResponse>",
+    "<DescribeInstancesResponse><reservationSet><item/></reservationSet></DescribeInstancesResponse>",
+    "<TerminateInstancesResponse><instancesSet><item/></instancesSet></TerminateInstancesResponse>",
+    "<DescribeRegionsResponse><reservationSet/></DescribeRegionsResponse>",
+    '{"Reservations": []}',
+]
+SPOILT = {
+    **{f"foreign {body}": {"kind": "foreign_reply", "message": body or " "} for body in FOREIGN},
+    **{f"cut at {share:.0%}": {"kind": "cut_reply", "share": share} for share in (0.0, 0.005, 0.02, 0.2, 0.9, 0.99)},
+}
+
+
+@pytest.mark.parametrize("fault", SPOILT.values(), ids=SPOILT)
+def test_an_answer_that_is_none_says_nothing(ec2, connect, order, fault):
+    """What was asked for is not known to have been done or not, and what there is not to be there or not."""
+    handler = connect()
+    made = handler.create(order())
+    acts = [
+        lambda: handler.create(order("t-2")),
+        lambda: handler.describe([made.id]),
+        lambda: listed(handler),
+        lambda: handler.delete([made.id]),
+    ]
+    ec2.set_faults([fault])
+    for act in acts:
+        with pytest.raises(TransientError) as caught:
+            act()
+        assert not caught.value.unreached
+    ec2.set_faults([])
+    again = handler.create(order("t-2"))
+    assert [instance.id for instance in handler.list_owned(OWNER)] == [again.id], "the deletion took effect, too"
 
 
 def test_an_answer_that_drips_ends_in_time(ec2, connect, order):

@@ -80,6 +80,10 @@ class LocalHarness(ResourceHarness):
             ("refused_credentials", "throttled", "missing_image", "refused_connection", "hang"),
             "the provider is this host: it has no accounts, limits, images or network",
         ),
+        **dict.fromkeys(
+            ("garbled_reply_to_create", "garbled_reply_is_not_absence", "garbled_reply_to_delete"),
+            "the provider is this host: nothing is between them that could spoil an answer",
+        ),
     }
 
     def __init__(self, root: Path) -> None:

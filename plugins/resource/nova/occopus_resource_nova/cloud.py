@@ -12,7 +12,15 @@ from urllib.parse import quote, urlsplit
 import requests
 from keystoneauth1 import exceptions
 
-from occopus_core.api import Connection, NotFoundError, PermanentError, ProviderError, within
+from occopus_core.api import (
+    AuthError,
+    Connection,
+    NotFoundError,
+    PermanentError,
+    ProviderError,
+    TransientError,
+    within,
+)
 from occopus_resource_nova.connect import Account, account
 from occopus_resource_nova.errors import provider_error
 
@@ -36,6 +44,7 @@ class Cloud:
         self._connection = connection
         self._lock = threading.Lock()
         self._made: Account | None = None
+        self._met = False  # whether it has ever given a token, as an OpenStack does
 
     def _account(self) -> Account:
         """Made once; its session holds a token, and gets a new one when that expires."""
@@ -98,20 +107,34 @@ class Cloud:
         self._asked(ask)
 
     def pages(self, service: Service, path: str, name: str, query: Mapping[str, Any]) -> Iterator[Thing]:
-        """All things of a list, page after page. Raises `ProviderError`, also while being iterated."""
+        """All things of a list, each once, page after page. Raises `ProviderError`, also while being iterated."""
+        seen: set[str] = set()
         asked = dict(query)
         while True:
-            answer = self.get(service, path, asked)
+            answer = self._page(service, path, asked)
             things = self._field(answer, name)
-            yield from things
+            new = [thing for thing in things if thing["id"] not in seen]
+            yield from new
             if not things or not answer.get(f"{name}_links"):
                 return
+            if not new:
+                raise TransientError(f"{self._where}: the pages of its {path} have no end")
+            seen.update(thing["id"] for thing in new)
             asked["marker"] = things[-1]["id"]
+
+    def _page(self, service: Service, path: str, asked: Mapping[str, Any]) -> Any:
+        try:
+            return self.get(service, path, asked)
+        except PermanentError as error:
+            if "marker" not in asked:
+                raise
+            # What the page before ended with has gone meanwhile: the list can be begun anew.
+            raise TransientError(f"{error.message} (on a later page)", request_id=error.request_id) from error
 
     def find(self, service: Service, path: str, name: str, wanted: str, key: str) -> Thing:
         """The one thing with this id or name. Raises `NotFoundError` naming the `key` of the description."""
         try:
-            found: Thing = self._unwrapped(self.get(service, f"{path}/{quote(wanted, safe='')}", key=key), name)
+            found: Thing = self.unwrapped(self.get(service, f"{path}/{quote(wanted, safe='')}", key=key), name)
         except NotFoundError:
             same = [thing for thing in self._named(service, path, name, wanted) if thing["name"] == wanted]
             if len(same) != 1:
@@ -126,16 +149,16 @@ class Cloud:
         listed = f"{path}/detail" if service == "compute" else path
         return self.pages(service, listed, f"{name}s", query)
 
-    def _unwrapped(self, answer: Any, name: str) -> Thing:
-        """Glance alone does not wrap what it answers."""
+    def unwrapped(self, answer: Any, name: str) -> Thing:
+        """The one thing in an answer; Glance alone does not wrap it. Raises `ProviderError` where there is none."""
         thing = answer.get(name, answer) if isinstance(answer, dict) else None
-        if not isinstance(thing, dict):
+        if not isinstance(thing, dict) or "id" not in thing:
             raise self._told(ValueError(name))
         return thing
 
     def _field(self, answer: Any, name: str) -> list[Thing]:
         things = answer.get(name) if isinstance(answer, dict) else None
-        if not isinstance(things, list):
+        if not isinstance(things, list) or not all(isinstance(thing, dict) and "id" in thing for thing in things):
             raise self._told(ValueError(name))
         return things
 
@@ -143,8 +166,10 @@ class Cloud:
         return self._asked(lambda: self._request(service, method, path, **arguments).json(), key)
 
     def _request(self, service: Service, method: str, path: str, **arguments: Any) -> requests.Response:
+        endpoint = self._endpoint(service)  # of the catalog, which came with a token
+        self._met = True
         return self._account().session.request(
-            f"{self._endpoint(service)}{path}",
+            f"{endpoint}{path}",
             method,
             microversion=_MICROVERSIONS.get(service),
             microversion_service_type=service,
@@ -164,7 +189,11 @@ class Cloud:
             raise self._told(error, key) from error
 
     def _told(self, error: Exception, key: str = "") -> ProviderError:
-        return provider_error(error, self._where, self._timeout, key)
+        told = provider_error(error, self._where, self._timeout, key, met=self._met)
+        if isinstance(told, AuthError):
+            with self._lock:
+                self._made = None  # clouds.yaml may have been renewed by the next call
+        return told
 
 
 def versioned(endpoint: str, version: str) -> str:

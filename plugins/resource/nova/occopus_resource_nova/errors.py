@@ -26,6 +26,8 @@ _NO_ROOM = re.compile(
     re.IGNORECASE,
 )
 _FOREIGN = "the answer is not one of OpenStack: is resource.endpoint an Identity URL?"
+_GARBLED = (exceptions.InvalidResponse, requests.JSONDecodeError, ValueError, TypeError, LookupError)
+"""What comes of an answer that is none."""
 _TOKENS = "/auth/tokens"
 _WHO = "see auth_data, and with a username also resource.project_id and resource.user_domain_name"
 _LONGEST = 400
@@ -55,14 +57,22 @@ def is_no_room(message: str) -> bool:
     return bool(_NO_ROOM.search(message))
 
 
-def provider_error(error: Exception, where: str, timeout: float, key: str = "") -> ProviderError:
+def provider_error(error: Exception, where: str, timeout: float, key: str = "", *, met: bool = False) -> ProviderError:
     """The error of the contract for what a call ended with.
 
     `where` names the cloud, `timeout` is in seconds, and `key` is what the description calls the thing asked for: a
-    cloud that does not have it is `NotFoundError`.
+    cloud that does not have it is `NotFoundError`. `met` says that the cloud has given a token before: what is no
+    answer of OpenStack is somebody's on the way then, who may have passed the call on.
     """
+    if met and (isinstance(error, _GARBLED) or _is_cut(error)):
+        return TransientError(f"{where}: {_FOREIGN}")
     if isinstance(error, exceptions.HttpError):
         return _refusal(error, where, key)
+    return _trouble(error, where, timeout)
+
+
+def _trouble(error: Exception, where: str, timeout: float) -> ProviderError:
+    """Errors of the way there and back."""
     if isinstance(error, exceptions.SSLError) and _UNTRUSTED in str(error):
         return PermanentError(f"{where}: its certificate is not trusted: REQUESTS_CA_BUNDLE may name another authority")
     if isinstance(error, exceptions.ConnectFailure) and _NOBODY.search(str(error)):
@@ -81,7 +91,8 @@ def _refusal(error: exceptions.HttpError, where: str, key: str) -> ProviderError
     message = message_of(response) or f"HTTP {status}"
     request_id = error.request_id or None
     text = f"{where}: {message}"
-    if status == _UNAUTHORIZED and _TOKENS in (error.url or ""):
+    gone = status == _NOT_FOUND and _body(response) is not None  # an application credential that was deleted
+    if (status == _UNAUTHORIZED or gone) and _TOKENS in (error.url or ""):
         return AuthError(f"{text} ({_WHO})", request_id=request_id)
     if status >= _SERVER_ERROR:
         return TransientError(text, request_id=request_id)
@@ -93,6 +104,12 @@ def _refusal(error: exceptions.HttpError, where: str, key: str) -> ProviderError
         f"{where}: resource.{key}: {message}" if key and status in (_BAD_REQUEST, _NOT_FOUND) else text,
         request_id=request_id,
     )
+
+
+def _is_cut(error: Exception) -> bool:
+    """Whether it is a refusal of which only the beginning has come: what it refuses nobody knows."""
+    response = getattr(error, "response", None)
+    return str(getattr(response, "text", "")).lstrip().startswith("{") and _body(response) is None
 
 
 def _refusal_class(status: int, message: str, key: str) -> type[ProviderError]:
@@ -111,9 +128,8 @@ def _refusal_class(status: int, message: str, key: str) -> type[ProviderError]:
 
 def message_of(response: Any) -> str:
     """What a refusal says, in one line: each service wraps it in a key of its own."""
-    try:
-        body = response.json()
-    except (ValueError, AttributeError):
+    body = _body(response)
+    if body is None:
         return _foreign(response)
     for value in (*body.values(), body) if isinstance(body, dict) else ():
         if isinstance(value, dict) and isinstance(value.get("message"), str):
@@ -121,6 +137,14 @@ def message_of(response: Any) -> str:
         if isinstance(value, str):
             return _short(value)
     return ""
+
+
+def _body(response: Any) -> Any:
+    """The JSON of an answer, None where it has none."""
+    try:
+        return response.json()
+    except (ValueError, AttributeError):
+        return None
 
 
 def _foreign(response: Any) -> str:

@@ -83,7 +83,7 @@ class Steps:
     def _begin_volume(self, request: CreateRequest) -> Instance:
         body = order.volume_body(request, self._found(request))
         self._look_for_access(request)
-        volume = self._cloud.send("block-storage", "POST", "/volumes", body)["volume"]
+        volume = self._cloud.unwrapped(self._cloud.send("block-storage", "POST", "/volumes", body), "volume")
         return instance(request.token, Parts(volumes=[volume]))
 
     def _wait_for_volume(self, request: CreateRequest, parts: Parts) -> Instance:

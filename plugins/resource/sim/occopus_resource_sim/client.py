@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import urllib3
 
 from occopus_core.api import Connection, PermanentError, TransientError
 from occopus_resource_sim.errors import provider_error
 
+T = TypeVar("T")
+
 _OK = 200
 _SERVER_ERROR = 500
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
+"""What comes of reading something else than what was expected."""
 
 
 class Client:
@@ -27,8 +32,8 @@ class Client:
             num_pools=1, maxsize=connections, headers=headers, retries=False, timeout=urllib3.Timeout(self._timeout)
         )
 
-    def call(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The answer to one call. Raises `ProviderError`."""
+    def call(self, operation: str, body: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T:
+        """What is read from the answer to one call. Raises `ProviderError`."""
         if not self._endpoint.startswith(("http://", "https://")):
             raise PermanentError(f"endpoint {self._endpoint!r} is not a URL")
         try:
@@ -41,7 +46,7 @@ class Client:
             unreached = isinstance(error, urllib3.exceptions.NewConnectionError)
             message = f"simulated cloud {self._endpoint}: {self._trouble(error)}"
             raise TransientError(message, unreached=unreached) from error
-        return self._answer(response)
+        return self._answer(response, read)
 
     def _trouble(self, error: urllib3.exceptions.HTTPError) -> str:
         if isinstance(error, urllib3.exceptions.NewConnectionError):
@@ -50,16 +55,17 @@ class Client:
             return f"no answer within {self._timeout:g} s"
         return "the connection broke before the answer"
 
-    def _answer(self, response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    def _answer(self, response: urllib3.BaseHTTPResponse, read: Callable[[dict[str, Any]], T]) -> T:
         request_id = response.headers.get("x-request-id")
         try:
             answer = json.loads(response.data)
-        except ValueError:
+            if response.status == _OK:
+                return read(answer)
+        except _UNREADABLE:
             answer = None
-        if response.status == _OK and isinstance(answer, dict):
-            return answer
         if isinstance(answer, dict):
             raise provider_error(answer, self._endpoint, request_id)
         message = f"{self._endpoint} answered HTTP {response.status}, not as a simulated cloud does"
-        error = TransientError if response.status >= _SERVER_ERROR else PermanentError
-        raise error(message, request_id=request_id)
+        # What answers a success, or is a gateway, may have passed the call on.
+        unknown = response.status == _OK or response.status >= _SERVER_ERROR
+        raise (TransientError if unknown else PermanentError)(message, request_id=request_id)

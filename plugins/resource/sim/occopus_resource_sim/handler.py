@@ -60,25 +60,25 @@ class SimHandler(ResourceHandler):
 
     def create(self, request: CreateRequest) -> Instance:
         """Do one step of the creation; the cloud knows a token again. Raises `ProviderError`."""
-        return _instance(self._client.call("create", _order(request))["instance"])
+        return self._client.call("create", _order(request), lambda answer: _instance(answer["instance"]))
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
         """One call for every 10,000 ids. Raises `ProviderError`."""
         found = {id: Instance(id, InstanceState.ABSENT) for id in ids}
         for page in _pages(ids):
-            instances = map(_instance, self._client.call("describe", {"ids": page})["instances"])
+            instances = self._client.call("describe", {"ids": page}, _instances)
             found.update((instance.id, instance) for instance in instances)
         return found
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
         """Everything with the owner's tags, from one call. Raises `ProviderError` when iterated."""
-        yield from map(_instance, self._client.call("list", {"owner": _tags(owner)})["instances"])
+        yield from self._client.call("list", {"owner": _tags(owner)}, _instances)
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         """One call for every 10,000 ids; idempotent. Raises `ProviderError`."""
         results: dict[InstanceId, ProviderError | None] = {}
         for page in _pages(ids):
-            answers = self._client.call("delete", {"ids": page})["results"]
+            answers = self._client.call("delete", {"ids": page}, lambda answer: dict(answer["results"]))
             results.update((id, self._refusal(id, answers.get(id))) for id in page)
         return results
 
@@ -125,6 +125,10 @@ def _number(key: str, value: object) -> float:
         kind = "a whole number" if key == "steps" else "a number"
         raise PermanentError(f"resource.{key} must be {kind} of at least {_LEAST[key]:g}, not {value!r}")
     return number
+
+
+def _instances(answer: Mapping[str, Any]) -> list[Instance]:
+    return [_instance(each) for each in answer["instances"]]
 
 
 def _instance(answer: Mapping[str, Any]) -> Instance:

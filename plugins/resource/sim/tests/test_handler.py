@@ -77,10 +77,15 @@ def test_a_refusal_becomes_its_error(kind, error):
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
-        (200, b"<html>hello</html>", PermanentError),
+        (200, b"<html>hello</html>", TransientError),
+        (200, b'{"instances": [{"id": "sim-1"', TransientError),
+        (200, b"{}", TransientError),
+        (200, b'{"instances": null}', TransientError),
+        (200, b'{"instances": [{"id": "sim-1"}]}', TransientError),
+        (200, b"", TransientError),
         (404, b"nothing here", PermanentError),
         (502, b"<html>bad gateway</html>", TransientError),
-        (200, b"[]", PermanentError),
+        (200, b"[]", TransientError),
     ],
 )
 def test_an_answer_of_another_server_is_a_provider_error(status, body, error):

@@ -173,6 +173,12 @@ class DockerEngine(Engine):
         super().__init__(network)
         self.tls = tls
 
+    def start(self) -> None:
+        """See `Engine.start`."""
+        # One that was killed leaves the number of its containerd, which is taken for alive until somebody reaps it.
+        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
+        super().start()
+
     @property
     def tls_endpoint(self) -> str:
         """The port for those with a certificate."""

@@ -12,14 +12,14 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote
 
-Kind = Literal["refuse", "html", "hang", "drip", "lost_reply", "cut"]
+Kind = Literal["refuse", "html", "hang", "drip", "lost_reply", "cut_reply", "foreign_reply"]
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "server", "date"}
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body>Nothing here</body></html>"
 _DRIP_SECONDS = 0.05
@@ -34,7 +34,8 @@ class Rule:
     kind: Kind
     """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
     effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed.
-    ``cut``: takes effect, and only the beginning of the answer comes, as if it were all."""
+    ``cut_reply``: takes effect, and only the beginning of the answer comes, as if it were all. ``foreign_reply``: takes
+    effect, and `message`, or a web page, comes in place of the answer, as a success."""
     request: str = ""
     """A regular expression that is found in ``METHOD /path?query``."""
     status: int = 500
@@ -135,18 +136,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if kind == "lost_reply":
                 answer.read()
                 self.close_connection = True
+            elif rule and kind == "foreign_reply":
+                answer.read()
+                self._answer(HTTPStatus.OK, rule.message.encode() or _PAGE, {"Content-Type": "text/html"})
             else:
-                self._pass_on(answer, changed if kind == "drip" else None, cut=kind == "cut")
+                self._pass_on(answer, changed if kind == "drip" else None, cut=kind == "cut_reply")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names are the base class's
 
     def _refuse(self, rule: Rule) -> None:
         body = _PAGE if rule.kind == "html" else json.dumps({"message": rule.message}).encode()
-        self.send_response(rule.status)
-        self.send_header("Content-Type", "text/html" if rule.kind == "html" else "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        headers = {"Content-Type": "text/html" if rule.kind == "html" else "application/json"}
         if rule.retry_after is not None:
-            self.send_header("Retry-After", str(rule.retry_after))
+            headers["Retry-After"] = str(rule.retry_after)
+        self._answer(rule.status, body, headers)
+
+    def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

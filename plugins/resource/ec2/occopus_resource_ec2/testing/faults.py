@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["refuse", "html", "hang", "drip", "lost_reply", "take_back"]
+Kind = Literal["refuse", "html", "hang", "drip", "lost_reply", "cut_reply", "foreign_reply", "first_page", "take_back"]
 
 
 @dataclass
@@ -17,27 +17,38 @@ class Fault:
     kind: Kind
     """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
     effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed.
+    ``cut_reply``: takes effect, and only the beginning of the answer comes, as if it were all. ``foreign_reply``: takes
+    effect, and `message` comes in place of the answer, as a success, or a web page. ``first_page``, for what has a
+    NextToken: answered as if it had none.
     ``take_back``, for RunInstances: answered as ever, and what was made is terminated at once."""
     action: str = ""
     """The action of EC2 it is for; empty for every action."""
     value: str = ""
     """Only calls with a parameter of this value: the id of an instance, say."""
+    parameter: str = ""
+    """Only calls with this parameter."""
+    session: str = ""
+    """Only calls with this session token of temporary credentials."""
     count: int = -1
     """The most calls it is for; -1 for any number."""
     status: int = 500
     """The status of the answer, for ``refuse`` and ``html``."""
     code: str = ""
     message: str = ""
-    """The answer's, for ``refuse``; the reason of the state, for ``take_back``."""
+    """The answer's, for ``refuse`` and ``foreign_reply``; the reason of the state, for ``take_back``."""
+    share: float = 0.5
+    """How much of the answer comes, for ``cut_reply``."""
     retry_after: int | None = None
     """Seconds, for the header of that name."""
 
-    def meets(self, parameters: Mapping[str, str]) -> bool:
-        """Whether it is for a call with these parameters."""
+    def meets(self, parameters: Mapping[str, str], session: str) -> bool:
+        """Whether it is for a call with these parameters, by this session."""
         return (
-            self.count != 0
+            self.session in ("", session)
+            and self.count != 0
             and self.action in ("", parameters.get("Action"))
             and (not self.value or self.value in parameters.values())
+            and (not self.parameter or self.parameter in parameters)
         )
 
 
@@ -57,11 +68,11 @@ class Faults:
             self.changed.set()
             self.changed = threading.Event()
 
-    def next_for(self, parameters: Mapping[str, str]) -> Fault | None:
+    def next_for(self, parameters: Mapping[str, str], session: str) -> Fault | None:
         """The first rule that is for the call, which is counted."""
         with self._lock:
             for rule in self._rules:
-                if rule.meets(parameters):
+                if rule.meets(parameters, session):
                     rule.count -= rule.count > 0
                     return rule
         return None

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 from xml.sax.saxutils import escape
 
 os.environ.update(
@@ -113,7 +113,7 @@ class Cloud:
         with self._lock:
             self._calls[parameters.get("Action", "")] += 1
         changed = self._faults.changed
-        fault = self._faults.next_for(parameters)
+        fault = self._faults.next_for(parameters, environ.get("HTTP_X_AMZ_SECURITY_TOKEN", ""))
         kind = fault.kind if fault else ""
         if fault and kind == "refuse":
             return _send(_refusal(fault.status, fault.code, fault.message, fault.retry_after), start_response)
@@ -122,11 +122,16 @@ class Cloud:
         if kind == "hang":
             changed.wait()
             return _hang_up(environ, start_response)
+        if kind == "first_page":
+            del parameters["NextToken"]
+            body = urlencode(parameters).encode()
         answer = self._answer(parameters, environ, body)
         if fault and kind == "take_back":
             self._take_back(parameters["ClientToken"], fault)
         if kind == "lost_reply":
             return _hang_up(environ, start_response)
+        if fault:
+            answer = _spoilt(answer, fault)
         if kind == "drip":
             start_response(f"{answer.status} ", list(answer.headers.items()))
             return _drip(answer.body, changed)
@@ -175,7 +180,8 @@ class Cloud:
         return sum(1 for instance in _instances() if instance.state != "terminated") >= self._most_instances
 
     def _ask_moto(self, environ: dict[str, Any], body: bytes) -> Answer:
-        chunks, status, headers = run_wsgi_app(self._moto, {**environ, "wsgi.input": io.BytesIO(body)}, buffered=True)
+        there = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        chunks, status, headers = run_wsgi_app(self._moto, {**environ, **there}, buffered=True)
         return Answer(int(status.split()[0]), b"".join(chunks), dict(headers))
 
     def _take_time(self, action: str, region: str, ids: Iterable[bytes]) -> None:
@@ -244,6 +250,15 @@ def _refusal(status: int, code: str, message: str, retry_after: int | None = Non
     text = _REFUSAL.format(code=escape(code), message=escape(message), id=uuid.uuid4())
     headers = {"Content-Type": "text/xml;charset=UTF-8"}
     return Answer(status, text.encode(), {**headers, "Retry-After": str(retry_after)} if retry_after else headers)
+
+
+def _spoilt(answer: Answer, fault: Fault) -> Answer:
+    """What a client gets of an answer."""
+    if fault.kind == "cut_reply":
+        return replace(answer, body=answer.body[: int(len(answer.body) * fault.share)])
+    if fault.kind == "foreign_reply":
+        return Answer(200, fault.message.encode() or _PAGE, {"Content-Type": "text/html"})
+    return answer
 
 
 def _send(answer: Answer, start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -1,0 +1,200 @@
+"""What is made of answers: cut ones, those of somebody on the way, and lists in pages."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+
+import pytest
+
+from occopus_core.api import (
+    AuthError,
+    Connection,
+    Context,
+    CreateRequest,
+    Owner,
+    PermanentError,
+    TransientError,
+)
+from occopus_core.testing.web import answering
+from occopus_resource_nova import NovaHandler
+from occopus_resource_nova.cloud import Cloud
+
+AUTH = {"username": "me", "password": "hush-hush"}
+PAGE = b"<!DOCTYPE html><html><body>Welcome</body></html>"
+SPOILT = [
+    PAGE,
+    b"",
+    b"{}",
+    b"[]",
+    b"null",
+    b'{"servers": [{"i',
+    b'{"servers": {}}',
+    b'{"servers": [{}]}',
+    b'{"volume": {}}',
+]
+
+
+class Openstack:
+    """Gives tokens; `compute` says what is answered to all else, from the path to status and body."""
+
+    def __init__(self):
+        self.url = ""
+        self.tokens = 0
+        self.asked = []
+        self.identity = None
+        self.compute = lambda _path: (200, b'{"servers": []}')
+
+    def answer(self, path, _headers, _body):
+        if path.endswith("/auth/tokens"):
+            self.tokens += 1
+            status, body = self.identity or (201, self._token())
+            return status, {"X-Subject-Token": f"token-{self.tokens}", "Content-Type": "application/json"}, body
+        self.asked.append(path)
+        status, body = self.compute(path)
+        return status, {"Content-Type": "application/json"}, body
+
+    def _token(self):
+        services = ("compute", "network", "image")
+        endpoint = {"interface": "public", "region": "RegionOne", "region_id": "RegionOne", "id": "e", "url": self.url}
+        catalog = [{"type": service, "name": service, "id": service, "endpoints": [endpoint]} for service in services]
+        times = {"expires_at": "2999-01-01T00:00:00.000000Z", "issued_at": "2020-01-01T00:00:00.000000Z"}
+        project = {"id": "p-1", "name": "p", "domain": {"id": "default", "name": "Default"}}
+        user = {"id": "u-1", "name": "me", "domain": {"id": "default", "name": "Default"}}
+        token = {"methods": ["password"], "user": user, "project": project, "roles": [], "catalog": catalog, **times}
+        return json.dumps({"token": token}).encode()
+
+    def connection(self):
+        return Connection("nova", {"endpoint": self.url, "project_id": "p-1"}, AUTH, 10.0)
+
+
+@pytest.fixture
+def openstack():
+    openstack = Openstack()
+    with answering(openstack.answer) as openstack.url:
+        yield openstack
+
+
+@contextmanager
+def transient():
+    with pytest.raises(TransientError) as caught:
+        yield
+    assert type(caught.value) is TransientError
+    assert not caught.value.unreached
+    assert "hush-hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", SPOILT)
+def test_an_answer_that_is_none_is_no_absence(openstack, body):
+    openstack.compute = lambda _path: (200, body)
+    handler = NovaHandler(openstack.connection())
+    resource = {"endpoint": openstack.url, "project_id": "p-1", "image_id": "i", "flavor_name": "f"}
+    for act in (
+        lambda: handler.describe(["t-1"]),
+        lambda: list(handler.list_owned(Owner("us"))),
+        lambda: handler.delete(["t-1"]),
+        lambda: handler.create(CreateRequest("t-1", Owner("us"), resource, Context())),
+    ):
+        with transient():
+            act()
+
+
+@pytest.mark.parametrize("body", [b'{"forbidden": {"message": "Quota exc', b'{"conflictingRequest": {"mess'])
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 413])
+def test_a_refusal_that_is_cut_is_not_known_to_be_one(openstack, status, body):
+    openstack.compute = lambda _path: (status, body)
+    with transient():
+        Cloud(openstack.connection()).send("compute", "POST", "/servers", {})
+
+
+@pytest.mark.parametrize("body", SPOILT)
+def test_whoever_gives_no_token_is_a_stranger_at_first_and_somebody_on_the_way_later(openstack, body):
+    stranger = Cloud(openstack.connection())
+    openstack.identity = 201, body
+    with pytest.raises(PermanentError, match="Identity URL"):
+        stranger.get("compute", "/servers/detail")
+    openstack.identity = None
+    stranger.get("compute", "/servers/detail")
+    openstack.identity = 201, body
+    openstack.compute = lambda _path: (401, b'{"error": {"message": "The token has been revoked."}}')
+    with transient():
+        stranger.get("compute", "/servers/detail")
+
+
+def test_a_token_that_is_revoked_is_renewed_amid_the_work(openstack):
+    cloud = Cloud(openstack.connection())
+    cloud.get("compute", "/servers/detail")
+    refused = iter([(401, b'{"error": {"message": "The token has been revoked."}}')])
+    openstack.compute = lambda _path: next(refused, (200, b'{"servers": []}'))
+    assert cloud.get("compute", "/servers/detail") == {"servers": []}
+    assert openstack.tokens == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(401, "The request you have made requires authentication."), (404, "Could not find Application Credential: a-1.")],
+)
+def test_credentials_that_are_withdrawn_amid_the_work_are_said(openstack, status, message):
+    cloud = Cloud(openstack.connection())
+    cloud.get("compute", "/servers/detail")
+    openstack.compute = lambda _path: (401, b'{"error": {"message": "The token has been revoked."}}')
+    openstack.identity = status, json.dumps({"error": {"code": status, "message": message}}).encode()
+    with pytest.raises(AuthError, match=rf"{message} \(see auth_data"):
+        cloud.get("compute", "/servers/detail")
+    openstack.compute, openstack.identity = lambda _path: (200, b'{"servers": []}'), None
+    assert cloud.get("compute", "/servers/detail") == {"servers": []}, "they may be good again"
+
+
+# Lists in pages
+
+
+def server(number):
+    return {"id": f"s-{number}"}
+
+
+def paged(openstack, pages):
+    """A list whose pages go on after the markers that are its keys."""
+
+    def answer(path):
+        marker = path.partition("marker=")[2].partition("&")[0]
+        if marker not in pages:
+            return 400, json.dumps({"badRequest": {"message": f"marker [{marker}] not found"}}).encode()
+        servers = [server(number) for number in pages[marker]]
+        return 200, json.dumps({"servers": servers, "servers_links": [{"rel": "next"}] if servers else []}).encode()
+
+    openstack.compute = answer
+    return Cloud(openstack.connection()).pages("compute", "/servers/detail", "servers", {})
+
+
+def test_pages_are_followed_to_the_last(openstack):
+    found = list(paged(openstack, {"": [1, 2], "s-2": [3, 4], "s-4": [5], "s-5": []}))
+    assert found == [server(number) for number in (1, 2, 3, 4, 5)]
+    assert len(openstack.asked) == 4
+
+
+def test_a_server_that_goes_between_two_pages_is_no_end_of_the_list(openstack):
+    pages = paged(openstack, {"": [1, 2]})
+    assert next(pages) == server(1)
+    assert next(pages) == server(2)
+    with transient():
+        next(pages)
+    assert len(list(paged(openstack, {"": [1], "s-1": []}))) == 1, "the list is begun anew"
+
+
+def test_a_first_page_that_is_refused_is_refused(openstack):
+    with pytest.raises(PermanentError, match="marker"):
+        next(paged(openstack, {}))
+
+
+def test_pages_that_come_again_and_again_have_an_end(openstack):
+    pages = paged(openstack, {"": [1, 2], "s-2": [1, 2]})
+    found = []
+    with transient():
+        found.extend(pages)
+    assert len(openstack.asked) == 2
+
+
+def test_what_comes_twice_is_told_once(openstack):
+    """What is made meanwhile pushes the rest to later pages."""
+    found = list(paged(openstack, {"": [1, 2], "s-2": [2, 3], "s-3": []}))
+    assert found == [server(number) for number in (1, 2, 3)]
