@@ -22,7 +22,7 @@ class ExitCode(enum.IntEnum):
 
     OK = 0
     FAILED = 1
-    """It could not be done, and what was begun has been undone."""
+    """It could not be done, and what was begun has been undone; or maintenance left something for its next pass."""
     BAD_INPUT = 2
     """The command line or a file is wrong; nothing was done."""
     NOT_FOUND = 3

@@ -80,11 +80,17 @@ def _port(text: str) -> int:
 def _add_token(made: argparse.ArgumentParser) -> None:
     actions = made.add_subparsers(dest="action", required=True)
     create = actions.add_parser("create", help="make a token; it is printed this once")
-    create.add_argument("--name", required=True, help="who it is for")
+    create.add_argument("--name", required=True, type=_printable, help="who it is for")
     create.add_argument("--scope", required=True, choices=("read", "scale", "write"))
     create.add_argument("--infra", metavar="ID", help="for this infrastructure alone")
     actions.add_parser("list", help="list the tokens")
     actions.add_parser("revoke", help="have a token be worth nothing").add_argument("id", help="as `token list` says")
+
+
+def _printable(text: str) -> str:
+    if not (text.isprintable() and text.strip()):  # `token list` prints it
+        raise argparse.ArgumentTypeError("a name of printable characters is wanted, on one line")
+    return text
 
 
 # Tokens
@@ -98,11 +104,16 @@ def _opened(options: argparse.Namespace) -> InfrastructureManager:
 
 
 def _create_token(options: argparse.Namespace) -> int:
+    from occopus_core.store.records import NoSuchInfrastructureError  # noqa: PLC0415
     from occopus_core.store.tokens import Scope  # noqa: PLC0415
 
     with _opened(options) as manager:
         if options.infra is not None:
             manager.new_id(options.infra)
+            try:
+                manager.get(options.infra)
+            except NoSuchInfrastructureError as error:  # it may come
+                common.say(f"warning: {error}")
         common.result(manager.store.tokens.create(options.name, Scope(options.scope), options.infra, time.time()))
     return common.ExitCode.OK
 

@@ -21,6 +21,8 @@ def main(argv: Sequence[str]) -> int:
         made.error("-f chooses an instance to go: -c must be negative with it")
     if options.filter is None and options.changescale is None and options.setscale is None:
         made.error("say -c by how many, -s to how many, or -f which instance goes")
+    if options.filter == "":  # as a variable of a script is that was not set
+        made.error("-f chooses an instance to go: give its node id or address")
     return common.guarded(lambda: _run(options))
 
 

@@ -38,12 +38,14 @@ def one_pass(options: argparse.Namespace) -> int:
         interruptible(manager.interrupt, "interrupted; the next pass carries on") as signals,
     ):
         try:
-            unanswered = manager.maintain(options.infra_id)
+            passed = manager.maintain(options.infra_id)
         except AbandonedError:
             common.leave(signals.exit_code)
-    for line in unconfirmed(unanswered):
+    for line in (*map("error: {}".format, passed.undone), *unconfirmed(passed.unconfirmed)):
         common.say(line)
-    return common.ExitCode.UNCONFIRMED if unanswered else common.ExitCode.OK
+    if passed.undone:
+        return common.ExitCode.FAILED
+    return common.ExitCode.UNCONFIRMED if passed.unconfirmed else common.ExitCode.OK
 
 
 def sweep(options: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from occopus_core.engine.destroying import places, sweep
 from occopus_core.engine.execution import Execution
 from occopus_core.engine.loop import Steps
 from occopus_core.engine.outcomes import BuildError, BusyError, InterruptedBuildError, UnconfirmedError
-from occopus_core.engine.plan import Plan, Verb, make_plan
+from occopus_core.engine.plan import Plan, Step, Verb, make_plan
 from occopus_core.engine.reservation import new_work
 from occopus_core.engine.runtime import Runtime
 from occopus_core.engine.scaling import scale
@@ -49,8 +49,11 @@ def outlook(site: Site) -> Steps[Plan]:
     """
     store = site.resources.store
     record = store.infrastructure(site.infra_id)
-    design = make_design(site.scene(record.current), store)
     works = site.recorded_works()
+    if not record.wanted:
+        doom = "the infrastructure is being destroyed"
+        return Plan(tuple(Step(Verb.DESTROY, work.node_name, doom, work.node_id) for work in works))
+    design = make_design(site.scene(record.current), store)
     targets = targets_of(record.current, record.targets)
     requests = store.pending_requests(site.infra_id)
     scaled = scale(requests, record.current, targets, [work.record for work in works])
@@ -70,11 +73,16 @@ def build(site: Site, candidate: Infrastructure, begun: Callable[[], None] = lam
     lease = yield from _lease(site, candidate)
     with site.releasing(lease):
         record = site.resources.store.infrastructure(site.infra_id)
-        if not record.wanted:
-            finish = f"occopus-destroy -i {site.infra_id}"
-            raise BusyError(f"the infrastructure '{site.infra_id}' is being destroyed: {finish} finishes that")
+        refuse_unwanted(record)
         site.building = True
         yield from build_leased(site, design, lease, record)
+
+
+def refuse_unwanted(record: InfrastructureRecord) -> None:
+    """Nothing new is begun in an infrastructure that is being destroyed. Raises `BusyError`."""
+    if not record.wanted:
+        finish = f"occopus-destroy -i {record.id}"
+        raise BusyError(f"the infrastructure '{record.id}' is being destroyed: {finish} finishes that")
 
 
 def _lease(site: Site, candidate: Infrastructure) -> Steps[Lease]:

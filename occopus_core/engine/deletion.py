@@ -47,7 +47,7 @@ class Progress(Protocol):
     def gone(self, work: Work) -> None:
         """Nothing is left of it, and its row is forgotten."""
 
-    def unconfirmed_deletion(self, work: Work, reason: str) -> None:
+    def unconfirmed_deletion(self, work: Work, why: Exception | str) -> None:
         """The provider will not confirm the deletion now; the row stays for a later pass."""
 
 
@@ -76,7 +76,7 @@ class Deletion:
         try:
             self._connect(work)
         except (PluginError, DescriptionError) as error:
-            self._progress.unconfirmed_deletion(work, str(error))
+            self._progress.unconfirmed_deletion(work, error)
             return
         if not work.familiar:
             self._runtime.emit(EventKind.NODE_DROPPING, work)
@@ -198,15 +198,15 @@ class Deletion:
         delay = self._runtime.failed_call(work)
         lasting = self._runtime.failing(work) > PATIENCE
         if lasting or not isinstance(error, TransientError):
-            self._give_up(work, reason(error))
+            self._give_up(work, error)
             return
         self._runtime.waiting(work, str(error))
         again(work, delay)
 
-    def _give_up(self, work: Work, reason: str) -> None:
-        record = work.enter(Stage.DROPPING, work.record.since, reason=reason)
-        self._runtime.emit(EventKind.NODE_UNCONFIRMED, work, reason)
-        self._runtime.journal.put(record, lambda: self._progress.unconfirmed_deletion(work, reason))
+    def _give_up(self, work: Work, why: Exception | str) -> None:
+        record = work.enter(Stage.DROPPING, work.record.since, reason=reason(why))
+        self._runtime.emit(EventKind.NODE_UNCONFIRMED, work, record.reason)
+        self._runtime.journal.put(record, lambda: self._progress.unconfirmed_deletion(work, why))
 
     # An instance that is no more
 

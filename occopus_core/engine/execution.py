@@ -293,9 +293,9 @@ class Execution:
         del self._works[work.node_name][work]
         self._dropped(work)
 
-    def unconfirmed_deletion(self, work: Work, reason: str) -> None:
+    def unconfirmed_deletion(self, work: Work, why: Exception | str) -> None:
         """See `deletion.Progress`."""
-        self._unconfirmed.append(Unanswered(work.node_name, work.implementation.label, reason))
+        self._unconfirmed.append(Unanswered(work.node_name, work.implementation.label, why))
         self._dropped(work)
 
     def _dropped(self, work: Work) -> None:

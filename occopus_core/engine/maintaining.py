@@ -15,7 +15,7 @@ from occopus_core.engine.destroying import destroy_leased
 from occopus_core.engine.diagnosis import Diagnosis
 from occopus_core.engine.healing import Care, next_setback, plan_care
 from occopus_core.engine.loop import Outcome, Steps
-from occopus_core.engine.outcomes import Unanswered, told
+from occopus_core.engine.outcomes import Passed, Unanswered, told
 from occopus_core.engine.plan import Step, Verb
 from occopus_core.engine.runtime import Runtime
 from occopus_core.engine.scaling import scale
@@ -25,26 +25,26 @@ from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureRecord, Lease, Stage
 
 
-def maintain(site: Site) -> Steps[list[str]]:
+def maintain(site: Site) -> Steps[Passed]:
     """One pass. An interrupted build is carried on, an unwanted infrastructure destroyed.
 
-    Returns what providers would not say, a line for each: how instances are, or that they are gone.
     Raises `BusyError` while another process works on it, `NoSuchInfrastructureError`, and what a build or a destruction
-    that is carried on raises. A node that cannot be made or asked for is an event, no error: the next pass tries again.
+    that is carried on raises. A node that cannot be made or asked for is an event, and no error: it is in what is
+    returned, and the next pass tries again.
     """
     lease = yield from site.acquire_soon()
     with site.releasing(lease):
         record = site.resources.store.infrastructure(site.infra_id)
         if not record.wanted:
             yield from destroy_leased(site, lease, record)
-            return []
+            return Passed()
         if record.candidate is not None:
             design = make_design(site.scene(record.candidate), site.resources.store)
             yield from build_leased(site, design, lease, record)
             record = site.resources.store.infrastructure(site.infra_id)
-        unanswered = yield from _Pass(site, lease, record).run()
+        passed = yield from _Pass(site, lease, record).run()
     site.tidy()
-    return unanswered
+    return passed
 
 
 class _Pass:
@@ -58,8 +58,9 @@ class _Pass:
         self._targets = dict(record.targets)
         self._unanswered: list[Unanswered] = []
         self._unconfirmed: list[str] = []
+        self._undone: list[str] = []
 
-    def run(self) -> Steps[list[str]]:
+    def run(self) -> Steps[Passed]:
         self._apply_requests()
         settle = self._runtime.journal.settle
         ready = [work for work in self._works if work.stage is Stage.READY]
@@ -77,7 +78,7 @@ class _Pass:
         yield from self._carry_out(care)
         self._runtime.journal.flush()
         self._site.refuse_if_abandoned()
-        return [*told(self._unanswered), *self._unconfirmed]
+        return Passed(tuple(self._undone), (*told(self._unanswered), *self._unconfirmed))
 
     # Scaling
 
@@ -107,12 +108,13 @@ class _Pass:
         errors = {node_id: outcome.error for node_id, outcome in seen.items() if outcome.error is not None}
         for work in works:
             if work.node_id in errors:
-                self._unanswer(work, str(errors[work.node_id]))
+                self._unanswer(work, errors[work.node_id])
 
-    def _unanswer(self, work: Work, reason: str) -> None:
-        self._unanswered.append(Unanswered(work.node_name, work.implementation.label, reason))
+    def _unanswer(self, work: Work, why: Exception | str) -> None:
+        self._unanswered.append(Unanswered(work.node_name, work.implementation.label, why))
 
     def _tell_care(self, care: Care) -> None:
+        self._undone += [text for text in (care.frozen, *care.held.values()) if text]
         if bool(care.frozen) != bool(self._record.frozen):
             with self._site.resources.store.changing(self._lease) as change:
                 change.put_frozen(care.frozen)
@@ -162,6 +164,7 @@ class _Pass:
         yield from execution.mend(creations, [work for work in self._works if work.doomed], graph)
         self._tell_overdue(execution.works)
         self._unconfirmed = execution.unconfirmed
+        self._undone += execution.problems
         self._count_setbacks(execution.failed_nodes)
 
     def _design(self) -> Design | None:
@@ -171,6 +174,7 @@ class _Pass:
             design = make_design(self._runtime.scene, self._site.resources.store)
         except InvalidDesignError as error:
             problem = f"for a usable definition: {error}"
+            self._undone.append(f"waiting {problem}")
         self._tell_once("design", EventKind.WAITING, problem)
         return design
 

@@ -20,6 +20,9 @@ T = TypeVar("T")
 TRIES = 5
 """How often a provider is asked before it counts as away."""
 
+PATIENCE = 30.0
+"""Seconds for which those on clouds that have answered wait for one that has not."""
+
 
 def describe(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
     """What the provider says of these instances. Raises `ProviderError`."""
@@ -52,19 +55,32 @@ class Observatory:
     def observe(self, works: Sequence[Work], settle: Callable[[], None]) -> Steps[Mapping[str, Outcome[Instance]]]:
         """The instances as they are, by node id; those without an id, and those too young to be seen, are left out.
 
-        An instance whose provider cannot be asked has the error.
+        An instance whose provider cannot be asked has the error. One that keeps silent holds up the others for
+        `PATIENCE` seconds at the most.
         """
         by_link: dict[Link[ResourceHandler], list[Work]] = {}
         for work in works:
             if work.link is not None and work.record.instance_id is not None:
                 by_link.setdefault(work.link, []).append(work)
         questions = {link: self._ask(link, _ids(asked)) for link, asked in by_link.items()}
-        yield Waiting(settle, lambda: all(question.answer is not None for question in questions.values()))
+        yield from self._answers(questions, settle)
         seen: dict[str, Outcome[Instance]] = {}
         for link, question in questions.items():
-            assert question.answer is not None, "it was waited for"
+            if question.answer is None:
+                silence = f"{by_link[link][0].implementation.label} has not answered for {PATIENCE:g} s"
+                question.answer = Outcome(error=TransientError(silence))
             seen.update(self._seen(link, by_link[link], question.answer))
         return seen
+
+    def _answers(self, questions: Mapping[Link[ResourceHandler], _Question], settle: Callable[[], None]) -> Steps[None]:
+        late: list[bool] = []
+        self.loop.after(PATIENCE, lambda: late.append(True))
+
+        def over() -> bool:
+            answered = [question.answer is not None for question in questions.values()]
+            return all(answered) or (bool(late) and any(answered))
+
+        yield Waiting(settle, over)
 
     def _seen(
         self, link: Link[ResourceHandler], works: Sequence[Work], answer: Outcome[Mapping[InstanceId, Instance]]
@@ -100,6 +116,8 @@ class Observatory:
         outcome: Outcome[Mapping[InstanceId, Instance]],
     ) -> None:
         for question in questions:
+            if question.answer is not None:  # it was waited for no longer
+                continue
             question.tries += 1
             if isinstance(outcome.error, TransientError) and question.tries < TRIES:
                 self._batches[link].add(question, FIRST_DELAY * 2**question.tries)

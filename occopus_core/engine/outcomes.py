@@ -5,6 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from occopus_core.api.errors import ProviderError
+from occopus_core.engine.reason import reason
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a maintenance pass leaves for the next one: nothing where all is as it should be."""
+
+    undone: tuple[str, ...] = ()
+    """What it could not make, or left alone for now, with why."""
+    unconfirmed: tuple[str, ...] = ()
+    """What providers would not say, once for each cloud and reason: how instances are, or that they are gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
@@ -13,15 +26,23 @@ class Unanswered:
     node_name: str
     place: str
     """What people call the cloud it is on."""
-    reason: str
+    why: Exception | str
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The same for all that are told in one line: the provider's number of the call does not tell them apart."""
+        return self.place, self.why.message if isinstance(self.why, ProviderError) else reason(self.why)
 
 
 def told(unanswered: Iterable[Unanswered]) -> list[str]:
     """A line for each place and reason, however many instances it concerns."""
-    groups: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, str], list[Unanswered]] = {}
     for one in unanswered:
-        groups.setdefault((one.place, one.reason), []).append(one.node_name)
-    return [f"{_counted(names)} ({place}): {reason}" for (place, reason), names in groups.items()]
+        groups.setdefault(one.kind, []).append(one)
+    return [
+        f"{_counted([one.node_name for one in group])} ({group[0].place}): {reason(group[0].why)}"
+        for group in groups.values()
+    ]
 
 
 def _counted(node_names: Sequence[str]) -> str:

@@ -8,8 +8,8 @@ from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError
 
 
-def reason(error: Exception) -> str:
+def reason(error: Exception | str) -> str:
     """The message of an error that was meant for people; of any other, that a plugin has broken its contract."""
-    if isinstance(error, ProviderError | TemplateError | PluginError | DescriptionError):
+    if isinstance(error, str | ProviderError | TemplateError | PluginError | DescriptionError):
         return str(error)
     return f"the plugin failed in a way its contract does not allow: {type(error).__name__}: {error}"

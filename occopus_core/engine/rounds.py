@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from occopus_core.engine.loop import Outcome
 from occopus_core.engine.maintaining import maintain
-from occopus_core.engine.outcomes import AbandonedError, BusyError
+from occopus_core.engine.outcomes import AbandonedError, BusyError, Passed
 from occopus_core.engine.site import Resources, Site
 from occopus_core.store.records import NoSuchInfrastructureError
 
@@ -108,13 +108,13 @@ class Rounds:
         loop = self._resources.loop
         began = loop.clock.monotonic()
 
-        def ended(outcome: Outcome[list[str]]) -> None:
+        def ended(outcome: Outcome[Passed]) -> None:
             loop.meter.passed(loop.clock.monotonic() - began, outcome.error)
             self._ended(site, outcome)
 
         loop.begin(site.attended(maintain(site)), ended)
 
-    def _ended(self, site: Site, outcome: Outcome[list[str]]) -> None:
+    def _ended(self, site: Site, outcome: Outcome[Passed]) -> None:
         infra_id = site.infra_id
         del self._under_way[infra_id]
         if isinstance(outcome.error, NoSuchInfrastructureError):

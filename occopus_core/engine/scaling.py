@@ -66,14 +66,17 @@ def _move(request: ScaleRequest, limits: Scaling, scaled: Scaled) -> Answer:
 def _remove(request: ScaleRequest, limits: Scaling, scaled: Scaled, records: Sequence[InstanceRecord]) -> Answer:
     """One instance that was named goes, and with it as many of the youngest as the request asks for."""
     named = [record for record in records if _is_named(record, request)]
-    staying = next((record for record in named if not _goes(record, scaled)), None)
-    if staying is None:
+    staying = [record for record in named if not _goes(record, scaled)]
+    if not staying:
         going = " any more: it is going already" if named else ""
         return _refuse(request, f"node '{request.node_name}' has no instance '{request.instance}'{going}")
+    if len(staying) > 1:  # those behind one address, as on the network of their host
+        ids = ", ".join(record.node_id for record in staying)
+        return _refuse(request, f"several instances have the address '{request.instance}': name one of {ids}")
     before = scaled.targets[request.node_name]
     answer = _move(request, limits, scaled)
     if scaled.targets[request.node_name] < before:
-        scaled.condemned.add(staying.node_id)
+        scaled.condemned.add(staying[0].node_id)
     return answer
 
 

@@ -17,6 +17,7 @@ from occopus_core.engine.costing import costs
 from occopus_core.engine.loop import Steps
 from occopus_core.engine.maintaining import maintain
 from occopus_core.engine.meter import Meter
+from occopus_core.engine.outcomes import Passed
 from occopus_core.engine.plan import Plan
 from occopus_core.engine.rounds import Rounds
 from occopus_core.engine.scaling import Answer, scale
@@ -27,7 +28,7 @@ from occopus_core.engine.trust import refuse_powers
 from occopus_core.events import Observer
 from occopus_core.manager.background import Background
 from occopus_core.manager.ids import new_id, refuse_impossible
-from occopus_core.manager.installation import Installation, Strategy, holder
+from occopus_core.manager.installation import Installation, Strategy
 from occopus_core.registry import Registry
 from occopus_core.render import inspect
 from occopus_core.report import Snapshot, report_of
@@ -174,8 +175,8 @@ class InfrastructureManager:
         """What the next pass would do. Changes nothing. Raises what `occopus_core.engine.building.outlook` raises."""
         return self._pass(infra_id, building.outlook)
 
-    def maintain(self, infra_id: str) -> list[str]:
-        """One maintenance pass; what providers would not say. See `occopus_core.engine.maintaining.maintain`."""
+    def maintain(self, infra_id: str) -> Passed:
+        """One maintenance pass; what it leaves for the next. See `occopus_core.engine.maintaining.maintain`."""
         return self._pass(infra_id, maintain)
 
     def tear_down(self, infra_id: str) -> None:
@@ -210,10 +211,7 @@ class InfrastructureManager:
         infra_id = self.new_id(infra_id)
         targets = building.targets_of(infrastructure, {})
         now = SystemClock().now()
-        store = self.store
-        store.release(
-            store.add_infrastructure(infra_id, infrastructure, targets, holder(), now, maintained=for_services)
-        )
+        self.store.add_infrastructure(infra_id, infrastructure, targets, None, now, maintained=for_services)
         return infra_id
 
     def submit_infrastructure(self, infrastructure: Infrastructure, infra_id: str | None = None) -> str:
@@ -253,7 +251,7 @@ class InfrastructureManager:
     def scale_to(self, infra_id: str, node_name: str, count: int) -> ScaleRequest:
         """Ask for so many instances of a node, within its limits. The next maintenance pass sees to it.
 
-        Raises `NoSuchInfrastructureError`, `NoSuchNodeError`, `StoreError`.
+        Raises `NoSuchInfrastructureError`, `NoSuchNodeError`, `StoreError`; `BusyError` where it is being destroyed.
         """
         return self._request(infra_id, node_name, ScaleKind.SET, count)
 
@@ -332,8 +330,12 @@ class InfrastructureManager:
         return self.store.request_scaling(infra_id, node_name, kind, amount, instance, SystemClock().now())
 
     def _scalable(self, infra_id: str, node_name: str) -> InfrastructureRecord:
-        """The infrastructure whose node is to be scaled. Raises `NoSuchInfrastructureError`, `NoSuchNodeError`."""
+        """The infrastructure whose node is to be scaled.
+
+        Raises `NoSuchInfrastructureError`, `NoSuchNodeError`, and `BusyError` where it is being destroyed.
+        """
         record = self.get(infra_id)
+        building.refuse_unwanted(record)
         nodes = [node.name for node in record.current.nodes]
         if node_name not in nodes:
             raise NoSuchNodeError(f"'{infra_id}' has no node '{node_name}'; it has: {', '.join(nodes)}")

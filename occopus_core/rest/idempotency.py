@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
 from occopus_core.rest.problems import Refused
+from occopus_core.store.records import StoreError
 from occopus_core.store.service import Answer, KeyReusedError, ServiceRows, TooManyKeysError, UnansweredError
 
 HEADER = "Idempotency-Key"
@@ -31,8 +32,9 @@ def once(request: Request, client: str, body: bytes, act: Callable[[], dict[str,
         return JSONResponse(answer.body, answer.status)
     try:
         said = act()
-    except Exception:
-        rows.forget(key)
+    except Exception as error:
+        if not (isinstance(error, StoreError) and error.unknown):  # it may have had its effect: nobody may repeat it
+            rows.forget(key)
         raise
     rows.keep(key, Answer(status, said))
     return JSONResponse(said, status)

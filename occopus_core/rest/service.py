@@ -35,6 +35,8 @@ class Service:
         self.store = manager.store
         self.name = uuid.uuid4().hex
         self.stopping = threading.Event()
+        self.adding = threading.Lock()
+        """Held while infrastructures are counted and one is added: requests of the same moment count, too."""
         self._say = say
         self._rounds: Rounds = manager.rounds(interval)
         self._threads = [
@@ -69,6 +71,10 @@ class Service:
     def maintain(self, infra_id: str) -> None:
         """Have an infrastructure maintained from now on. Idempotent. Raises `NoSuchInfrastructureError`."""
         self.store.service.mark(infra_id, maintained=True)
+        self.begin(infra_id)
+
+    def begin(self, infra_id: str) -> None:
+        """Begin with an infrastructure that is marked to be maintained, rather than when it is come across."""
         self._rounds.attach(infra_id)  # whoever's share it is, its first pass need not wait; leases keep order
 
     def leave(self, infra_id: str) -> None:

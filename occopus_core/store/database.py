@@ -58,8 +58,14 @@ class Database:
         more once every process that uses it has ended, as it has when the power goes.
         """
         writer = self._brief_writer if brief else self._writer
-        with self._translated(), self._turn, writer.begin() as connection:
-            yield connection
+        committing = False
+        try:
+            with self._translated(), self._turn, writer.begin() as connection:
+                yield connection
+                committing = True
+        except StoreError as error:
+            error.unknown = committing
+            raise
 
     @contextlib.contextmanager
     def migrating(self) -> Iterator[sa.Connection]:

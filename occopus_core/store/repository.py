@@ -159,14 +159,15 @@ class Store:
         infra_id: str,
         candidate: Infrastructure,
         targets: Mapping[str, int],
-        holder: str,
+        holder: str | None,
         now: float,
         *,
         maintained: bool = False,
     ) -> Lease:
         """Record a new infrastructure that is about to be built, leased to `holder` from the first moment.
 
-        One that is `maintained` is for services to look after. Raises `InfrastructureTakenError`.
+        Without a holder it is for whoever takes the first lease; the one that is returned is over already. One that is
+        `maintained` is for services to look after. Raises `InfrastructureTakenError`.
         """
         # An epoch never comes back for an id: whoever held one that is gone must not pass for the holder of the next.
         epoch = random.SystemRandom().randrange(1, _FIRST_EPOCHS)
@@ -182,7 +183,7 @@ class Store:
                 created_at=now,
                 epoch=epoch,
                 lease_holder=holder,
-                lease_expires=now + LEASE_SECONDS,
+                lease_expires=None if holder is None else now + LEASE_SECONDS,
                 maintained=maintained,
             )
             try:
@@ -192,7 +193,7 @@ class Store:
             self.outbox.forget_subscribers(connection, infra_id)  # of an earlier one with this id
             created = Event(EventKind.INFRA_CREATED, infra_id, text=candidate.name)
             connection.execute(tables.events.insert(), [event_row(now, created)])
-        return Lease(infra_id, holder, epoch)
+        return Lease(infra_id, holder or "", epoch)
 
     def infrastructure(self, infra_id: str) -> InfrastructureRecord:
         """Raises `NoSuchInfrastructureError`."""

@@ -148,6 +148,20 @@ def test_a_provider_that_cannot_be_asked_is_told_once_and_in_the_exit_code(ready
     assert cloud.machines("unseen") == []
 
 
+def test_what_a_pass_could_not_make_is_told_and_in_the_exit_code(ready, cloud):
+    ready.ready("build", "trial.yaml", "-i", "short")
+    ready.ready("scale", "-i", "short", "-n", "web", "-c", "1")
+    cloud.set_faults([{"kind": "permanent", "operation": "create", "reason": "not on a Monday"}])
+    ended = ready.run("maintain", "-i", "short")
+    (line,) = [line for line in ended.complaint if line.startswith("error: ")]
+    assert line.startswith("error: node 'web' (sim ")
+    assert "not on a Monday" in line
+    assert ended.code == 1
+    cloud.set_faults([])
+    ready.ready("maintain", "-i", "short")
+    ready.ready("destroy", "-i", "short")
+
+
 def test_deletions_that_are_not_confirmed_are_told_and_kept(ready, cloud):
     ready.ready("build", "trial.yaml", "-i", "stuck")
     cloud.set_faults([{"kind": "permanent", "operation": "delete", "node_name": "db", "reason": "locked"}])

@@ -101,14 +101,14 @@ def _around_checks(check, boundaries: Boundaries):
 
 
 def _around_calls(call, boundaries: Boundaries):
-    def around(self, operation, body):
+    def around(self, operation, body, read):
         number = boundaries.reach(f"{BEFORE} {operation}")
         for moment in (SENT, ANSWERED):
             if boundaries.strikes(f"{moment} {operation}", number):
                 _send(self, operation, body, wait=moment == ANSWERED)
                 boundaries.reach(f"{moment} {operation}", number)
         try:
-            return call(self, operation, body)
+            return call(self, operation, body, read)
         finally:
             if operation in CHANGING:
                 boundaries.clear(cleared=False)

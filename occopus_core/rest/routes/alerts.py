@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 
+from occopus_core.engine.outcomes import BusyError
 from occopus_core.events import EventKind
 from occopus_core.manager import InfrastructureManager, NoSuchNodeError
 from occopus_core.rest.problems import documented
@@ -87,6 +88,6 @@ def _heed(manager: InfrastructureManager, infra_id: str, alert: Alert, cooldown:
         return "ignored: the node was scaled lately"
     try:
         manager.scale_by(infra_id, node, step)
-    except NoSuchNodeError as error:
+    except (NoSuchNodeError, BusyError) as error:
         return f"ignored: {error}"
     return f"scaled {alert.labels['scale']}"

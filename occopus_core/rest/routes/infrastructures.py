@@ -113,9 +113,10 @@ def _create(service: Service, request: Request, body: bytes) -> str:
         raise Refused(422, f"an infrastructure may grow to {limits.instances:,} instances at the most")
     infra_id = manager.new_id()
     manager.plan(infrastructure, infra_id)  # which finds every mistake that can be found before something is made
-    _refuse_too_many(service, limits.builds)
-    manager.add(infrastructure, infra_id, for_services=True)
-    service.maintain(infra_id)
+    with service.adding:
+        _refuse_too_many(service, limits.builds)
+        manager.add(infrastructure, infra_id, for_services=True)
+    service.begin(infra_id)
     return infra_id
 
 

@@ -230,3 +230,16 @@ def test_a_plan_has_the_scaling_that_waits_within_its_limits(served, ready, unti
     assert served.post(f"{path}/scaledown/web/{node_id}").status == 200
     assert planned() == ["create"] * (most - 2) + ["replace"]
     assert list(served.get(path).json["web"]["instances"]) == [node_id]
+
+
+def test_what_is_being_destroyed_is_planned_as_that_and_not_scaled(served, ready, cloud, until):
+    infra_id = built(served, until, (ready.folder / "trial.yaml").read_bytes())
+    path = f"/infrastructures/{infra_id}"
+    cloud.set_faults([{"kind": "permanent", "operation": "delete"}])
+    assert served.call("DELETE", f"{path}?wait=false").status == 202
+    refused = served.post(f"{path}/scaleup/web/1")
+    assert refused.status == 409
+    assert "is being destroyed" in refused.json["detail"]
+    assert {step["action"] for step in served.get(f"{path}/plan").json["steps"]} == {"destroy"}
+    cloud.set_faults([])
+    until(lambda: served.get(path).status == 404)

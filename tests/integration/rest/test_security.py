@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -111,6 +112,27 @@ def test_no_more_is_built_at_once_than_may_be(ready, cloud, serve, until):
         client.delete(f"/infrastructures/{first.json['infraid']}")
         until(lambda: client.post("/infrastructures/", description, Idempotency_Key="k").status == 201)
         assert len(client.get("/infrastructures/").json["infrastructures"]) == 1
+
+
+def test_no_more_is_built_when_many_ask_at_once(ready, cloud, serve):
+    description = (ready.folder / "trial.yaml").read_bytes()
+    cloud.set_faults([{"kind": "hang", "operation": "create"}])
+    with serve(ready, "--max-builds", "3") as (_, client), ThreadPoolExecutor(10) as threads:
+        answers = list(threads.map(lambda _: client.post("/infrastructures/", description), range(10)))
+    assert sorted(answer.status for answer in answers) == [201] * 3 + [503] * 7
+
+
+@pytest.mark.parametrize("name", ["", " ", "x\nid\tvalid", "\x1b[2J"])
+def test_the_name_of_a_token_is_one_line(ready, name):
+    ended = ready.run("rest-service", "token", "create", "--name", name, "--scope", "read")
+    assert ended.code == 2
+    assert ended.complaint[-1].endswith("argument --name: a name of printable characters is wanted, on one line")
+
+
+def test_a_token_for_what_is_not_there_yet_is_pointed_out(ready):
+    ended = ready.run("rest-service", "token", "create", "--name", "me", "--scope", "read", "--infra", "later")
+    assert (ended.code, len(ended.stdout.splitlines())) == (0, 1)
+    assert ended.stderr == "warning: no infrastructure has the id 'later'; occopus-maintain -l lists them\n"
 
 
 def test_a_chunked_body_has_the_same_limit(guarded, tokens):

@@ -11,6 +11,7 @@ from occopus_core.cli import scale
         (["-c", "x"], "argument -c/--changescale: a whole number is wanted, not 'x'"),
         (["-s", "1.5"], "argument -s/--setscale: a whole number is wanted, not '1.5'"),
         (["-s", "-1"], "argument -s/--setscale: a number of instances is not negative"),
+        (["-f", ""], "-f chooses an instance to go: give its node id or address"),
         ([], "say -c by how many, -s to how many, or -f which instance goes"),
     ],
 )
@@ -59,4 +60,13 @@ def test_what_is_told_counts_the_requests_that_wait(store, capsys):
 def test_what_does_not_exist_is_refused_at_once(store, argv, said, capsys):
     assert scale.main(["-i", "infra-1", *argv]) == 3
     assert capsys.readouterr().err == f"error: {said}\n"
+    assert store.pending_requests("infra-1") == []
+
+
+def test_what_is_being_destroyed_is_not_scaled(store, capsys):
+    store.unwant("infra-1")
+    assert scale.main(["-i", "infra-1", "-n", "web", "-c", "1"]) == 4
+    assert capsys.readouterr().err == (
+        "error: the infrastructure 'infra-1' is being destroyed: occopus-destroy -i infra-1 finishes that\n"
+    )
     assert store.pending_requests("infra-1") == []

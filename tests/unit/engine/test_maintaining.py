@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 
 from occopus_core.api import HealthChecker, Verdict
-from occopus_core.engine.outcomes import BusyError
+from occopus_core.engine.outcomes import BusyError, Passed
 from occopus_core.events import EventKind
 from occopus_core.store.records import Condition, NoSuchInfrastructureError, ScaleKind, Stage
 
@@ -233,12 +233,25 @@ def test_a_named_instance_goes(world, sick):
 
 def test_what_a_provider_would_not_say_is_answered_once_for_each_connection(world, sick):
     built(world, node("web", min=3), "db")
-    assert world.convergence().maintain() == []
+    assert world.convergence().maintain() == Passed()
     world.cloud.set_faults([{"kind": "auth"}])
-    refused = "memory cloud: the credentials were refused"
-    assert world.convergence().maintain() == [f"4 instances of nodes 'db', 'web' (memory memory): {refused}"]
+    refused = "4 instances of nodes 'db', 'web' (memory memory): memory cloud: the credentials were refused"
+    assert world.convergence().maintain() == Passed(unconfirmed=(refused,))
     world.cloud.set_faults([])
-    assert world.convergence().maintain() == []
+    assert world.convergence().maintain() == Passed()
+
+
+def test_what_a_pass_could_not_make_is_answered(world, sick):
+    built(world, node("web", min=1, max=2), "db")
+    scale(world, ScaleKind.SET, 2)
+    world.cloud.set_faults([{"kind": "permanent", "operation": "create", "reason": "no more"}])
+    refused = Passed(undone=("node 'web' (memory memory): memory cloud: no more",))
+    assert [world.convergence().maintain() for _ in range(2)] == [refused, refused]
+    world.cloud.set_faults([])
+    assert world.convergence().maintain() == Passed(undone=("node 'web' keeps failing: tried again in 10 s",))
+    later(world, 10)
+    assert world.convergence().maintain() == Passed()
+    assert len(world.live()) == 3
 
 
 def test_a_deletion_that_is_not_confirmed_is_answered(world, sick):
@@ -247,9 +260,9 @@ def test_a_deletion_that_is_not_confirmed_is_answered(world, sick):
     world.convergence().maintain()
     scale(world, ScaleKind.SET, 1)
     world.cloud.set_faults([{"kind": "permanent", "operation": "delete", "reason": "locked"}])
-    assert world.convergence().maintain() == ["node 'web' (memory memory): memory cloud: locked"]
+    assert world.convergence().maintain() == Passed(unconfirmed=("node 'web' (memory memory): memory cloud: locked",))
     world.cloud.set_faults([])
-    assert world.convergence().maintain() == []
+    assert world.convergence().maintain() == Passed()
 
 
 def test_an_unwanted_infrastructure_is_destroyed(world, sick):

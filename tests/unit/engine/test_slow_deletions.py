@@ -6,6 +6,7 @@ import pytest
 
 from occopus_core.engine.deletion import LONGEST_DELETION, OVERDUE
 from occopus_core.engine.execution import DELETION_SECONDS
+from occopus_core.engine.outcomes import Passed
 from occopus_core.events import EventKind
 from occopus_core.store.records import ScaleKind, Stage
 
@@ -89,7 +90,7 @@ def test_one_that_never_goes_is_told(world):
     keeper.rounds.attach("infra")
     keeper.run(600)
     assert world.told(EventKind.NODE_UNCONFIRMED) == ["web"]
-    assert world.convergence().maintain() == [f"node 'web' (memory memory): {OVERDUE}"]
+    assert world.convergence().maintain() == Passed(unconfirmed=(f"node 'web' (memory memory): {OVERDUE}",))
 
 
 def test_one_that_cannot_be_asked_for_is_given_up_and_told(going):

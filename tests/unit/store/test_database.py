@@ -122,6 +122,22 @@ class TestTransactions:
         with database.reading() as reader:
             assert reader.execute(sa.select(tables.implementations)).all() == []
 
+    def test_a_commit_that_fails_leaves_unknown_what_there_is(self, database):
+        with pytest.raises(StoreError) as refused, database.writing() as connection:
+            connection.execute(sa.text("SELECT nothing FROM nowhere"))
+        assert not refused.value.unknown
+
+        def go_away(_connection):
+            raise sa.exc.OperationalError("COMMIT", {}, sqlite3.OperationalError("gone"))
+
+        sa.event.listen(database._engine, "commit", go_away)
+        try:
+            with pytest.raises(StoreError) as lost, database.writing() as connection:
+                connection.execute(sa.select(tables.installation))
+        finally:
+            sa.event.remove(database._engine, "commit", go_away)
+        assert lost.value.unknown
+
     def test_threads_have_a_transaction_each(self, database):
         store = Store(database)
         failures = []

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import json
 import os
@@ -146,8 +147,15 @@ class NodeFolder:
 
     def mark_deleting(self, now: float) -> None:
         """Begin deletion. Idempotent: the first time counts. From now on no supervisor starts."""
-        with contextlib.suppress(FileExistsError, FileNotFoundError), _private(self._deleting, os.O_EXCL) as file:
-            file.write(str(now))
+        try:
+            with _private(self._deleting, os.O_EXCL) as file:
+                file.write(str(now))
+        except (FileExistsError, FileNotFoundError):
+            pass
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not self._deleting.exists():
+                raise
+            # The mark is there, if without its time: who waits for a full disk to be cleared may wait for this.
 
     def remove(self) -> None:
         """Remove the folder, its record last: until then it can be found. Idempotent."""

@@ -105,18 +105,27 @@ class LocalHandler(ResourceHandler):
         """See `ResourceHandler.delete`. SIGTERM first, SIGKILL to what is left after `stop_seconds`."""
         folders = [folder for id in ids if (folder := NodeFolder(self.root, id)).exists()]
         outcome: dict[InstanceId, ProviderError | None] = dict.fromkeys(ids)
-        with provider_errors("deleting nodes"):
+
+        def each(step: Callable[[NodeFolder], None]) -> None:
+            """Take a step with every node with which none has failed: what keeps one does not keep the others."""
             for folder in folders:
-                folder.mark_deleting(self._clock())
+                if outcome[InstanceId(folder.token)] is None:
+                    try:
+                        with provider_errors(f"deleting the node {folder.token}"):
+                            step(folder)
+                    except ProviderError as exc:
+                        outcome[InstanceId(folder.token)] = exc
+
+        def go_on(folder: NodeFolder) -> None:
+            with folder.lock() as held:
+                if held:
+                    self._continue_deletion(folder, members[folder.token])
+
+        each(lambda folder: folder.mark_deleting(self._clock()))
+        with provider_errors("deleting nodes"):
             # After the marks: a supervisor that starts unseen sees its mark and ends.
             members = processes.members(folders)
-        for folder in folders:
-            try:
-                with provider_errors(f"deleting the node {folder.token}"), folder.lock() as held:
-                    if held:
-                        self._continue_deletion(folder, members[folder.token])
-            except ProviderError as exc:
-                outcome[InstanceId(folder.token)] = exc
+        each(go_on)
         return outcome
 
     def _advance(self, folder: NodeFolder, request: CreateRequest, scripts: dict[str, str]) -> None:

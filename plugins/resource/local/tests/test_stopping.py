@@ -1,5 +1,8 @@
 """Deletion stops everything a node has started, whoever was killed before."""
 
+import contextlib
+import errno
+import io
 import os
 import select
 import signal
@@ -8,6 +11,7 @@ import psutil
 import pytest
 
 from occopus_core.api import InstanceState
+from occopus_resource_local import folders
 
 DAEMON = """
 import os, sys, time
@@ -159,4 +163,47 @@ def test_many_are_deleted_at_once_and_one_that_fails_stops_no_other(host, monkey
 def test_a_folder_protected_against_writing_is_removed(host):
     host.create(host.cloudinit("runcmd: [mkdir -p a/b, touch a/b/c, chmod 0 a/b a]\n"))
     assert host.ended("runcmd") == 0
+    host.delete("n1")
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """A disk with room for the names of files and for nothing in them; with `refused` not even for those."""
+
+    def fill(refused=""):
+        @contextlib.contextmanager
+        def private(path, _flags):
+            if path.parent.name != refused:
+                path.touch()
+            yield io.StringIO()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(folders, "_private", private)
+
+    return fill
+
+
+def test_a_full_disk_keeps_nothing_running(host, full):
+    host.create(host.cloudinit("runcmd: [sleep 1000]\n"))
+    full()
+    host.delete("n1")
+    assert host.processes() == []
+    assert not host.folder().exists()
+
+
+def test_a_node_that_cannot_be_marked_keeps_no_other(host, full, monkeypatch):
+    for token in ("n1", "n2"):
+        host.create(host.cloudinit("runcmd: [sleep 1000]\n", token))
+    full(refused="n1")
+    refused = set()
+
+    def gone():
+        refused.add(str(host.handler.delete(["n1", "n2"])["n1"]))
+        return host.state("n2") is InstanceState.ABSENT
+
+    host.until(gone)
+    (told,) = refused
+    assert told.startswith("deleting the node n1: No space left on device")
+    assert host.state("n1") is not InstanceState.ABSENT
+    monkeypatch.undo()
     host.delete("n1")
