@@ -23,12 +23,12 @@ venv: .venv/.usable
 dev: .venv/.testable
 
 .venv/.usable: $(SETUP)
-	@echo "setting up .venv"
+	@echo "setting up .venv: a minute or two, once"
 	@contrib/venv
 	@touch $@
 
 .venv/.testable: $(SETUP)
-	@echo "setting up .venv for tests"
+	@echo "setting up .venv for tests: a minute or two, once"
 	@contrib/venv --dev
 	@touch .venv/.usable $@
 

@@ -37,9 +37,9 @@ class ExitCode(enum.IntEnum):
     """The same by SIGTERM."""
 
 
-_EPILOG = """exit codes: 0 done; 1 failed and undone; 2 wrong input, nothing was done; 3 no such infrastructure or node;
-4 the store or the output is away, or the infrastructure is busy; 5 done, but deletions are unconfirmed or a provider
-could not be asked; 130 and 143 interrupted and undone"""
+_EPILOG = """exit codes: 0 done; 1 failed and undone; 2 wrong input, nothing was done; 3 no such infrastructure, node or
+instance; 4 the store or the output is away, or the infrastructure is busy; 5 done, but deletions are unconfirmed or a
+provider could not be asked; 130 and 143 interrupted and undone"""
 _SHELLS = ("bash", "zsh", "tcsh")
 _FILES = ("cfg", "auth_data_path", "infra_def", "datafile")
 

@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "file for the report, written as YAML where its name ends in .yaml or .yml and as JSON otherwise, or for the "
         "graph",
     )
-    made.add_argument("-f", "--filter", metavar="NODE", help="report on this node alone")
+    made.add_argument("-f", "--filter", metavar="NODE", help="report on, or draw, this node alone")
     return made
 
 

@@ -65,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--max-builds", type=common.whole_number, metavar="N", help="infrastructures built at once (default: 200)"
     )
-    what = made.add_subparsers(dest="what", metavar="token ...", help="create, list and revoke tokens")
+    tokens = "[token {create,list,revoke}]"
+    what = made.add_subparsers(dest="what", metavar=tokens, help="create, list and revoke tokens")
     _add_token(what.add_parser("token", help="tokens of clients"))
     return made
 
