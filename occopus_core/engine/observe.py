@@ -73,12 +73,15 @@ class Observatory:
         return seen
 
     def _answers(self, questions: Mapping[Link[ResourceHandler], _Question], settle: Callable[[], None]) -> Steps[None]:
-        late: list[bool] = []
-        self.loop.after(PATIENCE, lambda: late.append(True))
+        patience: list[bool] = []
+        """Begun when the first has answered; at its end it is over."""
 
         def over() -> bool:
             answered = [question.answer is not None for question in questions.values()]
-            return all(answered) or (bool(late) and any(answered))
+            if any(answered) and not all(answered) and not patience:
+                patience.append(False)
+                self.loop.after(PATIENCE, lambda: patience.append(True))
+            return all(answered) or any(patience)
 
         yield Waiting(settle, over)
 

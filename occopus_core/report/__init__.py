@@ -98,7 +98,7 @@ def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
         name: {
             "instances": {instance.node_id: _instance(snapshot, instance) for instance in instances},
             "scaling": {
-                "actual": sum(instance.stage is not Stage.DROPPING for instance in instances),
+                "actual": len(instances),
                 "target": snapshot.target(name),
                 "min": scaling.get(name, _UNDESCRIBED).min,
                 "max": scaling.get(name, _UNDESCRIBED).max,
