@@ -6,6 +6,7 @@ By hand: ``python stack.py install VENV``, then ``python stack.py run VENV FOLDE
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -46,9 +47,15 @@ _WITH_WAL = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('pragma j
 
 
 def install(venv: Path) -> None:
-    """Make the environment of the services: about a minute and 800 MB, once."""
-    if (venv / "complete").exists():
-        return
+    """Make the environment of the services: about a minute and 800 MB, once. Who comes meanwhile waits for it."""
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    with venv.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (venv / "complete").exists():
+            _install(venv)
+
+
+def _install(venv: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
     pip = [venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "setuptools<80"], check=True)
