@@ -14,7 +14,6 @@ from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Connection, ResourceHandler
 from occopus_core.credentials import Credentials, Redactor, Section
 from occopus_core.descriptions.model import Implementation
-from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.limits import Gate
 from occopus_core.engine.loop import Loop
 from occopus_core.registry import Registry
@@ -50,8 +49,8 @@ class Link(Generic[P]):
     def renew(self, auth: Mapping[str, str]) -> None:
         """Use these credentials from now on; what is under way goes on with the former ones."""
         if auth != self._connection.auth:
-            self._connection = dataclasses.replace(self._connection, auth=auth)
-            self.plugin = self._make(self._connection)
+            connection = dataclasses.replace(self._connection, auth=auth)
+            self.plugin, self._connection = self._make(connection), connection
             self.gate.reopen()
 
 
@@ -113,7 +112,8 @@ class Connections:
 
     def _renewed(self, kind: Section, links: Mapping[_Key, Link[P]]) -> dict[_Key, Link[P]]:
         for link in links.values():
-            with contextlib.suppress(DescriptionError):  # several entries apply: whoever asks for it anew is told
+            # Several entries apply, or the plugin does not take them: whoever asks for it anew is told.
+            with contextlib.suppress(Exception):
                 link.renew(self._credentials.find(kind, link.section))
         return {link.key: link for link in links.values()}
 

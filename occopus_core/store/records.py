@@ -11,14 +11,10 @@ from occopus_core.descriptions.model import Implementation, Infrastructure
 
 
 class StoreError(Exception):
-    """The store cannot be used: it is away, full, read-only, or made by a newer version.
+    """The store cannot be used: it is away, full, read-only, or made by a newer version."""
 
-    `unknown` where it failed in the very moment of a commit, so that nobody knows whether the change was made.
-    """
-
-    def __init__(self, message: str, *, unknown: bool = False) -> None:
-        super().__init__(message)
-        self.unknown = unknown
+    unknown = False
+    """True where it failed in the very moment of a commit: nobody knows whether the change was made."""
 
 
 class SpoiltError(StoreError):

@@ -166,7 +166,7 @@ class Store:
     ) -> Lease:
         """Record a new infrastructure that is about to be built, leased to `holder` from the first moment.
 
-        Without a holder it is for whoever takes the first lease; the one that is returned is over already. One that is
+        Without a holder nobody has to wait for it: what is returned is over when somebody takes a lease. One that is
         `maintained` is for services to look after. Raises `InfrastructureTakenError`.
         """
         # An epoch never comes back for an id: whoever held one that is gone must not pass for the holder of the next.

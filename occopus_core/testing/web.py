@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
 from typing import Any
 
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body><p>Nothing here<br></body></html>"
+"""What answers in the place of an API; no XML."""
+
 Answer = Callable[[str, Message, bytes], tuple[int, Mapping[str, str], bytes]]
 """From the path, the headers and the body of a request to the status, headers and body of its answer."""
 

@@ -37,6 +37,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from occopus_core.testing.simcloud.inventory import Refusal
+from occopus_core.testing.web import PAGE
 
 OPERATIONS = ("create", "describe", "list", "delete")
 REFUSALS = {
@@ -57,8 +58,6 @@ KINDS = (
     "forget_tokens",
     "invisible_seconds",
 )
-PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body>Nothing here</body></html>"
-"""What a ``foreign_reply`` answers."""
 
 
 class Subject(Protocol):

@@ -240,6 +240,10 @@ def test_what_is_being_destroyed_is_planned_as_that_and_not_scaled(served, ready
     refused = served.post(f"{path}/scaleup/web/1")
     assert refused.status == 409
     assert "is being destroyed" in refused.json["detail"]
+    alert = {"status": "firing", "labels": {"node": "web", "scale": "up"}}
+    answer = served.post(f"{path}/alerts", json.dumps({"alerts": [alert]}), Content_Type="application/json")
+    (result,) = answer.json["results"]
+    assert result.startswith(f"ignored: the infrastructure '{infra_id}' is being destroyed")
     assert {step["action"] for step in served.get(f"{path}/plan").json["steps"]} == {"destroy"}
     cloud.set_faults([])
     until(lambda: served.get(path).status == 404)

@@ -81,6 +81,19 @@ def test_a_call_of_the_former_credentials_that_is_refused_late_closes_nothing(co
     assert call(link, lambda: "called").value == "called"
 
 
+def test_a_plugin_that_does_not_take_them_leaves_the_connections_as_they_are(connections, write):
+    here, there = connect(connections, HERE), connect(connections, THERE)
+
+    def picky(_connection):
+        raise ValueError("that is no password")
+
+    here._make = picky
+    write(here="of-here-2", there="of-there-2")
+    connections.renew()
+    assert here.plugin.connection.auth == {"p": "of-here-1"}
+    assert there.plugin.connection.auth == {"p": "of-there-2"}
+
+
 def test_entries_that_contradict_each_other_leave_a_connection_as_it_is(connections, tmp_path, write):
     link = connect(connections, HERE)
     write(here="of-here-2")

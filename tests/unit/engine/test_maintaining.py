@@ -254,6 +254,23 @@ def test_what_a_pass_could_not_make_is_answered(world, sick):
     assert len(world.live()) == 3
 
 
+def test_an_outage_in_which_nothing_is_healed_is_answered(world, sick):
+    built(world, node("web", min=4))
+    sick.update((record.address, "slow") for record in records(world))
+    (undone,) = world.convergence().maintain().undone
+    assert undone.startswith("4 of 4 instances fail at once: ")
+    sick.clear()
+    assert world.convergence().maintain() == Passed()
+
+
+def test_a_definition_that_cannot_be_used_is_answered(world, sick):
+    built(world, node("web", min=1, max=2))
+    scale(world, ScaleKind.SET, 2)
+    world.store.remove_definition("web")
+    (undone,) = world.convergence().maintain().undone
+    assert undone.startswith("waiting for a usable definition: ")
+
+
 def test_a_deletion_that_is_not_confirmed_is_answered(world, sick):
     built(world, node("web", min=1, max=2))
     scale(world, ScaleKind.SET, 2)

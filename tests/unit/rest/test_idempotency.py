@@ -34,8 +34,10 @@ def test_what_had_no_effect_may_come_again(request_of, error):
 
 
 def test_what_may_have_had_its_effect_has_it_no_second_time(request_of):
+    lost = StoreError("the server went away")
+    lost.unknown = True
     with pytest.raises(StoreError):
-        once(request_of, "me", b"", fails(StoreError("the server went away", unknown=True)))
+        once(request_of, "me", b"", fails(lost))
     with pytest.raises(Refused) as refused:
         once(request_of, "me", b"", lambda: pytest.fail("it is done twice"))
     assert refused.value.status_code == 409

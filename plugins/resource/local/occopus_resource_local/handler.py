@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.resources
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, ClassVar
@@ -105,27 +106,17 @@ class LocalHandler(ResourceHandler):
         """See `ResourceHandler.delete`. SIGTERM first, SIGKILL to what is left after `stop_seconds`."""
         folders = [folder for id in ids if (folder := NodeFolder(self.root, id)).exists()]
         outcome: dict[InstanceId, ProviderError | None] = dict.fromkeys(ids)
-
-        def each(step: Callable[[NodeFolder], None]) -> None:
-            """Take a step with every node with which none has failed: what keeps one does not keep the others."""
-            for folder in folders:
-                if outcome[InstanceId(folder.token)] is None:
-                    try:
-                        with provider_errors(f"deleting the node {folder.token}"):
-                            step(folder)
-                    except ProviderError as exc:
-                        outcome[InstanceId(folder.token)] = exc
-
-        def go_on(folder: NodeFolder) -> None:
-            with folder.lock() as held:
-                if held:
-                    self._continue_deletion(folder, members[folder.token])
-
-        each(lambda folder: folder.mark_deleting(self._clock()))
+        for folder in folders:
+            with _by_itself(folder, outcome):
+                folder.mark_deleting(self._clock())
+        marked = [folder for folder in folders if outcome[InstanceId(folder.token)] is None]
         with provider_errors("deleting nodes"):
             # After the marks: a supervisor that starts unseen sees its mark and ends.
-            members = processes.members(folders)
-        each(go_on)
+            members = processes.members(marked)
+        for folder in marked:
+            with _by_itself(folder, outcome), folder.lock() as held:
+                if held:
+                    self._continue_deletion(folder, members[folder.token])
         return outcome
 
     def _advance(self, folder: NodeFolder, request: CreateRequest, scripts: dict[str, str]) -> None:
@@ -167,6 +158,16 @@ class LocalHandler(ResourceHandler):
             if held:
                 write_files.remove_outside(folder.path)
             return held
+
+
+@contextlib.contextmanager
+def _by_itself(folder: NodeFolder, outcome: dict[InstanceId, ProviderError | None]) -> Iterator[None]:
+    """What keeps one node from being deleted is its outcome, and keeps no other."""
+    try:
+        with provider_errors(f"deleting the node {folder.token}"):
+            yield
+    except ProviderError as error:
+        outcome[InstanceId(folder.token)] = error
 
 
 def _stop_seconds(folder: NodeFolder) -> float:

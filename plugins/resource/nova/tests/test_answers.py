@@ -16,12 +16,11 @@ from occopus_core.api import (
     PermanentError,
     TransientError,
 )
-from occopus_core.testing.web import answering
+from occopus_core.testing.web import PAGE, answering
 from occopus_resource_nova import NovaHandler
 from occopus_resource_nova.cloud import Cloud
 
 AUTH = {"username": "me", "password": "hush-hush"}
-PAGE = b"<!DOCTYPE html><html><body>Welcome</body></html>"
 SPOILT = [
     PAGE,
     b"",
@@ -42,17 +41,19 @@ class Openstack:
         self.url = ""
         self.tokens = 0
         self.asked = []
+        self.logins = []
         self.identity = None
         self.compute = lambda _path: (200, b'{"servers": []}')
 
-    def answer(self, path, _headers, _body):
+    def answer(self, path, _headers, body):
         if path.endswith("/auth/tokens"):
             self.tokens += 1
-            status, body = self.identity or (201, self._token())
-            return status, {"X-Subject-Token": f"token-{self.tokens}", "Content-Type": "application/json"}, body
+            self.logins.append(body)
+            status, said = self.identity or (201, self._token())
+            return status, {"X-Subject-Token": f"token-{self.tokens}", "Content-Type": "application/json"}, said
         self.asked.append(path)
-        status, body = self.compute(path)
-        return status, {"Content-Type": "application/json"}, body
+        status, said = self.compute(path)
+        return status, {"Content-Type": "application/json"}, said
 
     def _token(self):
         services = ("compute", "network", "image")
@@ -143,6 +144,31 @@ def test_credentials_that_are_withdrawn_amid_the_work_are_said(openstack, status
         cloud.get("compute", "/servers/detail")
     openstack.compute, openstack.identity = lambda _path: (200, b'{"servers": []}'), None
     assert cloud.get("compute", "/servers/detail") == {"servers": []}, "they may be good again"
+
+
+@pytest.mark.filterwarnings("ignore:Support for InfluxDB")  # openstacksdk says so of itself, whatever is configured
+def test_clouds_yaml_is_read_again_after_a_refusal(openstack, tmp_path, monkeypatch):
+    file = tmp_path / "clouds.yaml"
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
+    monkeypatch.delenv("OS_CLOUD", raising=False)
+
+    def write(password):
+        auth = {"auth_url": f"{openstack.url}/v3", "username": "me", "password": password, "project_name": "p"}
+        auth |= {"user_domain_name": "Default", "project_domain_name": "Default"}
+        file.write_text(json.dumps({"clouds": {"here": {"auth": auth, "auth_type": "v3password"}}}))
+
+    write("old")
+    cloud = Cloud(Connection("nova", {"endpoint": openstack.url}, {}, 10.0))
+    openstack.identity = 401, json.dumps({"error": {"code": 401, "message": "It has expired."}}).encode()
+    with pytest.raises(AuthError):
+        cloud.get("compute", "/servers/detail")
+    write("new")
+    openstack.identity = None
+    assert cloud.get("compute", "/servers/detail") == {"servers": []}
+    assert [json.loads(body)["auth"]["identity"]["password"]["user"]["password"] for body in openstack.logins] == [
+        "old",
+        "new",
+    ]
 
 
 # Lists in pages

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote
 
+from occopus_core.testing.web import PAGE
+
 Kind = Literal["refuse", "html", "hang", "drip", "lost_reply", "cut_reply", "foreign_reply"]
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "server", "date"}
-_PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body>Nothing here</body></html>"
 _DRIP_SECONDS = 0.05
 _CUT_BYTES = 20
 _CALL_SECONDS = 120.0
@@ -138,14 +139,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.close_connection = True
             elif rule and kind == "foreign_reply":
                 answer.read()
-                self._answer(HTTPStatus.OK, rule.message.encode() or _PAGE, {"Content-Type": "text/html"})
+                self._answer(HTTPStatus.OK, rule.message.encode() or PAGE, {"Content-Type": "text/html"})
             else:
                 self._pass_on(answer, changed if kind == "drip" else None, cut=kind == "cut_reply")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names are the base class's
 
     def _refuse(self, rule: Rule) -> None:
-        body = _PAGE if rule.kind == "html" else json.dumps({"message": rule.message}).encode()
+        body = PAGE if rule.kind == "html" else json.dumps({"message": rule.message}).encode()
         headers = {"Content-Type": "text/html" if rule.kind == "html" else "application/json"}
         if rule.retry_after is not None:
             headers["Retry-After"] = str(rule.retry_after)

@@ -47,6 +47,7 @@ except ModuleNotFoundError as error:
         raise
     sys.exit(f"error: {error}: pip install 'occopus-resource-ec2[testing]'")
 
+from occopus_core.testing.web import PAGE
 from occopus_resource_ec2.testing.faults import Fault, Faults
 
 _INSTANCE = re.compile(rb"<instanceId>(i-[0-9a-f]+)</instanceId>")
@@ -55,7 +56,6 @@ _STATE_REASON = re.compile(rb"<stateReason>.*?</stateReason>")
 _CREDENTIAL = re.compile(r"Credential=([^/]*)/[^/]*/([^/]*)/")
 _REFUSAL = """<?xml version="1.0" encoding="UTF-8"?>
 <Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{id}</RequestID></Response>"""
-_PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body><p>Nothing here<br></body></html>"
 _DRIP_SECONDS = 0.05
 _BAD_KEYS = "AuthFailure", "AWS was not able to validate the provided access credentials"
 _MISMATCH = (
@@ -118,7 +118,7 @@ class Cloud:
         if fault and kind == "refuse":
             return _send(_refusal(fault.status, fault.code, fault.message, fault.retry_after), start_response)
         if fault and kind == "html":
-            return _send(Answer(fault.status, _PAGE, {"Content-Type": "text/html"}), start_response)
+            return _send(Answer(fault.status, PAGE, {"Content-Type": "text/html"}), start_response)
         if kind == "hang":
             changed.wait()
             return _hang_up(environ, start_response)
@@ -257,7 +257,7 @@ def _spoilt(answer: Answer, fault: Fault) -> Answer:
     if fault.kind == "cut_reply":
         return replace(answer, body=answer.body[: int(len(answer.body) * fault.share)])
     if fault.kind == "foreign_reply":
-        return Answer(200, fault.message.encode() or _PAGE, {"Content-Type": "text/html"})
+        return Answer(200, fault.message.encode() or PAGE, {"Content-Type": "text/html"})
     return answer
 
 
