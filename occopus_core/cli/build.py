@@ -12,7 +12,7 @@ from occopus_core.cli import common
 
 if TYPE_CHECKING:
     from occopus_core.descriptions.model import Infrastructure
-    from occopus_core.engine.plan import Plan
+    from occopus_core.engine.planning.plan import Plan
     from occopus_core.manager import InfrastructureManager
 
 _SIGNS = {"create": "+", "replace": "~", "destroy": "-", "keep": "="}
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
 def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra_id: str) -> int:
     from occopus_core.cli.failures import unconfirmed  # noqa: PLC0415
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415
-    from occopus_core.engine.outcomes import AbandonedError, InterruptedBuildError, UnconfirmedError  # noqa: PLC0415
+    from occopus_core.engine.passes.errors import AbandonedError, InterruptedBuildError, UnconfirmedError  # noqa: PLC0415
     from occopus_core.store.records import StoreError  # noqa: PLC0415
 
     with interruptible(manager.interrupt, "interrupted: undoing the build; once more to stop at once") as signals:

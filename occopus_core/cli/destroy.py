@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415  # help must not wait for all this
-    from occopus_core.engine.outcomes import AbandonedError  # noqa: PLC0415
+    from occopus_core.engine.passes.errors import AbandonedError  # noqa: PLC0415
 
     settings = common.load_settings(options.cfg)
     credentials = common.load_credentials(options.auth_data_path)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from occopus_core.api.errors import ProviderError
 from occopus_core.cli.common import ExitCode, OutputError
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.engine.design import InvalidDesignError
-from occopus_core.engine.outcomes import BuildError, BusyError, UnconfirmedError
+from occopus_core.engine.passes.errors import BuildError, BusyError, UnconfirmedError
+from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.manager import InfraIdError, NoSuchNodeError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import (

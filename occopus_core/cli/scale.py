@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
     sets = options.setscale is not None
     with InfrastructureManager(common.load_settings(options.cfg), Credentials()) as manager:
         kind, amount = (ScaleKind.SET, options.setscale) if sets else (ScaleKind.CHANGE, change)
-        answer = manager.foresee(infra_id, node, kind, amount, instance)
+        answer = manager.preview_scaling(infra_id, node, kind, amount, instance)
         if answer.kind is EventKind.SCALE_REFUSED:
             common.say(f"error: {answer.text}")
             return common.ExitCode.NOT_FOUND

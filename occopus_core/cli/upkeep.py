@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from occopus_core.cli import common
 
 if TYPE_CHECKING:
-    from occopus_core.engine.rounds import Rounds
-    from occopus_core.engine.sweeping import Stray
+    from occopus_core.engine.passes.rounds import Rounds
+    from occopus_core.engine.passes.sweeping import Stray
     from occopus_core.store.records import StoredEvent
 
 LAST_SECONDS = 1.2
@@ -30,7 +30,7 @@ def one_pass(options: argparse.Namespace) -> int:
     """One maintenance pass."""
     from occopus_core.cli.failures import unconfirmed  # noqa: PLC0415
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415  # help must not wait for all this
-    from occopus_core.engine.outcomes import AbandonedError  # noqa: PLC0415
+    from occopus_core.engine.passes.errors import AbandonedError  # noqa: PLC0415
 
     settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
     with (

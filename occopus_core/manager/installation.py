@@ -12,16 +12,16 @@ from functools import cached_property
 from typing import Literal, TypeVar
 
 from occopus_core.credentials import Credentials
-from occopus_core.engine.clinic import Clinic
-from occopus_core.engine.clock import SystemClock
-from occopus_core.engine.connections import Connections
-from occopus_core.engine.courier import Courier, make_courier
-from occopus_core.engine.loop import Loop, Steps
-from occopus_core.engine.meter import Meter
-from occopus_core.engine.observe import Observatory
-from occopus_core.engine.rounds import Rounds
-from occopus_core.engine.site import Resources
+from occopus_core.engine.instance.checks import HealthChecks
+from occopus_core.engine.instance.observe import Observatory
+from occopus_core.engine.kernel.clock import SystemClock
+from occopus_core.engine.kernel.connections import Connections
+from occopus_core.engine.kernel.loop import Loop, Steps
+from occopus_core.engine.kernel.meter import Meter
+from occopus_core.engine.passes.rounds import Rounds
+from occopus_core.engine.passes.site import Resources
 from occopus_core.events import Observer
+from occopus_core.notify.delivery import Delivery, make_delivery
 from occopus_core.registry import Registry
 from occopus_core.settings import Settings
 from occopus_core.store.database import open_database
@@ -61,9 +61,9 @@ class Installation:
         return Store(open_database(self.settings.store))
 
     @cached_property
-    def courier(self) -> Courier:
+    def delivery(self) -> Delivery:
         """Tells notifiers what is in the log."""
-        return make_courier(self.settings.notify, self.registry, self.credentials, self.store.outbox, self.warn)
+        return make_delivery(self.settings.notify, self.registry, self.credentials, self.store.outbox, self.warn)
 
     @cached_property
     def asking(self) -> Connections:
@@ -72,9 +72,9 @@ class Installation:
 
     def close(self) -> None:
         """Deliver the last notifications, and let go of the store. Idempotent."""
-        courier: Courier | None = self.__dict__.pop("courier", None)
-        if courier is not None:
-            courier.finish(FINISH_SECONDS)
+        delivery: Delivery | None = self.__dict__.pop("delivery", None)
+        if delivery is not None:
+            delivery.finish(FINISH_SECONDS)
         if "store" in self.__dict__:
             self.store.close()
 
@@ -97,7 +97,7 @@ class Installation:
         return ThreadPoolExecutor(WORKERS[self.strategy], thread_name_prefix="occopus")
 
     def _resources(self, executor: ThreadPoolExecutor) -> Resources:
-        self.courier.start()  # before anything happens that it is to tell
+        self.delivery.start()  # before anything happens that it is to tell
         loop = Loop(SystemClock(), executor, self.meter)
         connections = Connections(self.registry, self.credentials, loop, WORKERS[self.strategy])
         return Resources(
@@ -105,7 +105,7 @@ class Installation:
             registry=self.registry,
             connections=connections,
             observatory=Observatory(loop),
-            clinic=Clinic(loop, connections),
+            checks=HealthChecks(loop, connections),
             loop=loop,
             rng=random.Random(),
             width=1 if self.strategy == "sequential" else None,

@@ -11,24 +11,24 @@ from occopus_core.credentials import Credentials
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.model import Infrastructure
 from occopus_core.descriptions.node_definitions import load_node_definitions
-from occopus_core.engine import building, destroying
-from occopus_core.engine.clock import SystemClock
-from occopus_core.engine.costing import costs
-from occopus_core.engine.loop import Steps
-from occopus_core.engine.maintaining import maintain
-from occopus_core.engine.meter import Meter
-from occopus_core.engine.outcomes import Passed
-from occopus_core.engine.plan import Plan
-from occopus_core.engine.rounds import Rounds
-from occopus_core.engine.scaling import Answer, scale
-from occopus_core.engine.site import Resources, Site
-from occopus_core.engine.subscribing import address_of
-from occopus_core.engine.sweeping import Swept, sweep
-from occopus_core.engine.trust import refuse_powers
+from occopus_core.engine.kernel.clock import SystemClock
+from occopus_core.engine.kernel.loop import Steps
+from occopus_core.engine.kernel.meter import Meter
+from occopus_core.engine.passes import building, destroying
+from occopus_core.engine.passes.costing import costs
+from occopus_core.engine.passes.errors import Passed
+from occopus_core.engine.passes.maintaining import maintain
+from occopus_core.engine.passes.rounds import Rounds
+from occopus_core.engine.passes.site import Resources, Site
+from occopus_core.engine.passes.sweeping import Swept, sweep
+from occopus_core.engine.planning.plan import Plan
+from occopus_core.engine.planning.scaling import Answer, scale
+from occopus_core.engine.planning.trust import refuse_powers
 from occopus_core.events import Observer
 from occopus_core.manager.background import Background
 from occopus_core.manager.ids import new_id, refuse_impossible
 from occopus_core.manager.installation import Installation, Strategy
+from occopus_core.notify.subscribing import address_of
 from occopus_core.registry import Registry
 from occopus_core.render import inspect
 from occopus_core.report import Snapshot, report_of
@@ -161,28 +161,28 @@ class InfrastructureManager:
 
         On failure what was made is undone. `infra_id` may name an infrastructure that does not exist yet. `begun` is
         called when all that can be checked beforehand has been, and nothing is recorded yet. Raises
-        `InfraIdError` and what `occopus_core.engine.building.build` raises.
+        `InfraIdError` and what `occopus_core.engine.passes.building.build` raises.
         """
         infra_id = self.new_id(infra_id)
         self._pass(infra_id, lambda site: building.build(site, infrastructure, begun))
         return infra_id
 
     def plan(self, infrastructure: Infrastructure, infra_id: str | None = None) -> Plan:
-        """What `build` would do. Changes nothing. Raises what `occopus_core.engine.building.plan` raises."""
+        """What `build` would do. Changes nothing. Raises what `occopus_core.engine.passes.building.plan` raises."""
         return self._pass(self.new_id(infra_id), lambda site: building.plan(site, infrastructure))
 
-    def outlook(self, infra_id: str) -> Plan:
-        """What the next pass would do. Changes nothing. Raises what `occopus_core.engine.building.outlook` raises."""
-        return self._pass(infra_id, building.outlook)
+    def preview(self, infra_id: str) -> Plan:
+        """What the next pass would do. Changes nothing. Propagates the errors of `building.preview`."""
+        return self._pass(infra_id, building.preview)
 
     def maintain(self, infra_id: str) -> Passed:
-        """One maintenance pass; what it leaves for the next. See `occopus_core.engine.maintaining.maintain`."""
+        """One maintenance pass; what it leaves for the next. See `occopus_core.engine.passes.maintaining.maintain`."""
         return self._pass(infra_id, maintain)
 
     def tear_down(self, infra_id: str) -> None:
         """Destroy an infrastructure with all of its instances.
 
-        Raises `ValueError` while this manager maintains it, and what `occopus_core.engine.destroying.destroy` raises.
+        Raises `ValueError` while this manager maintains it, and the errors of `destroying.destroy`.
         """
         if infra_id in self.maintained:
             raise ValueError(f"the infrastructure '{infra_id}' is being maintained: stop that first")
@@ -262,7 +262,9 @@ class InfrastructureManager:
         """
         return self._request(infra_id, node_name, ScaleKind.CHANGE, count, instance)
 
-    def foresee(self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str = "") -> Answer:
+    def preview_scaling(
+        self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str = ""
+    ) -> Answer:
         """What would become of such a request after those that wait. Changes nothing; raises what `scale_to` does."""
         wish = ScaleRequest(0, infra_id, node_name, kind, amount, instance, SystemClock().now())
         record = self._scalable(infra_id, node_name)
@@ -275,7 +277,7 @@ class InfrastructureManager:
     def subscribe(self, infra_id: str, type: str, properties: Mapping[str, Any]) -> None:
         """Have an infrastructure's events told to whom a client names. Idempotent; an earlier one is told no more.
 
-        Raises what `occopus_core.engine.subscribing.address_of` raises, `NoSuchInfrastructureError`, `StoreError`.
+        Raises what `occopus_core.notify.subscribing.address_of` raises, `NoSuchInfrastructureError`, `StoreError`.
         """
         self.get(infra_id)
         own = self._installation

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from occopus_core.engine.meter import Meter
+from occopus_core.engine.kernel.meter import Meter
 from occopus_core.events import Event
 from occopus_core.store.repository import Store
 

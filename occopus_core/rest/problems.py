@@ -16,10 +16,10 @@ from starlette.routing import Match
 
 from occopus_core.api.errors import ProviderError
 from occopus_core.descriptions.problems import DescriptionError, Problem
-from occopus_core.engine.design import InvalidDesignError
-from occopus_core.engine.outcomes import BusyError
-from occopus_core.engine.subscribing import SubscriptionError, UnconfiguredError
+from occopus_core.engine.passes.errors import BusyError
+from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.manager import InfraIdError, NoSuchNodeError
+from occopus_core.notify.subscribing import SubscriptionError, UnconfiguredError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, SpoiltError, StoreError
 from occopus_core.store.repository import InfrastructureTakenError

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 
-from occopus_core.engine.rounds import Rounds
+from occopus_core.engine.passes.rounds import Rounds
 from occopus_core.manager import InfrastructureManager
 from occopus_core.store.records import StoreError
 
@@ -84,7 +84,7 @@ class Service:
 
     def destroy(self, infra_id: str) -> None:
         """Have it destroyed as soon as can be. Idempotent. Raises `NoSuchInfrastructureError`."""
-        self.store.unwant(infra_id)
+        self.store.request_destroy(infra_id)
         self.store.service.mark(infra_id, maintained=True)
         self._rounds.hurry(infra_id)
 

@@ -87,11 +87,11 @@ class Change:
         if events:
             self._connection.execute(tables.events.insert(), [event_row(at, event) for at, event in events])
 
-    def unwant(self) -> None:
+    def request_destroy(self) -> None:
         """Nothing of the infrastructure is wanted any more."""
         self._update(wanted=False)
 
-    def settle(self, description: Infrastructure, targets: Mapping[str, int]) -> None:
+    def finish_build(self, description: Infrastructure, targets: Mapping[str, int]) -> None:
         """The build has succeeded: its description is in force and its instances stay."""
         self._update(name=description.name, description=infrastructure_text(description), candidate=None)
         self.put_targets(targets)
@@ -111,7 +111,7 @@ class Change:
             self._connection.execute(tables.instances.insert(), [instance_row(record) for record in records])
 
     def put_instances(self, records: Sequence[InstanceRecord]) -> None:
-        """Write rows that exist anew, but for what never changes and `provisional`, which is for `settle`."""
+        """Write rows that exist anew, but for what never changes and `provisional`, which is for `finish_build`."""
         if not records:
             return
         self._remember_places(records)

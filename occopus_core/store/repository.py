@@ -213,7 +213,7 @@ class Store:
         with self._database.reading() as connection:
             return {row.token: instance_of(row) for row in connection.execute(sa.select(tables.instances))}
 
-    def unwant(self, infra_id: str) -> None:
+    def request_destroy(self, infra_id: str) -> None:
         """Ask for the destruction of an infrastructure, whoever holds it. Raises `NoSuchInfrastructureError`."""
         table = tables.infrastructures
         with self._database.writing() as connection:

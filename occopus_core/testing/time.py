@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class VirtualClock:
-    """A clock that jumps to whatever is waited for. An `occopus_core.engine.clock.Clock`."""
+    """A clock that jumps to whatever is waited for. An `occopus_core.engine.kernel.clock.Clock`."""
 
     def __init__(self, start: float = 1_000_000.0) -> None:
         self.time = start

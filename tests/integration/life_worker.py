@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable
 
 from occopus_core.credentials import Credentials
-from occopus_core.engine import journal, site
+from occopus_core.engine.kernel import journal
+from occopus_core.engine.passes import site
 from occopus_core.manager import InfrastructureManager
 from occopus_core.settings import Settings
 from occopus_core.store import change, repository

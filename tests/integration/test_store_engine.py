@@ -17,13 +17,13 @@ from occopus_core.descriptions.model import (
     NodeDescription,
     Scaling,
 )
-from occopus_core.engine.building import build
-from occopus_core.engine.clinic import Clinic
-from occopus_core.engine.connections import Connections
-from occopus_core.engine.destroying import destroy
-from occopus_core.engine.loop import Loop
-from occopus_core.engine.observe import Observatory
-from occopus_core.engine.site import Resources, Site
+from occopus_core.engine.instance.checks import HealthChecks
+from occopus_core.engine.instance.observe import Observatory
+from occopus_core.engine.kernel.connections import Connections
+from occopus_core.engine.kernel.loop import Loop
+from occopus_core.engine.passes.building import build
+from occopus_core.engine.passes.destroying import destroy
+from occopus_core.engine.passes.site import Resources, Site
 from occopus_core.registry import Registry
 from occopus_core.store.database import open_database
 from occopus_core.store.listing import list_infrastructures
@@ -65,7 +65,7 @@ def test_build_and_destroy(store, store_url):
         registry=registry,
         connections=connections,
         observatory=Observatory(loop),
-        clinic=Clinic(loop, connections),
+        checks=HealthChecks(loop, connections),
         loop=loop,
         rng=random.Random(1),
         width=None,

@@ -16,7 +16,7 @@ import threading
 from collections import Counter
 from urllib.parse import urlsplit
 
-from occopus_core.engine.journal import Journal
+from occopus_core.engine.kernel.journal import Journal
 from occopus_core.store.database import Database
 from occopus_resource_sim.client import Client
 

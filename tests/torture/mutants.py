@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from occopus_core.api.errors import TransientError
-from occopus_core.engine import building, destroying, maintaining, site, sweeping
-from occopus_core.engine.creation import Creation
-from occopus_core.engine.deletion import Deletion
-from occopus_core.engine.execution import Execution
-from occopus_core.engine.journal import Journal
-from occopus_core.engine.places import Places
+from occopus_core.engine.instance.creation import Creation
+from occopus_core.engine.instance.deletion import Deletion
+from occopus_core.engine.instance.execution import Execution
+from occopus_core.engine.kernel.journal import Journal
+from occopus_core.engine.passes import building, destroying, maintaining, site, sweeping
+from occopus_core.engine.passes.places import Places
 from occopus_core.store import change, repository, tables
 from occopus_core.store.records import Stage
 from occopus_core.store.repository import Store
@@ -263,7 +263,7 @@ def _forget_builds() -> None:
 
 @_mutant("P11", "that nothing is wanted any more is not recorded", "old; destroy @ kill after delete 1; maintain")
 def _still_wanted() -> None:
-    Store.unwant = Store.infrastructure
+    Store.request_destroy = Store.infrastructure
 
 
 @_mutant("P12", "there is no last search", "storm; old", "forgetful")

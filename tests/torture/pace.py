@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from occopus_core.engine.clock import SystemClock
+from occopus_core.engine.kernel.clock import SystemClock
 from occopus_resource_sim import SimHandler
 
 SPEED = 20.0

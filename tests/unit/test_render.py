@@ -2,7 +2,7 @@ import pytest
 
 from occopus_core.api import Address, AddressKind
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDescription
-from occopus_core.engine.preparation import Scene, Subject
+from occopus_core.engine.planning.preparation import Scope, Subject
 from occopus_core.registry import Registry
 from occopus_core.render import NAMES, Renderer, TemplateError, functions, inspect, named_peers, rehearsal_functions
 
@@ -143,8 +143,8 @@ def test_a_template_is_inspected_without_what_it_is_used_for(text, names, fault)
 
 
 def test_the_names_that_are_inspected_are_those_of_every_node():
-    scene = Scene("installation", "id", Infrastructure("name", ()), Registry(), None)
+    scope = Scope("installation", "id", Infrastructure("name", ()), Registry(), None)
     subject = Subject(NodeDescription("web", "web"), "node", "token", Implementation({"type": "sim"}), {})
     for name in NAMES:
-        scene._renderer(subject)(f"{{{{ {name} }}}}", at="here")
-    assert set(scene._renderer(subject)._names) == NAMES
+        scope._renderer(subject)(f"{{{{ {name} }}}}", at="here")
+    assert set(scope._renderer(subject)._names) == NAMES

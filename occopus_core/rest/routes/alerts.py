@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 
-from occopus_core.engine.outcomes import BusyError
+from occopus_core.engine.passes.errors import BusyError
 from occopus_core.events import EventKind
 from occopus_core.manager import InfrastructureManager, NoSuchNodeError
 from occopus_core.rest.problems import documented

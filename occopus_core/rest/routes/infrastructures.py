@@ -193,7 +193,7 @@ def detach(request: Request, _client: Writer, infra_id: InfraId) -> dict[str, An
 @router.get("/infrastructures/{infraid}/plan", response_model=Planned, responses={**INFRASTRUCTURE, **documented(502)})
 async def plan(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
     """What would be done to make the infrastructure what it should be, scaling requests that wait included."""
-    planned = await to_thread.run_sync(manager_of(request).outlook, infra_id, limiter=_QUESTIONS)
+    planned = await to_thread.run_sync(manager_of(request).preview, infra_id, limiter=_QUESTIONS)
     steps = [
         {"action": step.verb.value, "node": step.node_name, "nodeid": step.node_id, "reason": step.reason}
         for step in planned.steps

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from occopus_core.engine.subscribing import SubscriptionError
+from occopus_core.notify.subscribing import SubscriptionError
 from occopus_core.rest.problems import documented
 from occopus_core.rest.routes.infrastructures import Identified
 from occopus_core.rest.routes.shared import INFRASTRUCTURE, Body, InfraId, Writer, manager_of, raw_body

@@ -37,7 +37,7 @@ def store(home):
     with store.changing(lease) as change:
         change.add_implementations([made_by])
         change.add_instances([instance])
-        change.settle(described, {"web": 1, "db": 1})
+        change.finish_build(described, {"web": 1, "db": 1})
     yield store
     database.close()
 

@@ -9,13 +9,13 @@ from occopus_core import registry
 from occopus_core.api.errors import AuthError, PermanentError
 from occopus_core.cli import build, common, destroy, import_, maintain
 from occopus_core.cli.common import ExitCode, OutputError, guarded
-from occopus_core.engine.design import InvalidDesignError
-from occopus_core.engine.outcomes import (
+from occopus_core.engine.passes.errors import (
     BuildError,
     BusyError,
     InterruptedBuildError,
     UnconfirmedError,
 )
+from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.manager import InfraIdError
 from occopus_core.registry import PluginError
 from occopus_core.store import engines

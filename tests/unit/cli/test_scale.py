@@ -64,7 +64,7 @@ def test_what_does_not_exist_is_refused_at_once(store, argv, said, capsys):
 
 
 def test_what_is_being_destroyed_is_not_scaled(store, capsys):
-    store.unwant("infra-1")
+    store.request_destroy("infra-1")
     assert scale.main(["-i", "infra-1", "-n", "web", "-c", "1"]) == 4
     assert capsys.readouterr().err == (
         "error: the infrastructure 'infra-1' is being destroyed: occopus-destroy -i infra-1 finishes that\n"

@@ -19,13 +19,13 @@ from occopus_core.descriptions.model import (
     NodeDescription,
     Scaling,
 )
-from occopus_core.engine import building, destroying
-from occopus_core.engine.clinic import Clinic
-from occopus_core.engine.connections import Connections
-from occopus_core.engine.loop import Loop
-from occopus_core.engine.maintaining import maintain
-from occopus_core.engine.observe import Observatory
-from occopus_core.engine.site import Resources, Site
+from occopus_core.engine.instance.checks import HealthChecks
+from occopus_core.engine.instance.observe import Observatory
+from occopus_core.engine.kernel.connections import Connections
+from occopus_core.engine.kernel.loop import Loop
+from occopus_core.engine.passes import building, destroying
+from occopus_core.engine.passes.maintaining import maintain
+from occopus_core.engine.passes.site import Resources, Site
 from occopus_core.events import EventKind
 from occopus_core.registry import Registry
 from occopus_core.store.database import open_database
@@ -158,7 +158,7 @@ class World:
             registry=self.registry,
             connections=connections,
             observatory=Observatory(loop),
-            clinic=Clinic(loop, connections),
+            checks=HealthChecks(loop, connections),
             loop=loop,
             rng=self.rng,
             width=width,

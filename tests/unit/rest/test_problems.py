@@ -7,7 +7,7 @@ import pytest
 
 from occopus_core.api.errors import TransientError
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem
-from occopus_core.engine.outcomes import BusyError
+from occopus_core.engine.passes.errors import BusyError
 from occopus_core.rest.problems import _known
 from occopus_core.store.records import NoSuchInfrastructureError, SpoiltError, StoreError
 from occopus_core.store.repository import InfrastructureTakenError

@@ -35,10 +35,10 @@ def test_says_what_the_store_says_in_every_state(store, store_url):
         add_instances(store, lease, *(record(f"{number}-{one}", lease.infra_id) for one in range(number)))
     for state in (InfrastructureState.READY, InfrastructureState.UPDATING):
         with store.changing(leases[state]) as change:
-            change.settle(infrastructure(state.value), {})
+            change.finish_build(infrastructure(state.value), {})
     with store.changing(leases[InfrastructureState.UPDATING]) as change:
         change.put_candidate(infrastructure("another"))
-    store.unwant("dropping")
+    store.request_destroy("dropping")
     listed = list_infrastructures(store_url)
     assert [one.state.value for one in listed] == ["updating", "dropping", "ready", "building"]
     assert listed == view(store, "updating", "dropping", "ready", "building")
@@ -91,7 +91,7 @@ def test_does_not_wait_for_somebody_who_writes(file, opened):
     store = Store(database)
     lease = store.add_infrastructure("i", infrastructure(), {}, "me", 1.0)
     with store.changing(lease) as change:
-        change.unwant()
+        change.request_destroy()
         assert [one.state for one in list_infrastructures(f"sqlite:///{file}")] == [InfrastructureState.BUILDING]
 
 

@@ -17,7 +17,7 @@ def test_names_states_and_counts(store):
     store.add_infrastructure("j", infrastructure("blog"), {"db": 1}, "me", 99.0)
     ailing = record("n-3", stage=Stage.READY, condition=Condition.AILING)
     add_instances(store, lease, record("n-1", stage=Stage.READY), record("n-2", stage=Stage.READY), ailing)
-    store.unwant("j")
+    store.request_destroy("j")
     well = (Stage.READY, Condition.WELL)
     shop = Glimpse(
         "i", "shop", InfrastructureState.BUILDING, True, "", 100.0, 3, {well: 2, (Stage.READY, Condition.AILING): 1}
@@ -30,7 +30,7 @@ def test_names_states_and_counts(store):
 def test_the_state_is_that_of_the_record(store):
     lease = store.add_infrastructure("i", infrastructure(), {}, "me", 100.0)
     with store.changing(lease) as change:
-        change.settle(infrastructure(), {})
+        change.finish_build(infrastructure(), {})
     assert store.overview.one("i").state is store.infrastructure("i").state is InfrastructureState.READY
 
 

@@ -119,7 +119,7 @@ class TestInfrastructures:
 
         assert state() is InfrastructureState.BUILDING
         with store.changing(lease) as change:
-            change.settle(infrastructure(), TARGETS)
+            change.finish_build(infrastructure(), TARGETS)
         assert state() is InfrastructureState.READY
         with store.changing(lease) as change:
             change.put_candidate(infrastructure("renamed"))
@@ -131,7 +131,7 @@ class TestInfrastructures:
         assert state() is InfrastructureState.READY
         assert store.infrastructure("i").description == infrastructure()
         with store.changing(lease) as change:
-            change.unwant()
+            change.request_destroy()
         assert state() is InfrastructureState.DROPPING
         with store.changing(lease) as change:
             assert not change.wanted
@@ -144,7 +144,7 @@ class TestInfrastructures:
         add_instances(store, lease, record("n-1"), record("n-2"))
         add_instances(store, other, record("n-3", "j"))
         with store.changing(lease) as change:
-            change.settle(infrastructure("settled"), {"web": 4})
+            change.finish_build(infrastructure("settled"), {"web": 4})
         assert store.infrastructure("i").description == infrastructure("settled")
         assert store.infrastructure("i").targets == {"web": 4}
         assert [one.provisional for one in store.instances("i")] == [False, False]
@@ -153,8 +153,8 @@ class TestInfrastructures:
     def test_anybody_may_ask_for_the_destruction(self, store, lease):
         with store.changing(lease) as change:
             assert change.wanted
-        store.unwant("i")
-        store.unwant("i")
+        store.request_destroy("i")
+        store.request_destroy("i")
         assert not store.infrastructure("i").wanted
         with store.changing(lease) as change:
             assert not change.wanted
@@ -169,7 +169,7 @@ class TestInfrastructures:
         assert store.instances("j") == [record("n-2", "j")]
         assert store.add_infrastructure("i", infrastructure(), {}, "me", 300.0).infra_id == "i"
 
-    @pytest.mark.parametrize("ask", ["infrastructure", "holder", "unwant"])
+    @pytest.mark.parametrize("ask", ["infrastructure", "holder", "request_destroy"])
     def test_an_unknown_one_is_named(self, store, ask):
         with pytest.raises(NoSuchInfrastructureError, match="no infrastructure has the id 'x'; occopus-maintain -l"):
             getattr(store, ask)("x")
@@ -208,7 +208,7 @@ class TestInstances:
     def test_writing_anew_does_not_undo_settling(self, store, lease):
         add_instances(store, lease, record())
         with store.changing(lease) as change:
-            change.settle(infrastructure(), TARGETS)
+            change.finish_build(infrastructure(), TARGETS)
             change.put_instances([record(stage=Stage.READY)])
         assert store.instances("i") == [record(stage=Stage.READY, provisional=False)]
 

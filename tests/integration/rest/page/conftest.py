@@ -85,7 +85,7 @@ class Visitor:
 
 
 @pytest.fixture
-def visit(chromium):
+def question(chromium):
     """Opens a browser on a service; it must have done nothing wrong in the end."""
     with contextlib.ExitStack() as stack:
         visitors = []

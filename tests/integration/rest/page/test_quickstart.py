@@ -38,9 +38,9 @@ def remove_one(page, web):
     page.get_by_role("dialog").get_by_role("button", name="Remove this instance").click()
 
 
-def test_a_newcomer_builds_scales_heals_and_destroys(user, serve, visit, infra_id):
+def test_a_newcomer_builds_scales_heals_and_destroys(user, serve, question, infra_id):
     with serve(user) as (_, client):
-        visitor = visit(client)
+        visitor = question(client)
         page = visitor.go()
         expect(page.get_by_text("Nothing has been built yet")).to_be_visible()
         visitor.look("empty")
@@ -97,10 +97,10 @@ def test_a_newcomer_builds_scales_heals_and_destroys(user, serve, visit, infra_i
         assert client.get("/overview").json == {"infrastructures": []}
 
 
-def test_by_keyboard_alone(ready, serve, visit, infra_id):
+def test_by_keyboard_alone(ready, serve, question, infra_id):
     """Tab, Enter, Escape and letters; wherever the focus is, it can be seen."""
     with serve(ready) as (_, client):
-        visitor = visit(client)
+        visitor = question(client)
         page = visitor.go("#/new")
         expect(page.get_by_label("Description")).to_be_visible()
         press(page, "Description")

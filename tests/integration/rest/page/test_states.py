@@ -26,11 +26,11 @@ def sign_in(page, token):
     page.get_by_role("button", name="Sign in").click()
 
 
-def test_tokens(ready, serve, new_client, visit, new_token, until):
+def test_tokens(ready, serve, new_client, question, new_token, until):
     write = new_token("write")
     with serve(ready) as (_, client):
         infra_id = built(new_client(client.base, write), ready, until)
-        visitor = visit(client)
+        visitor = question(client)
         page = visitor.go()
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
         visitor.look("sign-in")
@@ -62,9 +62,9 @@ def test_tokens(ready, serve, new_client, visit, new_token, until):
         expect(page.get_by_role("alert")).to_contain_text("revoked")
 
 
-def test_mistakes_are_shown_where_they_are(ready, serve, visit):
+def test_mistakes_are_shown_where_they_are(ready, serve, question):
     with serve(ready) as (_, client):
-        visitor = visit(client)
+        visitor = question(client)
         page = visitor.go("#/new")
         nodes = f'  - name: web\n    typ: worker\n  - name: "{HOSTILE}"\n    type: 7\n'
         text = f"infra_name: trial\nuser_id: me\nnodes:\n{nodes}"
@@ -82,10 +82,10 @@ def test_mistakes_are_shown_where_they_are(ready, serve, visit):
         assert client.get("/overview").json == {"infrastructures": []}
 
 
-def test_a_build_that_fails_says_why(ready, cloud, serve, visit):
+def test_a_build_that_fails_says_why(ready, cloud, serve, question):
     cloud.set_faults([{"kind": "permanent", "operation": "create", "node_name": "web", "reason": HOSTILE}])
     with serve(ready) as (_, client):
-        visitor = visit(client)
+        visitor = question(client)
         page = visitor.go("#/new")
         page.get_by_label("Description").fill((ready.folder / "trial.yaml").read_text())
         page.get_by_role("button", name="Build").click()
@@ -95,10 +95,10 @@ def test_a_build_that_fails_says_why(ready, cloud, serve, visit):
         visitor.look("failed")
 
 
-def test_ill_nodes_on_a_phone_at_night(ready, cloud, serve, visit, until):
+def test_ill_nodes_on_a_phone_at_night(ready, cloud, serve, question, until):
     with serve(ready) as (_, client):
         infra_id = built(client, ready, until)
-        visitor = visit(client, color_scheme="dark", reduced_motion="reduce")
+        visitor = question(client, color_scheme="dark", reduced_motion="reduce")
         page = visitor.go()
         expect(page.get_by_role("link", name="trial")).to_be_visible()
         visitor.look("phone-list", width=360)
@@ -111,10 +111,10 @@ def test_ill_nodes_on_a_phone_at_night(ready, cloud, serve, visit, until):
         visitor.look("phone-ill", width=360)
 
 
-def test_a_service_that_goes_and_comes_back(ready, serve, visit, until):
+def test_a_service_that_goes_and_comes_back(ready, serve, question, until):
     with serve(ready) as (process, client):
         built(client, ready, until)
-        visitor = visit(client)
+        visitor = question(client)
         page = visitor.go()
         page.get_by_role("link", name="trial").click()
         expect(page.get_by_text("live", exact=True)).to_be_visible()
@@ -132,29 +132,29 @@ def test_a_service_that_goes_and_comes_back(ready, serve, visit, until):
 
 
 @pytest.mark.parametrize("part", ["list.js", "lib/preact.js", "style.css"])
-def test_a_part_that_does_not_arrive_is_fetched_again(ready, serve, visit, part):
+def test_a_part_that_does_not_arrive_is_fetched_again(ready, serve, question, part):
     with serve(ready) as (_, client):
-        visitor = visit(client)
+        visitor = question(client)
         visitor.page.route(f"**/page/{part}", lambda route: route.abort("internetdisconnected"), times=1)
         page = visitor.go()
         expect(page.get_by_role("heading", name="Nothing has been built yet")).to_be_visible()
         expect(page.get_by_role("banner")).to_have_css("display", "flex")
 
 
-def test_an_infrastructure_that_never_was(ready, serve, visit):
+def test_an_infrastructure_that_never_was(ready, serve, question):
     with serve(ready) as (_, client):
-        visitor = visit(client)
+        visitor = question(client)
         page = visitor.go("#/infrastructures/%3Cb%3Enone")
         expect(page.get_by_role("heading", name="There is no such infrastructure")).to_be_visible()
         expect(page.get_by_text("<b>none")).to_be_visible()
 
 
-def test_what_is_not_yours_to_see(ready, serve, new_client, visit, new_token, until):
+def test_what_is_not_yours_to_see(ready, serve, new_client, question, new_token, until):
     """The token of the tab is another one from now on: for one infrastructure, and not for this one."""
     write = new_token("write")
     with serve(ready) as (_, client):
         infra_id = built(new_client(client.base, write), ready, until)
-        visitor = visit(client)
+        visitor = question(client)
         page = visitor.go(f"#/infrastructures/{infra_id}")
         sign_in(page, write)
         expect(page.get_by_text("3 of 3 instances ready")).to_be_visible()
@@ -169,12 +169,12 @@ def test_what_is_not_yours_to_see(ready, serve, new_client, visit, new_token, un
         expect(page.get_by_text("None has the id “another”, and none had.")).to_be_visible()
 
 
-def test_one_that_is_spoilt_among_others(ready, serve, visit, until):
+def test_one_that_is_spoilt_among_others(ready, serve, question, until):
     with serve(ready) as (_, client):
         spoilt, well = built(client, ready, until), built(client, ready, until)
         with contextlib.closing(sqlite3.connect(ready.store, timeout=60)) as connection, connection:
             connection.execute("UPDATE infrastructures SET targets = 'x' WHERE id = ?", (spoilt,))
-        visitor = visit(client)
+        visitor = question(client)
         page = visitor.go()
         row = page.get_by_role("row").filter(has_text=spoilt)
         expect(row).to_contain_text("unreadable")
@@ -199,7 +199,7 @@ def copy_infrastructure(store, count):
         connection.executemany(statement, [(f"copy-{number}",) for number in range(count)])
 
 
-def test_much(ready, cloud, serve, visit, until):
+def test_much(ready, cloud, serve, question, until):
     """A thousand instances in a node, a thousand infrastructures: some are shown, each can be found."""
     node = {"name": "web", "type": "worker", "scaling": {"min": 1000, "max": 1000}}
     many = {"user_id": "me", "infra_name": "many", "nodes": [node]}
@@ -207,7 +207,7 @@ def test_much(ready, cloud, serve, visit, until):
         infra_id = client.post("/infrastructures/", json.dumps(many)).json["infraid"]
         until(lambda: client.get(f"/infrastructures/{infra_id}/outline").json["state"] == "ready")
         copy_infrastructure(ready.store, 1000)
-        visitor = visit(client)
+        visitor = question(client)
         page = visitor.go()
         expect(page.get_by_role("row")).to_have_count(101)
         page.get_by_role("searchbox").fill(infra_id)

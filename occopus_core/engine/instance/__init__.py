@@ -1,0 +1,1 @@
+"""The life of one instance: created, configured, checked, deleted."""

@@ -1,0 +1,193 @@
+"""The first steps of an instance: its connection, its request, and the calls of `create` until the provider has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from occopus_core.api.errors import PermanentError, ProviderError, QuotaError, TransientError
+from occopus_core.api.resource import Instance, InstanceState
+from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.instance.observe import is_instance
+from occopus_core.engine.instance.runtime import Runtime
+from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.planning.preparation import Prepared, Subject
+from occopus_core.events import EventKind
+from occopus_core.registry import PluginError
+from occopus_core.render import TemplateError
+from occopus_core.store.records import Stage
+
+UNREACHED_SECONDS = 10.0
+"""How long a provider that nobody can reach is tried again while another implementation is left."""
+
+
+class Progress(Protocol):
+    """Who is told how an instance fares."""
+
+    def created(self, work: Work, instance: Instance) -> None:
+        """The provider has it, in a state other than PROVISIONING."""
+
+    def declined(self, work: Work, error: ProviderError) -> None:
+        """There is no room for it on this connection, or nobody reaches it while another one is left."""
+
+    def failed(self, work: Work, reason: str) -> None:
+        """It will not be."""
+
+    def halted(self, work: Work) -> None:
+        """It is dropping, and no call for it is under way any more."""
+
+
+class Creation:
+    """Creates instances. What is to be created is committed before it is asked for."""
+
+    def __init__(self, runtime: Runtime, subject: Callable[[Work], Subject], progress: Progress) -> None:
+        self._runtime = runtime
+        self._subject = subject
+        self._progress = progress
+
+    def begin(self, work: Work) -> None:
+        """Take a reserved instance to its provider."""
+        runtime = self._runtime
+        subject = self._subject(work)
+        try:
+            settings = runtime.scope.settings(subject)
+            work.link = runtime.scope.connections.resource(work.implementation, settings)
+        except (TemplateError, PluginError, DescriptionError) as error:
+            self._progress.failed(work, str(error))
+            return
+        work.calling = True
+        work.may_exist = False
+        now = runtime.clock.now()
+        runtime.journal.keep(work.implementation)
+        record = work.enter(Stage.CREATING, now, connection=settings, created_at=now)
+        runtime.emit(EventKind.NODE_CREATING, work, work.implementation.label)
+        runtime.journal.put(record, lambda: self._prepare(work, subject))
+
+    def resume(self, work: Work) -> None:
+        """Go on with an instance that another process began: the same token finds what it made.
+
+        The time in which nobody looked at it does not count against it.
+        """
+        work.calling = True
+        subject = self._subject(work)
+        record = work.enter(work.stage, work.record.since, created_at=self._runtime.clock.now())
+        self._runtime.emit(EventKind.NODE_CREATING, work, work.implementation.label)
+        self._runtime.journal.put(record, lambda: self._prepare(work, subject))
+
+    def call(self, work: Work) -> None:
+        """Ask for the instance, or for the next step of it."""
+        assert work.link is not None, "an instance has a connection before its provider is called"
+        work.calling = True
+        work.link.gate.submit(lambda: self._create(work), lambda outcome: self._returned(work, outcome))
+
+    def _prepare(self, work: Work, subject: Subject) -> None:
+        self._runtime.loop.submit(
+            lambda: self._runtime.scope.prepare(subject), lambda outcome: self._prepared(work, outcome)
+        )
+
+    def _prepared(self, work: Work, outcome: Outcome[Prepared]) -> None:
+        if outcome.error is not None:
+            self._go_on(work, Outcome(error=outcome.error))
+            return
+        work.prepared = outcome.get()
+        work.restart_watch(self._runtime.clock.monotonic())
+        self._register(work)
+
+    def _register(self, work: Work) -> None:
+        """Make it known to its configuration manager, whose refusals are none of the provider's."""
+        assert work.prepared is not None, "an instance is made known after its request was made"
+        configuration = work.prepared.configuration
+        if configuration is None:
+            self.call(work)
+            return
+        work.calling = True
+        configuration.link.gate.submit(
+            lambda: None if work.dropping else configuration.link.plugin.register(configuration.node),
+            lambda outcome: self._registered(work, outcome),
+        )
+
+    def _registered(self, work: Work, outcome: Outcome[None]) -> None:
+        work.calling = False
+        if work.dropping:
+            self._progress.halted(work)
+        elif outcome.error is None:
+            work.failures = 0
+            self.call(work)
+        elif isinstance(outcome.error, TransientError):
+            self._after(work, self._runtime.failed_call(work), str(outcome.error), self._register)
+        else:
+            self._progress.failed(work, reason(outcome.error))
+
+    def _create(self, work: Work) -> Instance | None:
+        """Runs in the pool. None where the instance was given up while the call waited for its turn."""
+        prepared = work.prepared
+        assert prepared is not None, "an instance is asked for after its request was made"
+        if work.dropping:
+            return None
+        # The call may have waited, or the machine slept: somebody else may be looking after this instance by now.
+        self._runtime.journal.refuse_if_lost()
+        work.last_called = self._runtime.clock.now()
+        try:
+            instance = work.handler.create(prepared.request)
+        finally:  # until it ended it may have been making something
+            work.last_called = self._runtime.clock.now()
+        if not is_instance(instance):
+            raise PermanentError("the plugin's create did not answer an instance, which its contract does not allow")
+        return instance
+
+    def _returned(self, work: Work, outcome: Outcome[Instance | None]) -> None:
+        if not _made_nothing(outcome.error):
+            work.may_exist = True
+        instance = outcome.value
+        if instance is not None and instance.id != work.record.instance_id:
+            self._runtime.journal.put(work.enter(work.stage, work.record.since, instance_id=instance.id))
+        self._go_on(work, outcome)
+
+    def _go_on(self, work: Work, outcome: Outcome[Instance | None]) -> None:
+        work.calling = False
+        instance, error = outcome.value, outcome.error
+        if work.dropping:
+            self._progress.halted(work)
+        elif isinstance(error, TransientError):
+            self._again(work, error)
+        elif isinstance(error, QuotaError):
+            self._progress.declined(work, error)
+        elif error is not None:
+            self._progress.failed(work, reason(error))
+        elif instance is None:
+            self._progress.failed(work, "the plugin's create answered nothing, which its contract does not allow")
+        elif instance.state is InstanceState.PROVISIONING:
+            self.later(work, instance)
+        else:
+            work.failures = 0
+            self._progress.created(work, instance)
+
+    def later(self, work: Work, instance: Instance) -> None:
+        """Ask for the next step of a half-made instance after a while."""
+        work.failures = 0
+        delay = self._runtime.next_look(work, work.handler.poll_seconds)
+        self._after(work, delay, instance.reason or "the provider is making its parts", self.call)
+
+    def _again(self, work: Work, error: TransientError) -> None:
+        delay = self._runtime.failed_call(work)
+        hopeless = error.unreached and self._runtime.failing(work) >= UNREACHED_SECONDS
+        if hopeless and work.alternatives and not work.may_exist:
+            self._progress.declined(work, error)
+            return
+        limit = work.implementation.health_check.timeout
+        self._after(work, delay, str(error), self.call, f" (given up after {limit:g} s)")
+
+    def _after(self, work: Work, seconds: float, reason: str, step: Callable[[Work], None], more: str = "") -> None:
+        if self._runtime.overdue(work):
+            timeout = work.implementation.health_check.timeout
+            self._progress.failed(work, f"not created within {timeout:g} s: {reason}")
+            return
+        self._runtime.waiting(work, f"{reason}{more}")
+        self._runtime.loop.after(seconds, lambda: None if work.dropping else step(work))
+
+
+def _made_nothing(error: Exception | None) -> bool:
+    """Whether a call that ended so has certainly had no effect."""
+    return isinstance(error, ProviderError) and error.unreached

@@ -1,0 +1,243 @@
+"""The last steps of an instance: found if need be, deleted, and forgotten once the provider says that it is absent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from occopus_core.api.config import ConfigManager
+from occopus_core.api.errors import PermanentError, ProviderError, TransientError
+from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
+from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.instance.observe import describe
+from occopus_core.engine.instance.runtime import Runtime
+from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.batch import Batch
+from occopus_core.engine.kernel.connections import Link
+from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.planning.preparation import Subject
+from occopus_core.events import EventKind
+from occopus_core.registry import PluginError
+from occopus_core.render import TemplateError
+from occopus_core.store.records import Stage
+
+PATIENCE = 60.0
+"""Seconds for which a provider may fail every call before an instance is left unconfirmed."""
+
+LONGEST_DELETION = 900.0
+"""Seconds after which an instance that the provider goes on reporting is left unconfirmed."""
+
+
+OVERDUE = f"the provider still reports it {LONGEST_DELETION:g} s after its deletion was asked for"
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What one call found and did: the instances that are still there, and the errors of their deletion."""
+
+    states: Mapping[InstanceId, Instance]
+    errors: Mapping[InstanceId, ProviderError | None]
+
+
+class Progress(Protocol):
+    """Who is told how a deletion fares."""
+
+    def gone(self, work: Work) -> None:
+        """Nothing is left of it, and its row is forgotten."""
+
+    def unconfirmed_deletion(self, work: Work, why: Exception | str) -> None:
+        """The provider will not confirm the deletion now; the row stays for a later pass."""
+
+
+class Deletion:
+    """Drops instances. Always ends for each: gone, or left unconfirmed with its row."""
+
+    def __init__(self, runtime: Runtime, subject: Callable[[Work], Subject], progress: Progress) -> None:
+        self._runtime = runtime
+        self._subject = subject
+        self._progress = progress
+        self._locating: dict[object, Batch[Work, Mapping[str, Instance]]] = {}
+        self._deleting: dict[object, Batch[Work, Deleted]] = {}
+        self._halted = False
+        self.managers: dict[Link[ConfigManager], None] = {}
+        """The configuration managers that were told to forget an instance."""
+
+    def halt(self) -> None:
+        """Do nothing more: a later pass goes on with what has been begun."""
+        self._halted = True
+
+    def begin(self, work: Work) -> None:
+        """Drop an instance for which no call is under way."""
+        if work.stage is Stage.RESERVED:  # its provider was never called
+            self._runtime.journal.remove(work.node_id, lambda: self._progress.gone(work))
+            return
+        try:
+            self._connect(work)
+        except (PluginError, DescriptionError) as error:
+            self._progress.unconfirmed_deletion(work, error)
+            return
+        if not work.drop_reported:
+            self._runtime.emit(EventKind.NODE_DROPPING, work)
+        if work.stage is Stage.DROPPING:
+            self._enter(work)
+        else:
+            record = work.enter(Stage.DROPPING, self._runtime.clock.now())
+            self._runtime.journal.put(record, lambda: self._enter(work))
+
+    def _connect(self, work: Work) -> None:
+        if work.link is None:
+            connections = self._runtime.scope.connections
+            work.link = connections.resource(work.implementation, work.record.connection)
+
+    def _enter(self, work: Work) -> None:
+        work.restart_watch(self._runtime.clock.monotonic())
+        if not work.may_exist:
+            self._forget(work)
+        elif work.record.instance_id is None:
+            self._locate(work, 0.0)
+        else:
+            self._delete(work, 0.0)
+
+    # An instance whose creation was announced, but whose id is not known
+
+    def _locate(self, work: Work, delay: float) -> None:
+        assert work.link is not None, "an instance has a connection before it is looked for"
+        link, owner = work.link, self._runtime.scope.owner()
+        if link not in self._locating:
+            self._locating[link] = Batch(
+                self._runtime.loop,
+                link.plugin.poll_seconds[0],
+                lambda work: work.record.instance_id is None and not self._halted,
+                link.gate.submit,
+                lambda _works: owned_by_token(link.plugin, owner),
+                self._located,
+            )
+        self._locating[link].add(work, delay)
+
+    def _located(self, works: Sequence[Work], outcome: Outcome[Mapping[str, Instance]]) -> None:
+        for work in () if self._halted else works:
+            if outcome.error is not None:
+                self._failed(work, outcome.error, self._locate)
+                continue
+            work.failures = 0
+            found = outcome.get().get(work.record.token)
+            hidden_for = self._hidden_for(work)
+            if found is not None:
+                record = work.enter(Stage.DROPPING, work.record.since, instance_id=found.id)
+                self._runtime.journal.put(record, lambda work=work: self._delete(work, 0.0))  # type: ignore[misc]
+            elif hidden_for > 0:
+                # The last call may have made it without our seeing it yet.
+                self._locate(work, min(hidden_for + 0.001, work.handler.poll_seconds[1]))
+            else:
+                self._forget(work)
+
+    def _hidden_for(self, work: Work) -> float:
+        """Seconds for which its provider may not show what its last call has made, which may be a second instance.
+
+        For so long its row stays: when all rows of an infrastructure have gone, nothing of it is hidden any more.
+        """
+        return work.last_called + work.handler.consistency_window - self._runtime.clock.now()
+
+    # An instance whose id is known
+
+    def _delete(self, work: Work, delay: float) -> None:
+        assert work.link is not None, "an instance has a connection before it is deleted"
+        link = work.link
+        if link not in self._deleting:
+            self._deleting[link] = Batch(
+                self._runtime.loop,
+                link.plugin.poll_seconds[0],
+                lambda _work: not self._halted,
+                link.gate.submit,
+                lambda works: self._delete_what_is_there(link.plugin, works),
+                self._deleted,
+            )
+        self._deleting[link].add(work, delay)
+
+    def _delete_what_is_there(self, handler: ResourceHandler, works: Sequence[Work]) -> Deleted:
+        """Runs in the pool. The first time it deletes; later it looks first, and goes on with what is still there."""
+        ids = [work.record.instance_id for work in works if work.record.instance_id is not None]
+        asked = [work.record.instance_id for work in works if work.asked_to_go and work.record.instance_id is not None]
+        states = describe(handler, asked) if asked else {}
+        left = [id for id in ids if id not in states or states[id].state is not InstanceState.ABSENT]
+        self._runtime.journal.refuse_if_lost()
+        errors = handler.delete(left) if left else {}
+        if not isinstance(errors, Mapping):
+            raise PermanentError("the plugin's delete did not answer for each id, which its contract does not allow")
+        for work in works:
+            work.asked_to_go = True
+        return Deleted(states, errors)
+
+    def _deleted(self, works: Sequence[Work], outcome: Outcome[Deleted]) -> None:
+        for work in () if self._halted else works:
+            if outcome.error is not None:
+                self._failed(work, outcome.error, self._delete)
+                continue
+            assert work.record.instance_id is not None, "only instances with an id are deleted by it"
+            instance = outcome.get().states.get(work.record.instance_id)
+            error = outcome.get().errors.get(work.record.instance_id)
+            if instance is not None and instance.state is InstanceState.ABSENT and self._hidden_for(work) < 0:
+                self._forget(work)
+            elif error is not None:
+                self._failed(work, error, self._delete)
+            else:
+                work.failures = 0
+                self._wait(work)
+
+    def _wait(self, work: Work) -> None:
+        clock = self._runtime.clock
+        if clock.monotonic() - work.watched_since > LONGEST_DELETION:
+            self._give_up(work, OVERDUE)
+            return
+        self._runtime.waiting(work, "the provider is deleting it")
+        self._delete(work, self._runtime.next_look(work, work.handler.poll_seconds))
+
+    def _failed(self, work: Work, error: Exception, again: Callable[[Work, float], None]) -> None:
+        delay = self._runtime.failed_call(work)
+        lasting = self._runtime.failing(work) > PATIENCE
+        if lasting or not isinstance(error, TransientError):
+            self._give_up(work, error)
+            return
+        self._runtime.waiting(work, str(error))
+        again(work, delay)
+
+    def _give_up(self, work: Work, why: Exception | str) -> None:
+        record = work.enter(Stage.DROPPING, work.record.since, reason=reason(why))
+        self._runtime.emit(EventKind.NODE_UNCONFIRMED, work, record.reason)
+        self._runtime.journal.put(record, lambda: self._progress.unconfirmed_deletion(work, why))
+
+    # An instance that is no more
+
+    def _forget(self, work: Work) -> None:
+        if work.implementation.config_management is None:
+            self._remove(work)
+            return
+        subject = self._subject(work)
+        self._runtime.loop.submit(
+            lambda: self._runtime.scope.forget(subject), lambda outcome: self._forgotten(work, outcome)
+        )
+
+    def _forgotten(self, work: Work, outcome: Outcome[Link[ConfigManager] | None]) -> None:
+        if self._halted:
+            return
+        # A description that is no more may leave no way to tell what the manager knew: that keeps nothing alive.
+        if outcome.error is not None and not isinstance(outcome.error, TemplateError):
+            self._failed(work, outcome.error, self._forget_later)
+            return
+        if outcome.value is not None:
+            self.managers[outcome.value] = None
+        self._remove(work)
+
+    def _forget_later(self, work: Work, delay: float) -> None:
+        self._runtime.loop.after(delay, lambda: None if self._halted else self._forget(work))
+
+    def _remove(self, work: Work) -> None:
+        self._runtime.emit(EventKind.NODE_DROPPED, work)
+        self._runtime.journal.remove(work.node_id, lambda: self._progress.gone(work))
+
+
+def owned_by_token(handler: ResourceHandler, owner: Owner) -> dict[str, Instance]:
+    """Everything of an owner at the provider, by token. Raises `ProviderError`."""
+    return {instance.token: instance for instance in handler.list_owned(owner)}

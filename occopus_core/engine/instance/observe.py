@@ -1,0 +1,160 @@
+"""What the providers say of instances: one call for each connection, whichever infrastructures they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from occopus_core.api.errors import PermanentError, ProviderError, TransientError
+from occopus_core.api.resource import Address, Instance, InstanceId, ResourceHandler
+from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.batch import Batch
+from occopus_core.engine.kernel.connections import Link
+from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
+from occopus_core.engine.kernel.pacing import FIRST_DELAY
+from occopus_core.engine.kernel.reason import reason
+
+T = TypeVar("T")
+
+TRIES = 5
+"""How often a provider is asked before it counts as away."""
+
+PATIENCE = 30.0
+"""Seconds for which those on clouds that have answered wait for one that has not."""
+
+
+def describe(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+    """What the provider says of these instances. Raises `ProviderError`."""
+    found = handler.describe(ids)
+    missing = [id for id in ids if not is_instance(found.get(id))]
+    if missing:
+        raise PermanentError(f"the plugin's describe left out '{missing[0]}', which its contract does not allow")
+    return found
+
+
+def is_instance(answer: object) -> bool:
+    """Whether a plugin has answered an instance as its contract says."""
+    return isinstance(answer, Instance) and all(isinstance(address, Address) for address in answer.addresses)
+
+
+@dataclass(slots=True, eq=False)
+class _Question:
+    ids: Sequence[InstanceId]
+    tries: int = 0
+    answer: Outcome[Mapping[InstanceId, Instance]] | None = None
+
+
+@dataclass(slots=True)
+class Observatory:
+    """Asks for many instances at once; what is asked in the same turn of the loop makes one call."""
+
+    loop: Loop
+    _batches: dict[Link[ResourceHandler], Batch[_Question, Mapping[InstanceId, Instance]]] = field(default_factory=dict)
+
+    def observe(self, works: Sequence[Work], commit_due: Callable[[], None]) -> Steps[Mapping[str, Outcome[Instance]]]:
+        """The instances as they are, by node id; those without an id, and those too young to be seen, are left out.
+
+        An instance whose provider cannot be asked has the error. One that keeps silent holds up the others for
+        `PATIENCE` seconds at the most.
+        """
+        by_link: dict[Link[ResourceHandler], list[Work]] = {}
+        for work in works:
+            if work.link is not None and work.record.instance_id is not None:
+                by_link.setdefault(work.link, []).append(work)
+        questions = {link: self._ask(link, _ids(asked)) for link, asked in by_link.items()}
+        yield from self._answers(questions, commit_due)
+        seen: dict[str, Outcome[Instance]] = {}
+        for link, question in questions.items():
+            if question.answer is None:
+                silence = f"{by_link[link][0].implementation.label} has not answered for {PATIENCE:g} s"
+                question.answer = Outcome(error=TransientError(silence))
+            seen.update(self._seen(link, by_link[link], question.answer))
+        return seen
+
+    def _answers(
+        self, questions: Mapping[Link[ResourceHandler], _Question], commit_due: Callable[[], None]
+    ) -> Steps[None]:
+        patience: list[bool] = []
+        """Begun when the first has answered; at its end it is over."""
+
+        def over() -> bool:
+            answered = [question.answer is not None for question in questions.values()]
+            if any(answered) and not all(answered) and not patience:
+                patience.append(False)
+                self.loop.after(PATIENCE, lambda: patience.append(True))
+            return all(answered) or any(patience)
+
+        yield Waiting(commit_due, over)
+
+    def _seen(
+        self, link: Link[ResourceHandler], works: Sequence[Work], answer: Outcome[Mapping[InstanceId, Instance]]
+    ) -> Mapping[str, Outcome[Instance]]:
+        if answer.error is not None:
+            return {work.node_id: Outcome(error=answer.error) for work in works}
+        instances, now = answer.get(), self.loop.clock.now()
+        seen = {}
+        for work, id in zip(works, _ids(works), strict=True):
+            young = now - work.record.created_at <= link.plugin.consistency_window
+            if not (young and instances[id].may_be_hidden):
+                seen[work.node_id] = Outcome(value=instances[id])
+        return seen
+
+    def _ask(self, link: Link[ResourceHandler], ids: Sequence[InstanceId]) -> _Question:
+        question = _Question(ids)
+        if link not in self._batches:
+            self._batches[link] = Batch(
+                self.loop,
+                link.plugin.poll_seconds[0],
+                lambda _question: True,
+                link.gate.submit,
+                lambda questions: describe(link.plugin, [id for each in questions for id in each.ids]),
+                lambda questions, outcome: self._answered(link, questions, outcome),
+            )
+        self._batches[link].add(question, 0.0)
+        return question
+
+    def _answered(
+        self,
+        link: Link[ResourceHandler],
+        questions: Sequence[_Question],
+        outcome: Outcome[Mapping[InstanceId, Instance]],
+    ) -> None:
+        for question in questions:
+            if question.answer is not None:  # it was waited for no longer
+                continue
+            question.tries += 1
+            if isinstance(outcome.error, TransientError) and question.tries < TRIES:
+                self._batches[link].add(question, FIRST_DELAY * 2**question.tries)
+            elif outcome.error is None or isinstance(outcome.error, ProviderError):
+                question.answer = outcome
+            else:
+                question.answer = Outcome(error=PermanentError(reason(outcome.error)))
+
+
+def ask_each(
+    loop: Loop,
+    commit_due: Callable[[], None],
+    links: Sequence[Link[ResourceHandler]],
+    question: Callable[[Link[ResourceHandler]], T],
+) -> Steps[list[Outcome[T]]]:
+    """Ask every connection the same, side by side; what is only away for a moment is asked again."""
+    answers: dict[Link[ResourceHandler], Outcome[T]] = {}
+
+    def ask(link: Link[ResourceHandler], tries: int) -> None:
+        link.gate.submit(lambda: question(link), lambda outcome: answered(link, tries, outcome))
+
+    def answered(link: Link[ResourceHandler], tries: int, outcome: Outcome[T]) -> None:
+        if isinstance(outcome.error, TransientError) and tries < TRIES:
+            loop.after(FIRST_DELAY * 2**tries, lambda: ask(link, tries + 1))
+        else:
+            answers[link] = outcome
+
+    for link in links:
+        ask(link, 1)
+    yield Waiting(commit_due, lambda: len(answers) == len(links))
+    return [answers[link] for link in links]
+
+
+def _ids(works: Sequence[Work]) -> list[InstanceId]:
+    return [work.record.instance_id for work in works if work.record.instance_id is not None]

@@ -1,0 +1,78 @@
+"""An instance before anybody is asked for it: its id, its token, and the implementation it is to be made by."""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+
+from occopus_core.api.resource import Instance, ResourceHandler
+from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.instance.runtime import Runtime
+from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.connections import Link
+from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.store.records import InstanceRecord, Place, Stage
+
+
+def reserve(
+    runtime: Runtime, blueprint: Blueprint, implementation: Implementation, position: int, *, provisional: bool
+) -> InstanceRecord:
+    """A row for a new instance."""
+    now = runtime.clock.now()
+    node_id = _new_id(runtime)
+    return InstanceRecord(
+        node_id=node_id,
+        infra_id=runtime.scope.infra_id,
+        node_name=blueprint.node.name,
+        position=position,
+        token=f"occopus-{node_id}",
+        implementation=implementation.digest,
+        connection="",
+        fingerprint=blueprint.fingerprints[implementation.digest],
+        stage=Stage.RESERVED,
+        since=now,
+        created_at=now,
+        provisional=provisional,
+    )
+
+
+def stray_work(runtime: Runtime, place: Place, link: Link[ResourceHandler], instance: Instance) -> Work:
+    """An instance found at a provider that no row knows: it gets one, so that its deletion is not lost either."""
+    now = runtime.clock.now()
+    record = InstanceRecord(
+        node_id=_new_id(runtime),
+        infra_id=runtime.scope.infra_id,
+        node_name=(instance.owner.node_name if instance.owner else None) or "",
+        position=0,
+        token=instance.token,
+        implementation=place.implementation.digest,
+        connection=place.connection,
+        fingerprint="",
+        stage=Stage.DROPPING,
+        since=now,
+        created_at=now,
+        instance_id=instance.id,
+        addresses=instance.addresses,
+        reason="found at the provider, unknown to the store",
+    )
+    runtime.journal.add(record, place.implementation)
+    return Work(record, place.implementation, link=link, dropping=True)
+
+
+def alternatives(runtime: Runtime, blueprint: Blueprint, implementation: Implementation) -> deque[Implementation]:
+    """The other implementations, in the order in which they are tried: a random one spreads load over clouds."""
+    others = [other for other in blueprint.implementations if other.digest != implementation.digest]
+    runtime.rng.shuffle(others)
+    return deque(others)
+
+
+def new_work(runtime: Runtime, blueprint: Blueprint, position: int, *, provisional: bool) -> Work:
+    """A new instance of a node, by any of its implementations."""
+    way = runtime.rng.choice(blueprint.implementations)
+    work = Work(reserve(runtime, blueprint, way, position, provisional=provisional), way)
+    runtime.journal.add(work.record, work.implementation)
+    return work
+
+
+def _new_id(runtime: Runtime) -> str:
+    return str(uuid.UUID(int=runtime.rng.getrandbits(128), version=4))

@@ -1,0 +1,98 @@
+"""What every step of an instance needs at hand."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.clock import Clock
+from occopus_core.engine.kernel.journal import Journal
+from occopus_core.engine.kernel.loop import Loop
+from occopus_core.engine.kernel.pacing import Pacing, backoff, poll_interval
+from occopus_core.engine.planning.preparation import Scope
+from occopus_core.events import Event, EventKind, Observer
+from occopus_core.store.change import Change
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """Why an implementation is passed over, `until` when (monotonic)."""
+
+    until: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What a process has learned about providers, whichever infrastructure it was working on."""
+
+    boots: Pacing = field(default_factory=Pacing)
+    """How long instances take to boot, by fingerprint."""
+    passed_over: dict[str, PassedOver] = field(default_factory=dict)
+    """By the digest of an implementation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The facilities of one pass over one infrastructure."""
+
+    scope: Scope
+    loop: Loop
+    journal: Journal
+    rng: random.Random
+    observer: Observer
+    experience: Experience
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return self.loop.clock
+
+    def emit(self, kind: EventKind, work: Work, text: str = "") -> None:
+        """Tell something of an instance."""
+        self.tell(kind, text, work.node_name, work.node_id)
+
+    def tell(self, kind: EventKind, text: str = "", node_name: str = "", node_id: str = "") -> None:
+        """Tell the observer, and have it recorded with the next commit."""
+        event = Event(kind, self.scope.infra_id, node_name, node_id, text)
+        self.journal.note(event)
+        self.observer(event)
+
+    def tell_with(self, change: Change, kind: EventKind, text: str = "", node_name: str = "") -> None:
+        """Tell something of the infrastructure or a node, recorded in the very change it tells of.
+
+        The observer is told once that is committed: a terminal that takes nothing must not keep others from writing.
+        """
+        event = Event(kind, self.scope.infra_id, node_name, text=text)
+        change.add_events([(self.clock.now(), event)])
+        change.then(lambda: self.observer(event))
+
+    def waiting(self, work: Work, reason: str) -> None:
+        """Tell the observer what an instance waits for, once for each reason."""
+        if reason != work.waiting_for:
+            work.waiting_for = reason
+            self.emit(EventKind.NODE_WAITING, work, reason)
+
+    def failed_call(self, work: Work) -> float:
+        """Count a failed call; the seconds to wait before the next."""
+        if not work.failures:
+            work.failing_since = self.clock.monotonic()
+        work.failures += 1
+        return backoff(work.failures, self.rng)
+
+    def failing(self, work: Work) -> float:
+        """Seconds since its calls began to fail."""
+        return self.clock.monotonic() - work.failing_since
+
+    def waited(self, work: Work) -> float:
+        """Seconds since the present wait began."""
+        return self.clock.monotonic() - work.watched_since
+
+    def next_look(self, work: Work, bounds: tuple[float, float]) -> float:
+        """Seconds until the next look at an instance that is under way."""
+        return poll_interval(self.waited(work), bounds)
+
+    def overdue(self, work: Work) -> bool:
+        """True where the instance should have been ready by now."""
+        return self.clock.now() - work.record.created_at > work.implementation.health_check.timeout

@@ -1,0 +1,41 @@
+"""Questions that providers left open, summarised for users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from occopus_core.api.errors import ProviderError
+from occopus_core.engine.kernel.reason import reason
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """An instance of which its provider would not say what it was asked: how it is, or that it is gone."""
+
+    node_name: str
+    place: str
+    """What people call the cloud it is on."""
+    why: Exception | str
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The same for all that are told in one line: the provider's number of the call does not tell them apart."""
+        return self.place, self.why.message if isinstance(self.why, ProviderError) else reason(self.why)
+
+
+def summarise(unanswered: Iterable[Unanswered]) -> list[str]:
+    """A line for each place and reason, however many instances it concerns."""
+    groups: dict[tuple[str, str], list[Unanswered]] = {}
+    for one in unanswered:
+        groups.setdefault(one.kind, []).append(one)
+    return [
+        f"{_counted([one.node_name for one in group])} ({group[0].place}): {reason(group[0].why)}"
+        for group in groups.values()
+    ]
+
+
+def _counted(node_names: Sequence[str]) -> str:
+    nodes = [f"'{name}'" for name in sorted(set(node_names))]
+    what = f"node {nodes[0]}" if len(nodes) == 1 else f"nodes {', '.join(nodes)}"
+    return what if len(node_names) == 1 else f"{len(node_names)} instances of {what}"

@@ -1,0 +1,71 @@
+"""How much one connection is asked at once, and when it is left alone."""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from occopus_core.api.errors import AuthError, ThrottledError
+from occopus_core.engine.kernel.loop import Loop, Outcome
+
+THROTTLE_SECONDS = 2.0
+"""How long a throttled connection rests when the provider does not say."""
+
+LONGEST_REST = 120.0
+"""The most that a provider can ask for: what it holds up may be a deletion that somebody waits for."""
+
+REFUSED_SECONDS = 60.0
+"""How long a connection whose credentials were refused is not called: they may have been renewed by then."""
+
+
+class Gate:
+    """Lets a bounded number of calls through to one connection; rests it when throttled, closes it when refused."""
+
+    def __init__(self, loop: Loop, limit: int) -> None:
+        self._loop = loop
+        self._limit = limit
+        self._waiting: deque[tuple[Callable[[], Any], Callable[[Outcome[Any]], None]]] = deque()
+        self._under_way = 0
+        self._rests_until = 0.0
+        self._refused: AuthError | None = None
+        self._refused_until = 0.0
+        self._renewals = 0
+
+    def submit(self, call: Callable[[], Any], done: Callable[[Outcome[Any]], None]) -> None:
+        """Make the call as soon as there is room. Where credentials were refused, nothing is called for a while."""
+        self._waiting.append((call, done))
+        self._admit()
+
+    def reopen(self) -> None:
+        """Call again: there are other credentials. What the former ones come to says nothing of these."""
+        self._refused = None
+        self._renewals += 1
+
+    def _admit(self) -> None:
+        while self._waiting and self._under_way < self._limit:
+            if self._refused is not None and self._refused_until > self._loop.clock.monotonic():
+                _, done = self._waiting.popleft()
+                done(Outcome(error=self._refused))
+                continue
+            if self._rests_until > self._loop.clock.monotonic():
+                return
+            call, done = self._waiting.popleft()
+            self._under_way += 1
+            returned = functools.partial(self._returned, done, self._renewals)
+            self._loop.submit(call, returned)
+
+    def _returned(self, done: Callable[[Outcome[Any]], None], renewals: int, outcome: Outcome[Any]) -> None:
+        self._under_way -= 1
+        if isinstance(outcome.error, AuthError) and renewals == self._renewals:
+            self._refused = outcome.error
+            self._refused_until = self._loop.clock.monotonic() + REFUSED_SECONDS
+        elif isinstance(outcome.error, ThrottledError):
+            self._rest(min(outcome.error.retry_after or THROTTLE_SECONDS, LONGEST_REST))
+        done(outcome)
+        self._admit()
+
+    def _rest(self, seconds: float) -> None:
+        self._rests_until = max(self._rests_until, self._loop.clock.monotonic() + seconds)
+        self._loop.after(seconds, self._admit)

@@ -1,0 +1,134 @@
+"""Intent before action: what is announced is committed first, everything of one turn of the loop at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.kernel.lease import HeldLease, moment
+from occopus_core.engine.kernel.loop import Loop
+from occopus_core.events import PASSING, Event
+from occopus_core.store.records import InstanceRecord
+from occopus_core.store.repository import Store
+
+LAG = 0.2
+"""Seconds for which a change that announces nothing may wait for others to be committed with."""
+
+
+class Journal:
+    """Gathers changes of rows, and what is to happen once they are on the disk."""
+
+    def __init__(
+        self,
+        store: Store,
+        held_lease: HeldLease,
+        loop: Loop,
+        unwanted: Callable[[], None],
+        redact: Callable[[str], str] = str,
+    ) -> None:
+        """`redact` takes secrets out of what providers say, before it is recorded."""
+        self._store = store
+        self._held_lease = held_lease
+        self._loop = loop
+        self._unwanted = unwanted
+        self._redact = redact
+        self._added: dict[str, InstanceRecord] = {}
+        self._changed: dict[str, InstanceRecord] = {}
+        self._removed: set[str] = set()
+        self._implementations: dict[str, Implementation] = {}
+        self._then: list[Callable[[], None]] = []
+        self._events: list[tuple[float, Event]] = []
+        self._committed = loop.clock.monotonic()
+
+    def refuse_if_lost(self) -> None:
+        """See `HeldLease.refuse_if_lost`."""
+        self._held_lease.refuse_if_lost()
+
+    def add(self, record: InstanceRecord, implementation: Implementation) -> None:
+        """Add a row."""
+        self._added[record.node_id] = record
+        self.keep(implementation)
+
+    def keep(self, implementation: Implementation) -> None:
+        """Keep what a row is about to name."""
+        self._implementations[implementation.digest] = implementation
+
+    def note(self, event: Event) -> None:
+        """Record what happened, but for what is only of the moment."""
+        if event.kind not in PASSING:
+            if not self._events:
+                self._loop.after(LAG, lambda: None)
+            self._events.append((self._loop.clock.now(), dataclasses.replace(event, text=self._redact(event.text))))
+
+    def put(self, record: InstanceRecord, then: Callable[[], None] | None = None) -> None:
+        """Write a row anew; then, and not before, do what it announces.
+
+        A change that announces nothing is committed a little later, with others: should it be lost, the provider is
+        asked again.
+        """
+        if not self._changed:
+            self._loop.after(LAG, lambda: None)
+        rows = self._added if record.node_id in self._added else self._changed
+        rows[record.node_id] = record
+        if then is not None:
+            self._then.append(then)
+
+    def remove(self, node_id: str, then: Callable[[], None]) -> None:
+        """Forget a row; then go on."""
+        self._added.pop(node_id, None)
+        self._changed.pop(node_id, None)
+        self._removed.add(node_id)
+        self._then.append(then)
+
+    def commit_due(self) -> None:
+        """Commit what announces something, and run what was waiting for it, until nothing does any more.
+
+        Also keeps the lease. Raises `LeaseLostError`, `StoreError`; then nothing that was waiting has run.
+        """
+        while self._then or self._due():
+            self._commit()
+            then, self._then = self._then, []
+            for action in then:
+                action()
+
+    def flush(self) -> None:
+        """Commit everything gathered. Raises `LeaseLostError`, `StoreError`."""
+        self.commit_due()
+        if self._gathered:
+            self._commit()
+
+    def _due(self) -> bool:
+        return (self._gathered and self._loop.clock.monotonic() - self._committed >= LAG) or self._held_lease.is_due
+
+    @property
+    def _gathered(self) -> bool:
+        return bool(self._added or self._changed or self._events)
+
+    def _redacted(self, records: Mapping[str, InstanceRecord]) -> list[InstanceRecord]:
+        return [
+            dataclasses.replace(record, reason=self._redact(record.reason)) if record.reason else record
+            for record in records.values()
+        ]
+
+    def _commit(self) -> None:
+        due, asked = self._held_lease.is_due, moment(self._loop.clock)
+        with self._store.changing(self._held_lease.lease, brief=not (self._gathered or self._removed)) as change:
+            if due:
+                change.renew(asked[0])
+            change.add_implementations(self._implementations.values())
+            change.add_instances(self._redacted(self._added))
+            change.put_instances(self._redacted(self._changed))
+            change.remove_instances(self._removed)
+            change.add_events(self._events)
+            wanted = change.wanted
+        if due:
+            self._held_lease.renewed(asked)
+        self._committed = self._loop.clock.monotonic()
+        self._added.clear()
+        self._changed.clear()
+        self._removed.clear()
+        self._events.clear()
+        self._implementations.clear()
+        if not wanted:
+            self._unwanted()

@@ -1,0 +1,185 @@
+"""One thread that decides, a bounded pool for calls that block. Waiting holds no thread."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Generator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from occopus_core.engine.kernel.clock import Clock
+from occopus_core.engine.kernel.meter import Meter
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """How a call ended: with a value, or with an error."""
+
+    value: T | None = None
+    error: Exception | None = None
+
+    @classmethod
+    def of(cls, call: Callable[[], T]) -> Outcome[T]:
+        """Make the call."""
+        try:
+            return cls(value=call())
+        except Exception as error:  # noqa: BLE001  # it is passed on to whoever asked
+            return cls(error=error)
+
+    def get(self) -> T:
+        """The value. Raises the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]  # there is a value where there is no error
+
+
+class Waiting(NamedTuple):
+    """What a pass waits for. `commit_due` runs before every look, to commit what was gathered."""
+
+    commit_due: Callable[[], None]
+    over: Callable[[], bool]
+
+
+Steps = Generator[Waiting, None, T]
+"""A pass over one infrastructure: it yields what it waits for, and returns when it is done."""
+
+
+@dataclass(slots=True, eq=False)
+class _Pass:
+    steps: Steps[Any]
+    done: Callable[[Outcome[Any]], None]
+    waiting: Waiting | None = None
+
+
+class Loop:
+    """Runs passes, actions when they are due, and calls in the pool; all but the calls in the thread of `run`.
+
+    Any number of passes share one loop: none of them holds a thread while it waits.
+    """
+
+    def __init__(self, clock: Clock, executor: Executor, meter: Meter | None = None) -> None:
+        self.clock = clock
+        self.meter = meter or Meter()
+        self._executor = executor
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._sequence = itertools.count()
+        self._passes: dict[_Pass, None] = {}
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Run an action in so many seconds."""
+        heapq.heappush(self._timers, (self.clock.monotonic() + seconds, next(self._sequence), action))
+
+    def pause(self, seconds: float) -> Steps[None]:
+        """A step that lasts so long."""
+        passed: list[bool] = []
+        self.after(seconds, lambda: passed.append(True))
+        yield Waiting(_nothing, lambda: bool(passed))
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Run an action soon. The one method that any thread, and a signal handler, may call."""
+        self._inbox.put(action)
+
+    def submit(self, call: Callable[[], T], done: Callable[[Outcome[T]], None]) -> None:
+        """Make a call in the pool, then run `done` with its outcome."""
+
+        def work() -> None:
+            began = self.clock.monotonic()
+            try:
+                outcome = Outcome.of(call)
+            except BaseException as error:  # such as SystemExit: the pool would keep it, and `done` never be told
+                ended = RuntimeError(f"a call ended with {type(error).__name__}: {error}")
+                self.meter.called(self.clock.monotonic() - began, ended)
+                self.post(lambda: done(Outcome(error=ended)))
+                raise
+            self.meter.called(self.clock.monotonic() - began, outcome.error)
+            self.post(lambda: done(outcome))
+
+        self._executor.submit(work)
+
+    def begin(self, steps: Steps[T], done: Callable[[Outcome[T]], None]) -> None:
+        """Have a pass run; `done` is told how it ended."""
+        self._passes[_Pass(steps, done)] = None
+
+    def run(self, steps: Steps[T]) -> T:
+        """Run one pass to its end. Raises what it raises."""
+        ended: list[Outcome[T]] = []
+        self.begin(steps, ended.append)
+        self.run_until(lambda: bool(ended))
+        return ended[0].get()
+
+    def run_until(self, finished: Callable[[], bool]) -> None:
+        """Run everything that was begun until `finished`."""
+        while True:
+            self._advance_all()
+            if finished():
+                return
+            self._step()
+
+    def _advance_all(self) -> None:
+        for each in list(self._passes):
+            self._advance(each)
+
+    def _advance(self, each: _Pass) -> None:
+        """Take a pass as far as it can go now."""
+        try:
+            while each.waiting is None or self._over(each):
+                each.waiting = next(each.steps)
+        except StopIteration as end:
+            self._end(each, Outcome(value=end.value))
+        except Exception as error:  # noqa: BLE001  # it belongs to whoever began the pass
+            self._end(each, Outcome(error=error))
+
+    def _over(self, each: _Pass) -> bool:
+        assert each.waiting is not None, "it waits for something"
+        try:
+            each.waiting.commit_due()
+            return each.waiting.over()
+        except Exception as error:  # noqa: BLE001  # the pass itself is to know, and to clean up
+            each.waiting = each.steps.throw(error)
+            return False
+
+    def _act(self, action: Callable[[], None]) -> None:
+        """Run an action. Where it fails nobody knows whose it was: every pass is told, and may clean up."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  # the passes end with it
+            for each in list(self._passes):
+                self._tell(each, error)
+
+    def _tell(self, each: _Pass, error: Exception) -> None:
+        try:
+            each.waiting = each.steps.throw(error)
+        except StopIteration as end:
+            self._end(each, Outcome(value=end.value))
+        except Exception as raised:  # noqa: BLE001  # it belongs to whoever began the pass
+            self._end(each, Outcome(error=raised))
+
+    def _end(self, each: _Pass, outcome: Outcome[Any]) -> None:
+        del self._passes[each]
+        each.done(outcome)
+
+    def _step(self) -> None:
+        action = self.clock.wait(self._inbox, self._until_due())
+        # The process may have stood still for so long that others have taken over: that is to be known first.
+        self._advance_all()
+        while action is not None:
+            self._act(action)
+            action = None if self._inbox.empty() else self._inbox.get_nowait()
+        now = self.clock.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            self._act(heapq.heappop(self._timers)[2])
+
+    def _until_due(self) -> float | None:
+        if not self._timers:
+            return None
+        return max(0.0, self._timers[0][0] - self.clock.monotonic())
+
+
+def _nothing() -> None:
+    return

@@ -1,0 +1,1 @@
+"""Passes over infrastructures: build, maintain, destroy, sweep."""

@@ -1,0 +1,219 @@
+"""A build: everything as described, or nothing changed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+
+from occopus_core.descriptions.graph import Graph
+from occopus_core.descriptions.model import Infrastructure
+from occopus_core.engine.instance.execution import Execution
+from occopus_core.engine.instance.reservation import new_work
+from occopus_core.engine.instance.runtime import Runtime
+from occopus_core.engine.instance.work import Work, condemn
+from occopus_core.engine.kernel.loop import Steps
+from occopus_core.engine.passes.destroying import places, sweep
+from occopus_core.engine.passes.errors import BuildError, BusyError, InterruptedBuildError, UnconfirmedError
+from occopus_core.engine.passes.site import Site
+from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.engine.planning.design import Design, make_design
+from occopus_core.engine.planning.plan import Plan, Step, Verb, make_plan
+from occopus_core.engine.planning.scaling import scale
+from occopus_core.events import EventKind
+from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
+from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, Stage
+from occopus_core.store.repository import InfrastructureTakenError
+
+PATIENCE = LEASE_SECONDS + SKEW_SECONDS
+"""Seconds for which a build waits for a process that is working on the infrastructure: a killed one lets go by then."""
+
+
+def plan(site: Site, candidate: Infrastructure) -> Steps[Plan]:
+    """What `build` would do, without changing anything. Raises `InvalidDesignError`, `ProviderError`."""
+    store = site.resources.store
+    design = make_design(site.scope(candidate), store)
+    try:
+        record = store.infrastructure(site.infra_id)
+    except NoSuchInfrastructureError:
+        return make_plan(design.blueprints, targets_of(candidate, {}), [], {})
+    works = site.recorded_works()
+    return (yield from _plan(site, design, targets_of(candidate, record.targets), works, lambda: None))
+
+
+def preview(site: Site) -> Steps[Plan]:
+    """What the next pass would do, scaling requests that wait included, without changing anything.
+
+    Raises `InvalidDesignError`, `ProviderError`, `NoSuchInfrastructureError`.
+    """
+    store = site.resources.store
+    record = store.infrastructure(site.infra_id)
+    works = site.recorded_works()
+    if not record.wanted:
+        doom = "the infrastructure is being destroyed"
+        return Plan(tuple(Step(Verb.DESTROY, work.node_name, doom, work.node_id) for work in works))
+    design = make_design(site.scope(record.current), store)
+    targets = targets_of(record.current, record.targets)
+    requests = store.pending_requests(site.infra_id)
+    scaled = scale(requests, record.current, targets, [work.record for work in works])
+    condemn(works, scaled.condemned)
+    return (yield from _plan(site, design, scaled.targets, works, lambda: None))
+
+
+def build(site: Site, candidate: Infrastructure, begun: Callable[[], None] = lambda: None) -> Steps[None]:
+    """Make the infrastructure as described, or undo what was made on the way and leave it as it was.
+
+    `begun` is called when the description is known to be right, before anything is recorded.
+    Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
+    `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
+    """
+    design = make_design(site.scope(candidate), site.resources.store)
+    begun()
+    lease = yield from _lease(site, candidate)
+    with site.releasing(lease):
+        record = site.resources.store.infrastructure(site.infra_id)
+        refuse_unwanted(record)
+        site.building = True
+        yield from build_leased(site, design, lease, record)
+
+
+def refuse_unwanted(record: InfrastructureRecord) -> None:
+    """Nothing new is begun in an infrastructure that is being destroyed. Raises `BusyError`."""
+    if not record.wanted:
+        finish = f"occopus-destroy -i {record.id}"
+        raise BusyError(f"the infrastructure '{record.id}' is being destroyed: {finish} finishes that")
+
+
+def _lease(site: Site, candidate: Infrastructure) -> Steps[Lease]:
+    resources = site.resources
+    while True:
+        with contextlib.suppress(NoSuchInfrastructureError):
+            return (yield from site.acquire_in_time(PATIENCE))
+        with contextlib.suppress(InfrastructureTakenError):  # somebody else was a moment quicker
+            lease = site.take(
+                lambda now: resources.store.add_infrastructure(
+                    site.infra_id, candidate, targets_of(candidate, {}), resources.holder, now
+                )
+            )
+            site.tell(EventKind.INFRA_CREATED, candidate.name)
+            return lease
+
+
+def build_leased(site: Site, design: Design, lease: Lease, record: InfrastructureRecord) -> Steps[None]:
+    """The same under a lease."""
+    store = site.resources.store
+    candidate = design.scope.infrastructure
+    runtime = site.runtime(design.scope)
+    works = site.recorded_works()
+    targets = targets_of(candidate, record.targets)
+    steps = yield from _plan(site, design, targets, works, runtime.journal.commit_due)
+    if record.candidate != candidate:
+        with store.changing(lease) as change:
+            change.put_candidate(candidate)
+    unwanted = {step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)}
+    for work in works:
+        work.dropping = work.node_id in unwanted
+    fresh = new_works(runtime, design.blueprints, steps, works)
+    execution = site.execution(runtime, design.blueprints, record, [*works, *fresh])
+    execution.links.update(places(site).links)  # a process that was killed may have left there what no row knows
+    unfinished = [work for work in works if not work.dropping and work.stage is not Stage.READY]
+    if not (yield from execution.create([*unfinished, *fresh], design.graph)):
+        site.refuse_if_abandoned()
+        yield from _undo(site, execution, runtime, lease, record, design.graph)
+    _adopt_definitions(runtime, design, works)
+    runtime.journal.flush()
+    with store.changing(lease) as change:
+        change.finish_build(candidate, targets)
+        change.condemn(unwanted)  # should this process die now, the next pass knows which ones are to go
+        if record.description is None:
+            runtime.tell_with(change, EventKind.INFRA_READY)
+        elif record.description != candidate or not steps.empty:
+            runtime.tell_with(change, EventKind.INFRA_UPDATED)
+    before = design.graph if record.description is None else Graph.of(record.description)
+    yield from execution.drop([work for work in execution.works if work.dropping], before)
+    site.refuse_if_abandoned()
+    if execution.unconfirmed:
+        raise UnconfirmedError(execution.unconfirmed)
+
+
+def _adopt_definitions(runtime: Runtime, design: Design, works: Sequence[Work]) -> None:
+    """Instances that stay are from now on looked after as their new definition says."""
+    for work in works:
+        if work.dropping:
+            continue
+        blueprint = design.blueprints[work.node_name]
+        if work.record.implementation in blueprint.fingerprints:
+            continue
+        alike = (i for i in blueprint.implementations if blueprint.fingerprints[i.digest] == work.record.fingerprint)
+        work.implementation = next(alike)
+        runtime.journal.keep(work.implementation)
+        work.record = dataclasses.replace(work.record, implementation=work.implementation.digest)
+        runtime.journal.put(work.record)
+
+
+def _undo(
+    site: Site, execution: Execution, runtime: Runtime, lease: Lease, record: InfrastructureRecord, graph: Graph
+) -> Steps[None]:
+    reason = execution.interrupted or "; ".join(execution.problems)
+    runtime.tell(EventKind.ROLLING_BACK, reason)
+    yield from execution.drop([work for work in execution.works if work.record.provisional], graph)
+    site.refuse_if_abandoned()
+    if record.description is None and not execution.unconfirmed:
+        yield from sweep(execution, runtime, places(site).among(execution.links))
+        execution.forget_configuration()
+    site.refuse_if_abandoned()
+    with site.resources.store.changing(lease) as change:
+        if record.description is not None:
+            change.put_candidate(None)
+        elif execution.unconfirmed:
+            change.request_destroy()
+        else:
+            change.remove_infrastructure()
+            runtime.tell_with(change, EventKind.INFRA_DROPPED, "its build was undone")
+    error = BuildError if execution.problems else InterruptedBuildError
+    raise error(execution.problems or [reason], execution.unconfirmed)
+
+
+def _plan(
+    site: Site, design: Design, targets: Mapping[str, int], works: Sequence[Work], commit_due: Callable[[], None]
+) -> Steps[Plan]:
+    site.connect(works)
+    seen = yield from site.resources.observatory.observe(works, commit_due)
+    observed = {node_id: outcome.get() for node_id, outcome in seen.items()}
+    return make_plan(design.blueprints, targets, [work.record for work in works], observed)
+
+
+def targets_of(candidate: Infrastructure, present: Mapping[str, int]) -> dict[str, int]:
+    """How many instances each node should have: as many as now, within its limits; at first the least."""
+    return {
+        node.name: min(max(present.get(node.name, node.scaling.min), node.scaling.min), node.scaling.max)
+        for node in candidate.nodes
+    }
+
+
+def new_works(
+    runtime: Runtime,
+    blueprints: Mapping[str, Blueprint],
+    steps: Plan,
+    works: Sequence[Work],
+    *,
+    provisional: bool = True,
+) -> list[Work]:
+    """Reserve the instances that a plan creates, each with the lowest free number or that of the one it replaces.
+
+    The `provisional` ones are undone if their build fails.
+    """
+    positions = {work.node_id: work.record.position for work in works}
+    taken: dict[str, set[int]] = {}
+    for work in works:
+        if not work.dropping:
+            taken.setdefault(work.node_name, set()).add(work.record.position)
+    fresh = []
+    # Those in place of others first: a free number is one that nobody takes over.
+    for step in sorted(steps.of(Verb.CREATE, Verb.REPLACE), key=lambda step: step.verb is Verb.CREATE):
+        used = taken.setdefault(step.node_name, set())
+        position = positions.get(step.node_id) or next(number for number in itertools.count(1) if number not in used)
+        used.add(position)
+        fresh.append(new_work(runtime, blueprints[step.node_name], position, provisional=provisional))
+    return fresh

@@ -1,0 +1,28 @@
+"""What instances have cost so far, as their providers say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from occopus_core.api.resource import InstanceId
+from occopus_core.engine.kernel.connections import Connections
+from occopus_core.store.records import InstanceRecord
+from occopus_core.store.repository import Store
+
+
+def costs(connections: Connections, store: Store, records: Sequence[InstanceRecord]) -> dict[str, dict[str, Decimal]]:
+    """By node and node id; 0 where a provider does not say. Raises `ProviderError`, `StoreError`."""
+    implementations = store.implementations_of(records)
+    groups: dict[tuple[str, str], list[InstanceId]] = {}
+    for record in records:
+        if record.instance_id is not None and record.connection:
+            groups.setdefault((record.implementation, record.connection), []).append(record.instance_id)
+    known: dict[InstanceId, Decimal | None] = {}
+    for (digest, connection), ids in groups.items():
+        known.update(connections.resource(implementations[digest], connection).plugin.cost(ids))
+    found: dict[str, dict[str, Decimal]] = {}
+    for record in records:
+        cost = known.get(record.instance_id) if record.instance_id is not None else None
+        found.setdefault(record.node_name, {})[record.node_id] = cost or Decimal(0)
+    return found

@@ -1,0 +1,71 @@
+"""The end of an infrastructure: nothing is left, or it is known what is."""
+
+from __future__ import annotations
+
+from occopus_core.descriptions.graph import Graph
+from occopus_core.engine.instance.execution import Execution
+from occopus_core.engine.instance.observe import ask_each
+from occopus_core.engine.instance.reservation import stray_work
+from occopus_core.engine.instance.runtime import Runtime
+from occopus_core.engine.kernel.loop import Steps
+from occopus_core.engine.passes.errors import UnconfirmedError
+from occopus_core.engine.passes.places import Places, owned
+from occopus_core.engine.passes.site import Site
+from occopus_core.events import EventKind
+from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError
+
+SWEEPS = 3
+"""How often a provider is searched for instances that the store does not know."""
+
+
+def destroy(site: Site) -> Steps[None]:
+    """Drop everything and forget the infrastructure. It always ends, and can be repeated.
+
+    Raises `NoSuchInfrastructureError`, `UnconfirmedError`, `AbandonedError`, `LeaseLostError`, `StoreError`.
+    """
+    site.resources.store.request_destroy(site.infra_id)
+    try:
+        lease = yield from site.acquire_in_time()
+    except NoSuchInfrastructureError:
+        return  # whoever was working on it has seen to it
+    with site.releasing(lease):
+        yield from destroy_leased(site, lease, site.resources.store.infrastructure(site.infra_id))
+
+
+def destroy_leased(site: Site, lease: Lease, record: InfrastructureRecord) -> Steps[None]:
+    """The same under a lease."""
+    runtime = site.runtime(site.scope(record.current), heeds_unwanted=False)
+    execution = site.execution(runtime, {}, record, site.recorded_works())
+    yield from execution.drop(execution.works, Graph.of(record.current))
+    site.refuse_if_abandoned()
+    if not execution.unconfirmed:
+        yield from sweep(execution, runtime, places(site))
+    site.refuse_if_abandoned()
+    if execution.unconfirmed:
+        raise UnconfirmedError(execution.unconfirmed)
+    execution.forget_configuration()
+    with site.resources.store.changing(lease) as change:
+        change.remove_infrastructure()
+        runtime.tell_with(change, EventKind.INFRA_DROPPED)
+
+
+def places(site: Site) -> Places:
+    """Everywhere the infrastructure ever had instances made."""
+    return Places.of(site.resources.connections, site.resources.store, site.infra_id)
+
+
+def sweep(execution: Execution, runtime: Runtime, found: Places) -> Steps[None]:
+    """Look there for instances the store does not know, such as duplicates, and drop them."""
+    owner = runtime.scope.owner()
+    execution.unsearched.extend(found.closed)
+    for _ in range(SWEEPS):
+        answers = yield from ask_each(
+            runtime.loop, runtime.journal.commit_due, list(found.links), lambda link: owned(link, owner)
+        )
+        inventory = found.heard(answers)
+        execution.unsearched.extend(inventory.silent)
+        strays = [stray_work(runtime, found.links[link], link, instance) for link, instance in inventory.instances]
+        if inventory.silent or not strays:
+            return
+        execution.adopt(strays)
+        yield from execution.drop(strays, Graph((), ()))

@@ -1,0 +1,78 @@
+"""Where instances may be that no row names: every connection ever used, and what providers say is there."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+
+from occopus_core.api.resource import Instance, Owner, ResourceHandler
+from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.instance.observe import is_instance
+from occopus_core.engine.kernel.connections import Connections, Link
+from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.kernel.reason import reason
+from occopus_core.registry import PluginError
+from occopus_core.store.records import Place
+from occopus_core.store.repository import Store
+
+_INVALID = TypeError("its list_owned did not answer instances")
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What there is at some places; `silent` says which of them would not tell, and why."""
+
+    instances: Sequence[tuple[Link[ResourceHandler], Instance]]
+    silent: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Connections to ask, each with one of the places it is for; `closed` says where there is none, and why."""
+
+    links: Mapping[Link[ResourceHandler], Place]
+    closed: Sequence[str]
+
+    @classmethod
+    def of(cls, connections: Connections, store: Store, infra_id: str | None = None) -> Places:
+        """Connect to everywhere the infrastructure ever had instances made; without id, everywhere anyone ever had.
+
+        Several places at one provider are one connection. Raises `StoreError`.
+        """
+        links: dict[Link[ResourceHandler], Place] = {}
+        closed = {_lost(settings): None for settings in store.places.lost(infra_id)}
+        for place in store.places.all(infra_id):
+            try:
+                links.setdefault(connections.resource(place.implementation, place.connection), place)
+            except (PluginError, DescriptionError) as error:
+                closed[_unsearched(place, error)] = None
+        return cls(links, list(closed))
+
+    def among(self, links: Container[Link[ResourceHandler]]) -> Places:
+        """Those on these connections, and those that there is no connection to."""
+        return Places({link: place for link, place in self.links.items() if link in links}, self.closed)
+
+    def heard(self, answers: Sequence[Outcome[list[Instance]]]) -> Inventory:
+        """What the connections answered when they were asked what they own, in their order."""
+        instances: list[tuple[Link[ResourceHandler], Instance]] = []
+        silent: list[str] = []
+        for (link, place), answer in zip(self.links.items(), answers, strict=True):
+            error = answer.error or (None if all(map(is_instance, answer.get())) else _INVALID)
+            if error is not None:
+                silent.append(_unsearched(place, error))
+            else:
+                instances.extend((link, instance) for instance in answer.get())
+        return Inventory(instances, silent)
+
+
+def owned(link: Link[ResourceHandler], owner: Owner) -> list[Instance]:
+    """Everything with the owner's tags. Raises `ProviderError`."""
+    return list(link.plugin.list_owned(owner))
+
+
+def _lost(settings: str) -> str:
+    return f"{settings} cannot be searched for what may be left: no node definition in the store says how"
+
+
+def _unsearched(place: Place, error: Exception) -> str:
+    return f"{place.implementation.label} cannot be searched for what may be left: {reason(error)}"

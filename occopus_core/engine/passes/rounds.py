@@ -1,0 +1,161 @@
+"""Maintenance of any number of infrastructures, over and over: one loop, one bounded pool."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+
+from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.passes.errors import AbandonedError, BusyError, Passed
+from occopus_core.engine.passes.maintaining import maintain
+from occopus_core.engine.passes.site import Resources, Site
+from occopus_core.store.records import NoSuchInfrastructureError
+
+STOP_SECONDS = 0.8
+"""How long the end of the passes under way is waited for when maintenance stops."""
+
+SLOTS_PER_INTERVAL = 10
+"""Passes begin at so many moments of an interval only: those that begin together ask a provider in one call."""
+
+MIN_PER_SLOT = 20
+"""So many passes may always begin together. More are spread over the interval, lest everything else stands still."""
+
+
+class Rounds:
+    """Passes over infrastructures, each again `interval` seconds, or a little less, after its last one has ended.
+
+    An error of a pass (the store away, a failed build) is told once, until it changes, and the next pass tries again.
+    `told` gets the id and the message, empty when all is well again.
+    """
+
+    def __init__(self, resources: Resources, interval: float, told: Callable[[str, str], None]) -> None:
+        self._resources = resources
+        self._interval = interval
+        self._told = told
+        self._sites: dict[str, Site] = {}
+        self._under_way: dict[str, Site] = {}
+        self._leaving: dict[str, list[Callable[[], None]]] = {}
+        self._errors: dict[str, str] = {}
+        self._begun = False
+        self._stopping = False
+        self._late = False
+        self._company: Counter[int] = Counter()
+
+    @property
+    def attached(self) -> frozenset[str]:
+        """The infrastructures that are maintained. Any thread may ask."""
+        return frozenset(self._sites)
+
+    def attach(self, infra_id: str) -> None:
+        """Maintain this infrastructure from now on. Idempotent; any thread may ask."""
+        self._resources.loop.post(lambda: self._attach(infra_id))
+
+    def hurry(self, infra_id: str) -> None:
+        """Maintain this infrastructure from now on, with a pass as soon as can be. Any thread may ask."""
+        self.detach(infra_id)
+        self.attach(infra_id)
+
+    def detach(self, infra_id: str, done: Callable[[], None] = lambda: None) -> None:
+        """Leave it alone after the present pass, then call `done`. Idempotent; any thread may ask."""
+        self._resources.loop.post(lambda: self._detach(infra_id, done))
+
+    def stop(self) -> None:
+        """End soon: passes under way stop where they are, and the next one, of whichever process, carries on.
+
+        Safe in a signal handler.
+        """
+        self._resources.loop.post(self._stop)
+
+    def run(self, *, until_none_left: bool = False) -> None:
+        """Maintain until stopped, or until the last infrastructure is gone."""
+        self._resources.loop.run_until(lambda: self._over(until_none_left=until_none_left))
+
+    def _over(self, *, until_none_left: bool) -> bool:
+        if until_none_left and self._begun and not self._sites and not self._under_way:
+            return True
+        return self._stopping and (not self._under_way or self._late)
+
+    def _attach(self, infra_id: str) -> None:
+        self._begun = True
+        if infra_id not in self._sites:
+            self._sites[infra_id] = Site(self._resources, infra_id)
+            self._pass(self._sites[infra_id])
+
+    def _detach(self, infra_id: str, done: Callable[[], None]) -> None:
+        self._sites.pop(infra_id, None)
+        if infra_id in self._under_way:
+            self._leaving.setdefault(infra_id, []).append(done)
+        else:
+            done()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        for site in self._under_way.values():
+            site.interrupt("maintenance stops")
+        self._resources.loop.after(STOP_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        self._late = True
+
+    def _pass(self, site: Site) -> None:
+        detached = self._sites.get(site.infra_id) is not site
+        if detached or self._stopping or site.infra_id in self._under_way:
+            return
+        self._under_way[site.infra_id] = site
+        self._resources.connections.renew()
+        site.begin_anew()
+        loop = self._resources.loop
+        began = loop.clock.monotonic()
+
+        def ended(outcome: Outcome[Passed]) -> None:
+            loop.meter.passed(loop.clock.monotonic() - began, outcome.error)
+            self._ended(site, outcome)
+
+        loop.begin(site.attended(maintain(site)), ended)
+
+    def _ended(self, site: Site, outcome: Outcome[Passed]) -> None:
+        infra_id = site.infra_id
+        del self._under_way[infra_id]
+        if isinstance(outcome.error, NoSuchInfrastructureError):
+            self._sites.pop(infra_id, None)
+            self._errors.pop(infra_id, None)
+        elif not isinstance(outcome.error, BusyError | AbandonedError):  # these say nothing of how it fares
+            self._tell(infra_id, _words(outcome.error))
+        for done in self._leaving.pop(infra_id, ()):
+            done()
+        successor = self._sites.get(infra_id)
+        if successor is site:
+            self._pass_later(site)
+        elif successor is not None:  # detached and attached again meanwhile
+            self._pass(successor)
+
+    def _pass_later(self, site: Site) -> None:
+        """At the last beat that is not more than an interval away and not crowded."""
+        loop, length = self._resources.loop, self._interval / SLOTS_PER_INTERVAL
+        if not length:
+            loop.after(0.0, lambda: self._pass(site))
+            return
+        now = loop.clock.monotonic()
+        last = int((now + self._interval) / length)
+        room = max(MIN_PER_SLOT, math.ceil(len(self._sites) / SLOTS_PER_INTERVAL))
+        beat = next((one for one in range(last, last - SLOTS_PER_INTERVAL, -1) if self._company[one] < room), last)
+        self._company[beat] += 1
+
+        def begin() -> None:
+            self._company -= Counter([beat])
+            self._pass(site)
+
+        loop.after(beat * length - now, begin)
+
+    def _tell(self, infra_id: str, text: str) -> None:
+        if self._errors.get(infra_id, "") != text:
+            self._errors[infra_id] = text
+            self._told(infra_id, text)
+
+
+def _words(error: Exception | None) -> str:
+    if error is None:
+        return ""
+    # An error of Python's own is a mistake of ours, and its text means little alone.
+    return f"{type(error).__name__}: {error}" if type(error).__module__ == "builtins" else str(error)

@@ -1,0 +1,150 @@
+"""What providers have under the tags of this installation that its store does not know: found, and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from occopus_core.api.errors import TransientError
+from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
+from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.instance.observe import ask_each, describe
+from occopus_core.engine.kernel.connections import Link
+from occopus_core.engine.kernel.loop import Outcome, Steps
+from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.passes.places import Places, owned
+from occopus_core.engine.passes.site import Resources
+from occopus_core.store.records import MAKING, InstanceRecord, Stage
+
+PATIENCE = 120.0
+"""Seconds for which strays are waited for until they are gone."""
+
+PAUSE = 1.0
+"""Seconds between two looks at what is being deleted."""
+
+Fate = Outcome[Instance | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """An instance with our tags that no row stands for."""
+
+    implementation: Implementation
+    """How others were made at the place where it is; it may have been made in another way."""
+    link: Link[ResourceHandler]
+    instance: Instance
+
+    def __str__(self) -> str:
+        owner = self.instance.owner
+        node = f"node '{owner.node_name}' of '{owner.infra_id}'" if owner else "of nobody known"
+        return f"{self.implementation.label} {self.instance.id}, {node}, {self.instance.state.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What was found: `strays`, and the places that would not tell. `left` are strays still there, each with why."""
+
+    strays: Sequence[Stray]
+    silent: Sequence[str]
+    left: Sequence[str] = ()
+
+
+def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
+    """Search everywhere instances were ever made; delete the strays where that is wanted. Can be repeated.
+
+    It takes no lease: whatever a build or another pass is about to make is in the store before it is at the provider,
+    and the store is read after the provider was. What providers may hide yet is waited for. Raises `StoreError`.
+    """
+    places = Places.of(resources.connections, resources.store)
+    yield from resources.loop.pause(_hidden_for(resources, places))
+    owner = Owner(resources.store.installation)
+    answers = yield from ask_each(resources.loop, _nothing, list(places.links), lambda link: owned(link, owner))
+    inventory = places.heard(answers)
+    known = resources.store.instances_by_token()
+    strays = [
+        Stray(places.links[link].implementation, link, instance)
+        for link, instance in inventory.instances
+        if _is_stray(instance, known.get(instance.token))
+    ]
+    silent = [*places.closed, *inventory.silent]
+    if not remove:
+        return Swept(strays, silent)
+    left = yield from _remove(resources, strays)
+    return Swept(strays, silent, left)
+
+
+def _hidden_for(resources: Resources, places: Places) -> float:
+    """Seconds for which a second instance of a token that was used lately may not be shown.
+
+    What was made for rows that are gone is not hidden any more: each row stays for as long as that takes.
+    """
+    windows: dict[str, float] = {}
+    for link, place in places.links.items():
+        windows[place.connection] = max(windows.get(place.connection, 0.0), link.plugin.consistency_window)
+    now = resources.loop.clock.now()
+    return max(
+        (
+            windows.get(record.connection, 0.0) - (0.0 if record.stage in MAKING else max(0.0, now - record.since))
+            for record in resources.store.instances_by_token().values()
+        ),
+        default=0.0,
+    )
+
+
+def _is_stray(instance: Instance, record: InstanceRecord | None) -> bool:
+    """A row that is under way looks after everything with its token by itself."""
+    if instance.state is InstanceState.ABSENT:
+        return False
+    return record is None or (record.stage is Stage.READY and record.instance_id != instance.id)
+
+
+def _remove(resources: Resources, strays: Sequence[Stray]) -> Steps[list[str]]:
+    """Delete, and look until they are gone; those that stay, each with why."""
+    left: list[str] = []
+    waiting = list(strays)
+    given_up_at = resources.loop.clock.monotonic() + PATIENCE
+    while waiting:
+        fates = yield from _fates(resources, waiting)
+        late = resources.loop.clock.monotonic() > given_up_at
+        waiting = []
+        for stray, fate in fates:
+            if fate.error is None and fate.get() is None:
+                continue
+            if late or (fate.error is not None and not isinstance(fate.error, TransientError)):
+                left.append(f"{stray}: {reason(fate.error) if fate.error else 'the provider is still deleting it'}")
+            else:
+                waiting.append(stray)
+        if waiting:
+            yield from resources.loop.pause(PAUSE)
+    return left
+
+
+def _fates(resources: Resources, strays: Sequence[Stray]) -> Steps[list[tuple[Stray, Fate]]]:
+    """Ask once for their deletion, and what is there of each then."""
+    by_link: dict[Link[ResourceHandler], list[Stray]] = {}
+    for stray in strays:
+        by_link.setdefault(stray.link, []).append(stray)
+    answers = yield from ask_each(
+        resources.loop, _nothing, list(by_link), lambda link: _delete(link.plugin, by_link[link])
+    )
+    return [
+        (stray, Outcome(error=answer.error) if answer.error else answer.get()[stray.instance.id])
+        for asked, answer in zip(by_link.values(), answers, strict=True)
+        for stray in asked
+    ]
+
+
+def _delete(handler: ResourceHandler, strays: Sequence[Stray]) -> Mapping[InstanceId, Fate]:
+    """What there still is of each, None for nothing, or the error of its deletion. Raises `ProviderError`."""
+    ids = [stray.instance.id for stray in strays]
+    errors = handler.delete(ids)
+    present = describe(handler, ids)
+    fates: dict[InstanceId, Fate] = {}
+    for id in ids:
+        gone = present[id].state is InstanceState.ABSENT
+        fates[id] = Outcome(value=None if gone else present[id], error=None if gone else errors.get(id))
+    return fates
+
+
+def _nothing() -> None:
+    return

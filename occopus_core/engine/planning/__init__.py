@@ -1,0 +1,1 @@
+"""From descriptions and records to a plan: pure, apart from rendering templates."""

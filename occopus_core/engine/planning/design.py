@@ -1,0 +1,65 @@
+"""A description made ready to be built: every mistake that can be known beforehand is known by now."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from occopus_core.descriptions.graph import CycleError, Edge, Graph
+from occopus_core.engine.planning.blueprint import Blueprint, UnbuildableError
+from occopus_core.engine.planning.preparation import Scope
+from occopus_core.engine.planning.rehearsal import rehearse
+from occopus_core.store.repository import Store
+
+
+class InvalidDesignError(Exception):
+    """The description cannot be built; `problems` has one message for each reason. Nothing was done."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What is to be: how each node can be made, and which needs which, templates included."""
+
+    scope: Scope
+    blueprints: Mapping[str, Blueprint]
+    graph: Graph
+
+
+def make_design(scope: Scope, store: Store) -> Design:
+    """Find the definitions, rehearse the templates, order the nodes. Raises `InvalidDesignError`, `StoreError`."""
+    blueprints = _blueprints(scope, store)
+    rehearsed = rehearse(scope, blueprints)
+    if rehearsed.problems:
+        raise InvalidDesignError(rehearsed.problems)
+    edges = [Edge(found.dependent, found.dependee, found.where) for found in rehearsed.references]
+    try:
+        graph = Graph.of(scope.infrastructure, edges)
+    except CycleError as error:
+        raise InvalidDesignError([f"the nodes wait for each other: {error}"]) from error
+    known = {
+        name: dataclasses.replace(blueprint, fingerprints=rehearsed.fingerprints[name])
+        for name, blueprint in blueprints.items()
+    }
+    return Design(scope, known, graph)
+
+
+def _blueprints(scope: Scope, store: Store) -> dict[str, Blueprint]:
+    nodes = scope.infrastructure.nodes
+    definitions = store.definitions({node.type for node in nodes})
+    blueprints, problems = {}, []
+    for node in nodes:
+        try:
+            blueprints[node.name] = Blueprint.of(node, definitions.get(node.type))
+        except UnbuildableError as error:
+            close = difflib.get_close_matches(node.type, [] if node.type in definitions else store.definition_names())
+            place = f"{node.where}: " if node.where else ""
+            problems.append(f"{place}{error}" + (f" (did you mean '{close[0]}'?)" if close else ""))
+    if problems:
+        raise InvalidDesignError(problems)
+    return blueprints

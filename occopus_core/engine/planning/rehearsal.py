@@ -1,0 +1,109 @@
+"""Everything is rendered once before anything is built: mistakes come to light, and who needs whom is found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from occopus_core.api.errors import PermanentError, ProviderError
+from occopus_core.api.resource import Address, AddressKind, CreateRequest, ResourceHandler
+from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.engine.planning.preparation import Scope, Subject
+from occopus_core.registry import PluginError
+from occopus_core.render import TemplateError, named_peers, rehearsal_functions
+
+_NODE_ID = "00000000-0000-4000-8000-000000000000"
+_TOKEN = f"occopus-{_NODE_ID}"
+# From the blocks for documentation: they belong to nobody.
+_PLACEHOLDERS = ((Address("192.0.2.1"), Address("198.51.100.1", AddressKind.PRIVATE)), (Address("192.0.2.2"),))
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A template of the dependent names the dependee."""
+
+    dependent: str
+    dependee: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a rehearsal found. `problems` are messages for the user; with one of them nothing is to be built."""
+
+    references: tuple[Reference, ...]
+    problems: tuple[str, ...]
+    fingerprints: Mapping[str, Mapping[str, str]]
+    """By node name and digest of the implementation: see `Blueprint.fingerprints`."""
+
+
+class _Peers:
+    """Stands in for the other nodes and remembers who was asked for."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+        self.asked: set[str] = set()
+
+    def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
+        if node_name not in self._names:
+            raise LookupError(f"there is no node '{node_name}'; the nodes are: {', '.join(sorted(self._names))}")
+        self.asked.add(node_name)
+        return _PLACEHOLDERS
+
+
+def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
+    """Render and check every implementation of every node without creating, changing or running anything."""
+    references: list[Reference] = []
+    problems: list[str] = []
+    fingerprints: dict[str, dict[str, str]] = {name: {} for name in blueprints}
+    for blueprint in blueprints.values():
+        for implementation in blueprint.implementations:
+            peers = _Peers(blueprints)
+            try:
+                fingerprint = _rehearse(scope, blueprint, implementation, peers)
+                fingerprints[blueprint.node.name][implementation.digest] = fingerprint
+            except (TemplateError, PluginError) as error:
+                problems.append(str(error))
+            except ProviderError as error:
+                problems.append(
+                    f"node '{blueprint.node.name}', node definition '{blueprint.node.type}', "
+                    f"implementation '{implementation.label}': {error}"
+                )
+            where = f"a template of the node definition '{blueprint.node.type}'"
+            references.extend(Reference(blueprint.node.name, name, where) for name in sorted(peers.asked))
+    return Rehearsed(tuple(references), tuple(dict.fromkeys(problems)), fingerprints)
+
+
+def _rehearse(scope: Scope, blueprint: Blueprint, implementation: Implementation, peers: _Peers) -> str:
+    functions = rehearsal_functions(peers)
+    subject = Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions)
+    prepared = scope.prepare(subject)
+    for key in prepared.health_values(implementation, _PLACEHOLDERS[0][0].value):
+        scope.connections.checker(key)
+    sections = [implementation.resource, implementation.contextualisation, implementation.config_management]
+    for name in named_peers([*sections, implementation.health_check.checks]):
+        peers.addresses(name)
+    link = scope.connections.resource(implementation, scope.settings(subject))
+    _check(link.plugin, prepared.request)
+    return _fingerprint(scope.installation, prepared.request)
+
+
+def _check(plugin: ResourceHandler, request: CreateRequest) -> None:
+    """Raises `ProviderError`, whatever the plugin raises: one mistake is not to hide the others."""
+    try:
+        plugin.check(request)
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise PermanentError(reason(error)) from error
+
+
+def _fingerprint(salt: str, request: CreateRequest) -> str:
+    """The salt is there because a request may hold passwords: nobody is to find them by trying."""
+    context = request.context
+    content = [salt, dict(request.resource), context.user_data, context.env, context.command]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""Notifications: events of the log, delivered to notifiers."""

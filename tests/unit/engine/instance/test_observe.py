@@ -1,0 +1,81 @@
+"""Several clouds are asked at once, and one that keeps silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from occopus_core.api.errors import TransientError
+from occopus_core.api.resource import Instance, InstanceState
+from occopus_core.engine.instance.observe import PATIENCE, Observatory
+from occopus_core.engine.kernel.loop import Loop
+from occopus_core.testing.time import InlineExecutor, VirtualClock
+
+MINUTES = 300.0
+
+
+class Handler:
+    poll_seconds = (1.0, 5.0)
+    consistency_window = 0.0
+
+    def __init__(self):
+        self.calls = 0
+        self.away = False
+
+    def describe(self, ids):
+        self.calls += 1
+        if self.away:
+            raise TransientError("it is away")
+        return {id: Instance(id, InstanceState.READY) for id in ids}
+
+
+@dataclass(eq=False)
+class Link:
+    plugin: Handler
+    gate: Any
+
+
+@pytest.fixture
+def loop():
+    return Loop(VirtualClock(), InlineExecutor())
+
+
+def work(name, submit):
+    link = Link(Handler(), SimpleNamespace(submit=submit))
+    record = SimpleNamespace(instance_id=f"i-{name}", created_at=0.0)
+    implementation = SimpleNamespace(label=f"cloud {name}")
+    return SimpleNamespace(link=link, record=record, node_id=name, implementation=implementation)
+
+
+def late(loop):
+    """Calls that take minutes."""
+    return lambda call, done: loop.after(MINUTES, lambda: loop.submit(call, done))
+
+
+def observe(loop, *works):
+    began = loop.clock.monotonic()
+    seen = loop.run(Observatory(loop).observe(works, lambda: None))
+    return seen, loop.clock.monotonic() - began
+
+
+def test_one_that_keeps_silent_does_not_hold_up_the_others(loop):
+    silent = work("silent", late(loop))
+    silent.link.plugin.away = True
+    seen, lasted = observe(loop, silent, work("well", loop.submit))
+    assert seen["well"].get().state is InstanceState.READY
+    assert isinstance(seen["silent"].error, TransientError)
+    assert str(seen["silent"].error) == "cloud silent has not answered for 30 s"
+    assert lasted == PATIENCE
+    over = []
+    loop.after(10 * MINUTES, lambda: over.append(True))
+    loop.run_until(lambda: bool(over))
+    assert silent.link.plugin.calls == 1, "nobody asks again for those who went on without it"
+
+
+def test_where_there_is_no_other_it_is_waited_for(loop):
+    seen, lasted = observe(loop, work("slow", late(loop)))
+    assert seen["slow"].get().state is InstanceState.READY
+    assert lasted == MINUTES

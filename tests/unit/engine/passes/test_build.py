@@ -1,0 +1,42 @@
+import pytest
+
+from occopus_core.engine.passes.errors import BuildError
+from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, Stage
+
+from ..conftest import infrastructure, node
+
+
+def test_a_built_infrastructure_is_recorded_and_runs(world):
+    world.define("db", "web", boot_seconds=5)
+    start = world.clock.now()
+    world.convergence().build(infrastructure(node("web", min=2, max=3), "db", edges=[("web", "db")]))
+    assert world.store.infrastructure("infra").state is InfrastructureState.READY
+    records = world.store.instances("infra")
+    assert [(r.node_name, r.stage, r.provisional) for r in records] == [
+        ("db", Stage.READY, False),
+        ("web", Stage.READY, False),
+        ("web", Stage.READY, False),
+    ]
+    assert {r.instance_id for r in records} == {one["id"] for one in world.live()}
+    # Two levels of 5 s, each seen a little late.
+    assert 10.0 <= world.clock.now() - start <= 11.0
+
+
+def test_destroy_leaves_nothing(world):
+    world.define("db", "web", boot_seconds=5, delete_seconds=3)
+    world.convergence().build(infrastructure("web", "db", edges=[("web", "db")]))
+    world.convergence().destroy()
+    assert world.live() == []
+    with pytest.raises(NoSuchInfrastructureError):
+        world.store.infrastructure("infra")
+
+
+def test_a_failed_build_is_undone(world):
+    world.define("ok", boot_seconds=5)
+    world.define("bad", boot_seconds=1, fail="disk on fire")
+    with pytest.raises(BuildError) as caught:
+        world.convergence().build(infrastructure("ok", "bad"))
+    assert caught.value.problems == ("node 'bad' (memory memory): disk on fire",)
+    assert world.live() == []
+    with pytest.raises(NoSuchInfrastructureError):
+        world.store.infrastructure("infra")

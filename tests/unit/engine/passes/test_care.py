@@ -1,0 +1,190 @@
+"""What is cared for while those who could say how it fares do not answer, or nobody knows how to make another."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from occopus_core.api import HealthChecker, Verdict
+from occopus_core.engine.passes.maintaining import maintain
+from occopus_core.engine.passes.site import Site
+from occopus_core.events import EventKind
+from occopus_core.store.records import Condition, ScaleKind, Stage
+
+from ..conftest import infrastructure, node
+
+
+class Doctor(HealthChecker):
+    """Finds sick who is said to be, by address; raises while it is told to."""
+
+    sick: ClassVar[dict[str, str]]
+    broken: ClassVar[list[str]]
+
+    @classmethod
+    def schema(cls):
+        return {}
+
+    def check(self, probes):
+        if self.broken:
+            raise OSError(self.broken[0])
+        return [Verdict(probe.address not in self.sick, self.sick.get(probe.address, "")) for probe in probes]
+
+
+@pytest.fixture
+def doctor(world):
+    return world.install("health", "fake", type("Doctor", (Doctor,), {"sick": {}, "broken": []}))
+
+
+class Maintainer:
+    """One process: its passes remember what they have told."""
+
+    def __init__(self, world):
+        self.world = world
+        self.site = Site(world.resources(), "infra")
+
+    def passes(self, seconds, every=10.0):
+        """Maintain for so long."""
+        for _ in range(int(seconds / every)):
+            self.site.begin_anew()
+            self.site.resources.loop.run(self.site.attended(maintain(self.site)))
+            self.world.clock.time += every
+
+
+@pytest.fixture
+def maintainer(world):
+    return Maintainer(world)
+
+
+def built(world, *nodes, checks=True, **resource):
+    ways = [{"checks": {"fake": True} if checks else {}, "timeout": 60.0}]
+    world.define("web", "db", implementations=ways, **resource)
+    world.build(infrastructure(*nodes))
+    world.clock.time += 60
+    world.events.clear()
+
+
+def records(world):
+    return world.store.instances("infra")
+
+
+def ids(world):
+    return {record.node_id for record in records(world)}
+
+
+def kinds(world):
+    return [event.kind for event in world.events]
+
+
+def test_a_checker_that_fails_says_nothing_of_the_nodes(world, doctor, maintainer):
+    built(world, node("web", min=2))
+    before = ids(world)
+    doctor.broken.append("too many open files")
+    maintainer.passes(600)
+    assert ids(world) == before
+    assert {record.condition for record in records(world)} == {Condition.UNKNOWN}
+    assert {record.unhealthy_since for record in records(world)} == {None}
+    told = [event.text for event in world.events]
+    assert told == ["for a health checker: the health checker 'fake' failed: too many open files"], "once"
+    doctor.broken.clear()
+    maintainer.passes(20)
+    assert {record.condition for record in records(world)} == {Condition.WELL}
+    doctor.broken.append("too many open files")
+    maintainer.passes(20)
+    assert len(world.events) == 2, "again, when it begins again"
+
+
+def test_what_nobody_could_see_does_not_count(world, doctor, maintainer):
+    """Ill for 30 s, out of sight for an hour, ill again for 20 s: that is not longer than 60 s."""
+    built(world, node("web", min=2))
+    before = ids(world)
+    doctor.sick[records(world)[0].address] = "port 80 refused"
+    maintainer.passes(30)
+    doctor.broken.append("no")
+    maintainer.passes(600)
+    doctor.broken.clear()
+    maintainer.passes(20)
+    assert ids(world) == before
+    maintainer.passes(60)
+    assert len(before - ids(world)) == 1, "and then it is replaced"
+
+
+def test_an_outage_goes_on_while_nobody_can_say(world, doctor, maintainer):
+    built(world, node("web", min=10), checks=False)
+    before = ids(world)
+    for record in records(world)[:9]:
+        world.cloud.change(record.instance_id, "stop")
+    maintainer.passes(20)
+    assert kinds(world).count(EventKind.FROZEN) == 1
+    world.cloud.set_faults([{"kind": "error_500", "operation": "describe"}])
+    maintainer.passes(100)
+    assert EventKind.UNFROZEN not in kinds(world)
+    world.cloud.set_faults([])
+    maintainer.passes(20)
+    assert kinds(world).count(EventKind.FROZEN) == 1
+    for record in records(world)[:9]:
+        world.cloud.change(record.instance_id, "start")
+    maintainer.passes(20)
+    assert kinds(world)[-1] is EventKind.UNFROZEN
+    assert ids(world) == before
+
+
+def test_ninety_of_a_hundred_stopped_freeze_it_until_they_run_again(world, maintainer):
+    built(world, node("web", min=100, max=200), checks=False)
+    before = sorted(world.live(), key=lambda one: one["id"])
+    for one in before[:90]:
+        world.cloud.change(one["id"], "stop")
+    calls = world.calls("create"), world.calls("delete")
+    maintainer.passes(600)
+    assert (world.calls("create"), world.calls("delete")) == calls
+    (frozen,) = (event for event in world.events if event.kind is EventKind.FROZEN)
+    assert frozen.text.startswith("90 of 100 instances fail at once")
+    assert "90 of 100" in world.store.infrastructure("infra").frozen
+    for one in before[:90]:
+        world.cloud.change(one["id"], "start")
+    maintainer.passes(20)
+    assert (world.calls("create"), world.calls("delete")) == calls
+    assert sorted(world.live(), key=lambda one: one["id"]) == before
+    assert [kinds(world).count(kind) for kind in (EventKind.FROZEN, EventKind.UNFROZEN)] == [1, 1]
+
+
+def test_what_is_lost_meanwhile_stays_until_it_can_be_made_anew(world, doctor, maintainer):
+    """A sick node is better than none while its definition cannot be used."""
+    built(world, node("web", min=2))
+    definitions = world.store.definitions(["web"])
+    world.define("web", implementations=[{"checks": {"fake": True}, "resource": {"image": "{{ nobody }}"}}])
+    doctor.sick[records(world)[0].address] = "slow"
+    before = ids(world)
+    maintainer.passes(300)
+    assert ids(world) == before
+    assert kinds(world).count(EventKind.WAITING) == 1
+    assert "nobody" in next(event.text for event in world.events if event.kind is EventKind.WAITING)
+    assert EventKind.HEALING not in kinds(world)
+    world.store.put_definitions(list(definitions.values()))
+    maintainer.passes(20)
+    assert len(ids(world) & before) == 1
+    assert len(records(world)) == 2
+
+
+def test_scaling_down_goes_on_while_the_definition_cannot_be_used(world, maintainer):
+    built(world, node("web", min=1, max=5), checks=False)
+    world.store.request_scaling("infra", "web", ScaleKind.SET, 3, "", world.clock.now())
+    maintainer.passes(10)
+    world.define("web", image="{{ nobody }}")
+    world.store.request_scaling("infra", "web", ScaleKind.SET, 1, "", world.clock.now())
+    maintainer.passes(10)
+    assert len(records(world)) == len(world.live()) == 1
+
+
+def test_of_those_that_are_to_be_fewer_the_sick_go_first(world, doctor, maintainer):
+    built(world, node("web", min=1, max=5))
+    world.store.request_scaling("infra", "web", ScaleKind.SET, 4, "", world.clock.now())
+    maintainer.passes(10)
+    oldest = min(records(world), key=lambda record: record.created_at)
+    doctor.sick[oldest.address] = "slow"
+    maintainer.passes(10)
+    world.store.request_scaling("infra", "web", ScaleKind.CHANGE, -1, "", world.clock.now())
+    maintainer.passes(10)
+    assert oldest.node_id not in ids(world)
+    assert {record.stage for record in records(world)} == {Stage.READY}
+    assert len(records(world)) == 3

@@ -1,0 +1,159 @@
+import itertools
+
+import pytest
+
+from occopus_core.engine.passes.errors import BuildError
+from occopus_core.store.change import LEASE_SECONDS
+from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError
+
+from ..conftest import infrastructure, node
+from ..fakes import KilledError, Life
+
+MOMENTS = ("before commit", "after commit", "in a call", "after a call")
+OLD = infrastructure("a", node("b", port=1), "c", edges=[("b", "a")])
+NEW = infrastructure("a", node("b", port=2), node("d", min=2), edges=[("b", "a"), ("d", "b")])
+RUNS_OLD = {"a": 1, "b": 1, "c": 1}
+RUNS_NEW = {"a": 1, "b": 1, "d": 2}
+
+
+@pytest.fixture
+def world(world):
+    # Few looks at what is under way: each of them is a moment to be killed at.
+    world.handler.poll_seconds = (1.0, 5.0)
+    world.define("a", steps=2, boot_seconds=1, delete_seconds=1)
+    world.define("b", steps=2, boot_seconds=1, delete_seconds=1, image="port {{ variables.port }}")
+    world.define("c", "d")
+    world.define("bad", boot_seconds=1, fail="disk on fire")
+    return world
+
+
+def kills(world, moment, prepare, act):
+    """Do something again and again, killed at the first, second, ... such moment; yields what it was done to."""
+    for number in itertools.count(1):
+        infra_id = f"infra{number}"
+        prepare(infra_id)
+        life = Life(moment, number)
+        world.during = lambda operation, life=life: life.moment("in a call")
+        world.answered = lambda operation, life=life: life.moment("after a call")
+        try:
+            act(infra_id, life)
+        except KilledError:
+            pass
+        except BuildError:
+            assert not life.over
+        world.during = world.answered = lambda operation: None
+        if not life.over:
+            assert number > 3, "it was never killed"
+            return
+        world.clock.time += LEASE_SECONDS + 1
+        yield infra_id
+
+
+def nothing(infra_id):
+    pass
+
+
+def exists(world, infra_id):
+    try:
+        return world.store.infrastructure(infra_id).wanted
+    except NoSuchInfrastructureError:
+        return False
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("recovery", ["build", "destroy"])
+def test_a_first_build_that_is_killed(world, moment, recovery):
+    for infra_id in kills(world, moment, nothing, lambda id, life: world.build(OLD, infra_id=id, life=life)):
+        if recovery == "build":
+            world.build(OLD, infra_id=infra_id)
+            world.assert_runs(RUNS_OLD, infra_id)
+        elif exists(world, infra_id):
+            world.destroy(infra_id=infra_id)
+            world.assert_nothing(infra_id)
+        else:
+            world.assert_nothing(infra_id)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("recovery", ["new", "old", "destroy"])
+def test_an_update_that_is_killed(world, moment, recovery):
+    def prepare(infra_id):
+        world.build(OLD, infra_id=infra_id)
+
+    for infra_id in kills(world, moment, prepare, lambda id, life: world.build(NEW, infra_id=id, life=life)):
+        if recovery == "destroy":
+            world.destroy(infra_id=infra_id)
+            world.assert_nothing(infra_id)
+        else:
+            world.build({"new": NEW, "old": OLD}[recovery], infra_id=infra_id)
+            world.assert_runs({"new": RUNS_NEW, "old": RUNS_OLD}[recovery], infra_id)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_destroy_that_is_killed(world, moment):
+    def prepare(infra_id):
+        world.build(OLD, infra_id=infra_id)
+
+    for infra_id in kills(world, moment, prepare, lambda id, life: world.destroy(infra_id=id, life=life)):
+        try:
+            assert world.store.infrastructure(infra_id).state in (
+                InfrastructureState.DROPPING,
+                InfrastructureState.READY,
+            )
+            world.destroy(infra_id=infra_id)
+        except NoSuchInfrastructureError:
+            pass  # it died after its last commit
+        world.assert_nothing(infra_id)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("recovery", ["build", "destroy"])
+def test_an_undoing_that_is_killed(world, moment, recovery):
+    failing = infrastructure("a", node("b", port=1), "bad", edges=[("b", "a"), ("bad", "b")])
+    for infra_id in kills(world, moment, nothing, lambda id, life: world.build(failing, infra_id=id, life=life)):
+        if recovery == "build":
+            world.build(OLD, infra_id=infra_id)
+            world.assert_runs(RUNS_OLD, infra_id)
+        elif exists(world, infra_id):
+            world.destroy(infra_id=infra_id)
+            world.assert_nothing(infra_id)
+        else:
+            world.assert_nothing(infra_id)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_update_that_fails_after_a_kill_leaves_what_was(world, moment):
+    before = {}
+
+    def prepare(infra_id):
+        world.cloud.set_faults([])
+        world.build(OLD, infra_id=infra_id)
+        before[infra_id] = {row.node_id for row in world.store.instances(infra_id)}
+
+    for infra_id in kills(world, moment, prepare, lambda id, life: world.build(NEW, infra_id=id, life=life)):
+        if world.store.infrastructure(infra_id).description != OLD:
+            continue  # killed after the new one was in force
+        world.cloud.set_faults([{"kind": "permanent", "operation": "create", "node_name": "d"}])
+        if all(row.node_name != "d" or row.instance_id is None for row in world.store.instances(infra_id)):
+            with pytest.raises(BuildError):
+                world.build(NEW, infra_id=infra_id)
+            world.assert_runs(RUNS_OLD, infra_id)
+            assert {row.node_id for row in world.store.instances(infra_id)} == before[infra_id]
+            assert world.store.infrastructure(infra_id).targets == {"a": 1, "b": 1, "c": 1}
+
+
+def test_a_build_that_is_carried_on_may_still_change_to_another_implementation(world):
+    world.define("e", implementations=[{"resource": {"project": "east"}}, {"resource": {"project": "west"}}])
+
+    def build(infra_id, life):
+        world.build(infrastructure("e"), infra_id=infra_id, life=life)
+
+    for infra_id in kills(world, "in a call", nothing, build):
+        (row,) = world.store.instances(infra_id)
+        (chosen,) = world.store.implementations([row.implementation]).values()
+        world.cloud.set_limits({chosen.resource["project"]: 0})
+        world.build(infrastructure("e"), infra_id=infra_id)
+        world.assert_runs({"e": 1}, infra_id)
+        (one,) = world.live(infra_id)
+        assert one["project"] != chosen.resource["project"]
+        return

@@ -1,0 +1,149 @@
+"""What no row knows is found wherever instances were ever made, and nothing else is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from occopus_core.api.context import Context
+from occopus_core.api.resource import CreateRequest, Owner
+from occopus_core.engine.passes.sweeping import PATIENCE, sweep
+from occopus_core.store.records import Stage
+
+from ..conftest import infrastructure, node
+
+
+@pytest.fixture
+def built(world):
+    world.define("web")
+    world.build(infrastructure(node("web", min=2)))
+    return world
+
+
+def stray(world, token="occopus-late", infra_id="infra"):
+    """An instance that was made after everybody had given it up."""
+    owner = Owner(world.store.installation, infra_id, "web", "gone")
+    (place,) = world.store.places.all()
+    handler = world.resources().connections.resource(place.implementation, place.connection).plugin
+    return handler.create(CreateRequest(token, owner, {}, Context())).id
+
+
+def run(world, *, remove=True):
+    resources = world.resources()
+    return resources.loop.run(sweep(resources, remove=remove))
+
+
+def test_nothing_is_found_where_all_is_known(built):
+    swept = run(built)
+    assert (swept.strays, swept.silent, swept.left) == ([], [], [])
+    built.assert_runs({"web": 2})
+
+
+def test_a_stray_is_deleted_and_the_others_stay(built):
+    id = stray(built)
+    swept = run(built)
+    assert [each.instance.id for each in swept.strays] == [id]
+    assert str(swept.strays[0]) == f"memory memory {id}, node 'web' of 'infra', ready"
+    assert swept.left == []
+    built.assert_runs({"web": 2})
+
+
+def test_a_plan_deletes_nothing(built):
+    id = stray(built)
+    assert [each.instance.id for each in run(built, remove=False).strays] == [id]
+    assert len(built.live()) == 3
+    assert built.calls("delete") == 0
+
+
+def test_strays_of_infrastructures_that_are_gone_are_found(built):
+    built.destroy()
+    id = stray(built)
+    assert [each.instance.id for each in run(built).strays] == [id]
+    assert built.live() == []
+
+
+def test_other_installations_are_left_alone(built):
+    (place,) = built.store.places.all()
+    handler = built.resources().connections.resource(place.implementation, place.connection).plugin
+    handler.create(CreateRequest("occopus-other", Owner("another", "infra", "web", "x"), {}, Context()))
+    assert run(built).strays == []
+    assert len(built.live()) == 3
+
+
+def test_a_second_instance_of_a_token_is_a_stray(built):
+    row = built.store.instances("infra")[0]
+    built.cloud.set_faults([{"kind": "forget_tokens"}])
+    id = stray(built, token=row.token)
+    built.cloud.set_faults([])
+    assert [each.instance.id for each in run(built).strays] == [id]
+    built.assert_runs({"web": 2})
+
+
+@pytest.mark.parametrize("stage", [Stage.CREATING, Stage.BOOTING, Stage.DROPPING])
+def test_what_is_under_way_looks_after_itself(built, stage):
+    row = built.store.instances("infra")[0]
+    built.rewrite(row, stage=stage, instance_id=None)
+    assert run(built).strays == []
+    assert len(built.live()) == 2
+
+
+def test_one_that_will_not_go_is_told(built):
+    id = stray(built)
+    built.cloud.set_faults([{"kind": "permanent", "operation": "delete", "reason": "it is locked"}])
+    swept = run(built)
+    assert swept.left == [f"memory memory {id}, node 'web' of 'infra', ready: memory cloud: it is locked"]
+
+
+def test_slow_deletions_are_waited_for_but_not_for_ever(world):
+    world.define("web", delete_seconds=PATIENCE / 2)
+    world.build(infrastructure("web"))
+    stray(world)
+    assert run(world).left == []
+
+
+def test_a_cloud_that_is_away_is_told(built):
+    built.cloud.set_faults([{"kind": "error_500", "operation": "list"}])
+    swept = run(built)
+    assert swept.strays == []
+    (line,) = swept.silent
+    assert line.startswith("memory memory cannot be searched for what may be left: ")
+
+
+def test_destroy_searches_where_instances_were_earlier(world):
+    """The duplicate is on the cloud the node was moved away from."""
+    world.define("web", project="first")
+    world.build(infrastructure("web"))
+    id = stray(world)
+    world.define("web", endpoint="other", project="second")
+    world.build(infrastructure("web"))
+    assert id in [one["id"] for one in world.live()]
+    world.destroy()
+    world.assert_nothing()
+
+
+def test_what_a_provider_still_hides_is_waited_for(world):
+    """A second instance of a token that was used a moment ago."""
+    world.define("web")
+    world.doubles(hidden=1.9)
+    world.build(infrastructure("web"))
+    assert len(world.live()) == 2
+    began = world.clock.now()
+    assert len(run(world).strays) == 1
+    assert world.clock.now() - began <= world.handler.consistency_window + 1
+    world.assert_runs({"web": 1})
+
+
+def test_where_nothing_was_made_lately_nothing_is_waited_for(built):
+    built.clock.time += 60
+    began = built.clock.now()
+    run(built)
+    assert built.clock.now() - began < 0.1
+
+
+@pytest.mark.parametrize("stage", [Stage.CREATING, Stage.BOOTING])
+def test_what_is_under_way_may_have_been_asked_for_a_moment_ago(built, stage):
+    row = built.store.instances("infra")[0]
+    built.rewrite(row, stage=stage)
+    built.clock.time += 60
+    began = built.clock.now()
+    run(built)
+    assert built.handler.consistency_window <= built.clock.now() - began < built.handler.consistency_window + 0.1

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+
+from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition
+from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.planning.trust import refuse_powers
+from occopus_core.registry import Registry
+from occopus_core.testing.memory import MemoryHandler
+
+
+class Powerful(MemoryHandler):
+    @classmethod
+    def powers(cls, resource):
+        return [f"it opens {door}" for door in resource.get("doors", ())]
+
+
+REGISTRY = Registry({("resource", "powerful"): Powerful})
+
+
+def refuse(suspect, *endpoints):
+    refuse_powers([suspect], REGISTRY, endpoints)
+
+
+def definition(resource=None, text="plain", checks=None):
+    context = {"type": "cloudinit", "context_template": [{"deep": text}]}
+    implementation = Implementation({"type": "sim", **(resource or {})}, context, None, HealthCheck(checks or {}))
+    return NodeDefinition("web", (Implementation({"type": "sim"}), implementation))
+
+
+@pytest.mark.parametrize(
+    "suspect",
+    [
+        definition(text="{{ cmd('id') }}"),
+        definition(text="{% set run = cmd %}{{ run('id') }}"),
+        definition(text="{% if false %}{{ [cmd][0]('id') }}{% endif %}"),
+        definition(text="{{ cmd('id'"),
+        definition(resource={"name": "{{ cmd ('id') }}"}),
+        definition(checks={"urls": ["{{ cmd('id') }}"]}),
+        definition(resource={"type": "local"}),
+        definition(resource={"type": "powerful", "doors": ["the host"]}),
+    ],
+)
+def test_what_runs_something_here_is_refused(suspect):
+    with pytest.raises(DescriptionError) as refused:
+        refuse(suspect)
+    assert refused.value.problems[0].path == "node_def:web[1]"
+
+
+@pytest.mark.parametrize("text", ["plain", "{{ name }}", "cmd: [run]", "{% raw %}{{ cmd('id') }}{% endraw %}"])
+def test_everything_else_is_not(text):
+    refuse(definition(text=text))
+
+
+def test_every_power_is_told():
+    with pytest.raises(DescriptionError) as refused:
+        refuse(definition(resource={"type": "powerful", "doors": ["the host", "the cellar"]}))
+    assert [problem.message for problem in refused.value.problems] == [
+        f"it opens {door}: occopus-import this definition on the server" for door in ("the host", "the cellar")
+    ]
+    refuse(definition(resource={"type": "powerful"}))
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://127.0.0.1:1/",
+        "http://cloud.example@evil.example",
+        "http://cloud.example.evil.example",
+        "http://cloud.example/evil",
+        "unix:///var/run/docker.sock",
+        "{{ 'http://cloud.example' }}",
+        "",
+    ],
+)
+def test_an_endpoint_that_nobody_vouched_for_is_refused(endpoint):
+    with pytest.raises(DescriptionError, match="nobody on the server has allowed the endpoint"):
+        refuse(definition(resource={"endpoint": endpoint}), "http://cloud.example", "unix:///run/other.sock")
+
+
+def test_one_that_is_vouched_for_is_not():
+    for endpoint in ("http://cloud.example", "http://cloud.example/"):
+        refuse(definition(resource={"endpoint": endpoint}), "http://other.example", "http://cloud.example/")
+
+
+def test_a_configuration_manager_is_called_as_well():
+    manager = {"type": "chef", "endpoint": "http://10.0.0.1"}
+    suspect = NodeDefinition("web", (Implementation({"type": "sim"}, None, manager),))
+    with pytest.raises(DescriptionError, match=r"endpoint 'http://10\.0\.0\.1'"):
+        refuse(suspect)
+    refuse(suspect, "http://10.0.0.1")

@@ -1,0 +1,472 @@
+"""Notifications arrive in order and at least once, whoever fails or dies, and nobody waits for one that is away."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+import pytest
+
+from occopus_core.api.errors import AuthError, NotFoundError, PermanentError, ThrottledError, TransientError
+from occopus_core.api.notify import Notifier
+from occopus_core.credentials import AuthData, Credentials, _Entry
+from occopus_core.descriptions.model import Infrastructure, NodeDescription
+from occopus_core.descriptions.problems import Position
+from occopus_core.engine.kernel.pacing import FIRST_DELAY, LONGEST_DELAY
+from occopus_core.events import Event, EventKind
+from occopus_core.notify.delivery import (
+    CALL_TIMEOUT,
+    INTERVAL,
+    LONGEST_PAUSE,
+    REFUSED_SECONDS,
+    Delivery,
+    Route,
+    make_delivery,
+)
+from occopus_core.registry import PluginError, Registry
+from occopus_core.settings import NotifierSettings
+from occopus_core.store.database import open_database
+from occopus_core.store.outbox import DELIVERY_SECONDS, PORTION
+from occopus_core.store.records import StoreError
+from occopus_core.store.repository import Store
+from occopus_core.testing.time import VirtualClock
+
+SECRET = "hush-hush-hush"
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class Receiver(Notifier):
+    """Remembers what it is told; `errors` are raised first, one for each call."""
+
+    def __init__(self, connection=None):
+        super().__init__(connection)
+        self.errors = []
+        self.told = []
+        self.calls = 0
+        self.after = lambda: None
+
+    @classmethod
+    def schema(cls):
+        return {}
+
+    def send(self, notifications):
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        self.told.extend(notifications)
+        self.after()
+
+    @property
+    def texts(self):
+        return [one.text for one in self.told]
+
+
+class Post:
+    """A log, and the ways from it, on a virtual clock."""
+
+    def __init__(self, url):
+        self.clock = VirtualClock()
+        self.store = Store(open_database(url))
+        description = Infrastructure("shop", (NodeDescription("web", "web"),))
+        self._leases = {
+            name: self.store.add_infrastructure(name, description, {}, "me", self.clock.now()) for name in ("a", "b")
+        }
+        self.warnings = []
+
+    def happens(self, *texts, kind=EventKind.HEALING, infra_id="a"):
+        with self.store.changing(self._leases[infra_id]) as change:
+            change.add_events([(self.clock.now(), Event(kind, infra_id, "web", "n-1", text)) for text in texts])
+
+    def route(self, receiver, name="hook", **filters):
+        """As one process has it."""
+        settings = NotifierSettings(name, "test", {}, **{key: frozenset(value) for key, value in filters.items()})
+        made = Route(receiver, settings, self.store.outbox, self.clock, random.Random(7), self.warnings.append)
+        made.register()
+        return made
+
+
+@pytest.fixture
+def post(tmp_path):
+    post = Post(f"sqlite:///{tmp_path}/occopus.db")
+    yield post
+    post.store.close()
+
+
+@pytest.fixture
+def receiver():
+    return Receiver()
+
+
+@pytest.fixture
+def route(post, receiver):
+    return post.route(receiver)
+
+
+class TestDelivery:
+    def test_tells_what_happens_from_now_on_in_order(self, post, receiver):
+        post.happens("before")
+        route = post.route(receiver)
+        assert route.turn() == INTERVAL
+        post.happens("one", "two")
+        post.happens("three")
+        route.turn()
+        route.turn()
+        assert receiver.texts == ["one", "two", "three"]
+        assert sorted({one.id for one in receiver.told}) == [one.id for one in receiver.told]
+        assert post.warnings == []
+
+    def test_a_notification_says_it_all(self, post, receiver, route):
+        post.clock.time = 1_700_000_000.25
+        post.happens("192.0.2.1", kind=EventKind.NODE_READY)
+        route.turn()
+        (one,) = receiver.told
+        assert (one.infra_id, one.event, one.name) == ("a", "node ready", "nodecreated")
+        assert (one.node_name, one.node_id, one.text) == ("web", "n-1", "192.0.2.1")
+        assert one.at == "2023-11-14T22:13:20.250+00:00"
+        assert one.id == post.store.events("a")[-1].id
+
+    def test_what_1_x_did_not_know_has_no_name(self, post, receiver, route):
+        post.happens("one")
+        route.turn()
+        assert [(one.event, one.name) for one in receiver.told] == [("healing", "")]
+
+    def test_nobody_is_called_for_nothing(self, receiver, route):
+        route.turn()
+        assert receiver.calls == 0
+
+    def test_calls_are_of_the_size_that_the_notifier_takes(self, post, receiver, route):
+        receiver.batch_size = 2
+        post.happens(*"12345")
+        route.turn()
+        assert receiver.texts == [*"12345"]
+        assert receiver.calls == 3
+
+    def test_more_than_a_portion_is_told_in_one_turn(self, post, receiver, route):
+        everything = [str(number) for number in range(2 * PORTION + 1)]
+        post.happens(*everything)
+        route.turn()
+        assert receiver.texts == everything
+
+    def test_only_what_is_wanted(self, post, receiver):
+        route = post.route(receiver, events=["node ready"], infrastructures=["b"])
+        for infra_id in ("a", "b"):
+            for kind in (EventKind.NODE_READY, EventKind.HEALING):
+                post.happens(f"{infra_id} {kind.value}", kind=kind, infra_id=infra_id)
+        route.turn()
+        assert receiver.texts == ["b node ready"]
+
+    def test_what_is_not_wanted_is_looked_at_once(self, post, receiver):
+        route = post.route(receiver, events=["node ready"])
+        post.happens(*map(str, range(PORTION + 1)))
+        post.happens("wanted", kind=EventKind.NODE_READY)
+        post.happens("not wanted")
+        route.turn()
+        assert receiver.texts == ["wanted"]
+        assert post.store.outbox.take("hook", post.clock.now()) is None
+
+    def test_unwanted_events_between_full_calls_lose_nothing(self, post, receiver):
+        route = post.route(receiver, events=["node ready"])
+        receiver.batch_size = 1
+        for number in range(3):
+            post.happens(f"not {number}")
+            post.happens(str(number), kind=EventKind.NODE_READY)
+        route.turn()
+        assert receiver.texts == ["0", "1", "2"]
+
+
+class TestFailure:
+    def test_is_tried_again_after_a_rest(self, post, receiver, route):
+        receiver.errors = [TransientError("it is away")]
+        post.happens("one", "two")
+        pause = route.turn()
+        assert 0 < pause <= FIRST_DELAY
+        post.clock.time += pause / 2
+        assert route.turn() == pytest.approx(pause / 2)
+        assert receiver.calls == 1, "it was not let rest"
+        post.clock.time += pause
+        assert route.turn() == INTERVAL
+        assert receiver.texts == ["one", "two"]
+
+    def test_rests_ever_longer_but_not_for_ever(self, post, receiver, route):
+        receiver.errors = [TransientError("it is away")] * 20
+        post.happens("one")
+        pauses = []
+        for _ in range(20):
+            pauses.append(route.turn())
+            post.clock.time += pauses[-1]
+        assert pauses[0] < pauses[3] < pauses[-1] <= LONGEST_DELAY
+        assert receiver.told == []
+        assert post.warnings == ["notifications to 'hook' are late: it is away"]
+        route.turn()
+        assert receiver.texts == ["one"]
+
+    def test_success_ends_the_long_rests_and_is_followed_by_new_warnings(self, post, receiver, route):
+        for _ in range(2):
+            receiver.errors = [TransientError("it is away")] * 5
+            post.happens("one")
+            pauses = []
+            while (pause := route.turn()) != INTERVAL:
+                pauses.append(pause)
+                post.clock.time += pause
+            assert pauses[0] <= FIRST_DELAY
+            assert len(pauses) == 5
+        assert len(post.warnings) == 2
+
+    @pytest.mark.parametrize(("asked", "given"), [(77.0, 77.0), (1e9, LONGEST_PAUSE)])
+    def test_rests_as_long_as_it_is_asked_to(self, post, receiver, route, asked, given):
+        receiver.errors = [ThrottledError("slower", retry_after=asked)]
+        post.happens("one")
+        assert route.turn() == given
+
+    def test_refused_credentials_keep_the_notifications(self, post, receiver, route):
+        receiver.errors = [AuthError("who are you")]
+        post.happens("one")
+        assert route.turn() == REFUSED_SECONDS
+        post.clock.time += REFUSED_SECONDS
+        route.turn()
+        assert receiver.texts == ["one"]
+        assert post.warnings == ["notifications to 'hook' are late: who are you"]
+
+    @pytest.mark.parametrize("error", [PermanentError, NotFoundError])
+    def test_what_is_refused_for_good_is_dropped_and_told_once(self, post, receiver, route, error):
+        receiver.batch_size = 1
+        receiver.errors = [error("no such place")] * 2
+        post.happens("one", "two", "three")
+        assert route.turn() == INTERVAL
+        assert receiver.texts == ["three"]
+        assert post.warnings == ["'hook' refuses notifications, which are dropped: no such place"]
+
+    def test_another_refusal_is_told_too(self, post, receiver, route):
+        receiver.batch_size = 1
+        receiver.errors = [PermanentError("no"), PermanentError("never")]
+        post.happens("one", "two")
+        route.turn()
+        assert [warning.rpartition(" ")[2] for warning in post.warnings] == ["no", "never"]
+
+    def test_a_plugin_that_breaks_its_contract_loses_nothing_and_its_words_are_not_repeated(
+        self, post, receiver, route
+    ):
+        receiver.errors = [ValueError(SECRET)]
+        post.happens("one")
+        post.clock.time += route.turn()
+        route.turn()
+        assert receiver.texts == ["one"]
+        (warning,) = post.warnings
+        assert "ValueError" in warning
+        assert SECRET not in warning
+
+    def test_one_that_is_away_keeps_only_its_own(self, post, receiver, route):
+        away = Receiver()
+        away.errors = [TransientError("it is away")]
+        other = post.route(away, "other")
+        post.happens("one")
+        other.turn()
+        route.turn()
+        assert receiver.texts == ["one"]
+        assert away.told == []
+
+    def test_a_store_that_is_away_for_a_while_loses_nothing(self, post, receiver, route, monkeypatch):
+        def away(*_):
+            raise StoreError("the store is away")
+
+        post.happens("one")
+        with monkeypatch.context() as broken:
+            broken.setattr(post.store.outbox, "take", away)
+            post.clock.time += route.turn()
+        route.turn()
+        assert receiver.texts == ["one"]
+        assert post.warnings == ["notifications to 'hook' are late: the store is away"]
+
+    def test_one_that_could_not_be_registered_is_registered_later(self, post, receiver, monkeypatch):
+        def away(*_):
+            raise StoreError("the store is away")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(post.store.outbox, "register", away)
+            route = post.route(receiver)
+        post.clock.time += LONGEST_DELAY
+        route.turn()
+        post.happens("one")
+        route.turn()
+        assert receiver.texts == ["one"]
+
+
+class TestProcesses:
+    def test_a_crash_after_the_call_repeats_it_under_the_same_ids(self, post, receiver):
+        def die():
+            raise Killed
+
+        post.happens("old")
+        route = post.route(receiver)
+        post.happens("one")
+        receiver.after = die
+        with pytest.raises(Killed):
+            route.turn()
+        receiver.after = lambda: None
+        successor = post.route(receiver)
+        successor.turn()
+        assert receiver.texts == ["one"], "the dead may still be alive"
+        post.clock.time += DELIVERY_SECONDS
+        successor.turn()
+        assert receiver.texts == ["one", "one"]
+        assert receiver.told[0] == receiver.told[1]
+
+    def test_two_share_the_work(self, post, receiver, route):
+        second = post.route(receiver)
+        for text in "abcd":
+            post.happens(text)
+            route.turn()
+            second.turn()
+        assert receiver.texts == [*"abcd"]
+
+    def test_while_one_tells_the_other_keeps_silent(self, post, receiver, route):
+        other = Receiver()
+        second = post.route(other)
+        receiver.after = second.turn
+        post.happens("one", "two")
+        route.turn()
+        assert receiver.texts == ["one", "two"]
+        assert other.calls == 0
+
+    def test_one_that_slept_too_long_takes_nothing_back(self, post, receiver, route):
+        def oversleep():
+            receiver.after = lambda: None
+            post.clock.time += DELIVERY_SECONDS
+            post.happens("two")
+            successor.turn()
+
+        other = Receiver()
+        successor = post.route(other)
+        receiver.after = oversleep
+        post.happens("one")
+        route.turn()
+        post.happens("three")
+        route.turn()
+        assert other.texts == ["one", "two"]
+        assert receiver.texts == ["one", "three"]
+
+    def test_a_call_is_over_before_somebody_else_may_deliver(self):
+        assert CALL_TIMEOUT < DELIVERY_SECONDS
+
+    def test_side_by_side_each_event_comes_once_and_in_order(self, post):
+        """Several couriers in real threads, on one store."""
+        receiver = Receiver()
+        couriers = [Delivery([post.route(receiver)]) for _ in range(4)]
+        for delivery in couriers:
+            delivery.start()
+        everything = [str(number) for number in range(40)]
+        for text in everything:
+            post.happens(text)
+        for delivery in couriers:
+            delivery.finish(30.0)
+        assert receiver.texts == everything
+
+
+class TestCourier:
+    def test_what_happened_before_the_end_is_delivered(self, post, receiver, route):
+        delivery = Delivery([route])
+        delivery.start()
+        post.happens("last")
+        delivery.finish(30.0)
+        assert receiver.texts == ["last"]
+
+    def test_the_end_is_looked_at_once_more_although_a_turn_was_under_way(self):
+        class Slow:
+            turns = 0
+            begun, may_end = threading.Event(), threading.Event()
+
+            def register(self):
+                return
+
+            def turn(self):
+                self.turns += 1
+                self.begun.set()
+                self.may_end.wait(30.0)
+                return INTERVAL
+
+        slow = Slow()
+        delivery = Delivery([slow])
+        delivery.start()
+        slow.begun.wait(30.0)
+        delivery.finish(0.0)
+        slow.may_end.set()
+        delivery.finish(30.0)
+        assert slow.turns == 2
+
+    def test_a_receiver_that_hangs_holds_up_nobody(self, post, receiver, route):
+        release = threading.Event()
+        hanging = Receiver()
+        hanging.after = lambda: release.wait(30.0)
+        delivery = Delivery([post.route(hanging, "hanging"), route])
+        post.happens("one")
+        delivery.start()
+        started = time.monotonic()
+        delivery.finish(0.2)
+        assert time.monotonic() - started < 5.0
+        assert receiver.texts == ["one"]
+        release.set()
+        delivery.finish(30.0)
+
+    def test_one_that_failed_is_not_tried_over_and_over_at_the_end(self, post, receiver, route):
+        receiver.errors = [TransientError("it is away")] * 100
+        delivery = Delivery([route])
+        post.happens("one")
+        delivery.start()
+        started = time.monotonic()
+        delivery.finish(30.0)
+        assert time.monotonic() - started < 10.0
+        assert receiver.calls == 1
+
+    def test_without_notifiers_there_is_nothing_to_do(self, post):
+        before = threading.active_count()
+        delivery = make_delivery([], Registry(), Credentials(), post.store.outbox, post.warnings.append)
+        delivery.start()
+        assert threading.active_count() == before
+        delivery.finish(30.0)
+
+
+class TestMaking:
+    def make(self, post, plugin=Receiver, **settings):
+        entry = _Entry({"type": "test", "url": "u"}, AuthData({"secret": SECRET}), Position("auth.yaml"))
+        notifier = NotifierSettings("hook", "test", settings)
+        registry = Registry({("notify", "test"): plugin})
+        delivery = make_delivery(
+            [notifier], registry, Credentials({"notify": (entry,)}), post.store.outbox, post.warnings.append
+        )
+        delivery.start()
+        return delivery
+
+    def test_a_plugin_gets_its_settings_and_its_secrets(self, post):
+        made = []
+
+        class Noting(Receiver):
+            def __init__(self, connection):
+                super().__init__(connection)
+                made.append(connection)
+
+        self.make(post, Noting, url="u").finish(30.0)
+        self.make(post, Noting, url="other").finish(30.0)
+        with_auth, without = made
+        assert (with_auth.type, dict(with_auth.settings)) == ("test", {"url": "u"})
+        assert dict(with_auth.auth) == {"secret": SECRET}
+        assert with_auth.call_timeout == CALL_TIMEOUT
+        assert dict(without.auth) == {}
+
+    def test_no_warning_holds_a_secret(self, post):
+        class Talkative(Receiver):
+            def send(self, notifications):
+                raise TransientError(f"{self.connection.auth['secret']} was not welcome")
+
+        delivery = self.make(post, Talkative, url="u")
+        post.happens("one")
+        delivery.finish(30.0)
+        assert post.warnings == ["notifications to 'hook' are late: *** was not welcome"]
+
+    def test_one_that_is_not_installed_is_refused(self, post):
+        notifier = NotifierSettings("hook", "smoke-signals", {})
+        with pytest.raises(PluginError, match="there is no notifier 'smoke-signals'; installed are: fcm, webhook"):
+            make_delivery([notifier], Registry(), Credentials(), post.store.outbox, post.warnings.append)
