@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, NoReturn, cast
 
@@ -10,13 +10,11 @@ from stevedore.extension import Extension
 from stevedore.named import NamedExtensionManager
 
 from occopus_core.api.config import ConfigManager
-from occopus_core.api.context import Contextualiser
+from occopus_core.api.context import ContextForm, Contextualiser
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
 from occopus_core.api.resource import ResourceHandler
-
-CONTRACT_VERSION = 1
-"""The plugin contract this core speaks."""
+from occopus_core.api.version import CONTRACT_VERSION
 
 _BASES: Mapping[str, type] = {
     "resource": ResourceHandler,
@@ -84,9 +82,9 @@ class Registry:
         schema: Mapping[str, Any] = cast("Any", self._load(kind, name)).schema()
         return schema
 
-    def context_types(self, resource_type: str) -> frozenset[str]:
-        """The contextualisations a resource handler can pass on. Raises `PluginError`."""
-        return self.resource(resource_type).context_types
+    def undeliverable(self, resource_type: str, context_type: str) -> Collection[ContextForm]:
+        """The forms of context that the contextualiser makes and the handler does not pass on. Raises `PluginError`."""
+        return self.context(context_type).forms - self.resource(resource_type).context_forms
 
     def installed(self, kind: str) -> list[str]:
         """The names of all plugins of a kind, without importing them."""
@@ -114,6 +112,11 @@ class Registry:
         if not (isinstance(plugin, type) and issubclass(plugin, _BASES[kind])):
             raise PluginError(f"the {_WORDS[kind]} '{name}' is not a {_BASES[kind].__name__}")
         version = getattr(plugin, "contract_version", None)
+        if version is None:
+            raise PluginError(
+                f"the {_WORDS[kind]} '{name}' does not say which version of the plugin contract it is written for: "
+                f"its class needs contract_version = {CONTRACT_VERSION}"
+            )
         if version != CONTRACT_VERSION:
             raise PluginError(
                 f"the {_WORDS[kind]} '{name}' speaks version {version} of the plugin contract, this core version "

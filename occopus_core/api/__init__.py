@@ -1,7 +1,7 @@
 """What plugins import, and the only part of the core they import (besides `occopus_core.testing` in their tests)."""
 
-from occopus_core.api.config import ConfigManager, ConfigNode, ConfigState, ConfigStatus
-from occopus_core.api.context import Context, Contextualiser, Render
+from occopus_core.api.config import ConfigManager, ConfigNode, ConfigState, ConfigStatus, Peer, Registered
+from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
 from occopus_core.api.deadline import within
 from occopus_core.api.errors import (
     AuthError,
@@ -19,14 +19,17 @@ from occopus_core.api.resource import (
     AddressKind,
     Connection,
     CreateRequest,
+    Feature,
     Instance,
     InstanceId,
     InstanceState,
     Owner,
     ResourceHandler,
 )
+from occopus_core.api.version import CONTRACT_VERSION
 
 __all__ = [
+    "CONTRACT_VERSION",
     "Address",
     "AddressKind",
     "AuthError",
@@ -36,8 +39,10 @@ __all__ = [
     "ConfigStatus",
     "Connection",
     "Context",
+    "ContextForm",
     "Contextualiser",
     "CreateRequest",
+    "Feature",
     "HealthChecker",
     "Instance",
     "InstanceId",
@@ -46,10 +51,12 @@ __all__ = [
     "Notification",
     "Notifier",
     "Owner",
+    "Peer",
     "PermanentError",
     "Probe",
     "ProviderError",
     "QuotaError",
+    "Registered",
     "Render",
     "ResourceHandler",
     "ThrottledError",

@@ -1,54 +1,137 @@
-"""The contract of a configuration manager: what a node is told about its software, and when it has obeyed."""
+"""The contract of a configuration manager: a tool that configures instances, such as Chef or Ansible.
+
+The words MUST and SHOULD are meant as in RFC 2119; `occopus_core.testing.config` checks every clause.
+
+The life of one instance, as a configuration manager sees it::
+
+    check                      before anything is made; addresses of other nodes are placeholders
+    register                   before the instance is created
+      (the handler creates the instance)
+    configure                  once it runs and has its addresses; repeated while `status` says UNKNOWN
+    status                     until READY; from then on at every look at the infrastructure
+    configure                  again whenever `ConfigNode.generation` changes, where the manager is `live`
+    cancel                     when a job under way is not wanted any more
+    leave                      before the instance is deleted, for at most `leave_seconds`
+      (the handler deletes the instance)
+    forget                     after it is gone
+    forget_infrastructure      after the last instance of the infrastructure is gone
+
+A wrong answer (a value of another type, an exception that is no `ProviderError`) fails the one instance it concerns,
+with the manager's name in the message. It never ends the process and never touches another instance.
+"""
 
 from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from occopus_core.api.resource import Connection
+from occopus_core.api.resource import Address, Connection, InstanceId
 
 
 class ConfigState(enum.Enum):
-    """How far the configuration of a node has come."""
+    """How far the configuration of one instance has come."""
 
+    UNKNOWN = "unknown"
+    """The manager does not know the node: the core registers it again and calls `configure`."""
     PENDING = "pending"
+    """The manager knows the node, and nothing is under way: for tools that pull, the node has not reported yet."""
+    RUNNING = "running"
+    """A job is under way."""
     READY = "ready"
+    """The node is configured as its generation says."""
     FAILED = "failed"
+    """The configuration failed; `ConfigStatus.reason` says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigStatus:
-    """The state of one node's configuration, with a reason where it is not `READY`."""
+    """The state of one instance's configuration. Holds no secret but in `attributes`."""
 
     state: ConfigState
     reason: str = ""
+    """Why it is not `READY`, for people."""
+    progress: str = ""
+    """What a running job is doing now, for people, such as the name of the task. Each new text is shown."""
+    attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the node publishes for its dependents, by name; a dotted name reaches into mappings, as in ``db.port``."""
+    generation: str = ""
+    """The `ConfigNode.generation` this state is about. Empty where the manager cannot tell; then it is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another instance of the infrastructure, or the node itself, as recorded now."""
+
+    node_name: str
+    node_id: str
+    addresses: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigNode:
     """One instance as a configuration manager sees it."""
 
+    installation: str
+    infra_id: str
+    infra_name: str
+    node_name: str
+    node_id: str
+    token: str
+    """The token of `CreateRequest`: the same for every call about this instance."""
+    section: Mapping[str, Any] = field(repr=False)
+    """The `config_management` section with its templates rendered; values keep their types."""
+    attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """`contextualisation.attributes`, rendered; empty in `template_variables`, which they may depend on."""
+    mapped: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What dependees have published, under the names that the `mappings` of dependencies give it."""
+    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The node's `variables`."""
+    generation: str = ""
+    """Digest of `section`, `attributes` and `mapped`: another generation asks for another configuration."""
+    instance_id: InstanceId | None = None
+    """The provider's id; None before the instance is created."""
+    addresses: tuple[Address, ...] = ()
+    """The address `getip` answers comes first; empty before the instance runs."""
+    peers: tuple[Peer, ...] = ()
+    """All instances of the infrastructure that run, this one included; empty in `check` and `register`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """Something a manager holds for an instance, as `list_registered` reports it."""
+
     infra_id: str
     node_name: str
     node_id: str
-    section: Mapping[str, Any] = field(repr=False)
-    """The `config_management` section, rendered."""
-    attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """`contextualisation.attributes`, rendered; empty in `template_variables`, which they may depend on."""
-    addresses: tuple[str, ...] = ()
 
 
 class ConfigManager(ABC):
     """One connection to one configuration manager.
 
-    Every method MUST be idempotent and raise nothing but `ProviderError`. MUST be thread-safe.
+    Threads: MUST be thread-safe; the core makes at most `max_concurrency` calls at once, each in a thread of its pool.
+    Time: every call MUST end within `Connection.call_timeout` seconds; none waits for a job. A manager MUST never sleep
+    or retry. Errors: MUST raise nothing but `ProviderError` and its subclasses. Every call MUST be idempotent: the core
+    repeats calls whose outcome it does not know, in another process too. The constructor MUST NOT do I/O.
     """
 
-    contract_version: ClassVar[int] = 1
+    contract_version: ClassVar[int]
+    """Each plugin states the version it is written for: `contract_version = 1`."""
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
+    """The keys of the section which, with its type and credentials, select the connection."""
+    max_concurrency: ClassVar[int] = 16
+    """The most calls the core has under way at once on one connection."""
+    max_jobs: ClassVar[int | None] = None
+    """The most instances that may be configuring at once on one connection; None for no limit. The others queue, and
+    the time limit of an instance begins when its own job begins."""
+    poll_seconds: ClassVar[tuple[float, float]] = (0.2, 5.0)
+    """The shortest and the longest time in seconds between two calls of `status` for one instance."""
+    live: ClassVar[bool] = True
+    """Whether `configure` can apply a new generation to a running instance. Where not, the instance is replaced."""
+    leave_seconds: ClassVar[float] = 60.0
+    """The longest time in seconds that `leave` may take before the instance is deleted all the same."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -56,32 +139,66 @@ class ConfigManager(ABC):
     @classmethod
     @abstractmethod
     def schema(cls) -> Mapping[str, Any]:
-        """JSON Schema (draft-07) of the `config_management` section, without `type`, which the core adds."""
+        """JSON Schema (draft-07) of the `config_management` section, without `type`, which the core adds.
+
+        MUST NOT import the manager's library.
+        """
+
+    @classmethod
+    def powers(cls, section: Mapping[str, Any]) -> Sequence[str]:
+        """What this section would let its writer do on the server or to others, a message for each.
+
+        Node definitions that come from the network are refused these. Values may still be templates, and what one might
+        become counts. Does no I/O.
+        """
+        return ()
+
+    def check(self, node: ConfigNode) -> None:
+        """Refuse what can be known to be wrong without I/O to the manager. Raises `PermanentError`."""
+        return
 
     def template_variables(self, node: ConfigNode) -> Mapping[str, Any]:
-        """More names for the node's templates. Calls nobody."""
+        """More names for the templates of the node's other sections. Does no I/O."""
         return {}
 
     def register(self, node: ConfigNode) -> None:
-        """Make the node known before its instance is created."""
+        """Make the node known before its instance is created. Raises `ProviderError`."""
         return
-
-    def status(self, nodes: Sequence[ConfigNode]) -> Mapping[str, ConfigStatus]:
-        """How far each node has come, by node id, many at once."""
-        return {node.node_id: ConfigStatus(ConfigState.READY) for node in nodes}
-
-    def attributes(self, node: ConfigNode) -> Mapping[str, Any]:
-        """What the node has published for others."""
-        return {}
 
     def configure(self, node: ConfigNode) -> None:
-        """Push the configuration to the running instance; for tools that push."""
+        """Start configuring the running instance as `node.generation` says, or leave the job that does so alone.
+
+        Returns once the job is started. A job of an older generation is replaced. Raises `ProviderError`.
+        """
         return
 
+    @abstractmethod
+    def status(self, nodes: Sequence[ConfigNode]) -> Mapping[str, ConfigStatus]:
+        """How far each node has come, by node id, in O(pages) calls; a key for every node.
+
+        MUST NOT answer `READY` for an older generation. A node that the manager does not know is `UNKNOWN`; one whose
+        job was lost with its process is `PENDING` or `UNKNOWN`. Raises `ProviderError`.
+        """
+
+    def cancel(self, nodes: Sequence[ConfigNode]) -> None:
+        """End the jobs of these nodes; returns once they are ended or told to end. Raises `ProviderError`."""
+        return
+
+    def leave(self, node: ConfigNode) -> bool:
+        """Start or continue taking the node out of service; True once it may be deleted. Raises `ProviderError`."""
+        return True
+
     def forget(self, node: ConfigNode) -> None:
-        """Remove what `register` made."""
+        """Remove what `register` and `configure` made for the node. Raises `ProviderError`.
+
+        `node` has the values as they were registered. A node that the manager does not know is a success.
+        """
         return
 
     def forget_infrastructure(self, infra_id: str) -> None:
-        """Remove what was made for the infrastructure as a whole."""
+        """Remove what was made for the infrastructure as a whole. Raises `ProviderError`."""
         return
+
+    def list_registered(self, installation: str) -> Iterable[Registered]:
+        """Everything the manager holds for nodes of this installation, for sweeps. Raises `ProviderError`."""
+        return ()

@@ -1,13 +1,26 @@
-"""The contract of a contextualiser: what an instance is given so that it becomes the node it should be."""
+"""The contract of a contextualiser: what an instance is given so that it becomes the node it should be.
+
+`occopus_core.testing.context` checks every clause.
+"""
 
 from __future__ import annotations
 
+import enum
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class ContextForm(enum.Enum):
+    """A form in which an instance takes what it is given. A handler declares those it passes on."""
+
+    USER_DATA = "user data"
+    """`Context.user_data`: a text for the instance's first boot."""
+    PROCESS = "environment and command"
+    """`Context.env` and `Context.command`: what a container runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +47,16 @@ class Render(Protocol):
 
 
 class Contextualiser(ABC):
-    """Turns a `contextualisation` section into what a handler passes on. MUST be stateless."""
+    """Turns a `contextualisation` section into what a handler passes on.
 
-    contract_version: ClassVar[int] = 1
+    MUST be stateless and thread-safe, and MUST raise nothing but what `render` raises and `PermanentError`. It can be
+    used with every handler that passes on its `forms`.
+    """
+
+    contract_version: ClassVar[int]
+    """Each plugin states the version it is written for: `contract_version = 1`."""
+    forms: ClassVar[frozenset[ContextForm]]
+    """The fields of `Context` that it may fill."""
 
     @classmethod
     @abstractmethod
@@ -45,4 +65,9 @@ class Contextualiser(ABC):
 
     @abstractmethod
     def contextualise(self, section: Mapping[str, Any], render: Render) -> Context:
-        """The context for one instance. Calls nobody but `render`."""
+        """The context for one instance. Does no I/O; every text of the section goes through `render`."""
+
+    @classmethod
+    def powers(cls, section: Mapping[str, Any]) -> Sequence[str]:
+        """What this section would let its writer do on the server, a message for each; see `ConfigManager.powers`."""
+        return ()

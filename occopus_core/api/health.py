@@ -19,6 +19,9 @@ class Probe:
     """The rendered value of the checker's key in the `health_check` section; it may hold passwords."""
     timeout: float = 5.0
     """Seconds after which this one look at the instance is given up."""
+    auth: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Credentials for this check: the `auth_data` of the entry of the section `health_check` in the credentials file
+    whose selectors equal `type` (the checker's key) and values of the rendered mapping. Empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,18 @@ class Verdict:
 class HealthChecker(ABC):
     """Answers many probes at once. Registered under the key it answers for in `health_check`. MUST be thread-safe."""
 
-    contract_version: ClassVar[int] = 1
+    contract_version: ClassVar[int]
+    """Each plugin states the version it is written for: `contract_version = 1`."""
 
     @classmethod
     @abstractmethod
     def schema(cls) -> Mapping[str, Any]:
         """JSON Schema (draft-07) of the value of the checker's key."""
+
+    @classmethod
+    def powers(cls, value: Any) -> Sequence[str]:
+        """What this value would let its writer do on the server, a message for each; see `ConfigManager.powers`."""
+        return ()
 
     @abstractmethod
     def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:

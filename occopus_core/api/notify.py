@@ -38,7 +38,8 @@ class Notifier(ABC):
     retry, and MUST raise nothing but `ProviderError` and its subclasses. Making the object calls nobody.
     """
 
-    contract_version: ClassVar[int] = 1
+    contract_version: ClassVar[int]
+    """Each plugin states the version it is written for: `contract_version = 1`."""
     batch_size: ClassVar[int] = 100
     """The most notifications that one call of `send` is given: 1 where each of them is a request of its own."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar, NewType
 
-from occopus_core.api.context import Context
+from occopus_core.api.context import Context, ContextForm
 from occopus_core.api.errors import ProviderError
 
 InstanceId = NewType("InstanceId", str)
@@ -60,14 +60,18 @@ class Address:
 class Owner:
     """Whose an instance is. As a query, a field that is None matches anything.
 
-    `installation` names the store the instance is recorded in, so that two installations on one account never touch
-    each other's instances.
+    Every field fits a label of 63 characters.
     """
 
     installation: str
+    """Names the store the instance is recorded in, so that two installations on one account never touch each other's
+    instances: at most 63 characters of ``[A-Za-z0-9-]``."""
     infra_id: str | None = None
+    """1 to 63 characters of ``[A-Za-z0-9._-]``, beginning with a letter or a digit."""
     node_name: str | None = None
+    """1 to 63 characters of ``[A-Za-z0-9-]``."""
     node_id: str | None = None
+    """A UUID: 36 characters of ``[0-9a-f-]``."""
 
     def matches(self, other: Owner) -> bool:
         """True where `other` carries everything this query asks for."""
@@ -129,19 +133,35 @@ class Connection:
     """Seconds after which a call to the provider MUST have raised `TransientError`."""
 
 
+class Feature(enum.Enum):
+    """Something a handler can do beyond the life of an instance. The core asks for what is declared."""
+
+    LOGS = "logs"
+    """`logs` answers what instances have printed."""
+    STOP = "stop"
+    """`stop` asks instances to shut down before they are deleted, and descriptions may say `stop_seconds`."""
+
+
 class ResourceHandler(ABC):
     """One connection to one provider.
 
-    A handler MUST be thread-safe, MUST keep no state of its own per instance, MUST never sleep or retry (both belong
-    to the core, once) and MUST raise nothing but `ProviderError` and its subclasses. Every call to the provider MUST
-    end within `Connection.call_timeout`. Making the object calls nobody.
+    Threads: MUST be thread-safe and MUST keep no state of its own per instance. Time: every call to the provider MUST
+    end within `Connection.call_timeout`; a handler MUST never sleep or retry (both belong to the core, once). Errors:
+    MUST raise nothing but `ProviderError` and its subclasses. A wrong answer (another type, a missing key, another
+    exception) fails the one instance it concerns, with the handler's name in the message. The constructor MUST NOT do
+    I/O.
     """
 
-    contract_version: ClassVar[int] = 1
+    contract_version: ClassVar[int]
+    """Each plugin states the version it is written for: `contract_version = 1`."""
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
     """The keys of the `resource` section which, with its type and credentials, select the connection."""
-    context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit"})
-    """The contextualisation types this handler can pass on."""
+    context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
+    """The forms of context this handler passes on, byte for byte."""
+    features: ClassVar[frozenset[Feature]] = frozenset()
+    """What this handler can do beyond the life of an instance."""
+    stop_seconds: ClassVar[float] = 0.0
+    """With `Feature.STOP`: the seconds of grace between `stop` and `delete` where the description does not say."""
     max_concurrency: ClassVar[int] = 16
     """The most calls the core has under way at once on one connection."""
     poll_seconds: ClassVar[tuple[float, float]] = (0.2, 5.0)
@@ -155,7 +175,9 @@ class ResourceHandler(ABC):
     @classmethod
     @abstractmethod
     def schema(cls) -> Mapping[str, Any]:
-        """JSON Schema (draft-07) of this type's `resource` section, without `type` and `name`, which the core adds.
+        """JSON Schema (draft-07) of this type's `resource` section.
+
+        The core adds `type` and `name`, and `stop_seconds` for handlers with `Feature.STOP`.
 
         Users of a property that is marked ``"deprecated": true`` are warned with its description. MUST NOT import the
         provider's library.
@@ -211,6 +233,23 @@ class ResourceHandler(ABC):
         An absent id is a success, and one that fails does not stop the others. The core repeats the call until
         `describe` answers `ABSENT`. Raises `ProviderError` where not even one could be asked for.
         """
+
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """Ask these instances to shut down in their own time; a key for every id, None for success.
+
+        For handlers with `Feature.STOP`. Returns at once. MUST be idempotent; an instance that is absent or stopped
+        already is a success. The core calls `delete` once `describe` no longer answers `READY`, or when the grace is
+        over. Raises `ProviderError` where not even one could be asked.
+        """
+        raise NotImplementedError
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
+        """The last lines of what each instance has printed, as text; None where there is nothing to be had.
+
+        For handlers with `Feature.LOGS`; a stopped or failed instance SHOULD have its output still. Raises
+        `ProviderError`.
+        """
+        raise NotImplementedError
 
     def cost(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
         """What each instance has cost so far in the account's currency; None where the provider does not say."""

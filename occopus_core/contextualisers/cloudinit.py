@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from occopus_core.api.context import Context, Contextualiser, Render
+from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
 
 HEADER = "#cloud-config\n"
 
 
 class CloudInit(Contextualiser):
     """A mapping becomes ``#cloud-config``; a text is passed on as it is. Every string in either is a template."""
+
+    contract_version: ClassVar[int] = 1
+    forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
 
     @classmethod
     def schema(cls) -> Mapping[str, Any]:

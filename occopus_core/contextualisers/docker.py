@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from occopus_core.api.context import Context, Contextualiser, Render
+from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
 
 
 class Docker(Contextualiser):
     """`env` and `command` are templates which also see `context_variables`."""
+
+    contract_version: ClassVar[int] = 1
+    forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.PROCESS})
 
     @classmethod
     def schema(cls) -> Mapping[str, Any]:

@@ -152,10 +152,11 @@ class _Reader:
         resource, context = (section.get("type") if isinstance(section, dict) else None for section in sections)
         if not (self._is_known("resource", resource) and self._is_known("context", context)):
             return
-        taken = self._plugins.context_types(str(resource))
-        if context not in taken:
-            allowed = " or ".join(f"'{one}'" for one in sorted(taken)) or "none"
-            message = f"the resource handler '{resource}' cannot pass on '{context}': it takes {allowed}"
+        forms = sorted(form.value for form in self._plugins.undeliverable(str(resource), str(context)))
+        if forms:
+            message = (
+                f"the resource handler '{resource}' does not pass on the {' and '.join(forms)} that '{context}' makes"
+            )
             self._fault((*path, "contextualisation", "type"), message)
 
     def _is_known(self, kind: str, name: Any) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib import resources
 from typing import Any, Protocol
 
 import jsonschema
 from jsonschema.protocols import Validator
 
+from occopus_core.api.context import ContextForm
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.messages import explain
 from occopus_core.descriptions.problems import Problem
@@ -35,8 +36,8 @@ class PluginSchemas(Protocol):
         """The plugin's schema; `kind` is resource, config, health, context or notify. Raises `LookupError`."""
         ...
 
-    def context_types(self, resource_type: str) -> frozenset[str]:
-        """The contextualisation types a resource handler takes. Raises `LookupError`."""
+    def undeliverable(self, resource_type: str, context_type: str) -> Collection[ContextForm]:
+        """The forms of context that the contextualiser makes and the handler does not pass on. Raises `LookupError`."""
         ...
 
 

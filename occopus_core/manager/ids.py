@@ -7,7 +7,7 @@ import uuid
 
 from occopus_core.store.records import NoSuchInfrastructureError
 
-_INFRA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_INFRA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class InfraIdError(ValueError):
@@ -20,7 +20,7 @@ def new_id(chosen: str | None = None) -> str:
         return str(uuid.uuid4())
     if not _INFRA_ID.fullmatch(chosen):
         raise InfraIdError(
-            f"{chosen!r} cannot be the id of an infrastructure: at most 128 letters, digits, '.', '_' and '-', "
+            f"{chosen!r} cannot be the id of an infrastructure: at most 63 letters, digits, '.', '_' and '-', "
             "beginning with a letter or a digit"
         )
     return chosen

@@ -23,6 +23,7 @@ from occopus_core.api import (
     AddressKind,
     AuthError,
     Connection,
+    ContextForm,
     CreateRequest,
     Instance,
     InstanceId,
@@ -124,8 +125,9 @@ class MemoryCloud:
 class MemoryHandler(ResourceHandler):
     """The handler of a `MemoryCloud`; its `resource` section is that of type `sim`."""
 
+    contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
-    context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit", "docker"})
+    context_forms: ClassVar[frozenset[ContextForm]] = frozenset(ContextForm)
     max_concurrency: ClassVar[int] = 32
     poll_seconds: ClassVar[tuple[float, float]] = (0.01, 5.0)
     consistency_window: ClassVar[float] = 2.0

@@ -64,6 +64,11 @@ def test_two_of_one_name_are_refused(install):
         ("broken_pulse:Checker", "raise ImportError('no libpulse')", "cannot be imported: no libpulse"),
         ("numeric_pulse:number", PLUGIN.format(version=1), "is not a HealthChecker"),
         ("older_pulse:Checker", PLUGIN.format(version=0), "speaks version 0 of the plugin contract"),
+        (
+            "silent_pulse:Checker",
+            PLUGIN.replace("    contract_version = {version}\n", "").format(),
+            "does not say which version of the plugin contract it is written for",
+        ),
     ],
 )
 def test_what_cannot_be_used_says_why(install, target, text, message):

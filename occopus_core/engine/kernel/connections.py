@@ -20,10 +20,6 @@ from occopus_core.registry import Registry
 
 P = TypeVar("P")
 
-CONFIG_CONCURRENCY = 16
-"""The most calls under way at once to one configuration manager."""
-
-
 _Key = tuple[str, str, tuple[tuple[str, str], ...]]
 """Type, settings and credentials of a connection."""
 
@@ -96,7 +92,7 @@ class Connections:
         with self._lock:
             if key not in self._configs:
                 connection = Connection(section["type"], json.loads(settings), auth)
-                limit = min(self._workers, CONFIG_CONCURRENCY)
+                limit = min(self._workers, plugin.max_concurrency)
                 self._configs[key] = Link(plugin, section, connection, Gate(self._loop, limit))
             return self._configs[key]
 

@@ -130,7 +130,16 @@ class Scope:
         if subject.implementation.config_management is None:
             return None
         section = render(dict(subject.implementation.config_management), at="config_management")
-        node = ConfigNode(self.infra_id, subject.node.name, subject.node_id, section)
+        node = ConfigNode(
+            installation=self.installation,
+            infra_id=self.infra_id,
+            infra_name=self.infrastructure.name,
+            node_name=subject.node.name,
+            node_id=subject.node_id,
+            token=subject.token,
+            section=section,
+            variables=subject.node.variables,
+        )
         return Configuration(self.connections.config(section), node)
 
     def _context(self, implementation: Implementation, render: Renderer) -> Context:

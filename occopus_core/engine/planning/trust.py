@@ -32,10 +32,21 @@ def refuse_powers(definitions: Sequence[NodeDefinition], registry: Registry, end
 def _faults(one: Implementation, registry: Registry, vouched: Collection[str]) -> Iterator[str]:
     if calls_commands([one.resource, one.contextualisation, one.config_management, dict(one.health_check.checks)]):
         yield f"cmd() is not for definitions from the network: {_ADVICE}"
-    for power in registry.resource(one.resource["type"]).powers(one.resource):
+    for power in _powers(one, registry):
         yield f"{power}: {_ADVICE}"
     for section in (one.resource, one.config_management or {}):
         yield from _strangers(section, vouched)
+
+
+def _powers(one: Implementation, registry: Registry) -> Iterator[str]:
+    """What the plugins of all its sections say of it."""
+    yield from registry.resource(one.resource["type"]).powers(one.resource)
+    if one.contextualisation is not None:
+        yield from registry.context(one.contextualisation["type"]).powers(one.contextualisation)
+    if one.config_management is not None:
+        yield from registry.config(one.config_management["type"]).powers(one.config_management)
+    for key, value in one.health_check.checks.items():
+        yield from registry.health(key).powers(value)
 
 
 def _strangers(section: Mapping[str, Any], vouched: Collection[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 
-from occopus_core.api import ResourceHandler
+from occopus_core.api import CONTRACT_VERSION, ContextForm
 from occopus_core.testing.conformance.base import calls, order, secrets
 from occopus_core.testing.conformance.harness import ResourceHarness
 
@@ -27,15 +27,16 @@ class ShapeClauses:
 
     def test_contract_version(self, harness: ResourceHarness) -> None:
         """`contract_version` is the version of the contract it is written for."""
-        version = type(harness.handler()).contract_version
-        assert version == ResourceHandler.contract_version, f"written for version {version}"
+        version = getattr(type(harness.handler()), "contract_version", None)
+        assert version is not None, f"the class does not state it: contract_version = {CONTRACT_VERSION}"
+        assert version == CONTRACT_VERSION, f"written for version {version}, the suite is of version {CONTRACT_VERSION}"
 
     def test_class_attributes(self, harness: ResourceHarness) -> None:
         """The class attributes make sense: names, a positive concurrency, seconds in order."""
         handler = type(harness.handler())
         shortest, longest = handler.poll_seconds
         assert all(isinstance(key, str) for key in handler.connection_keys), "connection_keys are names"
-        assert handler.context_types, "context_types names at least one type"
+        assert all(isinstance(form, ContextForm) for form in handler.context_forms), "context_forms are `ContextForm`s"
         assert handler.max_concurrency >= 1, "max_concurrency is at least 1"
         assert 0 < shortest <= longest, "poll_seconds are the shortest and the longest, above 0"
         assert handler.consistency_window >= 0, "consistency_window is not negative"

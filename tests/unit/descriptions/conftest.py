@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from occopus_core.api import ContextForm
+
 SCHEMAS: dict[tuple[str, str], Mapping[str, Any]] = {
     ("resource", "cloud"): {
         "type": "object",
@@ -93,8 +95,10 @@ class FakePlugins:
             raise LookupError(f"no {WORDS[kind]} '{name}' is installed: pip install occopus-{kind}-{name}")
         return SCHEMAS[kind, name]
 
-    def context_types(self, resource_type: str) -> frozenset[str]:
-        return frozenset({"docker"} if resource_type == "container" else {"cloudinit"})
+    def undeliverable(self, resource_type: str, context_type: str) -> frozenset[ContextForm]:
+        makes = ContextForm.PROCESS if context_type == "docker" else ContextForm.USER_DATA
+        takes = ContextForm.PROCESS if resource_type == "container" else ContextForm.USER_DATA
+        return frozenset({makes} - {takes})
 
 
 @pytest.fixture

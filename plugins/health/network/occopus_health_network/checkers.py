@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from occopus_core.api.health import HealthChecker, Probe, Verdict
 
 
 class Ping(HealthChecker):
     """Healthy when the node answers a ping. All nodes share one socket for each address family."""
+
+    contract_version: ClassVar[int] = 1
 
     @classmethod
     def schema(cls) -> Mapping[str, Any]:
@@ -32,6 +34,8 @@ class Ping(HealthChecker):
 class Ports(HealthChecker):
     """Healthy when every TCP port in the list accepts a connection. Nothing is sent."""
 
+    contract_version: ClassVar[int] = 1
+
     @classmethod
     def schema(cls) -> Mapping[str, Any]:
         """A list of port numbers."""
@@ -52,6 +56,8 @@ class Ports(HealthChecker):
 
 class Urls(HealthChecker):
     """Healthy when a GET of every URL in the list ends, after its redirects, in a status below 400."""
+
+    contract_version: ClassVar[int] = 1
 
     @classmethod
     def schema(cls) -> Mapping[str, Any]:

@@ -14,6 +14,8 @@ from occopus_core.testing.health import HealthCheckerConformance, HealthHarness
 
 
 class Sound(HealthChecker):
+    contract_version = 1
+
     """Believes what the value says."""
 
     @classmethod

@@ -23,6 +23,8 @@ _LONGEST_TEXT = 1000
 class FirebaseCloudMessaging(Notifier):
     """One instance of an app, or all that subscribe to a topic; without either, those that clients have chosen."""
 
+    contract_version: ClassVar[int] = 1
+
     batch_size: ClassVar[int] = 1
 
     @classmethod

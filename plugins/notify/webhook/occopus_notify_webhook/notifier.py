@@ -9,13 +9,15 @@ import hmac
 import importlib.resources
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from occopus_core.api import Notification, Notifier
 
 
 class Webhook(Notifier):
     """One URL that takes notifications."""
+
+    contract_version: ClassVar[int] = 1
 
     @classmethod
     @functools.cache

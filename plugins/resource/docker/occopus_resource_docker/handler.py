@@ -8,15 +8,25 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from occopus_core.api import Connection, CreateRequest, Instance, InstanceId, Owner, ProviderError, ResourceHandler
+from occopus_core.api import (
+    Connection,
+    ContextForm,
+    CreateRequest,
+    Instance,
+    InstanceId,
+    Owner,
+    ProviderError,
+    ResourceHandler,
+)
 from occopus_resource_docker import powers
 
 
 class DockerHandler(ResourceHandler):
     """One engine. An instance is a container; its id is its token, which is the name of the container, too."""
 
+    contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
-    context_types: ClassVar[frozenset[str]] = frozenset({"docker"})
+    context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.PROCESS})
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.1, 2.0)
     consistency_window: ClassVar[float] = 5.0  # an engine lists a container only when it has made the whole of it

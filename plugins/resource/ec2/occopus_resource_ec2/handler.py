@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from occopus_core.api import (
     AuthError,
     Connection,
+    ContextForm,
     CreateRequest,
     Instance,
     InstanceId,
@@ -40,8 +41,9 @@ _FRUITLESS = 100
 class Ec2Handler(ResourceHandler):
     """One account in one region."""
 
+    contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "regionname")
-    context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit"})
+    context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.5, 5.0)
     consistency_window: ClassVar[float] = 10.0

@@ -18,6 +18,7 @@ import psutil
 
 from occopus_core.api import (
     Connection,
+    ContextForm,
     CreateRequest,
     Instance,
     InstanceId,
@@ -42,8 +43,9 @@ DEFAULT_ROOT = "~/.occopus/local"
 class LocalHandler(ResourceHandler):
     """Nodes as processes of this host. The folders below `root` are all there is to know about them."""
 
+    contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("root",)
-    context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit", "docker"})
+    context_forms: ClassVar[frozenset[ContextForm]] = frozenset(ContextForm)
     max_concurrency: ClassVar[int] = 8
     poll_seconds: ClassVar[tuple[float, float]] = (0.02, 5.0)
     consistency_window: ClassVar[float] = 0.0

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from occopus_core.api import (
     Connection,
+    ContextForm,
     CreateRequest,
     Instance,
     InstanceId,
@@ -22,6 +23,7 @@ from occopus_core.api import (
 class NovaHandler(ResourceHandler):
     """One project of one OpenStack cloud. The id of an instance is its token."""
 
+    contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = (
         "endpoint",
         "project_id",
@@ -29,7 +31,7 @@ class NovaHandler(ResourceHandler):
         "region_name",
         "user_domain_name",
     )
-    context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit"})
+    context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
     max_concurrency: ClassVar[int] = 8
     poll_seconds: ClassVar[tuple[float, float]] = (0.5, 10.0)
     consistency_window: ClassVar[float] = 10.0

@@ -13,6 +13,7 @@ from occopus_core.api import (
     Address,
     AddressKind,
     Connection,
+    ContextForm,
     CreateRequest,
     Instance,
     InstanceId,
@@ -33,8 +34,9 @@ _LEAST = {"boot_seconds": 0.0, "delete_seconds": 0.0, "steps": 1.0}
 class SimHandler(ResourceHandler):
     """One account at one simulated cloud."""
 
+    contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
-    context_types: ClassVar[frozenset[str]] = frozenset({"cloudinit", "docker"})
+    context_forms: ClassVar[frozenset[ContextForm]] = frozenset(ContextForm)
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.01, 5.0)
     consistency_window: ClassVar[float] = 2.0

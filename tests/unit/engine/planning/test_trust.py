@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from occopus_core.api import ConfigManager
 from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.planning.trust import refuse_powers
@@ -15,7 +16,22 @@ class Powerful(MemoryHandler):
         return [f"it opens {door}" for door in resource.get("doors", ())]
 
 
-REGISTRY = Registry({("resource", "powerful"): Powerful})
+class Runner(ConfigManager):
+    """A tool that runs what its section says on the server."""
+
+    @classmethod
+    def schema(cls):
+        return {}
+
+    def status(self, nodes):
+        return {}
+
+    @classmethod
+    def powers(cls, section):
+        return ["it runs a playbook on the server"] if "playbook" in section else []
+
+
+REGISTRY = Registry({("resource", "powerful"): Powerful, ("config", "runner"): Runner})
 
 
 def refuse(suspect, *endpoints):
@@ -85,8 +101,15 @@ def test_one_that_is_vouched_for_is_not():
 
 
 def test_a_configuration_manager_is_called_as_well():
-    manager = {"type": "chef", "endpoint": "http://10.0.0.1"}
+    manager = {"type": "runner", "endpoint": "http://10.0.0.1"}
     suspect = NodeDefinition("web", (Implementation({"type": "sim"}, None, manager),))
     with pytest.raises(DescriptionError, match=r"endpoint 'http://10\.0\.0\.1'"):
         refuse(suspect)
     refuse(suspect, "http://10.0.0.1")
+
+
+def test_the_powers_of_a_configuration_manager_are_refused():
+    manager = {"type": "runner", "playbook": "id > /tmp/pwned"}
+    suspect = NodeDefinition("web", (Implementation({"type": "sim"}, None, manager),))
+    with pytest.raises(DescriptionError, match=r"it runs a playbook on the server: occopus-import"):
+        refuse(suspect)
