@@ -1,7 +1,8 @@
 """Occopus: describe an infrastructure, build it on any cloud, keep it healthy, tear it down.
 
-The Python API is `InfrastructureManager`. It raises `InfrastructureIDTakenException` where an id is taken,
-`InfrastructureIDNotFoundException` where there is none, and `ValueError` when what is being maintained is torn down.
+The Python API is `InfrastructureManager` and its exceptions: `InfrastructureIDTakenException` where an id is taken,
+`InfrastructureIDNotFoundException` where there is none, `BuildError`, `BusyError`, `UnconfirmedError`, and `ValueError` for
+tearing down an infrastructure that is being maintained.
 """
 
 from __future__ import annotations
@@ -9,13 +10,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from occopus_core.engine.passes.errors import BuildError, BusyError, UnconfirmedError
     from occopus_core.manager import InfrastructureManager
     from occopus_core.store.records import NoSuchInfrastructureError as InfrastructureIDNotFoundException
     from occopus_core.store.repository import InfrastructureTakenError as InfrastructureIDTakenException
 
-__all__ = ["InfrastructureIDNotFoundException", "InfrastructureIDTakenException", "InfrastructureManager"]
+__all__ = [
+    "BuildError",
+    "BusyError",
+    "InfrastructureIDNotFoundException",
+    "InfrastructureIDTakenException",
+    "InfrastructureManager",
+    "UnconfirmedError",
+]
 
 _WHERE = {
+    "BuildError": ("occopus_core.engine.passes.errors", "BuildError"),
+    "BusyError": ("occopus_core.engine.passes.errors", "BusyError"),
+    "UnconfirmedError": ("occopus_core.engine.passes.errors", "UnconfirmedError"),
     "InfrastructureManager": ("occopus_core.manager", "InfrastructureManager"),
     "InfrastructureIDNotFoundException": ("occopus_core.store.records", "NoSuchInfrastructureError"),
     "InfrastructureIDTakenException": ("occopus_core.store.repository", "InfrastructureTakenError"),
