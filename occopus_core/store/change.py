@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,12 +13,13 @@ from occopus_core.events import Event
 from occopus_core.store import tables
 from occopus_core.store.records import InstanceRecord, Lease, Setback, Stage
 from occopus_core.store.rows import (
+    INFRASTRUCTURES,
+    INSTANCES,
     add_implementations,
     add_places,
     chunks,
+    event_row,
     forget_unused_implementations,
-    infrastructure_text,
-    instance_row,
     leave_places,
 )
 
@@ -50,19 +50,19 @@ class Change:
 
     def put_candidate(self, candidate: Infrastructure | None) -> None:
         """Begin (or give up) the way to another description."""
-        self._update(candidate=None if candidate is None else infrastructure_text(candidate))
+        self._put(candidate=candidate)
 
     def put_targets(self, targets: Mapping[str, int]) -> None:
         """How many instances each node should have."""
-        self._update(targets=json.dumps(dict(targets)))
+        self._put(targets=targets)
 
     def put_setbacks(self, setbacks: Mapping[str, Setback]) -> None:
         """What has failed of late, by node."""
-        self._update(setbacks=json.dumps({name: asdict(setback) for name, setback in setbacks.items()}))
+        self._put(setbacks=setbacks)
 
     def put_frozen(self, reason: str) -> None:
         """Why nothing is healed; empty when it is again."""
-        self._update(frozen=reason)
+        self._put(frozen=reason)
 
     def condemn(self, node_ids: Collection[str]) -> None:
         """Note that these instances were chosen to go."""
@@ -89,12 +89,12 @@ class Change:
 
     def request_destroy(self) -> None:
         """Nothing of the infrastructure is wanted any more."""
-        self._update(wanted=False)
+        self._put(wanted=False)
 
     def finish_build(self, description: Infrastructure, targets: Mapping[str, int]) -> None:
         """The build has succeeded: its description is in force and its instances stay."""
-        self._update(name=description.name, description=infrastructure_text(description), candidate=None)
-        self.put_targets(targets)
+        self._update(name=description.name)
+        self._put(description=description, candidate=None, targets=targets)
         table = tables.instances
         self._connection.execute(
             table.update().where(table.c.infra_id == self._lease.infra_id).values(provisional=False)
@@ -108,36 +108,12 @@ class Change:
         """Add rows."""
         if records:
             self._remember_places(records)
-            self._connection.execute(tables.instances.insert(), [instance_row(record) for record in records])
+            self._connection.execute(tables.instances.insert(), [INSTANCES.row(record) for record in records])
 
     def put_instances(self, records: Sequence[InstanceRecord]) -> None:
-        """Write rows that exist anew, but for what never changes and `provisional`, which is for `finish_build`."""
-        if not records:
-            return
+        """Update rows: every field but those that `INSTANCES` names as fixed."""
         self._remember_places(records)
-        table = tables.instances
-        columns = (
-            "implementation",
-            "connection",
-            "fingerprint",
-            "stage",
-            "since",
-            "created_at",
-            "instance_id",
-            "addresses",
-            "reason",
-            "condition",
-            "unhealthy_since",
-        )
-        statement = (
-            table.update()
-            .where(table.c.node_id == sa.bindparam("key"))
-            .values({name: sa.bindparam(f"new_{name}") for name in columns})
-        )
-        rows = [instance_row(record) for record in records]
-        self._connection.execute(
-            statement, [{"key": row["node_id"], **{f"new_{name}": row[name] for name in columns}} for row in rows]
-        )
+        INSTANCES.update(self._connection, "node_id", records)
 
     def _remember_places(self, records: Sequence[InstanceRecord]) -> None:
         """Where an instance is about to be made is known for as long as the store lasts."""
@@ -160,19 +136,10 @@ class Change:
         leave_places(self._connection, infra_id)
         forget_unused_implementations(self._connection)
 
+    def _put(self, **fields: Any) -> None:
+        """Write these fields of the record."""
+        self._update(**INFRASTRUCTURES.encode(fields))
+
     def _update(self, **values: Any) -> None:
         table = tables.infrastructures
         self._connection.execute(table.update().where(table.c.id == self._lease.infra_id).values(**values))
-
-
-def event_row(at: float, event: Event) -> dict[str, Any]:
-    """The row that keeps an event."""
-    text = event.text.replace("\0", "").encode(errors="replace").decode()
-    return {
-        "infra_id": event.infra_id,
-        "at": at,
-        "kind": event.kind.value,
-        "node_name": event.node_name,
-        "node_id": event.node_id,
-        "text": text,
-    }

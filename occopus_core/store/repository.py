@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 
 import sqlalchemy as sa
 
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
 from occopus_core.events import Event, EventKind
 from occopus_core.store import tables
-from occopus_core.store.change import LEASE_SECONDS, Change, event_row
+from occopus_core.store.change import LEASE_SECONDS, Change
 from occopus_core.store.database import Database
 from occopus_core.store.outbox import Outbox
 from occopus_core.store.overview import Overview
@@ -29,13 +29,15 @@ from occopus_core.store.records import (
     StoreError,
 )
 from occopus_core.store.rows import (
+    INFRASTRUCTURES,
+    REQUESTS,
     add_implementations,
     chunks,
     event_of,
+    event_row,
     forget_unused_implementations,
     implementation_of,
     infrastructure_row,
-    infrastructure_text,
     instance_of,
     record_of,
     request_of,
@@ -172,15 +174,10 @@ class Store:
         # An epoch never comes back for an id: whoever held one that is gone must not pass for the holder of the next.
         epoch = random.SystemRandom().randrange(1, _FIRST_EPOCHS)
         with self._database.writing() as connection:
+            added = InfrastructureRecord(infra_id, None, candidate, wanted=True, created_at=now, targets=targets)
             row = tables.infrastructures.insert().values(
-                id=infra_id,
+                **INFRASTRUCTURES.row(added),
                 name=candidate.name,
-                candidate=infrastructure_text(candidate),
-                wanted=True,
-                targets=json.dumps(dict(targets)),
-                setbacks="{}",
-                frozen="",
-                created_at=now,
                 epoch=epoch,
                 lease_holder=holder,
                 lease_expires=None if holder is None else now + LEASE_SECONDS,
@@ -229,21 +226,13 @@ class Store:
         """Ask for more or fewer instances; a maintenance pass sees to it. Raises `NoSuchInfrastructureError`."""
         table = tables.scale_requests
         event = Event(EventKind.SCALE_REQUESTED, infra_id, node_name, text=_request_text(kind, amount, instance))
-        row = {
-            "infra_id": infra_id,
-            "node_name": node_name,
-            "kind": kind.value,
-            "amount": amount,
-            "instance": instance,
-            "requested_at": now,
-            "result": "",
-        }
+        request = ScaleRequest(0, infra_id, node_name, kind, amount, instance, now)
         with self._database.writing() as connection:
             infrastructure_row(connection, infra_id)
-            key = connection.scalar(table.insert().values(row).returning(table.c.id))
+            key = connection.scalar(table.insert().values(REQUESTS.row(request)).returning(table.c.id))
             connection.execute(tables.events.insert(), [event_row(now, event)])
         assert key is not None, "the database numbers requests"
-        return ScaleRequest(key, infra_id, node_name, kind, amount, instance, now)
+        return replace(request, id=key)
 
     def pending_requests(self, infra_id: str) -> list[ScaleRequest]:
         """The scaling requests that have not been applied, in their order."""

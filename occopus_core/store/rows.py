@@ -9,31 +9,38 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from occopus_core.api.resource import Address, AddressKind, InstanceId
-from occopus_core.descriptions.model import Implementation, Infrastructure
-from occopus_core.descriptions.serial import (
-    implementation_from_json,
-    implementation_to_json,
-    infrastructure_from_json,
-    infrastructure_to_json,
-    typed,
-)
+from occopus_core.descriptions.model import Implementation
+from occopus_core.descriptions.serial import implementation_from_json, implementation_to_json, typed
+from occopus_core.events import Event
 from occopus_core.store import tables
+from occopus_core.store.columns import Columns
 from occopus_core.store.records import (
-    Condition,
     InfrastructureRecord,
     InstanceRecord,
     NoSuchInfrastructureError,
-    ScaleKind,
     ScaleRequest,
-    Setback,
     SpoiltError,
-    Stage,
     StoredEvent,
 )
 
 FORGOTTEN = ""
 """In the place of an id: that of infrastructures that are gone."""
+
+INFRASTRUCTURES = Columns(
+    InfrastructureRecord,
+    tables.infrastructures,
+    others=("name", "epoch", "lease_holder", "lease_expires", "maintained"),
+)
+"""Each change of an infrastructure writes the fields it names; the other columns are for lists, leases and services."""
+
+INSTANCES = Columns(
+    InstanceRecord,
+    tables.instances,
+    # Other transactions change the last two, see `Change.finish_build` and `Change.condemn`.
+    fixed=("node_id", "infra_id", "node_name", "position", "token", "provisional", "condemned"),
+)
+REQUESTS = Columns(ScaleRequest, tables.scale_requests, numbered="id")
+EVENTS = Columns(StoredEvent, tables.events, numbered="id")
 
 _LONGEST_REASON = 200
 """Characters of a reason that quotes what stands in a row."""
@@ -130,81 +137,37 @@ def implementation_of(body: str) -> Implementation:
         return implementation_from_json(json.loads(body))
 
 
-def infrastructure_of(text: str | None) -> Infrastructure | None:
-    """The description kept in a row, None where there is none. Raises `SpoiltError`."""
-    with understood("an infrastructure"):
-        return None if text is None else infrastructure_from_json(json.loads(text))
-
-
 def record_of(row: Any) -> InfrastructureRecord:
     """The infrastructure kept in a row. Raises `SpoiltError`."""
     with understood(f"the infrastructure '{row.id}'"):
-        setbacks = typed(json.loads(row.setbacks), dict)
-        return InfrastructureRecord(
-            id=typed(row.id, str),
-            description=infrastructure_of(row.description),
-            candidate=infrastructure_of(row.candidate if row.description or row.candidate else ""),
-            wanted=row.wanted,
-            created_at=typed(row.created_at, float),
-            targets={name: typed(count, int) for name, count in typed(json.loads(row.targets), dict).items()},
-            setbacks={
-                name: Setback(typed(one["count"], int), typed(one["last"], float)) for name, one in setbacks.items()
-            },
-            frozen=typed(row.frozen, str),
-        )
-
-
-def infrastructure_text(infrastructure: Infrastructure) -> str:
-    """The description as a row keeps it."""
-    return json.dumps(infrastructure_to_json(infrastructure))
+        record = INFRASTRUCTURES.of(row)
+        if record.description is None and record.candidate is None:
+            raise ValueError("it has no description")
+        return record
 
 
 def instance_of(row: Any) -> InstanceRecord:
     """The instance kept in a row. Raises `SpoiltError`."""
     with understood(f"the instance '{row.node_id}'"):
-        values = {name: getattr(row, name) for name in InstanceRecord.__slots__}
-        values["stage"] = Stage(row.stage)
-        values["condition"] = Condition(row.condition)
-        values["addresses"] = tuple(
-            Address(typed(value, str), AddressKind(kind)) for value, kind in json.loads(row.addresses)
-        )
-        values["instance_id"] = None if row.instance_id is None else InstanceId(typed(row.instance_id, str))
-        for name in ("since", "created_at", "position"):
-            typed(values[name], float)
-        if row.unhealthy_since is not None:
-            typed(row.unhealthy_since, float)
-        for name in ("node_id", "infra_id", "node_name", "token", "connection", "fingerprint", "reason"):
-            typed(values[name], str)
-        return InstanceRecord(**values)
-
-
-def instance_row(record: InstanceRecord) -> dict[str, Any]:
-    """The row that keeps an instance."""
-    row = {name: getattr(record, name) for name in InstanceRecord.__slots__}
-    row["stage"] = record.stage.value
-    row["condition"] = record.condition.value
-    row["addresses"] = json.dumps([(address.value, address.kind.value) for address in record.addresses])
-    # A provider may say what no database takes as text.
-    row["reason"] = record.reason.replace("\0", "").encode(errors="replace").decode()
-    return row
+        return INSTANCES.of(row)
 
 
 def request_of(row: Any) -> ScaleRequest:
     """The scaling request kept in a row. Raises `SpoiltError`."""
     with understood(f"the scaling request {row.id}"):
-        values = {name: getattr(row, name) for name in ScaleRequest.__slots__}
-        values["kind"] = ScaleKind(row.kind)
-        typed(row.amount, int)
-        typed(row.instance, str)
-        return ScaleRequest(**values)
+        return REQUESTS.of(row)
 
 
 def event_of(row: Any) -> StoredEvent:
     """The event kept in a row. Raises `SpoiltError`."""
     with understood(f"the event {row.id}"):
-        typed(row.at, float)
-        typed(row.text, str)
-        return StoredEvent(**{name: getattr(row, name) for name in StoredEvent.__slots__})
+        return EVENTS.of(row)
+
+
+def event_row(at: float, event: Event) -> dict[str, Any]:
+    """The row that keeps an event, which happened at `at`, in seconds since 1970."""
+    kept = StoredEvent(0, event.infra_id, at, event.kind.value, event.node_name, event.node_id, event.text)
+    return EVENTS.row(kept)
 
 
 def moment(value: Any) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,10 @@ import sqlalchemy as sa
 
 from occopus_core.store import tables
 from occopus_core.store.change import SKEW_SECONDS
+from occopus_core.store.columns import Columns
 from occopus_core.store.database import Database
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, StoreError
+from occopus_core.store.rows import understood
 
 ANSWER_SECONDS = 24 * 3600.0
 """How long an answer can be repeated."""
@@ -39,6 +40,9 @@ class Answer:
 
     status: int
     body: Mapping[str, Any]
+
+
+ANSWERS = Columns(Answer, tables.answers, others=("key", "request", "asked_at"))
 
 
 class ServiceRows:
@@ -133,14 +137,14 @@ class ServiceRows:
             raise KeyReusedError
         if row.status is None:
             raise UnansweredError
-        return Answer(row.status, json.loads(row.body))
+        with understood("the answer to an earlier request"):
+            return ANSWERS.of(row)
 
     def keep(self, key: str, answer: Answer) -> None:
         """What the request with this key was answered."""
         table = tables.answers
-        values = {"status": answer.status, "body": json.dumps(answer.body)}
         with self._database.writing() as connection:
-            connection.execute(table.update().where(table.c.key == key).values(values))
+            connection.execute(table.update().where(table.c.key == key).values(ANSWERS.row(answer)))
 
     def forget(self, key: str) -> None:
         """The request with this key had no effect: it may come again."""

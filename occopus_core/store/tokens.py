@@ -8,11 +8,14 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from occopus_core.store import tables
+from occopus_core.store.columns import Columns
 from occopus_core.store.database import Database
+from occopus_core.store.rows import understood
 
 _FORM = re.compile(r"occ_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _NOBODY = "0" * 64
@@ -43,6 +46,9 @@ class TokenRecord:
     revoked_at: float | None = None
 
 
+TOKENS = Columns(TokenRecord, tables.tokens, others=("digest",))
+
+
 class Tokens:
     """The tokens of one store; see `Store.tokens`."""
 
@@ -52,9 +58,9 @@ class Tokens:
     def create(self, name: str, scope: Scope, infra_id: str | None, now: float) -> str:
         """A new token: it is shown this once."""
         key, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
-        row = {"id": key, "name": name, "digest": _digest(secret), "scope": scope.value, "infra_id": infra_id}
+        row = TOKENS.row(TokenRecord(key, name, scope, infra_id, now))
         with self._database.writing() as connection:
-            connection.execute(tables.tokens.insert().values(**row, created_at=now))
+            connection.execute(tables.tokens.insert().values(**row, digest=_digest(secret)))
         return f"occ_{key}_{secret}"
 
     def find(self, text: str) -> TokenRecord | None:
@@ -66,13 +72,13 @@ class Tokens:
             row = connection.execute(query).one_or_none()
         # Compared also where there is none, so that the time does not tell which ids there are.
         same = hmac.compare_digest(_digest(secret), row.digest if row is not None else _NOBODY)
-        return _record(row) if same and row is not None and row.revoked_at is None else None
+        return _token_of(row) if same and row is not None and row.revoked_at is None else None
 
     def all(self) -> list[TokenRecord]:
         """All tokens, the revoked ones too, oldest first."""
         with self._database.reading() as connection:
             query = sa.select(tables.tokens).order_by(tables.tokens.c.created_at, tables.tokens.c.id)
-            return [_record(row) for row in connection.execute(query)]
+            return [_token_of(row) for row in connection.execute(query)]
 
     def revoke(self, key: str, now: float) -> bool:
         """Have a token be worth nothing from now on. Idempotent; False where no token has this id."""
@@ -89,13 +95,6 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _record(row: sa.Row[tuple[object, ...]]) -> TokenRecord:
-    values = row._mapping  # noqa: SLF001  # its public name, in spite of the underscore
-    return TokenRecord(
-        values["id"],
-        values["name"],
-        Scope(values["scope"]),
-        values["infra_id"],
-        values["created_at"],
-        values["revoked_at"],
-    )
+def _token_of(row: Any) -> TokenRecord:
+    with understood(f"the token {row.id}"):
+        return TOKENS.of(row)

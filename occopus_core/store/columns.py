@@ -1,0 +1,141 @@
+"""Records in tables: a column for each field of a dataclass, so that a new field is saved without further code."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import types
+import typing
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+
+from occopus_core.api.resource import Address, AddressKind, InstanceId
+from occopus_core.descriptions.model import Infrastructure
+from occopus_core.descriptions.serial import infrastructure_from_json, infrastructure_to_json, typed
+from occopus_core.store.records import Setback
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Between the values of one type and what a column holds. `decode` raises `ValueError` and its like."""
+
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+
+
+class Columns(Generic[R]):
+    """The columns of a table that keep the records of one class.
+
+    `fixed` are the fields that `update` leaves alone; `others` the columns that belong to no field; `numbered` is the
+    field whose value the database assigns to a new row. Raises `TypeError` where a field has no column, a column is
+    neither a field nor among `others`, or a field is of a type that no codec keeps.
+    """
+
+    def __init__(
+        self,
+        record: type[R],
+        table: sa.Table,
+        *,
+        fixed: Collection[str] = (),
+        others: Collection[str] = (),
+        numbered: str = "",
+    ) -> None:
+        names = [field.name for field in dataclasses.fields(typing.cast("Any", record))]
+        mismatched = (set(names) | set(others)) ^ set(table.c.keys()) | (set(names) & set(others))
+        if mismatched or not set(fixed) <= set(names):
+            wrong = ", ".join(sorted(mismatched | set(fixed) - set(names)))
+            raise TypeError(f"the table '{table.name}' and {record.__name__} do not agree on: {wrong}")
+        hints = typing.get_type_hints(record)
+        self.table = table
+        self.record = record
+        self.updated = tuple(name for name in names if name not in fixed)
+        self._codecs = {name: codec_of(hints[name]) for name in names}
+        self._numbered = numbered
+
+    def row(self, record: R) -> dict[str, Any]:
+        """The row that keeps a new record, without the field that the database assigns."""
+        return self.encode({name: getattr(record, name) for name in self._codecs if name != self._numbered})
+
+    def encode(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """These fields of a record as their columns keep them."""
+        return {name: self._codecs[name].encode(value) for name, value in values.items()}
+
+    def of(self, row: Any) -> R:
+        """The record that a row keeps. Raises `ValueError` and its like where the row holds something else."""
+        return self.record(**{name: codec.decode(getattr(row, name)) for name, codec in self._codecs.items()})
+
+    def update(self, connection: sa.Connection, key: str, records: Collection[R]) -> None:
+        """Write every field but the fixed ones of rows that exist; the field `key` identifies a row."""
+        column = self.table.c[key]
+        statement = self.table.update().where(column == sa.bindparam("key"))
+        statement = statement.values({name: sa.bindparam(f"new_{name}") for name in self.updated})
+        rows = [self.row(record) for record in records]
+        if rows:
+            new = [{"key": row[key], **{f"new_{name}": row[name] for name in self.updated}} for row in rows]
+            connection.execute(statement, new)
+
+
+def codec_of(kind: Any) -> Codec:
+    """The codec for a type as written in a record. Raises `TypeError` where there is none."""
+    if kind in _CODECS:
+        return _CODECS[kind]
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return Codec(lambda value: value.value, kind)
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        inner = [each for each in typing.get_args(kind) if each is not types.NoneType]
+        if len(inner) == 1:
+            return _optional(codec_of(inner[0]))
+    raise TypeError(f"no column keeps a value of the type {kind}")
+
+
+def _optional(codec: Codec) -> Codec:
+    return Codec(
+        lambda value: None if value is None else codec.encode(value),
+        lambda value: None if value is None else codec.decode(value),
+    )
+
+
+def _plain(kind: type[Any]) -> Codec:
+    return Codec(lambda value: value, lambda value: typed(value, kind))
+
+
+def _storable(text: str) -> str:
+    # A provider's messages may contain characters that no database accepts as text.
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
+def _addresses(text: str) -> tuple[Address, ...]:
+    return tuple(Address(typed(value, str), AddressKind(kind)) for value, kind in json.loads(text))
+
+
+def _counts(text: str) -> dict[str, int]:
+    return {name: typed(count, int) for name, count in typed(json.loads(text), dict).items()}
+
+
+def _setbacks(text: str) -> dict[str, Setback]:
+    found = typed(json.loads(text), dict)
+    return {name: Setback(typed(one["count"], int), typed(one["last"], float)) for name, one in found.items()}
+
+
+_CODECS: dict[Any, Codec] = {
+    str: Codec(_storable, lambda value: typed(value, str)),
+    int: _plain(int),
+    float: _plain(float),
+    bool: _plain(bool),
+    InstanceId: Codec(str, lambda value: InstanceId(typed(value, str))),
+    tuple[Address, ...]: Codec(lambda value: json.dumps([(each.value, each.kind.value) for each in value]), _addresses),
+    Mapping[str, int]: Codec(lambda value: json.dumps(dict(value)), _counts),
+    Mapping[str, Any]: Codec(lambda value: json.dumps(dict(value)), lambda text: typed(json.loads(text), dict)),
+    Mapping[str, Setback]: Codec(
+        lambda value: json.dumps({name: dataclasses.asdict(each) for name, each in value.items()}), _setbacks
+    ),
+    Infrastructure: Codec(
+        lambda value: json.dumps(infrastructure_to_json(value)), lambda text: infrastructure_from_json(json.loads(text))
+    ),
+}
