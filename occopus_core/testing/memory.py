@@ -25,6 +25,7 @@ from occopus_core.api import (
     Connection,
     ContextForm,
     CreateRequest,
+    Feature,
     Instance,
     InstanceId,
     InstanceState,
@@ -47,6 +48,7 @@ _ERRORS: Mapping[str, type[ProviderError]] = {
     "permanent": PermanentError,
     "error_500": TransientError,
 }
+_STATES = {state.value: state for state in InstanceState}
 _NUMBER = {"type": ["number", "string"], "minimum": 0, "default": 0}
 
 
@@ -88,16 +90,21 @@ class MemoryCloud:
         with self._lock:
             self._service.set_faults(rules)
 
-    def set_limits(self, quotas: Mapping[str, int] | None = None, images: Sequence[str] | None = None) -> None:
-        """The most instances by project, and the images there are; None means any not called ``unknown…``."""
+    def set_limits(
+        self, quotas: Mapping[str, int] | None = None, images: Sequence[str] | None = None, page: int = PAGE
+    ) -> None:
+        """The most instances by project, the images there are (None: any not called ``unknown…``), a page's size."""
         with self._lock:
-            self._service.set_limits(quotas or {}, images)
+            self._service.set_limits(quotas or {}, images, page)
 
-    def change(self, id: str, action: str, reason: str = "") -> None:
-        """``stop``, ``start``, ``fail`` or ``lose`` an instance. Raises `ValueError` where there is none."""
+    def change(self, id: str, action: str, reason: str = "", state: str = "") -> None:
+        """``stop``, ``start``, ``fail`` or ``lose`` an instance, or ``set`` its `state`, of any name.
+
+        Raises `ValueError` where there is none.
+        """
         with self._lock:
             try:
-                self._service.inventory.change(id, action, reason)
+                self._service.inventory.change(id, action, reason, state)
             except Refusal as refusal:
                 raise ValueError(refusal.message) from None
 
@@ -128,9 +135,12 @@ class MemoryHandler(ResourceHandler):
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset(ContextForm)
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
     max_concurrency: ClassVar[int] = 32
     poll_seconds: ClassVar[tuple[float, float]] = (0.01, 5.0)
     consistency_window: ClassVar[float] = 2.0
+    page = PAGE
+    """The most ids it names in one call."""
 
     def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
         super().__init__(connection)
@@ -146,7 +156,9 @@ class MemoryHandler(ResourceHandler):
             "boot_seconds": {**_NUMBER, "description": "Seconds until the instance is ready."},
             "delete_seconds": {**_NUMBER, "description": "Seconds that deletion takes."},
             "steps": {**_NUMBER, "minimum": 1, "default": 1, "description": "Calls it takes to create the instance."},
+            "shutdown_seconds": {**_NUMBER, "description": "Seconds the instance takes to stop when it is asked to."},
             "fail": {"type": "string", "description": "Reason for which the instance fails when it has booted."},
+            "output": {"type": "string", "description": "What the instance prints when it has booted."},
         }
         return {"type": "object", "properties": properties, "additionalProperties": False}
 
@@ -158,34 +170,59 @@ class MemoryHandler(ResourceHandler):
             "command": request.context.command,
         }
         order = {**request.resource, **context, "token": request.token, "owner": asdict(request.owner)}
-        return _instance(self.asked("create", order, "instance"))
+        return _instance(self.asked("create", order, "instance")["instance"])
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
-        """One call for every 10,000 ids. Raises `ProviderError`."""
+        """One call for each page. Raises `ProviderError`."""
         found = {id: Instance(id, InstanceState.ABSENT) for id in ids}
-        for page in _pages(ids):
-            for answer in self.asked("describe", {"ids": page}, "instances"):
-                found[answer["id"]] = _instance(answer)
+        for page in self._pages(ids):
+            found.update((instance.id, instance) for instance in self.listed("describe", {"ids": page}))
         return found
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
-        """Everything with the owner's tags. Raises `ProviderError` when iterated."""
-        yield from map(_instance, self.asked("list", {"owner": asdict(owner)}, "instances"))
+        """Everything with the owner's tags, page by page. Raises `ProviderError` when iterated."""
+        yield from self.listed("list", {"owner": asdict(owner)})
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-        """One call for every 10,000 ids; idempotent. Raises `ProviderError`."""
+        """One call for each page of ids; idempotent. Raises `ProviderError`."""
         results: dict[InstanceId, ProviderError | None] = {}
-        for page in _pages(ids):
-            answers = self.asked("delete", {"ids": page}, "results")
+        for page in self._pages(ids):
+            answers = self.asked("delete", {"ids": page}, "results")["results"]
             results.update((id, _error(Refusal(**answers[id])) if answers[id] else None) for id in page)
         return results
 
-    def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Any:
-        """One part of the answer to one call. Raises `ProviderError`."""
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """One call for each page of ids; idempotent. Raises `ProviderError`."""
+        for page in self._pages(ids):
+            self.asked("stop", {"ids": page}, "results")
+        return dict.fromkeys(ids)
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
+        """One call for each page of ids. Raises `ProviderError`."""
+        found: dict[InstanceId, str | None] = {}
+        for page in self._pages(ids):
+            found.update(self.asked("logs", {"ids": page, "lines": lines}, "logs")["logs"])
+        return found
+
+    def listed(self, operation: str, body: Mapping[str, Any]) -> Iterator[Instance]:
+        """The instances on all pages of an answer. Raises `ProviderError` when iterated."""
+        after = ""
+        while True:
+            answer = self.asked(operation, {**body, "after": after}, "instances")
+            yield from map(_instance, answer["instances"])
+            after = answer.get("next", "")
+            if not after:
+                return
+
+    def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+        """The answer to one call, which has this part. Raises `ProviderError`."""
         answer = self.cloud.call(operation, body)
         if part not in answer:
             raise TransientError(f"memory cloud: what it says to {operation} is no answer")
-        return answer[part]
+        return answer
+
+    def _pages(self, ids: Sequence[InstanceId]) -> Iterator[list[InstanceId]]:
+        return (list(ids[start : start + self.page]) for start in range(0, len(ids), self.page))
 
 
 @contextlib.contextmanager
@@ -204,14 +241,10 @@ def _error(refusal: Refusal) -> ProviderError:
     return _ERRORS[refusal.kind](message)
 
 
-def _pages(ids: Sequence[InstanceId]) -> Iterator[list[InstanceId]]:
-    return (list(ids[start : start + PAGE]) for start in range(0, len(ids), PAGE))
-
-
 def _instance(answer: Mapping[str, Any]) -> Instance:
     return Instance(
         id=answer["id"],
-        state=InstanceState(answer["state"]),
+        state=_STATES.get(answer["state"], InstanceState.UNKNOWN),
         addresses=tuple(map(Address, answer["addresses"], (AddressKind.PUBLIC, AddressKind.PRIVATE))),
         token=answer["token"],
         owner=Owner(**answer["owner"]),

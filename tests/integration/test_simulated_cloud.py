@@ -147,7 +147,7 @@ def test_many_ids_take_a_call_a_page(cloud):
     handler = connect(cloud)
     assert len(handler.describe(ids)) == 25_000
     assert set(handler.delete(ids).values()) == {None}
-    assert cloud.calls()["total"] == {"create": 0, "describe": 3, "list": 0, "delete": 3}
+    assert {op: count for op, count in cloud.calls()["total"].items() if count} == {"describe": 3, "delete": 3}
 
 
 def test_a_change_from_outside(cloud):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,20 @@ class Account:
         domains = {"user_domain_name": "Default", "project_domain_name": "Default"}
         plugin = v3.Password(self._direct, **self.auth, project_name=self.user, **domains)
         return Connection(session=Session(plugin), region_name="RegionOne", interface="internal")
+
+    @cached_property
+    def administrator(self) -> Connection:
+        """Who may see and do more than the owner of a project."""
+        domains = {"user_domain_name": "Default", "project_domain_name": "Default"}
+        plugin = v3.Password(self._direct, username="admin", password="adminpw", project_name="admin", **domains)
+        return Connection(session=Session(plugin), region_name="RegionOne", interface="internal")
+
+    def user_data(self, token: str) -> str | None:
+        """What the server that was made with a token finds as its user data."""
+        compute = self.administrator.compute
+        answer = compute.get(f"/servers/{self.server_of(token)}", microversion="2.3").json()["server"]
+        encoded = answer["OS-EXT-SRV-ATTR:user_data"]
+        return encoded and base64.b64decode(encoded).decode()
 
     @cached_property
     def project_id(self) -> str:

@@ -7,6 +7,7 @@ import dataclasses
 import http.client
 import http.server
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -44,8 +45,9 @@ class Answer:
     body: bytes
 
 
-Rule = Callable[[Request], "Fault | Answer | None"]
-"""What becomes of a request: None passes it on."""
+Rewording = Callable[[bytes], bytes]
+Rule = Callable[[Request], "Fault | Answer | Rewording | None"]
+"""What becomes of a request: None passes it on, a rewording changes the body of its answer."""
 
 
 def html(status: int) -> Answer:
@@ -112,6 +114,9 @@ class Proxy:
                 {"Content-Type": "application/json", "Retry-After": "3", "x-openstack-request-id": "req-injected"},
                 json.dumps(body).encode(),
             )
+        if callable(wanted):
+            answer = self._passed_on(request)
+            return dataclasses.replace(answer, body=wanted(answer.body))
         return wanted or self._passed_on(request)
 
     def _passed_on(self, request: Request) -> Answer:
@@ -179,6 +184,14 @@ class NovaFaults(FaultInjector):
         self._proxy.rule = lambda request: (
             Fault.PERMANENT if (request.method, request.path) == ("DELETE", path) else None
         )
+
+    def report_status(self, status):
+        """Have every server be in the status."""
+
+        def reworded(body):
+            return re.sub(rb'"status": ?"ACTIVE"', f'"status": "{status}"'.encode(), body)
+
+        self._proxy.rule = lambda request: reworded if request.service == "nova" and request.method == "GET" else None
 
     def clear(self):
         self._proxy.reset()

@@ -8,7 +8,7 @@ import pytest
 from account import clear
 from faults import NovaFaults
 
-from occopus_core.api import Context, CreateRequest, InstanceId
+from occopus_core.api import Context, CreateRequest, InstanceId, InstanceState
 from occopus_core.testing.conformance import ResourceHandlerConformance, ResourceHarness
 from occopus_resource_nova import NovaHandler
 
@@ -21,7 +21,7 @@ def nothing_left(accounts):
 
 class NovaHarness(ResourceHarness):
     sdk_modules = ("openstack", "keystoneauth1", "requests")
-    page_size = 16  # ids without a server are looked for among volumes and floating IPs, too: three requests for 48
+    page_size = 2
     crowd = 4  # there is one host, and it boots one server after the other
     patience = 300
 
@@ -49,10 +49,23 @@ class NovaHarness(ResourceHarness):
     def provider_calls(self):
         return len(self.proxy.requests)
 
+    def received(self, id, sent):
+        return Context(user_data=self.account.user_data(id))
+
+    def impose(self, id, state):
+        server = self.account.server_of(id)
+        if state is InstanceState.STOPPED:
+            self.account.cloud.compute.stop_server(server)
+        elif state is InstanceState.FAILED:
+            self.account.administrator.compute.reset_server_state(server, "error")
+        else:
+            self.faults.report_status("HIBERNATING")
+
 
 class TestConformance(ResourceHandlerConformance):
     @pytest.fixture
-    def harness(self, account, proxy):
+    def harness(self, account, proxy, monkeypatch):
+        monkeypatch.setattr("occopus_resource_nova.inventory._PAGE", NovaHarness.page_size)
         harness = NovaHarness(account, proxy)
         yield harness
         harness.close()

@@ -8,15 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from occopus_core.api import CreateRequest
-from occopus_core.testing.memory import MemoryHandler
+from occopus_core.api import CreateRequest, ResourceHandler
 
-BROKEN: dict[type[MemoryHandler], str] = {}
+BROKEN: dict[type[ResourceHandler], str] = {}
 """Each broken handler with the clause it breaks."""
 MOMENT = 0.02
 """Seconds that are long enough for another thread to come in between."""
 
-_Handler = TypeVar("_Handler", bound=type[MemoryHandler])
+_Handler = TypeVar("_Handler", bound=type[ResourceHandler])
 
 
 def breaks(clause: str) -> Callable[[_Handler], _Handler]:

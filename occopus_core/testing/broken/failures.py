@@ -76,9 +76,9 @@ class BelievesInDeletion(MemoryHandler):
 class _Believing(MemoryHandler):
     """Has `_believed` say what an answer that is none means."""
 
-    def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Any:
+    def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Mapping[str, Any]:
         answer = self.cloud.call(operation, body)
-        return answer[part] if part in answer else self._believed(operation, part)
+        return answer if part in answer else {part: self._believed(operation, part)}
 
     def _believed(self, operation: str, part: str) -> Any:
         raise TransientError(f"{operation}: there is no {part} in the answer")
@@ -104,8 +104,8 @@ class SeesNothingInGarbage(_Believing):
 class TripsOverGarbage(MemoryHandler):
     """Reads from an answer to a deletion what is not there."""
 
-    def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Any:
-        return self.cloud.call(operation, body)[part]
+    def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+        return {part: self.cloud.call(operation, body)[part]}
 
 
 class _Translating(MemoryHandler):

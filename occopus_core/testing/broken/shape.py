@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import socket
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from occopus_core.api import Connection, CreateRequest, InstanceId
+from occopus_core.api import Connection, CreateRequest, Instance, InstanceId, Owner, ProviderError, ResourceHandler
 from occopus_core.testing.broken.base import breaks
 from occopus_core.testing.memory import MemoryCloud, MemoryHandler
 
@@ -17,6 +19,36 @@ class OfAnotherContract(MemoryHandler):
     """Written for a contract that is not this one."""
 
     contract_version: ClassVar[int] = 99
+
+
+@breaks("contract_version")
+class InheritsItsVersion(MemoryHandler):
+    """Takes the version of the contract over from another plugin, which may be written for a later one."""
+
+
+@breaks("contract_version")
+class OmitsItsVersion(ResourceHandler):
+    """Does not state the version of the contract."""
+
+    def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
+        super().__init__(connection)
+        self._handler = MemoryHandler(connection, cloud)
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        return MemoryHandler.schema()
+
+    def create(self, request: CreateRequest) -> Instance:
+        return self._handler.create(request)
+
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        return self._handler.describe(ids)
+
+    def list_owned(self, owner: Owner) -> Iterable[Instance]:
+        return self._handler.list_owned(owner)
+
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        return self._handler.delete(ids)
 
 
 @breaks("class_attributes")
@@ -79,6 +111,25 @@ class ConnectsAtOnce(MemoryHandler):
     def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
         super().__init__(connection, cloud)
         self.describe([InstanceId("sim-00000000")])
+
+
+@breaks("constructor_does_no_io")
+class LooksUpItsEndpoint(MemoryHandler):
+    """Asks for the address of its endpoint when it is made."""
+
+    def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
+        super().__init__(connection, cloud)
+        self.addresses = socket.getaddrinfo("127.0.0.1", 80)
+
+
+@breaks("constructor_does_no_io")
+class MakesAFile(MemoryHandler):
+    """Opens a file for writing when it is made."""
+
+    def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
+        super().__init__(connection, cloud)
+        with tempfile.TemporaryFile():
+            pass
 
 
 @breaks("check_calls_nobody")

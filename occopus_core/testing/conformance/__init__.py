@@ -15,17 +15,23 @@ A plugin inherits `ResourceHandlerConformance` and gives it a fixture `harness`,
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("base", "failures", "lifecycle", "shape")),
+    *(f"{__name__}.{module}" for module in ("base", "content", "failures", "features", "lifecycle", "shape", "states")),
 )
 
+from occopus_core.api import ContextForm, ResourceHandler  # noqa: E402
+from occopus_core.testing.conformance.content import ContentClauses, PageClauses  # noqa: E402
 from occopus_core.testing.conformance.failures import FailureClauses  # noqa: E402
+from occopus_core.testing.conformance.features import LogsClauses, StopClauses  # noqa: E402
 from occopus_core.testing.conformance.harness import (  # noqa: E402
     GARBLED,
     OPERATIONS,
+    OPTIONAL,
+    PRINTED,
     Fault,
     FaultInjector,
     Kind,
@@ -39,11 +45,14 @@ from occopus_core.testing.conformance.lifecycle import (  # noqa: E402
     ListClauses,
 )
 from occopus_core.testing.conformance.shape import ShapeClauses  # noqa: E402
+from occopus_core.testing.conformance.states import StateClauses  # noqa: E402
 
 __all__ = [
     "CLAUSES",
     "GARBLED",
     "OPERATIONS",
+    "OPTIONAL",
+    "PRINTED",
     "Fault",
     "FaultInjector",
     "Kind",
@@ -58,7 +67,17 @@ _PREFIX = "test_"
 
 
 class ResourceHandlerConformance(
-    ShapeClauses, CreateClauses, ListClauses, DescribeClauses, DeleteClauses, FailureClauses
+    ShapeClauses,
+    CreateClauses,
+    ListClauses,
+    DescribeClauses,
+    DeleteClauses,
+    PageClauses,
+    ContentClauses,
+    StateClauses,
+    StopClauses,
+    LogsClauses,
+    FailureClauses,
 ):
     """Every clause of the contract as a test. Its subclass has a fixture `harness`."""
 
@@ -97,17 +116,30 @@ def declined(harness: ResourceHarness) -> dict[str, str]:
     if unknown:
         raise ValueError(f"not_applicable names clauses that do not exist: {', '.join(unknown)}")
     known = harness.faults.faults if harness.faults is not None else frozenset()
-    return {**_unknown_faults(known), **harness.not_applicable}
+    return {**_undeclared(type(harness.handler())), **_unknown_faults(known), **harness.not_applicable}
+
+
+def _undeclared(handler: type[ResourceHandler]) -> dict[str, str]:
+    """The clauses about forms of context and features that the handler does not declare."""
+    about = {clause: _mark(clause, "declares", None) for clause in CLAUSES}
+    return {
+        clause: f"the handler declares no {type(each).__name__}.{each.name}"
+        for clause, each in about.items()
+        if each is not None
+        and each not in (handler.context_forms if isinstance(each, ContextForm) else handler.features)
+    }
 
 
 def _unknown_faults(known: Collection[Fault]) -> dict[str, str]:
     """The clauses that need faults which a harness, perhaps older than they, cannot inject."""
-    wanted = {
-        clause: getattr(getattr(ResourceHandlerConformance, f"{_PREFIX}{clause}"), "needs", ()) for clause in CLAUSES
-    }
+    wanted = {clause: _mark(clause, "needs", ()) for clause in CLAUSES}
     missing = {clause: [fault.name for fault in faults if fault not in known] for clause, faults in wanted.items()}
     return {
         clause: f"the harness cannot inject {' and '.join(names)}: let it, and name them in `FaultInjector.faults`"
         for clause, names in missing.items()
         if names
     }
+
+
+def _mark(clause: str, name: str, default: Any) -> Any:
+    return getattr(getattr(ResourceHandlerConformance, f"{_PREFIX}{clause}"), name, default)

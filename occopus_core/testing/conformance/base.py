@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from occopus_core.api import (
+    ContextForm,
     CreateRequest,
+    Feature,
     Instance,
     InstanceId,
     InstanceState,
@@ -15,9 +17,18 @@ from occopus_core.api import (
     ProviderError,
     ResourceHandler,
 )
-from occopus_core.testing.conformance.harness import Fault, FaultInjector, Kind, Operation, ResourceHarness
+from occopus_core.testing.conformance.harness import (
+    OPERATIONS,
+    OPTIONAL,
+    Fault,
+    FaultInjector,
+    Kind,
+    Operation,
+    ResourceHarness,
+)
 
 _Clause = TypeVar("_Clause", bound=Callable[..., None])
+_T = TypeVar("_T")
 _DECLARE = "the harness cannot {}: let it, or name the clause in `not_applicable` with the reason"
 
 
@@ -26,17 +37,22 @@ def order(
 ) -> CreateRequest:
     """A request with a new token."""
     installation = harness.installation + ("-other" if foreign else "")
-    owner = Owner(installation, infra, node, f"n-{uuid.uuid4().hex[:8]}")
+    owner = Owner(installation, infra, node, str(uuid.uuid4()))
     return harness.request(f"t-{uuid.uuid4().hex}", owner, kind)
+
+
+def settled(harness: ResourceHarness, done: Callable[[], bool]) -> bool:
+    """Settle until `done`; False where the harness loses patience."""
+    for _ in range(harness.patience):
+        if done():
+            return True
+        harness.settle()
+    return False
 
 
 def patiently(harness: ResourceHarness, done: Callable[[], bool], what: str) -> None:
     """Settle until `done`; fail saying that `what` never came true."""
-    for _ in range(harness.patience):
-        if done():
-            return
-        harness.settle()
-    raise AssertionError(f"{what}: not so after {harness.patience} times settling")
+    assert settled(harness, done), f"{what}: not so after {harness.patience} times settling"
 
 
 def make(harness: ResourceHarness, handler: ResourceHandler, request: CreateRequest) -> Instance:
@@ -94,6 +110,11 @@ def raised(act: Callable[[], Any]) -> Exception | None:
     return None
 
 
+def operations(handler: ResourceHandler) -> tuple[Operation, ...]:
+    """What this handler can do."""
+    return (*OPERATIONS, *(operation for feature, operation in OPTIONAL.items() if feature in handler.features))
+
+
 def perform(handler: ResourceHandler, operation: Operation, request: CreateRequest, ids: Sequence[InstanceId]) -> Any:
     """The operation by its name; a deletion that failed for an instance raises its error."""
     if operation == "create":
@@ -102,7 +123,9 @@ def perform(handler: ResourceHandler, operation: Operation, request: CreateReque
         return handler.describe(ids)
     if operation == "list_owned":
         return list(handler.list_owned(request.owner))
-    for error in handler.delete(ids).values():
+    if operation == "logs":
+        return handler.logs(ids, 1)
+    for error in (handler.stop(ids) if operation == "stop" else handler.delete(ids)).values():
         if error is not None:
             raise error
     return None
@@ -110,12 +133,28 @@ def perform(handler: ResourceHandler, operation: Operation, request: CreateReque
 
 def needs(*faults: Fault) -> Callable[[_Clause], _Clause]:
     """Mark a clause as one that is shown only where the harness can inject these faults: it is newer than others."""
+    return _marked("needs", faults)
 
+
+def declares(form_or_feature: ContextForm | Feature) -> Callable[[_Clause], _Clause]:
+    """Mark a clause as one about handlers that declare this form of context or feature."""
+    return _marked("declares", form_or_feature)
+
+
+def _marked(name: str, value: object) -> Callable[[_Clause], _Clause]:
     def mark(clause: _Clause) -> _Clause:
-        clause.needs = faults  # type: ignore[attr-defined]
+        setattr(clause, name, value)
         return clause
 
     return mark
+
+
+def able(act: Callable[[], _T]) -> _T:
+    """What the harness answers; fails where it does not have the method."""
+    try:
+        return act()
+    except NotImplementedError as missing:
+        raise AssertionError(_DECLARE.format(missing)) from None
 
 
 def calls(harness: ResourceHarness) -> int:

@@ -22,13 +22,14 @@ from occopus_core.testing.conformance.base import (
     listed,
     make,
     needs,
+    operations,
     order,
     perform,
     raised,
     remove,
     secrets,
 )
-from occopus_core.testing.conformance.harness import GARBLED, OPERATIONS, Fault, Operation, ResourceHarness
+from occopus_core.testing.conformance.harness import GARBLED, Fault, Operation, ResourceHarness
 
 _EVERYWHERE = (Fault.AUTH, Fault.THROTTLE, Fault.PERMANENT, Fault.SERVER_ERROR, Fault.LOST_REPLY)
 """Faults that any operation may meet and that are answered at once."""
@@ -110,7 +111,7 @@ class FailureClauses:
 
     def test_refused_credentials(self, harness: ResourceHarness) -> None:
         """Credentials that are refused are `AuthError`, in every operation."""
-        for operation in OPERATIONS:
+        for operation in operations(harness.handler()):
             _expect(harness, Fault.AUTH, operation, AuthError)
 
     def test_missing_image(self, harness: ResourceHarness) -> None:
@@ -125,7 +126,7 @@ class FailureClauses:
 
     def test_throttled(self, harness: ResourceHarness) -> None:
         """Too many calls are `ThrottledError`, with the provider's `retry_after` in seconds."""
-        for operation in OPERATIONS:
+        for operation in operations(harness.handler()):
             error = _expect(harness, Fault.THROTTLE, operation, ThrottledError)
             assert isinstance(error, ThrottledError)
             assert error.retry_after, f"{operation}: retry_after is {error.retry_after}"
@@ -136,17 +137,17 @@ class FailureClauses:
 
     def test_internal_error(self, harness: ResourceHarness) -> None:
         """An internal error of the provider leaves the outcome unknown: `TransientError`."""
-        for operation in OPERATIONS:
+        for operation in operations(harness.handler()):
             _expect(harness, Fault.SERVER_ERROR, operation, TransientError)
 
     def test_refused_connection(self, harness: ResourceHarness) -> None:
         """A provider that cannot be reached is `TransientError`."""
-        for operation in OPERATIONS:
+        for operation in operations(harness.handler()):
             _expect(harness, Fault.REFUSED_CONNECTION, operation, TransientError)
 
     def test_hang(self, harness: ResourceHarness) -> None:
         """Every call to the provider ends within `Connection.call_timeout`, with `TransientError`."""
-        for operation in OPERATIONS:
+        for operation in operations(harness.handler()):
             started = time.monotonic()
             _expect(harness, Fault.HANG, operation, TransientError, call_timeout=harness.short_timeout)
             took = time.monotonic() - started
@@ -155,13 +156,13 @@ class FailureClauses:
     def test_only_provider_errors(self, harness: ResourceHarness) -> None:
         """A handler raises nothing but `ProviderError` and its subclasses."""
         for fault in _EVERYWHERE:
-            for operation in OPERATIONS:
+            for operation in operations(harness.handler()):
                 _expect(harness, fault, operation, ProviderError)
 
     def test_never_retries(self, harness: ResourceHarness) -> None:
         """A handler never retries: repeating belongs to the core."""
         handler, faults, ids = harness.handler(), injector(harness), harness.absent_ids(1)
-        for operation in OPERATIONS:
+        for operation in operations(harness.handler()):
             before = calls(harness)
             perform(handler, operation, order(harness), ids)
             usual = calls(harness) - before

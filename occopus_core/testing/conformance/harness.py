@@ -8,11 +8,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-from occopus_core.api import CreateRequest, InstanceId, Owner, ResourceHandler
+from occopus_core.api import Context, CreateRequest, Feature, InstanceId, InstanceState, Owner, ResourceHandler
 
-Operation = Literal["create", "describe", "list_owned", "delete"]
+Operation = Literal["create", "describe", "list_owned", "delete", "stop", "logs"]
 OPERATIONS: tuple[Operation, ...] = ("create", "describe", "list_owned", "delete")
-Kind = Literal["plain", "stepwise", "missing"]
+"""What every handler can do."""
+OPTIONAL: Mapping[Feature, Operation] = {Feature.STOP: "stop", Feature.LOGS: "logs"}
+"""What a handler can do that declares the feature."""
+Kind = Literal["plain", "stepwise", "missing", "graceful", "printing"]
+PRINTED = ("first of three", "second: \u00e4 \u20ac", "third and last")
+"""The lines that an instance of kind ``printing`` prints."""
+_LABEL = 63
+_FILLING = "ZzYyXxWwVvUuTtSsRrQqPpOoNnMmLlKkJjIiHhGgFfEeDdCcBbAa-0"
 
 
 class Fault(enum.Enum):
@@ -42,7 +49,10 @@ class FaultInjector(ABC):
 
     @abstractmethod
     def inject(self, fault: Fault, operation: Operation) -> None:
-        """Have every call that the operation makes fail so, until `clear`."""
+        """Have every call that the operation makes fail so, until `clear`.
+
+        `stop` and `logs` are among the operations for handlers that declare the feature.
+        """
 
     @abstractmethod
     def refuse_deletion(self, id: InstanceId) -> None:
@@ -60,8 +70,11 @@ class ResourceHarness(ABC):
     """Modules of the provider's library, none of which may be imported for the schema."""
     not_applicable: ClassVar[Mapping[str, str]] = {}
     """Clauses that this provider truly cannot show, by name, each with the reason; they are skipped visibly."""
-    page_size: ClassVar[int] = 100
-    """How many instances one call can describe."""
+    page_size: ClassVar[int | None] = 100
+    """How many instances one call lists or describes: one more are made, so let the provider's pages be small.
+
+    None where the provider has no pages.
+    """
     crowd: ClassVar[int] = 8
     """How many instances are made side by side to look for races."""
     patience: ClassVar[int] = 400
@@ -86,7 +99,9 @@ class ResourceHarness(ABC):
         """A request for a small instance that becomes ready.
 
         ``stepwise`` asks for one that takes more than one call to create, ``missing`` for one that names an image, or
-        whatever the provider has in its place, which does not exist.
+        whatever the provider has in its place, which does not exist. With `Feature.STOP`, ``graceful`` asks for one
+        that takes longer to shut down than `short_timeout` and `grace`, see `shut_down`. With `Feature.LOGS`,
+        ``printing`` asks for one that prints the lines of `PRINTED` and runs on.
         """
 
     @abstractmethod
@@ -101,12 +116,35 @@ class ResourceHarness(ABC):
         """How many calls the provider has had so far; None where nobody can count them."""
         return None
 
+    def received(self, id: InstanceId, sent: Context) -> Context:
+        """What the instance was given, read from the provider or the instance.
+
+        `sent` is what should have arrived, for a harness that can only compare. An environment may have more in it.
+        """
+        raise NotImplementedError("say what an instance was given")
+
+    def impose(self, id: InstanceId, state: InstanceState) -> None:
+        """Have the provider say that a ready instance is `STOPPED`, `FAILED`, or in a state of another name.
+
+        `UNKNOWN` stands for a state that no handler knows, such as one that the provider adds later.
+        """
+        raise NotImplementedError(f"put an instance into the state {state.value}")
+
+    def shut_down(self, id: InstanceId) -> bool:
+        """Whether an instance of kind ``graceful`` has come to its own end, rather than being cut off."""
+        raise NotImplementedError("tell an instance that shut down by itself from one that was cut off")
+
+    @property
+    def longest_installation(self) -> str:
+        """Another name that the suite owns instances by, as long as one can be."""
+        return f"{self.installation}-{_FILLING}"[:_LABEL]
+
     def close(self) -> None:
-        """Leave nothing behind: here, delete all that carries the suite's installation."""
+        """Leave nothing behind: here, delete all that carries the suite's installations."""
         if self.faults:
             self.faults.clear()
         handler = self.handler()
-        for installation in (self.installation, f"{self.installation}-other"):
+        for installation in (self.installation, f"{self.installation}-other", self.longest_installation):
             self._clear(handler, Owner(installation))
 
     def _clear(self, handler: ResourceHandler, owner: Owner) -> None:

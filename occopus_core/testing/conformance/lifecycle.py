@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
-from occopus_core.api import InstanceState, Owner
+from occopus_core.api import Feature, InstanceState, Owner
 from occopus_core.testing.conformance.base import (
     calls,
     injector,
@@ -164,14 +164,19 @@ class DescribeClauses:
         described = handler.describe([*ids, *harness.absent_ids(_MANY - len(ids))])
         many = calls(harness) - before - one
         assert len(described) == _MANY, "a key is missing"
-        assert many <= one * math.ceil(_MANY / harness.page_size), f"{_MANY} ids cost {many} calls, one id {one}"
+        pages = math.ceil(_MANY / (harness.page_size or _MANY))
+        assert many <= one * pages, f"{_MANY} ids cost {many} calls, one id {one}"
 
     def test_no_ids_call_nobody(self, harness: ResourceHarness) -> None:
-        """Nothing to describe, to delete or to price is answered without a call."""
+        """An empty list of ids is answered without a call."""
         handler, before = harness.handler(), calls(harness)
         assert not handler.describe([]), "describing nothing answered something"
         assert not handler.delete([]), "deleting nothing answered something"
         assert not handler.cost([]), "pricing nothing answered something"
+        if Feature.STOP in handler.features:
+            assert not handler.stop([]), "stopping nothing answered something"
+        if Feature.LOGS in handler.features:
+            assert not handler.logs([], 1), "the logs of nothing answered something"
         assert calls(harness) == before, "an empty list of ids called the provider"
 
     def test_cost_answers_every_id(self, harness: ResourceHarness) -> None:

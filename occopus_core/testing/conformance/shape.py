@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 import jsonschema
 
-from occopus_core.api import CONTRACT_VERSION, ContextForm
+from occopus_core.api import ContextForm, Feature
 from occopus_core.testing.conformance.base import calls, order, secrets
 from occopus_core.testing.conformance.harness import ResourceHarness
-
-_MODULES_FOR_SCHEMA = """
-import functools, importlib, json, sys
-functools.reduce(getattr, sys.argv[2].split("."), importlib.import_module(sys.argv[1])).schema()
-print(json.dumps(sorted(sys.modules)))
-"""
-_IMPORT_SECONDS = 60
+from occopus_core.testing.shape import (
+    assert_describes_properties,
+    assert_imports_none,
+    assert_no_io,
+    assert_states_version,
+)
 
 
 class ShapeClauses:
     """What is known of a handler before it is used."""
 
     def test_contract_version(self, harness: ResourceHarness) -> None:
-        """`contract_version` is the version of the contract it is written for."""
-        version = getattr(type(harness.handler()), "contract_version", None)
-        assert version is not None, f"the class does not state it: contract_version = {CONTRACT_VERSION}"
-        assert version == CONTRACT_VERSION, f"written for version {version}, the suite is of version {CONTRACT_VERSION}"
+        """The class states itself which version of the contract it is written for, and it is this one."""
+        assert_states_version(type(harness.handler()))
 
     def test_class_attributes(self, harness: ResourceHarness) -> None:
         """The class attributes make sense: names, a positive concurrency, seconds in order."""
@@ -37,6 +28,9 @@ class ShapeClauses:
         shortest, longest = handler.poll_seconds
         assert all(isinstance(key, str) for key in handler.connection_keys), "connection_keys are names"
         assert all(isinstance(form, ContextForm) for form in handler.context_forms), "context_forms are `ContextForm`s"
+        assert all(isinstance(feature, Feature) for feature in handler.features), "features are `Feature`s"
+        assert handler.stop_seconds >= 0, "stop_seconds is not negative"
+        assert not handler.stop_seconds or Feature.STOP in handler.features, "stop_seconds is for Feature.STOP"
         assert handler.max_concurrency >= 1, "max_concurrency is at least 1"
         assert 0 < shortest <= longest, "poll_seconds are the shortest and the longest, above 0"
         assert handler.consistency_window >= 0, "consistency_window is not negative"
@@ -46,12 +40,13 @@ class ShapeClauses:
         schema = type(harness.handler()).schema()
         jsonschema.Draft7Validator.check_schema(schema)
         assert schema.get("type") == "object", "the schema is of an object"
-        assert not {"type", "name"} & set(schema.get("properties", {})), "the core adds `type` and `name`"
+        added = {"type", "name", *(["stop_seconds"] if Feature.STOP in type(harness.handler()).features else [])}
+        own = added & set(schema.get("properties", {}))
+        assert not own, f"the core adds {', '.join(sorted(own))}"
 
     def test_schema_describes_every_property(self, harness: ResourceHarness) -> None:
         """Every property of the schema has a description, which editors show."""
-        bare = [path for path, value in _properties(type(harness.handler()).schema()) if not value.get("description")]
-        assert not bare, f"properties without a description: {', '.join(bare)}"
+        assert_describes_properties(type(harness.handler()).schema())
 
     def test_schema_covers_connection_keys(self, harness: ResourceHarness) -> None:
         """The connection keys are properties of the schema."""
@@ -67,22 +62,18 @@ class ShapeClauses:
     def test_schema_imports_no_sdk(self, harness: ResourceHarness) -> None:
         """`schema` must not import the provider's library."""
         assert harness.sdk_modules, "the harness names no `sdk_modules`: name them, or this clause in `not_applicable`"
-        handler = type(harness.handler())
-        loaded = subprocess.run(
-            [sys.executable, "-c", _MODULES_FOR_SCHEMA, handler.__module__, handler.__qualname__],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=_IMPORT_SECONDS,
-        )
-        wrong = set(harness.sdk_modules) & set(json.loads(loaded.stdout))
-        assert not wrong, f"asking for the schema imported {', '.join(sorted(wrong))}"
+        assert_imports_none(type(harness.handler()), harness.sdk_modules)
 
     def test_making_calls_nobody(self, harness: ResourceHarness) -> None:
         """Making the object calls nobody."""
         before = calls(harness)
         harness.handler()
         assert calls(harness) == before, "making the handler called the provider"
+
+    def test_constructor_does_no_io(self, harness: ResourceHarness) -> None:
+        """The constructor does no I/O: no connection, no process, no file that is written."""
+        harness.handler()  # what it imports is imported by now
+        assert_no_io(harness.handler)
 
     def test_check_calls_nobody(self, harness: ResourceHarness) -> None:
         """`check` refuses without calling the provider, and accepts what works."""
@@ -95,16 +86,3 @@ class ShapeClauses:
         handler, request = harness.handler(), order(harness)
         shown = f"{handler!r} {handler} {handler.connection!r} {request!r}"
         assert not [secret for secret in secrets(handler, request) if secret in shown], "a repr shows a secret"
-
-
-def _properties(schema: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every property at any depth, with its path."""
-    if isinstance(schema, list):
-        for item in schema:
-            yield from _properties(item, path)
-    elif isinstance(schema, Mapping):
-        for name, value in schema.get("properties", {}).items():
-            yield f"{path}{name}", value
-            yield from _properties(value, f"{path}{name}.")
-        for keyword in ("items", "additionalProperties", "allOf", "anyOf", "oneOf", "if", "then", "else"):
-            yield from _properties(schema.get(keyword), path)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
-from occopus_core.api import Connection, Context, CreateRequest, InstanceId, Owner, ResourceHandler
-from occopus_core.testing.conformance.harness import Fault, FaultInjector, Kind, Operation, ResourceHarness
+from occopus_core.api import Connection, Context, CreateRequest, InstanceId, InstanceState, Owner, ResourceHandler
+from occopus_core.testing.conformance.harness import PRINTED, Fault, FaultInjector, Kind, Operation, ResourceHarness
 from occopus_core.testing.memory import MemoryCloud, MemoryHandler
+from occopus_core.testing.simcloud.inventory import PAGE, digest
 
 _KINDS = {
     Fault.AUTH: "auth",
@@ -29,6 +31,14 @@ class CloudControl(Protocol):
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
         """Put these rules in force."""
+
+    def set_limits(
+        self, quotas: Mapping[str, int] | None = None, images: Sequence[str] | None = None, page: int = PAGE
+    ) -> None:
+        """Put these limits in force."""
+
+    def change(self, id: str, action: str, reason: str = "", state: str = "") -> None:
+        """Change an instance from outside."""
 
     def inventory(self) -> list[dict[str, Any]]:
         """Everything there is."""
@@ -68,16 +78,19 @@ class CloudFaults(FaultInjector):
 class CloudHarness(ResourceHarness):
     """What the harnesses of both sorts have in common."""
 
-    page_size: ClassVar[int] = 10_000
+    page_size: ClassVar[int | None] = 3
     connection = Connection("sim", {"endpoint": "http://127.0.0.1"}, {"api_key": "a-key-that-is-secret"})
     """The account at the cloud."""
     times: ClassVar[Mapping[str, float]] = {"boot_seconds": 1, "delete_seconds": 1}
     """How long instances take, in seconds."""
+    shutdown_seconds: ClassVar[float] = 3
+    """How long an instance of kind ``graceful`` takes to shut down."""
 
     def __init__(self, cloud: CloudControl, faults: CloudFaults) -> None:
         super().__init__()
         self.cloud = cloud
         self.faults = faults
+        cloud.set_limits(page=self.page_size or PAGE)
 
     @abstractmethod
     def connected(self, connection: Connection) -> ResourceHandler:
@@ -94,6 +107,8 @@ class CloudHarness(ResourceHarness):
             "endpoint": self.connection.settings["endpoint"],
             "image": "unknown-image" if kind == "missing" else "debian-12",
             "steps": 3 if kind == "stepwise" else 1,
+            "shutdown_seconds": self.shutdown_seconds if kind == "graceful" else 0,
+            "output": "".join(f"{line}\n" for line in PRINTED) if kind == "printing" else "",
             **self.times,
         }
         return CreateRequest(token, owner, resource, Context(user_data="#cloud-config\npassword: hush-hush\n"))
@@ -106,6 +121,35 @@ class CloudHarness(ResourceHarness):
         """The sum over the operations."""
         return sum(self.cloud.calls()["total"].values())
 
+    def received(self, id: InstanceId, sent: Context) -> Context:
+        """The cloud keeps digests: what differs from what was sent is answered as its digest."""
+        given = self._machine(id)["order"]
+
+        def read(key: str, value: Any, kept: Any) -> Any:
+            return value if given[key] == digest(kept) else given[key] and str(given[key])
+
+        env = read("env", sent.env, sent.env or None)
+        return Context(
+            user_data=read("user_data", sent.user_data, sent.user_data),
+            env=env if isinstance(env, tuple) else (str(env),),
+            command=read("command", _words(sent.command), sent.command),
+        )
+
+    def impose(self, id: InstanceId, state: InstanceState) -> None:
+        """The cloud's ``stop`` and ``fail``, or a state that no handler knows."""
+        if state is InstanceState.UNKNOWN:
+            self.cloud.change(id, "set", state="hibernating")
+        else:
+            self.cloud.change(id, "stop" if state is InstanceState.STOPPED else "fail", "lightning")
+
+    def shut_down(self, id: InstanceId) -> bool:
+        """Whether it stopped when its shutdown was over."""
+        machine = self._machine(id)
+        return machine["state"] == "stopped" and not machine["imposed"]
+
+    def _machine(self, id: InstanceId) -> dict[str, Any]:
+        return next(machine for machine in self.cloud.inventory() if machine["id"] == id)
+
 
 class MemoryHarness(CloudHarness):
     """A cloud of its own in memory for each harness; `settle` lets a second pass."""
@@ -116,15 +160,17 @@ class MemoryHarness(CloudHarness):
     grace: ClassVar[float] = 0.5
     not_applicable: ClassVar[Mapping[str, str]] = {"refused_connection": "in memory there is no connection to refuse"}
 
-    def __init__(self, handler_class: type[MemoryHandler] = MemoryHandler) -> None:
+    def __init__(self, handler_class: Callable[[Connection, MemoryCloud], ResourceHandler] = MemoryHandler) -> None:
         self._now = 0.0
         self._handler_class = handler_class
         self._memory = MemoryCloud(lambda: self._now)
         super().__init__(self._memory, CloudFaults(self._memory))
 
-    def connected(self, connection: Connection) -> MemoryHandler:
+    def connected(self, connection: Connection) -> ResourceHandler:
         """A handler of the class under test."""
-        return self._handler_class(connection, self._memory)
+        handler = self._handler_class(connection, self._memory)
+        vars(handler)["page"] = self.page_size
+        return handler
 
     def settle(self) -> None:
         """One second of the clock."""
@@ -132,3 +178,8 @@ class MemoryHarness(CloudHarness):
 
     def close(self) -> None:
         """Nothing to do: the cloud goes with the harness."""
+
+
+def _words(command: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """A command as its words: the cloud keeps a text, which an instance splits."""
+    return tuple(shlex.split(command)) if isinstance(command, str) else command

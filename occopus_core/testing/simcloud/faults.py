@@ -20,10 +20,10 @@ A rule is a mapping; only `kind` is required.
 ``invisible_seconds``   what a create makes stays out of describe and list for `seconds`
 ======================  ==============================================================================================
 
-`operation` (create, describe, list, delete), `node_name`, `infra_id` and `token` say which calls the rule is for; left
-out, any. A call about several instances is meant where one of them is; but a refusal of a delete which selects by
-`node_name`, `infra_id` or `token` refuses those instances alone and not the call. Of the calls it is for, the rule
-fires on the `nth` only (from 1), at most `count` times, and with `probability`.
+`operation` (create, describe, list, delete, stop, logs), `node_name`, `infra_id` and `token` say which calls the rule
+is for; left out, any. A call about several instances is meant where one of them is; but a refusal of a delete which
+selects by `node_name`, `infra_id` or `token` refuses those instances alone and not the call. Of the calls it is for,
+the rule fires on the `nth` only (from 1), at most `count` times, and with `probability`.
 
 Chance is seeded: whether the k-th call of an operation for a node goes wrong depends on the seed and the rules alone,
 not on how the calls of different nodes interleave.
@@ -39,7 +39,7 @@ from typing import Any, Protocol
 from occopus_core.testing.simcloud.inventory import Refusal
 from occopus_core.testing.web import PAGE
 
-OPERATIONS = ("create", "describe", "list", "delete")
+OPERATIONS = ("create", "describe", "list", "delete", "stop", "logs")
 REFUSALS = {
     "error_500": "internal error",
     "throttle": "too many calls",

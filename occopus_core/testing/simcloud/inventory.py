@@ -15,7 +15,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 PAGE = 10_000
-"""The most ids one call may name."""
+"""The most ids one call may name, and the most instances one answer has, unless `Limits.page` is lower."""
 
 _NETWORK = int(IPv4Address("127.64.0.0"))
 _NETWORK_SIZE = 2**22
@@ -62,8 +62,10 @@ class Order:
     project: str
     image: str
     fail: str
+    output: str
     boot_seconds: float
     delete_seconds: float
+    shutdown_seconds: float
     steps: int
     context: Mapping[str, dict[str, Any] | None]
     """Digests of `user_data`, `env` and `command`."""
@@ -80,8 +82,10 @@ class Order:
             project=str(body.get("project", "default")),
             image=str(body.get("image", "default")),
             fail=str(body.get("fail", "")),
+            output=str(body.get("output", "")),
             boot_seconds=_number(body, "boot_seconds", 0.0),
             delete_seconds=_number(body, "delete_seconds", 0.0),
+            shutdown_seconds=_number(body, "shutdown_seconds", 0.0),
             steps=max(1, int(_number(body, "steps", 1))),
             context={key: digest(body.get(key)) for key in ("user_data", "env", "command")},
         )
@@ -106,6 +110,12 @@ class Machine:
     boot_seconds: float
     delete_seconds: float
     fail: str
+    output: str = ""
+    """What it prints once it is ready."""
+    shutdown_seconds: float = 0.0
+    """How long it takes to stop by itself when it is asked to."""
+    stopped_at: float | None = None
+    """When it has stopped, or will have; None until it was asked to."""
     ready_at: float | None = None
     """None while it is half made."""
     gone_at: float | None = None
@@ -122,6 +132,8 @@ class Machine:
             return self.imposed
         if self.ready_at is None:
             return "provisioning"
+        if self.stopped_at is not None and self.stopped_at <= now:
+            return "stopped"
         if now < self.ready_at:
             return "pending"
         return "failed" if self.fail else "ready"
@@ -148,10 +160,11 @@ _FIELDS = tuple(each.name for each in fields(Machine))
 
 @dataclass(slots=True)
 class Limits:
-    """How many instances a project may have, and which images exist (None: all but ``unknown…``)."""
+    """How many instances a project may have, which images exist (None: all but ``unknown…``), the size of a page."""
 
     quotas: Mapping[str, int] = field(default_factory=dict)
     images: Collection[str] | None = None
+    page: int = PAGE
 
     def knows(self, image: str) -> bool:
         """Whether the image exists."""
@@ -223,13 +236,19 @@ class Inventory:
             heapq.heappush(self._leaving, (machine.gone_at, machine.id))
             self._record(machine, True)
 
-    def change(self, id: str, action: str, reason: str = "") -> None:
-        """Do to an instance what nobody asked the cloud for: ``stop``, ``start``, ``fail`` or ``lose`` it.
+    def stop(self, machine: Machine) -> None:
+        """Ask it to shut down, which takes its `shutdown_seconds`; one that was asked already goes on."""
+        if machine.stopped_at is None:
+            machine.stopped_at = self._clock() + machine.shutdown_seconds
+            self._record(machine, True)
 
-        Raises `Refusal`.
+    def change(self, id: str, action: str, reason: str = "", state: str = "") -> None:
+        """Change an instance from outside: ``stop``, ``start``, ``fail`` or ``lose`` it.
+
+        ``set`` puts it in a `state` of any name. Raises `Refusal`.
         """
         found = self.find([id])
-        states = {"stop": "stopped", "start": "", "fail": "failed", "lose": ""}
+        states = {"stop": "stopped", "start": "", "fail": "failed", "lose": "", "set": state}
         if not found or action not in states:
             raise Refusal("not_found", f"no instance {id!r} or no action {action!r} (there are {', '.join(states)})")
         machine = found[0]
@@ -237,6 +256,8 @@ class Inventory:
             self._remove(machine)
             return
         machine.imposed, machine.reason = states[action], reason
+        if action == "start":
+            machine.stopped_at = None
         self._record(machine, True)
 
     def everything(self) -> list[dict[str, Any]]:
@@ -269,6 +290,8 @@ class Inventory:
             boot_seconds=order.boot_seconds,
             delete_seconds=order.delete_seconds,
             fail=order.fail,
+            output=order.output,
+            shutdown_seconds=order.shutdown_seconds,
         )
         self._add(machine)
         return machine

@@ -17,6 +17,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from occopus_core.testing.processes import end
+from occopus_core.testing.simcloud.inventory import PAGE
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -90,13 +91,18 @@ class SimulatedCloud:
         """Put these rules in force (see `occopus_core.testing.simcloud.faults`). Raises `ValueError`."""
         self._call("PUT", "/faults", list(rules))
 
-    def set_limits(self, quotas: Mapping[str, int] | None = None, images: Sequence[str] | None = None) -> None:
-        """The most instances by project, and the images there are; None means any not called ``unknown…``."""
-        self._call("PUT", "/limits", {"quotas": quotas or {}, "images": images})
+    def set_limits(
+        self, quotas: Mapping[str, int] | None = None, images: Sequence[str] | None = None, page: int = PAGE
+    ) -> None:
+        """The most instances by project, the images there are (None: any not called ``unknown…``), a page's size."""
+        self._call("PUT", "/limits", {"quotas": quotas or {}, "images": images, "page": page})
 
-    def change(self, id: str, action: str, reason: str = "") -> None:
-        """``stop``, ``start``, ``fail`` or ``lose`` an instance. Raises `ValueError` where there is none."""
-        self._call("POST", "/change", {"id": id, "action": action, "reason": reason})
+    def change(self, id: str, action: str, reason: str = "", state: str = "") -> None:
+        """``stop``, ``start``, ``fail`` or ``lose`` an instance, or ``set`` its `state`, of any name.
+
+        Raises `ValueError` where there is none.
+        """
+        self._call("POST", "/change", {"id": id, "action": action, "reason": reason, "state": state})
 
     def inventory(self) -> list[dict[str, Any]]:
         """Everything there is, half-made, departing and not yet visible things included."""

@@ -3,23 +3,29 @@
 What a client calls; with ``--api-key``, each of these needs the key in ``X-Api-Key``::
 
     POST /instances/create    {token, owner: {installation, infra_id, node_name, node_id}, project, image,
-                               boot_seconds, delete_seconds, steps, fail, user_data, env, command}
+                               boot_seconds, delete_seconds, shutdown_seconds, steps, fail, output, user_data, env,
+                               command}
                               -> {instance: {id, state, addresses, token, owner, reason}}
-    POST /instances/describe  {ids}    -> {instances}, only those that exist; at most 10,000 ids
-    POST /instances/list      {owner}  -> {instances} with all these tags; a tag that is null matches anything
-    POST /instances/delete    {ids}    -> {results: {id: null, or why not: {kind, message, retry_after}}}
+    POST /instances/describe  {ids, after}    -> {instances, next}, only those that exist
+    POST /instances/list      {owner, after}  -> {instances, next} with all these tags; a tag that is null matches any
+    POST /instances/delete    {ids}           -> {results: {id: null, or why not: {kind, message, retry_after}}}
+    POST /instances/stop      {ids}           -> {results: {id: null}}
+    POST /instances/logs      {ids, lines}    -> {logs: {id: the last lines of its output, null before it is ready}}
+
+An answer has one page of instances, in the order of their ids; where there are more, `next` is what to give as `after`
+for the next page. A delete, stop or logs names at most one page of ids. A page is 10,000, or what `/limits` says.
 
 Of user_data, env and command only a digest and the length are kept. A create with a known token answers the instance
 which has it; where `steps` is more than 1 the instance is half made (``provisioning``) until it was called so often.
 Then it is ``pending`` for `boot_seconds`, and ``ready``, or ``failed`` with the reason in `fail`. A deleted instance
-is ``deleting`` for `delete_seconds`. From outside it may be ``stopped`` or ``failed``. The first address is public, the
-second private; both are in 127.64.0.0/10.
+is ``deleting`` for `delete_seconds`; one that is asked to stop is ``stopped`` after `shutdown_seconds`. From outside it
+may be ``stopped`` or ``failed``. The first address is public, the second private; both are in 127.64.0.0/10.
 
 What a test calls::
 
     PUT  /faults     [rule, ...]                       in place of the earlier ones: see `.faults`
-    PUT  /limits     {quotas: {project: most}, images: [name, ...] or null}
-    POST /change     {id, action, reason}              stop, start, fail or lose an instance
+    PUT  /limits     {quotas: {project: most}, images: [name, ...] or null, page}
+    POST /change     {id, action, reason, state}       stop, start, fail or lose an instance, or set its state
     GET  /inventory  -> [everything there is]          no eventual consistency here
     GET  /calls      -> {total: {operation: n}, most_at_once}
     GET  /log        -> [{at, operation, tokens, instances, outcome}, ...]
@@ -96,7 +102,7 @@ class SimulatedCloudApplication:
         """The ASGI application."""
         admin: list[tuple[str, str, Callable[[Any], Any]]] = [
             ("PUT", "/faults", self._service.set_faults),
-            ("PUT", "/limits", lambda body: self._service.set_limits(body.get("quotas", {}), body.get("images"))),
+            ("PUT", "/limits", lambda body: self._service.set_limits(**{"quotas": {}, "images": None, **body})),
             ("POST", "/change", lambda body: self._service.inventory.change(**body)),
             ("GET", "/inventory", lambda _body: self._service.inventory.everything()),
             ("GET", "/calls", lambda _body: self._service.calls()),

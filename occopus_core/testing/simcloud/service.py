@@ -81,21 +81,27 @@ class Service:
         if call.operation == "create":
             return self._create(call)
         if call.operation == "list":
-            return {"instances": self.inventory.visible(self.inventory.owned(body["owner"]))}
+            return self._page(self.inventory.visible(self.inventory.owned(body["owner"])), body)
         ids = [str(id) for id in body["ids"]]
         # What the call was about when it was opened may have gone in the meantime.
         machines = self.inventory.find(ids)
         if call.operation == "delete":
             return {"results": {**dict.fromkeys(ids), **{each.id: self._delete(each) for each in machines}}}
-        return {"instances": self.inventory.visible(machines)}
+        if call.operation == "stop":
+            for machine in machines:
+                self.inventory.stop(machine)
+            return {"results": dict.fromkeys(ids)}
+        if call.operation == "logs":
+            return {"logs": {**dict.fromkeys(ids), **{each.id: self._printed(each, body) for each in machines}}}
+        return self._page(self.inventory.visible(machines), body)
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
         """Put these rules in place of the earlier ones. Raises `ValueError`."""
         self._faults = Faults(rules, self._seed)
 
-    def set_limits(self, quotas: Mapping[str, int], images: Sequence[str] | None) -> None:
+    def set_limits(self, quotas: Mapping[str, int], images: Sequence[str] | None, page: int = PAGE) -> None:
         """Put these limits in place of the earlier ones."""
-        self.inventory.limits = Limits(quotas, images)
+        self.inventory.limits = Limits(quotas, images, page)
 
     def calls(self) -> dict[str, Any]:
         """How many calls there were, by operation, and the most at a time."""
@@ -120,8 +126,9 @@ class Service:
         if operation == "list":
             return [_Query(_typed(body, "owner", dict))]
         ids = _typed(body, "ids", list)
-        if len(ids) > PAGE:
-            raise Refusal("permanent", f"one call names at most {PAGE} ids")
+        most = PAGE if operation == "describe" else self.inventory.limits.page
+        if len(ids) > most:
+            raise Refusal("permanent", f"one call names at most {most} ids")
         return self.inventory.find(map(str, ids))
 
     def _create(self, call: Call) -> dict[str, Any]:
@@ -131,6 +138,19 @@ class Service:
             order, forget_token=call.fault.forget_tokens, invisible_seconds=call.fault.invisible_seconds
         )
         return {"instance": machine.view(self._clock())}
+
+    def _page(self, found: Sequence[Mapping[str, Any]], body: Mapping[str, Any]) -> dict[str, Any]:
+        """One page of the instances, in the order of their ids, and the id it ends with where there are more."""
+        after, size = str(body.get("after") or ""), self.inventory.limits.page
+        left = sorted((each for each in found if each["id"] > after), key=lambda each: each["id"])
+        following = {"next": left[size - 1]["id"]} if len(left) > size else {}
+        return {"instances": left[:size], **following}
+
+    def _printed(self, machine: Machine, body: Mapping[str, Any]) -> str | None:
+        """The last lines of what it has printed; None before it runs."""
+        if machine.ready_at is None or self._clock() < machine.ready_at:
+            return None
+        return "".join(machine.output.splitlines(keepends=True)[-_typed(body, "lines", int) :])
 
     def _delete(self, machine: Machine) -> dict[str, Any] | None:
         refusal = self._faults.for_deletion(machine)

@@ -7,10 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from occopus_core.testing.broken import BROKEN
+from occopus_core.api import ContextForm
+from occopus_core.testing.broken import BROKEN, content, shape, states
 from occopus_core.testing.broken.failures import SeesNothingInGarbage
-from occopus_core.testing.conformance import CLAUSES, FaultInjector, ResourceHandlerConformance, declined, failures
+from occopus_core.testing.conformance import (
+    CLAUSES,
+    FaultInjector,
+    ResourceHandlerConformance,
+    ResourceHarness,
+    declined,
+    failures,
+)
 from occopus_core.testing.conformance.simulated import CloudFaults, MemoryHarness
+from occopus_core.testing.memory import MemoryHandler
 
 
 class TestMemoryHandler(ResourceHandlerConformance):
@@ -24,6 +33,74 @@ class TestMemoryHandler(ResourceHandlerConformance):
 @pytest.mark.parametrize(("handler", "clause"), BROKEN.items(), ids=[handler.__name__ for handler in BROKEN])
 def test_a_broken_handler_fails_its_clause(handler, clause):
     assert clause in failures(functools.partial(MemoryHarness, handler), [clause])
+
+
+def message(handler, clause):
+    return str(failures(functools.partial(MemoryHarness, handler), [clause])[clause])
+
+
+@pytest.mark.parametrize(
+    ("handler", "clause", "says"),
+    [
+        (
+            content.DescribesFirstPage,
+            "describe_reads_every_page",
+            "describe misses 1 of 4 instances, and a page has 3: it must read every page",
+        ),
+        (content.ListsFirstPage, "list_reads_every_page", "list_owned finds 3 of 4 instances, and a page has 3"),
+        (content.DeletesFirstPage, "delete_reaches_every_page", "delete leaves 1 of 4 instances, and a page has 3"),
+        (content.DropsUserData, "user_data_arrives", "the instance was given no user data"),
+        (states.StoppedIsReady, "stopped_is_stopped", "an instance that does not run is READY, not STOPPED"),
+        (states.ListsStoppedAsReady, "stopped_is_stopped", "an instance that does not run is READY and STOPPED"),
+        (states.UnknownIsReady, "unknown_is_unknown", "in a state that no handler knows is READY, not UNKNOWN"),
+        (
+            shape.InheritsItsVersion,
+            "contract_version",
+            "InheritsItsVersion inherits contract_version from MemoryHandler: add contract_version = 1 to the class",
+        ),
+        (
+            shape.OmitsItsVersion,
+            "contract_version",
+            "OmitsItsVersion does not state the version of the contract: add contract_version = 1 to the class",
+        ),
+        (shape.LooksUpItsEndpoint, "constructor_does_no_io", "it does I/O: socket.getaddrinfo"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_the_message_says_what_is_wrong(handler, clause, says):
+    assert says in message(handler, clause)
+
+
+def test_a_page_that_the_harness_calls_small_and_is_not_is_found_out():
+    class Harness(MemoryHarness):
+        def __init__(self):
+            super().__init__()
+            self.cloud.set_limits()
+
+    clause = "list_reads_every_page"
+    assert "lower the provider's page size" in str(failures(Harness, [clause])[clause])
+
+
+def test_a_harness_that_lacks_a_method_is_told_which():
+    class Harness(MemoryHarness):
+        impose = ResourceHarness.impose
+
+    found = failures(Harness, ["failed_is_failed"])
+    assert str(found["failed_is_failed"]).startswith("the harness cannot put an instance into the state failed: let it")
+
+
+def test_clauses_about_what_the_handler_does_not_declare_are_declined():
+    class Plain(MemoryHandler):
+        contract_version = 1
+        context_forms = frozenset({ContextForm.PROCESS})
+        features = frozenset()
+
+    reasons = declined(MemoryHarness(Plain))
+    assert reasons["user_data_arrives"] == "the handler declares no ContextForm.USER_DATA"
+    assert reasons["stop_repeated"] == "the handler declares no Feature.STOP"
+    assert "environment_and_command_arrive" not in reasons
+    asked = [clause for clause in CLAUSES if clause != "schema_imports_no_sdk"]
+    assert failures(functools.partial(MemoryHarness, Plain), asked) == {}
 
 
 def test_every_clause_has_a_handler_that_breaks_it():

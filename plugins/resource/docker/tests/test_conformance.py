@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from occopus_core.api import Context, CreateRequest, InstanceId
+from occopus_core.api import Context, CreateRequest, InstanceId, InstanceState
 from occopus_core.testing.conformance import Fault, FaultInjector, ResourceHandlerConformance, ResourceHarness
 from occopus_resource_docker.testing import Rule
 
@@ -57,6 +57,9 @@ class DockerFaults(FaultInjector):
         key = self._engine.client().inspect_container(id)["Id"]
         self._add(Rule("refuse", f"^DELETE .*/{key}\\b", status=400, message="it is protected"))
 
+    def reword(self, words, others):
+        self._add(Rule("reworded", REQUESTS["describe"], words=words, message=others))
+
     def clear(self):
         self._proxy.start()
         self._rules = []
@@ -69,7 +72,7 @@ class DockerFaults(FaultInjector):
 
 class DockerHarness(ResourceHarness):
     sdk_modules = ("docker", "requests")
-    page_size = 10_000
+    page_size = None  # an engine lists all it has at once
     not_applicable: ClassVar = {
         "half_made_is_listed": "what is awaited before a container is made is an image, which is nobody's",
     }
@@ -98,6 +101,17 @@ class DockerHarness(ResourceHarness):
 
     def provider_calls(self):
         return len(self.stage.proxy.requests)
+
+    def received(self, id, sent):
+        config = self.stage.engine.client().inspect_container(id)["Config"]
+        return Context(env=tuple(config["Env"]), command=tuple(config["Cmd"]))
+
+    def impose(self, id, state):
+        if state is InstanceState.STOPPED:
+            self.stage.engine.client().kill(id)
+        else:
+            word = "dead" if state is InstanceState.FAILED else "hibernating"
+            self.faults.reword('"State":"running"', f'"State":"{word}"')
 
 
 class TestConformance(ResourceHandlerConformance):

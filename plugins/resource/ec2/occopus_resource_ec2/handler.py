@@ -119,10 +119,12 @@ class Ec2Handler(ResourceHandler):
         return found
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
-        """One call for every 1,000 instances. Raises `ProviderError` when iterated."""
-        existing = {"Name": "instance-state-name", "Values": view.EXISTING}
-        for instance in self._instances([*filters(owner), existing]):
-            if instance.owner is not None and owner.matches(instance.owner):
+        """One call for every 1,000 instances. Raises `ProviderError` when iterated.
+
+        A filter cannot leave out the terminated ones alone: it names the states to be listed, of those that are known.
+        """
+        for instance in self._instances(filters(owner)):
+            if not _is_gone(instance) and instance.owner is not None and owner.matches(instance.owner):
                 yield instance
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
@@ -210,7 +212,7 @@ def _ended_before(answer: Mapping[str, Any]) -> list[InstanceId]:
 
 
 def _is_gone(instance: Instance) -> bool:
-    return instance.raw_state not in view.EXISTING
+    return instance.raw_state == view.GONE
 
 
 def _pages(ids: list[InstanceId], size: int) -> Iterator[list[InstanceId]]:

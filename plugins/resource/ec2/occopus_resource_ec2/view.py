@@ -16,8 +16,8 @@ _STATES: Mapping[str, InstanceState] = {
     "stopping": InstanceState.STOPPED,
     "stopped": InstanceState.STOPPED,
 }
-EXISTING = [name for name, state in _STATES.items() if state is not InstanceState.ABSENT]
-"""What EC2 calls the states of an instance that is there. One that is terminated is still described for an hour."""
+GONE = "terminated"
+"""What EC2 calls the state of an instance that is gone; it is still described and listed for an hour."""
 
 _NO_ROOM = ("Server.InsufficientInstanceCapacity", "Client.VolumeLimitExceeded")
 """Why EC2 terminates what it accepted before it ever runs: whoever ends one that ran gives another reason."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import ClassVar
 from unittest import mock
@@ -13,7 +13,7 @@ from unittest import mock
 import psutil
 import pytest
 
-from occopus_core.api import Connection, Context, CreateRequest
+from occopus_core.api import Connection, Context, CreateRequest, InstanceState
 from occopus_core.testing.conformance import Fault, FaultInjector, ResourceHandlerConformance, ResourceHarness
 from occopus_resource_local import LocalHandler, handler, processes
 from occopus_resource_local.folders import NodeFolder
@@ -66,6 +66,7 @@ class HostFaults(FaultInjector):
 class LocalHarness(ResourceHarness):
     not_applicable: ClassVar[Mapping[str, str]] = {
         "schema_imports_no_sdk": "the provider is this host: there is no SDK",
+        "user_data_arrives": "a node is what its cloud-config says: there is no system in it that could read the text",
         **dict.fromkeys(
             (
                 "making_calls_nobody",
@@ -85,6 +86,8 @@ class LocalHarness(ResourceHarness):
             "the provider is this host: nothing is between them that could spoil an answer",
         ),
     }
+
+    page_size = None  # a folder has no pages
 
     def __init__(self, root: Path) -> None:
         super().__init__()
@@ -109,6 +112,29 @@ class LocalHarness(ResourceHarness):
         """A deletion that is under way gets on by being repeated, as the core does."""
         self.handler().delete([node.token for node in NodeFolder.all(self.root) if node.deleting_since() is not None])
         time.sleep(0.01)
+
+    def received(self, id, sent):
+        """The environment and the words of the one process of a node, once the supervisor's child has become it."""
+        supervisor = psutil.Process(NodeFolder(self.root, id).living_supervisor())
+        for _ in range(self.patience):
+            for process in supervisor.children():
+                with suppress(psutil.NoSuchProcess):
+                    words = process.cmdline()
+                    if words and not any(word.endswith(("/supervisor.py", "/stages/command.sh")) for word in words):
+                        env = tuple(f"{name}={value}" for name, value in process.environ().items())
+                        return Context(env=env, command=tuple(words))
+            time.sleep(0.01)
+        raise AssertionError(f"the command of {id} has not been started")
+
+    def impose(self, id, state):
+        folder = NodeFolder(self.root, id)
+        if state is InstanceState.STOPPED:
+            psutil.Process(folder.living_supervisor()).kill()
+        elif state is InstanceState.FAILED:
+            (folder.log / "write_files.log").write_text("no room\n")
+            (folder.path / "exits").write_text("write_files 1\n")
+        else:
+            (folder.path / "node.json").write_text("{")
 
     def start_supervisor(self, folder, *args):
         if folder.token in self._interrupted:

@@ -15,6 +15,7 @@ from occopus_core.api import (
     Connection,
     ContextForm,
     CreateRequest,
+    Feature,
     Instance,
     InstanceId,
     InstanceState,
@@ -28,7 +29,7 @@ from occopus_resource_sim.errors import provider_error
 _PAGE = 10_000
 _KINDS = (AddressKind.PUBLIC, AddressKind.PRIVATE)
 _STATES = {state.value: state for state in InstanceState}
-_LEAST = {"boot_seconds": 0.0, "delete_seconds": 0.0, "steps": 1.0}
+_LEAST = {"boot_seconds": 0.0, "delete_seconds": 0.0, "shutdown_seconds": 0.0, "steps": 1.0}
 
 
 class SimHandler(ResourceHandler):
@@ -37,6 +38,7 @@ class SimHandler(ResourceHandler):
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset(ContextForm)
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.01, 5.0)
     consistency_window: ClassVar[float] = 2.0
@@ -65,16 +67,15 @@ class SimHandler(ResourceHandler):
         return self._client.call("create", _order(request), lambda answer: _instance(answer["instance"]))
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
-        """One call for every 10,000 ids. Raises `ProviderError`."""
+        """One call for each page of 10,000. Raises `ProviderError`."""
         found = {id: Instance(id, InstanceState.ABSENT) for id in ids}
         for page in _pages(ids):
-            instances = self._client.call("describe", {"ids": page}, _instances)
-            found.update((instance.id, instance) for instance in instances)
+            found.update((instance.id, instance) for instance in self._listed("describe", {"ids": page}))
         return found
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
-        """Everything with the owner's tags, from one call. Raises `ProviderError` when iterated."""
-        yield from self._client.call("list", {"owner": _tags(owner)}, _instances)
+        """Everything with the owner's tags, one call for each page of 10,000. Raises `ProviderError` when iterated."""
+        yield from self._listed("list", {"owner": _tags(owner)})
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         """One call for every 10,000 ids; idempotent. Raises `ProviderError`."""
@@ -83,6 +84,28 @@ class SimHandler(ResourceHandler):
             answers = self._client.call("delete", {"ids": page}, lambda answer: dict(answer["results"]))
             results.update((id, self._refusal(id, answers.get(id))) for id in page)
         return results
+
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """One call for every 10,000 ids; idempotent. Raises `ProviderError`."""
+        for page in _pages(ids):
+            self._client.call("stop", {"ids": page}, lambda answer: dict(answer["results"]))
+        return dict.fromkeys(ids)
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
+        """One call for every 10,000 ids. Raises `ProviderError`."""
+        found: dict[InstanceId, str | None] = dict.fromkeys(ids)
+        for page in _pages(ids):
+            found.update(self._client.call("logs", {"ids": page, "lines": lines}, lambda answer: dict(answer["logs"])))
+        return found
+
+    def _listed(self, operation: str, body: Mapping[str, Any]) -> Iterator[Instance]:
+        """The instances on all pages of an answer. Raises `ProviderError` when iterated."""
+        after = ""
+        while True:
+            instances, after = self._client.call(operation, {**body, "after": after}, _page)
+            yield from instances
+            if not after:
+                return
 
     def _refusal(self, id: InstanceId, refusal: Mapping[str, Any] | None) -> ProviderError | None:
         return provider_error(refusal, f"{self.connection.settings.get('endpoint')}, {id}", None) if refusal else None
@@ -104,7 +127,7 @@ def _tags(owner: Owner) -> dict[str, str | None]:
 def _order(request: CreateRequest) -> dict[str, Any]:
     """The body of a create call. Raises `PermanentError`."""
     resource, context = request.resource, request.context
-    texts = {key: str(resource[key]) for key in ("project", "image", "fail") if key in resource}
+    texts = {key: str(resource[key]) for key in ("project", "image", "fail", "output") if key in resource}
     numbers = {key: _number(key, resource[key]) for key in _LEAST if key in resource}
     return {
         "token": request.token,
@@ -129,8 +152,9 @@ def _number(key: str, value: object) -> float:
     return number
 
 
-def _instances(answer: Mapping[str, Any]) -> list[Instance]:
-    return [_instance(each) for each in answer["instances"]]
+def _page(answer: Mapping[str, Any]) -> tuple[list[Instance], str]:
+    """The instances on a page, and where the next page begins."""
+    return [_instance(each) for each in answer["instances"]], answer.get("next", "")
 
 
 def _instance(answer: Mapping[str, Any]) -> Instance:

@@ -51,6 +51,10 @@ class SimHarness(CloudHarness):
     def settle(self):
         time.sleep(0.01)
 
+    def close(self):
+        super().close()
+        self.cloud.set_limits()
+
 
 @pytest.fixture(scope="module")
 def cloud():
@@ -60,7 +64,8 @@ def cloud():
 
 class TestConformance(ResourceHandlerConformance):
     @pytest.fixture
-    def harness(self, cloud):
+    def harness(self, cloud, monkeypatch):
+        monkeypatch.setattr("occopus_resource_sim.handler._PAGE", SimHarness.page_size)
         harness = SimHarness(cloud)
         yield harness
         harness.close()

@@ -59,7 +59,7 @@ def test_a_pass_over_what_is_well_changes_nothing(world, sick):
     assert records(world) == before
     assert world.events == []
     after = world.cloud.calls()["total"]
-    assert {op: after[op] - calls[op] for op in after} == {"create": 0, "describe": 1, "list": 0, "delete": 0}
+    assert {op: after[op] - calls[op] for op in after if after[op] != calls[op]} == {"describe": 1}
 
 
 def test_a_lost_instance_is_replaced_at_once(world, sick):

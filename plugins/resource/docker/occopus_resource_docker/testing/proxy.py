@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from occopus_core.testing.web import PAGE
 
-Kind = Literal["refuse", "html", "hang", "drip", "lost_reply", "cut_reply", "foreign_reply"]
+Kind = Literal["refuse", "html", "hang", "drip", "lost_reply", "cut_reply", "foreign_reply", "reworded"]
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "server", "date"}
 _DRIP_SECONDS = 0.05
 _CUT_BYTES = 20
@@ -36,11 +36,13 @@ class Rule:
     """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
     effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed.
     ``cut_reply``: takes effect, and only the beginning of the answer comes, as if it were all. ``foreign_reply``: takes
-    effect, and `message`, or a web page, comes in place of the answer, as a success."""
+    effect, and `message`, or a web page, comes in place of the answer, as a success. ``reworded``: answered with
+    `message` wherever the answer says `words`."""
     request: str = ""
     """A regular expression that is found in ``METHOD /path?query``."""
     status: int = 500
     message: str = ""
+    words: str = ""
     retry_after: int | None = None
     count: int = -1
     """The most requests it is for; -1 for any number."""
@@ -140,6 +142,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             elif rule and kind == "foreign_reply":
                 answer.read()
                 self._answer(HTTPStatus.OK, rule.message.encode() or PAGE, {"Content-Type": "text/html"})
+            elif rule and kind == "reworded":
+                body = answer.read().replace(rule.words.encode(), rule.message.encode())
+                self._answer(answer.status, body, {"Content-Type": "application/json"})
             else:
                 self._pass_on(answer, changed if kind == "drip" else None, cut=kind == "cut_reply")
 

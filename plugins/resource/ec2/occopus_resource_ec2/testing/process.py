@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import boto3
+
 from occopus_core.testing.processes import end
 
 ACCESS_KEY = "AKIAOCCOPUSTESTING"
@@ -72,6 +74,15 @@ class Ec2Cloud:
     def set_times(self, **seconds: float) -> None:
         """How long instances take: `boot_seconds`, `delete_seconds`."""
         self._call("times", seconds)
+
+    def set_state(self, id: str, name: str) -> None:
+        """Have an instance be in a state of any name, by itself."""
+        self._call("state", {"id": id, "name": name})
+
+    def client(self) -> Any:
+        """A boto3 client of the account, for what a handler does not do."""
+        session = boto3.session.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
+        return session.client("ec2", endpoint_url=self.endpoint)
 
     def calls(self) -> dict[str, int]:
         """How many calls of each action there were."""

@@ -214,6 +214,9 @@ class Cloud:
         with self._lock:
             if what == "faults":
                 self._faults.replace([Fault(**rule) for rule in given])
+            elif what == "state":
+                found = next(instance for instance in _instances() if instance.id == given["id"])
+                found.instance_state.name, found.instance_state.code = given["name"], 0
             elif what == "times":
                 self._times.update(given)
             elif what == "calls":

@@ -1,0 +1,173 @@
+# ruff: noqa: D102 - each class says what it does wrong
+"""Handlers that report wrong states, and stop or read the logs of instances wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from occopus_core.api import Instance, InstanceId, InstanceState, NotFoundError, Owner, PermanentError, ProviderError
+from occopus_core.testing.broken.base import breaks, pause
+from occopus_core.testing.memory import MemoryHandler
+
+
+class _Reporting(MemoryHandler):
+    """Has every instance that is described or listed pass through `_reported`."""
+
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        return {id: self._reported(instance) for id, instance in super().describe(ids).items()}
+
+    def list_owned(self, owner: Owner) -> Iterator[Instance]:
+        return map(self._reported, super().list_owned(owner))
+
+    def _reported(self, instance: Instance) -> Instance:
+        return instance
+
+
+@breaks("stopped_is_stopped")
+class StoppedIsReady(_Reporting):
+    """Takes an instance that exists for one that runs."""
+
+    def _reported(self, instance: Instance) -> Instance:
+        stopped = instance.state is InstanceState.STOPPED
+        return replace(instance, state=InstanceState.READY) if stopped else instance
+
+
+@breaks("stopped_is_stopped")
+class ListsStoppedAsReady(_Reporting):
+    """Describes a stopped instance as what it is, and lists it as ready."""
+
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        return MemoryHandler.describe(self, ids)
+
+    def _reported(self, instance: Instance) -> Instance:
+        stopped = instance.state is InstanceState.STOPPED
+        return replace(instance, state=InstanceState.READY) if stopped else instance
+
+
+@breaks("failed_is_failed")
+class FailedIsPending(_Reporting):
+    """Waits for what the provider gave up."""
+
+    def _reported(self, instance: Instance) -> Instance:
+        failed = instance.state is InstanceState.FAILED
+        return replace(instance, state=InstanceState.PENDING) if failed else instance
+
+
+@breaks("unknown_is_unknown")
+class UnknownIsReady(_Reporting):
+    """Takes every state that it does not know for ready."""
+
+    def _reported(self, instance: Instance) -> Instance:
+        unknown = instance.state is InstanceState.UNKNOWN
+        return replace(instance, state=InstanceState.READY) if unknown else instance
+
+
+@breaks("unknown_is_unknown")
+class HidesRawStates(_Reporting):
+    """Does not say what the provider calls a state."""
+
+    def _reported(self, instance: Instance) -> Instance:
+        return replace(instance, raw_state="")
+
+
+@breaks("stop_in_its_own_time")
+class StopCutsOff(MemoryHandler):
+    """Cuts the power where it should ask."""
+
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        for id in ids:
+            self.cloud.change(id, "stop")
+        return dict.fromkeys(ids)
+
+
+@breaks("stop_in_its_own_time")
+class StopWaits(MemoryHandler):
+    """Returns when the instance has stopped."""
+
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        answers = super().stop(ids)
+        pause(1.0)
+        return answers
+
+
+@breaks("stop_repeated")
+class SecondStopCutsOff(MemoryHandler):
+    """Loses patience when it is asked again."""
+
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        for machine in self.cloud.inventory():
+            if machine["id"] in ids and machine["stopped_at"] is not None:
+                self.cloud.change(machine["id"], "stop")
+        return super().stop(ids)
+
+
+@breaks("stop_repeated")
+class StoppedCannotBeStopped(MemoryHandler):
+    """Takes an instance that is stopped for a failure."""
+
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        stopped = [id for id, each in self.describe(ids).items() if each.state is InstanceState.STOPPED]
+        return {**super().stop(ids), **{id: PermanentError(f"{id} does not run") for id in stopped}}
+
+
+@breaks("stop_answers_every_id")
+class StopFailsOnAbsent(MemoryHandler):
+    """Takes an absent id for a failure."""
+
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        gone = [id for id, each in self.describe(ids).items() if each.state is InstanceState.ABSENT]
+        return {**super().stop(ids), **{id: NotFoundError(f"no instance {id}") for id in gone}}
+
+
+@breaks("stop_answers_every_id")
+class StopsEverything(MemoryHandler):
+    """Stops whatever there is."""
+
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        super().stop([machine["id"] for machine in self.cloud.inventory()])
+        return dict.fromkeys(ids)
+
+
+@breaks("stopped_can_be_deleted")
+class DeletesStoppedOnly(MemoryHandler):
+    """Does not delete what is still shutting down."""
+
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        shutting_down = {machine["id"] for machine in self.cloud.inventory() if machine["stopped_at"] is not None}
+        busy = {id: PermanentError(f"{id} is shutting down") for id in ids if id in shutting_down}
+        return {**super().delete([id for id in ids if id not in busy]), **busy}
+
+
+@breaks("logs_have_what_was_printed")
+class LogsAscii(MemoryHandler):
+    """Loses what is not ASCII."""
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
+        found = super().logs(ids, lines)
+        return {id: text and text.encode("ascii", "replace").decode() for id, text in found.items()}
+
+
+@breaks("logs_are_the_last_lines")
+class LogsEverything(MemoryHandler):
+    """Answers all there is, however few lines are asked for."""
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:  # noqa: ARG002
+        return super().logs(ids, 1000)
+
+
+@breaks("logs_are_the_last_lines")
+class LogsFirstLines(MemoryHandler):
+    """Answers the first lines, not the last."""
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
+        found = super().logs(ids, 1000)
+        return {id: text and "".join(text.splitlines(keepends=True)[:lines]) for id, text in found.items()}
+
+
+@breaks("logs_answer_every_id")
+class LogsOfThePresent(MemoryHandler):
+    """Has no key for an id that does not exist."""
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
+        return {id: text for id, text in super().logs(ids, lines).items() if text is not None}

@@ -1,0 +1,113 @@
+"""Clauses about what a handler may declare in `features`."""
+
+from __future__ import annotations
+
+import time
+from unittest import mock
+
+from occopus_core.api import Feature, InstanceId, InstanceState, ResourceHandler
+from occopus_core.testing.conformance.base import able, declares, make, order, patiently, state, until
+from occopus_core.testing.conformance.harness import PRINTED, Kind, ResourceHarness
+
+
+class StopClauses:
+    """What `stop` promises."""
+
+    @declares(Feature.STOP)
+    def test_stop_in_its_own_time(self, harness: ResourceHarness) -> None:
+        """`stop` asks an instance to shut down, returns at once, and lets it come to its own end."""
+        handler = harness.handler()
+        id = _running(harness, handler, "graceful")
+        started = time.monotonic()
+        with mock.patch("time.sleep") as sleep:
+            assert handler.stop([id]) == {id: None}, "stopping a running instance is no success"
+        took = time.monotonic() - started
+        assert not sleep.called, "stop called time.sleep: it returns at once, and the core waits"
+        assert took < harness.short_timeout + harness.grace, f"stop took {took:.1f} s: it returns at once"
+        _until_stopped(harness, handler, id)
+        assert able(lambda: harness.shut_down(id)), "stop cut the instance off: it must let it come to its own end"
+
+    @declares(Feature.STOP)
+    def test_stop_repeated(self, harness: ResourceHarness) -> None:
+        """`stop` is idempotent: a repeat cuts nothing off, and stopping what is stopped is a success."""
+        handler = harness.handler()
+        id = _running(harness, handler, "graceful")
+        for _ in range(2):
+            assert handler.stop([id]) == {id: None}, "stopping again is no success"
+        _until_stopped(harness, handler, id)
+        assert able(lambda: harness.shut_down(id)), "a second stop cut the instance off"
+        assert handler.stop([id]) == {id: None}, "stopping what is stopped is no success"
+        assert state(handler, id) is not InstanceState.READY, "stopping what is stopped started it"
+
+    @declares(Feature.STOP)
+    def test_stop_answers_every_id(self, harness: ResourceHarness) -> None:
+        """`stop` has a key for every id, an absent one is a success, and stops nothing else."""
+        handler = harness.handler()
+        id, other = (_running(harness, handler, "plain") for _ in range(2))
+        absent = harness.absent_ids(1)[0]
+        assert handler.stop([absent]) == {absent: None}, "an absent id is no success"
+        assert handler.stop([absent, id]) == {absent: None, id: None}, "absent before an existing one"
+        _until_stopped(harness, handler, id)
+        assert state(handler, other) is InstanceState.READY, "an instance that was not named is stopped"
+
+    @declares(Feature.STOP)
+    def test_stopped_can_be_deleted(self, harness: ResourceHarness) -> None:
+        """`delete` takes an instance that is still shutting down, and does not wait for it."""
+        handler = harness.handler()
+        id = _running(harness, handler, "graceful")
+        handler.stop([id])
+
+        def removed() -> bool:
+            assert handler.delete([id]) == {id: None}, "deleting an instance that shuts down is no success"
+            return state(handler, id) is InstanceState.ABSENT
+
+        patiently(harness, removed, "an instance that is deleted while it shuts down becomes absent")
+
+
+class LogsClauses:
+    """What `logs` promises."""
+
+    @declares(Feature.LOGS)
+    def test_logs_have_what_was_printed(self, harness: ResourceHarness) -> None:
+        """`logs` answers what the instance has printed, as text."""
+        handler = harness.handler()
+        id = _running(harness, handler, "printing")
+
+        def lost() -> list[str]:
+            text = handler.logs([id], 1000)[id] or ""
+            return [line for line in PRINTED if line not in text]
+
+        patiently(harness, lambda: not lost(), f"the log has each line that was printed, of {PRINTED}")
+
+    @declares(Feature.LOGS)
+    def test_logs_are_the_last_lines(self, harness: ResourceHarness) -> None:
+        """`logs` answers no more lines than it is asked for, the last ones."""
+        handler = harness.handler()
+        id = _running(harness, handler, "printing")
+        patiently(harness, lambda: PRINTED[-1] in (handler.logs([id], 1000)[id] or ""), "the log has the last line")
+        text = handler.logs([id], 1)[id]
+        assert text is not None, "it has no log of one line"
+        assert len(text.splitlines()) == 1, f"one line was asked for, and there are {len(text.splitlines())}"
+        assert PRINTED[0] not in text, "the first line is answered for the last one"
+
+    @declares(Feature.LOGS)
+    def test_logs_answer_every_id(self, harness: ResourceHarness) -> None:
+        """`logs` has a key for every id, None for one that does not exist."""
+        handler = harness.handler()
+        id, absent = _running(harness, handler, "printing"), harness.absent_ids(1)[0]
+        logs = handler.logs([absent, id], 10)
+        assert set(logs) == {id, absent}, "the keys are not the ids"
+        assert logs[absent] is None, f"an absent instance has the log {logs[absent]!r}"
+
+
+def _running(harness: ResourceHarness, handler: ResourceHandler, kind: Kind) -> InstanceId:
+    """The id of a ready instance."""
+    id = make(harness, handler, order(harness, kind)).id
+    until(harness, handler, id, InstanceState.READY)
+    return id
+
+
+def _until_stopped(harness: ResourceHarness, handler: ResourceHandler, id: InstanceId) -> None:
+    patiently(
+        harness, lambda: state(handler, id) is not InstanceState.READY, "an instance that was stopped is READY no more"
+    )
