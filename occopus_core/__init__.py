@@ -1,8 +1,8 @@
 """Occopus: describe an infrastructure, build it on any cloud, keep it healthy, tear it down.
 
 The Python API is `InfrastructureManager` and its exceptions: `InfrastructureIDTakenException` where an id is taken,
-`InfrastructureIDNotFoundException` where there is none, `BuildError`, `BusyError`, `UnconfirmedError`, and `ValueError` for
-tearing down an infrastructure that is being maintained.
+`InfrastructureIDNotFoundException` where there is none, `BuildError`, `BusyError`, `UnconfirmedError`, and `ValueError`
+for tearing down an infrastructure that is being maintained.
 """
 
 from __future__ import annotations
