@@ -1,0 +1,218 @@
+"""The Azure of the tests as a server in a thread of this process, and what tests do to it."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import trustme
+
+from occopus_resource_azure.testing.account import SUBSCRIPTION, TENANT, Account, Limits
+from occopus_resource_azure.testing.arm import Arm
+from occopus_resource_azure.testing.faults import Fault
+from occopus_resource_azure.testing.login import CLIENT_ID, CLIENT_SECRET
+from occopus_resource_azure.testing.server import Exchange, Server
+from occopus_resource_azure.testing.wire import Json, Request
+from occopus_resource_azure.testing.wire import Path as Address
+
+REGION = "westeurope"
+GROUP = "occopus-tests"
+"""The resource group that there is from the beginning."""
+
+
+class AzureCloud:
+    """A running Azure: ``with AzureCloud() as cloud``. What is in it goes with the object; it survives `stop`."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, port: int = 0, host: str = "localhost") -> None:
+        """`clock` answers seconds; `port` 0 takes any free one; `host` is the name in its URLs."""
+        self._clock = clock
+        self._port = port
+        self._host = host
+        self._folder = tempfile.TemporaryDirectory(prefix="occopus-azure-")
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority = trustme.CA()
+        authority.issue_cert("localhost", "127.0.0.1").configure_cert(self._context)
+        self.ca_file = Path(self._folder.name) / "ca.pem"
+        """The certificate that clients have to trust: ``REQUESTS_CA_BUNDLE``."""
+        authority.cert_pem.write_to_path(str(self.ca_file))
+        self._server: Server | None = None
+        self._thread: threading.Thread | None = None
+        self._observers: list[Callable[[Exchange], None]] = []
+        self.arm = self._new()
+
+    def _new(self) -> Arm:
+        arm = Arm(Account(self._clock), self.endpoint)
+        arm.groups.keep(GROUP, {"location": REGION})
+        return arm
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of both the login host and the resource manager; the same after a restart."""
+        return f"https://{self._host}:{self._port}"
+
+    @property
+    def account(self) -> Account:
+        """What there is: `limits`, `times` and `behaviours` may be changed by tests."""
+        return self.arm.account
+
+    @property
+    def limits(self) -> Limits:
+        """What the subscription has room for."""
+        return self.account.limits
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+    def start(self) -> None:
+        """Listen on 127.0.0.1, on the same port as before."""
+        if self._server is not None:
+            return
+        server = Server(self._port, self._context)
+        if not self._port:
+            self._port = server.server_port
+            self.arm = self._new()
+        server.arm, server.observers = self.arm, self._observers
+        self._server = server
+        self._thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the port and every connection. Idempotent."""
+        if self._server is None or self._thread is None:
+            return
+        self.arm.faults.changed.set()
+        self._server.shutdown()
+        self._server.cut()
+        self._server.server_close()
+        self._thread.join()
+        self._server = self._thread = None
+
+    def reset(self) -> None:
+        """Back to the beginning: one empty resource group, no faults, no counts, default limits and times."""
+        self.arm.faults.replace([])
+        self.arm = self._new()
+        if self._server is not None:
+            self._server.arm = self.arm
+
+    # What tests set up.
+
+    def add_group(self, name: str, location: str = REGION, tags: Mapping[str, str] | None = None) -> None:
+        """A resource group that a user has made."""
+        with self.arm.lock:
+            self.arm.groups.keep(name, {"location": location, **({"tags": dict(tags)} if tags else {})})
+
+    def add(self, path: str, body: Json) -> Json:
+        """Make a resource as a user would, below ``/resourceGroups/…/providers/``, and finish it at once.
+
+        For example ``add("occopus-tests/Microsoft.Network/virtualNetworks/net", {...})``. Raises `AssertionError`.
+        """
+        group, _, rest = path.partition("/")
+        whole = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/{rest}"
+        target = Address.parse(whole)
+        assert target is not None
+        with self.arm.lock:
+            kind = self.arm.kinds[target.type]
+            answer = kind.put(Request("PUT", whole, {"api-version": "2023-01-01"}, {}, body, target))
+            made = self.account.find(whole)
+            assert made is not None, answer
+            if made.operation is not None and made.operation.running:
+                self.account.operations.end(made.operation, self.account.now())
+            return kind.render(made)
+
+    def add_network(
+        self, name: str, prefix: str = "10.0.0.0/16", group: str = GROUP, location: str = REGION, **subnets: Any
+    ) -> Json:
+        """A virtual network that a user has made; `subnets` are prefixes by name, or whole properties."""
+        listed = [
+            {"name": each, "properties": {"addressPrefix": value} if isinstance(value, str) else value}
+            for each, value in subnets.items()
+        ]
+        body = {"location": location, "properties": {"addressSpace": {"addressPrefixes": [prefix]}, "subnets": listed}}
+        return self.add(f"{group}/Microsoft.Network/virtualNetworks/{name}", body)
+
+    def lose(self, id: str) -> None:
+        """Have a resource vanish, as if a user had deleted it."""
+        with self.arm.lock:
+            found = self.account.find(id)
+            assert found is not None, id
+            self.account.operations.preempt(found.operation)
+            kind = self.arm.kinds[found.type.lower()]
+            whole = Address.parse(found.id)
+            assert whole is not None
+            kind.delete(Request("DELETE", found.id, {"api-version": "2023-01-01"}, {}, None, whole))
+            if found.operation is not None and found.operation.running:
+                self.account.operations.end(found.operation, self.account.now())
+
+    def set_power(self, id: str, power: str) -> None:
+        """Give a VM a power state, as ``stopped``, behind everybody's back."""
+        with self.arm.lock:
+            found = self.account.find(id)
+            assert found is not None, id
+            found.hidden["power"] = power
+
+    def set_faults(self, rules: Sequence[Fault]) -> None:
+        """Put these rules in the place of the earlier ones."""
+        self.arm.faults.replace(rules)
+
+    def add_fault(self, rule: Fault) -> None:
+        """Add a rule after those in force."""
+        self.arm.faults.add(rule)
+
+    # What tests look at.
+
+    def calls(self) -> Counter[str]:
+        """The calls since the beginning, as ``PUT Microsoft.Compute/virtualMachines``, whatever became of them."""
+        with self.arm.lock:
+            return Counter(self.arm.calls)
+
+    def inventory(self) -> list[Json]:
+        """Everything there is but resource groups and subnets: id, type, name, state, tags."""
+        with self.arm.lock:
+            self.account.operations.settle()
+            return [
+                {
+                    "id": each.id,
+                    "type": each.type,
+                    "name": each.name,
+                    "group": each.group,
+                    "state": each.state,
+                    "tags": dict(each.body.get("tags") or {}),
+                }
+                for each in self.account.resources.values()
+                if not each.type.endswith("/subnets")
+            ]
+
+    def secrets_of(self, id: str) -> Json:
+        """What was sent to a VM and is never answered: ``customData`` and ``userData``."""
+        with self.arm.lock:
+            found = self.account.find(id)
+            assert found is not None, id
+            return {name: found.hidden.get(name) for name in ("customData", "userData")}
+
+    def observe(self, observer: Callable[[Exchange], None]) -> None:
+        """Have every exchange shown to a function, in the thread of its connection."""
+        self._observers.append(observer)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which commands trust the certificate."""
+        return {"REQUESTS_CA_BUNDLE": str(self.ca_file)}
+
+    @property
+    def auth(self) -> dict[str, str]:
+        """Credentials that are let in."""
+        return {"tenant": TENANT, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}

@@ -1,0 +1,124 @@
+"""How calls to the Azure of the tests are made to fail."""
+
+from __future__ import annotations
+
+import fnmatch
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal[
+    "refuse", "html", "hang", "drip", "lost_reply", "cut_reply", "foreign_reply", "fail_operation", "slow", "stuck"
+]
+OPERATION_KINDS = ("fail_operation", "slow", "stuck")
+
+
+@dataclass
+class Fault:
+    """A rule for calls: which, and what becomes of them. Selectors that are empty match every call."""
+
+    kind: Kind
+    """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
+    effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed.
+    ``cut_reply``: takes effect, and only the beginning of the answer comes, as if it were all. ``foreign_reply``: takes
+    effect, and a web page comes in place of the answer, as a success. For the asynchronous operation that the call
+    starts: ``fail_operation`` fails it with `code` and `message`, ``slow`` lets it take `seconds` more, ``stuck`` never
+    ends it."""
+    method: str = ""
+    type: str = ""
+    """The resource type, as in ``Microsoft.Compute/virtualMachines``; ``resourceGroups``, ``resources``; ``login`` for
+    the login host, ``operations`` for polls of asynchronous operations."""
+    name: str = ""
+    """The name of the resource, with ``*`` and ``?``; of a child, with that of its parent: ``vnet/subnet``."""
+    action: str = ""
+    """The last word of the path of an action, as in ``start``."""
+    region: str = ""
+    """Only requests whose body names this location."""
+    listing: bool | None = None
+    """Whether it is only for lists, or only for calls to one resource."""
+    skip: int = 0
+    """How many calls that match are left alone first."""
+    count: int = -1
+    """The most calls it is for; -1 for any number."""
+    status: int = 500
+    code: str = ""
+    message: str = ""
+    details: Sequence[dict[str, Any]] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    share: float = 0.5
+    """How much of the answer comes, for ``cut_reply``."""
+    seconds: float = 0.0
+
+    def error(self) -> dict[str, Any]:
+        """The ARM error it stands for."""
+        made: dict[str, Any] = {"code": self.code or "InternalServerError", "message": self.message or "An error."}
+        if self.details is not None:
+            made["details"] = [dict(each) for each in self.details]
+        return made
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call as faults select and tests count it."""
+
+    method: str
+    type: str
+    """As `Fault.type`."""
+    name: str = ""
+    action: str = ""
+    region: str = ""
+    listing: bool = False
+
+    def __str__(self) -> str:
+        words = (f"{self.method} {self.type}", self.action and f"/{self.action}", " (list)" if self.listing else "")
+        return "".join(words)
+
+    def met_by(self, fault: Fault) -> bool:
+        """Whether the selectors of the fault are for it."""
+        return (
+            fault.method.upper() in ("", self.method)
+            and fault.type.lower() in ("", self.type.lower())
+            and (not fault.name or fnmatch.fnmatchcase(self.name.lower(), fault.name.lower()))
+            and fault.action.lower() in ("", self.action.lower())
+            and fault.region in ("", self.region)
+            and fault.listing in (None, self.listing)
+        )
+
+
+class Faults:
+    """The rules in force. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rules: list[Fault] = []
+        self.changed = threading.Event()
+        """Set when the rules are replaced, which ends what hangs."""
+
+    def replace(self, rules: Sequence[Fault]) -> None:
+        """Put these rules in the place of the earlier ones."""
+        with self._lock:
+            self._rules = list(rules)
+            self.changed.set()
+            self.changed = threading.Event()
+
+    def add(self, rule: Fault) -> None:
+        """Add a rule after those in force."""
+        with self._lock:
+            self._rules.append(rule)
+
+    def next_for(self, call: Call, *, operations: bool) -> Fault | None:
+        """The first rule of its sort that is for the call, which is counted.
+
+        With `operations` the rules for asynchronous operations, otherwise those for answers.
+        """
+        with self._lock:
+            for rule in self._rules:
+                if (rule.kind in OPERATION_KINDS) is not operations or rule.count == 0 or not call.met_by(rule):
+                    continue
+                if rule.skip:
+                    rule.skip -= 1
+                    continue
+                rule.count -= rule.count > 0
+                return rule
+        return None
