@@ -77,8 +77,9 @@ def test_what_cannot_be_used_says_why(install, target, text, message):
 
 
 def test_says_what_to_install(caplog):
-    assert refusal("mysqldbs") == "no health checker 'mysqldbs' is installed: pip install occopus-health-mysql"
-    assert refusal("pulse") == (
-        "there is no health checker 'pulse'; installed are: ping, ports, urls; known and not installed: mysqldbs"
-    )
+    with pytest.raises(
+        PluginError, match=r"^no configuration manager 'chef' is installed: pip install occopus-config-chef$"
+    ):
+        Registry().config("chef")
+    assert refusal("pulse") == "there is no health checker 'pulse'; installed are: mysqldbs, ping, ports, urls"
     assert caplog.records == []
