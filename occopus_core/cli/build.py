@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from occopus_core.descriptions.model import Infrastructure
     from occopus_core.engine.planning.plan import Plan
     from occopus_core.manager import InfrastructureManager
-
-_SIGNS = {"create": "+", "replace": "~", "destroy": "-", "keep": "="}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -88,16 +85,11 @@ def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra
 
 
 def _show_plan(plan: Plan, form: str) -> int:
+    from occopus_core.report.plans import lines_of, steps_of  # noqa: PLC0415  # help must not wait for all this
+
     if form == "json":
-        steps = [
-            {"action": step.verb.value, "node": step.node_name, "nodeid": step.node_id, "reason": step.reason}
-            for step in plan.steps
-        ]
-        common.result(json.dumps({"steps": steps}, indent=2))
+        common.result(json.dumps({"steps": steps_of(plan), "frozen": plan.frozen}, indent=2))
         return common.ExitCode.OK
-    alike = Counter((step.verb.value, step.node_name, step.reason) for step in plan.steps)
-    for (verb, node, reason), count in alike.items():
-        common.result(f"{_SIGNS[verb]} {verb} {count} x {node}" + (f": {reason}" if reason else ""))
-    totals = Counter(step.verb.value for step in plan.steps)
-    common.result(", ".join(f"{totals[verb]} to {verb}" for verb in _SIGNS))
+    for line in lines_of(plan):
+        common.result(line)
     return common.ExitCode.OK

@@ -17,7 +17,7 @@ from occopus_core.engine.kernel.meter import Meter
 from occopus_core.engine.passes import building, destroying
 from occopus_core.engine.passes.costing import costs
 from occopus_core.engine.passes.errors import Passed
-from occopus_core.engine.passes.maintaining import maintain
+from occopus_core.engine.passes.maintaining import maintain, preview
 from occopus_core.engine.passes.rounds import Rounds
 from occopus_core.engine.passes.site import Resources, Site
 from occopus_core.engine.passes.sweeping import Swept, sweep
@@ -172,8 +172,8 @@ class InfrastructureManager:
         return self._pass(self.new_id(infra_id), lambda site: building.plan(site, infrastructure))
 
     def preview(self, infra_id: str) -> Plan:
-        """What the next pass would do. Changes nothing. Propagates the errors of `building.preview`."""
-        return self._pass(infra_id, building.preview)
+        """What the next pass does. Changes nothing. Propagates the errors of `maintaining.preview`."""
+        return self._pass(infra_id, preview)
 
     def maintain(self, infra_id: str) -> Passed:
         """One maintenance pass; what it leaves for the next. See `occopus_core.engine.passes.maintaining.maintain`."""

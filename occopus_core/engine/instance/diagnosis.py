@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from occopus_core.api.health import Verdict
 from occopus_core.api.resource import Address, Instance, InstanceState
-from occopus_core.descriptions.model import Infrastructure, NodeDescription
+from occopus_core.descriptions.model import NodeDescription
 from occopus_core.engine.instance.checks import CheckTarget
-from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.clock import Clock
 from occopus_core.engine.kernel.loop import Outcome
-from occopus_core.engine.planning.healing import Ailment
+from occopus_core.engine.planning.outage import Ailment, Source
 from occopus_core.engine.planning.plan import LOST
-from occopus_core.engine.planning.preparation import Subject
+from occopus_core.engine.planning.preparation import Scope, Subject
 from occopus_core.events import EventKind
 from occopus_core.render import TemplateError, functions
-from occopus_core.store.records import Condition, Stage
+from occopus_core.store.records import Condition, InstanceRecord, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +33,47 @@ class _Everyone:
         return [work.record.addresses for work in self.works if work.node_name == node_name]
 
 
-class Diagnosis:
-    """The instances that should be well. `seen` is what the providers say, by node id.
+_STARTING = frozenset({Stage.BOOTING, Stage.CONFIGURING})
+"""Stages of an instance that its provider should have, and that is not ready yet."""
 
-    `pause` is in seconds: for so long nobody has looked at them.
+
+def _ignore(*_: object) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What becomes of a diagnosis. By default nothing: a preview changes nothing."""
+
+    put: Callable[[InstanceRecord], None] = _ignore
+    """Receives a changed row."""
+    emit: Callable[[EventKind, Work, str], None] = _ignore
+    """Receives an event of an instance."""
+
+
+class Diagnosis:
+    """Tells which instances are not well. `seen` is what the providers answer, by node id.
+
+    `pause` is in seconds since the instances were last looked at.
     """
 
     def __init__(
         self,
-        runtime: Runtime,
-        description: Infrastructure,
+        scope: Scope,
+        clock: Clock,
         works: Sequence[Work],
         seen: Mapping[str, Outcome[Instance]],
         pause: float,
+        notes: Notes,
     ) -> None:
-        self._runtime = runtime
-        self._nodes = {node.name: node for node in description.nodes}
+        self._scope = scope
+        self._clock = clock
+        self._nodes = {node.name: node for node in scope.infrastructure.nodes}
         self._works = works
         self._ready = [work for work in works if work.stage is Stage.READY]
         self._seen = seen
         self._pause = pause
+        self._notes = notes
         self._unfit: dict[str, str] = {}
 
     def targets(self) -> list[CheckTarget]:
@@ -66,7 +87,7 @@ class Diagnosis:
             node = self._nodes.get(work.node_name, NodeDescription(work.node_name, ""))
             subject = Subject(node, work.node_id, work.record.token, work.implementation, everyone)
             try:
-                checks = self._runtime.scope.health_values(subject, work.record.address)
+                checks = self._scope.health_values(subject, work.record.address)
             except TemplateError as error:
                 self._unfit[work.node_id] = str(error)
                 continue
@@ -75,20 +96,24 @@ class Diagnosis:
         return targets
 
     def ailments(self, examined: Mapping[str, Outcome[Verdict]]) -> Mapping[str, Ailment]:
-        """What is wrong, by node id; it is recorded as well, and what has changed is told."""
-        ailments = {}
-        for work in self._ready:
-            ailment = self._ailment(work, examined.get(work.node_id))
-            if ailment is not None:
-                ailments[work.node_id] = ailment
-        return ailments
+        """What is wrong, by node id. Changed rows and events go to the notes."""
+        found = {work.node_id: self._ailment(work, examined.get(work.node_id)) for work in self._ready}
+        found.update((work.node_id, self._lost(work)) for work in self._works if work.stage in _STARTING)
+        return {node_id: ailment for node_id, ailment in found.items() if ailment is not None}
+
+    def _lost(self, work: Work) -> Ailment | None:
+        """What is wrong with an instance that never became ready."""
+        instance = self._instance(work)
+        if instance is None or instance.state not in LOST:
+            return None
+        return Ailment(instance.reason or LOST[instance.state], fatal=True, source=_source(instance))
 
     def _ailment(self, work: Work, examined: Outcome[Verdict] | None) -> Ailment | None:
         instance = self._instance(work)
         if instance is not None and instance.state in {*LOST, InstanceState.DELETING}:
             reason = instance.reason or LOST.get(instance.state, "it is being deleted")
             self._ill(work, reason, fatal=True)
-            return Ailment(reason, True)
+            return Ailment(reason, fatal=True, source=_source(instance))
         if instance is not None and instance.state is not InstanceState.READY:
             return self._ailing(work, f"the provider reports it as {instance.state.value}")
         verdict = examined.value if examined is not None else None
@@ -129,30 +154,32 @@ class Diagnosis:
 
     def _ailing(self, work: Work, reason: str) -> Ailment:
         since = work.record.unhealthy_since
-        lasts = 0.0 if since is None else self._runtime.clock.now() - since
+        lasts = 0.0 if since is None else self._clock.now() - since
         timeout = work.implementation.health_check.timeout
         self._ill(work, reason, fatal=lasts > timeout)
-        return Ailment(f"for {lasts:.0f} s (limit {timeout:g} s): {reason}", lasts > timeout)
+        ends = work.record.unhealthy_since
+        until = None if ends is None else ends + timeout
+        return Ailment(f"for {lasts:.0f} s (limit {timeout:g} s): {reason}", lasts > timeout, until=until)
 
     def _ill(self, work: Work, reason: str, *, fatal: bool) -> None:
         first = work.record.unhealthy_since is None
-        since = self._runtime.clock.now() if first else work.record.unhealthy_since
+        since = self._clock.now() if first else work.record.unhealthy_since
         condition = Condition.FAILED if fatal else Condition.AILING
         self._note(work, condition=condition, unhealthy_since=since, reason=reason)
         if first:
-            self._runtime.emit(EventKind.NODE_UNHEALTHY, work, reason)
+            self._notes.emit(EventKind.NODE_UNHEALTHY, work, reason)
 
     def _well(self, work: Work) -> None:
         ill = work.record.unhealthy_since is not None
         self._note(work, condition=Condition.WELL, unhealthy_since=None, reason="")
         if ill:
-            self._runtime.emit(EventKind.NODE_RECOVERED, work)
+            self._notes.emit(EventKind.NODE_RECOVERED, work, "")
 
     def _unknown(self, work: Work, reason: str) -> Ailment | None:
-        """Nobody can say. What was wrong before counts as wrong still, and no longer than it was seen to last."""
+        """Health unknown: keep the last state, and do not count the time for which it was not seen."""
         since = work.record.unhealthy_since
         if since is not None:
-            self._note(work, unhealthy_since=min(since + self._pause, self._runtime.clock.now()))
+            self._note(work, unhealthy_since=min(since + self._pause, self._clock.now()))
             return Ailment(work.record.reason, fatal=False)
         if reason:
             self._note(work, condition=Condition.UNKNOWN, reason=reason)
@@ -161,4 +188,9 @@ class Diagnosis:
     def _note(self, work: Work, **changes: Any) -> None:
         if any(getattr(work.record, name) != value for name, value in changes.items()):
             work.record = dataclasses.replace(work.record, **changes)
-            self._runtime.journal.put(work.record)
+            self._notes.put(work.record)
+
+
+def _source(instance: Instance) -> Source:
+    """How a provider tells that an instance is lost."""
+    return Source.MISSING if instance.may_be_hidden else Source.PROVIDER

@@ -9,18 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Infrastructure
+from occopus_core.engine.instance.diagnosis import Notes
 from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.reservation import new_work
 from occopus_core.engine.instance.runtime import Runtime
-from occopus_core.engine.instance.work import Work, condemn
+from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.destroying import places, sweep
 from occopus_core.engine.passes.errors import BuildError, BusyError, InterruptedBuildError, UnconfirmedError
 from occopus_core.engine.passes.site import Site
+from occopus_core.engine.passes.survey import survey
 from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Design, make_design
-from occopus_core.engine.planning.plan import Plan, Step, Verb, make_plan
-from occopus_core.engine.planning.scaling import scale
+from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.events import EventKind
 from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
 from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, Stage
@@ -37,28 +39,9 @@ def plan(site: Site, candidate: Infrastructure) -> Steps[Plan]:
     try:
         record = store.infrastructure(site.infra_id)
     except NoSuchInfrastructureError:
-        return make_plan(design.blueprints, targets_of(candidate, {}), [], {})
+        return decide(Situation(targets_of(candidate, {}), [], ordered=True))
     works = site.recorded_works()
-    return (yield from _plan(site, design, targets_of(candidate, record.targets), works, lambda: None))
-
-
-def preview(site: Site) -> Steps[Plan]:
-    """What the next pass would do, scaling requests that wait included, without changing anything.
-
-    Raises `InvalidDesignError`, `ProviderError`, `NoSuchInfrastructureError`.
-    """
-    store = site.resources.store
-    record = store.infrastructure(site.infra_id)
-    works = site.recorded_works()
-    if not record.wanted:
-        doom = "the infrastructure is being destroyed"
-        return Plan(tuple(Step(Verb.DESTROY, work.node_name, doom, work.node_id) for work in works))
-    design = make_design(site.scope(record.current), store)
-    targets = targets_of(record.current, record.targets)
-    requests = store.pending_requests(site.infra_id)
-    scaled = scale(requests, record.current, targets, [work.record for work in works])
-    condemn(works, scaled.condemned)
-    return (yield from _plan(site, design, scaled.targets, works, lambda: None))
+    return (yield from plan_build(site, design, record, works))
 
 
 def build(site: Site, candidate: Infrastructure, begun: Callable[[], None] = lambda: None) -> Steps[None]:
@@ -107,7 +90,8 @@ def build_leased(site: Site, design: Design, lease: Lease, record: Infrastructur
     runtime = site.runtime(design.scope)
     works = site.recorded_works()
     targets = targets_of(candidate, record.targets)
-    steps = yield from _plan(site, design, targets, works, runtime.journal.commit_due)
+    notes = Notes(runtime.journal.put, runtime.emit)
+    steps = yield from plan_build(site, design, record, works, runtime.journal.commit_due, notes)
     if record.candidate != candidate:
         with store.changing(lease) as change:
             change.put_candidate(candidate)
@@ -125,6 +109,9 @@ def build_leased(site: Site, design: Design, lease: Lease, record: Infrastructur
     runtime.journal.flush()
     with store.changing(lease) as change:
         change.finish_build(candidate, targets)
+        if record.frozen:  # what had failed is replaced
+            change.put_frozen("")
+            runtime.tell_with(change, EventKind.UNFROZEN, "a build has replaced what had failed")
         change.condemn(unwanted)  # should this process die now, the next pass knows which ones are to go
         if record.description is None:
             runtime.tell_with(change, EventKind.INFRA_READY)
@@ -175,13 +162,32 @@ def _undo(
     raise error(execution.problems or [reason], execution.unconfirmed)
 
 
-def _plan(
-    site: Site, design: Design, targets: Mapping[str, int], works: Sequence[Work], commit_due: Callable[[], None]
+def plan_build(
+    site: Site,
+    design: Design,
+    record: InfrastructureRecord,
+    works: Sequence[Work],
+    commit_due: Callable[[], None] = lambda: None,
+    notes: Notes = Notes(),  # noqa: B008  # it has no state
 ) -> Steps[Plan]:
+    """The plan of a build: what does not fit the description, and what has failed, is replaced at once.
+
+    Raises `ProviderError` where a provider does not answer.
+    """
     site.connect(works)
-    seen = yield from site.resources.observatory.observe(works, commit_due)
-    observed = {node_id: outcome.get() for node_id, outcome in seen.items()}
-    return make_plan(design.blueprints, targets, [work.record for work in works], observed)
+    found = yield from survey(site, site.scope(record.current), works, commit_due, notes)
+    for outcome in found.seen.values():
+        outcome.get()
+    targets = targets_of(design.scope.infrastructure, record.targets)
+    records = [work.record for work in works]
+    unfit = {
+        one.node_id: "its definition or its variables have changed"
+        for one in records
+        if one.node_name in design.blueprints
+        and one.fingerprint not in design.blueprints[one.node_name].fingerprints.values()
+    }
+    now = site.resources.loop.clock.now()
+    return decide(Situation(targets, records, now, found.ailments, unfit, ordered=True))
 
 
 def targets_of(candidate: Infrastructure, present: Mapping[str, int]) -> dict[str, int]:

@@ -9,18 +9,21 @@ from typing import Any
 from occopus_core.api.resource import Instance
 from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.instance.deletion import LONGEST_DELETION, OVERDUE
-from occopus_core.engine.instance.diagnosis import Diagnosis
+from occopus_core.engine.instance.diagnosis import Notes
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.unanswered import Unanswered, summarise
 from occopus_core.engine.instance.work import Work, condemn
 from occopus_core.engine.kernel.loop import Outcome, Steps
-from occopus_core.engine.passes.building import build_leased, new_works
+from occopus_core.engine.passes.building import build_leased, new_works, plan_build
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.site import Site
-from occopus_core.engine.planning.design import Design, InvalidDesignError, make_design
-from occopus_core.engine.planning.healing import Care, next_setback, plan_care
-from occopus_core.engine.planning.plan import Step, Verb
+from occopus_core.engine.passes.survey import Decided, decide_pass, situation_of, survey
+from occopus_core.engine.planning.backoff import next_setback
+from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.engine.planning.decision import Situation, decide
+from occopus_core.engine.planning.design import make_design
+from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
 from occopus_core.engine.planning.scaling import scale
 from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureRecord, Lease, Stage
@@ -48,6 +51,27 @@ def maintain(site: Site) -> Steps[Passed]:
     return passed
 
 
+def preview(site: Site) -> Steps[Plan]:
+    """What the next pass would do, pending scaling requests included. Changes nothing.
+
+    Raises `InvalidDesignError`, `ProviderError`, `NoSuchInfrastructureError`.
+    """
+    store = site.resources.store
+    record = store.infrastructure(site.infra_id)
+    works = site.recorded_works()
+    if not record.wanted:
+        return decide(Situation({}, [work.record for work in works]))
+    if record.candidate is not None:
+        return (yield from plan_build(site, make_design(site.scope(record.candidate), store), record, works))
+    requests = store.pending_requests(site.infra_id)
+    scaled = scale(requests, record.current, record.targets, [work.record for work in works])
+    condemn(works, scaled.condemned)
+    site.connect(works)
+    scope = site.scope(record.current)
+    found = yield from survey(site, scope, works, lambda: None, Notes())
+    return decide_pass(site, scope, situation_of(site, record, works, scaled.targets, found)).plan
+
+
 class _Pass:
     def __init__(self, site: Site, lease: Lease, record: InfrastructureRecord) -> None:
         self._site = site
@@ -64,19 +88,16 @@ class _Pass:
     def run(self) -> Steps[Passed]:
         self._apply_requests()
         commit_due = self._runtime.journal.commit_due
-        ready = [work for work in self._works if work.stage is Stage.READY]
-        seen = yield from self._site.resources.observatory.observe(ready, commit_due)
-        self._tell_unanswered("a provider", seen)
-        self._note_unanswered(ready, seen)
-        diagnosis = Diagnosis(self._runtime, self._record.current, self._works, seen, self._site.pause())
-        examined = yield from self._site.resources.checks.examine(diagnosis.targets(), commit_due)
-        self._tell_unanswered("a health checker", examined)
-        ailments = diagnosis.ailments(examined)
-        now = self._runtime.clock.now()
-        records = [work.record for work in self._works]
-        care = plan_care(self._targets, records, ailments, self._record.setbacks, now)
-        self._tell_care(care)
-        yield from self._carry_out(care)
+        scope, notes = self._runtime.scope, Notes(self._runtime.journal.put, self._runtime.emit)
+        found = yield from survey(self._site, scope, self._works, commit_due, notes, self._site.pause())
+        self._tell_unanswered("a provider", found.seen)
+        self._note_unanswered([work for work in self._works if work.stage is Stage.READY], found.seen)
+        self._tell_unanswered("a health checker", found.examined)
+        decided = decide_pass(
+            self._site, scope, situation_of(self._site, self._record, self._works, self._targets, found)
+        )
+        self._tell_plan(decided)
+        yield from self._carry_out(decided)
         self._runtime.journal.flush()
         self._site.refuse_if_abandoned()
         return Passed(tuple(self._undone), (*summarise(self._unanswered), *self._unconfirmed))
@@ -114,15 +135,19 @@ class _Pass:
     def _unanswer(self, work: Work, why: Exception | str) -> None:
         self._unanswered.append(Unanswered(work.node_name, work.implementation.label, why))
 
-    def _tell_care(self, care: Care) -> None:
-        self._undone += [text for text in (care.frozen, *care.held.values()) if text]
-        if bool(care.frozen) != bool(self._record.frozen):
+    def _tell_plan(self, decided: Decided) -> None:
+        plan, held = decided.plan, decided.plan.held(Hold.BACK_OFF)
+        self._undone += [text for text in (plan.frozen, *held.values()) if text]
+        if bool(plan.frozen) != bool(self._record.frozen):
             with self._site.resources.store.changing(self._lease) as change:
-                change.put_frozen(care.frozen)
-                kind = EventKind.FROZEN if care.frozen else EventKind.UNFROZEN
-                self._runtime.tell_with(change, kind, care.frozen or "most instances are well again")
+                change.put_frozen(plan.frozen)
+                kind = EventKind.FROZEN if plan.frozen else EventKind.UNFROZEN
+                self._runtime.tell_with(change, kind, plan.frozen or "most instances are well again")
         for name in self._targets:
-            self._tell_once(f"held {name}", EventKind.HELD, care.held.get(name, ""), key=bool(care.held.get(name)))
+            self._tell_once(f"held {name}", EventKind.HELD, held.get(name, ""), key=name in held)
+        self._undone += [f"waiting {decided.problem}"] if decided.problem else []
+        if decided.problem or decided.design is not None:
+            self._tell_once("design", EventKind.WAITING, decided.problem)
 
     def _tell_overdue(self, works: Iterable[Work]) -> None:
         """A deletion that no pass sees the end of: whoever pays for the instance is to know."""
@@ -141,25 +166,30 @@ class _Pass:
 
     # Carrying out
 
-    def _carry_out(self, care: Care) -> Steps[None]:
-        plan = care.plan
-        going, replaced, lacking = plan.of(Verb.DESTROY), plan.of(Verb.REPLACE), plan.of(Verb.CREATE, Verb.REPLACE)
-        kept = {step.node_id for step in plan.of(Verb.KEEP)}
-        unfinished = [work for work in self._works if work.node_id in kept and work.stage is not Stage.READY]
-        design = self._design() if unfinished or lacking else None
-        if design is not None:
+    def _carry_out(self, decided: Decided) -> Steps[None]:
+        plan, design = decided.plan, decided.design
+        replaced = plan.of(Verb.REPLACE)
+        going = [*plan.of(Verb.DESTROY), *replaced]
+        if replaced:
             self._heal(replaced)
-            going += replaced
         self._doom(going)
-        if design is not None or going:
-            yield from self._mend(care, design, unfinished)
+        if design is None and not going:
+            return
+        blueprints: Mapping[str, Blueprint] = {}
+        creations: list[Work] = []
+        if design is None:
+            graph = Graph.of(self._record.current)
+        else:
+            blueprints, graph = design.blueprints, design.graph
+            fresh = new_works(self._runtime, blueprints, plan, self._works, provisional=False)
+            creations = [*self._unfinished(plan), *fresh]
+        yield from self._mend(blueprints, graph, creations)
 
-    def _mend(self, care: Care, design: Design | None, unfinished: Sequence[Work]) -> Steps[None]:
-        blueprints, graph, creations = {}, Graph.of(self._record.current), []
-        if design is not None:
-            blueprints, graph = dict(design.blueprints), design.graph
-            fresh = new_works(self._runtime, blueprints, care.plan, self._works, provisional=False)
-            creations = [*unfinished, *fresh]
+    def _unfinished(self, plan: Plan) -> list[Work]:
+        kept = {step.node_id for step in plan.of(Verb.KEEP)}
+        return [work for work in self._works if work.node_id in kept and work.stage is not Stage.READY]
+
+    def _mend(self, blueprints: Mapping[str, Blueprint], graph: Graph, creations: Sequence[Work]) -> Steps[None]:
         works = dict.fromkeys([*self._works, *creations])
         execution = self._site.execution(self._runtime, blueprints, self._record, list(works))
         yield from execution.mend(creations, [work for work in self._works if work.dropping], graph)
@@ -167,17 +197,6 @@ class _Pass:
         self._unconfirmed = execution.unconfirmed
         self._undone += execution.problems
         self._count_setbacks(execution.failed_nodes)
-
-    def _design(self) -> Design | None:
-        """How instances are made; None, which is told, where that cannot be known at present."""
-        problem, design = "", None
-        try:
-            design = make_design(self._runtime.scope, self._site.resources.store)
-        except InvalidDesignError as error:
-            problem = f"for a usable definition: {error}"
-            self._undone.append(f"waiting {problem}")
-        self._tell_once("design", EventKind.WAITING, problem)
-        return design
 
     def _heal(self, replaced: Sequence[Step]) -> None:
         for step in replaced:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from occopus_core.descriptions.model import Infrastructure, Scaling
 from occopus_core.events import EventKind
-from occopus_core.store.records import InstanceRecord, ScaleKind, ScaleRequest, Stage
+from occopus_core.store.records import Condition, InstanceRecord, ScaleKind, ScaleRequest, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,10 @@ def _move(request: ScaleRequest, limits: Scaling, scaled: Scaled) -> Answer:
 
 
 def _remove(request: ScaleRequest, limits: Scaling, scaled: Scaled, records: Sequence[InstanceRecord]) -> Answer:
-    """One instance that was named goes, and with it as many of the youngest as the request asks for."""
+    """One instance that was named goes, and with it as many of the youngest as the request asks for.
+
+    One that is not well goes even where there must not be fewer.
+    """
     named = [record for record in records if _is_named(record, request)]
     staying = [record for record in named if not _goes(record, scaled)]
     if not staying:
@@ -77,7 +80,14 @@ def _remove(request: ScaleRequest, limits: Scaling, scaled: Scaled, records: Seq
     answer = _move(request, limits, scaled)
     if scaled.targets[request.node_name] < before:
         scaled.condemned.add(staying[0].node_id)
+    elif _has_failed(staying[0]):  # another one takes its place
+        scaled.condemned.add(staying[0].node_id)
+        return Answer(request, EventKind.SCALE_APPLIED, f"{before} -> {before}, '{request.instance}' is replaced")
     return answer
+
+
+def _has_failed(record: InstanceRecord) -> bool:
+    return record.stage is Stage.READY and record.condition in {Condition.AILING, Condition.FAILED}
 
 
 def _is_named(record: InstanceRecord, request: ScaleRequest) -> bool:

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from occopus_core.report.plans import steps_of
 from occopus_core.rest.idempotency import once
 from occopus_core.rest.limits import Limits
 from occopus_core.rest.problems import Refused, documented
@@ -77,18 +78,21 @@ class Listed(BaseModel):
 
 
 class PlannedStep(BaseModel):
-    """What the next pass would do with one instance."""
+    """What the next pass does with one instance."""
 
-    action: Literal["keep", "create", "replace", "destroy"]
+    action: Literal["keep", "create", "replace", "reconfigure", "destroy", "wait"]
     node: str
     nodeid: str
     reason: str
+    hold: str = Field(description="what a step that waits is held back by, such as `frozen` or `back-off`; else empty")
+    until: str | None = Field(description="when the wait ends, where that is known")
 
 
 class Planned(BaseModel):
-    """What the next pass would do."""
+    """What the next pass does."""
 
     steps: list[PlannedStep]
+    frozen: str = Field(description="why failed instances are not replaced, and how that ends; else empty")
 
 
 @router.post(
@@ -194,11 +198,7 @@ def detach(request: Request, _client: Writer, infra_id: InfraId) -> dict[str, An
 async def plan(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
     """What would be done to make the infrastructure what it should be, scaling requests that wait included."""
     planned = await to_thread.run_sync(manager_of(request).preview, infra_id, limiter=_QUESTIONS)
-    steps = [
-        {"action": step.verb.value, "node": step.node_name, "nodeid": step.node_id, "reason": step.reason}
-        for step in planned.steps
-    ]
-    return {"steps": steps}
+    return {"steps": steps_of(planned), "frozen": planned.frozen}
 
 
 @router.get("/infrastructures/{infraid}/cost", responses={**INFRASTRUCTURE, **documented(502)})

@@ -228,7 +228,7 @@ def test_a_plan_has_the_scaling_that_waits_within_its_limits(served, ready, unti
     assert served.post(f"{path}/scaleup/web/99").status == 200
     assert planned() == ["create"] * (most - 1) + ["keep"]
     assert served.post(f"{path}/scaledown/web/{node_id}").status == 200
-    assert planned() == ["create"] * (most - 2) + ["replace"]
+    assert planned() == ["create"] * (most - 1) + ["destroy"]
     assert list(served.get(path).json["web"]["instances"]) == [node_id]
 
 

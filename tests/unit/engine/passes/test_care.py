@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from occopus_core.api import HealthChecker, Verdict
+from occopus_core.api import HealthChecker, Instance, InstanceState, Verdict
 from occopus_core.engine.passes.maintaining import maintain
 from occopus_core.engine.passes.site import Site
 from occopus_core.events import EventKind
@@ -110,42 +110,91 @@ def test_what_nobody_could_see_does_not_count(world, doctor, maintainer):
 
 
 def test_an_outage_goes_on_while_nobody_can_say(world, doctor, maintainer):
-    built(world, node("web", min=10), checks=False)
+    built(world, node("web", min=10))
     before = ids(world)
-    for record in records(world)[:9]:
-        world.cloud.change(record.instance_id, "stop")
+    doctor.sick.update(dict.fromkeys([record.address for record in records(world)[:9]], "no route"))
     maintainer.passes(20)
     assert kinds(world).count(EventKind.FROZEN) == 1
-    world.cloud.set_faults([{"kind": "error_500", "operation": "describe"}])
+    doctor.broken.append("too many open files")
     maintainer.passes(100)
     assert EventKind.UNFROZEN not in kinds(world)
-    world.cloud.set_faults([])
+    doctor.broken.clear()
     maintainer.passes(20)
     assert kinds(world).count(EventKind.FROZEN) == 1
-    for record in records(world)[:9]:
-        world.cloud.change(record.instance_id, "start")
+    doctor.sick.clear()
     maintainer.passes(20)
     assert kinds(world)[-1] is EventKind.UNFROZEN
     assert ids(world) == before
 
 
-def test_ninety_of_a_hundred_stopped_freeze_it_until_they_run_again(world, maintainer):
+def test_ninety_of_a_hundred_missing_are_replaced_share_by_share(world, maintainer):
+    """The provider's answer has the other ten: it is not away."""
     built(world, node("web", min=100, max=200), checks=False)
-    before = sorted(world.live(), key=lambda one: one["id"])
-    for one in before[:90]:
+    for one in sorted(world.live(), key=lambda one: one["id"])[:90]:
         world.cloud.change(one["id"], "stop")
+    maintainer.passes(10)
+    assert kinds(world).count(EventKind.HEALING) == 20
+    maintainer.passes(600)
+    assert kinds(world).count(EventKind.HEALING) == 90
+    assert EventKind.FROZEN not in kinds(world)
+    assert len(world.live()) == len(records(world)) == 100
+
+
+@pytest.fixture
+def blind(world):
+    """While this has an entry, the provider answers that it knows none of its instances."""
+    blind = []
+
+    class Handler(world.handler):
+        def describe(self, ids):
+            found = super().describe(ids)
+            return {id: Instance(id, InstanceState.ABSENT) for id in ids} if blind else found
+
+    world.install("resource", "memory", Handler)
+    return blind
+
+
+def test_a_provider_whose_whole_list_is_missing_is_left_alone_until_it_is_there_again(world, maintainer, blind):
+    maintainer.site = Site(world.resources(), "infra")
+    built(world, node("web", min=8), checks=False)
+    before = sorted(world.live(), key=lambda one: one["id"])
     calls = world.calls("create"), world.calls("delete")
+    blind.append(True)
     maintainer.passes(600)
     assert (world.calls("create"), world.calls("delete")) == calls
     (frozen,) = (event for event in world.events if event.kind is EventKind.FROZEN)
-    assert frozen.text.startswith("90 of 100 instances fail at once")
-    assert "90 of 100" in world.store.infrastructure("infra").frozen
-    for one in before[:90]:
-        world.cloud.change(one["id"], "start")
+    assert frozen.text.startswith("all 8 instances on memory")
+    assert "all 8 instances" in world.store.infrastructure("infra").frozen
+    blind.clear()
     maintainer.passes(20)
     assert (world.calls("create"), world.calls("delete")) == calls
     assert sorted(world.live(), key=lambda one: one["id"]) == before
     assert [kinds(world).count(kind) for kind in (EventKind.FROZEN, EventKind.UNFROZEN)] == [1, 1]
+
+
+def test_a_build_is_obeyed_in_a_freeze(world, doctor, maintainer):
+    built(world, node("web", min=4))
+    before = ids(world)
+    doctor.sick.update(dict.fromkeys([record.address for record in records(world)[:3]], "no route"))
+    maintainer.passes(100)
+    assert world.store.infrastructure("infra").frozen
+    assert ids(world) == before
+    world.build(infrastructure(node("web", min=4)))
+    assert len(ids(world) & before) == 1
+    assert len(records(world)) == len(world.live()) == 4
+    assert not world.store.infrastructure("infra").frozen
+    assert kinds(world).count(EventKind.UNFROZEN) == 1
+
+
+def test_a_sick_instance_that_is_named_goes_in_a_freeze_even_where_fewer_are_not_allowed(world, doctor, maintainer):
+    built(world, node("web", min=4))
+    sick = records(world)[:3]
+    doctor.sick.update(dict.fromkeys([record.address for record in sick], "no route"))
+    maintainer.passes(100)
+    world.store.request_scaling("infra", "web", ScaleKind.CHANGE, -1, sick[1].address, world.clock.now())
+    maintainer.passes(10)
+    assert ids(world) & {record.node_id for record in sick} == {sick[0].node_id, sick[2].node_id}
+    assert len(records(world)) == len(world.live()) == 4
 
 
 def test_what_is_lost_meanwhile_stays_until_it_can_be_made_anew(world, doctor, maintainer):

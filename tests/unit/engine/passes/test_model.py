@@ -20,7 +20,7 @@ from occopus_core.api.resource import CreateRequest, Owner
 from occopus_core.engine.passes.errors import AbandonedError, BuildError, BusyError, UnconfirmedError
 from occopus_core.engine.passes.rounds import Rounds
 from occopus_core.engine.passes.sweeping import sweep
-from occopus_core.engine.planning.healing import LONGEST_SETBACK_DELAY
+from occopus_core.engine.planning.backoff import LONGEST_SETBACK_DELAY
 from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.database import open_database
 from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, ScaleKind

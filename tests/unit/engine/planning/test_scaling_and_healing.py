@@ -10,17 +10,10 @@ from hypothesis import strategies as st
 
 from occopus_core.api.resource import Address, InstanceId
 from occopus_core.descriptions.model import Infrastructure, NodeDescription, Scaling
-from occopus_core.engine.planning.healing import (
-    FREEZE_LEAST,
-    FREEZE_SHARE,
-    HEAL_SHARE,
-    LONGEST_SETBACK_DELAY,
-    SETBACK_MEMORY,
-    Ailment,
-    next_setback,
-    plan_care,
-)
-from occopus_core.engine.planning.plan import Verb
+from occopus_core.engine.planning.backoff import LONGEST_SETBACK_DELAY, SETBACK_MEMORY, next_setback
+from occopus_core.engine.planning.decision import HEAL_SHARE, Situation, decide
+from occopus_core.engine.planning.outage import FREEZE_LEAST, FREEZE_SHARE, Ailment, Source
+from occopus_core.engine.planning.plan import Hold, Verb
 from occopus_core.engine.planning.scaling import scale
 from occopus_core.events import EventKind
 from occopus_core.store.records import InstanceRecord, ScaleKind, ScaleRequest, Setback, Stage
@@ -64,7 +57,7 @@ def situations(draw):
     targets = {"db": draw(st.integers(1, 15)), "web": draw(st.integers(1, 15))}
     share = draw(st.sampled_from((0, 1, 2, 3)))
     ailments = {
-        record.node_id: Ailment("sick", draw(st.booleans()))
+        record.node_id: Ailment("sick", draw(st.booleans()), draw(st.sampled_from((Source.CHECK, Source.PROVIDER))))
         for record in records
         if record.stage is Stage.READY and share > draw(st.integers(0, 3))
     }
@@ -74,44 +67,60 @@ def situations(draw):
 
 @given(situations())
 @settings(PROFILE)
-def test_care_keeps_its_promises(situation):
+def test_a_plan_keeps_its_promises(situation):
     targets, records, ailments, setbacks = situation
-    care = plan_care(targets, records, ailments, setbacks, NOW)
-    steps = care.plan.steps
+    plan = decide(Situation(targets, records, NOW, ailments, setbacks=setbacks))
+    steps = plan.steps
     assert Counter(step.node_id for step in steps if step.node_id) == {record.node_id: 1 for record in records}
-    assert all(bool(step.node_id) != (step.verb is Verb.CREATE) for step in steps)
+    assert all(bool(step.node_id) != (step.verb is Verb.CREATE) for step in steps if step.verb is not Verb.WAIT)
+    assert all((step.verb is Verb.WAIT) == (step.hold is not None) for step in steps)
+    assert all(step.reason for step in steps if step.verb is not Verb.KEEP)
     verbs = {step.node_id: step.verb for step in steps if step.node_id}
     for record in records:
         if record.condemned or record.stage is Stage.DROPPING or record.node_name not in targets:
             assert verbs[record.node_id] is Verb.DESTROY
     for name, target in targets.items():
-        check_node(name, target, [record for record in records if record.node_name == name], care, ailments)
+        check_node(name, target, [record for record in records if record.node_name == name], plan, ailments)
 
 
-def check_node(name, target, records, care, ailments):
-    count = Counter(step.verb for step in care.plan.steps if step.node_name == name)
-    wanted = count[Verb.KEEP] + count[Verb.CREATE] + count[Verb.REPLACE]
-    assert wanted <= target
-    assert wanted == target or name in care.held, "less than is wanted only where it is held back, and told"
-    verbs = {step.node_id: step.verb for step in care.plan.of(Verb.KEEP, Verb.REPLACE, Verb.DESTROY)}
+def check_node(name, target, records, plan, ailments):
+    steps = [step for step in plan.steps if step.node_name == name]
+    count = Counter(step.verb for step in steps)
+    assert len([step for step in steps if step.verb is not Verb.DESTROY]) == target, "each that is wanted has a step"
+    verbs = {step.node_id: step.verb for step in steps if step.node_id}
     staying = [record for record in records if record.stage is not Stage.DROPPING and not record.condemned]
     surplus = max(0, len(staying) - target)
-    gone = [record for record in staying if verbs[record.node_id] is not Verb.KEEP]
+    gone = [record for record in staying if verbs[record.node_id] in (Verb.REPLACE, Verb.DESTROY)]
     assert len(gone) <= surplus + max(1, target * HEAL_SHARE), "never more than the share is healed"
     fatal = [r for r in gone if r.node_id in ailments and ailments[r.node_id].fatal]
-    if care.frozen or name in care.held:
-        assert count[Verb.REPLACE] == 0
+    holds = {step.hold for step in steps}
+    if Hold.BACK_OFF in holds:
+        assert count[Verb.REPLACE] == count[Verb.CREATE] == 0
         assert len(gone) == surplus
-    assert len(gone) - len(fatal) <= surplus, "beyond what is too many, only who is sick for good goes"
+    if plan.frozen:
+        assert all(ailments[r.node_id].source is Source.PROVIDER for r in gone if verbs[r.node_id] is Verb.REPLACE)
+    assert len(gone) - len(fatal) <= surplus, "beyond what is too many, only what has failed for good goes"
 
 
 @given(situations())
 @settings(PROFILE)
-def test_it_is_frozen_when_most_are_ill_and_only_then(situation):
+def test_it_is_frozen_when_most_fail_their_checks_and_only_then(situation):
     targets, records, ailments, setbacks = situation
     ready = sum(record.stage is Stage.READY for record in records)
-    outage = ready >= FREEZE_LEAST and len(ailments) > FREEZE_SHARE * ready
-    assert bool(plan_care(targets, records, ailments, setbacks, NOW).frozen) == outage
+    failing = sum(ailment.source is Source.CHECK for ailment in ailments.values())
+    outage = ready >= FREEZE_LEAST and failing > FREEZE_SHARE * ready
+    assert bool(decide(Situation(targets, records, NOW, ailments, setbacks=setbacks)).frozen) == outage
+
+
+@given(situations())
+@settings(PROFILE)
+def test_what_is_ordered_never_waits_but_for_illness(situation):
+    targets, records, ailments, setbacks = situation
+    plan = decide(Situation(targets, records, NOW, ailments, setbacks=setbacks, ordered=True))
+    assert {step.hold for step in plan.of(Verb.WAIT)} <= {Hold.ILLNESS}
+    assert not plan.frozen
+    staying = plan.staying
+    assert not [r for r in records if r.node_id in staying and r.node_id in ailments and ailments[r.node_id].fatal]
 
 
 @given(situations())
@@ -120,8 +129,8 @@ def test_it_comes_to_rest(situation):
     """When what was decided is done often enough, and nobody is ill any more, there is nothing left to decide."""
     targets, records, ailments, _ = situation
     for number in range(30):
-        plan = plan_care(targets, records, ailments, {}, NOW).plan
-        kept = {step.node_id for step in plan.of(Verb.KEEP)}
+        plan = decide(Situation(targets, records, NOW, ailments))
+        kept = plan.staying
         made = [
             InstanceRecord(
                 *(f"new-{number}-{place}", "infra", step.node_name, place, "", "", "", "", Stage.READY, NOW, NOW)
@@ -143,9 +152,8 @@ def test_a_node_that_keeps_failing_is_never_given_up(pauses):
     for pause in pauses:
         now += pause
         setback = next_setback(setback, now)
-    held = plan_care({"web": 1}, [], {}, {"web": setback}, now + LONGEST_SETBACK_DELAY)
-    assert not held.held
-    assert [step.verb for step in held.plan.steps] == [Verb.CREATE]
+    plan = decide(Situation({"web": 1}, [], now + LONGEST_SETBACK_DELAY, setbacks={"web": setback}))
+    assert [step.verb for step in plan.steps] == [Verb.CREATE]
 
 
 # Scaling

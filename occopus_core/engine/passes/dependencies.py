@@ -1,0 +1,35 @@
+"""Which of the nodes that are there needs which, the references in their templates included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from occopus_core.descriptions.graph import CycleError, Edge, Graph
+from occopus_core.descriptions.model import Implementation, NodeDescription
+from occopus_core.engine.instance.work import Work
+from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.engine.planning.preparation import Scope
+from occopus_core.engine.planning.rehearsal import rehearse
+
+
+def dependencies(scope: Scope, works: Iterable[Work]) -> Graph:
+    """The graph of the infrastructure as its instances were made: each by the implementation that its row names.
+
+    A template that cannot be rendered any more adds nothing. Where the references of templates contradict the
+    description, that alone counts.
+    """
+    nodes = {node.name: node for node in scope.infrastructure.nodes}
+    used: dict[str, dict[str, Implementation]] = {}
+    for work in works:
+        if work.node_name in nodes:
+            used.setdefault(work.node_name, {})[work.implementation.digest] = work.implementation
+    blueprints = {name: _blueprint(node, used.get(name, {}).values()) for name, node in nodes.items()}
+    edges = [Edge(found.dependent, found.dependee, found.where) for found in rehearse(scope, blueprints).references]
+    try:
+        return Graph.of(scope.infrastructure, edges)
+    except CycleError:
+        return Graph.of(scope.infrastructure)
+
+
+def _blueprint(node: NodeDescription, implementations: Iterable[Implementation]) -> Blueprint:
+    return Blueprint(node, tuple(implementations))

@@ -1,0 +1,153 @@
+"""The one planner: from what is wanted and what there is to the next step of each instance. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from occopus_core.engine.planning.backoff import setback_delay
+from occopus_core.engine.planning.outage import Ailment, Outage, Sickbay
+from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
+from occopus_core.store.records import InstanceRecord, Setback, Stage
+
+HEAL_SHARE = 0.2
+"""The share of a node's instances that is replaced at the same time, at least one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything a plan depends on. Mappings are by node id unless they say otherwise."""
+
+    targets: Mapping[str, int]
+    """By node name: how many instances the nodes of the description should have; empty destroys everything."""
+    records: Sequence[InstanceRecord]
+    now: float = 0.0
+    """Seconds since 1970."""
+    ailments: Mapping[str, Ailment] = field(default_factory=dict)
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    """Why an instance cannot become what is described: it is replaced."""
+    changed: Mapping[str, str] = field(default_factory=dict)
+    """Why an instance has to be configured once more."""
+    setbacks: Mapping[str, Setback] = field(default_factory=dict)
+    """By node name."""
+    dependees: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """By node name: all nodes that it needs, directly or not."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """The name of the provider that an instance is at."""
+    undefined: str = ""
+    """Why nothing can be made at present; empty where it can."""
+    ordered: bool = False
+    """A user asks for it explicitly: neither a freeze, nor a budget, nor a back-off applies."""
+
+
+def decide(situation: Situation) -> Plan:
+    """Plan the next steps. Every instance has one step; WAIT and KEEP leave it as it is."""
+    sickbay = Sickbay(situation.records, situation.ailments, situation.dependees, situation.places)
+    outage = Outage() if situation.ordered else sickbay.outage()
+    steps: list[Step] = []
+    by_node: dict[str, list[InstanceRecord]] = {name: [] for name in situation.targets}
+    # The oldest stay, for others may know their addresses.
+    for record in sorted(situation.records, key=lambda record: (record.created_at, record.position)):
+        by_node.setdefault(record.node_name, []).append(record)
+    undescribed = "it is no longer described" if situation.targets else "the infrastructure is being destroyed"
+    for name, present in by_node.items():
+        if name in situation.targets:
+            steps += _Node(situation, sickbay, outage, name, present).steps()
+        else:
+            steps += [Step(Verb.DESTROY, name, undescribed, record.node_id) for record in present]
+    return Plan(tuple(steps), outage.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    situation: Situation
+    sickbay: Sickbay
+    outage: Outage
+    name: str
+    present: Sequence[InstanceRecord]
+
+    def steps(self) -> Iterator[Step]:
+        going = [record for record in self.present if record.stage is Stage.DROPPING or record.condemned]
+        for record in going:
+            why = "its deletion was begun" if record.stage is Stage.DROPPING else "it was chosen to go"
+            yield Step(Verb.DESTROY, self.name, why, record.node_id)
+        staying = [record for record in self.present if record not in going]
+        replaced, waiting = self._replacements(staying)
+        fit = [record for record in staying if record.node_id not in replaced]
+        # Where there are too many, those that are not well go first, and then the youngest.
+        fit.sort(key=lambda record: record.node_id in self.situation.ailments)
+        missing = max(0, self.target - len(fit))
+        for number, (node_id, reason) in enumerate(replaced.items()):
+            yield Step(Verb.REPLACE if number < missing else Verb.DESTROY, self.name, reason, node_id)
+        for record in fit[: self.target]:
+            yield waiting.get(record.node_id) or self._staying(record)
+        for record in fit[self.target :]:
+            yield Step(Verb.DESTROY, self.name, f"more than the {self.target} wanted", record.node_id)
+        for _ in range(missing - len(replaced)):
+            yield self._stopped() or Step(Verb.CREATE, self.name, f"{self.target} wanted, {len(fit)} there")
+
+    @property
+    def target(self) -> int:
+        return self.situation.targets[self.name]
+
+    def _replacements(self, staying: Sequence[InstanceRecord]) -> tuple[dict[str, str], dict[str, Step]]:
+        """The reason of each instance that is replaced, and the step of each that would be but for a hold."""
+        replaced: dict[str, str] = {}
+        waiting: dict[str, Step] = {}
+        budget = len(staying) if self.situation.ordered else max(1, int(self.target * HEAL_SHARE))
+        for record in staying:
+            reason = self._fault(record)
+            if not reason:
+                continue
+            held = self._held(record, reason)
+            if held is None and len(replaced) >= budget:
+                text = f"{reason}; {budget} of {self.target} replaced at the same time"
+                held = Step(Verb.WAIT, self.name, text, record.node_id, Hold.BUDGET)
+            if held is None:
+                replaced[record.node_id] = reason
+            else:
+                waiting[record.node_id] = held
+        return replaced, waiting
+
+    def _fault(self, record: InstanceRecord) -> str:
+        """Why the instance is to be replaced; empty where it is not."""
+        unfit = self.situation.unfit.get(record.node_id, "")
+        ailment = self.situation.ailments.get(record.node_id)
+        return unfit or (ailment.reason if ailment is not None and ailment.fatal else "")
+
+    def _held(self, record: InstanceRecord, reason: str) -> Step | None:
+        """The WAIT of an instance that is to be replaced, None where nothing holds that back."""
+        stopped = self._stopped(record.node_id)
+        if stopped is not None and stopped.hold is Hold.DEFINITION:
+            return stopped
+        if record.node_id in self.outage.held:
+            return Step(Verb.WAIT, self.name, f"{reason}; healing is frozen", record.node_id, Hold.FROZEN)
+        dependee = "" if self.situation.ordered else self.sickbay.down_dependee(record)
+        if dependee:
+            return Step(
+                Verb.WAIT, self.name, f"{reason}; it needs '{dependee}', which is down", record.node_id, Hold.DEPENDENCY
+            )
+        return stopped
+
+    def _stopped(self, node_id: str = "") -> Step | None:
+        """The WAIT of everything that needs another instance of this node, None where one can be made."""
+        situation = self.situation
+        if situation.undefined:
+            return Step(Verb.WAIT, self.name, situation.undefined, node_id, Hold.DEFINITION)
+        pause = 0.0 if situation.ordered else setback_delay(situation.setbacks.get(self.name), situation.now)
+        if not pause:
+            return None
+        text = f"node '{self.name}' keeps failing: tried again in {pause:.0f} s"
+        return Step(Verb.WAIT, self.name, text, node_id, Hold.BACK_OFF, situation.now + pause)
+
+    def _staying(self, record: InstanceRecord) -> Step:
+        ailment = self.situation.ailments.get(record.node_id)
+        if record.stage is not Stage.READY:
+            if self.situation.undefined:
+                return Step(Verb.WAIT, self.name, self.situation.undefined, record.node_id, Hold.DEFINITION)
+            return Step(Verb.KEEP, self.name, f"its creation goes on ({record.stage.value})", record.node_id)
+        if ailment is not None:
+            return Step(Verb.WAIT, self.name, ailment.reason, record.node_id, Hold.ILLNESS, ailment.until)
+        if record.node_id in self.situation.changed:
+            return Step(Verb.RECONFIGURE, self.name, self.situation.changed[record.node_id], record.node_id)
+        return Step(Verb.KEEP, self.name, "", record.node_id)

@@ -1,0 +1,140 @@
+"""Tell an outage from failed instances: in an outage, replacing instances would only do harm."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from occopus_core.store.records import InstanceRecord, Stage
+
+FREEZE_LEAST = 4
+"""With fewer instances, the failure of most of them says nothing."""
+
+FREEZE_SHARE = 0.5
+"""The share of failing instances above which it is an outage."""
+
+DEPENDENT_SECONDS = 60.0
+"""A dependent that falls ill no later than this after its dependee was replaced is ill because of that."""
+
+
+class Source(enum.Enum):
+    """How it is known that an instance is not well."""
+
+    PROVIDER = "provider"
+    """The provider itself reports it as stopped, failed or gone."""
+    MISSING = "missing"
+    """It is not in the provider's answer."""
+    CHECK = "check"
+    """A health check fails, or the provider reports a state in which it may recover."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ailment:
+    """Something is wrong with an instance. `fatal` where it is to be replaced: it is lost, or ill for too long."""
+
+    reason: str
+    fatal: bool
+    source: Source = Source.CHECK
+    until: float | None = None
+    """When it becomes fatal (seconds since 1970), where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Why instances are left alone although they fail, and which. Both are empty where there is no outage."""
+
+    reason: str = ""
+    held: frozenset[str] = frozenset()
+
+
+class Sickbay:
+    """The instances of one infrastructure and what is wrong with them."""
+
+    def __init__(
+        self,
+        records: Sequence[InstanceRecord],
+        ailments: Mapping[str, Ailment],
+        dependees: Mapping[str, Collection[str]],
+        places: Mapping[str, str],
+    ) -> None:
+        """`dependees` are by node name, transitive; `places` name the provider of an instance, by node id."""
+        self._ready = [record for record in records if record.stage is Stage.READY]
+        self._ailments = ailments
+        self._dependees = dependees
+        self._places = places
+        self._by_node: dict[str, list[InstanceRecord]] = {}
+        for record in self._ready:
+            self._by_node.setdefault(record.node_name, []).append(record)
+
+    def outage(self) -> Outage:
+        """Judge whether so much fails at once that this is an outage.
+
+        What a provider reports as stopped, failed or gone never counts: it is known to be lost. So is an instance that
+        is missing from an answer in which others are present. Dependents of what fails do not count either.
+        """
+        silent = self._silent_places()
+        missing = frozenset(record.node_id for place in silent.values() for record in place)
+        failing = [r for r in self._ready if r.node_id in missing or self._is_ill(r)]
+        counted = [r for r in failing if r.node_id in missing or not self._excused(r)]
+        ready = len(self._ready)
+        most = ready >= FREEZE_LEAST and len(counted) > FREEZE_SHARE * ready
+        held = failing if most else [record for place in silent.values() for record in place]
+        if most and len(counted) > len(missing):
+            why = f"{len(counted)} of {ready} instances fail at once"
+        elif silent:
+            why = f"all {len(missing)} instances on {', '.join(silent)} are missing at once"
+        else:
+            return Outage()
+        return Outage(f"{why}: {_ending(held)}", frozenset(record.node_id for record in held))
+
+    def down_dependee(self, record: InstanceRecord) -> str:
+        """The node that an ill instance waits for: one of which no instance is well; empty where there is none."""
+        if not self._is_ill(record):
+            return ""
+        return next((name for name in self._needed(record) if self._is_down(name)), "")
+
+    def _silent_places(self) -> dict[str, list[InstanceRecord]]:
+        """The providers whose whole list is missing, with what should be there."""
+        places: dict[str, list[InstanceRecord]] = {}
+        for record in self._ready:
+            places.setdefault(self._places.get(record.node_id, record.connection), []).append(record)
+        return {
+            place: there
+            for place, there in places.items()
+            if len(there) >= FREEZE_LEAST and all(self._source(record) is Source.MISSING for record in there)
+        }
+
+    def _source(self, record: InstanceRecord) -> Source | None:
+        ailment = self._ailments.get(record.node_id)
+        return ailment.source if ailment is not None else None
+
+    def _is_ill(self, record: InstanceRecord) -> bool:
+        return self._source(record) is Source.CHECK
+
+    def _excused(self, record: InstanceRecord) -> bool:
+        """True where it is ill because of what it depends on: that fails, or was replaced as it fell ill."""
+        others = [other for name in self._needed(record) for other in self._by_node.get(name, ())]
+        return self.down_dependee(record) != "" or any(
+            other.node_id in self._ailments or _was_replaced(other, record) for other in others
+        )
+
+    def _needed(self, record: InstanceRecord) -> Iterable[str]:
+        return (name for name in self._dependees.get(record.node_name, ()) if name != record.node_name)
+
+    def _is_down(self, name: str) -> bool:
+        return all(record.node_id in self._ailments for record in self._by_node.get(name, ()))
+
+
+def _was_replaced(dependee: InstanceRecord, dependent: InstanceRecord) -> bool:
+    ill_since = dependent.unhealthy_since
+    newer = dependee.created_at > dependent.created_at
+    return newer and ill_since is not None and ill_since <= dependee.since + DEPENDENT_SECONDS
+
+
+def _ending(records: Sequence[InstanceRecord]) -> str:
+    infra_id = records[0].infra_id
+    return (
+        "that is taken for an outage, and they are not replaced until most are well again; "
+        f"occopus-build -i {infra_id} with the same description replaces them now"
+    )

@@ -1,0 +1,56 @@
+"""A plan written out: for programs as JSON, for people as lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from occopus_core.engine.planning.plan import Plan, Step, Verb
+
+_SIGNS = {
+    Verb.CREATE: "+",
+    Verb.REPLACE: "~",
+    Verb.DESTROY: "-",
+    Verb.KEEP: "=",
+    Verb.RECONFIGURE: "*",
+    Verb.WAIT: ".",
+}
+_ALWAYS_COUNTED = (Verb.CREATE, Verb.REPLACE, Verb.DESTROY, Verb.KEEP)
+
+
+def steps_of(plan: Plan) -> list[dict[str, Any]]:
+    """The steps as JSON values."""
+    return [
+        {
+            "action": step.verb.value,
+            "node": step.node_name,
+            "nodeid": step.node_id,
+            "reason": step.reason,
+            "hold": step.hold.value if step.hold is not None else "",
+            "until": _time(step) or None,
+        }
+        for step in plan.steps
+    ]
+
+
+def lines_of(plan: Plan) -> Iterator[str]:
+    """A line for all steps that are alike, one for a freeze, and the totals."""
+    alike = Counter((step.verb, step.node_name, _reason(step)) for step in plan.steps)
+    for (verb, node, reason), count in alike.items():
+        yield f"{_SIGNS[verb]} {verb.value} {count} x {node}" + (f": {reason}" if reason else "")
+    if plan.frozen:
+        yield f"frozen: {plan.frozen}"
+    totals = Counter(step.verb for step in plan.steps)
+    yield ", ".join(f"{totals[verb]} to {verb.value}" for verb in _SIGNS if totals[verb] or verb in _ALWAYS_COUNTED)
+
+
+def _reason(step: Step) -> str:
+    until = _time(step)
+    hold = f"[{step.hold.value}] " if step.hold is not None else ""
+    return f"{hold}{step.reason}" + (f" (until {until})" if until else "")
+
+
+def _time(step: Step) -> str:
+    return "" if step.until is None else datetime.fromtimestamp(step.until, UTC).isoformat(timespec="seconds")
