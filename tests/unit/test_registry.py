@@ -3,6 +3,7 @@
 import pytest
 from stevedore.extension import ExtensionManager
 
+from occopus_core import registry
 from occopus_core.registry import PluginError, Registry
 
 PLUGIN = """
@@ -47,9 +48,9 @@ def refusal(name):
 
 def test_finds_what_is_installed(install):
     install("one", "pulse", "found_pulse:Checker", PLUGIN.format(version=1))
-    registry = Registry()
-    assert registry.health("pulse").__module__ == "found_pulse"
-    assert "pulse" in registry.installed("health")
+    known = Registry()
+    assert known.health("pulse").__module__ == "found_pulse"
+    assert "pulse" in known.installed("health")
 
 
 def test_two_of_one_name_are_refused(install):
@@ -76,10 +77,10 @@ def test_what_cannot_be_used_says_why(install, target, text, message):
     assert refusal("pulse").startswith(f"the health checker 'pulse' {message}")
 
 
-def test_says_what_to_install(caplog):
-    with pytest.raises(
-        PluginError, match=r"^no configuration manager 'chef' is installed: pip install occopus-config-chef$"
-    ):
-        Registry().config("chef")
-    assert refusal("pulse") == "there is no health checker 'pulse'; installed are: mysqldbs, ping, ports, urls"
+def test_says_what_to_install(caplog, monkeypatch):
+    monkeypatch.setitem(registry._PUBLISHED, "health", {*registry._PUBLISHED["health"], "ldap"})
+    assert refusal("ldap") == "no health checker 'ldap' is installed: pip install occopus-health-ldap"
+    assert refusal("pulse") == (
+        "there is no health checker 'pulse'; installed are: mysqldbs, ping, ports, urls; known and not installed: ldap"
+    )
     assert caplog.records == []
