@@ -1,0 +1,82 @@
+"""The resource handler of CloudSigma."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from occopus_core.api import (
+    Connection,
+    ContextForm,
+    CreateRequest,
+    Feature,
+    Instance,
+    InstanceId,
+    Owner,
+    ProviderError,
+    ResourceHandler,
+)
+
+
+class CloudSigmaHandler(ResourceHandler):
+    """One account at one location of CloudSigma. The id of an instance is its token."""
+
+    contract_version: ClassVar[int] = 1
+    connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
+    context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.STOP})
+    stop_seconds: ClassVar[float] = 0.0
+    max_concurrency: ClassVar[int] = 8
+    poll_seconds: ClassVar[tuple[float, float]] = (1.0, 15.0)
+    consistency_window: ClassVar[float] = 10.0
+
+    def __init__(self, connection: Connection) -> None:
+        # Reading the schema does not load the HTTP library.
+        from occopus_resource_cloudsigma.client import Client  # noqa: PLC0415
+        from occopus_resource_cloudsigma.inventory import Inventory  # noqa: PLC0415
+        from occopus_resource_cloudsigma.making import Making  # noqa: PLC0415
+        from occopus_resource_cloudsigma.removing import Removing  # noqa: PLC0415
+
+        super().__init__(connection)
+        client = Client(connection, self.max_concurrency)
+        self._inventory = Inventory(client)
+        self._making = Making(client, self._inventory)
+        self._removing = Removing(client, self._inventory)
+
+    @classmethod
+    @functools.cache
+    def schema(cls) -> Mapping[str, Any]:
+        """The `resource` section of type `cloudsigma`."""
+        text = importlib.resources.files("occopus_resource_cloudsigma").joinpath("schema.json").read_text("utf-8")
+        schema: Mapping[str, Any] = json.loads(text)
+        return schema
+
+    def check(self, request: CreateRequest) -> None:
+        """Raises `PermanentError` for a value that makes no sense and for a field that the handler sets itself."""
+        self._making.check(request)
+
+    def create(self, request: CreateRequest) -> Instance:
+        """Do the next step of drive, server, start; idempotent by token. Raises `ProviderError`."""
+        return self._making.next(request)
+
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        """One request for all servers of the account; one more where an id has none. Raises `ProviderError`."""
+        return self._inventory.describe(ids) if ids else {}
+
+    def list_owned(self, owner: Owner) -> Iterator[Instance]:
+        """Everything with the owner's marks, from two requests. Raises `ProviderError` when iterated."""
+        yield from self._inventory.listed(owner)
+
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """Send an ACPI shutdown to those that run; idempotent. Raises `ProviderError`.
+
+        CloudSigma repeats it for a minute; a server that takes no notice is running again after that.
+        """
+        return self._removing.shut_down(ids) if ids else {}
+
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """Stop servers, then delete them with their drives; idempotent, a step a call. Raises `ProviderError`."""
+        return self._removing.remove(ids) if ids else {}

@@ -1,0 +1,70 @@
+"""Owner and token in the `meta` of drives and servers.
+
+The keys of `meta` have at most 32 characters and its values are texts. Tags of CloudSigma are not used: each tag is one
+list of resources that is replaced as a whole, so two writers overwrite each other.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from occopus_core.api import Owner
+
+Thing = dict[str, Any]
+"""A drive or a server as CloudSigma describes it."""
+
+PREFIX = "occopus-"
+_TOKEN = f"{PREFIX}token"
+_ASKED = f"{PREFIX}asked"
+_USED = f"{PREFIX}used"
+_FIELDS = ("installation", "infra_id", "node_name", "node_id")
+
+
+def marks(owner: Owner, token: str) -> dict[str, str]:
+    """The `meta` by which a drive or a server is found again.
+
+    Each call has a stamp of its own: where a token has made two drives or servers, everyone keeps the same one.
+    """
+    fields = {f"{PREFIX}{name}": value for name in _FIELDS if (value := getattr(owner, name)) is not None}
+    return {**fields, _TOKEN: token, _ASKED: f"{time.time_ns():020}-{uuid.uuid4().hex}"}
+
+
+def used() -> dict[str, str]:
+    """The `meta` of a drive that a server is about to be made with."""
+    return {_USED: "yes"}
+
+
+def is_used(drive: Thing) -> bool:
+    """True for a drive that a server was made with, or was about to be."""
+    return _USED in meta(drive)
+
+
+def is_marked(thing: Thing) -> bool:
+    """True where owner and token are in the `meta`."""
+    return _TOKEN in meta(thing)
+
+
+def owner_of(thing: Thing) -> Owner | None:
+    """The owner as the `meta` has it; None where it has none."""
+    fields = {name: meta(thing).get(f"{PREFIX}{name}") for name in _FIELDS}
+    installation = fields.pop("installation")
+    return Owner(installation, **fields) if installation else None
+
+
+def token_of(thing: Thing) -> str:
+    """The token as the `meta` has it. A drive is named by its token, for a clone that took no `meta`."""
+    return meta(thing).get(_TOKEN) or str(thing.get("name") or "")
+
+
+def rank(thing: Thing) -> tuple[str, str]:
+    """Of several with one token the highest counts: one that a lost call makes late does not displace a newer one."""
+    return meta(thing).get(_ASKED, ""), str(thing["uuid"])
+
+
+def meta(thing: Thing) -> Mapping[str, str]:
+    """The `meta` of a drive or a server."""
+    found = thing.get("meta")
+    return {key: value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}

@@ -1,0 +1,128 @@
+"""The steps by which an instance goes: its servers are stopped, then deleted with their drives. None of them waits."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+from occopus_core.api import (
+    AuthError,
+    InstanceId,
+    NotFoundError,
+    PermanentError,
+    ProviderError,
+    ThrottledError,
+    TransientError,
+)
+from occopus_resource_cloudsigma.client import Client
+from occopus_resource_cloudsigma.errors import RefusalError, StateError
+from occopus_resource_cloudsigma.inventory import Inventory
+from occopus_resource_cloudsigma.marks import Thing
+from occopus_resource_cloudsigma.view import READY_DRIVE, RUNNING, STOPPED, STOPPING, Parts, users
+
+_LEAVING = (STOPPING, "deleting")
+"""A server in one of these is stopped, gone or running again in a minute at most, and cannot be stopped before."""
+_CHANGING = ("starting", "unavailable")
+"""A server in one of these may not be stopped now, and leaves it by itself."""
+_LASTING = (READY_DRIVE, "unavailable")
+"""A drive in one of these stays as it is: it can be deleted now or never."""
+
+
+class Removing:
+    """Stops and deletes instances in one account. Keeps nothing between two calls."""
+
+    def __init__(self, client: Client, inventory: Inventory) -> None:
+        self._client = client
+        self._inventory = inventory
+
+    def shut_down(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
+        """Send an ACPI shutdown to every running server of these. Raises `ProviderError`."""
+        with self._client.reading():
+            found = self._inventory.everything()
+
+            def ask(id: InstanceId) -> None:
+                for server in found.get(id, Parts()).servers:
+                    if server.get("status") in RUNNING:
+                        _act_tolerantly(self._client, server, "shutdown")
+
+            return _each(ids, ask)
+
+    def remove(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
+        """Start or continue; a refusal of one does not stop the others. Raises `ProviderError`."""
+        with self._client.reading():
+            found = self._inventory.everything()
+            servers = {server["uuid"] for parts in found.values() for server in parts.servers}
+
+            def remove(id: InstanceId) -> None:
+                parts = found.get(id, Parts())
+                for server in parts.servers:
+                    discard_server(self._client, server, "all_drives")
+                for drive in parts.drives:
+                    if not parts.servers:
+                        _refuse_foreign_use(drive, servers)
+                        discard_drive(self._client, drive)
+
+            return _each(ids, remove)
+
+
+def discard_server(client: Client, server: Thing, recurse: str = "") -> None:
+    """Take the next step: stop a server that runs, delete one that is stopped. Raises `ProviderError`."""
+    status = server.get("status")
+    if status == STOPPED:
+        client.delete(_path(server), {"recurse": recurse} if recurse else None)
+    elif status in _CHANGING or status in RUNNING:
+        _act_tolerantly(client, server, "stop")
+    elif status not in _LEAVING:
+        with contextlib.suppress(NotFoundError):
+            client.act(_path(server), "stop")
+
+
+def discard_drive(client: Client, drive: Thing) -> None:
+    """Delete a drive; one that is being cloned, or is attached still, may have to be asked for again."""
+    busy = drive.get("status") not in _LASTING or bool(users(drive))
+    try:
+        client.delete(f"/drives/{drive['uuid']}/")
+    except StateError:
+        return
+    except PermanentError:
+        if not busy:
+            raise
+
+
+def _refuse_foreign_use(drive: Thing, servers: set[str]) -> None:
+    """Raises `PermanentError` for a drive that somebody has attached to a server of their own."""
+    others = [id for id in users(drive) if id in servers]
+    if others:
+        raise PermanentError(
+            f"its drive {drive['uuid']} is attached to the server {' and '.join(others)}: detach it, and it is deleted"
+        )
+
+
+def _act_tolerantly(client: Client, server: Thing, action: str) -> None:
+    """Ask for an action that has nothing to do where the server is gone, or in another state by now."""
+    with contextlib.suppress(StateError, NotFoundError):
+        client.act(_path(server), action)
+
+
+def _each(ids: Sequence[InstanceId], call: Callable[[InstanceId], None]) -> dict[InstanceId, ProviderError | None]:
+    results: dict[InstanceId, ProviderError | None] = {}
+    for id in ids:
+        try:
+            call(id)
+            results[id] = None
+        except ProviderError as error:
+            results[id] = error
+            if _concerns_all(error):  # each of the others would wait for as long
+                return {**dict.fromkeys(ids, error), **results}
+    return results
+
+
+def _concerns_all(error: ProviderError) -> bool:
+    """Whether the next call would meet the same: no answer came, or the credentials are refused."""
+    return isinstance(error, AuthError | ThrottledError) or (
+        isinstance(error, TransientError) and not isinstance(error.__cause__, RefusalError)
+    )
+
+
+def _path(server: Thing) -> str:
+    return f"/servers/{server['uuid']}/"

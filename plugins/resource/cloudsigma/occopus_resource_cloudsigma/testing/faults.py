@@ -1,0 +1,64 @@
+"""How a call to the CloudSigma of the tests is made to fail."""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["refuse", "html", "hang", "lost_reply", "cut_reply", "foreign_reply"]
+
+
+@dataclass
+class Fault:
+    """A rule for calls: which ones, and how each of them fails."""
+
+    kind: Kind
+    """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``lost_reply``:
+    takes effect, and the connection is closed. ``cut_reply``: takes effect, and the first half of the answer comes, as
+    if it were all. ``foreign_reply``: takes effect, and a web page comes in place of the answer, as a success."""
+    call: str = ""
+    """A regular expression for method, path and query, such as ``POST /servers/ ``; empty for every call."""
+    count: int = -1
+    """The most calls it is for; -1 for any number."""
+    probability: float = 1.0
+    """The share of these calls that fail."""
+    status: int = 500
+    """The status of the answer, for ``refuse`` and ``html``."""
+    error_type: str = "backend"
+    message: str = "unknown error"
+    """The answer's, for ``refuse``."""
+    point: str | None = None
+    """The field that the refusal is about."""
+    retry_after: int | None = None
+    """Seconds, for the header of that name."""
+
+
+class Faults:
+    """The rules in force. Thread-safe."""
+
+    def __init__(self, seed: int) -> None:
+        self._lock = threading.Lock()
+        self._random = random.Random(seed)
+        self._rules: list[Fault] = []
+        self.changed = threading.Event()
+        """Set when the rules are replaced, which ends calls that hang."""
+
+    def replace(self, rules: Sequence[Fault]) -> None:
+        """Put these rules in the place of the earlier ones."""
+        with self._lock:
+            self._rules = list(rules)
+            self.changed.set()
+            self.changed = threading.Event()
+
+    def next_for(self, call: str) -> Fault | None:
+        """The first rule that is for the call, which is counted."""
+        with self._lock:
+            for rule in self._rules:
+                if rule.count and re.search(rule.call, call) and self._random.random() < rule.probability:
+                    rule.count -= rule.count > 0
+                    return rule
+        return None
