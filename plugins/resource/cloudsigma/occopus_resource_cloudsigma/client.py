@@ -85,20 +85,20 @@ class Client:
         One request asks for all; where fewer come than there are, the next one goes on after them.
         """
         seen: set[str] = set()
-        offset = 0
+        offset, expected = 0, None
         while True:
             following = {"offset": offset} if offset else {}
             things, total = self._page(self.get(path, {**(query or {}), "limit": 0, **following}))
+            if expected not in (None, total):  # an entry may have moved from a page to one that was read before
+                raise TransientError(f"{self.where}: its list {path} changed while it was read")
             new = [thing for thing in things if thing["uuid"] not in seen]
             yield from new
             seen.update(thing["uuid"] for thing in new)
-            offset += len(things)
+            offset, expected = offset + len(things), total
             if offset >= total:
-                break
+                return
             if not new:
                 raise TransientError(f"{self.where}: its list {path} has {total} entries and shows {len(seen)}")
-        if len(seen) < total:  # an entry before a page went away while it was read, and another one was skipped
-            raise TransientError(f"{self.where}: its list {path} changed while it was read")
 
     def _page(self, answer: Thing) -> tuple[list[Thing], int]:
         """The entries of a page, and how many there are on all pages. Raises `TransientError`."""

@@ -156,7 +156,7 @@ class Model:
         """A copy of a drive, which takes its time."""
         check_meta(given.get("meta", {}))
         behaviour = self.behaviour
-        size: int = given.get("size", source["size"]) if behaviour.clone_takes_size else source["size"]
+        size = given["size"] if behaviour.clone_takes_size and "size" in given else source["size"]
         if size < source["size"]:
             raise RefusedError(HTTPStatus.BAD_REQUEST, "validation", "Cannot clone to a smaller drive", "size")
         fields = {key: given.get(key) or source[key] for key in ("media", "storage_type", "affinities", "tags")}
