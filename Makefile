@@ -1,5 +1,5 @@
 # The two commands that matter: make demo, make test.
-.PHONY: demo test test-openstack venv dev lint typecheck unit model transitions fuzz torture bench schemas page-libraries clean
+.PHONY: demo test test-openstack cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture bench schemas page-libraries clean
 
 SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt \
 	$(wildcard plugins/*/*/setup.cfg)
@@ -15,6 +15,14 @@ test: dev lint typecheck  ## everything: style, types, layers, every test
 
 test-openstack: dev  ## the nova handler against a real OpenStack, which is set up in .openstack/ first
 	.venv/bin/pytest -q -n 2 tests/openstack
+
+# Recorded exchanges with real clouds, where there are some.
+OCCOPUS_RECORDINGS ?= ../shared/clouds
+
+cloudsigma-contract: dev  ## the stand-in for CloudSigma beside recorded exchanges, where $OCCOPUS_RECORDINGS has them
+	@if [ -d "$(OCCOPUS_RECORDINGS)/cloudsigma" ]; then \
+		.venv/bin/python -m occopus_resource_cloudsigma.testing.recordings "$(OCCOPUS_RECORDINGS)/cloudsigma"; \
+	else echo "no recorded exchanges in $(OCCOPUS_RECORDINGS)/cloudsigma: nothing is compared"; fi
 
 torture: dev  ## kill the commands at every boundary; TORTURE="--kills 20000 --seed 7" for longer
 	.venv/bin/python -m tests.torture $(TORTURE)

@@ -190,6 +190,7 @@ class Model:
             thing |= {key: value for key, value in given.items() if key not in (*_READ_ONLY, "nics", "drives")}
         else:
             thing |= {key: given[key] for key in ("name", "meta", "tags") if key in given}
+        thing["tags"] = [reference("tags", _identity(tag)) for tag in thing["tags"]]
         return thing
 
     def delete_drive(self, drive: Thing) -> None:
