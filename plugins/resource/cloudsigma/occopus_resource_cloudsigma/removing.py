@@ -16,14 +16,13 @@ from occopus_core.api import (
 )
 from occopus_resource_cloudsigma.client import Client
 from occopus_resource_cloudsigma.errors import RefusalError, StateError
-from occopus_resource_cloudsigma.inventory import Inventory
+from occopus_resource_cloudsigma.inventory import Inventory, by_token
 from occopus_resource_cloudsigma.marks import Thing
 from occopus_resource_cloudsigma.view import READY_DRIVE, RUNNING, STOPPED, STOPPING, Parts, users
 
-_LEAVING = (STOPPING, "deleting")
-"""A server in one of these is stopped, gone or running again in a minute at most, and cannot be stopped before."""
-_CHANGING = ("starting", "unavailable")
-"""A server in one of these may not be stopped now, and leaves it by itself."""
+_CHANGING = (STOPPING, "starting", "unavailable")
+"""A server in one of these may not be stoppable now, and leaves it by itself: after a minute at most it is stopped, or
+runs again."""
 _LASTING = (READY_DRIVE, "unavailable")
 """A drive in one of these stays as it is: it can be deleted now or never."""
 
@@ -38,7 +37,7 @@ class Removing:
     def shut_down(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
         """Send an ACPI shutdown to every running server of these. Raises `ProviderError`."""
         with self._client.reading():
-            found = self._inventory.everything()
+            found = by_token(self._inventory.servers(), ())
 
             def ask(id: InstanceId) -> None:
                 for server in found.get(id, Parts()).servers:
@@ -72,7 +71,7 @@ def discard_server(client: Client, server: Thing, recurse: str = "") -> None:
         client.delete(_path(server), {"recurse": recurse} if recurse else None)
     elif status in _CHANGING or status in RUNNING:
         _act_tolerantly(client, server, "stop")
-    elif status not in _LEAVING:
+    elif status != "deleting":
         with contextlib.suppress(NotFoundError):
             client.act(_path(server), "stop")
 

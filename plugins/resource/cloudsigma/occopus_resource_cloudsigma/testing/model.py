@@ -20,6 +20,7 @@ _GRAIN = 16384
 _LONGEST_KEY = 32
 _REQUIRED = ("name", "cpu", "mem", "vnc_password")
 _READ_ONLY = ("uuid", "status", "owner", "runtime", "resource_uri", "jobs", "mounted_on", "permissions")
+_NOT_RUNNING = ("stopped", "starting", "stopping", "unavailable")
 _INNER = {"running": "started", "unavailable": "unavailable"}
 """What error messages call a status."""
 
@@ -41,6 +42,8 @@ class Behaviour:
     heeds_shutdown: bool = True
     """Without it a server runs again after a minute of ACPI shutdown."""
     give_up_seconds: float = 60.0
+    stops_while_stopping: bool = False
+    """Whether a server that is being shut down can be stopped."""
     clone_takes_meta: bool = True
     """Whether the `meta` of a clone is what the call says; without it, it is that of the source."""
     clone_takes_size: bool = True
@@ -71,6 +74,7 @@ class Change:
 
     due: float
     take: Callable[[], None]
+    thing: Thing
 
 
 @dataclass
@@ -88,6 +92,8 @@ class Model:
         self.library: dict[str, Thing] = {}
         self.started = 0
         self._starting: set[str] = set()
+        self.shut_down: set[str] = set()
+        """The ids of servers that came to their own end."""
         self._changes: list[Change] = []
         drive = self.new_drive("Debian 12", 10 * 2**30, identity=LIBRARY_DRIVE)
         self.library[LIBRARY_DRIVE] = {**self.drives.pop(LIBRARY_DRIVE), "owner": None, "meta": {"os": "linux"}}
@@ -102,11 +108,14 @@ class Model:
             self._changes.remove(first)
             first.take()
 
-    def _after(self, seconds: float, take: Callable[[], None]) -> None:
+    def _after(self, seconds: float, thing: Thing, take: Callable[[], None]) -> None:
         if seconds <= 0:
             take()
         else:
-            self._changes.append(Change(self.clock() + seconds, take))
+            self._changes.append(Change(self.clock() + seconds, take, thing))
+
+    def _forget_changes(self, thing: Thing) -> None:
+        self._changes = [change for change in self._changes if change.thing is not thing]
 
     def _becomes(self, thing: Thing, status: str, seconds: float, then: Callable[[], None] | None = None) -> None:
         def take() -> None:
@@ -114,7 +123,7 @@ class Model:
             if then is not None:
                 then()
 
-        self._after(seconds, take)
+        self._after(seconds, thing, take)
 
     # Drives
 
@@ -300,7 +309,7 @@ class Model:
         server["runtime"] = {"active_since": "2015-03-19T13:52:51+00:00", "nics": []}
         for each in server["drives"]:
             self.drives[each["drive"]["uuid"]]["status"] = "mounted"
-        self._after(self.behaviour.address_lag, lambda: self._give_addresses(server))
+        self._after(self.behaviour.address_lag, server, lambda: self._give_addresses(server))
 
     def _give_addresses(self, server: Thing) -> None:
         if server["runtime"] is None:
@@ -321,21 +330,29 @@ class Model:
 
     def stop(self, server: Thing) -> None:
         """Cut the power."""
-        self._refuse_unless_running("stop", server)
+        if not (self.behaviour.stops_while_stopping and server["status"] == "stopping"):
+            self._refuse_unless_running("stop", server)
+        self._forget_changes(server)
         server["status"] = "stopping"
         self._becomes(server, "stopped", self.behaviour.stop_seconds, lambda: self._rests(server))
 
     def shutdown(self, server: Thing) -> None:
         """Send ACPI signals for a minute; a guest that takes no notice runs on."""
         self._refuse_unless_running("shutdown", server)
+        self._forget_changes(server)
         server["status"] = "stopping"
+
+        def heed() -> None:
+            self.shut_down.add(server["uuid"])
+            self._rests(server)
+
         if self.behaviour.heeds_shutdown:
-            self._becomes(server, "stopped", self.behaviour.shutdown_seconds, lambda: self._rests(server))
+            self._becomes(server, "stopped", self.behaviour.shutdown_seconds, heed)
         else:
             self._becomes(server, self.behaviour.running, self.behaviour.give_up_seconds)
 
     def _refuse_unless_running(self, action: str, server: Thing) -> None:
-        if server["status"] not in ("running", "started", "running_legacy"):
+        if server["status"] in _NOT_RUNNING:
             raise state_error(action, "guest", server["status"], "['started', 'running_legacy']")
 
     def _rests(self, server: Thing) -> None:
