@@ -6,21 +6,25 @@ A plugin derives from the class and says what to look at::
         @pytest.fixture
         def harness(self) -> HealthHarness:
             return HealthHarness(Ports(), healthy=..., unhealthy=..., silent=...)
+
+`failures` runs the same clauses without pytest.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jsonschema
-import pytest
 
 from occopus_core.api.health import HealthChecker, Probe, Verdict
-from occopus_core.api.version import CONTRACT_VERSION
+from occopus_core.testing import suite
+from occopus_core.testing.shape import assert_no_io, assert_states_version
 
 CROWD = 100
 """How many silent targets are looked at side by side."""
@@ -31,7 +35,7 @@ NO_SUCH_HOST = "x" * 64 + ".invalid"
 
 
 @dataclass(frozen=True, slots=True)
-class HealthHarness:
+class HealthHarness(suite.Harness):
     """A checker and what it is to look at. Give the probes short timeouts, under a second."""
 
     checker: HealthChecker
@@ -40,22 +44,23 @@ class HealthHarness:
     silent: Probe
     """Its target takes the question and never answers; where a target cannot do that, the same as `unhealthy`."""
     secret: str = ""
-    """A text inside the value of `unhealthy` that nobody may be told; empty where such values hold no secret."""
+    """A text inside the value of `unhealthy` that no reason may show; empty where such values hold no secret."""
 
 
-class HealthCheckerConformance:
+class HealthCheckerConformance(suite.Suite):
     """Every clause of the contract. Derive from it, name the class ``Test…`` and give it the fixture `harness`."""
 
-    @pytest.fixture
-    def harness(self) -> HealthHarness:
-        """What to check and against what."""
-        raise NotImplementedError(f"{type(self).__name__} needs a fixture named harness")
-
     def test_contract_version(self, harness: HealthHarness) -> None:
-        """It is a checker of the contract's present version."""
-        assert isinstance(harness.checker, HealthChecker)
-        version = getattr(harness.checker, "contract_version", None)
-        assert version == CONTRACT_VERSION, f"the class states contract_version {version}, not {CONTRACT_VERSION}"
+        """The class states itself which version of the contract it is written for, and it is this one."""
+        assert isinstance(harness.checker, HealthChecker), "it is no `HealthChecker`"
+        assert_states_version(type(harness.checker))
+
+    def test_powers_without_io(self, harness: HealthHarness) -> None:
+        """`powers` answers texts without I/O, for values that are still templates too."""
+        for value in (harness.healthy.value, "{{ variables.x }}"):
+            found: list[Any] = []
+            assert_no_io(lambda: found.extend(type(harness.checker).powers(value)))  # noqa: B023 - it is called at once
+            assert all(isinstance(each, str) and each for each in found), "a power is a text that says what it is"
 
     def test_schema(self, harness: HealthHarness) -> None:
         """Its schema is sound and documented, and takes its examples and the values it is asked about."""
@@ -68,7 +73,7 @@ class HealthCheckerConformance:
             jsonschema.validate(example, schema, cls=jsonschema.Draft7Validator)
 
     def test_no_probes(self, harness: HealthHarness) -> None:
-        """No probes, no verdicts."""
+        """No probes make no verdicts."""
         assert list(harness.checker.check([])) == []
 
     def test_order(self, harness: HealthHarness) -> None:
@@ -78,14 +83,14 @@ class HealthCheckerConformance:
         assert [verdict.healthy for verdict in verdicts] == order
 
     def test_reason(self, harness: HealthHarness) -> None:
-        """What is wrong has a reason, in one line; what is well has none."""
+        """An unhealthy verdict has a reason of one line, a healthy one has none."""
         well, ill = harness.checker.check([harness.healthy, harness.unhealthy])
         assert well == Verdict(True)
         assert len(ill.reason.splitlines()) == 1
         assert ill.reason == ill.reason.strip()
 
     def test_repeat(self, harness: HealthHarness) -> None:
-        """Looking changes nothing."""
+        """Looking changes nothing: a repeat answers the same."""
         probes = [harness.healthy, harness.unhealthy]
         assert harness.checker.check(probes) == harness.checker.check(probes)
 
@@ -120,18 +125,19 @@ class HealthCheckerConformance:
         assert well.healthy
 
     def test_secrets(self, harness: HealthHarness) -> None:
-        """No reason holds a secret, whatever went wrong."""
+        """No reason holds a secret or a credential, whatever went wrong."""
         probes = [
             harness.unhealthy,
             dataclasses.replace(harness.unhealthy, address=""),
             dataclasses.replace(harness.unhealthy, address=NO_SUCH_HOST),
             dataclasses.replace(harness.unhealthy, timeout=0.001),
         ]
-        verdicts = harness.checker.check(probes)
-        assert not harness.secret or all(harness.secret not in verdict.reason for verdict in verdicts)
+        secrets = [text for text in (harness.secret, *harness.unhealthy.auth.values()) if text]
+        for verdict in harness.checker.check(probes):
+            assert not [secret for secret in secrets if secret in verdict.reason], "a reason shows a secret"
 
     def test_threads(self, harness: HealthHarness) -> None:
-        """Many threads may ask at once."""
+        """It is thread-safe: many threads may ask at once."""
 
         def ask(number: int) -> Sequence[bool]:
             probes = [harness.healthy, harness.unhealthy][:: 1 if number % 2 else -1]
@@ -140,3 +146,9 @@ class HealthCheckerConformance:
         with concurrent.futures.ThreadPoolExecutor(8) as threads:
             answers = list(threads.map(ask, range(16)))
         assert answers == [[True, False] if number % 2 else [False, True] for number in range(16)]
+
+
+CLAUSES = suite.clauses(HealthCheckerConformance)
+"""The names of all clauses."""
+failures = functools.partial(suite.failures, HealthCheckerConformance)
+"""Run clauses on harnesses without pytest; see `occopus_core.testing.suite.failures`."""

@@ -13,8 +13,12 @@ from typing import Any
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body><p>Nothing here<br></body></html>"
 """What answers in the place of an API; no XML."""
 
-Answer = Callable[[str, Message, bytes], tuple[int, Mapping[str, str], bytes]]
-"""From the path, the headers and the body of a request to the status, headers and body of its answer."""
+Reply = tuple[int, Mapping[str, str], bytes]
+"""The status, the headers and the body of an answer."""
+Answer = Callable[[str, Message, bytes], Reply]
+"""From the path, the headers and the body of a request to its answer."""
+Responder = Callable[[str, str, Message, bytes], Reply]
+"""The same with the method in the first place."""
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -25,20 +29,32 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def answering(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A server for the time of a block; its URL. `answer` is called for each GET and POST, in a thread of its own."""
+def answering(
+    answer: Answer | None = None, context: ssl.SSLContext | None = None, *, respond: Responder | None = None
+) -> Iterator[str]:
+    """A server for the time of a block; its URL.
+
+    `answer`, or `respond` where the method counts, is called in a thread of its own for each request: GET, HEAD, POST,
+    PUT, PATCH and DELETE. To HEAD the body is not sent, and `Content-Length` is its length.
+    """
+    if answer is not None:
+        respond = _whatever_method(answer)
+    if respond is None:
+        raise TypeError("a server needs `answer` or `respond`")
+    reply: Responder = respond
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+        def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            status, headers, said = answer(self.path, self.headers, body)
+            status, headers, said = reply(self.command, self.path, self.headers, body)
             self.send_response(status)
             for name, value in {"Content-Length": str(len(said)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(said)
+            if self.command != "HEAD":
+                self.wfile.write(said)
 
-        do_GET = do_POST  # noqa: N815 - as the library calls them
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - as the library calls them
 
         def log_message(self, *_: Any) -> None:
             return
@@ -53,3 +69,7 @@ def answering(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator
         finally:
             server.shutdown()
             thread.join()
+
+
+def _whatever_method(answer: Answer) -> Responder:
+    return lambda _method, path, headers, body: answer(path, headers, body)

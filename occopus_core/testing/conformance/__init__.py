@@ -24,6 +24,7 @@ pytest.register_assert_rewrite(
 )
 
 from occopus_core.api import ContextForm, ResourceHandler  # noqa: E402
+from occopus_core.testing import suite  # noqa: E402
 from occopus_core.testing.conformance.content import ContentClauses, PageClauses  # noqa: E402
 from occopus_core.testing.conformance.failures import FailureClauses  # noqa: E402
 from occopus_core.testing.conformance.features import LogsClauses, StopClauses  # noqa: E402
@@ -63,8 +64,6 @@ __all__ = [
     "failures",
 ]
 
-_PREFIX = "test_"
-
 
 class ResourceHandlerConformance(
     ShapeClauses,
@@ -78,45 +77,31 @@ class ResourceHandlerConformance(
     StopClauses,
     LogsClauses,
     FailureClauses,
+    suite.Suite,
 ):
     """Every clause of the contract as a test. Its subclass has a fixture `harness`."""
 
     @pytest.fixture(autouse=True)
     def _applicable(self, request: pytest.FixtureRequest, harness: ResourceHarness) -> None:
-        reason = declined(harness).get(request.function.__name__.removeprefix(_PREFIX))
+        reason = declined(harness).get(request.function.__name__.removeprefix("test_"))
         if reason:
             pytest.skip(reason)
 
 
-CLAUSES = tuple(name.removeprefix(_PREFIX) for name in dir(ResourceHandlerConformance) if name.startswith(_PREFIX))
+CLAUSES = suite.clauses(ResourceHandlerConformance)
 """The names of all clauses."""
 
 
 def failures(harness: Callable[[], ResourceHarness], clauses: Collection[str] = CLAUSES) -> dict[str, Exception]:
-    """Run clauses, each on a harness of its own, which is closed; the error of each one that failed.
-
-    Clauses that a harness declares not applicable are left out.
-    """
-    failed: dict[str, Exception] = {}
-    for clause in clauses:
-        stage = harness()
-        try:
-            if clause not in declined(stage):
-                getattr(ResourceHandlerConformance(), f"{_PREFIX}{clause}")(stage)
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong, the handler does not conform
-            failed[clause] = error
-        finally:
-            stage.close()
-    return failed
+    """See `occopus_core.testing.suite.failures`; clauses that the handler or its harness does not know are left out."""
+    return suite.failures(ResourceHandlerConformance, harness, clauses, declined)
 
 
 def declined(harness: ResourceHarness) -> dict[str, str]:
     """What the harness declines, by clause, with the reason. Raises `ValueError` for a clause that does not exist."""
-    unknown = sorted(set(harness.not_applicable) - set(CLAUSES))
-    if unknown:
-        raise ValueError(f"not_applicable names clauses that do not exist: {', '.join(unknown)}")
+    named = suite.declined(ResourceHandlerConformance, harness)
     known = harness.faults.faults if harness.faults is not None else frozenset()
-    return {**_undeclared(type(harness.handler())), **_unknown_faults(known), **harness.not_applicable}
+    return {**_undeclared(type(harness.handler())), **_unknown_faults(known), **named}
 
 
 def _undeclared(handler: type[ResourceHandler]) -> dict[str, str]:
@@ -142,4 +127,4 @@ def _unknown_faults(known: Collection[Fault]) -> dict[str, str]:
 
 
 def _mark(clause: str, name: str, default: Any) -> Any:
-    return getattr(getattr(ResourceHandlerConformance, f"{_PREFIX}{clause}"), name, default)
+    return getattr(getattr(ResourceHandlerConformance, f"test_{clause}"), name, default)

@@ -28,7 +28,6 @@ from occopus_core.testing.conformance.harness import (
 )
 
 _Clause = TypeVar("_Clause", bound=Callable[..., None])
-_T = TypeVar("_T")
 _DECLARE = "the harness cannot {}: let it, or name the clause in `not_applicable` with the reason"
 
 
@@ -147,14 +146,6 @@ def _marked(name: str, value: object) -> Callable[[_Clause], _Clause]:
         return clause
 
     return mark
-
-
-def able(act: Callable[[], _T]) -> _T:
-    """What the harness answers; fails where it does not have the method."""
-    try:
-        return act()
-    except NotImplementedError as missing:
-        raise AssertionError(_DECLARE.format(missing)) from None
 
 
 def calls(harness: ResourceHarness) -> int:

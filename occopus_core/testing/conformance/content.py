@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from occopus_core.api import ContextForm, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.testing.conformance.base import (
-    able,
     declares,
     listed,
     make,
@@ -20,6 +19,7 @@ from occopus_core.testing.conformance.base import (
     until,
 )
 from occopus_core.testing.conformance.harness import ResourceHarness
+from occopus_core.testing.suite import able
 
 _TRICKY = "# \"double\" 'single' `back` \\ $HOME ${x} %s %25 &amp; <b> {{x}} {% x %} \t; | \u00e4 \u20ac \U0001f600  "
 USER_DATA = f"#cloud-config\n{_TRICKY}\r\n#\n\n# {'x' * 1500}\n#  the last line ends in spaces and no newline  "

@@ -6,8 +6,9 @@ import time
 from unittest import mock
 
 from occopus_core.api import Feature, InstanceId, InstanceState, ResourceHandler
-from occopus_core.testing.conformance.base import able, declares, make, order, patiently, state, until
+from occopus_core.testing.conformance.base import declares, make, order, patiently, state, until
 from occopus_core.testing.conformance.harness import PRINTED, Kind, ResourceHarness
+from occopus_core.testing.suite import able
 
 
 class StopClauses:

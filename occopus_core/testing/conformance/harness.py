@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from occopus_core.api import Context, CreateRequest, Feature, InstanceId, InstanceState, Owner, ResourceHandler
+from occopus_core.testing.suite import Harness
 
 Operation = Literal["create", "describe", "list_owned", "delete", "stop", "logs"]
 OPERATIONS: tuple[Operation, ...] = ("create", "describe", "list_owned", "delete")
@@ -63,13 +64,11 @@ class FaultInjector(ABC):
         """Have the provider work again. Idempotent."""
 
 
-class ResourceHarness(ABC):
+class ResourceHarness(Harness, ABC):
     """One account at one provider. The suite makes a new harness for each clause and closes it at the end."""
 
     sdk_modules: ClassVar[tuple[str, ...]] = ()
     """Modules of the provider's library, none of which may be imported for the schema."""
-    not_applicable: ClassVar[Mapping[str, str]] = {}
-    """Clauses that this provider truly cannot show, by name, each with the reason; they are skipped visibly."""
     page_size: ClassVar[int | None] = 100
     """How many instances one call lists or describes: one more are made, so let the provider's pages be small.
 

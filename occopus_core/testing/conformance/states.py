@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from occopus_core.api import Instance, InstanceId, InstanceState, Owner, ResourceHandler
-from occopus_core.testing.conformance.base import able, make, order, settled, until
+from occopus_core.testing.conformance.base import make, order, settled, until
 from occopus_core.testing.conformance.harness import ResourceHarness
+from occopus_core.testing.suite import able
 
 
 class StateClauses:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import threading
 import time
 
@@ -129,6 +130,22 @@ class TellsOnNoHost(Sound):
         return super().look(probe)
 
 
+class PowerOfAName(Sound):
+    @classmethod
+    def powers(cls, value):
+        return [str(socket.getaddrinfo("127.0.0.1", 80))]
+
+
+class InheritsItsVersion(Sound):
+    pass
+
+
+class TellsCredentials(Sound):
+    def look(self, probe):
+        verdict = super().look(probe)
+        return verdict if verdict.healthy else Verdict(False, f"refused with {dict(probe.auth)}")
+
+
 class OneAtATime(Sound):
     def __init__(self):
         self.busy = threading.Lock()
@@ -147,7 +164,8 @@ def harness_of(checker):
     def probe(value):
         return Probe("node", "127.0.0.1", value, 0.1)
 
-    return HealthHarness(checker(), probe("well"), probe("ill-hidden"), probe("silent"), secret="hidden")
+    ill = dataclasses.replace(probe("ill-hidden"), auth={"password": "hush-hush"})
+    return HealthHarness(checker(), probe("well"), ill, probe("silent"), secret="hidden")
 
 
 CLAUSES = sorted(name for name in dir(HealthCheckerConformance) if name.startswith("test_"))
@@ -162,6 +180,8 @@ def test_a_sound_checker_passes(clause):
     ("clause", "broken"),
     [
         ("test_contract_version", OldContract),
+        ("test_contract_version", InheritsItsVersion),
+        ("test_powers_without_io", PowerOfAName),
         ("test_schema", Undocumented),
         ("test_schema", WrongType),
         ("test_schema", WrongExample),
@@ -177,6 +197,7 @@ def test_a_sound_checker_passes(clause):
         ("test_no_address", NeedsAnAddress),
         ("test_no_such_host", NeedsARealHost),
         ("test_secrets", TellsOnNoHost),
+        ("test_secrets", TellsCredentials),
         ("test_threads", OneAtATime),
     ],
 )

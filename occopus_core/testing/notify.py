@@ -1,0 +1,260 @@
+"""Conformance of notifiers: what `occopus_core.api.notify` asks of them, as an abstract pytest class.
+
+A plugin inherits `NotifierConformance` and gives it a fixture `harness`, a new `NotifyHarness` for each test::
+
+    class TestConformance(NotifierConformance):
+        @pytest.fixture
+        def harness(self):
+            with AcmeHarness() as harness:
+                yield harness
+
+`failures(AcmeHarness)` runs the same clauses without pytest.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from unittest import mock
+
+import jsonschema
+
+from occopus_core.api import (
+    AuthError,
+    Notification,
+    Notifier,
+    PermanentError,
+    ProviderError,
+    ThrottledError,
+    TransientError,
+)
+from occopus_core.testing import suite
+from occopus_core.testing.conformance.base import chain, raised
+from occopus_core.testing.conformance.harness import Fault
+from occopus_core.testing.shape import (
+    assert_describes_properties,
+    assert_imports_none,
+    assert_no_io,
+    assert_states_version,
+)
+from occopus_core.testing.suite import able
+
+_COUNT = 5
+_OWN = frozenset({"type", "name", "events", "infrastructures"})
+_EXPECTED: Mapping[Fault, type[ProviderError]] = {
+    Fault.AUTH: AuthError,
+    Fault.THROTTLE: ThrottledError,
+    Fault.PERMANENT: PermanentError,
+    Fault.SERVER_ERROR: TransientError,
+    Fault.REFUSED_CONNECTION: TransientError,
+    Fault.HANG: TransientError,
+    Fault.LOST_REPLY: TransientError,
+}
+
+
+class NotifyHarness(suite.Harness, ABC):
+    """A notifier and its receiver. The suite makes a new harness for each clause and closes it."""
+
+    sdk_modules: ClassVar[tuple[str, ...]] = ()
+    """Modules of the receiver's library, none of which may be imported for the schema."""
+    faults: ClassVar[frozenset[Fault]] = frozenset()
+    """The ways in which `inject` can have the receiver fail, of those that a receiver can."""
+    subscription: ClassVar[Mapping[str, Any] | None] = None
+    """What a client sends to be told of one infrastructure; None where clients choose no address."""
+    short_timeout: ClassVar[float] = 0.5
+    """A `call_timeout` in seconds that is cheap to wait for."""
+    grace: ClassVar[float] = 1.5
+    """Seconds by which a busy machine may exceed `call_timeout`."""
+
+    @abstractmethod
+    def notifier(self, *, call_timeout: float | None = None) -> Notifier:
+        """A new notifier of the receiver, with a time limit in seconds for its calls or a sensible one."""
+
+    @abstractmethod
+    def received(self) -> list[int]:
+        """The ids of the notifications that the receiver has had, in their order."""
+
+    def calls(self) -> int:
+        """How many requests the receiver has had so far."""
+        raise NotImplementedError("count the receiver's requests")
+
+    def inject(self, fault: Fault) -> None:
+        """Have the receiver fail so, until `clear`."""
+        raise NotImplementedError("make the receiver fail")
+
+    def clear(self) -> None:
+        """Have the receiver work again. Idempotent."""
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown: the credentials, and secrets in the settings."""
+        return tuple(self.notifier().connection.auth.values())
+
+
+def notifications(count: int, first: int = 1) -> list[Notification]:
+    """So many, with ids from `first` on."""
+    return [
+        Notification(
+            id=number,
+            infra_id="i-1",
+            event="node ready",
+            name="nodecreated",
+            at="2026-01-01T00:00:00+00:00",
+            node_name="web",
+            node_id=f"n-{number}",
+            text=f"the node is ready: \u00e4 \u20ac <b> {number}",
+            subscriber="somebody",
+        )
+        for number in range(first, first + count)
+    ]
+
+
+class NotifierConformance(suite.Suite):
+    """Every clause of the contract. Derive from it, name the class ``Test…`` and give it the fixture `harness`."""
+
+    def test_contract_version(self, harness: NotifyHarness) -> None:
+        """The class states itself which version of the contract it is written for, and it is this one."""
+        assert_states_version(type(harness.notifier()))
+
+    def test_class_attributes(self, harness: NotifyHarness) -> None:
+        """`batch_size` is a number of at least 1."""
+        assert type(harness.notifier()).batch_size >= 1, "batch_size is at least 1"
+
+    def test_schema(self, harness: NotifyHarness) -> None:
+        """The schema is a valid one of an object, without the core's own keys, and accepts settings that work."""
+        notifier = harness.notifier()
+        schema = type(notifier).schema()
+        jsonschema.Draft7Validator.check_schema(schema)
+        assert schema.get("type") == "object", "the schema is of an object"
+        own = _OWN & set(schema.get("properties", {}))
+        assert not own, f"the core adds {', '.join(sorted(own))}"
+        jsonschema.Draft7Validator(schema).validate(dict(notifier.connection.settings))
+
+    def test_schema_describes_every_property(self, harness: NotifyHarness) -> None:
+        """Every property of the schema has a description, which editors show."""
+        assert_describes_properties(type(harness.notifier()).schema())
+
+    def test_schema_imports_no_sdk(self, harness: NotifyHarness) -> None:
+        """`schema` does not import the receiver's library."""
+        assert harness.sdk_modules, "the harness names no `sdk_modules`: name them, or this clause in `not_applicable`"
+        assert_imports_none(type(harness.notifier()), harness.sdk_modules)
+
+    def test_constructor_does_no_io(self, harness: NotifyHarness) -> None:
+        """The constructor does no I/O: no connection, no process, no file that is written."""
+        harness.notifier()  # what it imports is imported by now
+        assert_no_io(harness.notifier)
+
+    def test_repr_keeps_secrets(self, harness: NotifyHarness) -> None:
+        """No `repr` of the notifier shows a credential."""
+        notifier = harness.notifier()
+        shown = f"{notifier!r} {notifier}"
+        assert not [secret for secret in harness.secrets() if secret in shown], "a repr shows a secret"
+
+    def test_all_in_order(self, harness: NotifyHarness) -> None:
+        """`send` hands over every notification of a batch, in their order."""
+        notifier = harness.notifier()
+        _send(notifier, notifications(_COUNT))
+        assert harness.received() == list(range(1, _COUNT + 1)), f"the receiver has had {harness.received()}"
+
+    def test_repeated(self, harness: NotifyHarness) -> None:
+        """What was told already may come again: it is handed over again, and no error."""
+        notifier = harness.notifier()
+        for _ in range(2):
+            _send(notifier, notifications(2))
+        received = harness.received()
+        assert received[-2:] == [1, 2], f"after a repeat the receiver has had {received}"
+
+    def test_goes_on_after_a_failure(self, harness: NotifyHarness) -> None:
+        """An object that failed goes on once the receiver works again."""
+        notifier = harness.notifier()
+        for fault in _injectable(harness) & _EXPECTED.keys() - {Fault.HANG}:
+            _failing(harness, notifier, fault)
+        _send(notifier, notifications(1, first=77))
+        assert harness.received()[-1:] == [77], "after a failure nothing is handed over any more"
+
+    def test_failures_are_what_they_mean(self, harness: NotifyHarness) -> None:
+        """A failure is the error that says what the core does next: repeat, repeat much later, or drop."""
+        for fault in sorted(_injectable(harness) & _EXPECTED.keys() - {Fault.HANG}, key=lambda each: each.name):
+            error = _failing(harness, harness.notifier(), fault)
+            wanted = _EXPECTED[fault]
+            assert isinstance(error, wanted), f"{fault.value}: {error!r} is no {wanted.__name__}"
+
+    def test_hang(self, harness: NotifyHarness) -> None:
+        """`send` ends within `Connection.call_timeout`, with `TransientError`."""
+        assert Fault.HANG in _injectable(harness), "the harness cannot have the receiver hang"
+        notifier = harness.notifier(call_timeout=harness.short_timeout)
+        started = time.monotonic()
+        error = _failing(harness, notifier, Fault.HANG)
+        took = time.monotonic() - started
+        assert took < harness.short_timeout + harness.grace, f"send hung for {took:.1f} s"
+        assert isinstance(error, TransientError), f"silence is {error!r}"
+
+    def test_never_retries(self, harness: NotifyHarness) -> None:
+        """A notifier never sleeps or retries: repeating belongs to the core."""
+        notifier = harness.notifier()
+        _send(notifier, notifications(1))
+        before = able(harness.calls)
+        _send(notifier, notifications(1))
+        usual = harness.calls() - before
+        with mock.patch("time.sleep") as sleep:
+            before = harness.calls()
+            _failing(harness, notifier, Fault.SERVER_ERROR)
+        assert harness.calls() - before <= usual, "a request was repeated after an internal error"
+        assert not sleep.called, "the notifier called time.sleep"
+
+    def test_errors_keep_secrets(self, harness: NotifyHarness) -> None:
+        """No error shows a credential."""
+        secrets = harness.secrets()
+        assert secrets, "the harness has no secrets: give it some, or name this clause in `not_applicable`"
+        for fault in _injectable(harness) - {Fault.HANG}:
+            error = _failing(harness, harness.notifier(), fault)
+            shown = " ".join(f"{each} {each!r}" for each in chain(error))
+            assert not [secret for secret in secrets if secret in shown], f"{fault.value}: the error shows a secret"
+
+    def test_only_provider_errors(self, harness: NotifyHarness) -> None:
+        """A notifier raises nothing but `ProviderError` and its subclasses."""
+        for fault in _injectable(harness) - {Fault.HANG}:
+            error = _failing(harness, harness.notifier(), fault)
+            proper = error is None or isinstance(error, ProviderError)
+            assert proper, f"{fault.value}: {error!r} is no ProviderError"
+
+    def test_address(self, harness: NotifyHarness) -> None:
+        """`address` answers a text for what a client may send, and `ValueError` with a message for all else."""
+        notifier = type(harness.notifier())
+        if harness.subscription is not None:
+            found = notifier.address(harness.subscription)
+            assert isinstance(found, str), f"an address is a text, not {found!r}"
+            assert found, "an address is not empty"
+        nonsenses: tuple[Mapping[str, Any], ...] = ({}, {"reg_id": 7, "url": None, "address": []})
+        for nonsense in nonsenses:
+            error = raised(lambda: notifier.address(nonsense))  # noqa: B023 - it is called at once
+            assert isinstance(error, ValueError), f"what is no address is {error!r}, not ValueError"
+            assert str(error), "the error has no message for the client"
+
+
+CLAUSES = suite.clauses(NotifierConformance)
+"""The names of all clauses."""
+failures = functools.partial(suite.failures, NotifierConformance)
+"""Run clauses on harnesses without pytest; see `occopus_core.testing.suite.failures`."""
+
+
+def _send(notifier: Notifier, all_of_them: list[Notification]) -> None:
+    """As the core does: no more at once than the notifier takes."""
+    size = type(notifier).batch_size
+    for start in range(0, len(all_of_them), size):
+        notifier.send(all_of_them[start : start + size])
+
+
+def _injectable(harness: NotifyHarness) -> frozenset[Fault]:
+    assert harness.faults, "the harness names no `faults`: let it inject some, or name the clause in `not_applicable`"
+    return harness.faults
+
+
+def _failing(harness: NotifyHarness, notifier: Notifier, fault: Fault) -> Exception | None:
+    harness.inject(fault)
+    try:
+        return raised(lambda: notifier.send(notifications(1, first=50)))
+    finally:
+        harness.clear()

@@ -1,0 +1,94 @@
+"""What the conformance suites of all kinds of plugins have in common.
+
+A suite is a class whose test methods are its clauses. A plugin's tests inherit it and give it a fixture `harness`; with
+`failures` it runs without pytest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar, TypeVar
+
+import pytest
+
+_PREFIX = "test_"
+_T = TypeVar("_T")
+
+
+class Harness:
+    """What a plugin's author gives a suite to work with. The suite closes it after each clause."""
+
+    not_applicable: ClassVar[Mapping[str, str]] = {}
+    """Clauses that this plugin truly cannot show, by name, each with the reason; they are skipped visibly."""
+
+    def close(self) -> None:
+        """Leave nothing behind. Idempotent."""
+
+
+H = TypeVar("H", bound=Harness)
+
+
+class Suite:
+    """The clauses of one kind of plugin, each a test method. Its subclass has a fixture `harness`."""
+
+    @pytest.fixture
+    def harness(self) -> Any:
+        """What to check, a new one for each clause."""
+        raise NotImplementedError(f"{type(self).__name__} needs a fixture named harness")
+
+    @pytest.fixture(autouse=True)
+    def _applicable(self, request: pytest.FixtureRequest, harness: Harness) -> None:
+        reason = declined(type(self), harness).get(request.function.__name__.removeprefix(_PREFIX))
+        if reason:
+            pytest.skip(reason)
+
+
+def clauses(suite: type[Suite]) -> tuple[str, ...]:
+    """The names of all clauses of a suite."""
+    return tuple(name.removeprefix(_PREFIX) for name in dir(suite) if name.startswith(_PREFIX))
+
+
+def describe(suite: type[Suite]) -> dict[str, str]:
+    """What each clause of a suite asks, by its name."""
+    return {clause: str(getattr(suite, f"{_PREFIX}{clause}").__doc__) for clause in clauses(suite)}
+
+
+def declined(suite: type[Suite], harness: Harness) -> Mapping[str, str]:
+    """What the harness declines, by clause, with the reason. Raises `ValueError` for a clause that does not exist."""
+    unknown = sorted(set(harness.not_applicable) - set(clauses(suite)))
+    if unknown:
+        raise ValueError(f"not_applicable names clauses that do not exist: {', '.join(unknown)}")
+    return harness.not_applicable
+
+
+def failures(
+    suite: type[Suite],
+    harness: Callable[[], H],
+    asked: Collection[str] | None = None,
+    left_out: Callable[[H], Mapping[str, str]] | None = None,
+) -> dict[str, Exception]:
+    """Run clauses, each on a harness of its own, which is closed; the error of each one that failed.
+
+    Clauses that `left_out` answers with a reason are left out: those that the harness declares not applicable.
+    """
+    failed: dict[str, Exception] = {}
+    for clause in clauses(suite) if asked is None else asked:
+        stage = harness()
+        try:
+            if clause not in (left_out(stage) if left_out else declined(suite, stage)):
+                getattr(suite(), f"{_PREFIX}{clause}")(stage)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong, the plugin does not conform
+            failed[clause] = error
+        finally:
+            stage.close()
+    return failed
+
+
+def able(act: Callable[[], _T]) -> _T:
+    """What a method of the harness answers; fails where the harness does not have it."""
+    try:
+        return act()
+    except NotImplementedError as missing:
+        raise AssertionError(
+            f"the harness cannot {missing}: let it, or name the clause in `not_applicable` with the reason"
+        ) from None
