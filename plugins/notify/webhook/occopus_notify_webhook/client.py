@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from occopus_core.api import PermanentError, ProviderError, ThrottledError, TransientError
+from occopus_core.api import AuthError, PermanentError, ProviderError, ThrottledError, TransientError
 
 _LATER = {requests.codes.request_timeout, requests.codes.too_early, requests.codes.too_many_requests}
+_REFUSED = {requests.codes.unauthorized, requests.codes.forbidden}
 _SUCCESSES = range(200, 300)
 _REDIRECTS = range(300, 400)
 _SERVER_ERRORS = range(500, 600)
@@ -42,6 +43,8 @@ def _error(where: str, response: requests.Response) -> ProviderError | None:
     retry_after = response.headers.get("Retry-After", "")
     if status == requests.codes.too_many_requests or (status in _SERVER_ERRORS and retry_after.isdecimal()):
         return ThrottledError(message, retry_after=float(retry_after) if retry_after.isdecimal() else None)
+    if status in _REFUSED:
+        return AuthError(f"{message}: it does not accept the signature, or the secret in auth_data")
     if status in _LATER or status in _SERVER_ERRORS:
         return TransientError(message)
     hint = ": redirects are not followed, so the url must be the final one" if status in _REDIRECTS else ""

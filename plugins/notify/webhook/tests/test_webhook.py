@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import trustme
 
-from occopus_core.api import Connection, Notification, PermanentError, ThrottledError, TransientError
+from occopus_core.api import AuthError, Connection, Notification, PermanentError, ThrottledError, TransientError
 from occopus_core.registry import Registry
 from occopus_notify_webhook import Webhook
 
@@ -91,7 +91,13 @@ class TestAnswers:
         assert not isinstance(caught.value, ThrottledError)
         assert len(receiver.requests) == 1, "to repeat is for the core"
 
-    @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 422])
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_much_later(self, receiver, status):
+        receiver.status = status
+        with pytest.raises(AuthError, match=f"answered {status}: it does not accept the signature"):
+            webhook(receiver.url).send([READY])
+
+    @pytest.mark.parametrize("status", [400, 404, 410, 413, 422])
     def test_never(self, receiver, status):
         receiver.status = status
         with pytest.raises(PermanentError, match=f"answered {status}$"):
