@@ -139,7 +139,8 @@ def _list(options: argparse.Namespace) -> int:
     )
     if options.output in {None, "table"}:
         for summary in summaries:
-            common.result(f"{summary.id}\t{summary.name}\t{summary.state.value}\t{summary.instances} instances")
+            fields = (summary.id, summary.name, summary.state.value, f"{summary.instances} instances")
+            common.result("\t".join([*fields, *(["frozen"] if summary.frozen else [])]))
         return common.ExitCode.OK
     from occopus_core.report.forms import as_json, as_yaml  # noqa: PLC0415
 
@@ -150,6 +151,7 @@ def _list(options: argparse.Namespace) -> int:
             "state": summary.state.value,
             "instances": summary.instances,
             "created_at": summary.created_at,
+            "frozen": summary.frozen,
         }
         for summary in summaries
     ]

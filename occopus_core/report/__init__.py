@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,18 +12,35 @@ from typing import Any
 from occopus_core.descriptions.model import Scaling
 from occopus_core.store.records import Condition, InfrastructureRecord, InstanceRecord, ScaleRequest, Stage
 
+
+class ReportState(enum.Enum):
+    """The states of an instance that users see, better ones first. Every consumer of reports knows all of them."""
+
+    READY = "ready"
+    SHUTDOWN = "shutdown"
+    """It is being deleted."""
+    PENDING = "pending"
+    """It is being made, or is not healthy yet."""
+    UNKNOWN = "unknown"
+    """Neither its provider nor a health check can say."""
+    TEMP_FAILED = "temp_failed"
+    """It was ready and is not well now."""
+    FAILED = "failed"
+    """It is to be replaced."""
+
+
 _STATES = {
-    Stage.RESERVED: "pending",
-    Stage.CREATING: "pending",
-    Stage.BOOTING: "pending",
-    Stage.CONFIGURING: "pending",
-    Stage.DROPPING: "shutdown",
+    Stage.RESERVED: ReportState.PENDING,
+    Stage.CREATING: ReportState.PENDING,
+    Stage.BOOTING: ReportState.PENDING,
+    Stage.CONFIGURING: ReportState.PENDING,
+    Stage.DROPPING: ReportState.SHUTDOWN,
 }
 _CONDITIONS = {
-    Condition.WELL: "ready",
-    Condition.AILING: "temp_failed",
-    Condition.FAILED: "failed",
-    Condition.UNKNOWN: "unknown",
+    Condition.WELL: ReportState.READY,
+    Condition.AILING: ReportState.TEMP_FAILED,
+    Condition.FAILED: ReportState.FAILED,
+    Condition.UNKNOWN: ReportState.UNKNOWN,
 }
 _UNDESCRIBED = Scaling(0, 0)
 
@@ -33,8 +51,8 @@ def state_of(instance: InstanceRecord) -> str:
 
 
 def state_at(stage: Stage, condition: Condition) -> str:
-    """The same for any instance that is so far and fares so."""
-    return _CONDITIONS[condition] if stage is Stage.READY else _STATES[stage]
+    """The same for any instance in this stage and condition. The one place where a state of a report is derived."""
+    return (_CONDITIONS[condition] if stage is Stage.READY else _STATES[stage]).value
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +110,10 @@ class Snapshot:
 
 
 def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-    """By node name: its `instances` by node id, and its `scaling`; the order is that of the snapshot."""
+    """By node name: its `instances` by node id, its `scaling`, and why healing is `frozen`, which it is for all nodes.
+
+    The order is that of the snapshot.
+    """
     scaling = {node.name: node.scaling for node in snapshot.infrastructure.current.nodes}
     return {
         name: {
@@ -104,6 +125,7 @@ def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
                 "max": scaling.get(name, _UNDESCRIBED).max,
                 "pending": [_request(request) for request in snapshot.pending if request.node_name == name],
             },
+            "frozen": snapshot.infrastructure.frozen,
         }
         for name, instances in snapshot.nodes.items()
     }

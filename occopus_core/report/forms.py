@@ -51,7 +51,9 @@ def _table(snapshot: Snapshot) -> str:
     console = Console(width=200)
     with console.capture() as captured:
         console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    frozen = snapshot.infrastructure.frozen
+    lines = [*captured.get().splitlines(), *([f"healing is frozen: {frozen}"] if frozen else [])]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 _WRITERS: Mapping[str, Callable[[Snapshot], str]] = {

@@ -20,7 +20,9 @@ COLOURS = {
     "ready": "#1a7f37",
     "shutdown": "#656d76",
     "pending": "#0969da",
-    "temp_failed": "#cf222e",
+    "unknown": "#8250df",
+    "temp_failed": "#bc4c00",
+    "failed": "#cf222e",
     "absent": "#9a6700",
 }
 """By state, better ones first; "absent" is said of a node that has no instance at all."""

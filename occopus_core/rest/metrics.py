@@ -1,7 +1,8 @@
-"""What Prometheus is told."""
+"""Prometheus metrics."""
 
 from __future__ import annotations
 
+from collections import Counter as Counted
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -10,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from occopus_core.engine.kernel.meter import Meter
 from occopus_core.events import Event
+from occopus_core.report import ReportState, state_at
 from occopus_core.store.repository import Store
 
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0)
@@ -72,12 +74,25 @@ class _Contents(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """One gauge for infrastructures, one for instances."""
+        """Gauges for infrastructures and instances; every state of a report has a value."""
         infrastructures = GaugeMetricFamily("occopus_infrastructures", "by state", labels=["state"])
         for state, count in self._store.service.states().items():
             infrastructures.add_metric([state.value], count)
         yield infrastructures
+        frozen = GaugeMetricFamily("occopus_infrastructures_frozen", "infrastructures in which healing is frozen")
+        frozen.add_metric([], self._store.service.frozen())
+        yield frozen
+        yield self._instance_states()
         instances = GaugeMetricFamily("occopus_instances", "by stage", labels=["stage"])
         for stage, count in self._store.service.stages().items():
             instances.add_metric([stage], count)
         yield instances
+
+    def _instance_states(self) -> Metric:
+        counts: Counted[str] = Counted()
+        for (stage, condition), count in self._store.service.conditions().items():
+            counts[state_at(stage, condition)] += count
+        states = GaugeMetricFamily("occopus_instance_states", "instances by state of the report", labels=["state"])
+        for state in ReportState:
+            states.add_metric([state.value], counts[state.value])
+        return states

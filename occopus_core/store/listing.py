@@ -18,7 +18,7 @@ SELECT i.id, i.name,
             WHEN i.candidate IS NULL THEN 'ready'
             WHEN i.description IS NULL THEN 'building'
             ELSE 'updating' END,
-       (SELECT count(*) FROM instances n WHERE n.infra_id = i.id), i.created_at
+       (SELECT count(*) FROM instances n WHERE n.infra_id = i.id), i.created_at, i.frozen
 FROM infrastructures i ORDER BY i.created_at, i.id
 """
 
@@ -55,5 +55,5 @@ def _read_file(path: Path, warn: Callable[[str], object]) -> Iterable[Sequence[A
 
 
 def _summary(row: Sequence[Any]) -> InfrastructureSummary:
-    infra_id, name, state, instances, created_at = row
-    return InfrastructureSummary(infra_id, name, InfrastructureState(state), instances, created_at)
+    infra_id, name, state, instances, created_at, frozen = row
+    return InfrastructureSummary(infra_id, name, InfrastructureState(state), instances, created_at, frozen)

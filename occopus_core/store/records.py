@@ -198,6 +198,8 @@ class InfrastructureSummary:
     state: InfrastructureState
     instances: int
     created_at: float
+    frozen: str = ""
+    """Why failed instances are not replaced at present, and how that ends; empty where they are."""
 
 
 @dataclass(frozen=True, slots=True)

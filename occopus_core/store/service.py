@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,13 @@ from occopus_core.store import tables
 from occopus_core.store.change import SKEW_SECONDS
 from occopus_core.store.columns import Columns
 from occopus_core.store.database import Database
-from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, StoreError
+from occopus_core.store.records import (
+    Condition,
+    InfrastructureState,
+    NoSuchInfrastructureError,
+    Stage,
+    StoreError,
+)
 from occopus_core.store.rows import understood
 
 ANSWER_SECONDS = 24 * 3600.0
@@ -89,6 +96,25 @@ class ServiceRows:
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(state, sa.func.count()).group_by(state)).all()
         return {InfrastructureState(name): count for name, count in rows}
+
+    def conditions(self) -> dict[tuple[Stage, Condition], int]:
+        """How many instances are in each stage and condition; rows with an unknown one are left out."""
+        table = tables.instances
+        kind = (table.c.stage, table.c.condition)
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(*kind, sa.func.count()).group_by(*kind)).all()
+        known: dict[tuple[Stage, Condition], int] = {}
+        for stage, condition, count in rows:
+            with contextlib.suppress(ValueError):  # another program may have written it
+                known[Stage(stage), Condition(condition)] = count
+        return known
+
+    def frozen(self) -> int:
+        """In how many infrastructures healing is frozen."""
+        table = tables.infrastructures
+        with self._database.reading() as connection:
+            query = sa.select(sa.func.count()).select_from(table).where(table.c.frozen != "")
+            return connection.scalar(query) or 0
 
     def stages(self) -> dict[str, int]:
         """How many instances are in each stage."""

@@ -15,6 +15,7 @@ from occopus_core.engine.instance.reservation import new_work
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Steps
+from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.destroying import places, sweep
 from occopus_core.engine.passes.errors import BuildError, BusyError, InterruptedBuildError, UnconfirmedError
 from occopus_core.engine.passes.site import Site
@@ -117,7 +118,7 @@ def build_leased(site: Site, design: Design, lease: Lease, record: Infrastructur
             runtime.tell_with(change, EventKind.INFRA_READY)
         elif record.description != candidate or not steps.empty:
             runtime.tell_with(change, EventKind.INFRA_UPDATED)
-    before = design.graph if record.description is None else Graph.of(record.description)
+    before = design.graph if record.description is None else dependencies(site.scope(record.description), works)
     yield from execution.drop([work for work in execution.works if work.dropping], before)
     site.refuse_if_abandoned()
     if execution.unconfirmed:

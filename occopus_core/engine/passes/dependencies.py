@@ -9,7 +9,7 @@ from occopus_core.descriptions.model import Implementation, NodeDescription
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Scope
-from occopus_core.engine.planning.rehearsal import rehearse
+from occopus_core.engine.planning.rehearsal import references_of
 
 
 def dependencies(scope: Scope, works: Iterable[Work]) -> Graph:
@@ -24,7 +24,7 @@ def dependencies(scope: Scope, works: Iterable[Work]) -> Graph:
         if work.node_name in nodes:
             used.setdefault(work.node_name, {})[work.implementation.digest] = work.implementation
     blueprints = {name: _blueprint(node, used.get(name, {}).values()) for name, node in nodes.items()}
-    edges = [Edge(found.dependent, found.dependee, found.where) for found in rehearse(scope, blueprints).references]
+    edges = [Edge(found.dependent, found.dependee, found.where) for found in references_of(scope, blueprints)]
     try:
         return Graph.of(scope.infrastructure, edges)
     except CycleError:

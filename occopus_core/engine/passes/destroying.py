@@ -8,6 +8,7 @@ from occopus_core.engine.instance.observe import ask_each
 from occopus_core.engine.instance.reservation import stray_work
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.kernel.loop import Steps
+from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.errors import UnconfirmedError
 from occopus_core.engine.passes.places import Places, owned
 from occopus_core.engine.passes.site import Site
@@ -36,7 +37,7 @@ def destroy_leased(site: Site, lease: Lease, record: InfrastructureRecord) -> St
     """The same under a lease."""
     runtime = site.runtime(site.scope(record.current), heeds_unwanted=False)
     execution = site.execution(runtime, {}, record, site.recorded_works())
-    yield from execution.drop(execution.works, Graph.of(record.current))
+    yield from execution.drop(execution.works, dependencies(site.scope(record.current), execution.works))
     site.refuse_if_abandoned()
     if not execution.unconfirmed:
         yield from sweep(execution, runtime, places(site))

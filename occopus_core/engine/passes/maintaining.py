@@ -15,6 +15,7 @@ from occopus_core.engine.instance.unanswered import Unanswered, summarise
 from occopus_core.engine.instance.work import Work, condemn
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.passes.building import build_leased, new_works, plan_build
+from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.site import Site
@@ -178,7 +179,7 @@ class _Pass:
         blueprints: Mapping[str, Blueprint] = {}
         creations: list[Work] = []
         if design is None:
-            graph = Graph.of(self._record.current)
+            graph = dependencies(self._runtime.scope, self._works)
         else:
             blueprints, graph = design.blueprints, design.graph
             fresh = new_works(self._runtime, blueprints, plan, self._works, provisional=False)

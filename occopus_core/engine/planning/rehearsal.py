@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from occopus_core.api.errors import PermanentError, ProviderError
@@ -78,14 +79,35 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
     return Rehearsed(tuple(references), tuple(dict.fromkeys(problems)), fingerprints)
 
 
+def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[Reference]:
+    """The references in templates, as far as they can be rendered. Calls no plugin's `check` and raises nothing."""
+    for blueprint in blueprints.values():
+        for implementation in blueprint.implementations:
+            peers = _Peers(blueprints)
+            subject = Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, rehearsal_functions(peers))
+            # What cannot be rendered any more is dropped all the same.
+            with contextlib.suppress(Exception):
+                scope.prepare(subject).health_values(implementation, _PLACEHOLDERS[0][0].value)
+            with contextlib.suppress(Exception):
+                peers.asked.update(_named(implementation))
+            where = f"a template of the node definition '{blueprint.node.type}'"
+            for name in sorted(peers.asked & blueprints.keys()):
+                yield Reference(blueprint.node.name, name, where)
+
+
+def _named(implementation: Implementation) -> Iterable[str]:
+    """The nodes that templates name literally, also where they are not rendered."""
+    sections = [implementation.resource, implementation.contextualisation, implementation.config_management]
+    return named_peers([*sections, implementation.health_check.checks])
+
+
 def _rehearse(scope: Scope, blueprint: Blueprint, implementation: Implementation, peers: _Peers) -> str:
     functions = rehearsal_functions(peers)
     subject = Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions)
     prepared = scope.prepare(subject)
     for key in prepared.health_values(implementation, _PLACEHOLDERS[0][0].value):
         scope.connections.checker(key)
-    sections = [implementation.resource, implementation.contextualisation, implementation.config_management]
-    for name in named_peers([*sections, implementation.health_check.checks]):
+    for name in _named(implementation):
         peers.addresses(name)
     link = scope.connections.resource(implementation, scope.settings(subject))
     _check(link.plugin, prepared.request)

@@ -33,6 +33,7 @@ def test_the_report_has_what_clients_read_and_what_the_store_knows(snapshot, ins
                 }
             },
             "scaling": {"actual": 1, "target": 1, "min": 1, "max": 3, "pending": []},
+            "frozen": "",
         }
     }
 
