@@ -1,0 +1,221 @@
+"""What is done in an account: instances made once for each token, described, stopped and priced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from decimal import Decimal
+
+from occopus_core.api import (
+    AuthError,
+    Connection,
+    CreateRequest,
+    Instance,
+    InstanceId,
+    InstanceState,
+    NotFoundError,
+    Owner,
+    PermanentError,
+    ProviderError,
+    ThrottledError,
+    TransientError,
+)
+from occopus_resource_cloudbroker import answers
+from occopus_resource_cloudbroker.catalogue import PATH, Catalogue, Entry, by_id, entry, path, with_token
+from occopus_resource_cloudbroker.client import Client
+from occopus_resource_cloudbroker.errors import SilenceError, WrongStatusError, is_certain, with_key
+from occopus_resource_cloudbroker.order import order
+from occopus_resource_cloudbroker.tokens import Tokens
+
+_AT_ONCE = 4
+"""Calls of one deletion, or one question for costs, that are under way at once."""
+_TWIN = "another instance with its token still runs"
+
+
+class Account:
+    """One account at one platform. Thread-safe."""
+
+    def __init__(self, connection: Connection, window: float) -> None:
+        self._client = Client(connection)
+        self._catalogue = Catalogue(self._client)
+        self._tokens = Tokens(window)
+
+    def check(self, request: CreateRequest) -> None:
+        """Raises `PermanentError` for what can be known to be wrong without a call."""
+        order(request)
+
+    # Making
+
+    def create(self, request: CreateRequest) -> Instance:
+        """The instance of the token; see `CloudBrokerHandler.create`. Raises `ProviderError`."""
+        body = order(request)
+        with self._tokens.held(request.token, self._client.seconds):
+            found = with_token(self._catalogue.whole(), request.token)
+            if found:
+                return self._settled(found)
+            if self._tokens.unanswered(request.token):
+                raise TransientError(
+                    f"{self._client.where}: an earlier creation was not answered; it is looked for before another one"
+                )
+            return self._confirmed(self._make(request, body), request.token)
+
+    def _make(self, request: CreateRequest, body: bytes) -> Entry:
+        try:
+            made = self._client.post(PATH, body, lambda root: entry(answers.instance(root)))
+        except ProviderError as error:
+            if not is_certain(error):
+                self._tokens.remember(request.token)
+            raise with_key(error) from None
+        return replace(made, instance=replace(made.instance, token=request.token, owner=request.owner))
+
+    def _confirmed(self, made: Entry, token: str) -> Instance:
+        """Look at what there is now: another process may have made one, and the platform must have kept the name.
+
+        Where that cannot be seen now the instance is returned all the same: its id is known from here on.
+        """
+        try:
+            entries = self._catalogue.whole()
+        except ProviderError:
+            return made.instance
+        listed = by_id(entries).get(made.id)
+        if listed is None:
+            entries = [*entries, made]
+        elif listed.instance.token != token:
+            self._refuse(made.id)
+        return self._settled(with_token(entries, token))
+
+    def _refuse(self, id: InstanceId) -> None:
+        """Stop an instance that could not be found again. Raises `PermanentError`."""
+        error = self._ended(id)
+        raise PermanentError(
+            f"{self._client.where} has not kept the name of a new instance, by which Occopus finds it again; instance "
+            f"{id} was {f'not stopped: {error.message}' if error else 'stopped'}"
+        )
+
+    def _settled(self, found: Sequence[Entry]) -> Instance:
+        """Of several that one token has made, all but the one that counts are stopped. Raises `ProviderError`."""
+        counts, *others = found
+        for error in map(self._end, others):
+            if error is not None:
+                error.unreached = False  # there is something
+                raise error
+        return counts.instance
+
+    # Looking
+
+    def describe(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Instance]:
+        """See `CloudBrokerHandler.describe`. Raises `ProviderError`."""
+        if len(ids) < self._catalogue.pages:
+            found = {id: instance for id in ids if (instance := self._one(id)) is not None and is_alive(instance)}
+            if len(found) == len(ids):
+                return found
+        return self._listed(ids)
+
+    def _one(self, id: InstanceId) -> Instance | None:
+        """None where the platform does not find it: only the list says that it is absent."""
+        try:
+            return self._catalogue.one(id)
+        except NotFoundError:
+            return None
+
+    def _listed(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Instance]:
+        """The list is read until all are found alive. Between two pages one may move to a page that was read."""
+        wanted, found, pages = set(ids), dict[InstanceId, Entry](), 0
+        for page in self._catalogue.read():
+            pages += 1
+            found.update(by_id(page))
+            if all(id in found and found[id].alive for id in wanted):
+                break
+        described = {id: _described(id, found) for id in wanted}
+        if pages > 1:
+            for id in wanted - found.keys():
+                described[id] = self._one(id) or described[id]
+        return described
+
+    def owned(self, owner: Owner) -> Iterator[Instance]:
+        """Everything of the owner that may still run. Raises `ProviderError`."""
+        for each in self._catalogue.whole():
+            if each.alive and each.instance.owner is not None and owner.matches(each.instance.owner):
+                yield each.instance
+
+    # Ending
+
+    def delete(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
+        """See `CloudBrokerHandler.delete`. Raises `ProviderError`."""
+        entries = self._catalogue.whole()
+        known = by_id(entries)
+        gave_up: list[ProviderError] = []
+
+        def end(id: InstanceId) -> ProviderError | None:
+            if gave_up:  # each of the others would wait for as long
+                return gave_up[0]
+            token = known[id].instance.token if id in known else ""
+            twins = with_token(entries, token) if token else [known[id]] if id in known else []
+            errors = map(self._end, twins) if twins else [self._not_listed(id)]
+            error = next((error for error in list(errors) if error is not None), None)
+            if isinstance(error, SilenceError | ThrottledError | AuthError):
+                gave_up.append(error)
+            return error
+
+        with ThreadPoolExecutor(min(_AT_ONCE, len(ids))) as pool:
+            results = dict(zip(ids, pool.map(end, ids), strict=True))
+        if gave_up and None not in results.values():
+            raise gave_up[0]
+        return results
+
+    def _not_listed(self, id: InstanceId) -> ProviderError | None:
+        """What is not in the list may not be there yet: it is stopped by its id."""
+        error = self._ended(id)
+        return TransientError(error.message) if isinstance(error, WrongStatusError) else error
+
+    def _end(self, one: Entry) -> ProviderError | None:
+        """What is on its way out is left alone; what cannot be stopped yet is stopped by a later call."""
+        if one.instance.state in (InstanceState.DELETING, InstanceState.ABSENT):
+            return None
+        error = self._ended(one.id)
+        if isinstance(error, WrongStatusError):
+            return None if one.instance.state is InstanceState.PENDING else TransientError(error.message)
+        return error
+
+    def _ended(self, id: InstanceId) -> ProviderError | None:
+        try:
+            self._stop(id)
+        except NotFoundError:
+            return None
+        except ProviderError as error:
+            return error
+        return None
+
+    def _stop(self, id: InstanceId) -> None:
+        self._client.put(f"{path(id)}/stop.xml")
+
+    # Costs
+
+    def cost(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Decimal | None]:
+        """See `CloudBrokerHandler.cost`. Raises `ProviderError`."""
+
+        def price(id: InstanceId) -> Decimal | None:
+            try:
+                return self._client.get(f"{path(id)}/costs.xml", answers.total)
+            except NotFoundError:
+                return None
+
+        with ThreadPoolExecutor(min(_AT_ONCE, len(ids))) as pool:
+            return dict(zip(ids, pool.map(price, ids), strict=True))
+
+
+def is_alive(instance: Instance) -> bool:
+    """Whether something of it may still run."""
+    return instance.state is not InstanceState.ABSENT
+
+
+def _described(id: InstanceId, found: Mapping[InstanceId, Entry]) -> Instance:
+    """An instance that is gone counts as stopped while another one of its token is there: `delete` ends that too."""
+    known = found.get(id)
+    if known is None:
+        return Instance(id, InstanceState.ABSENT)
+    token = known.instance.token
+    if not known.alive and token and any(each.alive and each.instance.token == token for each in found.values()):
+        return replace(known.instance, state=InstanceState.STOPPED, reason=_TWIN)
+    return known.instance

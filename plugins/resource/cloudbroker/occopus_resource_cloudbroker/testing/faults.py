@@ -1,0 +1,79 @@
+"""How calls to the platform of the tests are made to fail."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["refuse", "html", "hang", "drip", "lost_reply", "cut_reply", "foreign_reply", "no_id"]
+Operation = Literal["create", "list", "get", "stop", "remove", "costs"]
+
+
+@dataclass
+class Fault:
+    """A rule for calls: which, and what becomes of them."""
+
+    kind: Kind
+    """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
+    effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed.
+    ``cut_reply``: takes effect, and only the beginning of the answer comes, as if it were all. ``foreign_reply``: takes
+    effect, and a web page comes in place of the answer, as a success. ``no_id``: answered with empty ``instance``
+    elements."""
+    operation: Operation | None = None
+    """The operation that it is for; None for every operation."""
+    id: str = ""
+    """Only calls about this instance."""
+    count: int = -1
+    """The most calls it is for; -1 for any number."""
+    after: int = 0
+    """How many such calls succeed before the first that fails."""
+    spreads: bool = False
+    """From its first call on it is for calls of every operation."""
+    status: int = 500
+    """The status of the answer, for ``refuse`` and ``html``."""
+    message: str = "refused"
+    """The text of ``error``, for ``refuse``."""
+    type: str = ""
+    """The text of ``type``, for ``refuse``."""
+    retry_after: int | None = None
+    """Seconds, for the header of that name."""
+    share: float = 0.5
+    """How much of the answer comes, for ``cut_reply``."""
+
+    def meets(self, operation: str, id: str) -> bool:
+        """Whether it is for such a call."""
+        return self.count != 0 and self.operation in (None, operation) and self.id in ("", id)
+
+
+class Faults:
+    """The rules in force. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rules: list[Fault] = []
+        self.changed = threading.Event()
+        """Set when the rules are replaced, which ends what hangs."""
+
+    def replace(self, rules: Sequence[Fault]) -> None:
+        """Put these rules in the place of the earlier ones."""
+        with self._lock:
+            self._rules = list(rules)
+            self.changed.set()
+            self.changed = threading.Event()
+
+    def next_for(self, operation: str, id: str) -> Fault | None:
+        """The first rule that is for the call, which is counted."""
+        with self._lock:
+            for rule in self._rules:
+                if not rule.meets(operation, id):
+                    continue
+                if rule.after:
+                    rule.after -= 1
+                    continue
+                rule.count -= rule.count > 0
+                if rule.spreads:
+                    rule.operation, rule.id = None, ""
+                return rule
+        return None
