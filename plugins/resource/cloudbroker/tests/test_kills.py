@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from occopus_core.api import InstanceState, Owner, TransientError
+from occopus_core.api import InstanceState, Owner, ProviderError
 from occopus_resource_cloudbroker.client import Client
 from occopus_resource_cloudbroker.testing import Fault
 
@@ -109,7 +109,7 @@ def test_every_answer_goes_astray_once(cloud, connect, order, kind, operation, m
             try:
                 made = made or connect(timeout=2.0).create(order(token))
                 results = connect(timeout=2.0).delete([made.id])
-            except TransientError:
+            except ProviderError:
                 continue
             if results == {made.id: None}:
                 break
