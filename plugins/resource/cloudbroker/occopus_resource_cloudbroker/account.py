@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,6 +19,7 @@ from occopus_core.api import (
     Owner,
     PermanentError,
     ProviderError,
+    QuotaError,
     ThrottledError,
     TransientError,
 )
@@ -66,8 +68,15 @@ class Account:
         except ProviderError as error:
             if not is_certain(error):
                 self._tokens.remember(request.token)
-            raise with_key(error) from None
+            raise self._looked_after(with_key(error), request.token) from None
         return replace(made, instance=replace(made.instance, token=request.token, owner=request.owner))
+
+    def _looked_after(self, error: ProviderError, token: str) -> ProviderError:
+        """Mark a refusal as without effect where the list shows none: the core then need not wait and search."""
+        if isinstance(error, NotFoundError | PermanentError | QuotaError):
+            with contextlib.suppress(ProviderError):
+                error.unreached = not with_token(self._catalogue.whole(), token)
+        return error
 
     def _confirmed(self, made: Entry, token: str) -> Instance:
         """Look at what there is now: another process may have made one, and the platform must have kept the name.

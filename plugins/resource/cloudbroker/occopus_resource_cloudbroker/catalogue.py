@@ -60,7 +60,7 @@ class Catalogue:
         return awaited.result()
 
     def _fulfil(self, awaited: Future[list[Entry]]) -> None:
-        """Read the list once the one that is being read is done; whoever comes after the start waits for the next."""
+        """Read the list once an earlier one is done. Calls that come after its start wait for the next one."""
         begun = self._reading.acquire(timeout=self._client.seconds * (self.pages + 1))
         try:
             with self._lock:

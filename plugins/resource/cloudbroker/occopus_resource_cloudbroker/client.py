@@ -64,11 +64,11 @@ class Client:
             answer = within(self.seconds, lambda: self._send(method, path, credentials, body, query))
             found = self._read(answer, read)
         except Exception as error:  # noqa: BLE001 - what the libraries may raise is listed nowhere
-            told = provider_error(error, self.where, self.seconds, met=self._met)
+            failure = provider_error(error, self.where, self.seconds, met=self._met)
         else:
             self._met = True
             return found
-        raise told  # without the library's error, which holds the request and its secrets
+        raise failure  # without the library's error, which holds the request and its secrets
 
     def _send(
         self, method: str, path: str, credentials: HTTPBasicAuth, body: bytes, query: Mapping[str, int] | None

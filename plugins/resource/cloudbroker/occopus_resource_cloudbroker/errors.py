@@ -102,10 +102,10 @@ def _refusal(error: RefusalError, where: str, *, met: bool) -> ProviderError:
         return AuthError(f"{where}: {_WRONG_CREDENTIALS}")
     if kind is NotFoundError and not error.explained and not met:
         return _stranger(error.status, where, met=False)
-    told = ": ".join(filter(None, [where, error.type, said or f"HTTP {error.status}"]))
+    message = ": ".join(filter(None, [where, error.type, said or f"HTTP {error.status}"]))
     if kind is ThrottledError:
-        return ThrottledError(told, retry_after=float(error.retry_after) if error.retry_after.isdecimal() else None)
-    return kind(told)
+        return ThrottledError(message, retry_after=float(error.retry_after) if error.retry_after.isdecimal() else None)
+    return kind(message)
 
 
 def _kind(error: RefusalError, said: str) -> type[ProviderError]:
@@ -124,10 +124,10 @@ def _kind(error: RefusalError, said: str) -> type[ProviderError]:
 
 
 def _stranger(status: int, where: str, *, met: bool) -> ProviderError:
-    told = f"{where} answered HTTP {status}, not as CloudBroker does: is it the endpoint of a CloudBroker Platform?"
+    message = f"{where} answered HTTP {status}, not as CloudBroker does: is it the endpoint of a CloudBroker Platform?"
     if met or status >= _SERVER_ERROR:  # from a gateway, which may have passed the call on
-        return TransientError(told)
-    return PermanentError(told, unreached=True)
+        return TransientError(message)
+    return PermanentError(message, unreached=True)
 
 
 def _trouble(error: Exception, where: str, seconds: float) -> ProviderError:
@@ -145,8 +145,8 @@ def _trouble(error: Exception, where: str, seconds: float) -> ProviderError:
         return PermanentError(f"{where}: {type(error).__name__}: is resource.endpoint a URL?", unreached=True)
     if isinstance(error, OSError):  # of which those of requests are
         why = _why_not(error)
-        told = f"it cannot be reached{why}" if why else "the connection broke before the answer was complete"
-        return SilenceError(f"{where}: {told}", unreached=bool(why))
+        message = f"it cannot be reached{why}" if why else "the connection broke before the answer was complete"
+        return SilenceError(f"{where}: {message}", unreached=bool(why))
     return PermanentError(f"{where}: {type(error).__name__}")
 
 

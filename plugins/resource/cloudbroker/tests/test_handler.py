@@ -25,6 +25,7 @@ from occopus_core.api import (
 from occopus_core.testing.web import PAGE, answering
 from occopus_resource_cloudbroker import label
 from occopus_resource_cloudbroker.testing import EMAIL, KEY_PAIR, PASSWORD, Fault
+from occopus_resource_cloudbroker.testing.platform import refused
 from occopus_resource_cloudbroker.tokens import Tokens
 
 pytestmark = pytest.mark.integration
@@ -181,9 +182,24 @@ def test_what_the_list_cannot_confirm_is_known_by_its_id(cloud, connect, order):
     ],
 )
 def test_what_does_not_exist_is_named_with_its_key(cloud, connect, order, description, kind, words):
-    with pytest.raises(kind, match=words):
+    with pytest.raises(kind, match=words) as caught:
         connect().create(order(**description))
+    assert caught.value.unreached, "the list shows that nothing was made"
     assert cloud.platform.running() == []
+
+
+def test_a_refusal_that_left_something_is_not_without_effect(cloud, connect, order, monkeypatch):
+    """The platform has made it, and says that it could not."""
+    create = cloud.platform.create
+
+    def fail(body):
+        create(body)
+        return refused(422, ["Launching failed"])
+
+    monkeypatch.setattr(cloud.platform, "create", fail)
+    with pytest.raises(PermanentError, match="Launching failed") as caught:
+        connect().create(order())
+    assert not caught.value.unreached
 
 
 def test_a_full_account_is_a_matter_of_quota(cloud, connect, order):

@@ -19,7 +19,7 @@ class KilledError(BaseException):
 
 @pytest.fixture
 def kill(monkeypatch):
-    """Kills whoever makes the nth call, before it is sent or once it has taken effect; counts the calls."""
+    """Kills the process that makes the nth call, before it is sent or once it has taken effect; counts the calls."""
     send, counted = Client._send, []
 
     def kill(nth, moment):

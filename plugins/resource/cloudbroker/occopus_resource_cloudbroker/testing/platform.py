@@ -173,8 +173,8 @@ class Platform:
             now = self.clock()
             allowed = ("running", *_BOOTING) if self.stops_while_starting else ("running",)
             if machine.status(now) not in allowed:
-                told = f"The instance is {machine.status(now)}"
-                return refused(HTTPStatus.UNPROCESSABLE_ENTITY, [told], "wrong status")
+                message = f"The instance is {machine.status(now)}"
+                return refused(HTTPStatus.UNPROCESSABLE_ENTITY, [message], "wrong status")
             machine.stopped, machine.halted_from = now, now + self.stop_seconds
             return Answer(HTTPStatus.OK)
 
@@ -224,7 +224,7 @@ class Platform:
         if not self.keeps_names:
             fields.pop("name", None)
         octets = random.randint(64, 254), random.randint(0, 254), random.randint(1, 254)
-        addresses = {  # whoever pings one of them reaches this machine
+        addresses = {  # a ping to them reaches this machine
             "external-ip-address": "127.{}.{}.{}".format(*octets),
             "internal-ip-address": f"10.{octets[0]}.{octets[1]}.{octets[2]}",
         }
