@@ -15,6 +15,8 @@ import trustme
 
 from occopus_core.api import (
     AuthError,
+    Context,
+    CreateRequest,
     InstanceState,
     NotFoundError,
     Owner,
@@ -24,7 +26,7 @@ from occopus_core.api import (
 )
 from occopus_core.testing.web import PAGE, answering
 from occopus_resource_cloudbroker import label
-from occopus_resource_cloudbroker.testing import EMAIL, KEY_PAIR, PASSWORD, Fault
+from occopus_resource_cloudbroker.testing import DEPLOYMENT, EMAIL, INSTANCE_TYPE, KEY_PAIR, PASSWORD, Fault
 from occopus_resource_cloudbroker.testing.platform import refused
 from occopus_resource_cloudbroker.tokens import Tokens
 
@@ -78,6 +80,17 @@ def test_what_the_description_says_arrives(cloud, connect, order):
     assert machine.name.endswith("_shop my web")
     assert (machine.fields["opened-port"], machine.fields["key-pair-id"]) == ("22,80", KEY_PAIR)
     assert (machine.fields["disable-autostop"], machine.fields["isolated"]) == ("true", "true")
+
+
+def test_the_longest_that_occopus_makes(cloud, connect):
+    """Everything as long as it may be, with a token as the core makes it."""
+    node_id = "0f7c1bb9-8a51-4d40-9f3c-4b3f2b6e8b33"
+    owner, token = Owner("I" * 63, f"a{'._-Z' * 15}bc", "n" * 63, node_id), f"occopus-{node_id}"
+    handler = connect()
+    description = {"deployment_id": DEPLOYMENT, "instance_type_id": INSTANCE_TYPE}
+    made = handler.create(CreateRequest(token, owner, {"description": description}, Context()))
+    (found,) = handler.list_owned(owner)
+    assert (found.id, found.owner, found.token) == (made.id, owner, token)
 
 
 def test_two_handlers_that_create_at_once_leave_one(cloud, connect, order):

@@ -171,11 +171,11 @@ class Platform:
             if machine is None:
                 return _missing(id)
             now = self.clock()
-            allowed = ("running", *_BOOTING) if self.stops_while_starting else ("running",)
-            if machine.status(now) not in allowed:
+            refusing = _ENDING if self.stops_while_starting else (*_ENDING, *_BOOTING)
+            if machine.status(now) in refusing:
                 message = f"The instance is {machine.status(now)}"
                 return refused(HTTPStatus.UNPROCESSABLE_ENTITY, [message], "wrong status")
-            machine.stopped, machine.halted_from = now, now + self.stop_seconds
+            machine.stopped, machine.halted_from, machine.raw_status = now, now + self.stop_seconds, ""
             return Answer(HTTPStatus.OK)
 
     def costs(self, id: str) -> Answer:
