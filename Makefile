@@ -1,5 +1,5 @@
 # The two commands that matter: make demo, make test.
-.PHONY: demo test test-openstack cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture bench schemas page-libraries clean
+.PHONY: demo test test-openstack azure-contract cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture bench schemas page-libraries clean
 
 SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt \
 	$(wildcard plugins/*/*/setup.cfg)
@@ -23,6 +23,11 @@ cloudsigma-contract: dev  ## the stand-in for CloudSigma beside recorded exchang
 	@if [ -d "$(OCCOPUS_RECORDINGS)/cloudsigma" ]; then \
 		.venv/bin/python -m occopus_resource_cloudsigma.testing.recordings "$(OCCOPUS_RECORDINGS)/cloudsigma"; \
 	else echo "no recorded exchanges in $(OCCOPUS_RECORDINGS)/cloudsigma: nothing is compared"; fi
+
+azure-contract: dev  ## the tests of Azure with every exchange checked against Microsoft's documents, and recordings replayed
+	@if [ -d "$(OCCOPUS_RECORDINGS)/azure/openapi" ]; then \
+		OCCOPUS_RECORDINGS="$(abspath $(OCCOPUS_RECORDINGS))" .venv/bin/pytest -q -n 2 plugins/resource/azure; \
+	else echo "no documents in $(OCCOPUS_RECORDINGS)/azure: nothing is checked"; fi
 
 torture: dev  ## kill the commands at every boundary; TORTURE="--kills 20000 --seed 7" for longer
 	.venv/bin/python -m tests.torture $(TORTURE)

@@ -227,7 +227,7 @@ def test_a_deletion_takes_along_what_its_options_name(azure, sdk, parts, later):
     later()
     later()
     assert [each["type"] for each in azure.inventory()] == ["Microsoft.Network/virtualNetworks"]
-    assert refusal(sdk.compute.virtual_machines.get, GROUP, "vm") == (404, "NotFound")
+    assert refusal(sdk.compute.virtual_machines.get, GROUP, "vm") == (404, "ResourceNotFound")
 
 
 def test_a_deletion_leaves_what_is_detached(azure, sdk, parts, later):

@@ -14,12 +14,13 @@ from occopus_resource_azure.testing.compute import Machines
 from occopus_resource_azure.testing.containers import ContainerGroups
 from occopus_resource_azure.testing.disks import Disks
 from occopus_resource_azure.testing.faults import Call, Faults
+from occopus_resource_azure.testing.interfaces import Interfaces
 from occopus_resource_azure.testing.kind import Kind, unsupported
 from occopus_resource_azure.testing.login import Login
 from occopus_resource_azure.testing.network import PublicAddresses
 from occopus_resource_azure.testing.resources import Groups, all_resources
 from occopus_resource_azure.testing.security import SecurityGroups, SecurityRules
-from occopus_resource_azure.testing.vnet import Interfaces, Subnets, VirtualNetworks
+from occopus_resource_azure.testing.vnet import Subnets, VirtualNetworks
 from occopus_resource_azure.testing.wire import Answer, Path, RefusedError, Request
 
 KINDS: tuple[type[Kind], ...] = (

@@ -16,6 +16,7 @@ import trustme
 
 from occopus_resource_azure.testing.account import SUBSCRIPTION, TENANT, Account, Limits
 from occopus_resource_azure.testing.arm import Arm
+from occopus_resource_azure.testing.contract import checker
 from occopus_resource_azure.testing.faults import Fault
 from occopus_resource_azure.testing.login import CLIENT_ID, CLIENT_SECRET
 from occopus_resource_azure.testing.server import Exchange, Server
@@ -45,6 +46,7 @@ class AzureCloud:
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
         self._observers: list[Callable[[Exchange], None]] = []
+        self._checker = checker()
         self.arm = self._new()
 
     def _new(self) -> Arm:
@@ -76,6 +78,7 @@ class AzureCloud:
     ) -> None:
         self.stop()
         self._folder.cleanup()
+        assert kind is not None or not self.violations, "\n".join(self.violations)
 
     def start(self) -> None:
         """Listen on 127.0.0.1, on the same port as before."""
@@ -86,6 +89,7 @@ class AzureCloud:
             self._port = server.server_port
             self.arm = self._new()
         server.arm, server.observers = self.arm, self._observers
+        server.check = self._checker.check if self._checker is not None else None
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
@@ -202,6 +206,15 @@ class AzureCloud:
             found = self.account.find(id)
             assert found is not None, id
             return {name: found.hidden.get(name) for name in ("customData", "userData")}
+
+    @property
+    def violations(self) -> list[str]:
+        """What was against Microsoft's OpenAPI documents so far; always empty where they are not there.
+
+        Such a call is answered 500, code ``AgainstTheContract``, and the end of the ``with`` block raises
+        `AssertionError`.
+        """
+        return self._checker.violations if self._checker is not None else []
 
     def observe(self, observer: Callable[[Exchange], None]) -> None:
         """Have every exchange shown to a function, in the thread of its connection."""

@@ -9,9 +9,9 @@ from occopus_resource_azure.testing import machine as checks
 from occopus_resource_azure.testing.account import Account, Resource
 from occopus_resource_azure.testing.disks import Disks
 from occopus_resource_azure.testing.faults import Fault
+from occopus_resource_azure.testing.interfaces import Interfaces
 from occopus_resource_azure.testing.kind import Kind, paged, unsupported
 from occopus_resource_azure.testing.operations import Style
-from occopus_resource_azure.testing.vnet import Interfaces
 from occopus_resource_azure.testing.wire import Answer, Json, RefusedError, Request
 
 NICS = "Microsoft.Network/networkInterfaces"
@@ -77,6 +77,7 @@ class Machines(Kind):
             request.operation_fault,
             finish=lambda: self._made(resource),
             failed=lambda: self._failed(resource),
+            pause="35",
         )
         return Answer(201, self.render(resource), {**self.follow(request, operation), "Retry-After": "10"})
 
@@ -95,7 +96,7 @@ class Machines(Kind):
                 existing.properties[part] = given[part]
         if existing.state == "Failed":
             answer = self._begun(request, existing)
-            return Answer(200, answer.body, answer.headers)
+            return Answer(200, answer.body, {name: answer.headers[name] for name in ("Azure-AsyncOperation",)})
         existing.state = "Updating"
         operation = self.start(
             existing,
@@ -105,7 +106,14 @@ class Machines(Kind):
             finish=lambda: self._settle(existing, "Succeeded"),
             failed=lambda: self._failed(existing),
         )
-        return Answer(200, self.render(existing), {**self.follow(request, operation), "Retry-After": "10"})
+        return Answer(200, self.render(existing), self.follow(request, operation))
+
+    def patch(self, request: Request) -> Answer:
+        """PATCH: an operation, as a PUT of the one there is."""
+        existing = self.existing(request)
+        body = dict(request.body or {})
+        body.setdefault("tags", existing.body.get("tags"))
+        return self._changed(request, existing, body, dict(body.get("properties") or {}))
 
     def _nics(self, request: Request, given: Json, region: str) -> list[Resource]:
         """The NICs that a body names. Raises `RefusedError`: 404 for the NIC, not for the VM."""
@@ -206,7 +214,7 @@ class Machines(Kind):
             for name, _ in resource.hidden["disks"]
         ]
         view: Json = {"disks": disks, "hyperVGeneration": "V1", "statuses": statuses}
-        if power == "running":
+        if power not in (None, "deallocated"):
             ready = {**done, "displayStatus": "Ready", "message": "Guest Agent is running"}
             agent = {"vmAgentVersion": "2.9.1.1", "statuses": [{**ready, "time": self.account.written(at)}]}
             name = resource.properties["osProfile"].get("computerName", resource.name)
@@ -245,8 +253,9 @@ class Machines(Kind):
         }
 
     def missing(self, target: Any) -> RefusedError:
-        """ARM does not know it; for a while after a deletion compute itself says so."""
-        if target.id.lower() in self.account.gone:
+        """ARM does not know it; of one that was evicted compute itself says so."""
+        gone = self.account.gone.get(target.id.lower())
+        if gone is not None and gone.hidden.get("evicted"):
             return RefusedError(404, "NotFound", "The entity was not found in this Azure location.")
         return super().missing(target)
 
@@ -301,6 +310,7 @@ class Machines(Kind):
             message = "Operation 'simulateEviction' is allowed only for Spot Virtual Machines"
             raise RefusedError(409, "OperationNotAllowed", message)
         if resource.properties.get("evictionPolicy") == "Delete":
+            resource.hidden["evicted"] = True
             self.remove(resource, self.account.times["vm_delete"])
         else:
             resource.hidden["power"] = "deallocated"
@@ -327,6 +337,7 @@ class Machines(Kind):
             fault,
             finish=lambda: self._gone(resource),
             failed=lambda: self._failed(resource),
+            pause="10",
         )
 
     def _gone(self, resource: Resource) -> None:

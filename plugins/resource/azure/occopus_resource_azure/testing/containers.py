@@ -275,8 +275,7 @@ def _filled(given: Json, region: str) -> Json:
     made = copy.deepcopy(given)
     for name in ("provisioningState", "instanceView"):
         made.pop(name, None)
-    for credential in made.get("imageRegistryCredentials") or []:
-        credential.pop("password", None)
+    _without_secrets(made)
     made["containers"] = [_container(each) for each in made["containers"]]
     address = made.get("ipAddress")
     if address is not None:
@@ -293,6 +292,16 @@ def _filled(given: Json, region: str) -> Json:
         "restartPolicy": "Always",
     }
     return {**defaults, **made}
+
+
+def _without_secrets(made: Json) -> None:
+    for credential in made.get("imageRegistryCredentials") or []:
+        credential.pop("password", None)
+    for volume in made.get("volumes") or []:
+        if "secret" in volume:
+            volume["secret"] = {}
+        (volume.get("azureFile") or {}).pop("storageAccountKey", None)
+    ((made.get("diagnostics") or {}).get("logAnalytics") or {}).pop("workspaceKey", None)
 
 
 def _container(given: Json) -> Json:

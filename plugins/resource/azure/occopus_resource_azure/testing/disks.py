@@ -48,8 +48,39 @@ class Disks(Kind):
         )
         accepted = {"name": disk.name, "id": disk.id, "type": self.type, **new}
         accepted["properties"] = {**given, "provisioningState": "Updating"}
+        whole = self.render(disk)["properties"]
+        if existing is not None and "tier" in whole:
+            accepted["properties"]["tier"] = whole["tier"]
         headers = {**self.follow(request, operation, location=True), "Retry-After": "2"}
         return Answer(202, accepted, headers)
+
+    def patch(self, request: Request) -> Answer:
+        """PATCH: accepted with 202, as a PUT is."""
+        disk = self.existing(request)
+        body = request.body or {}
+        tags = self.account.tags(body)
+        if tags is not None:
+            disk.body["tags"] = tags
+        disk.properties.update(body.get("properties") or {})
+        disk.state = "Updating"
+        operation = self.start(
+            disk,
+            "Disks.Update",
+            self.account.times["disk"],
+            request.operation_fault,
+            finish=lambda: self._settle(disk, "Succeeded"),
+            failed=lambda: self._settle(disk, "Failed"),
+            output=lambda: self.render(disk),
+        )
+        headers = {**self.follow(request, operation, location=True), "Retry-After": "2"}
+        shown = {"name": disk.name, "id": disk.id, "type": self.type, **disk.body}
+        shown["sku"] = self.render(disk)["sku"]
+        shown["properties"] = {
+            "timeCreated": disk.hidden["created"],
+            **disk.properties,
+            "provisioningState": "Updating",
+        }
+        return Answer(202, shown, headers)
 
     def render(self, resource: Resource, expand: str = "") -> Json:
         """The disk with what Azure fills in."""

@@ -45,6 +45,7 @@ class Fault:
     code: str = ""
     message: str = ""
     details: Sequence[dict[str, Any]] | None = None
+    target: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     share: float = 0.5
     """How much of the answer comes, for ``cut_reply``."""
@@ -55,6 +56,8 @@ class Fault:
         made: dict[str, Any] = {"code": self.code or "InternalServerError", "message": self.message or "An error."}
         if self.details is not None:
             made["details"] = [dict(each) for each in self.details]
+        if self.target:
+            made["target"] = self.target
         return made
 
 

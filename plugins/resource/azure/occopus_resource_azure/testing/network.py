@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -43,10 +44,18 @@ class NetworkKind(Kind):
         del resource
         return {}
 
-    def begun(self, request: Request, resource: Resource, existed: bool) -> Answer:
-        """The answer to a PUT whose operation has begun."""
+    def look(self, resource: Resource | None) -> Json | None:
+        """The properties of what is there already, to see whether a PUT changes them."""
+        if resource is None:
+            return None
+        return copy.deepcopy({name: value for name, value in resource.properties.items() if value})
+
+    def begun(self, request: Request, resource: Resource, before: Json | None) -> Answer:
+        """The answer to a PUT whose operation has begun, or has ended because nothing changes."""
+        same = before is not None and before == self.look(resource) and resource.state == "Succeeded"
         self.touch(resource)
-        resource.state = "Updating"
+        if not same:
+            resource.state = "Updating"
         operation = self.start(
             resource,
             f"Put{self.noun}Operation",
@@ -55,8 +64,12 @@ class NetworkKind(Kind):
             finish=lambda: self.finished(resource),
             failed=lambda: self.settled(resource, "Failed"),
         )
-        headers = {**self.follow(request, operation), "Retry-After": self.put_retry}
-        return Answer(200 if existed else 201, self.render(resource), headers)
+        headers = self.follow(request, operation)
+        if same:
+            self.account.operations.end(operation, self.account.now())
+        else:
+            headers["Retry-After"] = self.put_retry
+        return Answer(201 if before is None else 200, self.render(resource), headers)
 
     def finished(self, resource: Resource) -> None:
         """What follows when a PUT has succeeded."""
@@ -200,7 +213,8 @@ class PublicAddresses(NetworkKind):
         tags = self.account.tags(body)
         new: Json = {"location": region, **kept, **({} if tags is None else {"tags": tags})}
         new.update(properties=properties, sku={"name": sku, "tier": (body.get("sku") or {}).get("tier", "Regional")})
-        return self.begun(request, self.kept(request, existing, new), existing is not None)
+        before = self.look(existing)
+        return self.begun(request, self.kept(request, existing, new), before)
 
     def _check(self, sku: str, method: str, region: str, existing: Resource | None) -> None:
         limits = self.account.limits

@@ -49,6 +49,8 @@ class Operation:
     events: Callable[[], list[Json]] | None = None
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     ended: float | None = None
+    pause: str = ""
+    """Retry-After of polls while it runs."""
 
     @property
     def running(self) -> bool:
@@ -139,7 +141,7 @@ class Operations:
             return self._group_result(base, operation, version)
         if monitor or segment.lower() == "operationresults":
             return self._result(base, operation, version)
-        headers = {"Retry-After": "35"} if operation.style == "compute" and operation.running else {}
+        headers = {"Retry-After": operation.pause} if operation.pause and operation.running else {}
         return Answer(200, self._status(operation), headers)
 
     def _group_result(self, base: str, operation: Operation, version: str) -> Answer:

@@ -11,7 +11,9 @@ from occopus_resource_azure.testing.operations import Operation, group_id
 from occopus_resource_azure.testing.wire import Answer, Json, RefusedError, Request
 
 GROUPS = "Microsoft.Resources/resourceGroups"
-_CLAUSE = re.compile(r"\s*(tagname|tagvalue|resourcetype|name|location)\s+eq\s+'((?:[^']|'')*)'\s*", re.IGNORECASE)
+_CLAUSE = re.compile(
+    r"\s*(tagname|tagvalue|resourcetype|resourcegroup|name|location)\s+eq\s+'((?:[^']|'')*)'\s*", re.IGNORECASE
+)
 _TOP_LEVEL = 2
 
 
@@ -149,6 +151,7 @@ def _meets(resource: Resource, wanted: dict[str, str]) -> bool:
         name = wanted["tagname"].lower()
         return name in tags and tags[name] == wanted.get("tagvalue", tags[name])
     shown = {"resourcetype": resource.type, "name": resource.name, "location": resource.location}
+    shown["resourcegroup"] = resource.group
     return all(shown[name].lower() == value.lower() for name, value in wanted.items())
 
 

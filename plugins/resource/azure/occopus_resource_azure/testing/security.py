@@ -43,7 +43,8 @@ class SecurityGroups(NetworkKind):
         old = {"resourceGuid": existing.properties["resourceGuid"]} if existing else {}
         new: Json = {"location": region, **({} if tags is None else {"tags": tags})}
         new["properties"] = {**given, **old, "securityRules": rules}
-        return self.begun(request, self.kept(request, existing, new), existing is not None)
+        before = self.look(existing)
+        return self.begun(request, self.kept(request, existing, new), before)
 
     def render(self, resource: Resource, expand: str = "") -> Json:
         """The group with its rules, and those that every group has."""
@@ -145,7 +146,8 @@ class SecurityRules(NetworkKind):
         self.account.group(request.target.group)
         group, rule = self._found(request)
         name = request.target.names[-1]
-        new = {"name": name, "properties": (request.body or {}).get("properties") or {}}
+        given = (request.body or {}).get("properties") or {}
+        new = {"name": name, "properties": {key: given[key] for key in given if key != "provisioningState"}}
         others = [each for each in group.properties["securityRules"] if each is not rule]
         _check_rules([*others, new])
         new["state"] = "Updating"

@@ -20,6 +20,7 @@ from occopus_resource_azure.testing.faults import Fault
 from occopus_resource_azure.testing.wire import Answer, Path, Request
 
 _DRIP_SECONDS = 0.02
+_JSON = "application/json; charset=utf-8"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Server(http.server.ThreadingHTTPServer):
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.arm: Arm | None = None
         self.observers: list[Callable[[Exchange], None]] = []
+        self.check: Callable[[Request, Answer], list[str]] | None = None
+        """What finds fault with exchanges."""
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self.under_way = 0
@@ -104,10 +107,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 changed.wait()
                 self._hang_up()
                 return
-            answer = _refusal(fault, call.type) if fault is not None and fault.kind in ("refuse", "html") else None
+            answer = refusal(fault, call.type) if fault is not None and fault.kind in ("refuse", "html") else None
             if answer is None:
                 request.operation_fault = arm.faults.next_for(call, operations=True)
                 answer = arm.answer(request)
+            answer = self._checked(request, answer)
             for observer in self.server.observers:
                 observer(Exchange(request, self.path, answer))
         self._reply(answer, fault, changed)
@@ -128,6 +132,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         query = {name.lower(): value for name, value in parse_qsl(address.query, keep_blank_values=True)}
         headers = {name.lower(): value for name, value in self.headers.items()}
         return Request(self.command, path, query, headers, body, Path.parse(path) or Path())
+
+    def _checked(self, request: Request, answer: Answer) -> Answer:
+        """The answer, or an error in its place where the exchange is against the contract."""
+        found = self.server.check(request, answer) if self.server.check is not None else []
+        if not found:
+            return answer
+        message = "; ".join(found)
+        return Answer(500, {"error": {"code": "AgainstTheContract", "message": message}}, {"Content-Type": _JSON})
 
     def _reply(self, answer: Answer, fault: Fault | None, changed: threading.Event) -> None:
         kind = fault.kind if fault is not None else ""
@@ -173,11 +185,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return super().date_time_string(int(timestamp if timestamp is not None else time.time()))
 
 
-def _refusal(fault: Fault, type: str) -> Answer:
+def refusal(fault: Fault, type: str) -> Answer:
+    """What a fault answers to a call of a type."""
     if fault.kind == "html":
         page = b"<!DOCTYPE html><html><body>Our services aren't available right now</body></html>"
         return Answer(fault.status, page, {"Content-Type": "text/html", **fault.headers})
-    headers = {"Content-Type": "application/json; charset=utf-8", **fault.headers}
+    headers = {"Content-Type": _JSON, **fault.headers}
     if type == "login":
         return Answer(fault.status, {"error": fault.code, "error_description": fault.message}, headers)
     return Answer(fault.status, {"error": fault.error()}, headers)
