@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import signal
@@ -229,6 +230,19 @@ def test_a_bad_day_makes_nothing_twice_and_leaves_nothing(user, cloud):
     user.ready("destroy", "-i", "crowd")
     assert cloud.platform.running() == []
     assert user.rows("crowd") == 0
+
+
+def test_a_second_instance_of_a_token_is_swept_and_the_first_goes_on(user, cloud):
+    """The platform has carried out a creation long after it was given up, beside the one that was made in its place."""
+    user.ready("build", crowd(user, cloud, 2), "-i", "crowd")
+    first, other = cloud.platform.running()
+    late = dataclasses.replace(first, id="late-1", created=first.created - 1)
+    cloud.platform.machines[late.id] = late
+    assert "late-1" in user.ready("maintain", "--sweep").stdout
+    assert {machine.id for machine in cloud.platform.running()} == {first.id, other.id}
+    late.stopped = None
+    user.ready("destroy", "-i", "crowd")
+    assert cloud.platform.running() == []
 
 
 def test_no_room_undoes_the_build(user, cloud):

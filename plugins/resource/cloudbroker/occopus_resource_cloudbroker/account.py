@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
@@ -32,7 +32,6 @@ from occopus_resource_cloudbroker.tokens import Tokens
 
 _AT_ONCE = 4
 """Calls of one deletion, or one question for costs, that are under way at once."""
-_TWIN = "another instance with its token still runs"
 
 
 class Account:
@@ -136,7 +135,7 @@ class Account:
             found.update(by_id(page))
             if all(id in found and found[id].alive for id in wanted):
                 break
-        described = {id: _described(id, found) for id in wanted}
+        described = {id: found[id].instance if id in found else Instance(id, InstanceState.ABSENT) for id in wanted}
         if pages > 1:
             for id in wanted - found.keys():
                 described[id] = self._one(id) or described[id]
@@ -152,17 +151,13 @@ class Account:
 
     def delete(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
         """See `CloudBrokerHandler.delete`. Raises `ProviderError`."""
-        entries = self._catalogue.whole()
-        known = by_id(entries)
+        known = by_id(self._catalogue.whole())
         gave_up: list[ProviderError] = []
 
         def end(id: InstanceId) -> ProviderError | None:
             if gave_up:  # each of the others would wait for as long
                 return gave_up[0]
-            token = known[id].instance.token if id in known else ""
-            twins = with_token(entries, token) if token else [known[id]] if id in known else []
-            errors = map(self._end, twins) if twins else [self._not_listed(id)]
-            error = next((error for error in list(errors) if error is not None), None)
+            error = self._end(known[id]) if id in known else self._not_listed(id)
             if isinstance(error, SilenceError | ThrottledError | AuthError):
                 gave_up.append(error)
             return error
@@ -217,14 +212,3 @@ class Account:
 def is_alive(instance: Instance) -> bool:
     """Whether something of it may still run."""
     return instance.state is not InstanceState.ABSENT
-
-
-def _described(id: InstanceId, found: Mapping[InstanceId, Entry]) -> Instance:
-    """An instance that is gone counts as stopped while another one of its token is there: `delete` ends that too."""
-    known = found.get(id)
-    if known is None:
-        return Instance(id, InstanceState.ABSENT)
-    token = known.instance.token
-    if not known.alive and token and any(each.alive and each.instance.token == token for each in found.values()):
-        return replace(known.instance, state=InstanceState.STOPPED, reason=_TWIN)
-    return known.instance

@@ -72,7 +72,7 @@ class CloudBrokerHandler(ResourceHandler):
         yield from self._account.owned(owner)
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-        """Stop the instances, and all others that their tokens have made: the list, and a call for each; idempotent.
+        """Stop the instances: the list, and a call for each that still runs; idempotent.
 
         The platform keeps the record of an instance that was stopped. Raises `ProviderError`.
         """
