@@ -1,21 +1,85 @@
-"""Azure container groups as instances."""
+"""The resource handler of container groups on Azure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import importlib.resources
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from occopus_core.api import ResourceHandler
+from occopus_core.api import (
+    Connection,
+    ContextForm,
+    CreateRequest,
+    Feature,
+    Instance,
+    InstanceId,
+    Owner,
+    ProviderError,
+    ResourceHandler,
+)
 
 
 class AzureAciHandler(ResourceHandler):
-    """One subscription of Azure as a provider of container groups."""
+    """One resource group of one subscription. The id of an instance is its token."""
 
     contract_version: ClassVar[int] = 1
-    connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
+    connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "subscription_id", "resource_group")
+    context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.PROCESS})
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS, Feature.STOP})
+    max_concurrency: ClassVar[int] = 8
+    poll_seconds: ClassVar[tuple[float, float]] = (1.0, 15.0)
+    consistency_window: ClassVar[float] = 15.0
+
+    def __init__(self, connection: Connection) -> None:
+        # Whoever only wants the schema is spared the SDK.
+        from occopus_resource_azure.aci.inventory import Inventory  # noqa: PLC0415
+        from occopus_resource_azure.aci.making import Making  # noqa: PLC0415
+        from occopus_resource_azure.aci.removal import Removal  # noqa: PLC0415
+        from occopus_resource_azure.cloud import Cloud  # noqa: PLC0415
+
+        super().__init__(connection)
+        group = str(connection.settings.get("resource_group") or "") or None
+        cloud = Cloud(connection, 2 * self.max_concurrency, ("containers", "network", "resources"))
+        self._inventory = Inventory(cloud, group)
+        self._making = Making(cloud, self._inventory, group)
+        self._removal = Removal(cloud, self._inventory)
 
     @classmethod
+    @functools.cache
     def schema(cls) -> Mapping[str, Any]:
         """The `resource` section of type `azure_aci`."""
-        endpoint = {"type": "string", "description": "URL of Azure Resource Manager."}
-        return {"type": "object", "properties": {"endpoint": endpoint}, "required": ["endpoint"]}
+        text = importlib.resources.files("occopus_resource_azure.aci").joinpath("schema.json").read_text("utf-8")
+        schema: Mapping[str, Any] = json.loads(text)
+        return schema
+
+    def check(self, request: CreateRequest) -> None:
+        """Raises `PermanentError` for a value that makes no sense."""
+        from occopus_resource_azure.aci import order  # noqa: PLC0415
+
+        order.check(request)
+
+    def create(self, request: CreateRequest) -> Instance:
+        """Do the next step of network and container group; idempotent by token. Raises `ProviderError`."""
+        return self._making.next(request)
+
+    def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
+        """A list, and a request for each group that is not known to run, at most 32. Raises `ProviderError`."""
+        return self._inventory.describe(ids) if ids else {}
+
+    def list_owned(self, owner: Owner) -> Iterator[Instance]:
+        """Everything with the owner's tags: a list for each kind of resource. Raises `ProviderError`."""
+        yield from self._inventory.listed(owner)
+
+    def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """The container group, then its network; idempotent. Raises `ProviderError`."""
+        return self._removal.remove(ids) if ids else {}
+
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """End the processes; idempotent. Raises `ProviderError`."""
+        return self._removal.stop(ids) if ids else {}
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
+        """The end of what the container has printed. Raises `ProviderError`."""
+        return self._removal.logs(ids, lines)

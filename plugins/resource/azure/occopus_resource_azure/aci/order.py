@@ -1,0 +1,108 @@
+"""What the `resource` section and the context ask for, in the words of Azure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from occopus_core.api import CreateRequest, PermanentError
+from occopus_resource_azure import tags, values
+from occopus_resource_azure.steps import common
+from occopus_resource_azure.tags import Thing
+
+TYPE = "azure_aci"
+SERVICE = "Microsoft.ContainerInstance/containerGroups"
+"""What a subnet must be delegated to."""
+_SYSTEMS = {"linux": "Linux", "windows": "Windows"}
+_NETWORKS = {"public": "Public", "private": "Private"}
+_RESTARTS = {"always": "Always", "onfailure": "OnFailure", "never": "Never"}
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_MOST_GPUS = 4
+DELEGATION: Thing = {"name": "containers", "properties": {"serviceName": SERVICE}}
+
+
+def check(request: CreateRequest) -> None:
+    """Raises `PermanentError` for what can be known to be wrong without asking Azure."""
+    resource = request.resource
+    tags.check(request, TYPE)
+    group_body(request, "a subnet" if is_private(resource) else None)
+    if not is_private(resource) and not resource.get("ports"):
+        raise PermanentError("resource.ports: a Public container group needs at least one port")
+    for key in ("vnet_name", "subnet_name"):
+        if resource.get(key) and not is_private(resource):
+            raise PermanentError(f"resource.{key} is for container groups whose network_type is Private")
+    if resource.get("vnet_name") and not resource.get("resource_group"):
+        raise PermanentError("resource.vnet_name is looked for in resource.resource_group: give that, too")
+
+
+def is_private(resource: Mapping[str, Any]) -> bool:
+    """Whether it has an address in a network only. Raises `PermanentError`."""
+    return _one_of(resource, "network_type", _NETWORKS) == "Private"
+
+
+def group_body(request: CreateRequest, subnet_id: str | None) -> Thing:
+    """The container group, with one container. Raises `PermanentError`."""
+    resource = request.resource
+    ports = [{"port": each.first, "protocol": each.protocol.upper()} for each in _ports(resource)]
+    properties: Thing = {
+        "osType": _one_of(resource, "os_type", _SYSTEMS),
+        "restartPolicy": _one_of(resource, "restart_policy", _RESTARTS, "Always"),
+        "containers": [{"name": tags.name(request.token), "properties": _container(request, ports)}],
+    }
+    if ports:
+        properties["ipAddress"] = {"type": _one_of(resource, "network_type", _NETWORKS), "ports": ports}
+        if subnet_id is None:
+            properties["ipAddress"]["dnsNameLabel"] = tags.name(request.token)
+    if subnet_id is not None:
+        properties["subnetIds"] = [{"id": subnet_id}]
+    return {**common(request, TYPE), "properties": properties}
+
+
+def _container(request: CreateRequest, ports: list[Thing]) -> Thing:
+    resource = request.resource
+    wanted: Thing = {"cpu": values.number(resource, "cpu_cores"), "memoryInGB": values.number(resource, "memory")}
+    if resource.get("gpu_type"):
+        count = values.whole(resource, "gpu_count", 1, _MOST_GPUS) if "gpu_count" in resource else 1
+        wanted["gpu"] = {"count": count, "sku": str(resource["gpu_type"])}
+    container: Thing = {
+        "image": str(resource["image"]),
+        "ports": ports,
+        "environmentVariables": [_variable(each) for each in request.context.env],
+        "resources": {"requests": wanted},
+    }
+    if command := _command(request):
+        container["command"] = command
+    return container
+
+
+def _ports(resource: Mapping[str, Any]) -> list[values.Ports]:
+    return values.ports(resource, "ports", ranges=False)
+
+
+def _variable(text: str) -> Thing:
+    """A variable whose value Azure never shows again: what templates give is often secret."""
+    name, sign, value = text.partition("=")
+    if not sign or not _NAME.fullmatch(name):
+        raise PermanentError(f"contextualisation.env: NAME=value is expected, not '{name[:40]}…'")
+    return {"name": name, "secureValue" if value else "value": value}
+
+
+def _command(request: CreateRequest) -> list[str]:
+    command = request.context.command
+    if isinstance(command, str):
+        try:
+            return shlex.split(command)
+        except ValueError as error:
+            raise PermanentError(f"contextualisation.command: {error}") from None
+    return list(command or ())
+
+
+def _one_of(resource: Mapping[str, Any], key: str, known: Mapping[str, str], default: str = "") -> str:
+    """A word in Azure's spelling, whatever the case. Raises `PermanentError`."""
+    value = str(resource.get(key) or default)
+    found = known.get(value.lower())
+    if found is None:
+        raise PermanentError(f"resource.{key} must be {' or '.join(known.values())}, not '{value}'")
+    return found

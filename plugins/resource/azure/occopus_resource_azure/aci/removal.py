@@ -1,0 +1,58 @@
+"""The steps by which a container group goes: the group, then its network; none of them waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from occopus_core.api import InstanceId, NotFoundError, PermanentError, ProviderError
+from occopus_resource_azure.aci.inventory import Inventory
+from occopus_resource_azure.aci.view import Parts
+from occopus_resource_azure.cloud import Cloud, raw_any
+from occopus_resource_azure.errors import LaterError
+from occopus_resource_azure.groups import Groups
+from occopus_resource_azure.removing import ask, delete, each
+from occopus_resource_azure.tags import Thing
+
+
+class Removal:
+    """Removes container groups from one subscription, with all that was made for them and nothing else."""
+
+    def __init__(self, cloud: Cloud, inventory: Inventory) -> None:
+        self._cloud = cloud
+        self._inventory = inventory
+        self._groups = Groups(cloud)
+
+    def remove(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
+        """Start or continue; a refusal of one stops no other. Raises `ProviderError`."""
+        return each(ids, self._inventory.parts(ids), self._remove)
+
+    def stop(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
+        """End the processes; a group that is absent or stopped is a success."""
+        return each(ids, {id: self._inventory.place(id) for id in ids}, self._stop)
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> dict[InstanceId, str | None]:
+        """The last lines of each; None where nothing has been started. Raises `ProviderError`."""
+        return {id: self._log(id, lines) for id in ids}
+
+    def _stop(self, place: tuple[str, str]) -> None:
+        ask(self._cloud, lambda clients, place: clients.containers.container_groups.stop(*place), place)
+
+    def _remove(self, parts: Parts) -> None:
+        if parts.containers:
+            delete(self._cloud, parts.containers, lambda clients: clients.containers.container_groups)
+        elif parts.vnets:
+            delete(self._cloud, parts.vnets, lambda clients: clients.network.virtual_networks)
+        else:
+            for group in parts.groups:
+                self._groups.delete(group)
+
+    def _log(self, id: InstanceId, lines: int) -> str | None:
+        group, name = self._inventory.place(id)
+        try:
+            found: Thing = self._cloud.call(
+                lambda clients: clients.containers.containers.list_logs(group, name, name, tail=lines, cls=raw_any)
+            )
+        except (NotFoundError, PermanentError, LaterError):
+            return None
+        content = found.get("content")
+        return content if isinstance(content, str) else None

@@ -1,0 +1,41 @@
+"""What a machine has printed on its serial console, as boot diagnostics keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from occopus_core.api import InstanceId, NotFoundError, PermanentError
+from occopus_resource_azure.cloud import Cloud, raw_any
+from occopus_resource_azure.tags import Thing
+from occopus_resource_azure.vm.inventory import Inventory
+
+_MOST_BYTES = 256 * 1024
+"""Of a log, this much of its end is kept."""
+
+
+class Logs:
+    """Reads logs of machines in one subscription."""
+
+    def __init__(self, cloud: Cloud, inventory: Inventory) -> None:
+        self._cloud = cloud
+        self._inventory = inventory
+
+    def last(self, ids: Sequence[InstanceId], lines: int) -> dict[InstanceId, str | None]:
+        """Two requests for each; None where there is no machine, or its diagnostics are off. Raises `ProviderError`."""
+        return {id: self._last(id, lines) for id in ids}
+
+    def _last(self, id: InstanceId, lines: int) -> str | None:
+        group, name = self._inventory.place(id)
+        try:
+            found: Thing = self._cloud.call(
+                lambda clients: clients.compute.virtual_machines.retrieve_boot_diagnostics_data(
+                    group, name, cls=raw_any
+                )
+            )
+        except (NotFoundError, PermanentError):  # there is none, or it keeps no diagnostics
+            return None
+        url = found.get("serialConsoleLogBlobUri")
+        if not url:
+            return None
+        text = self._cloud.text(str(url), _MOST_BYTES)
+        return "\n".join(text.splitlines()[-lines:]) if lines > 0 else ""
