@@ -23,8 +23,11 @@ class Groups:
             return
         name = str(group["name"])
         left = self._cloud.listed(lambda clients: clients.resources.resources.list_by_resource_group(name))
-        if left:
-            names = ", ".join(str(each.get("name")) for each in left[:_SHOWN])
+        strange = [str(each.get("name")) for each in left if str(each.get("name")).lower() != name.lower()]
+        if left and not strange:
+            return  # the list shows for a while what has been deleted; the core asks again
+        if strange:
+            names = ", ".join(strange[:_SHOWN])
             raise PermanentError(
                 f"the resource group '{name}', which was made for this instance, holds {names}: move or delete it"
             )

@@ -81,9 +81,11 @@ class Steps:
             key,
         )
 
-    def put_group(self, request: CreateRequest, target: Target) -> None:
+    def put_group(self, request: CreateRequest, target: Target, stage: str = "") -> None:
         """A resource group of the instance's own; idempotent. Raises `ProviderError`."""
         body = common(request, self._type)
+        if stage:
+            body["tags"] = tags.with_stage(body["tags"], stage)
         self._cloud.call(
             lambda clients: clients.resources.resource_groups.create_or_update(target.group, body, cls=raw)
         )

@@ -9,7 +9,7 @@ from occopus_resource_azure.aci.inventory import Inventory
 from occopus_resource_azure.aci.view import Parts, instance, no_room
 from occopus_resource_azure.cloud import Cloud
 from occopus_resource_azure.errors import LaterError
-from occopus_resource_azure.steps import FAILED, Steps, Target, half_made, state, subnet_name, vnet_body
+from occopus_resource_azure.steps import DONE, FAILED, Steps, Target, half_made, state, subnet_name, vnet_body
 from occopus_resource_azure.tags import Thing
 
 
@@ -49,7 +49,7 @@ class Making:
             if subnet is None:
                 return half_made(request, "its network is being made")
         elif self._group is None:
-            self._steps.put_group(request, target)
+            self._steps.put_group(request, target, tags.MADE)  # the container group follows at once
         body = order.group_body(request, subnet)
         group = self._steps.put(lambda clients: clients.containers.container_groups, target, body, "image")
         return instance(request.token, Parts(containers=[group]))
@@ -67,7 +67,7 @@ class Making:
             body = vnet_body(request, order.TYPE, delegations=[order.DELEGATION])
             self._steps.put(lambda clients: clients.network.virtual_networks, target, body)
             return None
-        if state(vnet) != "succeeded":
+        if state(vnet) != DONE:
             return None
         self._steps.mark(request, lambda clients: clients.network.virtual_networks, target)
         return f"{vnet['id']}/subnets/{subnet_name(request.resource)}"
