@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 
-from occopus_resource_azure.testing import usage
+from occopus_resource_azure.testing import images, usage
 from occopus_resource_azure.testing.account import Account
 from occopus_resource_azure.testing.compute import Machines
 from occopus_resource_azure.testing.containers import ContainerGroups
@@ -72,6 +72,8 @@ class Arm:
         return self._called(request)
 
     def _called(self, request: Request) -> Call:
+        if request.path == "/metadata/endpoints":
+            return Call(request.method, "metadata")
         target = request.target
         region = request.body.get("location", "") if isinstance(request.body, dict) else ""
         if any(word.lower() in _POLLED for word in target.types):
@@ -107,6 +109,9 @@ class Arm:
             return self.login.answer(request, self.base)
         if request.path.startswith("/console/"):
             return self._console(request)
+        if request.path == "/metadata/endpoints":
+            told = {"loginEndpoint": f"{self.base}/", "audiences": [f"{self.base}/"]}
+            return Answer(200, {"portalEndpoint": f"{self.base}/", "authentication": told})
         self.login.check(request, self.base)
         target = request.target
         if not target.subscription:
@@ -130,6 +135,8 @@ class Arm:
             return self._unprovided(request, words)
         if words[:1] == ["locations"] and words[-1] == "usages" and request.method == "GET":
             return usage.usages(self.account, target.provider, target.names[0])
+        if images.is_for(target) and request.method == "GET":
+            return images.answer(request)
         if target.provider.lower() in self.account.limits.unregistered and request.method != "GET":
             message = f"The subscription is not registered to use namespace '{target.provider}'."
             detail = {"code": "MissingSubscriptionRegistration", "target": target.provider, "message": message}
