@@ -65,6 +65,7 @@ _LATER = frozenset(
     {
         "AnotherOperationInProgress",
         "Conflict",
+        "ContainerGroupDeploymentNotReady",
         "ContainerGroupTransitioning",
         "NicInUse",
         "NicReservedForAnotherVm",

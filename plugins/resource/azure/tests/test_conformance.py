@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from typing import ClassVar
 
 import pytest
 
-from occopus_core.api import Connection, Context, CreateRequest
-from occopus_core.testing.conformance import Fault, FaultInjector, ResourceHandlerConformance, ResourceHarness
+from occopus_core.api import Connection, Context, CreateRequest, InstanceState
+from occopus_core.testing.conformance import (
+    PRINTED,
+    Fault,
+    FaultInjector,
+    ResourceHandlerConformance,
+    ResourceHarness,
+)
 from occopus_resource_azure import AzureAciHandler, AzureVmHandler
+from occopus_resource_azure.aci import inventory
 from occopus_resource_azure.testing import CLIENT_ID, CLIENT_SECRET, GROUP, SUBSCRIPTION, TENANT
 from occopus_resource_azure.testing import Fault as Rule
 
@@ -24,7 +32,13 @@ TYPES = (
     "Microsoft.Network/virtualNetworks",
     "Microsoft.ContainerInstance/containerGroups",
 )
-METHODS = {"create": ["PUT"], "describe": ["GET"], "list_owned": ["GET"], "delete": ["GET", "DELETE"]}
+METHODS = {
+    "create": ["PUT"],
+    "describe": ["GET"],
+    "list_owned": ["GET"],
+    "delete": ["GET", "DELETE"],
+    "stop": ["GET", "POST"],
+}
 REFUSALS = {
     Fault.AUTH: {"status": 403, "code": "AuthorizationFailed"},
     Fault.QUOTA: {"status": 409, "code": "SkuNotAvailable"},
@@ -55,6 +69,10 @@ class AzureFaults(FaultInjector):
             if fault in REFUSALS
             else {"kind": KINDS[fault]}
         )
+        if operation == "logs":
+            for action in ("retrieveBootDiagnosticsData", "logs"):
+                self._azure.add_fault(Rule(action=action, **answer))
+            return
         for method in METHODS[operation]:
             listing = True if method == "GET" else None
             for type in TYPES:
@@ -74,8 +92,7 @@ class AzureFaults(FaultInjector):
 
 class AzureHarness(ResourceHarness):
     sdk_modules = ("azure", "azure.core", "msal", "requests")
-    # What has no machine is looked for among the kinds of resources that one consists of: more lists, for any number.
-    page_size = 25
+    page_size = 8
     handler_class: ClassVar[type]
     type: ClassVar[str]
 
@@ -83,6 +100,10 @@ class AzureHarness(ResourceHarness):
         super().__init__()
         self.azure = azure
         self.faults = AzureFaults(azure)
+        self.asked = []
+        azure.observe(lambda exchange: self.asked.append(exchange.url))
+        azure.limits.page_size = self.page_size
+        self._printing = set()
 
     def handler(self, *, call_timeout=None):
         auth = {
@@ -99,6 +120,29 @@ class AzureHarness(ResourceHarness):
 
     def settle(self):
         time.sleep(0.02)
+        for each in self.azure.inventory():
+            if each["name"] in self._printing and each["type"] in (TYPES[0], TYPES[-1]):
+                self.azure.print_lines(each["id"], PRINTED)
+
+    def kind_of(self, token, kind):
+        """What a kind of request takes besides its resource section."""
+        if kind == "graceful":
+            seconds = self.short_timeout + self.grace + 0.2
+            self.azure.account.times.update(vm_power=seconds, container_power=seconds)
+        if kind == "printing":
+            self._printing.add(token)
+
+    def whole_id(self, id):
+        return next(each["id"] for each in self.azure.inventory() if (each["type"], each["name"]) == (self.kind, id))
+
+    def shut_down(self, id):
+        """A machine that is cut off is never seen to be stopped: its power-off has not come to its end."""
+        patience = time.monotonic() + 30
+        while time.monotonic() < patience:
+            if self.ended(id):
+                return True
+            time.sleep(0.02)
+        return False
 
     def provider_calls(self):
         return sum(self.azure.calls().values())
@@ -107,8 +151,25 @@ class AzureHarness(ResourceHarness):
 class VmHarness(AzureHarness):
     handler_class = AzureVmHandler
     type = "azure_vm"
+    kind = TYPES[0]
+
+    def received(self, id, sent):
+        data = self.azure.secrets_of(self.whole_id(id))["customData"]
+        return Context(user_data=base64.b64decode(data).decode())
+
+    def impose(self, id, state):
+        if state is InstanceState.FAILED:
+            self.azure.set_state(self.whole_id(id), "Failed")
+        else:
+            self.azure.set_power(self.whole_id(id), "stopped" if state is InstanceState.STOPPED else "hibernated")
+
+    def ended(self, id):
+        raw_state = self.handler().describe([id])[id].raw_state
+        asked = [one for one in self.asked if "/powerOff" in one]
+        return raw_state == "Succeeded/stopped" and not any("skipShutdown=true" in one for one in asked)
 
     def request(self, token, owner, kind="plain"):
+        self.kind_of(token, kind)
         resource = {
             "endpoint": self.azure.endpoint,
             "resource_group": GROUP,
@@ -129,8 +190,22 @@ class VmHarness(AzureHarness):
 class AciHarness(AzureHarness):
     handler_class = AzureAciHandler
     type = "azure_aci"
+    kind = TYPES[-1]
+
+    def received(self, id, sent):
+        environment = self.azure.secrets_of(self.whole_id(id))["environment"]
+        container = self.azure.account.find(self.whole_id(id)).properties["containers"][0]["properties"]
+        return Context(env=tuple(f"{name}={value}" for name, value in environment), command=tuple(container["command"]))
+
+    def impose(self, id, state):
+        words = {InstanceState.STOPPED: "Stopped", InstanceState.FAILED: "Failed", InstanceState.UNKNOWN: "Odd"}
+        self.azure.set_state(self.whole_id(id), words[state])
+
+    def ended(self, id):
+        return self.handler().describe([id])[id].raw_state == "Succeeded/Stopped"
 
     def request(self, token, owner, kind="plain"):
+        self.kind_of(token, kind)
         resource = {
             "endpoint": self.azure.endpoint,
             "resource_group": GROUP,
@@ -158,7 +233,8 @@ class TestVm(ResourceHandlerConformance):
 
 class TestAci(ResourceHandlerConformance):
     @pytest.fixture
-    def harness(self, azure):
+    def harness(self, azure, monkeypatch):
+        monkeypatch.setattr(inventory, "LOOK_AGAIN_SECONDS", 0.0)
         harness = AciHarness(azure)
         yield harness
         harness.close()

@@ -46,7 +46,7 @@ def seen(*arguments, **more):
         ("Succeeded", "starting", InstanceState.PENDING),
         ("Succeeded", "running", InstanceState.READY),
         ("Updating", "running", InstanceState.READY),
-        ("Succeeded", "stopping", InstanceState.STOPPED),
+        ("Succeeded", "stopping", InstanceState.READY),
         ("Succeeded", "stopped", InstanceState.STOPPED),
         ("Succeeded", "deallocating", InstanceState.STOPPED),
         ("Succeeded", "deallocated", InstanceState.STOPPED),

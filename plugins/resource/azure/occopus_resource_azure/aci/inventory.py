@@ -56,10 +56,11 @@ class Inventory:
 
     def listed(self, owner: Owner) -> Iterator[Instance]:
         """Everything of this owner, half-made things included. Raises `ProviderError` when iterated."""
-        for token, parts in self._everything().items():
-            whose = parts.whose()
-            if whose is not None and owner.matches(whose):
-                yield instance(token, parts)
+        found = self._everything()
+        owned = {token: parts for token, parts in found.items() if (one := parts.whose()) and owner.matches(one)}
+        self._look([group for parts in owned.values() for group in parts.containers])
+        for token, parts in owned.items():
+            yield instance(token, parts)
 
     def parts(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Parts]:
         """Everything that these tokens have made. Raises `ProviderError`."""
@@ -96,6 +97,12 @@ class Inventory:
                 if (known := self._looks.get(_key(group))) and state(group) == DONE:
                     group["properties"] = known.properties
             self._forget(now)
+
+    def look_anew(self, tokens: Sequence[str]) -> None:
+        """Take it for no longer known that these run."""
+        ended = {tags.name(token) for token in tokens}
+        with self._lock:
+            self._looks = {key: look for key, look in self._looks.items() if key.rpartition("/")[2] not in ended}
 
     def _is_known(self, group: Thing) -> bool:
         look = self._looks.get(_key(group))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from occopus_core.api import InstanceId, NotFoundError, PermanentError, ProviderError
+from occopus_core.api import Instance, InstanceId, InstanceState, NotFoundError, ProviderError
 from occopus_resource_azure.aci.inventory import Inventory
 from occopus_resource_azure.aci.view import Parts
 from occopus_resource_azure.cloud import Cloud, raw_any
@@ -12,6 +12,8 @@ from occopus_resource_azure.errors import LaterError
 from occopus_resource_azure.groups import Groups
 from occopus_resource_azure.removing import ask, delete, each
 from occopus_resource_azure.tags import Thing
+
+_RUNNING = (InstanceState.PENDING, InstanceState.READY, InstanceState.UNKNOWN)
 
 
 class Removal:
@@ -28,14 +30,18 @@ class Removal:
 
     def stop(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
         """End the processes; a group that is absent or stopped is a success."""
-        return each(ids, {id: self._inventory.place(id) for id in ids}, self._stop)
+        outcome = each(ids, self._inventory.describe(ids), self._stop)
+        self._inventory.look_anew(ids)
+        return outcome
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> dict[InstanceId, str | None]:
         """The last lines of each; None where nothing has been started. Raises `ProviderError`."""
         return {id: self._log(id, lines) for id in ids}
 
-    def _stop(self, place: tuple[str, str]) -> None:
-        ask(self._cloud, lambda clients, place: clients.containers.container_groups.stop(*place), place)
+    def _stop(self, instance: Instance) -> None:
+        if instance.state in _RUNNING:
+            place = self._inventory.place(instance.id)
+            ask(self._cloud, lambda clients, place: clients.containers.container_groups.stop(*place), place)
 
     def _remove(self, parts: Parts) -> None:
         if parts.containers:
@@ -52,7 +58,7 @@ class Removal:
             found: Thing = self._cloud.call(
                 lambda clients: clients.containers.containers.list_logs(group, name, name, tail=lines, cls=raw_any)
             )
-        except (NotFoundError, PermanentError, LaterError):
+        except (NotFoundError, LaterError):
             return None
         content = found.get("content")
         return content if isinstance(content, str) else None

@@ -168,6 +168,26 @@ class AzureCloud:
             assert found is not None, id
             found.hidden["power"] = power
 
+    def set_state(self, id: str, state: str) -> None:
+        """Give a resource a provisioning state, as ``Failed``, or the processes of a container group theirs."""
+        with self.arm.lock:
+            found = self.account.find(id)
+            assert found is not None, id
+            if "process" in found.hidden:
+                found.hidden["process"].state = state
+            else:
+                found.state = state
+
+    def print_lines(self, id: str, lines: Sequence[str]) -> None:
+        """Have a VM or a container group print these lines."""
+        with self.arm.lock:
+            found = self.account.find(id)
+            assert found is not None, id
+            if "process" in found.hidden:
+                found.hidden["process"].printed = [f"{line}\n" for line in lines]
+            else:
+                found.hidden["console"] = "".join(f"{line}\r\n" for line in lines)
+
     def set_faults(self, rules: Sequence[Fault]) -> None:
         """Put these rules in the place of the earlier ones."""
         self.arm.faults.replace(rules)
@@ -201,11 +221,11 @@ class AzureCloud:
             ]
 
     def secrets_of(self, id: str) -> Json:
-        """What was sent to a VM and is never answered: ``customData`` and ``userData``."""
+        """What was sent and is never answered: ``customData``, ``userData``, and the ``environment`` of containers."""
         with self.arm.lock:
             found = self.account.find(id)
             assert found is not None, id
-            return {name: found.hidden.get(name) for name in ("customData", "userData")}
+            return {name: found.hidden.get(name) for name in ("customData", "userData", "environment")}
 
     @property
     def violations(self) -> list[str]:

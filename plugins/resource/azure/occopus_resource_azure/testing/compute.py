@@ -207,7 +207,8 @@ class Machines(Kind):
         statuses = [self._provisioning(resource, at)]
         power = resource.hidden.get("power")
         if power:
-            statuses.append({"code": f"PowerState/{power}", "level": "Info", "displayStatus": _WORDS[power]})
+            shown = _WORDS.get(power, f"VM {power}")
+            statuses.append({"code": f"PowerState/{power}", "level": "Info", "displayStatus": shown})
         done = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Provisioning succeeded"}
         disks = [
             {"name": name, "statuses": [{**done, "time": self.account.written(at)}]}

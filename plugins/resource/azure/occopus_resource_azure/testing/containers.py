@@ -50,6 +50,11 @@ class ContainerGroups(Kind):
         new["properties"] = _filled(given, region)
         group = self.kept(request, existing, new)
         group.hidden.update(subnet=subnet.id if subnet else "", process=process.Process.of(self.account, group))
+        group.hidden["environment"] = [
+            (each["name"], each.get("secureValue", each.get("value")))
+            for container in given["containers"]
+            for each in container["properties"].get("environmentVariables") or []
+        ]
         if subnet is not None:
             self._take_address(group, subnet)
         group.state = "Pending"

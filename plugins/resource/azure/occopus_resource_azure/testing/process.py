@@ -31,6 +31,8 @@ class Process:
     started: float = 0.0
     starts: int = 0
     reported: list[Json] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
+    """Lines that a test has it print, each with its end."""
 
     @classmethod
     def of(cls, account: Account, group: Resource) -> Process:
@@ -123,4 +125,5 @@ class Process:
         if not self.starts or self.behaviour == "no_image":
             return []
         lines = [f"started {self.image}\n"]
+        lines += self.printed
         return lines if self.behaviour == "run" else [*lines, f"ends with {0 if self.behaviour == 'complete' else 1}\n"]

@@ -11,6 +11,7 @@ from occopus_resource_azure.vm.inventory import Inventory
 
 _MOST_BYTES = 256 * 1024
 """Of a log, this much of its end is kept."""
+_OFF = "diagnostics is not enabled"
 
 
 class Logs:
@@ -32,8 +33,12 @@ class Logs:
                     group, name, cls=raw_any
                 )
             )
-        except (NotFoundError, PermanentError):  # there is none, or it keeps no diagnostics
+        except NotFoundError:
             return None
+        except PermanentError as error:
+            if _OFF in error.message.lower():
+                return None
+            raise
         url = found.get("serialConsoleLogBlobUri")
         if not url:
             return None

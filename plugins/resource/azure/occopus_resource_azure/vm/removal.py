@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from occopus_core.api import InstanceId, PermanentError, ProviderError
+from occopus_core.api import Instance, InstanceId, InstanceState, PermanentError, ProviderError
 from occopus_resource_azure import tags
 from occopus_resource_azure.cloud import Cloud
 from occopus_resource_azure.groups import Groups
@@ -12,6 +12,8 @@ from occopus_resource_azure.removing import ask, delete, each
 from occopus_resource_azure.tags import Thing
 from occopus_resource_azure.vm.inventory import Inventory
 from occopus_resource_azure.vm.view import Parts
+
+_RUNNING = (InstanceState.PENDING, InstanceState.READY, InstanceState.UNKNOWN)
 
 
 class Removal:
@@ -27,16 +29,18 @@ class Removal:
         return each(ids, self._inventory.parts(ids), self._remove)
 
     def stop(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
-        """Ask the operating systems to shut down; one that is absent or stopped is a success."""
-        return each(ids, {id: self._inventory.place(id) for id in ids}, self._stop)
+        """Ask the operating systems to shut down; one that is absent, stopped, or shuts down already is a success."""
+        return each(ids, self._inventory.describe(ids), self._stop)
 
-    def _stop(self, place: tuple[str, str]) -> None:
+    def _stop(self, instance: Instance) -> None:
+        if instance.state not in _RUNNING or instance.raw_state.endswith("/stopping"):
+            return
         ask(
             self._cloud,
             lambda clients, place: clients.compute.virtual_machines.begin_power_off(
                 *place, skip_shutdown=False, polling=False
             ),
-            place,
+            self._inventory.place(instance.id),
         )
 
     def _remove(self, parts: Parts) -> None:

@@ -14,7 +14,7 @@ from occopus_resource_azure.tags import Thing
 _POWER: Mapping[str, InstanceState] = {
     "starting": InstanceState.PENDING,
     "running": InstanceState.READY,
-    "stopping": InstanceState.STOPPED,
+    "stopping": InstanceState.READY,  # its system still runs, and is left to come to its end
     "stopped": InstanceState.STOPPED,
     "deallocating": InstanceState.STOPPED,
     "deallocated": InstanceState.STOPPED,
