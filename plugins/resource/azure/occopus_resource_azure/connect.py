@@ -153,8 +153,8 @@ def credential(connection: Connection, authority: str) -> TokenCredential:
 
 def clients(connection: Connection, found: Login, session: requests.Session) -> Clients:
     """The SDK's clients, which make each call once. Raises `AuthError`."""
-    for name in ("azure", "msal"):  # what they log for debugging is full of ids
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("azure", "msal"):  # what they log is raised, too, and is full of ids
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     whose = credential(connection, found.authority)
     common: dict[str, Any] = {
         "base_url": endpoint(connection),

@@ -134,6 +134,7 @@ _TROUBLES: tuple[tuple[tuple[type[Exception], ...], str, bool], ...] = (
 )
 """Errors that a repeat may get past: their words, and whether certainly nothing has arrived."""
 _AADSTS = re.compile(r"AADSTS\d+: [^\r\n]*?(?=\.\s|\.?\s*Trace ID|\.?[\r\n]|$)")
+_NO_TENANT = "Unable to get authority configuration"
 _LONGEST = 400
 _UNAUTHORIZED, _NOT_FOUND, _TIMEOUT, _TOO_MANY, _SERVER_ERROR = 401, 404, 408, 429, 500
 
@@ -199,6 +200,8 @@ def _login_refusal(text: str, where: str) -> ProviderError:
     found = _AADSTS.search(text)
     if found is not None:
         return AuthError(f"{where}: {line(found[0])} (see auth_data)")
+    if _NO_TENANT in text:  # the library keeps Azure's own words to itself
+        return AuthError(f"{where}: AADSTS90002: the login knows no such tenant: see tenant_id in auth_data")
     if "temporarily" in text or "server_error" in text:
         return TransientError(f"{where}: the login failed: {line(text)}", unreached=True)
     return AuthError(
