@@ -55,6 +55,11 @@ UNDOCUMENTED: tuple[tuple[str, str], ...] = (
     (r"/[^/]+/v2\.0/\.well-known/openid-configuration", "the login host: OpenID Connect Discovery 1.0"),
     (r"/[^/]+/oauth2/v2\.0/token", "the login host: RFC 6749"),
     (r"/common/discovery/instance", "the login host"),
+    (r"/metadata/endpoints", "the cloud's metadata, which names its login host: in no document that is kept"),
+    (
+        r"/subscriptions/[^/]+/providers/Microsoft\.Compute/locations/[^/]+/publishers/.*/versions(/[^/]+)?",
+        "images of the marketplace: likewise",
+    ),
     (r"/console/.*", "the blob store of boot diagnostics"),
 )
 """Paths that no document has, each with the reason why they are let pass."""
