@@ -15,6 +15,7 @@ from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
 from occopus_core.api.resource import ResourceHandler
 from occopus_core.api.version import CONTRACT_VERSION
+from occopus_core.descriptions.schema import section_schema
 
 _BASES: Mapping[str, type] = {
     "resource": ResourceHandler,
@@ -40,7 +41,7 @@ _PACKAGES = {
 """The packages of plugins whose name does not follow from the plugin's."""
 _PUBLISHED = {
     "resource": {"ec2", "nova", "azure_vm", "azure_aci", "docker", "cloudsigma", "cloudbroker", "local", "sim"},
-    "config": {"chef", "puppet_solo"},
+    "config": {"chef", "puppet_solo", "sim"},
     "health": {"ping", "ports", "urls", "mysqldbs"},
     "context": set[str](),
     "notify": {"webhook", "fcm"},
@@ -78,9 +79,8 @@ class Registry:
         return cast("type[Notifier]", self._load("notify", name))
 
     def schema(self, kind: str, name: str) -> Mapping[str, Any]:
-        """The JSON Schema of a plugin's section. Raises `PluginError`."""
-        schema: Mapping[str, Any] = cast("Any", self._load(kind, name)).schema()
-        return schema
+        """The JSON Schema of a plugin's section, with what the core adds for its features. Raises `PluginError`."""
+        return section_schema(cast("Any", self._load(kind, name)))
 
     def undeliverable(self, resource_type: str, context_type: str) -> Collection[ContextForm]:
         """The forms of context that the contextualiser makes and the handler does not pass on. Raises `PluginError`."""

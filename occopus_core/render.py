@@ -40,7 +40,8 @@ NAMES = frozenset({"infra_name", "infra_id", "name", "node_id", "user_id", "vari
 """What every template can name, beside the functions."""
 
 _PEER_FUNCTIONS = ("getip", "getprivip", "getipall")
-_FUNCTIONS = frozenset({*_PEER_FUNCTIONS, "cut", "cmd"})
+FUNCTIONS = frozenset({*_PEER_FUNCTIONS, "cut", "cmd"})
+"""The functions of every template."""
 
 
 class TemplateError(Exception):
@@ -186,7 +187,7 @@ def inspect(text: str, names: Collection[str] | None) -> str:
         return f"{line}{error.message or 'syntax error'}"
     except (jinja2.TemplateError, *_UNREADABLE):
         return ""  # it is told when it is rehearsed, where all that it is given is known
-    known = {*NAMES, *(names or ()), *_FUNCTIONS}
+    known = {*NAMES, *(names or ()), *FUNCTIONS}
     return "; ".join(f"'{name}' is undefined{did_you_mean(name, known)}" for name in sorted(unknown))
 
 
@@ -195,7 +196,7 @@ def _undefined(text: str) -> set[str]:
     tree = _environment().parse(text)
     asked = (one for one in tree.find_all((syntax.Filter, syntax.Test)) if one.name in _ASKING)
     careful = {name.name for one in asked for name in one.find_all(syntax.Name)}
-    return find_undeclared_variables(tree) - careful - _FUNCTIONS - _environment().globals.keys()
+    return find_undeclared_variables(tree) - careful - FUNCTIONS - _environment().globals.keys()
 
 
 def calls_commands(value: Any) -> bool:

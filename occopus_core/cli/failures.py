@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from occopus_core.api.errors import ProviderError
 from occopus_core.cli.common import ExitCode, OutputError
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.engine.passes.errors import BuildError, BusyError, UnconfirmedError
+from occopus_core.engine.passes.errors import BuildError, BusyError, UnconfiguredError, UnconfirmedError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.manager import InfraIdError, NoSuchNodeError
 from occopus_core.registry import PluginError
@@ -22,6 +22,7 @@ from occopus_core.store.records import (
 _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (BuildError, ExitCode.FAILED),
     (UnconfirmedError, ExitCode.UNCONFIRMED),
+    (UnconfiguredError, ExitCode.FAILED),
     (InvalidDesignError, ExitCode.BAD_INPUT),
     (DescriptionError, ExitCode.BAD_INPUT),
     (PluginError, ExitCode.BAD_INPUT),
@@ -52,6 +53,9 @@ def lines(error: Exception) -> Sequence[str]:
             return [*problems, f"the build failed{undone}", *unconfirmed(error.unconfirmed)]
         case UnconfirmedError():
             return unconfirmed(error.instances)
+        case UnconfiguredError():
+            problems = [f"error: {node}" for node in error.nodes]
+            return [*problems, "the description is in force; maintenance tries again to configure what was not"]
         case InvalidDesignError():
             return [f"error: {problem}" for problem in error.problems]
         case DescriptionError():

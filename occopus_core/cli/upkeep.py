@@ -55,14 +55,19 @@ def sweep(options: argparse.Namespace) -> int:
         swept = manager.sweep(remove=not options.plan)
     if options.output == "json":
         strays = [_stray(stray) for stray in swept.strays]
-        common.result(json.dumps({"strays": strays, "unsearched": list(swept.silent), "left": list(swept.left)}))
+        held = list(swept.registered)
+        found = {"strays": strays, "registered": held, "unsearched": list(swept.silent), "left": list(swept.left)}
+        common.result(json.dumps(found))
     else:
         for stray in swept.strays:
             common.result(f"stray: {stray}")
+        for one in swept.registered:
+            whose = f"node '{one['node_name']}' of '{one['infra_id']}'"
+            common.result(f"registered: {one['manager']} {one['node_id']}, {whose}")
     for line in (*swept.silent, *swept.left):
         common.say(f"unconfirmed: {line}")
-    found = f"{len(swept.strays)} found"
-    common.say(found if options.plan else f"{found}, {len(swept.strays) - len(swept.left)} deleted")
+    count = f"{len(swept.strays)} found"
+    common.say(count if options.plan else f"{count}, {max(0, len(swept.strays) - len(swept.left))} deleted")
     return common.ExitCode.UNCONFIRMED if swept.silent or swept.left else common.ExitCode.OK
 
 
@@ -70,7 +75,8 @@ def forget(options: argparse.Namespace) -> int:
     """Have a cloud searched no more, where no instance is recorded."""
     settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
     with common.watched(settings, credentials, parallel=False) as manager:
-        manager.store.places.forget(options.forget)
+        if not manager.store.configurations.give_up(options.forget):
+            manager.store.places.forget(options.forget)
     common.say(f"'{options.forget}' is forgotten")
     return common.ExitCode.OK
 

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from occopus_core.descriptions.schema import config_schema, core_schema, node_definitions_schema
+from occopus_core.descriptions.schema import config_schema, core_schema, node_definitions_schema, section_schema
 
 _KINDS = ("resource", "config", "context", "health", "notify")
 _TEMPLATE = r"\{[{%]"
@@ -26,7 +26,8 @@ _INSIDE_MAP = ("properties", "patternProperties", "definitions")
 def installed_schemas() -> dict[str, dict[str, Mapping[str, Any]]]:
     """The schema of every installed plugin, by kind and name. Imports them all."""
     return {
-        kind: {point.name: point.load().schema() for point in entry_points(group=f"occopus.{kind}")} for kind in _KINDS
+        kind: {point.name: section_schema(point.load()) for point in entry_points(group=f"occopus.{kind}")}
+        for kind in _KINDS
     }
 
 

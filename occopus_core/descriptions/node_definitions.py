@@ -91,6 +91,9 @@ class _Reader:
         for path, implementation in _implementations(document.data):
             for section, kind in KINDS.items():
                 self._section(path, section, kind, implementation.get(section))
+            if is_template(_mapping(implementation.get("resource")).get("stop_seconds")):
+                message = "the grace cannot be a template: write a number of seconds"
+                self._fault((*path, "resource", "stop_seconds"), message)
             self._health(path, implementation.get("health_check"))
             self._match(path, implementation)
 
@@ -161,6 +164,10 @@ class _Reader:
 
     def _is_known(self, kind: str, name: Any) -> bool:
         return isinstance(name, str) and self.schemas.get(kind, {}).get(name) is not None
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _implementations(data: Any) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -17,6 +17,7 @@ import jsonschema
 from jsonschema.protocols import Validator
 
 from occopus_core.api.context import ContextForm
+from occopus_core.api.resource import Feature
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.messages import explain
 from occopus_core.descriptions.problems import Problem
@@ -58,8 +59,7 @@ def node_definitions_schema(schemas: Mapping[str, Mapping[str, Mapping[str, Any]
         known = schemas.get(kind, {})
         if not known:
             continue
-        core_keys = _RESOURCE_KEYS if section == "resource" else _CORE_KEYS
-        pieces |= _select_by_type(sections[section], kind, known, core_keys)
+        pieces |= _select_by_type(sections[section], kind, known, _SECTION_KEYS[section])
     for name, schema in sorted(schemas.get("health", {}).items()):
         pieces[f"health.{name}"] = True if schema is None else _rebased(schema, f"health.{name}")
         sections["health_check"]["properties"][name] = {"if": {"const": False}, "else": _ref(f"health.{name}")}
@@ -90,6 +90,28 @@ _RESOURCE_KEYS: Mapping[str, Any] = {
         "minLength": 1,
     },
 }
+
+
+_CONTEXT_KEYS: Mapping[str, Any] = {
+    **_CORE_KEYS,
+    "attributes": {"description": "Attributes for the configuration manager.", "type": "object"},
+}
+_SECTION_KEYS = {"resource": _RESOURCE_KEYS, "contextualisation": _CONTEXT_KEYS, "config_management": _CORE_KEYS}
+
+STOP_SECONDS: Mapping[str, Any] = {
+    "description": "Seconds an instance has to shut down before it is deleted; 0 deletes it at once. No template.",
+    "type": "number",
+    "minimum": 0,
+}
+"""What the core adds to the section of a resource handler that can stop instances."""
+
+
+def section_schema(plugin: Any) -> Mapping[str, Any]:
+    """The schema of a plugin class; that of a handler which can stop instances has the key `stop_seconds` as well."""
+    schema: Mapping[str, Any] = plugin.schema()
+    if Feature.STOP not in getattr(plugin, "features", ()):
+        return schema
+    return {**schema, "properties": {**schema.get("properties", {}), "stop_seconds": dict(STOP_SECONDS)}}
 
 
 def _select_by_type(

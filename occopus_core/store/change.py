@@ -11,6 +11,13 @@ import sqlalchemy as sa
 from occopus_core.descriptions.model import Implementation, Infrastructure
 from occopus_core.events import Event
 from occopus_core.store import tables
+from occopus_core.store.configurations import (
+    ConfigurationRecord,
+    Key,
+    leave_configurations,
+    put_configurations,
+    remove_configurations,
+)
 from occopus_core.store.records import InstanceRecord, Lease, Setback, Stage
 from occopus_core.store.rows import (
     INFRASTRUCTURES,
@@ -127,9 +134,18 @@ class Change:
         for part in chunks(sorted(node_ids)):
             self._connection.execute(tables.instances.delete().where(tables.instances.c.node_id.in_(part)))
 
-    def remove_infrastructure(self) -> None:
-        """Forget the infrastructure; all of its instances are gone."""
+    def put_configurations(self, records: Sequence[ConfigurationRecord]) -> None:
+        """Add or replace what configuration managers hold for instances. Idempotent."""
+        put_configurations(self._connection, records)
+
+    def remove_configurations(self, keys: Collection[Key]) -> None:
+        """Forget rows of which the managers hold nothing any more. Idempotent."""
+        remove_configurations(self._connection, keys)
+
+    def remove_infrastructure(self, now: float = 0.0) -> None:
+        """Forget the infrastructure; all of its instances are gone. `now` is in seconds since 1970."""
         infra_id = self._lease.infra_id
+        leave_configurations(self._connection, infra_id, now)
         for table in (tables.instances, tables.scale_requests):
             self._connection.execute(table.delete().where(table.c.infra_id == infra_id))
         self._connection.execute(tables.infrastructures.delete().where(tables.infrastructures.c.id == infra_id))

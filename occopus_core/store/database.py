@@ -83,6 +83,8 @@ class Database:
             yield
         except SQLAlchemyError as error:
             raise StoreError(f"the store {self._name} cannot be used: {_reason(error)}") from error
+        except UnicodeDecodeError as error:  # SQLite quotes what is damaged, and its driver cannot read that
+            raise StoreError(f"the store {self._name} cannot be used: it is damaged") from error
 
     @property
     def _name(self) -> str:

@@ -46,6 +46,8 @@ def _read_file(path: Path, warn: Callable[[str], object]) -> Iterable[Sequence[A
     except FileNotFoundError:
         warn(f"there is no store {path} yet: what is imported or built makes it")
         return []
+    except UnicodeDecodeError as error:  # SQLite quotes what is damaged, and its driver cannot read that
+        raise StoreError(f"the store {path} cannot be read: it is damaged") from error
     except OSError as error:
         raise StoreError(f"the store {path} cannot be read: {error.strerror}") from error
     except sqlite3.Error as error:

@@ -13,6 +13,7 @@ from occopus_core.descriptions.model import Implementation, Infrastructure, Node
 from occopus_core.events import Event, EventKind
 from occopus_core.store import tables
 from occopus_core.store.change import LEASE_SECONDS, Change
+from occopus_core.store.configurations import ConfigurationRows
 from occopus_core.store.database import Database
 from occopus_core.store.outbox import Outbox
 from occopus_core.store.overview import Overview
@@ -73,6 +74,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.installation = database.installation
+        self.configurations = ConfigurationRows(database)
         self.outbox = Outbox(database)
         self.overview = Overview(database)
         self.places = PlaceRows(database)

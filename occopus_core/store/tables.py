@@ -80,6 +80,42 @@ places = Table(
 )
 """Every connection that an infrastructure has made instances on; without an id, those of infrastructures forgotten."""
 
+configurations = Table(
+    "configurations",
+    metadata,
+    Column("node_id", String(36), primary_key=True),
+    Column("type", String(64), primary_key=True),
+    Column("settings", Text, primary_key=True),
+    Column("infra_id", String(128), nullable=False),
+    Column("infra_name", String(63), nullable=False),
+    Column("node_name", String(63), nullable=False),
+    Column("token", String(63), nullable=False),
+    Column("section", Text, nullable=False),
+    Column("attributes", Text, nullable=False),
+    Column("mapped", Text, nullable=False),
+    Column("variables", Text, nullable=False),
+    Column("wanted", String(64), nullable=False),
+    Column("applied", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("published", Text, nullable=False),
+    Column("has_left", Boolean, nullable=False),
+    Column("forget_since", Double),
+    Index(None, "infra_id"),
+)
+"""What a configuration manager holds for an instance. A row outlives its instance, and the infrastructure, until the
+manager has forgotten the node."""
+
+managers = Table(
+    "managers",
+    metadata,
+    Column("infra_id", String(128), primary_key=True),
+    Column("type", String(64), primary_key=True),
+    Column("settings", Text, primary_key=True),
+    Column("section", Text, nullable=False),
+)
+"""The configuration managers that an infrastructure has used, until they have forgotten it."""
+
 scale_requests = Table(
     "scale_requests",
     metadata,

@@ -68,13 +68,13 @@ class MemoryCloud:
 
     def call(self, operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to one call; one that is cut or foreign has nothing in it. Raises `ProviderError`."""
-        with self._lock, _refused():
+        with self._lock, refused():
             call = self._service.open(operation, body)
         try:
             self._during(operation)
             if call.fault.hang:
                 raise TransientError(f"memory cloud: {operation} was not answered in time")
-            with self._lock, _refused():
+            with self._lock, refused():
                 answer = self._service.perform(call, body)
         finally:
             with self._lock:
@@ -226,16 +226,16 @@ class MemoryHandler(ResourceHandler):
 
 
 @contextlib.contextmanager
-def _refused() -> Iterator[None]:
+def refused(who: str = "memory cloud") -> Iterator[None]:
     """Turns a refusal into the error it means."""
     try:
         yield
     except Refusal as refusal:
-        raise _error(refusal) from None
+        raise _error(refusal, who) from None
 
 
-def _error(refusal: Refusal) -> ProviderError:
-    message = f"memory cloud: {refusal.message}"
+def _error(refusal: Refusal, who: str = "memory cloud") -> ProviderError:
+    message = f"{who}: {refusal.message}"
     if refusal.kind == "throttle":
         return ThrottledError(message, retry_after=refusal.retry_after)
     return _ERRORS[refusal.kind](message)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from occopus_core.api.health import Probe, Verdict
+from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
@@ -70,7 +71,12 @@ class HealthChecks:
                 lambda questions: checker.check([question.probe for question in questions]),
                 lambda questions, outcome: _answer(questions, _outcomes_of(key, len(questions), outcome)),
             )
-        question = _Question(Probe(target.node_id, target.address, target.checks[key]))
+        value = target.checks[key]
+        try:
+            auth = self.connections.check_auth(key, value)
+        except DescriptionError as error:  # the credentials file was changed since the node was made
+            return _Question(Probe(target.node_id, target.address, value), Outcome(error=CheckerError(str(error))))
+        question = _Question(Probe(target.node_id, target.address, value, auth=auth))
         self._batches[key].add(question, 0.0)
         return question
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from occopus_core.api.config import ConfigManager
 from occopus_core.api.errors import PermanentError, ProviderError, QuotaError, TransientError
 from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.observe import is_instance
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
@@ -21,6 +23,9 @@ from occopus_core.store.records import Stage
 
 UNREACHED_SECONDS = 10.0
 """How long a provider that nobody can reach is tried again while another implementation is left."""
+
+AWAIT_SECONDS = (1.0, 10.0)
+"""The shortest and the longest time between two looks for an attribute that a mapping waits for."""
 
 
 class Progress(Protocol):
@@ -42,15 +47,30 @@ class Progress(Protocol):
 class Creation:
     """Creates instances. What is to be created is committed before it is asked for."""
 
-    def __init__(self, runtime: Runtime, subject: Callable[[Work], Subject], progress: Progress) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        subject: Callable[[Work], Subject],
+        awaited: Callable[[Work], Sequence[str]],
+        configuring: Configuring,
+        progress: Progress,
+    ) -> None:
+        """`awaited` names what dependees have to publish before an instance is created."""
         self._runtime = runtime
         self._subject = subject
+        self._awaited = awaited
+        self._configuring = configuring
         self._progress = progress
 
     def begin(self, work: Work) -> None:
         """Take a reserved instance to its provider."""
         runtime = self._runtime
+        awaited = self._awaited(work)
+        if awaited:
+            self._await(work, ", ".join(awaited))
+            return
         subject = self._subject(work)
+        work.armed_at = None
         try:
             settings = runtime.scope.settings(subject)
             work.link = runtime.scope.connections.resource(work.implementation, settings)
@@ -65,12 +85,26 @@ class Creation:
         runtime.emit(EventKind.NODE_CREATING, work, work.implementation.label)
         runtime.journal.put(record, lambda: self._prepare(work, subject))
 
+    def _await(self, work: Work, what: str) -> None:
+        """Look again for attributes that a mapping waits for (`synch`), with a limit."""
+        if work.armed_at is None:
+            work.arm(self._runtime.clock.now())
+            work.restart_watch(self._runtime.clock.monotonic())
+        if self._runtime.overdue(work):
+            timeout = work.implementation.health_check.timeout
+            self._progress.failed(work, f"{what} was not published within {timeout:g} s")
+            return
+        self._runtime.waiting(work, f"for {what}")
+        delay = self._runtime.next_look(work, AWAIT_SECONDS)
+        self._runtime.loop.after(delay, lambda: self._progress.halted(work) if work.dropping else self.begin(work))
+
     def resume(self, work: Work) -> None:
         """Go on with an instance that another process began: the same token finds what it made.
 
         The time in which nobody looked at it does not count against it.
         """
         work.calling = True
+        work.armed_at = None
         subject = self._subject(work)
         record = work.enter(work.stage, work.record.since, created_at=self._runtime.clock.now())
         self._runtime.emit(EventKind.NODE_CREATING, work, work.implementation.label)
@@ -93,19 +127,28 @@ class Creation:
             return
         work.prepared = outcome.get()
         work.restart_watch(self._runtime.clock.monotonic())
-        self._register(work)
+        configuration = work.prepared.configuration
+        if configuration is None:
+            self._configuring.renounce(work)
+            self.call(work)
+        elif work.dropping:
+            self._go_on(work, Outcome())
+        else:
+            self._configuring.adopt(work, configuration, lambda: self._register(work))
 
     def _register(self, work: Work) -> None:
         """Make it known to its configuration manager, whose refusals are none of the provider's."""
-        assert work.prepared is not None, "an instance is made known after its request was made"
+        assert work.prepared is not None, "an instance is registered after it was prepared"
+        assert work.prepared.configuration is not None, "only an instance with a configuration manager is registered"
         configuration = work.prepared.configuration
-        if configuration is None:
-            self.call(work)
-            return
+
+        def register(manager: ConfigManager) -> None:
+            if not work.dropping:
+                manager.register(configuration.node)
+
         work.calling = True
-        configuration.link.gate.submit(
-            lambda: None if work.dropping else configuration.link.plugin.register(configuration.node),
-            lambda outcome: self._registered(work, outcome),
+        configuration.link.ask(
+            "register", register, lambda outcome: self._registered(work, outcome), self._runtime.journal.refuse_if_lost
         )
 
     def _registered(self, work: Work, outcome: Outcome[None]) -> None:

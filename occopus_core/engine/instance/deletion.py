@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from occopus_core.api.config import ConfigManager
 from occopus_core.api.errors import PermanentError, ProviderError, TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.instance.departure import Departure
+from occopus_core.engine.instance.forgetting import Forgetting
 from occopus_core.engine.instance.observe import describe
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.batch import Batch
-from occopus_core.engine.kernel.connections import Link
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.reason import reason
-from occopus_core.engine.planning.preparation import Subject
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError
-from occopus_core.render import TemplateError
 from occopus_core.store.records import Stage
 
 PATIENCE = 60.0
@@ -54,19 +53,19 @@ class Progress(Protocol):
 class Deletion:
     """Drops instances. Always ends for each: gone, or left unconfirmed with its row."""
 
-    def __init__(self, runtime: Runtime, subject: Callable[[Work], Subject], progress: Progress) -> None:
+    def __init__(self, runtime: Runtime, departure: Departure, forgetting: Forgetting, progress: Progress) -> None:
         self._runtime = runtime
-        self._subject = subject
+        self._departure = departure
+        self._forgetting = forgetting
         self._progress = progress
         self._locating: dict[object, Batch[Work, Mapping[str, Instance]]] = {}
         self._deleting: dict[object, Batch[Work, Deleted]] = {}
         self._halted = False
-        self.managers: dict[Link[ConfigManager], None] = {}
-        """The configuration managers that were told to forget an instance."""
 
     def halt(self) -> None:
         """Do nothing more: a later pass goes on with what has been begun."""
         self._halted = True
+        self._departure.halt()
 
     def begin(self, work: Work) -> None:
         """Drop an instance for which no call is under way."""
@@ -98,7 +97,11 @@ class Deletion:
         elif work.record.instance_id is None:
             self._locate(work, 0.0)
         else:
-            self._delete(work, 0.0)
+            self._departure.begin(work, self._start_deleting)
+
+    def _start_deleting(self, work: Work) -> None:
+        work.restart_watch(self._runtime.clock.monotonic())
+        self._delete(work, 0.0)
 
     # An instance whose creation was announced, but whose id is not known
 
@@ -211,27 +214,21 @@ class Deletion:
     # An instance that is no more
 
     def _forget(self, work: Work) -> None:
-        if work.implementation.config_management is None:
+        """Its row goes now, with the intent that its manager forgets it: that keeps nothing alive."""
+        record = work.configuration
+        if record is None:
             self._remove(work)
             return
-        subject = self._subject(work)
-        self._runtime.loop.submit(
-            lambda: self._runtime.scope.forget(subject), lambda outcome: self._forgotten(work, outcome)
-        )
+        record = dataclasses.replace(record, forget_since=self._runtime.clock.now())
+        self._runtime.journal.configure(record)
+        self._runtime.emit(EventKind.NODE_DROPPED, work)
 
-    def _forgotten(self, work: Work, outcome: Outcome[Link[ConfigManager] | None]) -> None:
-        if self._halted:
-            return
-        # A description that is no more may leave no way to tell what the manager knew: that keeps nothing alive.
-        if outcome.error is not None and not isinstance(outcome.error, TemplateError):
-            self._failed(work, outcome.error, self._forget_later)
-            return
-        if outcome.value is not None:
-            self.managers[outcome.value] = None
-        self._remove(work)
+        def forgotten(well: bool) -> None:
+            if well:
+                self._runtime.journal.forgotten(record)
+            self._progress.gone(work)
 
-    def _forget_later(self, work: Work, delay: float) -> None:
-        self._runtime.loop.after(delay, lambda: None if self._halted else self._forget(work))
+        self._runtime.journal.remove(work.node_id, lambda: self._forgetting.node(record, forgotten))
 
     def _remove(self, work: Work) -> None:
         self._runtime.emit(EventKind.NODE_DROPPED, work)

@@ -7,31 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from occopus_core.api.errors import ProviderError
 from occopus_core.api.health import Verdict
-from occopus_core.api.resource import Address, Instance, InstanceState
-from occopus_core.descriptions.model import NodeDescription
+from occopus_core.api.resource import Instance, InstanceState
+from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.checks import CheckTarget
+from occopus_core.engine.instance.runtime import Runtime
+from occopus_core.engine.instance.surroundings import Surroundings
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.clock import Clock
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.planning.outage import Ailment, Source
 from occopus_core.engine.planning.plan import LOST
-from occopus_core.engine.planning.preparation import Scope, Subject
+from occopus_core.engine.planning.preparation import Scope
 from occopus_core.events import EventKind
-from occopus_core.render import TemplateError, functions
+from occopus_core.registry import PluginError
+from occopus_core.render import TemplateError
+from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import Condition, InstanceRecord, Stage
-
-
-@dataclass(frozen=True, slots=True)
-class _Everyone:
-    """All instances, as the templates of health checks may ask for them."""
-
-    works: Sequence[Work]
-
-    def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
-        """See `occopus_core.render.Peers`."""
-        return [work.record.addresses for work in self.works if work.node_name == node_name]
-
 
 _STARTING = frozenset({Stage.BOOTING, Stage.CONFIGURING})
 """Stages of an instance that its provider should have, and that is not ready yet."""
@@ -49,6 +42,13 @@ class Notes:
     """Receives a changed row."""
     emit: Callable[[EventKind, Work, str], None] = _ignore
     """Receives an event of an instance."""
+    configure: Callable[[ConfigurationRecord], None] = _ignore
+    """Receives what has changed of the configuration of an instance."""
+
+
+def notes_of(runtime: Runtime) -> Notes:
+    """Notes that are recorded and reported by a pass."""
+    return Notes(runtime.journal.put, runtime.emit, runtime.journal.configure)
 
 
 class Diagnosis:
@@ -68,7 +68,8 @@ class Diagnosis:
     ) -> None:
         self._scope = scope
         self._clock = clock
-        self._nodes = {node.name: node for node in scope.infrastructure.nodes}
+        nodes = {node.name: node for node in scope.infrastructure.nodes}
+        self._surroundings = Surroundings(nodes, scope.infrastructure.dependencies, lambda: works)
         self._works = works
         self._ready = [work for work in works if work.stage is Stage.READY]
         self._seen = seen
@@ -78,17 +79,15 @@ class Diagnosis:
 
     def targets(self) -> list[CheckTarget]:
         """What is to be checked: instances that run, as far as their providers can see."""
-        everyone = functions(_Everyone(self._works))
         targets = []
         for work in self._ready:
             self._take_addresses(work)
             if not work.implementation.health_check.checks or self._is_down(work):
                 continue
-            node = self._nodes.get(work.node_name, NodeDescription(work.node_name, ""))
-            subject = Subject(node, work.node_id, work.record.token, work.implementation, everyone)
+            subject = self._surroundings.subject(work)
             try:
                 checks = self._scope.health_values(subject, work.record.address)
-            except TemplateError as error:
+            except (TemplateError, ProviderError, PluginError, DescriptionError) as error:
                 self._unfit[work.node_id] = str(error)
                 continue
             if checks:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from occopus_core.api.config import ConfigState
 from occopus_core.api.errors import ProviderError
 from occopus_core.api.resource import Address, Instance, ResourceHandler
 from occopus_core.descriptions.graph import Graph
-from occopus_core.descriptions.model import Implementation, NodeDescription
+from occopus_core.descriptions.model import Dependency, Implementation, NodeDescription
+from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
+from occopus_core.engine.instance.departure import Departure
+from occopus_core.engine.instance.forgetting import Forgetting, summary
 from occopus_core.engine.instance.readiness import Readiness
 from occopus_core.engine.instance.reservation import alternatives, reserve
 from occopus_core.engine.instance.runtime import PassedOver, Runtime
+from occopus_core.engine.instance.surroundings import Surroundings
 from occopus_core.engine.instance.turns import Turns
 from occopus_core.engine.instance.unanswered import Unanswered, summarise
 from occopus_core.engine.instance.work import Work
-from occopus_core.engine.kernel.connections import Link
-from occopus_core.engine.kernel.loop import Steps, Waiting
+from occopus_core.engine.kernel.link import Link
+from occopus_core.engine.kernel.loop import Outcome, Steps, Waiting
+from occopus_core.engine.kernel.reason import reason
 from occopus_core.engine.planning.blueprint import Blueprint
-from occopus_core.engine.planning.preparation import Subject
+from occopus_core.engine.planning.preparation import Configuration, Subject
 from occopus_core.events import EventKind
 from occopus_core.render import functions
+from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
 from occopus_core.store.records import Stage
 
 PASS_OVER_SECONDS = 300.0
@@ -31,6 +38,10 @@ PASS_OVER_SECONDS = 300.0
 
 DELETION_SECONDS = 30.0
 """How long a repair waits for deletions when it has done all else."""
+
+
+Forgotten = Callable[[ManagerRecord], None]
+"""Gets each manager that has forgotten the infrastructure."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,6 +68,7 @@ class Execution:
         runtime: Runtime,
         blueprints: Mapping[str, Blueprint],
         nodes: Mapping[str, NodeDescription],
+        dependencies: Sequence[Dependency],
         works: Iterable[Work],
         width: int | None,
     ) -> None:
@@ -76,15 +88,24 @@ class Execution:
         self._graph = Graph((), ())
         self.problems: list[str] = []
         self.failed_nodes: list[str] = []
+        self.unconfigured: list[str] = []
+        """The ready instances that could not be reconfigured, each with why."""
+        self._rolling: dict[str, deque[Work]] = {}
+        """By node: the instances that are to be reconfigured, one after another."""
         self.unsearched: list[str] = []
         """The places that would not tell what may be left there, each with why."""
         self._unconfirmed: list[Unanswered] = []
         self.interrupted = ""
         self.links: set[Link[ResourceHandler]] = set()
         """The connections on which something may have been made that was dropped."""
-        self._creation = Creation(runtime, self._subject, self)
-        self._readiness = Readiness(runtime, self._creation, self)
-        self._deletion = Deletion(runtime, self._subject, self)
+        scope, loop = runtime.scope, runtime.loop
+        self.surroundings = Surroundings(nodes, dependencies, lambda: self.works)
+        self._configuring = Configuring(runtime, self.surroundings.peers)
+        refuse = runtime.journal.refuse_if_lost
+        self.forgetting = Forgetting(loop, scope.connections, scope.installation, refuse)
+        self._creation = Creation(runtime, self._subject, self._awaited, self._configuring, self)
+        self._readiness = Readiness(runtime, self._creation, self._configuring, self)
+        self._deletion = Deletion(runtime, Departure(runtime, self._configuring), self.forgetting, self)
 
     @property
     def works(self) -> list[Work]:
@@ -144,8 +165,11 @@ class Execution:
         self._stop_creating()
 
     def _stop_creating(self) -> None:
+        """What a build has begun is undone: its jobs end now, not when their turn to be deleted comes."""
         if self._creating is not None:
             self._creating.stop()
+        if not self._tolerant:
+            self._configuring.cancel(self._configuring.under_way)
 
     def _creations(self, works: Iterable[Work], graph: Graph) -> Turns:
         return Turns(works, graph.order, graph.dependees, graph.dependents, self._width, self._start)
@@ -159,6 +183,12 @@ class Execution:
             raise
 
     def _start(self, work: Work) -> None:
+        if work.stage is Stage.READY:
+            rolling = self._rolling.setdefault(work.node_name, deque())
+            rolling.append(work)
+            if len(rolling) == 1:
+                self._renew(work)
+            return
         work.alternatives = alternatives(self._runtime, self._blueprints[work.node_name], work.implementation)
         if work.stage is Stage.RESERVED:
             self._choose(work)
@@ -166,6 +196,54 @@ class Execution:
         else:  # begun by another process: everything goes on from what `create` answers for its token
             work.link = self._runtime.scope.connections.resource(work.implementation, work.record.connection)
             self._creation.resume(work)
+
+    # Reconfiguring
+
+    def reconfigure(self, works: Iterable[Work], graph: Graph) -> Steps[None]:
+        """Configure the ready instances among these of which that has changed, those of a node one by one."""
+        ready = [work for work in works if work.stage is Stage.READY and _is_managed(work)]
+        if not ready or self.interrupted:
+            return
+        self._graph, self._tolerant = graph, True
+        turns = self._creating = self._creations(ready, graph)
+        turns.begin()
+        yield from self._run(lambda: turns.finished or bool(self.interrupted))
+
+    def _renew(self, work: Work) -> None:
+        subject, scope = self.surroundings.subject(work), self._runtime.scope
+        self._runtime.loop.submit(lambda: scope.configuration(subject), lambda outcome: self._rendered(work, outcome))
+
+    def _rendered(self, work: Work, outcome: Outcome[Configuration | None]) -> None:
+        configuration, record = outcome.value, work.configuration
+        if work.dropping or outcome.error is not None:
+            self._renewed(work, reason(outcome.error) if outcome.error is not None else "")
+        elif configuration is None:
+            self._configuring.renounce(work)
+            self._renewed(work, "")
+        else:
+            key = (work.node_id, configuration.kept.section["type"], configuration.settings)
+            known = record is not None and record.key == key
+            if known and record is not None and record.applied == configuration.node.generation:
+                self._renewed(work, "")
+                return
+            new = not known or record is None or record.state is ConfigState.UNKNOWN
+            self._runtime.emit(EventKind.NODE_RECONFIGURING, work, configuration.link.label)
+            link, node = configuration.link, configuration.node
+            begin = lambda: self._configuring.begin(work, link, node, self._renewed, register=new)  # noqa: E731
+            self._configuring.adopt(work, configuration, begin)
+
+    def _renewed(self, work: Work, why: str) -> None:
+        """A ready instance has been reconfigured, or goes on as it is."""
+        if why:
+            text = f"not reconfigured: {why}"
+            self._runtime.emit(EventKind.NODE_UNHEALTHY, work, text)
+            self.unconfigured.append(f"node '{work.node_name}' ({work.implementation.label}): {text}")
+        rolling = self._rolling[work.node_name]
+        rolling.popleft()
+        if rolling:
+            self._renew(rolling[0])
+        if self._creating is not None:
+            self._creating.done(work)
 
     def _choose(self, work: Work) -> None:
         """Pass over implementations that declined lately, while there are others."""
@@ -206,6 +284,7 @@ class Execution:
         self.problems.append(f"node '{work.node_name}' ({work.implementation.label}): {reason}")
         self.failed_nodes.append(work.node_name)
         work.dropping = True
+        self._configuring.end([work])
         if not self._tolerant:
             self._stop_creating()
         elif self._creating is not None:
@@ -225,7 +304,7 @@ class Execution:
         before = work.record
         blueprint = self._blueprints[work.node_name]
         fresh = reserve(self._runtime, blueprint, work.implementation, before.position, provisional=before.provisional)
-        work.record, work.link, work.prepared, work.last_called = fresh, None, None, 0.0
+        work.record, work.link, work.prepared, work.last_called, work.configuration = fresh, None, None, 0.0, None
         self._take_next(work)
         self._choose(work)
         self._runtime.journal.add(work.record, work.implementation)
@@ -240,6 +319,7 @@ class Execution:
             may_exist=work.may_exist,
             last_called=work.last_called,
             dropping=True,
+            configuration=work.configuration,
         )
         self._works[work.node_name][remains] = None
         self._discarded.add(remains)
@@ -257,6 +337,7 @@ class Execution:
         works = [work for work in works if work not in self._discarded]
         for work in works:
             work.dropping = True
+        self._configuring.cancel(work for work in works if _has_job(work))
         known = frozenset(graph.order)
         return Turns(
             works,
@@ -306,30 +387,53 @@ class Execution:
         elif self._dropping is not None:
             self._dropping.done(work)
 
-    def forget_configuration(self) -> None:
-        """Have the configuration managers forget the infrastructure."""
-        for link in self._deletion.managers:
-            # What a configuration manager keeps costs no money: it must not keep the rest alive.
-            with contextlib.suppress(ProviderError):
-                link.plugin.forget_infrastructure(self._runtime.scope.infra_id)
+    def flush(self) -> None:
+        """Commit everything gathered. Raises `LeaseLostError`, `StoreError`."""
+        self._runtime.journal.flush()
+
+    def forget(
+        self, records: Sequence[ConfigurationRecord], managers: Sequence[ManagerRecord], done: Forgotten
+    ) -> Steps[None]:
+        """Have managers forget what is left, and then the infrastructure. What they do not stays recorded."""
+        commit_due, forgetting = self._runtime.journal.commit_due, self.forgetting
+        left = yield from forgetting.all(records, commit_due, self._runtime.journal.forgotten)
+        holding = {(record.type, record.settings) for record in left}
+        asked = [each for each in managers if (each.type, each.settings) not in holding]
+        kept = yield from forgetting.infrastructures(asked, commit_due, done)
+        for line in summary([*left, *(each for each in managers if each in kept)], forgetting.away):
+            self._runtime.tell(EventKind.NOT_FORGOTTEN, line)
 
     # What templates may know
 
     def _subject(self, work: Work) -> Subject:
         # One that is described no more is only to be dropped: its name is all that is left of it.
         node = self._nodes.get(work.node_name) or NodeDescription(work.node_name, type="")
-        known = {name: self._addresses(name) for name in self._needed(node.name)}
+        known = {name: self.surroundings.addresses(name) for name in self._needed(node.name)}
         neighbours = _Neighbours(node.name, known)
-        return Subject(node, work.node_id, work.record.token, work.implementation, functions(neighbours))
+        handed = self.surroundings.handed(node.name).values
+        return Subject(node, work.node_id, work.record.token, work.implementation, functions(neighbours), handed)
+
+    def _awaited(self, work: Work) -> Sequence[str]:
+        """What dependees have to publish before the instance is created. They are asked for it."""
+        awaited = self.surroundings.handed(work.node_name).awaited
+        if awaited:
+            dependees = set(self._needed(work.node_name))
+            self._configuring.refresh(each for each in self.works if each.node_name in dependees)
+        return awaited
 
     def _needed(self, name: str) -> Iterable[str]:
         return self._graph.dependees(name) if name in self._blueprints else ()
-
-    def _addresses(self, name: str) -> Sequence[Sequence[Address]]:
-        records = [work.record for work in self._works.get(name, ()) if not work.dropping]
-        return [record.addresses for record in sorted(records, key=lambda record: record.position)]
 
 
 def _goes_by_itself(work: Work) -> bool:
     """Whether any later pass goes on with its deletion. One whose calls fail is given up in this one, and told."""
     return work.stage is Stage.DROPPING and not work.calling and not work.failures
+
+
+def _has_job(work: Work) -> bool:
+    """Whether a job may be under way for it, of this process or of one before."""
+    return work.configuration is not None and work.configuration.state is ConfigState.RUNNING
+
+
+def _is_managed(work: Work) -> bool:
+    return work.configuration is not None or work.implementation.config_management is not None

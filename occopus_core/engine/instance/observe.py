@@ -10,7 +10,7 @@ from occopus_core.api.errors import PermanentError, ProviderError, TransientErro
 from occopus_core.api.resource import Address, Instance, InstanceId, ResourceHandler
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.batch import Batch
-from occopus_core.engine.kernel.connections import Link
+from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
 from occopus_core.engine.kernel.pacing import FIRST_DELAY
 from occopus_core.engine.kernel.reason import reason

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from occopus_core.api.config import ConfigState, ConfigStatus
 from occopus_core.api.errors import TransientError
 from occopus_core.api.health import Probe, Verdict
 from occopus_core.api.resource import Instance, InstanceId, InstanceState
 from occopus_core.engine.instance.checks import verdicts_of
+from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.observe import describe
 from occopus_core.engine.instance.runtime import Runtime
@@ -18,16 +18,12 @@ from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.reason import reason
 from occopus_core.engine.planning.plan import LOST
-from occopus_core.engine.planning.preparation import Configuration
 from occopus_core.events import EventKind
 from occopus_core.render import TemplateError
 from occopus_core.store.records import Stage
 
 CHECK_SECONDS = (0.1, 5.0)
 """The shortest and the longest time between two looks at the health of a node that is not ready yet."""
-
-CONFIG_SECONDS = (0.5, 10.0)
-"""The same for a configuration manager."""
 
 
 _WATCHED = frozenset({Stage.BOOTING, Stage.CONFIGURING})
@@ -47,13 +43,13 @@ class Progress(Protocol):
 class Readiness:
     """Watches instances until they are ready. Each has until its `timeout` after its creation began."""
 
-    def __init__(self, runtime: Runtime, creation: Creation, progress: Progress) -> None:
+    def __init__(self, runtime: Runtime, creation: Creation, configuring: Configuring, progress: Progress) -> None:
         self._runtime = runtime
         self._creation = creation
+        self._configuring = configuring
         self._progress = progress
         self._describing: dict[object, Batch[Work, Mapping[InstanceId, Instance]]] = {}
         self._checking: dict[str, Batch[Work, Sequence[Verdict]]] = {}
-        self._configuring: dict[object, Batch[Work, Mapping[str, ConfigStatus]]] = {}
 
     def watch(self, work: Work, instance: Instance) -> None:
         """Follow an instance from what `create` has answered."""
@@ -140,32 +136,42 @@ class Readiness:
 
     def _running(self, work: Work, instance: Instance) -> None:
         work.enter(work.stage, work.record.since, addresses=instance.addresses)
+        assert work.prepared is not None, "an instance is prepared before it runs"
         try:
-            self._require(work)
+            work.unmet = work.prepared.health_values(work.implementation, work.record.address)
         except TemplateError as error:
             self._progress.failed(work, str(error))
             return
-        if not work.unmet and work.configured:
+        configuration = work.prepared.configuration
+        if not work.unmet and configuration is None:
             self._finish(work)
             return
         record = work.enter(Stage.CONFIGURING, self._runtime.clock.now())
         self._runtime.emit(EventKind.NODE_CONFIGURING, work)
         self._runtime.journal.put(record)
-        self._configure(work)
-
-    def _require(self, work: Work) -> None:
-        assert work.prepared is not None, "an instance is prepared before it runs"
-        work.unmet = work.prepared.health_values(work.implementation, work.record.address)
-        work.configured = work.prepared.configuration is None
-
-    def _configure(self, work: Work) -> None:
         work.restart_watch(self._runtime.clock.monotonic())
         work.waiting_for = ""
-        if not work.configured:
-            self._push(work)
+        if configuration is None:
+            self._check(work)
+        else:
+            self._configuring.begin(work, configuration.link, configuration.node, self._configured)
+        self._glance_again(work)
+
+    def _configured(self, work: Work, why: str) -> None:
+        if work.dropping:
+            return
+        if why:
+            self._progress.failed(work, why)
+            return
+        # The clock of its checks begins now.
+        work.arm(self._runtime.clock.now())
+        work.restart_watch(self._runtime.clock.monotonic())
+        self._check(work)
+        self._finish_if_satisfied(work)
+
+    def _check(self, work: Work) -> None:
         for key in list(work.unmet):
             self._check_again(work, key)
-        self._glance_again(work)
 
     def _glance_again(self, work: Work) -> None:
         """No check passes any more on what has stopped: its provider says so sooner, and why."""
@@ -178,53 +184,6 @@ class Readiness:
         else:
             self._glance_again(work)
 
-    def _push(self, work: Work) -> None:
-        if not work.dropping:
-            configuration = _configuration(work)
-            configuration.link.gate.submit(
-                lambda: configuration.link.plugin.configure(configuration.node),
-                lambda outcome: self._pushed(work, outcome),
-            )
-
-    def _pushed(self, work: Work, outcome: Outcome[None]) -> None:
-        if work.dropping:
-            return
-        if outcome.error is None:
-            self._ask_manager(work, _configuration(work))
-        elif not isinstance(outcome.error, TransientError):
-            self._progress.failed(work, reason(outcome.error))
-        elif not self._given_up(work, str(outcome.error)):
-            self._runtime.loop.after(self._runtime.failed_call(work), lambda: self._push(work))
-
-    def _ask_manager(self, work: Work, configuration: Configuration) -> None:
-        link = configuration.link
-        if link not in self._configuring:
-            self._configuring[link] = Batch(
-                self._runtime.loop,
-                CONFIG_SECONDS[0],
-                lambda work: not work.dropping,
-                link.gate.submit,
-                lambda works: link.plugin.status([_configuration(work).node for work in works]),
-                self._manager_answered,
-            )
-        self._configuring[link].add(work, self._runtime.next_look(work, CONFIG_SECONDS))
-
-    def _manager_answered(self, works: Sequence[Work], outcome: Outcome[Mapping[str, ConfigStatus]]) -> None:
-        for work in works:
-            if work.dropping:
-                continue
-            if outcome.error is not None and not isinstance(outcome.error, TransientError):
-                self._progress.failed(work, reason(outcome.error))
-                continue
-            status = _status(work, outcome)
-            if status.state is ConfigState.FAILED:
-                self._progress.failed(work, status.reason)
-            elif status.state is ConfigState.READY:
-                work.configured = True
-                self._finish_if_satisfied(work)
-            elif not self._given_up(work, status.reason):
-                self._ask_manager(work, _configuration(work))
-
     def _check_again(self, work: Work, key: str) -> None:
         if key not in self._checking:
             checker = self._runtime.scope.connections.checker(key)
@@ -233,10 +192,15 @@ class Readiness:
                 CHECK_SECONDS[0],
                 lambda work: not work.dropping,
                 self._runtime.loop.submit,
-                lambda works: checker.check([_probe(work, key) for work in works]),
+                lambda works: checker.check([self._probe(work, key) for work in works]),
                 lambda works, outcome: self._checked(key, works, outcome),
             )
         self._checking[key].add(work, self._runtime.next_look(work, CHECK_SECONDS))
+
+    def _probe(self, work: Work, key: str) -> Probe:
+        value = work.unmet[key]
+        auth = self._runtime.scope.connections.check_auth(key, value)
+        return Probe(work.node_id, work.record.address, value, auth=auth)
 
     def _checked(self, key: str, works: Sequence[Work], outcome: Outcome[Sequence[Verdict]]) -> None:
         for work, verdict in zip(works, verdicts_of(key, len(works), outcome), strict=True):
@@ -249,7 +213,7 @@ class Readiness:
                 self._check_again(work, key)
 
     def _finish_if_satisfied(self, work: Work) -> None:
-        if not work.unmet and work.configured:
+        if not work.unmet and work.stage is Stage.CONFIGURING:
             self._finish(work)
 
     def _finish(self, work: Work) -> None:
@@ -265,20 +229,3 @@ def _id(work: Work) -> InstanceId:
 
 def _state(instance: Instance) -> str:
     return instance.raw_state or instance.state.value
-
-
-def _configuration(work: Work) -> Configuration:
-    assert work.prepared is not None, "an instance is prepared before it runs"
-    assert work.prepared.configuration is not None, "only instances with a configuration manager are asked for"
-    return work.prepared.configuration
-
-
-def _status(work: Work, outcome: Outcome[Mapping[str, ConfigStatus]]) -> ConfigStatus:
-    if outcome.error is not None:
-        return ConfigStatus(ConfigState.PENDING, str(outcome.error))
-    missing = ConfigStatus(ConfigState.PENDING, "the configuration manager does not know the node yet")
-    return outcome.get().get(work.node_id, missing)
-
-
-def _probe(work: Work, key: str) -> Probe:
-    return Probe(work.node_id, work.record.address, work.unmet[key])

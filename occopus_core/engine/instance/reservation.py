@@ -9,7 +9,7 @@ from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
-from occopus_core.engine.kernel.connections import Link
+from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.store.records import InstanceRecord, Place, Stage
 

@@ -94,5 +94,6 @@ class Runtime:
         return poll_interval(self.waited(work), bounds)
 
     def overdue(self, work: Work) -> bool:
-        """True where the instance should have been ready by now."""
-        return self.clock.now() - work.record.created_at > work.implementation.health_check.timeout
+        """True where the present stage of the instance should have ended by now."""
+        began = work.record.created_at if work.armed_at is None else work.armed_at
+        return not work.queued and self.clock.now() - began > work.implementation.health_check.timeout

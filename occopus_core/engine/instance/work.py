@@ -10,8 +10,9 @@ from typing import Any
 
 from occopus_core.api.resource import ResourceHandler
 from occopus_core.descriptions.model import Implementation
-from occopus_core.engine.kernel.connections import Link
+from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.planning.preparation import Prepared
+from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import InstanceRecord, Stage
 
 
@@ -25,6 +26,8 @@ class Work:
     """Implementations to try when this one cannot be used."""
     link: Link[ResourceHandler] | None = None
     prepared: Prepared | None = None
+    configuration: ConfigurationRecord | None = None
+    """What its configuration manager holds for it; None where it has none, or is not registered yet."""
     may_exist: bool = True
     """Its provider may have made something of it: it is asked before the row is forgotten."""
     calling: bool = False
@@ -49,8 +52,10 @@ class Work:
     """That it is being dropped was told before."""
     unmet: dict[str, Any] = field(default_factory=dict, repr=False)
     """The health checks that have not passed yet, with what each is to look at."""
-    configured: bool = True
-    """False while the configuration manager is not satisfied."""
+    armed_at: float | None = None
+    """When (seconds since 1970) the clock of the present stage began, where that is not the creation."""
+    queued: bool = False
+    """It waits for its turn to be configured: no clock runs."""
     waiting_for: str = ""
 
     @property
@@ -78,6 +83,11 @@ class Work:
         """The record in another stage; it is the caller's to have it committed."""
         self.record = dataclasses.replace(self.record, stage=stage, since=now, **changes)
         return self.record
+
+    def arm(self, now: float) -> None:
+        """The clock of another stage begins."""
+        self.armed_at = now
+        self.queued = False
 
     def restart_watch(self, monotonic: float) -> None:
         """A new wait begins: look soon, then ever more seldom."""

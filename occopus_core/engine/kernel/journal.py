@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.kernel.lease import HeldLease, moment
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.events import PASSING, Event
+from occopus_core.store.configurations import ConfigurationRecord, Key
 from occopus_core.store.records import InstanceRecord
 from occopus_core.store.repository import Store
+
+_MAPPINGS = ("section", "attributes", "mapped", "variables", "published")
 
 LAG = 0.2
 """Seconds for which a change that announces nothing may wait for others to be committed with."""
@@ -36,6 +40,8 @@ class Journal:
         self._added: dict[str, InstanceRecord] = {}
         self._changed: dict[str, InstanceRecord] = {}
         self._removed: set[str] = set()
+        self._configurations: dict[Key, ConfigurationRecord] = {}
+        self._forgotten: set[Key] = set()
         self._implementations: dict[str, Implementation] = {}
         self._then: list[Callable[[], None]] = []
         self._events: list[tuple[float, Event]] = []
@@ -74,6 +80,22 @@ class Journal:
         if then is not None:
             self._then.append(then)
 
+    def configure(self, record: ConfigurationRecord, then: Callable[[], None] | None = None) -> None:
+        """Write what a configuration manager holds for an instance; then, and not before, do what it announces."""
+        if not self._configurations:
+            self._loop.after(LAG, lambda: None)
+        self._forgotten.discard(record.key)
+        self._configurations[record.key] = record
+        if then is not None:
+            self._then.append(then)
+
+    def forgotten(self, record: ConfigurationRecord) -> None:
+        """A manager holds nothing for an instance any more: its row goes with the next commit."""
+        if not self._forgotten:
+            self._loop.after(LAG, lambda: None)
+        self._configurations.pop(record.key, None)
+        self._forgotten.add(record.key)
+
     def remove(self, node_id: str, then: Callable[[], None]) -> None:
         """Forget a row; then go on."""
         self._added.pop(node_id, None)
@@ -103,13 +125,18 @@ class Journal:
 
     @property
     def _gathered(self) -> bool:
-        return bool(self._added or self._changed or self._events)
+        return bool(self._added or self._changed or self._events or self._configurations or self._forgotten)
 
     def _redacted(self, records: Mapping[str, InstanceRecord]) -> list[InstanceRecord]:
         return [
             dataclasses.replace(record, reason=self._redact(record.reason)) if record.reason else record
             for record in records.values()
         ]
+
+    def _without_secrets(self, record: ConfigurationRecord) -> ConfigurationRecord:
+        """A value of the credentials file may have come back through `template_variables` or an answer."""
+        values = {name: redacted(getattr(record, name), self._redact) for name in _MAPPINGS}
+        return dataclasses.replace(record, reason=self._redact(record.reason), **values)
 
     def _commit(self) -> None:
         due, asked = self._held_lease.is_due, moment(self._loop.clock)
@@ -120,6 +147,8 @@ class Journal:
             change.add_instances(self._redacted(self._added))
             change.put_instances(self._redacted(self._changed))
             change.remove_instances(self._removed)
+            change.remove_configurations(self._forgotten)
+            change.put_configurations([self._without_secrets(one) for one in self._configurations.values()])
             change.add_events(self._events)
             wanted = change.wanted
         if due:
@@ -128,7 +157,20 @@ class Journal:
         self._added.clear()
         self._changed.clear()
         self._removed.clear()
+        self._configurations.clear()
+        self._forgotten.clear()
         self._events.clear()
         self._implementations.clear()
         if not wanted:
             self._unwanted()
+
+
+def redacted(value: Any, redact: Callable[[str], str]) -> Any:
+    """A JSON value with every text in it redacted."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {redact(str(key)): redacted(item, redact) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(item, redact) for item in value]
+    return value

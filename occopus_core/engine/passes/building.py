@@ -8,8 +8,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from occopus_core.descriptions.graph import Graph
-from occopus_core.descriptions.model import Infrastructure
-from occopus_core.engine.instance.diagnosis import Notes
+from occopus_core.descriptions.model import Implementation, Infrastructure
+from occopus_core.engine.instance.diagnosis import Notes, notes_of
 from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.reservation import new_work
 from occopus_core.engine.instance.runtime import Runtime
@@ -17,7 +17,14 @@ from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.destroying import places, sweep
-from occopus_core.engine.passes.errors import BuildError, BusyError, InterruptedBuildError, UnconfirmedError
+from occopus_core.engine.passes.errors import (
+    BuildError,
+    BusyError,
+    InterruptedBuildError,
+    UnconfiguredError,
+    UnconfirmedError,
+)
+from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.site import Site
 from occopus_core.engine.passes.survey import survey
 from occopus_core.engine.planning.blueprint import Blueprint
@@ -91,7 +98,7 @@ def build_leased(site: Site, design: Design, lease: Lease, record: Infrastructur
     runtime = site.runtime(design.scope)
     works = site.recorded_works()
     targets = targets_of(candidate, record.targets)
-    notes = Notes(runtime.journal.put, runtime.emit)
+    notes = notes_of(runtime)
     steps = yield from plan_build(site, design, record, works, runtime.journal.commit_due, notes)
     if record.candidate != candidate:
         with store.changing(lease) as change:
@@ -118,11 +125,17 @@ def build_leased(site: Site, design: Design, lease: Lease, record: Infrastructur
             runtime.tell_with(change, EventKind.INFRA_READY)
         elif record.description != candidate or not steps.empty:
             runtime.tell_with(change, EventKind.INFRA_UPDATED)
+    # What stays follows before what it followed goes.
+    yield from execution.reconfigure([work for work in works if not work.dropping], design.graph)
+    site.refuse_if_abandoned()
     before = design.graph if record.description is None else dependencies(site.scope(record.description), works)
     yield from execution.drop([work for work in execution.works if work.dropping], before)
     site.refuse_if_abandoned()
+    yield from site.forget_left(runtime)
     if execution.unconfirmed:
         raise UnconfirmedError(execution.unconfirmed)
+    if execution.unconfigured:
+        raise UnconfiguredError(execution.unconfigured)
 
 
 def _adopt_definitions(runtime: Runtime, design: Design, works: Sequence[Work]) -> None:
@@ -133,11 +146,19 @@ def _adopt_definitions(runtime: Runtime, design: Design, works: Sequence[Work]) 
         blueprint = design.blueprints[work.node_name]
         if work.record.implementation in blueprint.fingerprints:
             continue
-        alike = (i for i in blueprint.implementations if blueprint.fingerprints[i.digest] == work.record.fingerprint)
-        work.implementation = next(alike)
+        work.implementation = _adopted(design, work)
         runtime.journal.keep(work.implementation)
         work.record = dataclasses.replace(work.record, implementation=work.implementation.digest)
         runtime.journal.put(work.record)
+
+
+def _adopted(design: Design, work: Work) -> Implementation:
+    """What an instance that stays is looked after by: its own implementation, or the one that is like it."""
+    blueprint = design.blueprints.get(work.node_name)
+    if blueprint is None or work.record.implementation in blueprint.fingerprints:
+        return work.implementation
+    alike = (i for i in blueprint.implementations if blueprint.fingerprints[i.digest] == work.record.fingerprint)
+    return next(alike, work.implementation)
 
 
 def _undo(
@@ -149,7 +170,7 @@ def _undo(
     site.refuse_if_abandoned()
     if record.description is None and not execution.unconfirmed:
         yield from sweep(execution, runtime, places(site).among(execution.links))
-        execution.forget_configuration()
+        yield from site.forget(execution)
     site.refuse_if_abandoned()
     with site.resources.store.changing(lease) as change:
         if record.description is not None:
@@ -157,7 +178,7 @@ def _undo(
         elif execution.unconfirmed:
             change.request_destroy()
         else:
-            change.remove_infrastructure()
+            change.remove_infrastructure(runtime.clock.now())
             runtime.tell_with(change, EventKind.INFRA_DROPPED, "its build was undone")
     error = BuildError if execution.problems else InterruptedBuildError
     raise error(execution.problems or [reason], execution.unconfirmed)
@@ -188,7 +209,11 @@ def plan_build(
         and one.fingerprint not in design.blueprints[one.node_name].fingerprints.values()
     }
     now = site.resources.loop.clock.now()
-    return decide(Situation(targets, records, now, found.ailments, unfit, ordered=True))
+    situation = Situation(targets, records, now, found.ailments, unfit, ordered=True)
+    amended = yield from amend(
+        site.resources.loop, design.scope, works, situation, commit_due, None, lambda work: _adopted(design, work)
+    )
+    return decide(amended.situation)
 
 
 def targets_of(candidate: Infrastructure, present: Mapping[str, int]) -> dict[str, int]:

@@ -44,9 +44,9 @@ def destroy_leased(site: Site, lease: Lease, record: InfrastructureRecord) -> St
     site.refuse_if_abandoned()
     if execution.unconfirmed:
         raise UnconfirmedError(execution.unconfirmed)
-    execution.forget_configuration()
+    yield from site.forget(execution)
     with site.resources.store.changing(lease) as change:
-        change.remove_infrastructure()
+        change.remove_infrastructure(runtime.clock.now())
         runtime.tell_with(change, EventKind.INFRA_DROPPED)
 
 

@@ -43,3 +43,14 @@ class UnconfirmedError(Exception):
     def __init__(self, instances: Sequence[str]) -> None:
         super().__init__("; ".join(instances))
         self.instances = tuple(instances)
+
+
+class UnconfiguredError(Exception):
+    """A description is in force, and some instances could not be reconfigured for it: `nodes` say which, and why.
+
+    They go on as they are; maintenance tries again.
+    """
+
+    def __init__(self, nodes: Sequence[str]) -> None:
+        super().__init__("; ".join(nodes))
+        self.nodes = tuple(nodes)

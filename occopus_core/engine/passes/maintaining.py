@@ -9,7 +9,7 @@ from typing import Any
 from occopus_core.api.resource import Instance
 from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.instance.deletion import LONGEST_DELETION, OVERDUE
-from occopus_core.engine.instance.diagnosis import Notes
+from occopus_core.engine.instance.diagnosis import Notes, notes_of
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.unanswered import Unanswered, summarise
 from occopus_core.engine.instance.work import Work, condemn
@@ -18,6 +18,7 @@ from occopus_core.engine.passes.building import build_leased, new_works, plan_bu
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import Passed
+from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.site import Site
 from occopus_core.engine.passes.survey import Decided, decide_pass, situation_of, survey
 from occopus_core.engine.planning.backoff import next_setback
@@ -70,7 +71,9 @@ def preview(site: Site) -> Steps[Plan]:
     site.connect(works)
     scope = site.scope(record.current)
     found = yield from survey(site, scope, works, lambda: None, Notes())
-    return decide_pass(site, scope, situation_of(site, record, works, scaled.targets, found)).plan
+    situation = situation_of(site, record, works, scaled.targets, found)
+    amended = yield from amend(site.resources.loop, scope, works, situation, lambda: None)
+    return decide_pass(site, scope, amended.situation).plan
 
 
 class _Pass:
@@ -89,17 +92,22 @@ class _Pass:
     def run(self) -> Steps[Passed]:
         self._apply_requests()
         commit_due = self._runtime.journal.commit_due
-        scope, notes = self._runtime.scope, Notes(self._runtime.journal.put, self._runtime.emit)
+        scope, notes = self._runtime.scope, notes_of(self._runtime)
         found = yield from survey(self._site, scope, self._works, commit_due, notes, self._site.pause())
         self._tell_unanswered("a provider", found.seen)
         self._note_unanswered([work for work in self._works if work.stage is Stage.READY], found.seen)
         self._tell_unanswered("a health checker", found.examined)
-        decided = decide_pass(
-            self._site, scope, situation_of(self._site, self._record, self._works, self._targets, found)
+        self._tell_unanswered("a configuration manager", found.managed)
+        situation = situation_of(self._site, self._record, self._works, self._targets, found)
+        amended = yield from amend(
+            self._site.resources.loop, scope, self._works, situation, commit_due, self._site.retries
         )
+        self._undone += amended.problems
+        decided = decide_pass(self._site, scope, amended.situation)
         self._tell_plan(decided)
         yield from self._carry_out(decided)
         self._runtime.journal.flush()
+        yield from self._site.forget_left(self._runtime)
         self._site.refuse_if_abandoned()
         return Passed(tuple(self._undone), (*summarise(self._unanswered), *self._unconfirmed))
 
@@ -183,7 +191,8 @@ class _Pass:
         else:
             blueprints, graph = design.blueprints, design.graph
             fresh = new_works(self._runtime, blueprints, plan, self._works, provisional=False)
-            creations = [*self._unfinished(plan), *fresh]
+            renewed = {step.node_id for step in plan.of(Verb.RECONFIGURE)}
+            creations = [*self._unfinished(plan), *fresh, *(w for w in self._works if w.node_id in renewed)]
         yield from self._mend(blueprints, graph, creations)
 
     def _unfinished(self, plan: Plan) -> list[Work]:
@@ -196,7 +205,7 @@ class _Pass:
         yield from execution.mend(creations, [work for work in self._works if work.dropping], graph)
         self._tell_overdue(execution.works)
         self._unconfirmed = execution.unconfirmed
-        self._undone += execution.problems
+        self._undone += [*execution.problems, *execution.unconfigured]
         self._count_setbacks(execution.failed_nodes)
 
     def _heal(self, replaced: Sequence[Step]) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from occopus_core.api.resource import Instance, Owner, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.observe import is_instance
-from occopus_core.engine.kernel.connections import Connections, Link
+from occopus_core.engine.kernel.connections import Connections
+from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.reason import reason
 from occopus_core.registry import PluginError

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.passes.abandoned import forget_abandoned
 from occopus_core.engine.passes.errors import AbandonedError, BusyError, Passed
 from occopus_core.engine.passes.maintaining import maintain
 from occopus_core.engine.passes.site import Resources, Site
@@ -17,6 +18,9 @@ STOP_SECONDS = 0.8
 
 SLOTS_PER_INTERVAL = 10
 """Passes begin at so many moments of an interval only: those that begin together ask a provider in one call."""
+
+FORGET_SECONDS = 60.0
+"""How often configuration managers are asked to forget what belonged to infrastructures that are gone."""
 
 MIN_PER_SLOT = 20
 """So many passes may always begin together. More are spread over the interval, lest everything else stands still."""
@@ -41,6 +45,7 @@ class Rounds:
         self._stopping = False
         self._late = False
         self._company: Counter[int] = Counter()
+        self._forget_at = -math.inf
 
     @property
     def attached(self) -> frozenset[str]:
@@ -104,6 +109,7 @@ class Rounds:
             return
         self._under_way[site.infra_id] = site
         self._resources.connections.renew()
+        self._forget_abandoned()
         site.begin_anew()
         loop = self._resources.loop
         began = loop.clock.monotonic()
@@ -113,6 +119,13 @@ class Rounds:
             self._ended(site, outcome)
 
         loop.begin(site.attended(maintain(site)), ended)
+
+    def _forget_abandoned(self) -> None:
+        """Now and then: what configuration managers hold for infrastructures that are gone."""
+        loop = self._resources.loop
+        if loop.clock.monotonic() >= self._forget_at:
+            self._forget_at = loop.clock.monotonic() + FORGET_SECONDS
+            loop.begin(forget_abandoned(self._resources), lambda _outcome: None)
 
     def _ended(self, site: Site, outcome: Outcome[Passed]) -> None:
         infra_id = site.infra_id

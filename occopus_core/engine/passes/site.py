@@ -13,6 +13,7 @@ from typing import TypeVar
 from occopus_core.descriptions.model import Implementation, Infrastructure
 from occopus_core.engine.instance.checks import HealthChecks
 from occopus_core.engine.instance.execution import Execution
+from occopus_core.engine.instance.forgetting import Forgetting, summary
 from occopus_core.engine.instance.observe import Observatory
 from occopus_core.engine.instance.runtime import Experience, Runtime
 from occopus_core.engine.instance.work import Work
@@ -21,6 +22,7 @@ from occopus_core.engine.kernel.journal import Journal
 from occopus_core.engine.kernel.lease import HeldLease, moment
 from occopus_core.engine.kernel.loop import Loop, Steps, Waiting
 from occopus_core.engine.passes.errors import AbandonedError, BusyError
+from occopus_core.engine.passes.retries import Retries
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.events import Event, EventKind, Observer
@@ -40,6 +42,9 @@ MaybeLease = TypeVar("MaybeLease", bound=Lease | None)
 
 TIDY_SECONDS = 3600.0
 """How often a pass looks for events that are old enough to be forgotten."""
+
+FORGET_SECONDS = 60.0
+"""How often a configuration manager that does not forget what is gone is asked again."""
 
 LEASE_POLL = 0.25
 """Seconds between two tries for a lease that another process holds."""
@@ -78,6 +83,8 @@ class Site:
         """What was told of late, so that it is not told at every pass."""
         self.dropping: Collection[str] = ()
         """The node ids of what the last pass was dropping."""
+        self.retries = Retries()
+        self._forget_at = -math.inf
         self._looked_at: float | None = None
         self._tidy_at = -math.inf
 
@@ -182,7 +189,8 @@ class Site:
         known = [description for description in (record.description, record.candidate) if description is not None]
         nodes = {node.name: node for description in known for node in description.nodes}
         nodes.update({name: blueprint.node for name, blueprint in blueprints.items()})
-        self._execution = Execution(runtime, blueprints, nodes, works, self.resources.width)
+        dependencies = runtime.scope.infrastructure.dependencies
+        self._execution = Execution(runtime, blueprints, nodes, dependencies, works, self.resources.width)
         self._heed()
         return self._execution
 
@@ -191,13 +199,44 @@ class Site:
         store = self.resources.store
         records = store.instances(self.infra_id)
         implementations = store.implementations_of(records)
-        return [self._recorded_work(record, implementations[record.implementation]) for record in records]
+        works = [self._recorded_work(record, implementations[record.implementation]) for record in records]
+        held = {one.node_id: one for one in store.configurations.of(self.infra_id) if one.forget_since is None}
+        for work in works:
+            work.configuration = held.get(work.node_id)
+        return works
 
     def _recorded_work(self, record: InstanceRecord, implementation: Implementation) -> Work:
         # When `create` was last called is not recorded: while it may be, it may have been a moment ago.
         now = self.resources.loop.clock.now()
         called = now if record.stage in MAKING else min(record.since, now)  # the time may have been set back
         return Work(record, implementation, last_called=called)
+
+    def forget(self, execution: Execution) -> Steps[None]:
+        """Have configuration managers forget the infrastructure, of which nothing is left. Raises `StoreError`."""
+        rows = self.resources.store.configurations
+        execution.flush()
+        yield from execution.forget(rows.of(self.infra_id), rows.managers(self.infra_id), rows.infrastructure_forgotten)
+        execution.flush()
+
+    def forget_left(self, runtime: Runtime) -> Steps[None]:
+        """Have configuration managers forget instances that are gone. Those that are away are left for later."""
+        clock, rows = self.resources.loop.clock, self.resources.store.configurations
+        if clock.monotonic() < self._forget_at:
+            return
+        records = [record for record in rows.of(self.infra_id) if record.forget_since is not None]
+        if not records:
+            return
+        scope, journal = runtime.scope, runtime.journal
+        forgetting = Forgetting(runtime.loop, scope.connections, scope.installation, journal.refuse_if_lost)
+        left = yield from forgetting.all(records, journal.commit_due, journal.forgotten)
+        journal.flush()
+        text = "; ".join(summary(left, forgetting.away))
+        if left:
+            self._forget_at = clock.monotonic() + FORGET_SECONDS
+        if text and self.told.get("forgetting") != text:
+            runtime.tell(EventKind.NOT_FORGOTTEN, text)
+            journal.flush()
+        self.told["forgetting"] = text
 
     def connect(self, works: Iterable[Work]) -> None:
         """Give them the connections that their providers are asked over. Raises `PluginError`, `DescriptionError`."""

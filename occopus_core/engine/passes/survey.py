@@ -13,6 +13,7 @@ from occopus_core.engine.instance.diagnosis import Diagnosis, Notes
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.passes.dependencies import dependencies
+from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
 from occopus_core.engine.passes.site import Site
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Design, InvalidDesignError, make_design
@@ -29,6 +30,7 @@ class Survey:
     seen: Mapping[str, Outcome[Instance]]
     examined: Mapping[str, Outcome[Verdict]]
     ailments: Mapping[str, Ailment]
+    managed: Managed
 
 
 def survey(
@@ -42,7 +44,8 @@ def survey(
     seen = yield from site.resources.observatory.observe(present, commit_due)
     diagnosis = Diagnosis(scope, site.resources.loop.clock, works, seen, pause, notes)
     examined = yield from site.resources.checks.examine(diagnosis.targets(), commit_due)
-    return Survey(seen, examined, diagnosis.ailments(examined))
+    managed = yield from ask_managers(site.resources.loop, scope, works, commit_due, notes)
+    return Survey(seen, examined, diagnosis.ailments(examined), managed)
 
 
 def situation_of(
@@ -72,7 +75,7 @@ class Decided:
 def decide_pass(site: Site, scope: Scope, situation: Situation) -> Decided:
     """The plan of a maintenance pass; what cannot be made because its definition is not usable waits."""
     plan = decide(situation)
-    if not plan.of(Verb.CREATE, Verb.REPLACE) and not _unfinished(situation, plan):
+    if not plan.of(Verb.CREATE, Verb.REPLACE, Verb.RECONFIGURE) and not _unfinished(situation, plan):
         return Decided(plan)
     try:
         return Decided(plan, make_design(scope, site.resources.store))

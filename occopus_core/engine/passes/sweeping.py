@@ -9,9 +9,10 @@ from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.instance.observe import ask_each, describe
-from occopus_core.engine.kernel.connections import Link
+from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.passes.abandoned import described, find_registered, forget_abandoned, forget_registered
 from occopus_core.engine.passes.places import Places, owned
 from occopus_core.engine.passes.site import Resources
 from occopus_core.store.records import MAKING, InstanceRecord, Stage
@@ -47,6 +48,8 @@ class Swept:
     strays: Sequence[Stray]
     silent: Sequence[str]
     left: Sequence[str] = ()
+    registered: Sequence[Mapping[str, str]] = ()
+    """What configuration managers hold for nodes that no row knows: the manager, and whose it is."""
 
 
 def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
@@ -67,10 +70,15 @@ def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
         if _is_stray(instance, known.get(instance.token))
     ]
     silent = [*places.closed, *inventory.silent]
+    listed = yield from find_registered(resources)
+    silent += listed.silent
+    registered = described(listed.strays)
     if not remove:
-        return Swept(strays, silent)
+        return Swept(strays, silent, registered=registered)
     left = yield from _remove(resources, strays)
-    return Swept(strays, silent, left)
+    left += yield from forget_registered(resources, listed)
+    left += yield from forget_abandoned(resources)
+    return Swept(strays, silent, left, registered)
 
 
 def _hidden_for(resources: Resources, places: Places) -> float:

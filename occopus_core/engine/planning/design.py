@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from occopus_core.descriptions.graph import CycleError, Edge, Graph
 from occopus_core.engine.planning.blueprint import Blueprint, UnbuildableError
+from occopus_core.engine.planning.mappings import faults
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.rehearsal import rehearse
 from occopus_core.store.repository import Store
@@ -35,8 +36,9 @@ def make_design(scope: Scope, store: Store) -> Design:
     """Find the definitions, rehearse the templates, order the nodes. Raises `InvalidDesignError`, `StoreError`."""
     blueprints = _blueprints(scope, store)
     rehearsed = rehearse(scope, blueprints)
-    if rehearsed.problems:
-        raise InvalidDesignError(rehearsed.problems)
+    problems = [*faults(scope.infrastructure.dependencies, blueprints), *rehearsed.problems]
+    if problems:
+        raise InvalidDesignError(problems)
     edges = [Edge(found.dependent, found.dependee, found.where) for found in rehearsed.references]
     try:
         graph = Graph.of(scope.infrastructure, edges)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from occopus_core.api.config import ConfigManager, ConfigNode
+from occopus_core.api.config import ConfigNode
 from occopus_core.api.context import Context
-from occopus_core.api.resource import CreateRequest, Owner
+from occopus_core.api.resource import CreateRequest, Feature, Owner
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDescription
-from occopus_core.engine.kernel.connections import Connections, Link
+from occopus_core.engine.kernel.connections import Connections
+from occopus_core.engine.kernel.managers import ManagerLink
 from occopus_core.registry import Registry
-from occopus_core.render import Renderer
+from occopus_core.render import Renderer, calls_commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +28,25 @@ class Subject:
     token: str
     implementation: Implementation
     functions: Mapping[str, object]
+    mapped: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    """What dependees have published, by the names that `mappings` give it; those that are names are in templates."""
+
+    def quiet(self) -> Subject:
+        """The same where no command is run: `cmd()` answers nothing."""
+        return dataclasses.replace(self, functions={**self.functions, "cmd": lambda _command: ""})
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a configuration manager is told of an instance."""
+    """A node as its configuration manager gets it. `kept` is the same without what `cmd()` printed.
 
-    link: Link[ConfigManager]
+    `settings` are those of the connection, as canonical JSON. The connection keys are kept as they are.
+    """
+
+    link: ManagerLink
+    settings: str
     node: ConfigNode
+    kept: ConfigNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,48 +88,93 @@ class Scope:
         return self.connections.settings(subject.implementation, lambda value: render(value, at="resource"))
 
     def prepare(self, subject: Subject) -> Prepared:
-        """Render everything for one instance; nobody is called but for `cmd()`. Raises `TemplateError`."""
-        render, configuration = self._configured(subject)
-        if configuration is not None:
-            attributes = (subject.implementation.contextualisation or {}).get("attributes", {})
-            rendered = render(attributes, at="contextualisation.attributes")
-            node = dataclasses.replace(configuration.node, attributes=rendered)
-            configuration = dataclasses.replace(configuration, node=node)
+        """Render everything for one instance. May run commands (`cmd()`): runs in the pool.
+
+        Raises `TemplateError`, and the `ProviderError` of a configuration manager that breaks its contract.
+        """
+        configuration = self.configuration(subject)
+        render = self._extended(subject, configuration.link, configuration.node) if configuration else None
+        render = render or self._renderer(subject)
         request = CreateRequest(
             token=subject.token,
             owner=Owner(self.installation, self.infra_id, subject.node.name, subject.node_id),
-            resource=render(dict(subject.implementation.resource), at="resource"),
+            resource=render(self._resource(subject.implementation), at="resource"),
             context=self._context(subject.implementation, render),
         )
         return Prepared(request, configuration, render)
 
+    def configuration(self, subject: Subject) -> Configuration | None:
+        """What the configuration manager gets of an instance, None where it has none. Runs in the pool.
+
+        Raises `TemplateError`, `ProviderError`.
+        """
+        if subject.implementation.config_management is None:
+            return None
+        link, node = self._config_node(subject)
+        return self._configuration(subject, link, node, self.connections.manager_settings(node.section))
+
+    def foreseen(self, subject: Subject, settings: str | None = None) -> Configuration | None:
+        """The same without running a command, to be compared with what is recorded.
+
+        `settings` are those that are recorded: they stay where a command would say what they are.
+        """
+        section = subject.implementation.config_management
+        if section is None:
+            return None
+        link, node = self._config_node(subject.quiet())
+        keys = self.registry.config(section["type"]).connection_keys
+        if settings is None or not calls_commands([section.get(key) for key in keys]):
+            settings = self.connections.manager_settings(node.section)
+        return self._configuration(subject, link, node, settings)
+
+    def _configuration(self, subject: Subject, link: ManagerLink, node: ConfigNode, settings: str) -> Configuration:
+        _, kept = self._config_node(subject.quiet(), link)
+        section = {**kept.section, **json.loads(settings)}
+        kept = dataclasses.replace(kept, section=section)
+        generation = _generation(self.installation, kept)
+        return Configuration(
+            link,
+            settings,
+            dataclasses.replace(node, generation=generation),
+            dataclasses.replace(kept, generation=generation),
+        )
+
     def health_values(self, subject: Subject, address: str) -> dict[str, Any]:
         """What each checker is to look at on an instance that runs. Raises `TemplateError`."""
-        render, _ = self._configured(subject)
+        render = self._renderer(subject)
+        if subject.implementation.config_management is not None:
+            section = render(dict(subject.implementation.config_management), at="config_management")
+            render = self._extended(subject, self.connections.config(section), self._node(subject, section))
         return health_values(subject.implementation, address, render)
 
-    def _configured(self, subject: Subject) -> tuple[Renderer, Configuration | None]:
-        """The renderer with what a configuration manager adds to it."""
+    def _extended(self, subject: Subject, link: ManagerLink, node: ConfigNode) -> Renderer:
+        """The renderer with what the configuration manager adds to it."""
+        bare = dataclasses.replace(node, attributes={}, generation="")
+        return self._renderer(subject).extended(link.template_variables(bare))
+
+    def _config_node(self, subject: Subject, link: ManagerLink | None = None) -> tuple[ManagerLink, ConfigNode]:
+        implementation = subject.implementation
         render = self._renderer(subject)
-        configuration = self._configuration(subject, render)
-        if configuration is not None:
-            render = render.extended(configuration.link.plugin.template_variables(configuration.node))
-        return render, configuration
+        section = render(dict(implementation.config_management or {}), at="config_management")
+        link = link or self.connections.config(section)
+        node = self._node(subject, section)
+        attributes = (implementation.contextualisation or {}).get("attributes") or {}
+        if attributes:
+            render = self._extended(subject, link, node)
+            attributes = render(attributes, at="contextualisation.attributes")
+        return link, dataclasses.replace(node, attributes=attributes)
 
-    def forget(self, subject: Subject) -> Link[ConfigManager] | None:
-        """Have the configuration manager, where there is one, forget an instance; which one it was.
-
-        Raises `ProviderError`.
-        """
-        configuration = self._configuration(subject, self._renderer(subject))
-        if configuration is None:
-            return None
-        configuration.link.plugin.forget(configuration.node)
-        return configuration.link
+    def _resource(self, implementation: Implementation) -> dict[str, Any]:
+        """The section without the core's own key of handlers that can stop instances."""
+        section = dict(implementation.resource)
+        if Feature.STOP in self.registry.resource(section["type"]).features:
+            section.pop("stop_seconds", None)
+        return section
 
     def _renderer(self, subject: Subject) -> Renderer:
         node = subject.node
         names = {
+            **{name: value for name, value in subject.mapped.items() if name.isidentifier()},
             "infra_name": self.infrastructure.name,
             "infra_id": self.infra_id,
             "name": node.name,
@@ -126,11 +185,8 @@ class Scope:
         place = f"node '{node.name}', node definition '{node.type}', implementation '{subject.implementation.label}'"
         return Renderer(names, subject.functions, place)
 
-    def _configuration(self, subject: Subject, render: Renderer) -> Configuration | None:
-        if subject.implementation.config_management is None:
-            return None
-        section = render(dict(subject.implementation.config_management), at="config_management")
-        node = ConfigNode(
+    def _node(self, subject: Subject, section: Mapping[str, Any]) -> ConfigNode:
+        return ConfigNode(
             installation=self.installation,
             infra_id=self.infra_id,
             infra_name=self.infrastructure.name,
@@ -138,12 +194,18 @@ class Scope:
             node_id=subject.node_id,
             token=subject.token,
             section=section,
+            mapped=subject.mapped,
             variables=subject.node.variables,
         )
-        return Configuration(self.connections.config(section), node)
 
     def _context(self, implementation: Implementation, render: Renderer) -> Context:
         section = implementation.contextualisation
         if section is None:
             return Context()
         return self.registry.context(section["type"])().contextualise(section, render)
+
+
+def _generation(salt: str, node: ConfigNode) -> str:
+    """The salt is there because a section may hold passwords: a digest alone can be tried out."""
+    content = [salt, dict(node.section), dict(node.attributes), dict(node.mapped)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.resource import Address, AddressKind, CreateRequest, ResourceHandler
 from occopus_core.descriptions.model import Implementation
+from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.planning import mappings
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Scope, Subject
 from occopus_core.registry import PluginError
@@ -67,7 +69,7 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
             try:
                 fingerprint = _rehearse(scope, blueprint, implementation, peers)
                 fingerprints[blueprint.node.name][implementation.digest] = fingerprint
-            except (TemplateError, PluginError) as error:
+            except (TemplateError, PluginError, DescriptionError) as error:
                 problems.append(str(error))
             except ProviderError as error:
                 problems.append(
@@ -84,7 +86,8 @@ def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
             peers = _Peers(blueprints)
-            subject = Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, rehearsal_functions(peers))
+            handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
+            subject = Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, rehearsal_functions(peers), handed)
             # What cannot be rendered any more is dropped all the same.
             with contextlib.suppress(Exception):
                 scope.prepare(subject).health_values(implementation, _PLACEHOLDERS[0][0].value)
@@ -103,14 +106,19 @@ def _named(implementation: Implementation) -> Iterable[str]:
 
 def _rehearse(scope: Scope, blueprint: Blueprint, implementation: Implementation, peers: _Peers) -> str:
     functions = rehearsal_functions(peers)
-    subject = Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions)
+    handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
+    subject = Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions, handed)
     prepared = scope.prepare(subject)
-    for key in prepared.health_values(implementation, _PLACEHOLDERS[0][0].value):
+    for key, value in prepared.health_values(implementation, _PLACEHOLDERS[0][0].value).items():
         scope.connections.checker(key)
+        scope.connections.check_auth(key, value)
     for name in _named(implementation):
         peers.addresses(name)
     link = scope.connections.resource(implementation, scope.settings(subject))
     _check(link.plugin, prepared.request)
+    if prepared.configuration is not None:
+        node = prepared.configuration.node
+        prepared.configuration.link.call("check", lambda manager: manager.check(node))
     return _fingerprint(scope.installation, prepared.request)
 
 

@@ -120,15 +120,15 @@ class FaultRule:
     _chance: dict[tuple[str, str], random.Random] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def parse(cls, rule: Mapping[str, Any], seed: str) -> FaultRule:
+    def parse(cls, rule: Mapping[str, Any], seed: str, operations: Sequence[str] = OPERATIONS) -> FaultRule:
         """The rule in a mapping. Raises `ValueError`."""
         known = {each.name for each in fields(cls) if not each.name.startswith("_")} - {"seed"}
         if unknown := sorted(set(rule) - known):
             raise ValueError(f"a fault rule has no {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         if rule.get("kind") not in KINDS:
             raise ValueError(f"fault kind {rule.get('kind')!r} is not one of {', '.join(KINDS)}")
-        if rule.get("operation") not in (None, *OPERATIONS):
-            raise ValueError(f"operation {rule['operation']!r} is not one of {', '.join(OPERATIONS)}")
+        if rule.get("operation") not in (None, *operations):
+            raise ValueError(f"operation {rule['operation']!r} is not one of {', '.join(operations)}")
         return cls(**rule, seed=seed)
 
     @property
@@ -182,9 +182,11 @@ class FaultRule:
 class Faults:
     """The rules in force. Not thread-safe."""
 
-    def __init__(self, rules: Iterable[Mapping[str, Any]] = (), seed: int = 0) -> None:
-        """Raises `ValueError` for a rule that makes no sense."""
-        self._rules = [FaultRule.parse(rule, f"{seed}/{number}") for number, rule in enumerate(rules)]
+    def __init__(
+        self, rules: Iterable[Mapping[str, Any]] = (), seed: int = 0, operations: Sequence[str] = OPERATIONS
+    ) -> None:
+        """Raises `ValueError` for a rule that makes no sense, or is for another operation than these."""
+        self._rules = [FaultRule.parse(rule, f"{seed}/{number}", operations) for number, rule in enumerate(rules)]
 
     def for_call(self, operation: str, subjects: Sequence[Subject]) -> Fault:
         """What goes wrong with this call."""

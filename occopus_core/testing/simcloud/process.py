@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from occopus_core.testing.processes import end
@@ -24,11 +24,16 @@ _STOP_SECONDS = 10.0
 _CALL_SECONDS = 60.0
 
 
-class SimulatedCloud:
-    """A running simulated cloud: start it with ``with SimulatedCloud() as cloud``, or `start` and `stop` it.
+class SimulatedServer:
+    """A server in a process of its own: use it in a ``with`` block, or `start` and `stop` it.
 
-    Without a `database` the inventory is temporary; it survives `kill` and `restart`, not `stop`.
+    Without a `database` what it holds is temporary; it survives `kill` and `restart`, not `stop`.
     """
+
+    module: ClassVar[str]
+    """What is run."""
+    what: ClassVar[str]
+    """What it is, for messages."""
 
     def __init__(self, database: Path | None = None, *, seed: int = 0, api_key: str | None = None) -> None:
         self._stack = contextlib.ExitStack()
@@ -59,7 +64,7 @@ class SimulatedCloud:
             self._database = Path(folder, "inventory.sqlite")
             self._stack.callback(setattr, self, "_database", None)
         port = urlsplit(self.endpoint).port or 0
-        command = [sys.executable, "-m", "occopus_core.testing.simcloud.server", "--port", str(port)]
+        command = [sys.executable, "-m", self.module, "--port", str(port)]
         self._process = subprocess.Popen(
             [*command, "--database", str(self._database), *self._options],
             stdout=subprocess.PIPE,
@@ -70,7 +75,7 @@ class SimulatedCloud:
         listens, _, _ = select.select([self._process.stdout], [], [], _START_SECONDS)
         if not listens or not (line := self._process.stdout.readline()):
             self.stop()
-            raise RuntimeError("the simulated cloud did not start; its own message is on standard error")
+            raise RuntimeError(f"the {self.what} did not start; its own message is on standard error")
         self.endpoint = line.strip()
 
     def kill(self) -> None:
@@ -91,24 +96,6 @@ class SimulatedCloud:
         """Put these rules in force (see `occopus_core.testing.simcloud.faults`). Raises `ValueError`."""
         self._call("PUT", "/faults", list(rules))
 
-    def set_limits(
-        self, quotas: Mapping[str, int] | None = None, images: Sequence[str] | None = None, page: int = PAGE
-    ) -> None:
-        """The most instances by project, the images there are (None: any not called ``unknown…``), a page's size."""
-        self._call("PUT", "/limits", {"quotas": quotas or {}, "images": images, "page": page})
-
-    def change(self, id: str, action: str, reason: str = "", state: str = "") -> None:
-        """``stop``, ``start``, ``fail`` or ``lose`` an instance, or ``set`` its `state`, of any name.
-
-        Raises `ValueError` where there is none.
-        """
-        self._call("POST", "/change", {"id": id, "action": action, "reason": reason, "state": state})
-
-    def inventory(self) -> list[dict[str, Any]]:
-        """Everything there is, half-made, departing and not yet visible things included."""
-        found: list[dict[str, Any]] = self._call("GET", "/inventory")
-        return found
-
     def calls(self) -> dict[str, Any]:
         """`total` by operation, and `most_at_once`."""
         counted: dict[str, Any] = self._call("GET", "/calls")
@@ -125,7 +112,7 @@ class SimulatedCloud:
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
-            raise RuntimeError("the simulated cloud is not running")
+            raise RuntimeError(f"the {self.what} is not running")
         return self._process
 
     def _end(self, how: signal.Signals) -> None:
@@ -143,3 +130,28 @@ class SimulatedCloud:
         if response.status != http.client.OK:
             raise ValueError(answer["message"])
         return answer
+
+
+class SimulatedCloud(SimulatedServer):
+    """A running simulated cloud."""
+
+    module = "occopus_core.testing.simcloud.server"
+    what = "simulated cloud"
+
+    def set_limits(
+        self, quotas: Mapping[str, int] | None = None, images: Sequence[str] | None = None, page: int = PAGE
+    ) -> None:
+        """The most instances by project, the images there are (None: any not called ``unknown…``), a page's size."""
+        self._call("PUT", "/limits", {"quotas": quotas or {}, "images": images, "page": page})
+
+    def change(self, id: str, action: str, reason: str = "", state: str = "") -> None:
+        """``stop``, ``start``, ``fail`` or ``lose`` an instance, or ``set`` its `state`, of any name.
+
+        Raises `ValueError` where there is none.
+        """
+        self._call("POST", "/change", {"id": id, "action": action, "reason": reason, "state": state})
+
+    def inventory(self) -> list[dict[str, Any]]:
+        """Everything there is, half-made, departing and not yet visible things included."""
+        found: list[dict[str, Any]] = self._call("GET", "/inventory")
+        return found

@@ -47,9 +47,9 @@ import socket
 import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -62,7 +62,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from occopus_core.testing.simcloud.faults import OPERATIONS
 from occopus_core.testing.simcloud.inventory import Inventory, Refusal
 from occopus_core.testing.simcloud.journal import Journal
-from occopus_core.testing.simcloud.service import Service
+from occopus_core.testing.simcloud.service import Call, Service
 
 _STATUS = {"auth": 401, "not_found": 404, "quota": 409, "permanent": 422, "throttle": 429, "error_500": 500}
 _BACKLOG = 1024
@@ -89,27 +89,72 @@ async def _until_gone(request: Request) -> Response:
     return _NoAnswer()
 
 
-class SimulatedCloudApplication:
-    """The routes, and what turns calls and answers into HTTP."""
+class SimulatedService(Protocol):
+    """What carries calls: of the simulated cloud, or of the simulated configuration manager."""
 
-    def __init__(self, service: Service, journal: Journal, api_key: str | None) -> None:
+    def open(self, operation: str, body: Mapping[str, Any]) -> Call:
+        """Take a call in."""
+
+    def perform(self, call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what it asks for."""
+
+    def close(self) -> None:
+        """It has been answered."""
+
+    def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Put these rules in force."""
+
+    def calls(self) -> dict[str, Any]:
+        """The counts."""
+
+    def log(self) -> list[dict[str, Any]]:
+        """The calls."""
+
+    def reset(self) -> None:
+        """Nothing is there."""
+
+
+class Committing(Protocol):
+    """Keeps on disk what a service holds."""
+
+    async def committed(self) -> None:
+        """Return once everything so far is on disk."""
+
+
+Act = Callable[[Any], Any]
+
+
+class SimulatedApplication:
+    """The routes of a service, and what turns calls and answers into HTTP. `more` are further routes for tests."""
+
+    def __init__(
+        self,
+        service: SimulatedService,
+        journal: Committing,
+        api_key: str | None,
+        operations: Mapping[str, str],
+        more: Sequence[tuple[str, str, Act]],
+    ) -> None:
+        """`operations` by their paths."""
         self._service = service
         self._journal = journal
         self._api_key = api_key
+        self._operations = operations
+        self._more = more
         self._request_ids = itertools.count(1)
 
     def routes(self) -> Starlette:
         """The ASGI application."""
-        admin: list[tuple[str, str, Callable[[Any], Any]]] = [
+        admin: list[tuple[str, str, Act]] = [
             ("PUT", "/faults", self._service.set_faults),
-            ("PUT", "/limits", lambda body: self._service.set_limits(**{"quotas": {}, "images": None, **body})),
-            ("POST", "/change", lambda body: self._service.inventory.change(**body)),
-            ("GET", "/inventory", lambda _body: self._service.inventory.everything()),
+            *self._more,
             ("GET", "/calls", lambda _body: self._service.calls()),
             ("GET", "/log", lambda _body: self._service.log()),
             ("POST", "/reset", lambda _body: self._service.reset()),
         ]
-        operations = [Route(f"/instances/{each}", self._operation(each), methods=["POST"]) for each in OPERATIONS]
+        operations = [
+            Route(path, self._operation(operation), methods=["POST"]) for path, operation in self._operations.items()
+        ]
         return Starlette(
             routes=operations + [Route(path, self._admin(act), methods=[method]) for method, path, act in admin]
         )
@@ -198,14 +243,24 @@ def application(
     journal = Journal(database)
     inventory = Inventory(clock, journal.record)
     inventory.restore(*journal.load())
-    return SimulatedCloudApplication(Service(inventory, clock, seed), journal, api_key).routes()
+    service = Service(inventory, clock, seed)
+    more: list[tuple[str, str, Act]] = [
+        ("PUT", "/limits", lambda body: service.set_limits(**{"quotas": {}, "images": None, **body})),
+        ("POST", "/change", lambda body: service.inventory.change(**body)),
+        ("GET", "/inventory", lambda _body: service.inventory.everything()),
+    ]
+    operations = {f"/instances/{each}": each for each in OPERATIONS}
+    return SimulatedApplication(service, journal, api_key, operations, more).routes()
 
 
 def main() -> None:
-    """Serve until told to stop; the one line on standard output is the endpoint."""
-    parser = argparse.ArgumentParser(
-        prog="occopus-simulated-cloud", description="A simulated cloud on a loopback port, for tests."
-    )
+    """Serve the simulated cloud until the process is asked to end."""
+    serve("occopus-simulated-cloud", "A simulated cloud on a loopback port, for tests.", application)
+
+
+def serve(prog: str, description: str, application: Callable[..., Starlette]) -> None:
+    """Serve until the process is asked to end; the one line on standard output is the endpoint."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 (the default) takes a free one")
     parser.add_argument("--database", type=Path, required=True, help="SQLite file of the inventory; made if missing")
     parser.add_argument("--seed", type=int, default=0, help="seed of the faults that happen with a probability")
@@ -213,7 +268,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         app = application(options.database, seed=options.seed, api_key=options.api_key)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError, ValueError) as error:
         parser.error(f"--database {options.database}: {error}")
     try:
         listener = socket.create_server(("127.0.0.1", options.port), backlog=_BACKLOG)

@@ -15,6 +15,7 @@ from occopus_core.api.resource import Address, AddressKind, InstanceId
 from occopus_core.descriptions.model import Infrastructure
 from occopus_core.store import tables
 from occopus_core.store.columns import Columns, codec_of
+from occopus_core.store.configurations import CONFIGURATIONS, MANAGERS
 from occopus_core.store.records import Setback
 from occopus_core.store.rows import EVENTS, INFRASTRUCTURES, INSTANCES, REQUESTS
 from occopus_core.store.service import ANSWERS
@@ -22,7 +23,7 @@ from occopus_core.store.tokens import TOKENS
 
 from .builders import infrastructure
 
-ALL = [INFRASTRUCTURES, INSTANCES, REQUESTS, EVENTS, ANSWERS, TOKENS]
+ALL = [INFRASTRUCTURES, INSTANCES, REQUESTS, EVENTS, ANSWERS, TOKENS, CONFIGURATIONS, MANAGERS]
 
 WITHOUT_RECORD = {
     "installation": {"id"},

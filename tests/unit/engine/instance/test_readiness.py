@@ -253,7 +253,7 @@ def test_a_throttled_manager_does_not_slow_the_cloud_down(world):
 def test_a_node_that_is_never_configured_is_given_up(world):
     configured(world, config_manager(pending=10**6), timeout=60.0)
     assert failure(world, infrastructure("web")) == [
-        "node 'web' (memory memory): not ready within 60 s: no converge seen"
+        "node 'web' (memory memory): not configured within 60 s: no converge seen"
     ]
 
 
@@ -294,12 +294,14 @@ def test_a_node_that_is_described_no_more_is_forgotten_by_a_later_pass(world):
     manager = configured(world, config_manager(), names=("web", "db"))
     world.build(infrastructure("web", "db"))
     (row,) = [row for row in world.store.instances("infra") if row.node_name == "web"]
+    (held,) = [one for one in world.store.configurations.of("infra") if one.node_name == "web"]
     world.build(infrastructure("db"))
     # As if the process had died after the new description was in force, while the node was being dropped.
     world.cloud.reset()
     lease = world.store.acquire("infra", "test", world.clock.now())
     with world.store.changing(lease) as change:
         change.add_instances([row])
+        change.put_configurations([held])
     world.store.release(lease)
     world.rewrite(row, stage=Stage.DROPPING)
     manager.log.clear()

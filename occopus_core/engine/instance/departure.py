@@ -1,0 +1,198 @@
+"""What an instance is given before it is deleted: its job is cancelled, its manager takes it out of service, it stops.
+
+Each step ends after a time whatever the other side does. The clocks begin with times that the store has: a process that
+takes over goes on with what is left of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from occopus_core.api.config import ConfigState
+from occopus_core.api.errors import PermanentError, ProviderError, TransientError
+from occopus_core.api.resource import Feature, Instance, InstanceId, InstanceState, ResourceHandler
+from occopus_core.engine.instance.configuration import Configuring, note
+from occopus_core.engine.instance.observe import describe
+from occopus_core.engine.instance.runtime import Runtime
+from occopus_core.engine.instance.surroundings import recorded_node
+from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.batch import Batch
+from occopus_core.engine.kernel.link import Link
+from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.kernel.managers import ManagerLink
+from occopus_core.engine.kernel.pacing import poll_interval
+from occopus_core.engine.kernel.reason import reason
+from occopus_core.store.records import Stage
+
+Then = Callable[[Work], None]
+
+
+class Departure:
+    """Prepares instances for their deletion, any number side by side."""
+
+    def __init__(self, runtime: Runtime, configuring: Configuring) -> None:
+        self._runtime = runtime
+        self._configuring = configuring
+        self._stopping: dict[Link[ResourceHandler], Batch[Work, Mapping[InstanceId, ProviderError | None]]] = {}
+        self._looking: dict[Link[ResourceHandler], Batch[Work, Mapping[InstanceId, Instance]]] = {}
+        self._then: dict[Work, Then] = {}
+        self._halted = False
+
+    def halt(self) -> None:
+        """Do nothing more: a later pass goes on with what has been begun."""
+        self._halted = True
+
+    def begin(self, work: Work, then: Then) -> None:
+        """Prepare an instance whose row is `dropping`; then go on with it."""
+        self._then[work] = then
+        record = work.configuration
+        if record is not None and record.state is ConfigState.RUNNING:
+            self._configuring.cancel([work], lambda: self._leave(work))
+        else:
+            self._configuring.end([work])
+            self._leave(work)
+
+    # Its manager takes it out of service
+
+    def _leave(self, work: Work) -> None:
+        record = work.configuration
+        if self._halted:
+            return
+        never = record is not None and not record.applied and record.state is not ConfigState.FAILED
+        if record is None or record.has_left or never:
+            self._stop(work)
+            return
+        try:
+            link = self._runtime.scope.connections.config(record.section)
+        except Exception:  # noqa: BLE001  # the plugin, or its credentials, are gone: that keeps nothing alive
+            self._left(work)
+            return
+        limit = link.plugin.leave_seconds
+        left = work.record.since + limit - self._runtime.clock.now()
+        if left <= 0:
+            self._left(work, f"{link.label} did not let it go within {limit:g} s")
+        else:
+            self._ask_to_leave(work, link, left)
+
+    def _ask_to_leave(self, work: Work, link: ManagerLink, left: float) -> None:
+        """A call that hangs is waited for no longer than the time that is left."""
+        node, heard = recorded_node(work, self._runtime.scope.installation), list[bool]()
+
+        def leave() -> bool:
+            self._runtime.journal.refuse_if_lost()
+            return link.leave(node)
+
+        def answered(outcome: Outcome[bool]) -> None:
+            if heard or self._halted:
+                return
+            heard.append(True)
+            if outcome.value:
+                self._left(work)
+            elif outcome.error is None or isinstance(outcome.error, TransientError):
+                self._runtime.waiting(work, str(outcome.error or f"{link.label} is taking it out of service"))
+                pause = poll_interval(self._runtime.clock.now() - work.record.since, link.plugin.poll_seconds)
+                self._runtime.loop.after(min(pause, left), lambda: self._leave(work))
+            else:
+                self._left(work, reason(outcome.error))
+
+        link.gate.submit(leave, answered)
+        self._runtime.loop.after(left, lambda: answered(Outcome(error=TransientError(f"{link.label} does not answer"))))
+
+    def _left(self, work: Work, why: str = "") -> None:
+        if why:
+            self._runtime.waiting(work, why)
+        note(self._runtime, work, has_left=True)
+        if self._grace(work):
+            # The clock of its stop begins now.
+            self._runtime.journal.put(work.enter(Stage.DROPPING, self._runtime.clock.now()))
+        self._stop(work)
+
+    # It shuts down
+
+    def _grace(self, work: Work) -> float:
+        """Seconds it has to shut down; 0 where it is deleted at once."""
+        if work.link is None or Feature.STOP not in work.handler.features:
+            return 0.0
+        return float(work.implementation.resource.get("stop_seconds", work.handler.stop_seconds))
+
+    def _stop(self, work: Work) -> None:
+        if self._over(work) <= 0:
+            self._done(work)
+            return
+        assert work.link is not None, "an instance has a connection before it is stopped"
+        link = work.link
+        if link not in self._stopping:
+            self._stopping[link] = Batch(
+                self._runtime.loop,
+                link.plugin.poll_seconds[0],
+                self._waits,
+                link.gate.submit,
+                lambda works: self._call_stop(link.plugin, works),
+                self._stopped,
+            )
+        self._stopping[link].add(work, 0.0)
+        # Whatever a call does, the grace ends.
+        self._runtime.loop.after(self._over(work), lambda: self._done(work))
+
+    def _over(self, work: Work) -> float:
+        """Seconds until its grace ends."""
+        grace = self._grace(work)
+        return work.record.since + grace - self._runtime.clock.now() if grace else 0.0
+
+    def _waits(self, work: Work) -> bool:
+        return work in self._then and not self._halted
+
+    def _call_stop(self, handler: ResourceHandler, works: Sequence[Work]) -> Mapping[InstanceId, ProviderError | None]:
+        """Runs in the pool."""
+        self._runtime.journal.refuse_if_lost()
+        errors = handler.stop([_id(work) for work in works])
+        if not isinstance(errors, Mapping):
+            raise PermanentError("the plugin's stop did not answer for each id, which its contract does not allow")
+        return errors
+
+    def _stopped(self, works: Sequence[Work], outcome: Outcome[Mapping[InstanceId, ProviderError | None]]) -> None:
+        for work in filter(self._waits, works):
+            error = outcome.error or outcome.get().get(_id(work))
+            if isinstance(error, TransientError):
+                self._runtime.waiting(work, str(error))
+                assert work.link is not None, "an instance has a connection before it is stopped"
+                self._stopping[work.link].add(work, self._runtime.failed_call(work))
+            elif error is not None:
+                self._runtime.waiting(work, reason(error))
+                self._done(work)
+            else:
+                work.failures = 0
+                self._look(work)
+
+    def _look(self, work: Work) -> None:
+        assert work.link is not None, "an instance has a connection before it is looked at"
+        link = work.link
+        if link not in self._looking:
+            self._looking[link] = Batch(
+                self._runtime.loop,
+                link.plugin.poll_seconds[0],
+                self._waits,
+                link.gate.submit,
+                lambda works: describe(link.plugin, [_id(work) for work in works]),
+                self._looked,
+            )
+        self._looking[link].add(work, self._runtime.next_look(work, work.handler.poll_seconds))
+
+    def _looked(self, works: Sequence[Work], outcome: Outcome[Mapping[InstanceId, Instance]]) -> None:
+        for work in filter(self._waits, works):
+            if outcome.error is None and outcome.get()[_id(work)].state is not InstanceState.READY:
+                self._done(work)
+            else:
+                self._runtime.waiting(work, str(outcome.error or "it is shutting down"))
+                self._look(work)
+
+    def _done(self, work: Work) -> None:
+        then = self._then.pop(work, None)
+        if then is not None and not self._halted:
+            work.failures = 0
+            then(work)
+
+
+def _id(work: Work) -> InstanceId:
+    assert work.record.instance_id is not None, "only an instance with an id is stopped"
+    return work.record.instance_id

@@ -1,0 +1,69 @@
+"""What an instance may know of the others: their addresses, what they publish, and who they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from occopus_core.api.config import ConfigNode, Peer
+from occopus_core.api.resource import Address
+from occopus_core.descriptions.model import Dependency, Implementation, NodeDescription
+from occopus_core.engine.instance.forgetting import registered_node
+from occopus_core.engine.instance.work import Work
+from occopus_core.engine.planning.mappings import Handed, Publisher, hand
+from occopus_core.engine.planning.preparation import Subject
+from occopus_core.render import functions
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The instances that stay, as others may see them. `works` has all instances at the moment it is called."""
+
+    nodes: Mapping[str, NodeDescription]
+    dependencies: Sequence[Dependency]
+    works: Callable[[], Iterable[Work]]
+
+    def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
+        """See `occopus_core.render.Peers`."""
+        return [work.record.addresses for work in self._staying(node_name)]
+
+    def handed(self, node_name: str) -> Handed:
+        """What the dependees of a node hand to it."""
+        dependees = {edge.dependee for edge in self.dependencies if edge.dependent == node_name and edge.mappings}
+        publishers = {name: list(map(_publisher, self._staying(name))) for name in dependees}
+        return hand(node_name, self.dependencies, publishers)
+
+    def subject(self, work: Work, implementation: Implementation | None = None) -> Subject:
+        """The instance with what its templates may use, made by its own implementation or another one."""
+        node = self.nodes.get(work.node_name) or NodeDescription(work.node_name, type="")
+        handed = self.handed(work.node_name).values
+        way = implementation or work.implementation
+        return Subject(node, work.node_id, work.record.token, way, functions(self), handed)
+
+    def peers(self) -> tuple[Peer, ...]:
+        """All instances that run."""
+        works = sorted(self.works(), key=lambda work: (work.node_name, work.record.position))
+        return tuple(
+            Peer(work.node_name, work.node_id, work.record.addresses)
+            for work in works
+            if work.record.addresses and not work.dropping
+        )
+
+    def _staying(self, node_name: str) -> list[Work]:
+        works = [work for work in self.works() if work.node_name == node_name and not work.dropping]
+        return sorted(works, key=lambda work: work.record.position)
+
+
+def recorded_node(work: Work, installation: str) -> ConfigNode:
+    """The node as it was registered with the manager that its record names, with what it is now."""
+    assert work.configuration is not None, "only an instance with a configuration manager is registered"
+    node = registered_node(work.configuration, installation)
+    return dataclasses.replace(node, instance_id=work.record.instance_id, addresses=work.record.addresses)
+
+
+def _publisher(work: Work) -> Publisher:
+    record = work.configuration
+    if record is None:
+        return Publisher(work.record.address)
+    return Publisher(work.record.address, record.published, record.attributes)

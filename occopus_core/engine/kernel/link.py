@@ -1,0 +1,49 @@
+"""One connection in use."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from occopus_core.api.resource import Connection
+from occopus_core.engine.kernel.gate import Gate
+
+P = TypeVar("P")
+
+LinkKey = tuple[str, str, tuple[tuple[str, str], ...]]
+"""Type, settings and credentials of a connection."""
+
+
+class Link(Generic[P]):
+    """One connection in use: the plugin's object and the gate to it."""
+
+    def __init__(
+        self, make: Callable[[Connection], P], section: Mapping[str, Any], connection: Connection, gate: Gate
+    ) -> None:
+        self._make = make
+        self.section = section
+        """What the credentials are found by."""
+        self._connection = connection
+        self.plugin = make(connection)
+        self.gate = gate
+
+    @property
+    def key(self) -> LinkKey:
+        """What tells it from others."""
+        return link_key(
+            self._connection.type, json.dumps(self._connection.settings, sort_keys=True), self._connection.auth
+        )
+
+    def renew(self, auth: Mapping[str, str]) -> None:
+        """Use these credentials from now on; what is under way goes on with the former ones."""
+        if auth != self._connection.auth:
+            connection = dataclasses.replace(self._connection, auth=auth)
+            self.plugin, self._connection = self._make(connection), connection
+            self.gate.reopen()
+
+
+def link_key(type: str, settings: str, auth: Mapping[str, str]) -> LinkKey:
+    """What tells a connection from others; `settings` is canonical JSON."""
+    return type, settings, tuple(sorted(auth.items()))

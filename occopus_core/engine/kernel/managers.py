@@ -1,0 +1,153 @@
+"""Calls to configuration managers: each through its gate, and each answer checked before anything uses it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from occopus_core.api.config import ConfigManager, ConfigNode, ConfigState, ConfigStatus
+from occopus_core.api.errors import AuthError, PermanentError, ProviderError, TransientError
+from occopus_core.api.resource import Connection
+from occopus_core.engine.kernel.gate import Gate
+from occopus_core.engine.kernel.jobs import Jobs
+from occopus_core.engine.kernel.link import Link
+from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.store.records import LeaseLostError
+
+T = TypeVar("T")
+Statuses = Mapping[str, Outcome[ConfigStatus]]
+"""By node id."""
+
+LARGEST_ATTRIBUTES = 262_144
+"""Characters of JSON that the attributes of one node may take."""
+
+
+class ManagerLink(Link[ConfigManager]):
+    """One connection to a configuration manager. `label` is what people call it."""
+
+    def __init__(
+        self,
+        make: Callable[[Connection], ConfigManager],
+        section: Mapping[str, Any],
+        connection: Connection,
+        gate: Gate,
+        jobs: Jobs,
+        label: str,
+    ) -> None:
+        super().__init__(make, section, connection, gate)
+        self.jobs = jobs
+        self.label = label
+
+    def ask(
+        self,
+        what: str,
+        call: Callable[[ConfigManager], T],
+        done: Callable[[Outcome[T]], None],
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make a call in the pool, in its turn; `what` names it in messages.
+
+        `before` runs right before the call: it raises `LeaseLostError` where another process may have taken over. Every
+        other error is a `ProviderError`.
+        """
+
+        def guarded() -> T:
+            before()
+            return self.call(what, call)
+
+        self.gate.submit(guarded, lambda outcome: done(self._of(what, outcome)))
+
+    def call(self, what: str, call: Callable[[ConfigManager], T]) -> T:
+        """Make a call in this thread. Raises `ProviderError` alone, whatever the manager raises."""
+        try:
+            return call(self.plugin)
+        except ProviderError:
+            raise
+        except Exception as error:
+            raise self._breach(what, f"raised {type(error).__name__}: {error}") from error
+
+    def statuses(self, nodes: Sequence[ConfigNode]) -> Statuses:
+        """The status of each node, or its own error. Runs in the pool. Raises `TransientError`, `AuthError`.
+
+        Where one call for several nodes fails in another way they are asked for one by one: it may be the fault of one.
+        """
+        try:
+            answer = self.call("status", lambda manager: manager.status(nodes))
+        except (TransientError, AuthError):
+            raise
+        except ProviderError as error:
+            if len(nodes) > 1:
+                return {node.node_id: self._status_of(node) for node in nodes}
+            return {node.node_id: Outcome(error=error) for node in nodes}
+        return {node.node_id: self._checked(node, answer) for node in nodes}
+
+    def leave(self, node: ConfigNode) -> bool:
+        """See `ConfigManager.leave`. Runs in the pool. Raises `ProviderError`."""
+        answer: Any = self.call("leave", lambda manager: manager.leave(node))
+        if answer is not True and answer is not False:
+            raise self._breach("leave", f"answered {type(answer).__name__}, expected a bool")
+        return bool(answer)
+
+    def template_variables(self, node: ConfigNode) -> Mapping[str, Any]:
+        """See `ConfigManager.template_variables`. Raises `ProviderError`."""
+        answer: Any = self.call("template_variables", lambda manager: manager.template_variables(node))
+        if not isinstance(answer, Mapping) or not all(isinstance(name, str) for name in answer):
+            raise self._breach("template_variables", "did not answer a mapping of names")
+        return answer
+
+    def _status_of(self, node: ConfigNode) -> Outcome[ConfigStatus]:
+        try:
+            return self.statuses([node])[node.node_id]
+        except ProviderError as error:
+            return Outcome(error=error)
+
+    def _checked(self, node: ConfigNode, answer: object) -> Outcome[ConfigStatus]:
+        try:
+            fault = _fault_of_answer(answer, node.node_id)
+            status = answer[node.node_id] if not fault else None  # type: ignore[index]  # a fault otherwise
+        except Exception as error:  # noqa: BLE001  # a mapping of the plugin's own may raise anything
+            fault, status = f"answered what raises {type(error).__name__}: {error}", None
+        return Outcome(error=self._breach("status", fault)) if status is None else Outcome(value=status)
+
+    def _breach(self, what: str, how: str) -> PermanentError:
+        return PermanentError(
+            f"the configuration manager '{self.label}' breaks its contract: {what} {how}",
+        )
+
+    def _of(self, what: str, outcome: Outcome[T]) -> Outcome[T]:
+        """A call may also end in a way that the loop alone sees."""
+        if outcome.error is None or isinstance(outcome.error, ProviderError | LeaseLostError):
+            return outcome
+        return Outcome(error=self._breach(what, f"raised {type(outcome.error).__name__}: {outcome.error}"))
+
+
+def _fault_of_answer(answer: object, node_id: str) -> str:
+    """Why an answer of `status` says nothing of a node; empty where it does."""
+    if not isinstance(answer, Mapping):
+        return f"answered {type(answer).__name__}, expected a mapping"
+    if node_id not in answer:
+        return "left out a node"
+    status = answer[node_id]
+    if not isinstance(status, ConfigStatus):
+        return f"answered {type(status).__name__} for a node, expected a ConfigStatus"
+    return _fault_of_status(status)
+
+
+def _fault_of_status(status: Any) -> str:
+    if not isinstance(status.state, ConfigState):
+        return f"answered the state {status.state!r}, expected a ConfigState"
+    for name in ("reason", "progress", "generation"):
+        if not isinstance(getattr(status, name), str):
+            return f"answered {type(getattr(status, name)).__name__} as {name}, expected a text"
+    return _fault_of_attributes(status.attributes)
+
+
+def _fault_of_attributes(attributes: object) -> str:
+    if not isinstance(attributes, Mapping) or not all(isinstance(name, str) for name in attributes):
+        return "answered attributes that are not a mapping of names"
+    try:
+        length = len(json.dumps(dict(attributes), allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        return "answered attributes that are not JSON"
+    return f"answered attributes of {length} characters" if length > LARGEST_ATTRIBUTES else ""

@@ -1,0 +1,117 @@
+"""What configuration managers hold for infrastructures and nodes that are gone: found, and forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from occopus_core.api.config import ConfigManager, Registered
+from occopus_core.engine.instance.forgetting import Forgetting, summary
+from occopus_core.engine.kernel.loop import Outcome, Steps, Waiting
+from occopus_core.engine.kernel.managers import ManagerLink
+from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.passes.site import Resources
+from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
+
+PATIENCE = 60.0
+"""Seconds for which a sweep waits for what a manager lists."""
+
+
+def forget_abandoned(resources: Resources) -> Steps[list[str]]:
+    """Have managers forget what is recorded for infrastructures that are gone; what they have not, in words.
+
+    It takes no lease: each row is of a node, or an infrastructure, that no process works on any more. Where another
+    infrastructure of the same id is built meanwhile, its manager may be told to forget it: maintenance registers its
+    nodes again. Raises `StoreError`.
+    """
+    rows = resources.store.configurations
+    records, managers = rows.abandoned(), rows.abandoned_managers()
+    if not records and not managers:
+        return []
+    forgetting = Forgetting(resources.loop, resources.connections, resources.store.installation)
+    left = yield from forgetting.all(records, _nothing, lambda record: rows.forgotten([record]))
+    holding = {(record.infra_id, record.type, record.settings) for record in left}
+    asked = [each for each in managers if (each.infra_id, each.type, each.settings) not in holding]
+    kept = yield from forgetting.infrastructures(asked, _nothing, rows.infrastructure_forgotten)
+    return summary([*left, *kept], forgetting.away)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What managers hold that no row knows: each with its manager; and the managers that would not tell."""
+
+    strays: Sequence[tuple[ManagerRecord, Registered]]
+    silent: Sequence[str]
+
+
+def find_registered(resources: Resources) -> Steps[Listed]:
+    """Ask every manager ever used what it holds for this installation. Raises `StoreError`."""
+    links: dict[ManagerLink, ManagerRecord] = {}
+    silent: list[str] = []
+    for record in resources.store.configurations.all_managers():
+        try:
+            links.setdefault(resources.connections.config(record.section), record)
+        except Exception as error:  # noqa: BLE001  # the plugin, or its credentials, are gone
+            silent.append(_silent(record, reason(error)))
+    answers: dict[ManagerLink, Outcome[list[Registered]]] = {}
+    installation = resources.store.installation
+
+    def ask(manager: ConfigManager) -> list[Registered]:
+        return list(manager.list_registered(installation))
+
+    def ask_link(link: ManagerLink) -> None:
+        link.ask("list_registered", ask, lambda outcome: answers.update({link: outcome}))
+
+    for link in links:
+        ask_link(link)
+    late: list[bool] = []
+    resources.loop.after(PATIENCE, lambda: late.append(True))
+    yield Waiting(_nothing, lambda: len(answers) == len(links) or bool(late))
+    known = resources.store.configurations.node_ids()
+    strays = []
+    for link, record in links.items():
+        outcome = answers.get(link)
+        found = outcome.value if outcome is not None else None
+        if outcome is None or found is None or not all(isinstance(each, Registered) for each in found):
+            why = reason(outcome.error) if outcome is not None and outcome.error is not None else "no valid answer"
+            silent.append(_silent(record, why))
+        else:
+            strays += [(record, each) for each in found if each.node_id not in known]
+    return Listed(strays, silent)
+
+
+def forget_registered(resources: Resources, listed: Listed) -> Steps[list[str]]:
+    """Have managers forget what no row knows; what they have not, in words."""
+    forgetting = Forgetting(resources.loop, resources.connections, resources.store.installation)
+    records = [_record(manager, each) for manager, each in listed.strays]
+    left = yield from forgetting.all(records, _nothing, lambda _record: None)
+    return summary(left, forgetting.away)
+
+
+def _record(manager: ManagerRecord, each: Registered) -> ConfigurationRecord:
+    return ConfigurationRecord(
+        node_id=each.node_id,
+        type=manager.type,
+        settings=manager.settings,
+        infra_id=each.infra_id,
+        infra_name="",
+        node_name=each.node_name,
+        token=f"occopus-{each.node_id}",
+        section=manager.section,
+    )
+
+
+def described(strays: Sequence[tuple[ManagerRecord, Registered]]) -> list[Mapping[str, str]]:
+    """The strays for people and programs."""
+    return [
+        {"manager": manager.label, "infra_id": each.infra_id, "node_name": each.node_name, "node_id": each.node_id}
+        for manager, each in strays
+    ]
+
+
+def _silent(record: ManagerRecord, why: str) -> str:
+    return f"configuration manager '{record.label}' cannot be asked for what it holds: {why}"
+
+
+def _nothing() -> None:
+    return

@@ -1,0 +1,270 @@
+"""What configuration managers say of ready instances, and which of these need another configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from occopus_core.api.config import ConfigState, ConfigStatus
+from occopus_core.api.errors import TransientError
+from occopus_core.api.resource import Address
+from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.instance.diagnosis import Notes
+from occopus_core.engine.instance.surroundings import Surroundings, recorded_node
+from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.journal import redacted
+from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
+from occopus_core.engine.kernel.managers import ManagerLink, Statuses
+from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.passes.retries import Retries
+from occopus_core.engine.planning.decision import Situation, decide
+from occopus_core.engine.planning.mappings import ADDRESS
+from occopus_core.engine.planning.plan import Plan, Verb
+from occopus_core.engine.planning.preparation import Configuration, Scope
+from occopus_core.store.configurations import ConfigurationRecord
+from occopus_core.store.records import InstanceRecord, Stage
+
+PATIENCE = 10.0
+"""Seconds for which a look at ready instances waits for a manager."""
+
+_NEW = (Address("the address of an instance that is to be made"),)
+
+Managed = Mapping[str, Outcome[ConfigStatus]]
+"""What managers say, by node id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """The situation with what has to be configured once more, and what could not be rendered, in words."""
+
+    situation: Situation
+    problems: tuple[str, ...] = ()
+
+
+# Looking
+
+
+def ask_managers(
+    loop: Loop, scope: Scope, works: Sequence[Work], commit_due: Callable[[], None], notes: Notes
+) -> Steps[Managed]:
+    """Ask the managers of ready instances once, side by side. What they publish goes to the notes."""
+    by_link: dict[ManagerLink, list[Work]] = {}
+    answers: dict[str, Outcome[ConfigStatus]] = {}
+    for work in works:
+        if work.stage is Stage.READY and work.configuration is not None:
+            try:
+                by_link.setdefault(scope.connections.config(work.configuration.section), []).append(work)
+            except Exception as error:  # noqa: BLE001  # the plugin, or its credentials, are gone
+                answers[work.node_id] = Outcome(error=TransientError(reason(error)))
+    left = set(by_link)
+
+    def answered(link: ManagerLink, outcome: Outcome[Statuses]) -> None:
+        if link not in left:
+            return
+        left.discard(link)
+        for work in by_link[link]:
+            one = outcome.get().get(work.node_id) if outcome.error is None else None
+            answers[work.node_id] = one or Outcome(error=outcome.error or TransientError(f"{link.label}: no answer"))
+
+    for link, asked in by_link.items():
+        nodes = [recorded_node(work, scope.installation) for work in asked]
+        link.gate.submit(
+            lambda link=link, nodes=nodes: link.statuses(nodes),  # type: ignore[misc]
+            lambda outcome, link=link: answered(link, outcome),  # type: ignore[misc]
+        )
+        silence = TransientError(f"{link.label} has not answered for {PATIENCE:g} s")
+        loop.after(PATIENCE, lambda link=link, silence=silence: answered(link, Outcome(error=silence)))  # type: ignore[misc]
+    yield Waiting(commit_due, lambda: not left)
+    for work in works:
+        outcome = answers.get(work.node_id)
+        if outcome is not None and outcome.value is not None:
+            _take(scope, work, outcome.value, notes)
+    return answers
+
+
+def _take(scope: Scope, work: Work, status: ConfigStatus, notes: Notes) -> None:
+    """Record what a manager says of a ready instance."""
+    record = work.configuration
+    assert record is not None, "only an instance with a configuration manager is asked for"
+    changes: dict[str, Any] = {}
+    if status.state is ConfigState.READY and status.generation in ("", record.applied, record.wanted):
+        published = redacted(dict(status.attributes), scope.connections.redact)
+        applied = status.generation or record.applied
+        changes = {"state": status.state, "reason": "", "published": published, "applied": applied}
+    elif status.state in (ConfigState.UNKNOWN, ConfigState.FAILED):
+        # It is not what it was seen to be: it is applied again.
+        changes = {"state": status.state, "reason": status.reason, "applied": ""}
+    if any(getattr(record, name) != value for name, value in changes.items()):
+        work.configuration = dataclasses.replace(record, **changes)
+        notes.configure(work.configuration)
+
+
+# Deciding
+
+
+def amend(
+    loop: Loop,
+    scope: Scope,
+    works: Sequence[Work],
+    situation: Situation,
+    commit_due: Callable[[], None],
+    retries: Retries | None = None,
+    implementation: Callable[[Work], Implementation] = lambda work: work.implementation,
+) -> Steps[Amended]:
+    """Find the ready instances whose configuration is another one once the plan is carried out.
+
+    `implementation` is what an instance is looked after by from then on.
+    """
+    concerned = [
+        work
+        for work in works
+        if work.stage is Stage.READY
+        and (work.configuration is not None or implementation(work).config_management is not None)
+    ]
+    if not concerned:
+        return Amended(situation)
+    plan = decide(situation)
+    staying = [work for work in concerned if work.node_id in plan.staying]
+    surroundings = _foreseen(scope, works, plan)
+    rendered = yield from _render(loop, scope, staying, surroundings, implementation, commit_due)
+    changed: dict[str, str] = {}
+    unfit = dict(situation.unfit)
+    problems: list[str] = []
+    for work in staying:
+        outcome = rendered[work.node_id]
+        if outcome.error is not None:
+            problems.append(f"node '{work.node_name}': its configuration cannot be made: {reason(outcome.error)}")
+            continue
+        why = _change(work, outcome.value, retries, situation.now)
+        if not why:
+            continue
+        if outcome.value is not None and not outcome.value.link.plugin.live and _was_applied(work):
+            unfit[work.node_id] = why
+        else:
+            changed[work.node_id] = why
+    changed.update(_followers(scope, staying, {*changed, *unfit}))
+    return Amended(dataclasses.replace(situation, changed=changed, unfit=unfit), tuple(problems))
+
+
+def _followers(scope: Scope, staying: Sequence[Work], changing: set[str]) -> dict[str, str]:
+    """Instances that may be handed other values by those that change, directly or not: each with why."""
+    found: dict[str, str] = {}
+    names = {work.node_name for work in staying if work.node_id in changing}
+    while True:
+        before = len(found)
+        for edge in scope.infrastructure.dependencies:
+            handed = ", ".join(one.target for one in edge.mappings if one.source != ADDRESS)
+            if not handed or edge.dependee not in names:
+                continue
+            for work in staying:
+                if work.node_name == edge.dependent and work.node_id not in {*changing, *found}:
+                    found[work.node_id] = f"node '{edge.dependee}' is reconfigured and may hand it another {handed}"
+                    names.add(work.node_name)
+        if len(found) == before:
+            return found
+
+
+def _was_applied(work: Work) -> bool:
+    return work.configuration is not None and bool(work.configuration.applied)
+
+
+def _render(
+    loop: Loop,
+    scope: Scope,
+    works: Sequence[Work],
+    surroundings: Surroundings,
+    implementation: Callable[[Work], Implementation],
+    commit_due: Callable[[], None],
+) -> Steps[Mapping[str, Outcome[Configuration | None]]]:
+    found: dict[str, Outcome[Configuration | None]] = {}
+    for work in works:
+        subject = surroundings.subject(work, implementation(work))
+        settings = work.configuration.settings if work.configuration is not None else None
+        loop.submit(
+            lambda subject=subject, settings=settings: scope.foreseen(subject, settings),  # type: ignore[misc]
+            lambda outcome, id=work.node_id: found.update({id: outcome}),  # type: ignore[misc]
+        )
+    yield Waiting(commit_due, lambda: len(found) == len(works))
+    return found
+
+
+def _foreseen(scope: Scope, works: Sequence[Work], plan: Plan) -> Surroundings:
+    """The instances there will be once the plan is carried out. Nothing is known yet of those that it makes."""
+    positions = {work.node_id: work.record.position for work in works}
+    staying = [work for work in works if work.node_id in plan.staying]
+    last = max(positions.values(), default=0)
+    coming = [
+        _newcomer(step.node_name, positions.get(step.node_id, last + number), number, works)
+        for number, step in enumerate(plan.of(Verb.CREATE, Verb.REPLACE), 1)
+    ]
+    nodes = {node.name: node for node in scope.infrastructure.nodes}
+    everyone = [*staying, *coming]
+    return Surroundings(nodes, scope.infrastructure.dependencies, lambda: everyone)
+
+
+def _newcomer(node_name: str, position: int, number: int, works: Sequence[Work]) -> Work:
+    record = InstanceRecord(
+        node_id=f"new-{number}",
+        infra_id="",
+        node_name=node_name,
+        position=position,
+        token="",
+        implementation="",
+        connection="",
+        fingerprint="",
+        stage=Stage.RESERVED,
+        since=0.0,
+        created_at=0.0,
+        addresses=_NEW,
+    )
+    return Work(record, works[0].implementation)
+
+
+def _change(work: Work, configuration: Configuration | None, retries: Retries | None, now: float) -> str:
+    """Why the instance has to be configured once more; empty where it has not."""
+    record = work.configuration
+    if configuration is None:
+        return f"{record.label} configures it no more" if record is not None else ""
+    if record is None:
+        return f"{configuration.link.label} does not configure it yet"
+    if record.key != (work.node_id, configuration.kept.section["type"], configuration.settings):
+        return f"its configuration manager was {record.label} and is {configuration.link.label}"
+    if record.applied == configuration.node.generation:
+        if retries is not None:
+            retries.forget(work.node_id)
+        return ""
+    if record.wanted != configuration.node.generation:
+        return _difference(record, configuration)
+    return _unapplied(work, record, retries, now)
+
+
+def _unapplied(work: Work, record: ConfigurationRecord, retries: Retries | None, now: float) -> str:
+    """Why the instance has not the configuration that it was to have."""
+    if record.state is ConfigState.UNKNOWN:
+        return f"{record.label} does not know it"
+    if record.state is not ConfigState.FAILED:
+        return "its configuration was not applied"
+    if retries is not None:
+        if not retries.due(work.node_id, now):
+            return ""
+        retries.tried(work.node_id, now)
+    return f"its configuration failed: {record.reason}"
+
+
+def _difference(record: ConfigurationRecord, configuration: Configuration) -> str:
+    """What is another one, by its name: values may be secret."""
+    kept = configuration.kept
+    pairs = {
+        "config_management": (record.section, kept.section),
+        "contextualisation.attributes": (record.attributes, kept.attributes),
+        "mapped": (record.mapped, kept.mapped),
+    }
+    names = [
+        f"{section}.{key}"
+        for section, (before, after) in pairs.items()
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
+    return f"{', '.join(names)} changed" if names else "its configuration changed"

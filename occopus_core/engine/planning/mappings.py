@@ -1,0 +1,112 @@
+"""What dependees hand to their dependents: published attributes under the names that `mappings` give them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from occopus_core.descriptions.model import Dependency
+from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.render import FUNCTIONS, NAMES
+
+ADDRESS = "ip"
+"""The attribute that every node has: its first address."""
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """One instance of a dependee: what it publishes. A manager's attributes go before those it was registered with."""
+
+    address: str
+    published: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    registered: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def attribute(self, name: str) -> Any:
+        """The value of an attribute, `_ABSENT` where there is none."""
+        for attributes in (self.published, self.registered):
+            value = lookup(attributes, name)
+            if value is not _ABSENT:
+                return value
+        return self.address if name == ADDRESS and self.address else _ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What is handed to one node: `values` by their new names, and what has to be waited for, in words."""
+
+    values: Mapping[str, Any]
+    awaited: tuple[str, ...] = ()
+
+
+def lookup(attributes: Mapping[str, Any], name: str) -> Any:
+    """The attribute of a name; a dotted name that is no key itself reaches into mappings. `_ABSENT` for none."""
+    if name in attributes:
+        return attributes[name]
+    first, dot, rest = name.partition(".")
+    inner = attributes.get(first)
+    return lookup(inner, rest) if dot and isinstance(inner, Mapping) else _ABSENT
+
+
+def hand(node_name: str, dependencies: Sequence[Dependency], publishers: Mapping[str, Sequence[Publisher]]) -> Handed:
+    """What the node is handed by the first instance of each dependee that publishes it.
+
+    `publishers` has the instances of each node, the first one first.
+    """
+    values: dict[str, Any] = {}
+    awaited: list[str] = []
+    for edge in dependencies:
+        for mapping in edge.mappings if edge.dependent == node_name else ():
+            found = (each.attribute(mapping.source) for each in publishers.get(edge.dependee, ()))
+            value = next((each for each in found if each is not _ABSENT), _ABSENT)
+            if value is not _ABSENT:
+                values[mapping.target] = value
+            elif mapping.synch:
+                awaited.append(f"the attribute '{mapping.source}' of node '{edge.dependee}' ('{mapping.target}')")
+    return Handed(values, tuple(awaited))
+
+
+class Placeholder(str):
+    """Stands for a value that is not known before the dependee has published it: a text, and a mapping of such."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        return self if isinstance(key, str) else super().__getitem__(key)
+
+
+PLACEHOLDER = Placeholder("0")
+"""It also passes for a number."""
+
+
+def rehearsed(node_name: str, dependencies: Sequence[Dependency]) -> dict[str, Any]:
+    """Placeholders for everything the node will be handed."""
+    edges = (edge for edge in dependencies if edge.dependent == node_name)
+    return {mapping.target: PLACEHOLDER for edge in edges for mapping in edge.mappings}
+
+
+def faults(dependencies: Sequence[Dependency], blueprints: Mapping[str, Blueprint]) -> Iterator[str]:
+    """What is wrong with the mappings: a message each."""
+    given: dict[tuple[str, str], str] = {}
+    for edge in dependencies:
+        place = f"{edge.where}: " if edge.where else ""
+        for mapping in edge.mappings:
+            where = f"{place}mapping [{mapping.source}, {mapping.target}]"
+            if mapping.target in NAMES | FUNCTIONS:
+                yield f"{where}: '{mapping.target}' is a name that every template has: choose another one"
+            first = given.setdefault((edge.dependent, mapping.target), f"{edge.dependee}.{mapping.source}")
+            if first != f"{edge.dependee}.{mapping.source}":
+                yield f"{where}: node '{edge.dependent}' gets '{mapping.target}' from {first} already"
+            yield from _unpublished(where, mapping.source, blueprints.get(edge.dependee))
+
+
+def _unpublished(where: str, source: str, dependee: Blueprint | None) -> Iterator[str]:
+    for implementation in dependee.implementations if dependee is not None and source != ADDRESS else ():
+        if implementation.config_management is None:
+            yield (
+                f"{where}: nothing can publish '{source}': implementation '{implementation.label}' of node "
+                f"'{dependee.node.name if dependee else ''}' has no config_management; without one only "
+                f"'{ADDRESS}' is published"
+            )

@@ -1,0 +1,208 @@
+"""What configuration managers hold: one row for each instance and manager, and the managers an infrastructure has used.
+
+Rows hold no credentials. The sections are those of the node definitions, rendered: like the definitions and the
+variables of descriptions, which the store keeps as well, they may hold passwords that a user wrote into them. What
+`cmd()` printed is never kept, nor is a value of the credentials file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from occopus_core.api.config import ConfigState
+from occopus_core.store import tables
+from occopus_core.store.columns import Columns
+from occopus_core.store.database import Database
+from occopus_core.store.rows import FORGOTTEN, understood
+
+Key = tuple[str, str, str]
+"""Node id, type and settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationRecord:
+    """What one configuration manager holds, or may hold, for one instance."""
+
+    node_id: str
+    type: str
+    settings: str
+    """The settings of the manager's connection, as canonical JSON."""
+    infra_id: str
+    infra_name: str
+    node_name: str
+    token: str
+    section: Mapping[str, Any] = field(repr=False)
+    """The section as it was registered, with its `type`."""
+    attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    mapped: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    wanted: str = ""
+    """The generation that the instance should have."""
+    applied: str = ""
+    """The generation it was last seen to have; empty before the first."""
+    state: ConfigState = ConfigState.UNKNOWN
+    reason: str = ""
+    published: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The attributes that the node has published."""
+    has_left: bool = False
+    """`leave` has ended: the instance may be deleted."""
+    forget_since: float | None = None
+    """Since when (seconds since 1970) the manager is to forget the node; None while it is in use."""
+
+    @property
+    def key(self) -> Key:
+        """What tells it from others."""
+        return self.node_id, self.type, self.settings
+
+    @property
+    def label(self) -> str:
+        """What people call the manager."""
+        return label(self.type, self.section)
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerRecord:
+    """A configuration manager that an infrastructure has used."""
+
+    infra_id: str
+    type: str
+    settings: str
+    section: Mapping[str, Any] = field(repr=False)
+    """A section by which its connection is found."""
+
+    @property
+    def label(self) -> str:
+        """What people call the manager."""
+        return label(self.type, self.section)
+
+
+CONFIGURATIONS = Columns(ConfigurationRecord, tables.configurations)
+MANAGERS = Columns(ManagerRecord, tables.managers)
+
+
+def label(type: str, section: Mapping[str, Any]) -> str:
+    """What people call a manager: its type, and its endpoint where it has one."""
+    endpoint = section.get("endpoint")
+    return f"{type} {endpoint}" if endpoint else type
+
+
+def put_configurations(connection: sa.Connection, records: Sequence[ConfigurationRecord]) -> None:
+    """Add rows, or replace those of the same keys, and remember the managers. Idempotent."""
+    if not records:
+        return
+    table = tables.configurations
+    remove_configurations(connection, [record.key for record in records])
+    connection.execute(table.insert(), [CONFIGURATIONS.row(record) for record in records])
+    for record in records:
+        if record.forget_since is None:
+            _remember(connection, ManagerRecord(record.infra_id, record.type, record.settings, record.section))
+
+
+def _remember(connection: sa.Connection, record: ManagerRecord) -> None:
+    table = tables.managers
+    here = (table.c.infra_id == record.infra_id, table.c.type == record.type, table.c.settings == record.settings)
+    if connection.scalar(sa.select(sa.func.count()).select_from(table).where(*here)) == 0:
+        connection.execute(table.insert().values(**MANAGERS.row(record)))
+
+
+def remove_configurations(connection: sa.Connection, keys: Collection[Key]) -> None:
+    """Remove rows. Idempotent."""
+    table, names = tables.configurations, ("of_node", "of_type", "of_settings")
+    columns = (table.c.node_id, table.c.type, table.c.settings)
+    statement = table.delete().where(*(c == sa.bindparam(name) for c, name in zip(columns, names, strict=True)))
+    if keys:
+        connection.execute(statement, [dict(zip(names, key, strict=True)) for key in keys])
+
+
+def leave_configurations(connection: sa.Connection, infra_id: str, now: float) -> None:
+    """The infrastructure is gone: what managers still hold for it is to be forgotten."""
+    table = tables.configurations
+    here = (table.c.infra_id == infra_id, table.c.forget_since.is_(None))
+    connection.execute(table.update().where(*here).values(forget_since=now))
+
+
+class ConfigurationRows:
+    """The rows of all infrastructures, also of those that are gone."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, infra_id: str) -> list[ConfigurationRecord]:
+        """Those of an infrastructure, to be forgotten or not. Raises `StoreError`."""
+        return self._read(tables.configurations.c.infra_id == infra_id)
+
+    def abandoned(self) -> list[ConfigurationRecord]:
+        """Those to be forgotten whose infrastructure is gone, and that no pass over it looks after."""
+        table = tables.configurations
+        return self._read(table.c.forget_since.is_not(None), ~_exists(table.c.infra_id))
+
+    def node_ids(self) -> set[str]:
+        """The instances for which managers hold something, as far as is recorded."""
+        with self._database.reading() as connection:
+            return set(connection.scalars(sa.select(tables.configurations.c.node_id).distinct()))
+
+    def managers(self, infra_id: str) -> list[ManagerRecord]:
+        """The managers that an infrastructure has used and that have not forgotten it."""
+        return self._managers(tables.managers.c.infra_id == infra_id)
+
+    def abandoned_managers(self) -> list[ManagerRecord]:
+        """Those of infrastructures that are gone."""
+        infra_id = tables.managers.c.infra_id
+        return self._managers(infra_id != FORGOTTEN, ~_exists(infra_id))
+
+    def all_managers(self) -> list[ManagerRecord]:
+        """Every manager that was ever used, once for each infrastructure that it has not forgotten."""
+        return self._managers(sa.true())
+
+    def _managers(self, *chosen: sa.ColumnElement[bool]) -> list[ManagerRecord]:
+        table = tables.managers
+        query = sa.select(table).where(*chosen).order_by(table.c.infra_id, table.c.type, table.c.settings)
+        with self._database.reading() as connection:
+            return [_manager_of(row) for row in connection.execute(query)]
+
+    def forgotten(self, records: Iterable[ConfigurationRecord]) -> None:
+        """The managers have forgotten these nodes. Idempotent."""
+        with self._database.writing() as connection:
+            remove_configurations(connection, [record.key for record in records])
+
+    def infrastructure_forgotten(self, record: ManagerRecord) -> None:
+        """The manager has forgotten the infrastructure. Idempotent."""
+        table = tables.managers
+        here = (table.c.infra_id == record.infra_id, table.c.type == record.type, table.c.settings == record.settings)
+        with self._database.writing() as connection:
+            connection.execute(table.delete().where(*here))
+            _remember(connection, dataclasses.replace(record, infra_id=FORGOTTEN))
+
+    def give_up(self, name: str) -> int:
+        """Ask the manager of this label no more to forget what is gone; how many rows that were. Idempotent."""
+        records = [record for record in self.abandoned() if record.label == name]
+        managers = [record for record in self.abandoned_managers() if record.label == name]
+        self.forgotten(records)
+        for manager in managers:
+            self.infrastructure_forgotten(manager)
+        return len(records) + len(managers)
+
+    def _read(self, *chosen: sa.ColumnElement[bool]) -> list[ConfigurationRecord]:
+        table = tables.configurations
+        query = sa.select(table).where(*chosen).order_by(table.c.infra_id, table.c.node_name, table.c.node_id)
+        with self._database.reading() as connection:
+            return [_record_of(row) for row in connection.execute(query)]
+
+
+def _exists(infra_id: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    return sa.exists().where(tables.infrastructures.c.id == infra_id)
+
+
+def _record_of(row: Any) -> ConfigurationRecord:
+    with understood(f"the configuration of '{row.node_id}'"):
+        return CONFIGURATIONS.of(row)
+
+
+def _manager_of(row: Any) -> ManagerRecord:
+    with understood(f"a configuration manager of '{row.infra_id}'"):
+        return MANAGERS.of(row)

@@ -1,0 +1,1 @@
+"""A simulated configuration manager: what it does, and the process that does it."""

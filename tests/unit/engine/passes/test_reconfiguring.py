@@ -1,0 +1,386 @@
+"""Configurations of instances that are ready: changed, moved, lost, and what dependees hand to dependents."""
+
+import pytest
+
+from occopus_core.api import ConfigState
+from occopus_core.descriptions.model import AttributeMapping, Dependency, Infrastructure, Scaling
+from occopus_core.descriptions.model import NodeDescription as Node
+from occopus_core.engine.passes.errors import UnconfiguredError
+from occopus_core.engine.passes.maintaining import preview
+from occopus_core.engine.planning.design import InvalidDesignError
+from occopus_core.engine.planning.plan import Verb
+from occopus_core.events import EventKind
+from occopus_core.store.records import ScaleKind
+
+from ..configured import Managers
+from ..conftest import infrastructure, node
+from ..instance.test_creation import failure
+
+
+@pytest.fixture
+def managers(world):
+    return Managers(world)
+
+
+def mapped(*mappings, nodes=None, web=1):
+    """`web` needs `db`, which hands it these."""
+    nodes = nodes or (Node("db", "db"), Node("web", "web", scaling=Scaling(web, 5)))
+    return Infrastructure("infra", nodes, (Dependency("web", "db", tuple(mappings)),), user_id="me")
+
+
+def ids(world, name=None):
+    return {row.instance_id for row in world.store.instances("infra") if name in (None, row.node_name)}
+
+
+def steps(plan, *verbs):
+    return [(step.verb, step.node_name, step.reason) for step in plan.steps if step.verb in verbs]
+
+
+def held(managers, name, endpoint="chef"):
+    (found,) = managers.held(endpoint)[name]
+    return found
+
+
+# Mappings
+
+
+def test_a_published_attribute_reaches_templates_attributes_and_the_manager_under_its_new_name(world, managers):
+    managers.define(
+        "db", attributes={"port": "{{ variables.port }}"}, publish={"fqdn": "db.example.org", "a": {"b": 7}}
+    )
+    managers.define(
+        "web", context="serve {{ db_port }} {{ fqdn }}", attributes={"to": "{{ db_port }}"}, role="{{ deep }}"
+    )
+    description = mapped(
+        AttributeMapping("port", "db_port"),
+        AttributeMapping("fqdn", "fqdn", True),
+        AttributeMapping("a.b", "deep"),
+        AttributeMapping("ip", "db.address"),
+        nodes=(Node("db", "db", variables={"port": 5432}), Node("web", "web")),
+    )
+    world.build(description)
+    web = held(managers, "web")
+    (db,) = [row for row in world.store.instances("infra") if row.node_name == "db"]
+    assert web.mapped == {"db_port": "5432", "fqdn": "db.example.org", "deep": 7, "db.address": db.address}
+    assert web.attributes == {"to": "5432"}
+    assert web.section["role"] == "7"
+
+
+def test_synch_waits_for_the_attribute_and_says_so(world, managers):
+    managers.define("db")
+    managers.define("web")
+    store, start = managers.at(), world.clock.now()
+
+    def publish(operation):
+        if operation == "status" and world.clock.now() - start > 50:
+            for each in store.service.nodes.values():
+                each.section = {**each.section, "publish": {"fqdn": "late"}}
+
+    store.during = publish
+    world.build(mapped(AttributeMapping("fqdn", "db_fqdn", True)))
+    assert held(managers, "web").mapped == {"db_fqdn": "late"}
+    waits = [event.text for event in world.events if event.kind is EventKind.NODE_WAITING and event.node_name == "web"]
+    assert "for the attribute 'fqdn' of node 'db' ('db_fqdn')" in waits
+
+
+def test_synch_has_a_limit_and_names_what_it_waited_for(world, managers):
+    managers.define("db")
+    managers.define("web", timeout=40.0)
+    start = world.clock.now()
+    assert failure(world, mapped(AttributeMapping("fqdn", "db_fqdn", True))) == [
+        "node 'web' (memory memory): the attribute 'fqdn' of node 'db' ('db_fqdn') was not published within 40 s"
+    ]
+    assert 40 <= world.clock.now() - start < 80
+    managers.assert_nothing()
+
+
+def test_without_synch_a_missing_attribute_is_an_undefined_name(world, managers):
+    managers.define("db")
+    managers.define("web", context="{{ db_fqdn }}")
+    (problem,) = failure(world, mapped(AttributeMapping("fqdn", "db_fqdn")))
+    assert "'db_fqdn' is undefined" in problem
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (
+            AttributeMapping("port", "p"),
+            "nothing can publish 'port': implementation 'memory memory' of node 'db'",
+        ),
+        (AttributeMapping("ip", "name"), "'name' is a name that every template has"),
+        (AttributeMapping("ip", "getip"), "'getip' is a name that every template has"),
+    ],
+)
+def test_a_mapping_that_cannot_be_is_refused_by_the_plan(world, managers, mapping, message):
+    world.define("db")
+    managers.define("web")
+    with pytest.raises(InvalidDesignError, match=message):
+        world.convergence().plan(mapped(mapping))
+
+
+def test_two_mappings_to_one_name_are_refused(world, managers):
+    managers.define("db")
+    managers.define("web")
+    with pytest.raises(InvalidDesignError, match=r"node 'web' gets 'x' from db\.a already"):
+        world.build(mapped(AttributeMapping("a", "x"), AttributeMapping("b", "x")))
+
+
+# Reconfiguring
+
+
+def test_a_changed_section_reconfigures_without_replacement_and_the_plan_says_so(world, managers):
+    managers.define("db", role=["db"])
+    description = infrastructure(node("db", min=2))
+    world.build(description)
+    before = ids(world)
+    managers.define("db", role=["db", "backup"])
+    plan = world.convergence().plan(description)
+    assert steps(plan, *Verb) == [(Verb.RECONFIGURE, "db", "config_management.role changed")] * 2
+    world.build(description)
+    assert ids(world) == before
+    assert [each.section["role"] for each in managers.held()["db"]] == [["db", "backup"]] * 2
+    assert world.told(EventKind.NODE_RECONFIGURING) == ["db", "db"]
+    assert world.convergence().plan(description).empty
+
+
+def test_changed_attributes_and_variables_reconfigure(world, managers):
+    managers.define("db", attributes={"port": "{{ variables.port }}"})
+    world.build(infrastructure(node("db", port=1)))
+    before = ids(world)
+    changed = infrastructure(node("db", port=2))
+    plan = world.convergence().plan(changed)
+    assert steps(plan, *Verb) == [(Verb.RECONFIGURE, "db", "contextualisation.attributes.port changed")]
+    world.build(changed)
+    assert (ids(world), held(managers, "db").attributes) == (before, {"port": "2"})
+
+
+def test_nodes_are_reconfigured_one_by_one(world, managers):
+    managers.define("db", role=1, seconds=10)
+    world.build(infrastructure(node("db", min=3)))
+    managers.define("db", role=2, seconds=10)
+    store, most = managers.at(), []
+    store.during = lambda _operation: most.append(
+        sum(each.ends_at > world.clock.now() for each in store.service.nodes.values())
+    )
+    world.build(infrastructure(node("db", min=3)))
+    assert max(most) == 1
+    assert [each.section["role"] for each in managers.held()["db"]] == [2, 2, 2]
+
+
+def test_what_cannot_be_reconfigured_live_is_replaced(world, managers):
+    managers.plugin.live = False
+    managers.define("db", role=1)
+    description = infrastructure("db")
+    world.build(description)
+    before = ids(world)
+    managers.define("db", role=2)
+    assert steps(world.convergence().plan(description), *Verb) == [
+        (Verb.REPLACE, "db", "config_management.role changed")
+    ]
+    world.build(description)
+    assert not ids(world) & before
+    assert held(managers, "db").section["role"] == 2
+
+
+def test_a_reconfiguration_that_fails_leaves_the_node_and_says_so(world, managers):
+    managers.define("db", role=1)
+    description = infrastructure("db")
+    world.build(description)
+    before = ids(world)
+    managers.define("db", role=2, fail="no such role")
+    with pytest.raises(UnconfiguredError, match=r"node 'db' .*: not reconfigured: no such role"):
+        world.build(description)
+    world.assert_runs({"db": 1})
+    assert ids(world) == before
+    managers.define("db", role=2)
+    world.build(description)
+    assert world.convergence().plan(description).empty
+
+
+def test_what_cmd_prints_reconfigures_nothing(world, managers):
+    managers.define("db", role="{{ cmd('date +%N') }}")
+    world.build(infrastructure("db"))
+    assert world.convergence().plan(infrastructure("db")).empty
+    world.convergence().maintain()
+    assert world.told(EventKind.NODE_RECONFIGURING) == []
+
+
+# A section that is removed, or moved to another manager
+
+
+def test_a_section_that_is_removed_is_forgotten_and_the_node_stays(world, managers):
+    managers.define("db")
+    world.build(infrastructure("db"))
+    before = ids(world)
+    world.define(
+        "db", implementations=[{"contextualisation": {"type": "cloudinit", "context_template": "#cloud-config"}}]
+    )
+    plan = world.convergence().plan(infrastructure("db"))
+    assert steps(plan, *Verb) == [(Verb.RECONFIGURE, "db", "memory chef configures it no more")]
+    world.build(infrastructure("db"))
+    assert ids(world) == before
+    assert managers.held() == {}
+    world.destroy()
+    world.assert_nothing()
+    managers.assert_nothing()
+
+
+def test_a_section_that_moves_is_forgotten_by_the_old_manager(world, managers):
+    managers.define("db")
+    world.build(infrastructure("db"))
+    before = ids(world)
+    managers.define("db", endpoint="salt")
+    plan = world.convergence().plan(infrastructure("db"))
+    assert steps(plan, *Verb) == [
+        (Verb.RECONFIGURE, "db", "its configuration manager was memory chef and is memory salt")
+    ]
+    world.build(infrastructure("db"))
+    assert (ids(world), managers.held("chef")) == (before, {})
+    assert list(managers.held("salt")) == ["db"]
+    world.destroy()
+    managers.assert_nothing()
+
+
+def test_an_old_manager_that_is_away_is_asked_again_by_maintenance(world, managers):
+    managers.define("db")
+    world.build(infrastructure("db"))
+    managers.define("db", endpoint="salt")
+    managers.at("chef").set_faults([{"kind": "error_500"}])
+    convergence = world.convergence()
+    convergence.build(infrastructure("db"))
+    assert list(managers.held("chef")) == ["db"]
+    told = [event.text for event in world.events if event.kind is EventKind.NOT_FORGOTTEN]
+    assert told == ["configuration manager 'memory chef' has not forgotten a node: memory manager: internal error"]
+    managers.at("chef").set_faults([])
+    world.convergence().maintain()
+    assert managers.held("chef") == {}
+
+
+# Maintenance
+
+
+def test_a_ready_node_that_its_manager_lost_is_registered_again(world, managers):
+    managers.define("db")
+    world.build(infrastructure("db"))
+    managers.at().service.nodes.clear()
+    world.convergence().maintain()
+    assert held(managers, "db").jobs == 1
+    assert [step for step, _ in managers.at().operations("status")][-2:] == ["register", "configure"]
+    world.assert_runs({"db": 1})
+
+
+def test_a_quiet_pass_asks_each_manager_once_and_writes_nothing(world, managers):
+    managers.define("db", attributes={"port": 1})
+    world.build(infrastructure(node("db", min=3)))
+    before = len(managers.at().service.log())
+    events = len(world.store.events("infra"))
+    world.convergence().maintain()
+    assert [call["operation"] for call in managers.at().service.log()[before:]] == ["status"]
+    assert len(world.store.events("infra")) == events
+
+
+def test_a_manager_that_is_away_changes_nothing_and_is_told(world, managers):
+    managers.define("db")
+    world.build(infrastructure("db"))
+    managers.at().set_faults([{"kind": "error_500"}])
+    convergence = world.convergence()
+    convergence.maintain()
+    convergence.maintain()
+    told = [event.text for event in world.events if event.kind is EventKind.WAITING]
+    assert told == ["for a configuration manager: memory manager: internal error"]
+    world.assert_runs({"db": 1})
+
+
+def test_a_ready_node_whose_configuration_fails_is_configured_again_ever_more_seldom(world, managers):
+    managers.define("db")
+    world.build(infrastructure("db"))
+    (managed,) = managers.at().service.nodes.values()
+    managed.fail = "disk full"
+    convergence = world.convergence()
+    for _ in range(20):
+        convergence.maintain()
+        world.clock.time += 10
+    assert 2 <= managed.jobs <= 6
+    world.assert_runs({"db": 1})
+    managed.fail = ""
+    world.clock.time += 600
+    passed = convergence.maintain()
+    assert passed.undone == ()
+    (record,) = world.store.configurations.of("infra")
+    assert record.state is ConfigState.READY
+
+
+def test_a_published_attribute_that_changes_reconfigures_the_dependent(world, managers):
+    managers.define("db", publish={"fqdn": "one"})
+    managers.define("web", attributes={"db": "{{ fqdn }}"})
+    world.build(mapped(AttributeMapping("fqdn", "fqdn")))
+    before = ids(world)
+    db = held(managers, "db")
+    db.section = {**db.section, "publish": {"fqdn": "two"}}
+    world.convergence().maintain()
+    assert (held(managers, "web").attributes, ids(world)) == ({"db": "two"}, before)
+
+
+def balanced(world, managers, web=2, most=5):
+    managers.define("lb", role="{% for ip in getipall('web') %}{{ ip }} {% endfor %}", seconds=3)
+    world.define("web", boot_seconds=1)
+    world.build(infrastructure("lb", node("web", min=web, max=most), edges=[("lb", "web")]))
+
+
+def addresses(world):
+    rows = [row for row in world.store.instances("infra") if row.node_name == "web"]
+    return "".join(f"{row.address} " for row in sorted(rows, key=lambda row: row.position))
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_scaled_dependee_reconfigures_its_dependents_and_the_plan_said_so(world, managers, count):
+    balanced(world, managers)
+    (lb,) = ids(world, "lb")
+    if count == 1:
+        description = infrastructure("lb", node("web", min=1, max=5), edges=[("lb", "web")])
+        world.build(description)
+    world.store.request_scaling("infra", "web", ScaleKind.SET, count, "", world.clock.now())
+    convergence = world.convergence()
+    plan = convergence._run(preview(convergence.site))
+    assert steps(plan, Verb.RECONFIGURE) == [(Verb.RECONFIGURE, "lb", "config_management.role changed")]
+    world.convergence().maintain()
+    assert ids(world, "lb") == {lb}
+    assert held(managers, "lb").section["role"] == addresses(world)
+    assert len(ids(world, "web")) == count
+
+
+def test_a_healed_dependee_reconfigures_its_dependents(world, managers):
+    balanced(world, managers)
+    (lb,) = ids(world, "lb")
+    lost = min(ids(world, "web"))
+    world.clock.time += 60
+    world.cloud.change(lost, "lose")
+    world.convergence().maintain()
+    assert ids(world, "lb") == {lb}
+    assert held(managers, "lb").section["role"] == addresses(world)
+    assert lost not in ids(world)
+
+
+def test_a_getip_of_the_first_instance_is_not_changed_by_scaling(world, managers):
+    managers.define("app", role="{{ getip('web') }}")
+    world.define("web")
+    world.build(infrastructure("app", node("web", min=1, max=3), edges=[("app", "web")]))
+    world.store.request_scaling("infra", "web", ScaleKind.SET, 3, "", world.clock.now())
+    world.convergence().maintain()
+    assert world.told(EventKind.NODE_RECONFIGURING) == []
+    assert len(ids(world, "web")) == 3
+
+
+def test_an_update_that_replaces_the_dependee_reconfigures_the_dependent(world, managers):
+    balanced(world, managers)
+    (lb,) = ids(world, "lb")
+    before = ids(world, "web")
+    world.define("web", boot_seconds=2)
+    description = infrastructure("lb", node("web", min=2, max=5), edges=[("lb", "web")])
+    plan = world.convergence().plan(description)
+    assert steps(plan, Verb.RECONFIGURE) == [(Verb.RECONFIGURE, "lb", "config_management.role changed")]
+    world.build(description)
+    assert ids(world, "lb") == {lb}
+    assert not before & ids(world, "web")
+    assert held(managers, "lb").section["role"] == addresses(world)
