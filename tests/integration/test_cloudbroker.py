@@ -200,14 +200,35 @@ def test_a_build_that_is_killed_at_a_creation(user, cloud, moment):
 
     infra = crowd(user, cloud, 3)
     cloud.during = kill
-    build.append(user.start("build", infra, "-i", "crowd"))
-    ended = user.end(build[0])
+    process = user.start("build", infra, "-i", "crowd")
+    build.append(process)
+    ended = user.end(process)
     assert ended.code == 128 + signal.SIGKILL
     assert not build
     user.ready("build", infra, "-i", "crowd")
     assert nodes(cloud) == {"web": 3}
     tokens = [label.read(machine.name)[1] for machine in cloud.platform.machines.values()]
     assert len(tokens) == len(set(tokens)) == 3, "none was made twice, nor in place of another"
+    user.ready("destroy", "-i", "crowd")
+    assert cloud.platform.running() == []
+    assert user.rows("crowd") == 0
+
+
+def test_a_destruction_that_is_killed_at_a_deletion(user, cloud):
+    """Some of its deletions have taken effect, and the next destruction ends the rest."""
+    destroy = []
+
+    def kill(operation, now):
+        if (operation, now) == ("stop", "after") and destroy:
+            destroy.pop().kill()
+
+    user.ready("build", crowd(user, cloud, 3), "-i", "crowd")
+    cloud.during = kill
+    process = user.start("destroy", "-i", "crowd")
+    destroy.append(process)
+    ended = user.end(process)
+    assert ended.code == 128 + signal.SIGKILL
+    assert user.rows("crowd") == 4
     user.ready("destroy", "-i", "crowd")
     assert cloud.platform.running() == []
     assert user.rows("crowd") == 0

@@ -1,4 +1,4 @@
-"""``python -m occopus_resource_cloudbroker.testing.server [--port N]``: a CloudBroker Platform on the loopback.
+"""A CloudBroker Platform on the loopback.
 
 HTTP Basic, XML, instances that take their time to start and to stop, quotas, pages and costs; calls are counted and can
 be made to fail.
@@ -6,14 +6,13 @@ be made to fail.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import hmac
 import re
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,16 +22,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from occopus_core.testing.web import PAGE
 from occopus_resource_cloudbroker.testing.faults import Fault, Faults
-from occopus_resource_cloudbroker.testing.platform import (
-    DEPLOYMENT,
-    EMAIL,
-    INSTANCE_TYPE,
-    KEY_PAIR,
-    PASSWORD,
-    Answer,
-    Platform,
-    refused,
-)
+from occopus_resource_cloudbroker.testing.platform import EMAIL, PASSWORD, Answer, Platform, refused
 
 _ROUTES = (
     ("create", "POST", re.compile(r"/instances\.xml")),
@@ -89,10 +79,6 @@ class Server:
         if http is not None:
             http.shutdown()
             http.server_close()
-
-    def wait(self) -> None:
-        """Serve until the process is ended."""
-        threading.Event().wait()
 
     def set_faults(self, *rules: Fault) -> None:
         """Put these rules in the place of the earlier ones."""
@@ -223,23 +209,3 @@ def _refusal(fault: Fault) -> Answer:
     if fault.kind == "html":
         return Answer(fault.status, PAGE)
     return refused(fault.status, [fault.message], fault.type)
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Serve until ended; the first line on stdout is the endpoint."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1; default: any free port")
-    parser.add_argument("--boot-seconds", type=float, default=2.0, help="how long an instance takes to start")
-    parser.add_argument("--instances", type=int, metavar="N", help="the quota of the account; default: any number")
-    options = parser.parse_args(words)
-    platform = Platform(boot_seconds=options.boot_seconds, stop_seconds=1.0, quota=options.instances)
-    server = Server(platform)
-    server.start(options.port)
-    print(server.endpoint, flush=True)  # noqa: T201
-    print(f"email {EMAIL}, password {PASSWORD}", flush=True)  # noqa: T201
-    print(f"deployment {DEPLOYMENT}, instance type {INSTANCE_TYPE}, key pair {KEY_PAIR}", flush=True)  # noqa: T201
-    server.wait()
-
-
-if __name__ == "__main__":
-    main()
