@@ -5,7 +5,9 @@ CloudSigma's lists cannot be filtered by `meta`: all servers of the account are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from time import monotonic
 
 from occopus_core.api import Instance, InstanceId, Owner
 from occopus_resource_cloudsigma.client import Client
@@ -15,12 +17,16 @@ from occopus_resource_cloudsigma.view import Parts, instance
 _SERVERS = "/servers/detail/"
 _DRIVES = "/drives/detail/"
 
+FRESH_SECONDS = 1.0
+"""For how long a list of drives may say that a drive is still being cloned."""
+
 
 class Inventory:
     """What there is in the account."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._clones = Clones(self.drives)
 
     def describe(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Instance]:
         """The instances with these ids; one without a server is looked for among the drives. Raises `ProviderError`."""
@@ -49,11 +55,19 @@ class Inventory:
 
     def of(self, token: str, server_name: str) -> Parts:
         """Drives and servers of one token; servers are not asked for while the drive cannot have one yet."""
-        drives = [drive for drive in self.drives_named(token) if token_of(drive) == token]
-        parts = Parts(drives=drives)
-        if not parts.is_busy:
-            parts.servers = self.servers_of(token, server_name, drives)
+        parts = self._clones.still(token)
+        if parts is not None:
+            return parts
+        parts = Parts(drives=[drive for drive in self.drives_named(token) if token_of(drive) == token])
+        if parts.is_busy:
+            self._clones.add(token, parts)
+        else:
+            parts.servers = self.servers_of(token, server_name, parts.drives)
         return parts
+
+    def expect(self, token: str, parts: Parts) -> None:
+        """Have the drive of a token looked for in one list with those of others while it is being cloned."""
+        self._clones.add(token, parts)
 
     def servers_of(self, token: str, name: str, drives: Sequence[Thing]) -> list[Thing]:
         """The servers of one token. Raises `ProviderError`.
@@ -77,6 +91,40 @@ class Inventory:
     def drives_named(self, name: str) -> Iterator[Thing]:
         """All drives of this name. Raises `ProviderError` when iterated."""
         return self._client.listed(_DRIVES, {"name": name})
+
+
+class Clones:
+    """One list of drives for all instances whose drives are being cloned. Thread-safe.
+
+    It is used for the answer "still being cloned" alone, which does no harm when it is a moment old.
+    """
+
+    def __init__(self, drives: Callable[[], Iterable[Thing]]) -> None:
+        self._drives = drives
+        self._refreshing = threading.Lock()
+        self._seen: Mapping[str, Parts] = {}
+        self._at = 0.0
+
+    def add(self, token: str, parts: Parts) -> None:
+        """Have the next list looked up for this token, too."""
+        self._seen = {**self._seen, token: parts}
+
+    def still(self, token: str) -> Parts | None:
+        """The drive, where it is known to be still being cloned. Raises `ProviderError`."""
+        if not self._is_busy(token):
+            return None
+        if monotonic() - self._at >= FRESH_SECONDS and self._refreshing.acquire(blocking=False):
+            try:
+                begun = monotonic()
+                self._seen = by_token((), self._drives())
+                self._at = begun
+            finally:
+                self._refreshing.release()
+        return self._seen[token] if self._is_busy(token) else None
+
+    def _is_busy(self, token: str) -> bool:
+        parts = self._seen.get(token)
+        return parts is not None and parts.is_busy
 
 
 def by_token(servers: Iterable[Thing], drives: Iterable[Thing]) -> dict[str, Parts]:

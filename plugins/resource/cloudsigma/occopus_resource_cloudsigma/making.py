@@ -65,8 +65,9 @@ class Making:
             order.clone_body(request),
             key="resource.libdrive_id",
         )
-        drive = self._client.only(answer)
-        return replace(instance(request.token, Parts(drives=[drive])), state=InstanceState.PROVISIONING)
+        parts = Parts(drives=[self._client.only(answer)])
+        self._inventory.expect(request.token, parts)
+        return replace(instance(request.token, parts), state=InstanceState.PROVISIONING)
 
     def _resize(self, request: CreateRequest, drive: Thing, size: int) -> Instance:
         """A clone is as large as was asked for; this is for one that was made smaller all the same."""

@@ -28,11 +28,12 @@ _LASTING = (READY_DRIVE, "unavailable")
 
 
 class Removing:
-    """Stops and deletes instances in one account. Keeps nothing between two calls."""
+    """Stops and deletes instances in one account."""
 
     def __init__(self, client: Client, inventory: Inventory) -> None:
         self._client = client
         self._inventory = inventory
+        self._cut: set[str] = set()  # servers whose power was cut, which are not asked again while they are stopping
 
     def shut_down(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
         """Send an ACPI shutdown to every running server of these. Raises `ProviderError`."""
@@ -55,13 +56,19 @@ class Removing:
             def remove(id: InstanceId) -> None:
                 parts = found.get(id, Parts())
                 for server in parts.servers:
-                    discard_server(self._client, server, "all_drives")
+                    self._discard(server)
                 for drive in parts.drives:
                     if not parts.servers:
                         _refuse_foreign_use(drive, servers)
                         discard_drive(self._client, drive)
 
             return _each(ids, remove)
+
+    def _discard(self, server: Thing) -> None:
+        if server.get("status") == STOPPING and server["uuid"] in self._cut:
+            return
+        discard_server(self._client, server, "all_drives")
+        self._cut.add(server["uuid"])
 
 
 def discard_server(client: Client, server: Thing, recurse: str = "") -> None:

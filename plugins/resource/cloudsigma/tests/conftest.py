@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from occopus_core.api import Connection, Context, CreateRequest, Owner
-from occopus_resource_cloudsigma import CloudSigmaHandler
+from occopus_resource_cloudsigma import CloudSigmaHandler, inventory
 from occopus_resource_cloudsigma.testing import EMAIL, LIBRARY_DRIVE, PASSWORD, CloudSigma
 
 USER_DATA = "#cloud-config\nhush: a-secret-of-the-node\n"
@@ -23,8 +23,11 @@ class Clock:
 
 
 @pytest.fixture
-def clock():
-    return Clock()
+def clock(monkeypatch):
+    """The time of the cloud and of the handler."""
+    clock = Clock()
+    monkeypatch.setattr(inventory, "monotonic", clock)
+    return clock
 
 
 @pytest.fixture
