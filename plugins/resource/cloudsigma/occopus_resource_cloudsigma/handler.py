@@ -6,6 +6,7 @@ import functools
 import importlib.resources
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from occopus_core.api import (
@@ -36,6 +37,7 @@ class CloudSigmaHandler(ResourceHandler):
     def __init__(self, connection: Connection) -> None:
         # Reading the schema does not load the HTTP library.
         from occopus_resource_cloudsigma.client import Client  # noqa: PLC0415
+        from occopus_resource_cloudsigma.costs import Costs  # noqa: PLC0415
         from occopus_resource_cloudsigma.inventory import Inventory  # noqa: PLC0415
         from occopus_resource_cloudsigma.making import Making  # noqa: PLC0415
         from occopus_resource_cloudsigma.removing import Removing  # noqa: PLC0415
@@ -45,6 +47,7 @@ class CloudSigmaHandler(ResourceHandler):
         self._inventory = Inventory(client)
         self._making = Making(client, self._inventory)
         self._removing = Removing(client, self._inventory)
+        self._costs = Costs(client, self._inventory)
 
     @classmethod
     @functools.cache
@@ -80,3 +83,10 @@ class CloudSigmaHandler(ResourceHandler):
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         """Stop servers, then delete them with their drives; idempotent, a step a call. Raises `ProviderError`."""
         return self._removing.remove(ids) if ids else {}
+
+    def cost(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
+        """Their shares of what the account was billed for processors, memory and drives. Raises `ProviderError`.
+
+        None where a subscription covers a part of it, and for an instance that nothing was billed for yet.
+        """
+        return self._costs.of(ids) if ids else {}

@@ -20,6 +20,8 @@ PREFIX = "occopus-"
 _TOKEN = f"{PREFIX}token"
 _ASKED = f"{PREFIX}asked"
 _USED = f"{PREFIX}used"
+_DIGITS = 20
+_NANOSECONDS = 10**9
 _FIELDS = ("installation", "infra_id", "node_name", "node_id")
 
 
@@ -29,7 +31,7 @@ def marks(owner: Owner, token: str) -> dict[str, str]:
     Each call has a stamp of its own: where a token has made two drives or servers, everyone keeps the same one.
     """
     fields = {f"{PREFIX}{name}": value for name in _FIELDS if (value := getattr(owner, name)) is not None}
-    return {**fields, _TOKEN: token, _ASKED: f"{time.time_ns():020}-{uuid.uuid4().hex}"}
+    return {**fields, _TOKEN: token, _ASKED: f"{time.time_ns():0{_DIGITS}}-{uuid.uuid4().hex}"}
 
 
 def used() -> dict[str, str]:
@@ -62,6 +64,12 @@ def token_of(thing: Thing) -> str:
 def rank(thing: Thing) -> tuple[str, str]:
     """Of several with one token the highest counts: one that a lost call makes late does not displace a newer one."""
     return meta(thing).get(_ASKED, ""), str(thing["uuid"])
+
+
+def made_at(thing: Thing) -> float | None:
+    """When it was asked for, in seconds since 1970; None for a thing without the mark."""
+    stamp = meta(thing).get(_ASKED, "").partition("-")[0]
+    return int(stamp) / _NANOSECONDS if stamp.isdecimal() and len(stamp) == _DIGITS else None
 
 
 def meta(thing: Thing) -> Mapping[str, str]:

@@ -6,6 +6,8 @@ import random
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +15,14 @@ Thing = dict[str, Any]
 
 LIBRARY_DRIVE = "6fe24a6b-b5c5-40ba-8860-771044d2500d"
 """The one drive of the library."""
+
+POLL_SECONDS = 300
+PRICES = {
+    "cpu": Decimal("0.008") / 3600000,
+    "mem": Decimal("0.011") / 3865470566400,
+    "dssd": Decimal("0.28") / 2783138807808000,
+}
+"""What a MHz, and a byte of memory and of a drive, cost for a second."""
 
 _OWNER = "5b4a69a3-8e78-4c45-a8ba-8b13f0895e23"
 _GRAIN = 16384
@@ -55,6 +65,8 @@ class Behaviour:
     """Without it a start is refused with 402."""
     capacity: int | None = None
     """The most servers that can run; a start beyond it is refused with 503."""
+    subscribed: float = 0.0
+    """The share of what is used that a subscription covers."""
     running: str = "running"
     """What a running server is called: ``started`` in older installations."""
 
@@ -91,6 +103,8 @@ class Model:
         self.servers: dict[str, Thing] = {}
         self.library: dict[str, Thing] = {}
         self.started = 0
+        self.usage: list[Thing] = []
+        self.ledger: list[Thing] = []
         self._starting: set[str] = set()
         self.shut_down: set[str] = set()
         """The ids of servers that came to their own end."""
@@ -124,6 +138,42 @@ class Model:
                 then()
 
         self._after(seconds, thing, take)
+
+    # Money
+
+    def poll(self, time: datetime) -> None:
+        """Measure what everything uses, and bill the account for it; CloudSigma does so every five minutes."""
+        stamp = time.isoformat()
+        samples = [
+            {"amount": str(thing[field]), "poll_time": stamp, "resource": resource, "uuid": thing["uuid"]}
+            for things, resource, field in (
+                ([one for one in self.servers.values() if one["runtime"]], "cpu", "cpu"),
+                ([one for one in self.servers.values() if one["runtime"]], "mem", "mem"),
+                (self.drives.values(), "dssd", "size"),
+            )
+            for thing in things
+        ]
+        self.usage += samples
+        for resource, price in PRICES.items():
+            used = sum(Decimal(one["amount"]) for one in samples if one["resource"] == resource)
+            burst = used * Decimal(str(1 - self.behaviour.subscribed))
+            if burst:
+                self.ledger.insert(0, self._entry(stamp, resource, burst, burst * price * POLL_SECONDS))
+
+    def _entry(self, stamp: str, resource: str, amount: Decimal, price: Decimal) -> Thing:
+        return {
+            "amount": f"{price:.20f}",
+            "billing_cycle": 1,
+            "end": "1",
+            "human_interval": "5 minutes",
+            "id": str(len(self.ledger)),
+            "initial": "1",
+            "interval": POLL_SECONDS,
+            "poll_time": stamp,
+            "reason": f"Burst: {amount} of {resource} for 5 minutes at {stamp}",
+            "resource_amount": str(amount),
+            "time": stamp,
+        }
 
     # Drives
 

@@ -1,9 +1,10 @@
 """``python -m occopus_resource_cloudsigma.testing.recordings FOLDER``: the stand-in beside recorded exchanges.
 
 The folder has ``docs_exchanges.jsonl``, an exchange with the real service on each line: `method`, `path`, `request`,
-`status` and `response`. Each one about drives, servers and the library is asked of a new stand-in, whose account is
-first given what the exchange speaks of. The status must be the same, and so must the shape of the answer: every field
-has a type that a recorded answer has for it, and no field is missing that all recordings of its kind have.
+`status` and `response`. Each one about drives, servers, the library and what they cost is asked of a new stand-in,
+whose account is first given what the exchange speaks of. The status must be the same, and so must the shape of the
+answer: every field has a type that a recorded answer has for it, and no field is missing that all recordings of its
+kind have.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +25,7 @@ import requests
 from occopus_resource_cloudsigma.testing.model import LIBRARY_DRIVE, Thing, reference
 from occopus_resource_cloudsigma.testing.server import EMAIL, PASSWORD, CloudSigma
 
-_SPOKEN = re.compile(r"/api/2\.0/(servers|drives|libdrives)/(?!schema/)")
+_SPOKEN = re.compile(r"/api/2\.0/(?:(?:servers|drives|libdrives|ledger)/(?!schema/)|usage\?)")
 _UNSPOKEN = ("clone", "open_vnc", "close_vnc", "open_console", "close_console")
 """Actions on servers that nobody needs here."""
 _THING = re.compile(r"/(servers|drives|libdrives)/([0-9a-f-]{36})/")
@@ -118,6 +120,9 @@ class Shapes:
 
 def prepare(cloud: CloudSigma, exchange: Exchange) -> None:
     """Put into the account what the exchange speaks of, in the state in which its answer is what was recorded."""
+    if exchange.kind.startswith(("usage", "ledger")):
+        cloud.model.new_drive("x", 1)
+        cloud.model.poll(datetime.now(UTC))
     spoken = _THING.search(exchange.path)
     for attached in _attached(exchange.request):
         _put_drive(cloud, attached, {"media": "disk"})

@@ -63,6 +63,8 @@ class Routes:
             ("PUT", f"/drives/{thing}", lambda call, id: (200, self._edit_drive(call, id))),
             ("DELETE", f"/drives/{thing}", self._delete_drive),
             ("POST", f"/(?:drives|libdrives)/{thing}action/", self._change_drive),
+            ("GET", "/usage", lambda call: self._entries(call, model.usage)),
+            ("GET", "/ledger/", lambda call: self._entries(call, model.ledger)),
             ("GET", "/libdrives/", lambda call: self._list(call, self._library())),
             ("GET", f"/libdrives/{thing}", lambda _, id: (200, found(self._library(), id, "Drive"))),
         )
@@ -88,6 +90,14 @@ class Routes:
         page = [_only(thing, wanted) for thing in entries[offset : offset + most]]
         about = {"limit": limit, "offset": offset, "total_count": len(entries)}
         return HTTPStatus.OK, {"meta": about, "objects": page}
+
+    @staticmethod
+    def _entries(call: Call, entries: list[Thing]) -> Answer:
+        """A page of measurements or of the ledger."""
+        limit, offset = int(call.query.get("limit", _DEFAULT_LIMIT)), int(call.query.get("offset", 0))
+        passing = [one for one in entries if call.query.get("poll_time_gt", "") <= one["poll_time"]]
+        about = {"limit": limit, "offset": offset, "total_count": len(passing)}
+        return HTTPStatus.OK, {"meta": about, "objects": passing[offset : offset + limit]}
 
     @staticmethod
     def _create(call: Call, create: Callable[[Thing], Thing]) -> Answer:
