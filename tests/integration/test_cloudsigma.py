@@ -144,7 +144,7 @@ def test_a_life(user, cloud, until):
     assert user.rows("ping") == 0
 
 
-def definition(cloud, timeout=60, description=None, **resource):
+def definition(cloud, timeout=600, description=None, **resource):
     server = {"cpu": 2000, "mem": 2**30, "vnc_password": "a-vnc-password", **(description or {})}
     settings = {"type": "cloudsigma", "name": "my_cloudsigma_cloud", "endpoint": cloud.url}
     section = {**settings, "libdrive_id": LIBRARY_DRIVE, "description": server, **resource}
@@ -202,7 +202,7 @@ def test_the_example_is_built(user, cloud):
 def test_a_storm_of_503_makes_nothing_twice_and_leaves_nothing(user, cloud):
     user.ready("import", user.write("nodes.yaml", json.dumps({"node_def:worker": [definition(cloud)]})))
     storm = {"status": 503, "error_type": "concurrency", "message": "The object is being modified"}
-    cloud.fail(Fault("refuse", probability=0.15, **storm), Fault("lost_reply", probability=0.05))
+    cloud.fail(Fault("refuse", probability=0.15, count=30, **storm), Fault("lost_reply", probability=0.05, count=8))
     ended = user.ready("build", write_infrastructure(user, "storm", count=6), "-i", "storm", "--parallelize")
     assert any("The object is being modified" in line for line in ended.complaint)
     assert (len(running(cloud)), len(cloud.servers()), len(cloud.drives())) == (6, 6, 6)
