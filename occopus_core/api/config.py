@@ -7,7 +7,8 @@ The life of one instance, as a configuration manager sees it::
     check                      before anything is made; addresses of other nodes are placeholders
     register                   before the instance is created
       (the handler creates the instance)
-    configure                  once it runs and has its addresses; repeated while `status` says UNKNOWN
+    configure                  once it runs and has its addresses; again after `register` where `status` says
+                               UNKNOWN, and every 30 seconds while it says PENDING
     status                     until READY; from then on at every look at the infrastructure
     configure                  again whenever `ConfigNode.generation` changes, where the manager is `live`
     cancel                     when a job under way is not wanted any more
@@ -90,7 +91,9 @@ class ConfigNode:
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The node's `variables`."""
     generation: str = ""
-    """Digest of `section`, `attributes` and `mapped`: another generation asks for another configuration."""
+    """Digest of `section`, `attributes` and `mapped`: another generation asks for another configuration.
+
+    What `cmd()` printed is left out. Empty in `template_variables` and for nodes that a sweep has found."""
     instance_id: InstanceId | None = None
     """The provider's id; None before the instance is created."""
     addresses: tuple[Address, ...] = ()
@@ -181,17 +184,25 @@ class ConfigManager(ABC):
         """
 
     def cancel(self, nodes: Sequence[ConfigNode]) -> None:
-        """End the jobs of these nodes; returns once they are ended or told to end. Raises `ProviderError`."""
+        """End the jobs of these nodes; returns once they are ended or asked to end. Raises `ProviderError`.
+
+        A node without a job, or that the manager does not know, is a success. `node` is as in `forget`.
+        """
         return
 
     def leave(self, node: ConfigNode) -> bool:
-        """Start or continue taking the node out of service; True once it may be deleted. Raises `ProviderError`."""
+        """Start or continue taking the node out of service; True once it may be deleted. Raises `ProviderError`.
+
+        Called until it answers True, for at most `leave_seconds` in all. `node` is as in `forget`. Any answer but True
+        and False is an error, after which the instance is deleted.
+        """
         return True
 
     def forget(self, node: ConfigNode) -> None:
         """Remove what `register` and `configure` made for the node. Raises `ProviderError`.
 
-        `node` has the values as they were registered. A node that the manager does not know is a success.
+        `node` has the values as they were registered, but for what `cmd()` printed and for credentials, which are not kept:
+        MUST need no more of the section than connection keys. A node that the manager does not know is a success.
         """
         return
 
