@@ -201,8 +201,8 @@ class ConfigManager(ABC):
     def forget(self, node: ConfigNode) -> None:
         """Remove what `register` and `configure` made for the node. Raises `ProviderError`.
 
-        `node` has the values as they were registered, but for what `cmd()` printed and for credentials, which are not kept:
-        MUST need no more of the section than connection keys. A node that the manager does not know is a success.
+        `node` has the values as they were registered, but for what `cmd()` printed and for credentials: these are not
+        kept. MUST need no more of the section than connection keys. A node that the manager does not know is a success.
         """
         return
 
