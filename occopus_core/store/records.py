@@ -110,6 +110,8 @@ class InstanceRecord:
     """Since when a node that was ready is not well; None while it is."""
     condemned: bool = False
     """Chosen to go by a scaling request."""
+    answered: bool = False
+    """`create` was called once, and answered with the whole instance: its provider has nothing else of this token."""
 
     @property
     def address(self) -> str:

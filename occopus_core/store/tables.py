@@ -68,6 +68,7 @@ instances = Table(
     Column("condition", String(16), nullable=False, server_default="well"),
     Column("unhealthy_since", Double),
     Column("condemned", Boolean, nullable=False, server_default=false()),
+    Column("answered", Boolean, nullable=False, server_default=false()),
     Index(None, "infra_id"),
 )
 

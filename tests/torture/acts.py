@@ -31,8 +31,8 @@ COMMANDS = {
 """The command lines by their word. A build of `bad` fails and undoes itself."""
 
 BY_THE_WAY = ("lose", "stop", "fail", "storm", "calm", "wake")
-"""The first three happen to an instance behind our back; `storm` begins the faults before
-the first blow does, `calm` ends them, `wake` lets a paused process go on."""
+"""The first three happen to an instance behind our back; `storm` begins the faults before the first blow, or again;
+`calm` ends them, or keeps the first blow from beginning them; `wake` lets a paused process go on."""
 
 KILL, PAUSE, INTERRUPT, CRASH = "kill", "pause", "interrupt", "crash"
 """SIGKILL, SIGSTOP and SIGINT for the process; the cloud is killed, and comes back a moment later."""

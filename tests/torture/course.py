@@ -78,16 +78,16 @@ class Course:
         return self._result
 
     def _act(self, act: Act) -> None:
-        if not self._stormy and (act.how or act.rival or act.word == "storm"):
-            self._stormy = True
+        if act.word == "storm" or (not self._stormy and (act.how or act.rival)):
             self._world.set_faults(weather.rules(self._run.weather, self._run.seed))
+        self._stormy = self._stormy or bool(act.how or act.rival or act.word in ("storm", "calm"))
         if act.word in ("lose", "stop", "fail"):
             self._hurt_one(act.word)
-        elif act.word in ("storm", "calm"):
-            self._world.set_faults(self._world.faults if act.word == "storm" else [])
+        elif act.word == "calm":
+            self._world.set_faults([])
         elif act.word == "wake":
             self._wake()
-        else:
+        elif act.word != "storm":
             self._command(act)
 
     def _hurt_one(self, word: str) -> None:

@@ -16,6 +16,7 @@ from occopus_core.api.errors import TransientError
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
 from occopus_core.engine.instance.execution import Execution
+from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.journal import Journal
 from occopus_core.engine.passes import building, destroying, maintaining, site, sweeping
 from occopus_core.engine.passes.places import Places
@@ -171,6 +172,43 @@ def _no_window_for_tokens() -> None:
         located(self, works, outcome)
 
     Deletion._located = hasty
+
+
+@_mutant("P6", "what create answers last is all that its calls have made",
+         "storm; old @ interrupt after create 4", "twins", seed=0)  # fmt: skip
+def _last_answer_is_all() -> None:
+    returned = Creation._returned
+
+    def sure(self, work, outcome):
+        work.creations = 1
+        returned(self, work, outcome)
+
+    Creation._returned = sure
+
+
+@_mutant("P6", "a second call of create is not recorded before it is made",
+         "calm; old @ kill before describe 2; storm; maintain @ interrupt before create 1; destroy",
+         "twins", seed=1)  # fmt: skip
+def _second_call_unrecorded() -> None:
+    enter = Work.enter
+
+    def unchanged(self, stage, now, **changes):
+        if changes.get("answered") is False and self.record.answered:
+            del changes["answered"]
+        return enter(self, stage, now, **changes)
+
+    Work.enter = unchanged
+
+
+@_mutant("P6", "'absent' is believed where a creation was answered, though its provider does not say so itself",
+         "storm; old @ interrupt after create 3", "hidden", seed=4)  # fmt: skip
+def _answered_is_seen() -> None:
+    absent = Deletion._absent
+
+    def hasty(self, work, instance):
+        absent(self, work, dataclasses.replace(instance, raw_state="absent"))
+
+    Deletion._absent = hasty
 
 
 @_mutant("P7", "a row goes as soon as delete was called", "old; destroy @ kill after commit 5; destroy")

@@ -14,7 +14,7 @@ SPEED = 20.0
 CALL_TIMEOUT = 0.5
 """Seconds of ours after which a call is given up."""
 
-WINDOW = 16.0
+WINDOW = 30.0
 """The consistency window of the cloud, in seconds of theirs."""
 
 HIDDEN = 0.3

@@ -37,9 +37,10 @@ def _hanging(rng: random.Random) -> Rules:
     return [{"kind": "hang", "operation": rng.choice(ALL), "nth": rng.randint(1, 3)} for _ in range(2)]
 
 
-def _hidden(_rng: random.Random) -> Rules:
+def _hidden(rng: random.Random) -> Rules:
     """Eventual consistency: nothing that is made is seen at once."""
-    return [{"kind": "invisible_seconds", "seconds": HIDDEN}]
+    hidden = {"kind": "invisible_seconds", "seconds": HIDDEN * rng.choice((1, 2))}
+    return [hidden, {"kind": "no_trace", "probability": 0.5}]
 
 
 def _late(rng: random.Random) -> Rules:
@@ -94,6 +95,16 @@ def _amnesia(rng: random.Random) -> Rules:
     return [*_forgetful(rng), *_hidden(rng)]
 
 
+def _twins(rng: random.Random) -> Rules:
+    """A create is not answered and what it made not seen; the next one with its token makes another, which is seen."""
+    first = rng.choice((1, 3))
+    unanswered = [
+        {"kind": kind, "operation": "create", "nth": first, "seconds": 4.5 * HIDDEN}
+        for kind in ("lost_reply", "invisible_seconds")
+    ]
+    return [*unanswered, *({"kind": "forget_tokens", "operation": "create", "nth": nth} for nth in {first, 4})]
+
+
 WEATHERS: dict[str, Callable[[random.Random], Rules]] = {
     "calm": _calm,
     "lost": _lost,
@@ -109,10 +120,11 @@ WEATHERS: dict[str, Callable[[random.Random], Rules]] = {
     "stubborn": _stubborn,
     "mute": _mute,
     "amnesia": _amnesia,
+    "twins": _twins,
     "storm": _storm,
 }
 
-FORGETFUL = ("forgetful", "mute", "amnesia")
+FORGETFUL = ("forgetful", "mute", "amnesia", "twins")
 """In these the cloud itself makes duplicates: the store cannot know of them before it searches."""
 
 

@@ -79,6 +79,7 @@ class Creation:
             return
         work.calling = True
         work.may_exist = False
+        work.creations = 0
         now = runtime.clock.now()
         runtime.journal.keep(work.implementation)
         record = work.enter(Stage.CREATING, now, connection=settings, created_at=now)
@@ -106,14 +107,21 @@ class Creation:
         work.calling = True
         work.armed_at = None
         subject = self._subject(work)
-        record = work.enter(work.stage, work.record.since, created_at=self._runtime.clock.now())
+        record = work.enter(work.stage, work.record.since, created_at=self._runtime.clock.now(), answered=False)
         self._runtime.emit(EventKind.NODE_CREATING, work, work.implementation.label)
         self._runtime.journal.put(record, lambda: self._prepare(work, subject))
 
     def call(self, work: Work) -> None:
         """Ask for the instance, or for the next step of it."""
-        assert work.link is not None, "an instance has a connection before its provider is called"
         work.calling = True
+        if work.record.answered:  # a second call, which is written down before it is made
+            record = work.enter(work.stage, work.record.since, answered=False)
+            self._runtime.journal.put(record, lambda: self._ask(work))
+        else:
+            self._ask(work)
+
+    def _ask(self, work: Work) -> None:
+        assert work.link is not None, "an instance has a connection before its provider is called"
         work.link.gate.submit(lambda: self._create(work), lambda outcome: self._returned(work, outcome))
 
     def _prepare(self, work: Work, subject: Subject) -> None:
@@ -171,6 +179,7 @@ class Creation:
             return None
         # The call may have waited, or the machine slept: somebody else may be looking after this instance by now.
         self._runtime.journal.refuse_if_lost()
+        work.creations += 1
         work.last_called = self._runtime.clock.now()
         try:
             instance = work.handler.create(prepared.request)
@@ -184,8 +193,11 @@ class Creation:
         if not _made_nothing(outcome.error):
             work.may_exist = True
         instance = outcome.value
-        if instance is not None and instance.id != work.record.instance_id:
-            self._runtime.journal.put(work.enter(work.stage, work.record.since, instance_id=instance.id))
+        if instance is not None:
+            answered = work.creations == 1 and instance.state is not InstanceState.PROVISIONING
+            if (instance.id, answered) != (work.record.instance_id, work.record.answered):
+                record = work.enter(work.stage, work.record.since, instance_id=instance.id, answered=answered)
+                self._runtime.journal.put(record)
         self._go_on(work, outcome)
 
     def _go_on(self, work: Work, outcome: Outcome[Instance | None]) -> None:

@@ -137,10 +137,7 @@ class Deletion:
                 self._forget(work)
 
     def _hidden_for(self, work: Work) -> float:
-        """Seconds for which its provider may not show what its last call has made, which may be a second instance.
-
-        For so long its row stays: when all rows of an infrastructure have gone, nothing of it is hidden any more.
-        """
+        """Seconds for which the provider may not show what the last call of `create` has made."""
         return work.last_called + work.handler.consistency_window - self._runtime.clock.now()
 
     # An instance whose id is known
@@ -181,21 +178,36 @@ class Deletion:
             assert work.record.instance_id is not None, "only instances with an id are deleted by it"
             instance = outcome.get().states.get(work.record.instance_id)
             error = outcome.get().errors.get(work.record.instance_id)
-            if instance is not None and instance.state is InstanceState.ABSENT and self._hidden_for(work) < 0:
-                self._forget(work)
+            if instance is not None and instance.state is InstanceState.ABSENT:
+                self._absent(work, instance)
             elif error is not None:
                 self._failed(work, error, self._delete)
             else:
                 work.failures = 0
                 self._wait(work)
 
+    def _absent(self, work: Work, instance: Instance) -> None:
+        """Forget it, unless its provider may hide it, or a second instance of its token.
+
+        Until then its row stays: when all rows of an infrastructure have gone, nothing of it is hidden any more.
+        """
+        self._runtime.experience.deletions.done(work.record.fingerprint, self._runtime.waited(work))
+        work.failures = 0
+        hidden_for = self._hidden_for(work)
+        if hidden_for < 0 or (work.record.answered and not instance.may_be_hidden):
+            self._forget(work)
+        else:
+            self._delete(work, min(hidden_for + 0.001, work.handler.poll_seconds[1]))
+
     def _wait(self, work: Work) -> None:
-        clock = self._runtime.clock
-        if clock.monotonic() - work.watched_since > LONGEST_DELETION:
+        waited, kind = self._runtime.waited(work), work.record.fingerprint
+        if waited > LONGEST_DELETION:
             self._give_up(work, OVERDUE)
             return
         self._runtime.waiting(work, "the provider is deleting it")
-        self._delete(work, self._runtime.next_look(work, work.handler.poll_seconds))
+        deletions = self._runtime.experience.deletions
+        deletions.pending(kind, waited)
+        self._delete(work, deletions.next_look(kind, waited, work.handler.poll_seconds))
 
     def _failed(self, work: Work, error: Exception, again: Callable[[Work, float], None]) -> None:
         delay = self._runtime.failed_call(work)

@@ -318,6 +318,7 @@ class Execution:
             link=work.link,
             may_exist=work.may_exist,
             last_called=work.last_called,
+            creations=work.creations,
             dropping=True,
             configuration=work.configuration,
         )

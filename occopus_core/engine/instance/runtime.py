@@ -29,6 +29,8 @@ class Experience:
 
     boots: Pacing = field(default_factory=Pacing)
     """How long instances take to boot, by fingerprint."""
+    deletions: Pacing = field(default_factory=Pacing)
+    """How long their deletion takes, by fingerprint."""
     passed_over: dict[str, PassedOver] = field(default_factory=dict)
     """By the digest of an implementation."""
 

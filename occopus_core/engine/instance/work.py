@@ -18,7 +18,7 @@ from occopus_core.store.records import InstanceRecord, Stage
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """An instance on its way. Only the thread of the loop changes it, but for `last_called` and `asked_to_go`."""
+    """An instance on its way. Only the thread of the loop changes it, but for what calls note of themselves."""
 
     record: InstanceRecord
     implementation: Implementation
@@ -46,6 +46,8 @@ class Work:
 
     The result may stay hidden for a while from then on.
     """
+    creations: int = 0
+    """How often `create` was called for it; those of earlier processes count as one."""
     asked_to_go: bool = False
     """Its deletion has been asked for at least once."""
     drop_reported: bool = False

@@ -209,7 +209,7 @@ class Site:
         # When `create` was last called is not recorded: while it may be, it may have been a moment ago.
         now = self.resources.loop.clock.now()
         called = now if record.stage in MAKING else min(record.since, now)  # the time may have been set back
-        return Work(record, implementation, last_called=called)
+        return Work(record, implementation, last_called=called, creations=int(record.stage is not Stage.RESERVED))
 
     def forget(self, execution: Execution) -> Steps[None]:
         """Have configuration managers forget the infrastructure, of which nothing is left. Raises `StoreError`."""

@@ -17,7 +17,8 @@ A rule is a mapping; only `kind` is required.
 ``foreign_reply``       takes effect, and a web page arrives in place of the answer
 ``latency``             answered `seconds` later
 ``forget_tokens``       a create is taken as new whatever its token
-``invisible_seconds``   what a create makes stays out of describe and list for `seconds`
+``no_trace``            a describe says nothing of instances that were deleted and have gone
+``invisible_seconds``   what a create makes stays out of describe and list for `seconds`; a delete does not find it
 ======================  ==============================================================================================
 
 `operation` (create, describe, list, delete, stop, logs), `node_name`, `infra_id` and `token` say which calls the rule
@@ -56,6 +57,7 @@ KINDS = (
     "foreign_reply",
     "latency",
     "forget_tokens",
+    "no_trace",
     "invisible_seconds",
 )
 
@@ -83,6 +85,7 @@ class Fault:
     foreign_reply: bool = False
     latency: float = 0.0
     forget_tokens: bool = False
+    no_trace: bool = False
     invisible_seconds: float = 0.0
 
     @property

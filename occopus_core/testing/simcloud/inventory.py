@@ -17,6 +17,9 @@ from typing import Any
 PAGE = 10_000
 """The most ids one call may name, and the most instances one answer has, unless `Limits.page` is lower."""
 
+_GONE = 10_000
+"""How many of the instances that were deleted last are still described, as absent."""
+
 _NETWORK = int(IPv4Address("127.64.0.0"))
 _NETWORK_SIZE = 2**22
 
@@ -190,6 +193,7 @@ class Inventory:
         self._by_token: dict[str, Machine] = {}
         self._used: Counter[str] = Counter()
         self._leaving: list[tuple[float, str]] = []
+        self._gone: dict[str, Machine] = {}
 
     def restore(self, machines: Iterable[Machine], serial: int) -> None:
         """Take over what an earlier process has recorded."""
@@ -217,6 +221,12 @@ class Inventory:
         """The existing ones among these, visible or not."""
         self._sweep()
         return [self._machines[id] for id in ids if id in self._machines]
+
+    def gone(self, ids: Iterable[str]) -> list[dict[str, Any]]:
+        """What a client is told of those among these that were deleted and have gone, as far as it is remembered."""
+        now = self._sweep()
+        found = [self._gone[id] for id in ids if id in self._gone]
+        return [machine.view(now) | {"state": "absent"} for machine in found if machine.visible_at <= now]
 
     def owned(self, owner: Mapping[str, str | None]) -> Iterator[Machine]:
         """Those with all the owner's tags; a tag that is None matches anything."""
@@ -269,6 +279,7 @@ class Inventory:
         """Remove everything at once."""
         for machine in list(self._machines.values()):
             self._remove(machine)
+        self._gone.clear()
 
     def _make(self, order: Order, now: float, invisible_seconds: float) -> Machine:
         if not self.limits.knows(order.image):
@@ -315,6 +326,9 @@ class Inventory:
             machine = self._machines.get(heapq.heappop(self._leaving)[1])
             if machine is not None:
                 self._remove(machine)
+                self._gone[machine.id] = machine
+        for id in list(self._gone)[: max(0, len(self._gone) - _GONE)]:
+            del self._gone[id]
         return now
 
 

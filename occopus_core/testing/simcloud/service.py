@@ -86,14 +86,17 @@ class Service:
         # What the call was about when it was opened may have gone in the meantime.
         machines = self.inventory.find(ids)
         if call.operation == "delete":
-            return {"results": {**dict.fromkeys(ids), **{each.id: self._delete(each) for each in machines}}}
+            now = self._clock()
+            seen = [each for each in machines if each.visible_at <= now]
+            return {"results": {**dict.fromkeys(ids), **{each.id: self._delete(each) for each in seen}}}
         if call.operation == "stop":
             for machine in machines:
                 self.inventory.stop(machine)
             return {"results": dict.fromkeys(ids)}
         if call.operation == "logs":
             return {"logs": {**dict.fromkeys(ids), **{each.id: self._printed(each, body) for each in machines}}}
-        return self._page(self.inventory.visible(machines), body)
+        gone = [] if call.fault.no_trace else self.inventory.gone(ids)
+        return self._page([*self.inventory.visible(machines), *gone], body)
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
         """Put these rules in place of the earlier ones. Raises `ValueError`."""

@@ -117,8 +117,8 @@ class Containers:
         return self._of(request.token)
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
-        """One look at what is ours."""
-        found = {id: Instance(id, InstanceState.ABSENT) for id in ids}
+        """One look at what is ours. An engine lists whatever it has answered a creation with until it is removed."""
+        found = {id: Instance(id, InstanceState.ABSENT, raw_state="removed") for id in ids}
         found.update((each.id, each) for each in self._of(*found).values())
         return found
 

@@ -220,18 +220,75 @@ def says_itself(world, said, window=30.0):
     world.install("resource", "memory", Handler)
 
 
-@pytest.mark.parametrize("said", ["terminated", ""])
+@pytest.mark.parametrize(("said", "answered"), [("terminated", False), ("", False), ("", True)])
 @pytest.mark.parametrize("age", [0.0, 20.0, 60.0])
-def test_a_row_stays_for_as_long_as_anything_of_it_may_be_hidden(world, said, age):
+def test_a_row_stays_for_as_long_as_anything_of_it_may_be_hidden(world, said, answered, age):
     says_itself(world, said)
     world.define("web")
+    if not answered:
+        world.cloud.set_faults([{"kind": "lost_reply", "operation": "create", "count": 1}])
     world.build(infrastructure("web"))
+    assert [row.answered for row in world.store.instances("infra")] == [answered]
     world.clock.time += age
     start = world.clock.now()
     world.destroy()
     world.assert_nothing()
     hidden = max(0.0, 30.0 - age)
     assert hidden <= world.clock.now() - start < hidden + 6
+
+
+def test_a_row_goes_at_once_where_its_one_creation_was_answered_and_the_provider_says_that_it_is_gone(world):
+    says_itself(world, "terminated")
+    world.define("web")
+    world.build(infrastructure(node("web", min=3)))
+    assert all(row.answered for row in world.store.instances("infra"))
+    start = world.clock.now()
+    world.destroy()
+    world.assert_nothing()
+    assert world.clock.now() - start < 1
+
+
+def test_a_creation_in_several_calls_is_not_one_that_was_answered_at_once(world):
+    """Between two of them the provider may not have seen what the first one made, and have made it twice."""
+    world.define("web", steps=2)
+    world.build(infrastructure("web"))
+    assert [row.answered for row in world.store.instances("infra")] == [False]
+
+
+def test_a_second_call_is_recorded_before_it_is_made(world):
+    """By another process, which found the instance booting."""
+    world.define("web")
+    world.build(infrastructure("web"))
+    (row,) = world.store.instances("infra")
+    assert row.answered
+    world.rewrite(row, stage=Stage.BOOTING)
+    seen = []
+    world.during = lambda operation: operation == "create" and seen.extend(world.store.instances("infra"))
+    world.convergence().maintain()
+    assert [one.answered for one in seen] == [False]
+    assert [one.answered for one in world.store.instances("infra")] == [False]
+
+
+def test_a_second_call_of_the_same_process_is_recorded_before_it_is_made(world):
+    """Its provider finds while the instance boots that a part of it is still to be made."""
+
+    class Handler(world.handler):
+        calls = 0
+
+        def describe(self, ids):
+            found = super().describe(ids)
+            type(self).calls += 1
+            first = type(self).calls == 1
+            return {id: replace(one, state=InstanceState.PROVISIONING) if first else one for id, one in found.items()}
+
+    world.install("resource", "memory", Handler)
+    world.define("web", boot_seconds=5)
+    seen = []
+    world.during = lambda operation: operation == "create" and seen.extend(world.store.instances("infra"))
+    world.build(infrastructure("web"))
+    assert world.calls("create") == 2
+    assert [(one.instance_id is not None, one.answered) for one in seen] == [(False, False), (True, False)]
+    assert [one.answered for one in world.store.instances("infra")] == [False]
 
 
 def test_a_second_instance_that_is_still_hidden_is_not_missed(world):
@@ -264,7 +321,7 @@ def test_what_a_dead_process_may_have_asked_for_of_a_booting_instance_may_be_hid
     world.build(infrastructure("web"))
     (row,) = world.store.instances("infra")
     world.clock.time += 3600
-    world.rewrite(row, stage=Stage.BOOTING)
+    world.rewrite(row, stage=Stage.BOOTING, answered=False)
     start = world.clock.now()
     world.destroy()
     world.assert_nothing()
