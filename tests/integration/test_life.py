@@ -47,7 +47,7 @@ def maintained(workspace, infra_id, *options):
             process.wait()
 
 
-def stopped(process, within=2.0):
+def stopped(process, within=60.0):
     """Ask it to end; its exit code."""
     process.send_signal(signal.SIGTERM)
     return process.wait(within)
