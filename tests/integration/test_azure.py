@@ -8,11 +8,13 @@ import json
 import re
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.integration
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "azure"
 PING = """\
 infra_name: azure-ping
 user_id: somebody@example.org
@@ -383,4 +385,19 @@ def test_a_refusal_is_one_line_with_its_code(user, account, refusal):
     ended = user.run("build", user.write("infra.yaml", DESCRIPTION), "-i", "full")
     assert ended.code == 1
     assert [line for line in ended.complaint if re.search(f"{code}: {message}", line)], ended.stderr
+    assert account.left() == []
+
+
+def test_the_example_is_built(user, account):
+    for file in EXAMPLE.glob("*.yaml"):
+        user.write(file.name, file.read_text().replace("https://localhost:5400", account.cloud.endpoint))
+    (block,) = re.findall(r"```yaml\n(.*?)```", (EXAMPLE / "README.md").read_text(), re.DOTALL)
+    auth_data = user.write("auth_data.yaml", block)
+    (user.folder / "auth_data.yaml").chmod(0o600)
+    words = ("--auth_data_path", auth_data)
+    user.ready("import", "nodes.yaml")
+    user.ready("build", *words, "infra.yaml", "-i", "example")
+    report = user.report("example")
+    assert [len(report[name]["instances"]) for name in ("receiver", "web", "sender")] == [1, 1, 1]
+    user.ready("destroy", *words, "-i", "example")
     assert account.left() == []

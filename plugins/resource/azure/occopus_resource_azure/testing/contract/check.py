@@ -61,6 +61,11 @@ UNDOCUMENTED: tuple[tuple[str, str], ...] = (
         "images of the marketplace: likewise",
     ),
     (r"/console/.*", "the blob store of boot diagnostics"),
+    (r"/metadata/endpoints", "where to log in: no document has it"),
+    (
+        r"/subscriptions/[^/]+/providers/Microsoft\.Compute/locations/[^/]+/publishers/.*",
+        "images of the marketplace: their document is not among those that are kept",
+    ),
 )
 """Paths that no document has, each with the reason why they are let pass."""
 
