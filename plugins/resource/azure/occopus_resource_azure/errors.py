@@ -53,6 +53,7 @@ NO_ROOM = frozenset(
         "ResourceQuotaExceeded",
         "SkuNotAvailable",
         "StaticPublicIPCountLimitReached",
+        "SubnetIsFull",
         "ZonalAllocationFailed",
     }
 )
@@ -152,7 +153,9 @@ def codes(error: Mapping[str, Any]) -> Iterator[str]:
 
 def is_no_room(found: Iterator[str] | list[str], message: str) -> bool:
     """Whether a refusal, or a failed operation, speaks of a quota, of a size not offered, or of no capacity."""
-    return bool(NO_ROOM & {code.rstrip(".") for code in found}) or bool(_QUOTA_WORDS.search(message))
+    known = {code.rstrip(".") for code in found}
+    limited = any(code.lower().endswith("countlimitreached") for code in known)
+    return limited or bool(NO_ROOM & known) or bool(_QUOTA_WORDS.search(message))
 
 
 def line(text: object, longest: int = _LONGEST) -> str:

@@ -30,6 +30,8 @@ def refused(status, code, message="words", headers=None, **more):
         (409, "OperationNotAllowed", "Operation results in exceeding quota limits of Core. Maximum allowed: 100"),
         (409, "OperationNotAllowed", "it results in exceeding approved Total Regional Cores quota. Additional details"),
         (400, "PublicIPCountLimitReached", "Cannot create more than 20 public IP addresses for this subscription."),
+        (400, "IPv4BasicSkuPublicIpCountLimitReached", "Cannot create more than 0 IPv4 Basic SKU public IP addresses."),
+        (400, "SubnetIsFull", "Subnet default does not have enough capacity for 1 IP addresses."),
         (409, "ContainerGroupQuotaReached", "container group quota 'StandardCores' exceeded in region 'eastus'."),
         (
             409,
