@@ -33,8 +33,9 @@ from occopus_resource_docker.pulls import Pulls
 
 T = TypeVar("T")
 
-_REMOVALS = 8
-"""The most containers that are being removed at once: each takes an engine a tenth of a second or more."""
+_AT_ONCE = 8
+"""The most containers that are removed or stopped at once: each takes an engine a tenth of a second or more."""
+_RUNNING = frozenset({InstanceState.READY, InstanceState.PENDING})
 _ANY_VERSION = "1.41"
 _NAME_TAKEN = "a container with its name is being made, or is somebody else's"
 
@@ -130,11 +131,29 @@ class Containers:
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         """See `ResourceHandler.delete`."""
+        return self._each(ids, self._of(*ids), self._remove)
+
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """See `ResourceHandler.stop`."""
+        running = {key: each for key, each in self._of(*ids).items() if each.state in _RUNNING}
+        return self._each(ids, running, self._signal)
+
+    def _each(
+        self, ids: Sequence[InstanceId], found: Mapping[str, Instance], act: Callable[[str], None]
+    ) -> Mapping[InstanceId, ProviderError | None]:
+        """Act on some containers side by side; the error of each by its id."""
         if not ids:
             return {}
-        found = self._of(*ids)
-        with ThreadPoolExecutor(_REMOVALS, thread_name_prefix="docker rm") as threads:
-            errors = list(threads.map(self._removed, found))
+
+        def attempt(key: str) -> ProviderError | None:
+            try:
+                act(key)
+            except ProviderError as error:
+                return error
+            return None
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="docker") as threads:
+            errors = list(threads.map(attempt, found))
         results: dict[InstanceId, ProviderError | None] = dict.fromkeys(ids)
         results.update((each.id, error) for each, error in zip(found.values(), errors, strict=True) if error)
         first = results[ids[0]]
@@ -142,17 +161,27 @@ class Containers:
             raise first
         return results
 
-    def _removed(self, key: str) -> ProviderError | None:
-        try:
-            self._remove(key)
-        except ProviderError as error:
-            return error
-        return None
-
     def _remove(self, key: str) -> None:
         """Idempotent. Raises `ProviderError`."""
         with contextlib.suppress(ContainerMissingError):
             self._engine.call(lambda docker: docker.remove_container(key, v=True, force=True))
+
+    def _signal(self, key: str) -> None:
+        """Ask a container to stop, as its image wants to be asked. Idempotent. Raises `ProviderError`."""
+
+        def ask(docker: APIClient) -> None:
+            wanted = docker.inspect_container(key)["Config"].get("StopSignal") or "SIGTERM"
+            docker.kill(key, str(wanted))
+
+        try:
+            self._engine.call(ask)
+        except ContainerMissingError:
+            return
+        except ProviderError:
+            # An engine refuses a signal to what has ended in this very moment.
+            states = self._ours([TOKEN])
+            if key in states and states[key].state in _RUNNING:
+                raise
 
     def _of(self, *tokens: str) -> dict[str, Instance]:
         """What has one of these tokens, as `_ours`. One call: an engine cannot be asked for several labels at once."""

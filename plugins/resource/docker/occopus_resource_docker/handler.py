@@ -12,6 +12,7 @@ from occopus_core.api import (
     Connection,
     ContextForm,
     CreateRequest,
+    Feature,
     Instance,
     InstanceId,
     Owner,
@@ -27,6 +28,7 @@ class DockerHandler(ResourceHandler):
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.PROCESS})
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.STOP})
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.1, 2.0)
     consistency_window: ClassVar[float] = 5.0  # an engine lists a container only when it has made the whole of it
@@ -70,3 +72,7 @@ class DockerHandler(ResourceHandler):
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         """Kill and remove each container with its anonymous volumes; idempotent. Raises `ProviderError`."""
         return self._containers.delete(ids)
+
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """Send each container the stop signal of its image, SIGTERM by default; idempotent. Raises `ProviderError`."""
+        return self._containers.stop(ids)

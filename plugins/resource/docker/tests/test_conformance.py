@@ -22,6 +22,7 @@ REQUESTS = {
     "describe": "^GET .*/containers/json",
     "list_owned": "^GET .*/containers/json",
     "delete": "^(GET .*/containers/json|DELETE )",
+    "stop": "^(GET .*/containers/json|POST )",
 }
 LOST = {**REQUESTS, "delete": f"^(DELETE |GET .*={ABSENT})"}
 """What takes effect: a deletion looks first, and does no more about what is absent."""
@@ -91,7 +92,10 @@ class DockerHarness(ResourceHarness):
             resource["image"] = "no-such-image"
         if kind == "stepwise":
             resource |= {"image": f"{self.stage.registry.address}/tiny", "origin": "dockerhub"}
-        return CreateRequest(token, owner, resource, Context(env=("password=hush-hush",), command="sleep 1000"))
+        # The first process of a container ends at a signal that it has a handler for, and at no other.
+        ends = "sleep 3; exit 42" if kind == "graceful" else "exit 0"
+        command = ("sh", "-c", f"trap '{ends}' TERM; sleep 1000 & wait")
+        return CreateRequest(token, owner, resource, Context(env=("password=hush-hush",), command=command))
 
     def absent_ids(self, count):
         return [InstanceId(f"{ABSENT}{number:04}") for number in range(count)]
@@ -105,6 +109,9 @@ class DockerHarness(ResourceHarness):
     def received(self, id, sent):
         config = self.stage.engine.client().inspect_container(id)["Config"]
         return Context(env=tuple(config["Env"]), command=tuple(config["Cmd"]))
+
+    def shut_down(self, id):
+        return self.stage.engine.client().inspect_container(id)["State"]["ExitCode"] == 42
 
     def impose(self, id, state):
         if state is InstanceState.STOPPED:

@@ -7,7 +7,7 @@
 ``stages/``, ``log/`` the scripts it runs and their output
 ``exits``             their exit statuses
 ``outside``           the files the node has written elsewhere
-``deleting``          when deletion began, in seconds of the monotonic clock
+``deleting``          deletion has begun
 ``work/``             the node's own: working directory of everything it runs
 ====================  ==================================================================================
 """
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import json
 import os
@@ -31,7 +30,6 @@ from occopus_core.api import Owner, PermanentError
 from occopus_resource_local import supervisor
 from occopus_resource_local.locks import try_lock
 
-DEFAULT_STOP_SECONDS = 5.0
 _TOKEN = re.compile(r"(?!addresses$)[a-z][a-z0-9-]{0,62}")
 
 
@@ -48,7 +46,6 @@ class Record:
     token: str
     owner: Owner
     address: str
-    stop_seconds: float = DEFAULT_STOP_SECONDS
     boot_id: str = dataclasses.field(default_factory=boot_id)
 
 
@@ -98,6 +95,7 @@ class NodeFolder:
             return None
         try:
             fields = json.loads(text)
+            fields.pop("stop_seconds", None)  # of a node that was made before the core had that key
             return Record(**{**fields, "owner": Owner(**fields["owner"])})
         except (ValueError, TypeError, KeyError) as exc:
             raise PermanentError(f"{self.path / 'node.json'} is damaged; delete the node {self.token}") from exc
@@ -140,22 +138,14 @@ class NodeFolder:
         whole = text[: text.rfind("\n") + 1]  # a full disk may have cut off the last line
         return {stage: int(status) for stage, status in map(str.split, whole.splitlines())}
 
-    def deleting_since(self) -> float | None:
-        """When deletion began, in seconds of the monotonic clock; None where it has not."""
-        text = _read(self._deleting)
-        return None if text is None else float(text or 0)
+    def is_deleting(self) -> bool:
+        """Whether deletion has begun."""
+        return self._deleting.exists()
 
-    def mark_deleting(self, now: float) -> None:
-        """Begin deletion. Idempotent: the first time counts. From now on no supervisor starts."""
-        try:
-            with _private(self._deleting, os.O_EXCL) as file:
-                file.write(str(now))
-        except (FileExistsError, FileNotFoundError):
+    def mark_deleting(self) -> None:
+        """Begin deletion. Idempotent. From now on no supervisor starts."""
+        with contextlib.suppress(FileExistsError, FileNotFoundError), _private(self._deleting, os.O_EXCL):
             pass
-        except OSError as error:
-            if error.errno != errno.ENOSPC or not self._deleting.exists():
-                raise
-            # The mark is there, if without its time: who waits for a full disk to be cleared may wait for this.
 
     def remove(self) -> None:
         """Remove the folder, its record last: until then it can be found. Idempotent."""

@@ -8,8 +8,7 @@ import importlib.resources
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,18 +19,18 @@ from occopus_core.api import (
     Connection,
     ContextForm,
     CreateRequest,
+    Feature,
     Instance,
     InstanceId,
     InstanceState,
     Owner,
-    PermanentError,
     ProviderError,
     ResourceHandler,
 )
 from occopus_resource_local import addresses, processes, write_files
 from occopus_resource_local.addresses import AddressPool
 from occopus_resource_local.errors import provider_errors
-from occopus_resource_local.folders import DEFAULT_STOP_SECONDS, NodeFolder, Record, boot_id
+from occopus_resource_local.folders import NodeFolder, Record, boot_id
 from occopus_resource_local.launch import start_supervisor
 from occopus_resource_local.locks import try_lock
 from occopus_resource_local.program import program
@@ -46,22 +45,17 @@ class LocalHandler(ResourceHandler):
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("root",)
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset(ContextForm)
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.STOP})
+    stop_seconds: ClassVar[float] = 5.0
     max_concurrency: ClassVar[int] = 8
     poll_seconds: ClassVar[tuple[float, float]] = (0.02, 5.0)
     consistency_window: ClassVar[float] = 0.0
 
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        network: IPv4Network = addresses.NETWORK,
-    ) -> None:
+    def __init__(self, connection: Connection, *, network: IPv4Network = addresses.NETWORK) -> None:
         super().__init__(connection)
         # One name for one folder: processes are recognised by the path in their environment.
         self.root = Path(os.path.realpath(Path(connection.settings.get("root", DEFAULT_ROOT)).expanduser()))
         self._addresses = AddressPool(self.root, network)
-        self._clock = clock
 
     @classmethod
     def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG003 - whatever it says
@@ -86,7 +80,7 @@ class LocalHandler(ResourceHandler):
         with provider_errors(f"creating the node {request.token}"):
             folder.make()
             with folder.lock() as held:
-                if held and folder.deleting_since() is None:
+                if held and not folder.is_deleting():
                     self._advance(folder, request, scripts)
             seen = look(folder)
         if seen.state is InstanceState.ABSENT:
@@ -105,12 +99,12 @@ class LocalHandler(ResourceHandler):
         return [instance for instance in seen if instance.owner is None or owner.matches(instance.owner)]
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-        """See `ResourceHandler.delete`. SIGTERM first, SIGKILL to what is left after `stop_seconds`."""
+        """See `ResourceHandler.delete`. SIGKILL to every process, then the folder is removed."""
         folders = [folder for id in ids if (folder := NodeFolder(self.root, id)).exists()]
         outcome: dict[InstanceId, ProviderError | None] = dict.fromkeys(ids)
         for folder in folders:
             with _by_itself(folder, outcome):
-                folder.mark_deleting(self._clock())
+                folder.mark_deleting()
         marked = [folder for folder in folders if outcome[InstanceId(folder.token)] is None]
         with provider_errors("deleting nodes"):
             # After the marks: a supervisor that starts unseen sees its mark and ends.
@@ -121,6 +115,16 @@ class LocalHandler(ResourceHandler):
                     self._continue_deletion(folder, members[folder.token])
         return outcome
 
+    def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+        """See `ResourceHandler.stop`. SIGTERM to the supervisor, which passes it on and waits for all to end."""
+        outcome: dict[InstanceId, ProviderError | None] = dict.fromkeys(ids)
+        for folder in (NodeFolder(self.root, id) for id in ids):
+            with _by_itself(folder, outcome, "stopping"), contextlib.suppress(psutil.NoSuchProcess):
+                supervisor = folder.living_supervisor()
+                if supervisor is not None:
+                    processes.send(psutil.Process(supervisor), signal.SIGTERM)
+        return outcome
+
     def _advance(self, folder: NodeFolder, request: CreateRequest, scripts: dict[str, str]) -> None:
         """Take the steps that are missing. The caller holds the node's lock."""
         record = folder.record()
@@ -129,7 +133,6 @@ class LocalHandler(ResourceHandler):
                 token=request.token,
                 owner=request.owner,
                 address=self._addresses.claim(request.token),
-                stop_seconds=float(request.resource.get("stop_seconds", DEFAULT_STOP_SECONDS)),
             )
             folder.write_record(record)
         if record.boot_id == boot_id() and folder.supervisor() is None:
@@ -137,20 +140,10 @@ class LocalHandler(ResourceHandler):
 
     def _continue_deletion(self, folder: NodeFolder, members: Sequence[psutil.Process]) -> None:
         if members:
-            self._stop(folder, members)
+            _kill(folder, members)
         elif self._remove_outside(folder):
             self._addresses.release(folder.token)
             folder.remove()
-
-    def _stop(self, folder: NodeFolder, members: Sequence[psutil.Process]) -> None:
-        supervisor = [process for process in members if process.pid == folder.living_supervisor()]
-        others = [process for process in members if process not in supervisor]
-        if self._clock() - (folder.deleting_since() or 0.0) < _stop_seconds(folder):
-            victims, number = supervisor or others, signal.SIGTERM  # it passes the signal on
-        else:
-            victims, number = others or supervisor, signal.SIGKILL  # it goes last, to keep hold of the others
-        for process in victims:
-            processes.send(process, number)
 
     def _remove_outside(self, folder: NodeFolder) -> bool:
         """Remove the node's files outside its folder. False where another node is at its own: the next call goes on."""
@@ -163,18 +156,21 @@ class LocalHandler(ResourceHandler):
 
 
 @contextlib.contextmanager
-def _by_itself(folder: NodeFolder, outcome: dict[InstanceId, ProviderError | None]) -> Iterator[None]:
-    """What keeps one node from being deleted is its outcome, and keeps no other."""
+def _by_itself(
+    folder: NodeFolder, outcome: dict[InstanceId, ProviderError | None], doing: str = "deleting"
+) -> Iterator[None]:
+    """What keeps one node from being deleted or stopped is its outcome, and keeps no other."""
     try:
-        with provider_errors(f"deleting the node {folder.token}"):
+        with provider_errors(f"{doing} the node {folder.token}"):
             yield
     except ProviderError as error:
         outcome[InstanceId(folder.token)] = error
 
 
-def _stop_seconds(folder: NodeFolder) -> float:
-    try:
-        record = folder.record()
-    except PermanentError:
-        record = None
-    return record.stop_seconds if record else DEFAULT_STOP_SECONDS
+def _kill(folder: NodeFolder, members: Sequence[psutil.Process]) -> None:
+    """End every process of a node. The supervisor goes last, to keep hold of the others; it starts nothing more."""
+    supervisor = folder.living_supervisor()
+    others = [process for process in members if process.pid != supervisor]
+    for process in members:
+        last = process.pid == supervisor and others
+        processes.send(process, signal.SIGTERM if last else signal.SIGKILL)

@@ -20,7 +20,7 @@ def start_supervisor(folder: NodeFolder, record: Record, scripts: dict[str, str]
     """
     folder.write_stages(scripts)
     # -I -S: no site-packages, so that it starts in some 20 ms and stays small.
-    words = [sys.executable, "-I", "-S", supervisor.__file__, str(folder.path), str(record.stop_seconds), *scripts]
+    words = [sys.executable, "-I", "-S", supervisor.__file__, str(folder.path), *scripts]
     log = os.open(folder.log / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = subprocess.Popen(

@@ -1,7 +1,7 @@
 """The one process that stands for a node: runs its stages, keeps every process they leave behind, ends them all.
 
-Started as ``python -I -S supervisor.py FOLDER STOP_SECONDS [STAGE ...]`` and kept small by few imports, for it lives as
-long as its node. A stage is a shell script ``FOLDER/stages/STAGE.sh`` whose output goes to
+Started as ``python -I -S supervisor.py FOLDER [STAGE ...]`` and kept small by few imports, for it lives as long as its
+node. A stage is a shell script ``FOLDER/stages/STAGE.sh`` whose output goes to
 ``FOLDER/log/STAGE.log`` and whose exit status goes to ``FOLDER/exits``.
 """
 
@@ -17,11 +17,12 @@ PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
 # What Python ignores, and what was ignored where the node was asked for (under nohup, say), is nothing to its programs.
 DEFAULTS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-KILL_EVERY = 0.1
-"""Seconds between two rounds of SIGKILL: what forks faster than it is found needs several."""
+KILL_AFTER, KILL_EVERY = 5.0, 0.1
+"""Seconds until SIGKILL for what a node leaves behind that ended by itself, and between two rounds of it: what forks
+faster than it is found needs several. One that is asked to stop takes its time: whoever asked kills it."""
 
 
-def main(folder: str, stop_seconds: str, *stages: str) -> None:
+def main(folder: str, *stages: str) -> None:
     """Detach, and be the supervisor of the node in `folder` unless it already has, or had, one."""
     parent_end, own_end = os.pipe()
     if os.fork():
@@ -35,10 +36,11 @@ def main(folder: str, stop_seconds: str, *stages: str) -> None:
         return
     os.close(own_end)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    asked = False
     try:
-        run(folder, stages)
+        asked = run(folder, stages)
     finally:
-        stop(float(stop_seconds))
+        stop(asked)
 
 
 def claim(folder: str) -> bool:
@@ -57,16 +59,16 @@ def claim(folder: str) -> bool:
     return True
 
 
-def run(folder: str, stages: tuple[str, ...]) -> None:
-    """Run the stages in order; return when the node should end."""
+def run(folder: str, stages: tuple[str, ...]) -> bool:
+    """Run the stages in order; return when the node should end: True where it is asked to stop."""
     for stage in stages:
         status = wait_for(start(folder, stage))
         if status is None:
-            return
+            return True
         note(folder, f"{stage} {status}\n")
         if stage == "command" or (stage == "write_files" and status):
-            return
-    wait_for(0)
+            return False
+    return wait_for(0) is None
 
 
 def start(folder: str, stage: str) -> int:
@@ -107,30 +109,50 @@ def reap() -> tuple[dict[int, int], bool]:
     return ended, True
 
 
-def stop(stop_seconds: float) -> None:
-    """End every descendant: SIGTERM, and SIGKILL after `stop_seconds`. As the subreaper, this process outlives them."""
-    send(signal.SIGTERM)
-    signal.setitimer(signal.ITIMER_REAL, max(stop_seconds, KILL_EVERY), KILL_EVERY)
+def stop(in_its_own_time: bool) -> None:
+    """End every descendant: SIGTERM, and SIGKILL after a while unless each may take its own time.
+
+    As the subreaper, this process outlives them. What is adopted meanwhile is asked once more: a process that was being
+    started when the signal came may have lost it.
+    """
+    asked = children(os.getpid())
+    send(signal.SIGTERM, descendants(os.getpid()))
+    if not in_its_own_time:
+        signal.setitimer(signal.ITIMER_REAL, KILL_AFTER, KILL_EVERY)
     while reap()[1]:
+        adopted = children(os.getpid()) - asked
+        send(signal.SIGTERM, adopted)
+        asked |= adopted
         if signal.sigwait(SIGNALS) == signal.SIGALRM:
-            send(signal.SIGKILL)
+            send(signal.SIGKILL, descendants(os.getpid()))
 
 
-def send(number: signal.Signals) -> None:
-    """Send a signal to every descendant."""
-    for pid in descendants(os.getpid()):
+def send(number: signal.Signals, pids: set[int]) -> None:
+    """Send a signal to these processes."""
+    for pid in pids:
         try:  # noqa: SIM105  # contextlib would cost every node memory
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
             pass  # gone already, or another user's
 
 
-def descendants(ancestor: int) -> set[int]:
-    """Process ids of everything below `ancestor`."""
+def children(parent: int) -> set[int]:
+    """Process ids of what is right below `parent`."""
+    return {pid for pid, above in parents_of_all().items() if above == parent}
+
+
+def parents_of_all() -> dict[int, int]:
+    """The process id of its parent for each process of this host."""
     parents = {}
     for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdecimal() and (fields := stat_fields(int(name))):
             parents[int(name)] = int(fields[1])
+    return parents
+
+
+def descendants(ancestor: int) -> set[int]:
+    """Process ids of everything below `ancestor`."""
+    parents = parents_of_all()
     found = {ancestor}
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more

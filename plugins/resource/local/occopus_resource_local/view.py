@@ -10,7 +10,7 @@ def look(folder: NodeFolder) -> Instance:
     """The node as it is now. Starts and changes nothing. Raises `OSError`."""
     if not folder.exists():
         return _instance(folder, None, InstanceState.ABSENT)
-    deleting = folder.deleting_since() is not None  # before the record: of a folder being removed, this goes last
+    deleting = folder.is_deleting()  # before the record: of a folder being removed, this goes last
     try:
         record = folder.record()
     except PermanentError as exc:

@@ -21,8 +21,7 @@ class Host:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.now = 0.0
-        self.handler = LocalHandler(Connection("local", {"root": str(root)}, {}), clock=lambda: self.now)
+        self.handler = LocalHandler(Connection("local", {"root": str(root)}, {}))
 
     def request(self, token="n1", *, infra="infra", installation="here", resource=None, **context) -> CreateRequest:
         owner = Owner(installation, infra, "web", f"id-{token}")
@@ -83,7 +82,6 @@ class Host:
 def host(tmp_path: Path) -> Iterator[Host]:
     host = Host(tmp_path / "root")
     yield host
-    host.now += 1000.0  # past every grace: what a failed test left behind goes at once
     anyone = [folder.token for folder in NodeFolder.all(host.root)]
     host.delete(*anyone)
     assert host.processes() == []

@@ -32,6 +32,7 @@ FIRST_STEP = {
     "describe": (handler, "look"),
     "list_owned": (NodeFolder, "all"),
     "delete": (processes, "members"),
+    "stop": (NodeFolder, "living_supervisor"),
 }
 
 
@@ -88,6 +89,7 @@ class LocalHarness(ResourceHarness):
     }
 
     page_size = None  # a folder has no pages
+    patience = 1000
 
     def __init__(self, root: Path) -> None:
         super().__init__()
@@ -103,6 +105,10 @@ class LocalHarness(ResourceHarness):
         if kind == "stepwise":
             self._interrupted.add(token)
         context = Context(user_data="#cloud-config\nruncmd: [echo hush-hush]\n")
+        if kind == "graceful":
+            context = Context(
+                command=("sh", "-c", "trap 'sleep 3; touch ended; exit' TERM; touch up; sleep 1000 & wait")
+            )
         return CreateRequest(token, owner, {"root": str(self.root)}, context)
 
     def absent_ids(self, count):
@@ -110,7 +116,7 @@ class LocalHarness(ResourceHarness):
 
     def settle(self):
         """A deletion that is under way gets on by being repeated, as the core does."""
-        self.handler().delete([node.token for node in NodeFolder.all(self.root) if node.deleting_since() is not None])
+        self.handler().delete([node.token for node in NodeFolder.all(self.root) if node.is_deleting()])
         time.sleep(0.01)
 
     def received(self, id, sent):
@@ -135,6 +141,9 @@ class LocalHarness(ResourceHarness):
             (folder.path / "exits").write_text("write_files 1\n")
         else:
             (folder.path / "node.json").write_text("{")
+
+    def shut_down(self, id):
+        return (NodeFolder(self.root, id).work / "ended").exists()
 
     def start_supervisor(self, folder, *args):
         if folder.token in self._interrupted:

@@ -155,7 +155,7 @@ def test_folders_of_other_people_are_left_alone(host):
 
 
 def test_create_while_deleting_starts_nothing(host):
-    request = host.cloudinit("runcmd: [trap '' TERM; sleep 1000]\n", resource={"stop_seconds": 1000})
+    request = host.cloudinit("runcmd: [trap '' TERM; sleep 1000]\n")
     host.create(request)
     host.handler.delete(["n1"])
     assert host.state() is InstanceState.DELETING
@@ -244,8 +244,8 @@ def test_the_default_root_is_in_the_home_folder(monkeypatch, tmp_path):
 
 def test_the_schema_knows_its_keys():
     jsonschema.Draft7Validator.check_schema(LocalHandler.schema())
-    jsonschema.validate({"root": "~/x", "stop_seconds": 2}, LocalHandler.schema())
-    for wrong in ({"root": "x"}, {"stop_seconds": -1}, {"endpoint": "x"}):
+    jsonschema.validate({"root": "~/x"}, LocalHandler.schema())
+    for wrong in ({"root": "x"}, {"endpoint": "x"}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, LocalHandler.schema())
 

@@ -80,42 +80,61 @@ def test_descendants_without_any_mark_go_with_their_marked_parent(host):
     assert gone(process)
 
 
-def test_sigterm_lets_a_program_end_by_itself(host, tmp_path):
+def test_stop_lets_a_program_end_by_itself(host, tmp_path):
     said = tmp_path / "said"
     host.create(host.request(command=("sh", "-c", f"trap 'echo bye > {said}; exit' TERM; touch up; sleep 1000 & wait")))
     host.until((host.work() / "up").exists)
-    host.delete("n1")
+    assert host.handler.stop(["n1"]) == {"n1": None}
+    host.until(lambda: host.state() is InstanceState.STOPPED)
     assert said.read_text() == "bye\n"
 
 
-def test_the_supervisor_kills_what_ignores_sigterm(host):
-    stubborn = 'trap "" TERM; touch up; while :; do sleep 1000; done'
-    host.create(host.request(command=("sh", "-c", stubborn), resource={"stop_seconds": 0.2}))
+STUBBORN = 'trap "" TERM; touch up; while :; do sleep 1000; done'
+
+
+def test_what_ignores_sigterm_runs_until_it_is_deleted(host):
+    host.create(host.request(command=("sh", "-c", STUBBORN)))
     host.until((host.work() / "up").exists)
+    host.handler.stop(["n1"])
+    program = psutil.Process(host.folder().living_supervisor()).children()[0]
+    with pytest.raises(psutil.TimeoutExpired):
+        program.wait(0.2)
+    assert host.state() is InstanceState.READY
     host.delete("n1")
+    assert gone(program)
 
 
 def test_the_handler_kills_what_ignores_sigterm_after_the_supervisor_was_killed(host):
-    stubborn = 'trap "" TERM; touch up; while :; do sleep 1000; done'
-    host.create(host.request(command=("sh", "-c", stubborn), resource={"stop_seconds": 30}))
+    host.create(host.request(command=("sh", "-c", STUBBORN)))
     host.until((host.work() / "up").exists)
     kill(host.folder().living_supervisor())
-    host.now = 100.0
-    assert not host.deletion_step("n1")
-    host.now = 129.0
-    assert not host.deletion_step("n1")
-    assert host.state() is InstanceState.DELETING
-    assert any("trap" in " ".join(process.cmdline()) for process in host.processes())
-    host.now = 130.0
     host.delete("n1")
+    assert host.processes() == []
+
+
+def test_what_a_program_leaves_behind_when_it_ends_is_killed_after_a_while(host):
+    host.create(host.request(command=("sh", "-c", f"sh -c '{STUBBORN}' & while [ ! -e up ]; do sleep 0.01; done")))
+    host.until(lambda: host.state() is InstanceState.STOPPED)
+    assert host.processes() == []
 
 
 def test_a_stopped_supervisor_does_not_stop_deletion(host):
-    host.create(host.request(command="sleep 1000", resource={"stop_seconds": 30}))
+    host.create(host.request(command="sleep 1000"))
     os.kill(host.folder().living_supervisor(), signal.SIGSTOP)
-    host.handler.delete(["n1"])
-    host.now = 31.0
     host.delete("n1")
+
+
+def test_no_stage_is_started_while_a_node_is_deleted(host):
+    host.create(host.cloudinit("bootcmd: [touch up; sleep 1000]\nruncmd: [touch late; sleep 1000]\n"))
+    host.until((host.work() / "up").exists)
+    seen = set()
+
+    def deleted():
+        seen.add((host.work() / "late").exists())
+        return host.deletion_step("n1")
+
+    host.until(deleted)
+    assert seen == {False}
 
 
 def test_a_supervisor_told_to_end_ends_everything(host, daemon):
@@ -133,7 +152,6 @@ def test_the_record_of_a_dead_supervisor_never_hits_the_next_owner_of_its_number
         _, ticks = host.folder().supervisor()
         (host.folder().path / "supervisor").write_text(f"{bystander.pid} {ticks - 1}\n")
         assert host.state() is InstanceState.STOPPED
-        host.now = 1000.0
         host.delete("n1")
         assert not gone(bystander)
     finally:
@@ -175,8 +193,9 @@ def full(monkeypatch):
         def private(path, _flags):
             if path.parent.name != refused:
                 path.touch()
-            yield io.StringIO()
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            yield (file := io.StringIO())
+            if file.getvalue() or path.parent.name == refused:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         monkeypatch.setattr(folders, "_private", private)
 
