@@ -104,6 +104,17 @@ def test_a_spoilt_reply_has_its_effect(azure, sdk, kind):
     assert azure.calls()[f"PUT {ADDRESS}"] == 2
 
 
+def test_a_subscription_without_calls_left_is_throttled(azure, sdk):
+    azure.limits.calls = 1
+    address(sdk)
+    with pytest.raises(HttpResponseError) as caught:
+        address(sdk)
+    assert (caught.value.status_code, caught.value.error.code) == (429, "SubscriptionRequestsThrottled")
+    assert caught.value.response.headers["Retry-After"] == "6"
+    azure.limits.calls = None
+    assert address(sdk).name == "ip"
+
+
 def test_faults_choose_their_calls(azure, sdk):
     azure.set_faults([Fault("refuse", type=ADDRESS, name="b*", skip=1, count=1, status=503, code="ServerTimeout")])
     assert address(sdk, "a").name == "a"

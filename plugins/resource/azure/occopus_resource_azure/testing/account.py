@@ -71,6 +71,8 @@ class Limits:
     regions: tuple[str, ...] = REGIONS
     unregistered: frozenset[str] = frozenset()
     """Resource providers, in lower case, that are not registered in the subscription."""
+    calls: int | None = None
+    """The calls that are left before each is throttled; tests set it again to end that."""
     page_size: int = 200
     """The most entries of one page of a list."""
     basic_addresses: bool = False

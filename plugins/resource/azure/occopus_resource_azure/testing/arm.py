@@ -36,6 +36,7 @@ KINDS: tuple[type[Kind], ...] = (
 )
 _POLLED = ("operations", "diskoperations", "operationresults")
 _ALLOWANCE = {"reads": 16500, "writes": 12000, "deletes": 12000}
+_THROTTLED_SECONDS = 6
 _COMPUTE = {
     "PUT virtualmachines": ("PutVM", 1499, 11),
     "DELETE virtualmachines": ("DeleteVM", 1499, 11),
@@ -110,8 +111,8 @@ class Arm:
         if request.path.startswith("/console/"):
             return self._console(request)
         if request.path == "/metadata/endpoints":
-            told = {"loginEndpoint": f"{self.base}/", "audiences": [f"{self.base}/"]}
-            return Answer(200, {"portalEndpoint": f"{self.base}/", "authentication": told})
+            login = {"loginEndpoint": f"{self.base}/", "audiences": [f"{self.base}/"]}
+            return Answer(200, {"portalEndpoint": f"{self.base}/", "authentication": login})
         self.login.check(request, self.base)
         target = request.target
         if not target.subscription:
@@ -119,10 +120,21 @@ class Arm:
         if target.subscription.lower() != self.account.subscription:
             message = f"The subscription '{target.subscription}' could not be found."
             raise RefusedError(404, "SubscriptionNotFound", message, cause="gateway")
+        self._check_allowance()
         if not request.version:
             message = "The api-version query parameter (?api-version=) is required for all requests."
             raise RefusedError(400, "MissingApiVersionParameter", message, cause="gateway")
         return self._routed(request)
+
+    def _check_allowance(self) -> None:
+        left = self.account.limits.calls
+        if left is None:
+            return
+        if left <= 0:
+            message = f"Number of requests for subscription '{self.account.subscription}' exceeded the limit."
+            headers = {"Retry-After": str(_THROTTLED_SECONDS)}
+            raise RefusedError(429, "SubscriptionRequestsThrottled", message, cause="gateway", headers=headers)
+        self.account.limits.calls = left - 1
 
     def _routed(self, request: Request) -> Answer:
         target = request.target
@@ -202,6 +214,8 @@ class Arm:
         sort = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(request.method, "writes")
         self._used[sort] += 1
         left = max(_ALLOWANCE[sort] - self._used[sort], 1)
+        if self.account.limits.calls is not None:
+            left = self.account.limits.calls
         made[f"x-ms-ratelimit-remaining-subscription-global-{sort}"] = str(left)
         return {**made, **_allowances(request)}
 
