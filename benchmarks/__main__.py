@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from benchmarks import build, child, ec2, passes, report, service, shapes, startup, terraform
+from benchmarks import azure, build, child, ec2, passes, report, service, shapes, startup, terraform
 from benchmarks.shapes import Shape
 
 SEED = 1
@@ -26,7 +26,7 @@ def main() -> int:
     ours = options.what != "terraform"
     within = True
     try:
-        if options.what not in ("startup", "passes", "ec2", "service"):
+        if options.what not in ("startup", "passes", "ec2", "azure", "service"):
             within = near_the_bound(console, realistic(options.quick), ours=ours)
             grow(console, sizes(options.quick, options.full), ours=ours)
         if options.what in ("all", "passes"):
@@ -35,6 +35,9 @@ def main() -> int:
         if options.what in ("all", "ec2"):
             wanted = [1, 10, 50] if options.quick else [1, 10, 50, 200, 1000]
             console.print(report.ec2(map(ec2.measure, announced(console, "EC2", wanted))))
+        if options.what in ("all", "azure"):
+            wanted = [1, 10] if options.quick else [1, 10, 50, 200]
+            console.print(report.ec2(map(azure.measure, announced(console, "Azure", wanted)), "Azure"))
         if options.what in ("all", "service"):
             within = endure(console, *load(options.quick, options.full)) and within
         if options.what in ("all", "startup"):
@@ -48,7 +51,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     """What the user wants."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure builds, upkeep, start-up times.")
-    choices = ["all", "build", "passes", "ec2", "service", "startup", "terraform"]
+    choices = ["all", "build", "passes", "ec2", "azure", "service", "startup", "terraform"]
     parser.add_argument("what", nargs="?", choices=choices, default="all")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small shapes and few runs")

@@ -73,10 +73,10 @@ def passes(measured: Iterable[Passed]) -> Table:
     return table
 
 
-def ec2(measured: Iterable[Served]) -> Table:
-    """The table of infrastructures on EC2."""
+def ec2(measured: Iterable[Served], cloud: str = "EC2") -> Table:
+    """The table of infrastructures on EC2, or on another cloud that counts its calls."""
     table = _table(
-        "EC2: one node of so many instances", "instances", "build s", "calls", "creations", "pass s", "calls",
+        f"{cloud}: one node of so many instances", "instances", "build s", "calls", "creations", "pass s", "calls",
         "destroy s", "calls",
     )  # fmt: skip
     for each in measured:

@@ -28,6 +28,11 @@ GROUP = "occopus-tests"
 """The resource group that there is from the beginning."""
 
 
+def _names(host: str) -> list[str]:
+    """The host in the URLs, and the one where the users of Azure itself log in, for who has both names lead here."""
+    return [] if host == "localhost" else [host, "login.microsoftonline.com"]
+
+
 class AzureCloud:
     """A running Azure: ``with AzureCloud() as cloud``. What is in it goes with the object; it survives `stop`."""
 
@@ -39,7 +44,7 @@ class AzureCloud:
         self._folder = tempfile.TemporaryDirectory(prefix="occopus-azure-")
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority = trustme.CA()
-        authority.issue_cert("localhost", "127.0.0.1").configure_cert(self._context)
+        authority.issue_cert("localhost", "127.0.0.1", *_names(host)).configure_cert(self._context)
         self.ca_file = Path(self._folder.name) / "ca.pem"
         """The certificate that clients have to trust: ``REQUESTS_CA_BUNDLE``."""
         authority.cert_pem.write_to_path(str(self.ca_file))
