@@ -17,7 +17,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from occopus_core.api.context import Context
 from occopus_core.api.errors import ProviderError
 from occopus_core.api.resource import CreateRequest, Owner
-from occopus_core.engine.passes.errors import AbandonedError, BuildError, BusyError, UnconfirmedError
+from occopus_core.engine.passes.errors import (
+    AbandonedError,
+    BuildError,
+    BusyError,
+    UnconfiguredError,
+    UnconfirmedError,
+)
 from occopus_core.engine.passes.rounds import Rounds
 from occopus_core.engine.passes.sweeping import sweep
 from occopus_core.engine.planning.backoff import LONGEST_SETBACK_DELAY
@@ -26,6 +32,7 @@ from occopus_core.store.database import open_database
 from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, ScaleKind
 
 from .. import plain
+from ..configured import Managers
 from ..conftest import World
 from ..fakes import KilledError, Life, PatientClock
 
@@ -44,6 +51,12 @@ FAULTS = st.builds(
     probability=st.sampled_from([0.2, 0.5, 1.0]),
     count=st.sampled_from([1, 2, 5, 1000]),
 )
+MANAGER_FAULTS = st.builds(
+    lambda kind, operation, **how: {"kind": kind, "operation": operation, **how},
+    st.sampled_from(["error_500", "throttle", "lost_reply", "hang", "permanent", "auth"]),
+    st.sampled_from(["register", "configure", "status", "cancel", "leave", "forget", "forget_infrastructure"]),
+    count=st.sampled_from([1, 3, 1000]),
+)
 UNCERTAIN = st.builds(
     lambda nth, then: [
         {"kind": "lost_reply", "operation": "create", "nth": nth},
@@ -58,7 +71,15 @@ HIDING = st.builds(
     lambda seconds: {"kind": "invisible_seconds", "operation": "create", "seconds": seconds},
     st.floats(0.1, 1.9),  # less than the window in which the handler says that it may happen
 )
-DISTURBED = (BuildError, BusyError, UnconfirmedError, AbandonedError, ProviderError, NoSuchInfrastructureError)
+DISTURBED = (
+    BuildError,
+    BusyError,
+    UnconfiguredError,
+    UnconfirmedError,
+    AbandonedError,
+    ProviderError,
+    NoSuchInfrastructureError,
+)
 """How an operation may end while the cloud has its faults."""
 
 
@@ -81,7 +102,10 @@ class Machine(RuleBasedStateMachine):
         self.world.define("a", steps=2, boot_seconds=1, delete_seconds=1)
         self.world.define("b", boot_seconds=2, delete_seconds=1, image="port {{ variables.port }} of {{ getip('a') }}")
         self.world.define("c", implementations=[{"resource": {"project": name}} for name in ("east", "west")])
-        self.world.define("d")
+        self.managers = Managers(self.world)
+        self.managers.define("d", seconds=2, leave_seconds=1, attributes={"port": 1}, role="{{ getipall('a') }}")
+        self.managers.at().during = lambda operation: self.world.during(operation)  # noqa: PLW0108
+        self.managers.at().answered = lambda operation: self.world.answered(operation)  # noqa: PLW0108
         self.world.define("bad", boot_seconds=1, fail="disk on fire")
         self.may_be = {"one": {None}, "two": {None}}
         self.duplicates = False
@@ -127,6 +151,7 @@ class Machine(RuleBasedStateMachine):
 
     def calm(self):
         self.world.cloud.set_faults([])
+        self.managers.at().set_faults([])
         self.world.cloud.set_limits()
 
     # What is done
@@ -286,6 +311,16 @@ class Machine(RuleBasedStateMachine):
     def faults(self, rules):
         self.world.cloud.set_faults(rules)
 
+    @rule(rules=st.lists(MANAGER_FAULTS, min_size=1, max_size=3))
+    def manager_faults(self, rules):
+        self.managers.at().set_faults(rules)
+
+    @rule(which=st.integers(0, 20), action=st.sampled_from(["lose", "lose_job"]))
+    def manager_forgets(self, which, action):
+        nodes = list(self.managers.at().service.nodes)
+        if nodes:
+            self.managers.at().service.change(nodes[which % len(nodes)], action)
+
     @rule()
     def forgets(self):
         self.world.cloud.set_faults([{"kind": "forget_tokens", "operation": "create", "probability": 0.3}])
@@ -354,12 +389,23 @@ class Machine(RuleBasedStateMachine):
             assert {stray.instance.token for stray in swept.strays} <= self.strays
         assert (swept.left, swept.silent) == ([], [])
         self.duplicates = False
+        self.assert_managed()
         for infra_id, states in self.may_be.items():
             (state,) = states
             if state is None:
                 self.world.assert_nothing(infra_id)
             else:
                 self.world.assert_runs({name: count for name, count in state.targets if count}, infra_id)
+
+    def assert_managed(self):
+        """The manager holds the nodes that there are, configured, and nothing else."""
+        rows = [row for infra_id in self.may_be for row in self.world.store.instances(infra_id)]
+        managed = {row.node_id for row in rows if row.node_name == "d"}
+        held = self.managers.at().service
+        assert set(held.nodes) == managed
+        assert {held.nodes[node_id].status(self.world.clock.now())["state"] for node_id in managed} <= {"ready"}
+        assert self.world.store.configurations.node_ids() == managed
+        assert {record.infra_id for record in self.world.store.configurations.abandoned_managers()} == set()
 
     def mend(self, infra_id):
         for _ in range(8):
