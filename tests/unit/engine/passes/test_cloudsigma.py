@@ -32,12 +32,13 @@ def cloud(world, tmp_path, monkeypatch):
         yield cloud
 
 
-def define(world, *clouds, timeout=600.0):
+def define(world, *clouds, timeout=600.0, **resource):
     """The node type `web`, on any of these clouds."""
     server = {"cpu": 2000, "mem": 2**30, "vnc_password": "a-vnc-password"}
+    place = {"type": "cloudsigma", "libdrive_id": LIBRARY_DRIVE}
     ways = [
         Implementation(
-            {"type": "cloudsigma", "endpoint": cloud.url, "libdrive_id": LIBRARY_DRIVE, "description": server},
+            {**place, "endpoint": cloud.url, "description": server, **resource},
             health_check=HealthCheck({}, timeout),
         )
         for cloud in clouds
@@ -132,3 +133,15 @@ def test_what_a_build_and_a_tick_cost(count, world, cloud):
     assert tick == 1
     assert built <= 11 * count + 50
     assert cloud.calls() - built - tick <= 2 * count + 40
+
+
+@pytest.mark.parametrize("heeds", [True, False], ids=["heeded", "falls back to running"])
+def test_a_shutdown_before_the_deletion(heeds, world, cloud):
+    """The grace is the core's; a guest that takes no notice runs again after a minute, and is then stopped."""
+    cloud.behaviour.heeds_shutdown = heeds
+    define(world, cloud, stop_seconds=90)
+    world.build(infrastructure("web"))
+    world.destroy()
+    assert cloud.inventory() == []
+    assert (cloud.calls("do=shutdown"), cloud.calls("do=stop")) == (1, 0 if heeds else 1)
+    assert len(cloud.model.shut_down) == heeds
