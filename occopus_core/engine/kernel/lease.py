@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from occopus_core.api.errors import TransientError
 from occopus_core.engine.kernel.clock import Clock
 from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import Lease, LeaseLostError
 
 LEASE_MARGIN = 1.0
 """Seconds before the end of a lease from which on nothing is begun any more: a call takes a moment to leave."""
+
+
+class LeaseInDoubtError(TransientError, LeaseLostError):
+    """A call was not made because the lease may have run out. The next commit renews the lease or ends the pass."""
+
 
 Moment = tuple[float, float]
 """The time of day, in seconds since 1970, and that of a clock that nobody sets."""
@@ -45,9 +51,10 @@ class HeldLease:
         self._asked = asked
 
     def refuse_if_lost(self) -> None:
-        """Raises `LeaseLostError` where somebody else may have taken the lease. Any thread may ask.
+        """Raises `LeaseInDoubtError` where another process may have taken the lease. Any thread may ask.
 
-        To be asked right before a call that changes something.
+        Called right before a call that changes something, which is then tried again.
         """
         if not 0 <= self._age < LEASE_SECONDS - LEASE_MARGIN:
-            raise LeaseLostError(f"the lease of the infrastructure '{self.lease.infra_id}' has run out")
+            message = f"the lease of the infrastructure '{self.lease.infra_id}' has run out"
+            raise LeaseInDoubtError(message, unreached=True)

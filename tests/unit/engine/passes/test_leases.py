@@ -3,6 +3,7 @@ import sqlite3
 
 import pytest
 
+from occopus_core.engine.kernel.lease import HeldLease, LeaseInDoubtError
 from occopus_core.engine.passes.errors import BusyError, InterruptedBuildError
 from occopus_core.events import EventKind
 from occopus_core.store.change import LEASE_SECONDS
@@ -154,6 +155,22 @@ def test_who_has_slept_through_the_lease_calls_nobody(world, suspended):
         world.build(BOTH, clock=Sleepy(), holder="first")
     assert world.calls("create") == 1
     world.assert_nothing()
+
+
+def test_a_call_that_was_held_back_by_a_lease_in_doubt_is_made_later(world, monkeypatch):
+    """The process stood still for almost as long as a lease lasts, and then renewed it in time."""
+    refuse, doubts = HeldLease.refuse_if_lost, [LeaseInDoubtError("in doubt", unreached=True)] * 2
+
+    def in_doubt(held_lease):
+        if doubts:
+            raise doubts.pop()
+        refuse(held_lease)
+
+    monkeypatch.setattr(HeldLease, "refuse_if_lost", in_doubt)
+    world.build(BOTH)
+    assert doubts == []
+    assert world.calls("create") == 2
+    assert world.told(EventKind.NODE_FAILED) == []
 
 
 def test_a_build_notices_that_its_destruction_was_asked_for(world):
