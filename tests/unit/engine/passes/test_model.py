@@ -387,6 +387,7 @@ class Machine(RuleBasedStateMachine):
         swept = resources.loop.run(sweep(resources, remove=True))
         if not self.duplicates:
             assert {stray.instance.token for stray in swept.strays} <= self.strays
+            assert list(swept.registered) == [], "what a manager holds has a row, to be forgotten or not"
         assert (swept.left, swept.silent) == ([], [])
         self.duplicates = False
         self.assert_managed()
