@@ -27,6 +27,10 @@ class Background:
         """Maintain an infrastructure from now on. Idempotent."""
         self._rounds.attach(infra_id)
 
+    def wake(self, infra_id: str) -> None:
+        """Have requests applied at once, if the infrastructure is maintained here."""
+        self._rounds.wake(infra_id)
+
     def detach(self, infra_id: str, seconds: float) -> None:
         """Maintain it no more. Idempotent. Raises `TimeoutError` where a pass has not ended in so many seconds."""
         ended = threading.Event()

@@ -329,7 +329,10 @@ class InfrastructureManager:
     def _request(self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str = "") -> ScaleRequest:
         self._scalable(infra_id, node_name)
         instance = instance.encode(errors="replace").decode()  # no database takes half a character
-        return self.store.request_scaling(infra_id, node_name, kind, amount, instance, SystemClock().now())
+        request = self.store.request_scaling(infra_id, node_name, kind, amount, instance, SystemClock().now())
+        if self._background is not None:
+            self._background.wake(infra_id)
+        return request
 
     def _scalable(self, infra_id: str, node_name: str) -> InfrastructureRecord:
         """The infrastructure whose node is to be scaled.

@@ -77,6 +77,10 @@ class Service:
         """Begin with an infrastructure that is marked to be maintained, rather than when it is come across."""
         self._rounds.attach(infra_id)  # whoever's share it is, its first pass need not wait; leases keep order
 
+    def wake(self, infra_id: str) -> None:
+        """Have requests applied at once, if the infrastructure is maintained here."""
+        self._rounds.wake(infra_id)
+
     def leave(self, infra_id: str) -> None:
         """Have it maintained no more. Idempotent. Raises `NoSuchInfrastructureError`."""
         self.store.service.mark(infra_id, maintained=False)

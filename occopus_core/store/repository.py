@@ -243,6 +243,14 @@ class Store:
         with self._database.reading() as connection:
             return [request_of(row) for row in connection.execute(query)]
 
+    def last_requests(self) -> dict[str, int]:
+        """By infrastructure: the id of its newest scaling request that has not been applied."""
+        table = tables.scale_requests
+        query = sa.select(table.c.infra_id, sa.func.max(table.c.id)).where(table.c.applied_at.is_(None))
+        with self._database.reading() as connection:
+            rows = connection.execute(query.group_by(table.c.infra_id)).all()
+        return dict(rows)
+
     def events(self, infra_id: str, after: int = 0, most: int | None = None) -> list[StoredEvent]:
         """What has happened to an infrastructure since the event `after`, also when it is gone by now.
 

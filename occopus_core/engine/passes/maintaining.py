@@ -20,7 +20,7 @@ from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.site import Site
-from occopus_core.engine.passes.survey import Decided, decide_pass, situation_of, survey
+from occopus_core.engine.passes.survey import Decided, Look, decide_pass, look, situation_of, survey
 from occopus_core.engine.planning.backoff import next_setback
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
@@ -34,10 +34,18 @@ from occopus_core.store.records import InfrastructureRecord, Lease, Stage
 def maintain(site: Site) -> Steps[Passed]:
     """One pass. An interrupted build is carried on, an unwanted infrastructure destroyed.
 
+    It looks first: where there is nothing to do, it takes no lease and writes nothing. Where there is, it decides again
+    under a lease.
+
     Raises `BusyError` while another process works on it, `NoSuchInfrastructureError`, and what a build or a destruction
     that is carried on raises. A node that cannot be made or asked for is an event, and no error: it is in what is
     returned, and the next pass tries again.
     """
+    looked = yield from look(site)
+    if looked is not None and looked.quiet:
+        site.forget_reports()
+        site.tidy()
+        return Passed()
     lease = yield from site.acquire_soon()
     with site.releasing(lease):
         record = site.resources.store.infrastructure(site.infra_id)
@@ -48,7 +56,7 @@ def maintain(site: Site) -> Steps[Passed]:
             design = make_design(site.scope(record.candidate), site.resources.store)
             yield from build_leased(site, design, lease, record)
             record = site.resources.store.infrastructure(site.infra_id)
-        passed = yield from _Pass(site, lease, record).run()
+        passed = yield from _Pass(site, lease, record, looked).run()
     site.tidy()
     return passed
 
@@ -77,8 +85,9 @@ def preview(site: Site) -> Steps[Plan]:
 
 
 class _Pass:
-    def __init__(self, site: Site, lease: Lease, record: InfrastructureRecord) -> None:
+    def __init__(self, site: Site, lease: Lease, record: InfrastructureRecord, looked: Look | None) -> None:
         self._site = site
+        self._looked = looked
         self._lease = lease
         self._record = record
         self._runtime: Runtime = site.runtime(site.scope(record.current))
@@ -93,7 +102,10 @@ class _Pass:
         self._apply_requests()
         commit_due = self._runtime.journal.commit_due
         scope, notes = self._runtime.scope, notes_of(self._runtime)
-        found = yield from survey(self._site, scope, self._works, commit_due, notes, self._site.pause())
+        looked, now = self._looked, self._runtime.clock.monotonic()
+        pause = self._site.pause() if looked is None else looked.pause
+        answered = looked.survey if looked is not None and looked.serves(self._works, now) else None
+        found = yield from survey(self._site, scope, self._works, commit_due, notes, pause, answered)
         self._tell_unanswered("a provider", found.seen)
         self._note_unanswered([work for work in self._works if work.stage is Stage.READY], found.seen)
         self._tell_unanswered("a health checker", found.examined)
@@ -168,8 +180,8 @@ class _Pass:
     def _tell_once(self, about: str, kind: EventKind, text: str, key: object = None, of: Work | None = None) -> None:
         """Tell when it changes, not at every pass; an empty text ends it."""
         known = text if key is None else key
-        if self._site.told.get(about, "" if key is None else False) != known:
-            self._site.told[about] = known
+        if self._site.reported.get(about, "" if key is None else False) != known:
+            self._site.reported[about] = known
             if text:
                 self._runtime.tell(kind, text, *((of.node_name, of.node_id) if of else ()))
 

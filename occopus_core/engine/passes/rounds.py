@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from occopus_core.engine.passes.abandoned import forget_abandoned
 from occopus_core.engine.passes.errors import AbandonedError, BusyError, Passed
 from occopus_core.engine.passes.maintaining import maintain
 from occopus_core.engine.passes.site import Resources, Site
-from occopus_core.store.records import NoSuchInfrastructureError
+from occopus_core.store.records import NoSuchInfrastructureError, StoreError
 
 STOP_SECONDS = 0.8
 """How long the end of the passes under way is waited for when maintenance stops."""
@@ -21,6 +22,9 @@ SLOTS_PER_INTERVAL = 10
 
 FORGET_SECONDS = 60.0
 """How often configuration managers are asked to forget what belonged to infrastructures that are gone."""
+
+WAKE_SECONDS = 1.0
+"""How often requests that other processes have made are looked for."""
 
 MIN_PER_SLOT = 20
 """So many passes may always begin together. More are spread over the interval, lest everything else stands still."""
@@ -46,6 +50,11 @@ class Rounds:
         self._late = False
         self._company: Counter[int] = Counter()
         self._forget_at = -math.inf
+        self._turns: Counter[str] = Counter()
+        """By id: the number of its next pass, so that one that was brought forward is not made twice."""
+        self._soon: set[str] = set()
+        """Those that need another pass as soon as the present one has ended."""
+        self._last_request: dict[str, int] = {}
 
     @property
     def attached(self) -> frozenset[str]:
@@ -61,6 +70,10 @@ class Rounds:
         self.detach(infra_id)
         self.attach(infra_id)
 
+    def wake(self, infra_id: str) -> None:
+        """Make a pass over this infrastructure now, if it is maintained here. Any thread may ask."""
+        self._resources.loop.post(lambda: self._wake(infra_id))
+
     def detach(self, infra_id: str, done: Callable[[], None] = lambda: None) -> None:
         """Leave it alone after the present pass, then call `done`. Idempotent; any thread may ask."""
         self._resources.loop.post(lambda: self._detach(infra_id, done))
@@ -74,6 +87,7 @@ class Rounds:
 
     def run(self, *, until_none_left: bool = False) -> None:
         """Maintain until stopped, or until the last infrastructure is gone."""
+        self._look_for_requests()
         self._resources.loop.run_until(lambda: self._over(until_none_left=until_none_left))
 
     def _over(self, *, until_none_left: bool) -> bool:
@@ -86,6 +100,22 @@ class Rounds:
         if infra_id not in self._sites:
             self._sites[infra_id] = Site(self._resources, infra_id)
             self._pass(self._sites[infra_id])
+
+    def _wake(self, infra_id: str) -> None:
+        if infra_id in self._under_way:
+            self._soon.add(infra_id)
+        elif infra_id in self._sites:
+            self._pass(self._sites[infra_id])
+
+    def _look_for_requests(self) -> None:
+        """Wake what other processes have recorded requests for."""
+        with contextlib.suppress(StoreError):  # a pass reports it
+            for infra_id, number in self._resources.store.last_requests().items():
+                if number > self._last_request.get(infra_id, 0) and infra_id in self._sites:
+                    self._last_request[infra_id] = number
+                    self._wake(infra_id)
+        if not self._stopping:
+            self._resources.loop.after(WAKE_SECONDS, self._look_for_requests)
 
     def _detach(self, infra_id: str, done: Callable[[], None]) -> None:
         self._sites.pop(infra_id, None)
@@ -108,6 +138,8 @@ class Rounds:
         if detached or self._stopping or site.infra_id in self._under_way:
             return
         self._under_way[site.infra_id] = site
+        self._turns[site.infra_id] += 1
+        self._soon.discard(site.infra_id)
         self._resources.connections.renew()
         self._forget_abandoned()
         site.begin_anew()
@@ -132,22 +164,26 @@ class Rounds:
         del self._under_way[infra_id]
         if isinstance(outcome.error, NoSuchInfrastructureError):
             self._sites.pop(infra_id, None)
+            self._turns.pop(infra_id, None)
+            self._last_request.pop(infra_id, None)
             self._errors.pop(infra_id, None)
         elif not isinstance(outcome.error, BusyError | AbandonedError):  # these say nothing of how it fares
             self._tell(infra_id, _words(outcome.error))
         for done in self._leaving.pop(infra_id, ()):
             done()
         successor = self._sites.get(infra_id)
-        if successor is site:
+        if successor is site and infra_id in self._soon:
+            self._pass(site)
+        elif successor is site:
             self._pass_later(site)
         elif successor is not None:  # detached and attached again meanwhile
             self._pass(successor)
 
     def _pass_later(self, site: Site) -> None:
         """At the last beat that is not more than an interval away and not crowded."""
-        loop, length = self._resources.loop, self._interval / SLOTS_PER_INTERVAL
+        loop, length, turn = self._resources.loop, self._interval / SLOTS_PER_INTERVAL, self._turns[site.infra_id]
         if not length:
-            loop.after(0.0, lambda: self._pass(site))
+            loop.after(0.0, lambda: self._pass_in_turn(site, turn))
             return
         now = loop.clock.monotonic()
         last = int((now + self._interval) / length)
@@ -157,9 +193,13 @@ class Rounds:
 
         def begin() -> None:
             self._company -= Counter([beat])
-            self._pass(site)
+            self._pass_in_turn(site, turn)
 
         loop.after(beat * length - now, begin)
+
+    def _pass_in_turn(self, site: Site, turn: int) -> None:
+        if self._turns[site.infra_id] == turn:
+            self._pass(site)
 
     def _tell(self, infra_id: str, text: str) -> None:
         if self._errors.get(infra_id, "") != text:

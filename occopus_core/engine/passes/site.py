@@ -79,8 +79,8 @@ class Site:
         self._execution: Execution | None = None
         self._interruptions: list[str] = []
         self._held_lease: HeldLease | None = None
-        self.told: dict[str, object] = {}
-        """What was told of late, so that it is not told at every pass."""
+        self.reported: dict[str, object] = {}
+        """Messages already reported, to avoid repeats."""
         self.dropping: Collection[str] = ()
         """The node ids of what the last pass was dropping."""
         self.retries = Retries()
@@ -92,6 +92,11 @@ class Site:
         """Seconds since the instances were last looked at, which is now; 0 the first time."""
         before, self._looked_at = self._looked_at, self.resources.loop.clock.now()
         return 0.0 if before is None else self._looked_at - before
+
+    def forget_reports(self) -> None:
+        """All is well: what begins from now on is reported again."""
+        self.reported.clear()
+        self.dropping = ()
 
     def tidy(self) -> None:
         """Keep the log from growing without end. Raises `StoreError`."""
@@ -233,10 +238,10 @@ class Site:
         text = "; ".join(summary(left, forgetting.away))
         if left:
             self._forget_at = clock.monotonic() + FORGET_SECONDS
-        if text and self.told.get("forgetting") != text:
+        if text and self.reported.get("forgetting") != text:
             runtime.tell(EventKind.NOT_FORGOTTEN, text)
             journal.flush()
-        self.told["forgetting"] = text
+        self.reported["forgetting"] = text
 
     def connect(self, works: Iterable[Work]) -> None:
         """Give them the connections that their providers are asked over. Raises `PluginError`, `DescriptionError`."""

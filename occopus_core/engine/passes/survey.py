@@ -20,7 +20,7 @@ from occopus_core.engine.planning.design import Design, InvalidDesignError, make
 from occopus_core.engine.planning.outage import Ailment
 from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.preparation import Scope
-from occopus_core.store.records import InfrastructureRecord, Stage
+from occopus_core.store.records import InfrastructureRecord, InstanceRecord, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,100 @@ class Survey:
 
 
 def survey(
-    site: Site, scope: Scope, works: Sequence[Work], commit_due: Callable[[], None], notes: Notes, pause: float = 0.0
+    site: Site,
+    scope: Scope,
+    works: Sequence[Work],
+    commit_due: Callable[[], None],
+    notes: Notes,
+    pause: float = 0.0,
+    answered: Survey | None = None,
 ) -> Steps[Survey]:
     """Ask the provider of each instance, and the health checks of those that are ready.
 
-    `notes` receives changed rows and events; `pause` is in seconds since the last survey.
+    `notes` receives changed rows and events; `pause` is in seconds since the last survey. With what was `answered` a
+    moment ago of the same rows, nothing is asked again.
     """
     present = [work for work in works if work.stage is not Stage.DROPPING]
-    seen = yield from site.resources.observatory.observe(present, commit_due)
+    if answered is None:
+        seen = yield from site.resources.observatory.observe(present, commit_due)
+    else:
+        seen = answered.seen
     diagnosis = Diagnosis(scope, site.resources.loop.clock, works, seen, pause, notes)
-    examined = yield from site.resources.checks.examine(diagnosis.targets(), commit_due)
+    targets = diagnosis.targets()
+    if answered is None:
+        examined = yield from site.resources.checks.examine(targets, commit_due)
+    else:
+        examined = answered.examined
     managed = yield from ask_managers(site.resources.loop, scope, works, commit_due, notes)
     return Survey(seen, examined, diagnosis.ailments(examined), managed)
+
+
+FRESH_SECONDS = 5.0
+"""For how long what was answered may be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found without a lease. `quiet` where there is nothing to do and nothing to write down."""
+
+    quiet: bool
+    survey: Survey
+    records: Sequence[InstanceRecord]
+    at: float
+    """Monotonic."""
+    pause: float
+
+    def serves(self, works: Sequence[Work], now: float) -> bool:
+        """True where what was answered holds for these rows, too: nobody has changed them since."""
+        return now - self.at <= FRESH_SECONDS and list(self.records) == [work.record for work in works]
+
+
+def look(site: Site) -> Steps[Look | None]:
+    """Look at an infrastructure without a lease and without writing. None where it needs one in any case.
+
+    Raises `NoSuchInfrastructureError`, `StoreError`.
+    """
+    store = site.resources.store
+    record = store.infrastructure(site.infra_id)
+    if not record.wanted or record.candidate is not None or store.lease_end(site.infra_id) is not None:
+        return None
+    if store.pending_requests(site.infra_id):
+        return None
+    works = site.recorded_works()
+    records = [work.record for work in works]
+    if any(one.stage is not Stage.READY or one.provisional or one.condemned for one in records):
+        return None
+    if any(work.configuration is not None or work.implementation.config_management is not None for work in works):
+        return None  # what configuration managers are asked depends on rows that a pass may write
+    if any(one.forget_since is not None for one in store.configurations.of(site.infra_id)):
+        return None
+    site.connect(works)
+    pause, changes = site.pause(), Changes()
+    found = yield from survey(site, site.scope(record.current), works, _nothing, changes.notes, pause)
+    answers: list[Outcome[Instance] | Outcome[Verdict]] = [*found.seen.values(), *found.examined.values()]
+    plan = decide(situation_of(site, record, works, record.targets, found))
+    quiet = (
+        not changes.some
+        and not (plan.frozen or record.frozen)
+        and all(step.verb is Verb.KEEP for step in plan.steps)
+        and all(answer.error is None for answer in answers)
+    )
+    return Look(quiet, found, records, site.resources.loop.clock.monotonic(), pause)
+
+
+class Changes:
+    """Tells whether a diagnosis has something to write down."""
+
+    def __init__(self) -> None:
+        self.some = False
+        self.notes = Notes(self._note, self._note)
+
+    def _note(self, *_: object) -> None:
+        self.some = True
+
+
+def _nothing() -> None:
+    return
 
 
 def situation_of(

@@ -13,7 +13,7 @@ from occopus_core.engine.passes.errors import BusyError
 from occopus_core.events import EventKind
 from occopus_core.manager import InfrastructureManager, NoSuchNodeError
 from occopus_core.rest.problems import documented
-from occopus_core.rest.routes.shared import INFRASTRUCTURE, Body, InfraId, Scaler, manager_of, raw_body
+from occopus_core.rest.routes.shared import INFRASTRUCTURE, Body, InfraId, Scaler, manager_of, raw_body, service_of
 
 router = APIRouter(tags=["scaling"])
 
@@ -64,7 +64,9 @@ def heed(
     """Scale nodes by one, as alerts that are firing say; a node that was scaled lately is left alone."""
     webhook, manager = _webhook(body), manager_of(request)
     manager.get(infra_id)
-    return {"infraid": infra_id, "results": [_heed(manager, infra_id, alert, cooldown) for alert in webhook.alerts]}
+    results = [_heed(manager, infra_id, alert, cooldown) for alert in webhook.alerts]
+    service_of(request).wake(infra_id)
+    return {"infraid": infra_id, "results": results}
 
 
 def _webhook(body: bytes) -> Webhook:

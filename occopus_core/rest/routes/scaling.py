@@ -12,7 +12,7 @@ from starlette.responses import Response
 from occopus_core.manager import InfrastructureManager
 from occopus_core.rest.idempotency import once
 from occopus_core.rest.problems import documented
-from occopus_core.rest.routes.shared import INFRASTRUCTURE, InfraId, Scaler, manager_of
+from occopus_core.rest.routes.shared import INFRASTRUCTURE, InfraId, Scaler, manager_of, service_of
 
 router = APIRouter(tags=["scaling"], prefix="/infrastructures/{infraid}")
 
@@ -53,6 +53,7 @@ def _ask(
 ) -> Response:
     def act() -> dict[str, Any]:
         ask(manager_of(request))
+        service_of(request).wake(infra_id)
         return {"infraid": infra_id, "method": method, "nodename": node, **said}
 
     return once(request, client, b"", act)
