@@ -32,6 +32,8 @@ def main() -> int:
         if options.what in ("all", "passes"):
             wanted = [100, 1000] if options.quick else [100, 1000, 10_000]
             console.print(report.passes(map(passes.measure, announced(console, "upkeep", wanted))))
+            numbers = [100] if options.quick else [100, 1000, 10_000] if options.full else [100, 1000]
+            console.print(report.quiet(map(passes.quiet, announced(console, "quiet infrastructures", numbers))))
         if options.what in ("all", "ec2"):
             wanted = [1, 10, 50] if options.quick else [1, 10, 50, 200, 1000]
             console.print(report.ec2(map(ec2.measure, announced(console, "EC2", wanted))))
@@ -62,7 +64,7 @@ def arguments() -> argparse.Namespace:
 def announced(console: Console, what: str, sizes: Sequence[int]) -> Iterator[int]:
     """The sizes, each told before it is measured: a large one takes minutes."""
     for size in sizes:
-        console.print(f"{what}: {size:,} instances", style="dim")
+        console.print(f"{what}: {size:,}", style="dim")
         yield size
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from benchmarks.build import Built
 from benchmarks.ec2 import Served
-from benchmarks.passes import Passed
+from benchmarks.passes import QUIET_INSTANCES, Passed
 from benchmarks.service import Endured
 from benchmarks.shapes import Shape
 from benchmarks.startup import Started
@@ -70,6 +70,18 @@ def passes(measured: Iterable[Passed]) -> Table:
     for each in measured:
         per_instance = f"{each.cpu / each.instances * 1000:.3f}"
         table.add_row(f"{each.instances:,}", _number(each.cpu), per_instance, _number(each.memory), f"{each.calls:g}")
+    return table
+
+
+def quiet(measured: Iterable[Passed]) -> Table:
+    """The table of infrastructures in which there is nothing to do."""
+    table = _table(
+        "Quiet infrastructures of 3 instances: one pass over all", "number", "cpu s", "ms / each", "MiB", "calls"
+    )
+    for each in measured:
+        number = each.instances // QUIET_INSTANCES
+        per_each = f"{each.cpu / number * 1000:.3f}"
+        table.add_row(f"{number:,}", _number(each.cpu), per_each, _number(each.memory), f"{each.calls:g}")
     return table
 
 
