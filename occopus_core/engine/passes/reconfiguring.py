@@ -241,15 +241,15 @@ def _change(work: Work, configuration: Configuration | None, retries: Retries | 
 
 
 def _unapplied(work: Work, record: ConfigurationRecord, retries: Retries | None, now: float) -> str:
-    """Why the instance has not the configuration that it was to have."""
-    if record.state is ConfigState.UNKNOWN:
-        return f"{record.label} does not know it"
-    if record.state is not ConfigState.FAILED:
-        return "its configuration was not applied"
+    """Why the instance has not the configuration that it was to have; empty where it is too early to try again."""
     if retries is not None:
         if not retries.due(work.node_id, now):
             return ""
         retries.tried(work.node_id, now)
+    if record.state is ConfigState.UNKNOWN:
+        return f"{record.label} does not know it"
+    if record.state is not ConfigState.FAILED:
+        return "its configuration was not applied"
     return f"its configuration failed: {record.reason}"
 
 
