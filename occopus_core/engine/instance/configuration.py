@@ -32,6 +32,9 @@ CANCEL_SECONDS = 5.0
 
 CANCEL_TRIES = 4
 
+SILENCE_SECONDS = 15.0
+"""How long after the end of a job's time its manager may go on holding a call before the job is given up."""
+
 Done = Callable[[Work, str], None]
 """Gets the instance and why it could not be configured; the reason is empty where it is."""
 
@@ -62,6 +65,12 @@ class Configuring:
         self._jobs: dict[Work, _Job] = {}
         self._refreshing: set[ManagerLink] = set()
         self._asking: dict[ManagerLink, Batch[_Job, Statuses]] = {}
+        self._halted = False
+
+    def halt(self) -> None:
+        """Do nothing more: a later pass goes on with what has been begun."""
+        self._halted = True
+        self.end(list(self._jobs))
 
     def adopt(self, work: Work, configuration: Configuration, then: Callable[[], None]) -> None:
         """Record what is about to be registered, and what another manager is to forget for it; then go on."""
@@ -88,6 +97,8 @@ class Configuring:
 
         With `register` it is registered first, as part of the job.
         """
+        if self._halted:
+            return
         job = _Job(work, link, node, done, register)
         self._jobs[work] = job
         work.queued = True
@@ -97,14 +108,16 @@ class Configuring:
 
     def end(self, works: Iterable[Work]) -> list[Work]:
         """Give up the jobs of these instances; those of which something may be under way."""
-        ended = []
-        for work in works:
-            job = self._jobs.get(work)
-            if job is not None:
-                self._close(job)
-                if job.asked_at:
-                    ended.append(work)
-        return ended
+        jobs = [self._jobs[work] for work in works if work in self._jobs]
+        for job in jobs:  # before the first of them makes room for the next one in the queue
+            job.over = True
+        for job in jobs:
+            self._close(job)
+        return [job.work for job in jobs if job.asked_at]
+
+    def cancel_all(self) -> None:
+        """Give up all jobs, at their managers too; those that are queued are never begun."""
+        self.cancel(self.end(list(self._jobs)))
 
     def cancel(self, works: Iterable[Work], then: Callable[[], None] = lambda: None) -> None:
         """End their jobs at their managers too; `then` follows when they have ended or cannot be reached in time."""
@@ -152,15 +165,16 @@ class Configuring:
 
         link.gate.submit(lambda: link.statuses(nodes), answered)
 
-    @property
-    def under_way(self) -> list[Work]:
-        """The instances whose jobs have begun."""
-        return [work for work, job in self._jobs.items() if not job.over and job.asked_at]
-
     def _cancel(self, link: ManagerLink, works: Sequence[Work], ended: Callable[[], None], tries: int) -> None:
         nodes = [recorded_node(work, self._runtime.scope.installation) for work in works]
 
+        def cancel(manager: ConfigManager) -> None:
+            if not self._halted:  # a later pass may have begun another job
+                manager.cancel(nodes)
+
         def answered(outcome: Outcome[None]) -> None:
+            if self._halted:
+                return
             if isinstance(outcome.error, TransientError) and tries < CANCEL_TRIES:
                 delay = backoff(tries, self._runtime.rng)
                 self._runtime.loop.after(delay, lambda: self._cancel(link, works, ended, tries + 1))
@@ -169,7 +183,8 @@ class Configuring:
                 self._note(work, state=ConfigState.PENDING, reason="its job was cancelled")
             ended()
 
-        link.ask("cancel", lambda manager: manager.cancel(nodes), answered)
+        if not self._halted:
+            link.ask("cancel", cancel, answered, self._runtime.journal.refuse_if_lost)
 
     def _link(self, work: Work) -> ManagerLink | None:
         """The connection of its manager, None where there is none any more."""
@@ -186,6 +201,7 @@ class Configuring:
             job.begun_at = self._runtime.clock.monotonic()
             job.work.arm(self._runtime.clock.now())
             job.work.waiting_for = ""
+            self._runtime.loop.after(_limit(job.work) + SILENCE_SECONDS, lambda: self._expire(job))
             (self._register if job.register else self._configure)(job)
 
     def _configure(self, job: _Job) -> None:
@@ -285,10 +301,14 @@ class Configuring:
             if why:
                 self._runtime.waiting(job.work, why)
             return False
-        timeout = job.work.implementation.health_check.timeout
-        self.cancel([job.work])
-        self._finish(job, f"not configured within {timeout:g} s{': ' if why else ''}{why}")
+        text = f"not configured within {_limit(job.work):g} s{': ' if why else ''}{why}"
+        self.cancel([job.work], lambda: None if self._halted else self._finish(job, text))
         return True
+
+    def _expire(self, job: _Job) -> None:
+        """Its time is up, and the manager holds the call that would say how it fares."""
+        if not job.over and not self._late(job, job.work.waiting_for or f"{job.link.label} does not answer"):
+            self._runtime.loop.after(SILENCE_SECONDS, lambda: self._expire(job))
 
     def _finish(self, job: _Job, why: str) -> None:
         self._close(job)
@@ -305,6 +325,11 @@ class Configuring:
 
     def _note(self, work: Work, **changes: Any) -> None:
         note(self._runtime, work, **changes)
+
+
+def _limit(work: Work) -> float:
+    """Seconds that each stage of it may take."""
+    return work.implementation.health_check.timeout
 
 
 def note(runtime: Runtime, work: Work, **changes: Any) -> None:

@@ -9,7 +9,7 @@ from occopus_core.api.config import ConfigManager
 from occopus_core.api.errors import PermanentError, ProviderError, QuotaError, TransientError
 from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.engine.instance.configuration import Configuring
+from occopus_core.engine.instance.configuration import SILENCE_SECONDS, Configuring
 from occopus_core.engine.instance.observe import is_instance
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
@@ -154,10 +154,19 @@ class Creation:
             if not work.dropping:
                 manager.register(configuration.node)
 
+        heard: list[bool] = []
+
+        def answered(outcome: Outcome[None]) -> None:
+            if not heard:
+                heard.append(True)
+                self._registered(work, outcome)
+
         work.calling = True
-        configuration.link.ask(
-            "register", register, lambda outcome: self._registered(work, outcome), self._runtime.journal.refuse_if_lost
-        )
+        configuration.link.ask("register", register, answered, self._runtime.journal.refuse_if_lost)
+        # A call that hangs is waited for no longer than the instance has time.
+        silence = TransientError(f"{configuration.link.label} does not answer")
+        left = max(0.0, self._runtime.time_left(work)) + SILENCE_SECONDS
+        self._runtime.loop.after(left, lambda: answered(Outcome(error=silence)))
 
     def _registered(self, work: Work, outcome: Outcome[None]) -> None:
         work.calling = False

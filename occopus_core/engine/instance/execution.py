@@ -143,7 +143,7 @@ class Execution:
         if not self.interrupted:
             self._creating.begin()
         yield from self._run(self._mended)
-        self._deletion.halt()
+        self._halt()
 
     def _mended(self) -> bool:
         assert self._creating is not None, "it was begun"
@@ -169,7 +169,7 @@ class Execution:
         if self._creating is not None:
             self._creating.stop()
         if not self._tolerant:
-            self._configuring.cancel(self._configuring.under_way)
+            self._configuring.cancel_all()
 
     def _creations(self, works: Iterable[Work], graph: Graph) -> Turns:
         return Turns(works, graph.order, graph.dependees, graph.dependents, self._width, self._start)
@@ -208,6 +208,7 @@ class Execution:
         turns = self._creating = self._creations(ready, graph)
         turns.begin()
         yield from self._run(lambda: turns.finished or bool(self.interrupted))
+        self._configuring.end(ready)  # of an interrupted one: their managers go on with them
 
     def _renew(self, work: Work) -> None:
         subject, scope = self.surroundings.subject(work), self._runtime.scope
@@ -354,6 +355,11 @@ class Execution:
         self._abandoned = True
         for work in self.works:
             work.dropping = True
+        self._halt()
+
+    def _halt(self) -> None:
+        self._configuring.halt()
+        self._deletion.halt()
 
     def adopt(self, works: Iterable[Work]) -> None:
         """Take in instances that were found at a provider."""

@@ -97,5 +97,9 @@ class Runtime:
 
     def overdue(self, work: Work) -> bool:
         """True where the present stage of the instance should have ended by now."""
+        return not work.queued and self.time_left(work) < 0
+
+    def time_left(self, work: Work) -> float:
+        """Seconds until the present stage of the instance should have ended."""
         began = work.record.created_at if work.armed_at is None else work.armed_at
-        return not work.queued and self.clock.now() - began > work.implementation.health_check.timeout
+        return began + work.implementation.health_check.timeout - self.clock.now()

@@ -323,11 +323,13 @@ class Site:
 
     @contextlib.contextmanager
     def releasing(self, lease: Lease) -> Iterator[None]:
-        """Gives the lease back at the end, and keeps it until then."""
+        """Gives the lease back at the end, and keeps it until then. What is under way at the end stops there."""
         self._keep_awake(lease)
         try:
             yield
         finally:
+            if self._execution is not None:
+                self._execution.abandon()
             self._held_lease = None
             self.resources.store.release(lease)
 
