@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from . import mutants
 from .acts import Run
-from .campaign import Boundaries, boundaries_of, campaign, rehearsals
+from .campaign import Boundaries, boundaries_of, mixed, rehearsals, with_managers
 from .lanes import PATIENCE, Lanes, Outcome
 from .weather import WEATHERS
 
@@ -27,7 +27,7 @@ def main() -> int:
     options = _arguments()
     if options.replay:
         run = Run.parse(options.replay, weather=options.weather, seed=options.seed, parallel=options.parallel,
-                        mutant=options.mutant)  # fmt: skip
+                        managed=options.managed, mutant=options.mutant)  # fmt: skip
         return _replay(run)
     with Lanes(options.lanes, SHORT_PATIENCE if options.mutants else PATIENCE) as lanes:
         if options.mutants:
@@ -47,6 +47,7 @@ def _arguments() -> argparse.Namespace:
     made.add_argument("--replay", metavar="ACTS", help="make one run, with its --weather, --seed and --parallel")
     made.add_argument("--weather", choices=list(WEATHERS), default="calm")
     made.add_argument("--parallel", action="store_true")
+    made.add_argument("--managed", action="store_true", help="only runs with a configuration manager")
     made.add_argument("--mutant", choices=list(mutants.MUTANTS), default="")
     return made.parse_args()
 
@@ -59,9 +60,9 @@ def _replay(run: Run) -> int:
     return 1 if outcome.failure else 0
 
 
-def rehearsed(lanes: Lanes) -> Boundaries:
+def rehearsed(lanes: Lanes, *, managed: bool) -> Boundaries:
     """The boundaries of every operation. Raises `SystemExit` where one fails even without a blow."""
-    runs = rehearsals()
+    runs = rehearsals(managed=managed)
     outcomes = {outcome.run: outcome for outcome in lanes.map(runs.values())}
     for outcome in outcomes.values():
         if outcome.failure:
@@ -71,11 +72,17 @@ def rehearsed(lanes: Lanes) -> Boundaries:
 
 
 def _campaign(lanes: Lanes, options: argparse.Namespace) -> int:
-    boundaries = rehearsed(lanes)
-    print(f"{sum(map(len, boundaries.values()))} boundaries of {len(boundaries) // 2} operations; seed {options.seed}")
+    managed = rehearsed(lanes, managed=True)
+    print(f"{sum(map(len, managed.values()))} boundaries with a configuration manager; seed {options.seed}", flush=True)
+    if options.managed:
+        drawn = (("managed", run) for run in with_managers(options.seed, managed))
+    else:
+        boundaries = rehearsed(lanes, managed=False)
+        print(f"{sum(map(len, boundaries.values()))} boundaries of {len(boundaries) // 2} operations without one")
+        drawn = mixed(options.seed, boundaries, managed)
     counts: Counter[str] = Counter()
     began = time.monotonic()
-    drawn = itertools.islice(campaign(options.seed, boundaries), options.skip, None)
+    drawn = itertools.islice(drawn, options.skip, None)
 
     def runs() -> Iterator[Run]:
         for kind, run in drawn:

@@ -83,6 +83,8 @@ class Run:
     """What the cloud does meanwhile: see `weather`."""
     seed: int = 0
     parallel: bool = False
+    managed: bool = False
+    """Whether `db` and `web` are configured by a configuration manager."""
     mutant: str = ""
 
     @classmethod
@@ -100,5 +102,6 @@ class Run:
         """What repeats this run."""
         options = ["--weather", self.weather, "--seed", str(self.seed)]
         options += ["--parallel"] if self.parallel else []
+        options += ["--managed"] if self.managed else []
         options += ["--mutant", self.mutant] if self.mutant else []
         return f"python -m tests.torture {shlex.join([*options, '--replay', self.text])}"

@@ -1,7 +1,8 @@
 """The boundaries between the steps of a process: each is counted and written down, and at one of them it may end.
 
-They are put around the store's transactions, the calls of the handler `sim` and the check of the lease, from outside:
-the program has no switch for it. What is written down are lines such as ``before commit 3``.
+They are put around the store's transactions, the calls of the handler and of the configuration manager `sim`, and the
+check of the lease, from outside: the program has no switch for it. What is written down are lines such as
+``before commit 3``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import threading
 from collections import Counter
 from urllib.parse import urlsplit
 
+from occopus_config_sim.client import Client as ManagerClient
 from occopus_core.engine.kernel.journal import Journal
 from occopus_core.store.database import Database
 from occopus_resource_sim.client import Client
@@ -23,6 +25,9 @@ from occopus_resource_sim.client import Client
 from .acts import AFTER, ANSWERED, BEFORE, INTERRUPT, KILL, PAUSE, SENT, Act
 
 CHANGING = ("create", "delete")
+MANAGER_CHANGING = ("register", "configure", "leave", "forget", "forget_infrastructure")
+"""The calls of a configuration manager for which the lease is checked."""
+
 _SIGNALS = {KILL: signal.SIGKILL, PAUSE: signal.SIGSTOP, INTERRUPT: signal.SIGINT}
 ANSWER_SECONDS = 2.0
 
@@ -43,7 +48,8 @@ class Boundaries:
     def install(self) -> None:
         """Put them around everything."""
         Database.writing = _around_commits(Database.writing, self)
-        Client.call = _around_calls(Client.call, self)
+        Client.call = _around_calls(Client.call, self, "instances")
+        ManagerClient.call = _around_calls(ManagerClient.call, self, "nodes")
         Journal.refuse_if_lost = _around_checks(Journal.refuse_if_lost, self)
 
     def reach(self, what: str, number: int | None = None) -> int:
@@ -100,29 +106,30 @@ def _around_checks(check, boundaries: Boundaries):
     return around
 
 
-def _around_calls(call, boundaries: Boundaries):
+def _around_calls(call, boundaries: Boundaries, folder: str):
     def around(self, operation, body, read):
-        number = boundaries.reach(f"{BEFORE} {operation}")
+        name = "list_registered" if (folder, operation) == ("nodes", "list") else operation
+        number = boundaries.reach(f"{BEFORE} {name}")
         for moment in (SENT, ANSWERED):
-            if boundaries.strikes(f"{moment} {operation}", number):
-                _send(self, operation, body, wait=moment == ANSWERED)
-                boundaries.reach(f"{moment} {operation}", number)
+            if boundaries.strikes(f"{moment} {name}", number):
+                _send(self, f"/{folder}/{operation}", body, wait=moment == ANSWERED)
+                boundaries.reach(f"{moment} {name}", number)
         try:
             return call(self, operation, body, read)
         finally:
-            if operation in CHANGING:
+            if operation in (*CHANGING, *MANAGER_CHANGING):
                 boundaries.clear(cleared=False)
-            boundaries.reach(f"{AFTER} {operation}", number)
+            boundaries.reach(f"{AFTER} {name}", number)
 
     return around
 
 
-def _send(client: Client, operation: str, body, *, wait: bool) -> None:
-    """Send the call as the handler does; `wait` until the cloud has answered, but read nothing."""
+def _send(client: Client | ManagerClient, path: str, body, *, wait: bool) -> None:
+    """Send the call as the plugin does; `wait` until it is answered, but read nothing."""
     url = urlsplit(client._endpoint)
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=ANSWER_SECONDS)
     with contextlib.suppress(OSError):
         content = {"Content-Type": "application/json"}
-        connection.request("POST", f"/instances/{operation}", json.dumps(body).encode(), content)
+        connection.request("POST", path, json.dumps(body).encode(), content)
         if wait:
             connection.sock.recv(1, socket.MSG_PEEK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,9 @@ OPERATIONS: Mapping[str, tuple[str, str]] = {
 RECOVERIES = ("maintain", "again", "old", "destroy")
 """What somebody does afterwards: one command, the same one `again` for instance."""
 
+MANAGED_SHARE = 0.25
+"""How many of the runs have a configuration manager."""
+
 CALM_SHARE = 0.3
 AGAIN_SHARE = 0.25
 """How often the recovery is killed as well."""
@@ -38,10 +42,10 @@ Boundaries = Mapping[tuple[str, bool], Sequence[str]]
 """The boundaries of each operation, one step at a time and side by side."""
 
 
-def rehearsals() -> dict[tuple[str, bool], Run]:
+def rehearsals(*, managed: bool = False) -> dict[tuple[str, bool], Run]:
     """A run of each operation in which nothing happens, to see its boundaries."""
     return {
-        (name, parallel): Run.parse(before + word, parallel=parallel)
+        (name, parallel): Run.parse(before + word, parallel=parallel, managed=managed)
         for name, (before, word) in OPERATIONS.items()
         for parallel in (False, True)
     }
@@ -143,6 +147,23 @@ def campaign(seed: int, boundaries: Boundaries) -> Iterator[tuple[str, Run]]:
     while True:
         (name,) = rng.choices(names, weights)
         yield name, next(kinds[name][0])
+
+
+def with_managers(seed: int, boundaries: Boundaries) -> Iterator[Run]:
+    """Runs of all kinds in which a configuration manager configures the nodes; `boundaries` are of such runs."""
+    for _, run in campaign(seed, boundaries):
+        yield dataclasses.replace(run, managed=True)
+
+
+def mixed(seed: int, boundaries: Boundaries, managed: Boundaries) -> Iterator[tuple[str, Run]]:
+    """A campaign, with runs with a configuration manager in between."""
+    rng = random.Random(f"mixed/{seed}")
+    plain, others = campaign(seed, boundaries), with_managers(seed, managed)
+    while True:
+        if rng.random() < MANAGED_SHARE:
+            yield "managed", next(others)
+        else:
+            yield next(plain)
 
 
 def _recovery(rng: random.Random, word: str, boundaries: Boundaries, *, parallel: bool) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from . import process, verdict, weather
 from .acts import CRASH, INTERRUPT, KILL, PAUSE, Act, Run
-from .boundaries import CHANGING
+from .boundaries import CHANGING, MANAGER_CHANGING
 from .process import CRASHED, Process
 from .verdict import ABSENT, NEW, OLD
 from .world import World
@@ -65,7 +65,7 @@ class Course:
     def go(self) -> Result:
         """All of it. Never raises what a run can come to."""
         try:
-            self._world.begin()
+            self._world.begin(managed=self._run.managed)
             for act in self._run.acts:
                 self._act(act)
             self._end()
@@ -79,12 +79,13 @@ class Course:
 
     def _act(self, act: Act) -> None:
         if act.word == "storm" or (not self._stormy and (act.how or act.rival)):
-            self._world.set_faults(weather.rules(self._run.weather, self._run.seed))
+            name, seed = self._run.weather, self._run.seed
+            self._world.set_faults(weather.rules(name, seed), weather.manager_rules(name, seed))
         self._stormy = self._stormy or bool(act.how or act.rival or act.word in ("storm", "calm"))
         if act.word in ("lose", "stop", "fail"):
             self._hurt_one(act.word)
         elif act.word == "calm":
-            self._world.set_faults([])
+            self._world.set_faults([], [])
         elif act.word == "wake":
             self._wake()
         elif act.word != "storm":
@@ -119,6 +120,7 @@ class Course:
             self._note(each.act, each, before, alone=False)
         if not self._paused:
             self._refuse(verdict.unsafe(self._world, forgetful=self._forgetful or self._may_stray, hurt=self._hurt))
+            self._refuse(self._mismanaged())
             self._refuse(self._unreasonable(act, main, rows))
         if act.word == "sweep" and not (self._forgetful or self._may_stray or act.how):
             self._refuse(f"a sweep deletes what is known: {line}" for line in main.boundaries if "delete" in line)
@@ -132,6 +134,17 @@ class Course:
         left = [row for row in self._world.rows("instances") if row["node_id"] not in before]
         if left and "unconfirmed" not in ended.log.read_text():
             yield f"'{act}' failed and left behind {left}"
+
+    def _mismanaged(self) -> Iterable[str]:
+        """What is wrong at the configuration manager, as far as this run lets it be judged."""
+        if not self._run.managed:
+            return
+        if not (self._forgetful or self._may_stray):
+            yield from verdict.unmanaged(self._world)
+        undisturbed = self._run.weather == "calm" and not any(each.rival for each in self._run.acts)
+        if undisturbed and all(each.how in ("", INTERRUPT) for each in self._run.acts):
+            quiet = not any(each.how or each.word in ("lose", "stop", "fail") for each in self._run.acts)
+            yield from verdict.badly_forgotten(self._world, must_leave=quiet)
 
     @property
     def _paused(self) -> list[Process]:
@@ -226,17 +239,23 @@ class Course:
             if not taken_over:
                 self._possible |= {OLD, NEW, ABSENT}
         self._refuse(verdict.unsafe(self._world, forgetful=self._forgetful or self._may_stray, hurt=self._hurt))
+        self._refuse(self._mismanaged())
 
     def _changing_calls(self) -> list[str]:
-        return [f"{call['operation']} {call['tokens']}" for call in self._world.cloud.log()
-                if call["operation"] in CHANGING]  # fmt: skip
+        calls = [f"{call['operation']} {call['tokens']}" for call in self._world.cloud.log()
+                 if call["operation"] in CHANGING]  # fmt: skip
+        if not self._run.managed:
+            return calls
+        of_manager = [f"{call['operation']} {call['nodes']}" for call in self._world.manager.log()
+                      if call["operation"] in MANAGER_CHANGING]  # fmt: skip
+        return calls + of_manager
 
     # The end
 
     def _end(self) -> None:
         if self._paused:
             self._wake()
-        self._world.set_faults([])
+        self._world.set_faults([], [])
         self._settle()
         if self._may_stray or (self._forgetful and self._rng.random() < 0.5):
             self._sweep()
@@ -271,7 +290,17 @@ class Course:
         while self._world.infrastructure() is not None and time.monotonic() < deadline:
             self._world.await_lease()
             self._command(Act("destroy"))
+        if self._run.managed:
+            self._forget(deadline)
         self._refuse(verdict.remaining(self._world))
+
+    def _forget(self, deadline: float) -> None:
+        """What a manager was asked in vain to forget is left to the sweep; so is what a paused process registered."""
+        while self._world.managed_rows() != {"configurations": [], "managers": []} and time.monotonic() < deadline:
+            self._command(Act("sweep"))
+        if self._may_stray:
+            self._command(Act("sweep"))
+        self._refuse(verdict.remaining_managed(self._world, may_stray=self._may_stray))
 
     def _journal(self) -> str:
         """Everything that is known of a run that failed."""
@@ -287,6 +316,9 @@ class Course:
         for table in ("infrastructures", "instances", "scale_requests", "places"):
             lines.append(f"== {table}")
             lines += [f"   {row}" for row in self._world.rows(table)]
+        if self._run.managed:
+            lines += ["== the manager's calls", *(f"   {call}" for call in self._world.manager.log()[-60:])]
+            lines += [f"== the manager holds {self._world.manager.inventory()}", f"== {self._world.managed_rows()}"]
         return "\n".join(lines)
 
 

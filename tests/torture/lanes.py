@@ -76,7 +76,8 @@ class Lanes:
     def _make(self, run: Run) -> Outcome:
         with self._lock:
             lane = self._idle.pop()
-        options = {"weather": run.weather, "seed": run.seed, "parallel": run.parallel, "mutant": run.mutant}
+        options = {"weather": run.weather, "seed": run.seed, "parallel": run.parallel, "managed": run.managed,
+                   "mutant": run.mutant}  # fmt: skip
         order = {"acts": run.text, "options": options, "patience": self._patience}
         lane.stdin.write(json.dumps(order) + "\n")
         lane.stdin.flush()

@@ -13,14 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from occopus_core.api.errors import TransientError
+from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
+from occopus_core.engine.instance.departure import Departure
 from occopus_core.engine.instance.execution import Execution
+from occopus_core.engine.instance.forgetting import Forgetting
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.journal import Journal
 from occopus_core.engine.passes import building, destroying, maintaining, site, sweeping
 from occopus_core.engine.passes.places import Places
 from occopus_core.store import change, repository, tables
+from occopus_core.store.configurations import ConfigurationRows
 from occopus_core.store.records import Stage
 from occopus_core.store.repository import Store
 from occopus_resource_sim import SimHandler, handler
@@ -52,10 +56,12 @@ def install(name: str) -> None:
         MUTANTS[name].install()
 
 
-def _mutant(clause: str, what: str, acts: str, weather: str = "calm", seed: int = 0):
+def _mutant(clause: str, what: str, acts: str, weather: str = "calm", seed: int = 0, *, managed: bool = False):
     def add(install: Callable[[], None]) -> Callable[[], None]:
         name = install.__name__.strip("_").replace("_", "-")
-        MUTANTS[name] = Mutant(clause, what, install, Run.parse(acts, weather=weather, seed=seed, mutant=name))
+        MUTANTS[name] = Mutant(
+            clause, what, install, Run.parse(acts, weather=weather, seed=seed, managed=managed, mutant=name)
+        )
         return install
 
     return add
@@ -350,6 +356,125 @@ def _forgotten_places() -> None:
         connection.execute(tables.places.delete().where(tables.places.c.infra_id == infra_id))
 
     change.leave_places = forget
+
+
+@_mutant("P14", "a node is registered before its row is written",
+         "old @ kill answered register 1; destroy", managed=True)  # fmt: skip
+def _register_first() -> None:
+    configure, registered = Journal.configure, Creation._registered
+
+    def early(self, record, then=None):
+        if then is not None:
+            self._loop.post(then)
+        else:
+            configure(self, record)
+
+    def late(self, work, outcome):
+        configure(self._runtime.journal, work.configuration)
+        registered(self, work, outcome)
+
+    Journal.configure, Creation._registered = early, late
+
+
+@_mutant("P14", "an instance is created before it is registered", "old @ kill answered create 1; destroy", managed=True)
+def _created_unregistered() -> None:
+    Creation._register = lambda self, work: self.call(work)
+
+
+@_mutant("P15", "a job that is taken over has another generation", "old @ kill after configure 1; maintain",
+         managed=True)  # fmt: skip
+def _generation_anew() -> None:
+    begin = Configuring.begin
+
+    def another(self, work, link, node, done, **how):
+        begin(self, work, link, dataclasses.replace(node, generation=str(uuid.uuid4())), done, **how)
+
+    Configuring.begin = another
+
+
+@_mutant("P15", "a job is not cancelled when its build is undone", "old @ interrupt after configure 1", managed=True)
+def _not_cancelled() -> None:
+    def only_here(self, works, then=lambda: None):
+        self.end(works)
+        then()
+
+    Configuring.cancel = only_here
+
+
+@_mutant("P16", "an instance is deleted before its manager has let it go", "old; destroy", managed=True)
+def _no_leave() -> None:
+    Departure._leave = lambda self, work: self._stop(work)
+
+
+@_mutant("P16", "a manager forgets before the deletion is confirmed", "old; destroy @ kill after forget 1; destroy",
+         managed=True)  # fmt: skip
+def _forget_before_deletion() -> None:
+    begin = Departure.begin
+
+    def early(self, work, then):
+        forgetting = Forgetting(self._runtime.loop, self._runtime.scope.connections, self._runtime.scope.installation)
+        if work.configuration is None:
+            begin(self, work, then)
+        else:
+            forgetting.node(work.configuration, lambda _well: begin(self, work, then))
+
+    Departure.begin = early
+
+
+@_mutant("P17", "no manager is asked to forget", "old; destroy", managed=True)
+def _not_forgotten() -> None:
+    Forgetting.node = lambda _self, _record, done: done(True)
+
+
+@_mutant("P17", "the intent to forget goes with the row of the instance",
+         "old; destroy @ kill before forget 1; destroy", managed=True)  # fmt: skip
+def _forget_unrecorded() -> None:
+    remove = Journal.remove
+
+    def careless(self, node_id, then):
+        for record in [each for each in self._configurations.values() if each.node_id == node_id]:
+            self.forgotten(record)
+        remove(self, node_id, then)
+
+    Journal.remove = careless
+
+
+@_mutant("P17", "no manager is asked to forget an infrastructure", "old; destroy", managed=True)
+def _infrastructure_not_forgotten() -> None:
+    Forgetting.infrastructure = lambda _self, _record, done: done(True)
+
+
+@_mutant("P17", "that a manager is to forget an infrastructure is not written down until it has",
+         "old; destroy @ kill before forget_infrastructure 1; destroy", managed=True)  # fmt: skip
+def _infrastructure_unrecorded() -> None:
+    managers = ConfigurationRows.managers
+
+    def last(self, infra_id):
+        found = managers(self, infra_id)
+        for record in found:
+            self.infrastructure_forgotten(record)
+        return found
+
+    ConfigurationRows.managers = last
+
+
+@_mutant("P17", "what is left of an infrastructure that is gone is not asked for again",
+         "old; storm; destroy", "deaf", managed=True)  # fmt: skip
+def _abandoned_for_ever() -> None:
+    ConfigurationRows.abandoned = ConfigurationRows.abandoned_managers = lambda _self: []
+
+
+@_mutant("P17", "the sweep reads the store before it asks the managers",
+         "old; destroy; sweep @ pause before list_registered 1; old; wake", managed=True)  # fmt: skip
+def _known_first() -> None:
+    all_managers, node_ids = ConfigurationRows.all_managers, ConfigurationRows.node_ids
+
+    def early(self):
+        self.known_early = node_ids(self)
+        return all_managers(self)
+
+    ConfigurationRows.all_managers = early
+    ConfigurationRows.node_ids = lambda self: self.known_early
 
 
 def unseen(lanes: Lanes, told: Callable[[Mutant, Outcome], None] = lambda *_: None) -> list[Run]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 
+from occopus_config_sim import SimManager
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_resource_sim import SimHandler
 
@@ -41,14 +42,18 @@ def _wait_less(self, inbox, seconds):
 
 
 def install() -> None:
-    """Have the engine and the handler `sim` live by it, in this process and in those forked from it."""
+    """Have the engine and the plugins `sim` live by it, in this process and in those forked from it."""
     # The class itself, so that it does not matter who has imported it from where.
     SystemClock.now, SystemClock.monotonic, SystemClock.wait = lambda _self: now(), _monotonic, _wait_less
     SimHandler.consistency_window = WINDOW
     SimHandler.poll_seconds = (1.0, 5.0)  # few looks: each is a boundary
-    made = SimHandler.__init__
+    SimManager.poll_seconds = (1.0, 5.0)
+    SimHandler.__init__ = _patient(SimHandler.__init__)
+    SimManager.__init__ = _patient(SimManager.__init__)
 
+
+def _patient(made):
     def make(self, connection):
         made(self, dataclasses.replace(connection, call_timeout=CALL_TIMEOUT))
 
-    SimHandler.__init__ = make
+    return make

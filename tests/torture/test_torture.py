@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from .acts import Act, Run
-from .campaign import at_boundaries, boundaries_of, campaign, crashing, paused, rehearsals, side_by_side
+from .campaign import OPERATIONS, at_boundaries, boundaries_of, campaign, crashing, paused, rehearsals, side_by_side
 from .lanes import Lanes
 from .mutants import MUTANTS, unseen
 from .weather import WEATHERS, rules
@@ -49,6 +49,19 @@ def check(outcomes, least):
     assert blows >= least
 
 
+@pytest.fixture(scope="module")
+def managed_boundaries(lanes):
+    """The boundaries of a few operations with a configuration manager."""
+    runs = {
+        key: run
+        for key, run in rehearsals(managed=True).items()
+        if not key[1] and key[0] in ("build", "update", "update that fails", "destruction")
+    }
+    outcomes = {outcome.run: outcome for outcome in lanes.map(runs.values())}
+    check(outcomes.values(), 0)
+    return {key: boundaries_of(outcomes[run].at_last) for key, run in runs.items()}
+
+
 def test_without_a_blow_every_operation_ends_well(rehearsed):
     check(rehearsed.values(), 0)
 
@@ -63,6 +76,24 @@ def test_everything_else_that_can_befall(lanes, boundaries):
     rest = (run for kind, run in campaign(SEED, boundaries) if kind in ("instant", "interruption"))
     runs = [*itertools.islice(kinds[0], 4), *itertools.islice(kinds[1], 2), *itertools.islice(kinds[2], 1)]
     check(lanes.map([*runs, *itertools.islice(rest, 6)]), 5)
+
+
+MANAGER_CALLS = ("register", "configure", "leave", "forget", "forget_infrastructure")
+
+
+@pytest.mark.parametrize("call", MANAGER_CALLS)
+def test_kills_around_the_calls_of_a_configuration_manager(lanes, managed_boundaries, call):
+    runs = []
+    for moment in ("before", "sent", "answered", "after"):
+        name, where = next(
+            (name, where)
+            for (name, _), found in managed_boundaries.items()
+            for where in found
+            if where.startswith(f"{moment} {call} ")
+        )
+        before, word = OPERATIONS[name]
+        runs.append(Run.parse(f"{before}{word} @ kill {where}; maintain", managed=True))
+    check(lanes.map(runs), 4)
 
 
 def test_a_campaign_is_the_same_for_the_same_seed(boundaries):
@@ -104,7 +135,7 @@ def test_a_run_can_be_replayed_from_its_command():
 
 
 def test_every_clause_has_a_mutant():
-    assert {mutant.clause for mutant in MUTANTS.values()} == {f"P{number}" for number in range(1, 14)}
+    assert {mutant.clause for mutant in MUTANTS.values()} == {f"P{number}" for number in range(1, 18)}
 
 
 def test_each_mutant_is_seen():

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from .acts import INFRA
-from .world import NEW_PORT, OLD_PORT, World, asked_for
+from .world import FQDN, NEW_PORT, OLD_PORT, World, asked_for
 
 ABSENT, OLD, NEW = "absent", "old", "new"
 """What may become of the infrastructure."""
@@ -17,6 +17,8 @@ FOUND = 0
 """The position of a row for a machine that was found at the cloud."""
 
 _NODES = {OLD: {"db": 1, "any": 1}, NEW: {"db": 1}}
+_GENERATIONS = {"db": 2, "web": 1}
+"""The nodes that a manager configures, and how many configurations the descriptions have for an instance."""
 _PORTS = {OLD: OLD_PORT, NEW: NEW_PORT}
 
 
@@ -74,6 +76,8 @@ def unsettled(world: World, possible: Collection[str], *, forgetful: bool, may_s
         if row["stage"] != "ready" or row["provisional"] or row["condemned"]
     )
     yield from _unlike(rows, machines, port, forgetful=forgetful)
+    if world.managed:
+        yield from _misconfigured(world, port)
 
 
 def _unlike(rows: list[dict], machines: list[dict], port: int, *, forgetful: bool) -> Iterator[str]:
@@ -95,6 +99,62 @@ def remaining(world: World) -> Iterator[str]:
         yield from (f"left: the row {row} after everything was destroyed" for row in world.rows(table))
 
 
+def unmanaged(world: World) -> Iterator[str]:
+    """What is wrong at the configuration manager at a moment at which no process is alive."""
+    held, rows = world.manager.inventory(), world.managed_rows()
+    known = {row["node_id"] for row in rows["configurations"]}
+    used = {row["infra_id"] for row in rows["managers"]}
+    for node in held["nodes"]:
+        if node["node_id"] not in known:
+            yield f"leaked: no row knows the node {_name(node)} of the manager"
+        if len(node["generations"]) > _GENERATIONS[node["node_name"]]:
+            yield f"configured twice: {_name(node)} had a job for each of {node['generations']}"
+    yield from (f"leaked: no row knows that the manager holds {id}" for id in set(held["infrastructures"]) - used)
+    registered = {node["token"] for node in held["nodes"]}
+    for machine in world.machines():
+        managed = machine["owner"]["node_name"] in _GENERATIONS and machine["state"] != "deleting"
+        if managed and machine["token"] not in registered:
+            yield f"lost: the manager does not know the machine {_name(machine)}"
+
+
+def badly_forgotten(world: World, *, must_leave: bool) -> Iterator[str]:
+    """The nodes that the manager was asked to forget too early, where nothing kept it from being asked in time."""
+    for node in world.manager.inventory()["forgotten"]:
+        if node["state"] == "running":
+            yield f"not cancelled: a job of {node['node_name']} was running when it was forgotten"
+        if must_leave and node["state"] == "ready" and not node["left"]:
+            yield f"not left: {node['node_name']} was forgotten in service"
+
+
+def remaining_managed(world: World, *, may_stray: bool) -> Iterator[str]:
+    """What is left at the manager, or in the store about it, after everything was destroyed."""
+    held = world.manager.inventory()
+    yield from (f"leaked: the manager holds {_name(node)} after everything was destroyed" for node in held["nodes"])
+    if not may_stray:
+        yield from (f"leaked: the manager holds {id} after everything was destroyed" for id in held["infrastructures"])
+    for table, rows in world.managed_rows().items():
+        yield from (f"left: a row of {table} after everything was destroyed: {_name(row)}" for row in rows)
+
+
+def _misconfigured(world: World, port: int) -> Iterator[str]:
+    rows = {row["node_id"]: row for row in world.rows("configurations")}
+    held = {node["node_id"]: node for node in world.manager.inventory()["nodes"]}
+    for row in world.rows("instances"):
+        if row["node_name"] not in _GENERATIONS:
+            continue
+        record, node = rows.get(row["node_id"]), held.get(row["node_id"])
+        if record is None or node is None:
+            yield f"lost: nothing is held for {_name(row)}"
+        elif not record["applied"] or not record["applied"] == record["wanted"] == node["generation"]:
+            yield f"not configured: {_name(row)} has {node['generation']}, the store {record['applied']}"
+        elif node["status"]["state"] != "ready":
+            yield f"not configured: {_name(row)} is {node['status']}"
+        elif row["node_name"] == "db" and node["section"]["role"] != f"port-{port}":
+            yield f"not as described: {_name(row)} has the role {node['section']['role']}"
+        elif row["node_name"] == "web" and node["mapped"] != {"db_fqdn": FQDN}:
+            yield f"not as described: {_name(row)} was handed {node['mapped']}"
+
+
 def _unexpected(state: str, possible: Collection[str]) -> Iterator[str]:
     if state not in possible:
         yield f"not as described: the infrastructure is {state}, instead of {' or '.join(sorted(possible))}"
@@ -105,5 +165,5 @@ def _port(description: dict[str, Any]) -> int:
 
 
 def _name(thing: dict[str, Any]) -> str:
-    keys = ("id", "instance_id", "token", "node_name", "state", "stage", "provisional")
+    keys = ("id", "instance_id", "node_id", "token", "node_name", "state", "stage", "provisional")
     return " ".join(f"{key}={thing[key]}" for key in keys if key in thing)

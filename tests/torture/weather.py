@@ -63,6 +63,11 @@ def _full(rng: random.Random) -> Rules:
             for nth in rng.sample(range(1, 5), 2)]  # fmt: skip
 
 
+def _deaf(_rng: random.Random) -> Rules:
+    """All is well with the cloud; a configuration manager refuses to forget."""
+    return []
+
+
 def _storm(rng: random.Random) -> Rules:
     """Several of these at once."""
     chosen = rng.sample([_lost, _errors, _throttled, _hidden, _late, _full], 3)
@@ -122,6 +127,7 @@ WEATHERS: dict[str, Callable[[random.Random], Rules]] = {
     "amnesia": _amnesia,
     "twins": _twins,
     "storm": _storm,
+    "deaf": _deaf,
 }
 
 FORGETFUL = ("forgetful", "mute", "amnesia", "twins")
@@ -130,6 +136,30 @@ FORGETFUL = ("forgetful", "mute", "amnesia", "twins")
 
 REFUSING = ("full", "half", "storm")
 """In these a build may fail; in the others nothing is refused that cannot be had a moment later."""
+
+
+_OF_MANAGER = ("register", "configure", "status", "cancel", "leave", "forget", "forget_infrastructure")
+_KINDS_OF_MANAGER = {
+    "lost": "lost_reply",
+    "errors": "error_500",
+    "throttled": "throttle",
+    "hanging": "hang",
+    "late": "latency",
+    "storm": "lost_reply",
+}
+
+
+def manager_rules(weather: str, seed: int) -> Rules:
+    """What goes wrong at a configuration manager meanwhile: nothing where the weather is of instances alone."""
+    rng = random.Random(f"manager/{weather}/{seed}")
+    if weather == "deaf":
+        return [{"kind": "permanent", "operation": each, "count": 20} for each in ("forget", "forget_infrastructure")]
+    kind = _KINDS_OF_MANAGER.get(weather)
+    if kind is None:
+        return []
+    operations = rng.sample(_OF_MANAGER, 1 if kind == "hang" else 4)
+    seconds = {"throttle": {"seconds": 2.0}, "latency": {"seconds": HIDDEN * rng.random()}}.get(kind, {})
+    return [{"kind": kind, "operation": each, "nth": rng.randint(1, 3), **seconds} for each in operations]
 
 
 def rules(weather: str, seed: int) -> Rules:

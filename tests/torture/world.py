@@ -1,4 +1,4 @@
-"""A store on disk and a cloud in a process of its own, as the harness itself sees them: from outside."""
+"""A store on disk, a cloud and a manager, each in its own process, as the harness itself sees them: from outside."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+from occopus_core.store.rows import FORGOTTEN
 from occopus_core.testing.simcloud.process import SimulatedCloud
+from occopus_core.testing.simmanager.process import SimulatedManager
 
 from .pace import SPEED, now
 
 TABLES = ("infrastructures", "instances", "scale_requests", "places", "events")
+MANAGED_TABLES = ("configurations", "managers")
+FQDN = "db.example.org"
+"""What the managed node `db` publishes, and `web` is handed."""
+
 WEB = (2, 6)
 """The least and the most instances of the node `web`."""
 
@@ -24,37 +30,59 @@ LONGEST_LEASE = 1.0
 OLD_PORT, NEW_PORT = 1, 2
 
 
-def _nodes(endpoint: str) -> str:
-    def definition(*ways: dict) -> list[dict]:
+def _nodes(endpoint: str, manager: str) -> str:
+    def definition(*ways: dict, config: dict | None = None) -> list[dict]:
         boots = {"boot_seconds": 0.02, "delete_seconds": 0.05}
         return [
             {"resource": {"type": "sim", "endpoint": endpoint, **boots, **way}, "health_check": {"ping": False}}
+            | ({"config_management": {"type": "sim", "endpoint": manager, **config}} if config else {})
             for way in ways
         ]
+
+    role = "port-{{ variables.port }}"
+    managed_db = {"seconds": 0.4, "leave_seconds": 0.05, "role": role, "publish": {"fqdn": FQDN}}
 
     slow = {"delete_seconds": 0.3}
     return json.dumps(
         {
             "node_def:db": definition({"steps": 2}),
             "node_def:web": definition({"image": "port-{{ variables.port }}"}),
+            "node_def:managed_db": definition({}, config=managed_db),
+            "node_def:managed_web": definition({"image": role}, config={"seconds": 0.05, "leave_seconds": 0.05}),
             "node_def:any": definition({"project": "east", **slow}, {"project": "west", "steps": 2, **slow}),
             "node_def:bad": definition({"fail": "disk on fire"}),
         }
     )
 
 
-def _description(port: int, *others: str) -> str:
-    web = {"name": "web", "type": "web", "scaling": {"min": WEB[0], "max": WEB[1]}, "variables": {"port": port}}
-    nodes = [{"name": "db", "type": "db"}, web, *({"name": other, "type": other} for other in others)]
-    edges = [("web", "db"), *((other, "web") for other in others if other == "bad")]
+def _description(port: int, *others: str, managed: bool = False) -> str:
+    prefix, variables = ("managed_", {"port": port}) if managed else ("", {})
+    web = {
+        "name": "web",
+        "type": f"{prefix}web",
+        "scaling": {"min": WEB[0], "max": WEB[1]},
+        "variables": {"port": port},
+    }
+    nodes = [
+        {"name": "db", "type": f"{prefix}db", "variables": variables},
+        web,
+        *({"name": other, "type": other} for other in others),
+    ]
+    handed = [{"attributes": ["fqdn", "db_fqdn"], "synch": True}]
+    on_db = {"connection": ["web", "db"], "mappings": handed} if managed else ("web", "db")
+    edges = [on_db, *((other, "web") for other in others if other == "bad")]
     return json.dumps({"user_id": "me", "infra_name": "trial", "nodes": nodes, "dependencies": edges})
 
 
 DESCRIPTIONS = {
-    "old.yaml": _description(OLD_PORT, "any"),
-    "new.yaml": _description(NEW_PORT),
-    "bad.yaml": _description(NEW_PORT, "bad"),
+    managed: {
+        "old.yaml": _description(OLD_PORT, "any", managed=managed),
+        "new.yaml": _description(NEW_PORT, managed=managed),
+        "bad.yaml": _description(NEW_PORT, "bad", managed=managed),
+    }
+    for managed in (False, True)
 }
+"""The descriptions of the runs without and with a configuration manager."""
 
 
 class World:
@@ -65,30 +93,46 @@ class World:
         self.store = folder / "store.db"
         self.cloud = SimulatedCloud(folder / "cloud.sqlite")
         self.cloud.start()
-        for name, text in {**DESCRIPTIONS, "nodes.yaml": _nodes(self.cloud.endpoint)}.items():
-            (folder / name).write_text(text)
+        self.manager = SimulatedManager(folder / "manager.json")
+        self.manager.start()
+        (folder / "nodes.yaml").write_text(_nodes(self.cloud.endpoint, self.manager.endpoint))
+        self.describe(managed=True)
+        self.managed = False
         self.faults: list[dict] = []
+        self.manager_faults: list[dict] = []
+
+    def describe(self, *, managed: bool) -> None:
+        """Write the descriptions of runs with or without a configuration manager."""
+        for name, text in DESCRIPTIONS[managed].items():
+            (self.folder / name).write_text(text)
 
     def keep_store(self) -> None:
         """From now on runs begin with the store as it is."""
         shutil.copy(self.store, self.folder / "empty.db")
 
-    def begin(self) -> None:
+    def begin(self, *, managed: bool) -> None:
         """Nothing there, and nothing known but the node definitions."""
         for file in (*self.folder.glob("store.db*"), *self.folder.glob("*.trace"), *self.folder.glob("*.log")):
             file.unlink()
         shutil.copy(self.folder / "empty.db", self.store)
         self.cloud.reset()
+        self.managed = managed
+        self.describe(managed=managed)
+        self.manager.reset()
 
-    def set_faults(self, rules: list[dict]) -> None:
-        """Put these in force, also after a crash of the cloud."""
-        self.faults = rules
+    def set_faults(self, rules: list[dict], of_manager: list[dict]) -> None:
+        """Put these in force at the cloud and at the manager, also after they crash."""
+        self.faults, self.manager_faults = rules, of_manager
         self.cloud.set_faults(rules)
+        if self.managed:
+            self.manager.set_faults(of_manager)
 
     def crash(self) -> None:
-        """The cloud dies and comes back."""
+        """The cloud dies and comes back, and so does the manager where there is one."""
         self.cloud.restart()
-        self.cloud.set_faults(self.faults)
+        if self.managed:
+            self.manager.restart()
+        self.set_faults(self.faults, self.manager_faults)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of a table."""
@@ -105,6 +149,12 @@ class World:
         """All that a process might have written."""
         return {table: self.rows(table) for table in TABLES}
 
+    def managed_rows(self) -> dict[str, list[dict[str, Any]]]:
+        """What the store has of configuration managers; not which of them were ever used."""
+        rows = {table: self.rows(table) for table in MANAGED_TABLES}
+        rows["managers"] = [row for row in rows["managers"] if row["infra_id"] != FORGOTTEN]
+        return rows
+
     def machines(self) -> list[dict[str, Any]]:
         """Everything at the cloud, hidden and departing things included."""
         return self.cloud.inventory()
@@ -117,8 +167,9 @@ class World:
             time.sleep(min(max(0.0, left) + 0.002, LONGEST_LEASE))
 
     def close(self) -> None:
-        """Stop the cloud."""
+        """Stop the cloud and the manager."""
         self.cloud.stop()
+        self.manager.stop()
 
 
 def asked_for(requests: list[dict[str, Any]]) -> int:

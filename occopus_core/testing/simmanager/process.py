@@ -18,6 +18,6 @@ class SimulatedManager(SimulatedServer):
         self._call("POST", "/change", {"node_id": node_id, "action": action, "reason": reason})
 
     def inventory(self) -> dict[str, Any]:
-        """`nodes`, each with its `status`; `infrastructures`; `most_jobs` that ran at the same time."""
+        """`nodes`, each with its `status`; `infrastructures`; `most_jobs` at the same time; `forgotten` nodes."""
         found: dict[str, Any] = self._call("GET", "/inventory")
         return found

@@ -12,7 +12,7 @@ What a client calls, each a POST below ``/nodes``; with ``--api-key``, each need
 What a test calls: ``PUT /faults``, ``GET /calls``, ``GET /log`` and ``POST /reset`` as of the simulated cloud, and::
 
     POST /change     {node_id, action, reason}   lose a node, lose_job, or fail it
-    GET  /inventory  -> {nodes, infrastructures, most_jobs}
+    GET  /inventory  -> {nodes, infrastructures, most_jobs, forgotten}
 
 What it holds is on disk before a call is answered; faults and counts are of the process only.
 """

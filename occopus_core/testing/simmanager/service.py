@@ -40,6 +40,8 @@ class Managed:
     leaves_at: float | None = None
     jobs: int = 0
     """How many jobs were begun."""
+    generations: list[str] = field(default_factory=list)
+    """Those for which a job was begun, each once, in the order of their first jobs."""
     fail: str = ""
     """Set from outside: why it does not fare as its section says."""
 
@@ -84,6 +86,8 @@ class ManagerService:
         """Those of which something is held beyond single nodes."""
         self.most_jobs = 0
         """The most jobs that were running at the same time."""
+        self.forgotten: list[dict[str, Any]] = []
+        """The nodes that this process has forgotten: the state each was in, and whether it had left."""
         self._clock = clock
         self._seed = seed
         self._record = record
@@ -151,7 +155,8 @@ class ManagerService:
         """Everything it holds, each node with its status."""
         now = self._clock()
         nodes = [asdict(each) | {"status": each.status(now)} for each in self.nodes.values()]
-        return {"nodes": nodes, "infrastructures": sorted(self.infrastructures), "most_jobs": self.most_jobs}
+        return {"nodes": nodes, "infrastructures": sorted(self.infrastructures), "most_jobs": self.most_jobs,
+                "forgotten": list(self.forgotten)}  # fmt: skip
 
     def calls(self) -> dict[str, Any]:
         """How many calls there were, by operation, and the most at a time."""
@@ -165,6 +170,7 @@ class ManagerService:
     def reset(self) -> None:
         """Nothing held, nothing counted, no faults."""
         self.nodes, self.infrastructures, self.most_jobs = {}, set(), 0
+        self.forgotten.clear()
         self._faults = Faults((), self._seed, OPERATIONS)
         self._count = _Count(now=self._count.now)
         self._record()
@@ -199,6 +205,8 @@ class ManagerService:
                 continue
             node.generation, node.ends_at = generation, now + float(node.section.get("seconds", 0))
             node.jobs += 1
+            if generation not in node.generations:
+                node.generations.append(generation)
         running = sum(each.ends_at is not None and each.ends_at > now for each in self.nodes.values())
         self.most_jobs = max(self.most_jobs, running)
         return {}
@@ -228,8 +236,14 @@ class ManagerService:
         return {"left": left}
 
     def _forget(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        now = self._clock()
         for each in _nodes(body):
-            self.nodes.pop(str(each["node_id"]), None)
+            node = self.nodes.pop(str(each["node_id"]), None)
+            if node is not None:
+                left = node.leaves_at is not None and now >= node.leaves_at
+                state = node.status(now)["state"]
+                self.forgotten.append({"node_name": node.node_name, "state": state, "left": left})
+                del self.forgotten[:-MOST_LOGGED]
         return {}
 
     def _forget_infrastructure(self, body: Mapping[str, Any]) -> dict[str, Any]:
