@@ -185,7 +185,7 @@ def _instant(rng: random.Random) -> str:
 
 
 def _weather(rng: random.Random) -> str:
-    return "calm" if rng.random() < CALM_SHARE else rng.choice(list(WEATHERS))
+    return "calm" if rng.random() < CALM_SHARE else rng.choice([each for each in WEATHERS if each != "deaf"])
 
 
 def _options(rng: random.Random) -> dict:
