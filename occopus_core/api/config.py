@@ -180,20 +180,25 @@ class ConfigManager(ABC):
         """How far each node has come, by node id, in O(pages) calls; a key for every node.
 
         MUST NOT answer `READY` for an older generation. A node that the manager does not know is `UNKNOWN`; one whose
-        job was lost with its process is `PENDING` or `UNKNOWN`. Raises `ProviderError`.
+        job was lost with its process is `PENDING` or `UNKNOWN`.
+
+        What is wrong with one node is its state, with a reason: a tool that asks each node itself answers `FAILED` or
+        `PENDING` where a node refuses it or is silent. An error is about the whole connection: `AuthError` holds up
+        every node on it. Raises `ProviderError`.
         """
 
     def cancel(self, nodes: Sequence[ConfigNode]) -> None:
         """End the jobs of these nodes; returns once they are ended or asked to end. Raises `ProviderError`.
 
-        A node without a job, or that the manager does not know, is a success. `node` is as in `forget`.
+        A node without a job, or that the manager does not know, is a success. The nodes have instance ids, addresses
+        and the section of their latest configuration, as in `forget`.
         """
         return
 
     def leave(self, node: ConfigNode) -> bool:
         """Start or continue taking the node out of service; True once it may be deleted. Raises `ProviderError`.
 
-        Called until it answers True, for at most `leave_seconds` in all. `node` is as in `forget`. Any answer but True
+        Called until it answers True, for at most `leave_seconds` in all. `node` is as in `cancel`. Any answer but True
         and False is an error, after which the instance is deleted.
         """
         return True
@@ -201,8 +206,9 @@ class ConfigManager(ABC):
     def forget(self, node: ConfigNode) -> None:
         """Remove what `register` and `configure` made for the node. Raises `ProviderError`.
 
-        `node` has the values as they were registered, but for what `cmd()` printed and for credentials: these are not
-        kept. MUST need no more of the section than connection keys. A node that the manager does not know is a success.
+        `node` has no address, for the instance is gone, and the section of its latest configuration, but for what
+        `cmd()` printed and for credentials: these are not kept. MUST need no more of the section than connection keys.
+        A node that the manager does not know is a success.
         """
         return
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 """The names that a Chef server gives environments and roles."""
 _RUN_LIST_ITEM = r"^((recipe|role)\[[A-Za-z0-9_.:@-]+\]|[A-Za-z0-9_.:@-]+|.*\{[{%].*)$"
+_TERMS = 25
+"""Infrastructures in one search."""
 _ROLE = re.compile(r"role\[([^\]]+)\]")
 
 
@@ -96,11 +98,14 @@ class Chef(ConfigManager):
         self.register(node)
 
     def status(self, nodes: Sequence[ConfigNode]) -> Mapping[str, ConfigStatus]:
-        """Ready once a converge was seen. One search for each infrastructure; what it lacks is asked for by name."""
-        found: dict[str, Mapping[str, Any]] = {}
-        for infra_id in dict.fromkeys(node.infra_id for node in nodes):
-            rows = self._server.search_nodes(f"chef_environment:{infra_id}")
-            found.update((str(row.get("name")), row) for row in rows)
+        """Ready once a converge was seen. Many infrastructures are one search; what it lacks is asked for by name."""
+        if not nodes:
+            return {}
+        found = self._indexed(sorted({node.infra_id for node in nodes}))
+        if any(node.node_id not in found for node in nodes):
+            named = self._server.get("nodes")
+            late = [node.node_id for node in nodes if node.node_id in named and node.node_id not in found]
+            found.update((node_id, self._find(node_id)) for node_id in late)
         return {node.node_id: self._status(node, found.get(node.node_id)) for node in nodes}
 
     def forget(self, node: ConfigNode) -> None:
@@ -135,11 +140,18 @@ class Chef(ConfigManager):
             self._connected = server.ChefServer(self.connection, self._now or server.time_of_day)
         return self._connected
 
-    def _status(self, node: ConfigNode, indexed: Mapping[str, Any] | None) -> ConfigStatus:
+    def _indexed(self, infra_ids: Sequence[str]) -> dict[str, Mapping[str, Any] | None]:
+        """What the server's index has of these infrastructures, by node id."""
+        found: dict[str, Mapping[str, Any] | None] = {}
+        for start in range(0, len(infra_ids), _TERMS):
+            terms = (f"chef_environment:{infra_id}" for infra_id in infra_ids[start : start + _TERMS])
+            found.update((str(row.get("name")), row) for row in self._server.search_nodes(" OR ".join(terms)))
+        return found
+
+    def _status(self, node: ConfigNode, found: Mapping[str, Any] | None) -> ConfigStatus:
         from occopus_config_chef import objects  # noqa: PLC0415
 
-        found = indexed
-        if found is None or objects.mark_of(found).get("generation") != node.generation:
+        if found is not None and objects.mark_of(found).get("generation") != node.generation:
             found = self._find(node.node_id)  # the index lags
         if found is None:
             return ConfigStatus(ConfigState.UNKNOWN, "the Chef server does not know the node")

@@ -161,6 +161,10 @@ def test_many_nodes_are_one_search(goiardi, infra, monkeypatch):
     monkeypatch.setattr(type(manager._server), "_call", lambda *a: calls.append(a[1:3]) or send(*a))
     assert set(manager.status(nodes)) == {each.node_id for each in nodes}
     assert calls == [("GET", ("search", "node"))]
+    calls.clear()
+    strangers = [node(str(uuid.uuid4())) for _ in range(12)]
+    assert {status.state for status in manager.status(strangers).values()} == {ConfigState.UNKNOWN}
+    assert calls == [("GET", ("search", "node")), ("GET", ("nodes",))]
 
 
 def test_a_role_that_does_not_exist_is_named(manager, infra):
