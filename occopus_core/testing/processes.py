@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import threading
 from typing import Any
 
 
@@ -17,3 +18,11 @@ def end(process: subprocess.Popen[Any], seconds: float, how: signal.Signals = si
         process.wait()
     if process.stdout is not None:
         process.stdout.close()
+
+
+def wait_for_end() -> None:
+    """Return once this process is asked to end, by SIGINT or SIGTERM. Called in the main thread."""
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked.set())
+    asked.wait()

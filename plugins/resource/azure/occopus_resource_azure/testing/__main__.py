@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import threading
 from pathlib import Path
 
+from occopus_core.testing.processes import wait_for_end
 from occopus_resource_azure.testing.account import SUBSCRIPTION, TENANT
 from occopus_resource_azure.testing.cloud import GROUP, REGION, AzureCloud
 from occopus_resource_azure.testing.login import CLIENT_ID, CLIENT_SECRET
@@ -37,10 +37,7 @@ def main() -> None:
         }
         for name, value in lines.items():
             print(f"{name}: {value}", flush=True)  # noqa: T201
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            return
+        wait_for_end()
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import threading
 
+from occopus_core.testing.processes import wait_for_end
 from occopus_resource_cloudbroker.testing import DEPLOYMENT, EMAIL, INSTANCE_TYPE, KEY_PAIR, PASSWORD, Platform, Server
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     print(server.endpoint, flush=True)  # noqa: T201
     print(f"email {EMAIL}, password {PASSWORD}", flush=True)  # noqa: T201
     print(f"deployment {DEPLOYMENT}, instance type {INSTANCE_TYPE}, key pair {KEY_PAIR}", flush=True)  # noqa: T201
-    threading.Event().wait()
+    wait_for_end()
 
 
 if __name__ == "__main__":

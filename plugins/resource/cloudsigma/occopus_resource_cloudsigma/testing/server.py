@@ -1,8 +1,7 @@
-"""``python -m occopus_resource_cloudsigma.testing.server [--port N]``: a CloudSigma on the loopback, for tests."""
+"""A CloudSigma on the loopback, for tests."""
 
 from __future__ import annotations
 
-import argparse
 import base64
 import contextlib
 import http.server
@@ -11,7 +10,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from occopus_core.testing.web import PAGE
 from occopus_resource_cloudsigma.testing.faults import Fault, Faults
-from occopus_resource_cloudsigma.testing.model import LIBRARY_DRIVE, Behaviour, Model, RefusedError, Thing
+from occopus_resource_cloudsigma.testing.model import Behaviour, Model, RefusedError, Thing
 from occopus_resource_cloudsigma.testing.routes import Call, Routes
 
 EMAIL = "me@example.org"
@@ -217,21 +216,3 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """The calls are in the log of the cloud."""
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until ended; the first line on stdout is the endpoint."""
-    parser = argparse.ArgumentParser(description="A CloudSigma on the loopback, for tests and examples.")
-    parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1; default: any free port")
-    parser.add_argument("--clone-seconds", type=float, default=2.0, help="how long a drive is cloned; default: 2")
-    parser.add_argument("--start-seconds", type=float, default=1.0, help="how long a server starts; default: 1")
-    options = parser.parse_args(arguments)
-    behaviour = Behaviour(clone_seconds=options.clone_seconds, start_seconds=options.start_seconds)
-    with CloudSigma(behaviour, port=options.port) as cloud:
-        account = f"as {EMAIL} with the password {PASSWORD}"
-        print(f"{cloud.url}/api/2.0/ {account}, library drive {LIBRARY_DRIVE}", flush=True)  # noqa: T201
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()
