@@ -206,17 +206,6 @@ def _second_call_unrecorded() -> None:
     Work.enter = unchanged
 
 
-@_mutant("P6", "'absent' is believed where a creation was answered, though its provider does not say so itself",
-         "storm; old @ interrupt after create 3", "hidden", seed=4)  # fmt: skip
-def _answered_is_seen() -> None:
-    absent = Deletion._absent
-
-    def hasty(self, work, instance):
-        absent(self, work, dataclasses.replace(instance, raw_state="absent"))
-
-    Deletion._absent = hasty
-
-
 @_mutant("P7", "a row goes as soon as delete was called", "old; destroy @ kill after commit 5; destroy")
 def _row_first() -> None:
     deleted = Deletion._deleted

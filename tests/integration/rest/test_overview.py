@@ -72,7 +72,7 @@ def test_a_description_that_is_spoilt_is_said_of_it_alone(served, ready, spoil, 
     for path in ("", "/outline", "/plan"):
         answer = served.get(f"/infrastructures/{spoilt}{path}")
         assert answer.status == 500
-        assert answer.json["detail"].startswith("an infrastructure in the store cannot be read: ")
+        assert answer.json["detail"].startswith(f"the infrastructure '{spoilt}' in the store cannot be read: ")
     assert served.get("/readyz").status == served.get("/overview").status == served.get("/metrics").status == 200
     assert served.get("/infrastructures/").json == {"infrastructures": [spoilt]}
 
