@@ -189,6 +189,8 @@ class Course:
         if each.paused:
             row = self._world.infrastructure()
             each.paused_epoch = row["epoch"] if row else None
+            # A pass that only looks holds no lease: what it takes when it wakes is its own.
+            each.held_lease = row is None or str(row["lease_holder"]).startswith(f"process {each.pid} ")
 
     def _note(self, act: Act, ended: Process, before: set[str], *, alone: bool = True) -> None:
         """What the infrastructure may be from now on."""
@@ -223,7 +225,8 @@ class Course:
         for each in self._paused:
             row = self._world.infrastructure()
             others = [one for one in self._processes[self._processes.index(each) + 1 :] if one.act.word in _LEASING]
-            taken_over = each.act.word in _LEASING and (
+            held = each.held_lease and each.act.word in _LEASING
+            taken_over = held and (
                 row is None or row["epoch"] != each.paused_epoch or any(one.code == 0 for one in others)
             )
             before, allowed = self._world.state(), int(each.boundaries[-1].rsplit(" ", 1)[1])

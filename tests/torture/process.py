@@ -42,6 +42,7 @@ class Process:
     """How it ended, as a shell shows it; None while it lives."""
     paused: bool = False
     paused_epoch: int | None = None
+    held_lease: bool = False
     began: float = field(default_factory=time.monotonic)
 
     @property
