@@ -122,11 +122,9 @@ def demo(workspace):
 
 def test_the_nodes_of_the_quick_start_are_replaced(demo, until):
     killed, halted = sorted(demo.web())
-    first = demo.workspace.query("SELECT epoch FROM infrastructures")[0][0]
     with maintained(demo.workspace, "first", "-t", "1") as maintainer:
-        until(lambda: demo.workspace.query("SELECT epoch FROM infrastructures")[0][0] > first)
         demo.server(killed).kill()
-        until(lambda: demo.replaced(killed), TIMEOUT + 3)
+        until(lambda: demo.replaced(killed))
         assert halted in demo.web()
         demo.server(halted).send_signal(signal.SIGSTOP)
         until(lambda: demo.replaced(halted), 60)
@@ -161,9 +159,9 @@ def assert_whole(user, cloud, count):
 )
 def test_maintenance_ends_in_the_middle_of_anything(user, cloud, until, rule):
     user.ready("import", user.write("slow.yaml", cloud.definitions("worker", boot_seconds=5, steps=2)))
-    first = user.query("SELECT epoch FROM infrastructures")[0][0]
+    built = len(cloud.log())
     with maintained(user, "life", "-t", "0.2", "--parallelize") as maintainer:
-        until(lambda: user.query("SELECT epoch FROM infrastructures")[0][0] > first + 1)
+        until(lambda: len(cloud.log()) > built + 1)
         before = len(cloud.log())
         cloud.set_faults([rule] if rule else [])
         scale_to(user, "life", 6)
@@ -181,10 +179,10 @@ def test_a_cloud_that_goes_and_comes_back_is_told_once(workspace, new_cloud, des
         workspace.ready("import", workspace.write("nodes.yaml", cloud.definitions("worker")))
         workspace.ready("build", workspace.write("life.yaml", describe("web", min=2)), "-i", "life")
         before = cloud.machines("life")
-        first = workspace.query("SELECT epoch FROM infrastructures")[0][0]
+        built = len(cloud.log())
         with maintained(workspace, "life", "-t", "0.2") as maintainer:
             said = workspace.folder / "said"
-            until(lambda: workspace.query("SELECT epoch FROM infrastructures")[0][0] > first + 1)
+            until(lambda: len(cloud.log()) > built + 1)
             cloud.kill()
             until(lambda: "for a provider" in said.read_text())
             begun = workspace.query("SELECT epoch FROM infrastructures")[0][0]

@@ -93,8 +93,8 @@ def _take(scope: Scope, work: Work, status: ConfigStatus, notes: Notes) -> None:
         published = redacted(dict(status.attributes), scope.connections.redact)
         applied = status.generation or record.applied
         changes = {"state": status.state, "reason": "", "published": published, "applied": applied}
-    elif status.state in (ConfigState.UNKNOWN, ConfigState.FAILED):
-        # It is not what it was seen to be: it is applied again.
+    elif status.state in (ConfigState.UNKNOWN, ConfigState.FAILED, ConfigState.PENDING):
+        # It is not what it was seen to be, and no job is under way that would mend it: it is applied again.
         changes = {"state": status.state, "reason": status.reason, "applied": ""}
     if any(getattr(record, name) != value for name, value in changes.items()):
         work.configuration = dataclasses.replace(record, **changes)

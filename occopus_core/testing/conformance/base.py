@@ -161,12 +161,16 @@ def injector(harness: ResourceHarness) -> FaultInjector:
     return harness.faults
 
 
+_SHORT_WORD = 3
+"""Characters of a word of a command that may stand anywhere by chance."""
+
+
 def secrets(handler: ResourceHandler, request: CreateRequest) -> list[str]:
-    """What must never be shown: credentials, and what the instance is given."""
+    """What must never be shown: credentials, and what the instance is given but for short words of a command."""
     context = request.context
     command = context.command or ()
     texts = [*handler.connection.auth.values(), context.user_data, *context.env]
-    texts += [command] if isinstance(command, str) else command
+    texts += [word for word in ([command] if isinstance(command, str) else command) if len(word) > _SHORT_WORD]
     found = [text for text in texts if text]
     assert found, "the harness's requests need user data, an environment or a command for this clause"
     return found

@@ -270,6 +270,16 @@ def test_a_ready_node_that_its_manager_lost_is_registered_again(world, managers)
     world.assert_runs({"db": 1})
 
 
+def test_a_ready_node_whose_job_was_lost_is_configured_again(world, managers):
+    managers.define("db")
+    world.build(infrastructure("db"))
+    (node_id,) = managers.at().service.nodes
+    managers.at().service.change(node_id, "lose_job")
+    world.convergence().maintain()
+    assert managers.at().service.nodes[node_id].status(world.clock.now())["state"] == "ready"
+    world.assert_runs({"db": 1})
+
+
 def test_a_quiet_pass_asks_each_manager_once_and_writes_nothing(world, managers):
     managers.define("db", attributes={"port": 1})
     world.build(infrastructure(node("db", min=3)))
