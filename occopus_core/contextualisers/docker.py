@@ -24,7 +24,12 @@ class Docker(Contextualiser):
                 "env": {
                     "description": "Environment of the container.",
                     "type": "array",
-                    "items": {"type": "string", "pattern": "^[^=]+=", "examples": ["message={{variables.message}}"]},
+                    "items": {
+                        "type": "string",
+                        "pattern": "^[^=]+=",
+                        "patternErrorMessage": "is not of the form NAME=VALUE",
+                        "examples": ["message={{variables.message}}"],
+                    },
                     "default": [],
                 },
                 "command": {

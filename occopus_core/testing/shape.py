@@ -35,9 +35,12 @@ def assert_states_version(plugin: type) -> None:
 
 
 def assert_describes_properties(schema: Mapping[str, Any]) -> None:
-    """Fail unless every property, at any depth, has a description."""
-    bare = [path for path, value in _properties(schema) if not value.get("description")]
+    """Fail unless every property, at any depth, has a description, and every pattern says in words what it accepts."""
+    properties = dict(_properties(schema))
+    bare = [path for path, value in properties.items() if not value.get("description")]
     assert not bare, f"properties without a description: {', '.join(bare)}"
+    mute = [path for path, value in properties.items() if any(map(_is_mute, (value, value.get("items"))))]
+    assert not mute, f"a pattern without a patternErrorMessage: {', '.join(mute)}"
 
 
 def assert_imports_none(plugin: type, modules: Collection[str]) -> None:
@@ -94,6 +97,10 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
         seen.append(event)
     elif event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING:
         seen.append(f"open {arguments[0]!r} for writing")
+
+
+def _is_mute(schema: object) -> bool:
+    return isinstance(schema, Mapping) and "pattern" in schema and "patternErrorMessage" not in schema
 
 
 def _properties(schema: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

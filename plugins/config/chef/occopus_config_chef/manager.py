@@ -65,7 +65,11 @@ class Chef(ConfigManager):
                 "run_list": {
                     "description": "What the node runs, in this order: recipes and roles.",
                     "type": "array",
-                    "items": {"type": "string", "pattern": _RUN_LIST_ITEM},
+                    "items": {
+                        "type": "string",
+                        "pattern": _RUN_LIST_ITEM,
+                        "patternErrorMessage": "is not an item of a run list, such as recipe[apache2] or role[base]",
+                    },
                     "examples": [["recipe[apache2]", "role[base]"]],
                 },
             },
