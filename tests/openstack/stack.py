@@ -5,7 +5,6 @@ By hand: ``python stack.py install VENV``, then ``python stack.py run VENV FOLDE
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import itertools
 import json
