@@ -36,10 +36,10 @@ def assert_states_version(plugin: type) -> None:
 
 def assert_describes_properties(schema: Mapping[str, Any]) -> None:
     """Fail unless every property, at any depth, has a description, and every pattern says in words what it accepts."""
-    properties = dict(_properties(schema))
-    bare = [path for path, value in properties.items() if not value.get("description")]
+    properties = list(_properties(schema))
+    bare = [path for path, value in properties if not value.get("description")]
     assert not bare, f"properties without a description: {', '.join(bare)}"
-    mute = [path for path, value in properties.items() if any(map(_is_mute, (value, value.get("items"))))]
+    mute = [path for path, value in properties if any(map(_is_mute, (value, value.get("items"))))]
     assert not mute, f"a pattern without a patternErrorMessage: {', '.join(mute)}"
 
 

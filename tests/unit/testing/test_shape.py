@@ -19,3 +19,10 @@ def test_a_pattern_says_in_words_what_it_accepts(property_):
 @pytest.mark.parametrize("property_", [{**SIZE, **WORDS}, {"description": "Sizes.", "items": {**SIZE, **WORDS}}])
 def test_a_pattern_with_words_passes(property_):
     assert_describes_properties({"properties": {"size": property_}})
+
+
+@pytest.mark.parametrize(("bad", "message"), [({}, "without a description"), (SIZE, "without a patternErrorMessage")])
+def test_no_alternative_hides_another(bad, message):
+    good = {**SIZE, **WORDS}
+    with pytest.raises(AssertionError, match=f"{message}: size"):
+        assert_describes_properties({"oneOf": [{"properties": {"size": bad}}, {"properties": {"size": good}}]})
