@@ -105,6 +105,8 @@ def _running(harness: ResourceHarness, handler: ResourceHandler, kind: Kind) -> 
     """The id of a ready instance."""
     id = make(harness, handler, order(harness, kind)).id
     until(harness, handler, id, InstanceState.READY)
+    if kind == "graceful":
+        patiently(harness, lambda: harness.handles_stop(id), "a graceful instance is prepared for being stopped")
     return id
 
 

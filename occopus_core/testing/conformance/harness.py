@@ -129,6 +129,10 @@ class ResourceHarness(Harness, ABC):
         """
         raise NotImplementedError(f"put an instance into the state {state.value}")
 
+    def handles_stop(self, id: InstanceId) -> bool:  # noqa: ARG002 - for overriding
+        """Whether a ready instance of kind ``graceful`` can already be stopped gracefully: its system has started."""
+        return True
+
     def shut_down(self, id: InstanceId) -> bool:
         """Whether an instance of kind ``graceful`` has come to its own end, rather than being cut off."""
         raise NotImplementedError("tell an instance that shut down by itself from one that was cut off")

@@ -9,8 +9,10 @@ from urllib.parse import quote
 from occopus_core.api import (
     CreateRequest,
     Instance,
+    InstanceId,
     InstanceState,
     NotFoundError,
+    PermanentError,
     ProviderError,
     TransientError,
 )
@@ -20,7 +22,7 @@ from occopus_resource_cloudsigma.errors import StateError
 from occopus_resource_cloudsigma.inventory import Inventory
 from occopus_resource_cloudsigma.marks import Thing, is_marked, is_used, marks, meta, used
 from occopus_resource_cloudsigma.removing import discard_drive, discard_server
-from occopus_resource_cloudsigma.view import READY_DRIVE, STOPPED, Parts, instance, mounted
+from occopus_resource_cloudsigma.view import READY_DRIVE, STOPPED, Parts, instance, mounted, users
 
 
 class Making:
@@ -80,16 +82,33 @@ class Making:
         A drive that is left alone after its server was deleted is told by that from one whose server is still to come.
         """
         body = order.server_body(request, drive)
-        if not (is_used(drive) and is_marked(drive)):
-            own = {} if is_marked(drive) else marks(request.owner, request.token)
-            self._client.send("PUT", f"/drives/{drive['uuid']}/", {**drive, "meta": {**meta(drive), **own, **used()}})
-        self._client.only(self._client.send("POST", "/servers/", body, key=order.DESCRIPTION))
+        try:
+            if not (is_used(drive) and is_marked(drive)):
+                own = {} if is_marked(drive) else marks(request.owner, request.token)
+                new = {**drive, "meta": {**meta(drive), **own, **used()}}
+                self._client.send("PUT", f"/drives/{drive['uuid']}/", new)
+            self._client.only(self._client.send("POST", "/servers/", body, key=order.DESCRIPTION))
+        except (NotFoundError, PermanentError):
+            if self._is_free(request, drive):
+                raise
+            return Instance(
+                InstanceId(request.token),
+                InstanceState.PROVISIONING,
+                token=request.token,
+                owner=request.owner,
+                reason="another call used or deleted its drive",
+            )
         # A call whose answer was lost may have made another server meanwhile: only one may be started with the drive.
         servers = self._inventory.servers_of(request.token, order.server_name(request), [drive])
         parts = Parts(servers, [drive])
         if not servers:
             return instance(request.token, parts)  # not listed yet
         return self._finish(request, parts)
+
+    def _is_free(self, request: CreateRequest, drive: Thing) -> bool:
+        """False where another call for the token has used or deleted the drive since it was looked up."""
+        now = self._inventory.of(request.token, order.server_name(request))
+        return not now.servers and any(one["uuid"] == drive["uuid"] and not users(one) for one in now.drives)
 
     def _finish(self, request: CreateRequest, parts: Parts) -> Instance:
         """Start the server once it is the only one, and has the only drive."""

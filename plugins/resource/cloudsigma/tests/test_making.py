@@ -7,6 +7,7 @@ import contextlib
 import pytest
 
 from occopus_core.api import InstanceState, NotFoundError, Owner, PermanentError, QuotaError, TransientError
+from occopus_resource_cloudsigma.client import Client
 from occopus_resource_cloudsigma.testing import Fault
 
 
@@ -204,6 +205,35 @@ def test_a_call_whose_answer_was_lost_makes_no_second_drive(connect, cloud, orde
         assert not caught.value.unreached
         made(connect(), request)
     assert (len(cloud.servers()), len(cloud.drives())) == (4, 4)
+
+
+@pytest.mark.parametrize("change", ["PUT", "POST"])
+def test_a_call_that_another_call_overtakes_is_no_error(connect, cloud, order, made, monkeypatch, change):
+    request, real = order(), Client.send
+    made(connect(), order("occopus-0"))
+
+    def overtaken(client, method, path, *rest, **more):
+        if method == change and ("servers" in path or method == "PUT"):
+            monkeypatch.setattr(Client, "send", real)
+            made(connect(), request)
+            if method == "PUT":
+                raise NotFoundError("gone")
+        return real(client, method, path, *rest, **more)
+
+    handler = connect()
+    while len(cloud.drives()) < 2:
+        handler.create(request)
+    monkeypatch.setattr(Client, "send", overtaken)
+    late = handler.create(request)
+    assert (late.state, late.reason) == (InstanceState.PROVISIONING, "another call used or deleted its drive")
+    assert late.id == "occopus-1"
+    assert (len(cloud.servers()), len(cloud.drives())) == (2, 2)
+
+
+def test_a_drive_that_cannot_be_used_is_an_error(connect, cloud, order, made):
+    cloud.fail(Fault("refuse", "^POST /servers/ ?$", status=403, error_type="permission", message="cannot be mounted"))
+    with pytest.raises(PermanentError, match="cannot be mounted"):
+        made(connect(), order())
 
 
 def test_a_second_drive_is_deleted_before_the_server_is_made(connect, cloud, order, made, clock):

@@ -94,7 +94,7 @@ class DockerHarness(ResourceHarness):
             resource |= {"image": f"{self.stage.registry.address}/tiny", "origin": "dockerhub"}
         # The first process of a container ends at a signal that it has a handler for, and at no other.
         ends = "sleep 3; exit 42" if kind == "graceful" else "exit 0"
-        command = ("sh", "-c", f"trap '{ends}' TERM; sleep 1000 & wait")
+        command = ("sh", "-c", f"trap '{ends}' TERM; echo up; sleep 1000 & wait")
         return CreateRequest(token, owner, resource, Context(env=("password=hush-hush",), command=command))
 
     def absent_ids(self, count):
@@ -109,6 +109,9 @@ class DockerHarness(ResourceHarness):
     def received(self, id, sent):
         config = self.stage.engine.client().inspect_container(id)["Config"]
         return Context(env=tuple(config["Env"]), command=tuple(config["Cmd"]))
+
+    def handles_stop(self, id):
+        return b"up" in self.stage.engine.client().logs(id)
 
     def shut_down(self, id):
         return self.stage.engine.client().inspect_container(id)["State"]["ExitCode"] == 42

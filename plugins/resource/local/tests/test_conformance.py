@@ -142,6 +142,9 @@ class LocalHarness(ResourceHarness):
         else:
             (folder.path / "node.json").write_text("{")
 
+    def handles_stop(self, id):
+        return (NodeFolder(self.root, id).work / "up").exists()
+
     def shut_down(self, id):
         return (NodeFolder(self.root, id).work / "ended").exists()
 
