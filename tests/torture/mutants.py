@@ -196,14 +196,14 @@ def _last_answer_is_all() -> None:
          "calm; old @ kill before describe 2; storm; maintain @ interrupt before create 1; destroy",
          "twins", seed=1)  # fmt: skip
 def _second_call_unrecorded() -> None:
-    enter = Work.enter
+    update = Work.update
 
-    def unchanged(self, stage, now, **changes):
+    def unchanged(self, **changes):
         if changes.get("answered") is False and self.record.answered:
             del changes["answered"]
-        return enter(self, stage, now, **changes)
+        return update(self, **changes)
 
-    Work.enter = unchanged
+    Work.update = unchanged
 
 
 @_mutant("P7", "a row goes as soon as delete was called", "old; destroy @ kill after commit 5; destroy")

@@ -12,9 +12,10 @@ from typing import Any
 
 from occopus_core.api.config import ConfigManager, ConfigNode, ConfigState, ConfigStatus, Peer
 from occopus_core.api.errors import TransientError
+from occopus_core.engine.instance.lifecycle import Lifecycle, overdue
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.surroundings import recorded_node
-from occopus_core.engine.instance.work import Work
+from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.journal import redacted
 from occopus_core.engine.kernel.loop import Outcome
@@ -23,6 +24,7 @@ from occopus_core.engine.kernel.pacing import backoff, poll_interval
 from occopus_core.engine.kernel.reason import reason
 from occopus_core.engine.planning.preparation import Configuration
 from occopus_core.store.configurations import ConfigurationRecord
+from occopus_core.store.records import Stage
 
 REPEAT_SECONDS = 30.0
 """How often `configure` is called again for a node of which the manager says that nothing is under way."""
@@ -31,9 +33,6 @@ CANCEL_SECONDS = 5.0
 """How long jobs that are not wanted any more hold up what follows, where their manager cannot be reached."""
 
 CANCEL_TRIES = 4
-
-SILENCE_SECONDS = 15.0
-"""How long after the end of a job's time its manager may go on holding a call before the job is given up."""
 
 Done = Callable[[Work, str], None]
 """Gets the instance and why it could not be configured; the reason is empty where it is."""
@@ -48,6 +47,8 @@ class _Job:
     node: ConfigNode
     done: Done
     register: bool = False
+    begun: Callable[[], None] = lambda: None
+    """To be called when its turn has come."""
     begun_at: float = 0.0
     """When (monotonic) its turn came."""
     asked_at: float = 0.0
@@ -59,8 +60,9 @@ class _Job:
 class Configuring:
     """The jobs of one pass. `peers` names all instances that run."""
 
-    def __init__(self, runtime: Runtime, peers: Callable[[], tuple[Peer, ...]]) -> None:
+    def __init__(self, runtime: Runtime, lifecycle: Lifecycle, peers: Callable[[], tuple[Peer, ...]]) -> None:
         self._runtime = runtime
+        self._lifecycle = lifecycle
         self._peers = peers
         self._jobs: dict[Work, _Job] = {}
         self._refreshing: set[ManagerLink] = set()
@@ -101,7 +103,10 @@ class Configuring:
             return
         job = _Job(work, link, node, done, register)
         self._jobs[work] = job
-        work.queued = True
+        if work.stage is Stage.READY:
+            self._lifecycle.enter(work, Phase.RECONFIGURING)
+        # The queue moves: each job ahead has a time of its own.
+        job.begun = self._lifecycle.queue([work], self._runtime.clock.monotonic)
         link.jobs.begin(job, lambda: self._start(job))
         if link.jobs.queued(job):
             self._runtime.waiting(work, f"for its turn: {link.label} is configuring {link.plugin.max_jobs} others")
@@ -199,9 +204,8 @@ class Configuring:
     def _start(self, job: _Job) -> None:
         if not job.over:
             job.begun_at = self._runtime.clock.monotonic()
-            job.work.arm(self._runtime.clock.now())
+            job.begun()
             job.work.waiting_for = ""
-            self._runtime.loop.after(_limit(job.work) + SILENCE_SECONDS, lambda: self._expire(job))
             (self._register if job.register else self._configure)(job)
 
     def _configure(self, job: _Job) -> None:
@@ -224,7 +228,8 @@ class Configuring:
 
     def _ask(self, job: _Job, what: str, call: Callable[[ConfigManager], None], again: Callable[[_Job], None]) -> None:
         refuse_if_lost = self._runtime.journal.refuse_if_lost
-        job.link.ask(what, call, lambda outcome: self._asked(job, outcome, again), refuse_if_lost)
+        begun = self._lifecycle.queue([job.work], job.link.gate.moved)
+        job.link.ask(what, call, lambda outcome: self._asked(job, outcome, again), refuse_if_lost, begun)
 
     def _asked(self, job: _Job, outcome: Outcome[None], again: Callable[[_Job], None]) -> None:
         """`register` or `configure` has been answered."""
@@ -254,6 +259,7 @@ class Configuring:
                 link.gate.submit,
                 lambda jobs: link.statuses([job.node for job in jobs]),
                 self._answered,
+                lambda jobs: self._lifecycle.queue((job.work for job in jobs), link.gate.moved),
             )
         waited = self._runtime.clock.monotonic() - job.begun_at
         self._asking[link].add(job, poll_interval(waited, link.plugin.poll_seconds))
@@ -297,18 +303,22 @@ class Configuring:
 
     def _late(self, job: _Job, why: str) -> bool:
         """Whether its time is up: then it is given up, at its manager too."""
-        if not self._runtime.overdue(job.work):
+        if not self._lifecycle.over(job.work):
             if why:
                 self._runtime.waiting(job.work, why)
             return False
-        text = f"not configured within {_limit(job.work):g} s{': ' if why else ''}{why}"
-        self.cancel([job.work], lambda: None if self._halted else self._finish(job, text))
+        self._give_up(job, why)
         return True
 
-    def _expire(self, job: _Job) -> None:
-        """Its time is up, and the manager holds the call that would say how it fares."""
-        if not job.over and not self._late(job, job.work.waiting_for or f"{job.link.label} does not answer"):
-            self._runtime.loop.after(SILENCE_SECONDS, lambda: self._expire(job))
+    def _give_up(self, job: _Job, why: str) -> None:
+        text = overdue(job.work, why)
+        self.cancel([job.work], lambda: None if self._halted else self._finish(job, text))
+
+    def expire(self, work: Work) -> None:
+        """Its time is over, and its manager holds the call that would say how it fares."""
+        job = self._jobs.get(work)
+        if job is not None and not job.over:
+            self._give_up(job, f"{job.link.label} does not answer")
 
     def _finish(self, job: _Job, why: str) -> None:
         self._close(job)
@@ -318,18 +328,15 @@ class Configuring:
 
     def _close(self, job: _Job) -> None:
         job.over = True
-        job.work.queued = False
+        job.begun()
+        if job.work.stage is Stage.READY and not job.work.dropping:
+            self._lifecycle.enter(job.work, Phase.READY)
         if self._jobs.get(job.work) is job:
             del self._jobs[job.work]
         job.link.jobs.end(job)
 
     def _note(self, work: Work, **changes: Any) -> None:
         note(self._runtime, work, **changes)
-
-
-def _limit(work: Work) -> float:
-    """Seconds that each stage of it may take."""
-    return work.implementation.health_check.timeout
 
 
 def note(runtime: Runtime, work: Work, **changes: Any) -> None:

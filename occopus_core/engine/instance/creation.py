@@ -9,17 +9,17 @@ from occopus_core.api.config import ConfigManager
 from occopus_core.api.errors import PermanentError, ProviderError, QuotaError, TransientError
 from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.engine.instance.configuration import SILENCE_SECONDS, Configuring
+from occopus_core.engine.instance.configuration import Configuring
+from occopus_core.engine.instance.lifecycle import Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.observe import is_instance
 from occopus_core.engine.instance.runtime import Runtime
-from occopus_core.engine.instance.work import Work
+from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.reason import reason
 from occopus_core.engine.planning.preparation import Prepared, Subject
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError
-from occopus_core.store.records import Stage
 
 UNREACHED_SECONDS = 10.0
 """How long a provider that nobody can reach is tried again while another implementation is left."""
@@ -50,6 +50,7 @@ class Creation:
     def __init__(
         self,
         runtime: Runtime,
+        lifecycle: Lifecycle,
         subject: Callable[[Work], Subject],
         awaited: Callable[[Work], Sequence[str]],
         configuring: Configuring,
@@ -57,6 +58,7 @@ class Creation:
     ) -> None:
         """`awaited` names what dependees have to publish before an instance is created."""
         self._runtime = runtime
+        self._lifecycle = lifecycle
         self._subject = subject
         self._awaited = awaited
         self._configuring = configuring
@@ -70,7 +72,6 @@ class Creation:
             self._await(work, ", ".join(awaited))
             return
         subject = self._subject(work)
-        work.armed_at = None
         try:
             settings = runtime.scope.settings(subject)
             work.link = runtime.scope.connections.resource(work.implementation, settings)
@@ -80,49 +81,59 @@ class Creation:
         work.calling = True
         work.may_exist = False
         work.creations = 0
-        now = runtime.clock.now()
         runtime.journal.keep(work.implementation)
-        record = work.enter(Stage.CREATING, now, connection=settings, created_at=now)
+        now = runtime.clock.now()
+        record = self._lifecycle.enter(work, Phase.PREPARING, connection=settings, created_at=now)
         runtime.emit(EventKind.NODE_CREATING, work, work.implementation.label)
         runtime.journal.put(record, lambda: self._prepare(work, subject))
 
     def _await(self, work: Work, what: str) -> None:
         """Look again for attributes that a mapping waits for (`synch`), with a limit."""
-        if work.armed_at is None:
-            work.arm(self._runtime.clock.now())
+        if phase_of(work) is not Phase.AWAITING:
+            self._lifecycle.enter(work, Phase.AWAITING)
             work.restart_watch(self._runtime.clock.monotonic())
-        if self._runtime.overdue(work):
-            timeout = work.implementation.health_check.timeout
-            self._progress.failed(work, f"{what} was not published within {timeout:g} s")
+        if self._lifecycle.over(work):
+            self._progress.failed(work, f"{what} was {overdue(work)}")
             return
         self._runtime.waiting(work, f"for {what}")
         delay = self._runtime.next_look(work, AWAIT_SECONDS)
         self._runtime.loop.after(delay, lambda: self._progress.halted(work) if work.dropping else self.begin(work))
 
     def resume(self, work: Work) -> None:
-        """Go on with an instance that another process began: the same token finds what it made.
-
-        The time in which nobody looked at it does not count against it.
-        """
+        """Go on with an instance that another process began: the same token finds what it made."""
         work.calling = True
-        work.armed_at = None
         subject = self._subject(work)
-        record = work.enter(work.stage, work.record.since, created_at=self._runtime.clock.now(), answered=False)
+        record = self._lifecycle.resume(work, created_at=self._runtime.clock.now(), answered=False)
         self._runtime.emit(EventKind.NODE_CREATING, work, work.implementation.label)
         self._runtime.journal.put(record, lambda: self._prepare(work, subject))
 
     def call(self, work: Work) -> None:
         """Ask for the instance, or for the next step of it."""
         work.calling = True
+        if phase_of(work) is Phase.PREPARING:
+            self._lifecycle.enter(work, Phase.CREATING)
         if work.record.answered:  # a second call, which is written down before it is made
-            record = work.enter(work.stage, work.record.since, answered=False)
-            self._runtime.journal.put(record, lambda: self._ask(work))
+            self._runtime.journal.put(work.update(answered=False), lambda: self._ask(work))
         else:
             self._ask(work)
 
     def _ask(self, work: Work) -> None:
         assert work.link is not None, "an instance has a connection before its provider is called"
-        work.link.gate.submit(lambda: self._create(work), lambda outcome: self._returned(work, outcome))
+        gate = work.link.gate
+        begun = self._lifecycle.queue([work], gate.moved)
+        under_way, call, token = self._runtime.experience.creating, object(), work.record.token
+
+        def create() -> Instance | None:
+            begun()
+            under_way.begin(call, token)  # before it is seen whether the call may be made
+            return self._create(work)
+
+        def returned(outcome: Outcome[Instance | None]) -> None:
+            begun()  # it may have been refused
+            under_way.end(call)
+            self._returned(work, outcome)
+
+        gate.submit(create, returned)
 
     def _prepare(self, work: Work, subject: Subject) -> None:
         self._runtime.loop.submit(
@@ -130,7 +141,7 @@ class Creation:
         )
 
     def _prepared(self, work: Work, outcome: Outcome[Prepared]) -> None:
-        if outcome.error is not None:
+        if outcome.error is not None or work.dropping:
             self._go_on(work, Outcome(error=outcome.error))
             return
         work.prepared = outcome.get()
@@ -139,8 +150,6 @@ class Creation:
         if configuration is None:
             self._configuring.renounce(work)
             self.call(work)
-        elif work.dropping:
-            self._go_on(work, Outcome())
         else:
             self._configuring.adopt(work, configuration, lambda: self._register(work))
 
@@ -154,19 +163,10 @@ class Creation:
             if not work.dropping:
                 manager.register(configuration.node)
 
-        heard: list[bool] = []
-
-        def answered(outcome: Outcome[None]) -> None:
-            if not heard:
-                heard.append(True)
-                self._registered(work, outcome)
-
         work.calling = True
-        configuration.link.ask("register", register, answered, self._runtime.journal.refuse_if_lost)
-        # A call that hangs is waited for no longer than the instance has time.
-        silence = TransientError(f"{configuration.link.label} does not answer")
-        left = max(0.0, self._runtime.time_left(work)) + SILENCE_SECONDS
-        self._runtime.loop.after(left, lambda: answered(Outcome(error=silence)))
+        refuse = self._runtime.journal.refuse_if_lost
+        begun = self._lifecycle.queue([work], configuration.link.gate.moved)
+        configuration.link.ask("register", register, lambda outcome: self._registered(work, outcome), refuse, begun)
 
     def _registered(self, work: Work, outcome: Outcome[None]) -> None:
         work.calling = False
@@ -186,7 +186,7 @@ class Creation:
         assert prepared is not None, "an instance is asked for after its request was made"
         if work.dropping:
             return None
-        # The call may have waited, or the machine slept: somebody else may be looking after this instance by now.
+        # The call may have waited, or the machine slept: another process may look after this instance by now.
         self._runtime.journal.refuse_if_lost()
         work.creations += 1
         work.last_called = self._runtime.clock.now()
@@ -205,8 +205,7 @@ class Creation:
         if instance is not None:
             answered = work.creations == 1 and instance.state is not InstanceState.PROVISIONING
             if (instance.id, answered) != (work.record.instance_id, work.record.answered):
-                record = work.enter(work.stage, work.record.since, instance_id=instance.id, answered=answered)
-                self._runtime.journal.put(record)
+                self._runtime.journal.put(work.update(instance_id=instance.id, answered=answered))
         self._go_on(work, outcome)
 
     def _go_on(self, work: Work, outcome: Outcome[Instance | None]) -> None:
@@ -244,9 +243,8 @@ class Creation:
         self._after(work, delay, str(error), self.call, f" (given up after {limit:g} s)")
 
     def _after(self, work: Work, seconds: float, reason: str, step: Callable[[Work], None], more: str = "") -> None:
-        if self._runtime.overdue(work):
-            timeout = work.implementation.health_check.timeout
-            self._progress.failed(work, f"not created within {timeout:g} s: {reason}")
+        if self._lifecycle.over(work):
+            self._progress.failed(work, overdue(work, reason))
             return
         self._runtime.waiting(work, f"{reason}{more}")
         self._runtime.loop.after(seconds, lambda: None if work.dropping else step(work))

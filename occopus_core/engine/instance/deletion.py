@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,9 +13,10 @@ from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.departure import Departure
 from occopus_core.engine.instance.forgetting import Forgetting
+from occopus_core.engine.instance.lifecycle import LONGEST_DELETION, Lifecycle, phase_of
 from occopus_core.engine.instance.observe import describe
 from occopus_core.engine.instance.runtime import Runtime
-from occopus_core.engine.instance.work import Work
+from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.reason import reason
@@ -25,11 +27,9 @@ from occopus_core.store.records import Stage
 PATIENCE = 60.0
 """Seconds for which a provider may fail every call before an instance is left unconfirmed."""
 
-LONGEST_DELETION = 900.0
-"""Seconds after which an instance that the provider goes on reporting is left unconfirmed."""
-
-
 OVERDUE = f"the provider still reports it {LONGEST_DELETION:g} s after its deletion was asked for"
+
+UNRETURNED = "a call that may still create it has not returned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,14 @@ class Deleted:
 
     states: Mapping[InstanceId, Instance]
     errors: Mapping[InstanceId, ProviderError | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """What one search found, by token, and when (seconds since 1970) it began."""
+
+    asked_at: float
+    by_token: Mapping[str, Instance]
 
 
 class Progress(Protocol):
@@ -53,12 +61,22 @@ class Progress(Protocol):
 class Deletion:
     """Drops instances. Always ends for each: gone, or left unconfirmed with its row."""
 
-    def __init__(self, runtime: Runtime, departure: Departure, forgetting: Forgetting, progress: Progress) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        lifecycle: Lifecycle,
+        departure: Departure,
+        forgetting: Forgetting,
+        progress: Progress,
+    ) -> None:
         self._runtime = runtime
+        self._lifecycle = lifecycle
+        self._left: set[Work] = set()
+        """Those that are gone or left unconfirmed: what is answered about them now comes too late."""
         self._departure = departure
         self._forgetting = forgetting
         self._progress = progress
-        self._locating: dict[object, Batch[Work, Mapping[str, Instance]]] = {}
+        self._locating: dict[object, Batch[Work, Located]] = {}
         self._deleting: dict[object, Batch[Work, Deleted]] = {}
         self._halted = False
 
@@ -79,10 +97,11 @@ class Deletion:
             return
         if not work.drop_reported:
             self._runtime.emit(EventKind.NODE_DROPPING, work)
-        if work.stage is Stage.DROPPING:
+        going = work.stage is Stage.DROPPING
+        record = self._lifecycle.enter(work, Phase.LEAVING)
+        if going:
             self._enter(work)
         else:
-            record = work.enter(Stage.DROPPING, self._runtime.clock.now())
             self._runtime.journal.put(record, lambda: self._enter(work))
 
     def _connect(self, work: Work) -> None:
@@ -95,11 +114,13 @@ class Deletion:
         if not work.may_exist:
             self._forget(work)
         elif work.record.instance_id is None:
+            self._lifecycle.enter(work, Phase.DELETING)
             self._locate(work, 0.0)
         else:
             self._departure.begin(work, self._start_deleting)
 
     def _start_deleting(self, work: Work) -> None:
+        self._lifecycle.enter(work, Phase.DELETING)
         work.restart_watch(self._runtime.clock.monotonic())
         self._delete(work, 0.0)
 
@@ -112,33 +133,40 @@ class Deletion:
             self._locating[link] = Batch(
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
-                lambda work: work.record.instance_id is None and not self._halted,
+                lambda work: work not in self._left and not self._halted,
                 link.gate.submit,
-                lambda _works: owned_by_token(link.plugin, owner),
+                lambda _works: Located(self._runtime.clock.now(), owned_by_token(link.plugin, owner)),
                 self._located,
             )
         self._locating[link].add(work, delay)
 
-    def _located(self, works: Sequence[Work], outcome: Outcome[Mapping[str, Instance]]) -> None:
-        for work in () if self._halted else works:
+    def _located(self, works: Sequence[Work], outcome: Outcome[Located]) -> None:
+        for work in self._concerned(works):
+            if work.record.instance_id is not None:  # the answer of a call that was not waited for has come
+                self._delete(work, 0.0)
+                continue
             if outcome.error is not None:
                 self._failed(work, outcome.error, self._locate)
                 continue
             work.failures = 0
-            found = outcome.get().get(work.record.token)
-            hidden_for = self._hidden_for(work)
+            found = outcome.get().by_token.get(work.record.token)
+            hidden_for = self._hidden_for(work, outcome.get().asked_at)
             if found is not None:
-                record = work.enter(Stage.DROPPING, work.record.since, instance_id=found.id)
+                record = work.update(instance_id=found.id)
                 self._runtime.journal.put(record, lambda work=work: self._delete(work, 0.0))  # type: ignore[misc]
+            elif self._is_stuck(work):
+                self._give_up(work, UNRETURNED)
             elif hidden_for > 0:
                 # The last call may have made it without our seeing it yet.
                 self._locate(work, min(hidden_for + 0.001, work.handler.poll_seconds[1]))
             else:
                 self._forget(work)
 
-    def _hidden_for(self, work: Work) -> float:
-        """Seconds for which the provider may not show what the last call of `create` has made."""
-        return work.last_called + work.handler.consistency_window - self._runtime.clock.now()
+    def _hidden_for(self, work: Work, asked_at: float) -> float:
+        """Seconds for which the provider may not show what the last call of `create` has made, as it was asked then."""
+        if self._runtime.may_be_making(work):
+            return math.inf
+        return work.last_called + work.handler.consistency_window - asked_at
 
     # An instance whose id is known
 
@@ -171,7 +199,7 @@ class Deletion:
         return Deleted(states, errors)
 
     def _deleted(self, works: Sequence[Work], outcome: Outcome[Deleted]) -> None:
-        for work in () if self._halted else works:
+        for work in self._concerned(works):
             if outcome.error is not None:
                 self._failed(work, outcome.error, self._delete)
                 continue
@@ -193,15 +221,17 @@ class Deletion:
         """
         self._runtime.experience.deletions.done(work.record.fingerprint, self._runtime.waited(work))
         work.failures = 0
-        hidden_for = self._hidden_for(work)
-        if hidden_for < 0 or (work.record.answered and not instance.may_be_hidden):
+        hidden_for = self._hidden_for(work, self._runtime.clock.now())
+        if self._is_stuck(work):
+            self._give_up(work, UNRETURNED)
+        elif hidden_for < 0 or (work.record.answered and not instance.may_be_hidden):
             self._forget(work)
         else:
             self._delete(work, min(hidden_for + 0.001, work.handler.poll_seconds[1]))
 
     def _wait(self, work: Work) -> None:
         waited, kind = self._runtime.waited(work), work.record.fingerprint
-        if waited > LONGEST_DELETION:
+        if self._lifecycle.over(work):
             self._give_up(work, OVERDUE)
             return
         self._runtime.waiting(work, "the provider is deleting it")
@@ -219,15 +249,32 @@ class Deletion:
         again(work, delay)
 
     def _give_up(self, work: Work, why: Exception | str) -> None:
-        record = work.enter(Stage.DROPPING, work.record.since, reason=reason(why))
+        self._left.add(work)
+        record = work.update(reason=reason(why))
         self._runtime.emit(EventKind.NODE_UNCONFIRMED, work, record.reason)
         self._runtime.journal.put(record, lambda: self._progress.unconfirmed_deletion(work, why))
+
+    def expire(self, work: Work) -> None:
+        """The time of its present phase is over, whatever call is under way."""
+        if phase_of(work) is not Phase.DELETING:
+            self._departure.expire(work)
+        elif self._concerned([work]):
+            self._give_up(work, OVERDUE)
+
+    def _concerned(self, works: Sequence[Work]) -> list[Work]:
+        """Those of the works that an answer still matters for."""
+        return [] if self._halted else [work for work in works if work not in self._left]
+
+    def _is_stuck(self, work: Work) -> bool:
+        """True where a call that may create it does not return: its row stays for a later pass."""
+        return self._runtime.waited(work) > PATIENCE and self._runtime.may_be_making(work)
 
     # An instance that is no more
 
     def _forget(self, work: Work) -> None:
         """Its row goes now, with the intent that its manager forgets it: that keeps nothing alive."""
         record = work.configuration
+        self._left.add(work)
         if record is None:
             self._remove(work)
             return

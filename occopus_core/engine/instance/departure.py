@@ -12,17 +12,17 @@ from occopus_core.api.config import ConfigState
 from occopus_core.api.errors import PermanentError, ProviderError, TransientError
 from occopus_core.api.resource import Feature, Instance, InstanceId, InstanceState, ResourceHandler
 from occopus_core.engine.instance.configuration import Configuring, note
+from occopus_core.engine.instance.lifecycle import Lifecycle, phase_of
 from occopus_core.engine.instance.observe import describe
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.surroundings import recorded_node
-from occopus_core.engine.instance.work import Work
+from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.managers import ManagerLink
 from occopus_core.engine.kernel.pacing import poll_interval
 from occopus_core.engine.kernel.reason import reason
-from occopus_core.store.records import Stage
 
 Then = Callable[[Work], None]
 
@@ -30,12 +30,15 @@ Then = Callable[[Work], None]
 class Departure:
     """Prepares instances for their deletion, any number side by side."""
 
-    def __init__(self, runtime: Runtime, configuring: Configuring) -> None:
+    def __init__(self, runtime: Runtime, lifecycle: Lifecycle, configuring: Configuring) -> None:
         self._runtime = runtime
+        self._lifecycle = lifecycle
         self._configuring = configuring
         self._stopping: dict[Link[ResourceHandler], Batch[Work, Mapping[InstanceId, ProviderError | None]]] = {}
         self._looking: dict[Link[ResourceHandler], Batch[Work, Mapping[InstanceId, Instance]]] = {}
         self._then: dict[Work, Then] = {}
+        self._overdue: dict[Work, str] = {}
+        """What is said of an instance that does not leave in time."""
         self._halted = False
 
     def halt(self) -> None:
@@ -67,36 +70,48 @@ class Departure:
         except Exception:  # noqa: BLE001  # the plugin, or its credentials, are gone: that keeps nothing alive
             self._left(work)
             return
-        limit = link.plugin.leave_seconds
+        limit = float(link.plugin.leave_seconds)
         left = work.record.since + limit - self._runtime.clock.now()
+        self._overdue[work] = f"{link.label} did not let it go within {limit:g} s"
         if left <= 0:
-            self._left(work, f"{link.label} did not let it go within {limit:g} s")
-        else:
-            self._ask_to_leave(work, link, left)
+            self._left(work, self._overdue[work])
+            return
+        self._lifecycle.arm(work, min(left, limit))  # the time of day may have been set back
+        self._ask_to_leave(work, link)
 
-    def _ask_to_leave(self, work: Work, link: ManagerLink, left: float) -> None:
-        """A call that hangs is waited for no longer than the time that is left."""
-        node, heard = recorded_node(work, self._runtime.scope.installation), list[bool]()
+    def _ask_to_leave(self, work: Work, link: ManagerLink) -> None:
+        node = recorded_node(work, self._runtime.scope.installation)
 
         def leave() -> bool:
             self._runtime.journal.refuse_if_lost()
             return link.leave(node)
 
         def answered(outcome: Outcome[bool]) -> None:
-            if heard or self._halted:
+            if not self._is_leaving(work):
                 return
-            heard.append(True)
             if outcome.value:
                 self._left(work)
             elif outcome.error is None or isinstance(outcome.error, TransientError):
                 self._runtime.waiting(work, str(outcome.error or f"{link.label} is taking it out of service"))
                 pause = poll_interval(self._runtime.clock.now() - work.record.since, link.plugin.poll_seconds)
-                self._runtime.loop.after(min(pause, left), lambda: self._leave(work))
+                again = lambda: self._ask_to_leave(work, link) if self._is_leaving(work) else None  # noqa: E731
+                self._runtime.loop.after(pause, again)
             else:
                 self._left(work, reason(outcome.error))
 
         link.gate.submit(leave, answered)
-        self._runtime.loop.after(left, lambda: answered(Outcome(error=TransientError(f"{link.label} does not answer"))))
+
+    def _is_leaving(self, work: Work) -> bool:
+        return phase_of(work) is Phase.LEAVING and not self._halted
+
+    def expire(self, work: Work) -> None:
+        """Its time to leave, or to stop, is over: its deletion goes on, whatever call is under way."""
+        if self._halted:
+            return
+        if phase_of(work) is Phase.LEAVING:
+            self._left(work, self._overdue[work])
+        else:
+            self._done(work)
 
     def _left(self, work: Work, why: str = "") -> None:
         if why:
@@ -104,7 +119,7 @@ class Departure:
         note(self._runtime, work, has_left=True)
         if self._grace(work):
             # The clock of its stop begins now.
-            self._runtime.journal.put(work.enter(Stage.DROPPING, self._runtime.clock.now()))
+            self._runtime.journal.put(work.update(since=self._runtime.clock.now()))
         self._stop(work)
 
     # It shuts down
@@ -116,9 +131,12 @@ class Departure:
         return float(work.implementation.resource.get("stop_seconds", work.handler.stop_seconds))
 
     def _stop(self, work: Work) -> None:
-        if self._over(work) <= 0:
+        left, grace = self._over(work), self._grace(work)
+        if left <= 0:
             self._done(work)
             return
+        self._lifecycle.enter(work, Phase.STOPPING)
+        self._lifecycle.arm(work, min(left, grace))
         assert work.link is not None, "an instance has a connection before it is stopped"
         link = work.link
         if link not in self._stopping:
@@ -131,8 +149,6 @@ class Departure:
                 self._stopped,
             )
         self._stopping[link].add(work, 0.0)
-        # Whatever a call does, the grace ends.
-        self._runtime.loop.after(self._over(work), lambda: self._done(work))
 
     def _over(self, work: Work) -> float:
         """Seconds until its grace ends."""

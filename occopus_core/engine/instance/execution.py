@@ -16,13 +16,14 @@ from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
 from occopus_core.engine.instance.departure import Departure
 from occopus_core.engine.instance.forgetting import Forgetting, summary
+from occopus_core.engine.instance.lifecycle import GRACE, RULES, AtEnd, Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.readiness import Readiness
 from occopus_core.engine.instance.reservation import alternatives, reserve
 from occopus_core.engine.instance.runtime import PassedOver, Runtime
 from occopus_core.engine.instance.surroundings import Surroundings
 from occopus_core.engine.instance.turns import Turns
 from occopus_core.engine.instance.unanswered import Unanswered, summarise
-from occopus_core.engine.instance.work import Work
+from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.kernel.loop import Outcome, Steps, Waiting
 from occopus_core.engine.kernel.reason import reason
@@ -100,12 +101,14 @@ class Execution:
         """The connections on which something may have been made that was dropped."""
         scope, loop = runtime.scope, runtime.loop
         self.surroundings = Surroundings(nodes, dependencies, lambda: self.works)
-        self._configuring = Configuring(runtime, self.surroundings.peers)
+        lifecycle = self._lifecycle = Lifecycle(loop, self._expired)
+        self._configuring = Configuring(runtime, lifecycle, self.surroundings.peers)
         refuse = runtime.journal.refuse_if_lost
         self.forgetting = Forgetting(loop, scope.connections, scope.installation, refuse)
-        self._creation = Creation(runtime, self._subject, self._awaited, self._configuring, self)
-        self._readiness = Readiness(runtime, self._creation, self._configuring, self)
-        self._deletion = Deletion(runtime, Departure(runtime, self._configuring), self.forgetting, self)
+        self._creation = Creation(runtime, lifecycle, self._subject, self._awaited, self._configuring, self)
+        self._readiness = Readiness(runtime, lifecycle, self._creation, self._configuring, self)
+        departure = Departure(runtime, lifecycle, self._configuring)
+        self._deletion = Deletion(runtime, lifecycle, departure, self.forgetting, self)
 
     @property
     def works(self) -> list[Work]:
@@ -306,6 +309,7 @@ class Execution:
         blueprint = self._blueprints[work.node_name]
         fresh = reserve(self._runtime, blueprint, work.implementation, before.position, provisional=before.provisional)
         work.record, work.link, work.prepared, work.last_called, work.configuration = fresh, None, None, 0.0, None
+        work.clock = None
         self._take_next(work)
         self._choose(work)
         self._runtime.journal.add(work.record, work.implementation)
@@ -358,6 +362,7 @@ class Execution:
         self._halt()
 
     def _halt(self) -> None:
+        self._lifecycle.stop()
         self._configuring.halt()
         self._deletion.halt()
 
@@ -368,13 +373,39 @@ class Execution:
 
     def _drop_one(self, work: Work) -> None:
         work.may_drop = True
-        if not work.calling:
+        if not work.calling or work.given_up:
+            self._deletion.begin(work)
+        elif self._lifecycle.queued(work):  # where its turn comes, the call is not made
+            self._drop_without(work)
+        else:
+            self._runtime.loop.after(GRACE, lambda: self._drop_without(work))
+
+    def _drop_without(self, work: Work) -> None:
+        """A call that is under way has not returned in time: its instance is looked for and deleted all the same."""
+        if work.calling and not work.given_up and not self._abandoned:
+            work.given_up = True
+            work.may_exist = work.may_exist or self._runtime.may_be_making(work)
             self._deletion.begin(work)
 
     def halted(self, work: Work) -> None:
         """See `creation.Progress`."""
-        if work.may_drop:
+        if work.may_drop and not work.given_up:
             self._deletion.begin(work)
+
+    def _expired(self, work: Work) -> None:
+        """Its phase lasts too long, and no call for it returns."""
+        at_end = RULES[phase_of(work)].at_end
+        if at_end in (AtEnd.GO_ON, AtEnd.LEAVE):
+            self._deletion.expire(work)
+        elif work.dropping:
+            return
+        elif at_end is AtEnd.CANCEL:
+            self._configuring.expire(work)
+        else:
+            if work.calling:
+                work.given_up = True
+                work.may_exist = work.may_exist or self._runtime.may_be_making(work)
+            self.failed(work, overdue(work, f"{_silent(work)} does not answer"))
 
     def gone(self, work: Work) -> None:
         """See `deletion.Progress`."""
@@ -434,7 +465,15 @@ class Execution:
 
 def _goes_by_itself(work: Work) -> bool:
     """Whether any later pass goes on with its deletion. One whose calls fail is given up in this one, and told."""
-    return work.stage is Stage.DROPPING and not work.calling and not work.failures
+    return work.stage is Stage.DROPPING and (not work.calling or work.given_up) and not work.failures
+
+
+def _silent(work: Work) -> str:
+    """Whose answer an instance waits for."""
+    configuration = work.prepared.configuration if work.prepared is not None else None
+    if phase_of(work) is Phase.PREPARING and configuration is not None:
+        return configuration.link.label
+    return "its health check" if phase_of(work) is Phase.CHECKING else work.implementation.label
 
 
 def _has_job(work: Work) -> bool:

@@ -11,9 +11,10 @@ from occopus_core.api.resource import Instance, InstanceId, InstanceState
 from occopus_core.engine.instance.checks import verdicts_of
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
+from occopus_core.engine.instance.lifecycle import Lifecycle, overdue
 from occopus_core.engine.instance.observe import describe
 from occopus_core.engine.instance.runtime import Runtime
-from occopus_core.engine.instance.work import Work
+from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.reason import reason
@@ -41,10 +42,18 @@ class Progress(Protocol):
 
 
 class Readiness:
-    """Watches instances until they are ready. Each has until its `timeout` after its creation began."""
+    """Watches instances until they are ready."""
 
-    def __init__(self, runtime: Runtime, creation: Creation, configuring: Configuring, progress: Progress) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        lifecycle: Lifecycle,
+        creation: Creation,
+        configuring: Configuring,
+        progress: Progress,
+    ) -> None:
         self._runtime = runtime
+        self._lifecycle = lifecycle
         self._creation = creation
         self._configuring = configuring
         self._progress = progress
@@ -56,7 +65,7 @@ class Readiness:
         if instance.state is InstanceState.READY:
             self._running(work, instance)
             return
-        record = work.enter(Stage.BOOTING, self._runtime.clock.now(), addresses=instance.addresses)
+        record = self._lifecycle.enter(work, Phase.BOOTING, addresses=instance.addresses)
         self._runtime.emit(EventKind.NODE_BOOTING, work)
         self._runtime.journal.put(record)
         work.restart_watch(self._runtime.clock.monotonic())
@@ -75,6 +84,7 @@ class Readiness:
                 link.gate.submit,
                 lambda works: describe(link.plugin, [_id(work) for work in works]),
                 self._described,
+                lambda works: self._lifecycle.queue((w for w in works if w.stage is Stage.BOOTING), link.gate.moved),
             )
         if delay is None:
             kind, waited = work.record.fingerprint, self._runtime.waited(work)
@@ -110,7 +120,7 @@ class Readiness:
             self._creation.later(work, instance)
         elif instance.state in LOST and not self._may_be_hidden(work, instance):
             self._progress.failed(work, instance.reason or LOST[instance.state])
-        elif self._runtime.overdue(work):
+        elif self._lifecycle.over(work):
             self._give_up(work, instance.reason or f"the provider says {_state(instance)}")
         else:
             if instance.reason:
@@ -122,20 +132,19 @@ class Readiness:
         return instance.may_be_hidden and self._runtime.clock.now() - work.last_called <= window
 
     def _given_up(self, work: Work, reason: str) -> bool:
-        if self._runtime.overdue(work):
+        if self._lifecycle.over(work):
             self._give_up(work, reason)
             return True
         self._runtime.waiting(work, reason)
         return False
 
     def _give_up(self, work: Work, reason: str) -> None:
-        timeout = work.implementation.health_check.timeout
-        self._progress.failed(work, f"not ready within {timeout:g} s: {reason}")
+        self._progress.failed(work, overdue(work, reason))
 
     # Configuring
 
     def _running(self, work: Work, instance: Instance) -> None:
-        work.enter(work.stage, work.record.since, addresses=instance.addresses)
+        work.update(addresses=instance.addresses)
         assert work.prepared is not None, "an instance is prepared before it runs"
         try:
             work.unmet = work.prepared.health_values(work.implementation, work.record.address)
@@ -146,7 +155,8 @@ class Readiness:
         if not work.unmet and configuration is None:
             self._finish(work)
             return
-        record = work.enter(Stage.CONFIGURING, self._runtime.clock.now())
+        phase = Phase.CHECKING if configuration is None else Phase.CONFIGURING
+        record = self._lifecycle.enter(work, phase)
         self._runtime.emit(EventKind.NODE_CONFIGURING, work)
         self._runtime.journal.put(record)
         work.restart_watch(self._runtime.clock.monotonic())
@@ -163,8 +173,7 @@ class Readiness:
         if why:
             self._progress.failed(work, why)
             return
-        # The clock of its checks begins now.
-        work.arm(self._runtime.clock.now())
+        self._lifecycle.enter(work, Phase.CHECKING)
         work.restart_watch(self._runtime.clock.monotonic())
         self._check(work)
         self._finish_if_satisfied(work)
@@ -194,6 +203,7 @@ class Readiness:
                 self._runtime.loop.submit,
                 lambda works: checker.check([self._probe(work, key) for work in works]),
                 lambda works, outcome: self._checked(key, works, outcome),
+                self._lifecycle.queue,
             )
         self._checking[key].add(work, self._runtime.next_look(work, CHECK_SECONDS))
 
@@ -218,7 +228,7 @@ class Readiness:
 
     def _finish(self, work: Work) -> None:
         # What begins because of it is committed together with it.
-        self._runtime.journal.put(work.enter(Stage.READY, self._runtime.clock.now(), reason=""))
+        self._runtime.journal.put(self._lifecycle.enter(work, Phase.READY, reason=""))
         self._progress.ready(work)
 
 

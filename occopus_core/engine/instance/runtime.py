@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import dataclass, field
 
 from occopus_core.engine.instance.work import Work
@@ -23,6 +24,29 @@ class PassedOver:
     reason: str
 
 
+class CallsUnderWay:
+    """Calls that have begun and whose answer has not been heard, by token. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: dict[object, str] = {}
+
+    def begin(self, call: object, token: str) -> None:
+        """A call begins."""
+        with self._lock:
+            self._calls[call] = token
+
+    def end(self, call: object) -> None:
+        """Its answer has come. Idempotent, also for one that never began."""
+        with self._lock:
+            self._calls.pop(call, None)
+
+    def under_way(self, token: str) -> bool:
+        """Whether a call with this token may still take effect."""
+        with self._lock:
+            return token in self._calls.values()
+
+
 @dataclass(frozen=True, slots=True)
 class Experience:
     """What a process has learned about providers, whichever infrastructure it was working on."""
@@ -33,6 +57,8 @@ class Experience:
     """How long their deletion takes, by fingerprint."""
     passed_over: dict[str, PassedOver] = field(default_factory=dict)
     """By the digest of an implementation."""
+    creating: CallsUnderWay = field(default_factory=CallsUnderWay)
+    """The calls of `create` that have not returned, those of passes that have ended included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +97,7 @@ class Runtime:
         change.then(lambda: self.observer(event))
 
     def waiting(self, work: Work, reason: str) -> None:
-        """Tell the observer what an instance waits for, once for each reason."""
+        """Emit what an instance waits for, once for each reason."""
         if reason != work.waiting_for:
             work.waiting_for = reason
             self.emit(EventKind.NODE_WAITING, work, reason)
@@ -95,11 +121,6 @@ class Runtime:
         """Seconds until the next look at an instance that is under way."""
         return poll_interval(self.waited(work), bounds)
 
-    def overdue(self, work: Work) -> bool:
-        """True where the present stage of the instance should have ended by now."""
-        return not work.queued and self.time_left(work) < 0
-
-    def time_left(self, work: Work) -> float:
-        """Seconds until the present stage of the instance should have ended."""
-        began = work.record.created_at if work.armed_at is None else work.armed_at
-        return began + work.implementation.health_check.timeout - self.clock.now()
+    def may_be_making(self, work: Work) -> bool:
+        """True where a call of `create` for it has not returned: it may still take effect."""
+        return self.experience.creating.under_way(work.record.token)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +17,49 @@ from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import InstanceRecord, Stage
 
 
+class Phase(enum.Enum):
+    """What an instance is in the middle of, in more detail than its row says. See `lifecycle.RULES`."""
+
+    RESERVED = "reserved"
+    """It has a row; nothing was called for it."""
+    AWAITING = "awaiting"
+    """It waits for what its dependees publish."""
+    PREPARING = "preparing"
+    """Its request is rendered, and its configuration manager learns of it."""
+    CREATING = "creating"
+    """`create` is called until the provider has it."""
+    BOOTING = "booting"
+    """The provider starts it."""
+    CONFIGURING = "configuring"
+    """Its configuration manager configures it; the time begins with its job."""
+    CHECKING = "checking"
+    """Its health checks have to pass."""
+    READY = "ready"
+    RECONFIGURING = "reconfiguring"
+    """It is ready, and is configured once more."""
+    LEAVING = "leaving"
+    """It is to be deleted; its configuration manager takes it out of service."""
+    STOPPING = "stopping"
+    """It shuts down."""
+    DELETING = "deleting"
+    """It is looked for, deleted, and forgotten when its provider says that it is absent."""
+
+
+@dataclass(slots=True, eq=False)
+class Clock:
+    """The time of one phase of one instance. Times are monotonic, in seconds; `lifecycle` alone uses it."""
+
+    phase: Phase
+    began: float
+    limit: float | None
+    ends: float | None
+    queues: list[Callable[[], float]] = field(default_factory=list)
+    """The queues in which calls for it wait for their turn: when each last moved."""
+
+
 @dataclass(slots=True, eq=False)
 class Work:
-    """An instance on its way. Only the thread of the loop changes it, but for what calls note of themselves."""
+    """An instance under way. Only the thread of the loop changes it, but for what calls note of themselves."""
 
     record: InstanceRecord
     implementation: Implementation
@@ -32,6 +73,8 @@ class Work:
     """Its provider may have made something of it: it is asked before the row is forgotten."""
     calling: bool = False
     """A call that may create or change the instance is under way."""
+    given_up: bool = False
+    """The call under way has taken too long, and is not waited for."""
     dropping: bool = False
     """It goes no further: it is to be dropped."""
     may_drop: bool = False
@@ -54,10 +97,8 @@ class Work:
     """That it is being dropped was told before."""
     unmet: dict[str, Any] = field(default_factory=dict, repr=False)
     """The health checks that have not passed yet, with what each is to look at."""
-    armed_at: float | None = None
-    """When (seconds since 1970) the clock of the present stage began, where that is not the creation."""
-    queued: bool = False
-    """It waits for its turn to be configured: no clock runs."""
+    clock: Clock | None = None
+    """Its phase and the time for it; None before this process has begun anything for it."""
     waiting_for: str = ""
 
     @property
@@ -81,15 +122,10 @@ class Work:
         assert self.link is not None, "an instance has a connection before its provider is called"
         return self.link.plugin
 
-    def enter(self, stage: Stage, now: float, **changes: Any) -> InstanceRecord:
-        """The record in another stage; it is the caller's to have it committed."""
-        self.record = dataclasses.replace(self.record, stage=stage, since=now, **changes)
+    def update(self, **changes: Any) -> InstanceRecord:
+        """The record with other values, for the caller to commit. Its stage is changed by `lifecycle` alone."""
+        self.record = dataclasses.replace(self.record, **changes)
         return self.record
-
-    def arm(self, now: float) -> None:
-        """The clock of another stage begins."""
-        self.armed_at = now
-        self.queued = False
 
     def restart_watch(self, monotonic: float) -> None:
         """A new wait begins: look soon, then ever more seldom."""

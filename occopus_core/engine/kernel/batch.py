@@ -14,6 +14,10 @@ T = TypeVar("T")
 Submit = Callable[[Callable[[], T], Callable[[Outcome[T]], None]], None]
 
 
+def _at_once(_items: object) -> Callable[[], None]:
+    return lambda: None
+
+
 class Batch(Generic[Item, T]):
     """Gathers items until the first of them is due, then makes one call for all that are due by then.
 
@@ -29,13 +33,16 @@ class Batch(Generic[Item, T]):
         submit: Submit[T],
         call: Callable[[Sequence[Item]], T],
         done: Callable[[Sequence[Item], Outcome[T]], None],
+        queue: Callable[[Sequence[Item]], Callable[[], None]] = _at_once,
     ) -> None:
+        """`queue` gets the items of a call that waits for its turn; what it returns is called when that has come."""
         self._loop = loop
         self._spacing = spacing
         self._relevant = relevant
         self._submit = submit
         self._call = call
         self._done = done
+        self._queue = queue
         self._due: list[tuple[float, int, Item]] = []
         self._sequence = itertools.count()
         self._not_before = 0.0
@@ -68,5 +75,18 @@ class Batch(Generic[Item, T]):
                 items.append(item)
         if items:
             self._not_before = now + self._spacing
-            self._submit(lambda: self._call(items), lambda outcome: self._done(items, outcome))
+            self._make(items)
         self._arm()
+
+    def _make(self, items: Sequence[Item]) -> None:
+        begun = self._queue(items)
+
+        def call() -> T:
+            begun()
+            return self._call(items)
+
+        def done(outcome: Outcome[T]) -> None:
+            begun()  # it may have been refused
+            self._done(items, outcome)
+
+        self._submit(call, done)

@@ -28,6 +28,7 @@ class Gate:
         self._limit = limit
         self._waiting: deque[tuple[Callable[[], Any], Callable[[Outcome[Any]], None]]] = deque()
         self._under_way = 0
+        self._moved = loop.clock.monotonic()
         self._rests_until = 0.0
         self._refused: AuthError | None = None
         self._refused_until = 0.0
@@ -37,6 +38,10 @@ class Gate:
         """Make the call as soon as there is room. Where credentials were refused, nothing is called for a while."""
         self._waiting.append((call, done))
         self._admit()
+
+    def moved(self) -> float:
+        """When (monotonic) a call last returned or was let through."""
+        return self._moved
 
     def reopen(self) -> None:
         """Call again: there are other credentials. What the former ones come to says nothing of these."""
@@ -53,11 +58,13 @@ class Gate:
                 return
             call, done = self._waiting.popleft()
             self._under_way += 1
+            self._moved = self._loop.clock.monotonic()
             returned = functools.partial(self._returned, done, self._renewals)
             self._loop.submit(call, returned)
 
     def _returned(self, done: Callable[[Outcome[Any]], None], renewals: int, outcome: Outcome[Any]) -> None:
         self._under_way -= 1
+        self._moved = self._loop.clock.monotonic()
         if isinstance(outcome.error, AuthError) and renewals == self._renewals:
             self._refused = outcome.error
             self._refused_until = self._loop.clock.monotonic() + REFUSED_SECONDS

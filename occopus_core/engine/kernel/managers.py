@@ -45,18 +45,24 @@ class ManagerLink(Link[ConfigManager]):
         call: Callable[[ConfigManager], T],
         done: Callable[[Outcome[T]], None],
         before: Callable[[], None] = lambda: None,
+        begun: Callable[[], None] = lambda: None,
     ) -> None:
         """Make a call in the pool, in its turn; `what` names it in messages.
 
         `before` runs right before the call: it raises `LeaseLostError` where another process may have taken over. Every
-        other error is a `ProviderError`.
+        other error is a `ProviderError`. `begun` is called when its turn has come, and again with its outcome.
         """
 
         def guarded() -> T:
+            begun()
             before()
             return self.call(what, call)
 
-        self.gate.submit(guarded, lambda outcome: done(self._of(what, outcome)))
+        def returned(outcome: Outcome[T]) -> None:
+            begun()
+            done(self._of(what, outcome))
+
+        self.gate.submit(guarded, returned)
 
     def call(self, what: str, call: Callable[[ConfigManager], T]) -> T:
         """Make a call in this thread. Raises `ProviderError` alone, whatever the manager raises."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from occopus_core.api.resource import Instance
 from occopus_core.descriptions.graph import Graph
-from occopus_core.engine.instance.deletion import LONGEST_DELETION, OVERDUE
+from occopus_core.engine.instance.deletion import OVERDUE
 from occopus_core.engine.instance.diagnosis import Notes, notes_of
+from occopus_core.engine.instance.lifecycle import LONGEST_DELETION
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.unanswered import Unanswered, summarise
 from occopus_core.engine.instance.work import Work, condemn

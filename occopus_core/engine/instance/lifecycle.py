@@ -1,0 +1,225 @@
+"""The life of an instance: its phases, what may follow each, how long each may last, and what happens then.
+
+Nothing else changes the stage of a row, and nothing else measures how long an instance may take. Not measured here are
+the time between two looks (`pacing`) and how long failing calls are repeated before a deletion is left for later.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from occopus_core.engine.instance.work import Clock, Phase, Work
+from occopus_core.engine.kernel.loop import Loop
+from occopus_core.store.records import InstanceRecord, Stage
+
+GRACE = 45.0
+"""Seconds for which a call is waited for after its time: a plugin has to end every call within 30 s."""
+
+LONGEST_DELETION = 900.0
+"""Seconds after which an instance that is not gone yet is left unconfirmed."""
+
+
+class AtEnd(enum.Enum):
+    """What happens when the time of a phase is over."""
+
+    FAIL = "fail"
+    """The instance has failed: a build is undone, a repair deletes the instance and tries again later."""
+    CANCEL = "cancel"
+    """Its job is cancelled at its manager; then as FAIL, but a ready instance stays as it is."""
+    GO_ON = "go on"
+    """Its deletion goes on with the next step."""
+    LEAVE = "leave"
+    """Its deletion is left unconfirmed: the row stays, and a later pass goes on with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One phase. `limit` is in seconds; None where it lasts as long as it likes, or as `Lifecycle.arm` says."""
+
+    stage: Stage
+    """The stage of the row."""
+    followed_by: frozenset[Phase]
+    limit: Callable[[Work], float] | None = None
+    at_end: AtEnd | None = None
+    aim: str = ""
+    """What did not happen in time, for messages: `not AIM within 60 s`."""
+    grace: float = GRACE
+
+
+def _timeout(work: Work) -> float:
+    return work.implementation.health_check.timeout
+
+
+def _longest_deletion(_work: Work) -> float:
+    return LONGEST_DELETION
+
+
+_GOING = frozenset({Phase.LEAVING})
+
+
+def _next(*phases: Phase) -> frozenset[Phase]:
+    return frozenset(phases) | _GOING
+
+
+RULES: Mapping[Phase, Rule] = {
+    Phase.RESERVED: Rule(Stage.RESERVED, frozenset({Phase.AWAITING, Phase.PREPARING})),
+    Phase.AWAITING: Rule(Stage.RESERVED, frozenset({Phase.PREPARING}), _timeout, AtEnd.FAIL, "published"),
+    Phase.PREPARING: Rule(Stage.CREATING, _next(Phase.CREATING), _timeout, AtEnd.FAIL, "prepared"),
+    Phase.CREATING: Rule(
+        Stage.CREATING,
+        _next(Phase.BOOTING, Phase.CONFIGURING, Phase.CHECKING, Phase.READY),
+        _timeout,
+        AtEnd.FAIL,
+        "created",
+    ),
+    Phase.BOOTING: Rule(
+        Stage.BOOTING, _next(Phase.CONFIGURING, Phase.CHECKING, Phase.READY), _timeout, AtEnd.FAIL, "ready"
+    ),
+    Phase.CONFIGURING: Rule(Stage.CONFIGURING, _next(Phase.CHECKING), _timeout, AtEnd.CANCEL, "configured"),
+    Phase.CHECKING: Rule(Stage.CONFIGURING, _next(Phase.READY), _timeout, AtEnd.FAIL, "ready"),
+    Phase.READY: Rule(Stage.READY, _next(Phase.RECONFIGURING)),
+    Phase.RECONFIGURING: Rule(Stage.READY, _next(Phase.READY), _timeout, AtEnd.CANCEL, "configured"),
+    Phase.LEAVING: Rule(
+        Stage.DROPPING, frozenset({Phase.STOPPING, Phase.DELETING}), at_end=AtEnd.GO_ON, aim="left", grace=0.0
+    ),
+    Phase.STOPPING: Rule(Stage.DROPPING, frozenset({Phase.DELETING}), at_end=AtEnd.GO_ON, aim="stopped", grace=0.0),
+    Phase.DELETING: Rule(Stage.DROPPING, frozenset(), _longest_deletion, AtEnd.LEAVE, "gone"),
+}
+"""The table. LEAVING lasts at most `leave_seconds` of its manager, STOPPING the `stop_seconds` of the section or the
+handler; both are counted from `since` of the row."""
+
+BEGUN = {
+    Stage.RESERVED: Phase.RESERVED,
+    Stage.CREATING: Phase.PREPARING,
+    Stage.BOOTING: Phase.BOOTING,
+    Stage.CONFIGURING: Phase.CHECKING,
+    Stage.READY: Phase.READY,
+    Stage.DROPPING: Phase.LEAVING,
+}
+"""The phase that a row read from the store counts as."""
+
+
+class TransitionError(Exception):
+    """A phase that cannot follow another one: a mistake of the engine."""
+
+
+class Lifecycle:
+    """Moves instances from phase to phase and keeps their deadlines. `expired` gets one that does not answer in time.
+
+    A deadline is judged at each answer (`over`). Where none comes, the instance has expired `GRACE` seconds later. The
+    time in which a call waits for its turn does not count, as long as the queue moves.
+    """
+
+    def __init__(self, loop: Loop, expired: Callable[[Work], None]) -> None:
+        self._loop = loop
+        self._expired = expired
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Tell no more: a later pass looks after what is left."""
+        self._stopped = True
+
+    def enter(self, work: Work, phase: Phase, **changes: Any) -> InstanceRecord:
+        """The record in another phase, for the caller to commit. Idempotent. Raises `TransitionError`."""
+        before = phase_of(work)
+        if phase is before:
+            if work.clock is None:
+                self._begin(work, phase)
+            return work.update(**changes)
+        if phase not in RULES[before].followed_by:
+            raise TransitionError(f"'{before.value}' is not followed by '{phase.value}'")
+        if RULES[phase].stage is not RULES[before].stage:
+            changes = {"stage": RULES[phase].stage, "since": self._loop.clock.now(), **changes}
+        self._begin(work, phase)
+        return work.update(**changes)
+
+    def resume(self, work: Work, **changes: Any) -> InstanceRecord:
+        """The record of an instance that another process began, with all its time before it.
+
+        Everything goes on from what `create` answers; until then the row keeps its stage.
+        """
+        self._begin(work, Phase.PREPARING)
+        return work.update(**changes)
+
+    def arm(self, work: Work, seconds: float) -> None:
+        """The present phase ends in so many seconds at the latest."""
+        self._begin(work, phase_of(work), seconds)
+
+    def queued(self, work: Work) -> bool:
+        """True where a call for it waits for its turn."""
+        return work.clock is not None and bool(work.clock.queues)
+
+    def over(self, work: Work) -> bool:
+        """True where the present phase should have ended by now."""
+        return self.left(work) < 0
+
+    def left(self, work: Work) -> float:
+        """Seconds until the present phase should have ended; without end where it has no limit, or is in a queue."""
+        clock = work.clock
+        if clock is None or clock.ends is None or clock.queues:
+            return float("inf")
+        return clock.ends - self._loop.clock.monotonic()
+
+    def queue(self, works: Iterable[Work], moved: Callable[[], float] | None = None) -> Callable[[], None]:
+        """A call for these instances waits for its turn: their time stands still until what is returned is called.
+
+        That may be by any thread, and more than once. `moved` answers when (monotonic) the queue last moved.
+        """
+        asked = self._loop.clock.monotonic()
+        clocks = [work.clock for work in works if work.clock is not None]
+        moment: list[float] = []
+        for clock in clocks:
+            clock.queues.append(moved or (lambda: asked))
+        waiting = [clock.queues[-1] for clock in clocks]
+
+        def noted() -> None:
+            for clock, queue in zip(clocks, waiting, strict=True):
+                clock.queues.remove(queue)
+                if clock.ends is not None:
+                    clock.ends += moment[0] - max(asked, clock.began)
+
+        def begun() -> None:
+            moment.append(self._loop.clock.monotonic())
+            if len(moment) == 1:
+                self._loop.post(noted)
+
+        return begun
+
+    def _begin(self, work: Work, phase: Phase, seconds: float | None = None) -> None:
+        rule, now = RULES[phase], self._loop.clock.monotonic()
+        limit = seconds if seconds is not None or rule.limit is None else rule.limit(work)
+        clock = work.clock = Clock(phase, now, limit, None if limit is None else now + limit)
+        if limit is not None:
+            self._look_after(limit + rule.grace, work, clock)
+
+    def _look_after(self, seconds: float, work: Work, clock: Clock) -> None:
+        self._loop.after(seconds, lambda: self._look(work, clock))
+
+    def _look(self, work: Work, clock: Clock) -> None:
+        if self._stopped or work.clock is not clock or clock.ends is None or clock.limit is None:
+            return
+        now, most = self._loop.clock.monotonic(), clock.limit + RULES[clock.phase].grace
+        if clock.queues:
+            left = max(moved() for moved in clock.queues) + most - now
+        else:
+            left = clock.ends + RULES[clock.phase].grace - now
+        if left > 0:
+            self._look_after(left, work, clock)
+        else:
+            clock.ends = None
+            self._expired(work)
+
+
+def phase_of(work: Work) -> Phase:
+    """The present phase of an instance."""
+    return work.clock.phase if work.clock is not None else BEGUN[work.stage]
+
+
+def overdue(work: Work, reason: str = "") -> str:
+    """What was not reached in time, and why as far as it is known."""
+    limit = work.clock.limit if work.clock is not None and work.clock.limit is not None else _timeout(work)
+    text = f"not {RULES[phase_of(work)].aim} within {limit:g} s"
+    return f"{text}: {reason}" if reason else text
