@@ -19,6 +19,7 @@ from jinja2.meta import find_undeclared_variables
 from jinja2.utils import missing
 
 from occopus_core.api.resource import Address, AddressKind
+from occopus_core.api.ssh import HostKeyPair, generate_host_key
 from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.sandbox import Sandbox, budget
 
@@ -92,9 +93,20 @@ class Peers(Protocol):
 class Renderer:
     """Renders values in one scope; an `occopus_core.api.Render`. `place` begins every error message."""
 
-    def __init__(self, names: Mapping[str, object], functions: Mapping[str, object], place: str) -> None:
+    def __init__(
+        self,
+        names: Mapping[str, object],
+        functions: Mapping[str, object],
+        place: str,
+        host_key: Callable[[], HostKeyPair] = generate_host_key,
+    ) -> None:
         self._names = {**functions, **names}
         self._place = place
+        self._host_key = host_key
+
+    def host_key(self) -> HostKeyPair:
+        """See `occopus_core.api.Render`."""
+        return self._host_key()
 
     def __call__(self, value: T, /, at: str, **names: object) -> T:
         """See `occopus_core.api.Render`."""
@@ -104,7 +116,7 @@ class Renderer:
 
     def extended(self, names: Mapping[str, object]) -> Renderer:
         """The same with more names in scope."""
-        return Renderer({**self._names, **names}, {}, self._place)
+        return Renderer({**self._names, **names}, {}, self._place, self._host_key)
 
     def _render(self, value: Any, at: str, scope: Mapping[str, object]) -> Any:
         if isinstance(value, str):

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from occopus_core.api.ssh.hostkeys import HostKeyPair
+
 T = TypeVar("T")
 
 
@@ -33,6 +35,8 @@ class Context:
     """Environment of a container, each ``NAME=value``."""
     command: str | tuple[str, ...] | None = field(default=None, repr=False)
     """Command of a container: a text (split as a shell would) or its words."""
+    host_key: str = ""
+    """The public SSH host key that the user data gives the instance; pinned before the instance is created."""
 
 
 class Render(Protocol):
@@ -42,6 +46,14 @@ class Render(Protocol):
         """The value rendered. `at` is its path in the description (for messages); `names` are more names in scope.
 
         Raises `occopus_core.render.TemplateError`.
+        """
+        ...
+
+    def host_key(self) -> HostKeyPair:
+        """An SSH host key for the instance, for its user data.
+
+        A new pair for each creation, a fixed one where nothing is created. The public half goes into
+        `Context.host_key`.
         """
         ...
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from occopus_core.api.ssh import HostKeys, MemoryHostKeys
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -22,6 +24,8 @@ class Probe:
     auth: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Credentials for this check: the `auth_data` of the entry of the section `health_check` in the credentials file
     whose selectors equal `type` (the checker's key) and values of the rendered mapping. Empty where there is none."""
+    host_keys: HostKeys = field(default_factory=MemoryHostKeys, repr=False, compare=False)
+    """The pinned SSH host keys of instances, for checkers that log in to them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NewType
 
 from occopus_core.api.context import Context, ContextForm
 from occopus_core.api.errors import ProviderError
+from occopus_core.api.ssh import HostKeys, MemoryHostKeys
 
 InstanceId = NewType("InstanceId", str)
 """The provider's name for an instance, unique within one connection."""
@@ -131,6 +132,8 @@ class Connection:
     """The matching `auth_data`; empty where none is given."""
     call_timeout: float = 30.0
     """Seconds after which a call to the provider MUST have raised `TransientError`."""
+    host_keys: HostKeys = field(default_factory=MemoryHostKeys, repr=False, compare=False)
+    """The pinned SSH host keys of instances, for plugins that log in to them."""
 
 
 class Feature(enum.Enum):

@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
+from occopus_core.api.errors import PermanentError
+from occopus_core.api.ssh import HostKeyPair
 
 HEADER = "#cloud-config\n"
+_BOUNDARY = "==occopus-parts=="
+_PARTS = {"#cloud-config": "text/cloud-config", "#!": "text/x-shellscript"}
+"""How texts that can be sent beside a host key begin, and what cloud-init calls them."""
 
 
 class CloudInit(Contextualiser):
@@ -35,16 +40,65 @@ class CloudInit(Contextualiser):
                     "type": "object",
                     "default": {},
                 },
+                "ssh": {
+                    "description": "The SSH server of the node.",
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {
+                        "host_key": {
+                            "description": "`generate`: Occopus makes a host key for each instance, sends it with the "
+                            "user data and accepts no other. Without it, the key that the instance shows first is "
+                            "pinned.",
+                            "enum": ["generate"],
+                        },
+                    },
+                    "examples": [{"host_key": "generate"}],
+                },
             },
         }
 
     def contextualise(self, section: Mapping[str, Any], render: Render) -> Context:
         """See `Contextualiser.contextualise`."""
         template = render(section["context_template"], at="contextualisation.context_template")
-        if isinstance(template, str):
-            return Context(user_data=template)
-        import yaml  # noqa: PLC0415  # most commands never render anything
+        if "host_key" not in section.get("ssh", {}):
+            return Context(user_data=template if isinstance(template, str) else HEADER + _yaml(template))
+        pair = render.host_key()
+        user_data = _text_with(pair, template) if isinstance(template, str) else _mapping_with(pair, template)
+        return Context(user_data=user_data, host_key=pair.public)
 
-        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-        text = yaml.dump(template, Dumper=dumper, allow_unicode=True, sort_keys=False, width=2**20)
-        return Context(user_data=HEADER + text)
+
+def _mapping_with(pair: HostKeyPair, template: Mapping[str, Any]) -> str:
+    clash = [key for key in _host_key(pair) if key in template]
+    if clash:
+        raise PermanentError(f"the context_template has `{clash[0]}`, which `ssh.host_key` writes: remove one of them")
+    return HEADER + _yaml({**template, **_host_key(pair)})
+
+
+def _text_with(pair: HostKeyPair, text: str) -> str:
+    """Both as parts of one message, which cloud-init takes apart."""
+    kind = next((kind for start, kind in _PARTS.items() if text.startswith(start)), None)
+    if kind is None:
+        starts = " or ".join(f"`{start}`" for start in _PARTS)
+        raise PermanentError(f"`ssh.host_key` needs a context_template that is a mapping or begins with {starts}")
+    parts = {"text/cloud-config": [HEADER + _yaml(_host_key(pair))]}
+    parts.setdefault(kind, []).append(text)
+    lines = [f'Content-Type: multipart/mixed; boundary="{_BOUNDARY}"', "MIME-Version: 1.0", ""]
+    for name, texts in parts.items():
+        for each in texts:
+            lines += [f"--{_BOUNDARY}", f'Content-Type: {name}; charset="utf-8"', "Content-Transfer-Encoding: 8bit"]
+            lines += ["", each.rstrip("\n"), ""]
+    return "\n".join([*lines, f"--{_BOUNDARY}--", ""])
+
+
+def _host_key(pair: HostKeyPair) -> dict[str, Any]:
+    return {
+        "ssh_deletekeys": True,
+        "ssh_keys": {"ed25519_private": pair.private, "ed25519_public": pair.public},
+    }
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    import yaml  # noqa: PLC0415  # most commands never render anything
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(yaml.dump(value, Dumper=dumper, allow_unicode=True, sort_keys=False, width=2**20))

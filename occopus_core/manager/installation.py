@@ -99,7 +99,8 @@ class Installation:
     def _resources(self, executor: ThreadPoolExecutor) -> Resources:
         self.delivery.start()  # before anything happens that it is to tell
         loop = Loop(SystemClock(), executor, self.meter)
-        connections = Connections(self.registry, self.credentials, loop, WORKERS[self.strategy])
+        workers = WORKERS[self.strategy]
+        connections = Connections(self.registry, self.credentials, loop, workers, self.store.host_keys)
         return Resources(
             store=self.store,
             registry=self.registry,

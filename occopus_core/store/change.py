@@ -18,6 +18,7 @@ from occopus_core.store.configurations import (
     put_configurations,
     remove_configurations,
 )
+from occopus_core.store.host_keys import offer_host_key, remove_host_keys
 from occopus_core.store.records import InstanceRecord, Lease, Setback, Stage
 from occopus_core.store.rows import (
     INFRASTRUCTURES,
@@ -132,7 +133,13 @@ class Change:
     def remove_instances(self, node_ids: Collection[str]) -> None:
         """Forget rows whose instances are gone. Idempotent."""
         for part in chunks(sorted(node_ids)):
+            remove_host_keys(self._connection, part)
             self._connection.execute(tables.instances.delete().where(tables.instances.c.node_id.in_(part)))
+
+    def offer_host_keys(self, keys: Mapping[str, str]) -> None:
+        """Let instances, by node id, show keys that were generated for them. Idempotent."""
+        for node_id, key in keys.items():
+            offer_host_key(self._connection, node_id, key)
 
     def put_configurations(self, records: Sequence[ConfigurationRecord]) -> None:
         """Add or replace what configuration managers hold for instances. Idempotent."""
@@ -146,6 +153,8 @@ class Change:
         """Forget the infrastructure; all of its instances are gone. `now` is in seconds since 1970."""
         infra_id = self._lease.infra_id
         leave_configurations(self._connection, infra_id, now)
+        here = sa.select(tables.instances.c.node_id).where(tables.instances.c.infra_id == infra_id)
+        self._connection.execute(tables.host_keys.delete().where(tables.host_keys.c.node_id.in_(here)))
         for table in (tables.instances, tables.scale_requests):
             self._connection.execute(table.delete().where(table.c.infra_id == infra_id))
         self._connection.execute(tables.infrastructures.delete().where(tables.infrastructures.c.id == infra_id))

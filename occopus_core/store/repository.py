@@ -15,6 +15,7 @@ from occopus_core.store import tables
 from occopus_core.store.change import LEASE_SECONDS, Change
 from occopus_core.store.configurations import ConfigurationRows
 from occopus_core.store.database import Database
+from occopus_core.store.host_keys import HostKeyRows
 from occopus_core.store.outbox import Outbox
 from occopus_core.store.overview import Overview
 from occopus_core.store.places import PlaceRows
@@ -75,6 +76,7 @@ class Store:
         self._database = database
         self.installation = database.installation
         self.configurations = ConfigurationRows(database)
+        self.host_keys = HostKeyRows(database)
         self.outbox = Outbox(database)
         self.overview = Overview(database)
         self.places = PlaceRows(database)

@@ -117,6 +117,15 @@ managers = Table(
 )
 """The configuration managers that an infrastructure has used, until they have forgotten it."""
 
+host_keys = Table(
+    "host_keys",
+    metadata,
+    Column("node_id", String(36), primary_key=True),
+    Column("host", String(255), primary_key=True),
+    Column("keys", Text, nullable=False),
+)
+"""The SSH keys that an instance, or with a name another host on the way to it, may show: one a line."""
+
 scale_requests = Table(
     "scale_requests",
     metadata,

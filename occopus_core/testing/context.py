@@ -21,10 +21,13 @@ from typing import Any
 import jsonschema
 
 from occopus_core.api import Context, ContextForm, Contextualiser, PermanentError
+from occopus_core.api.ssh import HostKeyPair
 from occopus_core.testing import suite
 from occopus_core.testing.shape import assert_describes_properties, assert_no_io, assert_states_version
 
 TEMPLATE = "{{ word }}"
+HOST_KEY = HostKeyPair("ssh-ed25519 AAAA", "a private key")
+"""What `render.host_key` answers here."""
 _CROWD = 16
 
 
@@ -97,25 +100,16 @@ class ContextualiserConformance(suite.Suite):
 
     def test_places(self, harness: ContextHarness) -> None:
         """`at` is the path of what is rendered, from `contextualisation` on: messages name it."""
-        places: list[str] = []
-
-        def render(value: Any, /, at: str, **_names: object) -> Any:
-            places.append(at)
-            return _with(value, "word-7")
-
+        render = _Rendering("word-7")
         harness.contextualiser().contextualise(harness.section, render)
         keys = set(harness.section)
-        wrong = [at for at in places if at.partition(".")[0] != "contextualisation" or not _is_below(at, keys)]
+        wrong = [at for at in render.places if at.partition(".")[0] != "contextualisation" or not _is_below(at, keys)]
         assert not wrong, f"no path of the section: {', '.join(wrong)}"
 
     def test_template_errors_pass(self, harness: ContextHarness) -> None:
         """An error of `render` comes out as it is."""
-
-        def render(_value: Any, /, at: str, **_names: object) -> Any:
-            raise RefusedTemplateError(at)
-
         try:
-            harness.contextualiser().contextualise(harness.section, render)
+            harness.contextualiser().contextualise(harness.section, _Refusing(""))
         except RefusedTemplateError:
             return
         raise AssertionError("an error of a template does not come out: the section would be made without its text")
@@ -125,7 +119,7 @@ class ContextualiserConformance(suite.Suite):
         if harness.wrong is None:
             return
         try:
-            harness.contextualiser().contextualise(harness.wrong, _rendering("x"))
+            harness.contextualiser().contextualise(harness.wrong, _Rendering("x"))
         except PermanentError:
             return
         raise AssertionError("a section that cannot be meant is taken")
@@ -138,9 +132,9 @@ class ContextualiserConformance(suite.Suite):
     def test_stateless(self, harness: ContextHarness) -> None:
         """It is stateless: the same section makes the same context, and is not changed."""
         section, contextualiser = copy.deepcopy(harness.section), harness.contextualiser()
-        first = contextualiser.contextualise(section, _rendering("one"))
-        contextualiser.contextualise(section, _rendering("another"))
-        assert contextualiser.contextualise(section, _rendering("one")) == first, "an earlier call changes a later one"
+        first = contextualiser.contextualise(section, _Rendering("one"))
+        contextualiser.contextualise(section, _Rendering("another"))
+        assert contextualiser.contextualise(section, _Rendering("one")) == first, "an earlier call changes a later one"
         assert section == harness.section, "it changed the section it was given"
 
     def test_side_by_side(self, harness: ContextHarness) -> None:
@@ -149,7 +143,7 @@ class ContextualiserConformance(suite.Suite):
         words = [f"word-{number}-of-many" for number in range(_CROWD)]
         with ThreadPoolExecutor(_CROWD) as threads:
             made = list(
-                threads.map(lambda word: contextualiser.contextualise(harness.section, _rendering(word)), words)
+                threads.map(lambda word: contextualiser.contextualise(harness.section, _Rendering(word)), words)
             )
         for word, context in zip(words, made, strict=True):
             assert word in _shown(context), "a context has another one's words"
@@ -168,15 +162,30 @@ failures = functools.partial(suite.failures, ContextualiserConformance)
 
 
 def _made(harness: ContextHarness, word: str = "word-7") -> Context:
-    return harness.contextualiser().contextualise(harness.section, _rendering(word))
+    return harness.contextualiser().contextualise(harness.section, _Rendering(word))
 
 
-def _rendering(word: str) -> Any:
-    def render(value: Any, /, at: str, **_names: object) -> Any:
+class _Rendering:
+    """Renders `TEMPLATE` as a word. `places` are those of what was rendered."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+        self.places: list[str] = []
+
+    def __call__(self, value: Any, /, at: str, **_names: object) -> Any:
         assert isinstance(at, str), "`at` is a path"
-        return _with(value, word)
+        self.places.append(at)
+        return _with(value, self._word)
 
-    return render
+    def host_key(self) -> HostKeyPair:
+        return HOST_KEY
+
+
+class _Refusing(_Rendering):
+    """Takes every text for one that cannot be rendered."""
+
+    def __call__(self, _value: Any, /, at: str, **_names: object) -> Any:
+        raise RefusedTemplateError(at)
 
 
 def _with(value: Any, word: str) -> Any:

@@ -76,7 +76,9 @@ class HealthChecks:
             auth = self.connections.check_auth(key, value)
         except DescriptionError as error:  # the credentials file was changed since the node was made
             return _Question(Probe(target.node_id, target.address, value), Outcome(error=CheckerError(str(error))))
-        question = _Question(Probe(target.node_id, target.address, value, auth=auth))
+        question = _Question(
+            Probe(target.node_id, target.address, value, auth=auth, host_keys=self.connections.host_keys)
+        )
         self._batches[key].add(question, 0.0)
         return question
 

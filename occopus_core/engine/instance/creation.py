@@ -145,6 +145,14 @@ class Creation:
             self._go_on(work, Outcome(error=outcome.error))
             return
         work.prepared = outcome.get()
+        host_key = work.prepared.request.context.host_key
+        if host_key:
+            self._runtime.journal.offer_host_key(work.node_id, host_key, lambda: self._register_or_call(work))
+        else:
+            self._register_or_call(work)
+
+    def _register_or_call(self, work: Work) -> None:
+        assert work.prepared is not None, "an instance was prepared before"
         work.restart_watch(self._runtime.clock.monotonic())
         configuration = work.prepared.configuration
         if configuration is None:

@@ -209,8 +209,9 @@ class Readiness:
 
     def _probe(self, work: Work, key: str) -> Probe:
         value = work.unmet[key]
-        auth = self._runtime.scope.connections.check_auth(key, value)
-        return Probe(work.node_id, work.record.address, value, auth=auth)
+        connections = self._runtime.scope.connections
+        auth = connections.check_auth(key, value)
+        return Probe(work.node_id, work.record.address, value, auth=auth, host_keys=connections.host_keys)
 
     def _checked(self, key: str, works: Sequence[Work], outcome: Outcome[Sequence[Verdict]]) -> None:
         for work, verdict in zip(works, verdicts_of(key, len(works), outcome), strict=True):

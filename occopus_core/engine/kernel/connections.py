@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from occopus_core.api.errors import PermanentError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Connection, ResourceHandler
+from occopus_core.api.ssh import HostKeys, MemoryHostKeys
 from occopus_core.credentials import Credentials, Redactor, Section
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.kernel.gate import Gate
@@ -27,13 +28,23 @@ L = TypeVar("L", bound=Link[Any])
 class Connections:
     """Makes each connection once, whichever thread asks first."""
 
-    def __init__(self, registry: Registry, credentials: Credentials, loop: Loop, workers: int) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        credentials: Credentials,
+        loop: Loop,
+        workers: int,
+        host_keys: HostKeys | None = None,
+    ) -> None:
+        """Without `host_keys`, pinned keys are forgotten with the process."""
         self._registry = registry
         self._credentials = credentials
         self._loop = loop
         self._workers = workers
         self.redact = Redactor(credentials.secrets())
         """Takes the secrets of the credentials out of a text."""
+        self.host_keys: HostKeys = host_keys or MemoryHostKeys()
+        """The pinned host keys of instances."""
         self._lock = threading.Lock()
         self._resources: dict[LinkKey, Link[ResourceHandler]] = {}
         self._configs: dict[LinkKey, ManagerLink] = {}
@@ -52,7 +63,7 @@ class Connections:
         with self._lock:
             if key not in self._resources:
                 plugin = self._registry.resource(section["type"])
-                connection = Connection(section["type"], json.loads(settings), auth)
+                connection = self._connection(section, settings, auth)
                 limit = min(self._workers, plugin.max_concurrency)
                 self._resources[key] = Link(plugin, section, connection, Gate(self._loop, limit))
             return self._resources[key]
@@ -68,7 +79,7 @@ class Connections:
         key = link_key(section["type"], settings, auth)
         with self._lock:
             if key not in self._configs:
-                connection = Connection(section["type"], json.loads(settings), auth)
+                connection = self._connection(section, settings, auth)
                 limit = min(self._workers, plugin.max_concurrency)
                 gate, jobs = Gate(self._loop, limit), Jobs(plugin.max_jobs)
                 name = label(section["type"], section)
@@ -78,6 +89,9 @@ class Connections:
                     fault = f"the configuration manager '{name}' cannot be set up: {type(error).__name__}: {error}"
                     raise PermanentError(fault) from error
             return self._configs[key]
+
+    def _connection(self, section: Mapping[str, Any], settings: str, auth: Mapping[str, str]) -> Connection:
+        return Connection(section["type"], json.loads(settings), auth, host_keys=self.host_keys)
 
     def renew(self) -> None:
         """Use what is in the credentials file by now. Called by the thread of the loop."""

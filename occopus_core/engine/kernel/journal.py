@@ -43,6 +43,7 @@ class Journal:
         self._configurations: dict[Key, ConfigurationRecord] = {}
         self._forgotten: set[Key] = set()
         self._implementations: dict[str, Implementation] = {}
+        self._host_keys: dict[str, str] = {}
         self._then: list[Callable[[], None]] = []
         self._events: list[tuple[float, Event]] = []
         self._committed = loop.clock.monotonic()
@@ -96,6 +97,11 @@ class Journal:
         self._configurations.pop(record.key, None)
         self._forgotten.add(record.key)
 
+    def offer_host_key(self, node_id: str, key: str, then: Callable[[], None]) -> None:
+        """Let an instance show a key that was generated for it; then, and not before, have it made with that key."""
+        self._host_keys[node_id] = key
+        self._then.append(then)
+
     def remove(self, node_id: str, then: Callable[[], None]) -> None:
         """Forget a row; then go on."""
         self._added.pop(node_id, None)
@@ -125,7 +131,8 @@ class Journal:
 
     @property
     def _gathered(self) -> bool:
-        return bool(self._added or self._changed or self._events or self._configurations or self._forgotten)
+        rows = self._added or self._changed or self._configurations or self._forgotten
+        return bool(rows or self._events or self._host_keys)
 
     def _redacted(self, records: Mapping[str, InstanceRecord]) -> list[InstanceRecord]:
         return [
@@ -146,6 +153,7 @@ class Journal:
             change.add_implementations(self._implementations.values())
             change.add_instances(self._redacted(self._added))
             change.put_instances(self._redacted(self._changed))
+            change.offer_host_keys(self._host_keys)
             change.remove_instances(self._removed)
             change.remove_configurations(self._forgotten)
             change.put_configurations([self._without_secrets(one) for one in self._configurations.values()])
@@ -156,6 +164,7 @@ class Journal:
         self._committed = self._loop.clock.monotonic()
         self._added.clear()
         self._changed.clear()
+        self._host_keys.clear()
         self._removed.clear()
         self._configurations.clear()
         self._forgotten.clear()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from occopus_core.api.config import ConfigNode
 from occopus_core.api.context import Context
 from occopus_core.api.resource import CreateRequest, Feature, Owner
+from occopus_core.api.ssh import HostKeyPair, generate_host_key
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDescription
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.managers import ManagerLink
@@ -30,6 +31,8 @@ class Subject:
     functions: Mapping[str, object]
     mapped: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     """What dependees have published, by the names that `mappings` give it; those that are names are in templates."""
+    host_key: Callable[[], HostKeyPair] = generate_host_key
+    """Makes the SSH host key that user data may ask for."""
 
     def quiet(self) -> Subject:
         """The same where no command is run: `cmd()` answers nothing."""
@@ -183,7 +186,7 @@ class Scope:
             "variables": node.variables,
         }
         place = f"node '{node.name}', node definition '{node.type}', implementation '{subject.implementation.label}'"
-        return Renderer(names, subject.functions, place)
+        return Renderer(names, subject.functions, place, subject.host_key)
 
     def _node(self, subject: Subject, section: Mapping[str, Any]) -> ConfigNode:
         return ConfigNode(

@@ -7,9 +7,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.resource import Address, AddressKind, CreateRequest, ResourceHandler
+from occopus_core.api.ssh import HostKeyPair
 from occopus_core.descriptions.model import Implementation
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.kernel.reason import reason
@@ -23,6 +25,8 @@ _NODE_ID = "00000000-0000-4000-8000-000000000000"
 _TOKEN = f"occopus-{_NODE_ID}"
 # From the blocks for documentation: they belong to nobody.
 _PLACEHOLDERS = ((Address("192.0.2.1"), Address("198.51.100.1", AddressKind.PRIVATE)), (Address("192.0.2.2"),))
+_HOST_KEY = HostKeyPair("ssh-ed25519 AAAA", "the private half")
+"""In place of a key that would be made: what is rehearsed is the same each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator
         for implementation in blueprint.implementations:
             peers = _Peers(blueprints)
             handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
-            subject = Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, rehearsal_functions(peers), handed)
+            subject = _subject(blueprint, implementation, peers, handed)
             # What cannot be rendered any more is dropped all the same.
             with contextlib.suppress(Exception):
                 scope.prepare(subject).health_values(implementation, _PLACEHOLDERS[0][0].value)
@@ -105,9 +109,8 @@ def _named(implementation: Implementation) -> Iterable[str]:
 
 
 def _rehearse(scope: Scope, blueprint: Blueprint, implementation: Implementation, peers: _Peers) -> str:
-    functions = rehearsal_functions(peers)
     handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
-    subject = Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions, handed)
+    subject = _subject(blueprint, implementation, peers, handed)
     prepared = scope.prepare(subject)
     for key, value in prepared.health_values(implementation, _PLACEHOLDERS[0][0].value).items():
         scope.connections.checker(key)
@@ -120,6 +123,11 @@ def _rehearse(scope: Scope, blueprint: Blueprint, implementation: Implementation
         node = prepared.configuration.node
         prepared.configuration.link.call("check", lambda manager: manager.check(node))
     return _fingerprint(scope.installation, prepared.request)
+
+
+def _subject(blueprint: Blueprint, implementation: Implementation, peers: _Peers, handed: Mapping[str, Any]) -> Subject:
+    functions = rehearsal_functions(peers)
+    return Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions, handed, lambda: _HOST_KEY)
 
 
 def _check(plugin: ResourceHandler, request: CreateRequest) -> None:

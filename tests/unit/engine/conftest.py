@@ -152,7 +152,7 @@ class World:
 
     def resources(self, observer=None, width=None, holder="test", life=None, clock=None):
         loop = Loop(clock or self.clock, InlineExecutor())
-        connections = Connections(self.registry, self.credentials, loop, 64)
+        connections = Connections(self.registry, self.credentials, loop, 64, self.store.host_keys)
         return Resources(
             store=MortalStore(self.store, life) if life else self.store,
             registry=self.registry,

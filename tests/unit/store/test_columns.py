@@ -30,6 +30,7 @@ WITHOUT_RECORD = {
     "implementations": {"digest", "body"},
     "definitions": {"name", "position", "implementation"},
     "places": {"infra_id", "implementation", "connection"},
+    "host_keys": {"node_id", "host", "keys"},
     "notifiers": {"name", "cursor", "epoch", "lease_expires"},
     "subscribers": {"infra_id", "type", "address"},
     "services": {"name", "expires"},

@@ -24,6 +24,14 @@ class TestCloudInit(ContextualiserConformance):
         return ContextHarness(CloudInit, {"context_template": template, "attributes": {}})
 
 
+class TestGeneratedHostKey(ContextualiserConformance):
+    @pytest.fixture
+    def harness(self):
+        section = {"context_template": {"hostname": TEMPLATE}, "ssh": {"host_key": "generate"}}
+        wrong = {**section, "context_template": "no cloud-config"}
+        return ContextHarness(CloudInit, section, wrong)
+
+
 class TestDocker(ContextualiserConformance):
     @pytest.fixture(params=["words", "text"])
     def harness(self, request):

@@ -1,0 +1,133 @@
+"""A real OpenSSH server on loopback addresses, for tests of what logs in. It needs root, as users log in as root."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from occopus_core.api.ssh import HostKeyPair, SshLogin, SshTarget, generate_host_key
+from occopus_core.testing.processes import end
+
+START_SECONDS = 60.0
+
+_CONFIG = """\
+HostKey {folder}/host_key
+PidFile none
+AuthorizedKeysFile {folder}/authorized_keys
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+StrictModes no
+UseDNS no
+SetEnv HOME={folder}
+MaxStartups 1000
+MaxSessions 100
+Subsystem sftp internal-sftp
+LogLevel VERBOSE
+"""
+
+
+def installed() -> bool:
+    """Whether there is an OpenSSH server to start."""
+    return _sshd() is not None
+
+
+def _sshd() -> str | None:
+    return shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    """A port that nothing listens on at the moment."""
+    with socket.socket() as tried:
+        tried.bind((address, 0))
+        return int(tried.getsockname()[1])
+
+
+class SshServer:
+    """One sshd on some addresses, all with one port, one host key and one user key. Use it in a ``with`` block."""
+
+    def __init__(self, addresses: Sequence[str] = ("127.0.0.1",), host_key: HostKeyPair | None = None) -> None:
+        self.addresses = tuple(addresses)
+        self.port = free_port(self.addresses[0])
+        self.user_key = generate_host_key()
+        """The key of the user root."""
+        self.host_key = host_key or generate_host_key()
+        self._folder = Path(tempfile.mkdtemp(prefix="occopus-sshd-"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def auth(self) -> dict[str, str]:
+        """What a credentials file holds as `auth_data`."""
+        return {"user": "root", "private_key": self.user_key.private}
+
+    def target(self, node_id: str, address: str = "", **more: Any) -> SshTarget:
+        """Where and as whom to log in."""
+        made = SshTarget(address or self.addresses[0], SshLogin.of(self.auth), node_id, self.port)
+        return dataclasses.replace(made, **more)
+
+    def start(self, host_key: HostKeyPair | None = None) -> None:
+        """Start it, with another host key where one is given, and wait until it listens."""
+        self.host_key = host_key or self.host_key
+        folder = self._folder
+        self._write("host_key", self.host_key.private)
+        self._write("authorized_keys", self.user_key.public + "\n")
+        listen = "".join(f"ListenAddress {address}:{self.port}\n" for address in self.addresses)
+        self._write("config", listen + _CONFIG.format(folder=folder))
+        program = _sshd()
+        assert program is not None, "sshd is not installed: apt-get install openssh-server"
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        with (folder / "log").open("ab") as log:
+            self._process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "config")], stderr=log)
+        self._wait()
+
+    def stop(self) -> None:
+        """End it; what is logged in stays. Idempotent."""
+        if self._process is not None:
+            end(self._process, 10.0)
+            self._process = None
+
+    def log(self) -> str:
+        """What it has printed so far."""
+        return (self._folder / "log").read_text(errors="replace")
+
+    def _write(self, name: str, text: str) -> None:
+        file = self._folder / name
+        file.touch(mode=0o600)
+        file.write_text(text)
+
+    def _wait(self) -> None:
+        ends = time.monotonic() + START_SECONDS
+        while time.monotonic() < ends:
+            assert self._process is not None, "it was started"
+            if self._process.poll() is not None:
+                raise AssertionError(f"sshd ended: {self.log()[-2000:]}")
+            with contextlib.suppress(OSError), socket.create_connection((self.addresses[-1], self.port), 1.0) as made:
+                if made.recv(4) == b"SSH-":
+                    return
+        raise AssertionError(f"sshd does not listen: {self.log()[-2000:]}")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def silent_port() -> Iterator[int]:
+    """A port of the loopback that takes connections and never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(64)
+        yield int(listening.getsockname()[1])
