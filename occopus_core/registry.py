@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
+from jsonschema.protocols import Validator
 from stevedore.extension import Extension
 from stevedore.named import NamedExtensionManager
 
@@ -15,7 +16,10 @@ from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
 from occopus_core.api.resource import ResourceHandler
 from occopus_core.api.version import CONTRACT_VERSION
-from occopus_core.descriptions.schema import section_schema
+from occopus_core.descriptions.coercion import coerced, leaves
+from occopus_core.descriptions.schema import is_template, section_schema, validator
+
+T = TypeVar("T")
 
 _BASES: Mapping[str, type] = {
     "resource": ResourceHandler,
@@ -57,6 +61,8 @@ class Registry:
 
     def __init__(self, extra: Mapping[tuple[str, str], type] | None = None) -> None:
         self._loaded: dict[tuple[str, str], type] = dict(extra or {})
+        self._validators: dict[tuple[str, str], Validator] = {}
+        self._templated: dict[tuple[str, str, str], bool] = {}
 
     def resource(self, name: str) -> type[ResourceHandler]:
         """The resource handler of a type. Raises `PluginError`."""
@@ -81,6 +87,22 @@ class Registry:
     def schema(self, kind: str, name: str) -> Mapping[str, Any]:
         """The JSON Schema of a plugin's section, with what the core adds for its features. Raises `PluginError`."""
         return section_schema(cast("Any", self._load(kind, name)))
+
+    def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:
+        """A rendered section whose scalars are of the types that the plugin's schema wants; changes it in place.
+
+        `source` is the section before it was rendered, and `digest` names it. What a template gives and cannot be made
+        right stays as it is: the plugin refuses it. Raises `PluginError`.
+        """
+        if (kind, name) not in self._validators:
+            self._validators[kind, name] = validator(self.schema(kind, name))
+        using, key = self._validators[kind, name], (kind, name, digest)
+        if key not in self._templated:
+            errors = (each for error in using.iter_errors(source) for each in leaves(error))
+            self._templated[key] = any(is_template(each.instance) for each in errors)
+        if self._templated[key]:
+            coerced(rendered, using)
+        return rendered
 
     def undeliverable(self, resource_type: str, context_type: str) -> Collection[ContextForm]:
         """The forms of context that the contextualiser makes and the handler does not pass on. Raises `PluginError`."""

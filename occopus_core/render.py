@@ -22,6 +22,7 @@ from occopus_core.api.resource import Address, AddressKind
 from occopus_core.api.ssh import HostKeyPair, generate_host_key
 from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.sandbox import Sandbox, budget
+from occopus_core.variables import in_scope, install
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ class Renderer:
         place: str,
         host_key: Callable[[], HostKeyPair] = generate_host_key,
     ) -> None:
-        self._names = {**functions, **names}
+        self._names = {**functions, **_visible(names)}
         self._place = place
         self._host_key = host_key
 
@@ -110,7 +111,7 @@ class Renderer:
 
     def __call__(self, value: T, /, at: str, **names: object) -> T:
         """See `occopus_core.api.Render`."""
-        scope = {**self._names, **names} if names else self._names
+        scope = {**self._names, **_visible(names)} if names else self._names
         rendered: T = self._render(value, at, scope)
         return rendered
 
@@ -139,6 +140,18 @@ class Renderer:
     def _message(self, text: str, at: str, line: int | None, reason: str) -> str:
         where = f"{at}, line {line}" if line is not None and "\n" in text.strip("\n") else at
         return f"{self._place}: {where}: {reason}"
+
+
+def _visible(names: Mapping[str, object]) -> dict[str, object]:
+    return {name: in_scope(value) for name, value in names.items()}
+
+
+def expand(text: str, names: Mapping[str, object]) -> str:
+    """A template that has these names and no functions, rendered. Raises `ValueError` with the reason."""
+    try:
+        return Renderer(names, {}, "")(text, at="")
+    except TemplateError as error:
+        raise ValueError(str(error).lstrip(": ")) from error
 
 
 @functools.lru_cache(maxsize=4096)
@@ -308,5 +321,6 @@ def _line(error: BaseException) -> int | None:
 @functools.cache
 def _environment() -> Sandbox:
     environment = Sandbox(undefined=_Undefined, keep_trailing_newline=True)
+    install(environment)
     environment.filters["b64encode"] = lambda text: base64.b64encode(str(text).encode()).decode()
     return environment

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
 from occopus_core.api.errors import PermanentError
 from occopus_core.api.ssh import HostKeyPair
+from occopus_core.api.written import WrittenMap, as_written, as_yaml
 
 HEADER = "#cloud-config\n"
 _BOUNDARY = "==occopus-parts=="
@@ -16,7 +17,10 @@ _PARTS = {"#cloud-config": "text/cloud-config", "#!": "text/x-shellscript"}
 
 
 class CloudInit(Contextualiser):
-    """A mapping becomes ``#cloud-config``; a text is passed on as it is. Every string in either is a template."""
+    """A mapping becomes ``#cloud-config``; a text is passed on as it is. Every string in either is a template.
+
+    A plain scalar of the mapping arrives as it was written, so that the YAML reader on the node decides what it is.
+    """
 
     contract_version: ClassVar[int] = 1
     forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
@@ -59,9 +63,10 @@ class CloudInit(Contextualiser):
 
     def contextualise(self, section: Mapping[str, Any], render: Render) -> Context:
         """See `Contextualiser.contextualise`."""
-        template = render(section["context_template"], at="contextualisation.context_template")
+        source = section["context_template"]
+        template = as_written(render(source, at="contextualisation.context_template"), source)
         if "host_key" not in section.get("ssh", {}):
-            return Context(user_data=template if isinstance(template, str) else HEADER + _yaml(template))
+            return Context(user_data=template if isinstance(template, str) else HEADER + as_yaml(template))
         pair = render.host_key()
         user_data = _text_with(pair, template) if isinstance(template, str) else _mapping_with(pair, template)
         return Context(user_data=user_data, host_key=pair.public)
@@ -71,7 +76,10 @@ def _mapping_with(pair: HostKeyPair, template: Mapping[str, Any]) -> str:
     clash = [key for key in _host_key(pair) if key in template]
     if clash:
         raise PermanentError(f"the context_template has `{clash[0]}`, which `ssh.host_key` writes: remove one of them")
-    return HEADER + _yaml({**template, **_host_key(pair)})
+    whole = WrittenMap()
+    whole.lay_over(template)
+    whole.lay_over(_host_key(pair))
+    return HEADER + as_yaml(whole)
 
 
 def _text_with(pair: HostKeyPair, text: str) -> str:
@@ -80,7 +88,7 @@ def _text_with(pair: HostKeyPair, text: str) -> str:
     if kind is None:
         starts = " or ".join(f"`{start}`" for start in _PARTS)
         raise PermanentError(f"`ssh.host_key` needs a context_template that is a mapping or begins with {starts}")
-    parts = {"text/cloud-config": [HEADER + _yaml(_host_key(pair))]}
+    parts = {"text/cloud-config": [HEADER + as_yaml(_host_key(pair))]}
     parts.setdefault(kind, []).append(text)
     lines = [f'Content-Type: multipart/mixed; boundary="{_BOUNDARY}"', "MIME-Version: 1.0", ""]
     for name, texts in parts.items():
@@ -95,10 +103,3 @@ def _host_key(pair: HostKeyPair) -> dict[str, Any]:
         "ssh_deletekeys": True,
         "ssh_keys": {"ed25519_private": pair.private, "ed25519_public": pair.public},
     }
-
-
-def _yaml(value: Mapping[str, Any]) -> str:
-    import yaml  # noqa: PLC0415  # most commands never render anything
-
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return str(yaml.dump(value, Dumper=dumper, allow_unicode=True, sort_keys=False, width=2**20))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
+from occopus_core.api.written import as_written
 
 
 class Docker(Contextualiser):
@@ -49,7 +50,8 @@ class Docker(Contextualiser):
     def contextualise(self, section: Mapping[str, Any], render: Render) -> Context:
         """See `Contextualiser.contextualise`."""
         at = "contextualisation"
-        variables = render(section.get("context_variables", {}), at=f"{at}.context_variables")
+        source = section.get("context_variables", {})
+        variables = as_written(render(source, at=f"{at}.context_variables"), source)
         env = render(section.get("env", []), at=f"{at}.env", context_variables=variables)
         command = render(section.get("command"), at=f"{at}.command", context_variables=variables)
         return Context(env=tuple(env), command=tuple(command) if isinstance(command, list) else command)

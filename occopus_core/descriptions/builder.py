@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from occopus_core.descriptions import scalars
+from occopus_core.api import scalars
+from occopus_core.api.written import WrittenList, WrittenMap
 from occopus_core.descriptions.document import Mark, Marks
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem, did_you_mean
 
@@ -35,12 +36,16 @@ _NO_KEY, _MERGE, _SKIP, _OPEN = _Special(), _Special(), _Special(), _Special()
 
 
 class Built(NamedTuple):
-    """A finished value: how many values it is, written out; how deep; and where it stands."""
+    """A finished value: how many values it is, written out; how deep; and where it stands.
+
+    `text` is the text of a plain scalar.
+    """
 
     value: Any
     size: int
     height: int
     mark: Mark
+    text: str | None = None
 
 
 Import = Callable[[str, str, Mark, int], Built]
@@ -141,20 +146,21 @@ class Builder:
         mark = self._mark(event)
         text, tag = event.value, event.tag
         value: Any = text
+        plain = event.implicit[0] if tag is None else not (event.style or tag == "!" or tag in scalars.TAGS)
         try:
             if tag is None:
-                if event.implicit[0]:
-                    value = _MERGE if text == "<<" and self._wants_key() else scalars.resolve(text)
+                if plain:
+                    value = _MERGE if text == "<<" and self._wants_key() else scalars.kept(text)
             elif tag in scalars.TAGS:
                 value = scalars.construct(tag, text)
             elif tag != "!":
                 self._unfit(tag, mark)
-                value = scalars.resolve(text) if not event.style else text
+                value = scalars.kept(text) if plain else text
         except ValueError as error:
             self._reading.problem(mark, str(error))
         size = 1 + len(text) // TEXT_UNIT
         self._reading.grow(size, mark)
-        built = Built(value, size, 0, mark)
+        built = Built(value, size, 0, mark, text if plain else None)
         if event.anchor:
             self._anchors[event.anchor] = built
         self._add(built)
@@ -179,10 +185,10 @@ class Builder:
     # Containers
 
     def _mapping(self, event: Any) -> None:
-        self._begin(event, {}, {}, _MAP)
+        self._begin(event, WrittenMap(), {}, _MAP)
 
     def _sequence(self, event: Any) -> None:
-        self._begin(event, [], [], _SEQ)
+        self._begin(event, WrittenList(), [], _SEQ)
 
     def _begin(self, event: Any, value: Any, marks: Any, own_tag: str) -> None:
         mark = self._mark(event)
@@ -225,6 +231,7 @@ class Builder:
         if built.height >= frame.height:
             frame.height = built.height + 1
         if isinstance(frame.value, list):
+            _note(frame.value, len(frame.value), built)
             frame.value.append(built.value)
             frame.marks.append(built.mark)
         elif frame.key is _NO_KEY:
@@ -243,8 +250,11 @@ class Builder:
         if key is _MERGE:
             first, frame.merge_mark = frame.merge_mark, built.mark
             name = "<<"
-        elif isinstance(key, str):
-            first, name = frame.marks.get(key, (None,))[0], key
+        elif built.text or isinstance(key, str):
+            key = name = key if isinstance(key, str) else str(built.text)
+            first = frame.marks.get(key, (None,))[0]
+            if built.text is not None and scalars.is_ambiguous(built.text):
+                frame.value.plain_keys.add(key)
         else:
             self._reading.problem(built.mark, _bad_key(key, flow))
             return _SKIP
@@ -261,17 +271,18 @@ class Builder:
             else:
                 self._reading.problem(built.mark, "'<<' takes a mapping, or a list of mappings")
         elif frame.key is not _SKIP:
+            _note(frame.value, frame.key, built)
             frame.value[frame.key] = built.value
             frame.marks[frame.key] = (frame.key_mark, built.mark)
 
     def _merge(self, frame: _Frame) -> None:
         """Merged keys come first; an earlier mapping wins over a later one, and the mapping's own keys over all."""
-        own, own_marks = dict(frame.value), dict(frame.marks)
-        for merged in reversed(frame.merges):
-            frame.value.update(merged)
-            frame.marks.update(self._reading.marks[id(merged)][1])
-        frame.value.update(own)
-        frame.marks.update(own_marks)
+        own = frame.value
+        frame.value, marks = WrittenMap(), {}
+        for merged in [*reversed(frame.merges), own]:
+            frame.value.lay_over(merged)
+            marks.update(frame.marks if merged is own else self._reading.marks[id(merged)][1])
+        frame.marks = marks
 
     # Tags
 
@@ -287,11 +298,17 @@ class Builder:
             self._reading.problem(mark, f"the tag {shown} is not allowed: only {' and '.join(_IMPORTS)} are")
 
 
+def _note(container: Any, at: str | int, built: Built) -> None:
+    """Keep the text of a plain scalar where its value does not say it, or another reader may not take it for text."""
+    text, value = built.text, built.value
+    if text is None:
+        return
+    if scalars.is_ambiguous(text) if isinstance(value, str) else text != scalars.canonical(value):
+        container.texts[at] = text
+
+
 def _bad_key(key: Any, flow: bool) -> str:
     if isinstance(key, dict | list):
         hint = ": quote a value that begins with '{{'" if flow and isinstance(key, dict) else ""
         return f"a {'mapping' if isinstance(key, dict) else 'list'} cannot be a key{hint}"
-    if key is None:
-        return "a key cannot be empty"
-    shown = str(key).lower() if isinstance(key, bool) else str(key)
-    return f"a key must be text, and YAML reads this one as {shown}: put quotes around it"
+    return "a key cannot be empty" if key is None else "a key must be text: put quotes around it"

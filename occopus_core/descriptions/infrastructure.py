@@ -8,13 +8,17 @@ from typing import Any
 
 from jsonschema.protocols import Validator
 
+from occopus_core.api.written import WrittenMap
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.graph import CycleError, Graph
 from occopus_core.descriptions.loader import Source, load
 from occopus_core.descriptions.model import AttributeMapping, Dependency, Infrastructure, NodeDescription, Scaling
-from occopus_core.descriptions.node_definitions import PREFIX
+from occopus_core.descriptions.node_definitions import FREE, PREFIX
 from occopus_core.descriptions.problems import DescriptionError, Path, Problem, did_you_mean, in_order
-from occopus_core.descriptions.schema import check, core_schema, validator
+from occopus_core.descriptions.schema import check, core_schema, is_template, validator
+
+Render = Callable[[str, Mapping[str, object]], str]
+"""Renders a template with these names. Raises `ValueError` with the reason."""
 
 MAX_HINTS = 20
 """Faults for which a close name is looked for: each look goes through all names."""
@@ -26,21 +30,25 @@ def load_infrastructure(
     name: str | None = None,
     imports: bool = True,
     warn: Callable[[Problem], object] = lambda _: None,
+    render: Render | None = None,
 ) -> Infrastructure:
     """Read an infrastructure description: the file `source`, or the text `source` where it is given a `name`.
 
-    `imports` allows the import tags. `warn` is called with each thing that is odd but no fault. Raises
-    `DescriptionError` with every fault.
+    `imports` allows the import tags. `warn` is called with each thing that is odd but no fault. With `render`, the
+    limits of `scaling` may be templates. Raises `DescriptionError` with every fault.
     """
     document = load(source, name=name, imports=imports)
     _refuse_definitions(document)
+    warnings: list[Problem] = []
+    problems = list(_expand_scaling(document, render)) if render else []
+    problems += check(document, _validator(), warnings.append)
     reader = _Reader(document)
-    problems = check(document, _validator()) + reader.problems
+    problems += reader.problems
     if problems:
         raise DescriptionError(in_order(problems, document.name))
     infrastructure = reader.infrastructure()
     _check_cycles(infrastructure, document)
-    for warning in reader.warnings:
+    for warning in (*warnings, *reader.warnings):
         warn(warning)
     return infrastructure
 
@@ -52,10 +60,25 @@ def _validator() -> Validator:
 
 def _refuse_definitions(document: Document) -> None:
     """The two kinds of files are easily taken for each other, and every key would be a fault."""
-    keys = document.data.keys() if isinstance(document.data, dict) else set()
+    keys = [key for key in _mapping(document.data) if not key.startswith(FREE)]
     if keys and all(key.startswith(PREFIX) for key in keys):
         message = "these are node definitions, which occopus-import takes; an infrastructure description is wanted here"
         raise DescriptionError([document.problem((), message)])
+
+
+def _expand_scaling(document: Document, render: Render) -> Iterator[Problem]:
+    """Put what templates in `scaling` give in their place: the variables of the node are their names."""
+    data = _mapping(document.data)
+    for index, node in _items(data.get("nodes")):
+        variables = merged(_mapping(data.get("variables")), _mapping(_mapping(node).get("variables")))
+        names = {**variables, "variables": variables}
+        scaling = _mapping(node.get("scaling"))
+        for key in [key for key, value in scaling.items() if is_template(value)]:
+            try:
+                scaling[key] = render(scaling[key], names)
+            except ValueError as error:
+                yield document.problem(("nodes", index, "scaling", key), str(error))
+                del scaling[key]
 
 
 def _check_cycles(infrastructure: Infrastructure, document: Document) -> None:
@@ -70,10 +93,12 @@ def _check_cycles(infrastructure: Infrastructure, document: Document) -> None:
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """The mapping `base` overridden by `over` key by key, at every depth. Shares what it does not change."""
-    result = dict(base)
-    for key, value in over.items():
-        old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    result = WrittenMap()
+    result.lay_over(base)
+    result.lay_over(over)
+    for key in base.keys() & over.keys():
+        if isinstance(base[key], dict) and isinstance(over[key], dict):
+            result[key] = merged(base[key], over[key])
     return result
 
 
@@ -117,12 +142,12 @@ class _Reader:
 
     def _node(self, index: int, node: Mapping[str, Any], variables: Mapping[str, Any]) -> NodeDescription:
         scaling = node.get("scaling", {})
-        least = int(scaling.get("min", 1))
+        least = max(int(scaling.get("min", 1)), 1)
         return NodeDescription(
             name=node["name"],
             type=node["type"],
             filter=node.get("filter", {}),
-            scaling=Scaling(least, int(scaling.get("max", least))),
+            scaling=Scaling(least, max(int(scaling.get("max", least)), least)),
             variables=merged(variables, node["variables"]) if node.get("variables") else variables,
             where=str(self._document.locate(("nodes", index, "type"))),
         )
@@ -144,10 +169,19 @@ class _Reader:
         self._by_identity[id(node)] = name
 
     def _check_scaling(self, index: int, node: Mapping[str, Any]) -> None:
+        """Limits that are too small are raised."""
         scaling = _mapping(node.get("scaling"))
-        least, most = scaling.get("min", 1), scaling.get("max")
-        if isinstance(least, int | float) and isinstance(most, int | float) and most < least and most >= 1:
-            self._fault(("nodes", index, "scaling", "max"), f"{most} is less than 'min', which is {least}")
+        least, most = scaling.get("min", 1), scaling.get("max", 1)
+        if not (isinstance(least, int | float) and isinstance(most, int | float)):
+            return
+        path: Path = ("nodes", index, "scaling")
+        if least < 1:
+            self._warn((*path, "min"), f"'min' is {least} and is raised to 1")
+        if most < max(least, 1) and "max" in scaling:
+            self._warn((*path, "max"), f"'max' is {most} and is raised to 'min', which is {max(least, 1)}")
+
+    def _warn(self, path: Path, message: str) -> None:
+        self.warnings.append(self._document.problem(path, message))
 
     # Dependencies
 

@@ -215,7 +215,7 @@ def _quoted(value: Any) -> str:
 
 def _kind(value: Any) -> str:
     kinds = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
-    return kinds.get(type(value), "a number")
+    return next((word for kind, word in kinds.items() if isinstance(value, kind)), "a number")
 
 
 def _some(names: Sequence[str], *, quote: bool = True) -> str:

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from occopus_core.api import scalars
+from occopus_core.api.written import texts_of
+from occopus_core.descriptions.encoding import encoded
+
 DEFAULT_HEALTH_TIMEOUT = 600.0
 """Seconds a node may stay unhealthy; the default of `health_check.timeout`."""
 
@@ -92,7 +96,7 @@ class Implementation:
             self.health_check.checks,
             self.health_check.timeout,
         ]
-        return hashlib.sha256(json.dumps(sections, sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(encoded(sections), sort_keys=True).encode()).hexdigest()[:32]
 
     @property
     def label(self) -> str:
@@ -105,9 +109,8 @@ class Implementation:
         )
 
     def passes(self, wanted: Mapping[str, Any]) -> bool:
-        """True where the `resource` section has all key/values of a node's `filter`."""
-        missing = object()
-        return all(self.resource.get(key, missing) == value for key, value in wanted.items())
+        """True where the `resource` section has all key/values of a node's `filter`, as they were written."""
+        return all(key in self.resource and same(wanted, self.resource, key) for key in wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +119,11 @@ class NodeDefinition:
 
     name: str
     implementations: tuple[Implementation, ...]
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any], key: str) -> bool:
+    """True where two mappings have the same value for a key, or scalars that were written the same."""
+    if one[key] == other[key]:
+        return True
+    texts = [texts_of(each).get(key, scalars.canonical(each[key])) for each in (one, other)]
+    return texts[0] == texts[1] and not isinstance(one[key], dict | list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from occopus_core.api import scalars
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.loader import Source, load
 from occopus_core.descriptions.model import DEFAULT_HEALTH_TIMEOUT, HealthCheck, Implementation, NodeDefinition
@@ -13,12 +14,15 @@ from occopus_core.descriptions.schema import (
     KINDS,
     PluginSchemas,
     check,
+    former_truth,
     is_template,
     node_definitions_schema,
     validator,
 )
 
 PREFIX = "node_def:"
+FREE = "x-"
+"""Keys of the top level that begin with this are for anchors, and for other programs."""
 Inspect = Callable[[str, Collection[str] | None], str]
 """What is wrong with a template, or nothing: told are the names it has beyond those of every template, None where that
 is for a plugin to say."""
@@ -45,15 +49,17 @@ def load_node_definitions(
     document = load(source, name=name, imports=imports)
     _refuse_infrastructure(document)
     reader = _Reader(document, plugins)
-    problems = check(document, validator(node_definitions_schema(reader.schemas), templates=True)) + reader.problems
+    using = validator(node_definitions_schema(reader.schemas), templates=True)
+    problems = check(document, using, reader.warnings.append) + reader.problems
     problems = problems or list(reader.templates(inspect))
     if problems:
         raise DescriptionError(in_order(problems, document.name))
-    for warning in reader.deprecated():
+    for warning in (*reader.warnings, *reader.deprecated()):
         warn(warning)
     return tuple(
         NodeDefinition(key.removeprefix(PREFIX), tuple(map(_implementation, implementations)))
         for key, implementations in document.data.items()
+        if key.startswith(PREFIX)
     )
 
 
@@ -85,9 +91,13 @@ class _Reader:
 
     def __init__(self, document: Document, plugins: PluginSchemas) -> None:
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
         self.schemas: dict[str, dict[str, Mapping[str, Any] | None]] = {}
         self._document = document
         self._plugins = plugins
+        for key, definition in _mapping(document.data).items():
+            if key.startswith(PREFIX) and definition is None:
+                self._fault((key,), "there is no value here: a list is wanted")
         for path, implementation in _implementations(document.data):
             for section, kind in KINDS.items():
                 self._section(path, section, kind, implementation.get(section))
@@ -137,6 +147,15 @@ class _Reader:
                 )
             if name not in ("type", "timeout"):
                 self._learn("health", name, (*path, "health_check", name), key=True)
+                self._switch_off(path, value, name)
+
+    def _switch_off(self, path: Path, section: dict[str, Any], name: str) -> None:
+        """A word of YAML 1.1 switches a check off as `false` does."""
+        word = section[name]
+        schema = self.schemas["health"][name] or {}
+        if isinstance(word, str) and scalars.truth(word) is False and schema.get("type") != "string":
+            section[name] = False
+            self.warnings.append(self._document.problem((*path, "health_check", name), former_truth(word)))
 
     def _learn(self, kind: str, name: str, path: Path, *, key: bool = False) -> None:
         """Ask for a plugin's schema, once; say that it is missing where it is first used."""

@@ -16,11 +16,13 @@ from typing import Any, Protocol
 import jsonschema
 from jsonschema.protocols import Validator
 
+from occopus_core.api import scalars
 from occopus_core.api.context import ContextForm
 from occopus_core.api.resource import Feature
+from occopus_core.descriptions.coercion import coerced
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.messages import explain
-from occopus_core.descriptions.problems import Problem
+from occopus_core.descriptions.problems import Path, Problem
 from occopus_core.events import FORMER_NAMES, PASSING, EventKind
 
 KINDS = {"resource": "resource", "contextualisation": "context", "config_management": "config"}
@@ -52,7 +54,7 @@ def core_schema(name: str) -> dict[str, Any]:
 def node_definitions_schema(schemas: Mapping[str, Mapping[str, Mapping[str, Any] | None]]) -> dict[str, Any]:
     """The schema of node definitions with these plugins: by kind and name, None for one which anything passes."""
     document = core_schema("node_definitions")
-    (definition,) = document["patternProperties"].values()
+    definition = next(one for key, one in document["patternProperties"].items() if key.startswith("^node_def"))
     sections = definition["items"]["properties"]
     pieces: dict[str, Any] = {}
     for section, kind in KINDS.items():
@@ -164,13 +166,34 @@ def validator(schema: Mapping[str, Any], *, templates: bool = False) -> Validato
     return made
 
 
-def check(document: Document, using: Validator) -> list[Problem]:
-    """All that is wrong with the document, each fault once and told in words. Quotes no secret."""
+def check(document: Document, using: Validator, warn: Callable[[Problem], object] = lambda _: None) -> list[Problem]:
+    """All that is wrong with the document, each fault once and told in words. Quotes no secret.
+
+    Scalars are made what the schema wants, see `coerced`; `warn` is called with each word of YAML 1.1 among them.
+    """
+    blank: dict[Path, Problem] = {}
+
+    def changed(path: Path, old: Any) -> None:
+        if old is None:
+            blank[path] = document.problem(path, "there is no value here, and one is needed")
+        elif isinstance(old, str) and scalars.is_former_truth(old):
+            warn(document.problem(path, former_truth(old)))
+
     problems: dict[Problem, None] = {}
-    for error in using.iter_errors(document.data):
+    for error in coerced(document.data, using, changed):
+        if error.validator == "required":
+            paths = [(*error.absolute_path, key) for key in error.validator_value]
+            problems |= {blank[path]: None for path in paths if path in blank}
+            error.validator_value = [path[-1] for path in paths if path not in blank]
         for found in explain(error):
             problems[document.problem(found.path, found.message, key=found.key)] = None
     return list(problems)
+
+
+def former_truth(word: str) -> str:
+    """The warning for a word of YAML 1.1 that stands where a truth is wanted."""
+    meant = scalars.canonical(scalars.truth(word))
+    return f"'{word}' is text in YAML 1.2 and is taken for {meant} here: write {meant}"
 
 
 Keyword = Callable[[Validator, Any, Any, Mapping[str, Any]], Iterable[jsonschema.ValidationError] | None]

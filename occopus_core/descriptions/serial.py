@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+from occopus_core.descriptions.encoding import decoded, encoded
 from occopus_core.descriptions.model import (
     AttributeMapping,
     Dependency,
@@ -18,13 +19,28 @@ from occopus_core.descriptions.model import (
 
 T = TypeVar("T")
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the shape changes; every top-level value carries the number it was written with."""
+_UNMARKED = 1
+"""The format in which no scalar keeps its written text."""
 
 
 def infrastructure_to_json(infrastructure: Infrastructure) -> dict[str, Any]:
     """The infrastructure as a mapping."""
-    return {"format": FORMAT, **dataclasses.asdict(infrastructure)}
+    return {
+        "format": FORMAT,
+        "name": infrastructure.name,
+        "nodes": list(map(_node_to_json, infrastructure.nodes)),
+        "dependencies": list(map(dataclasses.asdict, infrastructure.dependencies)),
+        "user_id": infrastructure.user_id,
+        "variables": encoded(infrastructure.variables),
+    }
+
+
+def _node_to_json(node: NodeDescription) -> dict[str, Any]:
+    fields = {field.name: getattr(node, field.name) for field in dataclasses.fields(node)}
+    own = {"filter": encoded(node.filter), "variables": encoded(node.variables)}
+    return {**fields, **own, "scaling": dataclasses.asdict(node.scaling)}
 
 
 def infrastructure_from_json(data: Mapping[str, Any]) -> Infrastructure:
@@ -32,19 +48,20 @@ def infrastructure_from_json(data: Mapping[str, Any]) -> Infrastructure:
 
     Raises `ValueError` for another format; that, `TypeError`, `KeyError` or `AttributeError` for what it never made.
     """
-    _check_format(data)
+    read = _reader(data)
     return Infrastructure(
         name=typed(data["name"], str),
-        nodes=tuple(map(_node, typed(data["nodes"], list))),
+        nodes=tuple(_node(one, read) for one in typed(data["nodes"], list)),
         dependencies=tuple(map(_dependency, typed(data["dependencies"], list))),
         user_id=typed(data["user_id"], str),
-        variables=typed(data["variables"], dict),
+        variables=typed(read(data["variables"]), dict),
     )
 
 
-def _node(data: Mapping[str, Any]) -> NodeDescription:
+def _node(data: Mapping[str, Any], read: Callable[[Any], Any]) -> NodeDescription:
     scaling = Scaling(**{key: typed(count, int) for key, count in data["scaling"].items()})
-    node = NodeDescription(**{**data, "scaling": scaling})
+    own = {"filter": read(data["filter"]), "variables": read(data["variables"])}
+    node = NodeDescription(**{**data, **own, "scaling": scaling})
     for value, kind in ((node.name, str), (node.type, str), (node.filter, dict), (node.variables, dict)):
         typed(value, kind)
     return node
@@ -60,7 +77,14 @@ def _dependency(data: Mapping[str, Any]) -> Dependency:
 
 def implementation_to_json(implementation: Implementation) -> dict[str, Any]:
     """The implementation as a mapping; it may hold passwords."""
-    return {"format": FORMAT, **dataclasses.asdict(implementation)}
+    checks = implementation.health_check
+    return {
+        "format": FORMAT,
+        "resource": encoded(implementation.resource),
+        "contextualisation": encoded(implementation.contextualisation),
+        "config_management": encoded(implementation.config_management),
+        "health_check": {"checks": encoded(checks.checks), "timeout": checks.timeout},
+    }
 
 
 def implementation_from_json(data: Mapping[str, Any]) -> Implementation:
@@ -68,19 +92,15 @@ def implementation_from_json(data: Mapping[str, Any]) -> Implementation:
 
     Raises `ValueError` for another format; that, `TypeError`, `KeyError` or `AttributeError` for what it never made.
     """
-    _check_format(data)
-    checks = HealthCheck(**data["health_check"])
-    typed(checks.checks, dict)
-    typed(checks.timeout, float)
-    for name in ("contextualisation", "config_management"):
-        if data[name] is not None:
-            typed(typed(data[name], dict)["type"], str)
-    typed(typed(data["resource"], dict)["type"], str)
+    read = _reader(data)
+    checks = data["health_check"]
+    sections = {name: read(data[name]) for name in ("resource", "contextualisation", "config_management")}
+    for name, section in sections.items():
+        if section is not None or name == "resource":
+            typed(typed(section, dict)["type"], str)
     return Implementation(
-        resource=data["resource"],
-        contextualisation=data["contextualisation"],
-        config_management=data["config_management"],
-        health_check=checks,
+        **sections,
+        health_check=HealthCheck(typed(read(checks["checks"]), dict), typed(checks["timeout"], float)),
     )
 
 
@@ -92,7 +112,11 @@ def typed(value: Any, kind: type[T]) -> T:
     return cast("T", value)
 
 
-def _check_format(data: Mapping[str, Any]) -> None:
+def _reader(data: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """How the values of this format are read. Raises `ValueError` for one that is not known."""
     typed(data, dict)
-    if data.get("format") != FORMAT:
-        raise ValueError(f"written in format {data.get('format')}, and this version reads {FORMAT}")
+    if data.get("format") == FORMAT:
+        return decoded
+    if data.get("format") == _UNMARKED:
+        return lambda value: value
+    raise ValueError(f"written in format {data.get('format')}, and this version reads {FORMAT}")

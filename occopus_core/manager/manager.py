@@ -30,7 +30,7 @@ from occopus_core.manager.ids import new_id, refuse_impossible
 from occopus_core.manager.installation import Installation, Strategy
 from occopus_core.notify.subscribing import address_of
 from occopus_core.registry import Registry
-from occopus_core.render import inspect
+from occopus_core.render import expand, inspect
 from occopus_core.report import Snapshot, report_of
 from occopus_core.settings import Settings
 from occopus_core.store.records import (
@@ -134,7 +134,7 @@ class InfrastructureManager:
 
     def load_untrusted(self, text: bytes) -> Infrastructure:
         """The infrastructure that a text from the network describes: it can name no file. Raises `DescriptionError`."""
-        return load_infrastructure(text, name="request", imports=False)
+        return load_infrastructure(text, name="request", imports=False, render=expand)
 
     def import_untrusted(self, text: bytes, endpoints: Collection[str] = ()) -> list[str]:
         """The same as `import_node_definitions` for a text from the network.
@@ -150,7 +150,7 @@ class InfrastructureManager:
 
     def load(self, path: str, warn: Callable[[str], None] = _ignore) -> Infrastructure:
         """The infrastructure that a file describes. Raises `DescriptionError`."""
-        return load_infrastructure(path, warn=lambda problem: warn(str(problem)))
+        return load_infrastructure(path, warn=lambda problem: warn(str(problem)), render=expand)
 
     # One pass, now
 

@@ -18,6 +18,7 @@ from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.managers import ManagerLink
 from occopus_core.registry import Registry
 from occopus_core.render import Renderer, calls_commands
+from occopus_core.variables import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Scope:
         request = CreateRequest(
             token=subject.token,
             owner=Owner(self.installation, self.infra_id, subject.node.name, subject.node_id),
-            resource=render(self._resource(subject.implementation), at="resource"),
+            resource=self._typed_resource(subject.implementation, render),
             context=self._context(subject.implementation, render),
         )
         return Prepared(request, configuration, render)
@@ -146,7 +147,7 @@ class Scope:
         """What each checker is to look at on an instance that runs. Raises `TemplateError`."""
         render = self._renderer(subject)
         if subject.implementation.config_management is not None:
-            section = render(dict(subject.implementation.config_management), at="config_management")
+            section = self._typed_config(subject)
             render = self._extended(subject, self.connections.config(section), self._node(subject, section))
         return health_values(subject.implementation, address, render)
 
@@ -158,7 +159,7 @@ class Scope:
     def _config_node(self, subject: Subject, link: ManagerLink | None = None) -> tuple[ManagerLink, ConfigNode]:
         implementation = subject.implementation
         render = self._renderer(subject)
-        section = render(dict(implementation.config_management or {}), at="config_management")
+        section = self._typed_config(subject)
         link = link or self.connections.config(section)
         node = self._node(subject, section)
         attributes = (implementation.contextualisation or {}).get("attributes") or {}
@@ -166,6 +167,16 @@ class Scope:
             render = self._extended(subject, link, node)
             attributes = render(attributes, at="contextualisation.attributes")
         return link, dataclasses.replace(node, attributes=attributes)
+
+    def _typed_resource(self, implementation: Implementation, render: Renderer) -> dict[str, Any]:
+        source = self._resource(implementation)
+        rendered = render(source, at="resource")
+        return self.registry.typed("resource", source["type"], rendered, source, implementation.digest)
+
+    def _typed_config(self, subject: Subject) -> dict[str, Any]:
+        source = dict(subject.implementation.config_management or {})
+        rendered = self._renderer(subject)(source, at="config_management")
+        return self.registry.typed("config", source["type"], rendered, source, subject.implementation.digest)
 
     def _resource(self, implementation: Implementation) -> dict[str, Any]:
         """The section without the core's own key of handlers that can stop instances."""
@@ -198,7 +209,7 @@ class Scope:
             token=subject.token,
             section=section,
             mapped=subject.mapped,
-            variables=subject.node.variables,
+            variables=plain(subject.node.variables),
         )
 
     def _context(self, implementation: Implementation, render: Renderer) -> Context:

@@ -102,7 +102,7 @@ def test_a_faultless_description_warns_of_nothing():
 
 def test_problems_are_data():
     with pytest.raises(DescriptionError) as raised:
-        infrastructure("infra_name: a b\nnodes: [{name: x, type: t, scaling: {min: 0}}]\n")
+        infrastructure("infra_name: a b\nnodes: [{name: x, type: t, scaling: {min: -1}}]\n")
     assert [(one.path, one.position.line) for one in raised.value.problems] == [
         ("infra_name", 1),
         ("nodes[0].scaling.min", 2),

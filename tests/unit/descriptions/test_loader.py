@@ -1,4 +1,4 @@
-"""Values are built as PyYAML's safe loader would, with positions, and nothing can hurt the process."""
+"""Values are built by the core schema of YAML 1.2, with positions, and nothing can hurt the process."""
 
 import os
 import random
@@ -24,13 +24,13 @@ def refused(text, **options):
 @pytest.mark.parametrize(
     "text",
     [
-        "[~, null, yes, off, 1, 0x1F, 0b11, 017, 1_000, 1:30, 1.5, -2.5e+3, .5, text, '1', \"yes\", 'null', '']",
+        "[~, null, 1, 0x1F, 1.5, -2.5e+3, .5, text, '1', \"yes\", 'null', '']",
         "{a: {b: [1, {c: d}]}, e: []}",
         "a: |\n  {% for x in y %}\n  - {{x}}\n  {% endfor %}\nb: >-\n  folded\n  text\nc: plain {{getip('a')}} -c 5\n",
         "base: &b {x: 1, y: 2}\nother: &o {y: 3, z: 4}\none: {<<: *b, y: 9}\nmany: {<<: [*b, *o], w: 0}\n",
         "a: &x [1]\nb: *x\nc: &y 5\nd: *y\n",
         "? a\n: b\n",
-        "a: !!str 12\nb: !!int '7'\nc: !!float 3\nd: !!bool 'yes'\ne: !!null ''\n",
+        "a: !!str 12\nb: !!int '7'\nc: !!float 3\nd: !!bool 'true'\ne: !!null ''\n",
         "g: !!seq [1]\nh: !!map {i: j}\n",
         "- &empty\n- *empty\n- é😀\n",
     ],
@@ -255,7 +255,7 @@ def test_a_tolerant_reading_lists_the_tags_it_passes_over():
 
 
 def test_all_faults_are_told_at_once():
-    text = "a: 1\na: 2\n3: x\nb: !foo x\nc: *none\nd: .nan\n"
+    text = "a: 1\na: 2\n[3]: x\nb: !foo x\nc: *none\nd: !!float .nan\n"
     assert [line.split(":")[1] for line in refused(text).splitlines()] == ["2", "3", "4", "5", "6"]
 
 

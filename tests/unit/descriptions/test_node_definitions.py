@@ -29,7 +29,7 @@ FULL = """\
       timeout: 30
   - resource: {type: container, image: a}
     contextualisation: {type: docker, env: [A=b]}
-    health_check: {ping: no, ports: no}
+    health_check: {ping: false, ports: false}
 node_def:db_node:
   - resource: {type: machine, password: "{{variables.password}}"}
 """

@@ -47,5 +47,5 @@ def test_implementation(implementation):
 
 @pytest.mark.parametrize("read", [serial.infrastructure_from_json, serial.implementation_from_json])
 def test_another_format_is_refused(read):
-    with pytest.raises(ValueError, match="written in format 99, and this version reads 1"):
+    with pytest.raises(ValueError, match="written in format 99, and this version reads 2"):
         read({"format": 99})

@@ -1,0 +1,60 @@
+"""Values of a description as JSON-able ones that keep how plain scalars were written, and back.
+
+A scalar whose value does not say its text is ``{"!": text}``; a mapping with keys that were written without quotes, or
+whose only key is ``!``, is ``{"!": {"map": …, "keys": […]}}``. Everything else stands for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from occopus_core.api import scalars
+from occopus_core.api.written import WrittenList, WrittenMap, plain_keys_of, texts_of
+
+MARK = "!"
+
+
+def encoded(value: Any) -> Any:
+    """The value as JSON-able ones. Shares nothing with it."""
+    texts = texts_of(value)
+    if isinstance(value, Mapping):
+        made = {key: _leaf(texts[key]) if key in texts else encoded(item) for key, item in value.items()}
+        keys = sorted(plain_keys_of(value))
+        return {MARK: {"map": made, "keys": keys}} if keys or list(made) == [MARK] else made
+    if isinstance(value, list | tuple):
+        return [_leaf(texts[at]) if at in texts else encoded(item) for at, item in enumerate(value)]
+    return value
+
+
+def _leaf(text: str) -> dict[str, str]:
+    return {MARK: text}
+
+
+def decoded(value: Any) -> Any:
+    """The value that `encoded` was given. Raises `LookupError`, `TypeError` or `AttributeError` for any other."""
+    if isinstance(value, dict):
+        return _mapping(value)
+    if isinstance(value, list):
+        made = WrittenList()
+        for at, item in enumerate(value):
+            made.append(_item(item, made.texts, at))
+        return made
+    return value
+
+
+def _mapping(value: dict[str, Any]) -> WrittenMap:
+    made, items = WrittenMap(), value
+    if list(value) == [MARK]:
+        items = value[MARK]["map"]
+        made.plain_keys = set(value[MARK]["keys"])
+    for key, item in items.items():
+        made[key] = _item(item, made.texts, key)
+    return made
+
+
+def _item(item: Any, texts: dict[Any, str], at: Any) -> Any:
+    if isinstance(item, dict) and list(item) == [MARK] and isinstance(item[MARK], str):
+        texts[at] = item[MARK]
+        return scalars.kept(item[MARK])
+    return decoded(item)
