@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -246,3 +247,14 @@ def assert_carried_on(ill, cloud):
         assert len(cloud.created) == 3, "two at first, and one in place of the one that failed"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def ec2_process():
+    missing = [name for name in ("moto", "flask", "flask_cors") if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{missing[0]} is not installed: pip install 'occopus-resource-ec2[testing]'")
+    from occopus_resource_ec2.testing import Ec2Cloud  # noqa: PLC0415
+
+    with Ec2Cloud() as cloud:
+        yield cloud

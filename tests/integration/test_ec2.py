@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import re
 import signal
@@ -62,17 +61,6 @@ SENDER = """\
 runcmd:
 - ping {{getip('ping-receiver')}} -c 5 > /tmp/ping-result.txt 2>&1
 """
-
-
-@pytest.fixture(scope="session")
-def ec2_process():
-    missing = [name for name in ("moto", "flask", "flask_cors") if importlib.util.find_spec(name) is None]
-    if missing:
-        pytest.skip(f"{missing[0]} is not installed: pip install 'occopus-resource-ec2[testing]'")
-    from occopus_resource_ec2.testing import Ec2Cloud  # noqa: PLC0415
-
-    with Ec2Cloud() as cloud:
-        yield cloud
 
 
 class Account:

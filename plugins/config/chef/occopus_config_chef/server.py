@@ -148,7 +148,8 @@ def _error(answer: requests.Response, call: str, endpoint: str) -> ProviderError
     status = answer.status_code
     message = f"the Chef server at {endpoint} refused {call}: {_words(answer) or f'status {status}'}"
     if status == requests.codes.unauthorized:
-        return AuthError(message)
+        advice = "" if "clock" in message else ": check client_name and client_key in the credentials file"
+        return AuthError(message + advice)
     if status == requests.codes.forbidden:
         return AuthError(message, unreached=False)
     if status == requests.codes.too_many_requests:
