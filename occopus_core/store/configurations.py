@@ -18,6 +18,7 @@ from occopus_core.api.config import ConfigState
 from occopus_core.store import tables
 from occopus_core.store.columns import Columns
 from occopus_core.store.database import Database
+from occopus_core.store.revisions import lock_infrastructures, raise_revision
 from occopus_core.store.rows import FORGOTTEN, understood
 
 Key = tuple[str, str, str]
@@ -167,16 +168,21 @@ class ConfigurationRows:
 
     def forgotten(self, records: Iterable[ConfigurationRecord]) -> None:
         """The managers have forgotten these nodes. Idempotent."""
+        going = list(records)
         with self._database.writing() as connection:
-            remove_configurations(connection, [record.key for record in records])
+            lock_infrastructures(connection, [record.infra_id for record in going])
+            remove_configurations(connection, [record.key for record in going])
+            raise_revision(connection, [record.infra_id for record in going])
 
     def infrastructure_forgotten(self, record: ManagerRecord) -> None:
         """The manager has forgotten the infrastructure. Idempotent."""
         table = tables.managers
         here = (table.c.infra_id == record.infra_id, table.c.type == record.type, table.c.settings == record.settings)
         with self._database.writing() as connection:
+            lock_infrastructures(connection, [record.infra_id])
             connection.execute(table.delete().where(*here))
             _remember(connection, dataclasses.replace(record, infra_id=FORGOTTEN))
+            raise_revision(connection, [record.infra_id])
 
     def give_up(self, name: str) -> int:
         """Ask the manager of this label no more to forget what is gone; how many rows that were. Idempotent."""

@@ -222,6 +222,8 @@ class InfrastructureRecord:
     """By node name: what keeps failing is tried ever more seldom."""
     frozen: str = ""
     """Why nothing is healed at present."""
+    revision: int = field(default=0, compare=False)
+    """Every change of it or of its rows raises it, see `occopus_core.store.revisions`."""
 
     @property
     def state(self) -> InfrastructureState:

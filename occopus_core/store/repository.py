@@ -30,6 +30,7 @@ from occopus_core.store.records import (
     StoredEvent,
     StoreError,
 )
+from occopus_core.store.revisions import RevisionRows, raise_revision
 from occopus_core.store.rows import (
     INFRASTRUCTURES,
     REQUESTS,
@@ -80,8 +81,10 @@ class Store:
         self.outbox = Outbox(database)
         self.overview = Overview(database)
         self.places = PlaceRows(database)
+        self.revisions = RevisionRows(database)
         self.service = ServiceRows(database)
         self.tokens = Tokens(database)
+        self._reached: dict[Lease, int] = {}
 
     def close(self) -> None:
         """Let go of the connections. It can be used again afterwards."""
@@ -194,7 +197,11 @@ class Store:
             self.outbox.forget_subscribers(connection, infra_id)  # of an earlier one with this id
             created = Event(EventKind.INFRA_CREATED, infra_id, text=candidate.name)
             connection.execute(tables.events.insert(), [event_row(now, created)])
-        return Lease(infra_id, holder or "", epoch)
+            revision = raise_revision(connection, [infra_id])
+        lease = Lease(infra_id, holder or "", epoch)
+        if holder is not None:
+            self._reached[lease] = revision
+        return lease
 
     def infrastructure(self, infra_id: str) -> InfrastructureRecord:
         """Raises `NoSuchInfrastructureError`."""
@@ -221,6 +228,7 @@ class Store:
             result = connection.execute(table.update().where(table.c.id == infra_id).values(wanted=False))
             if not result.rowcount:
                 raise NoSuchInfrastructureError(infra_id)
+            raise_revision(connection, [infra_id])
 
     # Scaling requests and events
 
@@ -235,6 +243,7 @@ class Store:
             infrastructure_row(connection, infra_id)
             key = connection.scalar(table.insert().values(REQUESTS.row(request)).returning(table.c.id))
             connection.execute(tables.events.insert(), [event_row(now, event)])
+            raise_revision(connection, [infra_id])
         assert key is not None, "the database numbers requests"
         return replace(request, id=key)
 
@@ -244,14 +253,6 @@ class Store:
         query = sa.select(table).where(table.c.infra_id == infra_id, table.c.applied_at.is_(None)).order_by(table.c.id)
         with self._database.reading() as connection:
             return [request_of(row) for row in connection.execute(query)]
-
-    def last_requests(self) -> dict[str, int]:
-        """By infrastructure: the id of its newest scaling request that has not been applied."""
-        table = tables.scale_requests
-        query = sa.select(table.c.infra_id, sa.func.max(table.c.id)).where(table.c.applied_at.is_(None))
-        with self._database.reading() as connection:
-            rows = connection.execute(query.group_by(table.c.infra_id)).all()
-        return dict(rows)
 
     def events(self, infra_id: str, after: int = 0, most: int | None = None) -> list[StoredEvent]:
         """What has happened to an infrastructure since the event `after`, also when it is gone by now.
@@ -298,14 +299,24 @@ class Store:
             table.update()
             .where(table.c.id == infra_id, free)
             .values(epoch=table.c.epoch + 1, lease_holder=holder, lease_expires=now + LEASE_SECONDS)
-            .returning(table.c.epoch)
+            .returning(table.c.epoch, table.c.revision)
         )
         with self._database.writing(brief=True) as connection:
-            epoch = connection.scalar(take)
-            if epoch is not None:
-                return Lease(infra_id, holder, epoch)
-            infrastructure_row(connection, infra_id)
-        return None
+            taken = connection.execute(take).one_or_none()
+            if taken is None:
+                infrastructure_row(connection, infra_id)
+        if taken is None:
+            return None
+        lease = Lease(infra_id, holder, taken.epoch)
+        self._reached[lease] = taken.revision
+        return lease
+
+    def reached(self, lease: Lease) -> int:
+        """The revision up to which all changes since the lease was taken were made under it.
+
+        Where another process has recorded a request meanwhile, it stays below that. Call it before `release`.
+        """
+        return self._reached.get(lease, -1)
 
     def holder(self, infra_id: str) -> str | None:
         """Who holds the lease, for a message. Raises `NoSuchInfrastructureError`."""
@@ -324,6 +335,7 @@ class Store:
 
     def release(self, lease: Lease) -> None:
         """Give the lease back. Nothing happens where it is no longer ours."""
+        self._reached.pop(lease, None)
         table = tables.infrastructures
         with self._database.writing(brief=True) as connection:
             connection.execute(
@@ -340,13 +352,15 @@ class Store:
         """
         then: list[Callable[[], None]] = []
         with self._database.writing(brief=brief) as connection:
-            query = sa.select(tables.infrastructures.c.epoch, tables.infrastructures.c.wanted)
-            row = connection.execute(
-                query.where(tables.infrastructures.c.id == lease.infra_id).with_for_update()
-            ).one_or_none()
+            table = tables.infrastructures
+            query = sa.select(table.c.epoch, table.c.wanted, table.c.revision)
+            row = connection.execute(query.where(table.c.id == lease.infra_id).with_for_update()).one_or_none()
             if row is None or row.epoch != lease.epoch:
                 raise LeaseLostError(f"another process has taken over the infrastructure '{lease.infra_id}'")
             yield Change(connection, lease, then, wanted=row.wanted)
+            revision = row.revision if brief else raise_revision(connection, [lease.infra_id])
+        if self._reached.get(lease) == row.revision:
+            self._reached[lease] = revision
         for action in then:
             action()
 

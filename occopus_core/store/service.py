@@ -20,6 +20,7 @@ from occopus_core.store.records import (
     Stage,
     StoreError,
 )
+from occopus_core.store.revisions import raise_revision
 from occopus_core.store.rows import understood
 
 ANSWER_SECONDS = 24 * 3600.0
@@ -72,6 +73,7 @@ class ServiceRows:
         with self._database.writing() as connection:
             if not connection.execute(statement).rowcount:
                 raise NoSuchInfrastructureError(infra_id)
+            raise_revision(connection, [infra_id])
 
     def maintained(self) -> list[str]:
         """The infrastructures that services maintain, oldest first. One whose id is spoilt cannot be."""

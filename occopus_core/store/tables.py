@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table, Text, false
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -12,7 +25,13 @@ metadata = MetaData(
     }
 )
 
-installation = Table("installation", metadata, Column("id", String(36), primary_key=True))
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("revision", BigInteger, nullable=False, server_default="0"),
+)
+"""One row. The revision counts the changes of infrastructures, see `revisions`."""
 
 implementations = Table(
     "implementations",
@@ -45,6 +64,8 @@ infrastructures = Table(
     Column("lease_holder", Text),
     Column("lease_expires", Double),
     Column("maintained", Boolean, nullable=False, server_default=false()),
+    Column("revision", BigInteger, nullable=False, server_default="0"),
+    Index(None, "revision"),
 )
 
 instances = Table(

@@ -31,8 +31,13 @@ class CheckerError(Exception):
 
 @dataclass(slots=True, eq=False)
 class _Question:
-    probe: Probe
-    outcome: Outcome[Verdict] | None = None
+    probes: Sequence[Probe]
+    done: Callable[[Sequence[Outcome[Verdict]]], None] = lambda _outcomes: None
+    outcomes: Sequence[Outcome[Verdict]] | None = None
+
+    def settle(self, outcomes: Sequence[Outcome[Verdict]]) -> None:
+        self.outcomes = outcomes
+        self.done(outcomes)
 
 
 @dataclass(slots=True)
@@ -50,17 +55,41 @@ class HealthChecks:
 
         Where there is none, but a checker has failed, its `CheckerError`.
         """
-        questions = [self._ask(target, key) for target in targets for key in sorted(target.checks)]
-        yield Waiting(commit_due, lambda: all(question.outcome is not None for question in questions))
+        questions = [self._ask_for(target, key) for target in targets for key in sorted(target.checks)]
+        yield Waiting(commit_due, lambda: all(question.outcomes is not None for question in questions))
         found: dict[str, Outcome[Verdict]] = {}
         for question in questions:
-            assert question.outcome is not None, "it was waited for"
-            known = found.setdefault(question.probe.node_id, question.outcome)
-            if _gravity(question.outcome) > _gravity(known):
-                found[question.probe.node_id] = question.outcome
+            assert question.outcomes is not None, "it was waited for"
+            (probe,), (outcome,) = question.probes, question.outcomes
+            known = found.setdefault(probe.node_id, outcome)
+            if _gravity(outcome) > _gravity(known):
+                found[probe.node_id] = outcome
         return found
 
-    def _ask(self, target: CheckTarget, key: str) -> _Question:
+    def probe(self, target: CheckTarget, key: str) -> Probe:
+        """What a checker is asked about a node. Raises `DescriptionError` where its credentials are not clear."""
+        value = target.checks[key]
+        return Probe(
+            target.node_id,
+            target.address,
+            value,
+            auth=self.connections.check_auth(key, value),
+            host_keys=self.connections.host_keys,
+        )
+
+    def ask(self, key: str, probes: Sequence[Probe], done: Callable[[Sequence[Outcome[Verdict]]], None]) -> None:
+        """Ask one checker; `done` gets one outcome for each probe."""
+        self._ask(key, _Question(probes, done))
+
+    def _ask_for(self, target: CheckTarget, key: str) -> _Question:
+        try:
+            probe = self.probe(target, key)
+        except DescriptionError as error:  # the credentials file was changed since the node was made
+            unasked = Probe(target.node_id, target.address, target.checks[key])
+            return _Question([unasked], outcomes=[Outcome(error=CheckerError(str(error)))])
+        return self._ask(key, _Question([probe]))
+
+    def _ask(self, key: str, question: _Question) -> _Question:
         if key not in self._batches:
             checker = self.connections.checker(key)
             self._batches[key] = Batch(
@@ -68,24 +97,20 @@ class HealthChecks:
                 SPACING,
                 lambda _ask: True,
                 self.loop.submit,
-                lambda questions: checker.check([question.probe for question in questions]),
-                lambda questions, outcome: _answer(questions, _outcomes_of(key, len(questions), outcome)),
+                lambda questions: checker.check([probe for question in questions for probe in question.probes]),
+                lambda questions, outcome: _answer(key, questions, outcome),
             )
-        value = target.checks[key]
-        try:
-            auth = self.connections.check_auth(key, value)
-        except DescriptionError as error:  # the credentials file was changed since the node was made
-            return _Question(Probe(target.node_id, target.address, value), Outcome(error=CheckerError(str(error))))
-        question = _Question(
-            Probe(target.node_id, target.address, value, auth=auth, host_keys=self.connections.host_keys)
-        )
         self._batches[key].add(question, 0.0)
         return question
 
 
-def _answer(questions: Sequence[_Question], outcomes: Sequence[Outcome[Verdict]]) -> None:
-    for question, outcome in zip(questions, outcomes, strict=True):
-        question.outcome = outcome
+def _answer(key: str, questions: Sequence[_Question], outcome: Outcome[Sequence[Verdict]]) -> None:
+    outcomes = _outcomes_of(key, sum(len(question.probes) for question in questions), outcome)
+    begin = 0
+    for question in questions:
+        end = begin + len(question.probes)
+        question.settle(outcomes[begin:end])
+        begin = end
 
 
 def _gravity(outcome: Outcome[Verdict]) -> int:

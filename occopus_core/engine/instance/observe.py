@@ -38,11 +38,20 @@ def is_instance(answer: object) -> bool:
     return isinstance(answer, Instance) and all(isinstance(address, Address) for address in answer.addresses)
 
 
+Described = Outcome[Mapping[InstanceId, Instance]]
+"""What a provider has answered, or why it has not."""
+
+
 @dataclass(slots=True, eq=False)
 class _Question:
     ids: Sequence[InstanceId]
+    done: Callable[[Described], None] = lambda _outcome: None
     tries: int = 0
-    answer: Outcome[Mapping[InstanceId, Instance]] | None = None
+    answer: Described | None = None
+
+    def settle(self, answer: Described) -> None:
+        self.answer = answer
+        self.done(answer)
 
 
 @dataclass(slots=True)
@@ -62,7 +71,7 @@ class Observatory:
         for work in works:
             if work.link is not None and work.record.instance_id is not None:
                 by_link.setdefault(work.link, []).append(work)
-        questions = {link: self._ask(link, _ids(asked)) for link, asked in by_link.items()}
+        questions = {link: self._ask(link, _Question(_ids(asked))) for link, asked in by_link.items()}
         yield from self._answers(questions, commit_due)
         seen: dict[str, Outcome[Instance]] = {}
         for link, question in questions.items():
@@ -100,8 +109,11 @@ class Observatory:
                 seen[work.node_id] = Outcome(value=instances[id])
         return seen
 
-    def _ask(self, link: Link[ResourceHandler], ids: Sequence[InstanceId]) -> _Question:
-        question = _Question(ids)
+    def ask(self, link: Link[ResourceHandler], ids: Sequence[InstanceId], done: Callable[[Described], None]) -> None:
+        """Ask for these instances on one connection; `done` gets the answer of the provider, or its error."""
+        self._ask(link, _Question(ids, done))
+
+    def _ask(self, link: Link[ResourceHandler], question: _Question) -> _Question:
         if link not in self._batches:
             self._batches[link] = Batch(
                 self.loop,
@@ -127,9 +139,9 @@ class Observatory:
             if isinstance(outcome.error, TransientError) and question.tries < TRIES:
                 self._batches[link].add(question, FIRST_DELAY * 2**question.tries)
             elif outcome.error is None or isinstance(outcome.error, ProviderError):
-                question.answer = outcome
+                question.settle(outcome)
             else:
-                question.answer = Outcome(error=PermanentError(reason(outcome.error)))
+                question.settle(Outcome(error=PermanentError(reason(outcome.error))))
 
 
 def ask_each(

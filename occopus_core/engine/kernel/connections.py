@@ -45,6 +45,8 @@ class Connections:
         """Takes the secrets of the credentials out of a text."""
         self.host_keys: HostKeys = host_keys or MemoryHostKeys()
         """The pinned host keys of instances."""
+        self.renewals = 0
+        """How often other credentials have come into use."""
         self._lock = threading.Lock()
         self._resources: dict[LinkKey, Link[ResourceHandler]] = {}
         self._configs: dict[LinkKey, ManagerLink] = {}
@@ -99,6 +101,7 @@ class Connections:
         if credentials is self._credentials:
             return
         with self._lock:
+            self.renewals += 1
             self._credentials = credentials
             self._resources = self._renewed("resource", self._resources)
             self._configs = self._renewed("config_management", self._configs)

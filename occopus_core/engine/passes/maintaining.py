@@ -21,7 +21,7 @@ from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.site import Site
-from occopus_core.engine.passes.survey import Decided, Look, decide_pass, look, situation_of, survey
+from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
 from occopus_core.engine.planning.backoff import next_setback
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
@@ -44,8 +44,9 @@ def maintain(site: Site) -> Steps[Passed]:
     """
     looked = yield from look(site)
     if looked is not None and looked.quiet:
-        site.forget_reports()
-        site.tidy()
+        site.revision = looked.revision
+        site.known = known_of(looked, site.resources)
+        site.rest()
         return Passed()
     lease = yield from site.acquire_soon()
     with site.releasing(lease):

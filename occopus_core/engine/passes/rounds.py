@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.passes.abandoned import forget_abandoned
 from occopus_core.engine.passes.errors import AbandonedError, BusyError, Passed
 from occopus_core.engine.passes.maintaining import maintain
+from occopus_core.engine.passes.quiet import Known, Tick
 from occopus_core.engine.passes.site import Resources, Site
 from occopus_core.store.records import NoSuchInfrastructureError, StoreError
 
@@ -24,7 +24,7 @@ FORGET_SECONDS = 60.0
 """How often configuration managers are asked to forget what belonged to infrastructures that are gone."""
 
 WAKE_SECONDS = 1.0
-"""How often requests that other processes have made are looked for."""
+"""How often changes that other processes have made are looked for."""
 
 MIN_PER_SLOT = 20
 """So many passes may always begin together. More are spread over the interval, lest everything else stands still."""
@@ -48,13 +48,20 @@ class Rounds:
         self._begun = False
         self._stopping = False
         self._late = False
-        self._company: Counter[int] = Counter()
+        self._slots: dict[int, list[tuple[Site, int]]] = {}
+        """By the number of the slot: whose turn it is then, each with the number of its pass."""
         self._forget_at = -math.inf
         self._turns: Counter[str] = Counter()
         """By id: the number of its next pass, so that one that was brought forward is not made twice."""
         self._soon: set[str] = set()
         """Those that need another pass as soon as the present one has ended."""
-        self._last_request: dict[str, int] = {}
+        self._busy: set[str] = set()
+        """Those that another process was working on at their last pass."""
+        self._ticking: dict[str, Site] = {}
+        """Those among the ones under way that are looked at without a pass."""
+        self._ticks: list[Tick] = []
+        self._revision = -1
+        """The revision of the store up to which changes were heard of."""
 
     @property
     def attached(self) -> frozenset[str]:
@@ -87,7 +94,7 @@ class Rounds:
 
     def run(self, *, until_none_left: bool = False) -> None:
         """Maintain until stopped, or until the last infrastructure is gone."""
-        self._look_for_requests()
+        self._watch()
         self._resources.loop.run_until(lambda: self._over(until_none_left=until_none_left))
 
     def _over(self, *, until_none_left: bool) -> bool:
@@ -107,16 +114,6 @@ class Rounds:
         elif infra_id in self._sites:
             self._pass(self._sites[infra_id])
 
-    def _look_for_requests(self) -> None:
-        """Wake what other processes have recorded requests for."""
-        with contextlib.suppress(StoreError):  # a pass reports it
-            for infra_id, number in self._resources.store.last_requests().items():
-                if number > self._last_request.get(infra_id, 0) and infra_id in self._sites:
-                    self._last_request[infra_id] = number
-                    self._wake(infra_id)
-        if not self._stopping:
-            self._resources.loop.after(WAKE_SECONDS, self._look_for_requests)
-
     def _detach(self, infra_id: str, done: Callable[[], None]) -> None:
         self._sites.pop(infra_id, None)
         if infra_id in self._under_way:
@@ -126,20 +123,109 @@ class Rounds:
 
     def _stop(self) -> None:
         self._stopping = True
-        for site in self._under_way.values():
-            site.interrupt("maintenance stops")
+        for site in list(self._under_way.values()):
+            if site.infra_id in self._ticking:  # nothing was begun
+                self._ended(site, Outcome(error=AbandonedError()))
+            else:
+                site.interrupt("maintenance stops")
         self._resources.loop.after(STOP_SECONDS, self._give_up)
 
     def _give_up(self) -> None:
         self._late = True
 
+    # What has changed
+
+    def _watch(self) -> None:
+        self._notice_changes()
+        self._ticks = [tick for tick in self._ticks if not tick.expire()]
+        if not self._stopping:
+            self._resources.loop.after(WAKE_SECONDS, self._watch)
+
+    def _notice_changes(self) -> bool:
+        """Wake what somebody else has changed, or made a request for. False where the store is away."""
+        try:
+            found = self._resources.store.revisions.since(self._revision)
+        except StoreError:  # a pass reports it
+            return False
+        self._revision = found.store
+        for infra_id, revision in found.changed.items():
+            self._notice(infra_id, revision)
+        if found.present is not None:
+            for infra_id in self._sites.keys() - found.present:
+                self._notice(infra_id, found.store)
+        return True
+
+    def _notice(self, infra_id: str, revision: int) -> None:
+        site = self._sites.get(infra_id)
+        if site is None:
+            return
+        site.noticed = revision
+        if infra_id in self._busy:  # the process that works on it has changed it
+            site.revision = revision
+        elif site.is_outdated and infra_id not in self._under_way:
+            self._pass(site)
+
+    # Looking
+
+    def _begin(self, turns: Iterable[tuple[Site, int]]) -> None:
+        """Look together at what was quiet and has not changed; make passes over the others."""
+        sites = [site for site, turn in turns if self._turns[site.infra_id] == turn and self._may_begin(site)]
+        if not sites:
+            return
+        self._resources.connections.renew()
+        self._forget_abandoned()
+        current = self._notice_changes()
+        quiet: dict[str, Known] = {}
+        for site in sites:
+            if current and self._is_known(site) and site.known is not None:
+                quiet[site.infra_id] = site.known
+            else:
+                self._pass(site)
+        if quiet:
+            self._tick(quiet)
+
+    def _may_begin(self, site: Site) -> bool:
+        attached = self._sites.get(site.infra_id) is site
+        return attached and not self._stopping and site.infra_id not in self._under_way
+
+    def _is_known(self, site: Site) -> bool:
+        """Whether what was found of it holds, as far as the store and the credentials go."""
+        known, renewals = site.known, self._resources.connections.renewals
+        return known is not None and not site.is_outdated and known.credentials == renewals and self._may_begin(site)
+
+    def _tick(self, quiet: Mapping[str, Known]) -> None:
+        resources, began = self._resources, self._resources.loop.clock.monotonic()
+        for infra_id in quiet:
+            self._under_way[infra_id] = self._ticking[infra_id] = self._sites[infra_id]
+            self._turns[infra_id] += 1
+
+        def found(infra_id: str, quiet: bool) -> None:
+            site = self._ticking.get(infra_id)
+            if site is not None:
+                self._looked(site, began, quiet=quiet)
+
+        tick = Tick(resources.loop.clock, resources.observatory, resources.checks, found)
+        self._ticks.append(tick)
+        tick.begin(quiet)
+
+    def _looked(self, site: Site, began: float, *, quiet: bool) -> None:
+        loop = self._resources.loop
+        if not quiet and self._sites.get(site.infra_id) is site:
+            del self._under_way[site.infra_id], self._ticking[site.infra_id]
+            self._pass(site)
+            return
+        site.pause()
+        outcome = Outcome.of(site.rest)
+        loop.meter.passed(loop.clock.monotonic() - began, outcome.error)
+        self._ended(site, Outcome(value=Passed(), error=outcome.error))
+
     def _pass(self, site: Site) -> None:
-        detached = self._sites.get(site.infra_id) is not site
-        if detached or self._stopping or site.infra_id in self._under_way:
+        if not self._may_begin(site):
             return
         self._under_way[site.infra_id] = site
         self._turns[site.infra_id] += 1
         self._soon.discard(site.infra_id)
+        self._busy.discard(site.infra_id)
         self._resources.connections.renew()
         self._forget_abandoned()
         site.begin_anew()
@@ -162,17 +248,20 @@ class Rounds:
     def _ended(self, site: Site, outcome: Outcome[Passed]) -> None:
         infra_id = site.infra_id
         del self._under_way[infra_id]
+        self._ticking.pop(infra_id, None)
         if isinstance(outcome.error, NoSuchInfrastructureError):
             self._sites.pop(infra_id, None)
             self._turns.pop(infra_id, None)
-            self._last_request.pop(infra_id, None)
             self._errors.pop(infra_id, None)
-        elif not isinstance(outcome.error, BusyError | AbandonedError):  # these say nothing of how it fares
+        elif isinstance(outcome.error, BusyError):
+            self._busy.add(infra_id)
+            site.revision = site.noticed
+        elif not isinstance(outcome.error, AbandonedError):  # which says nothing of how it fares
             self._tell(infra_id, _words(outcome.error))
         for done in self._leaving.pop(infra_id, ()):
             done()
         successor = self._sites.get(infra_id)
-        if successor is site and infra_id in self._soon:
+        if successor is site and (infra_id in self._soon or (outcome.error is None and site.is_outdated)):
             self._pass(site)
         elif successor is site:
             self._pass_later(site)
@@ -180,26 +269,20 @@ class Rounds:
             self._pass(successor)
 
     def _pass_later(self, site: Site) -> None:
-        """At the last beat that is not more than an interval away and not crowded."""
+        """In the last slot that is not more than an interval away and not crowded."""
         loop, length, turn = self._resources.loop, self._interval / SLOTS_PER_INTERVAL, self._turns[site.infra_id]
         if not length:
-            loop.after(0.0, lambda: self._pass_in_turn(site, turn))
+            loop.after(0.0, lambda: self._begin([(site, turn)]))
             return
         now = loop.clock.monotonic()
         last = int((now + self._interval) / length)
         room = max(MIN_PER_SLOT, math.ceil(len(self._sites) / SLOTS_PER_INTERVAL))
-        beat = next((one for one in range(last, last - SLOTS_PER_INTERVAL, -1) if self._company[one] < room), last)
-        self._company[beat] += 1
-
-        def begin() -> None:
-            self._company -= Counter([beat])
-            self._pass_in_turn(site, turn)
-
-        loop.after(beat * length - now, begin)
-
-    def _pass_in_turn(self, site: Site, turn: int) -> None:
-        if self._turns[site.infra_id] == turn:
-            self._pass(site)
+        slots = range(last, last - SLOTS_PER_INTERVAL, -1)
+        slot = next((one for one in slots if len(self._slots.get(one, ())) < room), last)
+        if slot not in self._slots:
+            self._slots[slot] = []
+            loop.after(slot * length - now, lambda: self._begin(self._slots.pop(slot)))
+        self._slots[slot].append((site, turn))
 
     def _tell(self, infra_id: str, text: str) -> None:
         if self._errors.get(infra_id, "") != text:

@@ -22,6 +22,7 @@ from occopus_core.engine.kernel.journal import Journal
 from occopus_core.engine.kernel.lease import HeldLease, moment
 from occopus_core.engine.kernel.loop import Loop, Steps, Waiting
 from occopus_core.engine.passes.errors import AbandonedError, BusyError
+from occopus_core.engine.passes.quiet import Known
 from occopus_core.engine.passes.retries import Retries
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Scope
@@ -86,17 +87,29 @@ class Site:
         self.retries = Retries()
         self._forget_at = -math.inf
         self._looked_at: float | None = None
+        self.revision = -1
+        """The revision of its rows that the last pass has seen or made."""
+        self.known: Known | None = None
+        """What was found where all was well; None where the rows have to be read."""
+        self.noticed = -1
+        """The newest revision that was heard of."""
         self._tidy_at = -math.inf
+
+    @property
+    def is_outdated(self) -> bool:
+        """True where somebody else has changed it since the last pass."""
+        return self.noticed > self.revision
 
     def pause(self) -> float:
         """Seconds since the instances were last looked at, which is now; 0 the first time."""
         before, self._looked_at = self._looked_at, self.resources.loop.clock.now()
         return 0.0 if before is None else self._looked_at - before
 
-    def forget_reports(self) -> None:
-        """All is well: what begins from now on is reported again."""
+    def rest(self) -> None:
+        """All is well: what begins from now on is reported again. Raises `StoreError`."""
         self.reported.clear()
         self.dropping = ()
+        self.tidy()
 
     def tidy(self) -> None:
         """Keep the log from growing without end. Raises `StoreError`."""
@@ -110,6 +123,7 @@ class Site:
     def begin_anew(self) -> None:
         """Another pass begins: what interrupted the last one is over."""
         self.building = False
+        self.known = None
         self._execution = None
         self._interruptions.clear()
 
@@ -331,6 +345,7 @@ class Site:
             if self._execution is not None:
                 self._execution.abandon()
             self._held_lease = None
+            self.revision = self.resources.store.reached(lease)
             self.resources.store.release(lease)
 
     def _keep_awake(self, lease: Lease) -> None:

@@ -6,15 +6,19 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from occopus_core.api.health import Verdict
-from occopus_core.api.resource import Instance
+from occopus_core.api.health import Probe, Verdict
+from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.graph import Graph
+from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.instance.checks import CheckTarget
 from occopus_core.engine.instance.diagnosis import Diagnosis, Notes
 from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.passes.dependencies import dependencies
+from occopus_core.engine.passes.quiet import Expected, Known, is_as
 from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
-from occopus_core.engine.passes.site import Site
+from occopus_core.engine.passes.site import Resources, Site
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Design, InvalidDesignError, make_design
 from occopus_core.engine.planning.outage import Ailment
@@ -31,6 +35,8 @@ class Survey:
     examined: Mapping[str, Outcome[Verdict]]
     ailments: Mapping[str, Ailment]
     managed: Managed
+    targets: Sequence[CheckTarget] = ()
+    """What the health checks were to look at."""
 
 
 def survey(
@@ -59,7 +65,7 @@ def survey(
     else:
         examined = answered.examined
     managed = yield from ask_managers(site.resources.loop, scope, works, commit_due, notes)
-    return Survey(seen, examined, diagnosis.ailments(examined), managed)
+    return Survey(seen, examined, diagnosis.ailments(examined), managed, targets)
 
 
 FRESH_SECONDS = 5.0
@@ -71,8 +77,12 @@ class Look:
     """What was found without a lease. `quiet` where there is nothing to do and nothing to write down."""
 
     quiet: bool
+    revision: int
+    """Of the infrastructure, before its rows were read."""
     survey: Survey
+    works: Sequence[Work]
     records: Sequence[InstanceRecord]
+    """As the store had them."""
     at: float
     """Monotonic."""
     pause: float
@@ -112,7 +122,30 @@ def look(site: Site) -> Steps[Look | None]:
         and all(step.verb is Verb.KEEP for step in plan.steps)
         and all(answer.error is None for answer in answers)
     )
-    return Look(quiet, found, records, site.resources.loop.clock.monotonic(), pause)
+    return Look(quiet, record.revision, found, works, records, site.resources.loop.clock.monotonic(), pause)
+
+
+def known_of(looked: Look, resources: Resources) -> Known | None:
+    """What later ticks have to know of an infrastructure. None where it is not quiet, or will not stay so by itself.
+
+    An instance that is so young that its provider may not show it yet changes its condition without another answer.
+    """
+    if not looked.quiet:
+        return None
+    instances: dict[Link[ResourceHandler], list[Expected]] = {}
+    for work in looked.works:
+        id, seen = work.record.instance_id, looked.survey.seen.get(work.node_id)
+        if id is None or work.link is None or seen is None or not is_as((id, work.record.addresses), seen.value):
+            return None
+        instances.setdefault(work.link, []).append((id, work.record.addresses))
+    probes: dict[str, list[Probe]] = {}
+    try:
+        for target in looked.survey.targets:
+            for key in target.checks:
+                probes.setdefault(key, []).append(resources.checks.probe(target, key))
+    except DescriptionError:  # the credentials file has just changed
+        return None
+    return Known(looked.revision, resources.connections.renewals, instances, probes)
 
 
 class Changes:

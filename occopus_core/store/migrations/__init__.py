@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from occopus_core.store import tables
 from occopus_core.store.records import StoreError
 
-HEAD = "0008"
+HEAD = "0009"
 """The version `tables` describes; equals the newest file in `versions`."""
 
 _SCRIPTS = Path(__file__).parent

@@ -26,7 +26,7 @@ from .builders import infrastructure
 ALL = [INFRASTRUCTURES, INSTANCES, REQUESTS, EVENTS, ANSWERS, TOKENS, CONFIGURATIONS, MANAGERS]
 
 WITHOUT_RECORD = {
-    "installation": {"id"},
+    "installation": {"id", "revision"},
     "implementations": {"digest", "body"},
     "definitions": {"name", "position", "implementation"},
     "places": {"infra_id", "implementation", "connection"},

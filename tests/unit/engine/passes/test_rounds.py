@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import Counter
 
@@ -12,7 +13,7 @@ from occopus_core.engine.passes import building
 from occopus_core.engine.passes.rounds import MIN_PER_SLOT, Rounds
 from occopus_core.events import EventKind
 from occopus_core.store import engines
-from occopus_core.store.database import open_database
+from occopus_core.store.database import Database, open_database
 from occopus_core.store.records import InfrastructureState, Stage, StoreError
 from occopus_core.store.repository import Store
 
@@ -26,14 +27,12 @@ class Keeper:
         self.said = []
         self.resources = world.resources(holder=holder)
         self.rounds = Rounds(self.resources, interval, lambda infra_id, text: self.said.append((infra_id, text)))
-        taken = self.taken = []
+        self.taken = []
+        self._ended, self.rounds._ended = self.rounds._ended, self._count
 
-        class Watched(Store):
-            def lease_end(self, infra_id):
-                taken.append(infra_id)  # which every pass over what is built looks at once
-                return Store.lease_end(self, infra_id)
-
-        object.__setattr__(self.resources, "store", Watched(world.store._database))
+    def _count(self, site, outcome):
+        self.taken.append(site.infra_id)
+        self._ended(site, outcome)
 
     def after(self, seconds, action):
         self.resources.loop.after(seconds, action)
@@ -157,15 +156,19 @@ def test_the_end_of_an_infrastructure_is_no_error(world, keeper):
 
 def test_an_error_is_told_when_it_changes(world, keeper):
     built(world, "infra")
-    opened, failing = keeper.resources.store, []
+    failing = []
 
-    class Ailing(Store):
-        def infrastructure(self, *arguments):
+    class Ailing(Database):
+        @contextlib.contextmanager
+        def reading(self):
             if failing:
                 raise StoreError(failing[0])
-            return opened.infrastructure(*arguments)
+            with super().reading() as connection:
+                yield connection
 
-    object.__setattr__(keeper.resources, "store", Ailing(world.store._database))
+    database = Ailing(world.store._database._engine)
+    database.installation = world.store.installation
+    object.__setattr__(keeper.resources, "store", Store(database))
     keeper.rounds.attach("infra")
     keeper.after(15, lambda: failing.append("the disk is full"))
     keeper.after(55, lambda: failing.__setitem__(0, "the disk is gone"))
