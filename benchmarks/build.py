@@ -35,6 +35,8 @@ class Workspace:
     """A folder with a home and a store of its own, to run the commands in."""
 
     folder: Path
+    store: str = ""
+    """The URL of its store; a file in the folder where it is empty."""
 
     def run(self, command: str, *arguments: str) -> child.Usage:
         """Run one of the installed commands. Raises `child.ChildError`."""
@@ -50,7 +52,7 @@ class Workspace:
     @property
     def environment(self) -> dict[str, str]:
         """What the commands are told of it."""
-        return {"HOME": str(self.folder), "OCCOPUS_STORE": f"sqlite:///{self.folder}/store.sqlite"}
+        return {"HOME": str(self.folder), "OCCOPUS_STORE": self.store or f"sqlite:///{self.folder}/store.sqlite"}
 
     def write(self, name: str, text: str) -> str:
         """Put a file there; answers its name."""
@@ -64,10 +66,10 @@ def executable(command: str) -> Path:
 
 
 @contextlib.contextmanager
-def workspace() -> Iterator[Workspace]:
+def workspace(store: str = "") -> Iterator[Workspace]:
     """A workspace that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="occopus-benchmark-") as folder:
-        yield Workspace(Path(folder))
+        yield Workspace(Path(folder), store)
 
 
 def build(shape: Shape) -> Built:

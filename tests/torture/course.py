@@ -58,6 +58,7 @@ class Course:
         self._possible = {ABSENT}
         self._forgetful = run.weather in weather.FORGETFUL
         self._hurt: set[str] = set()
+        self._revisions: dict[str, tuple[int, str]] = {}
         self._untouched: set[str] | None = None
         self._may_stray = False
         self._stormy = False
@@ -121,6 +122,7 @@ class Course:
         if not self._paused:
             self._refuse(verdict.unsafe(self._world, forgetful=self._forgetful or self._may_stray, hurt=self._hurt))
             self._refuse(self._mismanaged())
+            self._refuse(verdict.unrevised(self._world, self._revisions))
             self._refuse(self._unreasonable(act, main, rows))
         if act.word == "sweep" and not (self._forgetful or self._may_stray or act.how):
             self._refuse(f"a sweep deletes what is known: {line}" for line in main.boundaries if "delete" in line)

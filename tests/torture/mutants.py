@@ -466,6 +466,11 @@ def _known_first() -> None:
     ConfigurationRows.node_ids = lambda self: self.known_early
 
 
+@_mutant("P18", "what changes under a lease has no revision of its own", "old; new")
+def _unrevised() -> None:
+    repository.raise_revision = lambda _connection, _infra_ids: 0
+
+
 def unseen(lanes: Lanes, told: Callable[[Mutant, Outcome], None] = lambda *_: None) -> list[Run]:
     """The runs of mutants that no try has shown; `told` gets each outcome."""
     left = {mutant.run: mutant for mutant in MUTANTS.values()}

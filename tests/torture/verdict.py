@@ -46,6 +46,20 @@ def unsafe(world: World, *, forgetful: bool, hurt: Collection[str]) -> Iterator[
             yield f"lost: the row {_name(row)} is ready, and its machine {row['instance_id']} is not there"
 
 
+def unrevised(world: World, known: dict[str, tuple[int, str]]) -> Iterator[str]:
+    """Infrastructures whose rows have changed since the last look without another revision. `known` is brought up."""
+    for row in world.rows("infrastructures"):
+        apart = {"revision", "epoch", "lease_holder", "lease_expires"}
+        own = {name: value for name, value in row.items() if name not in apart}
+        tables = ("instances", "scale_requests", "configurations")
+        rows = [one for table in tables for one in world.rows(table) if one["infra_id"] == row["id"]]
+        revision, content = row["revision"], json.dumps([own, rows], sort_keys=True)
+        before = known.get(row["id"])
+        if before is not None and content != before[1] and revision <= before[0]:
+            yield f"unnoticed: '{row['id']}' has changed and still has the revision {revision}"
+        known[row["id"]] = revision, content
+
+
 def unsettled(world: World, possible: Collection[str], *, forgetful: bool, may_stray: bool = False) -> Iterator[str]:
     """What is not yet as it should be after recovery: the infrastructure is what it may be, completely.
 
