@@ -86,6 +86,13 @@ def _health_check(section: Mapping[str, Any]) -> HealthCheck:
     return HealthCheck(wanted, float(section.get("timeout", DEFAULT_HEALTH_TIMEOUT)))
 
 
+_NO_TEMPLATES = (
+    ("resource", "stop_seconds", "the grace cannot be a template: write a number of seconds"),
+    ("config_management", "max_parallel", "the limit cannot be a template: write a number"),
+)
+"""The core's own keys whose values are used as they are."""
+
+
 class _Reader:
     """Collects the schemas of the plugins a document uses, and the faults that no schema can tell."""
 
@@ -101,9 +108,9 @@ class _Reader:
         for path, implementation in _implementations(document.data):
             for section, kind in KINDS.items():
                 self._section(path, section, kind, implementation.get(section))
-            if is_template(_mapping(implementation.get("resource")).get("stop_seconds")):
-                message = "the grace cannot be a template: write a number of seconds"
-                self._fault((*path, "resource", "stop_seconds"), message)
+            for section, key, message in _NO_TEMPLATES:
+                if is_template(_mapping(implementation.get(section)).get(key)):
+                    self._fault((*path, section, key), message)
             self._health(path, implementation.get("health_check"))
             self._match(path, implementation)
 

@@ -108,12 +108,28 @@ STOP_SECONDS: Mapping[str, Any] = {
 """What the core adds to the section of a resource handler that can stop instances."""
 
 
+MAX_PARALLEL: Mapping[str, Any] = {
+    "description": "How many ready instances of the node are reconfigured at once. After one that fails, no other is "
+    "begun. No template.",
+    "type": "integer",
+    "minimum": 1,
+    "default": 1,
+}
+"""What the core adds to the section of a configuration manager that can configure ready instances."""
+
+
 def section_schema(plugin: Any) -> Mapping[str, Any]:
-    """The schema of a plugin class; that of a handler which can stop instances has the key `stop_seconds` as well."""
+    """The schema of a plugin class with the core's keys for its features.
+
+    A handler which can stop instances gets `stop_seconds`, a `live` configuration manager `max_parallel`.
+    """
     schema: Mapping[str, Any] = plugin.schema()
-    if Feature.STOP not in getattr(plugin, "features", ()):
-        return schema
-    return {**schema, "properties": {**schema.get("properties", {}), "stop_seconds": dict(STOP_SECONDS)}}
+    added: dict[str, Mapping[str, Any]] = {}
+    if Feature.STOP in getattr(plugin, "features", ()):
+        added["stop_seconds"] = dict(STOP_SECONDS)
+    if getattr(plugin, "live", False) is True:
+        added["max_parallel"] = dict(MAX_PARALLEL)
+    return {**schema, "properties": {**schema.get("properties", {}), **added}} if added else schema
 
 
 def _select_by_type(

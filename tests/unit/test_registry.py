@@ -81,6 +81,7 @@ def test_says_what_to_install(caplog, monkeypatch):
     monkeypatch.setitem(registry._PUBLISHED, "health", {*registry._PUBLISHED["health"], "ldap"})
     assert refusal("ldap") == "no health checker 'ldap' is installed: pip install occopus-health-ldap"
     assert refusal("pulse") == (
-        "there is no health checker 'pulse'; installed are: mysqldbs, ping, ports, urls; known and not installed: ldap"
+        "there is no health checker 'pulse'; installed are: mysqldbs, ping, ports, ssh, urls; "
+        "known and not installed: ldap"
     )
     assert caplog.records == []

@@ -13,10 +13,12 @@ from occopus_core.api.ssh.hostkeys import (
     known_hosts,
 )
 from occopus_core.api.ssh.pool import SshPool, side_by_side
+from occopus_core.api.ssh.section import LOGIN_PROPERTIES, target
 from occopus_core.api.ssh.session import SshResult, SshSession, connect, host_key
 from occopus_core.api.ssh.target import SshLogin, SshTarget
 
 __all__ = [
+    "LOGIN_PROPERTIES",
     "HostKeyError",
     "HostKeyPair",
     "HostKeys",
@@ -32,4 +34,5 @@ __all__ = [
     "host_key",
     "known_hosts",
     "side_by_side",
+    "target",
 ]

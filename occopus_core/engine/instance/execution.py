@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from occopus_core.api.config import ConfigState
@@ -19,6 +18,7 @@ from occopus_core.engine.instance.forgetting import Forgetting, summary
 from occopus_core.engine.instance.lifecycle import GRACE, RULES, AtEnd, Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.readiness import Readiness
 from occopus_core.engine.instance.reservation import alternatives, reserve
+from occopus_core.engine.instance.rolling import Rolling
 from occopus_core.engine.instance.runtime import PassedOver, Runtime
 from occopus_core.engine.instance.surroundings import Surroundings
 from occopus_core.engine.instance.turns import Turns
@@ -91,8 +91,7 @@ class Execution:
         self.failed_nodes: list[str] = []
         self.unconfigured: list[str] = []
         """The ready instances that could not be reconfigured, each with why."""
-        self._rolling: dict[str, deque[Work]] = {}
-        """By node: the instances that are to be reconfigured, one after another."""
+        self._rolling = Rolling(self._renew, self._leave_as_it_is)
         self.unsearched: list[str] = []
         """The places that would not tell what may be left there, each with why."""
         self._unconfirmed: list[Unanswered] = []
@@ -187,10 +186,7 @@ class Execution:
 
     def _start(self, work: Work) -> None:
         if work.stage is Stage.READY:
-            rolling = self._rolling.setdefault(work.node_name, deque())
-            rolling.append(work)
-            if len(rolling) == 1:
-                self._renew(work)
+            self._rolling.add(work)
             return
         work.alternatives = alternatives(self._runtime, self._blueprints[work.node_name], work.implementation)
         if work.stage is Stage.RESERVED:
@@ -203,7 +199,7 @@ class Execution:
     # Reconfiguring
 
     def reconfigure(self, works: Iterable[Work], graph: Graph) -> Steps[None]:
-        """Configure the ready instances among these of which that has changed, those of a node one by one."""
+        """Configure the ready instances among these of which that has changed, those of a node a few at a time."""
         ready = [work for work in works if work.stage is Stage.READY and _is_managed(work)]
         if not ready or self.interrupted:
             return
@@ -242,10 +238,13 @@ class Execution:
             text = f"not reconfigured: {why}"
             self._runtime.emit(EventKind.NODE_UNHEALTHY, work, text)
             self.unconfigured.append(f"node '{work.node_name}' ({work.implementation.label}): {text}")
-        rolling = self._rolling[work.node_name]
-        rolling.popleft()
-        if rolling:
-            self._renew(rolling[0])
+        self._rolling.ended(work, failed=bool(why))
+        if self._creating is not None:
+            self._creating.done(work)
+
+    def _leave_as_it_is(self, work: Work) -> None:
+        text = "not reconfigured: another instance of the node could not be"
+        self.unconfigured.append(f"node '{work.node_name}' ({work.implementation.label}): {text}")
         if self._creating is not None:
             self._creating.done(work)
 

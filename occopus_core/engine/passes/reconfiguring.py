@@ -132,6 +132,7 @@ def amend(
     changed: dict[str, str] = {}
     unfit = dict(situation.unfit)
     problems: list[str] = []
+    held: set[str] = set()
     for work in staying:
         outcome = rendered[work.node_id]
         if outcome.error is not None:
@@ -139,12 +140,16 @@ def amend(
             continue
         why = _change(work, outcome.value, retries, situation.now)
         if not why:
+            if retries is not None and _has_failed(work):
+                held.add(work.node_name)
             continue
         if outcome.value is not None and not outcome.value.link.plugin.live and _was_applied(work):
             unfit[work.node_id] = why
         else:
             changed[work.node_id] = why
     changed.update(_followers(scope, staying, {*changed, *unfit}))
+    names = {work.node_id: work.node_name for work in staying}
+    changed = {node_id: why for node_id, why in changed.items() if names[node_id] not in held}
     return Amended(dataclasses.replace(situation, changed=changed, unfit=unfit), tuple(problems))
 
 
@@ -164,6 +169,11 @@ def _followers(scope: Scope, staying: Sequence[Work], changing: set[str]) -> dic
                     names.add(work.node_name)
         if len(found) == before:
             return found
+
+
+def _has_failed(work: Work) -> bool:
+    """Whether its configuration failed: while it is too early to try that again, it is too early for others, too."""
+    return work.configuration is not None and work.configuration.state is ConfigState.FAILED
 
 
 def _was_applied(work: Work) -> bool:

@@ -174,7 +174,7 @@ class Scope:
         return self.registry.typed("resource", source["type"], rendered, source, implementation.digest)
 
     def _typed_config(self, subject: Subject) -> dict[str, Any]:
-        source = dict(subject.implementation.config_management or {})
+        source = _managed(subject.implementation)
         rendered = self._renderer(subject)(source, at="config_management")
         return self.registry.typed("config", source["type"], rendered, source, subject.implementation.digest)
 
@@ -217,6 +217,11 @@ class Scope:
         if section is None:
             return Context()
         return self.registry.context(section["type"])().contextualise(section, render)
+
+
+def _managed(implementation: Implementation) -> dict[str, Any]:
+    """The section of the configuration manager without the core's own key."""
+    return {key: value for key, value in (implementation.config_management or {}).items() if key != "max_parallel"}
 
 
 def _generation(salt: str, node: ConfigNode) -> str:

@@ -168,6 +168,65 @@ def test_nodes_are_reconfigured_one_by_one(world, managers):
     assert [each.section["role"] for each in managers.held()["db"]] == [2, 2, 2]
 
 
+def test_more_are_reconfigured_at_once_where_that_is_wanted(world, managers):
+    managers.define("db", role=1, seconds=10)
+    world.build(infrastructure(node("db", min=5)))
+    managers.define("db", role=2, seconds=10, max_parallel=2)
+    store, most = managers.at(), []
+    store.during = lambda _operation: most.append(
+        sum(each.ends_at > world.clock.now() for each in store.service.nodes.values())
+    )
+    world.build(infrastructure(node("db", min=5)))
+    assert max(most) == 2
+    assert [each.section for each in managers.held()["db"]] == [managers.held()["db"][0].section] * 5
+    assert "max_parallel" not in managers.held()["db"][0].section
+
+
+def test_another_limit_alone_reconfigures_nothing(world, managers):
+    managers.define("db", role=1)
+    world.build(infrastructure("db"))
+    managers.define("db", role=1, max_parallel=4)
+    assert world.convergence().plan(infrastructure("db")).empty
+
+
+def roles(managers):
+    return sorted(each.section["role"] for each in managers.held()["db"])
+
+
+def test_the_first_that_fails_is_the_last_that_is_reconfigured(world, managers):
+    managers.define("db", role=1)
+    description = infrastructure(node("db", min=3))
+    world.build(description)
+    managers.define("db", role=2, fail="no such role")
+    with pytest.raises(UnconfiguredError, match="another instance of the node could not be"):
+        world.build(description)
+    assert roles(managers) == [1, 1, 2]
+    managers.define("db", role=3)
+    world.build(description)
+    assert roles(managers) == [3, 3, 3]
+
+
+def test_maintenance_goes_no_further_than_the_one_that_fails(world, managers):
+    managers.define("lb", role="{% for ip in getipall('web') %}{{ ip }} {% endfor %}")
+    world.define("web", boot_seconds=1)
+    world.build(infrastructure(node("lb", min=3), node("web", max=5), edges=[("lb", "web")]))
+    before = {each.section["role"] for each in managers.held()["lb"]}
+    for each in managers.at().service.nodes.values():
+        each.fail = "disk full"
+    world.store.request_scaling("infra", "web", ScaleKind.SET, 2, "", world.clock.now())
+    convergence = world.convergence()
+    for _ in range(20):
+        convergence.maintain()
+        world.clock.time += 10
+    assert len([each for each in managers.held()["lb"] if each.section["role"] not in before]) == 1
+    for each in managers.at().service.nodes.values():
+        each.fail = ""
+    for _ in range(3):
+        world.clock.time += 600
+        convergence.maintain()
+    assert {each.section["role"] for each in managers.held()["lb"]} == {addresses(world)}
+
+
 def test_what_cannot_be_reconfigured_live_is_replaced(world, managers):
     managers.plugin.live = False
     managers.define("db", role=1)

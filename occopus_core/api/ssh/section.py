@@ -1,0 +1,58 @@
+"""What descriptions say of a login: the same keys in each section of a plugin that logs in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from occopus_core.api.ssh.hostkeys import SSH_PORT
+from occopus_core.api.ssh.target import SshLogin, SshTarget
+
+CONNECT_SECONDS = 10.0
+
+_TEXT = {"type": "string", "minLength": 1}
+_PORT = {"type": "integer", "minimum": 1, "maximum": 65535, "default": SSH_PORT}
+_JUMP = {
+    "type": "object",
+    "required": ["host"],
+    "additionalProperties": False,
+    "description": "A host through which the node is reached.",
+    "properties": {
+        "host": {**_TEXT, "description": "Its address."},
+        "port": {**_PORT, "description": "The port of its SSH server."},
+        "user": {**_TEXT, "description": "Who logs in there. Left out, the user of the node."},
+        "host_key": {
+            **_TEXT,
+            "description": "Its public host key. Left out, the key it shows first is pinned for each instance.",
+            "examples": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI..."],
+        },
+    },
+}
+
+LOGIN_PROPERTIES: Mapping[str, Any] = {
+    "user": {**_TEXT, "description": "Who logs in. Left out, `user` of the credentials, and `root` without one."},
+    "port": {**_PORT, "description": "The port of the node's SSH server."},
+    "jump": _JUMP,
+    "connect_timeout": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": CONNECT_SECONDS,
+        "description": "Seconds that a login may take.",
+    },
+}
+"""JSON Schema of the keys that `target` reads, by name."""
+
+
+def target(section: Mapping[str, Any], auth: Mapping[str, str], node_id: str, address: str) -> SshTarget:
+    """Where and as whom to log in, as a rendered section and its `auth_data` say.
+
+    Raises `PermanentError` where `auth_data` has neither a key nor a password.
+    """
+    login = SshLogin.of(auth, section.get("user", ""))
+    jump = section.get("jump")
+    way = None
+    if jump is not None:
+        there = SshLogin.of(auth, jump.get("user", login.user))
+        way = SshTarget(jump["host"], there, "", int(jump.get("port", SSH_PORT)), host_key=jump.get("host_key", ""))
+    port, timeout = int(section.get("port", SSH_PORT)), float(section.get("connect_timeout", CONNECT_SECONDS))
+    return SshTarget(address, login, node_id, port, way, connect_timeout=timeout)

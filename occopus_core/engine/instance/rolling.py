@@ -1,0 +1,55 @@
+"""Ready instances are reconfigured a few of a node at a time, and no more of them once one has failed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from occopus_core.engine.instance.work import Work
+
+
+@dataclass(slots=True)
+class _Queue:
+    """The instances of one node."""
+
+    waiting: deque[Work] = field(default_factory=deque)
+    under_way: set[Work] = field(default_factory=set)
+    failed: bool = False
+
+
+class Rolling:
+    """The reconfigurations of one pass: as many of a node at once as `max_parallel` of its definition says."""
+
+    def __init__(self, begin: Callable[[Work], None], give_up: Callable[[Work], None]) -> None:
+        """`give_up` gets the instances that are left as they are, because another of their node has failed."""
+        self._begin = begin
+        self._give_up = give_up
+        self._queues: dict[str, _Queue] = {}
+
+    def add(self, work: Work) -> None:
+        """Reconfigure an instance in its turn."""
+        queue = self._queues.setdefault(work.node_name, _Queue())
+        queue.waiting.append(work)
+        self._next(queue)
+
+    def ended(self, work: Work, *, failed: bool) -> None:
+        """The reconfiguration of an instance has ended."""
+        queue = self._queues[work.node_name]
+        queue.under_way.discard(work)
+        queue.failed = queue.failed or failed
+        self._next(queue)
+
+    def _next(self, queue: _Queue) -> None:
+        while queue.waiting and (queue.failed or len(queue.under_way) < _limit(queue.waiting[0])):
+            work = queue.waiting.popleft()
+            if queue.failed:
+                self._give_up(work)
+            else:
+                queue.under_way.add(work)
+                self._begin(work)
+
+
+def _limit(work: Work) -> int:
+    value = (work.implementation.config_management or {}).get("max_parallel", 1)
+    return max(1, value) if isinstance(value, int) else 1

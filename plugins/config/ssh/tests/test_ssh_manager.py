@@ -1,0 +1,312 @@
+"""What the manager `ssh` does on nodes, and how it says what is wrong with one."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from occopus_config_ssh import SshManager, scripts
+from occopus_core.api import Address, ConfigNode, ConfigState, Connection, PermanentError, TransientError
+from occopus_core.api.ssh import MemoryHostKeys, generate_host_key
+from occopus_core.testing import sshd
+
+SECONDS = 120.0
+STATE = Path("/var/lib/occopus")
+
+
+@pytest.fixture
+def keys():
+    return MemoryHostKeys()
+
+
+@pytest.fixture
+def manager(server, keys):
+    return SshManager(Connection("ssh", {}, server.auth, SECONDS, keys))
+
+
+@pytest.fixture
+def made(server):
+    """Makes nodes, and removes what they leave on this machine."""
+    nodes = []
+
+    def make(*commands, address="", generation="g1", node_id="", **section):
+        section = {"port": server.port, "commands": list(commands), **section}
+        known = node_id or str(uuid.uuid4())
+        nodes.append(known)
+        addresses = (Address(address or server.addresses[0]),)
+        return ConfigNode(
+            "i", "infra", "infra", "web", known, f"t-{known}", section, generation=generation, addresses=addresses
+        )
+
+    yield make
+    for known in nodes:
+        shutil.rmtree(STATE / known, ignore_errors=True)
+
+
+def ended(manager, node):
+    """The status of a node once nothing runs there."""
+    ends = time.monotonic() + SECONDS
+    while time.monotonic() < ends:
+        status = manager.status([node])[node.node_id]
+        if status.state not in (ConfigState.RUNNING, ConfigState.UNKNOWN):
+            return status
+    raise AssertionError("the job does not end")
+
+
+def configured(manager, node):
+    manager.configure(node)
+    return ended(manager, node)
+
+
+def gone(file):
+    """Whether the process whose id is in the file has ended; nothing may have taken notice of that yet."""
+    try:
+        return Path("/proc", file.read_text().strip(), "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def until(true, what):
+    ends = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < ends, what
+
+
+class TestFiles:
+    def test_they_are_written_with_mode_and_owner(self, manager, made, tmp_path):
+        path = tmp_path / "some folder" / "it's"
+        file = {"path": str(path), "content": "ünï\n$HOME `id` OCCOPUS_FILE\n", "mode": "0640", "owner": "daemon:adm"}
+        assert configured(manager, made(files=[file])).state is ConfigState.READY
+        assert path.read_text() == file["content"]
+        assert (path.stat().st_mode & 0o7777, path.owner(), path.group()) == (0o640, "daemon", "adm")
+        assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+    def test_one_that_is_right_is_left_alone(self, manager, made, tmp_path):
+        file = {"path": str(tmp_path / "file"), "content": "a"}
+        configured(manager, made(files=[file]))
+        before = (tmp_path / "file").stat().st_ino
+        configured(manager, made(files=[file]))
+        assert (tmp_path / "file").stat().st_ino == before
+        configured(manager, made(files=[{**file, "mode": "0600"}]))
+        assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+    def test_a_link_is_replaced_and_not_followed(self, manager, made, tmp_path):
+        (tmp_path / "other").write_text("b")
+        (tmp_path / "file").symlink_to(tmp_path / "other")
+        configured(manager, made(files=[{"path": str(tmp_path / "file"), "content": "a"}]))
+        assert (tmp_path / "other").read_text() == "b"
+        assert not (tmp_path / "file").is_symlink()
+
+    def test_one_that_cannot_be_written_is_named(self, manager, made, tmp_path):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "plain").write_text("")
+        status = configured(manager, made(files=[{"path": f"{tmp_path}/plain/file", "content": "a"}]))
+        assert status.state is ConfigState.FAILED
+        assert status.reason.startswith(f"file {tmp_path}/plain/file ended with exit code 1: ")
+
+    def test_many_and_large_ones(self, manager, made, tmp_path):
+        files = [{"path": f"{tmp_path}/{number}", "content": str(number) * 200_000} for number in range(8)]
+        assert configured(manager, made(files=files)).state is ConfigState.READY
+        assert (tmp_path / "7").read_text() == "7" * 200_000
+
+
+class TestCommands:
+    def test_they_run_in_their_order_after_the_files(self, manager, made, tmp_path):
+        file = {"path": f"{tmp_path}/log", "content": "file\n"}
+        commands = [f"echo one >>{tmp_path}/log", {"run": f"echo 'two' >>{tmp_path}/log"}]
+        assert configured(manager, made(*commands, files=[file])).state is ConfigState.READY
+        assert (tmp_path / "log").read_text() == "file\none\ntwo\n"
+
+    def test_the_first_that_fails_ends_the_job(self, manager, made, tmp_path):
+        failing = {"run": "echo before; echo no disk >&2; exit 7", "name": "format"}
+        status = configured(manager, made("true", failing, f"touch {tmp_path}/never"))
+        assert status.state is ConfigState.FAILED
+        assert status.reason == "command 2 of 3 (format) ended with exit code 7: no disk"
+        assert not (tmp_path / "never").exists()
+
+    def test_unless_of_a_command(self, manager, made, tmp_path):
+        command = {"run": f"echo >>{tmp_path}/log", "unless": f"test -e {tmp_path}/log"}
+        assert configured(manager, made(command, command)).state is ConfigState.READY
+        assert (tmp_path / "log").read_text() == "\n"
+
+    def test_unless_of_the_section(self, manager, made, tmp_path):
+        command, file = f"touch {tmp_path}/never", {"path": f"{tmp_path}/file", "content": ""}
+        assert (
+            configured(manager, made(command, files=[file], unless=f"test -e {tmp_path}/file")).state
+            is ConfigState.READY
+        )
+        assert not (tmp_path / "never").exists()
+
+    def test_progress_names_the_step(self, manager, made, tmp_path):
+        node = made("true", {"run": f"echo secret; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done", "name": "wait"})
+        manager.configure(node)
+        until(lambda: manager.status([node])[node.node_id].progress == "command 2 of 2 (wait)", "no progress")
+        assert manager.status([node])[node.node_id].state is ConfigState.RUNNING
+        (tmp_path / "go").touch()
+        assert ended(manager, node).state is ConfigState.READY
+
+    def test_a_daemon_that_a_command_starts_goes_on(self, manager, made, tmp_path):
+        node = made(f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 1000' >/dev/null 2>&1 &")
+        assert configured(manager, node).state is ConfigState.READY
+        until((tmp_path / "pid").exists, "the daemon has not started")
+        os.kill(int((tmp_path / "pid").read_text()), 15)
+
+    def test_what_is_done_is_not_done_again(self, manager, made, tmp_path):
+        node = made(f"echo >>{tmp_path}/log")
+        for _ in range(3):
+            configured(manager, node)
+        assert (tmp_path / "log").read_text() == "\n"
+
+    def test_what_failed_is_tried_again(self, manager, made, tmp_path):
+        node = made(f"test -e {tmp_path}/go")
+        assert configured(manager, node).state is ConfigState.FAILED
+        (tmp_path / "go").touch()
+        assert configured(manager, node).state is ConfigState.READY
+
+
+class TestKills:
+    """A job belongs to its node: whoever dies, it is found again, and never doubled."""
+
+    def test_a_job_goes_on_without_its_manager(self, server, keys, manager, made, tmp_path):
+        node = made(f"echo >>{tmp_path}/log; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done")
+        manager.configure(node)
+        until((tmp_path / "log").exists, "the job has not begun")
+        manager._pool.close()
+        other = SshManager(Connection("ssh", {}, server.auth, SECONDS, keys))
+        other.configure(node)
+        (tmp_path / "go").touch()
+        assert ended(other, node).state is ConfigState.READY
+        assert (tmp_path / "log").read_text() == "\n"
+
+    def test_a_newer_generation_ends_the_job_with_all_it_started(self, manager, made, tmp_path):
+        first = made(f"echo $$ >{tmp_path}/pid; sleep 1000 & trap '' TERM; wait; sleep 1000")
+        manager.configure(first)
+        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the job has not begun")
+        second = made("true", node_id=first.node_id, generation="g2")
+        assert configured(manager, second).generation == "g2"
+        until(lambda: gone(tmp_path / "pid"), "the command is still running")
+
+    def test_a_job_that_was_lost_may_begin_again(self, manager, made, tmp_path):
+        node = made(f"echo >>{tmp_path}/log; sleep 1000")
+        manager.configure(node)
+        until((tmp_path / "log").exists, "the job has not begun")
+        os.killpg(int((STATE / node.node_id / "session").read_text()), 9)  # as a restart of the node would
+        assert ended(manager, node).state is ConfigState.PENDING
+        manager.configure(node)
+        until(lambda: (tmp_path / "log").read_text() == "\n\n", "it did not begin again")
+        manager.cancel([node])
+        assert ended(manager, node).state is ConfigState.PENDING
+        assert not (STATE / node.node_id / "job").exists()
+
+    def test_a_script_that_was_cut_short_does_nothing(self, made):
+        node = made("true")
+        script = scripts.configure(node.node_id, "g1", node.section)
+        for end in [*range(0, len(script) - 6, 97), len(script) - 6]:
+            subprocess.run(["sh"], input=script[:end], text=True, capture_output=True, timeout=SECONDS, check=False)
+            assert not (STATE / node.node_id).exists()
+
+    def test_many_who_start_at_once_start_one(self, manager, made, tmp_path):
+        node = made(f"echo >>{tmp_path}/log; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done")
+        script = scripts.configure(node.node_id, node.generation, node.section)
+        running = [subprocess.Popen(["sh"], stdin=subprocess.PIPE, text=True) for _ in range(8)]
+        for each in running:
+            each.stdin.write(script)
+            each.stdin.close()
+        assert [each.wait(SECONDS) for each in running] == [0] * 8
+        (tmp_path / "go").touch()
+        assert ended(manager, node).state is ConfigState.READY
+        assert (tmp_path / "log").read_text() == "\n"
+
+    def test_leaving_ends_the_job_and_removes_what_is_kept(self, manager, made, tmp_path):
+        node = made(f"echo $$ >{tmp_path}/pid; sleep 1000")
+        manager.configure(node)
+        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the job has not begun")
+        assert manager.leave(node)
+        assert not (STATE / node.node_id).exists()
+        until(lambda: gone(tmp_path / "pid"), "the command is still running")
+
+
+class TestFailures:
+    def test_a_wrong_key(self, server, keys, made):
+        wrong = {"user": "root", "private_key": generate_host_key().private}
+        manager, node = SshManager(Connection("ssh", {}, wrong, SECONDS, keys)), made("true")
+        message = f"{server.addresses[0]}:{server.port} refused the key of the SSH user 'root'"
+        with pytest.raises(TransientError, match=message):  # the node may not have the key yet
+            manager.configure(node)
+        status = manager.status([node])[node.node_id]
+        assert (status.state, status.reason) == (ConfigState.PENDING, message)
+
+    def test_an_unreachable_host_holds_up_no_other(self, manager, made):
+        away, well = made("true", port=sshd.free_port()), made("true")
+        with pytest.raises(TransientError, match="cannot be reached: Connection refused"):
+            manager.configure(away)
+        manager.configure(well)
+        ended(manager, well)
+        found = manager.status([away, well])
+        assert found[away.node_id].state is ConfigState.PENDING
+        assert found[well.node_id].state is ConfigState.READY
+        assert manager.leave(away)
+        with pytest.raises(TransientError, match="cannot be reached"):
+            manager.cancel([away, well])
+
+    def test_a_changed_host_key(self, server, keys, manager, made):
+        node = made("true")
+        keys.pin(node.node_id, generate_host_key().public)
+        with pytest.raises(
+            PermanentError, match="shows another host key than the one pinned for it: ssh-ed25519 SHA256:"
+        ):
+            manager.configure(node)
+        status = manager.status([node])[node.node_id]
+        assert status.state is ConfigState.FAILED
+        assert "nothing was sent to it" in status.reason
+
+    def test_no_credentials_are_found_before_anything_is_made(self, made):
+        node = dataclasses.replace(made("true"), addresses=())
+        with pytest.raises(PermanentError, match="no key and no password"):
+            SshManager(Connection("ssh", {}, {})).check(node)
+
+    @pytest.mark.parametrize("file", [{"path": "etc/motd"}, {"path": "/etc/"}, {"path": "/x", "mode": "rw"}])
+    def test_wrong_files_are_found_before_anything_is_made(self, manager, made, file):
+        with pytest.raises(PermanentError, match=r"config_management\.files: expected"):
+            manager.check(made(files=[{"content": "", **file}]))
+
+    def test_no_address_yet(self, manager, made):
+        node = dataclasses.replace(made("true"), addresses=())
+        assert manager.status([node])[node.node_id].state is ConfigState.PENDING
+        assert manager.leave(node)
+        manager.cancel([node])
+
+    def test_many_nodes_side_by_side(self, server, manager, made):
+        nodes = [made("true", address=address) for _, address in zip(range(16), itertools.cycle(server.addresses))]
+        for node in nodes:
+            manager.configure(node)
+        assert {ended(manager, node).state for node in nodes} == {ConfigState.READY}
+        assert manager.status(nodes).keys() == {node.node_id for node in nodes}
+
+    def test_through_a_jump_host(self, server, keys, manager, made):
+        node = made("true", jump={"host": server.addresses[1], "port": server.port})
+        assert configured(manager, node).state is ConfigState.READY
+        assert keys.known(node.node_id, f"{server.addresses[1]}:{server.port}") == (server.host_key.public,)
+
+
+def test_the_jump_host_is_a_power():
+    assert SshManager.powers({"jump": {"host": "x"}})
+    assert not SshManager.powers({"commands": ["reboot"]})
+
+
+@pytest.mark.parametrize(
+    "section",
+    [{"files": [{"path": "motd", "content": ""}]}, {"commands": [{"unless": "x"}]}, {"port": 0}, {"host": "x"}],
+)
+def test_what_the_schema_refuses(section):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(section, SshManager.schema())
