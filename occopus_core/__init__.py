@@ -7,9 +7,10 @@ for tearing down an infrastructure that is being maintained.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # every command imports this package, and typing takes as long to import as argparse
 if TYPE_CHECKING:
+    from typing import Any
+
     from occopus_core.engine.passes.errors import BuildError, BusyError, UnconfirmedError
     from occopus_core.manager import InfrastructureManager
     from occopus_core.store.records import NoSuchInfrastructureError as InfrastructureIDNotFoundException

@@ -9,13 +9,13 @@ import stat
 import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from occopus_core.descriptions.document import Document
-from occopus_core.descriptions.loader import load
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem, in_order
-from occopus_core.descriptions.schema import check, core_schema, validator
+
+if TYPE_CHECKING:
+    from occopus_core.descriptions.document import Document
 
 VARIABLE = "OCCOPUS_AUTH_DATA_PATH"
 DEFAULT_PATH = "~/.occopus/auth_data.yaml"
@@ -134,6 +134,10 @@ class Credentials:
 
 def _read(file: str, secrets: set[str]) -> Credentials:
     """What a file holds by now. Raises `DescriptionError`."""
+    # YAML and JSON Schema take long to import: they are imported where there is a file.
+    from occopus_core.descriptions.loader import load  # noqa: PLC0415
+    from occopus_core.descriptions.schema import check, core_schema, validator  # noqa: PLC0415
+
     before = _stamp(file)  # what is written while it is read is read again
     document = load(file)
     problems = check(document, validator(core_schema("auth_data"))) + list(_unselective(document))

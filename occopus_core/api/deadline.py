@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -16,6 +18,8 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     The time limits of an HTTP library begin anew with every byte that arrives, and hold neither for the resolution of
     names nor for the search for credentials. This one holds for all of it.
     """
+    from concurrent.futures import Future  # noqa: PLC0415  # every plugin imports this package, and few need this
+
     answer: Future[T] = Future()
 
     def run() -> None:

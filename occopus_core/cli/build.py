@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from occopus_core.cli import common
+from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.options import add_auth_data_path, add_parallelize, parser
+from occopus_core.cli.output import leave, result, say
+from occopus_core.cli.session import guarded, load_credentials, load_settings, watched
 
+TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
+    from occopus_core.credentials import Credentials
     from occopus_core.descriptions.model import Infrastructure
     from occopus_core.engine.planning.plan import Plan
     from occopus_core.manager import InfrastructureManager
+    from occopus_core.settings import Settings
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; its exit code."""
     options = _parser().parse_args(argv)
-    return common.guarded(lambda: _run(options))
+    return guarded(lambda: _run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = common.parser("build", "Build an infrastructure. On failure, and on SIGINT, what was made is undone.")
-    common.add_auth_data_path(made)
-    common.add_parallelize(made)
+    made = parser("build", "Build an infrastructure. On failure, and on SIGINT, what was made is undone.")
+    add_auth_data_path(made)
+    add_parallelize(made)
     made.add_argument(
         "-i",
         metavar="INFRA_ID",
@@ -40,56 +44,81 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415  # help must not wait for all this
+    from occopus_core.descriptions.infrastructure import load_infrastructure  # noqa: PLC0415  # help is to be fast
+    from occopus_core.manager.ids import new_id  # noqa: PLC0415
 
-    settings = common.load_settings(options.cfg)
-    credentials = common.load_credentials(options.auth_data_path)
-    infra_id = InfrastructureManager.new_id(options.infra_id)
-    with common.watched(settings, credentials, parallel=options.parallelize) as manager:
-        infrastructure = manager.load(options.infra_def, warn=lambda text: common.say(f"warning: {text}"))
-        if options.plan:
-            return _show_plan(manager.plan(infrastructure, infra_id), options.output)
+    settings = load_settings(options.cfg)
+    credentials = load_credentials(options.auth_data_path)
+    infra_id = new_id(options.infra_id)
+    infrastructure = load_infrastructure(options.infra_def, warn=lambda problem: say(f"warning: {problem}"))
+    if options.plan:
+        plan = _plan(options, settings, credentials, infrastructure, infra_id)
+        return _show_plan(plan, options.output)
+    with watched(settings, credentials, parallel=options.parallelize) as manager:
         manager.open()
         code = _build(manager, infrastructure, infra_id)
-    if code in {common.ExitCode.OK, common.ExitCode.UNCONFIRMED}:
-        as_json = options.output == "json"
-        common.result(json.dumps({"infraid": infra_id, "nodes": manager.report(infra_id)}) if as_json else infra_id)
+    if code in {ExitCode.OK, ExitCode.UNCONFIRMED}:
+        result(_as_json(manager, infra_id) if options.output == "json" else infra_id)
     return code
 
 
+def _plan(
+    options: argparse.Namespace,
+    settings: Settings,
+    credentials: Credentials,
+    infrastructure: Infrastructure,
+    infra_id: str,
+) -> Plan:
+    from occopus_core.manager.preview import preview_first_build  # noqa: PLC0415
+
+    plan = preview_first_build(settings, credentials, infrastructure, infra_id)
+    if plan is not None:
+        return plan
+    with watched(settings, credentials, parallel=options.parallelize) as manager:
+        return manager.plan(infrastructure, infra_id)
+
+
+def _as_json(manager: InfrastructureManager, infra_id: str) -> str:
+    import json  # noqa: PLC0415
+
+    return json.dumps({"infraid": infra_id, "nodes": manager.report(infra_id)})
+
+
 def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra_id: str) -> int:
-    from occopus_core.cli.failures import unconfirmed  # noqa: PLC0415
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415
+    from occopus_core.cli.lines import unconfirmed  # noqa: PLC0415
     from occopus_core.engine.passes.errors import AbandonedError, InterruptedBuildError, UnconfirmedError  # noqa: PLC0415
     from occopus_core.store.records import StoreError  # noqa: PLC0415
 
     with interruptible(manager.interrupt, "interrupted: undoing the build; once more to stop at once") as signals:
         try:
-            manager.build(infrastructure, infra_id, lambda: common.say(f"Submitted infrastructure: '{infra_id}'"))
+            manager.build(infrastructure, infra_id, lambda: say(f"Submitted infrastructure: '{infra_id}'"))
         except InterruptedBuildError as error:
             if signals.number is None:
                 raise
             undone = "; what could be undone was undone" if error.unconfirmed else " and undone"
-            common.say("\n".join([f"the build was interrupted{undone}", *unconfirmed(error.unconfirmed)]))
+            say("\n".join([f"the build was interrupted{undone}", *unconfirmed(error.unconfirmed)]))
             return signals.exit_code
         except AbandonedError:
-            common.say(f"stopped; to remove what is left: occopus-destroy -i {infra_id}")
-            common.leave(signals.exit_code)
+            say(f"stopped; to remove what is left: occopus-destroy -i {infra_id}")
+            leave(signals.exit_code)
         except StoreError:
-            common.say(f"what was begun, if anything, is recorded: occopus-build -i {infra_id} goes on from there")
+            say(f"what was begun, if anything, is recorded: occopus-build -i {infra_id} goes on from there")
             raise
         except UnconfirmedError as error:  # it is built; what it replaces is not seen to be gone
-            common.say("\n".join(unconfirmed(error.instances)))
-            return common.ExitCode.UNCONFIRMED
-    return common.ExitCode.OK
+            say("\n".join(unconfirmed(error.instances)))
+            return ExitCode.UNCONFIRMED
+    return ExitCode.OK
 
 
 def _show_plan(plan: Plan, form: str) -> int:
+    import json  # noqa: PLC0415
+
     from occopus_core.report.plans import lines_of, steps_of  # noqa: PLC0415  # help must not wait for all this
 
     if form == "json":
-        common.result(json.dumps({"steps": steps_of(plan), "frozen": plan.frozen}, indent=2))
-        return common.ExitCode.OK
+        result(json.dumps({"steps": steps_of(plan), "frozen": plan.frozen}, indent=2))
+        return ExitCode.OK
     for line in lines_of(plan):
-        common.result(line)
-    return common.ExitCode.OK
+        result(line)
+    return ExitCode.OK

@@ -5,35 +5,38 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from occopus_core.cli import common
+from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.options import add_auth_data_path, parser
+from occopus_core.cli.output import leave, say
+from occopus_core.cli.session import guarded, load_credentials, load_settings, watched
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; its exit code."""
-    made = common.parser("destroy", "Destroy an infrastructure with all of its nodes. There is no way back.")
-    common.add_auth_data_path(made)
+    made = parser("destroy", "Destroy an infrastructure with all of its nodes. There is no way back.")
+    add_auth_data_path(made)
     made.add_argument(
         "-i", metavar="INFRA_ID", dest="infra_id", required=True, help="identifier of the infrastructure to destroy"
     )
     options = made.parse_args(argv)
-    return common.guarded(lambda: _run(options))
+    return guarded(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415  # help must not wait for all this
     from occopus_core.engine.passes.errors import AbandonedError  # noqa: PLC0415
 
-    settings = common.load_settings(options.cfg)
-    credentials = common.load_credentials(options.auth_data_path)
+    settings = load_settings(options.cfg)
+    credentials = load_credentials(options.auth_data_path)
     again = f"occopus-destroy -i {options.infra_id}"
     # Nothing is gained by dropping one node after another: dependents still go before what they depend on.
     with (
-        common.watched(settings, credentials, parallel=True) as manager,
+        watched(settings, credentials, parallel=True) as manager,
         interruptible(manager.interrupt, f"interrupted; to go on later: {again}") as signals,
     ):
         try:
             manager.tear_down(options.infra_id)
         except AbandonedError:
-            common.leave(signals.exit_code)
-    common.say(f"Destroyed infrastructure: '{options.infra_id}'")
-    return common.ExitCode.OK
+            leave(signals.exit_code)
+    say(f"Destroyed infrastructure: '{options.infra_id}'")
+    return ExitCode.OK

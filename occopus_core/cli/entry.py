@@ -7,8 +7,11 @@ import os
 import signal
 import sys
 from importlib import import_module
-from types import FrameType
-from typing import NoReturn
+
+TYPE_CHECKING = False  # typing takes as long to import as argparse
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
 
 
 def build() -> NoReturn:
@@ -67,7 +70,7 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        import_module("occopus_core.cli.common").discard(sys.stdout)
+        import_module("occopus_core.cli.output").discard(sys.stdout)
 
 
 def _quit(number: int, _frame: FrameType | None) -> NoReturn:

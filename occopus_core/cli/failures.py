@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from occopus_core.api.errors import ProviderError
-from occopus_core.cli.common import ExitCode, OutputError
+from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.lines import unconfirmed
+from occopus_core.cli.output import OutputError
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.passes.errors import BuildError, BusyError, UnconfiguredError, UnconfirmedError
 from occopus_core.engine.planning.design import InvalidDesignError
@@ -62,8 +64,3 @@ def lines(error: Exception) -> Sequence[str]:
             return [str(problem) for problem in error.problems]
         case _:
             return [f"error: {' '.join(str(error).split())}"]  # some libraries say more than a line
-
-
-def unconfirmed(instances: Sequence[str]) -> list[str]:
-    """What to say of instances of which no provider has confirmed how they are, or that they are gone."""
-    return [f"unconfirmed: {instance}" for instance in instances]

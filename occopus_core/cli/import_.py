@@ -5,22 +5,25 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from occopus_core.cli import common
+from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.options import parser
+from occopus_core.cli.output import result, say
+from occopus_core.cli.session import guarded, load_settings
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; its exit code."""
-    made = common.parser("import", "Validate node definitions and store all of them, or none.")
+    made = parser("import", "Validate node definitions and store all of them, or none.")
     made.add_argument("datafile", help="file with the node definitions")
     options = made.parse_args(argv)
-    return common.guarded(lambda: _run(options))
+    return guarded(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
     from occopus_core.credentials import Credentials  # noqa: PLC0415  # help must not wait for all this
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    with InfrastructureManager(common.load_settings(options.cfg), Credentials()) as manager:
-        names = manager.import_node_definitions(options.datafile, lambda text: common.say(f"warning: {text}"))
-    common.result(f"Successfully imported nodes: {', '.join(names)}")
-    return common.ExitCode.OK
+    with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
+        names = manager.import_node_definitions(options.datafile, lambda text: say(f"warning: {text}"))
+    result(f"Successfully imported nodes: {', '.join(names)}")
+    return ExitCode.OK

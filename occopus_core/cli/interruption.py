@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from occopus_core.cli.common import ExitCode
+from occopus_core.cli.exits import ExitCode
 
 PATIENCE = 2
 """The signals after which the next one ends the process as it is; what was begun is recorded."""

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from occopus_core.cli.common import redacted
-from occopus_core.cli.progress import short_line
+from occopus_core.cli.lines import short_line
+from occopus_core.cli.output import redacted
 from occopus_core.events import Event, EventKind, Observer
 
 MOST_ROWS = 15

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from occopus_core.cli import common
+from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.options import add_auth_data_path, add_parallelize, number, parser
+from occopus_core.cli.output import result, say
+from occopus_core.cli.session import guarded, load_settings
 
+TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
     from occopus_core.report import Snapshot
 
@@ -27,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     problem = _misuse(options)
     if problem:
         made.error(problem)
-    return common.guarded(lambda: _chosen(options)(options))
+    return guarded(lambda: _chosen(options)(options))
 
 
 def _chosen(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
@@ -47,12 +50,12 @@ def _chosen(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = common.parser(
+    made = parser(
         "maintain",
         "Keep an infrastructure as it should be: check, heal, apply scaling requests. Or list, report, draw.",
     )
-    common.add_auth_data_path(made)
-    common.add_parallelize(made)
+    add_auth_data_path(made)
+    add_parallelize(made)
     what = made.add_mutually_exclusive_group()
     what.add_argument("-l", "--list", action="store_true", help="list the infrastructures")
     what.add_argument("-r", "--report", action="store_true", help="report on an infrastructure")
@@ -93,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    seconds = common.number(text)
+    seconds = number(text)
     if not 0 <= seconds <= LONGEST_INTERVAL:
         raise argparse.ArgumentTypeError(f"a number of seconds is between 0 and {LONGEST_INTERVAL:,}")
     return seconds
@@ -134,14 +137,12 @@ def _sweep_misuse(options: argparse.Namespace) -> str:
 def _list(options: argparse.Namespace) -> int:
     from occopus_core.store.listing import list_infrastructures  # noqa: PLC0415  # help must not wait for all this
 
-    summaries = list_infrastructures(
-        common.load_settings(options.cfg).store, lambda text: common.say(f"warning: {text}")
-    )
+    summaries = list_infrastructures(load_settings(options.cfg).store, lambda text: say(f"warning: {text}"))
     if options.output in {None, "table"}:
         for summary in summaries:
             fields = (summary.id, summary.name, summary.state.value, f"{summary.instances} instances")
-            common.result("\t".join([*fields, *(["frozen"] if summary.frozen else [])]))
-        return common.ExitCode.OK
+            result("\t".join([*fields, *(["frozen"] if summary.frozen else [])]))
+        return ExitCode.OK
     from occopus_core.report.forms import as_json, as_yaml  # noqa: PLC0415
 
     rows = [
@@ -159,8 +160,8 @@ def _list(options: argparse.Namespace) -> int:
     text = write({"infrastructures": rows})
     if options.output not in _LIST_FORMS:
         return _write(options.output, text)
-    common.result(text)
-    return common.ExitCode.OK
+    result(text)
+    return ExitCode.OK
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -170,12 +171,12 @@ def _report(options: argparse.Namespace) -> int:
     if options.filter is not None:
         if options.filter not in snapshot.nodes:
             names = ", ".join(snapshot.nodes)
-            common.say(f"error: '{options.infra_id}' has no node '{options.filter}'; it has: {names}")
-            return common.ExitCode.NOT_FOUND
+            say(f"error: '{options.infra_id}' has no node '{options.filter}'; it has: {names}")
+            return ExitCode.NOT_FOUND
         snapshot = snapshot.only(options.filter)
     if options.output is None or options.output in _FORMS:
-        common.result(written(snapshot, options.graph or options.output or "table"))
-        return common.ExitCode.OK
+        result(written(snapshot, options.graph or options.output or "table"))
+        return ExitCode.OK
     form = "yaml" if options.output.endswith((".yaml", ".yml")) else "json"
     return _write(options.output, written(snapshot, options.graph or form))
 
@@ -184,7 +185,7 @@ def _snapshot(options: argparse.Namespace) -> Snapshot:
     from occopus_core.credentials import Credentials  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    with InfrastructureManager(common.load_settings(options.cfg), Credentials()) as manager:
+    with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
         return manager.snapshot(options.infra_id)
 
 
@@ -193,6 +194,6 @@ def _write(path: str, text: str) -> int:
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123  # the name is the user's, as it is
             file.write(text + "\n")
     except OSError as error:
-        common.say(f"error: {path}: the file cannot be written: {error.strerror}")
-        return common.ExitCode.BAD_INPUT
-    return common.ExitCode.OK
+        say(f"error: {path}: the file cannot be written: {error.strerror}")
+        return ExitCode.BAD_INPUT
+    return ExitCode.OK

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import sys
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
-from occopus_core.cli.common import say
-from occopus_core.events import Event, EventKind, Observer
+from occopus_core.cli.lines import line, short_line
+from occopus_core.cli.output import say
+from occopus_core.events import Observer
 
 
 @contextlib.contextmanager
@@ -55,14 +55,3 @@ def logged(secrets: Collection[str]) -> Iterator[Observer]:
         handler.addFilter(hide)
         handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("occopus"))
     yield lambda event: log.info(line(event))
-
-
-def line(event: Event) -> str:
-    """An event as one line."""
-    subject = f" {event.node_name} {event.node_id[:8]}".rstrip()
-    return f"{event.kind.value}{subject}" + (f": {event.text}" if event.text else "")
-
-
-def short_line(event: Event) -> str:
-    """The same for a command that says at its end what is not confirmed, once for all instances, and why."""
-    return line(dataclasses.replace(event, text="") if event.kind is EventKind.NODE_UNCONFIRMED else event)

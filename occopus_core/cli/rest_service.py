@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import gc
-import ipaddress
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from occopus_core.cli import common
+from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.options import Formatter, add_auth_data_path, add_parallelize, number, parser, whole_number
+from occopus_core.cli.output import result, say
+from occopus_core.cli.session import guarded, load_credentials, load_settings
 
+TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
     from occopus_core.credentials import Credentials
     from occopus_core.events import Event
@@ -31,13 +32,13 @@ def main(argv: Sequence[str]) -> int:
     if (options.certificate is None) != (options.key is None):
         made.error("--certificate and --key go together")
     tell = {"create": _create_token, "list": _list_tokens, "revoke": _revoke_token}
-    return common.guarded(lambda: tell[options.action](options) if options.what == "token" else _serve(options))
+    return guarded(lambda: tell[options.action](options) if options.what == "token" else _serve(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = common.parser("rest-service", "Serve the REST API, and maintain what is built through it.")
-    common.add_auth_data_path(made)
-    common.add_parallelize(made)
+    made = parser("rest-service", "Serve the REST API, and maintain what is built through it.")
+    add_auth_data_path(made)
+    add_parallelize(made)
     made.add_argument("--host", help="address to listen on (default: 127.0.0.1, or what the configuration says)")
     made.add_argument("--port", type=_port, help="port to listen on (default: 5000, or what the configuration says)")
     made.add_argument("--insecure", action="store_true", help="ask nobody for a token, whatever the address is")
@@ -51,28 +52,26 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="an endpoint that node definitions of clients may name, as those in the credentials file; repeatable",
     )
-    made.add_argument(
-        "--interval", type=common.number, default=INTERVAL, help="seconds between two passes (default: 10)"
-    )
-    made.add_argument("--max-body", type=common.whole_number, metavar="BYTES", help="largest body (default: 1 MiB)")
-    made.add_argument("--rate", type=common.number, help="requests of one client in a second (default: 200)")
+    made.add_argument("--interval", type=number, default=INTERVAL, help="seconds between two passes (default: 10)")
+    made.add_argument("--max-body", type=whole_number, metavar="BYTES", help="largest body (default: 1 MiB)")
+    made.add_argument("--rate", type=number, help="requests of one client in a second (default: 200)")
     made.add_argument(
         "--max-instances",
-        type=common.whole_number,
+        type=whole_number,
         metavar="N",
         help="instances of an infrastructure (default: 10,000)",
     )
     made.add_argument(
-        "--max-builds", type=common.whole_number, metavar="N", help="infrastructures built at once (default: 200)"
+        "--max-builds", type=whole_number, metavar="N", help="infrastructures built at once (default: 200)"
     )
     tokens = "[token {create,list,revoke}]"
     what = made.add_subparsers(dest="what", metavar=tokens, help="create, list and revoke tokens")
-    _add_token(what.add_parser("token", help="tokens of clients"))
+    _add_token(what.add_parser("token", help="tokens of clients", formatter_class=Formatter))
     return made
 
 
 def _port(text: str) -> int:
-    port = common.whole_number(text)
+    port = whole_number(text)
     if not 0 <= port <= LAST_PORT:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 (any that is free) to {LAST_PORT}")
     return port
@@ -80,12 +79,13 @@ def _port(text: str) -> int:
 
 def _add_token(made: argparse.ArgumentParser) -> None:
     actions = made.add_subparsers(dest="action", required=True)
-    create = actions.add_parser("create", help="make a token; it is printed this once")
+    create = actions.add_parser("create", formatter_class=Formatter, help="make a token; it is printed this once")
     create.add_argument("--name", required=True, type=_printable, help="who it is for")
     create.add_argument("--scope", required=True, choices=("read", "scale", "write"))
     create.add_argument("--infra", metavar="ID", help="for this infrastructure alone")
-    actions.add_parser("list", help="list the tokens")
-    actions.add_parser("revoke", help="have a token be worth nothing").add_argument("id", help="as `token list` says")
+    actions.add_parser("list", formatter_class=Formatter, help="list the tokens")
+    revoke = actions.add_parser("revoke", formatter_class=Formatter, help="have a token be worth nothing")
+    revoke.add_argument("id", help="as `token list` says")
 
 
 def _printable(text: str) -> str:
@@ -101,7 +101,7 @@ def _opened(options: argparse.Namespace) -> InfrastructureManager:
     from occopus_core.credentials import Credentials  # noqa: PLC0415  # help must not wait for all this
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    return InfrastructureManager(common.load_settings(options.cfg), Credentials())
+    return InfrastructureManager(load_settings(options.cfg), Credentials())
 
 
 def _create_token(options: argparse.Namespace) -> int:
@@ -114,26 +114,28 @@ def _create_token(options: argparse.Namespace) -> int:
             try:
                 manager.get(options.infra)
             except NoSuchInfrastructureError as error:  # it may come
-                common.say(f"warning: {error}")
-        common.result(manager.store.tokens.create(options.name, Scope(options.scope), options.infra, time.time()))
-    return common.ExitCode.OK
+                say(f"warning: {error}")
+        result(manager.store.tokens.create(options.name, Scope(options.scope), options.infra, time.time()))
+    return ExitCode.OK
 
 
 def _list_tokens(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime  # noqa: PLC0415  # help is to be fast
+
     with _opened(options) as manager:
         for one in manager.store.tokens.all():
             made = datetime.fromtimestamp(one.created_at, UTC).isoformat(timespec="seconds")
             state = "valid" if one.revoked_at is None else "revoked"
-            common.result("\t".join([one.id, state, one.scope.value, one.infra_id or "-", made, one.name]))
-    return common.ExitCode.OK
+            result("\t".join([one.id, state, one.scope.value, one.infra_id or "-", made, one.name]))
+    return ExitCode.OK
 
 
 def _revoke_token(options: argparse.Namespace) -> int:
     with _opened(options) as manager:
         if not manager.store.tokens.revoke(options.id, time.time()):
-            common.say(f"error: no token has the id '{options.id}'")
-            return common.ExitCode.NOT_FOUND
-    return common.ExitCode.OK
+            say(f"error: no token has the id '{options.id}'")
+            return ExitCode.NOT_FOUND
+    return ExitCode.OK
 
 
 # The service
@@ -143,12 +145,12 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         from occopus_core.rest.metrics import Metrics  # noqa: PLC0415  # help must not wait for all this
     except ModuleNotFoundError as error:
-        common.say(f"error: {error.name} is not installed: pip install 'occopus-core[rest]'")
-        return common.ExitCode.UNAVAILABLE
-    from occopus_core.cli.progress import line  # noqa: PLC0415
+        say(f"error: {error.name} is not installed: pip install 'occopus-core[rest]'")
+        return ExitCode.UNAVAILABLE
+    from occopus_core.cli.lines import line  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
+    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
     metrics = Metrics()
     log = _logger(settings, credentials)
 
@@ -182,33 +184,34 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
     port = options.port if options.port is not None else settings.rest_port
     local, tokens, limits = _is_loopback(host), manager.store.tokens, _limits(options)
     if not (local or options.insecure or any(one.revoked_at is None for one in tokens.all())):
-        common.say(
+        say(
             f"error: {host} can be reached by others: make a token first (occopus-rest-service token create), "
             "or say --insecure"
         )
-        return common.ExitCode.BAD_INPUT
+        return ExitCode.BAD_INPUT
     metrics.show(manager.store)
-    service = Service(manager, options.interval, common.say)
+    service = Service(manager, options.interval, say)
     keeper = Gatekeeper(tokens, Buckets(limits.rate), required=not local, insecure=options.insecure)
     hosts = LOOPBACK if local else ()
     app = create_app(service, keeper, limits, metrics, origins=options.origin, hosts=hosts, endpoints=options.endpoint)
     try:
         config = configure(app, host, port, options.certificate, options.key)
     except OSError as error:
-        common.say(f"error: the certificate {options.certificate} cannot be used: {error.strerror or error}")
-        return common.ExitCode.BAD_INPUT
+        say(f"error: the certificate {options.certificate} cannot be used: {error.strerror or error}")
+        return ExitCode.BAD_INPUT
     try:
         sockets = listen(host, port)
     except ListenError as error:
-        common.say(f"error: {error}")
-        return common.ExitCode.BAD_INPUT
-    served = Server(config, service, common.say).serve_until_signal(sockets)
-    return common.ExitCode.OK if served else common.ExitCode.UNAVAILABLE
+        say(f"error: {error}")
+        return ExitCode.BAD_INPUT
+    served = Server(config, service, say).serve_until_signal(sockets)
+    return ExitCode.OK if served else ExitCode.UNAVAILABLE
 
 
 def _logger(settings: Settings, credentials: Credentials) -> Callable[[str], None]:
     """Where the configuration says how, its loggers get what is told; otherwise standard error, a line each."""
     import logging  # noqa: PLC0415
+    from datetime import UTC, datetime  # noqa: PLC0415
 
     from occopus_core.credentials import RedactingFilter  # noqa: PLC0415
 
@@ -236,6 +239,8 @@ def _limits(options: argparse.Namespace) -> Limits:
 
 
 def _is_loopback(host: str) -> bool:
+    import ipaddress  # noqa: PLC0415  # help is to be fast
+
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from occopus_core.cli import common
+from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.options import add_auth_data_path, parser, whole_number
+from occopus_core.cli.output import say
+from occopus_core.cli.session import guarded, load_settings
 
 MOST = 100_000
 """The most instances that a node may have."""
@@ -23,14 +26,12 @@ def main(argv: Sequence[str]) -> int:
         made.error("say -c by how many, -s to how many, or -f which instance goes")
     if options.filter == "":  # as a variable of a script is that was not set
         made.error("-f chooses an instance to go: give its node id or address")
-    return common.guarded(lambda: _run(options))
+    return guarded(lambda: _run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = common.parser(
-        "scale", "Ask for more or fewer instances of a node. The next pass of occopus-maintain sees to it."
-    )
-    common.add_auth_data_path(made)
+    made = parser("scale", "Ask for more or fewer instances of a node. The next pass of occopus-maintain sees to it.")
+    add_auth_data_path(made)
     made.add_argument("-i", metavar="INFRA_ID", dest="infra_id", required=True, help="identifier of the infrastructure")
     made.add_argument("-n", "--node", required=True, help="name of the node to scale")
     amount = made.add_mutually_exclusive_group()
@@ -50,7 +51,7 @@ def _count(text: str) -> int:
 
 
 def _amount(text: str) -> int:
-    amount = common.whole_number(text)
+    amount = whole_number(text)
     if abs(amount) > MOST:
         raise argparse.ArgumentTypeError(f"at most {MOST:,} instances")
     return amount
@@ -65,15 +66,15 @@ def _run(options: argparse.Namespace) -> int:
     infra_id, node, instance = options.infra_id, options.node, options.filter or ""
     change = -1 if options.changescale is None else options.changescale
     sets = options.setscale is not None
-    with InfrastructureManager(common.load_settings(options.cfg), Credentials()) as manager:
+    with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
         kind, amount = (ScaleKind.SET, options.setscale) if sets else (ScaleKind.CHANGE, change)
         answer = manager.preview_scaling(infra_id, node, kind, amount, instance)
         if answer.kind is EventKind.SCALE_REFUSED:
-            common.say(f"error: {answer.text}")
-            return common.ExitCode.NOT_FOUND
+            say(f"error: {answer.text}")
+            return ExitCode.NOT_FOUND
         if sets:
             request = manager.scale_to(infra_id, node, amount)
         else:
             request = manager.scale_by(infra_id, node, amount, instance)
-    common.say(f"recorded as request {request.id}: {answer.text}; occopus-maintain -i {infra_id} applies it")
-    return common.ExitCode.OK
+    say(f"recorded as request {request.id}: {answer.text}; occopus-maintain -i {infra_id} applies it")
+    return ExitCode.OK

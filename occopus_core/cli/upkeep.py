@@ -10,10 +10,12 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import FrameType
-from typing import TYPE_CHECKING
 
-from occopus_core.cli import common
+from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.output import leave, result, say
+from occopus_core.cli.session import load_credentials, load_settings, watched
 
+TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
     from occopus_core.engine.passes.rounds import Rounds
     from occopus_core.engine.passes.sweeping import Stray
@@ -28,57 +30,57 @@ FOLLOW_SECONDS = 0.5
 
 def one_pass(options: argparse.Namespace) -> int:
     """One maintenance pass."""
-    from occopus_core.cli.failures import unconfirmed  # noqa: PLC0415
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415  # help must not wait for all this
+    from occopus_core.cli.lines import unconfirmed  # noqa: PLC0415
     from occopus_core.engine.passes.errors import AbandonedError  # noqa: PLC0415
 
-    settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
+    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
     with (
-        common.watched(settings, credentials, parallel=options.parallelize) as manager,
+        watched(settings, credentials, parallel=options.parallelize) as manager,
         interruptible(manager.interrupt, "interrupted; the next pass carries on") as signals,
     ):
         try:
             passed = manager.maintain(options.infra_id)
         except AbandonedError:
-            common.leave(signals.exit_code)
+            leave(signals.exit_code)
     for line in (*map("error: {}".format, passed.undone), *unconfirmed(passed.unconfirmed)):
-        common.say(line)
+        say(line)
     if passed.undone:
-        return common.ExitCode.FAILED
-    return common.ExitCode.UNCONFIRMED if passed.unconfirmed else common.ExitCode.OK
+        return ExitCode.FAILED
+    return ExitCode.UNCONFIRMED if passed.unconfirmed else ExitCode.OK
 
 
 def sweep(options: argparse.Namespace) -> int:
     """Search for instances that the store does not know, and delete them unless they are only to be told."""
-    settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
-    with common.watched(settings, credentials, parallel=True) as manager:
+    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
+    with watched(settings, credentials, parallel=True) as manager:
         swept = manager.sweep(remove=not options.plan)
     if options.output == "json":
         strays = [_stray(stray) for stray in swept.strays]
         held = list(swept.registered)
         found = {"strays": strays, "registered": held, "unsearched": list(swept.silent), "left": list(swept.left)}
-        common.result(json.dumps(found))
+        result(json.dumps(found))
     else:
         for stray in swept.strays:
-            common.result(f"stray: {stray}")
+            result(f"stray: {stray}")
         for one in swept.registered:
             whose = f"node '{one['node_name']}' of '{one['infra_id']}'"
-            common.result(f"registered: {one['manager']} {one['node_id']}, {whose}")
+            result(f"registered: {one['manager']} {one['node_id']}, {whose}")
     for line in (*swept.silent, *swept.left):
-        common.say(f"unconfirmed: {line}")
+        say(f"unconfirmed: {line}")
     count = f"{len(swept.strays)} found"
-    common.say(count if options.plan else f"{count}, {max(0, len(swept.strays) - len(swept.left))} deleted")
-    return common.ExitCode.UNCONFIRMED if swept.silent or swept.left else common.ExitCode.OK
+    say(count if options.plan else f"{count}, {max(0, len(swept.strays) - len(swept.left))} deleted")
+    return ExitCode.UNCONFIRMED if swept.silent or swept.left else ExitCode.OK
 
 
 def forget(options: argparse.Namespace) -> int:
     """Have a cloud searched no more, where no instance is recorded."""
-    settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
-    with common.watched(settings, credentials, parallel=False) as manager:
+    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
+    with watched(settings, credentials, parallel=False) as manager:
         if not manager.store.configurations.give_up(options.forget):
             manager.store.places.forget(options.forget)
-    common.say(f"'{options.forget}' is forgotten")
-    return common.ExitCode.OK
+    say(f"'{options.forget}' is forgotten")
+    return ExitCode.OK
 
 
 def _stray(stray: Stray) -> dict[str, str | None]:
@@ -94,19 +96,19 @@ def _stray(stray: Stray) -> dict[str, str | None]:
 
 def cyclic(options: argparse.Namespace) -> int:
     """Passes over and over, until a signal comes or the infrastructure is gone."""
-    settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
-    with common.watched(settings, credentials, parallel=options.parallelize, told=_told, lasting=True) as manager:
+    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
+    with watched(settings, credentials, parallel=options.parallelize, told=_told, lasting=True) as manager:
         manager.get(options.infra_id)
         rounds = manager.rounds(options.interval)
         rounds.attach(options.infra_id)
         if _run_until_signal(rounds):
             # Nothing that hangs is waited for, be it a provider or the store: the next pass, of whichever process,
             # finds what was begun.
-            common.leave(common.ExitCode.OK)
+            leave(ExitCode.OK)
         if rounds.attached:  # what the thread died of has been printed
-            return common.ExitCode.FAILED
-        common.say(f"the infrastructure '{options.infra_id}' is gone")
-    return common.ExitCode.OK
+            return ExitCode.FAILED
+        say(f"the infrastructure '{options.infra_id}' is gone")
+    return ExitCode.OK
 
 
 def _run_until_signal(rounds: Rounds) -> bool:
@@ -137,7 +139,7 @@ def _run_until_signal(rounds: Rounds) -> bool:
 
 
 def _told(infra_id: str, text: str) -> None:
-    common.say(f"error: {text}: tried again" if text else f"'{infra_id}' can be maintained again")
+    say(f"error: {text}: tried again" if text else f"'{infra_id}' can be maintained again")
 
 
 def events(options: argparse.Namespace) -> int:
@@ -145,7 +147,7 @@ def events(options: argparse.Namespace) -> int:
     from occopus_core.credentials import Credentials  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    with InfrastructureManager(common.load_settings(options.cfg), Credentials()) as manager:
+    with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
         found = manager.events(options.infra_id)
         if not found:
             manager.get(options.infra_id)
@@ -156,7 +158,7 @@ def events(options: argparse.Namespace) -> int:
             new = manager.events(options.infra_id, after=last)
             _print(new, options.output)
             found = new or found
-    return common.ExitCode.OK
+    return ExitCode.OK
 
 
 def _print(found: Sequence[StoredEvent], form: str | None) -> None:
@@ -164,8 +166,8 @@ def _print(found: Sequence[StoredEvent], form: str | None) -> None:
         at = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
         if form == "json":
             row = {"id": event.id, "at": at, "event": event.kind, "node": event.node_name, "nodeid": event.node_id}
-            common.result(json.dumps({**row, "text": event.text}))
+            result(json.dumps({**row, "text": event.text}))
         else:
             subject = f" {event.node_name} {event.node_id[:8]}".rstrip()
             text = "".join(each if each.isprintable() else " " for each in event.text)
-            common.result(f"{at} {event.kind}{subject}" + (f": {text}" if text else ""))
+            result(f"{at} {event.kind}{subject}" + (f": {text}" if text else ""))

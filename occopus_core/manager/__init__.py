@@ -1,6 +1,20 @@
 """What every front end calls, and the Python API: describe, build, maintain, scale, report, destroy."""
 
-from occopus_core.manager.ids import InfraIdError
-from occopus_core.manager.manager import InfrastructureManager, NoSuchNodeError
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from occopus_core.manager.ids import InfraIdError
+    from occopus_core.manager.manager import InfrastructureManager, NoSuchNodeError
 
 __all__ = ["InfraIdError", "InfrastructureManager", "NoSuchNodeError"]
+
+
+def __getattr__(name: str) -> object:
+    # Some commands need one module of this package, and the whole takes long to import.
+    if name not in __all__:
+        raise AttributeError(f"module 'occopus_core.manager' has no attribute '{name}'")
+    from importlib import import_module  # noqa: PLC0415
+
+    module = "ids" if name == "InfraIdError" else "manager"
+    return getattr(import_module(f"occopus_core.manager.{module}"), name)

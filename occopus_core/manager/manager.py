@@ -22,7 +22,7 @@ from occopus_core.engine.passes.rounds import Rounds
 from occopus_core.engine.passes.site import Resources, Site
 from occopus_core.engine.passes.sweeping import Swept, sweep
 from occopus_core.engine.planning.plan import Plan
-from occopus_core.engine.planning.scaling import Answer, scale
+from occopus_core.engine.planning.scaling import Answer, scale, targets_of
 from occopus_core.engine.planning.trust import refuse_powers
 from occopus_core.events import Observer
 from occopus_core.manager.background import Background
@@ -209,7 +209,7 @@ class InfrastructureManager:
         `InfrastructureTakenError`, `StoreError`.
         """
         infra_id = self.new_id(infra_id)
-        targets = building.targets_of(infrastructure, {})
+        targets = targets_of(infrastructure, {})
         now = SystemClock().now()
         self.store.add_infrastructure(infra_id, infrastructure, targets, None, now, maintained=for_services)
         return infra_id
@@ -269,7 +269,7 @@ class InfrastructureManager:
         wish = ScaleRequest(0, infra_id, node_name, kind, amount, instance, SystemClock().now())
         record = self._scalable(infra_id, node_name)
         requests = [*self.store.pending_requests(infra_id), wish]
-        targets = building.targets_of(record.current, record.targets)
+        targets = targets_of(record.current, record.targets)
         return scale(requests, record.current, targets, self.store.instances(infra_id)).answers[-1]
 
     # Telling the outside

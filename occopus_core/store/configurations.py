@@ -18,6 +18,7 @@ from occopus_core.api.config import ConfigState
 from occopus_core.store import tables
 from occopus_core.store.columns import Columns
 from occopus_core.store.database import Database
+from occopus_core.store.records import label
 from occopus_core.store.revisions import lock_infrastructures, raise_revision
 from occopus_core.store.rows import FORGOTTEN, understood
 
@@ -84,12 +85,6 @@ class ManagerRecord:
 
 CONFIGURATIONS = Columns(ConfigurationRecord, tables.configurations)
 MANAGERS = Columns(ManagerRecord, tables.managers)
-
-
-def label(type: str, section: Mapping[str, Any]) -> str:
-    """What people call a manager: its type, and its endpoint where it has one."""
-    endpoint = section.get("endpoint")
-    return f"{type} {endpoint}" if endpoint else type
 
 
 def put_configurations(connection: sa.Connection, records: Sequence[ConfigurationRecord]) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from occopus_core.store.files import file_of, opened
 from occopus_core.store.records import InfrastructureState, InfrastructureSummary, StoreError
 
 _SELECT = """
@@ -29,8 +28,8 @@ def list_infrastructures(url: str, warn: Callable[[str], object] = lambda _: Non
     Changes nothing and makes nothing where the URL is that of a plain file; `warn` is called where that is not there.
     """
     # SQLAlchemy takes longer to import than the rest of the command: it only reads URLs that it alone understands.
-    if url.startswith("sqlite:///") and not set("%?") & set(url):
-        return [_summary(row) for row in _read_file(Path(url.removeprefix("sqlite:///")), warn)]
+    if (path := file_of(url)) is not None:
+        return [_summary(row) for row in _read_file(path, warn)]
     from occopus_core.store.database import open_database  # noqa: PLC0415
 
     with contextlib.closing(open_database(url)) as database, database.reading() as connection:
@@ -39,9 +38,7 @@ def list_infrastructures(url: str, warn: Callable[[str], object] = lambda _: Non
 
 def _read_file(path: Path, warn: Callable[[str], object]) -> Iterable[Sequence[Any]]:
     try:
-        path.stat()
-        address = f"file:{quote(os.fspath(path))}?mode=rw"  # never makes the file, should it go this moment
-        with contextlib.closing(sqlite3.connect(address, timeout=60.0, uri=True)) as connection:
+        with opened(path) as connection:
             return connection.execute(_SELECT).fetchall()
     except FileNotFoundError:
         warn(f"there is no store {path} yet: what is imported or built makes it")

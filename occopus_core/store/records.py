@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from occopus_core.api.resource import Address, InstanceId
 from occopus_core.descriptions.model import Implementation, Infrastructure
@@ -246,3 +247,9 @@ class Lease:
     infra_id: str
     holder: str
     epoch: int
+
+
+def label(type: str, section: Mapping[str, Any]) -> str:
+    """What people call a manager: its type, and its endpoint where it has one."""
+    endpoint = section.get("endpoint")
+    return f"{type} {endpoint}" if endpoint else type

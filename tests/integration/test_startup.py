@@ -9,6 +9,8 @@ import pytest
 pytestmark = pytest.mark.integration
 
 SLOW = {"alembic", "jinja2", "jsonschema", "rich", "shtab", "sqlalchemy", "stevedore", "yaml"}
+HEAVY = {"bz2", "email", "json", "logging", "lzma", "pathlib", "shutil", "socket", "subprocess", "typing"}
+"""Modules of the standard library that take long to import, and that a help text can do without."""
 LOADED = """
 import os, sys
 from importlib import import_module
@@ -33,11 +35,11 @@ def imported(workspace, command: str, *words: str) -> set[str]:
     return set(ended.stderr.split())
 
 
-@pytest.mark.parametrize("command", ["import_", "build", "maintain", "destroy"])
+@pytest.mark.parametrize("command", ["import_", "build", "maintain", "destroy", "scale", "rest_service"])
 def test_help(workspace, command):
     modules = imported(workspace, command, "--help")
     assert "occopus_core" in modules
-    assert modules & SLOW == set()
+    assert modules & (SLOW | HEAVY) == set()
 
 
 def test_the_list(ready):
@@ -47,5 +49,15 @@ def test_the_list(ready):
     assert modules & SLOW == set()
 
 
-def test_the_measure_measures(ready):
-    assert {"sqlalchemy", "jinja2"} <= imported(ready, "build", "trial.yaml", "--plan")
+def test_the_plan_of_a_new_infrastructure(ready):
+    modules = imported(ready, "build", "trial.yaml", "--plan")
+    assert {"jinja2", "jsonschema", "sqlite3", "yaml", "occopus_resource_sim"} <= modules
+    assert modules & {"alembic", "asyncio", "rich", "shtab", "sqlalchemy"} == set()
+    assert {name for name in modules if name.startswith("occopus_")} == {"occopus_core", "occopus_resource_sim"}
+
+
+def test_the_plan_of_an_existing_infrastructure(ready):
+    ready.ready("build", "trial.yaml", "-i", "trial")
+    modules = imported(ready, "build", "trial.yaml", "--plan", "-i", "trial")
+    assert {"sqlalchemy", "jinja2"} <= modules
+    assert modules & {"alembic", "rich", "shtab"} == set()

@@ -5,11 +5,10 @@ By hand: ``python stack.py install VENV``, then ``python stack.py run VENV FOLDE
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import itertools
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -64,18 +63,13 @@ def _install(venv: Path) -> None:
     (venv / "complete").touch()
 
 
-_PORTS = range(20000, 32000)
-"""Below the ports that the kernel gives to connections: one may be free for minutes before it is listened on."""
-
-
 def free_ports() -> list[int]:
     """Two free ports for each service: its own, and that of what stands before it."""
-    return list(itertools.islice(filter(_is_free, random.sample(_PORTS, len(_PORTS))), 2 * len(SERVICES)))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", port)) != 0
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(2 * len(SERVICES))]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 class Stack:

@@ -20,7 +20,7 @@ from occopus_core.engine.kernel.link import Link, LinkKey, link_key
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.kernel.managers import ManagerLink
 from occopus_core.registry import Registry
-from occopus_core.store.configurations import label
+from occopus_core.store.records import label
 
 L = TypeVar("L", bound=Link[Any])
 

@@ -29,8 +29,9 @@ from occopus_core.engine.passes.site import Site
 from occopus_core.engine.passes.survey import survey
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
-from occopus_core.engine.planning.design import Design, make_design
+from occopus_core.engine.planning.design import Design, first_plan, make_design
 from occopus_core.engine.planning.plan import Plan, Verb
+from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
 from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
 from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, Stage
@@ -42,12 +43,12 @@ PATIENCE = LEASE_SECONDS + SKEW_SECONDS
 
 def plan(site: Site, candidate: Infrastructure) -> Steps[Plan]:
     """What `build` would do, without changing anything. Raises `InvalidDesignError`, `ProviderError`."""
-    store = site.resources.store
-    design = make_design(site.scope(candidate), store)
+    store, scope = site.resources.store, site.scope(candidate)
     try:
         record = store.infrastructure(site.infra_id)
     except NoSuchInfrastructureError:
-        return decide(Situation(targets_of(candidate, {}), [], ordered=True))
+        return first_plan(scope, store)
+    design = make_design(scope, store)
     works = site.recorded_works()
     return (yield from plan_build(site, design, record, works))
 
@@ -214,14 +215,6 @@ def plan_build(
         site.resources.loop, design.scope, works, situation, commit_due, None, lambda work: _adopted(design, work)
     )
     return decide(amended.situation)
-
-
-def targets_of(candidate: Infrastructure, present: Mapping[str, int]) -> dict[str, int]:
-    """How many instances each node should have: as many as now, within its limits; at first the least."""
-    return {
-        node.name: min(max(present.get(node.name, node.scaling.min), node.scaling.min), node.scaling.max)
-        for node in candidate.nodes
-    }
 
 
 def new_works(

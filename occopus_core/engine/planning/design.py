@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from occopus_core.descriptions.graph import CycleError, Edge, Graph
+from occopus_core.descriptions.model import NodeDefinition
 from occopus_core.engine.planning.blueprint import Blueprint, UnbuildableError
+from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.mappings import faults
+from occopus_core.engine.planning.plan import Plan
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.rehearsal import rehearse
-from occopus_core.store.repository import Store
+from occopus_core.engine.planning.scaling import targets_of
+
+
+class Definitions(Protocol):
+    """Where node definitions are found. Raises `StoreError`."""
+
+    def definitions(self, names: Collection[str]) -> Mapping[str, NodeDefinition]:
+        """Those of the named definitions that exist."""
+        ...
+
+    def definition_names(self) -> Sequence[str]:
+        """The names of all node definitions."""
+        ...
 
 
 class InvalidDesignError(Exception):
@@ -32,9 +48,15 @@ class Design:
     graph: Graph
 
 
-def make_design(scope: Scope, store: Store) -> Design:
+def first_plan(scope: Scope, definitions: Definitions) -> Plan:
+    """The plan of the first build of an infrastructure. Raises `InvalidDesignError`, `StoreError`."""
+    make_design(scope, definitions)
+    return decide(Situation(targets_of(scope.infrastructure, {}), [], ordered=True))
+
+
+def make_design(scope: Scope, definitions: Definitions) -> Design:
     """Find the definitions, rehearse the templates, order the nodes. Raises `InvalidDesignError`, `StoreError`."""
-    blueprints = _blueprints(scope, store)
+    blueprints = _blueprints(scope, definitions)
     rehearsed = rehearse(scope, blueprints)
     problems = [*faults(scope.infrastructure.dependencies, blueprints), *rehearsed.problems]
     if problems:
@@ -51,15 +73,15 @@ def make_design(scope: Scope, store: Store) -> Design:
     return Design(scope, known, graph)
 
 
-def _blueprints(scope: Scope, store: Store) -> dict[str, Blueprint]:
+def _blueprints(scope: Scope, definitions: Definitions) -> dict[str, Blueprint]:
     nodes = scope.infrastructure.nodes
-    definitions = store.definitions({node.type for node in nodes})
+    known = definitions.definitions({node.type for node in nodes})
     blueprints, problems = {}, []
     for node in nodes:
         try:
-            blueprints[node.name] = Blueprint.of(node, definitions.get(node.type))
+            blueprints[node.name] = Blueprint.of(node, known.get(node.type))
         except UnbuildableError as error:
-            close = difflib.get_close_matches(node.type, [] if node.type in definitions else store.definition_names())
+            close = difflib.get_close_matches(node.type, [] if node.type in known else definitions.definition_names())
             place = f"{node.where}: " if node.where else ""
             problems.append(f"{place}{error}" + (f" (did you mean '{close[0]}'?)" if close else ""))
     if problems:

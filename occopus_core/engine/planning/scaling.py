@@ -10,6 +10,14 @@ from occopus_core.events import EventKind
 from occopus_core.store.records import Condition, InstanceRecord, ScaleKind, ScaleRequest, Stage
 
 
+def targets_of(candidate: Infrastructure, present: Mapping[str, int]) -> dict[str, int]:
+    """How many instances each node should have: as many as now, within its limits; at first the least."""
+    return {
+        node.name: min(max(present.get(node.name, node.scaling.min), node.scaling.min), node.scaling.max)
+        for node in candidate.nodes
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What became of a request, as an event and in words."""

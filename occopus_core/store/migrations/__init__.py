@@ -8,11 +8,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from occopus_core.store import tables
+from occopus_core.store import tables, version
 from occopus_core.store.records import StoreError
 
-HEAD = "0009"
-"""The version `tables` describes; equals the newest file in `versions`."""
+HEAD = version.HEAD
+"""The version that `tables` describes."""
 
 _SCRIPTS = Path(__file__).parent
 _LOCK = 6022140
@@ -32,14 +32,14 @@ def migrate(connection: sa.Connection) -> None:
     """Bring the database to `HEAD` within the caller's transaction. Raises `StoreError` for one from the future."""
     if connection.dialect.name == "postgresql":  # two processes must not make the tables at the same time
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-    version = present(connection)
-    if version is None:
+    found = present(connection)
+    if found is None:
         # The tables of another program must not be taken for ours: those that exist are an error.
         tables.metadata.create_all(connection, checkfirst=False)
         _version.create(connection)
         connection.execute(_version.insert().values(version_num=HEAD))
-    elif version != HEAD:
-        upgrade(connection, version)
+    elif found != HEAD:
+        upgrade(connection, found)
 
 
 def upgrade(connection: sa.Connection, version: str | None) -> None:

@@ -7,8 +7,10 @@ import pytest
 
 from occopus_core import registry
 from occopus_core.api.errors import AuthError, PermanentError
-from occopus_core.cli import build, common, destroy, import_, maintain
-from occopus_core.cli.common import ExitCode, OutputError, guarded
+from occopus_core.cli import build, destroy, import_, maintain, output
+from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.output import OutputError
+from occopus_core.cli.session import guarded, load_credentials
 from occopus_core.engine.passes.errors import (
     BuildError,
     BusyError,
@@ -90,10 +92,10 @@ def test_a_missing_plugin_is_named_with_its_package(home, monkeypatch, capsys):
 
 
 def test_what_is_said_holds_no_secret(home, monkeypatch, capsys):
-    monkeypatch.setattr(common, "_redactors", [])
+    monkeypatch.setattr(output, "_redactors", [])
     (home / "auth.yaml").write_text("resource: [{type: sim, auth_data: {api_key: open-sesame}}]")
-    common.load_credentials("auth.yaml")
-    common.say("refused: open-sesame")
+    load_credentials("auth.yaml")
+    output.say("refused: open-sesame")
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("warning: auth.yaml: others than its owner can read it")
     assert said[1] == "refused: ***"

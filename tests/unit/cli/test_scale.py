@@ -8,8 +8,8 @@ from occopus_core.cli import scale
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["-c", "x"], "argument -c/--changescale: a whole number is wanted, not 'x'"),
-        (["-s", "1.5"], "argument -s/--setscale: a whole number is wanted, not '1.5'"),
+        (["-c", "x"], "argument -c/--changescale: expected an integer, got 'x'"),
+        (["-s", "1.5"], "argument -s/--setscale: expected an integer, got '1.5'"),
         (["-s", "-1"], "argument -s/--setscale: a number of instances is not negative"),
         (["-f", ""], "-f chooses an instance to go: give its node id or address"),
         ([], "say -c by how many, -s to how many, or -f which instance goes"),

@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 
 from occopus_core.api import HealthChecker, Verdict
-from occopus_core.engine.passes import building
 from occopus_core.engine.passes.rounds import MIN_PER_SLOT, Rounds
+from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
 from occopus_core.store import engines
 from occopus_core.store.database import Database, open_database
@@ -61,7 +61,7 @@ def added(world, infra_id="infra", **resource):
     """An infrastructure that waits for its first pass."""
     world.define("web", **resource)
     candidate = infrastructure(node("web", min=2, max=5))
-    targets = building.targets_of(candidate, {})
+    targets = targets_of(candidate, {})
     world.store.release(world.store.add_infrastructure(infra_id, candidate, targets, "x", world.clock.now()))
 
 

@@ -1,0 +1,25 @@
+"""Exit codes of the commands."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    FAILED = 1
+    """It could not be done, and what was begun has been undone; or maintenance left something for its next pass."""
+    BAD_INPUT = 2
+    """The command line or a file is wrong; nothing was done."""
+    NOT_FOUND = 3
+    """There is no such infrastructure, or no such node or instance in it."""
+    UNAVAILABLE = 4
+    """The store or the output cannot be used, or another process is working on the infrastructure."""
+    UNCONFIRMED = 5
+    """Done, but a provider has not confirmed every deletion, or could not be asked how instances are."""
+    INTERRUPTED = 130
+    """Ended by SIGINT, after undoing what was begun."""
+    TERMINATED = 143
+    """The same by SIGTERM."""

@@ -1,0 +1,24 @@
+"""Lines for people: events, and instances without confirmation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from occopus_core.events import Event, EventKind
+
+
+def line(event: Event) -> str:
+    """An event as one line."""
+    subject = f" {event.node_name} {event.node_id[:8]}".rstrip()
+    return f"{event.kind.value}{subject}" + (f": {event.text}" if event.text else "")
+
+
+def short_line(event: Event) -> str:
+    """An event as one line, for commands that list unconfirmed instances with their reasons when they end."""
+    return line(dataclasses.replace(event, text="") if event.kind is EventKind.NODE_UNCONFIRMED else event)
+
+
+def unconfirmed(instances: Sequence[str]) -> list[str]:
+    """A line for each instance whose state, or whose end, no provider has confirmed."""
+    return [f"unconfirmed: {instance}" for instance in instances]

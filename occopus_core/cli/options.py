@@ -1,0 +1,96 @@
+"""Command-line options that several commands share, and types of their values."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+TYPE_CHECKING = False  # typing takes as long to import as argparse
+if TYPE_CHECKING:
+    from typing import Any
+
+_EPILOG = """exit codes: 0 done; 1 failed and undone; 2 wrong input, nothing was done; 3 no such infrastructure, node or
+instance; 4 the store or the output is away, or the infrastructure is busy; 5 done, but deletions are unconfirmed or a
+provider could not be asked; 130 and 143 interrupted and undone"""
+_COLUMNS = 80
+"""Where there is no terminal."""
+
+_SHELLS = ("bash", "zsh", "tcsh")
+_FILES = ("cfg", "auth_data_path", "infra_def", "datafile")
+
+
+class Formatter(argparse.HelpFormatter):
+    """Help as wide as the terminal. By default argparse imports shutil to find that out, and shutil imports much."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """The width of the terminal, as `shutil.get_terminal_size` finds it."""
+    try:
+        columns = int(os.environ["COLUMNS"])
+    except (KeyError, ValueError):
+        columns = 0
+    if columns > 0:
+        return columns
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or _COLUMNS if sys.__stdout__ else _COLUMNS
+    except (OSError, ValueError):
+        return _COLUMNS
+
+
+class _PrintCompletion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, _namespace: object, shell: Any, *_: object) -> None:
+        import shtab  # noqa: PLC0415  # only for this
+
+        for action in parser._actions:  # noqa: SLF001  # argparse has no other way to list them
+            if action.dest in _FILES:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+        print(shtab.complete(parser, shell))
+        parser.exit()
+
+
+def parser(name: str, description: str) -> argparse.ArgumentParser:
+    """The parser of a command with the options all commands have."""
+    made = argparse.ArgumentParser(
+        prog=f"occopus-{name}", description=description, epilog=_EPILOG, formatter_class=Formatter
+    )
+    made.add_argument("--cfg", metavar="CFG_PATH", help="configuration file (default: ~/.occopus/occopus_config.yaml)")
+    made.add_argument(
+        "--print-completion", action=_PrintCompletion, choices=_SHELLS, help="print the completion for a shell and exit"
+    )
+    return made
+
+
+def add_auth_data_path(made: argparse.ArgumentParser) -> None:
+    """The option for the credentials file."""
+    made.add_argument(
+        "--auth_data_path",
+        metavar="AUTH_DATA_PATH",
+        help="file with the credentials (default: ~/.occopus/auth_data.yaml)",
+    )
+
+
+def add_parallelize(made: argparse.ArgumentParser) -> None:
+    """The option to work side by side."""
+    made.add_argument(
+        "--parallelize", action="store_true", help="make independent nodes side by side (default: one after another)"
+    )
+
+
+def whole_number(text: str) -> int:
+    """The integer in the value of an option. Raises `argparse.ArgumentTypeError`."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected an integer, got '{text}'") from None
+
+
+def number(text: str) -> float:
+    """The number in the value of an option, decimals allowed. Raises `argparse.ArgumentTypeError`."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, got '{text}'") from None

@@ -1,0 +1,35 @@
+"""The plan of an infrastructure that does not exist yet, made without opening the store for writing."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from occopus_core.credentials import Credentials
+from occopus_core.descriptions.model import Infrastructure
+from occopus_core.engine.kernel.clock import SystemClock
+from occopus_core.engine.kernel.connections import Connections
+from occopus_core.engine.kernel.loop import Loop
+from occopus_core.engine.planning.design import first_plan
+from occopus_core.engine.planning.plan import Plan
+from occopus_core.engine.planning.preparation import Scope
+from occopus_core.registry import Registry
+from occopus_core.settings import Settings
+from occopus_core.store.definitions import read_definitions
+
+
+def preview_first_build(
+    settings: Settings, credentials: Credentials, infrastructure: Infrastructure, infra_id: str
+) -> Plan | None:
+    """The same as `InfrastructureManager.plan` of an infrastructure that does not exist yet. Changes nothing.
+
+    None where only the manager can answer: the infrastructure exists, or the store is not a plain file of the present
+    version. Raises `InvalidDesignError`.
+    """
+    definitions = read_definitions(settings.store, infra_id)
+    if definitions is None:
+        return None
+    registry = Registry()
+    with ThreadPoolExecutor(1) as executor:
+        connections = Connections(registry, credentials, Loop(SystemClock(), executor), 1)
+        scope = Scope(definitions.installation, infra_id, infrastructure, registry, connections)
+        return first_plan(scope, definitions)

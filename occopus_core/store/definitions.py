@@ -1,0 +1,64 @@
+"""Node definitions read from a store in a file without SQLAlchemy, which takes long to import."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from occopus_core.descriptions.model import Implementation, NodeDefinition
+from occopus_core.descriptions.serial import implementation_from_json
+from occopus_core.store.files import file_of, opened
+from occopus_core.store.version import HEAD
+
+_DEFINITIONS = """
+SELECT d.name, i.body FROM definitions d LEFT JOIN implementations i ON i.digest = d.implementation
+ORDER BY d.name, d.position
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDefinitions:
+    """The node definitions of a store as they were when it was read."""
+
+    installation: str
+    """The store's own name, see `Store.installation`."""
+    _known: dict[str, NodeDefinition]
+
+    def definitions(self, names: Collection[str]) -> dict[str, NodeDefinition]:
+        """Those of the named definitions that exist."""
+        return {name: self._known[name] for name in names if name in self._known}
+
+    def definition_names(self) -> list[str]:
+        """The names of all node definitions."""
+        return sorted(self._known)
+
+
+def read_definitions(url: str, absent: str) -> StoredDefinitions | None:
+    """The node definitions of a store, where its infrastructure `absent` does not exist. Changes nothing.
+
+    None where the store is not a file of the present version, where the infrastructure exists, and where anything is
+    unusual: `Store` answers then, and reports what is wrong.
+    """
+    path = file_of(url)
+    if path is None:
+        return None
+    try:
+        with opened(path) as connection:
+            connection.execute("BEGIN")  # one state for all questions
+            if connection.execute("SELECT version_num FROM alembic_version").fetchone() != (HEAD,):
+                return None
+            if connection.execute("SELECT 1 FROM infrastructures WHERE id = ?", (absent,)).fetchone():
+                return None
+            ((installation,),) = connection.execute("SELECT id FROM installation").fetchall()
+            return StoredDefinitions(installation, _definitions(connection))
+    except (OSError, sqlite3.Error, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _definitions(connection: sqlite3.Connection) -> dict[str, NodeDefinition]:
+    found: dict[str, list[Implementation]] = {}
+    for name, body in connection.execute(_DEFINITIONS):
+        found.setdefault(name, []).append(implementation_from_json(json.loads(body)))
+    return {name: NodeDefinition(name, tuple(implementations)) for name, implementations in found.items()}

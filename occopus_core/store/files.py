@@ -1,0 +1,28 @@
+"""Reading a store in a file without SQLAlchemy, which takes longer to import than a short command runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+BUSY_TIMEOUT = 60.0
+"""Seconds to wait for another process that writes."""
+
+
+def file_of(url: str) -> Path | None:
+    """The file of a store, None where only SQLAlchemy can say what the URL means."""
+    plain = url.startswith("sqlite:///") and not set("%?") & set(url)
+    return Path(url.removeprefix("sqlite:///")) if plain else None
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to a store that exists; never makes one. Raises `OSError`, `sqlite3.Error`."""
+    path.stat()
+    address = f"file:{quote(os.fspath(path))}?mode=rw"  # never makes the file, should it go this moment
+    with contextlib.closing(sqlite3.connect(address, timeout=BUSY_TIMEOUT, uri=True)) as connection:
+        yield connection

@@ -1,0 +1,4 @@
+"""The version of the store's schema."""
+
+HEAD = "0009"
+"""The version that `tables` describes; equals the newest file in `migrations/versions`."""
