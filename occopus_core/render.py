@@ -19,8 +19,12 @@ from jinja2.meta import find_undeclared_variables
 from jinja2.utils import missing
 
 from occopus_core.api.resource import Address, AddressKind
+from occopus_core.api.scalars import is_ambiguous
 from occopus_core.api.ssh import HostKeyPair, generate_host_key
+from occopus_core.api.written import WrittenList, WrittenMap, items_of
 from occopus_core.descriptions.problems import did_you_mean
+from occopus_core.descriptions.schema import is_template
+from occopus_core.former import ASKING, PEER_FUNCTIONS, Manners, filled, folded, is_plain, quoted, unfolded
 from occopus_core.sandbox import Sandbox, budget
 from occopus_core.variables import in_scope, install
 
@@ -29,21 +33,25 @@ T = TypeVar("T")
 CMD_TIMEOUT = 60.0
 """Seconds a command of `cmd()` may take."""
 
-_ASKING = frozenset({"default", "d", "defined", "undefined"})
-"""Filters and tests of what may not be there."""
-
 MOST_NAMES = 10
 """How many names of a mapping a message lists."""
 
 _UNREADABLE = (RecursionError, ValueError, MemoryError, SyntaxError)
 """What Jinja2 and Python raise for a template that is nested too deep or has too long a number."""
 
-NAMES = frozenset({"infra_name", "infra_id", "name", "node_id", "user_id", "variables"})
+NAMES = frozenset(
+    {"infra_name", "infra_id", "name", "node_id", "user_id", "variables", "type", "scaling", "resource", "attributes"}
+)
 """What every template can name, beside the functions."""
 
-_PEER_FUNCTIONS = ("getip", "getprivip", "getipall")
-FUNCTIONS = frozenset({*_PEER_FUNCTIONS, "cut", "cmd"})
+FUNCTIONS = frozenset({*PEER_FUNCTIONS, "ibget", "cut", "cmd"})
 """The functions of every template."""
+
+
+DEFAULT_MANNERS = Manners()
+CONTEXT_TEMPLATE = "contextualisation.context_template"
+"""Where a mapping becomes YAML for a node."""
+_ADDRESS_KEYS = ("node.resource.address", "node.resource.ip_address")
 
 
 class TemplateError(Exception):
@@ -70,8 +78,20 @@ class _MissingKeyError(jinja2.UndefinedError):
         return f"{_path_to(self.mapping, scope) or 'the mapping'} has no '{self.key}'; it {has}"
 
 
+class _UndefinedNameError(jinja2.UndefinedError):
+    """Nothing has this name."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+def _hint(name: str, names: Collection[str]) -> str:
+    return did_you_mean(name, names) or f": put quotes around it if text is meant: '{name}'"
+
+
 class _Undefined(jinja2.StrictUndefined):
-    """Knows, where it stands for what a mapping has not, which mapping that is."""
+    """Knows what was asked for: a name, or a key of which mapping."""
 
     __slots__ = ()
 
@@ -80,6 +100,8 @@ class _Undefined(jinja2.StrictUndefined):
     ) -> None:
         if hint is None and isinstance(obj, Mapping):
             exc = functools.partial(_MissingKeyError, obj, name)
+        elif hint is None and obj is missing:
+            exc = functools.partial(_UndefinedNameError, str(name))
         super().__init__(hint, obj, name, exc)
 
 
@@ -90,9 +112,13 @@ class Peers(Protocol):
         """The addresses of each instance of a node, the first instance first. Raises `LookupError` with a message."""
         ...
 
+    def node_ids(self, node_name: str) -> Sequence[str]:
+        """The ids of the same instances in the same order. Raises `LookupError` with a message."""
+        ...
+
 
 class Renderer:
-    """Renders values in one scope; an `occopus_core.api.Render`. `place` begins every error message."""
+    """Renders values in one scope; an `occopus_core.api.Render`. `place` begins every error message and warning."""
 
     def __init__(
         self,
@@ -100,8 +126,10 @@ class Renderer:
         functions: Mapping[str, object],
         place: str,
         host_key: Callable[[], HostKeyPair] = generate_host_key,
+        manners: Manners = DEFAULT_MANNERS,
     ) -> None:
-        self._names = {**functions, **_visible(names)}
+        self._manners = manners
+        self._names = {**functions, **self._visible(names)}
         self._place = place
         self._host_key = host_key
 
@@ -111,13 +139,17 @@ class Renderer:
 
     def __call__(self, value: T, /, at: str, **names: object) -> T:
         """See `occopus_core.api.Render`."""
-        scope = {**self._names, **_visible(names)} if names else self._names
-        rendered: T = self._render(value, at, scope)
+        scope = {**self._names, **self._visible(names)} if names else self._names
+        folds = self._manners.former and at == CONTEXT_TEMPLATE and not isinstance(value, str)
+        rendered: T = self._folded(value, at, scope) if folds else self._render(value, at, scope)
         return rendered
+
+    def _visible(self, names: Mapping[str, object]) -> dict[str, object]:
+        return {name: in_scope(value, former=self._manners.former) for name, value in names.items()}
 
     def extended(self, names: Mapping[str, object]) -> Renderer:
         """The same with more names in scope."""
-        return Renderer({**self._names, **names}, {}, self._place, self._host_key)
+        return Renderer({**self._names, **names}, {}, self._place, self._host_key, self._manners)
 
     def _render(self, value: Any, at: str, scope: Mapping[str, object]) -> Any:
         if isinstance(value, str):
@@ -128,7 +160,22 @@ class Renderer:
             return [self._render(item, f"{at}[{index}]", scope) for index, item in enumerate(value)]
         return value
 
+    def _folded(self, value: Any, at: str, scope: Mapping[str, object]) -> Any:
+        """The same where each text stands in YAML that is rendered: its lines are folded, and a plain one stays so."""
+        if isinstance(value, str) and "{" in value:
+            return folded(self._text(unfolded(value), at, scope), plain=is_plain(value))
+        if not isinstance(value, Mapping | list | tuple):
+            return value
+        made: Any = WrittenMap() if isinstance(value, Mapping) else WrittenList([None] * len(value))
+        for key, item in items_of(value):
+            step = f".{key}" if isinstance(value, Mapping) else f"[{key}]"
+            made[key] = self._folded(item, at + step, scope)
+            if is_template(item) and is_plain(item) and is_ambiguous(made[key]):
+                made.texts[key] = made[key]
+        return made
+
     def _text(self, text: str, at: str, scope: Mapping[str, object]) -> str:
+        text, scope = self._put_right(text, at, scope)
         try:
             with budget():
                 return compiled(text).render(scope)
@@ -137,13 +184,20 @@ class Renderer:
         except Exception as error:  # a template may raise whatever its expressions raise
             raise TemplateError(self._message(text, at, _line(error), _reason(error, scope))) from error
 
+    def _put_right(self, text: str, at: str, scope: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
+        """The template and its scope by the manners, with a warning for each thing that is not as it should be."""
+        text, nodes = quoted(text, scope.keys(), self._manners.nodes)
+        for name in nodes:
+            self._manners.warn(f"{self._place}: {at}: put quotes around the name of a node: '{name}'")
+        if self._manners.former:
+            scope, missing = filled(text, scope)
+            for name in missing:
+                self._manners.warn(f"{self._place}: {at}: '{name}' is undefined and renders empty")
+        return text, scope
+
     def _message(self, text: str, at: str, line: int | None, reason: str) -> str:
         where = f"{at}, line {line}" if line is not None and "\n" in text.strip("\n") else at
         return f"{self._place}: {where}: {reason}"
-
-
-def _visible(names: Mapping[str, object]) -> dict[str, object]:
-    return {name: in_scope(value) for name, value in names.items()}
 
 
 def expand(text: str, names: Mapping[str, object]) -> str:
@@ -173,7 +227,7 @@ def rehearsal_functions(peers: Peers) -> dict[str, object]:
 def named_peers(value: Any) -> Iterator[str]:
     """The nodes named outright, as in ``getip('db')``, also in branches that a rehearsal does not take."""
     if isinstance(value, str):
-        if any(name in value for name in _PEER_FUNCTIONS):
+        if any(name in value for name in PEER_FUNCTIONS):
             yield from _named_in_template(value)
     elif isinstance(value, Mapping):
         for item in value.values():
@@ -192,7 +246,7 @@ def _named_in_template(text: str) -> tuple[str, ...]:
     return tuple(
         argument.value
         for call in tree.find_all(syntax.Call)
-        if isinstance(call.node, syntax.Name) and call.node.name in _PEER_FUNCTIONS
+        if isinstance(call.node, syntax.Name) and call.node.name in PEER_FUNCTIONS
         for argument in call.args[:1]
         if isinstance(argument, syntax.Const) and isinstance(argument.value, str)
     )
@@ -219,9 +273,19 @@ def inspect(text: str, names: Collection[str] | None) -> str:
 def _undefined(text: str) -> set[str]:
     """The names that neither the template nor the environment defines, without those it asks after first."""
     tree = _environment().parse(text)
-    asked = (one for one in tree.find_all((syntax.Filter, syntax.Test)) if one.name in _ASKING)
-    careful = {name.name for one in asked for name in one.find_all(syntax.Name)}
+    asked = (one for one in tree.find_all((syntax.Filter, syntax.Test)) if one.name in ASKING)
+    nodes = (
+        call.args[0]
+        for call in tree.find_all(syntax.Call)
+        if isinstance(call.node, syntax.Name) and call.node.name in PEER_FUNCTIONS and call.args
+    )  # may be named without quotes
+    names = (name for one in (*asked, *nodes) for name in ([one] if isinstance(one, syntax.Name) else _names(one)))
+    careful = {name.name for name in names}
     return find_undeclared_variables(tree) - careful - FUNCTIONS - _environment().globals.keys()
+
+
+def _names(node: syntax.Node) -> Iterator[syntax.Name]:
+    yield from node.find_all(syntax.Name)
 
 
 def calls_commands(value: Any) -> bool:
@@ -256,7 +320,31 @@ def _peer_functions(peers: Peers) -> dict[str, Callable[[str], object]]:
         private = [a.value for addresses in instances[:1] for a in addresses if a.kind is AddressKind.PRIVATE]
         return _first(private or of_each(node), node)
 
-    return {"getip": getip, "getprivip": getprivip, "getipall": of_each}
+    return {"getip": getip, "getprivip": getprivip, "getipall": of_each, **_former_functions(peers)}
+
+
+def _former_functions(peers: Peers) -> dict[str, Callable[..., object]]:
+    """Two functions of 1.x: the id of the first instance of a node, and what is known of the instance with an id."""
+    nodes: dict[str, str] = {}
+
+    def find_node_id(node: str) -> str:
+        try:
+            ids = peers.node_ids(node)
+        except LookupError as error:
+            raise _RefusalError(str(error.args[0])) from error
+        if not ids:
+            raise _RefusalError(f"there is no instance of node '{node}'")
+        nodes[ids[0]] = node
+        return ids[0]
+
+    def ibget(key: str, node_id: str) -> str:
+        if key not in _ADDRESS_KEYS:
+            raise _RefusalError(f"ibget has no '{key}'; it has: {', '.join(_ADDRESS_KEYS)}")
+        if node_id not in nodes:
+            raise _RefusalError("ibget takes the id that find_node_id gives")
+        return _first([one[0].value for one in peers.addresses(nodes[node_id])[:1] if one], nodes[node_id])
+
+    return {"find_node_id": find_node_id, "ibget": ibget}
 
 
 def _first(addresses: Sequence[str], node: str) -> str:
@@ -294,6 +382,8 @@ def _failure(error: Exception) -> str:
 def _reason(error: Exception, scope: Mapping[str, object]) -> str:
     if isinstance(error, _MissingKeyError):
         return error.reason(scope)
+    if isinstance(error, _UndefinedNameError):
+        return f"{error}{_hint(error.name, scope)}"
     known = isinstance(error, jinja2.TemplateError | _RefusalError)
     return str(error) if known else f"{type(error).__name__}: {error}"
 

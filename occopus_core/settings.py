@@ -21,6 +21,9 @@ FOLDER = "~/.occopus"
 DEFAULT_STORE = f"sqlite:///{FOLDER}/occopus.db"
 CONFIG_VARIABLE = "OCCOPUS_CONFIG_PATH"
 STORE_VARIABLE = "OCCOPUS_STORE"
+COMPATIBILITY_VARIABLE = "OCCOPUS_COMPATIBILITY"
+FORMER = "1.x"
+"""The value of `compatibility` that brings back how 1.x behaved."""
 _STDERR = "ext://sys.stderr"
 
 
@@ -50,6 +53,8 @@ class Settings:
     logging: Mapping[str, Any] | None = None
     """A mapping for `logging.config.dictConfig` that can only log; None where nothing is configured."""
     notify: tuple[NotifierSettings, ...] = ()
+    former: bool = False
+    """Whether `compatibility` is 1.x: see docs/from-1.x.md."""
     file: str | None = None
     """The file that was read, None where there is none."""
     warnings: tuple[str, ...] = ()
@@ -61,13 +66,17 @@ class Settings:
     ) -> Settings:
         """Read `path`, else the file `$OCCOPUS_CONFIG_PATH` names, else the one in the home folder if it is there.
 
-        `$OCCOPUS_STORE` wins over the file. `plugins` are the installed ones, where nothing else is said. Raises
+        `$OCCOPUS_STORE` and `$OCCOPUS_COMPATIBILITY` win over the file. `plugins` are the installed ones, where nothing
+        else is said. Raises
         `DescriptionError`.
         """
         file = path or environ.get(CONFIG_VARIABLE) or _in_home("occopus_config.yaml")
         found = _read(file, plugins) if file else {}
         store = environ.get(STORE_VARIABLE) or found.pop("store", DEFAULT_STORE)
-        return cls(**{**found, "store": _expanded(store)}, file=file)
+        former = environ.get(COMPATIBILITY_VARIABLE) or found.pop("compatibility", "")
+        if former not in {"", FORMER}:
+            raise _refused(COMPATIBILITY_VARIABLE, f"'{former}' is not possible: only {FORMER} is")
+        return cls(**{**found, "store": _expanded(store)}, file=file, former=bool(former))
 
     def apply_logging(self) -> None:
         """Configure Python's logging as the file says; without that, leave it alone. Raises `DescriptionError`."""
@@ -78,10 +87,13 @@ class Settings:
         try:
             logging.config.dictConfig(dict(self.logging))
         except (ValueError, OSError) as error:
-            from occopus_core.descriptions.problems import DescriptionError, Position, Problem  # noqa: PLC0415
+            raise _refused(str(self.file), f"logging cannot be set up: {error.__cause__ or error}", "logging") from None
 
-            message = f"logging cannot be set up: {error.__cause__ or error}"
-            raise DescriptionError([Problem(Position(str(self.file)), "logging", message)]) from None
+
+def _refused(where: str, message: str, path: str = "") -> Exception:
+    from occopus_core.descriptions.problems import DescriptionError, Position, Problem  # noqa: PLC0415
+
+    return DescriptionError([Problem(Position(where), path, message)])
 
 
 def _in_home(name: str) -> str | None:
@@ -111,7 +123,8 @@ def _read(file: str, plugins: PluginSchemas | None) -> dict[str, Any]:
         raise DescriptionError(in_order(problems, document.name))
     data = document.data
     rest = data.get("components", {}).get("rest", {})
-    fields = {"rest_host": rest.get("host"), "rest_port": rest.get("port"), "store": data.get("store")}
+    fields = {"rest_host": rest.get("host"), "rest_port": rest.get("port")}
+    fields |= {key: data.get(key) for key in ("store", "compatibility")}
     found: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
     if "logging" in data:
         found["logging"] = _safe_logging(data["logging"])
@@ -127,7 +140,7 @@ def _ignored(data: Mapping[str, Any]) -> Iterator[str]:
     """The keys that nobody reads, most of them left from Occopus 1.x."""
     components = data.get("components", {})
     for prefix, section, known in (
-        ("", data, ("store", "components", "logging", "notify")),
+        ("", data, ("store", "components", "logging", "notify", "compatibility")),
         ("components.", components, ("rest",)),
         ("components.rest.", components.get("rest", {}), ("host", "port")),
     ):

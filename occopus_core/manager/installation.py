@@ -7,7 +7,7 @@ import random
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeVar
 
@@ -35,6 +35,9 @@ Strategy = Literal["sequential", "parallel"]
 WORKERS = {"sequential": 4, "parallel": 64}
 """Threads for calls that block. Even one step at a time may look at several things at once."""
 
+MOST_WARNINGS = 1000
+"""How many warnings are remembered so that each is given once."""
+
 FINISH_SECONDS = 3.0
 """How long the end of a process may be put off by notifications that are still to be delivered."""
 
@@ -43,8 +46,8 @@ FINISH_SECONDS = 3.0
 class Installation:
     """Its store, its plugins, its credentials. The store is opened, and notifiers are told, when that is first needed.
 
-    `observer` is told what happens while it happens, `warn` what is wrong with a notifier, `meter` how calls and
-    passes fare.
+    `observer` is told what happens while it happens, `warn` what is wrong with a notifier or was put right in
+    a template, `meter` how calls and passes fare.
     """
 
     settings: Settings
@@ -54,6 +57,7 @@ class Installation:
     observer: Observer
     warn: Callable[[str], None]
     meter: Meter | None
+    _warned: set[str] = field(default_factory=set, repr=False)
 
     @cached_property
     def store(self) -> Store:
@@ -112,7 +116,17 @@ class Installation:
             width=1 if self.strategy == "sequential" else None,
             observer=self.observer,
             holder=holder(),
+            former=self.settings.former,
+            warn=self.warn_once,
         )
+
+    def warn_once(self, text: str) -> None:
+        """Pass on a warning that has not been given lately."""
+        if text not in self._warned:
+            if len(self._warned) >= MOST_WARNINGS:
+                self._warned.clear()
+            self._warned.add(text)
+            self.warn(text)
 
 
 def holder() -> str:

@@ -78,8 +78,8 @@ class InfrastructureManager:
     ) -> None:
         """`interval` is in seconds; `told` gets an id and the error of its passes, when that changes.
 
-        `warn` gets what is wrong with a notifier, once, in a thread of its own. `meter` is told how calls and passes
-        fare.
+        `warn` gets, once, what is wrong with a notifier and what was put right in a template, in another thread.
+        `meter` is told how calls and passes fare.
         """
         self._installation = Installation(
             settings or Settings.load(),
@@ -127,10 +127,13 @@ class InfrastructureManager:
         Idempotent. Raises `DescriptionError`, `StoreError`.
         """
         definitions = load_node_definitions(
-            path, self._installation.registry, warn=lambda problem: warn(str(problem)), inspect=inspect
+            path, self._installation.registry, warn=lambda problem: warn(str(problem)), inspect=self._inspect
         )
         self.store.put_definitions(definitions)
         return [definition.name for definition in definitions]
+
+    def _inspect(self, text: str, names: Collection[str] | None) -> str:
+        return inspect(text, None if self._installation.settings.former else names)
 
     def load_untrusted(self, text: bytes) -> Infrastructure:
         """The infrastructure that a text from the network describes: it can name no file. Raises `DescriptionError`."""

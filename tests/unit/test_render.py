@@ -16,6 +16,9 @@ class Town:
             raise LookupError(f"there is no node '{node_name}'")
         return self.nodes[node_name]
 
+    def node_ids(self, node_name):
+        return [f"id-of-{node_name}-{number}" for number in range(len(self.addresses(node_name)))]
+
 
 WEB = [[Address("203.0.113.1"), Address("10.0.0.1", AddressKind.PRIVATE)], [Address("203.0.113.2")]]
 
@@ -56,7 +59,7 @@ def test_a_rendered_value_cannot_break_the_structure_around_it():
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("{{ nothing }}", "node 'lb': s.t: 'nothing' is undefined"),
+        ("{{ nothing }}", "node 'lb': s.t: 'nothing' is undefined: put quotes around it if text is meant: 'nothing'"),
         ("{{ variables.mesage }}", "node 'lb': s.t: variables has no 'mesage'; it has: db, message, size"),
         ("{{ variables['mesage'] }}", "node 'lb': s.t: variables has no 'mesage'; it has: db, message, size"),
         ("{{ variables.db.prot }}", "node 'lb': s.t: variables.db has no 'prot'; it has: name, port"),
@@ -64,7 +67,7 @@ def test_a_rendered_value_cannot_break_the_structure_around_it():
         ("{{ {'a': 1}.b }}", "node 'lb': s.t: the mapping has no 'b'; it has: a"),
         ("{{ many.x }}", "node 'lb': s.t: many has no 'x'; it has: n0, n1, n10, n2, n3, n4, n5, n6, n7, n8, ..."),
         ("{{ variables.size.tone }}", "node 'lb': s.t: 'int object' has no attribute 'tone'"),
-        ("a\nb {{ nothing }}\n", "node 'lb': s.t, line 2: 'nothing' is undefined"),
+        ("a\nb {{ variable }}\n", "node 'lb': s.t, line 2: 'variable' is undefined: did you mean 'variables'?"),
         ("{% if %}", "node 'lb': s.t: Expected an expression, got 'end of statement block'"),
         ("{{ getip('db') }}", "node 'lb': s.t: there is no node 'db'"),
         ("{{ getip('empty') }}", "node 'lb': s.t: no instance of node 'empty' has an address"),

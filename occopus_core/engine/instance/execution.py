@@ -51,6 +51,10 @@ class _Neighbours:
 
     node_name: str
     known: Mapping[str, Sequence[Sequence[Address]]]
+    ids: Mapping[str, Sequence[str]]
+
+    def node_ids(self, node_name: str) -> Sequence[str]:
+        return self.ids[node_name] if self.addresses(node_name) else ()
 
     def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
         if node_name not in self.known:
@@ -445,8 +449,9 @@ class Execution:
     def _subject(self, work: Work) -> Subject:
         # One that is described no more is only to be dropped: its name is all that is left of it.
         node = self._nodes.get(work.node_name) or NodeDescription(work.node_name, type="")
-        known = {name: self.surroundings.addresses(name) for name in self._needed(node.name)}
-        neighbours = _Neighbours(node.name, known)
+        needed = self._needed(node.name)
+        known = {name: self.surroundings.addresses(name) for name in needed}
+        neighbours = _Neighbours(node.name, known, {name: self.surroundings.node_ids(name) for name in needed})
         handed = self.surroundings.handed(node.name).values
         return Subject(node, work.node_id, work.record.token, work.implementation, functions(neighbours), handed)
 

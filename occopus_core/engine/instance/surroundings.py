@@ -28,6 +28,10 @@ class Surroundings:
         """See `occopus_core.render.Peers`."""
         return [work.record.addresses for work in self._staying(node_name)]
 
+    def node_ids(self, node_name: str) -> Sequence[str]:
+        """See `occopus_core.render.Peers`."""
+        return [work.node_id for work in self._staying(node_name)]
+
     def handed(self, node_name: str) -> Handed:
         """What the dependees of a node hand to it."""
         dependees = {edge.dependee for edge in self.dependencies if edge.dependent == node_name and edge.mappings}

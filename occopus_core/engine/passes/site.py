@@ -68,6 +68,10 @@ class Resources:
     holder: str
     """Names this process to others who want the same infrastructure."""
     experience: Experience = field(default_factory=Experience)
+    former: bool = False
+    """Whether templates are taken as in 1.x, see `occopus_core.former.Manners`."""
+    warn: Callable[[str], object] = lambda _: None
+    """Called with what was put right in templates."""
 
 
 class Site:
@@ -186,7 +190,13 @@ class Site:
         """The scope of its templates."""
         resources = self.resources
         return Scope(
-            resources.store.installation, self.infra_id, infrastructure, resources.registry, resources.connections
+            resources.store.installation,
+            self.infra_id,
+            infrastructure,
+            resources.registry,
+            resources.connections,
+            resources.former,
+            resources.warn,
         )
 
     def runtime(self, scope: Scope, *, heeds_unwanted: bool = True) -> Runtime:

@@ -16,6 +16,7 @@ from occopus_core.api.ssh import HostKeyPair, generate_host_key
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDescription
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.managers import ManagerLink
+from occopus_core.former import Manners
 from occopus_core.registry import Registry
 from occopus_core.render import Renderer, calls_commands
 from occopus_core.variables import plain
@@ -81,6 +82,10 @@ class Scope:
     infrastructure: Infrastructure
     registry: Registry
     connections: Connections
+    former: bool = False
+    """Whether templates are taken as in 1.x, see `occopus_core.former.Manners`."""
+    warn: Callable[[str], object] = lambda _: None
+    """Called with what was put right in a template."""
 
     def owner(self) -> Owner:
         """Asks for everything of this infrastructure."""
@@ -187,7 +192,12 @@ class Scope:
 
     def _renderer(self, subject: Subject) -> Renderer:
         node = subject.node
+        attributes = (subject.implementation.contextualisation or {}).get("attributes") or {}
         names = {
+            "type": node.type,
+            "scaling": {"min": node.scaling.min, "max": node.scaling.max},
+            "resource": subject.implementation.resource,
+            "attributes": attributes,
             **{name: value for name, value in subject.mapped.items() if name.isidentifier()},
             "infra_name": self.infrastructure.name,
             "infra_id": self.infra_id,
@@ -197,7 +207,8 @@ class Scope:
             "variables": node.variables,
         }
         place = f"node '{node.name}', node definition '{node.type}', implementation '{subject.implementation.label}'"
-        return Renderer(names, subject.functions, place, subject.host_key)
+        manners = Manners([one.name for one in self.infrastructure.nodes], self.former, self.warn)
+        return Renderer(names, subject.functions, place, subject.host_key, manners)
 
     def _node(self, subject: Subject, section: Mapping[str, Any]) -> ConfigNode:
         return ConfigNode(

@@ -61,6 +61,9 @@ class _Peers:
         self.asked.add(node_name)
         return _PLACEHOLDERS
 
+    def node_ids(self, node_name: str) -> Sequence[str]:
+        return [_NODE_ID for _ in self.addresses(node_name)]
+
 
 def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
     """Render and check every implementation of every node without creating, changing or running anything."""
