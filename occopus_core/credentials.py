@@ -9,10 +9,12 @@ import stat
 import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import quote
 
-from occopus_core.descriptions.problems import DescriptionError, Position, Problem, in_order
+from occopus_core.api.scalars import canonical
+from occopus_core.api.written import texts_of
+from occopus_core.descriptions.problems import DescriptionError, Position, Problem, did_you_mean, in_order
 
 if TYPE_CHECKING:
     from occopus_core.descriptions.document import Document
@@ -21,6 +23,8 @@ VARIABLE = "OCCOPUS_AUTH_DATA_PATH"
 DEFAULT_PATH = "~/.occopus/auth_data.yaml"
 HIDDEN = "***"
 Section = Literal["resource", "config_management", "health_check", "notify"]
+SECTIONS: tuple[Section, ...] = get_args(Section)
+_ENTRY = re.compile(r"(\w+)\[(\d+)\]")
 
 MIN_SECRET = 4
 """A shorter text is in too many words to be hidden."""
@@ -58,6 +62,8 @@ class _Entry:
     selectors: Mapping[str, Any]
     auth_data: AuthData
     position: Position
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with it; no concern as long as it is not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +115,14 @@ class Credentials:
         found = [
             entry
             for entry in self.entries.get(section, ())
-            if all(key in wanted and wanted[key] == value for key, value in entry.selectors.items())
+            if all(key in wanted and canonical(wanted[key]) == value for key, value in entry.selectors.items())
         ]
         if len(found) > 1:
             places = " and ".join(str(entry.position) for entry in found)
             message = f"the entries at {places} all apply to {_label(wanted)}: add keys so that only one does"
             raise DescriptionError([Problem(found[1].position, section, message)])
+        if found and found[0].problems:
+            raise DescriptionError(found[0].problems)
         return found[0].auth_data if found else AuthData()
 
     @property
@@ -140,15 +148,40 @@ def _read(file: str, secrets: set[str]) -> Credentials:
 
     before = _stamp(file)  # what is written while it is read is read again
     document = load(file)
-    problems = check(document, validator(core_schema("auth_data"))) + list(_unselective(document))
+    problems, unused = _deferred(document, check(document, validator(core_schema("auth_data"))))
+    problems += _unselective(document)
     if problems:
         raise DescriptionError(in_order(problems, document.name))
-    entries = {
-        section: tuple(_entry(document, section, index) for index in range(len(document.data[section])))
-        for section in document.data
+    entries: dict[str, tuple[_Entry, ...]] = {
+        section: tuple(
+            _entry(document, section, index, unused.get((section, index), ()))
+            for index in range(len(document.data[section]))
+        )
+        for section in SECTIONS
+        if section in document.data
     }
     stamps = {file: before, **{each: _stamp(each) for each in document.files if each != file}}
-    return Credentials(entries, tuple(_exposed(document.files)), stamps, secrets)
+    unknown = [key for key in document.data if key not in SECTIONS and not key.startswith("x-")]
+    hints = [f"{key}{did_you_mean(key, SECTIONS)}" for key in unknown]
+    warnings = [f"{file}: these sections are not used and were ignored: {', '.join(hints)}"] if hints else []
+    return Credentials(entries, (*warnings, *_exposed(document.files)), stamps, secrets)
+
+
+def _deferred(
+    document: Document, problems: Iterable[Problem]
+) -> tuple[list[Problem], dict[tuple[str, int], list[Problem]]]:
+    """The problems of the file, and those of single entries, which count when an entry is about to be used."""
+    now: list[Problem] = []
+    later: dict[tuple[str, int], list[Problem]] = {}
+    for problem in problems:
+        found = _ENTRY.match(problem.path)
+        at = (found[1], int(found[2])) if found else None
+        entry = document.data[at[0]][at[1]] if at else None
+        if at and isinstance(entry, dict) and isinstance(entry.get("type"), str) and "auth_data" in entry:
+            later.setdefault(at, []).append(problem)
+        else:
+            now.append(problem)
+    return now, later
 
 
 def _secrets_of(sections: Mapping[str, Iterable[_Entry]]) -> Iterator[str]:
@@ -166,10 +199,12 @@ def _stamp(file: str) -> object:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _entry(document: Document, section: str, index: int) -> _Entry:
+def _entry(document: Document, section: str, index: int, problems: Iterable[Problem]) -> _Entry:
     entry = document.data[section][index]
-    selectors = {key: value for key, value in entry.items() if key != "auth_data"}
-    return _Entry(selectors, AuthData(entry["auth_data"]), document.locate((section, index)))
+    texts, values = texts_of(entry), entry["auth_data"]
+    selectors = {key: texts.get(key, canonical(value)) for key, value in entry.items() if key != "auth_data"}
+    known = {key: value for key, value in values.items() if isinstance(value, str)} if isinstance(values, dict) else {}
+    return _Entry(selectors, AuthData(known), document.locate((section, index)), tuple(problems))
 
 
 def _unselective(document: Document) -> Iterator[Problem]:

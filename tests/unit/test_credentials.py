@@ -235,3 +235,41 @@ def test_a_file_that_comes_later_is_found(home):
     credentials = Credentials.load(None, {})
     write(home / "auth_data.yaml", "secret-of-later", "auth_data.yaml")
     assert credentials.renewed().find("resource", {"type": "ec2"})["secretkey"] == "secret-of-later"
+
+
+FORMER = """\
+pre_authentication:
+- type: openid
+  auth_data: &token
+    url:
+    refresh_token:
+x-note: {any: thing}
+resource:
+- type: ec2
+  auth_data: {accesskey: AKIA, secretkey: 0123}
+- type: cloudsigma
+  auth_data:
+    email:
+    password:
+- type: nova
+  project_id: 0042
+  auth_data:
+    username:
+    password: 12345
+    identity_provider: *token
+"""
+
+
+def test_entries_that_nothing_uses_are_no_concern(tmp_path):
+    file = tmp_path / "auth.yaml"
+    file.write_text(FORMER)
+    file.chmod(0o600)
+    found = Credentials.load(str(file), {})
+    assert found.warnings == (f"{file}: these sections are not used and were ignored: pre_authentication",)
+    assert dict(found.find("resource", {"type": "ec2"})) == {"accesskey": "AKIA", "secretkey": "0123"}
+    with pytest.raises(DescriptionError) as raised:
+        found.find("resource", {"type": "cloudsigma"})
+    assert str(raised.value) == f"{file}:12:5: resource[1].auth_data: this is empty"
+    with pytest.raises(DescriptionError, match=r"auth.yaml:[0-9:]+: .*identity_provider: this is a mapping, not text"):
+        found.find("resource", {"type": "nova", "project_id": "0042"})
+    assert dict(found.find("resource", {"type": "nova", "project_id": "42"})) == {}

@@ -76,9 +76,15 @@ def test_digits_in_quotes_and_from_templates_are_numbers(least):
     ("scaling", "message"),
     [
         ("{min: two}", "i.yaml:6:18: nodes[0].scaling.min: 'two' is text, not a whole number"),
-        ("{min: '{{least}}'}", "i.yaml:6:18: nodes[0].scaling.min: 'least' is undefined"),
+        (
+            "{min: '{{least}}'}",
+            "i.yaml:6:18: nodes[0].scaling.min: 'least' is undefined: put quotes around it if text is meant: 'least'",
+        ),
         ("{min: '1.5'}", "i.yaml:6:18: nodes[0].scaling.min: '1.5' is text, not a whole number"),
-        ("{max: '{{ getip(1) }}'}", "i.yaml:6:18: nodes[0].scaling.max: 'getip' is undefined"),
+        (
+            "{max: '{{ getip(1) }}'}",
+            "i.yaml:6:18: nodes[0].scaling.max: 'getip' is undefined: put quotes around it if text is meant: 'getip'",
+        ),
         ("{min: -1}", "i.yaml:6:18: nodes[0].scaling.min: -1 is less than the minimum of 0"),
     ],
 )
