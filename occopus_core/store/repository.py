@@ -333,6 +333,11 @@ class Store:
             end: float | None = infrastructure_row(connection, infra_id).lease_expires
         return end
 
+    def catch_up(self, lease: Lease, revision: int) -> None:
+        """Whoever has the lease has read all that had changed up to a revision. See `reached`."""
+        if lease in self._reached:
+            self._reached[lease] = revision
+
     def release(self, lease: Lease) -> None:
         """Give the lease back. Nothing happens where it is no longer ours."""
         self._reached.pop(lease, None)

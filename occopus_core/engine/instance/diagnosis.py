@@ -71,7 +71,7 @@ class Diagnosis:
         nodes = {node.name: node for node in scope.infrastructure.nodes}
         self._surroundings = Surroundings(nodes, scope.infrastructure.dependencies, lambda: works)
         self._works = works
-        self._ready = [work for work in works if work.stage is Stage.READY]
+        self._ready = [work for work in works if work.stage is Stage.READY and not work.dropping]
         self._seen = seen
         self._pause = pause
         self._notes = notes

@@ -65,6 +65,19 @@ class _Neighbours:
         return self.known[node_name]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Orders:
+    """What is to be begun."""
+
+    graph: Graph
+    blueprints: Mapping[str, Blueprint] = dataclasses.field(default_factory=dict)
+    """Of the nodes that instances are made of; empty where none is made."""
+    creations: Sequence[Work] = ()
+    renewals: Sequence[Work] = ()
+    """Ready instances that are to be reconfigured."""
+    drops: Sequence[Work] = ()
+
+
 class Execution:
     """The instances of one infrastructure on their way. `width` of them at once, None for as many as can be."""
 
@@ -80,12 +93,11 @@ class Execution:
         self._runtime = runtime
         self._blueprints = blueprints
         self._nodes = nodes
-        self._width = width
         self._works: dict[str, dict[Work, None]] = {}
         for work in works:
             self._works.setdefault(work.node_name, {})[work] = None
-        self._creating: Turns | None = None
-        self._dropping: Turns | None = None
+        self._creating = Turns(width, self._start)
+        self._dropping = Turns(width, self._drop_one)
         self._discarded: set[Work] = set()
         self._abandoned = False
         self._tolerant = False
@@ -128,38 +140,51 @@ class Execution:
     def create(self, works: Iterable[Work], graph: Graph) -> Steps[bool]:
         """Bring these instances to readiness, each as soon as its dependencies allow. False where that failed."""
         self._graph = graph
-        turns = self._creating = self._creations(works, graph)
         if self.interrupted:
             return False
-        turns.begin()
-        yield from self._run(lambda: turns.finished or bool(self.problems or self.interrupted))
+        self._creating.add(works, graph.order, graph.dependees)
+        yield from self.run(lambda: self._creating.finished or bool(self.problems or self.interrupted))
         return not self.problems and not self.interrupted
 
-    def mend(self, creations: Iterable[Work], drops: Iterable[Work], graph: Graph) -> Steps[None]:
-        """Create and drop side by side; what cannot be created is dropped by itself, and the rest goes on.
+    def mend(self, orders: Orders) -> None:
+        """Begin to create, reconfigure and drop beside what is under way; what cannot be created is dropped by itself.
 
-        Deletions that take long are left for a later one to go on with: what fails meanwhile cannot wait for them.
+        What is slow holds up only what has to wait for it: dependents of a node of which no instance is ready.
         """
         self._tolerant = True
-        self._created_at = self._runtime.clock.monotonic()
-        self._graph = graph
-        self._creating = self._creations(creations, graph)
-        self._dropping = self._drops(drops, graph)
-        self._dropping.begin()
+        if orders.blueprints:
+            self._blueprints = {**self._blueprints, **orders.blueprints}
+            self._graph = orders.graph
+        self.adopt(orders.creations)
+        self._rolling.forgive(orders.renewals)
+        self._begin_to_drop(orders.drops, orders.graph)
+        if orders.drops or orders.creations:
+            self._created_at = self._runtime.clock.monotonic()
         if not self.interrupted:
-            self._creating.begin()
-        yield from self._run(self._mended)
-        self._halt()
+            for works in (orders.creations, orders.renewals):
+                self._creating.add(works, orders.graph.order, orders.graph.dependees, self._is_missing)
 
-    def _mended(self) -> bool:
-        assert self._creating is not None, "it was begun"
-        assert self._dropping is not None, "it was begun"
+    def mended(self, patience: float) -> bool:
+        """Whether nothing is under way; deletions that go on by themselves are waited for `patience` seconds."""
         now = self._runtime.clock.monotonic()
         if not (self._creating.finished or self.interrupted):
             self._created_at = now
             return False
         dropped = self._dropping.finished and not self._discarded
-        return dropped or (now - self._created_at > DELETION_SECONDS and all(map(_goes_by_itself, self._doomed)))
+        return dropped or (now - self._created_at > patience and all(map(_goes_by_itself, self._doomed)))
+
+    def is_under_way(self, work: Work) -> bool:
+        """Whether the instance is being created, reconfigured or dropped."""
+        return work in self._creating or work.dropping
+
+    def take_failed_nodes(self) -> list[str]:
+        """The nodes of the instances that could not be created since this was last asked."""
+        failed, self.failed_nodes = self.failed_nodes, []
+        return failed
+
+    def _is_missing(self, node_name: str) -> bool:
+        """Whether a node has no instance that others can use."""
+        return not any(work.stage is Stage.READY and not work.dropping for work in self._works.get(node_name, ()))
 
     @property
     def _doomed(self) -> list[Work]:
@@ -172,15 +197,12 @@ class Execution:
 
     def _stop_creating(self) -> None:
         """What a build has begun is undone: its jobs end now, not when their turn to be deleted comes."""
-        if self._creating is not None:
-            self._creating.stop()
+        self._creating.stop()
         if not self._tolerant:
             self._configuring.cancel_all()
 
-    def _creations(self, works: Iterable[Work], graph: Graph) -> Turns:
-        return Turns(works, graph.order, graph.dependees, graph.dependents, self._width, self._start)
-
-    def _run(self, over: Callable[[], bool]) -> Steps[None]:
+    def run(self, over: Callable[[], bool]) -> Steps[None]:
+        """Go on with what is under way until `over`. Propagates errors of the store, and of a lease that is lost."""
         try:
             yield Waiting(self._runtime.journal.commit_due, lambda: over() or self._abandoned)
             self._runtime.journal.flush()
@@ -208,9 +230,8 @@ class Execution:
         if not ready or self.interrupted:
             return
         self._graph, self._tolerant = graph, True
-        turns = self._creating = self._creations(ready, graph)
-        turns.begin()
-        yield from self._run(lambda: turns.finished or bool(self.interrupted))
+        self._creating.add(ready, graph.order, graph.dependees)
+        yield from self.run(lambda: self._creating.finished or bool(self.interrupted))
         self._configuring.end(ready)  # of an interrupted one: their managers go on with them
 
     def _renew(self, work: Work) -> None:
@@ -233,24 +254,30 @@ class Execution:
             new = not known or record is None or record.state is ConfigState.UNKNOWN
             self._runtime.emit(EventKind.NODE_RECONFIGURING, work, configuration.link.label)
             link, node = configuration.link, configuration.node
-            begin = lambda: self._configuring.begin(work, link, node, self._renewed, register=new)  # noqa: E731
+
+            def begin() -> None:
+                if not work.dropping:
+                    self._configuring.begin(work, link, node, self._renewed, register=new)
+
             self._configuring.adopt(work, configuration, begin)
 
     def _renewed(self, work: Work, why: str) -> None:
         """A ready instance has been reconfigured, or goes on as it is."""
-        if why:
+        if why and not work.dropping:
             text = f"not reconfigured: {why}"
             self._runtime.emit(EventKind.NODE_UNHEALTHY, work, text)
             self.unconfigured.append(f"node '{work.node_name}' ({work.implementation.label}): {text}")
-        self._rolling.ended(work, failed=bool(why))
-        if self._creating is not None:
-            self._creating.done(work)
+        self._withdraw(work, failed=bool(why))
 
     def _leave_as_it_is(self, work: Work) -> None:
         text = "not reconfigured: another instance of the node could not be"
         self.unconfigured.append(f"node '{work.node_name}' ({work.implementation.label}): {text}")
-        if self._creating is not None:
-            self._creating.done(work)
+        self._creating.done(work)
+
+    def _withdraw(self, work: Work, *, failed: bool = False) -> None:
+        """It is not created or reconfigured any more."""
+        self._rolling.ended(work, failed=failed)
+        self._creating.done(work)
 
     def _choose(self, work: Work) -> None:
         """Pass over implementations that declined lately, while there are others."""
@@ -279,7 +306,7 @@ class Execution:
 
     def ready(self, work: Work) -> None:
         """See `readiness.Progress`."""
-        if self._creating is not None and not work.dropping:
+        if not work.dropping:
             self._runtime.emit(EventKind.NODE_READY, work, work.record.address)
             self._creating.done(work)
 
@@ -294,7 +321,7 @@ class Execution:
         self._configuring.end([work])
         if not self._tolerant:
             self._stop_creating()
-        elif self._creating is not None:
+        else:
             self._discarded.add(work)
             self._deletion.begin(work)
             self._creating.done(work)
@@ -338,33 +365,30 @@ class Execution:
 
     def drop(self, works: Iterable[Work], graph: Graph) -> Steps[None]:
         """Drop these instances, dependents before what they depend on; those of unknown nodes at once."""
-        turns = self._dropping = self._drops(works, graph)
-        turns.begin()
-        yield from self._run(lambda: turns.finished and not self._discarded)
+        self._begin_to_drop(works, graph)
+        yield from self.run(lambda: self._dropping.finished and not self._discarded)
 
-    def _drops(self, works: Iterable[Work], graph: Graph) -> Turns:
+    def _begin_to_drop(self, works: Iterable[Work], graph: Graph) -> None:
         works = [work for work in works if work not in self._discarded]
         for work in works:
             work.dropping = True
+        self._configuring.end(work for work in works if not _has_job(work))
         self._configuring.cancel(work for work in works if _has_job(work))
+        for work in works:
+            self._withdraw(work)
         known = frozenset(graph.order)
-        return Turns(
-            works,
-            tuple(reversed(graph.order)),
-            lambda name: graph.dependents(name) if name in known else (),
-            lambda name: graph.dependees(name) if name in known else (),
-            self._width,
-            self._drop_one,
-        )
+        order = tuple(reversed(graph.order))
+        self._dropping.add(works, order, lambda name: graph.dependents(name) if name in known else ())
 
     def abandon(self) -> None:
         """Stop everything: what is left stays in the store for a later pass."""
         self._abandoned = True
         for work in self.works:
             work.dropping = True
-        self._halt()
+        self.halt()
 
-    def _halt(self) -> None:
+    def halt(self) -> None:
+        """Do nothing more: a later pass goes on with what is left."""
         self._lifecycle.stop()
         self._configuring.halt()
         self._deletion.halt()
@@ -392,7 +416,7 @@ class Execution:
 
     def halted(self, work: Work) -> None:
         """See `creation.Progress`."""
-        if work.may_drop and not work.given_up:
+        if work.may_drop and not work.given_up and work in self._works[work.node_name]:
             self._deletion.begin(work)
 
     def _expired(self, work: Work) -> None:
@@ -425,7 +449,7 @@ class Execution:
             self.links.add(work.link)
         if work in self._discarded:
             self._discarded.remove(work)
-        elif self._dropping is not None:
+        else:
             self._dropping.done(work)
 
     def flush(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from occopus_core.engine.instance.work import Work
@@ -33,10 +33,19 @@ class Rolling:
         queue.waiting.append(work)
         self._next(queue)
 
+    def forgive(self, works: Iterable[Work]) -> None:
+        """These are about to be added: what failed of their nodes before counts no more."""
+        for name in {work.node_name for work in works} & self._queues.keys():
+            self._queues[name].failed = False
+
     def ended(self, work: Work, *, failed: bool) -> None:
-        """The reconfiguration of an instance has ended."""
-        queue = self._queues[work.node_name]
+        """The reconfiguration of an instance has ended, or it is to be dropped. Idempotent."""
+        queue = self._queues.get(work.node_name)
+        if queue is None:
+            return
         queue.under_way.discard(work)
+        if work in queue.waiting:
+            queue.waiting.remove(work)
         queue.failed = queue.failed or failed
         self._next(queue)
 

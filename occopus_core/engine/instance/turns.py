@@ -5,60 +5,92 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from occopus_core.engine.instance.work import Work
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """The instances of one node that were added together."""
+
+    rank: int
+    works: list[Work] = field(default_factory=list)
+    undone: int = 0
+    blocked_by: int = 0
+    """How many groups have to be done before these may start."""
+    followers: list[_Group] = field(default_factory=list)
+
+
+def _always(_node_name: str) -> bool:
+    return True
 
 
 class Turns:
     """Starts instances in a stable order as the nodes they wait for get done; `width` of them at once, None for all.
 
-    `waits_for` names the nodes a node waits for, `followers` those that wait for it; a node none of whose instances
-    takes part counts as done.
+    More may be added while others are under way.
     """
 
-    def __init__(
+    def __init__(self, width: int | None, start: Callable[[Work], None]) -> None:
+        self._width = width
+        self._start = start
+        self._groups: dict[Work, _Group] = {}
+        """The instances that are not done."""
+        self._undone: dict[str, list[_Group]] = {}
+        self._queue: list[tuple[int, int, Work]] = []
+        self._sequence = itertools.count()
+        self._under_way: set[Work] = set()
+        self._starting = False
+        self._stopped = False
+
+    def __contains__(self, work: Work) -> bool:
+        """Whether the instance was added and is not done."""
+        return work in self._groups
+
+    def add(
         self,
         works: Iterable[Work],
         order: Sequence[str],
         waits_for: Callable[[str], Iterable[str]],
-        followers: Callable[[str], Iterable[str]],
-        width: int | None,
-        start: Callable[[Work], None],
+        holds_up: Callable[[str], bool] = _always,
     ) -> None:
-        self._followers = followers
-        self._width = width
-        self._start = start
-        self._rank = {name: rank for rank, name in enumerate(order)}
-        self._works: dict[str, list[Work]] = {}
-        for work in works:
-            self._works.setdefault(work.node_name, []).append(work)
-        self._undone = {name: len(works) for name, works in self._works.items()}
-        self._left = sum(self._undone.values())
-        self._blocked_by = {name: sum(other in self._works for other in waits_for(name)) for name in self._works}
-        self._queue: list[tuple[int, int, Work]] = []
-        self._sequence = itertools.count()
-        self._under_way = 0
-        self._starting = False
-        self._stopped = False
+        """Start these as soon as they may. `waits_for` names the nodes that a node waits for.
 
-    def begin(self) -> None:
-        """Start what waits for nothing."""
-        for name, blocked_by in self._blocked_by.items():
-            if not blocked_by:
-                self._enqueue(name)
+        They wait for each other; for instances that were added before only where `holds_up` says so of their node.
+        """
+        ranks = {name: rank for rank, name in enumerate(order)}
+        added: dict[str, _Group] = {}
+        for work in works:
+            group = added.setdefault(work.node_name, _Group(ranks.get(work.node_name, -1)))
+            group.works.append(work)
+            group.undone += 1
+            self._groups[work] = group
+        for name, group in added.items():
+            for other in waits_for(name):
+                before = self._undone.get(other, []) if holds_up(other) else []
+                for blocking in [*before, *([added[other]] if other in added else [])]:
+                    blocking.followers.append(group)
+                    group.blocked_by += 1
+        for name, group in added.items():
+            self._undone.setdefault(name, []).append(group)
+            if not group.blocked_by:
+                self._enqueue(group)
         self._advance()
 
     def done(self, work: Work) -> None:
-        """An instance that was started has come to its end; others may start."""
-        self._under_way -= 1
-        self._undone[work.node_name] -= 1
-        self._left -= 1
-        if not self._undone[work.node_name]:
-            for name in self._followers(work.node_name):
-                if name in self._blocked_by:
-                    self._blocked_by[name] -= 1
-                    if not self._blocked_by[name]:
-                        self._enqueue(name)
+        """An instance has come to its end, or is not to be started any more; others may start. Idempotent."""
+        group = self._groups.pop(work, None)
+        if group is None:
+            return
+        self._under_way.discard(work)
+        group.undone -= 1
+        if not group.undone:
+            self._undone[work.node_name].remove(group)
+            for follower in group.followers:
+                follower.blocked_by -= 1
+                if not follower.blocked_by:
+                    self._enqueue(follower)
         self._advance()
 
     def stop(self) -> None:
@@ -68,18 +100,20 @@ class Turns:
     @property
     def finished(self) -> bool:
         """True when all instances are done."""
-        return not self._left
+        return not self._groups
 
-    def _enqueue(self, name: str) -> None:
-        for work in self._works[name]:
-            heapq.heappush(self._queue, (self._rank.get(name, -1), next(self._sequence), work))
+    def _enqueue(self, group: _Group) -> None:
+        for work in group.works:
+            heapq.heappush(self._queue, (group.rank, next(self._sequence), work))
 
     def _advance(self) -> None:
         # An instance may be done at once, within its own start: that call comes back here.
         if self._starting:
             return
         self._starting = True
-        while self._queue and not self._stopped and (self._width is None or self._under_way < self._width):
-            self._under_way += 1
-            self._start(heapq.heappop(self._queue)[2])
+        while self._queue and not self._stopped and (self._width is None or len(self._under_way) < self._width):
+            work = heapq.heappop(self._queue)[2]
+            if work in self._groups:
+                self._under_way.add(work)
+                self._start(work)
         self._starting = False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from occopus_core.api.resource import Instance
-from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.instance.deletion import OVERDUE
 from occopus_core.engine.instance.diagnosis import Notes, notes_of
+from occopus_core.engine.instance.execution import DELETION_SECONDS, Orders
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.unanswered import Unanswered, summarise
@@ -23,7 +24,6 @@ from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.site import Site
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
 from occopus_core.engine.planning.backoff import next_setback
-from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import make_design
 from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
@@ -93,37 +93,71 @@ class _Pass:
         self._lease = lease
         self._record = record
         self._runtime: Runtime = site.runtime(site.scope(record.current))
-        self._works = site.recorded_works()
-        site.connect(self._works)
+        works = site.recorded_works()
+        site.connect(works)
+        self._execution = site.execution(self._runtime, {}, record, works)
         self._targets = dict(record.targets)
         self._unanswered: list[Unanswered] = []
-        self._unconfirmed: list[str] = []
         self._undone: list[str] = []
 
+    @property
+    def _works(self) -> list[Work]:
+        return self._execution.works
+
     def run(self) -> Steps[Passed]:
+        """Ticks until nothing is under way. The first decides what there is to do, the others what has come up since.
+
+        No tick waits for what is under way. Without an interval there is one tick.
+        """
+        execution = self._execution
+        yield from self._tick()
+        yield from execution.run(self._is_tick_over)
+        while not self._is_mended():
+            yield from self._tick()
+            yield from execution.run(self._is_tick_over)
+        execution.halt()
+        self._tell_overdue(execution.works)
+        self._undone += [*execution.problems, *execution.unconfigured]
+        self._count_setbacks(execution.take_failed_nodes())
+        self._runtime.journal.flush()
+        yield from self._site.forget_left(self._runtime)
+        self._site.refuse_if_abandoned()
+        return Passed(tuple(self._undone), (*summarise(self._unanswered), *execution.unconfirmed))
+
+    def _is_mended(self) -> bool:
+        # Ticks go on meanwhile, so a deletion that takes long can be waited for.
+        return self._execution.mended(DELETION_SECONDS if self._site.interval is None else math.inf)
+
+    def _is_tick_over(self) -> bool:
+        return self._is_mended() or self._site.is_tick_due
+
+    def _tick(self) -> Steps[None]:
+        """Look, decide, begin what is to be begun."""
+        record = self._site.begin_tick()
+        self._record = dataclasses.replace(self._record, frozen=record.frozen, setbacks=record.setbacks)
+        self._undone, self._unanswered = [], []
+        self._count_setbacks(self._execution.take_failed_nodes())
+        self._tell_overdue(self._works)
         self._apply_requests()
-        commit_due = self._runtime.journal.commit_due
+        commit_due, is_under_way = self._runtime.journal.commit_due, self._execution.is_under_way
         scope, notes = self._runtime.scope, notes_of(self._runtime)
         looked, now = self._looked, self._runtime.clock.monotonic()
         pause = self._site.pause() if looked is None else looked.pause
         answered = looked.survey if looked is not None and looked.serves(self._works, now) else None
-        found = yield from survey(self._site, scope, self._works, commit_due, notes, pause, answered)
+        self._looked = None
+        works = self._works
+        found = yield from survey(self._site, scope, works, commit_due, notes, pause, answered, is_under_way)
         self._tell_unanswered("a provider", found.seen)
-        self._note_unanswered([work for work in self._works if work.stage is Stage.READY], found.seen)
+        self._note_unanswered([work for work in works if work.stage is Stage.READY], found.seen)
         self._tell_unanswered("a health checker", found.examined)
         self._tell_unanswered("a configuration manager", found.managed)
         situation = situation_of(self._site, self._record, self._works, self._targets, found)
-        amended = yield from amend(
-            self._site.resources.loop, scope, self._works, situation, commit_due, self._site.retries
-        )
+        loop, retries = self._site.resources.loop, self._site.retries
+        amended = yield from amend(loop, scope, self._works, situation, commit_due, retries, is_under_way=is_under_way)
         self._undone += amended.problems
         decided = decide_pass(self._site, scope, amended.situation)
         self._tell_plan(decided)
-        yield from self._carry_out(decided)
-        self._runtime.journal.flush()
-        yield from self._site.forget_left(self._runtime)
-        self._site.refuse_if_abandoned()
-        return Passed(tuple(self._undone), (*summarise(self._unanswered), *self._unconfirmed))
+        self._carry_out(decided)
 
     # Scaling
 
@@ -189,50 +223,43 @@ class _Pass:
 
     # Carrying out
 
-    def _carry_out(self, decided: Decided) -> Steps[None]:
+    def _carry_out(self, decided: Decided) -> None:
         plan, design = decided.plan, decided.design
+        dropping = {work.node_id for work in self._works if work.dropping}
         replaced = plan.of(Verb.REPLACE)
-        going = [*plan.of(Verb.DESTROY), *replaced]
+        going = [step for step in (*plan.of(Verb.DESTROY), *replaced) if step.node_id not in dropping]
         if replaced:
             self._heal(replaced)
-        self._doom(going)
-        if design is None and not going:
-            return
-        blueprints: Mapping[str, Blueprint] = {}
-        creations: list[Work] = []
+        drops = self._doom(going)
         if design is None:
-            graph = dependencies(self._runtime.scope, self._works)
-        else:
-            blueprints, graph = design.blueprints, design.graph
-            fresh = new_works(self._runtime, blueprints, plan, self._works, provisional=False)
-            renewed = {step.node_id for step in plan.of(Verb.RECONFIGURE)}
-            creations = [*self._unfinished(plan), *fresh, *(w for w in self._works if w.node_id in renewed)]
-        yield from self._mend(blueprints, graph, creations)
+            self._execution.mend(Orders(dependencies(self._runtime.scope, self._works), drops=drops))
+            return
+        fresh = new_works(self._runtime, design.blueprints, plan, self._works, provisional=False)
+        renewed = {step.node_id for step in plan.of(Verb.RECONFIGURE)}
+        renewals = [work for work in self._works if work.node_id in renewed]
+        creations = [*self._unfinished(plan), *fresh]
+        self._execution.mend(Orders(design.graph, design.blueprints, creations, renewals, drops))
 
     def _unfinished(self, plan: Plan) -> list[Work]:
+        """Instances that another process has begun to create."""
         kept = {step.node_id for step in plan.of(Verb.KEEP)}
-        return [work for work in self._works if work.node_id in kept and work.stage is not Stage.READY]
-
-    def _mend(self, blueprints: Mapping[str, Blueprint], graph: Graph, creations: Sequence[Work]) -> Steps[None]:
-        works = dict.fromkeys([*self._works, *creations])
-        execution = self._site.execution(self._runtime, blueprints, self._record, list(works))
-        yield from execution.mend(creations, [work for work in self._works if work.dropping], graph)
-        self._tell_overdue(execution.works)
-        self._unconfirmed = execution.unconfirmed
-        self._undone += [*execution.problems, *execution.unconfigured]
-        self._count_setbacks(execution.failed_nodes)
+        idle = [work for work in self._works if not self._execution.is_under_way(work)]
+        return [work for work in idle if work.node_id in kept and work.stage is not Stage.READY]
 
     def _heal(self, replaced: Sequence[Step]) -> None:
         for step in replaced:
             self._runtime.tell(EventKind.HEALING, step.reason, node_name=step.node_name, node_id=step.node_id)
         self._count_setbacks(step.node_name for step in replaced)
 
-    def _doom(self, going: Sequence[Step]) -> None:
+    def _doom(self, going: Sequence[Step]) -> list[Work]:
+        """The instances that are to go."""
         node_ids = {step.node_id for step in going}
-        for work in self._works:
-            work.dropping = work.node_id in node_ids
+        works = [work for work in self._works if work.node_id in node_ids]
+        for work in works:
+            work.dropping = True
             work.drop_reported = work.stage is Stage.DROPPING and work.node_id in self._site.dropping
-        self._site.dropping = node_ids
+        self._site.dropping = {work.node_id for work in self._works if work.dropping}
+        return works
 
     def _count_setbacks(self, node_names: Iterable[str]) -> None:
         now = self._runtime.clock.now()

@@ -112,15 +112,17 @@ def amend(
     commit_due: Callable[[], None],
     retries: Retries | None = None,
     implementation: Callable[[Work], Implementation] = lambda work: work.implementation,
+    is_under_way: Callable[[Work], bool] = lambda _work: False,
 ) -> Steps[Amended]:
     """Find the ready instances whose configuration is another one once the plan is carried out.
 
-    `implementation` is what an instance is looked after by from then on.
+    `implementation` is what an instance is looked after by from then on. What `is_under_way` is left alone.
     """
     concerned = [
         work
         for work in works
         if work.stage is Stage.READY
+        and not is_under_way(work)
         and (work.configuration is not None or implementation(work).config_management is not None)
     ]
     if not concerned:

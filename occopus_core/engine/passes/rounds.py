@@ -53,8 +53,6 @@ class Rounds:
         self._forget_at = -math.inf
         self._turns: Counter[str] = Counter()
         """By id: the number of its next pass, so that one that was brought forward is not made twice."""
-        self._soon: set[str] = set()
-        """Those that need another pass as soon as the present one has ended."""
         self._busy: set[str] = set()
         """Those that another process was working on at their last pass."""
         self._ticking: dict[str, Site] = {}
@@ -109,14 +107,16 @@ class Rounds:
             self._pass(self._sites[infra_id])
 
     def _wake(self, infra_id: str) -> None:
+        site = self._sites.get(infra_id)
         if infra_id in self._under_way:
-            self._soon.add(infra_id)
-        elif infra_id in self._sites:
-            self._pass(self._sites[infra_id])
+            self._under_way[infra_id].wake()
+        elif site is not None:
+            self._pass(site)
 
     def _detach(self, infra_id: str, done: Callable[[], None]) -> None:
         self._sites.pop(infra_id, None)
         if infra_id in self._under_way:
+            self._under_way[infra_id].interval = None  # what is under way ends, and nothing more is looked for
             self._leaving.setdefault(infra_id, []).append(done)
         else:
             done()
@@ -162,8 +162,8 @@ class Rounds:
         site.noticed = revision
         if infra_id in self._busy:  # the process that works on it has changed it
             site.revision = revision
-        elif site.is_outdated and infra_id not in self._under_way:
-            self._pass(site)
+        elif site.is_outdated:
+            self._wake(infra_id)
 
     # Looking
 
@@ -224,11 +224,11 @@ class Rounds:
             return
         self._under_way[site.infra_id] = site
         self._turns[site.infra_id] += 1
-        self._soon.discard(site.infra_id)
         self._busy.discard(site.infra_id)
         self._resources.connections.renew()
         self._forget_abandoned()
         site.begin_anew()
+        site.interval = self._interval
         loop = self._resources.loop
         began = loop.clock.monotonic()
 
@@ -261,7 +261,8 @@ class Rounds:
         for done in self._leaving.pop(infra_id, ()):
             done()
         successor = self._sites.get(infra_id)
-        if successor is site and (infra_id in self._soon or (outcome.error is None and site.is_outdated)):
+        again = site.is_woken or site.is_outdated
+        if successor is site and again and isinstance(outcome.error, AbandonedError | None):
             self._pass(site)
         elif successor is site:
             self._pass_later(site)

@@ -47,6 +47,9 @@ TIDY_SECONDS = 3600.0
 FORGET_SECONDS = 60.0
 """How often a configuration manager that does not forget what is gone is asked again."""
 
+LEAST_INTERVAL = 1.0
+"""Seconds between two ticks of a pass, however short the interval of maintenance is."""
+
 LEASE_POLL = 0.25
 """Seconds between two tries for a lease that another process holds."""
 
@@ -97,12 +100,53 @@ class Site:
         """What was found where all was well; None where the rows have to be read."""
         self.noticed = -1
         """The newest revision that was heard of."""
+        self.interval: float | None = None
+        """Seconds between two ticks of a pass that has something under way; None where it looks once."""
+        self._woken = False
+        self._next_tick = math.inf
         self._tidy_at = -math.inf
 
     @property
     def is_outdated(self) -> bool:
         """True where somebody else has changed it since the last pass."""
-        return self.noticed > self.revision
+        lease = self._held_lease
+        return self.noticed > (self.revision if lease is None else self.resources.store.reached(lease.lease))
+
+    # Ticks
+
+    def wake(self) -> None:
+        """Have the next tick at once. Called by the thread of the loop."""
+        self._woken = True
+
+    @property
+    def is_tick_due(self) -> bool:
+        """Whether the instances should be looked at again."""
+        ticks = self.interval is not None
+        return ticks and (self._woken or self.resources.loop.clock.monotonic() >= self._next_tick)
+
+    @property
+    def is_woken(self) -> bool:
+        """True where a tick was asked for that has not begun."""
+        return self._woken
+
+    def begin_tick(self) -> InfrastructureRecord:
+        """The infrastructure as it is by now; requests that are read afterwards need not wake it again.
+
+        Raises `AbandonedError` where it is to be destroyed, `NoSuchInfrastructureError`, `StoreError`.
+        """
+        loop, store = self.resources.loop, self.resources.store
+        self._woken = False
+        record = store.infrastructure(self.infra_id)
+        if not record.wanted:
+            self._unwanted()
+            self.refuse_if_abandoned()
+        if self._held_lease is not None:
+            store.catch_up(self._held_lease.lease, record.revision)
+        if self.interval is not None:
+            seconds = max(self.interval, LEAST_INTERVAL)
+            self._next_tick = loop.clock.monotonic() + seconds
+            loop.after(seconds, lambda: None)
+        return record
 
     def pause(self) -> float:
         """Seconds since the instances were last looked at, which is now; 0 the first time."""
@@ -128,6 +172,7 @@ class Site:
         """Another pass begins: what interrupted the last one is over."""
         self.building = False
         self.known = None
+        self._woken = False
         self._execution = None
         self._interruptions.clear()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from occopus_core.api.health import Probe, Verdict
 from occopus_core.api.resource import Instance, ResourceHandler
@@ -47,13 +47,21 @@ def survey(
     notes: Notes,
     pause: float = 0.0,
     answered: Survey | None = None,
+    is_under_way: Callable[[Work], bool] = lambda _work: False,
 ) -> Steps[Survey]:
     """Ask the provider of each instance, and the health checks of those that are ready.
 
     `notes` receives changed rows and events; `pause` is in seconds since the last survey. With what was `answered` a
-    moment ago of the same rows, nothing is asked again.
+    moment ago of the same rows, nothing is asked again. Who creates or drops what `is_under_way` looks after it; of
+    what is being reconfigured the manager alone is not asked.
     """
-    present = [work for work in works if work.stage is not Stage.DROPPING]
+    present = [
+        work
+        for work in works
+        if work.stage is not Stage.DROPPING
+        and not work.dropping
+        and (work.stage is Stage.READY or not is_under_way(work))
+    ]
     if answered is None:
         seen = yield from site.resources.observatory.observe(present, commit_due)
     else:
@@ -64,7 +72,8 @@ def survey(
         examined = yield from site.resources.checks.examine(targets, commit_due)
     else:
         examined = answered.examined
-    managed = yield from ask_managers(site.resources.loop, scope, works, commit_due, notes)
+    asked = [work for work in works if not is_under_way(work)]
+    managed = yield from ask_managers(site.resources.loop, scope, asked, commit_due, notes)
     return Survey(seen, examined, diagnosis.ailments(examined), managed, targets)
 
 
@@ -169,7 +178,7 @@ def situation_of(
     """What the next pass has to decide about."""
     return Situation(
         targets=targets,
-        records=[work.record for work in works],
+        records=[replace(work.record, condemned=True) if work.dropping else work.record for work in works],
         now=site.resources.loop.clock.now(),
         ailments=found.ailments,
         setbacks=record.setbacks,

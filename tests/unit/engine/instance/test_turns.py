@@ -1,5 +1,4 @@
 import itertools
-from types import SimpleNamespace
 
 import pytest
 
@@ -9,17 +8,21 @@ from occopus_core.events import EventKind
 from ..conftest import infrastructure, node
 
 
-def turns(works, needs, width=None, started=None, order=None):
+class Planned(Turns):
     """Turns over works given as node names; `needs` has the nodes each one waits for."""
-    order = order or list(dict.fromkeys(works))
-    return Turns(
-        [SimpleNamespace(node_name=name) for name in works],
-        order,
-        lambda name: needs.get(name, ()),
-        lambda name: [other for other in needs if name in needs[other]],
-        width,
-        started.append,
-    )
+
+    def __init__(self, works, needs, width=None, started=None, order=None):
+        super().__init__(width, started.append)
+        self._plan = works, order or list(dict.fromkeys(works)), needs
+
+    def begin(self):
+        works, order, needs = self._plan
+        self.add([SimpleNode(name) for name in works], order, lambda name: needs.get(name, ()))
+
+
+class SimpleNode:
+    def __init__(self, node_name):
+        self.node_name = node_name
 
 
 def names(started):
@@ -28,7 +31,7 @@ def names(started):
 
 def test_all_instances_of_a_node_come_before_what_waits_for_it():
     started = []
-    all_turns = turns(["db", "db", "web"], {"web": ["db"]}, started=started)
+    all_turns = Planned(["db", "db", "web"], {"web": ["db"]}, started=started)
     all_turns.begin()
     assert names(started) == ["db", "db"]
     all_turns.done(started[0])
@@ -42,13 +45,13 @@ def test_all_instances_of_a_node_come_before_what_waits_for_it():
 
 def test_a_node_that_takes_no_part_counts_as_done():
     started = []
-    turns(["web"], {"web": ["db"]}, started=started).begin()
+    Planned(["web"], {"web": ["db"]}, started=started).begin()
     assert names(started) == ["web"]
 
 
 def test_no_more_than_the_width_in_a_stable_order():
     started = []
-    all_turns = turns(["c", "a", "b"], {}, width=1, started=started, order=["a", "b", "c"])
+    all_turns = Planned(["c", "a", "b"], {}, width=1, started=started, order=["a", "b", "c"])
     all_turns.begin()
     for count in (1, 2):
         assert len(started) == count
@@ -58,7 +61,7 @@ def test_no_more_than_the_width_in_a_stable_order():
 
 def test_stopped_it_starts_nothing_more():
     started = []
-    all_turns = turns(["db", "web"], {"web": ["db"]}, started=started)
+    all_turns = Planned(["db", "web"], {"web": ["db"]}, started=started)
     all_turns.begin()
     all_turns.stop()
     all_turns.done(started[0])
@@ -76,18 +79,57 @@ def test_what_is_done_at_once_lets_others_start(width):
 
     chain = [f"n{number}" for number in range(5000)]
     needs = {later: [earlier] for earlier, later in itertools.pairwise(chain)}
-    followers = {earlier: [later] for later, (earlier,) in needs.items()}
-    all_turns = Turns(
-        [SimpleNamespace(node_name=name) for name in chain],
-        chain,
-        lambda name: needs.get(name, ()),
-        lambda name: followers.get(name, ()),
-        width,
-        Eager().append,
-    )
+    all_turns = Planned(chain, needs, width, Eager(), chain)
     all_turns.begin()
     assert all_turns.finished
     assert names(started) == chain
+
+
+class TestMoreAreAdded:
+    needs = {"web": ["db"]}
+
+    @pytest.fixture
+    def begun(self):
+        """One db is under way."""
+        started = []
+        turns = Turns(None, started.append)
+        turns.add([SimpleNode("db")], ["db", "web"], lambda name: self.needs.get(name, ()))
+        return turns, started
+
+    def add(self, turns, *names, **how):
+        works = [SimpleNode(name) for name in names]
+        turns.add(works, ["db", "web"], lambda name: self.needs.get(name, ()), **how)
+        return works
+
+    def test_they_wait_for_what_is_under_way(self, begun):
+        turns, started = begun
+        self.add(turns, "web")
+        assert names(started) == ["db"]
+        turns.done(started[0])
+        assert names(started) == ["db", "web"]
+
+    def test_they_do_not_wait_where_others_are_ready(self, begun):
+        turns, started = begun
+        self.add(turns, "web", holds_up=lambda _name: False)
+        assert names(started) == ["db", "web"]
+
+    def test_those_that_are_added_together_wait_for_each_other_all_the_same(self, begun):
+        turns, started = begun
+        self.add(turns, "web", "db", holds_up=lambda _name: False)
+        assert names(started) == ["db", "db"]
+        turns.done(started[1])
+        assert names(started) == ["db", "db", "web"]
+
+    def test_one_that_is_done_before_it_started_never_starts(self, begun):
+        turns, started = begun
+        (web,) = self.add(turns, "web")
+        assert web in turns
+        turns.done(web)
+        turns.done(web)
+        turns.done(started[0])
+        assert names(started) == ["db"]
+        assert web not in turns
+        assert turns.finished
 
 
 def test_uneven_chains_finish_in_the_critical_path(world):
