@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -95,12 +96,13 @@ class _Node:
         replaced: dict[str, str] = {}
         waiting: dict[str, Step] = {}
         budget = len(staying) if self.situation.ordered else max(1, int(self.target * HEAL_SHARE))
+        making: Counter[str] = Counter() if self.situation.ordered else self._making(staying)
         for record in staying:
             reason = self._fault(record)
             if not reason:
                 continue
             held = self._held(record, reason)
-            if held is None and len(replaced) >= budget:
+            if held is None and len(replaced) + making[self._place(record)] >= budget:
                 text = f"{reason}; {budget} of {self.target} replaced at the same time"
                 held = Step(Verb.WAIT, self.name, text, record.node_id, Hold.BUDGET)
             if held is None:
@@ -108,6 +110,14 @@ class _Node:
             else:
                 waiting[record.node_id] = held
         return replaced, waiting
+
+    def _making(self, staying: Sequence[InstanceRecord]) -> Counter[str]:
+        """How many are being made at each provider: what is slow at one of them holds up no other."""
+        unready = [each for each in staying if each.stage is not Stage.READY and not self._fault(each)]
+        return Counter(map(self._place, unready))
+
+    def _place(self, record: InstanceRecord) -> str:
+        return self.situation.places.get(record.node_id, record.connection)
 
     def _fault(self, record: InstanceRecord) -> str:
         """Why the instance is to be replaced; empty where it is not."""

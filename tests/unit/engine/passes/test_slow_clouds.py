@@ -211,6 +211,28 @@ def test_a_repair_that_keeps_failing_is_tried_ever_more_seldom_while_something_h
     assert 3 <= world.told(EventKind.NODE_FAILED).count("near") <= 8
 
 
+def test_ticks_heal_no_more_at_the_same_time_than_one_pass(world):
+    """What is being made counts, although no tick waits for it."""
+    world.define("web", boot_seconds=25)
+    world.build(infrastructure(node("web", min=10)))
+    world.clock.time += 60
+    keeper = Keeper(world, interval=2.0)
+    keeper.rounds.attach("infra")
+    for row in world.store.instances("infra")[:4]:
+        world.cloud.change(row.instance_id, "stop")
+    most = []
+
+    def look():
+        making = [row for row in world.store.instances("infra") if row.stage not in (Stage.READY, Stage.DROPPING)]
+        most.append(len(making))
+        keeper.after(5, look)
+
+    look()
+    keeper.run(200)
+    assert max(most) == 2
+    world.assert_runs({"web": 10})
+
+
 class TestReconfiguration:
     """One that fails or hangs holds up the healing of nothing."""
 
