@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from benchmarks import azure, build, child, ec2, passes, report, service, shapes, startup, terraform
+from benchmarks import azure, build, child, ec2, passes, report, service, shapes, ssh, startup, terraform
 from benchmarks.shapes import Shape
 
 SEED = 1
@@ -26,7 +26,7 @@ def main() -> int:
     ours = options.what != "terraform"
     within = True
     try:
-        if options.what not in ("startup", "passes", "ec2", "azure", "service"):
+        if options.what not in ("startup", "passes", "ec2", "azure", "service", "ssh"):
             within = near_the_bound(console, realistic(options.quick), ours=ours)
             grow(console, sizes(options.quick, options.full), ours=ours)
         if options.what in ("all", "passes"):
@@ -42,6 +42,8 @@ def main() -> int:
             console.print(report.ec2(map(azure.measure, announced(console, "Azure", wanted)), "Azure"))
         if options.what in ("all", "service"):
             within = endure(console, *load(options.quick, options.full)) and within
+        if options.what == "ssh":  # it needs root, and peers from the package index
+            console.print(report.ssh(ssh.measure(10 if options.quick else 100)))
         if options.what in ("all", "startup"):
             console.print(report.starts(startup.measure(runs=5 if options.quick else 20)))
     except child.ChildError as error:
@@ -53,7 +55,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     """What the user wants."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure builds, upkeep, start-up times.")
-    choices = ["all", "build", "passes", "ec2", "azure", "service", "startup", "terraform"]
+    choices = ["all", "build", "passes", "ec2", "azure", "service", "ssh", "startup", "terraform"]
     parser.add_argument("what", nargs="?", choices=choices, default="all")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small shapes and few runs")

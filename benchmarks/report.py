@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
@@ -11,6 +11,7 @@ from benchmarks.ec2 import Served
 from benchmarks.passes import QUIET_INSTANCES, Passed
 from benchmarks.service import Endured
 from benchmarks.shapes import Shape
+from benchmarks.ssh import Taken
 from benchmarks.startup import Started
 from benchmarks.terraform import Built as BuiltByTerraform
 
@@ -119,6 +120,15 @@ def starts(measured: Iterable[Started]) -> Table:
     table = _table("Start", "command", "median ms", "/ python -c pass")
     for each in measured:
         table.add_row(each.command, f"{each.seconds * 1000:.0f}", f"{each.ratio:.1f}")
+    return table
+
+
+def ssh(taken: Sequence[Taken]) -> Table:
+    """The table of configuring hosts over SSH."""
+    table = _table("SSH", "tool", "hosts", "wall s", "CPU s", "wall / occopus", "CPU / occopus")
+    for each in taken:
+        wall, cpu = each.wall / taken[0].wall, each.cpu / taken[0].cpu
+        table.add_row(each.tool, str(each.hosts), f"{each.wall:.1f}", f"{each.cpu:.1f}", f"{wall:.1f}", f"{cpu:.1f}")
     return table
 
 

@@ -44,6 +44,11 @@ def rest_service() -> NoReturn:
     _run("rest_service")
 
 
+def ssh() -> NoReturn:
+    """``occopus-ssh``."""
+    _run("ssh")
+
+
 def _run(command: str) -> NoReturn:
     gc.disable()  # imports make nothing but what stays: looking for garbage meanwhile costs a fifth of the start
     # Until a command has begun something, to be interrupted is to be gone.

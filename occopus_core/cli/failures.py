@@ -12,6 +12,7 @@ from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.passes.errors import BuildError, BusyError, UnconfiguredError, UnconfirmedError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.manager import InfraIdError, NoSuchNodeError
+from occopus_core.manager.logins import NoSuchInstanceError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import (
     LeaseLostError,
@@ -31,6 +32,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (InfraIdError, ExitCode.BAD_INPUT),
     (NoSuchInfrastructureError, ExitCode.NOT_FOUND),
     (NoSuchNodeError, ExitCode.NOT_FOUND),
+    (NoSuchInstanceError, ExitCode.NOT_FOUND),
     (NoSuchPlaceError, ExitCode.NOT_FOUND),
     (StoreError, ExitCode.UNAVAILABLE),
     (PlaceInUseError, ExitCode.UNAVAILABLE),

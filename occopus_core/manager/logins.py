@@ -1,0 +1,94 @@
+"""How people log in to the instances of an infrastructure: with what their descriptions and credentials say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from occopus_core.api.ssh import SshTarget, target
+from occopus_core.credentials import AuthData, Credentials
+from occopus_core.store.records import InstanceRecord
+from occopus_core.store.repository import Store
+
+_KEYS = ("user", "port", "jump", "connect_timeout")
+
+
+class NoSuchInstanceError(LookupError):
+    """No instance, or several, are meant; the message says which there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One instance, and how to log in to it."""
+
+    record: InstanceRecord
+    target: SshTarget = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What people call the instance: the node, with the beginning of its id."""
+        return f"{self.record.node_name}/{self.record.node_id[:8]}"
+
+
+def logins(
+    store: Store,
+    credentials: Credentials,
+    infra_id: str,
+    wanted: str,
+    given: Mapping[str, Any],
+    auth: Mapping[str, str],
+    *,
+    several: bool,
+) -> Sequence[Login]:
+    """The instances that `wanted` names (a node, an instance or its address), or all; only those with an address.
+
+    The login is that of the configuration manager of the instance, else that of its health check `ssh`. `given` and
+    `auth` take precedence. Raises `NoSuchInfrastructureError`, `NoSuchInstanceError`, `StoreError`, `DescriptionError`,
+    and `PermanentError` where there are no credentials.
+    """
+    store.infrastructure(infra_id)
+    records = [record for record in store.instances(infra_id) if record.address]
+    chosen = [record for record in records if not wanted or _is_meant(record, wanted)]
+    if not chosen:
+        raise NoSuchInstanceError(_refusal(wanted, records))
+    if len(chosen) > 1 and not several:
+        what = f"'{wanted}' has" if wanted else "there are"
+        raise NoSuchInstanceError(f"{what} {len(chosen)} instances: name one of {_names(chosen)}")
+    sections = {one.node_id: one.section for one in store.configurations.of(infra_id) if one.forget_since is None}
+    ways = store.implementations_of(chosen)
+    found = []
+    for record in chosen:
+        check = ways[record.implementation].health_check.checks.get("ssh")
+        section, known = _login(credentials, sections.get(record.node_id), check)
+        values = {**{key: section[key] for key in _KEYS if key in section}, **given}
+        found.append(Login(record, target(values, {**known, **auth}, record.node_id, record.address)))
+    return found
+
+
+def _login(
+    credentials: Credentials, managed: Mapping[str, Any] | None, check: object
+) -> tuple[Mapping[str, Any], AuthData]:
+    """The section that says how to log in, with its credentials."""
+    candidates: list[tuple[Mapping[str, Any], AuthData]] = []
+    if managed is not None:
+        candidates.append((managed, credentials.find("config_management", managed)))
+    if isinstance(check, Mapping):
+        plain = {key: value for key, value in check.items() if "{{" not in str(value)}
+        candidates.append((plain, credentials.find("health_check", {**plain, "type": "ssh"})))
+    fitting = [each for each in candidates if each[1].keys() & {"private_key", "password"}]
+    return next(iter([*fitting, *candidates]), ({}, AuthData()))
+
+
+def _is_meant(record: InstanceRecord, wanted: str) -> bool:
+    return wanted in (record.node_name, record.node_id, record.node_id[:8], *(each.value for each in record.addresses))
+
+
+def _refusal(wanted: str, records: Sequence[InstanceRecord]) -> str:
+    if not records:
+        return "no instance of the infrastructure has an address"
+    return f"no node and no instance with an address is called '{wanted}'; there are: {_names(records)}"
+
+
+def _names(records: Iterable[InstanceRecord]) -> str:
+    return ", ".join(f"{record.node_name} {record.node_id} ({record.address})" for record in records)
