@@ -17,6 +17,8 @@ from occopus_core.api.ssh import HostKeyPair, SshLogin, SshTarget, generate_host
 from occopus_core.testing.processes import end
 
 START_SECONDS = 60.0
+_MOST_ADDRESSES = 16
+"""On how many addresses one sshd listens at the most."""
 
 _CONFIG = """\
 HostKey {folder}/host_key
@@ -53,7 +55,7 @@ def free_port(address: str = "127.0.0.1") -> int:
 
 
 class SshServer:
-    """One sshd on some addresses, all with one port, one host key and one user key. Use it in a ``with`` block."""
+    """OpenSSH on some addresses, all with one port, one host key and one user key. Use it in a ``with`` block."""
 
     def __init__(self, addresses: Sequence[str] = ("127.0.0.1",), host_key: HostKeyPair | None = None) -> None:
         self.addresses = tuple(addresses)
@@ -62,7 +64,7 @@ class SshServer:
         """The key of the user root."""
         self.host_key = host_key or generate_host_key()
         self._folder = Path(tempfile.mkdtemp(prefix="occopus-sshd-"))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
     def auth(self) -> dict[str, str]:
@@ -80,20 +82,22 @@ class SshServer:
         folder = self._folder
         self._write("host_key", self.host_key.private)
         self._write("authorized_keys", self.user_key.public + "\n")
-        listen = "".join(f"ListenAddress {address}:{self.port}\n" for address in self.addresses)
-        self._write("config", listen + _CONFIG.format(folder=folder))
         program = _sshd()
         assert program is not None, "sshd is not installed: apt-get install openssh-server"
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        with (folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "config")], stderr=log)
-        self._wait()
+        for start in range(0, len(self.addresses), _MOST_ADDRESSES):
+            part = self.addresses[start : start + _MOST_ADDRESSES]
+            listen = "".join(f"ListenAddress {address}:{self.port}\n" for address in part)
+            self._write(f"config-{start}", listen + _CONFIG.format(folder=folder))
+            with (folder / "log").open("ab") as log:
+                command = [program, "-D", "-e", "-f", str(folder / f"config-{start}")]
+                self._processes.append(subprocess.Popen(command, stderr=log))
+            self._wait(part[-1])
 
     def stop(self) -> None:
         """End it; what is logged in stays. Idempotent."""
-        if self._process is not None:
-            end(self._process, 10.0)
-            self._process = None
+        while self._processes:
+            end(self._processes.pop(), 10.0)
 
     def log(self) -> str:
         """What it has printed so far."""
@@ -104,13 +108,12 @@ class SshServer:
         file.touch(mode=0o600)
         file.write_text(text)
 
-    def _wait(self) -> None:
+    def _wait(self, address: str) -> None:
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends:
-            assert self._process is not None, "it was started"
-            if self._process.poll() is not None:
+            if self._processes[-1].poll() is not None:
                 raise AssertionError(f"sshd ended: {self.log()[-2000:]}")
-            with contextlib.suppress(OSError), socket.create_connection((self.addresses[-1], self.port), 1.0) as made:
+            with contextlib.suppress(OSError), socket.create_connection((address, self.port), 1.0) as made:
                 if made.recv(4) == b"SSH-":
                     return
         raise AssertionError(f"sshd does not listen: {self.log()[-2000:]}")
