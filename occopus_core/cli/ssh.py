@@ -12,7 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from occopus_core.cli import common
+from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.options import add_auth_data_path, number, parser, whole_number
+from occopus_core.cli.output import result as write
+from occopus_core.cli.output import say
+from occopus_core.cli.session import guarded, load_credentials, load_settings
 
 if TYPE_CHECKING:
     from occopus_core.api.ssh import HostKeys, SshTarget
@@ -44,15 +48,15 @@ def main(argv: Sequence[str]) -> int:
     options.command = " ".join(argv[cut + 1 :])
     if options.all and not options.command:
         made.error("--all runs a command: add -- COMMAND")
-    return common.guarded(lambda: _run(options))
+    return guarded(lambda: _run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = common.parser(
+    made = parser(
         "ssh",
         "Log in to an instance with its pinned host key, or run a command (after --) on one or, with --all, on many.",
     )
-    common.add_auth_data_path(made)
+    add_auth_data_path(made)
     made.add_argument("-i", metavar="INFRA_ID", dest="infra_id", required=True, help="identifier of the infrastructure")
     made.add_argument(
         "node", nargs="?", default="", metavar="NODE", help="node, node id or address (default: the only one)"
@@ -61,11 +65,11 @@ def _parser() -> argparse.ArgumentParser:
         "--all", action="store_true", help="run the command on all instances (of NODE), each line after its name"
     )
     made.add_argument("-l", "--user", help="who logs in (default: as the description and the credentials say)")
-    made.add_argument("-p", "--port", type=common.whole_number, help="port of the SSH server")
+    made.add_argument("-p", "--port", type=whole_number, help="port of the SSH server")
     made.add_argument("--identity", metavar="FILE", help="file with the private key (default: that of the credentials)")
     made.add_argument(
         "--timeout",
-        type=common.number,
+        type=number,
         default=TIMEOUT,
         help=f"seconds that a command may take with --all (default: {TIMEOUT:g})",
     )
@@ -76,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415  # help must not wait for all this
     from occopus_core.manager.logins import logins  # noqa: PLC0415
 
-    settings, credentials = common.load_settings(options.cfg), common.load_credentials(options.auth_data_path)
+    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
     given = {key: getattr(options, key) for key in ("user", "port") if getattr(options, key)}
     auth = {"private_key": _identity(options.identity)} if options.identity else {}
     with InfrastructureManager(settings, credentials) as manager:
@@ -106,17 +110,17 @@ def _everywhere(found: Sequence[Login], keys: HostKeys, options: argparse.Namesp
             with connect(login.target, keys) as session:
                 result = session.run(options.command, timeout=options.timeout)
         except ProviderError as error:
-            common.say(f"{login.name}: error: {error}")
+            say(f"{login.name}: error: {error}")
             return False
         for line in result.output.splitlines():
-            common.result(f"{login.name}: {line}")
+            write(f"{login.name}: {line}")
         for line in result.errors.splitlines():
-            common.say(f"{login.name}: {line}")
+            say(f"{login.name}: {line}")
         if result.exit_code != 0:
-            common.say(f"{login.name}: ended with exit code {result.exit_code}")
+            say(f"{login.name}: ended with exit code {result.exit_code}")
         return result.exit_code == 0
 
-    return common.ExitCode.OK if all(side_by_side(run, found, AT_ONCE)) else common.ExitCode.FAILED
+    return ExitCode.OK if all(side_by_side(run, found, AT_ONCE)) else ExitCode.FAILED
 
 
 def _session(target: SshTarget, keys: HostKeys, command: str) -> int:
