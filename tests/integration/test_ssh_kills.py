@@ -1,6 +1,6 @@
 """Passes with the configuration manager `ssh` are killed at every boundary between two steps, on a real sshd.
 
-``OCCOPUS_TEST_KILLS`` is how many kills there are at the most, of each kind of moment (12).
+``OCCOPUS_TEST_KILLS`` is how many kills there are at the most, of each kind of moment (5).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 
 STATE = Path("/var/lib/occopus")
 MOMENTS = ("before commit", "after commit", "in a call", "after a call", "in a job call", "after a job call")
-KILLS = int(os.environ.get("OCCOPUS_TEST_KILLS", "12"))
+KILLS = int(os.environ.get("OCCOPUS_TEST_KILLS", "5"))
 
 
 @pytest.fixture(scope="module")
