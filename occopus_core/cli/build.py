@@ -31,6 +31,8 @@ def _parser() -> argparse.ArgumentParser:
     add_parallelize(made)
     made.add_argument(
         "-i",
+        "--infra_id",
+        "--infraid",
         metavar="INFRA_ID",
         dest="infra_id",
         help="bring this infrastructure to the description; where none has the id, build one under it",

@@ -16,7 +16,13 @@ def main(argv: Sequence[str]) -> int:
     made = parser("destroy", "Destroy an infrastructure with all of its nodes. There is no way back.")
     add_auth_data_path(made)
     made.add_argument(
-        "-i", metavar="INFRA_ID", dest="infra_id", required=True, help="identifier of the infrastructure to destroy"
+        "-i",
+        "--infra_id",
+        "--infraid",
+        metavar="INFRA_ID",
+        dest="infra_id",
+        required=True,
+        help="identifier of the infrastructure to destroy",
     )
     options = made.parse_args(argv)
     return guarded(lambda: _run(options))

@@ -77,13 +77,16 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--follow", action="store_true", help="with --events: go on with what happens from now on")
     made.add_argument(
         "-t",
+        "--interval",
         metavar="INTERVAL",
         dest="interval",
         type=_seconds,
         default=10.0,
         help="with -c: seconds between two passes (default: 10)",
     )
-    made.add_argument("-i", metavar="INFRA_ID", dest="infra_id", help="identifier of the infrastructure")
+    made.add_argument(
+        "-i", "--infra_id", "--infraid", metavar="INFRA_ID", dest="infra_id", help="identifier of the infrastructure"
+    )
     made.add_argument(
         "-o",
         "--output",

@@ -32,7 +32,15 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     made = parser("scale", "Ask for more or fewer instances of a node. The next pass of occopus-maintain sees to it.")
     add_auth_data_path(made)
-    made.add_argument("-i", metavar="INFRA_ID", dest="infra_id", required=True, help="identifier of the infrastructure")
+    made.add_argument(
+        "-i",
+        "--infra_id",
+        "--infraid",
+        metavar="INFRA_ID",
+        dest="infra_id",
+        required=True,
+        help="identifier of the infrastructure",
+    )
     made.add_argument("-n", "--node", required=True, help="name of the node to scale")
     amount = made.add_mutually_exclusive_group()
     amount.add_argument("-c", "--changescale", type=_amount, help="by how many: positive for more, negative for fewer")
