@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import random
 from pathlib import Path
 
 import psutil
@@ -67,6 +68,7 @@ def killed(world, server, tmp_path):  # noqa: F811
 
     world.install("resource", "memory", Handler)
     world.install("config", "ssh", Mortal)
+    world.rng = random.Random(str(tmp_path))  # node ids of its own: all worlds share the folder of jobs of this machine
     world.lives = lives
     world.log = tmp_path / "log"
     define(world, server, 1)

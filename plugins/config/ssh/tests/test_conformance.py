@@ -22,6 +22,20 @@ _ON_THE_NODE = "what is held for a node is on the node, and goes with it"
 _SECRET = "s3cr3t-of-a-file"
 
 
+class Noting(SshManager):
+    """Notes the nodes it logs in to: what they keep is removed from this machine at the end."""
+
+    contract_version: ClassVar[int] = 1
+
+    def __init__(self, connection, nodes):
+        super().__init__(connection)
+        self._nodes = nodes
+
+    def _run(self, node, *arguments):
+        self._nodes.add(node.node_id)
+        return super()._run(node, *arguments)
+
+
 class SshHarness(ConfigHarness):
     sdk_modules: ClassVar[tuple[str, ...]] = ("paramiko", "cryptography")
     holds: ClassVar[bool] = False
@@ -40,9 +54,10 @@ class SshHarness(ConfigHarness):
         self.server = server
         self.folder = Path(tempfile.mkdtemp(prefix="occopus-config-ssh-"))
         self.silent = None
+        self.nodes = set()
 
     def manager(self, *, call_timeout=None):
-        return SshManager(Connection("ssh", {}, self.server.auth, call_timeout or 60.0))
+        return Noting(Connection("ssh", {}, self.server.auth, call_timeout or 60.0), self.nodes)
 
     def section(self, kind="plain", variant=0):
         jobs = self.folder / "jobs"
@@ -82,6 +97,8 @@ class SshHarness(ConfigHarness):
     def close(self):
         self.clear()
         shutil.rmtree(self.folder)
+        for node_id in self.nodes:
+            shutil.rmtree(STATE / node_id, ignore_errors=True)
 
 
 class TestConformance(ConfigManagerConformance):
