@@ -35,14 +35,15 @@ _WORDS = {
     "context": "contextualisation",
     "notify": "notifier",
 }
-_PACKAGES = {
-    ("config", "puppet_solo"): "occopus-config-puppet-solo",
-    ("health", "mysqldbs"): "occopus-health-mysql",
-    ("health", "ping"): "occopus-health-network",
-    ("health", "ports"): "occopus-health-network",
-    ("health", "urls"): "occopus-health-network",
+_FOLDERS = {
+    ("resource", "azure_vm"): "azure",
+    ("resource", "azure_aci"): "azure",
+    ("health", "mysqldbs"): "mysql",
+    ("health", "ping"): "network",
+    ("health", "ports"): "network",
+    ("health", "urls"): "network",
 }
-"""The packages of plugins whose name does not follow from the plugin's."""
+"""The folders of plugins whose name does not follow from the plugin's."""
 _PUBLISHED = {
     "resource": {"ec2", "nova", "azure_vm", "azure_aci", "docker", "cloudsigma", "cloudbroker", "local", "sim"},
     "config": {"chef", "puppet_solo", "sim", "ssh"},
@@ -156,8 +157,8 @@ class Registry:
 
     def _advice(self, kind: str, name: str) -> str:
         if name in _PUBLISHED[kind]:
-            package = _PACKAGES.get((kind, name), f"occopus-{kind}-{name.replace('_', '-')}")
-            return f"no {_WORDS[kind]} '{name}' is installed: pip install {package}"
+            folder = f"plugins/{kind}/{_FOLDERS.get((kind, name), name)}"
+            return f"no {_WORDS[kind]} '{name}' is installed: pip install ./{folder} in a checkout of Occopus"
         installed = self.installed(kind)
         others = sorted(_PUBLISHED[kind].difference(installed))
         lists = {"installed are": installed, "known and not installed": others}

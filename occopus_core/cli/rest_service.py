@@ -145,7 +145,7 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         from occopus_core.rest.metrics import Metrics  # noqa: PLC0415  # help must not wait for all this
     except ModuleNotFoundError as error:
-        say(f"error: {error.name} is not installed: pip install 'occopus-core[rest]'")
+        say(f"error: {error.name} is not installed: pip install '.[rest]' in a checkout of Occopus")
         return ExitCode.UNAVAILABLE
     from occopus_core.cli.lines import line  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415

@@ -139,7 +139,9 @@ def _postgresql(url: sa.URL) -> sa.Engine:
     try:
         engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True, **_POOL)
     except ImportError as error:
-        raise StoreError("a store in PostgreSQL needs psycopg: pip install 'occopus-core[postgresql]'") from error
+        raise StoreError(
+            "a store in PostgreSQL needs psycopg: pip install '.[postgresql]' in a checkout of Occopus"
+        ) from error
     sa.event.listen(engine, "begin", _begin_postgresql)
     return engine
 

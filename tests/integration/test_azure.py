@@ -113,7 +113,9 @@ VM, ACI = "Microsoft.Compute/virtualMachines", "Microsoft.ContainerInstance/cont
 def azure_server():
     missing = [name for name in ("trustme", "jsonschema") if importlib.util.find_spec(name) is None]
     if missing:
-        pytest.skip(f"{missing[0]} is not installed: pip install 'occopus-resource-azure[testing]'")
+        pytest.skip(
+            f"{missing[0]} is not installed: pip install './plugins/resource/azure[testing]' in a checkout of Occopus"
+        )
     from occopus_resource_azure.testing import AzureCloud  # noqa: PLC0415
 
     with AzureCloud() as cloud:
@@ -302,7 +304,7 @@ def test_what_finds_no_room_in_one_region_is_built_in_another(user, account, why
 
 def test_what_finds_no_room_is_built_on_another_cloud(user, account):
     if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask_cors") is None:
-        pytest.skip("moto is not installed: pip install 'occopus-resource-ec2[testing]'")
+        pytest.skip("moto is not installed: pip install './plugins/resource/ec2[testing]' in a checkout of Occopus")
     from occopus_resource_azure.testing import Fault  # noqa: PLC0415
     from occopus_resource_ec2 import testing as ec2  # noqa: PLC0415
 

@@ -364,7 +364,9 @@ def test_a_former_key_is_warned_of(workspace, docker):
 def ec2_process():
     absent = [name for name in ("moto", "flask", "flask_cors") if importlib.util.find_spec(name) is None]
     if absent:
-        pytest.skip(f"{absent[0]} is not installed: pip install 'occopus-resource-ec2[testing]'")
+        pytest.skip(
+            f"{absent[0]} is not installed: pip install './plugins/resource/ec2[testing]' in a checkout of Occopus"
+        )
     from occopus_resource_ec2.testing import Ec2Cloud  # noqa: PLC0415
 
     with Ec2Cloud() as cloud:

@@ -61,7 +61,9 @@ class User:
 def user(workspace):
     missing = [name for name in ("moto", "flask", "flask_cors") if importlib.util.find_spec(name) is None]
     if missing:
-        pytest.skip(f"{missing[0]} is not installed: pip install 'occopus-resource-ec2[testing]'")
+        pytest.skip(
+            f"{missing[0]} is not installed: pip install './plugins/resource/ec2[testing]' in a checkout of Occopus"
+        )
     somebody = User(workspace)
     with somebody.serve() as server:
         try:

@@ -1,5 +1,9 @@
 """Plugins as they are found among what is installed."""
 
+import re
+import subprocess
+from pathlib import Path
+
 import pytest
 from stevedore.extension import ExtensionManager
 
@@ -79,9 +83,36 @@ def test_what_cannot_be_used_says_why(install, target, text, message):
 
 def test_says_what_to_install(caplog, monkeypatch):
     monkeypatch.setitem(registry._PUBLISHED, "health", {*registry._PUBLISHED["health"], "ldap"})
-    assert refusal("ldap") == "no health checker 'ldap' is installed: pip install occopus-health-ldap"
+    assert (
+        refusal("ldap")
+        == "no health checker 'ldap' is installed: pip install ./plugins/health/ldap in a checkout of Occopus"
+    )
     assert refusal("pulse") == (
         "there is no health checker 'pulse'; installed are: mysqldbs, ping, ports, ssh, urls; "
         "known and not installed: ldap"
     )
     assert caplog.records == []
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("kind", registry._PUBLISHED)
+def test_what_is_advised_is_a_folder_that_has_the_plugin(kind):
+    """An index has none of our names: whoever registers one there would be installed in its place."""
+    for name in registry._PUBLISHED[kind]:
+        folder = ROOT / "plugins" / kind / registry._FOLDERS.get((kind, name), name)
+        assert f"{name} =" in (folder / "setup.cfg").read_text()
+
+
+def test_nothing_advises_a_name_of_an_index_that_the_project_does_not_hold():
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    advice = re.compile(r"pip install[^\n]*[\s'\"]occopus[-_]")
+    found = [
+        f"{name}: {line}"
+        for name in names
+        if Path(name).suffix in {".py", ".md", ".cfg", ".toml", ".expected", ".sh", ""} and (ROOT / name).is_file()
+        for line in (ROOT / name).read_text(errors="replace").splitlines()
+        if advice.search(line) and "advice" not in line
+    ]
+    assert found == []

@@ -92,7 +92,9 @@ class FakePlugins:
     def schema(self, kind: str, name: str) -> Mapping[str, Any]:
         self.asked.append((kind, name))
         if (kind, name) not in SCHEMAS:
-            raise LookupError(f"no {WORDS[kind]} '{name}' is installed: pip install occopus-{kind}-{name}")
+            raise LookupError(
+                f"no {WORDS[kind]} '{name}' is installed: pip install ./plugins/{kind}/{name} in a checkout of Occopus"
+            )
         return SCHEMAS[kind, name]
 
     def undeliverable(self, resource_type: str, context_type: str) -> frozenset[ContextForm]:

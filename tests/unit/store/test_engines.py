@@ -58,7 +58,9 @@ def test_without_its_driver_the_package_to_install_is_named(monkeypatch, scheme)
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(StoreError) as caught:
         open_database(f"{scheme}://me:{SECRET}@127.0.0.1/name")
-    assert str(caught.value) == "a store in PostgreSQL needs psycopg: pip install 'occopus-core[postgresql]'"
+    assert (
+        str(caught.value) == "a store in PostgreSQL needs psycopg: pip install '.[postgresql]' in a checkout of Occopus"
+    )
 
 
 def test_a_server_that_is_not_there_is_named_without_the_password():

@@ -47,7 +47,9 @@ def account():
 def azure_server():
     missing = [name for name in ("trustme", "jsonschema") if importlib.util.find_spec(name) is None]
     if missing:
-        pytest.skip(f"{missing[0]} is not installed: pip install 'occopus-resource-azure[testing]'")
+        pytest.skip(
+            f"{missing[0]} is not installed: pip install './plugins/resource/azure[testing]' in a checkout of Occopus"
+        )
     from occopus_resource_azure.testing import AzureCloud  # noqa: PLC0415
 
     with AzureCloud() as cloud:

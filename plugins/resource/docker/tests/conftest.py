@@ -60,7 +60,9 @@ def stages(tmp_path_factory):
 
 def certificates(tmp_path_factory, network):
     if importlib.util.find_spec("trustme") is None:
-        pytest.skip("trustme is not installed: pip install 'occopus-resource-docker[testing]'")
+        pytest.skip(
+            "trustme is not installed: pip install './plugins/resource/docker[testing]' in a checkout of Occopus"
+        )
     import trustme  # noqa: PLC0415
 
     folder, authority = tmp_path_factory.mktemp("tls"), trustme.CA()

@@ -16,7 +16,9 @@ IMAGE = "ami-0123456789abcdef0"
 def ec2_process():
     missing = [name for name in ("moto", "flask", "flask_cors") if importlib.util.find_spec(name) is None]
     if missing:
-        pytest.skip(f"{missing[0]} is not installed: pip install 'occopus-resource-ec2[testing]'")
+        pytest.skip(
+            f"{missing[0]} is not installed: pip install './plugins/resource/ec2[testing]' in a checkout of Occopus"
+        )
     from occopus_resource_ec2.testing import Ec2Cloud  # noqa: PLC0415
 
     with Ec2Cloud() as cloud:

@@ -14,4 +14,4 @@ def test_without_moto_it_says_what_to_install():
     assert (ended.returncode, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: No module named 'moto")
-    assert line.endswith(": pip install 'occopus-resource-ec2[testing]'")
+    assert line.endswith(": pip install './plugins/resource/ec2[testing]' in a checkout of Occopus")

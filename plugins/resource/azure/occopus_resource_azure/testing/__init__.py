@@ -1,6 +1,6 @@
 """Azure Resource Manager on this machine, for tests and examples: a stand-in that keeps what it is asked to make.
 
-``pip install 'occopus-resource-azure[testing]'``
+``pip install './plugins/resource/azure[testing]'`` in a checkout of Occopus
 """
 
 from occopus_resource_azure.testing.account import SUBSCRIPTION, TENANT, Limits

@@ -45,7 +45,7 @@ try:
 except ModuleNotFoundError as error:
     if __name__ != "__main__":
         raise
-    sys.exit(f"error: {error}: pip install 'occopus-resource-ec2[testing]'")
+    sys.exit(f"error: {error}: pip install './plugins/resource/ec2[testing]' in a checkout of Occopus")
 
 from occopus_core.testing.web import PAGE
 from occopus_resource_ec2.testing.faults import Fault, Faults
