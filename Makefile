@@ -1,6 +1,9 @@
 # The two commands that matter: make demo, make test.
 .PHONY: demo test test-openstack azure-contract cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture bench schemas page-libraries clean
 
+# A checkout is compiled once, not by each of the thousands of commands that tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt \
 	$(wildcard plugins/*/*/setup.cfg)
 PACKAGES := occopus_core $(wildcard plugins/*/*/occopus_*)
@@ -53,8 +56,8 @@ lint: dev
 typecheck: dev
 	.venv/bin/mypy $(CODE)
 
-unit: dev  ## the fast tests alone
-	.venv/bin/pytest -q tests/unit
+unit: dev  ## the fast tests alone: no processes but databases, nothing marked slow
+	.venv/bin/pytest -q -n 2 -m "not slow" tests/unit
 
 EXAMPLES ?= 1000
 SEED ?= $(shell date +%s)

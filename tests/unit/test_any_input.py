@@ -14,6 +14,9 @@ from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.registry import Registry
 from occopus_core.render import Renderer, TemplateError, calls_commands, named_peers
 
+pytestmark = pytest.mark.slow
+
+
 REGISTRY = Registry()
 QUICK = settings(
     max_examples=200, derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]

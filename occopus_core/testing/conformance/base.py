@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -107,6 +108,17 @@ def raised(act: Callable[[], Any]) -> Exception | None:
     except Exception as error:  # noqa: BLE001 - that nothing but ProviderError comes out is what is tested
         return error
     return None
+
+
+BUSY_FACTOR = 10
+"""A call may take so many times as long as an ordinary one on the same machine, besides its time limit."""
+
+
+def seconds_of(act: Callable[[], object]) -> float:
+    """How long a call takes on this machine at present."""
+    started = time.monotonic()
+    act()
+    return time.monotonic() - started
 
 
 def operations(handler: ResourceHandler) -> tuple[Operation, ...]:

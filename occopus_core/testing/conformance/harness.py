@@ -81,7 +81,7 @@ class ResourceHarness(Harness, ABC):
     short_timeout: ClassVar[float] = 0.5
     """A `call_timeout` in seconds that is cheap to wait for."""
     grace: ClassVar[float] = 1.5
-    """Seconds by which a busy machine may exceed `call_timeout`."""
+    """Seconds by which a call may exceed `call_timeout`. The suite adds ten times what a call takes at present."""
     faults: FaultInjector | None = None
     """None where the provider cannot be made to fail."""
 

@@ -11,6 +11,9 @@ import urllib.request
 
 import pytest
 
+LONGEST = 600
+"""Seconds after which something is taken for stuck, however busy the machine is."""
+
 
 class Answer:
     def __init__(self, status, headers, body):
@@ -34,7 +37,7 @@ class Client:
         data = body.encode() if isinstance(body, str) else body
         request = urllib.request.Request(self.base + path, data, given, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=LONGEST) as answer:
                 return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -66,7 +69,7 @@ def serving(workspace, *options, **how):
 
 
 def base_of(process):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + LONGEST
     while not (found := re.search(r"listening on (\S+)", process.said.read_text())):
         assert process.poll() is None, process.said.read_text()
         assert time.monotonic() < deadline, process.said.read_text()

@@ -137,7 +137,7 @@ def test_a_token_for_what_is_not_there_yet_is_pointed_out(ready):
 
 def test_a_chunked_body_has_the_same_limit(guarded, tokens):
     address = urlsplit(guarded.base)
-    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=600) as connection:
         lines = ["POST /infrastructures/ HTTP/1.1", "Host: x", f"Authorization: Bearer {tokens['write']}"]
         connection.sendall("\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode())
         connection.sendall(b"800\r\n" + b"#" * 2048 + b"\r\n")

@@ -20,6 +20,9 @@ from occopus_core.store.repository import Store
 
 from .builders import add_instances, definition, implementation, infrastructure, record
 
+pytestmark = pytest.mark.slow
+
+
 COLUMNS = {
     "infrastructures": ("description", "candidate", "wanted", "targets", "setbacks", "frozen", "created_at", "epoch",
                         "lease_holder", "lease_expires", "name"),

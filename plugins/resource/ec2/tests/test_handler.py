@@ -6,6 +6,7 @@ import dataclasses
 import logging
 
 import boto3
+import botocore.config
 import pytest
 
 from occopus_core.api import (
@@ -48,8 +49,9 @@ def ec2_client(ec2):
     """The account without the handler."""
     from occopus_resource_ec2.testing import ACCESS_KEY, REGION, SECRET_KEY  # noqa: PLC0415
 
+    patient = botocore.config.Config(read_timeout=600, retries={"total_max_attempts": 1})
     keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
-    return boto3.client("ec2", endpoint_url=ec2.endpoint, region_name=REGION, **keys)
+    return boto3.client("ec2", endpoint_url=ec2.endpoint, region_name=REGION, config=patient, **keys)
 
 
 def ids(count):
@@ -111,7 +113,7 @@ def test_more_than_a_thousand_are_listed(ec2, connect, monkeypatch):
     made = {"ImageId": IMAGE, "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]}
     for _ in range(3):
         ec2_client(ec2).run_instances(**made, MinCount=340, MaxCount=340)
-    handler = connect()
+    handler = connect(timeout=600.0)
     found = []
     with monkeypatch.context() as patch:
         patch.setattr("occopus_resource_ec2.handler._PAGE", 1)

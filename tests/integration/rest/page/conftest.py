@@ -17,7 +17,7 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-LONGEST = 60_000  # milliseconds
+LONGEST = 600_000  # milliseconds
 TRIES = 5
 QUICKSTART = Path(__file__).parents[4] / "examples" / "quickstart"
 SHOTS = os.environ.get("OCCOPUS_SHOTS")

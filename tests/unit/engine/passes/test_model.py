@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -35,6 +36,9 @@ from .. import plain
 from ..configured import Managers
 from ..conftest import World
 from ..fakes import KilledError, Life, PatientClock
+
+pytestmark = pytest.mark.slow
+
 
 EXAMPLES = int(os.environ.get("OCCOPUS_TEST_EXAMPLES", "40"))
 """Sequences that are tried. `make model` tries many more, other ones each time."""

@@ -19,6 +19,8 @@ from occopus_core.store.repository import Store
 
 from ..conftest import infrastructure, node
 
+pytestmark = pytest.mark.slow
+
 
 class Keeper:
     """Rounds on the virtual clock, with what they say and how often each infrastructure had its turn."""
