@@ -66,7 +66,7 @@ def measure() -> Trace:
                 manager.build(manager.load(file))
             finally:
                 sys.setprofile(None)
-                threading.setprofile(None)  # type: ignore[arg-type]  # None is allowed
+                threading.setprofile(None)
     return trace
 
 

@@ -26,6 +26,7 @@ from occopus_core.api.resource import (
     Owner,
     ResourceHandler,
 )
+from occopus_core.api.schema import load_schema
 from occopus_core.api.version import CONTRACT_VERSION
 
 __all__ = [
@@ -62,5 +63,6 @@ __all__ = [
     "ThrottledError",
     "TransientError",
     "Verdict",
+    "load_schema",
     "within",
 ]

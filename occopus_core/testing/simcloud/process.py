@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from occopus_core.testing.processes import end
 from occopus_core.testing.simcloud.inventory import PAGE
 
-_START_SECONDS = 30.0
+_START_SECONDS = 600.0
 _STOP_SECONDS = 10.0
 _CALL_SECONDS = 60.0
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -17,6 +15,7 @@ from occopus_core.api import (
     Connection,
     PermanentError,
     Registered,
+    load_schema,
 )
 
 _NUMBERS = ("seconds", "leave_seconds")
@@ -42,9 +41,7 @@ class SimManager(ConfigManager):
     @functools.cache
     def schema(cls) -> Mapping[str, Any]:
         """The `config_management` section of type `sim`."""
-        text = importlib.resources.files("occopus_config_sim").joinpath("schema.json").read_text("utf-8")
-        schema: Mapping[str, Any] = json.loads(text)
-        return schema
+        return load_schema("occopus_config_sim")
 
     def check(self, node: ConfigNode) -> None:
         """Raises `PermanentError` for a value that is not a number of at least 0."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from occopus_core.api import Notification, Notifier
+from occopus_core.api import Notification, Notifier, load_schema
 
 if TYPE_CHECKING:
     from occopus_notify_fcm.client import Client
@@ -31,9 +29,7 @@ class FirebaseCloudMessaging(Notifier):
     @functools.cache
     def schema(cls) -> Mapping[str, Any]:
         """An entry of type `fcm`."""
-        text = importlib.resources.files("occopus_notify_fcm").joinpath("schema.json").read_text("utf-8")
-        schema: Mapping[str, Any] = json.loads(text)
-        return schema
+        return load_schema("occopus_notify_fcm")
 
     @classmethod
     def address(cls, properties: Mapping[str, Any]) -> str:

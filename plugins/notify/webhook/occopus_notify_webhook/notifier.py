@@ -6,12 +6,11 @@ import dataclasses
 import functools
 import hashlib
 import hmac
-import importlib.resources
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from occopus_core.api import Notification, Notifier
+from occopus_core.api import Notification, Notifier, load_schema
 
 
 class Webhook(Notifier):
@@ -23,9 +22,7 @@ class Webhook(Notifier):
     @functools.cache
     def schema(cls) -> Mapping[str, Any]:
         """An entry of type `webhook`."""
-        text = importlib.resources.files("occopus_notify_webhook").joinpath("schema.json").read_text("utf-8")
-        schema: Mapping[str, Any] = json.loads(text)
-        return schema
+        return load_schema("occopus_notify_webhook")
 
     def send(self, notifications: Sequence[Notification]) -> None:
         """One request. Raises `ProviderError`, whose text has no more of the URL than its host."""

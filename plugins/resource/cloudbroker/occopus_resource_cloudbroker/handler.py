@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -18,6 +16,7 @@ from occopus_core.api import (
     Owner,
     ProviderError,
     ResourceHandler,
+    load_schema,
 )
 
 
@@ -44,9 +43,7 @@ class CloudBrokerHandler(ResourceHandler):
     @functools.cache
     def schema(cls) -> Mapping[str, Any]:
         """The `resource` section of type `cloudbroker`."""
-        text = importlib.resources.files("occopus_resource_cloudbroker").joinpath("schema.json").read_text("utf-8")
-        schema: Mapping[str, Any] = json.loads(text)
-        return schema
+        return load_schema("occopus_resource_cloudbroker")
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for a description that cannot be sent, and for a name that gets too long."""

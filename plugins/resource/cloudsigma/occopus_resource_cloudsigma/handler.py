@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -19,6 +17,7 @@ from occopus_core.api import (
     Owner,
     ProviderError,
     ResourceHandler,
+    load_schema,
 )
 
 
@@ -53,9 +52,7 @@ class CloudSigmaHandler(ResourceHandler):
     @functools.cache
     def schema(cls) -> Mapping[str, Any]:
         """The `resource` section of type `cloudsigma`."""
-        text = importlib.resources.files("occopus_resource_cloudsigma").joinpath("schema.json").read_text("utf-8")
-        schema: Mapping[str, Any] = json.loads(text)
-        return schema
+        return load_schema("occopus_resource_cloudsigma")
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for a value that makes no sense and for a field that the handler sets itself."""

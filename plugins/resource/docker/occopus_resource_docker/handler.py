@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -18,6 +16,7 @@ from occopus_core.api import (
     Owner,
     ProviderError,
     ResourceHandler,
+    load_schema,
 )
 from occopus_resource_docker import powers
 
@@ -44,9 +43,7 @@ class DockerHandler(ResourceHandler):
     @functools.cache
     def schema(cls) -> Mapping[str, Any]:
         """The `resource` section of type `docker`."""
-        text = importlib.resources.files("occopus_resource_docker").joinpath("schema.json").read_text("utf-8")
-        schema: Mapping[str, Any] = json.loads(text)
-        return schema
+        return load_schema("occopus_resource_docker")
 
     @classmethod
     def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -25,6 +23,7 @@ from occopus_core.api import (
     QuotaError,
     ResourceHandler,
     TransientError,
+    load_schema,
 )
 from occopus_resource_ec2 import view
 from occopus_resource_ec2.order import order, root_volume
@@ -61,9 +60,7 @@ class Ec2Handler(ResourceHandler):
     @functools.cache
     def schema(cls) -> Mapping[str, Any]:
         """The `resource` section of type `ec2`."""
-        text = importlib.resources.files("occopus_resource_ec2").joinpath("schema.json").read_text("utf-8")
-        schema: Mapping[str, Any] = json.loads(text)
-        return schema
+        return load_schema("occopus_resource_ec2")
 
     @classmethod
     def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.resources
-import json
 import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +24,7 @@ from occopus_core.api import (
     Owner,
     ProviderError,
     ResourceHandler,
+    load_schema,
 )
 from occopus_resource_local import addresses, processes, write_files
 from occopus_resource_local.addresses import AddressPool
@@ -65,9 +64,7 @@ class LocalHandler(ResourceHandler):
     @classmethod
     def schema(cls) -> Mapping[str, Any]:
         """See `ResourceHandler.schema`."""
-        text = importlib.resources.files("occopus_resource_local").joinpath("schema.json").read_text()
-        schema: Mapping[str, Any] = json.loads(text)
-        return schema
+        return load_schema("occopus_resource_local")
 
     def check(self, request: CreateRequest) -> None:
         """Refuse what a process of this host cannot do. Raises `PermanentError`."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -17,6 +15,7 @@ from occopus_core.api import (
     Owner,
     ProviderError,
     ResourceHandler,
+    load_schema,
 )
 
 
@@ -51,9 +50,7 @@ class NovaHandler(ResourceHandler):
     @functools.cache
     def schema(cls) -> Mapping[str, Any]:
         """The `resource` section of type `nova`."""
-        text = importlib.resources.files("occopus_resource_nova").joinpath("schema.json").read_text("utf-8")
-        schema: Mapping[str, Any] = json.loads(text)
-        return schema
+        return load_schema("occopus_resource_nova")
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for a value that makes no sense, and for user data that are too long."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -23,6 +21,7 @@ from occopus_core.api import (
     PermanentError,
     ProviderError,
     ResourceHandler,
+    load_schema,
 )
 from occopus_resource_sim.errors import provider_error
 
@@ -54,9 +53,7 @@ class SimHandler(ResourceHandler):
     @functools.cache
     def schema(cls) -> Mapping[str, Any]:
         """The `resource` section of type `sim`."""
-        text = importlib.resources.files("occopus_resource_sim").joinpath("schema.json").read_text("utf-8")
-        schema: Mapping[str, Any] = json.loads(text)
-        return schema
+        return load_schema("occopus_resource_sim")
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for a number that is none or is too small."""

@@ -21,7 +21,7 @@ from occopus_core.testing.processes import end
 from occopus_resource_docker.testing.images import BUSYBOX, root_file_system
 from occopus_resource_docker.testing.network import Network
 
-_START_SECONDS, _STOP_SECONDS = 60.0, 60.0
+_START_SECONDS, _STOP_SECONDS = 600.0, 60.0
 _PACKAGES: Mapping[str, str] = {
     "dockerd": "docker.io",
     "podman": "podman",
@@ -127,7 +127,7 @@ class Engine(ABC):
     def client(self) -> APIClient:
         """The library's own client, which is closed with the engine."""
         if self._client is None:
-            self._client = APIClient(self.endpoint, version="auto", timeout=60)
+            self._client = APIClient(self.endpoint, version="auto", timeout=600)
         return self._client
 
     def containers(self, label: str = "occopus.token") -> list[dict[str, Any]]:

@@ -22,9 +22,9 @@ REGION = "eu-west-1"
 IMAGE = "ami-0123456789abcdef0"
 """The one image there is."""
 
-_START_SECONDS = 60.0
+_START_SECONDS = 600.0
 _STOP_SECONDS = 10.0
-_CALL_SECONDS = 60.0
+_CALL_SECONDS = 600.0
 
 
 class Ec2Cloud:
