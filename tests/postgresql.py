@@ -37,7 +37,7 @@ class PostgreSQL:
 
     def wait(self) -> None:
         """Until it answers."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 600
         while True:
             with contextlib.suppress(self._driver.OperationalError):
                 self._execute("SELECT 1")
