@@ -12,6 +12,7 @@ from stevedore.named import NamedExtensionManager
 
 from occopus_core.api.config import ConfigManager
 from occopus_core.api.context import ContextForm, Contextualiser
+from occopus_core.api.declared import fault_of_declarations
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
 from occopus_core.api.resource import ResourceHandler
@@ -54,14 +55,15 @@ _PUBLISHED = {
 
 
 class PluginError(LookupError):
-    """A plugin is missing, comes twice, cannot be imported, or speaks another version of the contract."""
+    """A plugin is missing, comes twice, cannot be imported, or speaks another version of the contract, or breaks it."""
 
 
 class Registry:
     """Finds plugins by kind and name. `extra` adds plugins that are not installed, for tests and embedding."""
 
     def __init__(self, extra: Mapping[tuple[str, str], type] | None = None) -> None:
-        self._loaded: dict[tuple[str, str], type] = dict(extra or {})
+        self._extra = dict(extra or {})
+        self._loaded: dict[tuple[str, str], type] = {}
         self._validators: dict[tuple[str, str], Validator] = {}
         self._templated: dict[tuple[str, str, str], bool] = {}
 
@@ -111,12 +113,15 @@ class Registry:
 
     def installed(self, kind: str) -> list[str]:
         """The names of all plugins of a kind, without importing them."""
-        known = {name for known_kind, name in self._loaded if known_kind == kind}
+        known = {name for known_kind, name in {**self._extra, **self._loaded} if known_kind == kind}
         return sorted(known | entry_points(group=f"occopus.{kind}").names)
 
     def _load(self, kind: str, name: str) -> type:
         if (kind, name) not in self._loaded:
-            self._loaded[kind, name] = self._import(kind, name)
+            plugin = self._extra.get((kind, name)) or self._import(kind, name)
+            if fault := fault_of_declarations(plugin):
+                raise PluginError(f"the {_WORDS[kind]} '{name}' breaks its contract: {fault}")
+            self._loaded[kind, name] = plugin
         return self._loaded[kind, name]
 
     def _import(self, kind: str, name: str) -> type:

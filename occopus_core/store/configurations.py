@@ -51,6 +51,8 @@ class ConfigurationRecord:
     reason: str = ""
     published: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The attributes that the node has published."""
+    served: bool = False
+    """The manager has seen it configured at least once: others may be using it."""
     has_left: bool = False
     """`leave` has ended: the instance may be deleted."""
     forget_since: float | None = None
@@ -101,9 +103,15 @@ def put_configurations(connection: sa.Connection, records: Sequence[Configuratio
 
 def _remember(connection: sa.Connection, record: ManagerRecord) -> None:
     table = tables.managers
-    here = (table.c.infra_id == record.infra_id, table.c.type == record.type, table.c.settings == record.settings)
-    if connection.scalar(sa.select(sa.func.count()).select_from(table).where(*here)) == 0:
+    # The row is locked: a process that removes it at this moment is waited for.
+    known = sa.select(table.c.infra_id).where(*_here(record)).with_for_update()
+    if connection.scalar(known) is None:
         connection.execute(table.insert().values(**MANAGERS.row(record)))
+
+
+def _here(record: ManagerRecord) -> tuple[sa.ColumnElement[bool], ...]:
+    table = tables.managers
+    return (table.c.infra_id == record.infra_id, table.c.type == record.type, table.c.settings == record.settings)
 
 
 def remove_configurations(connection: sa.Connection, keys: Collection[Key]) -> None:
@@ -151,6 +159,14 @@ class ConfigurationRows:
         infra_id = tables.managers.c.infra_id
         return self._managers(infra_id != FORGOTTEN, ~_exists(infra_id))
 
+    def gone(self, infra_ids: Collection[str]) -> set[str]:
+        """Those of these infrastructures that do not exist, and for which nothing is left to be forgotten."""
+        known: set[str] = set()
+        with self._database.reading() as connection:
+            for column in (tables.infrastructures.c.id, tables.configurations.c.infra_id):
+                known.update(connection.scalars(sa.select(column).where(column.in_(infra_ids)).distinct()))
+        return set(infra_ids) - known
+
     def all_managers(self) -> list[ManagerRecord]:
         """Every manager that was ever used, once for each infrastructure that it has not forgotten."""
         return self._managers(sa.true())
@@ -170,12 +186,21 @@ class ConfigurationRows:
             raise_revision(connection, [record.infra_id for record in going])
 
     def infrastructure_forgotten(self, record: ManagerRecord) -> None:
-        """The manager has forgotten the infrastructure. Idempotent."""
-        table = tables.managers
-        here = (table.c.infra_id == record.infra_id, table.c.type == record.type, table.c.settings == record.settings)
+        """The manager has forgotten the infrastructure, whose lease the caller holds. Idempotent."""
+        self._infrastructure_forgotten(record, sa.true())
+
+    def abandoned_infrastructure_forgotten(self, record: ManagerRecord) -> None:
+        """The manager has forgotten an infrastructure that was gone. Idempotent.
+
+        Where the id is used again meanwhile, the row stays: it is of the new infrastructure, whose lease another
+        process may hold.
+        """
+        self._infrastructure_forgotten(record, ~_exists(tables.managers.c.infra_id))
+
+    def _infrastructure_forgotten(self, record: ManagerRecord, condition: sa.ColumnElement[bool]) -> None:
         with self._database.writing() as connection:
             lock_infrastructures(connection, [record.infra_id])
-            connection.execute(table.delete().where(*here))
+            connection.execute(tables.managers.delete().where(*_here(record), condition))
             _remember(connection, dataclasses.replace(record, infra_id=FORGOTTEN))
             raise_revision(connection, [record.infra_id])
 
@@ -185,7 +210,7 @@ class ConfigurationRows:
         managers = [record for record in self.abandoned_managers() if record.label == name]
         self.forgotten(records)
         for manager in managers:
-            self.infrastructure_forgotten(manager)
+            self.abandoned_infrastructure_forgotten(manager)
         return len(records) + len(managers)
 
     def _read(self, *chosen: sa.ColumnElement[bool]) -> list[ConfigurationRecord]:

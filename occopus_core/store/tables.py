@@ -122,6 +122,7 @@ configurations = Table(
     Column("reason", Text, nullable=False),
     Column("published", Text, nullable=False),
     Column("has_left", Boolean, nullable=False),
+    Column("served", Boolean, nullable=False, server_default=false()),
     Column("forget_since", Double),
     Index(None, "infra_id"),
 )

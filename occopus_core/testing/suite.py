@@ -6,13 +6,39 @@ A suite is a class whose test methods are its clauses. A plugin's tests inherit 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
+from unittest import mock
 
 import pytest
 
 _PREFIX = "test_"
 _T = TypeVar("_T")
+
+
+@contextlib.contextmanager
+def never_sleeping(complaint: str) -> Iterator[None]:
+    """Fails where this thread, or one that it starts meanwhile, calls `time.sleep`. Other threads may sleep."""
+    watched, slept = {threading.current_thread()}, list[float]()
+    sleep, start = time.sleep, threading.Thread.start
+
+    def noted_sleep(seconds: float) -> None:
+        if threading.current_thread() in watched:
+            slept.append(seconds)  # and returns at once: a clause need not take long to fail
+        else:
+            sleep(seconds)
+
+    def noted_start(thread: threading.Thread) -> None:
+        if threading.current_thread() in watched:
+            watched.add(thread)
+        start(thread)
+
+    with mock.patch("time.sleep", noted_sleep), mock.patch.object(threading.Thread, "start", noted_start):
+        yield
+    assert not slept, complaint
 
 
 class Harness:

@@ -80,7 +80,12 @@ class Configuring:
         record = _record(configuration)
         if former is not None and former.key == record.key:
             record = dataclasses.replace(
-                record, applied=former.applied, published=former.published, state=former.state, reason=former.reason
+                record,
+                applied=former.applied,
+                published=former.published,
+                state=former.state,
+                reason=former.reason,
+                served=former.served,
             )
         elif former is not None:
             self._runtime.journal.configure(dataclasses.replace(former, forget_since=now))
@@ -298,7 +303,7 @@ class Configuring:
 
     def _published(self, job: _Job, status: ConfigStatus) -> None:
         note_status(self._runtime, job.work, status)
-        self._note(job.work, applied=job.node.generation)
+        self._note(job.work, applied=job.node.generation, served=True)
         self._finish(job, "")
 
     def _late(self, job: _Job, why: str) -> bool:

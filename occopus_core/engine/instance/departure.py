@@ -61,7 +61,7 @@ class Departure:
         record = work.configuration
         if self._halted:
             return
-        never = record is not None and not record.applied and record.state is not ConfigState.FAILED
+        never = record is not None and not record.served and record.state is not ConfigState.FAILED
         if record is None or record.has_left or never:
             self._stop(work)
             return

@@ -30,6 +30,10 @@ _STARTING = frozenset({Stage.BOOTING, Stage.CONFIGURING})
 """Stages of an instance that its provider should have, and that is not ready yet."""
 
 
+_COMING_UP = frozenset({InstanceState.PROVISIONING, InstanceState.PENDING})
+"""States that a provider reports of an instance on its way to READY."""
+
+
 def _ignore(*_: object) -> None:
     return
 
@@ -114,7 +118,10 @@ class Diagnosis:
             self._ill(work, reason, fatal=True)
             return Ailment(reason, fatal=True, source=_source(instance))
         if instance is not None and instance.state is not InstanceState.READY:
-            return self._ailing(work, f"the provider reports it as {instance.state.value}")
+            ailment = self._ailing(work, f"the provider reports it as {instance.state.value}")
+            # After its whole time it does not come up by itself, however many others are in the same state.
+            stuck = ailment.fatal and instance.state in _COMING_UP
+            return dataclasses.replace(ailment, source=Source.PROVIDER) if stuck else ailment
         verdict = examined.value if examined is not None else None
         if verdict is not None and not verdict.healthy:
             return self._ailing(work, verdict.reason) if work.node_id in self._seen else self._vanished(work)

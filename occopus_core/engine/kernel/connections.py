@@ -43,6 +43,7 @@ class Connections:
         self._workers = workers
         self.redact = Redactor(credentials.secrets())
         """Takes the secrets of the credentials out of a text."""
+        loop.redact = self.redact
         self.host_keys: HostKeys = host_keys or MemoryHostKeys()
         """The pinned host keys of instances."""
         self.renewals = 0
@@ -86,7 +87,7 @@ class Connections:
                 gate, jobs = Gate(self._loop, limit), Jobs(plugin.max_jobs)
                 name = label(section["type"], section)
                 try:
-                    self._configs[key] = ManagerLink(plugin, section, connection, gate, jobs, name)
+                    self._configs[key] = ManagerLink(plugin, section, connection, gate, jobs, name, self.redact)
                 except Exception as error:
                     fault = f"the configuration manager '{name}' cannot be set up: {type(error).__name__}: {error}"
                     raise PermanentError(fault) from error

@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from occopus_core.engine.kernel.clock import Clock
 from occopus_core.engine.kernel.meter import Meter
+from occopus_core.engine.kernel.reason import log_unexpected
 
 T = TypeVar("T")
 
@@ -70,6 +71,8 @@ class Loop:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = itertools.count()
         self._passes: dict[_Pass, None] = {}
+        self.redact: Callable[[str], str] = str
+        """Takes secrets out of what is logged."""
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Run an action in so many seconds."""
@@ -98,6 +101,8 @@ class Loop:
                 self.post(lambda: done(Outcome(error=ended)))
                 raise
             self.meter.called(self.clock.monotonic() - began, outcome.error)
+            if outcome.error is not None:
+                log_unexpected(outcome.error, self.redact)
             self.post(lambda: done(outcome))
 
         self._executor.submit(work)

@@ -13,6 +13,7 @@ from occopus_core.engine.kernel.gate import Gate
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.kernel.reason import log_unexpected
 from occopus_core.store.records import LeaseLostError
 
 T = TypeVar("T")
@@ -34,10 +35,13 @@ class ManagerLink(Link[ConfigManager]):
         gate: Gate,
         jobs: Jobs,
         label: str,
+        redact: Callable[[str], str] = str,
     ) -> None:
+        """`redact` takes secrets out of what is logged."""
         super().__init__(make, section, connection, gate)
         self.jobs = jobs
         self.label = label
+        self._redact = redact
 
     def ask(
         self,
@@ -71,6 +75,7 @@ class ManagerLink(Link[ConfigManager]):
         except ProviderError:
             raise
         except Exception as error:
+            log_unexpected(error, self._redact)
             raise self._breach(what, f"raised {type(error).__name__}: {error}") from error
 
     def statuses(self, nodes: Sequence[ConfigNode]) -> Statuses:

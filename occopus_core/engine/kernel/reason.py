@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
+from collections.abc import Callable
+
 from occopus_core.api.errors import ProviderError
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError
+from occopus_core.store.records import LeaseLostError, StoreError
+
+_log = logging.getLogger("occopus.plugins")
+
+_EXPECTED = (ProviderError, TemplateError, PluginError, DescriptionError, LeaseLostError, StoreError)
+
+
+def log_unexpected(error: Exception, redact: Callable[[str], str]) -> None:
+    """Log an exception that no contract allows with its traceback, at DEBUG: its message alone reaches users."""
+    if not isinstance(error, _EXPECTED) and _log.isEnabledFor(logging.DEBUG):
+        _log.debug("%s", redact("".join(traceback.format_exception(error)).rstrip("\n")))
 
 
 def reason(error: Exception | str) -> str:

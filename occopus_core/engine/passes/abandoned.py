@@ -32,7 +32,7 @@ def forget_abandoned(resources: Resources) -> Steps[list[str]]:
     left = yield from forgetting.all(records, _nothing, lambda record: rows.forgotten([record]))
     holding = {(record.infra_id, record.type, record.settings) for record in left}
     asked = [each for each in managers if (each.infra_id, each.type, each.settings) not in holding]
-    kept = yield from forgetting.infrastructures(asked, _nothing, rows.infrastructure_forgotten)
+    kept = yield from forgetting.infrastructures(asked, _nothing, rows.abandoned_infrastructure_forgotten)
     return summary([*left, *kept], forgetting.away)
 
 
@@ -81,11 +81,26 @@ def find_registered(resources: Resources) -> Steps[Listed]:
 
 
 def forget_registered(resources: Resources, listed: Listed) -> Steps[list[str]]:
-    """Have managers forget what no row knows; what they have not, in words."""
+    """Have managers forget what no row knows; what they have not, in words.
+
+    A late call that registered a node of an infrastructure that is gone may have made what belongs to the whole
+    infrastructure again: that is forgotten, too. Raises `StoreError`.
+    """
     forgetting = Forgetting(resources.loop, resources.connections, resources.store.installation)
     records = [_record(manager, each) for manager, each in listed.strays]
     left = yield from forgetting.all(records, _nothing, lambda _record: None)
-    return summary(left, forgetting.away)
+    holding = {(record.infra_id, record.type, record.settings) for record in left}
+    gone = resources.store.configurations.gone({record.infra_id for record in records})
+    managers = {
+        (record.infra_id, record.type, record.settings): ManagerRecord(
+            record.infra_id, record.type, record.settings, record.section
+        )
+        for record in records
+        if record.infra_id in gone
+    }
+    asked = [manager for key, manager in managers.items() if key not in holding]
+    kept = yield from forgetting.infrastructures(asked, _nothing, lambda _record: None)
+    return summary([*left, *kept], forgetting.away)
 
 
 def _record(manager: ManagerRecord, each: Registered) -> ConfigurationRecord:

@@ -92,7 +92,7 @@ def _take(scope: Scope, work: Work, status: ConfigStatus, notes: Notes) -> None:
     if status.state is ConfigState.READY and status.generation in ("", record.applied, record.wanted):
         published = redacted(dict(status.attributes), scope.connections.redact)
         applied = status.generation or record.applied
-        changes = {"state": status.state, "reason": "", "published": published, "applied": applied}
+        changes = {"state": status.state, "reason": "", "published": published, "applied": applied, "served": True}
     elif status.state in (ConfigState.UNKNOWN, ConfigState.FAILED, ConfigState.PENDING):
         # It is not what it was seen to be, and no job is under way that would mend it: it is applied again.
         changes = {"state": status.state, "reason": status.reason, "applied": ""}

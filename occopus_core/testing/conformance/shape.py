@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import jsonschema
 
-from occopus_core.api import ContextForm, Feature
+from occopus_core.api import Feature
+from occopus_core.api.declared import fault_of_declarations
 from occopus_core.testing.conformance.base import calls, order, secrets
 from occopus_core.testing.conformance.harness import ResourceHarness
 from occopus_core.testing.shape import (
@@ -25,15 +26,9 @@ class ShapeClauses:
     def test_class_attributes(self, harness: ResourceHarness) -> None:
         """The class attributes make sense: names, a positive concurrency, seconds in order."""
         handler = type(harness.handler())
-        shortest, longest = handler.poll_seconds
-        assert all(isinstance(key, str) for key in handler.connection_keys), "connection_keys are names"
-        assert all(isinstance(form, ContextForm) for form in handler.context_forms), "context_forms are `ContextForm`s"
-        assert all(isinstance(feature, Feature) for feature in handler.features), "features are `Feature`s"
-        assert handler.stop_seconds >= 0, "stop_seconds is not negative"
+        fault = fault_of_declarations(handler)
+        assert not fault, fault
         assert not handler.stop_seconds or Feature.STOP in handler.features, "stop_seconds is for Feature.STOP"
-        assert handler.max_concurrency >= 1, "max_concurrency is at least 1"
-        assert 0 < shortest <= longest, "poll_seconds are the shortest and the longest, above 0"
-        assert handler.consistency_window >= 0, "consistency_window is not negative"
 
     def test_schema_is_valid(self, harness: ResourceHarness) -> None:
         """`schema` answers a valid JSON Schema (draft-07) of an object."""

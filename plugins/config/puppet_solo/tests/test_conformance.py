@@ -26,7 +26,6 @@ class PuppetHarness(ConfigHarness):
                 "errors_keep_secrets",
                 "failed_says_why",
                 "forget_as_registered",
-                "forgotten_is_unknown",
                 "hang",
                 "only_provider_errors",
                 "registered_is_not_ready",

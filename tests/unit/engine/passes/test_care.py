@@ -237,3 +237,20 @@ def test_of_those_that_are_to_be_fewer_the_sick_go_first(world, doctor, maintain
     assert oldest.node_id not in ids(world)
     assert {record.stage for record in records(world)} == {Stage.READY}
     assert len(records(world)) == 3
+
+
+@pytest.mark.parametrize("state", ["provisioning", "pending"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_what_stays_half_started_at_its_provider_is_replaced_after_its_time(world, state, count):
+    """Also where all are: the provider itself says so, and they had their whole time."""
+    world.define("web", implementations=[{"timeout": 60.0}])
+    world.build(infrastructure(node("web", min=count)))
+    before = {record.instance_id for record in world.store.instances("infra")}
+    for id in before:
+        world.cloud.change(id, "set", state=state)
+    convergence = world.convergence()
+    for _ in range(12 * count):
+        world.clock.time += 10
+        convergence.maintain()
+    world.assert_runs({"web": count})
+    assert before.isdisjoint(record.instance_id for record in world.store.instances("infra"))

@@ -1,0 +1,71 @@
+"""What plugins declare in class attributes: of which types and values these are."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from occopus_core.api.config import ConfigManager
+from occopus_core.api.context import ContextForm, Contextualiser
+from occopus_core.api.notify import Notifier
+from occopus_core.api.resource import Feature, ResourceHandler
+
+
+def fault_of_declarations(plugin: type) -> str:
+    """What is wrong with the class attributes of a plugin, in words; empty where nothing is."""
+    for base, rules in _RULES.items():
+        for name, (is_right, expected) in rules.items() if issubclass(plugin, base) else ():
+            value = getattr(plugin, name, None)
+            if not is_right(value):
+                return f"its class attribute {name} is {reprlib.repr(value)}, expected {expected}"
+    return ""
+
+
+def _is_number(value: object, least: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= least
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and _is_number(value, 1)
+
+
+def _is_pause(value: object) -> bool:
+    if not isinstance(value, tuple | list) or len(value) != 2:  # noqa: PLR2004  # the shortest and the longest
+        return False
+    shortest, longest = value
+    return _is_number(shortest, 0) and _is_number(longest, 0) and 0 < shortest <= longest
+
+
+def _all_of(kind: type, *containers: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, containers) and all(isinstance(one, kind) for one in value)  # type: ignore[attr-defined]
+
+
+_SECONDS = (lambda value: _is_number(value, 0), "a number of seconds, at least 0")
+_COUNT = (_is_count, "a whole number, at least 1")
+_POLL = (_is_pause, "the shortest and the longest time in seconds, above 0")
+_NAMES = (_all_of(str, tuple, list), "a tuple of names")
+_FORMS = (_all_of(ContextForm, frozenset, set), "a frozenset of ContextForm")
+
+_RULES: Mapping[type, Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    ResourceHandler: {
+        "connection_keys": _NAMES,
+        "context_forms": _FORMS,
+        "features": (_all_of(Feature, frozenset, set), "a frozenset of Feature"),
+        "stop_seconds": _SECONDS,
+        "max_concurrency": _COUNT,
+        "poll_seconds": _POLL,
+        "consistency_window": _SECONDS,
+    },
+    ConfigManager: {
+        "connection_keys": _NAMES,
+        "max_concurrency": _COUNT,
+        "max_jobs": (lambda value: value is None or _is_count(value), "a whole number, at least 1, or None"),
+        "poll_seconds": _POLL,
+        "live": (lambda value: isinstance(value, bool), "True or False"),
+        "leave_seconds": _SECONDS,
+    },
+    Contextualiser: {"forms": _FORMS},
+    Notifier: {"batch_size": _COUNT},
+}

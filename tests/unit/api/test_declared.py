@@ -1,0 +1,72 @@
+"""Class attributes of plugins are checked when the plugin is loaded, with one message of that plugin."""
+
+import pytest
+
+from occopus_core.api import (
+    ConfigManager,
+    ContextForm,
+    Contextualiser,
+    HealthChecker,
+    Notifier,
+    ResourceHandler,
+)
+from occopus_core.api.declared import fault_of_declarations
+from occopus_core.registry import PluginError, Registry
+
+WRONG = [
+    (ResourceHandler, "connection_keys", "endpoint", "a tuple of names"),
+    (ResourceHandler, "connection_keys", (1,), "a tuple of names"),
+    (ResourceHandler, "context_forms", frozenset({"user_data"}), "a frozenset of ContextForm"),
+    (ResourceHandler, "features", None, "a frozenset of Feature"),
+    (ResourceHandler, "stop_seconds", "5", "a number of seconds, at least 0"),
+    (ResourceHandler, "stop_seconds", float("nan"), "a number of seconds, at least 0"),
+    (ResourceHandler, "max_concurrency", 0, "a whole number, at least 1"),
+    (ResourceHandler, "max_concurrency", 2.5, "a whole number, at least 1"),
+    (ResourceHandler, "max_concurrency", True, "a whole number, at least 1"),
+    (ResourceHandler, "poll_seconds", 5.0, "the shortest and the longest time in seconds, above 0"),
+    (ResourceHandler, "poll_seconds", (5.0, 0.2), "the shortest and the longest time in seconds, above 0"),
+    (ResourceHandler, "poll_seconds", (0.0, 0.2), "the shortest and the longest time in seconds, above 0"),
+    (ResourceHandler, "consistency_window", -1, "a number of seconds, at least 0"),
+    (ConfigManager, "leave_seconds", "60", "a number of seconds, at least 0"),
+    (ConfigManager, "leave_seconds", None, "a number of seconds, at least 0"),
+    (ConfigManager, "max_jobs", "4", "a whole number, at least 1, or None"),
+    (ConfigManager, "max_jobs", 0, "a whole number, at least 1, or None"),
+    (ConfigManager, "live", "yes", "True or False"),
+    (Contextualiser, "forms", (), "a frozenset of ContextForm"),
+    (Notifier, "batch_size", "100", "a whole number, at least 1"),
+]
+KINDS = {ResourceHandler: "resource", ConfigManager: "config", Contextualiser: "context", Notifier: "notify"}
+WORDS = {"resource": "resource handler", "config": "configuration manager", "context": "contextualisation"}
+NEEDED = {Contextualiser: {"forms": frozenset({ContextForm.USER_DATA})}}
+
+
+def plugin(base, **attributes):
+    return type("Plugin", (base,), {"contract_version": 1, **NEEDED.get(base, {}), **attributes})
+
+
+@pytest.mark.parametrize(("base", "name", "value", "expected"), WRONG)
+def test_a_wrong_one_is_one_message_of_that_plugin(base, name, value, expected):
+    kind = KINDS[base]
+    registry = Registry({(kind, "mine"): plugin(base, **{name: value})})
+    with pytest.raises(PluginError) as refused:
+        getattr(registry, kind)("mine")
+    words = WORDS.get(kind, "notifier")
+    told = f"the {words} 'mine' breaks its contract: its class attribute {name} is {value!r}, expected {expected}"
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize("base", [*KINDS, HealthChecker])
+def test_the_defaults_are_right(base):
+    assert fault_of_declarations(plugin(base)) == ""
+
+
+@pytest.mark.parametrize(
+    ("base", "attributes"),
+    [
+        (ResourceHandler, {"stop_seconds": 5, "consistency_window": 0, "poll_seconds": [1, 1]}),
+        (ConfigManager, {"max_jobs": 4, "leave_seconds": 0, "connection_keys": ()}),
+        (HealthChecker, {"max_jobs": "another plugin's own business"}),
+    ],
+)
+def test_right_values_of_other_types_are_taken(base, attributes):
+    assert fault_of_declarations(plugin(base, **attributes)) == ""
