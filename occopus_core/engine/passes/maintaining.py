@@ -99,6 +99,8 @@ class _Pass:
         self._targets = dict(record.targets)
         self._unanswered: list[Unanswered] = []
         self._undone: list[str] = []
+        self._ran: frozenset[tuple[str, str | None]] = frozenset()
+        """The instances that ran when the tick began, with their addresses."""
 
     @property
     def _works(self) -> list[Work]:
@@ -107,12 +109,13 @@ class _Pass:
     def run(self) -> Steps[Passed]:
         """Ticks until nothing is under way. The first decides what there is to do, the others what has come up since.
 
-        No tick waits for what is under way. Without an interval there is one tick.
+        No tick waits for what is under way. Without an interval there is one tick, and another one where instances
+        came or went in it and those that are configured may have to follow.
         """
         execution = self._execution
         yield from self._tick()
         yield from execution.run(self._is_tick_over)
-        while not self._is_mended():
+        while not self._is_mended() or self._is_to_follow():
             yield from self._tick()
             yield from execution.run(self._is_tick_over)
         execution.halt()
@@ -128,6 +131,14 @@ class _Pass:
         # Ticks go on meanwhile, so a deletion that takes long can be waited for.
         return self._execution.mended(DELETION_SECONDS if self._site.interval is None else math.inf)
 
+    def _is_to_follow(self) -> bool:
+        managed = any(work.configuration is not None for work in self._works if work.stage is Stage.READY)
+        return managed and self._running() != self._ran and not self._execution.interrupted
+
+    def _running(self) -> frozenset[tuple[str, str | None]]:
+        works = (work for work in self._works if work.stage is Stage.READY and not work.dropping)
+        return frozenset((work.node_id, work.record.address) for work in works)
+
     def _is_tick_over(self) -> bool:
         return self._is_mended() or self._site.is_tick_due
 
@@ -136,6 +147,7 @@ class _Pass:
         record = self._site.begin_tick()
         self._record = dataclasses.replace(self._record, frozen=record.frozen, setbacks=record.setbacks)
         self._undone, self._unanswered = [], []
+        self._ran = self._running()
         self._count_setbacks(self._execution.take_failed_nodes())
         self._tell_overdue(self._works)
         self._apply_requests()
