@@ -128,10 +128,13 @@ class Course:
             self._refuse(f"a sweep deletes what is known: {line}" for line in main.boundaries if "delete" in line)
 
     def _unreasonable(self, act: Act, ended: Process, before: set[str]) -> Iterable[str]:
-        """What a build that failed by itself has to answer for. `before` are the rows there were."""
-        if ended.code != _FAILED or act.how or act.rival:
+        """What a build that failed by itself has to answer for. `before` are the rows there were.
+
+        Maintenance that fails for one node keeps what it has done for others.
+        """
+        if act.word not in ("old", "new") or ended.code != _FAILED or act.how or act.rival:
             return
-        if act.word in ("old", "new") and self._run.weather not in weather.REFUSING:
+        if self._run.weather not in weather.REFUSING:
             yield f"'{act}' fails although nothing stood in its way"
         left = [row for row in self._world.rows("instances") if row["node_id"] not in before]
         if left and "unconfirmed" not in ended.log.read_text():
