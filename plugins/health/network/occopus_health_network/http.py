@@ -4,79 +4,95 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import http
+import os
 import ssl
 from collections.abc import Sequence
 
-import httpx
+import aiohttp
+import certifi
+import yarl
 
 from occopus_core.api.health import Probe, Verdict
 from occopus_health_network import looks
 
 FIRST_BAD_STATUS = 400
+LONGEST_HEADER = 1 << 16
+"""The most characters of one line in the head of an answer."""
+PHRASES = {int(status): status.phrase for status in http.HTTPStatus}
 WORDS: dict[type[Exception], str] = {
-    httpx.TooManyRedirects: "redirects without end",
-    httpx.UnsupportedProtocol: "leads to something that is neither http nor https",
-    httpx.NetworkError: "the connection broke before an answer came",
-    httpx.RemoteProtocolError: "what answers does not speak HTTP, or hung up",
+    aiohttp.TooManyRedirects: "redirects without end",
+    aiohttp.NonHttpUrlClientError: "leads to something that is neither http nor https",
+    aiohttp.InvalidURL: "leads to a URL that is not valid",
+    aiohttp.ServerDisconnectedError: "what answers does not speak HTTP, or hung up",
+    aiohttp.ClientResponseError: "what answers does not speak HTTP, or hung up",
 }
 
 
 def check(probes: Sequence[Probe]) -> Sequence[Verdict]:
     """A verdict for each probe: does every URL answer well. Only the head of an answer is read."""
-    return looks.run(looks.verdicts(probes, _looks, looks.socket_limit()))
+    return looks.run(_verdicts(probes))
 
 
-def _looks(probe: Probe) -> Sequence[looks.Look]:
-    return [functools.partial(_get, url) for url in probe.value]
+async def _verdicts(probes: Sequence[Probe]) -> Sequence[Verdict]:
+    connector = aiohttp.TCPConnector(ssl=_trusted(), limit=0, force_close=True, resolver=aiohttp.ThreadedResolver())
+    async with connector:
+
+        def looks_of(probe: Probe) -> Sequence[looks.Look]:
+            return [functools.partial(_get, connector, url) for url in probe.value]
+
+        return await looks.verdicts(probes, looks_of, looks.socket_limit())
 
 
-def _client() -> httpx.AsyncClient:
-    """A client for one look: the work of a shared one grows with the square of the looks, and it shares cookies."""
-    return httpx.AsyncClient(
-        verify=_trusted(),
-        trust_env=False,  # it is the node that is looked at, not a proxy
-        follow_redirects=True,
-        timeout=None,  # noqa: S113 - a look has one deadline for all its steps
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    """A session for one look: cookies of one node are not shown to another."""
+    return aiohttp.ClientSession(
+        connector=connector,
+        connector_owner=False,
+        cookie_jar=aiohttp.CookieJar(unsafe=True),
+        timeout=aiohttp.ClientTimeout(),  # a look has one deadline for all its steps
+        max_line_size=LONGEST_HEADER,
+        max_field_size=LONGEST_HEADER,
     )
 
 
 @functools.cache
 def _trusted() -> ssl.SSLContext:
     """The authorities whose certificates are believed. Reading them takes longer than many a check."""
-    return httpx.create_ssl_context()
+    own = any(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    return ssl.create_default_context(cafile=None if own else certifi.where())
 
 
-async def _get(text: str, seconds: float) -> str:
+async def _get(connector: aiohttp.TCPConnector, text: str, seconds: float) -> str:
     url = _parsed(text)
     if not url:
         return "one of the URLs is not an http or https URL"
     try:
-        async with asyncio.timeout(seconds), _client() as client, client.stream("GET", url) as response:
+        async with asyncio.timeout(seconds), _session(connector) as session, session.get(url) as response:
             return _judge(response)
     except TimeoutError:
         return f"{_shown(url)} did not answer within {seconds:g} s"
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ExceptionGroup) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         return f"{_shown(url)}: {_in_words(error)}"
 
 
-def _parsed(text: str) -> httpx.URL | None:
+def _parsed(text: str) -> yarl.URL | None:
     try:
-        url = httpx.URL(text)
-    except (httpx.InvalidURL, ValueError):
+        url = yarl.URL(text)
+    except ValueError:
         return None
     return url if url.scheme in ("http", "https") and url.host else None
 
 
-def _judge(response: httpx.Response) -> str:
-    if response.status_code < FIRST_BAD_STATUS:
+def _judge(response: aiohttp.ClientResponse) -> str:
+    if response.status < FIRST_BAD_STATUS:
         return ""
-    phrase = httpx.codes.get_reason_phrase(response.status_code)
-    return f"{_shown(response.url)} answered {response.status_code} {phrase}".rstrip()
+    return f"{_shown(response.url)} answered {response.status} {PHRASES.get(response.status, '')}".rstrip()
 
 
-def _shown(url: httpx.URL) -> str:
+def _shown(url: yarl.URL) -> str:
     """The URL without what may be secret in it: user, password, query and fragment."""
-    return f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.decode('ascii').partition('?')[0]}"
+    return f"{url.origin()}{url.raw_path}"
 
 
 def _in_words(error: Exception) -> str:
@@ -88,12 +104,14 @@ def _in_words(error: Exception) -> str:
             return f"no TLS ({(cause.reason or 'unknown error').replace('_', ' ').lower()})"
         case ConnectionRefusedError():
             return "the connection was refused"
-        case OSError() as cause:
+        case UnicodeError() as cause:  # a name that cannot be encoded
             return looks.in_words(cause)
-    return next((words for kind, words in WORDS.items() if isinstance(error, kind)), "leads to a URL that is not valid")
+        case OSError() as cause if not isinstance(cause, aiohttp.ClientError):
+            return looks.in_words(cause)
+    return next((words for kind, words in WORDS.items() if isinstance(error, kind)), "the connection broke")
 
 
 def _deepest(error: BaseException) -> BaseException:
-    while below := error.exceptions[0] if isinstance(error, ExceptionGroup) else error.__cause__ or error.__context__:
+    while below := error.__cause__ or error.__context__:
         error = below
     return error
