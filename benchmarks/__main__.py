@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from benchmarks import azure, build, child, ec2, passes, report, service, shapes, ssh, startup, terraform
+from benchmarks import azure, build, checks, child, ec2, passes, report, service, shapes, ssh, startup, terraform, ticks
 from benchmarks.shapes import Shape
 
 SEED = 1
@@ -26,14 +26,10 @@ def main() -> int:
     ours = options.what != "terraform"
     within = True
     try:
-        if options.what not in ("startup", "passes", "ec2", "azure", "service", "ssh"):
+        if options.what not in ("startup", "passes", "ticks", "checks", "ec2", "azure", "service", "ssh"):
             within = near_the_bound(console, realistic(options.quick), ours=ours)
             grow(console, sizes(options.quick, options.full), ours=ours)
-        if options.what in ("all", "passes"):
-            wanted = [100, 1000] if options.quick else [100, 1000, 10_000]
-            console.print(report.passes(map(passes.measure, announced(console, "upkeep", wanted))))
-            numbers = [100] if options.quick else [100, 1000, 10_000] if options.full else [100, 1000]
-            console.print(report.quiet(map(passes.quiet, announced(console, "quiet infrastructures", numbers))))
+        keep(console, options.what, quick=options.quick, full=options.full)
         if options.what in ("all", "ec2"):
             wanted = [1, 10, 50] if options.quick else [1, 10, 50, 200, 1000]
             console.print(report.ec2(map(ec2.measure, announced(console, "EC2", wanted))))
@@ -52,10 +48,25 @@ def main() -> int:
     return 0 if within else 1
 
 
+def keep(console: Console, what: str, *, quick: bool, full: bool) -> None:
+    """Maintain infrastructures, and look at the health of many instances."""
+    if what in ("all", "passes"):
+        wanted = [100, 1000] if quick else [100, 1000, 10_000]
+        console.print(report.passes(map(passes.measure, announced(console, "upkeep", wanted))))
+        numbers = [100] if quick else [100, 1000, 10_000] if full else [100, 1000]
+        console.print(report.quiet(map(passes.quiet, announced(console, "quiet infrastructures", numbers))))
+    if what in ("all", "ticks"):
+        numbers = [100] if quick else [100, 1000, 10_000] if full else [100, 1000]
+        stores = [(store, number) for store in ("SQLite", "PostgreSQL") for number in numbers]
+        console.print(report.ticks(ticks.measure(number, store) for store, number in stores))
+    if what in ("all", "checks"):
+        console.print(report.checks(checks.measure()))
+
+
 def arguments() -> argparse.Namespace:
     """What the user wants."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure builds, upkeep, start-up times.")
-    choices = ["all", "build", "passes", "ec2", "azure", "service", "ssh", "startup", "terraform"]
+    choices = ["all", "build", "passes", "ticks", "checks", "ec2", "azure", "service", "ssh", "startup", "terraform"]
     parser.add_argument("what", nargs="?", choices=choices, default="all")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small shapes and few runs")

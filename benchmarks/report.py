@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 
 from benchmarks.build import Built
+from benchmarks.checks import Checked
 from benchmarks.ec2 import Served
 from benchmarks.passes import QUIET_INSTANCES, Passed
 from benchmarks.service import Endured
@@ -14,6 +15,7 @@ from benchmarks.shapes import Shape
 from benchmarks.ssh import Taken
 from benchmarks.startup import Started
 from benchmarks.terraform import Built as BuiltByTerraform
+from benchmarks.ticks import Ticked
 
 FACTOR, CONSTANT = 1.10, 1.0
 BOUND = f"{FACTOR:.2f} times the critical path + {CONSTANT:g} s"
@@ -83,6 +85,30 @@ def quiet(measured: Iterable[Passed]) -> Table:
         number = each.instances // QUIET_INSTANCES
         per_each = f"{each.cpu / number * 1000:.3f}"
         table.add_row(f"{number:,}", _number(each.cpu), per_each, _number(each.memory), f"{each.calls:g}")
+    return table
+
+
+def ticks(measured: Iterable[Ticked]) -> Table:
+    """The table of infrastructures that are maintained while nothing happens."""
+    table = _table(
+        "Quiet infrastructures of 3 instances: continuous maintenance", "number", "store", "cpu ms / tick", "cores",
+        "MiB", "calls / interval",
+    )  # fmt: skip
+    for each in measured:
+        table.add_row(
+            f"{each.infrastructures:,}", each.store, f"{each.milliseconds:.3f}", f"{each.cpu / each.wall:.3f}",
+            _number(each.memory), f"{each.calls:.1f}",
+        )  # fmt: skip
+    return table
+
+
+def checks(measured: Sequence[Checked]) -> Table:
+    """The table of health checks over the network; each row of ours follows the one it is compared with."""
+    table = _table("Health checks over the network", "check", "instances", "cpu ms / each", "/ asyncio")
+    for bare, ours in zip(measured[::2], measured[1::2], strict=True):
+        for each in (bare, ours):
+            milliseconds = f"{each.cpu / each.instances * 1000:.2f}"
+            table.add_row(each.what, f"{each.instances:,}", milliseconds, f"{each.cpu / bare.cpu:.1f}")
     return table
 
 
