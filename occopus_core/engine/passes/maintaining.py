@@ -119,7 +119,8 @@ class _Pass:
             yield from self._tick()
             yield from execution.run(self._is_tick_over)
         execution.halt()
-        self._tell_overdue(execution.works)
+        for work in self._tell_overdue():
+            self._unanswer(work, OVERDUE)
         self._undone += [*execution.problems, *execution.unconfigured]
         self._count_setbacks(execution.take_failed_nodes())
         self._runtime.journal.flush()
@@ -149,7 +150,7 @@ class _Pass:
         self._undone, self._unanswered = [], []
         self._ran = self._running()
         self._count_setbacks(self._execution.take_failed_nodes())
-        self._tell_overdue(self._works)
+        self._tell_overdue()
         self._apply_requests()
         commit_due, is_under_way = self._runtime.journal.commit_due, self._execution.is_under_way
         scope, notes = self._runtime.scope, notes_of(self._runtime)
@@ -218,12 +219,13 @@ class _Pass:
         if decided.problem or decided.design is not None:
             self._tell_once("design", EventKind.WAITING, decided.problem)
 
-    def _tell_overdue(self, works: Iterable[Work]) -> None:
-        """A deletion that no pass sees the end of: whoever pays for the instance is to know."""
-        for work in works:
-            if work.stage is Stage.DROPPING and self._runtime.clock.now() - work.record.since > LONGEST_DELETION:
-                self._tell_once(f"overdue {work.node_id}", EventKind.NODE_UNCONFIRMED, OVERDUE, of=work)
-                self._unanswer(work, OVERDUE)
+    def _tell_overdue(self) -> list[Work]:
+        """Tell of the deletions that no pass sees the end of, for whoever pays for the instances; these instances."""
+        since = self._runtime.clock.now() - LONGEST_DELETION
+        overdue = [work for work in self._works if work.stage is Stage.DROPPING and work.record.since < since]
+        for work in overdue:
+            self._tell_once(f"overdue {work.node_id}", EventKind.NODE_UNCONFIRMED, OVERDUE, of=work)
+        return overdue
 
     def _tell_once(self, about: str, kind: EventKind, text: str, key: object = None, of: Work | None = None) -> None:
         """Tell when it changes, not at every pass; an empty text ends it."""

@@ -132,14 +132,15 @@ class Site:
     def begin_tick(self) -> InfrastructureRecord:
         """The infrastructure as it is by now; requests that are read afterwards need not wake it again.
 
-        Raises `AbandonedError` where it is to be destroyed, `NoSuchInfrastructureError`, `StoreError`.
+        Raises `AbandonedError` where an end was asked for, or it is to be destroyed; `NoSuchInfrastructureError`,
+        `StoreError`.
         """
         loop, store = self.resources.loop, self.resources.store
         self._woken = False
         record = store.infrastructure(self.infra_id)
         if not record.wanted:
             self._unwanted()
-            self.refuse_if_abandoned()
+        self.refuse_if_abandoned()
         if self._held_lease is not None:
             store.catch_up(self._held_lease.lease, record.revision)
         if self.interval is not None:
