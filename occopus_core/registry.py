@@ -47,7 +47,7 @@ _FOLDERS = {
 """The folders of plugins whose name does not follow from the plugin's."""
 _PUBLISHED = {
     "resource": {"ec2", "nova", "azure_vm", "azure_aci", "docker", "cloudsigma", "cloudbroker", "local", "sim"},
-    "config": {"chef", "puppet_solo", "sim", "ssh"},
+    "config": {"ansible", "chef", "puppet_solo", "sim", "ssh"},
     "health": {"ping", "ports", "urls", "mysqldbs", "ssh"},
     "context": set[str](),
     "notify": {"webhook", "fcm"},

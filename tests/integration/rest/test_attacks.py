@@ -66,6 +66,13 @@ def test_attacks(open_service, what, method, path, body, status):
     assert open_service.get("/readyz").status == 200
 
 
+def test_a_playbook_from_the_network_is_refused(open_service):
+    config = "config_management: {type: ansible, playbook: /srv/site.yml}"
+    answer = open_service.call("PUT", "/node_definitions/", DEFINITION.format(type="sim", rest=config))
+    assert answer.status == 422
+    assert "an Ansible playbook can run any program on the server" in answer.text
+
+
 STRANGER = "nobody on the server has allowed the endpoint"
 DEFINITIONS = {
     "an address that only the server reaches": ("{type: sim, endpoint: 'http://169.254.169.254/'}", STRANGER),

@@ -1,0 +1,129 @@
+"""What the events of a run say of its hosts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_LONGEST = 500
+"""Characters of a reason."""
+_DENIED = re.compile(r"(\S+): Permission denied \(([^)]*)\)")
+_CHANGED_KEY = ("REMOTE HOST IDENTIFICATION HAS CHANGED", "Host key verification failed")
+_WITHOUT_CAUSE = ("non-zero return code", "MODULE FAILURE", "Module result deserialization failed")
+"""Messages that say nothing of the cause: the output does."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Outcomes:
+    """The hosts of one run: why each failed, what it publishes, and what the run is doing."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = sorted({each for each in secrets if each}, key=len, reverse=True)
+        self.failures: dict[str, str] = {}
+        """By host: why it failed."""
+        self.ended: set[str] = set()
+        """Hosts that the playbook has come to the end with."""
+        self.progress = ""
+        """The task the run is at."""
+        self._own: dict[str, dict[str, Any]] = {}
+        self._common: dict[str, Any] = {}
+        self._said: list[str] = []
+
+    def take(self, event: Mapping[str, Any]) -> bool:
+        """Take an event; True where the progress is another than before."""
+        kind, data = event.get("event", ""), event.get("event_data") or {}
+        if kind == "playbook_on_task_start":
+            return self._at(data.get("name") or data.get("task") or "")
+        if kind in ("runner_on_failed", "runner_item_on_failed", "runner_on_async_failed"):
+            if kind == "runner_on_failed" and not data.get("ignore_errors"):
+                self._fail(data, f"task '{data.get('task', '')}': {_message(data.get('res') or {})}")
+        elif kind == "runner_on_unreachable":
+            self._fail(data, _unreachable(str((data.get("res") or {}).get("msg", ""))))
+        elif kind in ("runner_on_ok", "runner_item_on_ok"):
+            self._publish(data)
+        elif kind == "playbook_on_stats":
+            self.ended.update(data.get("processed") or {})
+            for host in data.get("rescued") or {}:
+                if not ((data.get("failures") or {}).get(host) or (data.get("dark") or {}).get(host)):
+                    self.failures.pop(host, None)
+        elif kind in ("verbose", "error", "warning", ""):
+            self._said.append(str(event.get("stdout", "")))
+        return False
+
+    def reason(self, host: str) -> str:
+        """Why a host is not configured; empty where it is. Called after the end of a run that was not stopped."""
+        if host in self.failures:
+            return self.failures[host]
+        if host in self.ended:
+            return ""
+        said = self._error()
+        if said:
+            return said
+        if self.failures:
+            return "another node of the same run failed, and the playbook ends then for all"
+        return "the playbook has no play for it: its `hosts` select neither its node's name nor a group of it"
+
+    def published(self, host: str) -> dict[str, Any]:
+        """What the host publishes: set by all, then by itself."""
+        return {**self._common, **self._own.get(host, {})}
+
+    def redact(self, text: str) -> str:
+        """The text in one line, without secrets, of a bounded length."""
+        text = " ".join(_COLOURS.sub("", text).split())
+        for secret in self._secrets:
+            text = text.replace(secret, "[secret]")
+        return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+    def refusal(self, output: str) -> str:
+        """The error of Ansible itself in what it has printed, with its place; empty where there is none."""
+        text = _COLOURS.sub("", output)
+        match = re.search(r"(?:ERROR!|\[ERROR\]:)\s*(.+?)(?:\n\s*\n|\nOrigin|\Z)", text, re.DOTALL)
+        place = re.search(r"^Origin: \S*?([^/\s]+)$", text, re.MULTILINE)
+        return self.redact(f"{place[1]}: {match[1]}" if place else match[1]) if match else ""
+
+    def _at(self, task: str) -> bool:
+        before, self.progress = self.progress, self.redact(task)
+        return self.progress != before
+
+    def _fail(self, data: Mapping[str, Any], why: str) -> None:
+        self.failures.setdefault(str(data.get("host", "")), self.redact(why))
+
+    def _publish(self, data: Mapping[str, Any]) -> None:
+        stats = (data.get("res") or {}).get("ansible_stats")
+        if isinstance(stats, Mapping) and isinstance(stats.get("data"), Mapping):
+            self._own.setdefault(str(data.get("host", "")), {}).update(stats["data"])
+            if not stats.get("per_host"):
+                self._common.update(stats["data"])
+
+    def _error(self) -> str:
+        """What Ansible itself says is wrong, where it does not begin or breaks off."""
+        refusal = self.refusal("\n".join(self._said))
+        return f"Ansible refuses the playbook: {refusal}" if refusal else ""
+
+
+def _message(result: Mapping[str, Any]) -> str:
+    """What a failed task says: of its items the first that failed, else its message, else its last output."""
+    if result.get("censored"):
+        return "it failed, and its output is hidden by `no_log`"
+    # Of a loop the items, of the gathering of facts the modules it is made of.
+    parts = [*(result.get("results") or ()), *dict(result.get("failed_modules") or {}).values()]
+    failed = [part for part in parts if isinstance(part, Mapping) and part.get("failed")]
+    if failed:
+        return _message(failed[0])
+    message = str(result.get("msg") or result.get("reason") or "")  # `reason` where an include fails
+    if not message or message.startswith(_WITHOUT_CAUSE):
+        output = [line for key in ("stderr", "module_stderr", "stdout", "module_stdout")
+                  for line in str(result.get(key) or "").strip().splitlines()[-1:]]  # fmt: skip
+        code = f" (exit code {result['rc']})" if "rc" in result else ""
+        return f"{output[0] if output else message or 'it failed'}{code}"
+    return message
+
+
+def _unreachable(message: str) -> str:
+    if any(each in message for each in _CHANGED_KEY):
+        return "it shows another SSH host key than the pinned one"
+    denied = _DENIED.search(message)
+    if denied:
+        return f"{denied[1]}: it refused the SSH login ({denied[2]})"
+    return f"Ansible cannot reach it: {message}"

@@ -1,0 +1,216 @@
+"""One run of Ansible for some nodes that share a playbook."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from occopus_config_ansible.events import Outcomes
+from occopus_config_ansible.folders import InfraFolder, NodeFolder, write_private
+from occopus_config_ansible.inventory import inventory, known_hosts
+from occopus_config_ansible.processes import MARKER, end_all, sockets_of
+from occopus_config_ansible.syntax import environment
+from occopus_config_ansible.values import as_yaml, named_secrets
+
+FORKS = 50
+"""The most hosts that Ansible works on at once."""
+_CANCEL_SECONDS = 0.5
+_CONNECT_SECONDS = 10
+
+Order = Mapping[str, Any]
+
+
+class StoppedError(Exception):
+    """The run was stopped: not all of its nodes are to be configured by it any more."""
+
+
+def secrets_of(order: Order) -> list[str]:
+    """Texts that no message may hold: the login's, and variables that are secrets by their names."""
+    login = order["login"]
+    found = [login["private_key"], login["password"], login["become_password"]]
+    return [*found, *named_secrets(order["job"]["extra_vars"]), *named_secrets(order["variables"])]
+
+
+class Job:
+    """One run. `nodes` are the folders of the nodes, `orders` what each of them is to be, both by node id."""
+
+    def __init__(self, infra: InfraFolder, nodes: Mapping[str, NodeFolder], orders: Mapping[str, Order]) -> None:
+        self.id = uuid.uuid4().hex[:12]
+        self.nodes = nodes
+        self.orders = orders
+        self._infra = infra
+        self._folder = infra.jobs / self.id
+        self._outcomes = Outcomes(secret for order in orders.values() for secret in secrets_of(order))
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Have it end soon: its nodes are not configured by it. Idempotent."""
+        self._stop.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stop.is_set()
+
+    def run(self) -> None:
+        """All of it, with the status of each node written as it goes on. Raises nothing."""
+        try:
+            self._show("running", dict.fromkeys(self.orders, ""))
+            self._run()
+        except StoppedError:
+            return  # the orders that remain are run again
+        except Exception as error:  # noqa: BLE001 - whatever happens, its nodes are to say so
+            reason = self._outcomes.redact(f"the run of Ansible broke off: {type(error).__name__}: {error}")
+            self._show("failed", dict.fromkeys(self.orders, reason))
+        finally:
+            end(self._folder)
+
+    def _run(self) -> None:
+        import ansible_runner  # noqa: PLC0415  # only a worker needs it
+
+        job = next(iter(self.orders.values()))["job"]
+        self._write(job)
+        sockets_of(self.id).mkdir(mode=0o700)
+        variables = self._environment(job)
+        self._fetch(job["requirements"], variables, allow_downloads=job["allow_downloads"])
+        playbook = Path(job["playbook"]) if job["playbook"] else self._folder / "playbook.yml"
+        ansible_runner.run(
+            private_data_dir=str(self._folder),
+            project_dir=str(playbook.parent),
+            ident="run",
+            playbook=str(playbook),
+            inventory=str(self._folder / "inventory.yml"),
+            limit=",".join(self.orders),
+            forks=min(FORKS, len(self.orders)),
+            cmdline=f"-e @{self._folder / 'extra_vars.yml'}" + (" --become" if job["become"] else ""),
+            envvars=variables,
+            suppress_env_files=True,
+            quiet=True,
+            settings={"pexpect_timeout": _CANCEL_SECONDS, "suppress_output_file": True},
+            event_handler=self._event,
+            cancel_callback=self._stop.is_set,
+        )
+        self._raise_if_stopped()
+        self._conclude()
+
+    def _conclude(self) -> None:
+        reasons = {host: self._outcomes.reason(host) for host in self.orders}
+        self._show("failed", {host: reason for host, reason in reasons.items() if reason})
+        self._show("ready", {host: "" for host, reason in reasons.items() if not reason})
+
+    def _show(self, state: str, reasons: Mapping[str, str]) -> None:
+        for host, reason in reasons.items():
+            order = self.orders[host]
+            attributes = self._outcomes.published(host) if state == "ready" else {}
+            status = {"order": order["id"], "state": state, "reason": reason, "progress": self._outcomes.progress}
+            with contextlib.suppress(OSError):  # what cannot be written counts as lost, and is begun once more
+                self.nodes[host].write_status({**status, "attributes": attributes, "job": self.id})
+                if state != "running":
+                    self.nodes[host].finish(order["id"])
+
+    def _event(self, event: Mapping[str, Any]) -> bool:
+        if self._outcomes.take(event):
+            self._show("running", dict.fromkeys(self.orders, ""))
+        return False  # it is not kept on the disk: results may hold secrets
+
+    def _raise_if_stopped(self) -> None:
+        if self.stopped:
+            raise StoppedError
+
+    def _write(self, job: Mapping[str, Any]) -> None:
+        orders = list(self.orders.values())
+        self._folder.mkdir(mode=0o700, parents=True)
+        key = self._folder / "key"
+        files = {
+            "inventory.yml": as_yaml(inventory(orders, str(key), str(self._folder / "known_hosts"))),
+            "extra_vars.yml": as_yaml(job["extra_vars"]),
+            "known_hosts": known_hosts(orders),
+            "playbook.yml": job["text"],
+            "key": orders[0]["login"]["private_key"].strip() + "\n",
+        }
+        for name, text in files.items():
+            write_private(self._folder / name, text)
+
+    def _environment(self, job: Mapping[str, Any]) -> dict[str, str]:
+        galaxy = self._galaxy(job["requirements"])
+        roles = [*job["roles_path"], *([str(galaxy / "roles")] if galaxy else [])]
+        found = {
+            **environment(self._folder, roles),
+            MARKER: str(self._folder),
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets_of(self.id)),
+            "ANSIBLE_HOST_KEY_CHECKING": "True",
+            "ANSIBLE_TIMEOUT": str(_CONNECT_SECONDS),
+            "ANSIBLE_PIPELINING": "True",
+            "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
+        }
+        return {**found, "ANSIBLE_COLLECTIONS_PATH": str(galaxy)} if galaxy else found
+
+    def _galaxy(self, requirements: Mapping[str, Any]) -> Path | None:
+        if not requirements:
+            return None
+        digest = hashlib.sha256(json.dumps(requirements, sort_keys=True).encode()).hexdigest()[:16]
+        return self._infra.path / "galaxy" / digest
+
+    def _fetch(self, requirements: Mapping[str, Any], variables: Mapping[str, str], *, allow_downloads: bool) -> None:
+        """Install the roles and collections, where that was not done yet. Raises `OSError`, `StoppedError`."""
+        folder = self._galaxy(requirements)
+        if folder is None or folder.exists():
+            return
+        draft = folder.with_name(f".{uuid.uuid4().hex}")
+        draft.mkdir(mode=0o700, parents=True)
+        try:
+            for kind in ("roles", "collections"):
+                if requirements.get(kind):
+                    self._install(kind, requirements[kind], draft, variables, allow_downloads=allow_downloads)
+            with contextlib.suppress(OSError):  # another job was quicker
+                draft.rename(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _install(
+        self, kind: str, wanted: Any, draft: Path, variables: Mapping[str, str], *, allow_downloads: bool
+    ) -> None:
+        listed = self._folder / f"{kind}.yml"
+        write_private(listed, as_yaml({kind: wanted}))
+        program = str(Path(sys.executable).with_name("ansible-galaxy"))
+        offline = [] if allow_downloads else ["--no-deps"] + (["--offline"] if kind == "collections" else [])
+        target = draft / "roles" if kind == "roles" else draft
+        words = [program, kind.removesuffix("s"), "install", "-r", str(listed), "-p", str(target), *offline]
+        process = subprocess.Popen(
+            words, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace",
+        )  # fmt: skip
+        output = _until_end(process, self._stop.is_set)
+        self._raise_if_stopped()
+        if process.returncode:
+            raise OSError(f"ansible-galaxy could not install the {kind} of `requirements`: {output}")
+
+
+def end(folder: Path) -> None:
+    """End what the run of this folder, of a `Job`, has started, and remove its files. Idempotent."""
+    end_all(str(folder), [folder.name])
+    for each in (folder, sockets_of(folder.name)):
+        shutil.rmtree(each, ignore_errors=True)
+
+
+def _until_end(process: subprocess.Popen[str], stopped: Callable[[], bool]) -> str:
+    """The last line of what the process has printed, once it has ended or was stopped."""
+    with process:
+        while True:
+            try:
+                output, _ = process.communicate(timeout=_CANCEL_SECONDS)
+            except subprocess.TimeoutExpired:
+                if stopped():
+                    process.kill()
+            else:
+                return next(reversed([line for line in output.splitlines() if line.strip()]), "it gave no reason")

@@ -1,0 +1,184 @@
+"""Ansible: playbooks that a process of its own runs on the instances, over SSH."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from occopus_config_ansible.folders import InfraFolder, NodeFolder, infra_folders
+from occopus_core.api import (
+    ConfigManager,
+    ConfigNode,
+    ConfigState,
+    ConfigStatus,
+    PermanentError,
+    Registered,
+    TransientError,
+)
+
+ROOT = "~/.occopus/ansible"
+_SYNTAX_SHARE = 0.8
+"""The share of the time limit of a call after which Ansible's check of the syntax is given up."""
+
+
+class Ansible(ConfigManager):
+    """Runs a playbook on each instance. What it is to do is written down for a worker, which outlives this process.
+
+    All instances of an infrastructure that share playbook, variables and login are one run.
+    """
+
+    contract_version: ClassVar[int] = 1
+    connection_keys: ClassVar[tuple[str, ...]] = ("root",)
+    max_concurrency: ClassVar[int] = 16
+    poll_seconds: ClassVar[tuple[float, float]] = (0.5, 2.0)
+    live: ClassVar[bool] = True
+
+    @classmethod
+    def schema(cls) -> Mapping[str, Any]:
+        """See `ConfigManager.schema`."""
+        text = importlib.resources.files("occopus_config_ansible").joinpath("schema.json").read_text("utf-8")
+        schema: Mapping[str, Any] = json.loads(text)
+        return schema
+
+    @classmethod
+    def powers(cls, section: Mapping[str, Any]) -> Sequence[str]:
+        """Every playbook: its lookups and tasks on `localhost` run here."""
+        del section  # whatever is in it
+        return ("an Ansible playbook can run any program on the server (config_management.playbook)",)
+
+    def check(self, node: ConfigNode) -> None:
+        """Refuse playbooks and requirements that are known to be wrong. Raises `PermanentError`."""
+        from occopus_config_ansible import section  # noqa: PLC0415  # a schema is read without YAML
+
+        section.check(node.section)
+
+    def register(self, node: ConfigNode) -> None:
+        """Make the node's folder. Ansible checks the syntax of the playbook first, which takes a second or two, once.
+
+        Raises `PermanentError` where it refuses it, `TransientError` where the folder cannot be written.
+        """
+        from occopus_config_ansible import section, syntax, values  # noqa: PLC0415
+
+        job = section.job(node.section)
+        secrets = [*self.connection.auth.values(), *values.named_secrets(job["extra_vars"])]
+        with self._disk():
+            fault = syntax.fault_of(job, map(str, secrets), self.connection.call_timeout * _SYNTAX_SHARE)
+        if fault:
+            raise PermanentError(f"config_management.playbook: {fault}")
+        with self._disk():
+            self._folder(node).register(_owner(node))
+
+    def configure(self, node: ConfigNode) -> None:
+        """Order a run, unless one of this generation is under way or done. Raises `ProviderError`."""
+        from occopus_config_ansible import worker  # noqa: PLC0415
+
+        with self._disk():
+            folder = self._folder(node)
+            if folder.owner() is None:
+                folder.register(_owner(node))
+            if not self._is_current(folder, node):
+                folder.write_order(*self._order(node))
+            worker.start(self._infra(node.infra_id))
+
+    def status(self, nodes: Sequence[ConfigNode]) -> Mapping[str, ConfigStatus]:
+        """Read from the disk. Raises `TransientError` where that fails."""
+        alive: dict[str, bool] = {}
+        with self._disk():
+            for infra_id in {node.infra_id for node in nodes}:
+                alive[infra_id] = self._infra(infra_id).is_locked()
+            return {node.node_id: self._status(node, alive=alive[node.infra_id]) for node in nodes}
+
+    def cancel(self, nodes: Sequence[ConfigNode]) -> None:
+        """Withdraw the orders that are not carried out: the worker ends their runs. Raises `TransientError`."""
+        from occopus_config_ansible import worker  # noqa: PLC0415
+
+        with self._disk():
+            for node in nodes:
+                folder = self._folder(node)
+                order = folder.order()
+                if order is not None and not worker.is_final(order, folder.status()):
+                    folder.withdraw()
+
+    def forget(self, node: ConfigNode) -> None:
+        """Remove the node's folder, which ends its run. Raises `TransientError`."""
+        with self._disk():
+            self._folder(node).remove()
+
+    def forget_infrastructure(self, infra_id: str) -> None:
+        """Remove what is left of the infrastructure, unless another installation has nodes of that name there."""
+        with self._disk():
+            self._infra(infra_id).remove_if_empty()
+
+    def list_registered(self, installation: str) -> Iterable[Registered]:
+        """Every node's folder with the installation's name in it."""
+        with self._disk():
+            owners = [node.owner() for infra in infra_folders(self._root) for node in infra.all_nodes()]
+        ours = [owner for owner in owners if owner is not None and owner["installation"] == installation]
+        return [Registered(owner["infra_id"], owner["node_name"], owner["node_id"]) for owner in ours]
+
+    @property
+    def _root(self) -> Path:
+        return Path(str(self.connection.settings.get("root") or ROOT)).expanduser()
+
+    def _infra(self, infra_id: str) -> InfraFolder:
+        return InfraFolder(self._root / infra_id)
+
+    def _folder(self, node: ConfigNode) -> NodeFolder:
+        return self._infra(node.infra_id).node(node.node_id)
+
+    def _is_current(self, folder: NodeFolder, node: ConfigNode) -> bool:
+        """Whether a run of this generation is under way or has succeeded."""
+        order, status = folder.order(), folder.status()
+        failed = order is not None and status.get("order") == order["id"] and status.get("state") == "failed"
+        return order is not None and order["generation"] == node.generation and not failed
+
+    def _order(self, node: ConfigNode) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The order, and all that its job needs."""
+        from occopus_config_ansible import section  # noqa: PLC0415
+
+        work = {**section.work(node, self.connection), "owner": _owner(node), "id": uuid.uuid4().hex}
+        order = {
+            "owner": work["owner"],
+            "id": work["id"],
+            "at": time.time(),
+            "generation": node.generation,
+            "run": section.same_run(work),
+        }
+        return order, work
+
+    def _status(self, node: ConfigNode, *, alive: bool) -> ConfigStatus:
+        folder = self._folder(node)
+        if folder.owner() is None:
+            return ConfigStatus(ConfigState.UNKNOWN, "it has no folder")
+        order = folder.order()
+        if order is None:
+            return ConfigStatus(ConfigState.PENDING, "no run of Ansible is ordered for it")
+        generation, status = order["generation"], folder.status()
+        if status.get("order") != order["id"]:
+            status = {"state": "queued", "progress": "", "reason": ""}
+        if status["state"] == "ready":
+            return ConfigStatus(ConfigState.READY, attributes=status["attributes"], generation=generation)
+        if status["state"] == "failed":
+            return ConfigStatus(ConfigState.FAILED, status["reason"], status["progress"], generation=generation)
+        if not alive:
+            return ConfigStatus(ConfigState.PENDING, "the run of Ansible was lost with its process")
+        return ConfigStatus(ConfigState.RUNNING, progress=status["progress"], generation=generation)
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            words = error.strerror if isinstance(error, OSError) else f"{type(error).__name__} in a file"
+            raise TransientError(f"the folder {self._root} of Ansible cannot be used: {words}") from None
+
+
+def _owner(node: ConfigNode) -> dict[str, str]:
+    names = ("installation", "infra_id", "infra_name", "node_name", "node_id")
+    return {name: getattr(node, name) for name in names}

@@ -1,0 +1,95 @@
+"""What Ansible itself finds wrong with a playbook before it runs: modules, roles and imports that do not exist."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from occopus_config_ansible.events import Outcomes
+from occopus_config_ansible.folders import write_private
+from occopus_config_ansible.values import as_yaml
+
+_verdicts: dict[str, Future[str | None]] = {}
+_lock = threading.Lock()
+
+
+def fault_of(job: Mapping[str, Any], secrets: Iterable[str], seconds: float) -> str:
+    """What ``ansible-playbook --syntax-check`` refuses, in one line; empty where it accepts the playbook.
+
+    Also empty where it does not answer within `seconds`, and for playbooks with `requirements`, which are installed
+    with the run: the run then says what is wrong. The answer for a playbook is kept as long as the process lives.
+    Raises `OSError`.
+    """
+    if job["requirements"]:
+        return ""
+    deadline = time.monotonic() + seconds
+    key = _digest(job)
+    with _lock:
+        found = _verdicts.get(key)
+        if found is None:
+            mine = _verdicts[key] = Future()
+    if found is not None:
+        try:
+            return found.result(max(0.0, deadline - time.monotonic())) or ""
+        except (TimeoutError, OSError):
+            return ""
+    verdict = None
+    try:
+        verdict = _ask(job, secrets, seconds)
+    finally:
+        mine.set_result(verdict)
+        if verdict is None:
+            with _lock:
+                _verdicts.pop(key, None)
+    return verdict or ""
+
+
+def environment(folder: Path, roles_path: Iterable[str]) -> dict[str, str]:
+    """The variables of every program of Ansible; what it writes is below `folder`."""
+    found = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "ANSIBLE_HOME": str(folder / "home"),
+        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+        "ANSIBLE_NOCOLOR": "True",
+        "ANSIBLE_RETRY_FILES_ENABLED": "False",
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+        "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",
+    }
+    roles = os.pathsep.join(roles_path)
+    return {**found, "ANSIBLE_ROLES_PATH": roles} if roles else found
+
+
+def _ask(job: Mapping[str, Any], secrets: Iterable[str], seconds: float) -> str | None:
+    """None where it does not answer in time."""
+    with tempfile.TemporaryDirectory(prefix="occopus-ansible-") as name:
+        folder = Path(name)
+        write_private(folder / "playbook.yml", job["text"])
+        write_private(folder / "extra_vars.yml", as_yaml(job["extra_vars"]))
+        playbook = job["playbook"] or str(folder / "playbook.yml")
+        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        words = [program, "--syntax-check", "-i", "localhost,", "-e", f"@{folder / 'extra_vars.yml'}", playbook]
+        try:
+            ended = subprocess.run(
+                words, check=False, env={**os.environ, **environment(folder, job["roles_path"])},
+                cwd=Path(playbook).parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                text=True, errors="replace", timeout=seconds,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return None
+    return Outcomes(secrets).refusal(ended.stdout) if ended.returncode else ""
+
+
+def _digest(job: Mapping[str, Any]) -> str:
+    text = job["text"] or Path(job["playbook"]).read_text()
+    asked = [job["playbook"], text, job["roles_path"], job["extra_vars"]]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,54 @@
+"""What is refused before anything is made."""
+
+from __future__ import annotations
+
+import pytest
+
+from occopus_config_ansible import Ansible
+from occopus_core.api import ConfigNode, Connection, PermanentError
+
+PLAYBOOK = "- hosts: all\n  tasks:\n    - ping:\n"
+
+
+def check(**section):
+    node = ConfigNode("here", "i-1", "shop", "web", "n-1", "t-1", section={"playbook": PLAYBOOK, **section})
+    Ansible(Connection("ansible", {}, {})).check(node)
+
+
+def test_what_works(tmp_path):
+    (tmp_path / "site.yml").write_text(PLAYBOOK)
+    check(playbook=str(tmp_path / "site.yml"), roles_path=[str(tmp_path)], port="2222", become="yes")
+    check(requirements={"roles": [{"name": "web", "src": "file:///srv/web.tar.gz"}], "collections": ["/srv/c.tar.gz"]})
+    check(requirements={"roles": ["geerlingguy.nginx"]}, allow_downloads=True)
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"playbook": "site.yml"}, r"playbook: expected an absolute path .*, got 'site.yml'"),
+        ({"playbook": "/no/such/site.yml"}, r"playbook: /no/such/site.yml: No such file or directory"),
+        ({"playbook": "- hosts: all\n  tsks: []\n"}, r"playbook: play 1: 'tsks' is not a keyword of a play"),
+        ({"roles_path": "/no/such"}, r"roles_path: /no/such is not a folder"),
+        ({"port": "ssh"}, r"port: expected a port from 1 to 65535, got 'ssh'"),
+        ({"port": 70000}, r"port: expected a port from 1 to 65535, got '70000'"),
+        ({"become": "root"}, r"become: expected true or false, got 'root'"),
+        ({"requirements": {"roles": ["geerlingguy.nginx"]}}, r"requirements: 'geerlingguy.nginx' would be downloaded"),
+        (
+            {"requirements": {"collections": [{"name": "a.b", "source": "https://galaxy.example.com"}]}},
+            r"requirements: 'https://galaxy.example.com' would be downloaded",
+        ),
+        (
+            {"requirements": {"roles": [{"src": "git+https://example.com/r.git"}]}, "allow_downloads": "no"},
+            r"requirements: 'git\+https://example.com/r.git' would be downloaded: add `allow_downloads: true`",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_clear_line(section, words):
+    with pytest.raises(PermanentError, match=rf"^config_management\.{words}") as refused:
+        check(**section)
+    assert "\n" not in str(refused.value)
+
+
+def test_every_playbook_is_a_power():
+    assert Ansible.powers({"playbook": PLAYBOOK})
+    assert Ansible.powers({"playbook": "{{ variables.x }}"})
