@@ -15,12 +15,13 @@ from urllib.parse import quote
 from occopus_core.api.scalars import canonical
 from occopus_core.api.written import texts_of
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem, did_you_mean, in_order
+from occopus_core.locations import FOLDER, find
 
 if TYPE_CHECKING:
     from occopus_core.descriptions.document import Document
 
 VARIABLE = "OCCOPUS_AUTH_DATA_PATH"
-DEFAULT_PATH = "~/.occopus/auth_data.yaml"
+NAME = "auth_data.yaml"
 HIDDEN = "***"
 Section = Literal["resource", "config_management", "health_check", "notify"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
@@ -80,15 +81,13 @@ class Credentials:
 
     @classmethod
     def load(cls, path: str | None = None, environ: Mapping[str, str] = os.environ) -> Credentials:
-        """Read `path`, else the file `$OCCOPUS_AUTH_DATA_PATH` names, else the one in the home folder if it is there.
+        """Read `path`, else the file `$OCCOPUS_AUTH_DATA_PATH` names, else the first one found; see `locations.find`.
 
         Raises `DescriptionError`, which quotes no value.
         """
-        file = path or environ.get(VARIABLE)
+        file = path or environ.get(VARIABLE) or find(NAME, "--auth_data_path")
         if not file:
-            file = os.path.expanduser(DEFAULT_PATH)  # noqa: PTH111
-            if not os.path.exists(file):  # noqa: PTH110
-                return cls(_stamps={file: None})  # it may come
+            return cls(_stamps={os.path.expanduser(f"{FOLDER}/{NAME}"): None})  # noqa: PTH111  # it may come
         return _read(file, set())
 
     def __post_init__(self) -> None:

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from occopus_core.locations import FOLDER, find
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -17,14 +19,15 @@ if TYPE_CHECKING:
     from occopus_core.descriptions.problems import Path, Problem
     from occopus_core.descriptions.schema import PluginSchemas
 
-FOLDER = "~/.occopus"
 DEFAULT_STORE = f"sqlite:///{FOLDER}/occopus.db"
 CONFIG_VARIABLE = "OCCOPUS_CONFIG_PATH"
 STORE_VARIABLE = "OCCOPUS_STORE"
 COMPATIBILITY_VARIABLE = "OCCOPUS_COMPATIBILITY"
+INSECURE_VARIABLE = "OCCOPUS_REST_INSECURE"
 FORMER = "1.x"
 """The value of `compatibility` that brings back how 1.x behaved."""
 _STDERR = "ext://sys.stderr"
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,10 @@ class Settings:
     """URL of the database."""
     rest_host: str = "127.0.0.1"
     rest_port: int = 5000
+    rest_insecure: bool = False
+    """Whether the REST service asks for no token, whatever its address is."""
+    dry_run: bool = False
+    """Whether commands only show what they would do."""
     logging: Mapping[str, Any] | None = None
     """A mapping for `logging.config.dictConfig` that can only log; None where nothing is configured."""
     notify: tuple[NotifierSettings, ...] = ()
@@ -64,18 +71,19 @@ class Settings:
     def load(
         cls, path: str | None = None, environ: Mapping[str, str] = os.environ, plugins: PluginSchemas | None = None
     ) -> Settings:
-        """Read `path`, else the file `$OCCOPUS_CONFIG_PATH` names, else the one in the home folder if it is there.
+        """Read `path`, else the file `$OCCOPUS_CONFIG_PATH` names, else the first one found; see `locations.find`.
 
-        `$OCCOPUS_STORE` and `$OCCOPUS_COMPATIBILITY` win over the file. `plugins` are the installed ones, where nothing
-        else is said. Raises
-        `DescriptionError`.
+        The variables `$OCCOPUS_STORE`, `$OCCOPUS_COMPATIBILITY` and `$OCCOPUS_REST_INSECURE` win over the file.
+        `plugins` are the installed ones, where nothing else is said. Raises `DescriptionError`.
         """
-        file = path or environ.get(CONFIG_VARIABLE) or _in_home("occopus_config.yaml")
+        file = path or environ.get(CONFIG_VARIABLE) or find("occopus_config.yaml", "--cfg")
         found = _read(file, plugins) if file else {}
         store = environ.get(STORE_VARIABLE) or found.pop("store", DEFAULT_STORE)
         former = environ.get(COMPATIBILITY_VARIABLE) or found.pop("compatibility", "")
         if former not in {"", FORMER}:
             raise _refused(COMPATIBILITY_VARIABLE, f"'{former}' is not possible: only {FORMER} is")
+        if environ.get(INSECURE_VARIABLE):
+            found["rest_insecure"] = _truth(INSECURE_VARIABLE, environ[INSECURE_VARIABLE])
         return cls(**{**found, "store": _expanded(store)}, file=file, former=bool(former))
 
     def apply_logging(self) -> None:
@@ -96,9 +104,11 @@ def _refused(where: str, message: str, path: str = "") -> Exception:
     return DescriptionError([Problem(Position(where), path, message)])
 
 
-def _in_home(name: str) -> str | None:
-    path = os.path.expanduser(f"{FOLDER}/{name}")  # noqa: PTH111 - pathlib costs a millisecond of every start
-    return path if os.path.exists(path) else None  # noqa: PTH110
+def _truth(where: str, word: str) -> bool:
+    """What a variable of the environment says. Raises `DescriptionError`."""
+    if word.lower() not in {*_YES, *_NO}:
+        raise _refused(where, f"'{word}' is not possible: write 1 or 0")
+    return word.lower() in _YES
 
 
 def _expanded(store: str) -> str:
@@ -122,17 +132,22 @@ def _read(file: str, plugins: PluginSchemas | None) -> dict[str, Any]:
     if problems:
         raise DescriptionError(in_order(problems, document.name))
     data = document.data
-    rest = data.get("components", {}).get("rest", {})
-    fields = {"rest_host": rest.get("host"), "rest_port": rest.get("port")}
+    components = data.get("components", {})
+    rest = components.get("rest", {})
+    fields = {"rest_host": rest.get("host"), "rest_port": rest.get("port"), "rest_insecure": rest.get("insecure")}
+    fields["dry_run"] = data.get("dry_run", components.get("dry_run"))
     fields |= {key: data.get(key) for key in ("store", "compatibility")}
     found: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
+    warnings: list[str] = []
     if "logging" in data:
-        found["logging"] = _safe_logging(data["logging"])
+        found["logging"] = _safe_logging(data["logging"], warnings)
     if "notify" in data:
         found["notify"] = tuple(map(_notifier, data["notify"]))
     ignored = list(_ignored(data))
     if ignored:
-        found["warnings"] = (f"{file}: these settings are not used and were ignored: {', '.join(ignored)}",)
+        warnings.append(f"{file}: these settings are not used and were ignored: {', '.join(ignored)}")
+    if warnings:
+        found["warnings"] = tuple(warnings)
     return found
 
 
@@ -140,9 +155,9 @@ def _ignored(data: Mapping[str, Any]) -> Iterator[str]:
     """The keys that nobody reads, most of them left from Occopus 1.x."""
     components = data.get("components", {})
     for prefix, section, known in (
-        ("", data, ("store", "components", "logging", "notify", "compatibility")),
-        ("components.", components, ("rest",)),
-        ("components.rest.", components.get("rest", {}), ("host", "port")),
+        ("", data, ("store", "components", "logging", "notify", "compatibility", "dry_run")),
+        ("components.", components, ("rest", "dry_run")),
+        ("components.rest.", components.get("rest", {}), ("host", "port", "insecure")),
     ):
         yield from (f"{prefix}{key}" for key in section if key not in known)
 
@@ -202,15 +217,23 @@ def _notifier(entry: Mapping[str, Any]) -> NotifierSettings:
 # Logging
 
 
-def _safe_logging(section: Mapping[str, Any]) -> dict[str, Any]:
-    """The section as dictConfig takes it. Standard output belongs to results, so what goes there goes to stderr."""
+def _safe_logging(section: Mapping[str, Any], warnings: list[str]) -> dict[str, Any]:
+    """The section as dictConfig takes it. Standard output belongs to results, so what goes there goes to stderr.
+
+    So does what goes to a file whose folder is missing: a line is added to `warnings`.
+    """
     handlers = {}
     for name, handler in section.get("handlers", {}).items():
         handlers[name] = dict(handler)
         if "stream" in handler:
             handlers[name]["stream"] = _STDERR
         if "filename" in handler:
-            handlers[name]["filename"] = os.path.expanduser(handler["filename"])  # noqa: PTH111
+            file = handlers[name]["filename"] = os.path.expanduser(handler["filename"])  # noqa: PTH111
+            folder = os.path.dirname(file)  # noqa: PTH120
+            if folder and not os.path.isdir(folder):  # noqa: PTH112
+                warnings.append(f"logging.handlers.{name}: there is no folder {folder}: it logs to standard error")
+                kept = {key: handler[key] for key in ("level", "formatter") if key in handler}
+                handlers[name] = {"class": "logging.StreamHandler", "stream": _STDERR, **kept}
     return {"disable_existing_loggers": False, **section, "handlers": handlers}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.options import add_auth_data_path, add_parallelize, parser
 from occopus_core.cli.output import leave, result, say
-from occopus_core.cli.session import guarded, load_credentials, load_settings, watched
+from occopus_core.cli.session import guarded, load_credentials, load_settings, say_dry_run, watched
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         "--plan", action="store_true", help="show what would be created, replaced, destroyed and kept; do nothing"
     )
     made.add_argument("--output", choices=["text", "json"], default="text", help="form of the result (default: text)")
-    made.add_argument("infra_def", help="file with the infrastructure description")
+    made.add_argument("infra_def", help="file with the infrastructure description, or - for standard input")
     return made
 
 
@@ -53,14 +53,15 @@ def _run(options: argparse.Namespace) -> int:
     credentials = load_credentials(options.auth_data_path)
     infra_id = new_id(options.infra_id)
     infrastructure = load_infrastructure(options.infra_def, warn=lambda problem: say(f"warning: {problem}"))
-    if options.plan:
+    if options.plan or settings.dry_run:
+        say_dry_run(settings)
         plan = _plan(options, settings, credentials, infrastructure, infra_id)
         return _show_plan(plan, options.output)
     with watched(settings, credentials, parallel=options.parallelize) as manager:
         manager.open()
         code = _build(manager, infrastructure, infra_id)
     if code in {ExitCode.OK, ExitCode.UNCONFIRMED}:
-        result(_as_json(manager, infra_id) if options.output == "json" else infra_id)
+        result(_built(manager, infra_id, "1.x" if settings.former and options.output == "text" else options.output))
     return code
 
 
@@ -80,7 +81,14 @@ def _plan(
         return manager.plan(infrastructure, infra_id)
 
 
-def _as_json(manager: InfrastructureManager, infra_id: str) -> str:
+def _built(manager: InfrastructureManager, infra_id: str, form: str) -> str:
+    """What is printed of an infrastructure that was built."""
+    if form == "1.x":
+        from occopus_core.report.former import built  # noqa: PLC0415
+
+        return built(manager.snapshot(infra_id))
+    if form == "text":
+        return infra_id
     import json  # noqa: PLC0415
 
     return json.dumps({"infraid": infra_id, "nodes": manager.report(infra_id)})

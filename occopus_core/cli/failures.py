@@ -11,7 +11,7 @@ from occopus_core.cli.output import OutputError
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.passes.errors import BuildError, BusyError, UnconfiguredError, UnconfirmedError
 from occopus_core.engine.planning.design import InvalidDesignError
-from occopus_core.manager import InfraIdError, NoSuchNodeError
+from occopus_core.manager import DryRunError, InfraIdError, NoSuchNodeError
 from occopus_core.manager.logins import NoSuchInstanceError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import (
@@ -30,6 +30,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (DescriptionError, ExitCode.BAD_INPUT),
     (PluginError, ExitCode.BAD_INPUT),
     (InfraIdError, ExitCode.BAD_INPUT),
+    (DryRunError, ExitCode.BAD_INPUT),
     (NoSuchInfrastructureError, ExitCode.NOT_FOUND),
     (NoSuchNodeError, ExitCode.NOT_FOUND),
     (NoSuchInstanceError, ExitCode.NOT_FOUND),

@@ -14,7 +14,7 @@ from occopus_core.cli.session import guarded, load_settings
 def main(argv: Sequence[str]) -> int:
     """Run the command; its exit code."""
     made = parser("import", "Validate node definitions and store all of them, or none.")
-    made.add_argument("datafile", help="file with the node definitions")
+    made.add_argument("datafile", help="file with the node definitions, or - for standard input")
     options = made.parse_args(argv)
     return guarded(lambda: _run(options))
 

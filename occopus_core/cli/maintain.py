@@ -13,6 +13,7 @@ from occopus_core.cli.session import guarded, load_settings
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
     from occopus_core.report import Snapshot
+    from occopus_core.settings import Settings
 
 _LIST_FORMS = ("json", "yaml", "table")
 _FORMS = (*_LIST_FORMS, "ansible-inventory", "ssh-config", "hosts")
@@ -140,7 +141,12 @@ def _sweep_misuse(options: argparse.Namespace) -> str:
 def _list(options: argparse.Namespace) -> int:
     from occopus_core.store.listing import list_infrastructures  # noqa: PLC0415  # help must not wait for all this
 
-    summaries = list_infrastructures(load_settings(options.cfg).store, lambda text: say(f"warning: {text}"))
+    settings = load_settings(options.cfg)
+    summaries = list_infrastructures(settings.store, lambda text: say(f"warning: {text}"))
+    if settings.former and options.output is None:
+        for summary in summaries:
+            result(summary.id)
+        return ExitCode.OK
     if options.output in {None, "table"}:
         for summary in summaries:
             fields = (summary.id, summary.name, summary.state.value, f"{summary.instances} instances")
@@ -170,25 +176,36 @@ def _list(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from occopus_core.report.forms import written  # noqa: PLC0415
 
-    snapshot = _snapshot(options)
+    settings = load_settings(options.cfg)
+    snapshot = _snapshot(options, settings)
     if options.filter is not None:
-        if options.filter not in snapshot.nodes:
+        chosen = [node for node in snapshot.nodes if _matches(node, options.filter, settings)]
+        if not chosen:
             names = ", ".join(snapshot.nodes)
             say(f"error: '{options.infra_id}' has no node '{options.filter}'; it has: {names}")
             return ExitCode.NOT_FOUND
-        snapshot = snapshot.only(options.filter)
+        snapshot = snapshot.only(*chosen)
     if options.output is None or options.output in _FORMS:
         result(written(snapshot, options.graph or options.output or "table"))
         return ExitCode.OK
+    if settings.former and not options.graph:
+        from occopus_core.report.former import addresses  # noqa: PLC0415
+
+        return _write(options.output, addresses(snapshot))
     form = "yaml" if options.output.endswith((".yaml", ".yml")) else "json"
     return _write(options.output, written(snapshot, options.graph or form))
 
 
-def _snapshot(options: argparse.Namespace) -> Snapshot:
+def _matches(node: str, wanted: str, settings: Settings) -> bool:
+    """True for the node of this name; with `compatibility: 1.x` also where the name is a part of its own."""
+    return node == wanted or (settings.former and wanted in node)
+
+
+def _snapshot(options: argparse.Namespace, settings: Settings) -> Snapshot:
     from occopus_core.credentials import Credentials  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
+    with InfrastructureManager(settings, Credentials()) as manager:
         return manager.snapshot(options.infra_id)
 
 

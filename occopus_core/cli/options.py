@@ -16,6 +16,7 @@ provider could not be asked; 130 and 143 interrupted and undone"""
 _COLUMNS = 80
 """Where there is no terminal."""
 
+_SEARCHED = "~/.occopus/, ./ or /etc/occopus/"
 _SHELLS = ("bash", "zsh", "tcsh")
 _FILES = ("cfg", "auth_data_path", "infra_def", "datafile")
 
@@ -57,7 +58,9 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=f"occopus-{name}", description=description, epilog=_EPILOG, formatter_class=Formatter
     )
-    made.add_argument("--cfg", metavar="CFG_PATH", help="configuration file (default: ~/.occopus/occopus_config.yaml)")
+    made.add_argument(
+        "--cfg", metavar="CFG_PATH", help=f"configuration file (default: occopus_config.yaml in {_SEARCHED})"
+    )
     made.add_argument(
         "--print-completion", action=_PrintCompletion, choices=_SHELLS, help="print the completion for a shell and exit"
     )
@@ -69,7 +72,7 @@ def add_auth_data_path(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--auth_data_path",
         metavar="AUTH_DATA_PATH",
-        help="file with the credentials (default: ~/.occopus/auth_data.yaml)",
+        help=f"file with the credentials (default: auth_data.yaml in {_SEARCHED})",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from occopus_core.rest.limits import Limits
     from occopus_core.rest.metrics import Metrics
     from occopus_core.settings import Settings
+    from occopus_core.store.tokens import Tokens
 
 INTERVAL = 10.0
+TOKEN_VARIABLE = "OCCOPUS_REST_TOKEN"  # noqa: S105  # its name
+SHORTEST_TOKEN = 16
+"""Characters."""
 LAST_PORT = 65535
 
 
@@ -149,6 +154,7 @@ def _serve(options: argparse.Namespace) -> int:
         return ExitCode.UNAVAILABLE
     from occopus_core.cli.lines import line  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+    from occopus_core.manager.dry_run import refuse_dry_run  # noqa: PLC0415
 
     settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
     metrics = Metrics()
@@ -158,6 +164,7 @@ def _serve(options: argparse.Namespace) -> int:
         metrics.happened(event)
         log(f"{event.infra_id}: {line(event)}")
 
+    refuse_dry_run(settings)
     with InfrastructureManager(
         settings,
         credentials,
@@ -183,15 +190,16 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
     host = options.host if options.host is not None else settings.rest_host
     port = options.port if options.port is not None else settings.rest_port
     local, tokens, limits = _is_loopback(host), manager.store.tokens, _limits(options)
-    if not (local or options.insecure or any(one.revoked_at is None for one in tokens.all())):
-        say(
-            f"error: {host} can be reached by others: make a token first (occopus-rest-service token create), "
-            "or say --insecure"
-        )
+    insecure, token = options.insecure or settings.rest_insecure, os.environ.get(TOKEN_VARIABLE, "").strip()
+    fault = _token_fault(token) or ("" if local or insecure or token else _open_to_all(host, tokens))
+    if fault:
+        say(f"error: {fault}")
         return ExitCode.BAD_INPUT
+    if insecure and not local:
+        say(f"warning: anybody who reaches {host} may build and destroy: the service asks for no token")
     metrics.show(manager.store)
     service = Service(manager, options.interval, say)
-    keeper = Gatekeeper(tokens, Buckets(limits.rate), required=not local, insecure=options.insecure)
+    keeper = Gatekeeper(tokens, Buckets(limits.rate), required=not local, insecure=insecure, token=token)
     hosts = LOOPBACK if local else ()
     app = create_app(service, keeper, limits, metrics, origins=options.origin, hosts=hosts, endpoints=options.endpoint)
     try:
@@ -206,6 +214,23 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
         return ExitCode.BAD_INPUT
     served = Server(config, service, say).serve_until_signal(sockets)
     return ExitCode.OK if served else ExitCode.UNAVAILABLE
+
+
+def _token_fault(token: str) -> str:
+    """Why the token of the environment is not used; empty where it is, or there is none."""
+    if not token or (len(token) >= SHORTEST_TOKEN and token.isascii() and token.isprintable() and " " not in token):
+        return ""
+    return f"{TOKEN_VARIABLE} must have at least {SHORTEST_TOKEN} printable characters and no space"
+
+
+def _open_to_all(host: str, tokens: Tokens) -> str:
+    """Why the service does not start at an address that others reach; empty where there is a token."""
+    if any(one.revoked_at is None for one in tokens.all()):
+        return ""
+    return (
+        f"{host} can be reached by others: make a token first (occopus-rest-service token create), or set "
+        f"{TOKEN_VARIABLE}. Without a token: --insecure, components.rest.insecure: true or OCCOPUS_REST_INSECURE=1"
+    )
 
 
 def _logger(settings: Settings, credentials: Credentials) -> Callable[[str], None]:

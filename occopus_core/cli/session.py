@@ -28,6 +28,12 @@ def load_settings(path: str | None) -> Settings:
     return settings
 
 
+def say_dry_run(settings: Settings) -> None:
+    """Say that only a plan is shown where the configuration says so."""
+    if settings.dry_run:
+        say(f"'dry_run' is set in {settings.file}: this is what would be done; nothing is changed")
+
+
 def load_credentials(path: str | None) -> Credentials:
     """The credentials, with their warnings said; what is said from now on holds none. Raises `DescriptionError`."""
     from occopus_core.credentials import Credentials, Redactor  # noqa: PLC0415

@@ -13,12 +13,14 @@ from types import FrameType
 
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.output import leave, result, say
-from occopus_core.cli.session import load_credentials, load_settings, watched
+from occopus_core.cli.session import load_credentials, load_settings, say_dry_run, watched
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
     from occopus_core.engine.passes.rounds import Rounds
     from occopus_core.engine.passes.sweeping import Stray
+    from occopus_core.manager import InfrastructureManager
+    from occopus_core.settings import Settings
     from occopus_core.store.records import StoredEvent
 
 LAST_SECONDS = 1.2
@@ -39,6 +41,8 @@ def one_pass(options: argparse.Namespace) -> int:
         watched(settings, credentials, parallel=options.parallelize) as manager,
         interruptible(manager.interrupt, "interrupted; the next pass carries on") as signals,
     ):
+        if settings.dry_run:
+            return _dry_run(settings, manager, options.infra_id)
         try:
             passed = manager.maintain(options.infra_id)
         except AbandonedError:
@@ -50,11 +54,23 @@ def one_pass(options: argparse.Namespace) -> int:
     return ExitCode.UNCONFIRMED if passed.unconfirmed else ExitCode.OK
 
 
+def _dry_run(settings: Settings, manager: InfrastructureManager, infra_id: str) -> int:
+    """The plan of the pass in place of the pass."""
+    from occopus_core.report.plans import lines_of  # noqa: PLC0415
+
+    say_dry_run(settings)
+    for line in lines_of(manager.preview(infra_id)):
+        result(line)
+    return ExitCode.OK
+
+
 def sweep(options: argparse.Namespace) -> int:
     """Search for instances that the store does not know, and delete them unless they are only to be told."""
     settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
+    only_told = options.plan or settings.dry_run
+    say_dry_run(settings)
     with watched(settings, credentials, parallel=True) as manager:
-        swept = manager.sweep(remove=not options.plan)
+        swept = manager.sweep(remove=not only_told)
     if options.output == "json":
         strays = [_stray(stray) for stray in swept.strays]
         held = list(swept.registered)
@@ -69,7 +85,7 @@ def sweep(options: argparse.Namespace) -> int:
     for line in (*swept.silent, *swept.left):
         say(f"unconfirmed: {line}")
     count = f"{len(swept.strays)} found"
-    say(count if options.plan else f"{count}, {max(0, len(swept.strays) - len(swept.left))} deleted")
+    say(count if only_told else f"{count}, {max(0, len(swept.strays) - len(swept.left))} deleted")
     return ExitCode.UNCONFIRMED if swept.silent or swept.left else ExitCode.OK
 
 
@@ -99,6 +115,8 @@ def cyclic(options: argparse.Namespace) -> int:
     settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
     with watched(settings, credentials, parallel=options.parallelize, told=_told, lasting=True) as manager:
         manager.get(options.infra_id)
+        if settings.dry_run:
+            return _dry_run(settings, manager, options.infra_id)
         rounds = manager.rounds(options.interval)
         rounds.attach(options.infra_id)
         if _run_until_signal(rounds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ MAX_TAG_DIRECTIVES = 100
 
 Source = str | bytes | os.PathLike[str]
 """A file, or the text itself where a name is given with it."""
+STDIN = "-"
+"""Names standard input as a file; a file of this name is `./-`."""
+_STDIN_NAME = "standard input"
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = yaml.reader.Reader.NON_PRINTABLE
@@ -34,9 +38,9 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 def load(source: Source, *, name: str | None = None, imports: bool = True, tolerant: bool = False) -> Document:
     """Read one YAML document: the file `source`, or the text `source` where it is given a `name`.
 
-    Without `imports` the import tags are refused, as they must be for a text that came over the network. A `tolerant`
-    reading passes over the tags it does not know and lists them in `Document.ignored_tags`. Changes nothing. Raises
-    `DescriptionError`.
+    The file `-` is standard input; what it imports is relative to the working directory. Without `imports` the import
+    tags are refused, as they must be for a text that came over the network. A `tolerant` reading passes over the tags
+    it does not know and lists them in `Document.ignored_tags`. Changes nothing. Raises `DescriptionError`.
     """
     return _Load(imports=imports, tolerant=tolerant).document(source, name)
 
@@ -52,7 +56,9 @@ class _Load:
         self._files: dict[str, None] = {}
 
     def document(self, source: Source, name: str | None) -> Document:
-        if name is None:
+        if name is None and source == STDIN:
+            data, name = self._read_stdin(), _STDIN_NAME
+        elif name is None:
             name = os.fsdecode(source)
             try:
                 data = self._read(name)
@@ -95,6 +101,13 @@ class _Load:
             message = f"the character U+{ord(bad.group()):04X} cannot stand in this file: remove it"
             raise self._reading.fatal(_place(text[: bad.start()], name), message)
         return text
+
+    def _read_stdin(self) -> bytes:
+        """What standard input brings, a little more than allowed at most."""
+        try:
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
+        except (AttributeError, OSError, ValueError):  # it is closed
+            raise self._reading.fatal((_STDIN_NAME, 0, 0), "standard input cannot be read") from None
 
     def _read(self, path: str) -> bytes:
         """The file's bytes, a little more than allowed at most."""

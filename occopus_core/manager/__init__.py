@@ -4,10 +4,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from occopus_core.manager.dry_run import DryRunError
     from occopus_core.manager.ids import InfraIdError
     from occopus_core.manager.manager import InfrastructureManager, NoSuchNodeError
 
-__all__ = ["InfraIdError", "InfrastructureManager", "NoSuchNodeError"]
+__all__ = ["DryRunError", "InfraIdError", "InfrastructureManager", "NoSuchNodeError"]
 
 
 def __getattr__(name: str) -> object:
@@ -16,5 +17,5 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'occopus_core.manager' has no attribute '{name}'")
     from importlib import import_module  # noqa: PLC0415
 
-    module = "ids" if name == "InfraIdError" else "manager"
+    module = {"DryRunError": "dry_run", "InfraIdError": "ids"}.get(name, "manager")
     return getattr(import_module(f"occopus_core.manager.{module}"), name)

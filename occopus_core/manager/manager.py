@@ -26,6 +26,7 @@ from occopus_core.engine.planning.scaling import Answer, scale, targets_of
 from occopus_core.engine.planning.trust import refuse_powers
 from occopus_core.events import Observer
 from occopus_core.manager.background import Background
+from occopus_core.manager.dry_run import refuse_dry_run
 from occopus_core.manager.ids import new_id, refuse_impossible
 from occopus_core.manager.installation import Installation, Strategy
 from occopus_core.notify.subscribing import address_of
@@ -60,7 +61,8 @@ class InfrastructureManager:
 
     `process_strategy` says whether independent nodes are made side by side ("parallel") or one step at a time.
     `observer` is told what happens while it happens, in the thread that works. The methods may be called from any
-    thread, but one at a time. Use it in a ``with`` block, or `close` it.
+    thread, but one at a time. Use it in a ``with`` block, or `close` it. Where the settings say `dry_run`, methods that
+    change something raise `DryRunError`.
     """
 
     def __init__(
@@ -167,6 +169,7 @@ class InfrastructureManager:
         `InfraIdError` and what `occopus_core.engine.passes.building.build` raises.
         """
         infra_id = self.new_id(infra_id)
+        refuse_dry_run(self._installation.settings)
         self._pass(infra_id, lambda site: building.build(site, infrastructure, begun))
         return infra_id
 
@@ -180,6 +183,7 @@ class InfrastructureManager:
 
     def maintain(self, infra_id: str) -> Passed:
         """One maintenance pass; what it leaves for the next. See `occopus_core.engine.passes.maintaining.maintain`."""
+        refuse_dry_run(self._installation.settings)
         return self._pass(infra_id, maintain)
 
     def tear_down(self, infra_id: str) -> None:
@@ -187,6 +191,7 @@ class InfrastructureManager:
 
         Raises `ValueError` while this manager maintains it, and the errors of `destroying.destroy`.
         """
+        refuse_dry_run(self._installation.settings)
         if infra_id in self.maintained:
             raise ValueError(f"the infrastructure '{infra_id}' is being maintained: stop that first")
         self._pass(infra_id, destroying.destroy)
@@ -196,6 +201,8 @@ class InfrastructureManager:
 
         Searches every connection ever used. Can be repeated, and runs beside builds. Raises `StoreError`.
         """
+        if remove:
+            refuse_dry_run(self._installation.settings)
         return self._installation.run(lambda resources: sweep(resources, remove=remove))
 
     def interrupt(self, reason: str) -> None:
@@ -330,6 +337,7 @@ class InfrastructureManager:
     new_id = staticmethod(new_id)
 
     def _request(self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str = "") -> ScaleRequest:
+        refuse_dry_run(self._installation.settings)
         self._scalable(infra_id, node_name)
         instance = instance.encode(errors="replace").decode()  # no database takes half a character
         request = self.store.request_scaling(infra_id, node_name, kind, amount, instance, SystemClock().now())
@@ -362,5 +370,6 @@ class InfrastructureManager:
             self._running = None
 
     def rounds(self, interval: float) -> Rounds:
-        """Maintenance to be run in the caller's thread: attach infrastructures, then `run`."""
+        """Maintenance to be run in the caller's thread: attach infrastructures, then `run`. Raises `DryRunError`."""
+        refuse_dry_run(self._installation.settings)
         return self._installation.rounds(self._installation.executor(), interval, self._told)

@@ -94,9 +94,9 @@ class Snapshot:
         until = f", replaced after {timeout:g} s" if ailing and lasts <= timeout else ""
         return f"for {lasts:.0f} s{until}: {instance.reason}"
 
-    def only(self, node: str) -> Snapshot:
-        """The same with this node alone. Raises `KeyError`."""
-        return replace(self, nodes={node: self.nodes[node]})
+    def only(self, *nodes: str) -> Snapshot:
+        """The same with these nodes alone. Raises `KeyError`."""
+        return replace(self, nodes={node: self.nodes[node] for node in nodes})
 
     def target(self, node: str) -> int:
         """How many instances the node should have."""

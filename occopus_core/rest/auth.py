@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Request, Security
@@ -16,6 +18,7 @@ from occopus_core.store.tokens import Scope, TokenRecord, Tokens
 BEARER = HTTPBearer(auto_error=False, description="A token, where the service asks for one.")
 """Tells the OpenAPI document, and so its page; what is shown is looked at by ourselves."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="occopus"'}
+_ENVIRONMENT = TokenRecord("environment", "OCCOPUS_REST_TOKEN", Scope.WRITE, None, 0.0)
 
 
 @dataclass(slots=True)
@@ -26,6 +29,11 @@ class Gatekeeper:
     buckets: Buckets
     required: bool
     insecure: bool = False
+    token: str = field(default="", repr=False)
+    """One more token, of the scope `write`, which the store does not know: that of the service's environment."""
+
+    def __post_init__(self) -> None:
+        self.required = self.required or bool(self.token)
 
     @property
     def asks(self) -> bool:
@@ -40,13 +48,17 @@ class Gatekeeper:
             return None
         scheme, _, text = (authorization or "").partition(" ")
         if scheme.lower() == "bearer":
-            token = self.tokens.find(text.strip())
+            token = self._own(text.strip()) or self.tokens.find(text.strip())
             if token is None:
                 raise Refused(401, "the token is not valid", _CHALLENGE)
             return token
         if self.asks:
             raise Refused(401, "a token is needed: Authorization: Bearer TOKEN", _CHALLENGE)
         return None
+
+    def _own(self, shown: str) -> TokenRecord | None:
+        digests = (hashlib.sha256(text.encode(errors="replace")).digest() for text in (shown, self.token))
+        return _ENVIRONMENT if self.token and hmac.compare_digest(*digests) else None
 
 
 def allowed(scope: Scope) -> Callable[[Request, object], str]:

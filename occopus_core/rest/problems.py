@@ -68,6 +68,7 @@ class ProblemDetails(BaseModel):
     errors: list[Fault] = Field(default=[])
     reason: str = Field(description="the same as `title`, where clients of Occopus 1.x look for it")
     message: str = Field(description="the same as `detail`, where clients of Occopus 1.x look for it")
+    status_code: int = Field(description="the same as `status`, where clients of Occopus 1.x look for it")
 
 
 def documented(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -86,7 +87,13 @@ def problem(
     """The answer that tells of a problem."""
     title = HTTPStatus(status).phrase
     details = ProblemDetails(
-        title=title, status=status, detail=detail, errors=list(errors), reason=title, message=detail
+        title=title,
+        status=status,
+        detail=detail,
+        errors=list(errors),
+        reason=title,
+        message=detail,
+        status_code=status,
     )
     return JSONResponse(details.model_dump(), status, headers, media_type=MEDIA_TYPE)
 

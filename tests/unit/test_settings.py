@@ -150,10 +150,11 @@ logging:
 
 
 def test_logging_that_cannot_be_set_up(tmp_path, root_logger):
-    handler = "a: {class: logging.FileHandler, filename: none/a.log}"
+    handler = "a: {class: logging.FileHandler, filename: sub}"
     text = f"logging:\n  version: 1\n  handlers:\n    {handler}\n  root: {{handlers: [a]}}\n"
+    (tmp_path / "sub").mkdir()
     settings = Settings.load(written(tmp_path / "c.yaml", text), {})
-    with pytest.raises(DescriptionError, match=r"logging: logging cannot be set up: .*none/a\.log"):
+    with pytest.raises(DescriptionError, match=r"logging: logging cannot be set up: .*sub'"):
         settings.apply_logging()
 
 
@@ -171,3 +172,37 @@ def test_no_file_costs_no_import():
     )
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("text", ["dry_run: True\n", "components: {dry_run: True}\n"])
+def test_dry_run_is_obeyed(tmp_path, text):
+    settings = Settings.load(written(tmp_path / "c.yaml", text), {})
+    assert (settings.dry_run, settings.warnings) == (True, ())
+
+
+def test_the_service_without_tokens(tmp_path):
+    file = written(tmp_path / "c.yaml", "components: {rest: {insecure: true}}\n")
+    assert Settings.load(file, {}).rest_insecure
+    assert not Settings.load(file, {"OCCOPUS_REST_INSECURE": "0"}).rest_insecure
+    assert Settings.load(None, {"OCCOPUS_REST_INSECURE": "1"}).rest_insecure
+    assert not Settings.load(None, {"OCCOPUS_REST_INSECURE": ""}).rest_insecure
+    with pytest.raises(DescriptionError, match="OCCOPUS_REST_INSECURE: 'perhaps' is not possible: write 1 or 0"):
+        Settings.load(None, {"OCCOPUS_REST_INSECURE": "perhaps"})
+
+
+def test_a_log_file_whose_folder_is_missing_goes_to_stderr(tmp_path, root_logger, monkeypatch):
+    text = """\
+logging:
+  version: 1
+  formatters: {short: {format: "** %(message)s"}}
+  handlers:
+    file: {class: logging.FileHandler, filename: no/such/occopus.log, mode: w, level: INFO, formatter: short}
+  root: {level: DEBUG, handlers: [file]}
+"""
+    err = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", err)
+    settings = Settings.load(written(tmp_path / "c.yaml", text), {})
+    settings.apply_logging()
+    logging.getLogger("occopus").info("hello")
+    assert settings.warnings == ("logging.handlers.file: there is no folder no/such: it logs to standard error",)
+    assert err.getvalue() == "** hello\n"

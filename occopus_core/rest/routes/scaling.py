@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from occopus_core.manager import InfrastructureManager
@@ -31,6 +31,12 @@ class Scaled(BaseModel):
     method: str
     nodename: str
     count: int
+
+
+class ScaledDown(Scaled):
+    """A request that one instance goes, whichever it is."""
+
+    nodeid: str | None = Field(default=None, description="null: the next maintenance pass chooses the instance")
 
 
 class ScaledOne(BaseModel):
@@ -81,10 +87,19 @@ def to(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, coun
     )
 
 
-@router.post("/scaledown/{nodename}", response_model=Scaled, responses=_PROBLEMS)
+@router.post("/scaledown/{nodename}", response_model=ScaledDown, responses=_PROBLEMS)
 def down_by_one(request: Request, client: Scaler, infra_id: InfraId, node: NodeName) -> Response:
     """One instance less; the youngest goes."""
-    return _ask(request, client, infra_id, node, "scaledown", lambda one: one.scale_by(infra_id, node, -1), count=1)
+    return _ask(
+        request,
+        client,
+        infra_id,
+        node,
+        "scaledown",
+        lambda one: one.scale_by(infra_id, node, -1),
+        count=1,
+        nodeid=None,
+    )
 
 
 @router.post("/scaledown/{nodename}/{nodeid}", response_model=ScaledOne, responses=_PROBLEMS)

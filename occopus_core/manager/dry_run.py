@@ -1,0 +1,15 @@
+"""`dry_run` of the configuration: commands show plans and change nothing."""
+
+from __future__ import annotations
+
+from occopus_core.settings import Settings
+
+
+class DryRunError(Exception):
+    """A change was asked for, and `dry_run` of the configuration allows none."""
+
+
+def refuse_dry_run(settings: Settings) -> None:
+    """Raise `DryRunError` where the configuration says that nothing is to be changed."""
+    if settings.dry_run:
+        raise DryRunError(f"nothing was changed: 'dry_run' is set in {settings.file or 'the settings'}")
