@@ -195,6 +195,14 @@ class ResourceHandler(ABC):
         """
         return ()
 
+    @classmethod
+    def auth_fault(cls, auth: Mapping[str, str]) -> str:
+        """Why credentials of this kind cannot work, for a warning at import; empty where they may.
+
+        Quotes no secret. Does no I/O.
+        """
+        return ""
+
     def check(self, request: CreateRequest) -> None:
         """Refuse what can be known to be wrong without calling the provider. Runs before anything is created.
 

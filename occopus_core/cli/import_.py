@@ -6,24 +6,43 @@ import argparse
 from collections.abc import Sequence
 
 from occopus_core.cli.exits import ExitCode
-from occopus_core.cli.options import parser
+from occopus_core.cli.options import add_auth_data_path, parser
 from occopus_core.cli.output import result, say
-from occopus_core.cli.session import guarded, load_settings
+from occopus_core.cli.session import guarded, load_credentials, load_settings
+
+TYPE_CHECKING = False  # typing takes as long to import as argparse
+if TYPE_CHECKING:
+    from occopus_core.credentials import Credentials
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; its exit code."""
     made = parser("import", "Validate node definitions and store all of them, or none.")
+    add_auth_data_path(made)
     made.add_argument("datafile", help="file with the node definitions, or - for standard input")
     options = made.parse_args(argv)
     return guarded(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
-    from occopus_core.credentials import Credentials  # noqa: PLC0415  # help must not wait for all this
-    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415  # help must not wait for all this
 
-    with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
+    with InfrastructureManager(load_settings(options.cfg), _credentials(options.auth_data_path)) as manager:
         names = manager.import_node_definitions(options.datafile, lambda text: say(f"warning: {text}"))
     result(f"Successfully imported nodes: {', '.join(names)}")
     return ExitCode.OK
+
+
+def _credentials(path: str | None) -> Credentials:
+    """The credentials; where their file cannot be read, none with a warning: definitions can be stored all the same."""
+    from occopus_core.credentials import Credentials  # noqa: PLC0415
+    from occopus_core.descriptions.problems import DescriptionError  # noqa: PLC0415
+
+    try:
+        return load_credentials(path)
+    except DescriptionError as error:
+        if path is not None:
+            raise
+        for problem in error.problems:
+            say(f"warning: {problem}")
+        return Credentials()

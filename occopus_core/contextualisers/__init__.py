@@ -1,1 +1,1 @@
-"""The contextualisations of the core, plugins like any other: `cloudinit` and `docker`."""
+"""The contextualisations of the core, plugins like any other: `cloudinit`, `docker` and `basic`."""

@@ -25,6 +25,7 @@ from occopus_core.engine.planning.plan import Plan
 from occopus_core.engine.planning.scaling import Answer, scale, targets_of
 from occopus_core.engine.planning.trust import refuse_powers
 from occopus_core.events import Observer
+from occopus_core.manager.auth import auth_faults
 from occopus_core.manager.background import Background
 from occopus_core.manager.dry_run import refuse_dry_run
 from occopus_core.manager.ids import new_id, refuse_impossible
@@ -132,6 +133,8 @@ class InfrastructureManager:
             path, self._installation.registry, warn=lambda problem: warn(str(problem)), inspect=self._inspect
         )
         self.store.put_definitions(definitions)
+        for fault in auth_faults(definitions, self._installation.credentials, self._installation.registry):
+            warn(fault)
         return [definition.name for definition in definitions]
 
     def _inspect(self, text: str, names: Collection[str] | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -109,7 +109,7 @@ def _tag_specifications(request: CreateRequest) -> list[dict[str, Any]]:
 
 def _tags(request: CreateRequest) -> dict[str, str]:
     """The user's tags and ours."""
-    wanted = {str(key): str(value) for key, value in request.resource.get("tags", {}).items()}
+    wanted = _wanted_tags(request.resource.get("tags", {}))
     for key in wanted:
         if key.lower().startswith(_RESERVED):
             raise PermanentError(f"resource.tags: '{key}' begins with '{key.split(':')[0]}:', which is reserved")
@@ -124,6 +124,26 @@ def _tags(request: CreateRequest) -> dict[str, str]:
         raise PermanentError("resource.tags: a key has at least one character")
     if len(tags) > _MOST_TAGS:
         raise PermanentError(f"resource.tags: with those of Occopus these are {len(tags)}, and EC2 takes {_MOST_TAGS}")
+    return tags
+
+
+def _wanted_tags(given: Mapping[str, Any] | Sequence[Any]) -> dict[str, str]:
+    """The user's tags, from a mapping or from a list in any of its forms. Raises `PermanentError`."""
+    if isinstance(given, Mapping):
+        return {str(key): str(value) for key, value in given.items()}
+    tags: dict[str, str] = {}
+    for one in given:
+        if isinstance(one, Mapping):
+            found = {one["Key"]: one["Value"]} if one.keys() == {"Key", "Value"} else one
+        else:
+            key, separator, value = str(one).partition("=")
+            if not separator:
+                raise PermanentError(f"resource.tags: '{one}' is not of the form KEY=VALUE")
+            found = {key: value}
+        for key, value in found.items():
+            if str(key) in tags:
+                raise PermanentError(f"resource.tags: the tag '{key}' is there twice")
+            tags[str(key)] = str(value)
     return tags
 
 

@@ -83,6 +83,24 @@ def test_the_root_volume():
     }
 
 
+@pytest.mark.parametrize(
+    "tags",
+    [["Name=mine", "cost=7=8"], [{"Name": "mine"}, {"cost": "7=8"}], [{"Key": "Name", "Value": "mine"}, "cost=7=8"]],
+)
+def test_tags_as_a_list(order, tags):
+    given = module.order(order(tags=tags))["TagSpecifications"][0]["Tags"]
+    found = {tag["Key"]: tag["Value"] for tag in given}
+    assert (found["Name"], found["cost"]) == ("mine", "7=8")
+
+
+@pytest.mark.parametrize(
+    ("tags", "told"), [(["cost"], "'cost' is not of the form KEY=VALUE"), (["a=1", {"a": 2}], "'a' is there twice")]
+)
+def test_a_list_that_has_no_tags(order, tags, told):
+    with pytest.raises(PermanentError, match=told):
+        module.order(order(tags=tags))
+
+
 def test_the_users_tags_go_with_ours(order):
     tags = module.order(order(tags={"Name": "mine", "cost": 7}))["TagSpecifications"][0]["Tags"]
     found = {tag["Key"]: tag["Value"] for tag in tags}

@@ -16,6 +16,18 @@ from keystoneauth1.plugin import BaseAuthPlugin
 from occopus_core.api import AuthError, Connection, PermanentError
 
 DEFAULT_DOMAIN = "Default"
+APPLICATION_CREDENTIAL = ("application_credential", "v3applicationcredential")
+"""The types of `auth_data` that are an application credential: ours, and that of clouds.yaml."""
+_OLDER_KEYS = {"id": "application_credential_id", "secret": "application_credential_secret"}
+"""Names under which an application credential may have its parts, too."""
+_FOREIGN = {
+    "voms": "OpenStack takes VOMS proxies no more; use an application_credential",
+    **dict.fromkeys(
+        ("openid", "oidc", "v3oidcpassword", "v3oidcaccesstoken"),
+        "OpenID providers are not supported; use an application_credential",
+    ),
+}
+"""Types of `auth_data` that cannot work, and why."""
 _VERSIONS = ("v3", "v2.0")
 
 
@@ -57,8 +69,11 @@ def _session(plugin: BaseAuthPlugin, connection: Connection, **tls: Any) -> keys
 
 
 def _plugin(settings: Mapping[str, Any], auth: Mapping[str, str], url: str) -> BaseAuthPlugin:
-    kind = auth.get("type", "password")
-    if kind == "application_credential":
+    fault = auth_fault(auth)
+    if fault:
+        raise AuthError(fault)
+    kind = _kind(auth)
+    if kind in APPLICATION_CREDENTIAL:
         return v3.ApplicationCredential(
             url,
             application_credential_id=_required(auth, "id"),
@@ -66,13 +81,27 @@ def _plugin(settings: Mapping[str, Any], auth: Mapping[str, str], url: str) -> B
         )
     if kind == "password":
         return _password(settings, auth, url)
-    if kind == "voms":
-        raise AuthError("auth_data of type voms: OpenStack takes VOMS proxies no more; use an application_credential")
     raise AuthError(f"auth_data of type {kind!r}: a nova resource takes 'application_credential', or none of them")
 
 
+def _kind(auth: Mapping[str, str]) -> str:
+    """The type of the credentials; without one their keys tell it."""
+    older = any(name in auth for name in _OLDER_KEYS.values())
+    return auth.get("type", APPLICATION_CREDENTIAL[0] if older else "password")
+
+
+def auth_fault(auth: Mapping[str, str]) -> str:
+    """Why credentials of this kind cannot work; empty where they may."""
+    kind = _kind(auth)
+    if "proxy" in auth and kind != "voms" and "password" not in auth:
+        kind = "voms"
+    return f"auth_data of type {kind}: {_FOREIGN[kind]}" if kind in _FOREIGN else ""
+
+
 def _password(settings: Mapping[str, Any], auth: Mapping[str, str], url: str) -> BaseAuthPlugin:
-    domain, project, tenant = (settings.get(key) for key in ("user_domain_name", "project_id", "tenant_name"))
+    project, tenant = settings.get("project_id"), settings.get("tenant_name")
+    names = ("user_domain_name", "domain_name")
+    domain = next((found[key] for found in (settings, auth) for key in names if found.get(key)), None)
     if not (project or tenant):
         raise PermanentError("resource.project_id is needed with a username and a password")
     return v3.Password(
@@ -87,9 +116,10 @@ def _password(settings: Mapping[str, Any], auth: Mapping[str, str], url: str) ->
 
 
 def _required(auth: Mapping[str, str], key: str) -> str:
-    if not auth.get(key):
+    found = auth.get(key) or auth.get(_OLDER_KEYS.get(key, key))
+    if not found:
         raise AuthError(f"the auth_data of a nova resource have no '{key}'")
-    return auth[key]
+    return found
 
 
 def _from_clouds_yaml(connection: Connection, url: str) -> Account:

@@ -29,6 +29,7 @@ class NovaHandler(ResourceHandler):
         "tenant_name",
         "region_name",
         "user_domain_name",
+        "domain_name",
     )
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
     max_concurrency: ClassVar[int] = 8
@@ -51,6 +52,13 @@ class NovaHandler(ResourceHandler):
     def schema(cls) -> Mapping[str, Any]:
         """The `resource` section of type `nova`."""
         return load_schema("occopus_resource_nova")
+
+    @classmethod
+    def auth_fault(cls, auth: Mapping[str, str]) -> str:
+        """VOMS proxies and OpenID providers cannot work."""
+        from occopus_resource_nova.connect import auth_fault  # noqa: PLC0415  # it imports keystoneauth1
+
+        return auth_fault(auth)
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for a value that makes no sense, and for user data that are too long."""

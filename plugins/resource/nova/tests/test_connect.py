@@ -48,10 +48,36 @@ def test_an_application_credential_needs_no_project():
     assert isinstance(auth, v3.ApplicationCredential)
 
 
+@pytest.mark.parametrize("kind", [{}, {"type": "application_credential"}, {"type": "v3applicationcredential"}])
+def test_an_application_credential_under_older_names(kind):
+    named = {"application_credential_id": "i", "application_credential_secret": "s"}
+    auth = account(connection({**kind, **named})).session.auth
+    assert isinstance(auth, v3.ApplicationCredential)
+    method = auth.auth_methods[0]
+    assert (method.application_credential_id, method.application_credential_secret) == ("i", "s")
+
+
+@pytest.mark.parametrize(
+    ("settings", "auth", "domain"),
+    [
+        ({"domain_name": "campus"}, {}, "campus"),
+        ({"user_domain_name": "new", "domain_name": "old"}, {}, "new"),
+        ({}, {"domain_name": "campus"}, "campus"),
+        ({}, {}, "Default"),
+    ],
+)
+def test_the_domain_under_its_older_name(settings, auth, domain):
+    made = account(connection({**PASSWORD, **auth}, project_id="p-1", **settings)).session.auth
+    assert made.auth_methods[0].user_domain_name == domain
+
+
 @pytest.mark.parametrize(
     ("auth", "kind", "told"),
     [
         ({"type": "voms", "proxy": "x"}, AuthError, "no more; use an application_credential"),
+        ({"proxy": "x"}, AuthError, "no more; use an application_credential"),
+        ({"type": "openid"}, AuthError, "OpenID providers are not supported"),
+        ({"application_credential_id": "i"}, AuthError, "have no 'secret'"),
         ({"type": "application_credential", "id": "i"}, AuthError, "have no 'secret'"),
         ({"username": "me"}, AuthError, "have no 'password'"),
         ({"type": "magic"}, AuthError, "'magic'"),

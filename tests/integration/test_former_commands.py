@@ -1,4 +1,4 @@
-"""`dry_run` in the configuration: commands show what they would do, and the cloud is not asked for anything."""
+"""Commands as scripts of 1.x use them: dry runs, standard input, what a build prints, limits that are templates."""
 
 from __future__ import annotations
 
@@ -55,3 +55,14 @@ def test_what_is_printed_at_the_end_of_a_build_with_compatibility(ready, cloud):
     assert (printed[0], printed[-1]) == ("List of nodes/ip addresses:", "shop")
     ((node_id, db),) = ready.report("shop")["db"]["instances"].items()
     assert printed[1:3] == ["db:", f"    {' '.join(db['addresses'])} ({node_id})"]
+
+
+def test_limits_that_are_templates(ready, cloud):
+    ready.write(
+        "limits.yaml",
+        "{user_id: me, infra_name: farm, variables: {FEW: 2}, "
+        "nodes: [{name: a, type: worker, scaling: {min: '{{FEW}}', max: '{{ FEW + 1 }}'}}]}",
+    )
+    ready.ready("build", "limits.yaml", "-i", "farm", "--parallelize")
+    scaling = ready.report("farm")["a"]["scaling"]
+    assert (scaling["min"], scaling["max"], len(cloud.machines("farm"))) == (2, 3, 2)

@@ -1,0 +1,25 @@
+"""Credentials that cannot work, found when node definitions are imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from occopus_core.credentials import Credentials
+from occopus_core.descriptions.model import NodeDefinition
+from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.registry import Registry
+
+
+def auth_faults(definitions: Iterable[NodeDefinition], credentials: Credentials, registry: Registry) -> Iterator[str]:
+    """A warning for each resource whose credentials are wrong, or of a kind that its handler cannot use. No I/O."""
+    for definition in definitions:
+        for implementation in definition.implementations:
+            resource = implementation.resource
+            try:
+                auth = credentials.find("resource", resource)
+            except DescriptionError as error:
+                fault = "; ".join(map(str, error.problems))
+            else:
+                fault = registry.resource(resource["type"]).auth_fault(auth) if auth else ""
+            if fault:
+                yield f"the node definition '{definition.name}' cannot be built with its credentials: {fault}"
