@@ -23,15 +23,14 @@ def main() -> None:
     """Build, scale, destroy."""
     with InfrastructureManager(process_strategy="parallel", observer=show, interval=1.0) as manager:
         manager.import_node_definitions(str(QUICKSTART / "nodes.yaml"))
-        infrastructure = manager.load(str(QUICKSTART / "infra.yaml"))
-        infra_id = manager.submit_infrastructure(infrastructure)  # built by the first pass, in the background
-        print("submitted", infra_id)
+        infra_id = manager.add(QUICKSTART / "infra.yaml")  # built by the first pass, in the background
+        print("added", infra_id)
         try:
             wait_for(manager, infra_id, web=2)
             manager.scale_by(infra_id, "web", +1)
             wait_for(manager, infra_id, web=3)
         finally:  # also when it is interrupted
-            manager.stop_provisioning(infra_id)
+            manager.stop_provisioning(infra_id, idempotent=True)
             manager.tear_down(infra_id)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from occopus_core.manager.dry_run import DryRunError
+    from occopus_core.manager.errors import NoSuchNodeError
     from occopus_core.manager.ids import InfraIdError
-    from occopus_core.manager.manager import InfrastructureManager, NoSuchNodeError
+    from occopus_core.manager.manager import InfrastructureManager
 
 __all__ = ["DryRunError", "InfraIdError", "InfrastructureManager", "NoSuchNodeError"]
 
@@ -17,5 +18,5 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'occopus_core.manager' has no attribute '{name}'")
     from importlib import import_module  # noqa: PLC0415
 
-    module = {"DryRunError": "dry_run", "InfraIdError": "ids"}.get(name, "manager")
+    module = {"DryRunError": "dry_run", "InfraIdError": "ids", "NoSuchNodeError": "errors"}.get(name, "manager")
     return getattr(import_module(f"occopus_core.manager.{module}"), name)

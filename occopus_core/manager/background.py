@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 from occopus_core.manager.installation import Installation
 
+ATTACH_SECONDS = 60.0
+"""How long the thread that decides may be busy with something else."""
+
 
 class Background:
     """All infrastructures that are attached share one thread that decides, and one bounded pool; `close` ends both."""
@@ -24,8 +27,10 @@ class Background:
         return self._rounds.attached
 
     def attach(self, infra_id: str) -> None:
-        """Maintain an infrastructure from now on. Idempotent."""
-        self._rounds.attach(infra_id)
+        """Maintain an infrastructure from now on: it is `attached` when this returns. Idempotent."""
+        begun = threading.Event()
+        self._rounds.attach(infra_id, begun.set)
+        begun.wait(ATTACH_SECONDS)
 
     def wake(self, infra_id: str) -> None:
         """Have requests applied at once, if the infrastructure is maintained here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from types import TracebackType
@@ -27,9 +28,11 @@ from occopus_core.engine.planning.trust import refuse_powers
 from occopus_core.events import Observer
 from occopus_core.manager.auth import auth_faults
 from occopus_core.manager.background import Background
+from occopus_core.manager.describing import Description, described
 from occopus_core.manager.dry_run import refuse_dry_run
+from occopus_core.manager.errors import NoSuchNodeError, NotProvisionedError, ProvisionedError
 from occopus_core.manager.ids import new_id, refuse_impossible
-from occopus_core.manager.installation import Installation, Strategy
+from occopus_core.manager.installation import WORKERS, Installation, Strategy
 from occopus_core.notify.subscribing import address_of
 from occopus_core.registry import Registry
 from occopus_core.render import expand, inspect
@@ -37,6 +40,7 @@ from occopus_core.report import Snapshot, report_of
 from occopus_core.settings import Settings
 from occopus_core.store.records import (
     InfrastructureRecord,
+    NoSuchInfrastructureError,
     ScaleKind,
     ScaleRequest,
     StoredEvent,
@@ -47,10 +51,6 @@ T = TypeVar("T")
 
 INTERVAL = 10.0
 """Seconds between two maintenance passes, where nothing else is said."""
-
-
-class NoSuchNodeError(LookupError):
-    """The infrastructure has no node of this name."""
 
 
 def _ignore(*_: object) -> None:
@@ -68,7 +68,7 @@ class InfrastructureManager:
 
     def __init__(
         self,
-        settings: Settings | None = None,
+        settings: Settings | Strategy | None = None,
         credentials: Credentials | None = None,
         *,
         process_strategy: Strategy = "sequential",
@@ -79,16 +79,21 @@ class InfrastructureManager:
         warn: Callable[[str], None] = _ignore,
         meter: Meter | None = None,
     ) -> None:
-        """`interval` is in seconds; `told` gets an id and the error of its passes, when that changes.
+        """`settings` are those of the user by default; a strategy may stand in their place.
+
+        `interval` is in seconds; `told` gets an id and the error of its passes, when that changes.
 
         `warn` gets, once, what is wrong with a notifier and what was put right in a template, in another thread.
-        `meter` is told how calls and passes fare.
+        `meter` is told how calls and passes fare. Raises `DescriptionError`, and `ValueError` for an unknown strategy.
         """
+        strategy = settings if isinstance(settings, str) else process_strategy
+        if strategy not in WORKERS:
+            raise ValueError(f"'{strategy}' is no process strategy: there are {' and '.join(WORKERS)}")
         self._installation = Installation(
-            settings or Settings.load(),
+            settings if isinstance(settings, Settings) else Settings.load(),
             credentials if credentials is not None else Credentials.load(),
             registry or Registry(),
-            process_strategy,
+            strategy,
             observer,
             warn,
             meter,
@@ -156,28 +161,28 @@ class InfrastructureManager:
         self.store.put_definitions(definitions)
         return [definition.name for definition in definitions]
 
-    def load(self, path: str, warn: Callable[[str], None] = _ignore) -> Infrastructure:
-        """The infrastructure that a file describes. Raises `DescriptionError`."""
-        return load_infrastructure(path, warn=lambda problem: warn(str(problem)), render=expand)
+    def load(self, description: Description, warn: Callable[[str], None] = _ignore) -> Infrastructure:
+        """The model of a description: of a file, a text, a mapping or the model itself. Raises `DescriptionError`."""
+        return described(description, warn)
 
     # One pass, now
 
-    def build(
-        self, infrastructure: Infrastructure, infra_id: str | None = None, begun: Callable[[], None] = _ignore
-    ) -> str:
+    def build(self, description: Description, infra_id: str | None = None, begun: Callable[[], None] = _ignore) -> str:
         """Build a new infrastructure, or bring an existing one to this description; its id.
 
         On failure what was made is undone. `infra_id` may name an infrastructure that does not exist yet. `begun` is
         called when all that can be checked beforehand has been, and nothing is recorded yet. Raises
-        `InfraIdError` and what `occopus_core.engine.passes.building.build` raises.
+        `DescriptionError`, `InfraIdError` and what `occopus_core.engine.passes.building.build` raises.
         """
         infra_id = self.new_id(infra_id)
+        infrastructure = self.load(description)
         refuse_dry_run(self._installation.settings)
         self._pass(infra_id, lambda site: building.build(site, infrastructure, begun))
         return infra_id
 
-    def plan(self, infrastructure: Infrastructure, infra_id: str | None = None) -> Plan:
+    def plan(self, description: Description, infra_id: str | None = None) -> Plan:
         """What `build` would do. Changes nothing. Raises what `occopus_core.engine.passes.building.plan` raises."""
+        infrastructure = self.load(description)
         return self._pass(self.new_id(infra_id), lambda site: building.plan(site, infrastructure))
 
     def preview(self, infra_id: str) -> Plan:
@@ -215,44 +220,67 @@ class InfrastructureManager:
 
     # Maintenance in the background
 
-    def add(self, infrastructure: Infrastructure, infra_id: str | None = None, *, for_services: bool = False) -> str:
+    def add(self, description: Description, infra_id: str | None = None) -> str:
+        """`submit_infrastructure`, then `start_provisioning`; its id."""
+        return self.start_provisioning(self.submit_infrastructure(description, infra_id))
+
+    def submit_infrastructure(
+        self, description: Description, infra_id: str | None = None, *, for_services: bool = False
+    ) -> str:
         """Record a new infrastructure without building it: the first maintenance pass does; its id.
 
-        With `for_services` that pass is one of the services on this store. Raises `InfraIdError`,
+        With `for_services` that pass is one of the services on this store. Raises `DescriptionError`, `InfraIdError`,
         `InfrastructureTakenError`, `StoreError`.
         """
         infra_id = self.new_id(infra_id)
+        infrastructure = self.load(description)
+        refuse_dry_run(self._installation.settings)
         targets = targets_of(infrastructure, {})
         now = SystemClock().now()
         self.store.add_infrastructure(infra_id, infrastructure, targets, None, now, maintained=for_services)
         return infra_id
 
-    def submit_infrastructure(self, infrastructure: Infrastructure, infra_id: str | None = None) -> str:
-        """`add` an infrastructure, and `start_provisioning` it; its id."""
-        infra_id = self.add(infrastructure, infra_id)
-        self.start_provisioning(infra_id)
-        return infra_id
+    def start_provisioning(self, infra_id: str, *, idempotent: bool = False) -> str:
+        """Build and maintain an infrastructure in the background from now on; its id.
 
-    def start_provisioning(self, infra_id: str) -> None:
-        """Build and maintain an infrastructure in the background from now on. Idempotent.
-
-        All of them share one thread that decides and one bounded pool. Raises `NoSuchInfrastructureError`.
+        All of them share one thread that decides and one bounded pool. Raises `NoSuchInfrastructureError`, and
+        `ProvisionedError` where this manager maintains it already, unless the call is to be `idempotent`.
         """
+        refuse_dry_run(self._installation.settings)
         self.store.infrastructure(infra_id)
+        if infra_id in self.maintained:
+            if not idempotent:
+                raise ProvisionedError(infra_id)
+            return infra_id
         if self._background is None:
             self._background = Background(self._installation, self._interval, self._told)
         self._background.attach(infra_id)
+        return infra_id
 
-    def stop_provisioning(self, infra_id: str, wait_timeout: float = 60.0) -> None:
-        """Stop maintaining an infrastructure; it stays as it is. Idempotent.
+    def stop_provisioning(self, infra_id: str, wait_timeout: float = 60.0, *, idempotent: bool = False) -> str:
+        """Stop maintaining an infrastructure, which stays as it is; its id.
 
-        Waits at most `wait_timeout` seconds for the end of a pass under way, then raises `TimeoutError`.
+        Waits at most `wait_timeout` seconds for the end of a pass under way, then raises `TimeoutError`. Raises
+        `NotProvisionedError` where this manager does not maintain it, unless the call is to be `idempotent`.
         """
-        if self._background is not None:
-            self._background.detach(infra_id, wait_timeout)
+        if self._background is None or infra_id not in self.maintained:
+            if not idempotent:
+                raise NotProvisionedError(infra_id)
+            return infra_id
+        self._background.detach(infra_id, wait_timeout)
+        return infra_id
 
     attach = start_provisioning
     detach = stop_provisioning
+
+    @property
+    def process_table(self) -> dict[str, InfrastructureRecord]:
+        """The infrastructures that this manager maintains, by id. Raises `StoreError`."""
+        found: dict[str, InfrastructureRecord] = {}
+        for infra_id in sorted(self.maintained):
+            with contextlib.suppress(NoSuchInfrastructureError):  # it has just gone
+                found[infra_id] = self.get(infra_id)
+        return found
 
     @property
     def maintained(self) -> frozenset[str]:

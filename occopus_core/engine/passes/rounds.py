@@ -66,9 +66,9 @@ class Rounds:
         """The infrastructures that are maintained. Any thread may ask."""
         return frozenset(self._sites)
 
-    def attach(self, infra_id: str) -> None:
-        """Maintain this infrastructure from now on. Idempotent; any thread may ask."""
-        self._resources.loop.post(lambda: self._attach(infra_id))
+    def attach(self, infra_id: str, done: Callable[[], None] = lambda: None) -> None:
+        """Maintain this infrastructure from now on; `done` is called once it is. Idempotent; any thread may ask."""
+        self._resources.loop.post(lambda: self._attach(infra_id, done))
 
     def hurry(self, infra_id: str) -> None:
         """Maintain this infrastructure from now on, with a pass as soon as can be. Any thread may ask."""
@@ -100,11 +100,12 @@ class Rounds:
             return True
         return self._stopping and (not self._under_way or self._late)
 
-    def _attach(self, infra_id: str) -> None:
+    def _attach(self, infra_id: str, done: Callable[[], None]) -> None:
         self._begun = True
         if infra_id not in self._sites:
             self._sites[infra_id] = Site(self._resources, infra_id)
             self._pass(self._sites[infra_id])
+        done()
 
     def _wake(self, infra_id: str) -> None:
         site = self._sites.get(infra_id)

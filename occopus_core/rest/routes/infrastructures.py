@@ -119,7 +119,7 @@ def _create(service: Service, request: Request, body: bytes) -> str:
     manager.plan(infrastructure, infra_id)  # which finds every mistake that can be found before something is made
     with service.adding:
         _refuse_too_many(service, limits.builds)
-        manager.add(infrastructure, infra_id, for_services=True)
+        manager.submit_infrastructure(infrastructure, infra_id, for_services=True)
     service.begin(infra_id)
     return infra_id
 

@@ -1,0 +1,37 @@
+"""Infrastructure descriptions as callers of the Python API have them: a file, a text, a mapping or the model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from occopus_core.descriptions.infrastructure import load_infrastructure
+from occopus_core.descriptions.model import Infrastructure
+from occopus_core.render import expand
+
+Description = Infrastructure | Mapping[str, Any] | str | os.PathLike[str]
+"""The model, a mapping with the keys of a description, a text in YAML (of several lines, or in braces), or a file."""
+
+
+def described(description: Description, warn: Callable[[str], None]) -> Infrastructure:
+    """The model of a description. `warn` gets each thing that is odd but no fault. Raises `DescriptionError`."""
+    if isinstance(description, Infrastructure):
+        return description
+    name: str | None = None
+    if isinstance(description, Mapping):
+        source: str | os.PathLike[str] = json.dumps(description, default=_plain)
+        name = "description"
+    else:
+        source = description
+    if isinstance(description, str) and ("\n" in description or description.lstrip().startswith("{")):
+        name = "description"
+    return load_infrastructure(source, name=name, warn=lambda problem: warn(str(problem)), render=expand)
+
+
+def _plain(value: object) -> object:
+    """Mappings of other types than `dict`, as parsers make them."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a description holds no {type(value).__name__}")

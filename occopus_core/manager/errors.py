@@ -1,0 +1,26 @@
+"""Errors of `InfrastructureManager`."""
+
+from __future__ import annotations
+
+from occopus_core.store.records import NoSuchInfrastructureError
+from occopus_core.store.repository import InfrastructureTakenError
+
+
+class NoSuchNodeError(LookupError):
+    """The infrastructure has no node of this name."""
+
+
+class ProvisionedError(InfrastructureTakenError):
+    """The infrastructure is maintained by the manager already."""
+
+    def __init__(self, infra_id: str) -> None:
+        super().__init__(infra_id)
+        self.args = (f"the infrastructure '{infra_id}' is being provisioned already",)
+
+
+class NotProvisionedError(NoSuchInfrastructureError):
+    """The infrastructure is not maintained by the manager."""
+
+    def __init__(self, infra_id: str) -> None:
+        super().__init__(infra_id)
+        self.args = (f"the infrastructure '{infra_id}' is not being provisioned",)
