@@ -26,8 +26,8 @@ from occopus_core.rest.routes.shared import (
     Reader,
     Writer,
     manager_of,
-    raw_body,
     service_of,
+    yaml_body,
 )
 from occopus_core.rest.service import Service
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError
@@ -100,7 +100,7 @@ class Planned(BaseModel):
     status_code=201,
     response_model=Identified,
     responses={**COMMON, **documented(408, 409, 413), 201: {"links": _LINKS}},
-    openapi_extra=raw_body(_EXAMPLE),
+    openapi_extra=yaml_body("InfrastructureDescription", "The description of an infrastructure.", _EXAMPLE),
 )
 @router.post("/infrastructures", status_code=201, include_in_schema=False)
 def create(request: Request, client: Writer, body: Body) -> Response:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from occopus_core.rest.problems import Refused, documented
-from occopus_core.rest.routes.shared import COMMON, Body, Reader, Writer, manager_of, raw_body
+from occopus_core.rest.routes.shared import COMMON, Body, Reader, Writer, manager_of, yaml_body
 
 router = APIRouter(tags=["node definitions"])
 
@@ -26,7 +26,7 @@ class Names(BaseModel):
     node_definitions: list[str]
 
 
-class Outline(BaseModel):
+class ImplementationOutline(BaseModel):
     """What may be told of one way to make a node: the rest may hold passwords."""
 
     resource: str
@@ -35,11 +35,11 @@ class Outline(BaseModel):
     health_check: list[str]
 
 
-class Outlined(BaseModel):
+class NodeDefinitionOutline(BaseModel):
     """One node definition."""
 
     name: str
-    implementations: list[Outline]
+    implementations: list[ImplementationOutline]
 
 
 @router.get("/node_definitions/", response_model=Names, responses=COMMON)
@@ -48,7 +48,7 @@ def list_all(request: Request, _client: Reader) -> dict[str, Any]:
     return {"node_definitions": manager_of(request).store.definition_names()}
 
 
-@router.get("/node_definitions/{name}", response_model=Outlined, responses={**COMMON, **documented(404)})
+@router.get("/node_definitions/{name}", response_model=NodeDefinitionOutline, responses={**COMMON, **documented(404)})
 def tell(request: Request, _client: Reader, name: Name) -> dict[str, Any]:
     """Tell which plugins a node definition uses; never what it says to them, which may be secret."""
     definition = manager_of(request).store.definitions([name]).get(name)
@@ -70,7 +70,7 @@ def tell(request: Request, _client: Reader, name: Name) -> dict[str, Any]:
     "/node_definitions/",
     response_model=Names,
     responses={**COMMON, **documented(408, 413)},
-    openapi_extra=raw_body(_EXAMPLE),
+    openapi_extra=yaml_body("NodeDefinitions", "Node definitions by their names.", _EXAMPLE),
 )
 def store(request: Request, _client: Writer, body: Body) -> dict[str, Any]:
     """Store all of a file of node definitions, or nothing; those of the same names are replaced.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import yaml
 from fastapi import Depends, Path, Request
 
 from occopus_core.manager import InfrastructureManager
@@ -38,8 +39,16 @@ def manager_of(request: Request) -> InfrastructureManager:
     return service_of(request).manager
 
 
-def raw_body(example: Any, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What the OpenAPI document says of a body that is read whatever its type: YAML, or JSON that has a schema."""
-    media_type = "text/plain" if schema is None else "application/json"
-    content = {"schema": schema or {"type": "string"}, "example": example}
-    return {"requestBody": {"required": True, "content": {media_type: content}}}
+def raw_body(example: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What the OpenAPI document says of a body in JSON, which is read whatever its content type is."""
+    content = {"schema": schema, "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def yaml_body(title: str, description: str, example: str) -> dict[str, Any]:
+    """The same of a body in YAML or JSON: clients send an object, or a text that may be of any content type."""
+    schema = {"title": title, "description": description, "type": "object", "additionalProperties": True}
+    text = {"schema": {"type": "string"}, "example": example}
+    objects = {"schema": schema, "example": yaml.safe_load(example)}
+    content = {"application/json": objects, "application/yaml": text, "text/plain": text}
+    return {"requestBody": {"required": True, "content": content}}
