@@ -19,8 +19,15 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; its exit code."""
     made = parser("import", "Validate node definitions and store all of them, or none.")
     add_auth_data_path(made)
+    made.add_argument(
+        "--check-1x",
+        action="store_true",
+        help="store nothing: say line by line what is different from Occopus 1.x in the files of the folder DATAFILE",
+    )
     made.add_argument("datafile", help="file with the node definitions, or - for standard input")
     options = made.parse_args(argv)
+    if options.check_1x:
+        return guarded(lambda: _check(options.datafile))
     return guarded(lambda: _run(options))
 
 
@@ -31,6 +38,17 @@ def _run(options: argparse.Namespace) -> int:
         names = manager.import_node_definitions(options.datafile, lambda text: say(f"warning: {text}"))
     result(f"Successfully imported nodes: {', '.join(names)}")
     return ExitCode.OK
+
+
+def _check(folder: str) -> int:
+    from occopus_core.manager.checking import check_folder  # noqa: PLC0415  # help must not wait for all this
+
+    found = check_folder(folder)
+    for line in found.lines:
+        result(line)
+    refused = f", {found.refused} of them refused" if found.refused else ""
+    say(f"{found.files} files of Occopus read: {len(found.lines)} differences{refused}")
+    return ExitCode.BAD_INPUT if found.refused or not found.files else ExitCode.OK
 
 
 def _credentials(path: str | None) -> Credentials:

@@ -105,6 +105,16 @@ def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator
                 yield Reference(blueprint.node.name, name, where)
 
 
+def requests_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[tuple[str, str, CreateRequest]]:
+    """The node, the implementation's digest and the request of each that can be rendered. Raises nothing."""
+    for blueprint in blueprints.values():
+        for implementation in blueprint.implementations:
+            handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
+            subject = _subject(blueprint, implementation, _Peers(blueprints), handed)
+            with contextlib.suppress(Exception):  # a rehearsal reports it
+                yield blueprint.node.name, implementation.digest, scope.prepare(subject).request
+
+
 def _named(implementation: Implementation) -> Iterable[str]:
     """The nodes that templates name literally, also where they are not rendered."""
     sections = [implementation.resource, implementation.contextualisation, implementation.config_management]
