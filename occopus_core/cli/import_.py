@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.options import add_auth_data_path, parser
-from occopus_core.cli.output import result, say
-from occopus_core.cli.session import guarded, load_credentials, load_settings
+from occopus_core.cli.output import redact_with, result, say
+from occopus_core.cli.session import guarded, load_settings
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
@@ -52,12 +52,17 @@ def _check(folder: str) -> int:
 
 
 def _credentials(path: str | None) -> Credentials:
-    """The credentials; where their file cannot be read, none with a warning: definitions can be stored all the same."""
-    from occopus_core.credentials import Credentials  # noqa: PLC0415
+    """The credentials; where their file cannot be read, none with a warning: definitions can be stored all the same.
+
+    What is odd about the file is for the commands that use it to say.
+    """
+    from occopus_core.credentials import Credentials, Redactor  # noqa: PLC0415
     from occopus_core.descriptions.problems import DescriptionError  # noqa: PLC0415
 
     try:
-        return load_credentials(path)
+        credentials = Credentials.load(path)
+        redact_with(Redactor(credentials.secrets()))
+        return credentials
     except DescriptionError as error:
         if path is not None:
             raise

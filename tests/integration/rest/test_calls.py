@@ -64,7 +64,7 @@ def test_every_call_of_the_user_guide(served, ready, cloud, until):
     to = {"infraid": infra_id, "method": "scaleto", "nodename": "web", "count": 2}
     assert served.post(f"{path}/scaleto/web/2").json == to
     until(lambda: states(served, infra_id, "web") == ["ready", "ready"])
-    assert served.post(f"{path}/scaledown/web").json == {**up, "method": "scaledown"}
+    assert served.post(f"{path}/scaledown/web").json == {**up, "method": "scaledown", "nodeid": None}
     until(lambda: states(served, infra_id, "web") == ["ready"])
 
     for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -49,6 +50,12 @@ def generated(document, tmp_path, monkeypatch):
         del sys.modules[name]
 
 
+@pytest.fixture
+def closing():
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
 def operations(document):
     return [each for path in document["paths"].values() for key, each in path.items() if key in METHODS]
 
@@ -61,14 +68,15 @@ def test_no_operation_is_left_out(document, generated, tmp_path):
     assert len(modules) == len(operations(document)) > 25
 
 
-def test_the_client_builds_reports_scales_and_destroys(served, generated, cloud, describe, until):
+def test_the_client_builds_reports_scales_and_destroys(served, generated, cloud, describe, until, closing):
     def call(tag, operation, *values, **named):
         module = importlib.import_module(f"{PACKAGE}.api.{tag}.{operation}")
         answer = module.sync_detailed(*values, client=client, **named)
         assert answer.status_code < 300, answer.content
         return answer.parsed
 
-    client = importlib.import_module(PACKAGE).Client(served.base, raise_on_unexpected_status=True, timeout=600)
+    package = importlib.import_module(PACKAGE)
+    client = closing.enter_context(package.Client(served.base, raise_on_unexpected_status=True, timeout=600))
     create = importlib.import_module(f"{PACKAGE}.api.infrastructures.create_infrastructures_post")
     body = importlib.import_module(f"{PACKAGE}.models.create_infrastructures_post_json_infrastructure_description")
     description = body.CreateInfrastructuresPostJsonInfrastructureDescription.from_dict(json.loads(describe("web")))
