@@ -61,11 +61,11 @@ def _credentials(path: str | None) -> Credentials:
 
     try:
         credentials = Credentials.load(path)
-        redact_with(Redactor(credentials.secrets()))
-        return credentials
     except DescriptionError as error:
         if path is not None:
             raise
         for problem in error.problems:
             say(f"warning: {problem}")
         return Credentials()
+    redact_with(Redactor(credentials.secrets()))
+    return credentials
