@@ -79,7 +79,7 @@ bench: dev  ## measure against the critical path, and against Terraform where it
 	.venv/bin/python -m benchmarks
 
 schemas: dev  ## write schemas/ anew from the core and the plugins
-	.venv/bin/python -m occopus_core.descriptions.export schemas
+	.venv/bin/occopus-plugins schema --output schemas --relative >/dev/null
 
 page-libraries:  ## fetch the libraries of the page anew; needs npm
 	plugins/page/dashboard/fetch-libraries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, NoReturn, TypeVar, cast
@@ -19,6 +20,7 @@ from occopus_core.api.resource import ResourceHandler
 from occopus_core.api.version import CONTRACT_VERSION
 from occopus_core.descriptions.coercion import coerced, leaves
 from occopus_core.descriptions.schema import is_template, section_schema, validator
+from occopus_core.descriptions.soundness import fault_of_schema
 
 T = TypeVar("T")
 
@@ -29,13 +31,14 @@ _BASES: Mapping[str, type] = {
     "context": Contextualiser,
     "notify": Notifier,
 }
-_WORDS = {
+WORDS = {
     "resource": "resource handler",
     "config": "configuration manager",
     "health": "health checker",
     "context": "contextualisation",
     "notify": "notifier",
 }
+"""What a plugin of each kind is called in messages."""
 _FOLDERS = {
     ("resource", "azure_vm"): "azure",
     ("resource", "azure_aci"): "azure",
@@ -54,8 +57,26 @@ _PUBLISHED = {
 }
 
 
+class PluginState(enum.Enum):
+    """Whether an installed plugin can be used, and if not, why."""
+
+    USABLE = "usable"
+    IMPORT_ERROR = "import error"
+    OTHER_CONTRACT = "other contract"
+    CLASH = "clash"
+    BREAKS_CONTRACT = "breaks its contract"
+    MALFORMED_SCHEMA = "malformed schema"
+
+
 class PluginError(LookupError):
-    """A plugin is missing, comes twice, cannot be imported, or speaks another version of the contract, or breaks it."""
+    """A plugin is missing, comes twice, cannot be imported, or speaks another version of the contract, or breaks it.
+
+    `state` is that of the plugin; None for one that is not installed.
+    """
+
+    def __init__(self, message: str, state: PluginState | None = None) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class Registry:
@@ -64,6 +85,7 @@ class Registry:
     def __init__(self, extra: Mapping[tuple[str, str], type] | None = None) -> None:
         self._extra = dict(extra or {})
         self._loaded: dict[tuple[str, str], type] = {}
+        self._schemas: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._validators: dict[tuple[str, str], Validator] = {}
         self._templated: dict[tuple[str, str, str], bool] = {}
 
@@ -89,7 +111,9 @@ class Registry:
 
     def schema(self, kind: str, name: str) -> Mapping[str, Any]:
         """The JSON Schema of a plugin's section, with what the core adds for its features. Raises `PluginError`."""
-        return section_schema(cast("Any", self._load(kind, name)))
+        if (kind, name) not in self._schemas:
+            self._schemas[kind, name] = sound_schema(kind, name, self._load(kind, name))
+        return self._schemas[kind, name]
 
     def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:
         """A rendered section whose scalars are of the types that the plugin's schema wants; changes it in place.
@@ -118,9 +142,11 @@ class Registry:
 
     def _load(self, kind: str, name: str) -> type:
         if (kind, name) not in self._loaded:
-            plugin = self._extra.get((kind, name)) or self._import(kind, name)
-            if fault := fault_of_declarations(plugin):
-                raise PluginError(f"the {_WORDS[kind]} '{name}' breaks its contract: {fault}")
+            plugin = self._extra.get((kind, name))
+            if plugin is None:
+                plugin = self._import(kind, name)
+            elif fault := fault_of_declarations(plugin):
+                raise _breach(kind, name, fault)
             self._loaded[kind, name] = plugin
         return self._loaded[kind, name]
 
@@ -132,43 +158,76 @@ class Registry:
                 on_load_failure_callback=_raise,
                 on_missing_entrypoints_callback=_say_nothing,
             ).extensions
-        except Exception as error:  # whatever a plugin's import raises
-            raise PluginError(f"the {_WORDS[kind]} '{name}' cannot be imported: {error}") from error
+        except (Exception, SystemExit) as error:  # whatever a plugin's import raises
+            message = f"the {WORDS[kind]} '{name}' cannot be imported: {error}"
+            raise PluginError(message, PluginState.IMPORT_ERROR) from error
         if len(found) != 1:
-            raise PluginError(self._none_or_several(kind, name))
-        plugin = found[0].plugin
-        if not (isinstance(plugin, type) and issubclass(plugin, _BASES[kind])):
-            raise PluginError(f"the {_WORDS[kind]} '{name}' is not a {_BASES[kind].__name__}")
-        version = getattr(plugin, "contract_version", None)
-        if version is None:
-            raise PluginError(
-                f"the {_WORDS[kind]} '{name}' does not say which version of the plugin contract it is written for: "
-                f"its class needs contract_version = {CONTRACT_VERSION}"
-            )
-        if version != CONTRACT_VERSION:
-            raise PluginError(
-                f"the {_WORDS[kind]} '{name}' speaks version {version} of the plugin contract, this core version "
-                f"{CONTRACT_VERSION}: upgrade the older of the two"
-            )
-        return plugin
+            raise self._none_or_several(kind, name)
+        return usable(kind, name, found[0].plugin)
 
-    def _none_or_several(self, kind: str, name: str) -> str:
+    def _none_or_several(self, kind: str, name: str) -> PluginError:
         """Why there is no one plugin to load."""
         points = entry_points(group=f"occopus.{kind}", name=name)
         if distributions := sorted({point.dist.name for point in points if point.dist is not None}):
-            by = " and by ".join(distributions)
-            return f"the {_WORDS[kind]} '{name}' is provided by {by}: uninstall one of them"
-        return self._advice(kind, name)
+            return clash(kind, name, distributions)
+        return PluginError(self._advice(kind, name))
 
     def _advice(self, kind: str, name: str) -> str:
         if name in _PUBLISHED[kind]:
             folder = f"plugins/{kind}/{_FOLDERS.get((kind, name), name)}"
-            return f"no {_WORDS[kind]} '{name}' is installed: pip install ./{folder} in a checkout of Occopus"
+            return f"no {WORDS[kind]} '{name}' is installed: pip install ./{folder} in a checkout of Occopus"
         installed = self.installed(kind)
         others = sorted(_PUBLISHED[kind].difference(installed))
         lists = {"installed are": installed, "known and not installed": others}
         told = "".join(f"; {which}: {', '.join(names)}" for which, names in lists.items() if names)
-        return f"there is no {_WORDS[kind]} '{name}'{told}"
+        return f"there is no {WORDS[kind]} '{name}'{told}"
+
+
+def usable(kind: str, name: str, plugin: object) -> type:
+    """The plugin, where it is a class of its kind for this version of the contract. Raises `PluginError`."""
+    if not (isinstance(plugin, type) and issubclass(plugin, _BASES[kind])):
+        message = f"the {WORDS[kind]} '{name}' is not a {_BASES[kind].__name__}"
+        raise PluginError(message, PluginState.BREAKS_CONTRACT)
+    version = getattr(plugin, "contract_version", None)
+    if version is None:
+        raise PluginError(
+            f"the {WORDS[kind]} '{name}' does not say which version of the plugin contract it is written for: "
+            f"its class needs contract_version = {CONTRACT_VERSION}",
+            PluginState.OTHER_CONTRACT,
+        )
+    if version != CONTRACT_VERSION:
+        raise PluginError(
+            f"the {WORDS[kind]} '{name}' speaks version {version} of the plugin contract, this core version "
+            f"{CONTRACT_VERSION}: upgrade the older of the two",
+            PluginState.OTHER_CONTRACT,
+        )
+    if fault := fault_of_declarations(plugin):
+        raise _breach(kind, name, fault)
+    return plugin
+
+
+def sound_schema(kind: str, name: str, plugin: type) -> Mapping[str, Any]:
+    """The schema of a plugin's section, with which files can be checked. Raises `PluginError`."""
+    try:
+        schema = section_schema(plugin)
+        fault = fault_of_schema(schema)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the plugin raises
+        schema, fault = {}, f"schema() raised {type(error).__name__}: {error}"
+    if fault:
+        message = f"the {WORDS[kind]} '{name}' has a malformed schema: {fault}"
+        raise PluginError(message, PluginState.MALFORMED_SCHEMA)
+    return schema
+
+
+def clash(kind: str, name: str, distributions: Sequence[str]) -> PluginError:
+    """The error for a plugin that several distributions provide."""
+    by = " and by ".join(distributions)
+    return PluginError(f"the {WORDS[kind]} '{name}' is provided by {by}: uninstall one of them", PluginState.CLASH)
+
+
+def _breach(kind: str, name: str, fault: str) -> PluginError:
+    message = f"the {WORDS[kind]} '{name}' breaks its contract: {fault}"
+    return PluginError(message, PluginState.BREAKS_CONTRACT)
 
 
 def _raise(_manager: object, _point: object, error: BaseException) -> NoReturn:

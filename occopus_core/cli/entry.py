@@ -34,6 +34,11 @@ def maintain() -> NoReturn:
     _run("maintain")
 
 
+def plugins() -> NoReturn:
+    """``occopus-plugins``."""
+    _run("plugins")
+
+
 def scale() -> NoReturn:
     """``occopus-scale``."""
     _run("scale")

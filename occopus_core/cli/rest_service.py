@@ -148,9 +148,10 @@ def _revoke_token(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     try:
-        from occopus_core.rest.metrics import Metrics  # noqa: PLC0415  # help must not wait for all this
+        from occopus_core.rest import app, server  # noqa: F401, PLC0415  # help must not wait for all this
+        from occopus_core.rest.metrics import Metrics  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        say(f"error: {error.name} is not installed: pip install '.[rest]' in a checkout of Occopus")
+        say(f"error: {error.name} is not installed: it comes with the extra [rest] of occopus-core")
         return ExitCode.UNAVAILABLE
     from occopus_core.cli.lines import line  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415

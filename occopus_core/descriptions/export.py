@@ -1,4 +1,4 @@
-"""The schemas for editors: ``python -m occopus_core.descriptions.export FOLDER`` writes them.
+"""The schemas for editors, which ``occopus-plugins schema`` writes, and a catalogue of them.
 
 They are the core's pieces with those of every installed plugin, loosened for what an editor cannot see through: it
 takes ``!text_import {url: …}`` for a mapping, and a template for text.
@@ -7,28 +7,31 @@ takes ``!text_import {url: …}`` for a mapping, and a template for text.
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping
-from importlib.metadata import entry_points
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from occopus_core.descriptions.schema import config_schema, core_schema, node_definitions_schema, section_schema
+from occopus_core.descriptions.schema import config_schema, core_schema, node_definitions_schema
 
-_KINDS = ("resource", "config", "context", "health", "notify")
+CATALOG = "catalog.json"
+"""The name of the catalogue."""
 _TEMPLATE = r"\{[{%]"
 _IMPORTED = {"required": ["url"], "properties": {"url": {"type": "string"}}, "additionalProperties": False}
 _INSIDE_ONE = ("items", "additionalProperties", "then", "else")
 _INSIDE_LIST = ("allOf", "anyOf", "oneOf")
 _INSIDE_MAP = ("properties", "patternProperties", "definitions")
-
-
-def installed_schemas() -> dict[str, dict[str, Mapping[str, Any]]]:
-    """The schema of every installed plugin, by kind and name. Imports them all."""
-    return {
-        kind: {point.name: section_schema(point.load()) for point in entry_points(group=f"occopus.{kind}")}
-        for kind in _KINDS
-    }
+_FILES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "infrastructure": (
+        "Infrastructure description",
+        ("infra.yaml", "infra.yml", "infra-*.yaml", "infra-*.yml", "*.infra.yaml", "*.infra.yml"),
+    ),
+    "node_definitions": (
+        "Node definitions",
+        ("nodes.yaml", "nodes.yml", "*.nodes.yaml", "*.nodes.yml", "node_definitions.yaml", "node_definitions.yml"),
+    ),
+    "auth_data": ("Credentials", ("auth_data.yaml", "auth_data.yml")),
+    "occopus_config": ("Configuration", ("occopus_config.yaml", "occopus_config.yml")),
+}
+"""What each schema is for: its title, and patterns of the files."""
 
 
 def documents(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
@@ -42,6 +45,20 @@ def documents(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[st
     return {
         f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in found.items()
     }
+
+
+def catalog(url: Callable[[str], str]) -> str:
+    """The text of the catalogue, in SchemaStore's form; `url` answers where a schema file is."""
+    schemas = [
+        {
+            "name": f"Occopus: {title.lower()}",
+            "description": f"{title} of Occopus, with the plugins that are installed",
+            "fileMatch": list(patterns),
+            "url": url(f"{name}.schema.json"),
+        }
+        for name, (title, patterns) in _FILES.items()
+    ]
+    return json.dumps({"version": 1, "schemas": schemas}, indent=2) + "\n"
 
 
 def node_definitions(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
@@ -95,13 +112,3 @@ def _without(schema: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 
 def _enum_or_template(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"enum": schema["enum"]}, {"type": "string", "pattern": _TEMPLATE}]
-
-
-def main(folder: str) -> None:
-    """Write the schema files into a folder."""
-    for name, text in documents(installed_schemas()).items():
-        (Path(folder) / name).write_text(text, "utf-8")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Collection
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
+from occopus_core.installed import installed_plugins
 from occopus_core.rest import document, page, problems
 from occopus_core.rest.access import Access
 from occopus_core.rest.auth import Gatekeeper
@@ -22,6 +24,7 @@ from occopus_core.rest.routes import (
     notifications,
     operations,
     overview,
+    plugins,
     scaling,
     whoami,
 )
@@ -53,7 +56,8 @@ def create_app(
     app = FastAPI(title="Occopus", version="2", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     app.state.service, app.state.gatekeeper, app.state.limits = service, gatekeeper, limits
     app.state.metrics, app.state.streams, app.state.endpoints = metrics, 0, frozenset(endpoints)
-    resources = (infrastructures, overview, scaling, alerts, events, notifications, node_definitions)
+    app.state.plugins = functools.cache(installed_plugins)  # a module that was imported stays as it is
+    resources = (infrastructures, overview, scaling, alerts, events, notifications, node_definitions, plugins)
     for one in (*resources, operations, whoami):
         app.include_router(one.router)
     problems.install(app)

@@ -140,7 +140,7 @@ def _postgresql(url: sa.URL) -> sa.Engine:
         engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True, **_POOL)
     except ImportError as error:
         raise StoreError(
-            "a store in PostgreSQL needs psycopg: pip install '.[postgresql]' in a checkout of Occopus"
+            "a store in PostgreSQL needs psycopg, which comes with the extra [postgresql] of occopus-core"
         ) from error
     sa.event.listen(engine, "begin", _begin_postgresql)
     return engine

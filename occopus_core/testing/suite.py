@@ -62,9 +62,14 @@ class Suite:
         """What to check, a new one for each clause."""
         raise NotImplementedError(f"{type(self).__name__} needs a fixture named harness")
 
+    @classmethod
+    def left_out(cls, harness: Any) -> Mapping[str, str]:
+        """The clauses that do not apply, with the reason. Raises `ValueError` for a clause that does not exist."""
+        return declined(cls, harness)
+
     @pytest.fixture(autouse=True)
     def _applicable(self, request: pytest.FixtureRequest, harness: Harness) -> None:
-        reason = declined(type(self), harness).get(request.function.__name__.removeprefix(_PREFIX))
+        reason = self.left_out(harness).get(request.function.__name__.removeprefix(_PREFIX))
         if reason:
             pytest.skip(reason)
 
@@ -91,17 +96,16 @@ def failures(
     suite: type[Suite],
     harness: Callable[[], H],
     asked: Collection[str] | None = None,
-    left_out: Callable[[H], Mapping[str, str]] | None = None,
 ) -> dict[str, Exception]:
     """Run clauses, each on a harness of its own, which is closed; the error of each one that failed.
 
-    Clauses that `left_out` answers with a reason are left out: those that the harness declares not applicable.
+    Clauses that do not apply are left out.
     """
     failed: dict[str, Exception] = {}
     for clause in clauses(suite) if asked is None else asked:
         stage = harness()
         try:
-            if clause not in (left_out(stage) if left_out else declined(suite, stage)):
+            if clause not in suite.left_out(stage):
                 getattr(suite(), f"{_PREFIX}{clause}")(stage)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the plugin does not conform
             failed[clause] = error

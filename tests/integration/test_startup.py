@@ -35,7 +35,7 @@ def imported(workspace, command: str, *words: str) -> set[str]:
     return set(ended.stderr.split())
 
 
-@pytest.mark.parametrize("command", ["import_", "build", "maintain", "destroy", "scale", "rest_service"])
+@pytest.mark.parametrize("command", ["import_", "build", "maintain", "destroy", "scale", "rest_service", "plugins"])
 def test_help(workspace, command):
     modules = imported(workspace, command, "--help")
     assert "occopus_core" in modules

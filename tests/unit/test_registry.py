@@ -5,43 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from stevedore.extension import ExtensionManager
 
 from occopus_core import registry
 from occopus_core.registry import PluginError, Registry
-
-PLUGIN = """
-from occopus_core.api import HealthChecker
-
-class Checker(HealthChecker):
-    contract_version = {version}
-
-    @classmethod
-    def schema(cls):
-        return {{}}
-
-    def check(self, probes):
-        return []
-
-number = 5
-"""
-
-
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Install a distribution with a health checker."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def put(distribution, name, target, text):
-        module = target.partition(":")[0]
-        (tmp_path / f"{module}.py").write_text(text)
-        folder = tmp_path / f"{distribution}-1.0.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-        (folder / "entry_points.txt").write_text(f"[occopus.health]\n{name} = {target}\n")
-        monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
-
-    return put
+from tests.unit.plugins import CHECKER as PLUGIN
 
 
 def refusal(name):

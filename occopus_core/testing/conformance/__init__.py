@@ -14,7 +14,7 @@ A plugin inherits `ResourceHandlerConformance` and gives it a fixture `harness`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
@@ -81,11 +81,10 @@ class ResourceHandlerConformance(
 ):
     """Every clause of the contract as a test. Its subclass has a fixture `harness`."""
 
-    @pytest.fixture(autouse=True)
-    def _applicable(self, request: pytest.FixtureRequest, harness: ResourceHarness) -> None:
-        reason = declined(harness).get(request.function.__name__.removeprefix("test_"))
-        if reason:
-            pytest.skip(reason)
+    @classmethod
+    def left_out(cls, harness: ResourceHarness) -> Mapping[str, str]:
+        """What the harness declines, and what its handler does not declare or it cannot inject."""
+        return declined(harness)
 
 
 CLAUSES = suite.clauses(ResourceHandlerConformance)
@@ -94,7 +93,7 @@ CLAUSES = suite.clauses(ResourceHandlerConformance)
 
 def failures(harness: Callable[[], ResourceHarness], clauses: Collection[str] = CLAUSES) -> dict[str, Exception]:
     """See `occopus_core.testing.suite.failures`; clauses that the handler or its harness does not know are left out."""
-    return suite.failures(ResourceHandlerConformance, harness, clauses, declined)
+    return suite.failures(ResourceHandlerConformance, harness, clauses)
 
 
 def declined(harness: ResourceHarness) -> dict[str, str]:

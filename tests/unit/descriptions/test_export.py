@@ -1,5 +1,6 @@
 """The schemas for editors: up to date, valid, and lenient where an editor sees less than we do."""
 
+import json
 from pathlib import Path
 
 import jsonschema
@@ -7,26 +8,28 @@ import pytest
 
 from occopus_core.descriptions import export
 from occopus_core.descriptions.schema import core_schema, node_definitions_schema
+from occopus_core.installed import installed_plugins, usable_schemas
 
 FOLDER = Path(__file__).parents[3] / "schemas"
 NAMES = ["infrastructure", "node_definitions", "auth_data", "occopus_config"]
 
 
 def test_the_files_in_the_repository_are_up_to_date():
-    made = export.documents(export.installed_schemas())
-    assert made == {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.json")}, (
-        "run: python -m occopus_core.descriptions.export schemas/"
-    )
+    made = export.documents(usable_schemas(installed_plugins())) | {export.CATALOG: export.catalog(str)}
+    assert made == {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.json")}, "run: make schemas"
+
+
+def test_the_catalogue_has_every_schema_with_patterns_that_no_other_one_has():
+    found = json.loads(export.catalog(lambda name: f"https://here/{name}"))["schemas"]
+    assert [one["url"] for one in found] == [f"https://here/{name}" for name in export.documents({})]
+    patterns = [pattern for one in found for pattern in one["fileMatch"]]
+    assert len(patterns) == len(set(patterns))
+    assert all({"name", "description", "fileMatch", "url"} == one.keys() for one in found)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_core_schemas_are_schemas(name):
     jsonschema.Draft7Validator.check_schema(core_schema(name))
-
-
-def test_main_writes_the_files(tmp_path):
-    export.main(str(tmp_path))
-    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.schema.json" for name in NAMES}
 
 
 @pytest.fixture

@@ -59,7 +59,8 @@ def test_without_its_driver_the_package_to_install_is_named(monkeypatch, scheme)
     with pytest.raises(StoreError) as caught:
         open_database(f"{scheme}://me:{SECRET}@127.0.0.1/name")
     assert (
-        str(caught.value) == "a store in PostgreSQL needs psycopg: pip install '.[postgresql]' in a checkout of Occopus"
+        str(caught.value)
+        == "a store in PostgreSQL needs psycopg, which comes with the extra [postgresql] of occopus-core"
     )
 
 

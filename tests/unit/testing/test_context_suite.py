@@ -13,6 +13,7 @@ from occopus_core.api import Context, ContextForm
 from occopus_core.contextualisers.cloudinit import CloudInit
 from occopus_core.contextualisers.docker import Docker
 from occopus_core.testing.context import CLAUSES, TEMPLATE, ContextHarness, ContextualiserConformance, failures
+from occopus_core.testing.contextualisers import cloudinit_harness, docker_harness
 from tests.unit.testing.documented import Script, script_harness
 
 
@@ -37,6 +38,11 @@ class TestDocker(ContextualiserConformance):
     def harness(self, request):
         command = ["echo", TEMPLATE] if request.param == "words" else f"echo {TEMPLATE}"
         return ContextHarness(Docker, {"env": [f"WORD={TEMPLATE}"], "command": command, "context_variables": {}})
+
+
+@pytest.mark.parametrize("harness", [cloudinit_harness, docker_harness])
+def test_the_harnesses_that_the_core_ships_pass(harness):
+    assert failures(harness) == {}
 
 
 class OfAnotherContract(Script):

@@ -1,0 +1,209 @@
+"""The plugins that are installed: which can be used, why the others cannot, and what each is about.
+
+All of them are imported. One that is broken is a line of its own and never stops the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, TypeAlias
+
+from occopus_core.registry import WORDS, PluginError, PluginState, clash, sound_schema, usable
+
+PluginClass: TypeAlias = type
+"""The class of a plugin."""
+_LONGEST = 300
+"""Characters of a reason: what a plugin raises may be of any length."""
+_TEMPLATE = "{{ anything }}"
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPlugin:
+    """One plugin as one distribution provides it."""
+
+    kind: str
+    type: str
+    distribution: str
+    version: str
+    contract_version: int | None
+    """The version of the contract that it is written for, where it says so and can be imported."""
+    state: PluginState
+    reason: str = ""
+    """Why it cannot be used, on one line."""
+    plugin: PluginClass | None = field(default=None, repr=False)
+    """Its class, where it can be used."""
+    schema: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The schema of its section, where it can be used."""
+
+    def summary(self) -> dict[str, Any]:
+        """What a list says of it, in types that JSON has."""
+        return {
+            "kind": self.kind,
+            "type": self.type,
+            "distribution": self.distribution,
+            "version": self.version,
+            "contract_version": self.contract_version,
+            "state": self.state.value,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a plugin's section."""
+
+    name: str
+    types: str
+    """The types of its values, as people write them; empty where the schema does not say."""
+    required: bool
+    description: str
+    powers: Sequence[str]
+    """What a value of this key may give its writer beyond the node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A distribution that the plugin's distribution requires, with the version that is installed, if one is."""
+
+    requirement: str
+    installed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a usable plugin is about."""
+
+    keys: Sequence[Key]
+    powers: Sequence[str]
+    """What every section of it gives its writer beyond the node."""
+    connection_keys: Sequence[str]
+    forms: Sequence[str]
+    """The forms of context that it passes on (a handler) or makes (a contextualiser)."""
+    features: Sequence[str]
+
+
+def installed_plugins() -> list[InstalledPlugin]:
+    """Every installed plugin, sorted by kind and type; those of one name by distribution. Imports them all."""
+    return [plugin for kind in WORDS for plugin in _of_kind(kind)]
+
+
+def usable_schemas(plugins: Collection[InstalledPlugin]) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """The schemas of those that can be used, by kind and type."""
+    return {
+        kind: {one.type: one.schema for one in plugins if one.kind == kind and one.state is PluginState.USABLE}
+        for kind in WORDS
+    }
+
+
+def details(one: InstalledPlugin) -> Details:
+    """What a usable plugin is about."""
+    plugin: Any = one.plugin
+    always = _powers(plugin, {})
+    required = one.schema.get("required", ())
+    forms: Collection[Any] = getattr(plugin, "context_forms", getattr(plugin, "forms", ()))
+    keys = [
+        Key(
+            name,
+            _types(piece),
+            name in required,
+            piece.get("description", "") if isinstance(piece, Mapping) else "",
+            [power for power in _powers(plugin, {name: _anything(piece)}) if power not in always],
+        )
+        for name, piece in one.schema.get("properties", {}).items()
+    ]
+    return Details(
+        keys,
+        always,
+        list(getattr(plugin, "connection_keys", ())),
+        sorted(form.name.lower() for form in forms),
+        sorted(feature.name.lower() for feature in getattr(plugin, "features", ())),
+    )
+
+
+def needs(distribution: str) -> list[Need]:
+    """What a distribution requires, extras left out."""
+    try:
+        required = metadata.requires(distribution) or []
+    except metadata.PackageNotFoundError:
+        return []
+    plain = [text for text in required if "extra ==" not in text]
+    return [Need(text, _version(re.split(r"[\s\[<>=!~;(]", text, maxsplit=1)[0])) for text in plain]
+
+
+def one_line(error: BaseException | str) -> str:
+    """An error, or another text, as one line of reasonable length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _of_kind(kind: str) -> list[InstalledPlugin]:
+    points = sorted(metadata.entry_points(group=f"occopus.{kind}"), key=lambda point: (point.name, _owner(point)))
+    providers: dict[str, list[str]] = {}
+    for point in points:
+        providers.setdefault(point.name, []).append(_owner(point))
+    return [_examined(kind, point, providers[point.name]) for point in points]
+
+
+def _owner(point: metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
+
+
+def _examined(kind: str, point: metadata.EntryPoint, providers: Sequence[str]) -> InstalledPlugin:
+    stated: object = None
+    plugin: PluginClass | None = None
+    schema: Mapping[str, Any] = {}
+    try:
+        if len(providers) > 1:
+            raise clash(kind, point.name, providers)
+        loaded = _imported(kind, point)
+        stated = getattr(loaded, "contract_version", None)
+        plugin = usable(kind, point.name, loaded)
+        schema = sound_schema(kind, point.name, plugin)
+        state, reason = PluginState.USABLE, ""
+    except PluginError as error:
+        plugin, state, reason = None, error.state or PluginState.BREAKS_CONTRACT, one_line(error)
+    version = point.dist.version if point.dist is not None else ""
+    contract = stated if isinstance(stated, int) and not isinstance(stated, bool) else None
+    return InstalledPlugin(kind, point.name, _owner(point), version, contract, state, reason, plugin, schema)
+
+
+def _imported(kind: str, point: metadata.EntryPoint) -> object:
+    try:
+        return point.load()
+    except (Exception, SystemExit) as error:  # whatever a plugin's import raises
+        message = f"the {WORDS[kind]} '{point.name}' cannot be imported: {one_line(error)}"
+        raise PluginError(message, PluginState.IMPORT_ERROR) from error
+
+
+def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
+    """What the plugin says of a section; nothing where it cannot say of one that is not whole."""
+    found: Sequence[str] = ()
+    with contextlib.suppress(Exception):
+        found = [str(power) for power in plugin.powers(section)]
+    return found
+
+
+def _anything(piece: Any) -> Any:
+    """A value of the key that may become anything."""
+    is_list = isinstance(piece, Mapping) and piece.get("type") == "array"
+    return [_TEMPLATE] if is_list else _TEMPLATE
+
+
+def _types(piece: Any) -> str:
+    if not isinstance(piece, Mapping):
+        return ""
+    if "enum" in piece:
+        return " | ".join(map(str, piece["enum"]))
+    declared = piece.get("type", [])
+    return " | ".join([declared] if isinstance(declared, str) else declared)

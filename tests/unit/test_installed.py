@@ -1,0 +1,142 @@
+"""What is said of plugins that are installed: each in a line of its own, whatever the others are like."""
+
+from __future__ import annotations
+
+import pytest
+
+from occopus_core.installed import details, installed_plugins, needs, one_line, usable_schemas
+from occopus_core.registry import PluginError, PluginState, Registry
+from tests.unit.plugins import CHECKER
+
+GOOD = CHECKER.format(version=1)
+HANDLER = """
+from occopus_core.api import ContextForm, Feature, ResourceHandler
+
+class Handler(ResourceHandler):
+    contract_version = 1
+    connection_keys = ("endpoint",)
+    context_forms = frozenset({ContextForm.USER_DATA})
+    features = frozenset({Feature.STOP})
+
+    @classmethod
+    def schema(cls):
+        properties = {
+            "endpoint": {"type": "string", "description": "Where."},
+            "size": {"enum": ["small", 2], "description": "How large."},
+            "mounts": {"type": "array", "description": "What is mounted."},
+        }
+        return {"type": "object", "properties": properties, "required": ["endpoint"]}
+
+    @classmethod
+    def powers(cls, resource):
+        return ["a bill", *(f"mount {one}" for one in resource.get("mounts", ()))]
+
+    def create(self, request): ...
+    def describe(self, ids): ...
+    def list_owned(self, owner): ...
+    def delete(self, ids): ...
+"""
+
+
+def found(type, kind="health"):
+    return [one for one in installed_plugins() if (one.kind, one.type) == (kind, type)]
+
+
+def test_a_usable_one_has_all_a_list_says(install):
+    install("one", "pulse", "installed_pulse:Checker", GOOD)
+    (pulse,) = found("pulse")
+    assert pulse.summary() == {
+        "kind": "health",
+        "type": "pulse",
+        "distribution": "one",
+        "version": "1.0",
+        "contract_version": 1,
+        "state": "usable",
+        "reason": "",
+    }
+
+
+def schema(answer):
+    return GOOD.replace("return {}", f"return {answer}")
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "reason"),
+    [
+        ("raise ImportError('no libpulse')", "import error", "cannot be imported: no libpulse"),
+        ("raise SystemExit(3)", "import error", "cannot be imported: 3"),
+        ("import sys\nsys.exit()", "import error", "cannot be imported: SystemExit"),
+        (CHECKER.format(version=0), "other contract", "speaks version 0 of the plugin contract, this core version 1"),
+        (CHECKER.format(version=9), "other contract", "speaks version 9 of the plugin contract, this core version 1"),
+        (GOOD.replace("    contract_version = 1\n", ""), "other contract", "does not say which version"),
+        ("Checker = 5", "breaks its contract", "is not a HealthChecker"),
+        (schema("{'type': 'objekt'}"), "malformed schema", "is not a JSON Schema: 'objekt' at /type"),
+        (schema("[]"), "malformed schema", "schema() answers [], expected a mapping"),
+        (schema("{'enum': {1, 2}}"), "malformed schema", "not JSON: Object of type set"),
+        (schema("1 / 0"), "malformed schema", "schema() raised ZeroDivisionError: division by zero"),
+        (schema("{'$ref': '#/definitions/lost'}"), "malformed schema", "does not have: #/definitions/lost"),
+        (schema("{'items': {'$ref': 'https://x/'}}"), "malformed schema", "does not have: https://x/"),
+    ],
+)
+def test_a_broken_one_is_one_line_and_stops_no_other(install, request, text, state, reason):
+    # A module that was imported once stays: each case has one of its own.
+    module = f"installed_broken_{abs(hash(request.node.name))}"
+    install("one", "broken", f"{module}:Checker", text)
+    install("two", "whole", "installed_whole:Checker", GOOD)
+    (broken,) = found("broken")
+    assert (broken.state.value, broken.plugin, dict(broken.schema)) == (state, None, {})
+    assert reason in broken.reason
+    assert "\n" not in broken.reason
+    assert [one.state for one in found("whole")] == [PluginState.USABLE]
+    assert "broken" not in usable_schemas(installed_plugins())["health"]
+
+
+def test_two_of_one_name_clash_and_neither_is_imported(install):
+    install("one", "twin", "installed_first_twin:Checker", "raise RuntimeError('imported')")
+    install("two", "twin", "installed_second_twin:Checker", GOOD)
+    assert [(one.distribution, one.state.value, one.reason) for one in found("twin")] == [
+        (name, "clash", "the health checker 'twin' is provided by one and by two: uninstall one of them")
+        for name in ("one", "two")
+    ]
+
+
+@pytest.mark.parametrize("answer", ["1 / 0", "[]", "{'type': 'objekt'}", "{'$ref': '#/lost'}"])
+def test_what_has_no_sound_schema_is_refused_in_words_where_it_is_used(install, request, answer):
+    module = f"installed_mute_{abs(hash(request.node.name))}"
+    install("one", "mute", f"{module}:Checker", schema(answer))
+    with pytest.raises(PluginError, match="the health checker 'mute' has a malformed schema"):
+        Registry().schema("health", "mute")
+
+
+def test_references_within_a_schema_and_data_that_look_like_some_are_well(install):
+    answer = "{'definitions': {'a~/b': {}}, 'items': {'$ref': '#/definitions/a~0~1b'}, 'examples': [{'$ref': 'x'}]}"
+    install("one", "refers", "installed_refers:Checker", schema(answer))
+    assert [one.reason for one in found("refers")] == [""]
+
+
+def test_the_details_are_those_of_the_class_and_its_schema(install):
+    install("one", "made", "installed_made:Handler", HANDLER, kind="resource")
+    about = details(*found("made", "resource"))
+    assert [(key.name, key.types, key.required, key.powers) for key in about.keys] == [
+        ("endpoint", "string", True, []),
+        ("size", "small | 2", False, []),
+        ("mounts", "array", False, ["mount {{ anything }}"]),
+        ("stop_seconds", "number", False, []),
+    ]
+    assert about.powers == ["a bill"]
+    assert (about.connection_keys, about.forms, about.features) == (["endpoint"], ["user_data"], ["stop"])
+
+
+def test_needs_are_those_of_the_distribution_without_its_extras(install):
+    requires = ["pytest >= 8", "no-such-thing[x] (>= 1)", "shy; extra == 'testing'"]
+    install("one", "needy", "installed_needy:Checker", GOOD, requires=requires)
+    known = {need.requirement: need.installed for need in needs("one")}
+    assert known["no-such-thing[x] (>= 1)"] is None
+    assert known["pytest >= 8"] == pytest.__version__
+    assert len(known) == 2
+    assert needs("not-installed-at-all") == []
+
+
+def test_a_long_error_is_cut():
+    assert one_line("x\n y" * 300).startswith("x yx y")
+    assert len(one_line("x" * 1000)) == 301
