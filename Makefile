@@ -1,5 +1,5 @@
 # The two commands that matter: make demo, make test.
-.PHONY: demo test test-openstack azure-contract cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture bench schemas page-libraries clean
+.PHONY: demo test test-openstack azure-contract cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture bench dist schemas page-libraries clean
 
 # A checkout is compiled once, not by each of the thousands of commands that tests start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt \
 	$(wildcard plugins/*/*/setup.cfg)
 PACKAGES := occopus_core $(wildcard plugins/*/*/occopus_*)
-CODE := $(filter-out %.egg-info,$(PACKAGES)) benchmarks
+CODE := $(filter-out %.egg-info,$(PACKAGES)) benchmarks contrib/dist.py contrib/layers.py contrib/published.py
 
 demo: venv  ## build the quick start on this machine
 	@contrib/demo
@@ -51,7 +51,7 @@ dev: .venv/.testable
 lint: dev
 	.venv/bin/ruff check --quiet
 	.venv/bin/ruff format --quiet --check
-	.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
+	.venv/bin/python contrib/layers.py >/dev/null || .venv/bin/python contrib/layers.py
 
 typecheck: dev
 	.venv/bin/mypy $(CODE)
@@ -78,8 +78,15 @@ fuzz: dev  ## descriptions and templates by coverage: make fuzz SECONDS=60; inst
 bench: dev  ## measure against the critical path, and against Terraform where it is installed
 	.venv/bin/python -m benchmarks
 
-schemas: dev  ## write schemas/ anew from the core and the plugins
+dist: dev  ## a wheel and a source distribution of everything, in dist/, and what is wrong with them
+	@rm -rf dist
+	.venv/bin/python contrib/dist.py
+	.venv/bin/twine check --strict dist/*
+	.venv/bin/check-wheel-contents dist/*.whl
+
+schemas: dev  ## write schemas/, plugins/README.md and what the core advises to install, from the core and the plugins
 	.venv/bin/occopus-plugins schema --output schemas --relative >/dev/null
+	.venv/bin/python contrib/published.py
 
 page-libraries:  ## fetch the libraries of the page anew; needs npm
 	plugins/page/dashboard/fetch-libraries

@@ -17,6 +17,7 @@ from occopus_core.api.declared import fault_of_declarations
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
 from occopus_core.api.resource import ResourceHandler
+from occopus_core.api.schema import load_schema
 from occopus_core.api.version import CONTRACT_VERSION
 from occopus_core.descriptions.coercion import coerced, leaves
 from occopus_core.descriptions.schema import is_template, section_schema, validator
@@ -39,22 +40,6 @@ WORDS = {
     "notify": "notifier",
 }
 """What a plugin of each kind is called in messages."""
-_FOLDERS = {
-    ("resource", "azure_vm"): "azure",
-    ("resource", "azure_aci"): "azure",
-    ("health", "mysqldbs"): "mysql",
-    ("health", "ping"): "network",
-    ("health", "ports"): "network",
-    ("health", "urls"): "network",
-}
-"""The folders of plugins whose name does not follow from the plugin's."""
-_PUBLISHED = {
-    "resource": {"ec2", "nova", "azure_vm", "azure_aci", "docker", "cloudsigma", "cloudbroker", "local", "sim"},
-    "config": {"ansible", "chef", "puppet_solo", "sim", "ssh"},
-    "health": {"ping", "ports", "urls", "mysqldbs", "ssh"},
-    "context": set[str](),
-    "notify": {"webhook", "fcm"},
-}
 
 
 class PluginState(enum.Enum):
@@ -173,14 +158,20 @@ class Registry:
         return PluginError(self._advice(kind, name))
 
     def _advice(self, kind: str, name: str) -> str:
-        if name in _PUBLISHED[kind]:
-            folder = f"plugins/{kind}/{_FOLDERS.get((kind, name), name)}"
-            return f"no {WORDS[kind]} '{name}' is installed: pip install ./{folder} in a checkout of Occopus"
+        folders = _published().get(kind, {})
+        if name in folders:
+            return f"no {WORDS[kind]} '{name}' is installed: pip install ./{folders[name]} in a checkout of Occopus"
         installed = self.installed(kind)
-        others = sorted(_PUBLISHED[kind].difference(installed))
+        others = sorted(folders.keys() - installed)
         lists = {"installed are": installed, "known and not installed": others}
         told = "".join(f"; {which}: {', '.join(names)}" for which, names in lists.items() if names)
         return f"there is no {WORDS[kind]} '{name}'{told}"
+
+
+def _published() -> Mapping[str, Mapping[str, str]]:
+    """The folder in the project's repository of each plugin that is published there, by kind and type."""
+    found: Mapping[str, Mapping[str, str]] = load_schema("occopus_core", "published.json")
+    return found
 
 
 def usable(kind: str, name: str, plugin: object) -> type:

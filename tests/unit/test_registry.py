@@ -49,7 +49,8 @@ def test_what_cannot_be_used_says_why(install, target, text, message):
 
 
 def test_says_what_to_install(caplog, monkeypatch):
-    monkeypatch.setitem(registry._PUBLISHED, "health", {*registry._PUBLISHED["health"], "ldap"})
+    health = {**registry._published()["health"], "ldap": "plugins/health/ldap"}
+    monkeypatch.setattr(registry, "_published", lambda: {"health": health})
     assert (
         refusal("ldap")
         == "no health checker 'ldap' is installed: pip install ./plugins/health/ldap in a checkout of Occopus"
@@ -64,12 +65,11 @@ def test_says_what_to_install(caplog, monkeypatch):
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("kind", registry._PUBLISHED)
+@pytest.mark.parametrize("kind", registry._published())
 def test_what_is_advised_is_a_folder_that_has_the_plugin(kind):
     """An index has none of our names: whoever registers one there would be installed in its place."""
-    for name in registry._PUBLISHED[kind]:
-        folder = ROOT / "plugins" / kind / registry._FOLDERS.get((kind, name), name)
-        assert f"{name} =" in (folder / "setup.cfg").read_text()
+    for name, folder in registry._published()[kind].items():
+        assert f"{name} =" in (ROOT / folder / "setup.cfg").read_text()
 
 
 def test_nothing_advises_a_name_of_an_index_that_the_project_does_not_hold():
