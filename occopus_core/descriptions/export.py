@@ -16,6 +16,7 @@ CATALOG = "catalog.json"
 """The name of the catalogue."""
 _TEMPLATE = r"\{[{%]"
 _IMPORTED = {"required": ["url"], "properties": {"url": {"type": "string"}}, "additionalProperties": False}
+_IMPORT = {"type": "object", **_IMPORTED}
 _INSIDE_ONE = ("items", "additionalProperties", "then", "else")
 _INSIDE_LIST = ("allOf", "anyOf", "oneOf")
 _INSIDE_MAP = ("properties", "patternProperties", "definitions")
@@ -37,7 +38,7 @@ _FILES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 def documents(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
     """The text of each schema file, by its name."""
     found = {
-        "infrastructure": core_schema("infrastructure"),
+        "infrastructure": loosened(core_schema("infrastructure"), templates=False),
         "node_definitions": node_definitions(schemas),
         "auth_data": loosened(core_schema("auth_data"), templates=False),
         "occopus_config": config_schema(schemas.get("notify", {})),
@@ -69,26 +70,41 @@ def node_definitions(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> 
 
 
 def loosened(schema: Any, *, templates: bool) -> Any:
-    """The schema with imports allowed where text is, and, with `templates`, templates where numbers and the like are.
+    """The schema with imports allowed below it, and, with `templates`, templates where numbers and the like are.
 
-    Conditions (``if``, ``not``) stay as they are: they choose what is meant.
+    Conditions (``if``, ``not``) stay as they are: they choose what is meant. The value itself stays what it is.
     """
     if not isinstance(schema, dict):
         return schema
     result = dict(schema)
     for key in _INSIDE_ONE:
         if key in result:
-            result[key] = loosened(result[key], templates=templates)
+            result[key] = _loosened_value(result[key], templates=templates)
     for key in _INSIDE_LIST:
         if key in result:
             result[key] = [loosened(one, templates=templates) for one in result[key]]
     for key in _INSIDE_MAP:
         if key in result:
-            result[key] = {name: loosened(one, templates=templates) for name, one in result[key].items()}
-    return _loosened_here(result, templates=templates)
+            loosen = loosened if key == "definitions" else _loosened_value
+            result[key] = {name: loosen(one, templates=templates) for name, one in result[key].items()}
+    return result if _is_collection(result) else _loosened_scalar(result, templates=templates)
 
 
-def _loosened_here(schema: dict[str, Any], *, templates: bool) -> dict[str, Any]:
+def _loosened_value(schema: Any, *, templates: bool) -> Any:
+    """A value that may be imported as a whole: a mapping or a list stands behind the ``url`` of an import."""
+    loose = loosened(schema, templates=templates)
+    if not _is_collection(loose):
+        return loose
+    # The text that an editor shows belongs to both.
+    described = {key: loose[key] for key in ("title", "description") if key in loose}
+    return {**described, "if": _IMPORT, "else": loose}
+
+
+def _is_collection(schema: Any) -> bool:
+    return isinstance(schema, dict) and schema.get("type") in ("object", "array")
+
+
+def _loosened_scalar(schema: dict[str, Any], *, templates: bool) -> dict[str, Any]:
     declared = schema.get("type", [])
     kinds = [declared] if isinstance(declared, str) else list(declared)
     if "enum" in schema:

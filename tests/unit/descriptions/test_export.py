@@ -80,6 +80,56 @@ def test_an_editor_refuses(editor, section):
     assert not editor(**section)
 
 
+@pytest.fixture
+def whole(plugins):
+    """What an editor thinks of a file, with the made-up plugins."""
+    schemas = {"resource": {"cloud": plugins.schema("resource", "cloud")}}
+    texts = {name: json.loads(text) for name, text in export.documents(schemas).items()}
+    for schema in texts.values():
+        jsonschema.Draft7Validator.check_schema(schema)
+
+    def check(name, value):
+        return jsonschema.Draft7Validator(texts[f"{name}.schema.json"]).is_valid(value)
+
+    return check
+
+
+IMPORT = {"url": "file://more.yaml"}
+CLOUD = {"type": "cloud", "endpoint": "https://c"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("node_definitions", {"node_def:x": IMPORT}),
+        ("node_definitions", {"node_def:x": [IMPORT]}),
+        ("node_definitions", {"node_def:x": [{"resource": IMPORT, "contextualisation": IMPORT}]}),
+        ("node_definitions", {"node_def:x": [{"resource": CLOUD, "health_check": IMPORT}]}),
+        ("node_definitions", {"node_def:x": [{"resource": {**CLOUD, "disks": IMPORT}}]}),
+        ("node_definitions", {"node_def:x": [{"resource": {**CLOUD, "disks": [IMPORT]}}]}),
+        ("infrastructure", {"infra_name": "x", "nodes": IMPORT, "variables": IMPORT}),
+        ("infrastructure", {"infra_name": "x", "nodes": [IMPORT, {"name": "a", "type": "b", "variables": IMPORT}]}),
+    ],
+)
+def test_an_editor_accepts_what_is_behind_an_import(whole, name, value):
+    assert whole(name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("node_definitions", IMPORT),
+        ("node_definitions", {"node_def:x": [{"resource": {**IMPORT, "image": "y"}}]}),
+        ("node_definitions", {"node_def:x": [{"resource": {"url": 5}}]}),
+        ("node_definitions", {"node_def:x": {"file": "more.yaml"}}),
+        ("infrastructure", {"infra_name": "x", "nodes": [{**IMPORT, "name": "a"}]}),
+        ("infrastructure", {"infra_name": "x", "nodes": []}),
+    ],
+)
+def test_an_editor_refuses_what_only_looks_like_an_import(whole, name, value):
+    assert not whole(name, value)
+
+
 def test_references_of_a_plugin_lead_into_its_own_piece(plugins):
     schema = node_definitions_schema({"resource": {"cloud": plugins.schema("resource", "cloud")}})
     disks = schema["definitions"]["resource.cloud"]["properties"]["disks"]
