@@ -241,7 +241,8 @@ def _new(options: argparse.Namespace) -> int:
     from pathlib import Path  # noqa: PLC0415
 
     try:
-        from copier import CopierError, run_copy  # noqa: PLC0415
+        from copier import run_copy  # noqa: PLC0415
+        from copier.errors import CopierError  # noqa: PLC0415
     except ModuleNotFoundError as error:
         say(f"error: {error.name} is not installed: it comes with the extra [template] of occopus-core")
         return ExitCode.UNAVAILABLE

@@ -48,6 +48,12 @@ def test_every_distribution_is_whole_sound_and_the_same_again(tmp_path):
         assert f"{package}/py.typed" in names
         assert [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
         assert {name.partition("/")[0].partition("-")[0] for name in names} == {package}, "nothing but the package"
+    (core,) = builds[0].glob("occopus_core-*.whl")
+    template = ROOT / "contrib" / "plugin-template"
+    files = {path.relative_to(template).as_posix() for path in template.rglob("*") if path.is_file()}
+    start = "occopus_core/plugin_template/"
+    shipped = {name.removeprefix(start) for name in zipfile.ZipFile(core).namelist() if name.startswith(start)}
+    assert shipped == files
     for archive in archives:
         with tarfile.open(archive) as opened:
             members = opened.getmembers()
