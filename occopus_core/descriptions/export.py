@@ -113,7 +113,8 @@ def _loosened_scalar(schema: dict[str, Any], *, templates: bool) -> dict[str, An
         text = _text_or_template(schema) if templates else schema
         return text if "object" in kinds else {**text, "type": [*kinds, "object"], **_IMPORTED}
     if templates and {"number", "integer", "boolean"} & {*kinds}:
-        return {**schema, "type": [*kinds, "string"], "pattern": _TEMPLATE}
+        message = f"is not of the type {' or '.join(kinds)}, and not a template"
+        return {**schema, "type": [*kinds, "string"], "pattern": _TEMPLATE, "patternErrorMessage": message}
     return schema
 
 

@@ -195,7 +195,7 @@ def break_in_four_ways(outside):
         assert states.keys() == set(KINDS)
         return states.values()
 
-    for state, reason in changed(modules, lambda text: f"import nothing_of_this_name\n{text}"):
+    for state, reason in changed(modules, lambda text: f"{text}\nimport nothing_of_this_name\n"):
         assert state == "import error"
         assert reason.endswith("cannot be imported: No module named 'nothing_of_this_name'")
     for state, reason in changed(
