@@ -82,7 +82,8 @@ def test_a_store_that_stays_locked(home, command, words, monkeypatch, capsys):
 
 
 def test_a_missing_plugin_is_named_with_its_package(home, monkeypatch, capsys):
-    monkeypatch.setitem(registry._PUBLISHED, "resource", {"some_cloud"})
+    folders = {"resource": {"some_cloud": "plugins/resource/some_cloud"}}
+    monkeypatch.setattr(registry, "_published", lambda: folders)
     (home / "nodes.yaml").write_text("node_def:w:\n  - resource:\n      type: some_cloud\n")
     assert import_.main(["nodes.yaml"]) == 2
     assert capsys.readouterr().err == (
