@@ -69,13 +69,14 @@ def root():
 
 @pytest.fixture
 def machines(tmp_path_factory):
-    """A folder for the machines, and a bridge that connects them."""
+    """A folder for the machines, a bridge that connects them, and their network, each of which no other test has."""
     folder = tmp_path_factory.mktemp("machines")
-    bridge = f"oc{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
-    for words in (["link", "add", bridge, "type", "bridge"], ["addr", "add", "10.79.0.1/24", "dev", bridge],
+    digest = hashlib.sha256(f"{folder} {os.getpid()}".encode()).digest()
+    bridge, network = f"oc{digest.hex()[:8]}", f"10.{96 + digest[0] % 32}.{digest[1]}"
+    for words in (["link", "add", bridge, "type", "bridge"], ["addr", "add", f"{network}.1/24", "dev", bridge],
                   ["link", "set", bridge, "up"]):  # fmt: skip
         subprocess.run(["ip", *words], check=True)
-    yield folder, bridge
+    yield folder, bridge, network
     for each in folder.iterdir():
         stop(each)
     subprocess.run(["ip", "link", "del", bridge], check=True)
@@ -90,9 +91,9 @@ def connected(bridge):
 
 @pytest.fixture
 def user(workspace, machines, root):
-    folder, bridge = machines
+    folder, bridge, network = machines
     key = generate_host_key()
-    resource = {"type": "nspawn", "endpoint": str(folder), "root": str(root), "bridge": bridge}
+    resource = {"type": "nspawn", "endpoint": str(folder), "root": str(root), "network": network, "bridge": bridge}
 
     def definition(template, context=None, **sections):
         sections["resource"] = resource
@@ -125,7 +126,7 @@ def user(workspace, machines, root):
 
 
 def test_machines_boot_with_the_user_data_of_the_commands(user, machines, until):
-    folder, bridge = machines
+    folder, bridge, _ = machines
     nodes = [
         {"name": "ping-receiver", "type": "receiver", "variables": {"message": "I am the receiver."}},
         {"name": "ping-sender", "type": "sender"},

@@ -2,7 +2,7 @@
 
 The folder `endpoint` has a folder for each instance: the seed that cloud-init reads, the `/var/log` and `/tmp` it has,
 and what is known of it here. The file system of all machines is the folder `root`; what else a machine writes is lost
-with it. The bridge `bridge` connects them; it has the address `NETWORK.format(1)`.
+with it. The bridge `bridge` connects them; it has the first address of `network`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from occopus_core.api import (
     ResourceHandler,
 )
 
-NETWORK = "10.79.0.{}"
 _MOST = 254
 
 
@@ -44,6 +43,7 @@ class Nspawn(ResourceHandler):
         properties = {
             "endpoint": {"type": "string", "description": "The folder of the instances; it must exist."},
             "root": {"type": "string", "description": "The folder with the file system of every machine."},
+            "network": {"type": "string", "description": "The first three bytes of the addresses, such as 10.96.0."},
             "bridge": {"type": "string", "description": "The network bridge of the machines; it must exist."},
         }
         return {"type": "object", "properties": properties, "required": list(properties)}
@@ -51,7 +51,7 @@ class Nspawn(ResourceHandler):
     def create(self, request: CreateRequest) -> Instance:
         folder = self._folder(request.token)
         if not (folder / "made.json").exists():
-            made = {"owner": asdict(request.owner), "address": self._address(request.token)}
+            made = {"owner": asdict(request.owner), "address": self._address(request)}
             _write_seed(folder, request, made["address"])
             (folder / "draft").write_text(json.dumps(made))
             (folder / "draft").rename(folder / "made.json")
@@ -74,14 +74,14 @@ class Nspawn(ResourceHandler):
     def _folder(self, id: str) -> Path:
         return Path(self.connection.settings["endpoint"], id)
 
-    def _address(self, token: str) -> str:
+    def _address(self, request: CreateRequest) -> str:
         """An address that no other instance has."""
         for number in range(2, _MOST):
             taken = self._folder(f".{number}")
             with contextlib.suppress(FileExistsError):
-                taken.symlink_to(token)
-            if str(taken.readlink()) == token:
-                return NETWORK.format(number)
+                taken.symlink_to(request.token)
+            if str(taken.readlink()) == request.token:
+                return f"{request.resource['network']}.{number}"
         raise PermanentError("no address is free")
 
     def _read(self, id: str) -> Instance:
@@ -97,7 +97,7 @@ def _write_seed(folder: Path, request: CreateRequest, address: str) -> None:
     for name in ("seed", "log", "tmp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "tmp").chmod(0o1777)
-    host = {"addresses": [f"{address}/24"], "gateway4": NETWORK.format(1)}
+    host = {"addresses": [f"{address}/24"], "gateway4": f"{request.resource['network']}.1"}
     files = {
         "meta-data": json.dumps({"instance-id": request.token, "local-hostname": "machine"}),
         "user-data": request.context.user_data or "",
