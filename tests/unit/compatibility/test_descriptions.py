@@ -122,4 +122,4 @@ def test_context_templates_are_what_they_were(path):
 def test_there_is_something_to_compare():
     own = [path for path in COMPLETE if ROOT in path.parents]
     assert sum(map(compared, own)) >= 8
-    assert {path.parent.name for path in INFRASTRUCTURES if path not in COMPLETE} <= {"chef", "following", "puppet"}
+    assert len(COMPLETE) * 2 >= len(INFRASTRUCTURES), "most examples import nothing that is made when they are tried"
