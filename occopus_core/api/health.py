@@ -52,6 +52,14 @@ class HealthChecker(ABC):
         """What this value would let its writer do on the server, a message for each; see `ConfigManager.powers`."""
         return ()
 
+    def check_host(self, value: Any) -> None:
+        """Refuse what this machine cannot look at, whatever the node does: a missing right, a missing program.
+
+        Called before anything is created, with the rendered value. Looks at this machine alone, for at most five
+        seconds. The message says how to allow it, or to do without. Raises `PermanentError`.
+        """
+        return
+
     @abstractmethod
     def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
         """One verdict for each probe, in their order, all looked at side by side.

@@ -143,6 +143,8 @@ class Feature(enum.Enum):
     """`logs` answers what instances have printed."""
     STOP = "stop"
     """`stop` asks instances to shut down before they are deleted, and descriptions may say `stop_seconds`."""
+    MARK = "mark"
+    """`mark` writes owner and token on an instance that has lost them."""
 
 
 class ResourceHandler(ABC):
@@ -203,6 +205,16 @@ class ResourceHandler(ABC):
         """
         return ""
 
+    @classmethod
+    def sources(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """Where making the node has this machine, or one of its provider's, fetch something from: URLs, or hosts.
+
+        Node definitions that come from the network are refused those that the operator has not allowed. What the
+        provider fetches from by default is left out. Values may still be templates; such a value is answered as it is,
+        and refused. Calls nobody.
+        """
+        return ()
+
     def check(self, request: CreateRequest) -> None:
         """Refuse what can be known to be wrong without calling the provider. Runs before anything is created.
 
@@ -251,6 +263,13 @@ class ResourceHandler(ABC):
         For handlers with `Feature.STOP`. Returns at once. MUST be idempotent; an instance that is absent or stopped
         already is a success. The core calls `delete` once `describe` no longer answers `READY`, or when the grace is
         over. Raises `ProviderError` where not even one could be asked.
+        """
+        raise NotImplementedError
+
+    def mark(self, id: InstanceId, owner: Owner, token: str) -> None:
+        """Write owner and token on an instance whose tags were changed or removed. MUST be idempotent.
+
+        For handlers with `Feature.MARK`. The core names only instances that it has made. Raises `ProviderError`.
         """
         raise NotImplementedError
 

@@ -24,7 +24,22 @@ def main(argv: Sequence[str]) -> int:
         required=True,
         help="identifier of the infrastructure to destroy",
     )
+    made.add_argument(
+        "--give-up",
+        metavar="CLOUD",
+        action="append",
+        default=[],
+        help="a cloud that is gone for good, named as in the line that says what is unconfirmed: what is left there is "
+        "written down and not asked for any more; needs --yes; repeatable",
+    )
+    made.add_argument(
+        "--yes", action="store_true", help="confirms --give-up: what is left there may go on costing money"
+    )
     options = made.parse_args(argv)
+    if options.give_up and not options.yes:
+        made.error(f"instances at {', '.join(options.give_up)} may go on costing money: confirm with --yes")
+    if options.yes and not options.give_up:
+        made.error("--yes goes with --give-up")
     return guarded(lambda: _run(options))
 
 
@@ -41,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
         interruptible(manager.interrupt, f"interrupted; to go on later: {again}") as signals,
     ):
         try:
-            manager.tear_down(options.infra_id)
+            manager.tear_down(options.infra_id, options.give_up)
         except AbandonedError:
             leave(signals.exit_code)
     say(f"Destroyed infrastructure: '{options.infra_id}'")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.output import with_options
 
 PATIENCE = 2
 """The signals after which the next one ends the process as it is; what was begun is recorded."""
@@ -63,4 +64,4 @@ def interruptible(interrupt: Callable[[str], None], notice: str) -> Iterator[Int
 def _say_at_once(text: str) -> None:
     """Straight to the descriptor: what the signal has interrupted may be a print, which cannot be entered twice."""
     with contextlib.suppress(OSError):
-        os.write(sys.stderr.fileno(), f"{text}\n".encode())
+        os.write(sys.stderr.fileno(), f"{with_options(text)}\n".encode())

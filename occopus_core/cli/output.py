@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
@@ -13,6 +15,31 @@ if TYPE_CHECKING:
 
 class OutputError(Exception):
     """A result cannot be written where it should go."""
+
+
+_HINT = re.compile(r"\boccopus-(?:build|destroy|maintain|scale)(?= (?:-i|--sweep))")
+_repeated: dict[str, str] = {}
+"""The options of this command that another one needs as well, by name."""
+
+
+def with_options(text: str) -> str:
+    """The text, in which each command that can be run has the options and the store that this one was given."""
+    if not _repeated:
+        return text
+    store, options = _repeated.get("store", ""), " ".join(value for key, value in _repeated.items() if key != "store")
+    return _HINT.sub(lambda match: " ".join(filter(None, (store, match[0], options))), text)
+
+
+def repeat_option(name: str, value: str | None) -> None:
+    """Have messages that name a command name this option, too."""
+    if value is not None:
+        _repeated[name] = f"--{name} {shlex.quote(value)}"
+
+
+def repeat_store(url: str) -> None:
+    """The same for the store that a variable names, unless its URL may hold a password."""
+    if url.startswith("sqlite:"):
+        _repeated["store"] = f"OCCOPUS_STORE={shlex.quote(url)}"
 
 
 _redactors: list[Callable[[str], str]] = []
@@ -33,7 +60,7 @@ def redacted(text: str) -> str:
 def say(text: str) -> None:
     """A line for people, on stderr: stdout belongs to results. A vanished terminal is no reason to fail."""
     try:
-        print(redacted(text), file=sys.stderr, flush=True)
+        print(redacted(with_options(text)), file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 
-from occopus_core.cli.output import redact_with, say
+from occopus_core.cli.output import redact_with, repeat_option, repeat_store, say
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ def load_settings(path: str | None) -> Settings:
     from occopus_core.settings import Settings  # noqa: PLC0415  # after the options are known to be right
 
     settings = Settings.load(path)
+    repeat_option("cfg", path)
+    repeat_store(os.environ.get("OCCOPUS_STORE", ""))
     for warning in settings.warnings:
         say(f"warning: {warning}")
     settings.apply_logging()
@@ -39,6 +42,7 @@ def load_credentials(path: str | None) -> Credentials:
     from occopus_core.credentials import Credentials, Redactor  # noqa: PLC0415
 
     credentials = Credentials.load(path)
+    repeat_option("auth_data_path", path)
     redact_with(Redactor(credentials.secrets()))
     for warning in credentials.warnings:
         say(f"warning: {warning}")

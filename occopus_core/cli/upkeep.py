@@ -74,7 +74,13 @@ def sweep(options: argparse.Namespace) -> int:
     if options.output == "json":
         strays = [_stray(stray) for stray in swept.strays]
         held = list(swept.registered)
-        found = {"strays": strays, "registered": held, "unsearched": list(swept.silent), "left": list(swept.left)}
+        found = {
+            "strays": strays,
+            "registered": held,
+            "untagged": list(swept.untagged),
+            "unsearched": list(swept.silent),
+            "left": list(swept.left),
+        }
         result(json.dumps(found))
     else:
         for stray in swept.strays:
@@ -82,6 +88,8 @@ def sweep(options: argparse.Namespace) -> int:
         for one in swept.registered:
             whose = f"node '{one['node_name']}' of '{one['infra_id']}'"
             result(f"registered: {one['manager']} {one['node_id']}, {whose}")
+    for line in swept.untagged:
+        say(f"warning: {line}")
     for line in (*swept.silent, *swept.left):
         say(f"unconfirmed: {line}")
     count = f"{len(swept.strays)} found"

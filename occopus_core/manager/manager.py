@@ -194,15 +194,18 @@ class InfrastructureManager:
         refuse_dry_run(self._installation.settings)
         return self._pass(infra_id, maintain)
 
-    def tear_down(self, infra_id: str) -> None:
+    def tear_down(self, infra_id: str, given_up: Collection[str] = ()) -> None:
         """Destroy an infrastructure with all of its instances.
+
+        Those on clouds whose names are among those `given_up` are written down and left alone: such a cloud is gone for
+        good. A later `sweep` finds them should it come back.
 
         Raises `ValueError` while this manager maintains it, and the errors of `destroying.destroy`.
         """
         refuse_dry_run(self._installation.settings)
         if infra_id in self.maintained:
             raise ValueError(f"the infrastructure '{infra_id}' is being maintained: stop that first")
-        self._pass(infra_id, destroying.destroy)
+        self._pass(infra_id, lambda site: destroying.destroy(site, given_up))
 
     def sweep(self, *, remove: bool = False) -> Swept:
         """What providers have of this installation that its store does not know; with `remove` it is deleted.

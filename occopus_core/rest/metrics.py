@@ -36,7 +36,12 @@ class Metrics(Meter):
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._alerts = Counter("occopus_alerts", "alerts by outcome", ["outcome"], registry=self._registry)
         self._events = Counter("occopus_events", "what happened, by kind", ["kind"], registry=self._registry)
+
+    def alerted(self, outcome: str) -> None:
+        """Count an alert: "scaled" or "ignored"."""
+        self._alerts.labels(outcome).inc()
 
     def called(self, seconds: float, error: Exception | None) -> None:
         """See `Meter`."""

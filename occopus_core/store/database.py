@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from occopus_core.store import migrations, tables
 from occopus_core.store.engines import BRIEF, WRITES, make_engine
+from occopus_core.store.presence import Presence, remember, remembered
 from occopus_core.store.records import StoreError
 
 
@@ -24,6 +25,7 @@ def open_database(url: str) -> Database:
     database = Database(make_engine(url))
     try:
         database.installation = _opened(database) or _prepared(database)
+        database.remember()
     except BaseException:
         database.close()
         raise
@@ -43,10 +45,24 @@ class Database:
         # in: the threads of a process take turns here.
         single = engine.dialect.name == "sqlite"
         self._turn: AbstractContextManager[object] = threading.Lock() if single else contextlib.nullcontext()
+        self._presence = Presence(str(engine.url.database)) if single else None
+
+    @property
+    def earlier_installation(self) -> str | None:
+        """What a store that was in the same file before is called, None where that is not known."""
+        return remembered(str(self._engine.url.database)) if self._presence is not None else None
+
+    def remember(self) -> None:
+        """From now on the store is known by its `installation`, also after a loss of its file."""
+        if self._presence is not None:
+            self._presence.installation = self.installation
+            remember(str(self._engine.url.database), self.installation)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database. Raises `StoreError`."""
+        if self._presence is not None:
+            self._presence.refuse_if_replaced()
         with self._translated(), self._engine.begin() as connection:
             yield connection
 
@@ -59,10 +75,17 @@ class Database:
         """
         writer = self._brief_writer if brief else self._writer
         committing = False
+        presence = self._presence
+        if presence is not None:
+            presence.refuse_if_replaced()
         try:
             with self._translated(), self._turn, writer.begin() as connection:
+                if presence is not None and presence.installation:
+                    presence.refuse_if_another(_installation(connection))
                 yield connection
                 committing = True
+            if presence is not None:  # what was written may be in a file that nobody sees any more
+                presence.refuse_if_replaced()
         except StoreError as error:
             error.unknown = committing
             raise
@@ -103,7 +126,7 @@ def _prepared(database: Database) -> str:
         migrations.migrate(connection)
         known = _installation(connection)
         if known is None:
-            known = str(uuid.uuid4())
+            known = database.earlier_installation or str(uuid.uuid4())
             connection.execute(tables.installation.insert().values(id=known))
         return known
 

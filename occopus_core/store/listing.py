@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from occopus_core.store.files import file_of, opened
-from occopus_core.store.records import InfrastructureState, InfrastructureSummary, StoreError
+from occopus_core.store.records import InfrastructureState, InfrastructureSummary, StoreError, newer
 
+_VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _SELECT = """
 SELECT i.id, i.name,
        CASE WHEN NOT i.wanted THEN 'dropping'
@@ -39,6 +40,7 @@ def list_infrastructures(url: str, warn: Callable[[str], object] = lambda _: Non
 def _read_file(path: Path, warn: Callable[[str], object]) -> Iterable[Sequence[Any]]:
     try:
         with opened(path) as connection:
+            _refuse_unknown(connection)
             return connection.execute(_SELECT).fetchall()
     except FileNotFoundError:
         warn(f"there is no store {path} yet: what is imported or built makes it")
@@ -51,6 +53,13 @@ def _read_file(path: Path, warn: Callable[[str], object]) -> Iterable[Sequence[A
         if "no such table" in str(error):  # made but not yet filled by another process
             return []
         raise StoreError(f"the store {path} cannot be read: {error}") from error
+
+
+def _refuse_unknown(connection: sqlite3.Connection) -> None:
+    """Raises `StoreError` for a store of a newer version, whose tables may mean something else."""
+    version = "".join(row[0] for row in connection.execute("SELECT version_num FROM alembic_version"))
+    if not any(_VERSIONS.glob(f"v{version}_*.py")):
+        raise StoreError(newer(version))
 
 
 def _summary(row: Sequence[Any]) -> InfrastructureSummary:

@@ -18,6 +18,11 @@ class StoreError(Exception):
     """True where it failed in the very moment of a commit: nobody knows whether the change was made."""
 
 
+def newer(version: str | None) -> str:
+    """The message of a store whose schema this program does not know."""
+    return f"the store has schema version {version}, which this version of Occopus does not know: upgrade Occopus"
+
+
 class SpoiltError(StoreError):
     """A row of the store cannot be read; others can."""
 
@@ -41,7 +46,10 @@ class PlaceInUseError(Exception):
     """Instances are at the place, as far as the store knows."""
 
     def __init__(self, name: str, infra_id: str) -> None:
-        super().__init__(f"the infrastructure '{infra_id}' has instances at '{name}': destroy it first")
+        super().__init__(
+            f"the infrastructure '{infra_id}' has instances at '{name}': destroy it first; where that cloud is gone "
+            f"for good: occopus-destroy -i {infra_id} --give-up '{name}' --yes"
+        )
 
 
 class LeaseLostError(Exception):

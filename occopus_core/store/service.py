@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from occopus_core.events import Event
 from occopus_core.store import tables
 from occopus_core.store.change import SKEW_SECONDS
 from occopus_core.store.columns import Columns
@@ -21,7 +22,7 @@ from occopus_core.store.records import (
     StoreError,
 )
 from occopus_core.store.revisions import raise_revision
-from occopus_core.store.rows import understood
+from occopus_core.store.rows import event_row, understood
 
 ANSWER_SECONDS = 24 * 3600.0
 """How long an answer can be repeated."""
@@ -188,12 +189,19 @@ class ServiceRows:
         with self._database.reading() as connection:
             return connection.scalar(query.offset(count).limit(1)) or 0
 
-    def last_event(self, infra_id: str, node_name: str, kind: str) -> float | None:
-        """When something of this kind last happened to a node, in seconds since 1970."""
+    def last_event(self, infra_id: str, node_name: str, kind: str, text: str | None = None) -> float | None:
+        """When something of this kind, with this `text` if one is given, last happened to a node (since 1970)."""
         table = tables.events
         query = sa.select(sa.func.max(table.c.at)).where(
             table.c.infra_id == infra_id, table.c.node_name == node_name, table.c.kind == kind
         )
+        if text is not None:
+            query = query.where(table.c.text == text)
         with self._database.reading() as connection:
             at: float | None = connection.scalar(query)
         return at
+
+    def add_event(self, at: float, event: Event) -> None:
+        """Append to the log; `at` is in seconds since 1970. Raises `StoreError`."""
+        with self._database.writing() as connection:
+            connection.execute(tables.events.insert(), [event_row(at, event)])

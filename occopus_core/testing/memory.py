@@ -108,6 +108,14 @@ class MemoryCloud:
             except Refusal as refusal:
                 raise ValueError(refusal.message) from None
 
+    def tag(self, id: str, token: str, owner: Mapping[str, Any]) -> None:
+        """Write other tags on an instance. Raises `ValueError` where there is none."""
+        with self._lock:
+            found = self._service.inventory.find([id])
+            if not found:
+                raise ValueError(f"there is no instance '{id}'")
+            found[0].token, found[0].owner = token, dict(owner)
+
     def inventory(self) -> list[dict[str, Any]]:
         """Everything there is, half-made, departing and not yet visible things included."""
         with self._lock:
@@ -196,6 +204,13 @@ class MemoryHandler(ResourceHandler):
         for page in self._pages(ids):
             self.asked("stop", {"ids": page}, "results")
         return dict.fromkeys(ids)
+
+    def mark(self, id: InstanceId, owner: Owner, token: str) -> None:
+        """Writes the tags in no time; idempotent. Raises `NotFoundError`."""
+        try:
+            self.cloud.tag(id, token, asdict(owner))
+        except ValueError as error:
+            raise NotFoundError(str(error)) from None
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
         """One call for each page of ids. Raises `ProviderError`."""

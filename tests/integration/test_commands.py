@@ -172,7 +172,8 @@ def test_deletions_that_are_not_confirmed_are_told_and_kept(ready, cloud):
     assert "stuck\ttrial\tdropping\t1 instances\n" in ready.ready("maintain", "-l").stdout
     ended = ready.run("build", "trial.yaml", "-i", "stuck")
     assert ended.code == 4
-    told = "error: the infrastructure 'stuck' is being destroyed: occopus-destroy -i stuck finishes that"
+    store = f"OCCOPUS_STORE={ready.environ['OCCOPUS_STORE']}"
+    told = f"error: the infrastructure 'stuck' is being destroyed: {store} occopus-destroy -i stuck finishes that"
     assert told in ended.complaint
     cloud.set_faults([])
     ready.ready("destroy", "-i", "stuck")

@@ -238,8 +238,10 @@ class Course:
             called = len(self._changing_calls())
             each.wake()
             self._await(each)
-            calls = self._changing_calls()[called:]
-            self._may_stray = self._may_stray or (allowed > 0 and each.act.word != "destroy")
+            calls = [call for call in self._changing_calls()[called:] if not self._removes_a_stray(call)]
+            # P18: what it makes now it removes itself, where nothing else is wrong.
+            cleaned = taken_over and self._run.weather == "calm" and row is None
+            self._may_stray = self._may_stray or (allowed > 0 and each.act.word != "destroy" and not cleaned)
             if taken_over and len(calls) > allowed:
                 raise Failure(f"'{each.act}' lost its lease while it slept, and then called {calls}")
             if taken_over and self._world.state() != before:
@@ -248,6 +250,11 @@ class Course:
                 self._possible |= {OLD, NEW, ABSENT}
         self._refuse(verdict.unsafe(self._world, forgetful=self._forgetful or self._may_stray, hurt=self._hurt))
         self._refuse(self._mismanaged())
+
+    def _removes_a_stray(self, call: str) -> bool:
+        """Whether a call deletes what no row knows, which needs no lease."""
+        known = {row["token"] for row in self._world.rows("instances")}
+        return call.startswith("delete ") and not any(token in call for token in known)
 
     def _changing_calls(self) -> list[str]:
         calls = [f"{call['operation']} {call['tokens']}" for call in self._world.cloud.log()

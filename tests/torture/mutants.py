@@ -21,7 +21,7 @@ from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.forgetting import Forgetting
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.journal import Journal
-from occopus_core.engine.passes import building, destroying, maintaining, site, sweeping
+from occopus_core.engine.passes import belated, building, destroying, maintaining, site, sweeping
 from occopus_core.engine.passes.places import Places
 from occopus_core.store import change, repository, tables
 from occopus_core.store.configurations import ConfigurationRows
@@ -482,3 +482,15 @@ def unseen(lanes: Lanes, told: Callable[[Mutant, Outcome], None] = lambda *_: No
             ):  # that shows nothing but a slow harness
                 del left[outcome.run]
     return list(left)
+
+
+@_mutant(
+    "P18", "a woken process leaves what it makes when it was taken over", "old @ pause before create 2; destroy; wake"
+)
+def _woken_leaves() -> None:
+    belated.clean_up = _found_nothing
+
+
+def _found_nothing(_site):
+    yield from ()
+    return ""

@@ -295,5 +295,12 @@ class Deletion:
 
 
 def owned_by_token(handler: ResourceHandler, owner: Owner) -> dict[str, Instance]:
-    """Everything of an owner at the provider, by token. Raises `ProviderError`."""
-    return {instance.token: instance for instance in handler.list_owned(owner)}
+    """Everything of an owner at the provider, by token. Raises `ProviderError`.
+
+    One that has lost the tag of its token is known by that of its node: a token is made of its node's id.
+    """
+    return {instance.token or _token(instance): instance for instance in handler.list_owned(owner)}
+
+
+def _token(instance: Instance) -> str:
+    return f"occopus-{instance.owner.node_id}" if instance.owner is not None else ""

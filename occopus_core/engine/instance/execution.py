@@ -444,6 +444,11 @@ class Execution:
         self._unconfirmed.append(Unanswered(work.node_name, work.implementation.label, why))
         self._dropped(work)
 
+    def given_up(self, work: Work) -> None:
+        """Its row is forgotten although its provider has not confirmed that it is gone."""
+        self._works[work.node_name].pop(work, None)
+        self._unconfirmed = [each for each in self._unconfirmed if each.place != work.implementation.label]
+
     def _dropped(self, work: Work) -> None:
         if work.link is not None and work.may_exist:
             self.links.add(work.link)

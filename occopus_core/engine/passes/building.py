@@ -15,6 +15,7 @@ from occopus_core.engine.instance.reservation import new_work
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Steps
+from occopus_core.engine.passes.belated import cleaning_up
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.destroying import places, sweep
 from occopus_core.engine.passes.errors import (
@@ -53,6 +54,7 @@ def plan(site: Site, candidate: Infrastructure) -> Steps[Plan]:
     return (yield from plan_build(site, design, record, works))
 
 
+@cleaning_up
 def build(site: Site, candidate: Infrastructure, begun: Callable[[], None] = lambda: None) -> Steps[None]:
     """Make the infrastructure as described, or undo what was made on the way and leave it as it was.
 

@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.observe import ask_each
 from occopus_core.engine.instance.reservation import stray_work
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.kernel.loop import Steps
+from occopus_core.engine.passes.belated import cleaning_up
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.errors import UnconfirmedError
+from occopus_core.engine.passes.giving_up import give_up
 from occopus_core.engine.passes.places import Places, owned
 from occopus_core.engine.passes.site import Site
 from occopus_core.events import EventKind
-from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError
+from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, NoSuchPlaceError
 
 SWEEPS = 3
 """How often a provider is searched for instances that the store does not know."""
 
 
-def destroy(site: Site) -> Steps[None]:
+@cleaning_up
+def destroy(site: Site, given_up: Collection[str] = ()) -> Steps[None]:
     """Drop everything and forget the infrastructure. It always ends, and can be repeated.
 
-    Raises `NoSuchInfrastructureError`, `UnconfirmedError`, `AbandonedError`, `LeaseLostError`, `StoreError`.
+    What is left on clouds whose names are among those `given_up` is written down and asked for no more: they are gone
+    for good.
+
+    Raises `NoSuchInfrastructureError`, `NoSuchPlaceError`, `UnconfirmedError`, `AbandonedError`, `LeaseLostError`,
+    `StoreError`.
     """
+    if given_up:
+        known = {place.implementation.label for place in site.resources.store.places.all(site.infra_id)}
+        known.update(site.resources.store.places.lost(site.infra_id))
+        for name in sorted({*given_up} - known):
+            raise NoSuchPlaceError(name)
     site.resources.store.request_destroy(site.infra_id)
     try:
         lease = yield from site.acquire_in_time()
     except NoSuchInfrastructureError:
         return  # whoever was working on it has seen to it
     with site.releasing(lease):
-        yield from destroy_leased(site, lease, site.resources.store.infrastructure(site.infra_id))
+        yield from destroy_leased(site, lease, site.resources.store.infrastructure(site.infra_id), given_up)
 
 
-def destroy_leased(site: Site, lease: Lease, record: InfrastructureRecord) -> Steps[None]:
+def destroy_leased(
+    site: Site, lease: Lease, record: InfrastructureRecord, given_up: Collection[str] = ()
+) -> Steps[None]:
     """The same under a lease."""
     runtime = site.runtime(site.scope(record.current), heeds_unwanted=False)
     execution = site.execution(runtime, {}, record, site.recorded_works())
     yield from execution.drop(execution.works, dependencies(site.scope(record.current), execution.works))
     site.refuse_if_abandoned()
+    if given_up:
+        give_up(execution, runtime, given_up)
     if not execution.unconfirmed:
-        yield from sweep(execution, runtime, places(site))
+        yield from sweep(execution, runtime, places(site, given_up))
     site.refuse_if_abandoned()
     if execution.unconfirmed:
         raise UnconfirmedError(execution.unconfirmed)
@@ -50,9 +68,9 @@ def destroy_leased(site: Site, lease: Lease, record: InfrastructureRecord) -> St
         runtime.tell_with(change, EventKind.INFRA_DROPPED)
 
 
-def places(site: Site) -> Places:
-    """Everywhere the infrastructure ever had instances made."""
-    return Places.of(site.resources.connections, site.resources.store, site.infra_id)
+def places(site: Site, but: Collection[str] = ()) -> Places:
+    """Everywhere the infrastructure ever had instances made, but for places of these names."""
+    return Places.of(site.resources.connections, site.resources.store, site.infra_id, but)
 
 
 def sweep(execution: Execution, runtime: Runtime, found: Places) -> Steps[None]:

@@ -16,6 +16,7 @@ from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.unanswered import Unanswered, summarise
 from occopus_core.engine.instance.work import Work, condemn
 from occopus_core.engine.kernel.loop import Outcome, Steps
+from occopus_core.engine.passes.belated import cleaning_up
 from occopus_core.engine.passes.building import build_leased, new_works, plan_build
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.destroying import destroy_leased
@@ -32,6 +33,7 @@ from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureRecord, Lease, Stage
 
 
+@cleaning_up
 def maintain(site: Site) -> Steps[Passed]:
     """One pass. An interrupted build is carried on, an unwanted infrastructure destroyed.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from occopus_core.api.resource import Instance, Owner, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
@@ -35,19 +37,37 @@ class Places:
     closed: Sequence[str]
 
     @classmethod
-    def of(cls, connections: Connections, store: Store, infra_id: str | None = None) -> Places:
+    def of(
+        cls, connections: Connections, store: Store, infra_id: str | None = None, but: Container[str] = ()
+    ) -> Places:
         """Connect to everywhere the infrastructure ever had instances made; without id, everywhere anyone ever had.
 
-        Several places at one provider are one connection. Raises `StoreError`.
+        Several places at one provider are one connection. Those called as in `but` are left out. Raises `StoreError`.
         """
         links: dict[Link[ResourceHandler], Place] = {}
-        closed = {_lost(settings): None for settings in store.places.lost(infra_id)}
+        lost = [settings for settings in store.places.lost(infra_id) if settings not in but]
+        closed = {_lost(settings): None for settings in lost}
         for place in store.places.all(infra_id):
+            if place.implementation.label in but:
+                continue
             try:
                 links.setdefault(connections.resource(place.implementation, place.connection), place)
             except (PluginError, DescriptionError) as error:
                 closed[_unsearched(place, error)] = None
         return cls(links, list(closed))
+
+    def with_definitions(self, connections: Connections, store: Store) -> Places:
+        """Also the connections of the node definitions in the store, but for those that are templates.
+
+        A store that was made anew after a loss knows no others. Raises `StoreError`.
+        """
+        links = dict(self.links)
+        for definition in store.definitions(store.definition_names()).values():
+            for one in definition.implementations:
+                with contextlib.suppress(PluginError, DescriptionError, _TemplateFoundError):
+                    settings = connections.settings(one, _literal)
+                    links.setdefault(connections.resource(one, settings), Place(one, settings))
+        return Places(links, self.closed)
 
     def among(self, links: Container[Link[ResourceHandler]]) -> Places:
         """Those on these connections, and those that there is no connection to."""
@@ -64,6 +84,17 @@ class Places:
             else:
                 instances.extend((link, instance) for instance in answer.get())
         return Inventory(instances, silent)
+
+
+class _TemplateFoundError(Exception):
+    """A setting of a connection is known only when an instance is made."""
+
+
+def _literal(value: Any) -> Any:
+    """The value itself. Raises `_TemplateFoundError`."""
+    if isinstance(value, str) and ("{{" in value or "{%" in value):
+        raise _TemplateFoundError
+    return value
 
 
 def owned(link: Link[ResourceHandler], owner: Owner) -> list[Instance]:

@@ -230,6 +230,11 @@ class Site:
         if not self._interruptions:
             self.interrupt("its destruction was asked for")
 
+    def works_called(self) -> list[Work]:
+        """The instances that the last pass has called `create` for, or still may have."""
+        works = self._execution.works if self._execution is not None else []
+        return [work for work in works if work.link is not None and (work.creations or work.calling)]
+
     # What a pass is made of
 
     def scope(self, infrastructure: Infrastructure) -> Scope:

@@ -15,6 +15,7 @@ from occopus_core.engine.kernel.reason import reason
 from occopus_core.engine.passes.abandoned import described, find_registered, forget_abandoned, forget_registered
 from occopus_core.engine.passes.places import Places, owned
 from occopus_core.engine.passes.site import Resources
+from occopus_core.engine.passes.tagging import look_for_untagged
 from occopus_core.store.records import MAKING, InstanceRecord, Stage
 
 PATIENCE = 120.0
@@ -48,37 +49,43 @@ class Swept:
     strays: Sequence[Stray]
     silent: Sequence[str]
     left: Sequence[str] = ()
+    untagged: Sequence[str] = ()
+    """Instances that rows name by their ids, and that carry other tags than ours, each with what was done."""
     registered: Sequence[Mapping[str, str]] = ()
     """What configuration managers hold for nodes that no row knows: the manager, and whose it is."""
 
 
 def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
-    """Search everywhere instances were ever made; delete the strays where that is wanted. Can be repeated.
+    """Search everywhere instances were ever made, or may be; delete the strays where that is wanted. Can be repeated.
 
     It takes no lease: whatever a build or another pass is about to make is in the store before it is at the provider,
-    and the store is read after the provider was. What providers may hide yet is waited for. Raises `StoreError`.
+    and the store is read after the provider was. What providers may hide yet is waited for. An instance that a
+    row names by its id is never a stray, whatever its tags say. Raises `StoreError`.
     """
-    places = Places.of(resources.connections, resources.store)
+    known_places = Places.of(resources.connections, resources.store)
+    places = known_places.with_definitions(resources.connections, resources.store)
     yield from resources.loop.pause(_hidden_for(resources, places))
     owner = Owner(resources.store.installation)
     answers = yield from ask_each(resources.loop, _nothing, list(places.links), lambda link: owned(link, owner))
     inventory = places.heard(answers)
     known = resources.store.instances_by_token()
+    named = {(record.connection, record.instance_id): record for record in known.values()}
     strays = [
         Stray(places.links[link].implementation, link, instance)
         for link, instance in inventory.instances
-        if _is_stray(instance, known.get(instance.token))
+        if (places.links[link].connection, instance.id) not in named and _is_stray(instance, known.get(instance.token))
     ]
+    untagged = yield from look_for_untagged(resources, places, known.values(), repair=remove)
     silent = [*places.closed, *inventory.silent]
     listed = yield from find_registered(resources)
     silent += listed.silent
     registered = described(listed.strays)
     if not remove:
-        return Swept(strays, silent, registered=registered)
-    left = yield from _remove(resources, strays)
+        return Swept(strays, silent, untagged=untagged, registered=registered)
+    left = yield from remove_strays(resources, strays)
     left += yield from forget_registered(resources, listed)
     left += yield from forget_abandoned(resources)
-    return Swept(strays, silent, left, registered)
+    return Swept(strays, silent, left, untagged, registered)
 
 
 def _hidden_for(resources: Resources, places: Places) -> float:
@@ -106,7 +113,7 @@ def _is_stray(instance: Instance, record: InstanceRecord | None) -> bool:
     return record is None or (record.stage is Stage.READY and record.instance_id != instance.id)
 
 
-def _remove(resources: Resources, strays: Sequence[Stray]) -> Steps[list[str]]:
+def remove_strays(resources: Resources, strays: Sequence[Stray]) -> Steps[list[str]]:
     """Delete, and look until they are gone; those that stay, each with why."""
     left: list[str] = []
     waiting = list(strays)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from occopus_core.api.errors import PermanentError, ProviderError
+from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Address, AddressKind, CreateRequest, ResourceHandler
 from occopus_core.api.ssh import HostKeyPair
 from occopus_core.descriptions.model import Implementation
@@ -126,8 +127,9 @@ def _rehearse(scope: Scope, blueprint: Blueprint, implementation: Implementation
     subject = _subject(blueprint, implementation, peers, handed)
     prepared = scope.prepare(subject)
     for key, value in prepared.health_values(implementation, _PLACEHOLDERS[0][0].value).items():
-        scope.connections.checker(key)
+        checker = scope.connections.checker(key)
         scope.connections.check_auth(key, value)
+        _check_host(checker, value)
     for name in _named(implementation):
         peers.addresses(name)
     link = scope.connections.resource(implementation, scope.settings(subject))
@@ -147,6 +149,16 @@ def _check(plugin: ResourceHandler, request: CreateRequest) -> None:
     """Raises `ProviderError`, whatever the plugin raises: one mistake is not to hide the others."""
     try:
         plugin.check(request)
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise PermanentError(reason(error)) from error
+
+
+def _check_host(checker: HealthChecker, value: Any) -> None:
+    """Raises `ProviderError`, whatever the plugin raises."""
+    try:
+        checker.check_host(value)
     except ProviderError:
         raise
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from occopus_core.descriptions.problems import DescriptionError, Position, Probl
 from occopus_core.registry import Registry
 from occopus_core.render import calls_commands
 
+_DEVIOUS = re.compile(r"\{[{%#]|\.\.|[\\%@\s]")
+"""In a source: templates, and ways out of a folder or to another host."""
 _ADVICE = "occopus-import this definition on the server"
 
 
@@ -36,6 +39,12 @@ def _faults(one: Implementation, registry: Registry, vouched: Collection[str]) -
         yield f"{power}: {_ADVICE}"
     for section in (one.resource, one.config_management or {}):
         yield from _strangers(section, vouched)
+    for source in registry.resource(one.resource["type"]).sources(one.resource):
+        if not _allows(vouched, source):
+            yield (
+                f"nothing may be fetched from '{_without_secrets(source)}': start the service with --endpoint, or "
+                f"{_ADVICE}"
+            )
 
 
 def _powers(one: Implementation, registry: Registry) -> Iterator[str]:
@@ -47,6 +56,18 @@ def _powers(one: Implementation, registry: Registry) -> Iterator[str]:
         yield from registry.config(one.config_management["type"]).powers(one.config_management)
     for key, value in one.health_check.checks.items():
         yield from registry.health(key).powers(value)
+
+
+def _allows(vouched: Collection[str], source: str) -> bool:
+    """Whether this source, or a folder that it is in, is one of those. Nothing that may become another one is."""
+    if _DEVIOUS.search(source):
+        return False
+    return any(source.rstrip("/") == each or source.startswith(f"{each}/") for each in vouched if each)
+
+
+def _without_secrets(source: str) -> str:
+    """A source without user, password, query and fragment."""
+    return re.split(r"[?#]", re.sub(r"//[^/]*@", "//", source))[0]
 
 
 def _strangers(section: Mapping[str, Any], vouched: Collection[str]) -> Iterator[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import time
 from typing import Annotated, Any, Literal
 
@@ -10,17 +13,18 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 
 from occopus_core.engine.passes.errors import BusyError
-from occopus_core.events import EventKind
+from occopus_core.events import Event, EventKind
 from occopus_core.manager import InfrastructureManager, NoSuchNodeError
 from occopus_core.rest.problems import documented
 from occopus_core.rest.routes.shared import INFRASTRUCTURE, Body, InfraId, Scaler, manager_of, raw_body, service_of
 
+_LOG = logging.getLogger("occopus.alerts")
 router = APIRouter(tags=["scaling"])
 
 MOST_ALERTS = 1000
 LONGEST_REST = 7 * 24 * 3600.0
 
-CoolDown = Annotated[float, Query(ge=0, le=LONGEST_REST, description="seconds in which a node is not scaled again")]
+CoolDown = Annotated[float, Query(ge=0, le=LONGEST_REST, description="seconds in which an alert scales once")]
 _STEPS = {"up": 1, "down": -1}
 
 
@@ -61,10 +65,18 @@ class Heeded(BaseModel):
 def heed(
     request: Request, _client: Scaler, infra_id: InfraId, body: Body, cooldown: CoolDown = 300.0
 ) -> dict[str, Any]:
-    """Scale nodes by one, as alerts that are firing say; a node that was scaled lately is left alone."""
+    """Scale nodes by one, as alerts that are firing say; each alert does so once in a cool-down.
+
+    What tells an alert from others are its labels. One for a node that somebody else has scaled lately is ignored.
+    """
     webhook, manager = _webhook(body), manager_of(request)
     manager.get(infra_id)
     results = [_heed(manager, infra_id, alert, cooldown) for alert in webhook.alerts]
+    for alert, result in zip(webhook.alerts, results, strict=True):
+        outcome = result.partition(" ")[0].rstrip(":")
+        request.app.state.metrics.alerted(outcome)
+        if outcome == "ignored":
+            _LOG.warning("alert for %s %r ignored: %s", infra_id, _name(alert), result.partition(": ")[2])
     service_of(request).wake(infra_id)
     return {"infraid": infra_id, "results": results}
 
@@ -84,12 +96,27 @@ def _heed(manager: InfrastructureManager, infra_id: str, alert: Alert, cooldown:
         return "ignored: not firing"
     if step is None:
         return "ignored: it has no label 'scale' that is 'up' or 'down'"
-    # The log is asked, so that a restart, or another service, does not forget when a node was scaled.
-    last = manager.store.service.last_event(infra_id, node, EventKind.SCALE_REQUESTED.value)
-    if last is not None and time.time() - last < cooldown:
-        return "ignored: the node was scaled lately"
+    # The log is asked, so that a restart, or another service, does not forget when an alert was heeded.
+    rows, since = manager.store.service, time.time() - cooldown
+    same = rows.last_event(infra_id, node, EventKind.ALERT_HEEDED.value, _identity(alert))
+    if same is not None and same > since:
+        return "ignored: this alert has scaled the node lately"
+    requested = rows.last_event(infra_id, node, EventKind.SCALE_REQUESTED.value) or 0.0
+    if requested > since and requested > (rows.last_event(infra_id, node, EventKind.ALERT_HEEDED.value) or 0.0):
+        return "ignored: somebody has scaled the node lately"
     try:
         manager.scale_by(infra_id, node, step)
     except (NoSuchNodeError, BusyError) as error:
         return f"ignored: {error}"
+    rows.add_event(time.time(), Event(EventKind.ALERT_HEEDED, infra_id, node, text=_identity(alert)))
     return f"scaled {alert.labels['scale']}"
+
+
+def _identity(alert: Alert) -> str:
+    """What tells an alert from all others: its labels, as a digest behind its name."""
+    labels = json.dumps(sorted(alert.labels.items())).encode(errors="replace")
+    return f"{_name(alert)} {hashlib.sha256(labels).hexdigest()[:32]}"
+
+
+def _name(alert: Alert) -> str:
+    return alert.labels.get("alertname", "")[:100].encode(errors="replace").decode()

@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from occopus_core.store import tables, version
-from occopus_core.store.records import StoreError
+from occopus_core.store.records import StoreError, newer
 
 HEAD = version.HEAD
 """The version that `tables` describes."""
@@ -55,9 +55,7 @@ def upgrade(connection: sa.Connection, version: str | None) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise StoreError(
-            f"the store has schema version {version}, which this version of Occopus does not know: upgrade Occopus"
-        ) from error
+        raise StoreError(newer(version)) from error
 
 
 @contextlib.contextmanager

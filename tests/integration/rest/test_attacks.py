@@ -88,6 +88,14 @@ DEFINITIONS = {
         f"{{type: docker, endpoint: '{ENGINE}', image: i, volumes: ['{{{{ variables.v }}}}']}}",
         "volumes: '{{ variables.v }}' is or may be",
     ),
+    "an image from a server that only the engine reaches": (
+        f"{{type: docker, endpoint: '{ENGINE}', image: nginx, tag: '1.27', origin: 'http://10.77.6.1:8998/fs.tar'}}",
+        "nothing may be fetched from 'http://10.77.6.1:8998/fs.tar'",
+    ),
+    "a registry that only the engine reaches": (
+        f"{{type: docker, endpoint: '{ENGINE}', image: '127.0.0.1:8999/x', tag: z}}",
+        "nothing may be fetched from '127.0.0.1:8999'",
+    ),
     "the network of an engine's machine": (
         f"{{type: docker, endpoint: '{ENGINE}', image: i, network: host}}",
         "network: 'host' is or may be the network of the engine's machine",

@@ -161,10 +161,22 @@ def test_what_operators_look_at(served, ready, until):
 def test_alerts_scale_once_in_a_while(served, ready, until):
     infra_id = built(served, until, (ready.folder / "trial.yaml").read_bytes())
     alert = {"status": "firing", "labels": {"node": "web", "scale": "up"}}
-    body = json.dumps({"version": "4", "alerts": [alert, alert, {**alert, "status": "resolved"}]})
+    other = {"status": "firing", "labels": {"node": "web", "scale": "up", "alertname": "Slow"}}
+    body = json.dumps({"version": "4", "alerts": [alert, alert, other, {**alert, "status": "resolved"}]})
     answer = served.post(f"/infrastructures/{infra_id}/alerts", body, Content_Type="application/json")
-    assert answer.json["results"] == ["scaled up", "ignored: the node was scaled lately", "ignored: not firing"]
-    until(lambda: states(served, infra_id, "web") == ["ready", "ready"])
+    repeated = "ignored: this alert has scaled the node lately"
+    assert answer.json["results"] == ["scaled up", repeated, "scaled up", "ignored: not firing"]
+    # A group is sent again when any alert of it changes: each has its own cool-down.
+    answer = served.post(f"/infrastructures/{infra_id}/alerts", body, Content_Type="application/json")
+    assert answer.json["results"] == [repeated, repeated, repeated, "ignored: not firing"]
+    text = served.get("/metrics").text
+    assert 'occopus_alerts_total{outcome="scaled"} 2.0' in text
+    assert 'occopus_alerts_total{outcome="ignored"} 6.0' in text
+    until(lambda: "alert for" in served.process.said.read_text())
+    served.post(f"/infrastructures/{infra_id}/scaledown/web")
+    fresh = json.dumps({"alerts": [{"status": "firing", "labels": {"node": "web", "scale": "up", "alertname": "New"}}]})
+    answer = served.post(f"/infrastructures/{infra_id}/alerts", fresh, Content_Type="application/json")
+    assert answer.json["results"] == ["ignored: somebody has scaled the node lately"]
 
 
 def test_a_port_that_is_taken_is_said_in_a_line(served, ready):

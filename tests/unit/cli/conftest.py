@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from occopus_core.api.resource import Address
+from occopus_core.cli import output
 from occopus_core.descriptions.model import Dependency, Implementation, Infrastructure, NodeDescription, Scaling
 from occopus_core.store.database import open_database
 from occopus_core.store.records import InstanceRecord, Stage
@@ -18,6 +19,7 @@ def home(tmp_path, monkeypatch):
     for name in ("OCCOPUS_CONFIG_PATH", "OCCOPUS_AUTH_DATA_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(output, "with_options", str)  # messages as they are written; test_hints has it back
     return tmp_path
 
 

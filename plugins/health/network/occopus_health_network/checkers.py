@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from occopus_core.api.health import HealthChecker, Probe, Verdict
+
+_OWN_URL = re.compile(r"https?://\{\{ *ip *\}\}(:[0-9]+)?([/?#]|$)")
 
 
 class Ping(HealthChecker):
@@ -23,6 +26,13 @@ class Ping(HealthChecker):
             "default": True,
             "examples": [False],
         }
+
+    def check_host(self, value: Any) -> None:
+        """Raises `PermanentError` where this process can send pings in no way."""
+        if value:
+            from occopus_health_network import icmp  # noqa: PLC0415
+
+            icmp.refuse_if_not_allowed()
 
     def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
         """Pings every probe whose value is true; the others are healthy unasked."""
@@ -70,6 +80,16 @@ class Urls(HealthChecker):
             "default": [],
             "examples": [["http://{{ip}}:8080/health"]],
         }
+
+    @classmethod
+    def powers(cls, value: Any) -> Sequence[str]:
+        """URLs that are, or may become, those of another machine than the node."""
+        urls = value if isinstance(value, list | tuple) else [value]
+        return [
+            f"urls: '{url}' is or may be of another machine than the node: begin it with http://{{{{ip}}}}"
+            for url in map(str, urls)
+            if not _OWN_URL.match(url)
+        ]
 
     def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
         """Asks for every URL of every probe at once. Only the head of an answer is read."""

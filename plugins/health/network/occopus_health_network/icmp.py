@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import select
+import shutil
 import socket
+import subprocess
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -21,6 +24,7 @@ from icmplib import (
 )
 from icmplib.utils import unique_identifier
 
+from occopus_core.api import PermanentError
 from occopus_core.api.health import Probe, Verdict
 from occopus_health_network import looks
 
@@ -30,8 +34,55 @@ ECHO_REPLIES = {socket.AF_INET: 0, socket.AF_INET6: 129}
 """The ICMP type of an answer, by address family."""
 NOT_ALLOWED = (
     "this process may not send pings: give it the capability CAP_NET_RAW, put its group into the sysctl "
-    "net.ipv4.ping_group_range, or set ping: false"
+    "net.ipv4.ping_group_range, install the program ping, or set ping: false in health_check"
 )
+_TRIAL_SECONDS = 3.0
+
+
+def refuse_if_not_allowed() -> None:
+    """Raises `PermanentError` where neither a socket of this process nor the program ``ping`` sends pings."""
+    if not (_may_open_socket() or _program_works()):
+        raise PermanentError(NOT_ALLOWED)
+
+
+def _may_open_socket() -> bool:
+    for privileged in (True, False):
+        with contextlib.suppress(SocketPermissionError):
+            ICMPv4Socket(privileged=privileged).close()
+            return True
+    return False
+
+
+@functools.cache
+def _program_works() -> bool:
+    """Whether the program may do what this process may not: it often has a capability of its own."""
+    program = shutil.which("ping")
+    if program is None:
+        return False
+    try:
+        asked = [program, "-n", "-c", "1", "-W", "1", "127.0.0.1"]
+        done = subprocess.run(asked, capture_output=True, timeout=_TRIAL_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+async def _ping_by_program(address: str, seconds: float) -> str:
+    """Nothing when the address answers. Raises `TimeoutError`, `SocketPermissionError`, `OSError`."""
+    if not await asyncio.to_thread(_program_works):
+        raise SocketPermissionError(False)
+    wait = str(max(1, round(seconds)))
+    program = await asyncio.create_subprocess_exec(
+        "ping", "-n", "-c", str(PACKETS), "-i", "0.5", "-w", wait, address,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        if await program.wait() == 0:
+            return ""
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            program.kill()
+    raise TimeoutError
 
 
 def check(probes: Sequence[Probe]) -> Sequence[Verdict]:
@@ -53,7 +104,10 @@ async def _ping(echoes: Mapping[socket.AddressFamily, _Echo], address: str, seco
     try:
         async with asyncio.timeout(seconds):
             family, target = await looks.resolve(address)
-            return await echoes[family].ask(target, seconds)
+            try:
+                return await echoes[family].ask(target, seconds)
+            except SocketPermissionError:
+                return await _ping_by_program(target, seconds)
     except TimeoutError:
         return (
             f"{address} does not answer pings ({PACKETS} lost of {PACKETS} within {seconds:g} s): "

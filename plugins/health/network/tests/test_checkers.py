@@ -14,8 +14,8 @@ import time
 import icmplib
 import pytest
 
-from occopus_core.api import Probe, Verdict
-from occopus_health_network import Ping, Ports, Urls, http, looks
+from occopus_core.api import PermanentError, Probe, Verdict
+from occopus_health_network import Ping, Ports, Urls, http, icmp, looks
 
 TIMEOUT = 0.3
 
@@ -313,3 +313,62 @@ def test_nothing_runs_on_after_a_check(listening):
     verdict(Ports(), [listening()])
     verdict(Ping(), True)
     assert threading.active_count() == before
+
+
+@pytest.fixture
+def without_rights(monkeypatch, tmp_path):
+    """No socket for pings. A program of that name knows 127.0.0.1 alone, unless a test takes it away."""
+    program = tmp_path / "ping"
+    program.write_text('#!/bin/sh\nfor address; do :; done\n[ "$address" = 127.0.0.1 ]\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    def refuse(*_args, **_options):
+        raise icmp.SocketPermissionError(False)
+
+    icmp._program_works.cache_clear()
+    monkeypatch.setattr(icmp, "ICMPv4Socket", refuse)
+    monkeypatch.setattr(icmp, "ICMPv6Socket", refuse)
+    yield
+    icmp._program_works.cache_clear()
+
+
+def test_where_no_socket_may_be_opened_the_program_pings(without_rights):
+    Ping().check_host(True)
+    assert Ping().check([Probe("a", "127.0.0.1", True, 20.0)])[0].healthy
+    silent = Ping().check([Probe("a", "192.0.2.1", True, 20.0)])[0]
+    assert not silent.healthy
+    assert "does not answer pings" in silent.reason
+
+
+def test_where_nothing_may_ping_it_is_refused_before_anything_is_made(without_rights, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(PermanentError, match=r"CAP_NET_RAW.*ping_group_range.*ping: false"):
+        Ping().check_host(True)
+    Ping().check_host(False)
+    assert "may not send pings" in Ping().check([Probe("a", "127.0.0.1", True, 1.0)])[0].reason
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://{{ip}}", "http://{{ ip }}:8080/health", "https://{{ip}}/?x={{ variables.x }}"],
+)
+def test_urls_of_the_node_itself_give_no_power(url):
+    assert not Urls.powers([url])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest",
+        "http://{{ip}}.example.org/",
+        "http://{{ip}}@example.org/",
+        "http://{{ip}}:80@example.org/",
+        "http://{{ variables.host }}/",
+        "{{ variables.url }}",
+        "http://{{ getip('web') }}/",
+    ],
+)
+def test_urls_of_other_machines_are_a_power(url):
+    (power,) = Urls.powers([url])
+    assert url in power

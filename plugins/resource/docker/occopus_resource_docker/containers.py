@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ from occopus_core.api import (
 from occopus_resource_docker import order, view
 from occopus_resource_docker.engine import Engine
 from occopus_resource_docker.errors import ContainerMissingError, ImageMissingError, NameTakenError
-from occopus_resource_docker.labels import TOKEN, selectors
+from occopus_resource_docker.labels import IMPORTED, TOKEN, selectors
 from occopus_resource_docker.pulls import Pulls
 
 T = TypeVar("T")
@@ -37,6 +38,8 @@ _AT_ONCE = 8
 """The most containers that are removed or stopped at once: each takes an engine a tenth of a second or more."""
 _RUNNING = frozenset({InstanceState.READY, InstanceState.PENDING})
 _ANY_VERSION = "1.41"
+_MOST_OUTPUTS = 32
+"""Of how many unhealthy containers one look reads the output of the health check."""
 _NAME_TAKEN = "a container with its name is being made, or is somebody else's"
 
 
@@ -131,7 +134,34 @@ class Containers:
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         """See `ResourceHandler.delete`."""
-        return self._each(ids, self._of(*ids), self._remove)
+        found = self._of(*ids)
+        imported = bool(found) and self._are_imported(found)
+        results = self._each(ids, found, self._remove)
+        if imported:
+            self._remove_unused_imports()
+        return results
+
+    def _are_imported(self, keys: Collection[str]) -> bool:
+        """Whether the image of one of these containers was imported for it."""
+        listed = self._engine.call(lambda docker: docker.containers(all=True, filters={"label": [IMPORTED]}))
+        return any(each["Id"] in keys for each in listed)
+
+    def _remove_unused_imports(self) -> None:
+        """Remove imported images of which no container is left, also those of calls that were cut off.
+
+        An engine refuses to remove what a container uses. One that is wanted again is imported again.
+        """
+
+        def act(docker: APIClient) -> None:
+            used = {each["ImageID"] for each in docker.containers(all=True, filters={"label": [IMPORTED]})}
+            for image in docker.images(name=order.IMPORTED):
+                names = [name for name in image.get("RepoTags") or () if name.startswith(f"{order.IMPORTED}:")]
+                for name in names if image["Id"] not in used else ():
+                    with contextlib.suppress(DockerException):
+                        docker.remove_image(name)
+
+        with contextlib.suppress(ProviderError):  # the containers are gone all the same
+            self._engine.call(act)
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         """See `ResourceHandler.stop`."""
@@ -196,9 +226,22 @@ class Containers:
 
         def look(docker: APIClient) -> dict[str, Instance]:
             listed = _of_type(list, docker.containers(all=True, filters={"label": labels}))
-            return {each["Id"]: view.instance(each, self._host) for each in listed if not self._inherits(docker, each)}
+            budget = iter(range(_MOST_OUTPUTS))
+            return {each["Id"]: self._seen(docker, each, budget) for each in listed if not self._inherits(docker, each)}
 
         return self._engine.call(look)
+
+    def _seen(self, docker: APIClient, listed: Mapping[str, Any], budget: Iterator[int]) -> Instance:
+        """The instance; a list has neither the output of a health check nor the number of restarts."""
+        seen = view.instance(listed, self._host)
+        if view.may_be_looping(listed) and seen.state is InstanceState.READY:
+            restarts = int(_inspected(docker, listed["Id"]).get("RestartCount") or 0)
+            return replace(seen, state=InstanceState.PENDING, reason=view.looping(restarts)) if restarts else seen
+        if view.is_unhealthy(listed) and next(budget, None) is not None:
+            health = (_inspected(docker, listed["Id"]).get("State") or {}).get("Health") or {}
+            last = (health.get("Log") or [{}])[-1]
+            return replace(seen, reason=view.failed_check(str(last.get("Output") or "")))
+        return seen
 
     def _inherits(self, docker: APIClient, listed: Mapping[str, Any]) -> bool:
         """Whether the labels are those of its image, which somebody has made of a container of ours."""
@@ -220,6 +263,14 @@ def _of_type(kind: type[T], said: Any) -> T:
     if not isinstance(said, kind):
         raise TypeError(f"{kind} is wanted, and it is {type(said)}")
     return said
+
+
+def _inspected(docker: APIClient, key: str) -> Mapping[str, Any]:
+    """What an engine says of one container; nothing where it has just gone."""
+    try:
+        return _of_type(dict, docker.inspect_container(key))
+    except NotFound:
+        return {}
 
 
 def _going_on(step: Callable[[], Instance]) -> Instance:

@@ -18,7 +18,7 @@ from docker.tls import TLSConfig
 from requests.adapters import HTTPAdapter
 
 from occopus_core.api import AuthError, Connection, PermanentError, within
-from occopus_resource_docker.errors import PullError, provider_error
+from occopus_resource_docker.errors import PullError, image_error, provider_error
 from occopus_resource_docker.order import Image
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class Engine:
             with client.post(url, params=wanted, headers=headers, stream=True, timeout=timeout) as answer:
                 yield from _lines(answer)
         except Exception as error:  # noqa: BLE001
-            told = provider_error(error, self._where, _SILENCE)
+            told = image_error(error, image.what, self._where, _SILENCE)
             if isinstance(told, AuthError):  # a registry's, and none of the engine's
                 how = "username and password belong into auth_data, or use docker login"
                 told = PermanentError(f"{told.message} (resource.image: {how})")

@@ -81,6 +81,15 @@ _WORDS: Mapping[tuple[type[ProviderError], str], str] = {
 """What an engine says: it gives 400, 404 and 500 for the same, from one version to the next."""
 _MEANINGS = tuple((re.compile(words, re.IGNORECASE), kind, key) for (kind, key), words in _WORDS.items())
 _LONGEST = 400
+_FOREIGN = re.compile(
+    r"no such host|connection refused|connection reset|no route to host|i/o timeout|TLS handshake|unexpected EOF|x509"
+    r"|server gave HTTP response to HTTPS client|manifest unknown|name unknown|pull access denied|unauthorized"
+    r"|authentication required|no basic auth credentials|incorrect username or password|denied|toomanyrequests"
+    r"|status [45]\d\d|archive/tar|invalid tar header|unrecognized image|no space left on device|context canceled"
+    r"|invalid reference format|repository name must be|no matching manifest|did not resolve to an alias",
+    re.IGNORECASE,
+)
+"""All that is repeated of what an engine says of an image's source: the rest may be the answer of another server."""
 _URL = re.compile(r"""(https?://)(?:[^\s"'/?#]*@)?([^\s"'?#]*)[^\s"']*""")
 _NOT_DOCKER = "not as Docker does: is resource.endpoint that of an engine?"
 _UNTRUSTED = "its certificate is not trusted: tlscacert in auth_data has to be that of its authority"
@@ -115,6 +124,18 @@ def provider_error(error: Exception, where: str, seconds: float, *, greeting: bo
         if isinstance(each, APIError):
             return _refusal(each, where, greeting)
     return _trouble(chain, where, seconds, greeting)
+
+
+def image_error(error: Exception, what: str, where: str, seconds: float) -> ProviderError:
+    """The error for an image that an engine could not bring. The answer of the image's source is not repeated."""
+    told = provider_error(error, where, seconds)
+    if not any(isinstance(each, PullError | APIError) for each in _chain(error)):
+        return told
+    words = ", ".join(dict.fromkeys(match.lower() for match in _FOREIGN.findall(told.message)))
+    key = next((text for text in ("(resource.image)", "(resource.origin)") if told.message.endswith(text)), "")
+    told.message = " ".join(filter(None, (f"{where}: {what} failed: {words or 'its source gave no image'}", key)))
+    told.args = (told.message,)
+    return told
 
 
 def _refusal(error: APIError, where: str, greeting: bool) -> ProviderError:

@@ -28,6 +28,7 @@ class DockerHandler(ResourceHandler):
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.PROCESS})
     features: ClassVar[frozenset[Feature]] = frozenset({Feature.STOP})
+    stop_seconds: ClassVar[float] = 10.0  # as docker stop
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.1, 2.0)
     consistency_window: ClassVar[float] = 5.0  # an engine lists a container only when it has made the whole of it
@@ -50,6 +51,11 @@ class DockerHandler(ResourceHandler):
         """Folders and networks of the engine's machine, and what other containers have."""
         return powers.of(resource)
 
+    @classmethod
+    def sources(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """The URL that the engine imports from, or the registry that it pulls from."""
+        return powers.sources(resource)
+
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for what no engine would take."""
         self._containers.check(request)
@@ -71,5 +77,5 @@ class DockerHandler(ResourceHandler):
         return self._containers.delete(ids)
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-        """Send each container the stop signal of its image, SIGTERM by default; idempotent. Raises `ProviderError`."""
+        """Send each container its stop signal, SIGTERM by default; idempotent. Raises `ProviderError`."""
         return self._containers.stop(ids)

@@ -10,11 +10,22 @@ _PREFIX = "occopus."
 TOKEN = f"{_PREFIX}token"
 NETWORK = f"{_PREFIX}network"
 """The network that was asked for, empty where none was: Podman's lists do not have it."""
+JOB = f"{_PREFIX}job"
+"""It is to end with exit code 0."""
+RESTARTED = f"{_PREFIX}restarted"
+"""The engine restarts it when it exits."""
+IMPORTED = f"{_PREFIX}imported"
+"""Its image was imported for it, and goes with the last container of it."""
 
 
 def own_labels(owner: Owner, token: str, network: str) -> dict[str, str]:
     """The labels by which a container is found again and understood. None is left to what its image may have."""
     return {**_of_owner(owner), TOKEN: token, NETWORK: network}
+
+
+def fact_labels(**facts: bool) -> dict[str, str]:
+    """Labels of what is true of a container, by the names `job`, `restarted` and `imported`."""
+    return {f"{_PREFIX}{name}": "yes" for name, true in facts.items() if true}
 
 
 def selectors(owner: Owner) -> list[str]:

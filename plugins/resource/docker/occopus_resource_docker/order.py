@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import reprlib
 import shlex
@@ -14,7 +15,8 @@ from docker.utils import parse_bytes, parse_repository_tag
 from docker.utils.ports import build_port_bindings
 
 from occopus_core.api import CreateRequest, PermanentError
-from occopus_resource_docker.labels import own_labels
+from occopus_resource_docker.errors import without_secrets
+from occopus_resource_docker.labels import fact_labels, own_labels
 
 T = TypeVar("T")
 
@@ -25,6 +27,13 @@ _LONGEST = 200
 _PORTS = range(1, 65536)
 _LONG_NUMBER = re.compile(r"[0-9]{6}")
 _URL = re.compile(r"""https?://[^\s"']+""")
+
+
+_OWN_DOMAIN = "occopus.invalid"
+IMPORTED = f"{_OWN_DOMAIN}/origin"
+"""Name of the images that are imported from a URL, with the digest of the URL as their tag. No registry can have it:
+no host has a name that ends in ``.invalid``."""
+_NO_HEALTHCHECK = {"test": ["NONE"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,11 @@ class Image:
     local: bool = False
     """The engine has it, or nobody."""
 
+    @property
+    def what(self) -> str:
+        """What an engine does to have it."""
+        return f"importing {without_secrets(self.url)}" if self.url else f"pulling {self.reference}"
+
 
 def image(resource: Mapping[str, Any]) -> Image:
     """Raises `PermanentError`."""
@@ -46,8 +60,12 @@ def image(resource: Mapping[str, Any]) -> Image:
     if has_one and tag:
         raise PermanentError(f"resource.tag: the image '{name}' has a tag or a digest already")
     reference = name if has_one else f"{name}:{tag or 'latest'}"
+    if name.lower().startswith(f"{_OWN_DOMAIN}/"):
+        raise PermanentError(
+            f"resource.image: names below {_OWN_DOMAIN} are those of images that resource.origin imports"
+        )
     if _URL.fullmatch(origin):
-        return Image(reference, url=origin)
+        return Image(f"{IMPORTED}:{hashlib.sha256(origin.encode()).hexdigest()}", url=origin)
     if origin not in ("", "dockerhub", "local"):
         # It is not repeated: there may be a password in it.
         raise PermanentError("resource.origin must be 'dockerhub', 'local' or an http(s) URL without spaces and quotes")
@@ -57,14 +75,27 @@ def image(resource: Mapping[str, Any]) -> Image:
 def container(request: CreateRequest) -> dict[str, Any]:
     """What the container is, but for its place on the engine's machine (`host`). Raises `PermanentError`."""
     resource = request.resource
+    wanted = image(resource)
+    extras = {
+        "healthcheck": _NO_HEALTHCHECK if resource.get("healthcheck") is False else None,
+        "stop_signal": resource.get("stop_signal"),
+    }
     return {
         "name": request.token,
-        "image": image(resource).reference,
+        "image": wanted.reference,
         "command": _command(request.context.command),
         "environment": list(request.context.env),
-        "labels": own_labels(request.owner, request.token, _network(resource)),
+        "labels": {
+            **own_labels(request.owner, request.token, _network(resource)),
+            **fact_labels(
+                job=resource.get("job") is True,
+                restarted=_restart(resource.get("restart")) is not None,
+                imported=bool(wanted.url),
+            ),
+        },
         "ports": [_exposed(port) for port in _bindings(resource)],
         "volumes": [volume for volume in _volumes(resource) if ":" not in volume],
+        **{key: value for key, value in extras.items() if value is not None},
     }
 
 

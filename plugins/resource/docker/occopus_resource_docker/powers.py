@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _OWN_VOLUME = re.compile(r"/[^:{]*")
+_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+_TEMPLATE = re.compile(r"\{[{%#]")
 _NETWORK = re.compile(r"(?!host$)[a-z0-9][a-z0-9_.-]*", re.IGNORECASE)
 
 
@@ -26,3 +28,17 @@ def of(resource: Mapping[str, Any]) -> Sequence[str]:
             if not _NETWORK.fullmatch(network)
         ),
     ]
+
+
+def sources(resource: Mapping[str, Any]) -> Sequence[str]:
+    """See `ResourceHandler.sources`. Docker Hub, which every engine pulls from by default, is left out."""
+    name, origin = (str(resource.get(key) or "") for key in ("image", "origin"))
+    if origin == "local":
+        return ()
+    if origin not in ("", "dockerhub"):
+        return (origin,)
+    if _TEMPLATE.search(name):
+        return (name,)
+    registry, slash, _ = name.partition("/")
+    named = slash and (registry == "localhost" or registry != registry.lower() or re.search(r"[.:]", registry))
+    return (registry,) if named and registry not in _HUB else ()

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from occopus_core.api import PermanentError, ProviderError
-from occopus_resource_docker.errors import without_secrets
 from occopus_resource_docker.order import Image
 
 _MEMORY = 5.0
@@ -44,7 +43,7 @@ class _Pull:
     """One image on its way. One thread runs it, and others look."""
 
     def __init__(self, image: Image, lines: Iterator[Mapping[str, Any]]) -> None:
-        self._what = f"importing {without_secrets(image.url)}" if image.url else f"pulling {image.reference}"
+        self._what = image.what
         self._lines = lines
         self._layers: dict[str, tuple[int, int]] = {}
         self._percent = 0
@@ -59,7 +58,7 @@ class _Pull:
         except ProviderError as error:
             self._error = error
         except Exception as error:  # noqa: BLE001 - whoever waits is to know
-            self._error = PermanentError(f"{self._what}: {type(error).__name__}: {without_secrets(str(error))}")
+            self._error = PermanentError(f"{self._what} failed: {type(error).__name__}")
         self._ended = time.monotonic()
 
     def is_over(self, now: float) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from occopus_core.api import Address, AddressKind, Instance, InstanceId, InstanceState
-from occopus_resource_docker.labels import NETWORK, TOKEN, written
+from occopus_resource_docker.labels import JOB, NETWORK, RESTARTED, TOKEN, written
 
 _STATES: Mapping[str, InstanceState] = {
     "configured": InstanceState.PROVISIONING,
@@ -28,6 +28,13 @@ _STATES: Mapping[str, InstanceState] = {
 _EXIT = re.compile(r"(Exited|Restarting) \((\d+)\)")
 _EXITED = "it exited with code {}"
 _KILLED = frozenset(map(_EXITED.format, (128 + signal.SIGKILL, 128 + signal.SIGTERM)))
+_COMPLETED = "it completed: its process exited with code 0 (resource.job: true says that it is to)"
+_STARTING, _UNHEALTHY = "(health: starting)", "(unhealthy)"
+_HEALTH = {_STARTING: "its health check has not passed yet", _UNHEALTHY: "its health check fails"}
+_SETTLED_SECONDS = 10
+"""How long a container that was restarted must run before it counts as running."""
+_YOUNG = re.compile(r"Up (?:Less than a|(\d+)) seconds?\b")
+_LONGEST = 300
 _REASONS = {
     "created": "it is to be started",
     "paused": "it is paused",
@@ -39,7 +46,7 @@ def instance(listed: Mapping[str, Any], host: str) -> Instance:
     """One element of a list of containers; `host` is the address of the engine's own machine."""
     labels = listed.get("Labels") or {}
     raw_state = str(listed.get("State", "")).lower()
-    state = _STATES.get(raw_state, InstanceState.UNKNOWN)
+    state, reason = _judged(raw_state, str(listed.get("Status", "")), job=JOB in labels)
     token = labels.get(TOKEN, "")
     return Instance(
         id=InstanceId(token),
@@ -48,8 +55,52 @@ def instance(listed: Mapping[str, Any], host: str) -> Instance:
         token=token,
         owner=written(labels),
         raw_state=raw_state,
-        reason="" if state is InstanceState.READY else _reason(raw_state, str(listed.get("Status", ""))),
+        reason=reason,
     )
+
+
+def is_unhealthy(listed: Mapping[str, Any]) -> bool:
+    """Whether the engine says that its health check fails."""
+    return _UNHEALTHY in str(listed.get("Status", ""))
+
+
+def may_be_looping(listed: Mapping[str, Any]) -> bool:
+    """Whether it runs, and may be one that exits again and again: a list does not have the number of its restarts."""
+    young = _YOUNG.match(str(listed.get("Status", "")))
+    return (
+        RESTARTED in (listed.get("Labels") or {})
+        and str(listed.get("State", "")).lower() == "running"
+        and young is not None
+        and int(young[1] or 0) < _SETTLED_SECONDS
+    )
+
+
+def looping(restarts: int) -> str:
+    """Why a container that runs does not count as running yet."""
+    times = "once" if restarts == 1 else f"{restarts} times"
+    return f"its process has ended and was restarted {times}; it must run for {_SETTLED_SECONDS} s"
+
+
+def failed_check(output: str) -> str:
+    """The reason of a container whose health check fails with this output."""
+    said = " ".join(output.split())
+    short = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+    return f"{_HEALTH[_UNHEALTHY]}: {short}" if short else _HEALTH[_UNHEALTHY]
+
+
+def _judged(raw_state: str, status: str, *, job: bool) -> tuple[InstanceState, str]:
+    """How it is, and why where it is not ready. The health check of its image counts, and whether it is a job."""
+    state = _STATES.get(raw_state, InstanceState.UNKNOWN)
+    exited = _EXIT.match(status)
+    completed = state is InstanceState.STOPPED and exited is not None and exited[2] == "0"
+    if completed:
+        return (InstanceState.READY, "") if job else (state, _COMPLETED)
+    if state is not InstanceState.READY:
+        return state, _reason(raw_state, status)
+    if job:
+        return InstanceState.PENDING, "the job is running"
+    unwell = next((reason for words, reason in _HEALTH.items() if words in status), "")
+    return (InstanceState.PENDING, unwell) if unwell else (state, "")
 
 
 def was_killed(instance: Instance) -> bool:

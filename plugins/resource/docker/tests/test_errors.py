@@ -23,6 +23,7 @@ from occopus_resource_docker.errors import (
     ImageMissingError,
     NameTakenError,
     PullError,
+    image_error,
     provider_error,
     without_secrets,
 )
@@ -191,3 +192,26 @@ def test_of_a_url_only_where_it_leads_is_told(said, shown):
 
 def test_a_long_url_is_cut_without_its_secrets():
     assert "secret" not in told(PullError(f"{'x' * 380} http://somebody:secret-word@h/")).message
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ('error parsing HTTP 404 response body: invalid character: "TOP SECRET manifest unknown"', NotFoundError, "r"),
+        ("failed to GET http://h/x.tar with status 404 Not Found: TOP SECRET", NotFoundError, "status 404"),
+        ("Get https://r/v2/: unauthorized: TOP SECRET", AuthError, "unauthorized"),
+        ("Error processing tar file: TOP SECRET: invalid tar header", PermanentError, "invalid tar header"),
+        ("TOP SECRET", TransientError, "its source gave no image"),
+    ],
+)
+def test_the_answer_of_another_server_is_not_repeated(said, kind, words):
+    for error in (PullError(said), refusal(500, said)):
+        seen = image_error(error, "importing http://h/x.tar", "Docker engine unix:///x", 30.0)
+        assert type(seen) is kind
+        assert "SECRET" not in f"{seen} {seen!r} {seen.args}", "the args of an exception are shown by tracebacks"
+        assert words in seen.message
+
+
+def test_what_the_engine_itself_fails_of_is_told_as_ever():
+    seen = image_error(ConnectionRefusedError(), "pulling x", "Docker engine unix:///x", 30.0)
+    assert "nobody listens" in seen.message

@@ -302,6 +302,7 @@ def test_a_private_image_takes_a_password(stage, pulled, order, tmp_path, monkey
         ({"image": "{registry}/nothing", "origin": "dockerhub"}, NotFoundError, "manifest unknown.*resource.image"),
         ({"image": "127.0.0.1:1/x", "origin": ""}, TransientError, "connection refused"),
         ({"image": "UPPER", "origin": "dockerhub"}, PermanentError, "resource.image"),
+        ({"image": "occopus.invalid/origin", "origin": ""}, PermanentError, "names below occopus.invalid"),
         ({"image": "a", "origin": "{url}.gz"}, (NotFoundError, PermanentError), "resource.origin"),
         ({"network": "nowhere"}, NotFoundError, "resource.network"),
         ({"network": "container:nope"}, NotFoundError, "nope.*resource.network"),

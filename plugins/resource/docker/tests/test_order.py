@@ -32,7 +32,6 @@ def stageless():
         ({"image": "host:5000/team/web"}, module.Image("host:5000/team/web:latest")),
         ({"image": "web@sha256:0a", "origin": ""}, module.Image("web@sha256:0a")),
         ({"image": "web", "origin": "local"}, module.Image("web:latest", local=True)),
-        ({"image": "web", "origin": "https://x/y.tar"}, module.Image("web:latest", url="https://x/y.tar")),
     ],
 )
 def test_images(resource, image):
@@ -137,3 +136,14 @@ def test_nonsense_is_refused_before_anything_is_called(order, check, resource, w
         check(order(**{"tag": None, **resource}))
     assert words in str(refused.value)
     assert len(str(refused.value)) < 400
+
+
+def test_an_imported_image_has_the_name_of_its_url_alone():
+    first, same, other = (
+        module.image({"image": image, "origin": url})
+        for image, url in (("nginx:1.27", "https://x/y.tar"), ("web", "https://x/y.tar"), ("web", "https://x/z.tar"))
+    )
+    assert first == same
+    assert first.url == "https://x/y.tar"
+    assert first.reference.startswith("occopus.invalid/origin:")
+    assert first.reference != other.reference

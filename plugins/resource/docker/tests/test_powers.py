@@ -40,3 +40,35 @@ def test_what_reaches_beyond_the_container_is_told(key, value):
 )
 def test_a_container_by_itself_has_no_powers(section):
     assert not DockerHandler.powers({"endpoint": "tcp://engine:2376", "image": "i", "ports": ["80:80"], **section})
+
+
+@pytest.mark.parametrize(
+    ("section", "source"),
+    [
+        ({"image": "nginx", "origin": "http://10.77.6.1:8998/fs.tar"}, "http://10.77.6.1:8998/fs.tar"),
+        ({"image": "nginx", "origin": "{{ variables.where }}"}, "{{ variables.where }}"),
+        ({"image": "127.0.0.1:8999/x"}, "127.0.0.1:8999"),
+        ({"image": "registry.example.org/team/web", "origin": "dockerhub"}, "registry.example.org"),
+        ({"image": "localhost/x"}, "localhost"),
+        ({"image": "HOST/x"}, "HOST"),
+        ({"image": "{{ variables.image }}"}, "{{ variables.image }}"),
+        ({"image": "{% if true %}127.0.0.1:1/x{% endif %}"}, "{% if true %}127.0.0.1:1/x{% endif %}"),
+        ({"image": "evil.invalid/{{ x }}"}, "evil.invalid/{{ x }}"),
+    ],
+)
+def test_where_an_engine_would_fetch_from(section, source):
+    assert DockerHandler.sources({"endpoint": "tcp://engine:2376", **section}) == (source,)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"image": "nginx"},
+        {"image": "team/web", "origin": "dockerhub"},
+        {"image": "docker.io/library/nginx", "origin": ""},
+        {"image": "127.0.0.1:8999/x", "origin": "local"},
+        {"image": "nginx:1.27@sha256:00"},
+    ],
+)
+def test_docker_hub_and_what_is_there_are_no_foreign_sources(section):
+    assert not DockerHandler.sources({"endpoint": "tcp://engine:2376", **section})

@@ -82,8 +82,14 @@ def test_its_end_is_remembered_for_a_while(pulls, lines, monkeypatch):
     assert len(lines.asked) == 2
 
 
-@pytest.mark.parametrize("error", [NotFoundError("manifest unknown"), RuntimeError("unheard of")])
-def test_all_who_wait_hear_of_its_failure(error):
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NotFoundError("manifest unknown"), "manifest unknown"),
+        (RuntimeError("what a stranger says"), "pulling tiny:1 failed: RuntimeError"),
+    ],
+)
+def test_all_who_wait_hear_of_its_failure(error, words):
     def bring(_image):
         raise error
         yield
@@ -98,5 +104,5 @@ def test_all_who_wait_hear_of_its_failure(error):
         return None
 
     until(failure)
-    assert str(error) in str(failure())
+    assert str(failure()) == words
     assert type(failure()) is (NotFoundError if isinstance(error, NotFoundError) else PermanentError)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from occopus_core.api import Address, AddressKind, InstanceState, Owner
-from occopus_resource_docker.labels import own_labels, selectors
-from occopus_resource_docker.view import instance
+from occopus_resource_docker.labels import fact_labels, own_labels, selectors
+from occopus_resource_docker.view import instance, may_be_looping
 
 OWNER = Owner("here", "shop", "web", "n-1")
 
 
-def listed(state="running", status="Up 2 seconds", network="", networks=None):
-    labels = {**own_labels(OWNER, "t-1", network), "somebody.else": "x"}
+def listed(state="running", status="Up 2 seconds", network="", networks=None, **facts):
+    labels = {**own_labels(OWNER, "t-1", network), **fact_labels(**facts), "somebody.else": "x"}
     return {"State": state, "Status": status, "Labels": labels, "NetworkSettings": {"Networks": networks}}
 
 
@@ -90,3 +90,48 @@ def test_an_owner_is_asked_for_by_what_is_known_of_it():
         "occopus.installation=here",
         "occopus.node_name=web",
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "reason"),
+    [
+        ("Up 2 hours (healthy)", InstanceState.READY, ""),
+        ("Up 1 second (health: starting)", InstanceState.PENDING, "its health check has not passed yet"),
+        ("Up 2 hours (unhealthy)", InstanceState.PENDING, "its health check fails"),
+    ],
+)
+def test_the_verdict_of_the_engine_counts(status, state, reason):
+    found = instance(listed(status=status), "host")
+    assert (found.state, found.reason) == (state, reason)
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "job", "seen"),
+    [
+        ("exited", "Exited (0) 1 second ago", True, InstanceState.READY),
+        ("exited", "Exited (0) 1 second ago", False, InstanceState.STOPPED),
+        ("exited", "Exited (1) 1 second ago", True, InstanceState.STOPPED),
+        ("running", "Up 1 second", True, InstanceState.PENDING),
+        ("restarting", "Restarting (0) 1 second ago", False, InstanceState.PENDING),
+    ],
+)
+def test_a_job_is_ready_when_it_has_completed_and_anything_else_that_ends_is_not(state, status, job, seen):
+    found = instance(listed(state, status, job=job), "host")
+    assert found.state is seen
+    assert ("completed" in found.reason) is (seen is InstanceState.STOPPED and "(0)" in status)
+
+
+@pytest.mark.parametrize(
+    ("status", "restarted", "may"),
+    [
+        ("Up Less than a second", True, True),
+        ("Up 1 second", True, True),
+        ("Up 9 seconds", True, True),
+        ("Up 9 seconds (healthy)", True, True),
+        ("Up 10 seconds", True, False),
+        ("Up About a minute", True, False),
+        ("Up 2 seconds", False, False),
+    ],
+)
+def test_of_what_runs_for_a_moment_only_the_restarts_are_asked_for(status, restarted, may):
+    assert may_be_looping(listed(status=status, restarted=restarted)) is may

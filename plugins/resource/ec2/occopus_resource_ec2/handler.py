@@ -13,6 +13,7 @@ from occopus_core.api import (
     Connection,
     ContextForm,
     CreateRequest,
+    Feature,
     Instance,
     InstanceId,
     InstanceState,
@@ -27,7 +28,7 @@ from occopus_core.api import (
 )
 from occopus_resource_ec2 import view
 from occopus_resource_ec2.order import order, root_volume
-from occopus_resource_ec2.tags import TokenUsedError, filters, token_filter
+from occopus_resource_ec2.tags import TokenUsedError, filters, own_tags, token_filter
 
 _PAGE = 1000
 """The most instances that one answer of DescribeInstances has, and that TerminateInstances takes."""
@@ -43,6 +44,7 @@ class Ec2Handler(ResourceHandler):
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "regionname")
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.MARK})
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.5, 5.0)
     consistency_window: ClassVar[float] = 10.0
@@ -136,6 +138,11 @@ class Ec2Handler(ResourceHandler):
         if errors and isinstance(errors[0], TransientError | AuthError) and None not in errors:
             raise errors[0]
         return results
+
+    def mark(self, id: InstanceId, owner: Owner, token: str) -> None:
+        """One CreateTags. Raises `ProviderError`."""
+        tags = [{"Key": key, "Value": value} for key, value in own_tags(owner, token).items()]
+        self._client.call("create_tags", lambda _answer: None, Resources=[id], Tags=tags)
 
     def _terminate(self, ids: list[InstanceId]) -> dict[InstanceId, ProviderError | None]:
         """EC2 refuses the whole call because of one id: those that exist are tried again, then each half."""

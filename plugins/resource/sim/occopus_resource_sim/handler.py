@@ -37,7 +37,7 @@ class SimHandler(ResourceHandler):
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset(ContextForm)
-    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS, Feature.STOP})
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.01, 5.0)
     consistency_window: ClassVar[float] = 2.0

@@ -2,9 +2,18 @@ import pytest
 
 from occopus_core.engine.kernel.journal import Journal
 from occopus_core.engine.kernel.lease import HeldLease, moment
+from occopus_core.engine.passes import destroying
 from occopus_core.engine.passes.errors import BuildError, UnconfirmedError
+from occopus_core.engine.passes.sweeping import sweep
+from occopus_core.events import EventKind
 from occopus_core.store.change import LEASE_SECONDS
-from occopus_core.store.records import LeaseLostError
+from occopus_core.store.records import (
+    LeaseLostError,
+    NoSuchInfrastructureError,
+    NoSuchPlaceError,
+    PlaceInUseError,
+    StoreError,
+)
 
 from ..conftest import Convergence, Site, infrastructure, node
 from ..fakes import KilledError, Life
@@ -121,3 +130,72 @@ def test_refused_credentials_keep_no_infrastructure_alive(world):
         world.build(infrastructure("web"))
     assert not caught.value.unconfirmed
     world.assert_nothing()
+
+
+def gone_for_good(world):
+    world.define("web")
+    world.build(infrastructure(node("web", min=2)))
+    world.cloud.set_faults([{"kind": "error_500"}])
+    with pytest.raises(UnconfirmedError):
+        world.destroy()
+
+
+def give_up(world, *names):
+    convergence = world.convergence()
+    convergence._run(destroying.destroy(convergence.site, names))
+
+
+def test_a_cloud_that_is_gone_is_given_up_and_the_id_is_free(world):
+    gone_for_good(world)
+    ids = sorted(each["id"] for each in world.live())
+    give_up(world, "memory memory")
+    with pytest.raises(NoSuchInfrastructureError):
+        world.store.infrastructure("infra")
+    told = [event for event in world.store.events("infra") if event.kind == EventKind.NODE_GIVEN_UP.value]
+    assert sorted(event.text.split()[0] for event in told) == ids
+    assert all("token occopus-" in event.text for event in told)
+    world.cloud.set_faults([])
+    world.build(infrastructure("web"))
+    resources = world.resources()
+    swept = resources.loop.run(sweep(resources, remove=True))
+    assert sorted(stray.instance.id for stray in swept.strays) == ids, "should the cloud come back, they are found"
+    world.assert_runs({"web": 1})
+
+
+def test_only_what_is_named_is_given_up(world):
+    gone_for_good(world)
+    with pytest.raises(NoSuchPlaceError):
+        give_up(world, "memory elsewhere")
+    assert len(world.store.instances("infra")) == 2
+
+
+def test_what_can_be_deleted_is_deleted_whatever_is_given_up(world):
+    world.define("web")
+    world.build(infrastructure("web"))
+    give_up(world, "memory memory")
+    world.assert_nothing()
+    assert not [event for event in world.store.events("infra") if event.kind == EventKind.NODE_GIVEN_UP.value]
+
+
+def test_a_place_in_use_says_how_it_can_be_given_up(world):
+    gone_for_good(world)
+    with pytest.raises(PlaceInUseError, match="--give-up 'memory memory' --yes"):
+        world.store.places.forget("memory memory")
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_build_whose_store_is_deleted_stops_and_does_not_succeed(world, tmp_path, at):
+    world.define("a", "b", boot_seconds=3)
+    calls = []
+
+    def during(operation):
+        calls.append(operation)
+        if calls.count("create") == at:
+            world.during = lambda _operation: None
+            for file in tmp_path.glob("occopus.db*"):
+                file.unlink()
+
+    world.during = during
+    with pytest.raises(StoreError, match="was deleted while it was in use; nothing more is done: put a backup"):
+        world.build(infrastructure(node("a", min=3), "b", edges=[("b", "a")]))
+    assert not (tmp_path / "occopus.db").exists()

@@ -7,7 +7,9 @@ import pytest
 from occopus_core.api.context import Context
 from occopus_core.api.resource import CreateRequest, Owner
 from occopus_core.engine.passes.sweeping import PATIENCE, sweep
+from occopus_core.store.database import open_database
 from occopus_core.store.records import Stage
+from occopus_core.store.repository import Store
 
 from ..conftest import infrastructure, node
 
@@ -147,3 +149,66 @@ def test_what_is_under_way_may_have_been_asked_for_a_moment_ago(built, stage):
     began = built.clock.now()
     run(built)
     assert built.handler.consistency_window <= built.clock.now() - began < built.handler.consistency_window + 0.1
+
+
+def retag(world, row, token="", **owner):
+    mine = {"installation": world.store.installation, "infra_id": "infra", "node_name": "web", "node_id": row.node_id}
+    world.cloud.tag(row.instance_id, token, {**mine, **owner})
+
+
+def test_what_a_row_names_by_its_id_is_no_stray_and_gets_its_tags_back(built):
+    row = built.store.instances("infra")[0]
+    retag(built, row)
+    swept = run(built)
+    assert swept.strays == []
+    (line,) = swept.untagged
+    assert row.instance_id in line
+    assert line.endswith("has lost its tags; they were written again")
+    built.assert_runs({"web": 2})
+    assert run(built).untagged == []
+
+
+def test_a_plan_tells_of_lost_tags_and_writes_none(built):
+    row = built.store.instances("infra")[0]
+    retag(built, row, installation="somebody")
+    (line,) = run(built, remove=False).untagged
+    assert line.endswith("has lost its tags")
+    assert len(run(built).untagged) == 1, "also where the tag of the installation is gone"
+    built.assert_runs({"web": 2})
+
+
+def test_where_tags_cannot_be_written_again_that_is_told(built):
+    built.handler.features = frozenset()
+    retag(built, built.store.instances("infra")[0])
+    (line,) = run(built).untagged
+    assert line.endswith("; its provider cannot write them again")
+
+
+def test_an_instance_without_its_token_is_found_by_its_node_before_its_row_goes(built):
+    row = built.store.instances("infra")[0]
+    built.rewrite(row, stage=Stage.DROPPING, instance_id=None)
+    retag(built, row)
+    built.destroy()
+    built.assert_nothing()
+    assert built.calls("delete") > 0
+
+
+def test_a_store_that_is_made_anew_after_a_loss_finds_what_the_lost_one_has_made(built, tmp_path):
+    known = sorted(each["id"] for each in built.live())
+    lost = built.store
+    lost.close()
+    for file in tmp_path.glob("occopus.db*"):
+        if file.suffix != ".installation":
+            file.unlink()
+    built.store = Store(open_database(f"sqlite:///{tmp_path / 'occopus.db'}"))
+    assert built.store.installation == lost.installation
+    built.define("web")
+    swept = run(built)
+    assert sorted(each.instance.id for each in swept.strays) == known
+    assert built.live() == []
+    built.store.close()
+
+
+def test_connections_that_are_templates_are_left_out_of_a_sweep(built):
+    built.define("web", endpoint="{{ variables.where }}")
+    assert run(built).silent == []

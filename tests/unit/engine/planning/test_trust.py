@@ -15,6 +15,10 @@ class Powerful(MemoryHandler):
     def powers(cls, resource):
         return [f"it opens {door}" for door in resource.get("doors", ())]
 
+    @classmethod
+    def sources(cls, resource):
+        return resource.get("sources", ())
+
 
 class Runner(ConfigManager):
     """A tool that runs what its section says on the server."""
@@ -113,3 +117,42 @@ def test_the_powers_of_a_configuration_manager_are_refused():
     suspect = NodeDefinition("web", (Implementation({"type": "sim"}, None, manager),))
     with pytest.raises(DescriptionError, match=r"it runs a playbook on the server: occopus-import"):
         refuse(suspect)
+
+
+def fetching(source):
+    implementation = Implementation({"type": "powerful", "sources": [source]}, None, None, HealthCheck())
+    return NodeDefinition("n", (implementation,))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "registry.example.org",
+        "https://files.example.org/images/a.tar",
+        "https://files.example.org/images/b/c.tar",
+    ],
+)
+def test_sources_that_the_operator_has_allowed(source):
+    refuse(fetching(source), "registry.example.org", "https://files.example.org/images/")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "registry.example.org.evil.org",
+        "https://files.example.org/",
+        "https://files.example.org/images2/a.tar",
+        "https://files.example.org/images/../secret",
+        "https://files.example.org/images/%2e%2e/secret",
+        "https://files.example.org/images/@evil.org",
+        "https://files.example.org/images/{{ x }}",
+        "{{ x }}",
+        "http://169.254.169.254/latest",
+    ],
+)
+def test_other_sources_are_refused_without_their_secrets(source):
+    with pytest.raises(DescriptionError, match="nothing may be fetched from"):
+        refuse(fetching(source), "registry.example.org", "https://files.example.org/images/", "")
+    with pytest.raises(DescriptionError) as refused:
+        refuse(fetching("http://me:SECRET@h/x?SECRET"))
+    assert "SECRET" not in str(refused.value)

@@ -1,0 +1,117 @@
+"""What a process does that finds its infrastructure taken over: what its last calls have made is not left behind.
+
+A process may stand still between the last look at its lease and the moment a call leaves the machine. When it wakes,
+its call makes an instance of which the process that took over knows nothing any more, if it has forgotten the row. The
+process that made the call knows the token: it looks for it once its provider must show it, and deletes what no row
+knows.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Concatenate, ParamSpec, TypeVar
+
+from occopus_core.api.resource import Instance, InstanceState, Owner, ResourceHandler
+from occopus_core.engine.instance.observe import ask_each
+from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.link import Link
+from occopus_core.engine.kernel.loop import Steps, Waiting
+from occopus_core.engine.passes.places import owned
+from occopus_core.engine.passes.site import Site
+from occopus_core.engine.passes.sweeping import Stray, remove_strays
+from occopus_core.store.records import LeaseLostError, Stage, StoreError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CALL_SECONDS = 120.0
+"""Seconds for which calls that are under way are waited for."""
+
+LOOKS = 3
+"""How often it is looked again while the process that took over is still deleting what was made."""
+
+
+def cleaning_up(
+    steps: Callable[Concatenate[Site, P], Steps[T]],
+) -> Callable[Concatenate[Site, P], Steps[T]]:
+    """A pass that removes what it has made too late, before it propagates its `LeaseLostError`."""
+
+    @functools.wraps(steps)
+    def guarded(site: Site, /, *arguments: P.args, **options: P.kwargs) -> Steps[T]:
+        try:
+            return (yield from steps(site, *arguments, **options))
+        except LeaseLostError as error:
+            try:
+                found = yield from clean_up(site)
+            except StoreError:
+                found = "the store cannot be read"
+            hint = "'occopus-maintain --sweep' finds what may be left"
+            raise LeaseLostError(f"{error}; {found}; {hint}" if found else str(error)) from None
+
+    return guarded
+
+
+def clean_up(site: Site) -> Steps[str]:
+    """Delete what calls of this process have made for rows that are gone; what was found, in words.
+
+    Needs no lease, as the sweep does not: the providers are asked first, and the store afterwards; what then has no row
+    will have none. Raises `StoreError`.
+    """
+    works = site.works_called()
+    if not works:
+        return ""
+    clock = site.resources.loop.clock
+    given_up_at = clock.monotonic() + CALL_SECONDS
+    site.resources.loop.after(CALL_SECONDS, lambda: None)
+    yield Waiting(_nothing, lambda: not any(work.calling for work in works) or clock.monotonic() >= given_up_at)
+    left: list[str] = []
+    removed: list[Stray] = []
+    for _ in range(LOOKS):
+        yield from site.resources.loop.pause(max(work.handler.consistency_window for work in works))
+        strays, waiting, silent = yield from _look(site, works)
+        left = [*silent, *(yield from remove_strays(site.resources, strays))]
+        removed += strays
+        if not waiting:
+            break
+    return _summary(works, removed, left)
+
+
+def _look(site: Site, works: Sequence[Work]) -> Steps[tuple[list[Stray], bool, list[str]]]:
+    """What no row knows; whether rows are still to go; and the providers that did not answer."""
+    by_link: dict[Link[ResourceHandler], dict[str, Work]] = {}
+    for work in works:
+        if work.link is not None:
+            by_link.setdefault(work.link, {})[work.record.token] = work
+    owner = Owner(site.resources.store.installation, site.infra_id)
+    answers = yield from ask_each(site.resources.loop, _nothing, list(by_link), lambda link: owned(link, owner))
+    known = site.resources.store.instances_by_token()
+    strays: list[Stray] = []
+    silent: list[str] = []
+    for (link, mine), answer in zip(by_link.items(), answers, strict=True):
+        label = next(iter(mine.values())).implementation.label
+        if answer.error is not None:
+            silent.append(f"{label} cannot be searched")
+            continue
+        strays += [_stray(link, mine, one) for one in answer.get() if _is_late(one, mine, known)]
+    rows = [known.get(work.record.token) for work in works]
+    return strays, any(row is not None and row.stage is Stage.DROPPING for row in rows), silent
+
+
+def _is_late(instance: Instance, mine: Mapping[str, Work], known: Mapping[str, object]) -> bool:
+    return instance.token in mine and instance.token not in known and instance.state is not InstanceState.ABSENT
+
+
+def _stray(link: Link[ResourceHandler], mine: Mapping[str, Work], instance: Instance) -> Stray:
+    return Stray(mine[instance.token].implementation, link, instance)
+
+
+def _summary(works: Sequence[Work], removed: Sequence[Stray], left: Sequence[str]) -> str:
+    asked = f"this process had asked for {len(works)} instance{'' if len(works) == 1 else 's'}"
+    made = dict.fromkeys(str(stray) for stray in removed)
+    what = f"what no process knew of was deleted ({'; '.join(made)})" if made else "all of them are accounted for"
+    return "; ".join([f"{asked}: {what}", *(f"not deleted: {line}" for line in left)])
+
+
+def _nothing() -> None:
+    return

@@ -1,0 +1,74 @@
+"""Whether the file of a store is still the one that was opened, and what survives its loss."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+from occopus_core.store.records import StoreError
+
+_SUFFIX = ".installation"
+_INSTALLATION = re.compile(r"[A-Za-z0-9-]{1,63}")
+
+
+class Presence:
+    """The file of an SQLite store. Thread-safe."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._opened = _identity(path)
+        self.installation = ""
+        """What the store in it is called, once that is known."""
+
+    def refuse_if_replaced(self) -> None:
+        """Raises `StoreError` where the file was deleted, or another one has its name."""
+        present = _identity(self._path)
+        if present == self._opened:
+            return
+        happened = "was deleted" if present is None else "was replaced by another file"
+        raise StoreError(f"the store {self._path} {happened} while it was in use; {self._advice()}")
+
+    def refuse_if_another(self, installation: str | None) -> None:
+        """Raises `StoreError` where what is in the file belongs to another installation than at first."""
+        if self.installation and installation != self.installation:
+            raise StoreError(f"the store {self._path} was overwritten while it was in use; {self._advice()}")
+
+    def _advice(self) -> str:
+        return (
+            f"nothing more is done: put a backup of the installation {self.installation} in its place, then "
+            "'occopus-maintain --sweep' finds what the backup does not know"
+        )
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - before every transaction: pathlib costs as much again
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be used: {error.strerror}") from error
+    return found.st_dev, found.st_ino
+
+
+def remembered(path: str) -> str | None:
+    """What the store that was in this file last is called, None where that is not known."""
+    try:
+        found = Path(path + _SUFFIX).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return found if _INSTALLATION.fullmatch(found) else None
+
+
+def remember(path: str, installation: str) -> None:
+    """Keep the name of the installation beside the file, for a store that is made there after a loss. Idempotent.
+
+    Without it everything works but for that: errors are left alone.
+    """
+    if remembered(path) == installation:
+        return
+    with contextlib.suppress(OSError):
+        draft = Path(f"{path}{_SUFFIX}.{os.getpid()}")
+        draft.write_text(f"{installation}\n", encoding="ascii")
+        draft.replace(path + _SUFFIX)
