@@ -239,7 +239,7 @@ class Course:
             each.wake()
             self._await(each)
             calls = [call for call in self._changing_calls()[called:] if not self._removes_a_stray(call)]
-            # P18: what it makes now it removes itself, where nothing else is wrong.
+            # P19: what it makes now it removes itself, where nothing else is wrong.
             cleaned = taken_over and self._run.weather == "calm" and row is None
             self._may_stray = self._may_stray or (allowed > 0 and each.act.word != "destroy" and not cleaned)
             if taken_over and len(calls) > allowed:

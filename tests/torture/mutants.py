@@ -471,6 +471,18 @@ def _unrevised() -> None:
     repository.raise_revision = lambda _connection, _infra_ids: 0
 
 
+@_mutant(
+    "P19", "a woken process leaves what it makes when it was taken over", "old @ pause before create 2; destroy; wake"
+)
+def _woken_leaves() -> None:
+    belated.clean_up = _found_nothing
+
+
+def _found_nothing(_site):
+    yield from ()
+    return ""
+
+
 def unseen(lanes: Lanes, told: Callable[[Mutant, Outcome], None] = lambda *_: None) -> list[Run]:
     """The runs of mutants that no try has shown; `told` gets each outcome."""
     left = {mutant.run: mutant for mutant in MUTANTS.values()}
@@ -482,15 +494,3 @@ def unseen(lanes: Lanes, told: Callable[[Mutant, Outcome], None] = lambda *_: No
             ):  # that shows nothing but a slow harness
                 del left[outcome.run]
     return list(left)
-
-
-@_mutant(
-    "P18", "a woken process leaves what it makes when it was taken over", "old @ pause before create 2; destroy; wake"
-)
-def _woken_leaves() -> None:
-    belated.clean_up = _found_nothing
-
-
-def _found_nothing(_site):
-    yield from ()
-    return ""
