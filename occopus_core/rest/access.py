@@ -24,8 +24,8 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-_POLICY = "default-src 'none'; frame-ancestors 'none'"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _READING = frozenset({"GET", "HEAD"})
 
@@ -52,7 +52,7 @@ class Access:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _protect(MutableHeaders(scope=message), request_id, docs=scope["path"].startswith("/docs"))
+                _protect(MutableHeaders(scope=message), request_id)
             await send(message)
 
         try:
@@ -87,12 +87,10 @@ def _possible(host: str) -> bool:
     return True
 
 
-def _protect(headers: MutableHeaders, request_id: str, *, docs: bool) -> None:
+def _protect(headers: MutableHeaders, request_id: str) -> None:
     headers["X-Request-Id"] = request_id
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
-    if not docs:  # which are a page with scripts
-        headers.setdefault("Content-Security-Policy", _POLICY)
 
 
 def _write(request_id: str, client: str, method: str, path: str, status: int, seconds: float) -> None:

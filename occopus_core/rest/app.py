@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
 from occopus_core.installed import installed_plugins
-from occopus_core.rest import document, page, problems
+from occopus_core.rest import docs, document, page, problems
 from occopus_core.rest.access import Access
 from occopus_core.rest.auth import Gatekeeper
 from occopus_core.rest.limits import Limits
@@ -53,7 +53,10 @@ def create_app(
         yield
         await run_in_threadpool(service.close)
 
-    app = FastAPI(title="Occopus", version="2", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
+    # Its own pages of the API would load scripts from other servers: see `docs`.
+    app = FastAPI(
+        title="Occopus", version="2", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     app.state.service, app.state.gatekeeper, app.state.limits = service, gatekeeper, limits
     app.state.metrics, app.state.streams, app.state.endpoints = metrics, 0, frozenset(endpoints)
     app.state.plugins = functools.cache(installed_plugins)  # a module that was imported stays as it is
@@ -62,6 +65,7 @@ def create_app(
         app.include_router(one.router)
     problems.install(app)
     document.install(app, gatekeeper)
+    docs.install(app)
     page.install(app, page.find())
     if origins:
         app.add_middleware(

@@ -7,6 +7,8 @@ nothing but these files can run there, and nothing but this service can be calle
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -60,7 +62,7 @@ def install(app: FastAPI, folder: Path | None) -> None:
     """Show the files of this folder; without one, `/` is not found."""
     if folder is None:
         return
-    page = _Page(directory=folder)
+    page = Files(_HEADERS, directory=folder)
 
     async def index(request: Request) -> Response:
         return await page.get_response(INDEX, request.scope)
@@ -69,11 +71,20 @@ def install(app: FastAPI, folder: Path | None) -> None:
     app.mount(PATH, page)
 
 
-class _Page(StaticFiles):
-    """Files with the headers of a page."""
+class Files(StaticFiles):
+    """Files with these headers; of the folder only those with the names in `only`, where it is given."""
+
+    def __init__(self, headers: Mapping[str, str], only: Collection[str] | None = None, *, directory: Path) -> None:
+        super().__init__(directory=directory)
+        self._headers = headers
+        self._only = only
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """The file of this path, and nothing where it is not shown."""
+        return super().lookup_path(path) if self._only is None or path in self._only else ("", None)
 
     def file_response(self, full_path: PathLike, *args: Any, **kwargs: Any) -> Response:
         """One file, or that it has not changed."""
         response = super().file_response(full_path, *args, **kwargs)
-        response.headers.update(_HEADERS)
+        response.headers.update(self._headers)
         return response
