@@ -66,9 +66,14 @@ def remember(path: str, installation: str) -> None:
 
     Without it everything works but for that: errors are left alone.
     """
-    if remembered(path) == installation:
+    if remembered(path) == installation or not _INSTALLATION.fullmatch(str(installation)):  # a row may be spoilt
         return
+    draft = f"{path}{_SUFFIX}.{os.getpid()}"
     with contextlib.suppress(OSError):
-        draft = Path(f"{path}{_SUFFIX}.{os.getpid()}")
-        draft.write_text(f"{installation}\n", encoding="ascii")
-        draft.replace(path + _SUFFIX)
+        with open(draft, "w", encoding="ascii", opener=_for_its_owner) as written:  # noqa: PTH123 - of a mode of its own
+            written.write(f"{installation}\n")
+        Path(draft).replace(path + _SUFFIX)
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -60,7 +60,7 @@ class TestOpening:
             with opened(f"sqlite:///{folder}/occopus.db").writing() as connection:
                 connection.execute(tables.implementations.insert().values(digest="d", body="b"))
                 written = sorted(path.name for path in folder.iterdir())
-                assert written == ["occopus.db", "occopus.db-shm", "occopus.db-wal"]
+                assert written == ["occopus.db", "occopus.db-shm", "occopus.db-wal", "occopus.db.installation"]
                 assert {mode(path) for path in folder.iterdir()} == {0o600}
         finally:
             os.umask(before)
