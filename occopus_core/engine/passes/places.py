@@ -35,6 +35,8 @@ class Places:
 
     links: Mapping[Link[ResourceHandler], Place]
     closed: Sequence[str]
+    undeclared: Container[Link[ResourceHandler]] = frozenset()
+    """Connections at which no instance was ever made, as far as the store knows; one that does not answer is left out."""
 
     @classmethod
     def of(
@@ -67,7 +69,7 @@ class Places:
                 with contextlib.suppress(PluginError, DescriptionError, _TemplateFoundError):
                     settings = connections.settings(one, _literal)
                     links.setdefault(connections.resource(one, settings), Place(one, settings))
-        return Places(links, self.closed)
+        return Places(links, self.closed, frozenset(links) - frozenset(self.links))
 
     def among(self, links: Container[Link[ResourceHandler]]) -> Places:
         """Those on these connections, and those that there is no connection to."""
@@ -80,6 +82,8 @@ class Places:
         for (link, place), answer in zip(self.links.items(), answers, strict=True):
             error = answer.error or (None if all(map(is_instance, answer.get())) else _INVALID)
             if error is not None:
+                if link in self.undeclared:  # a cloud that is no more may still be in a definition
+                    continue
                 silent.append(_unsearched(place, error))
             else:
                 instances.extend((link, instance) for instance in answer.get())
