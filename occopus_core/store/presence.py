@@ -70,7 +70,7 @@ def remember(path: str, installation: str) -> None:
         return
     draft = f"{path}{_SUFFIX}.{os.getpid()}"
     with contextlib.suppress(OSError):
-        with open(draft, "w", encoding="ascii", opener=_for_its_owner) as written:  # noqa: PTH123 - of a mode of its own
+        with open(draft, "w", encoding="ascii", opener=_for_its_owner) as written:
             written.write(f"{installation}\n")
         Path(draft).replace(path + _SUFFIX)
 

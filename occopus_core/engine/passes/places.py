@@ -36,7 +36,10 @@ class Places:
     links: Mapping[Link[ResourceHandler], Place]
     closed: Sequence[str]
     undeclared: Container[Link[ResourceHandler]] = frozenset()
-    """Connections at which no instance was ever made, as far as the store knows; one that does not answer is left out."""
+    """Connections at which no instance was ever made, as far as the store knows.
+
+    One that does not answer is left out.
+    """
 
     @classmethod
     def of(
