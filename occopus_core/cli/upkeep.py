@@ -79,6 +79,7 @@ def sweep(options: argparse.Namespace) -> int:
             "registered": held,
             "untagged": list(swept.untagged),
             "unsearched": list(swept.silent),
+            "passed_over": list(swept.passed_over),
             "left": list(swept.left),
         }
         result(json.dumps(found))
@@ -90,6 +91,8 @@ def sweep(options: argparse.Namespace) -> int:
             result(f"registered: {one['manager']} {one['node_id']}, {whose}")
     for line in swept.untagged:
         say(f"warning: {line}")
+    for line in swept.passed_over:
+        say(f"warning: {line}; only a node definition names it")
     for line in (*swept.silent, *swept.left):
         say(f"unconfirmed: {line}")
     count = f"{len(swept.strays)} found"

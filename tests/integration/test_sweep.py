@@ -60,7 +60,11 @@ def test_a_cloud_that_is_no_more_is_forgotten_once_nothing_is_recorded_there(rea
     cloud.set_faults([{"kind": "permanent", "operation": "list", "reason": "closed for ever"}])
     assert ready.run("maintain", "--sweep").code == 5
     assert ready.ready("maintain", "--forget", name).complaint[-1] == f"'{name}' is forgotten"
-    assert ready.ready("maintain", "--sweep").complaint[-1] == "0 found, 0 deleted"
+    warning, count = ready.ready("maintain", "--sweep").complaint[-2:]
+    assert warning.startswith(f"warning: {name}")
+    assert "closed for ever" in warning
+    assert warning.endswith("; only a node definition names it")
+    assert count == "0 found, 0 deleted"
     again = ready.run("maintain", "--forget", name)
     assert (again.code, again.complaint[-1]) == (3, f"error: no instance was ever made at '{name}'")
     cloud.set_faults([])

@@ -345,6 +345,7 @@ def _forgotten_places() -> None:
         connection.execute(tables.places.delete().where(tables.places.c.infra_id == infra_id))
 
     change.leave_places = forget
+    belated.clean_up = _found_nothing  # as if the woken process was killed next
 
 
 @_mutant("P14", "a node is registered before its row is written",

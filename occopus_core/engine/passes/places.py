@@ -27,6 +27,8 @@ class Inventory:
 
     instances: Sequence[tuple[Link[ResourceHandler], Instance]]
     silent: Sequence[str]
+    passed_over: Sequence[str] = ()
+    """Those that only a node definition names and that would not tell: a cloud that is no more may still be in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,7 @@ class Places:
     links: Mapping[Link[ResourceHandler], Place]
     closed: Sequence[str]
     undeclared: Container[Link[ResourceHandler]] = frozenset()
-    """Connections at which no instance was ever made, as far as the store knows.
-
-    One that does not answer is left out.
-    """
+    """Connections at which no instance was ever made, as far as the store knows."""
 
     @classmethod
     def of(
@@ -82,15 +81,14 @@ class Places:
         """What the connections answered when they were asked what they own, in their order."""
         instances: list[tuple[Link[ResourceHandler], Instance]] = []
         silent: list[str] = []
+        passed_over: list[str] = []
         for (link, place), answer in zip(self.links.items(), answers, strict=True):
             error = answer.error or (None if all(map(is_instance, answer.get())) else _INVALID)
             if error is not None:
-                if link in self.undeclared:  # a cloud that is no more may still be in a definition
-                    continue
-                silent.append(_unsearched(place, error))
+                (passed_over if link in self.undeclared else silent).append(_unsearched(place, error))
             else:
                 instances.extend((link, instance) for instance in answer.get())
-        return Inventory(instances, silent)
+        return Inventory(instances, silent, passed_over)
 
 
 class _TemplateFoundError(Exception):

@@ -53,6 +53,8 @@ class Swept:
     """Instances that rows name by their ids, and that carry other tags than ours, each with what was done."""
     registered: Sequence[Mapping[str, str]] = ()
     """What configuration managers hold for nodes that no row knows: the manager, and whose it is."""
+    passed_over: Sequence[str] = ()
+    """The clouds that only a node definition names and that would not tell, each with why."""
 
 
 def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
@@ -81,11 +83,11 @@ def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
     silent += listed.silent
     registered = described(listed.strays)
     if not remove:
-        return Swept(strays, silent, untagged=untagged, registered=registered)
+        return Swept(strays, silent, (), untagged, registered, inventory.passed_over)
     left = yield from remove_strays(resources, strays)
     left += yield from forget_registered(resources, listed)
     left += yield from forget_abandoned(resources)
-    return Swept(strays, silent, left, untagged, registered)
+    return Swept(strays, silent, left, untagged, registered, inventory.passed_over)
 
 
 def _hidden_for(resources: Resources, places: Places) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import uuid
 from datetime import timedelta
 
@@ -45,6 +46,16 @@ def node(infra_id, name="web", node_id=None, **more):
     return ConfigNode(
         f"installation-of-{infra_id}", infra_id, "shop", name, node_id or str(uuid.uuid4()), "t-1", **fields
     )
+
+
+def listed(manager, infra_id, count):
+    """What the index of the server, which lags, has of an infrastructure once that are so many nodes."""
+    for _ in range(1000):
+        found = list(manager.list_registered(f"installation-of-{infra_id}"))
+        if len(found) == count:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{len(found)} nodes of {infra_id} are listed in place of {count}")
 
 
 def state(manager, each):
@@ -144,9 +155,8 @@ def test_what_is_ours_is_listed(goiardi, manager, infra):
     manager.register(each)
     other = str(uuid.uuid4())
     manager.register(node(other))
-    found = list(manager.list_registered(f"installation-of-{infra}"))
-    assert found == [Registered(infra, "web", each.node_id)]
-    (foreign,) = manager.list_registered(f"installation-of-{other}")
+    assert listed(manager, infra, 1) == [Registered(infra, "web", each.node_id)]
+    (foreign,) = listed(manager, other, 1)
     manager.forget(node(other, node_id=foreign.node_id))
     manager.forget_infrastructure(other)
 
@@ -156,6 +166,7 @@ def test_many_nodes_are_one_search(goiardi, infra, monkeypatch):
     nodes = [node(infra) for _ in range(12)]
     for each in nodes:
         manager.register(each)
+    listed(manager, infra, len(nodes))
     calls = []
     send = type(manager._server)._call
     monkeypatch.setattr(type(manager._server), "_call", lambda *a: calls.append(a[1:3]) or send(*a))

@@ -12,10 +12,10 @@ from occopus_resource_cloudsigma import costs
 from occopus_resource_cloudsigma.testing import Fault
 from occopus_resource_cloudsigma.testing.model import PRICES
 
-NOW = datetime.now(UTC)
 
-
-def polls(cloud, count, start=NOW):
+def polls(cloud, count, later=timedelta(0)):
+    """Polls of usage, so much later than now."""
+    start = datetime.now(UTC) + later
     for number in range(count):
         cloud.model.poll(start + timedelta(minutes=5 * number + 1))
 
@@ -49,7 +49,7 @@ def test_what_a_subscription_covers_has_no_figure(connect, cloud, order, made):
     polls(cloud, 1)
     assert handler.cost(["occopus-1"]) == {"occopus-1": None}
     cloud.behaviour.subscribed = 1.0
-    polls(cloud, 3, NOW + timedelta(hours=1))
+    polls(cloud, 3, timedelta(hours=1))
     assert handler.cost(["occopus-1"]) == {"occopus-1": None}
 
 
@@ -76,7 +76,7 @@ def test_a_half_made_instance_has_cost_its_drive(connect, cloud, order):
 def test_pages_and_an_old_ledger_that_is_not_read(connect, cloud, order, made, monkeypatch):
     monkeypatch.setattr(costs, "PAGE", 4)
     cloud.model.new_drive("older", 1)
-    polls(cloud, 50, NOW - timedelta(days=3))
+    polls(cloud, 50, -timedelta(days=3))
     handler = connect()
     made(handler, order())
     polls(cloud, 6)

@@ -74,9 +74,10 @@ def test_a_job_is_ready_when_it_has_completed(stage, order):
 def test_a_container_is_stopped_by_its_own_signal_and_may_write_what_it_has(stage, order):
     handler = stage.handler()
     assert handler.stop_seconds >= 1
-    trap = "sh -c 'trap \"echo clean; exit 0\" QUIT; while :; do sleep 0.05; done'"
+    trap = "sh -c 'trap \"echo clean; exit 0\" QUIT; echo up; while :; do sleep 0.05; done'"
     handler.create(order(stop_signal="SIGQUIT", restart="always", command=trap))
     client = stage.engine.client()
+    patiently(lambda: b"up" in client.logs("t-1"))
     handler.stop(["t-1"])
     patiently(lambda: seen(handler).state is InstanceState.STOPPED)
     assert b"clean" in client.logs("t-1")
