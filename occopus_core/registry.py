@@ -192,6 +192,8 @@ def usable(kind: str, name: str, plugin: object) -> type:
             f"{CONTRACT_VERSION}: upgrade the older of the two",
             PluginState.OTHER_CONTRACT,
         )
+    if missing := ", ".join(sorted(getattr(plugin, "__abstractmethods__", ()))):
+        raise _breach(kind, name, f"its class {plugin.__name__} has no {missing}")
     if fault := fault_of_declarations(plugin):
         raise _breach(kind, name, fault)
     return plugin

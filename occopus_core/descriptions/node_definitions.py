@@ -86,6 +86,11 @@ def _health_check(section: Mapping[str, Any]) -> HealthCheck:
     return HealthCheck(wanted, float(section.get("timeout", DEFAULT_HEALTH_TIMEOUT)))
 
 
+def _is_off(value: Any) -> bool:
+    """Whether a health check is switched off by `false`, or by a word of YAML 1.1 that means it."""
+    return value is False or (isinstance(value, str) and scalars.truth(value) is False)
+
+
 _NO_TEMPLATES = (
     ("resource", "stop_seconds", "the grace cannot be a template: write a number of seconds"),
     ("config_management", "max_parallel", "the limit cannot be a template: write a number"),
@@ -100,6 +105,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.schemas: dict[str, dict[str, Mapping[str, Any] | None]] = {}
+        self._missing: dict[tuple[str, str], str] = {}
         self._document = document
         self._plugins = plugins
         for key, definition in _mapping(document.data).items():
@@ -153,27 +159,28 @@ class _Reader:
                     (*path, "health_check", name), "the timeout cannot be a template: write a number of seconds"
                 )
             if name not in ("type", "timeout"):
-                self._learn("health", name, (*path, "health_check", name), key=True)
+                self._learn("health", name, (*path, "health_check", name), key=True, unused=_is_off(value[name]))
                 self._switch_off(path, value, name)
 
     def _switch_off(self, path: Path, section: dict[str, Any], name: str) -> None:
         """A word of YAML 1.1 switches a check off as `false` does."""
         word = section[name]
         schema = self.schemas["health"][name] or {}
-        if isinstance(word, str) and scalars.truth(word) is False and schema.get("type") != "string":
+        if word is not False and _is_off(word) and schema.get("type") != "string":
             section[name] = False
             self.warnings.append(self._document.problem((*path, "health_check", name), former_truth(word)))
 
-    def _learn(self, kind: str, name: str, path: Path, *, key: bool = False) -> None:
+    def _learn(self, kind: str, name: str, path: Path, *, key: bool = False, unused: bool = False) -> None:
         """Ask for a plugin's schema, once; say that it is missing where it is first used."""
         known = self.schemas.setdefault(kind, {})
-        if name in known:
-            return
-        known[name] = None
-        try:
-            known[name] = self._plugins.schema(kind, name)
-        except LookupError as error:
-            self._fault(path, str(error), key=key)
+        if name not in known:
+            known[name] = None
+            try:
+                known[name] = self._plugins.schema(kind, name)
+            except LookupError as error:
+                self._missing[kind, name] = str(error)
+        if not unused and (missing := self._missing.pop((kind, name), "")):
+            self._fault(path, missing, key=key)
 
     def _match(self, path: Path, implementation: Mapping[str, Any]) -> None:
         """A resource handler must be able to pass on what the contextualisation makes."""

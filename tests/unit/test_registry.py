@@ -41,6 +41,11 @@ def test_two_of_one_name_are_refused(install):
             PLUGIN.replace("    contract_version = {version}\n", "").format(),
             "does not say which version of the plugin contract it is written for",
         ),
+        (
+            "lacking_pulse:Checker",
+            PLUGIN.replace("def check", "def chek").format(version=1),
+            "breaks its contract: its class Checker has no check",
+        ),
     ],
 )
 def test_what_cannot_be_used_says_why(install, target, text, message):

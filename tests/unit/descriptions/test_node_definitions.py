@@ -59,6 +59,15 @@ def test_only_the_plugins_in_use_are_asked_and_each_once(plugins):
     assert plugins.asked == [("resource", "container")]
 
 
+@pytest.mark.parametrize("off", ["false", "off"])
+def test_a_check_that_is_switched_off_needs_no_plugin(plugins, off):
+    text = f"node_def:a:\n  - resource: {{type: container, image: a}}\n    health_check: {{ldap: {off}, ping: false}}\n"
+    (definition,) = definitions(text, plugins)
+    assert definition.implementations[0].health_check.checks == {}
+    with pytest.raises(DescriptionError, match="no checker 'ldap' is installed"):
+        definitions(text + "  - resource: {type: container, image: b}\n    health_check: {ldap: true}\n", plugins)
+
+
 def test_plugins_of_another_form_never_mix(plugins):
     with pytest.raises(DescriptionError, match="unknown key 'image'"):
         definitions("node_def:a:\n  - resource: {type: machine, password: x, image: a}\n", plugins)
