@@ -358,7 +358,8 @@ class InfrastructureManager:
         record, instances = store.infrastructure(infra_id), store.instances(infra_id)
         used = store.implementations({instance.implementation for instance in instances})
         timeouts = {digest: implementation.health_check.timeout for digest, implementation in used.items()}
-        return Snapshot.of(record, instances, store.pending_requests(infra_id), timeouts, SystemClock().now())
+        requests, configurations = store.pending_requests(infra_id), store.configurations.of(infra_id)
+        return Snapshot.of(record, instances, requests, timeouts, SystemClock().now(), configurations)
 
     def events(self, infra_id: str, after: int = 0, most: int | None = None) -> list[StoredEvent]:
         """What has happened since the event `after`, at the most so much; also to an infrastructure that is gone.

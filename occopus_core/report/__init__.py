@@ -7,10 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from occopus_core.api.config import ConfigState
 from occopus_core.descriptions.model import Scaling
 from occopus_core.store.records import Condition, InfrastructureRecord, InstanceRecord, ScaleRequest, Stage
+
+if TYPE_CHECKING:
+    from occopus_core.store.configurations import ConfigurationRecord
 
 
 class ReportState(enum.Enum):
@@ -68,6 +72,8 @@ class Snapshot:
     """By the digest of an implementation: for how many seconds its instances may be ill."""
     at: float = 0.0
     """When it was taken, in seconds since 1970."""
+    former: Mapping[str, str] = field(default_factory=dict)
+    """By node id: why an instance in service does not have the configuration that it should have."""
 
     @classmethod
     def of(
@@ -77,17 +83,19 @@ class Snapshot:
         pending: Sequence[ScaleRequest] = (),
         timeouts: Mapping[str, float] | None = None,
         at: float = 0.0,
+        configurations: Sequence[ConfigurationRecord] = (),
     ) -> Snapshot:
         """From the rows of the store."""
         nodes: dict[str, list[InstanceRecord]] = {node.name: [] for node in infrastructure.current.nodes}
         for instance in sorted(instances, key=lambda one: (one.position, one.created_at, one.node_id)):
             nodes.setdefault(instance.node_name, []).append(instance)
-        return cls(infrastructure, nodes, pending, timeouts or {}, at)
+        former = {one.node_id: _why_former(one) for one in configurations if one.served and one.wanted != one.applied}
+        return cls(infrastructure, nodes, pending, timeouts or {}, at, former)
 
     def note(self, instance: InstanceRecord) -> str:
         """What is wrong with an instance, for how long, and when it is replaced where that is still to come."""
         if instance.unhealthy_since is None:
-            return instance.reason
+            return instance.reason or self.former.get(instance.node_id, "")
         lasts = max(0.0, self.at - instance.unhealthy_since)
         timeout = self.timeouts.get(instance.implementation, -math.inf)
         ailing = instance.stage is Stage.READY and instance.condition is Condition.AILING
@@ -107,6 +115,12 @@ class Snapshot:
         """Dependent and dependee for each dependency of the description between these nodes."""
         pairs = ((one.dependent, one.dependee) for one in self.infrastructure.current.dependencies)
         return [pair for pair in dict.fromkeys(pairs) if self.nodes.keys() >= set(pair)]
+
+
+def _why_former(configuration: ConfigurationRecord) -> str:
+    if configuration.state is ConfigState.RUNNING:
+        return "it is being reconfigured"
+    return "not reconfigured" + (f": {configuration.reason}" if configuration.reason else "")
 
 
 def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:

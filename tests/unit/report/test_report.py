@@ -7,9 +7,13 @@ import re
 import pytest
 import yaml
 
+from occopus_core.api import ConfigState
 from occopus_core.report import Snapshot, report_of, state_of
 from occopus_core.report.forms import written
+from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import Condition, ScaleKind, ScaleRequest, Stage
+
+from .conftest import infrastructure
 
 
 def test_the_report_has_what_clients_read_and_what_the_store_knows(snapshot, instance):
@@ -127,3 +131,25 @@ def test_a_note_says_for_how_long_and_until_when(instance, snapshot, at, conditi
     ill = instance(reason="port 8080 refused on 127.3.0.2", condition=condition, unhealthy_since=100.0)
     taken = dataclasses.replace(snapshot(ill), timeouts={ill.implementation: 600.0}, at=at)
     assert taken.note(ill) == note
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "note"),
+    [
+        (ConfigState.FAILED, "no such role", "not reconfigured: no such role"),
+        (ConfigState.PENDING, "", "not reconfigured"),
+        (ConfigState.RUNNING, "a task", "it is being reconfigured"),
+    ],
+)
+def test_a_ready_instance_with_its_former_configuration_has_a_note(instance, state, reason, note):
+    ours = configuration("id-of-web-1", state=state, reason=reason)
+    others = configuration("id-of-db-1", wanted="first"), configuration("id-of-db-2", served=False)
+    ready = instance("web"), instance("db"), instance("db", 2)
+    taken = Snapshot.of(infrastructure(), ready, configurations=[ours, *others])
+    assert [taken.note(one) for one in ready] == [note, "", ""]
+
+
+def configuration(node_id, **fields):
+    names = ("type", "settings", "infra_id", "infra_name", "node_name", "token")
+    changed = {"wanted": "second", "applied": "first", "served": True, "section": {}, **fields}
+    return ConfigurationRecord(node_id, **dict.fromkeys(names, ""), **changed)

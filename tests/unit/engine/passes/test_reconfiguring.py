@@ -10,6 +10,7 @@ from occopus_core.engine.passes.maintaining import preview
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
+from occopus_core.report import Snapshot
 from occopus_core.store.records import ScaleKind
 
 from ..configured import Managers
@@ -252,9 +253,18 @@ def test_a_reconfiguration_that_fails_leaves_the_node_and_says_so(world, manager
         world.build(description)
     world.assert_runs({"db": 1})
     assert ids(world) == before
+    assert notes(world) == ["not reconfigured: no such role"]
     managers.define("db", role=2)
     world.build(description)
     assert world.convergence().plan(description).empty
+    assert notes(world) == [""]
+
+
+def notes(world):
+    """What a report says of each instance."""
+    rows, configurations = world.store.instances("infra"), world.store.configurations.of("infra")
+    snapshot = Snapshot.of(world.store.infrastructure("infra"), rows, configurations=configurations)
+    return [snapshot.note(row) for row in rows]
 
 
 def test_what_cmd_prints_reconfigures_nothing(world, managers):
