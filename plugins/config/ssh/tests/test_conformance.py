@@ -96,7 +96,9 @@ class SshHarness(ConfigHarness):
 
     def close(self):
         self.clear()
-        shutil.rmtree(self.folder)
+        ends = time.monotonic() + 60.0
+        while self.folder.exists() and time.monotonic() < ends:  # a job that is about to start writes into it once more
+            shutil.rmtree(self.folder, ignore_errors=True)
         for node_id in self.nodes:
             shutil.rmtree(STATE / node_id, ignore_errors=True)
 
