@@ -222,7 +222,7 @@ class _Pass:
             self._tell_once("design", EventKind.WAITING, decided.problem)
 
     def _tell_overdue(self) -> list[Work]:
-        """Tell of the deletions that no pass sees the end of, for whoever pays for the instances; these instances."""
+        """Report the deletions that have taken too long; the instances concerned, which may still cost money."""
         since = self._runtime.clock.now() - LONGEST_DELETION
         overdue = [work for work in self._works if work.stage is Stage.DROPPING and work.record.since < since]
         for work in overdue:

@@ -28,7 +28,7 @@ class Inventory:
     instances: Sequence[tuple[Link[ResourceHandler], Instance]]
     silent: Sequence[str]
     passed_over: Sequence[str] = ()
-    """Those that only a node definition names and that would not tell: a cloud that is no more may still be in one."""
+    """Those that only a node definition names and that could not be searched: the cloud may be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Places:
     def with_definitions(self, connections: Connections, store: Store) -> Places:
         """Also the connections of the node definitions in the store, but for those that are templates.
 
-        A store that was made anew after a loss knows no others. Raises `StoreError`.
+        A store that was created again after a loss knows no others. Raises `StoreError`.
         """
         links = dict(self.links)
         for definition in store.definitions(store.definition_names()).values():

@@ -54,7 +54,7 @@ class Swept:
     registered: Sequence[Mapping[str, str]] = ()
     """What configuration managers hold for nodes that no row knows: the manager, and whose it is."""
     passed_over: Sequence[str] = ()
-    """The clouds that only a node definition names and that would not tell, each with why."""
+    """The clouds that only a node definition names and that could not be searched, each with the reason."""
 
 
 def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:

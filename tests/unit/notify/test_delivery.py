@@ -409,7 +409,7 @@ class TestCourier:
         assert delivered.wait(25.0)
         started = time.monotonic()
         delivery.finish(0.2)
-        assert time.monotonic() - started < 25.0
+        assert time.monotonic() - started < 5.0
         assert receiver.texts == ["one"]
         release.set()
         delivery.finish(30.0)

@@ -99,6 +99,7 @@ class SshHarness(ConfigHarness):
         ends = time.monotonic() + 60.0
         while self.folder.exists() and time.monotonic() < ends:  # a job that is about to start writes into it once more
             shutil.rmtree(self.folder, ignore_errors=True)
+        assert not self.folder.exists(), "a job goes on writing into the folder of the tests"
         for node_id in self.nodes:
             shutil.rmtree(STATE / node_id, ignore_errors=True)
 
