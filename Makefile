@@ -4,10 +4,10 @@
 # A checkout is compiled once, not by each of the thousands of commands that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt \
+SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt contrib/occo/setup.cfg \
 	$(wildcard plugins/*/*/setup.cfg)
 PACKAGES := occopus_core $(wildcard plugins/*/*/occopus_*)
-CODE := $(filter-out %.egg-info,$(PACKAGES)) benchmarks contrib/dist.py contrib/layers.py contrib/published.py
+CODE := $(filter-out %.egg-info,$(PACKAGES)) benchmarks contrib/occo/occo contrib/dist.py contrib/layers.py contrib/published.py
 
 demo: venv  ## build the quick start on this machine
 	@contrib/demo
@@ -92,4 +92,4 @@ page-libraries:  ## fetch the libraries of the page anew; needs npm
 	plugins/page/dashboard/fetch-libraries
 
 clean:
-	rm -rf .venv build dist *.egg-info plugins/*/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist *.egg-info contrib/occo/*.egg-info plugins/*/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

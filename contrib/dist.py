@@ -50,8 +50,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def distributions() -> dict[str, Path]:
-    """The folder of every distribution, by its name: the core, and each folder of a plugin."""
-    folders = [ROOT, *sorted(file.parent for file in ROOT.glob("plugins/*/*/setup.cfg"))]
+    """The folder of every distribution, by its name: the core, the module names of 1.x, and each folder of a plugin."""
+    folders = [ROOT, ROOT / "contrib" / "occo", *sorted(file.parent for file in ROOT.glob("plugins/*/*/setup.cfg"))]
     return {_name(folder): folder for folder in folders}
 
 

@@ -142,6 +142,12 @@ def list_all(request: Request, _client: Reader) -> dict[str, Any]:
     return {"infrastructures": service_of(request).store.service.maintained()}
 
 
+@router.get("/info/{key:path}", include_in_schema=False)
+def info(_client: Reader, key: str) -> None:
+    """Refuse what clients of Occopus 1.x asked the information broker, and say what to ask."""
+    raise Refused(404, f"there is no information broker for '{key}': ask GET /infrastructures/ID or .../events")
+
+
 @router.get("/infrastructures/{infraid}", responses=INFRASTRUCTURE)
 def report(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, dict[str, Any]]:
     """Report on an infrastructure: for each node its instances and its scaling."""

@@ -92,6 +92,7 @@ def test_a_report(client):
         ("POST", f"{PATH}/scaleto/web/many", 422),
         ("PATCH", PATH, 405),
         ("GET", "/nowhere", 404),
+        ("GET", "/info/infrastructure.list", 404),
     ],
 )  # fmt: skip
 def test_problems_say_what_they_are_in_the_words_of_now_and_of_old(client, method, path, status):
@@ -103,6 +104,14 @@ def test_problems_say_what_they_are_in_the_words_of_now_and_of_old(client, metho
     assert told["message"] == told["detail"]
     if status == 405:
         assert answer.headers["Allow"] == "DELETE, GET"
+
+
+def test_the_information_broker_of_1x_is_refused_with_what_to_ask(client):
+    told = client.get("/info/node.find_one").json
+    assert (
+        told["message"]
+        == "there is no information broker for 'node.find_one': ask GET /infrastructures/ID or .../events"
+    )
 
 
 def test_a_scaling_request_with_a_key_counts_once(client):
