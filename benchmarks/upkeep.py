@@ -14,7 +14,7 @@ from pathlib import Path
 from occopus_core.api.context import Context
 from occopus_core.api.resource import Connection, CreateRequest, Owner, ResourceHandler
 from occopus_core.credentials import Credentials
-from occopus_core.engine.kernel.meter import Meter
+from occopus_core.engine.kernel.metrics import CallMetrics
 from occopus_core.manager import InfrastructureManager
 from occopus_core.registry import Registry
 from occopus_core.settings import Settings
@@ -49,7 +49,7 @@ def one_round(manager: InfrastructureManager, infra_ids: Sequence[str]) -> None:
     rounds.run(until_none_left=True)
 
 
-class Counter(Meter):
+class Counter(CallMetrics):
     """Counts the passes that have ended."""
 
     def __init__(self) -> None:

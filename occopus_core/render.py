@@ -24,8 +24,8 @@ from occopus_core.api.ssh import HostKeyPair, generate_host_key
 from occopus_core.api.written import WrittenList, WrittenMap, items_of
 from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.descriptions.schema import is_template
-from occopus_core.former import ASKING, PEER_FUNCTIONS, Manners, filled, folded, is_plain, quoted, unfolded
 from occopus_core.sandbox import Sandbox, budget
+from occopus_core.templates_1x import ASKING, PEER_FUNCTIONS, Templates1x, filled, folded, is_plain, quoted, unfolded
 from occopus_core.variables import in_scope, install
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ FUNCTIONS = frozenset({*PEER_FUNCTIONS, "ibget", "cut", "cmd"})
 """The functions of every template."""
 
 
-DEFAULT_MANNERS = Manners()
+DEFAULT_MANNERS = Templates1x()
 CONTEXT_TEMPLATE = "contextualisation.context_template"
 """Where a mapping becomes YAML for a node."""
 _ADDRESS_KEYS = ("node.resource.address", "node.resource.ip_address")
@@ -126,7 +126,7 @@ class Renderer:
         functions: Mapping[str, object],
         place: str,
         host_key: Callable[[], HostKeyPair] = generate_host_key,
-        manners: Manners = DEFAULT_MANNERS,
+        manners: Templates1x = DEFAULT_MANNERS,
     ) -> None:
         self._manners = manners
         self._names = {**functions, **self._visible(names)}

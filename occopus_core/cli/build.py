@@ -87,7 +87,7 @@ def _plan(
 def _built(manager: InfrastructureManager, infra_id: str, form: str) -> str:
     """What is printed of an infrastructure that was built."""
     if form == "1.x":
-        from occopus_core.report.former import built  # noqa: PLC0415
+        from occopus_core.report.forms_1x import built  # noqa: PLC0415
 
         return built(manager.snapshot(infra_id))
     if form == "text":

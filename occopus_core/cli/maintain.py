@@ -189,7 +189,7 @@ def _report(options: argparse.Namespace) -> int:
         result(written(snapshot, options.graph or options.output or "table"))
         return ExitCode.OK
     if settings.former and not options.graph:
-        from occopus_core.report.former import addresses  # noqa: PLC0415
+        from occopus_core.report.forms_1x import addresses  # noqa: PLC0415
 
         return _write(options.output, addresses(snapshot))
     form = "yaml" if options.output.endswith((".yaml", ".yml")) else "json"

@@ -17,7 +17,7 @@ from occopus_core.cli.session import load_credentials, load_settings, say_dry_ru
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
-    from occopus_core.engine.passes.rounds import Rounds
+    from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
     from occopus_core.engine.passes.sweeping import Stray
     from occopus_core.manager import InfrastructureManager
     from occopus_core.settings import Settings
@@ -140,7 +140,7 @@ def cyclic(options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _run_until_signal(rounds: Rounds) -> bool:
+def _run_until_signal(rounds: MaintenanceLoop) -> bool:
     """Maintain in a thread of its own, for only the main one hears signals; true where one has come."""
     from occopus_core.cli.interruption import signals  # noqa: PLC0415
 

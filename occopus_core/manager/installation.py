@@ -17,9 +17,9 @@ from occopus_core.engine.instance.observe import Observatory
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.loop import Loop, Steps
-from occopus_core.engine.kernel.meter import Meter
-from occopus_core.engine.passes.rounds import Rounds
-from occopus_core.engine.passes.site import Resources
+from occopus_core.engine.kernel.metrics import CallMetrics
+from occopus_core.engine.passes.context import Resources
+from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.events import Observer
 from occopus_core.notify.delivery import Delivery, make_delivery
 from occopus_core.registry import Registry
@@ -56,7 +56,7 @@ class Installation:
     strategy: Strategy
     observer: Observer
     warn: Callable[[str], None]
-    meter: Meter | None
+    meter: CallMetrics | None
     _warned: set[str] = field(default_factory=set, repr=False)
 
     @cached_property
@@ -92,9 +92,11 @@ class Installation:
             # Calls that nobody waits for any more must not begin.
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def rounds(self, executor: ThreadPoolExecutor, interval: float, told: Callable[[str, str], None]) -> Rounds:
+    def rounds(
+        self, executor: ThreadPoolExecutor, interval: float, told: Callable[[str, str], None]
+    ) -> MaintenanceLoop:
         """Maintenance to be run in the caller's thread: attach infrastructures, then `run`."""
-        return Rounds(self._resources(executor), interval, told)
+        return MaintenanceLoop(self._resources(executor), interval, told)
 
     def executor(self) -> ThreadPoolExecutor:
         """A pool for calls that block."""

@@ -14,13 +14,13 @@ from occopus_core.descriptions.model import Infrastructure
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.loop import Steps
-from occopus_core.engine.kernel.meter import Meter
+from occopus_core.engine.kernel.metrics import CallMetrics
 from occopus_core.engine.passes import building, destroying
+from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.costing import costs
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.maintaining import maintain, preview
-from occopus_core.engine.passes.rounds import Rounds
-from occopus_core.engine.passes.site import Resources, Site
+from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.engine.passes.sweeping import Swept, sweep
 from occopus_core.engine.planning.plan import Plan
 from occopus_core.engine.planning.scaling import Answer, scale, targets_of
@@ -77,7 +77,7 @@ class InfrastructureManager:
         interval: float = INTERVAL,
         told: Callable[[str, str], None] = _ignore,
         warn: Callable[[str], None] = _ignore,
-        meter: Meter | None = None,
+        meter: CallMetrics | None = None,
     ) -> None:
         """`settings` are those of the user by default; a strategy may stand in their place.
 
@@ -100,7 +100,7 @@ class InfrastructureManager:
         )
         self._interval = interval
         self._told = told
-        self._running: Site | None = None
+        self._running: PassContext | None = None
         self._background: Background | None = None
 
     def __enter__(self) -> Self:
@@ -392,11 +392,11 @@ class InfrastructureManager:
             raise NoSuchNodeError(f"'{infra_id}' has no node '{node_name}'; it has: {', '.join(nodes)}")
         return record
 
-    def _pass(self, infra_id: str, steps: Callable[[Site], Steps[T]]) -> T:
+    def _pass(self, infra_id: str, steps: Callable[[PassContext], Steps[T]]) -> T:
         refuse_impossible(infra_id)
 
         def attended(resources: Resources) -> Steps[T]:
-            self._running = Site(resources, infra_id)
+            self._running = PassContext(resources, infra_id)
             return self._running.attended(steps(self._running))
 
         try:
@@ -404,7 +404,7 @@ class InfrastructureManager:
         finally:
             self._running = None
 
-    def rounds(self, interval: float) -> Rounds:
+    def rounds(self, interval: float) -> MaintenanceLoop:
         """Maintenance to be run in the caller's thread: attach infrastructures, then `run`. Raises `DryRunError`."""
         refuse_dry_run(self._installation.settings)
         return self._installation.rounds(self._installation.executor(), interval, self._told)

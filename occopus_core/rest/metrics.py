@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from occopus_core.engine.kernel.meter import Meter
+from occopus_core.engine.kernel.metrics import CallMetrics
 from occopus_core.events import Event
 from occopus_core.report import ReportState, state_at
 from occopus_core.store.repository import Store
@@ -17,7 +17,7 @@ from occopus_core.store.repository import Store
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0)
 
 
-class Metrics(Meter):
+class Metrics(CallMetrics):
     """Counts passes, calls and events of one service; `text` also says what is in the store."""
 
     def __init__(self) -> None:
@@ -44,11 +44,11 @@ class Metrics(Meter):
         self._alerts.labels(outcome).inc()
 
     def called(self, seconds: float, error: Exception | None) -> None:
-        """See `Meter`."""
+        """See `CallMetrics`."""
         self._calls.labels(_outcome(error)).observe(seconds)
 
     def passed(self, seconds: float, error: Exception | None) -> None:
-        """See `Meter`."""
+        """See `CallMetrics`."""
         self._passes.labels(_outcome(error)).observe(seconds)
 
     def happened(self, event: Event) -> None:

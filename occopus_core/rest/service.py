@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 
-from occopus_core.engine.passes.rounds import Rounds
+from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.manager import InfrastructureManager
 from occopus_core.store.records import StoreError
 
@@ -38,7 +38,7 @@ class Service:
         self.adding = threading.Lock()
         """Held while infrastructures are counted and one is added: requests of the same moment count, too."""
         self._say = say
-        self._rounds: Rounds = manager.rounds(interval)
+        self._rounds: MaintenanceLoop = manager.rounds(interval)
         self._threads = [
             threading.Thread(target=self._rounds.run, name="occopus-maintenance", daemon=True),
             threading.Thread(target=self._take_up, name="occopus-upkeep", daemon=True),

@@ -20,7 +20,7 @@ from occopus_core.store.configurations import (
 )
 from occopus_core.store.host_keys import offer_host_key, remove_host_keys
 from occopus_core.store.records import InstanceRecord, Lease, Setback, Stage
-from occopus_core.store.rows import (
+from occopus_core.store.row_conversion import (
     INFRASTRUCTURES,
     INSTANCES,
     add_implementations,

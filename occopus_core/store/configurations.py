@@ -16,11 +16,11 @@ import sqlalchemy as sa
 
 from occopus_core.api.config import ConfigState
 from occopus_core.store import tables
-from occopus_core.store.columns import Columns
 from occopus_core.store.database import Database
+from occopus_core.store.record_columns import Columns
 from occopus_core.store.records import label
 from occopus_core.store.revisions import lock_infrastructures, raise_revision
-from occopus_core.store.rows import FORGOTTEN, understood
+from occopus_core.store.row_conversion import FORGOTTEN, understood
 
 Key = tuple[str, str, str]
 """Node id, type and settings."""

@@ -13,7 +13,7 @@ from occopus_core.store import tables
 from occopus_core.store.change import SKEW_SECONDS
 from occopus_core.store.database import Database
 from occopus_core.store.records import StoredEvent
-from occopus_core.store.rows import event_of
+from occopus_core.store.row_conversion import event_of
 
 DELIVERY_SECONDS = 30.0
 """How long one delivery may last before another process takes over: what a killed one keeps others waiting."""

@@ -13,7 +13,7 @@ from occopus_core.descriptions.serial import typed
 from occopus_core.store import tables
 from occopus_core.store.database import Database
 from occopus_core.store.records import Condition, InfrastructureState, SpoiltError, Stage
-from occopus_core.store.rows import moment, understood
+from occopus_core.store.row_conversion import moment, understood
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from occopus_core.store import tables
 from occopus_core.store.database import Database
 from occopus_core.store.records import NoSuchPlaceError, Place, PlaceInUseError
-from occopus_core.store.rows import forget_unused_implementations, implementation_of, lock_places
+from occopus_core.store.row_conversion import forget_unused_implementations, implementation_of, lock_places
 
 
 class PlaceRows:

@@ -31,7 +31,7 @@ from occopus_core.store.records import (
     StoreError,
 )
 from occopus_core.store.revisions import RevisionRows, raise_revision
-from occopus_core.store.rows import (
+from occopus_core.store.row_conversion import (
     INFRASTRUCTURES,
     REQUESTS,
     add_implementations,

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from occopus_core.store import tables
 from occopus_core.store.database import Database
-from occopus_core.store.rows import chunks
+from occopus_core.store.row_conversion import chunks
 
 
 @dataclass(frozen=True, slots=True)

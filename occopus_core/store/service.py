@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from occopus_core.events import Event
 from occopus_core.store import tables
 from occopus_core.store.change import SKEW_SECONDS
-from occopus_core.store.columns import Columns
 from occopus_core.store.database import Database
+from occopus_core.store.record_columns import Columns
 from occopus_core.store.records import (
     Condition,
     InfrastructureState,
@@ -22,7 +22,7 @@ from occopus_core.store.records import (
     StoreError,
 )
 from occopus_core.store.revisions import raise_revision
-from occopus_core.store.rows import event_row, understood
+from occopus_core.store.row_conversion import event_row, understood
 
 ANSWER_SECONDS = 24 * 3600.0
 """How long an answer can be repeated."""

@@ -13,9 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from occopus_core.store import tables
-from occopus_core.store.columns import Columns
 from occopus_core.store.database import Database
-from occopus_core.store.rows import understood
+from occopus_core.store.record_columns import Columns
+from occopus_core.store.row_conversion import understood
 
 _FORM = re.compile(r"occ_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _NOBODY = "0" * 64

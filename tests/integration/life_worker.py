@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from occopus_core.credentials import Credentials
 from occopus_core.engine.kernel import journal
-from occopus_core.engine.passes import site
+from occopus_core.engine.passes import context
 from occopus_core.manager import InfrastructureManager
 from occopus_core.settings import Settings
 from occopus_core.store import change, repository
@@ -38,7 +38,7 @@ def ask(manager: InfrastructureManager, infra_id: str, count: str, seed: str) ->
 
 def keep(manager: InfrastructureManager, infra_id: str) -> None:
     """Maintain until SIGTERM comes or the infrastructure is gone."""
-    for module in (change, journal, repository, site):
+    for module in (change, journal, repository, context):
         module.LEASE_SECONDS = LEASE_SECONDS
     rounds = manager.rounds(INTERVAL)
     signal.signal(signal.SIGTERM, lambda *_: rounds.stop())

@@ -22,8 +22,8 @@ from occopus_core.engine.instance.observe import Observatory
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.passes.building import build
+from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.destroying import destroy
-from occopus_core.engine.passes.site import Resources, Site
 from occopus_core.registry import Registry
 from occopus_core.store.database import open_database
 from occopus_core.store.listing import list_infrastructures
@@ -73,13 +73,13 @@ def test_build_and_destroy(store, store_url):
         holder="test",
     )
     store.put_definitions([SMALL])
-    loop.run(build(Site(resources, "i"), DESCRIPTION))
+    loop.run(build(PassContext(resources, "i"), DESCRIPTION))
     records = store.instances("i")
     assert [(one.node_name, one.stage, one.provisional) for one in records] == [
         ("db", Stage.READY, False),
         *[("web", Stage.READY, False)] * 3,
     ]
     assert [(one.id, one.state.value, one.instances) for one in list_infrastructures(store_url)] == [("i", "ready", 4)]
-    loop.run(destroy(Site(resources, "i")))
+    loop.run(destroy(PassContext(resources, "i")))
     assert list_infrastructures(store_url) == []
     assert [one for one in cloud.inventory() if one["state"] != "absent"] == []

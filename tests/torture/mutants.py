@@ -16,13 +16,13 @@ from occopus_core.api.errors import TransientError
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
-from occopus_core.engine.instance.departure import Departure
 from occopus_core.engine.instance.execution import Execution
-from occopus_core.engine.instance.forgetting import Forgetting
+from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
+from occopus_core.engine.instance.shutdown import Shutdown
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.journal import Journal
-from occopus_core.engine.passes import belated, building, destroying, maintaining, site, sweeping
-from occopus_core.engine.passes.places import Places
+from occopus_core.engine.passes import belated, building, context, destroying, maintaining, sweeping
+from occopus_core.engine.passes.used_connections import UsedConnections
 from occopus_core.store import change, repository, tables
 from occopus_core.store.configurations import ConfigurationRows
 from occopus_core.store.records import Stage
@@ -268,7 +268,7 @@ def _first_epoch() -> None:
 
 @_mutant("P9", "a lease never runs out", "old @ kill after create 2; maintain")
 def _endless_lease() -> None:
-    change.LEASE_SECONDS = repository.LEASE_SECONDS = site.LEASE_SECONDS = 1e9
+    change.LEASE_SECONDS = repository.LEASE_SECONDS = context.LEASE_SECONDS = 1e9
 
 
 @_mutant("P10", "a failed update undoes everything", "old; bad")
@@ -319,8 +319,8 @@ def _only_where_rows_are() -> None:
 
 @_mutant("P12", "what cannot be searched does not matter", "storm; old; destroy", "mute")
 def _silence_is_consent() -> None:
-    heard = Places.heard
-    Places.heard = lambda self, answers: dataclasses.replace(heard(self, answers), silent=())
+    heard = UsedConnections.heard
+    UsedConnections.heard = lambda self, answers: dataclasses.replace(heard(self, answers), silent=())
 
 
 @_mutant("P13", "the sweep reads the store first", "old; destroy; sweep @ pause before list 1; old; wake")
@@ -393,27 +393,27 @@ def _not_cancelled() -> None:
 
 @_mutant("P16", "an instance is deleted before its manager has let it go", "old; destroy", managed=True)
 def _no_leave() -> None:
-    Departure._leave = lambda self, work: self._stop(work)
+    Shutdown._leave = lambda self, work: self._stop(work)
 
 
 @_mutant("P16", "a manager forgets before the deletion is confirmed", "old; destroy @ kill after forget 1; destroy",
          managed=True)  # fmt: skip
 def _forget_before_deletion() -> None:
-    begin = Departure.begin
+    begin = Shutdown.begin
 
     def early(self, work, then):
-        forgetting = Forgetting(self._runtime.loop, self._runtime.scope.connections, self._runtime.scope.installation)
+        cleanup = ManagerCleanup(self._runtime.loop, self._runtime.scope.connections, self._runtime.scope.installation)
         if work.configuration is None:
             begin(self, work, then)
         else:
-            forgetting.node(work.configuration, lambda _well: begin(self, work, then))
+            cleanup.node(work.configuration, lambda _well: begin(self, work, then))
 
-    Departure.begin = early
+    Shutdown.begin = early
 
 
 @_mutant("P17", "no manager is asked to forget", "old; destroy", managed=True)
 def _not_forgotten() -> None:
-    Forgetting.node = lambda _self, _record, done: done(True)
+    ManagerCleanup.node = lambda _self, _record, done: done(True)
 
 
 @_mutant("P17", "the intent to forget goes with the row of the instance",
@@ -431,7 +431,7 @@ def _forget_unrecorded() -> None:
 
 @_mutant("P17", "no manager is asked to forget an infrastructure", "old; destroy", managed=True)
 def _infrastructure_not_forgotten() -> None:
-    Forgetting.infrastructure = lambda _self, _record, done: done(True)
+    ManagerCleanup.infrastructure = lambda _self, _record, done: done(True)
 
 
 @_mutant("P17", "that a manager is to forget an infrastructure is not written down until it has",

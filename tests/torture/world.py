@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from occopus_core.store.rows import FORGOTTEN
+from occopus_core.store.row_conversion import FORGOTTEN
 from occopus_core.testing.simcloud.process import SimulatedCloud
 from occopus_core.testing.simmanager.process import SimulatedManager
 

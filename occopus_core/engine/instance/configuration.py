@@ -13,15 +13,15 @@ from typing import Any
 from occopus_core.api.config import ConfigManager, ConfigNode, ConfigState, ConfigStatus, Peer
 from occopus_core.api.errors import TransientError
 from occopus_core.engine.instance.lifecycle import Lifecycle, overdue
+from occopus_core.engine.instance.neighbours import recorded_node
 from occopus_core.engine.instance.runtime import Runtime
-from occopus_core.engine.instance.surroundings import recorded_node
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
+from occopus_core.engine.kernel.config_managers import ManagerConnection, Statuses
+from occopus_core.engine.kernel.error_text import reason
+from occopus_core.engine.kernel.intervals import backoff, poll_interval
 from occopus_core.engine.kernel.journal import redacted
 from occopus_core.engine.kernel.loop import Outcome
-from occopus_core.engine.kernel.managers import ManagerLink, Statuses
-from occopus_core.engine.kernel.pacing import backoff, poll_interval
-from occopus_core.engine.kernel.reason import reason
 from occopus_core.engine.planning.preparation import Configuration
 from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import Stage
@@ -43,7 +43,7 @@ class _Job:
     """One instance being configured."""
 
     work: Work
-    link: ManagerLink
+    link: ManagerConnection
     node: ConfigNode
     done: Done
     register: bool = False
@@ -65,8 +65,8 @@ class Configuring:
         self._lifecycle = lifecycle
         self._peers = peers
         self._jobs: dict[Work, _Job] = {}
-        self._refreshing: set[ManagerLink] = set()
-        self._asking: dict[ManagerLink, Batch[_Job, Statuses]] = {}
+        self._refreshing: set[ManagerConnection] = set()
+        self._asking: dict[ManagerConnection, Batch[_Job, Statuses]] = {}
         self._halted = False
 
     def halt(self) -> None:
@@ -99,7 +99,9 @@ class Configuring:
             work.configuration = None
             self._runtime.journal.configure(record)
 
-    def begin(self, work: Work, link: ManagerLink, node: ConfigNode, done: Done, *, register: bool = False) -> None:
+    def begin(
+        self, work: Work, link: ManagerConnection, node: ConfigNode, done: Done, *, register: bool = False
+    ) -> None:
         """Configure a running instance as soon as its manager takes another job. Its clock begins with the job.
 
         With `register` it is registered first, as part of the job.
@@ -133,14 +135,14 @@ class Configuring:
         """End their jobs at their managers too; `then` follows when they have ended or cannot be reached in time."""
         cancelling = [work for work in dict.fromkeys(works) if work.configuration is not None]
         self.end(cancelling)
-        by_link: dict[ManagerLink, list[Work]] = {}
+        by_link: dict[ManagerConnection, list[Work]] = {}
         for work in cancelling:
             link = self._link(work)
             if link is not None:
                 by_link.setdefault(link, []).append(work)
         left = set(by_link)
 
-        def ended(link: ManagerLink) -> None:
+        def ended(link: ManagerConnection) -> None:
             if link in left:
                 left.discard(link)
                 if not left:
@@ -154,7 +156,7 @@ class Configuring:
 
     def refresh(self, works: Iterable[Work]) -> None:
         """Ask how these instances are now, for what they publish. One question at a time for each manager."""
-        by_link: dict[ManagerLink, list[Work]] = {}
+        by_link: dict[ManagerConnection, list[Work]] = {}
         for work in works:
             link = self._link(work) if work.configuration is not None else None
             if link is not None and link not in self._refreshing:
@@ -163,7 +165,7 @@ class Configuring:
             self._refreshing.add(link)
             self._refresh(link, ours)
 
-    def _refresh(self, link: ManagerLink, works: Sequence[Work]) -> None:
+    def _refresh(self, link: ManagerConnection, works: Sequence[Work]) -> None:
         nodes = [recorded_node(work, self._runtime.scope.installation) for work in works]
 
         def answered(outcome: Outcome[Statuses]) -> None:
@@ -173,9 +175,9 @@ class Configuring:
                 if status is not None and status.state is ConfigState.READY and not work.dropping:
                     note_status(self._runtime, work, status)
 
-        link.gate.submit(lambda: link.statuses(nodes), answered)
+        link.limits.submit(lambda: link.statuses(nodes), answered)
 
-    def _cancel(self, link: ManagerLink, works: Sequence[Work], ended: Callable[[], None], tries: int) -> None:
+    def _cancel(self, link: ManagerConnection, works: Sequence[Work], ended: Callable[[], None], tries: int) -> None:
         nodes = [recorded_node(work, self._runtime.scope.installation) for work in works]
 
         def cancel(manager: ConfigManager) -> None:
@@ -196,7 +198,7 @@ class Configuring:
         if not self._halted:
             link.ask("cancel", cancel, answered, self._runtime.journal.refuse_if_lost)
 
-    def _link(self, work: Work) -> ManagerLink | None:
+    def _link(self, work: Work) -> ManagerConnection | None:
         """The connection of its manager, None where there is none any more."""
         assert work.configuration is not None, "only an instance with a configuration manager has a connection to one"
         try:
@@ -233,7 +235,7 @@ class Configuring:
 
     def _ask(self, job: _Job, what: str, call: Callable[[ConfigManager], None], again: Callable[[_Job], None]) -> None:
         refuse_if_lost = self._runtime.journal.refuse_if_lost
-        begun = self._lifecycle.queue([job.work], job.link.gate.moved)
+        begun = self._lifecycle.queue([job.work], job.link.limits.moved)
         job.link.ask(what, call, lambda outcome: self._asked(job, outcome, again), refuse_if_lost, begun)
 
     def _asked(self, job: _Job, outcome: Outcome[None], again: Callable[[_Job], None]) -> None:
@@ -261,10 +263,10 @@ class Configuring:
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
                 lambda job: not job.over,
-                link.gate.submit,
+                link.limits.submit,
                 lambda jobs: link.statuses([job.node for job in jobs]),
                 self._answered,
-                lambda jobs: self._lifecycle.queue((job.work for job in jobs), link.gate.moved),
+                lambda jobs: self._lifecycle.queue((job.work for job in jobs), link.limits.moved),
             )
         waited = self._runtime.clock.monotonic() - job.begun_at
         self._asking[link].add(job, poll_interval(waited, link.plugin.poll_seconds))

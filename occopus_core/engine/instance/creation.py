@@ -14,8 +14,8 @@ from occopus_core.engine.instance.lifecycle import Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.observe import is_instance
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
+from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome
-from occopus_core.engine.kernel.reason import reason
 from occopus_core.engine.planning.preparation import Prepared, Subject
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError
@@ -119,8 +119,8 @@ class Creation:
 
     def _ask(self, work: Work) -> None:
         assert work.link is not None, "an instance has a connection before its provider is called"
-        gate = work.link.gate
-        begun = self._lifecycle.queue([work], gate.moved)
+        limits = work.link.limits
+        begun = self._lifecycle.queue([work], limits.moved)
         under_way, call, token = self._runtime.experience.creating, object(), work.record.token
 
         def create() -> Instance | None:
@@ -133,7 +133,7 @@ class Creation:
             under_way.end(call)
             self._returned(work, outcome)
 
-        gate.submit(create, returned)
+        limits.submit(create, returned)
 
     def _prepare(self, work: Work, subject: Subject) -> None:
         self._runtime.loop.submit(
@@ -173,7 +173,7 @@ class Creation:
 
         work.calling = True
         refuse = self._runtime.journal.refuse_if_lost
-        begun = self._lifecycle.queue([work], configuration.link.gate.moved)
+        begun = self._lifecycle.queue([work], configuration.link.limits.moved)
         configuration.link.ask("register", register, lambda outcome: self._registered(work, outcome), refuse, begun)
 
     def _registered(self, work: Work, outcome: Outcome[None]) -> None:

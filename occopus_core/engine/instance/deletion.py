@@ -11,15 +11,15 @@ from typing import Protocol
 from occopus_core.api.errors import PermanentError, ProviderError, TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.engine.instance.departure import Departure
-from occopus_core.engine.instance.forgetting import Forgetting
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION, Lifecycle, phase_of
+from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
 from occopus_core.engine.instance.observe import describe
 from occopus_core.engine.instance.runtime import Runtime
+from occopus_core.engine.instance.shutdown import Shutdown
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
+from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome
-from occopus_core.engine.kernel.reason import reason
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError
 from occopus_core.store.records import Stage
@@ -65,16 +65,16 @@ class Deletion:
         self,
         runtime: Runtime,
         lifecycle: Lifecycle,
-        departure: Departure,
-        forgetting: Forgetting,
+        shutdown: Shutdown,
+        cleanup: ManagerCleanup,
         progress: Progress,
     ) -> None:
         self._runtime = runtime
         self._lifecycle = lifecycle
         self._left: set[Work] = set()
         """Those that are gone or left unconfirmed: what is answered about them now comes too late."""
-        self._departure = departure
-        self._forgetting = forgetting
+        self._shutdown = shutdown
+        self._cleanup = cleanup
         self._progress = progress
         self._locating: dict[object, Batch[Work, Located]] = {}
         self._deleting: dict[object, Batch[Work, Deleted]] = {}
@@ -83,7 +83,7 @@ class Deletion:
     def halt(self) -> None:
         """Do nothing more: a later pass goes on with what has been begun."""
         self._halted = True
-        self._departure.halt()
+        self._shutdown.halt()
 
     def begin(self, work: Work) -> None:
         """Drop an instance for which no call is under way."""
@@ -117,7 +117,7 @@ class Deletion:
             self._lifecycle.enter(work, Phase.DELETING)
             self._locate(work, 0.0)
         else:
-            self._departure.begin(work, self._start_deleting)
+            self._shutdown.begin(work, self._start_deleting)
 
     def _start_deleting(self, work: Work) -> None:
         self._lifecycle.enter(work, Phase.DELETING)
@@ -134,7 +134,7 @@ class Deletion:
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
                 lambda work: work not in self._left and not self._halted,
-                link.gate.submit,
+                link.limits.submit,
                 lambda _works: Located(self._runtime.clock.now(), owned_by_token(link.plugin, owner)),
                 self._located,
             )
@@ -178,7 +178,7 @@ class Deletion:
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
                 lambda _work: not self._halted,
-                link.gate.submit,
+                link.limits.submit,
                 lambda works: self._delete_what_is_there(link.plugin, works),
                 self._deleted,
             )
@@ -257,7 +257,7 @@ class Deletion:
     def expire(self, work: Work) -> None:
         """The time of its present phase is over, whatever call is under way."""
         if phase_of(work) is not Phase.DELETING:
-            self._departure.expire(work)
+            self._shutdown.expire(work)
         elif self._concerned([work]):
             self._give_up(work, OVERDUE)
 
@@ -287,7 +287,7 @@ class Deletion:
                 self._runtime.journal.forgotten(record)
             self._progress.gone(work)
 
-        self._runtime.journal.remove(work.node_id, lambda: self._forgetting.node(record, forgotten))
+        self._runtime.journal.remove(work.node_id, lambda: self._cleanup.node(record, forgotten))
 
     def _remove(self, work: Work) -> None:
         self._runtime.emit(EventKind.NODE_DROPPED, work)

@@ -13,20 +13,20 @@ from occopus_core.descriptions.model import Dependency, Implementation, NodeDesc
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
-from occopus_core.engine.instance.departure import Departure
-from occopus_core.engine.instance.forgetting import Forgetting, summary
 from occopus_core.engine.instance.lifecycle import GRACE, RULES, AtEnd, Lifecycle, overdue, phase_of
+from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
+from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.readiness import Readiness
 from occopus_core.engine.instance.reservation import alternatives, reserve
 from occopus_core.engine.instance.rolling import Rolling
 from occopus_core.engine.instance.runtime import PassedOver, Runtime
-from occopus_core.engine.instance.surroundings import Surroundings
-from occopus_core.engine.instance.turns import Turns
+from occopus_core.engine.instance.shutdown import Shutdown
+from occopus_core.engine.instance.start_order import StartOrder
 from occopus_core.engine.instance.unanswered import Unanswered, summarise
 from occopus_core.engine.instance.work import Phase, Work
-from occopus_core.engine.kernel.link import Link
+from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome, Steps, Waiting
-from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Configuration, Subject
 from occopus_core.events import EventKind
@@ -96,8 +96,8 @@ class Execution:
         self._works: dict[str, dict[Work, None]] = {}
         for work in works:
             self._works.setdefault(work.node_name, {})[work] = None
-        self._creating = Turns(width, self._start)
-        self._dropping = Turns(width, self._drop_one)
+        self._creating = StartOrder(width, self._start)
+        self._dropping = StartOrder(width, self._drop_one)
         self._discarded: set[Work] = set()
         self._abandoned = False
         self._tolerant = False
@@ -112,18 +112,18 @@ class Execution:
         """The places that would not tell what may be left there, each with why."""
         self._unconfirmed: list[Unanswered] = []
         self.interrupted = ""
-        self.links: set[Link[ResourceHandler]] = set()
+        self.links: set[OpenConnection[ResourceHandler]] = set()
         """The connections on which something may have been made that was dropped."""
         scope, loop = runtime.scope, runtime.loop
-        self.surroundings = Surroundings(nodes, dependencies, lambda: self.works)
+        self.neighbours = Neighbours(nodes, dependencies, lambda: self.works)
         lifecycle = self._lifecycle = Lifecycle(loop, self._expired)
-        self._configuring = Configuring(runtime, lifecycle, self.surroundings.peers)
+        self._configuring = Configuring(runtime, lifecycle, self.neighbours.peers)
         refuse = runtime.journal.refuse_if_lost
-        self.forgetting = Forgetting(loop, scope.connections, scope.installation, refuse)
+        self.cleanup = ManagerCleanup(loop, scope.connections, scope.installation, refuse)
         self._creation = Creation(runtime, lifecycle, self._subject, self._awaited, self._configuring, self)
         self._readiness = Readiness(runtime, lifecycle, self._creation, self._configuring, self)
-        departure = Departure(runtime, lifecycle, self._configuring)
-        self._deletion = Deletion(runtime, lifecycle, departure, self.forgetting, self)
+        shutdown = Shutdown(runtime, lifecycle, self._configuring)
+        self._deletion = Deletion(runtime, lifecycle, shutdown, self.cleanup, self)
 
     @property
     def works(self) -> list[Work]:
@@ -235,7 +235,7 @@ class Execution:
         self._configuring.end(ready)  # of an interrupted one: their managers go on with them
 
     def _renew(self, work: Work) -> None:
-        subject, scope = self.surroundings.subject(work), self._runtime.scope
+        subject, scope = self.neighbours.subject(work), self._runtime.scope
         self._runtime.loop.submit(lambda: scope.configuration(subject), lambda outcome: self._rendered(work, outcome))
 
     def _rendered(self, work: Work, outcome: Outcome[Configuration | None]) -> None:
@@ -465,12 +465,12 @@ class Execution:
         self, records: Sequence[ConfigurationRecord], managers: Sequence[ManagerRecord], done: Forgotten
     ) -> Steps[None]:
         """Have managers forget what is left, and then the infrastructure. What they do not stays recorded."""
-        commit_due, forgetting = self._runtime.journal.commit_due, self.forgetting
-        left = yield from forgetting.all(records, commit_due, self._runtime.journal.forgotten)
+        commit_due, cleanup = self._runtime.journal.commit_due, self.cleanup
+        left = yield from cleanup.all(records, commit_due, self._runtime.journal.forgotten)
         holding = {(record.type, record.settings) for record in left}
         asked = [each for each in managers if (each.type, each.settings) not in holding]
-        kept = yield from forgetting.infrastructures(asked, commit_due, done)
-        for line in summary([*left, *(each for each in managers if each in kept)], forgetting.away):
+        kept = yield from cleanup.infrastructures(asked, commit_due, done)
+        for line in summary([*left, *(each for each in managers if each in kept)], cleanup.away):
             self._runtime.tell(EventKind.NOT_FORGOTTEN, line)
 
     # What templates may know
@@ -479,14 +479,14 @@ class Execution:
         # One that is described no more is only to be dropped: its name is all that is left of it.
         node = self._nodes.get(work.node_name) or NodeDescription(work.node_name, type="")
         needed = self._needed(node.name)
-        known = {name: self.surroundings.addresses(name) for name in needed}
-        neighbours = _Neighbours(node.name, known, {name: self.surroundings.node_ids(name) for name in needed})
-        handed = self.surroundings.handed(node.name).values
+        known = {name: self.neighbours.addresses(name) for name in needed}
+        neighbours = _Neighbours(node.name, known, {name: self.neighbours.node_ids(name) for name in needed})
+        handed = self.neighbours.handed(node.name).values
         return Subject(node, work.node_id, work.record.token, work.implementation, functions(neighbours), handed)
 
     def _awaited(self, work: Work) -> Sequence[str]:
         """What dependees have to publish before the instance is created. They are asked for it."""
-        awaited = self.surroundings.handed(work.node_name).awaited
+        awaited = self.neighbours.handed(work.node_name).awaited
         if awaited:
             dependees = set(self._needed(work.node_name))
             self._configuring.refresh(each for each in self.works if each.node_name in dependees)

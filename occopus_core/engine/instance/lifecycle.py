@@ -1,7 +1,7 @@
 """The life of an instance: its phases, what may follow each, how long each may last, and what happens then.
 
 Nothing else changes the stage of a row, and nothing else measures how long an instance may take. Not measured here are
-the time between two looks (`pacing`) and how long failing calls are repeated before a deletion is left for later.
+the time between two looks (`intervals`) and how long failing calls are repeated before a deletion is left for later.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from occopus_core.api.errors import PermanentError, ProviderError, TransientErro
 from occopus_core.api.resource import Address, Instance, InstanceId, ResourceHandler
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.batch import Batch
-from occopus_core.engine.kernel.link import Link
+from occopus_core.engine.kernel.error_text import reason
+from occopus_core.engine.kernel.intervals import FIRST_DELAY
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
-from occopus_core.engine.kernel.pacing import FIRST_DELAY
-from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.kernel.open_connection import OpenConnection
 
 T = TypeVar("T")
 
@@ -59,7 +59,9 @@ class Observatory:
     """Asks for many instances at once; what is asked in the same turn of the loop makes one call."""
 
     loop: Loop
-    _batches: dict[Link[ResourceHandler], Batch[_Question, Mapping[InstanceId, Instance]]] = field(default_factory=dict)
+    _batches: dict[OpenConnection[ResourceHandler], Batch[_Question, Mapping[InstanceId, Instance]]] = field(
+        default_factory=dict
+    )
 
     def observe(self, works: Sequence[Work], commit_due: Callable[[], None]) -> Steps[Mapping[str, Outcome[Instance]]]:
         """The instances as they are, by node id; those without an id, and those too young to be seen, are left out.
@@ -67,7 +69,7 @@ class Observatory:
         An instance whose provider cannot be asked has the error. One that keeps silent holds up the others for
         `PATIENCE` seconds at the most.
         """
-        by_link: dict[Link[ResourceHandler], list[Work]] = {}
+        by_link: dict[OpenConnection[ResourceHandler], list[Work]] = {}
         for work in works:
             if work.link is not None and work.record.instance_id is not None:
                 by_link.setdefault(work.link, []).append(work)
@@ -82,7 +84,7 @@ class Observatory:
         return seen
 
     def _answers(
-        self, questions: Mapping[Link[ResourceHandler], _Question], commit_due: Callable[[], None]
+        self, questions: Mapping[OpenConnection[ResourceHandler], _Question], commit_due: Callable[[], None]
     ) -> Steps[None]:
         patience: list[bool] = []
         """Begun when the first has answered; at its end it is over."""
@@ -97,7 +99,10 @@ class Observatory:
         yield Waiting(commit_due, over)
 
     def _seen(
-        self, link: Link[ResourceHandler], works: Sequence[Work], answer: Outcome[Mapping[InstanceId, Instance]]
+        self,
+        link: OpenConnection[ResourceHandler],
+        works: Sequence[Work],
+        answer: Outcome[Mapping[InstanceId, Instance]],
     ) -> Mapping[str, Outcome[Instance]]:
         if answer.error is not None:
             return {work.node_id: Outcome(error=answer.error) for work in works}
@@ -109,17 +114,19 @@ class Observatory:
                 seen[work.node_id] = Outcome(value=instances[id])
         return seen
 
-    def ask(self, link: Link[ResourceHandler], ids: Sequence[InstanceId], done: Callable[[Described], None]) -> None:
+    def ask(
+        self, link: OpenConnection[ResourceHandler], ids: Sequence[InstanceId], done: Callable[[Described], None]
+    ) -> None:
         """Ask for these instances on one connection; `done` gets the answer of the provider, or its error."""
         self._ask(link, _Question(ids, done))
 
-    def _ask(self, link: Link[ResourceHandler], question: _Question) -> _Question:
+    def _ask(self, link: OpenConnection[ResourceHandler], question: _Question) -> _Question:
         if link not in self._batches:
             self._batches[link] = Batch(
                 self.loop,
                 link.plugin.poll_seconds[0],
                 lambda _question: True,
-                link.gate.submit,
+                link.limits.submit,
                 lambda questions: describe(link.plugin, [id for each in questions for id in each.ids]),
                 lambda questions, outcome: self._answered(link, questions, outcome),
             )
@@ -128,7 +135,7 @@ class Observatory:
 
     def _answered(
         self,
-        link: Link[ResourceHandler],
+        link: OpenConnection[ResourceHandler],
         questions: Sequence[_Question],
         outcome: Outcome[Mapping[InstanceId, Instance]],
     ) -> None:
@@ -147,16 +154,16 @@ class Observatory:
 def ask_each(
     loop: Loop,
     commit_due: Callable[[], None],
-    links: Sequence[Link[ResourceHandler]],
-    question: Callable[[Link[ResourceHandler]], T],
+    links: Sequence[OpenConnection[ResourceHandler]],
+    question: Callable[[OpenConnection[ResourceHandler]], T],
 ) -> Steps[list[Outcome[T]]]:
     """Ask every connection the same, side by side; what is only away for a moment is asked again."""
-    answers: dict[Link[ResourceHandler], Outcome[T]] = {}
+    answers: dict[OpenConnection[ResourceHandler], Outcome[T]] = {}
 
-    def ask(link: Link[ResourceHandler], tries: int) -> None:
-        link.gate.submit(lambda: question(link), lambda outcome: answered(link, tries, outcome))
+    def ask(link: OpenConnection[ResourceHandler], tries: int) -> None:
+        link.limits.submit(lambda: question(link), lambda outcome: answered(link, tries, outcome))
 
-    def answered(link: Link[ResourceHandler], tries: int, outcome: Outcome[T]) -> None:
+    def answered(link: OpenConnection[ResourceHandler], tries: int, outcome: Outcome[T]) -> None:
         if isinstance(outcome.error, TransientError) and tries < TRIES:
             loop.after(FIRST_DELAY * 2**tries, lambda: ask(link, tries + 1))
         else:

@@ -16,8 +16,8 @@ from occopus_core.engine.instance.observe import describe
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
+from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome
-from occopus_core.engine.kernel.reason import reason
 from occopus_core.engine.planning.plan import LOST
 from occopus_core.events import EventKind
 from occopus_core.render import TemplateError
@@ -81,10 +81,10 @@ class Readiness:
                 self._runtime.loop,
                 bounds[0],
                 lambda work: work.stage in _WATCHED and not work.dropping,
-                link.gate.submit,
+                link.limits.submit,
                 lambda works: describe(link.plugin, [_id(work) for work in works]),
                 self._described,
-                lambda works: self._lifecycle.queue((w for w in works if w.stage is Stage.BOOTING), link.gate.moved),
+                lambda works: self._lifecycle.queue((w for w in works if w.stage is Stage.BOOTING), link.limits.moved),
             )
         if delay is None:
             kind, waited = work.record.fingerprint, self._runtime.waited(work)

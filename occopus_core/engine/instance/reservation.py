@@ -9,7 +9,7 @@ from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
-from occopus_core.engine.kernel.link import Link
+from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.store.records import InstanceRecord, Place, Stage
 
@@ -36,7 +36,7 @@ def reserve(
     )
 
 
-def stray_work(runtime: Runtime, place: Place, link: Link[ResourceHandler], instance: Instance) -> Work:
+def stray_work(runtime: Runtime, place: Place, link: OpenConnection[ResourceHandler], instance: Instance) -> Work:
     """An instance found at a provider that no row knows: it gets one, so that its deletion is not lost either."""
     now = runtime.clock.now()
     record = InstanceRecord(

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.clock import Clock
+from occopus_core.engine.kernel.intervals import PollIntervals, backoff, poll_interval
 from occopus_core.engine.kernel.journal import Journal
 from occopus_core.engine.kernel.loop import Loop
-from occopus_core.engine.kernel.pacing import Pacing, backoff, poll_interval
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.events import Event, EventKind, Observer
 from occopus_core.store.change import Change
@@ -51,9 +51,9 @@ class CallsUnderWay:
 class Experience:
     """What a process has learned about providers, whichever infrastructure it was working on."""
 
-    boots: Pacing = field(default_factory=Pacing)
+    boots: PollIntervals = field(default_factory=PollIntervals)
     """How long instances take to boot, by fingerprint."""
-    deletions: Pacing = field(default_factory=Pacing)
+    deletions: PollIntervals = field(default_factory=PollIntervals)
     """How long their deletion takes, by fingerprint."""
     passed_over: dict[str, PassedOver] = field(default_factory=dict)
     """By the digest of an implementation."""

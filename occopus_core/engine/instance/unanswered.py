@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from occopus_core.api.errors import ProviderError
-from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.kernel.error_text import reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from occopus_core.api.resource import ResourceHandler
 from occopus_core.descriptions.model import Implementation
-from occopus_core.engine.kernel.link import Link
+from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.planning.preparation import Prepared
 from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import InstanceRecord, Stage
@@ -65,7 +65,7 @@ class Work:
     implementation: Implementation
     alternatives: deque[Implementation] = field(default_factory=deque)
     """Implementations to try when this one cannot be used."""
-    link: Link[ResourceHandler] | None = None
+    link: OpenConnection[ResourceHandler] | None = None
     prepared: Prepared | None = None
     configuration: ConfigurationRecord | None = None
     """What its configuration manager holds for it; None where it has none, or is not registered yet."""

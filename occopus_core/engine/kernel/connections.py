@@ -14,15 +14,15 @@ from occopus_core.api.resource import Connection, ResourceHandler
 from occopus_core.api.ssh import HostKeys, MemoryHostKeys
 from occopus_core.credentials import Credentials, Redactor, Section
 from occopus_core.descriptions.model import Implementation
-from occopus_core.engine.kernel.gate import Gate
+from occopus_core.engine.kernel.call_limits import CallLimits
+from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.jobs import Jobs
-from occopus_core.engine.kernel.link import Link, LinkKey, link_key
 from occopus_core.engine.kernel.loop import Loop
-from occopus_core.engine.kernel.managers import ManagerLink
+from occopus_core.engine.kernel.open_connection import ConnectionKey, OpenConnection, connection_key
 from occopus_core.registry import Registry
 from occopus_core.store.records import label
 
-L = TypeVar("L", bound=Link[Any])
+L = TypeVar("L", bound=OpenConnection[Any])
 
 
 class Connections:
@@ -49,8 +49,8 @@ class Connections:
         self.renewals = 0
         """How often other credentials have come into use."""
         self._lock = threading.Lock()
-        self._resources: dict[LinkKey, Link[ResourceHandler]] = {}
-        self._configs: dict[LinkKey, ManagerLink] = {}
+        self._resources: dict[ConnectionKey, OpenConnection[ResourceHandler]] = {}
+        self._configs: dict[ConnectionKey, ManagerConnection] = {}
         self._checkers: dict[str, HealthChecker] = {}
 
     def settings(self, implementation: Implementation, render: Callable[[Any], Any]) -> str:
@@ -58,20 +58,20 @@ class Connections:
         keys = self._registry.resource(implementation.resource["type"]).connection_keys
         return _settings(implementation.resource, keys, render)
 
-    def resource(self, implementation: Implementation, settings: str) -> Link[ResourceHandler]:
+    def resource(self, implementation: Implementation, settings: str) -> OpenConnection[ResourceHandler]:
         """The connection an instance is made on."""
         section = {**implementation.resource, **json.loads(settings)}
         auth = self._credentials.find("resource", section)
-        key = link_key(section["type"], settings, auth)
+        key = connection_key(section["type"], settings, auth)
         with self._lock:
             if key not in self._resources:
                 plugin = self._registry.resource(section["type"])
                 connection = self._connection(section, settings, auth)
                 limit = min(self._workers, plugin.max_concurrency)
-                self._resources[key] = Link(plugin, section, connection, Gate(self._loop, limit))
+                self._resources[key] = OpenConnection(plugin, section, connection, CallLimits(self._loop, limit))
             return self._resources[key]
 
-    def config(self, section: Mapping[str, Any]) -> ManagerLink:
+    def config(self, section: Mapping[str, Any]) -> ManagerConnection:
         """The configuration manager of a rendered `config_management` section.
 
         Raises `PluginError`, `DescriptionError`, and `PermanentError` where its constructor fails.
@@ -79,15 +79,15 @@ class Connections:
         plugin = self._registry.config(section["type"])
         settings = _settings(section, plugin.connection_keys, lambda value: value)
         auth = self._credentials.find("config_management", section)
-        key = link_key(section["type"], settings, auth)
+        key = connection_key(section["type"], settings, auth)
         with self._lock:
             if key not in self._configs:
                 connection = self._connection(section, settings, auth)
                 limit = min(self._workers, plugin.max_concurrency)
-                gate, jobs = Gate(self._loop, limit), Jobs(plugin.max_jobs)
+                limits, jobs = CallLimits(self._loop, limit), Jobs(plugin.max_jobs)
                 name = label(section["type"], section)
                 try:
-                    self._configs[key] = ManagerLink(plugin, section, connection, gate, jobs, name, self.redact)
+                    self._configs[key] = ManagerConnection(plugin, section, connection, limits, jobs, name, self.redact)
                 except Exception as error:
                     fault = f"the configuration manager '{name}' cannot be set up: {type(error).__name__}: {error}"
                     raise PermanentError(fault) from error
@@ -107,7 +107,7 @@ class Connections:
             self._resources = self._renewed("resource", self._resources)
             self._configs = self._renewed("config_management", self._configs)
 
-    def _renewed(self, kind: Section, links: Mapping[LinkKey, L]) -> dict[LinkKey, L]:
+    def _renewed(self, kind: Section, links: Mapping[ConnectionKey, L]) -> dict[ConnectionKey, L]:
         for link in links.values():
             # Several entries apply, or the plugin does not take them: whoever asks for it anew is told.
             with contextlib.suppress(Exception):

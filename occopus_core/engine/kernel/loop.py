@@ -11,8 +11,8 @@ from queue import SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from occopus_core.engine.kernel.clock import Clock
-from occopus_core.engine.kernel.meter import Meter
-from occopus_core.engine.kernel.reason import log_unexpected
+from occopus_core.engine.kernel.error_text import log_unexpected
+from occopus_core.engine.kernel.metrics import CallMetrics
 
 T = TypeVar("T")
 
@@ -63,9 +63,9 @@ class Loop:
     Any number of passes share one loop: none of them holds a thread while it waits.
     """
 
-    def __init__(self, clock: Clock, executor: Executor, meter: Meter | None = None) -> None:
+    def __init__(self, clock: Clock, executor: Executor, meter: CallMetrics | None = None) -> None:
         self.clock = clock
-        self.meter = meter or Meter()
+        self.meter = meter or CallMetrics()
         self._executor = executor
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []

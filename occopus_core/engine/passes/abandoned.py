@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from occopus_core.api.config import ConfigManager, Registered
-from occopus_core.engine.instance.forgetting import Forgetting, summary
+from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
+from occopus_core.engine.kernel.config_managers import ManagerConnection
+from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome, Steps, Waiting
-from occopus_core.engine.kernel.managers import ManagerLink
-from occopus_core.engine.kernel.reason import reason
-from occopus_core.engine.passes.site import Resources
+from occopus_core.engine.passes.context import Resources
 from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
 
 PATIENCE = 60.0
@@ -28,12 +28,12 @@ def forget_abandoned(resources: Resources) -> Steps[list[str]]:
     records, managers = rows.abandoned(), rows.abandoned_managers()
     if not records and not managers:
         return []
-    forgetting = Forgetting(resources.loop, resources.connections, resources.store.installation)
-    left = yield from forgetting.all(records, _nothing, lambda record: rows.forgotten([record]))
+    cleanup = ManagerCleanup(resources.loop, resources.connections, resources.store.installation)
+    left = yield from cleanup.all(records, _nothing, lambda record: rows.forgotten([record]))
     holding = {(record.infra_id, record.type, record.settings) for record in left}
     asked = [each for each in managers if (each.infra_id, each.type, each.settings) not in holding]
-    kept = yield from forgetting.infrastructures(asked, _nothing, rows.abandoned_infrastructure_forgotten)
-    return summary([*left, *kept], forgetting.away)
+    kept = yield from cleanup.infrastructures(asked, _nothing, rows.abandoned_infrastructure_forgotten)
+    return summary([*left, *kept], cleanup.away)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +46,20 @@ class Listed:
 
 def find_registered(resources: Resources) -> Steps[Listed]:
     """Ask every manager ever used what it holds for this installation. Raises `StoreError`."""
-    links: dict[ManagerLink, ManagerRecord] = {}
+    links: dict[ManagerConnection, ManagerRecord] = {}
     silent: list[str] = []
     for record in resources.store.configurations.all_managers():
         try:
             links.setdefault(resources.connections.config(record.section), record)
         except Exception as error:  # noqa: BLE001  # the plugin, or its credentials, are gone
             silent.append(_silent(record, reason(error)))
-    answers: dict[ManagerLink, Outcome[list[Registered]]] = {}
+    answers: dict[ManagerConnection, Outcome[list[Registered]]] = {}
     installation = resources.store.installation
 
     def ask(manager: ConfigManager) -> list[Registered]:
         return list(manager.list_registered(installation))
 
-    def ask_link(link: ManagerLink) -> None:
+    def ask_link(link: ManagerConnection) -> None:
         link.ask("list_registered", ask, lambda outcome: answers.update({link: outcome}))
 
     for link in links:
@@ -86,9 +86,9 @@ def forget_registered(resources: Resources, listed: Listed) -> Steps[list[str]]:
     A late call that registered a node of an infrastructure that is gone may have made what belongs to the whole
     infrastructure again: that is forgotten, too. Raises `StoreError`.
     """
-    forgetting = Forgetting(resources.loop, resources.connections, resources.store.installation)
+    cleanup = ManagerCleanup(resources.loop, resources.connections, resources.store.installation)
     records = [_record(manager, each) for manager, each in listed.strays]
-    left = yield from forgetting.all(records, _nothing, lambda _record: None)
+    left = yield from cleanup.all(records, _nothing, lambda _record: None)
     holding = {(record.infra_id, record.type, record.settings) for record in left}
     gone = resources.store.configurations.gone({record.infra_id for record in records})
     managers = {
@@ -99,8 +99,8 @@ def forget_registered(resources: Resources, listed: Listed) -> Steps[list[str]]:
         if record.infra_id in gone
     }
     asked = [manager for key, manager in managers.items() if key not in holding]
-    kept = yield from forgetting.infrastructures(asked, _nothing, lambda _record: None)
-    return summary([*left, *kept], forgetting.away)
+    kept = yield from cleanup.infrastructures(asked, _nothing, lambda _record: None)
+    return summary([*left, *kept], cleanup.away)
 
 
 def _record(manager: ManagerRecord, each: Registered) -> ConfigurationRecord:

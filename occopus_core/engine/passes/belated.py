@@ -15,11 +15,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 from occopus_core.api.resource import Instance, InstanceState, Owner, ResourceHandler
 from occopus_core.engine.instance.observe import ask_each
 from occopus_core.engine.instance.work import Work
-from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.kernel.loop import Steps, Waiting
-from occopus_core.engine.passes.places import owned
-from occopus_core.engine.passes.site import Site
+from occopus_core.engine.kernel.open_connection import OpenConnection
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.sweeping import Stray, remove_strays
+from occopus_core.engine.passes.used_connections import owned
 from occopus_core.store.records import LeaseLostError, Stage, StoreError
 
 P = ParamSpec("P")
@@ -33,17 +33,17 @@ LOOKS = 3
 
 
 def cleaning_up(
-    steps: Callable[Concatenate[Site, P], Steps[T]],
-) -> Callable[Concatenate[Site, P], Steps[T]]:
+    steps: Callable[Concatenate[PassContext, P], Steps[T]],
+) -> Callable[Concatenate[PassContext, P], Steps[T]]:
     """A pass that removes what it has made too late, before it propagates its `LeaseLostError`."""
 
     @functools.wraps(steps)
-    def guarded(site: Site, /, *arguments: P.args, **options: P.kwargs) -> Steps[T]:
+    def guarded(context: PassContext, /, *arguments: P.args, **options: P.kwargs) -> Steps[T]:
         try:
-            return (yield from steps(site, *arguments, **options))
+            return (yield from steps(context, *arguments, **options))
         except LeaseLostError as error:
             try:
-                found = yield from clean_up(site)
+                found = yield from clean_up(context)
             except StoreError:
                 found = "the store cannot be read"
             hint = "'occopus-maintain --sweep' finds what may be left"
@@ -52,40 +52,40 @@ def cleaning_up(
     return guarded
 
 
-def clean_up(site: Site) -> Steps[str]:
+def clean_up(context: PassContext) -> Steps[str]:
     """Delete what calls of this process have made for rows that are gone; what was found, in words.
 
     Needs no lease, as the sweep does not: the providers are asked first, and the store afterwards; what then has no row
     will have none. Raises `StoreError`.
     """
-    works = site.works_called()
+    works = context.works_called()
     if not works:
         return ""
-    clock = site.resources.loop.clock
+    clock = context.resources.loop.clock
     given_up_at = clock.monotonic() + CALL_SECONDS
-    site.resources.loop.after(CALL_SECONDS, lambda: None)
+    context.resources.loop.after(CALL_SECONDS, lambda: None)
     yield Waiting(_nothing, lambda: not any(work.calling for work in works) or clock.monotonic() >= given_up_at)
     left: list[str] = []
     removed: list[Stray] = []
     for _ in range(LOOKS):
-        yield from site.resources.loop.pause(max(work.handler.consistency_window for work in works))
-        strays, waiting, silent = yield from _look(site, works)
-        left = [*silent, *(yield from remove_strays(site.resources, strays))]
+        yield from context.resources.loop.pause(max(work.handler.consistency_window for work in works))
+        strays, waiting, silent = yield from _look(context, works)
+        left = [*silent, *(yield from remove_strays(context.resources, strays))]
         removed += strays
         if not waiting:
             break
     return _summary(works, removed, left)
 
 
-def _look(site: Site, works: Sequence[Work]) -> Steps[tuple[list[Stray], bool, list[str]]]:
+def _look(context: PassContext, works: Sequence[Work]) -> Steps[tuple[list[Stray], bool, list[str]]]:
     """What no row knows; whether rows are still to go; and the providers that did not answer."""
-    by_link: dict[Link[ResourceHandler], dict[str, Work]] = {}
+    by_link: dict[OpenConnection[ResourceHandler], dict[str, Work]] = {}
     for work in works:
         if work.link is not None:
             by_link.setdefault(work.link, {})[work.record.token] = work
-    owner = Owner(site.resources.store.installation, site.infra_id)
-    answers = yield from ask_each(site.resources.loop, _nothing, list(by_link), lambda link: owned(link, owner))
-    known = site.resources.store.instances_by_token()
+    owner = Owner(context.resources.store.installation, context.infra_id)
+    answers = yield from ask_each(context.resources.loop, _nothing, list(by_link), lambda link: owned(link, owner))
+    known = context.resources.store.instances_by_token()
     strays: list[Stray] = []
     silent: list[str] = []
     for (link, mine), answer in zip(by_link.items(), answers, strict=True):
@@ -102,7 +102,7 @@ def _is_late(instance: Instance, mine: Mapping[str, Work], known: Mapping[str, o
     return instance.token in mine and instance.token not in known and instance.state is not InstanceState.ABSENT
 
 
-def _stray(link: Link[ResourceHandler], mine: Mapping[str, Work], instance: Instance) -> Stray:
+def _stray(link: OpenConnection[ResourceHandler], mine: Mapping[str, Work], instance: Instance) -> Stray:
     return Stray(mine[instance.token].implementation, link, instance)
 
 

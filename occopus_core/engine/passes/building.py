@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation, Infrastructure
-from occopus_core.engine.instance.diagnosis import Notes, notes_of
 from occopus_core.engine.instance.execution import Execution
+from occopus_core.engine.instance.failure_detection import Notes, notes_of
 from occopus_core.engine.instance.reservation import new_work
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.belated import cleaning_up
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.destroying import places, sweep
 from occopus_core.engine.passes.errors import (
@@ -26,7 +27,6 @@ from occopus_core.engine.passes.errors import (
     UnconfirmedError,
 )
 from occopus_core.engine.passes.reconfiguring import amend
-from occopus_core.engine.passes.site import Site
 from occopus_core.engine.passes.survey import survey
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
@@ -42,34 +42,34 @@ PATIENCE = LEASE_SECONDS + SKEW_SECONDS
 """Seconds for which a build waits for a process that is working on the infrastructure: a killed one lets go by then."""
 
 
-def plan(site: Site, candidate: Infrastructure) -> Steps[Plan]:
+def plan(context: PassContext, candidate: Infrastructure) -> Steps[Plan]:
     """What `build` would do, without changing anything. Raises `InvalidDesignError`, `ProviderError`."""
-    store, scope = site.resources.store, site.scope(candidate)
+    store, scope = context.resources.store, context.scope(candidate)
     try:
-        record = store.infrastructure(site.infra_id)
+        record = store.infrastructure(context.infra_id)
     except NoSuchInfrastructureError:
         return first_plan(scope, store)
     design = make_design(scope, store)
-    works = site.recorded_works()
-    return (yield from plan_build(site, design, record, works))
+    works = context.recorded_works()
+    return (yield from plan_build(context, design, record, works))
 
 
 @cleaning_up
-def build(site: Site, candidate: Infrastructure, begun: Callable[[], None] = lambda: None) -> Steps[None]:
+def build(context: PassContext, candidate: Infrastructure, begun: Callable[[], None] = lambda: None) -> Steps[None]:
     """Make the infrastructure as described, or undo what was made on the way and leave it as it was.
 
     `begun` is called when the description is known to be right, before anything is recorded.
     Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
     `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
     """
-    design = make_design(site.scope(candidate), site.resources.store)
+    design = make_design(context.scope(candidate), context.resources.store)
     begun()
-    lease = yield from _lease(site, candidate)
-    with site.releasing(lease):
-        record = site.resources.store.infrastructure(site.infra_id)
+    lease = yield from _lease(context, candidate)
+    with context.releasing(lease):
+        record = context.resources.store.infrastructure(context.infra_id)
         refuse_unwanted(record)
-        site.building = True
-        yield from build_leased(site, design, lease, record)
+        context.building = True
+        yield from build_leased(context, design, lease, record)
 
 
 def refuse_unwanted(record: InfrastructureRecord) -> None:
@@ -79,30 +79,30 @@ def refuse_unwanted(record: InfrastructureRecord) -> None:
         raise BusyError(f"the infrastructure '{record.id}' is being destroyed: {finish} finishes that")
 
 
-def _lease(site: Site, candidate: Infrastructure) -> Steps[Lease]:
-    resources = site.resources
+def _lease(context: PassContext, candidate: Infrastructure) -> Steps[Lease]:
+    resources = context.resources
     while True:
         with contextlib.suppress(NoSuchInfrastructureError):
-            return (yield from site.acquire_in_time(PATIENCE))
+            return (yield from context.acquire_in_time(PATIENCE))
         with contextlib.suppress(InfrastructureTakenError):  # somebody else was a moment quicker
-            lease = site.take(
+            lease = context.take(
                 lambda now: resources.store.add_infrastructure(
-                    site.infra_id, candidate, targets_of(candidate, {}), resources.holder, now
+                    context.infra_id, candidate, targets_of(candidate, {}), resources.holder, now
                 )
             )
-            site.tell(EventKind.INFRA_CREATED, candidate.name)
+            context.tell(EventKind.INFRA_CREATED, candidate.name)
             return lease
 
 
-def build_leased(site: Site, design: Design, lease: Lease, record: InfrastructureRecord) -> Steps[None]:
+def build_leased(context: PassContext, design: Design, lease: Lease, record: InfrastructureRecord) -> Steps[None]:
     """The same under a lease."""
-    store = site.resources.store
+    store = context.resources.store
     candidate = design.scope.infrastructure
-    runtime = site.runtime(design.scope)
-    works = site.recorded_works()
+    runtime = context.runtime(design.scope)
+    works = context.recorded_works()
     targets = targets_of(candidate, record.targets)
     notes = notes_of(runtime)
-    steps = yield from plan_build(site, design, record, works, runtime.journal.commit_due, notes)
+    steps = yield from plan_build(context, design, record, works, runtime.journal.commit_due, notes)
     if record.candidate != candidate:
         with store.changing(lease) as change:
             change.put_candidate(candidate)
@@ -110,12 +110,12 @@ def build_leased(site: Site, design: Design, lease: Lease, record: Infrastructur
     for work in works:
         work.dropping = work.node_id in unwanted
     fresh = new_works(runtime, design.blueprints, steps, works)
-    execution = site.execution(runtime, design.blueprints, record, [*works, *fresh])
-    execution.links.update(places(site).links)  # a process that was killed may have left there what no row knows
+    execution = context.execution(runtime, design.blueprints, record, [*works, *fresh])
+    execution.links.update(places(context).links)  # a process that was killed may have left there what no row knows
     unfinished = [work for work in works if not work.dropping and work.stage is not Stage.READY]
     if not (yield from execution.create([*unfinished, *fresh], design.graph)):
-        site.refuse_if_abandoned()
-        yield from _undo(site, execution, runtime, lease, record, design.graph)
+        context.refuse_if_abandoned()
+        yield from _undo(context, execution, runtime, lease, record, design.graph)
     _adopt_definitions(runtime, design, works)
     runtime.journal.flush()
     with store.changing(lease) as change:
@@ -130,11 +130,11 @@ def build_leased(site: Site, design: Design, lease: Lease, record: Infrastructur
             runtime.tell_with(change, EventKind.INFRA_UPDATED)
     # What stays follows before what it followed goes.
     yield from execution.reconfigure([work for work in works if not work.dropping], design.graph)
-    site.refuse_if_abandoned()
-    before = design.graph if record.description is None else dependencies(site.scope(record.description), works)
+    context.refuse_if_abandoned()
+    before = design.graph if record.description is None else dependencies(context.scope(record.description), works)
     yield from execution.drop([work for work in execution.works if work.dropping], before)
-    site.refuse_if_abandoned()
-    yield from site.forget_left(runtime)
+    context.refuse_if_abandoned()
+    yield from context.forget_left(runtime)
     if execution.unconfirmed:
         raise UnconfirmedError(execution.unconfirmed)
     if execution.unconfigured:
@@ -165,17 +165,22 @@ def _adopted(design: Design, work: Work) -> Implementation:
 
 
 def _undo(
-    site: Site, execution: Execution, runtime: Runtime, lease: Lease, record: InfrastructureRecord, graph: Graph
+    context: PassContext,
+    execution: Execution,
+    runtime: Runtime,
+    lease: Lease,
+    record: InfrastructureRecord,
+    graph: Graph,
 ) -> Steps[None]:
     reason = execution.interrupted or "; ".join(execution.problems)
     runtime.tell(EventKind.ROLLING_BACK, reason)
     yield from execution.drop([work for work in execution.works if work.record.provisional], graph)
-    site.refuse_if_abandoned()
+    context.refuse_if_abandoned()
     if record.description is None and not execution.unconfirmed:
-        yield from sweep(execution, runtime, places(site).among(execution.links))
-        yield from site.forget(execution)
-    site.refuse_if_abandoned()
-    with site.resources.store.changing(lease) as change:
+        yield from sweep(execution, runtime, places(context).among(execution.links))
+        yield from context.forget(execution)
+    context.refuse_if_abandoned()
+    with context.resources.store.changing(lease) as change:
         if record.description is not None:
             change.put_candidate(None)
         elif execution.unconfirmed:
@@ -188,7 +193,7 @@ def _undo(
 
 
 def plan_build(
-    site: Site,
+    context: PassContext,
     design: Design,
     record: InfrastructureRecord,
     works: Sequence[Work],
@@ -199,8 +204,8 @@ def plan_build(
 
     Raises `ProviderError` where a provider does not answer.
     """
-    site.connect(works)
-    found = yield from survey(site, site.scope(record.current), works, commit_due, notes)
+    context.connect(works)
+    found = yield from survey(context, context.scope(record.current), works, commit_due, notes)
     for outcome in found.seen.values():
         outcome.get()
     targets = targets_of(design.scope.infrastructure, record.targets)
@@ -211,10 +216,10 @@ def plan_build(
         if one.node_name in design.blueprints
         and one.fingerprint not in design.blueprints[one.node_name].fingerprints.values()
     }
-    now = site.resources.loop.clock.now()
+    now = context.resources.loop.clock.now()
     situation = Situation(targets, records, now, found.ailments, unfit, ordered=True)
     amended = yield from amend(
-        site.resources.loop, design.scope, works, situation, commit_due, None, lambda work: _adopted(design, work)
+        context.resources.loop, design.scope, works, situation, commit_due, None, lambda work: _adopted(design, work)
     )
     return decide(amended.situation)
 

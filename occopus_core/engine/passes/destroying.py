@@ -11,11 +11,11 @@ from occopus_core.engine.instance.reservation import stray_work
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.belated import cleaning_up
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.errors import UnconfirmedError
 from occopus_core.engine.passes.giving_up import give_up
-from occopus_core.engine.passes.places import Places, owned
-from occopus_core.engine.passes.site import Site
+from occopus_core.engine.passes.used_connections import UsedConnections, owned
 from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, NoSuchPlaceError
 
@@ -24,7 +24,7 @@ SWEEPS = 3
 
 
 @cleaning_up
-def destroy(site: Site, given_up: Collection[str] = ()) -> Steps[None]:
+def destroy(context: PassContext, given_up: Collection[str] = ()) -> Steps[None]:
     """Drop everything and forget the infrastructure. It always ends, and can be repeated.
 
     What is left on clouds whose names are among those `given_up` is written down and asked for no more: they are gone
@@ -34,46 +34,46 @@ def destroy(site: Site, given_up: Collection[str] = ()) -> Steps[None]:
     `StoreError`.
     """
     if given_up:
-        known = {place.implementation.label for place in site.resources.store.places.all(site.infra_id)}
-        known.update(site.resources.store.places.lost(site.infra_id))
+        known = {place.implementation.label for place in context.resources.store.places.all(context.infra_id)}
+        known.update(context.resources.store.places.lost(context.infra_id))
         for name in sorted({*given_up} - known):
             raise NoSuchPlaceError(name)
-    site.resources.store.request_destroy(site.infra_id)
+    context.resources.store.request_destroy(context.infra_id)
     try:
-        lease = yield from site.acquire_in_time()
+        lease = yield from context.acquire_in_time()
     except NoSuchInfrastructureError:
         return  # whoever was working on it has seen to it
-    with site.releasing(lease):
-        yield from destroy_leased(site, lease, site.resources.store.infrastructure(site.infra_id), given_up)
+    with context.releasing(lease):
+        yield from destroy_leased(context, lease, context.resources.store.infrastructure(context.infra_id), given_up)
 
 
 def destroy_leased(
-    site: Site, lease: Lease, record: InfrastructureRecord, given_up: Collection[str] = ()
+    context: PassContext, lease: Lease, record: InfrastructureRecord, given_up: Collection[str] = ()
 ) -> Steps[None]:
     """The same under a lease."""
-    runtime = site.runtime(site.scope(record.current), heeds_unwanted=False)
-    execution = site.execution(runtime, {}, record, site.recorded_works())
-    yield from execution.drop(execution.works, dependencies(site.scope(record.current), execution.works))
-    site.refuse_if_abandoned()
+    runtime = context.runtime(context.scope(record.current), heeds_unwanted=False)
+    execution = context.execution(runtime, {}, record, context.recorded_works())
+    yield from execution.drop(execution.works, dependencies(context.scope(record.current), execution.works))
+    context.refuse_if_abandoned()
     if given_up:
         give_up(execution, runtime, given_up)
     if not execution.unconfirmed:
-        yield from sweep(execution, runtime, places(site, given_up))
-    site.refuse_if_abandoned()
+        yield from sweep(execution, runtime, places(context, given_up))
+    context.refuse_if_abandoned()
     if execution.unconfirmed:
         raise UnconfirmedError(execution.unconfirmed)
-    yield from site.forget(execution)
-    with site.resources.store.changing(lease) as change:
+    yield from context.forget(execution)
+    with context.resources.store.changing(lease) as change:
         change.remove_infrastructure(runtime.clock.now())
         runtime.tell_with(change, EventKind.INFRA_DROPPED)
 
 
-def places(site: Site, but: Collection[str] = ()) -> Places:
+def places(context: PassContext, but: Collection[str] = ()) -> UsedConnections:
     """Everywhere the infrastructure ever had instances made, but for places of these names."""
-    return Places.of(site.resources.connections, site.resources.store, site.infra_id, but)
+    return UsedConnections.of(context.resources.connections, context.resources.store, context.infra_id, but)
 
 
-def sweep(execution: Execution, runtime: Runtime, found: Places) -> Steps[None]:
+def sweep(execution: Execution, runtime: Runtime, found: UsedConnections) -> Steps[None]:
     """Look there for instances the store does not know, such as duplicates, and drop them."""
     owner = runtime.scope.owner()
     execution.unsearched.extend(found.closed)

@@ -9,8 +9,8 @@ from typing import Any
 
 from occopus_core.api.resource import Instance
 from occopus_core.engine.instance.deletion import OVERDUE
-from occopus_core.engine.instance.diagnosis import Notes, notes_of
 from occopus_core.engine.instance.execution import DELETION_SECONDS, Orders
+from occopus_core.engine.instance.failure_detection import Notes, notes_of
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.unanswered import Unanswered, summarise
@@ -18,11 +18,11 @@ from occopus_core.engine.instance.work import Work, condemn
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.passes.belated import cleaning_up
 from occopus_core.engine.passes.building import build_leased, new_works, plan_build
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.reconfiguring import amend
-from occopus_core.engine.passes.site import Site
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
 from occopus_core.engine.planning.backoff import next_setback
 from occopus_core.engine.planning.decision import Situation, decide
@@ -34,7 +34,7 @@ from occopus_core.store.records import InfrastructureRecord, Lease, Stage
 
 
 @cleaning_up
-def maintain(site: Site) -> Steps[Passed]:
+def maintain(context: PassContext) -> Steps[Passed]:
     """One pass. An interrupted build is carried on, an unwanted infrastructure destroyed.
 
     It looks first: where there is nothing to do, it takes no lease and writes nothing. Where there is, it decides again
@@ -44,60 +44,60 @@ def maintain(site: Site) -> Steps[Passed]:
     that is carried on raises. A node that cannot be made or asked for is an event, and no error: it is in what is
     returned, and the next pass tries again.
     """
-    looked = yield from look(site)
+    looked = yield from look(context)
     if looked is not None and looked.quiet:
-        site.revision = looked.revision
-        site.known = known_of(looked, site.resources)
-        site.rest()
+        context.revision = looked.revision
+        context.known = known_of(looked, context.resources)
+        context.rest()
         return Passed()
-    lease = yield from site.acquire_soon()
-    with site.releasing(lease):
-        record = site.resources.store.infrastructure(site.infra_id)
+    lease = yield from context.acquire_soon()
+    with context.releasing(lease):
+        record = context.resources.store.infrastructure(context.infra_id)
         if not record.wanted:
-            yield from destroy_leased(site, lease, record)
+            yield from destroy_leased(context, lease, record)
             return Passed()
         if record.candidate is not None:
-            design = make_design(site.scope(record.candidate), site.resources.store)
-            yield from build_leased(site, design, lease, record)
-            record = site.resources.store.infrastructure(site.infra_id)
-        passed = yield from _Pass(site, lease, record, looked).run()
-    site.tidy()
+            design = make_design(context.scope(record.candidate), context.resources.store)
+            yield from build_leased(context, design, lease, record)
+            record = context.resources.store.infrastructure(context.infra_id)
+        passed = yield from _Pass(context, lease, record, looked).run()
+    context.tidy()
     return passed
 
 
-def preview(site: Site) -> Steps[Plan]:
+def preview(context: PassContext) -> Steps[Plan]:
     """What the next pass would do, pending scaling requests included. Changes nothing.
 
     Raises `InvalidDesignError`, `ProviderError`, `NoSuchInfrastructureError`.
     """
-    store = site.resources.store
-    record = store.infrastructure(site.infra_id)
-    works = site.recorded_works()
+    store = context.resources.store
+    record = store.infrastructure(context.infra_id)
+    works = context.recorded_works()
     if not record.wanted:
         return decide(Situation({}, [work.record for work in works]))
     if record.candidate is not None:
-        return (yield from plan_build(site, make_design(site.scope(record.candidate), store), record, works))
-    requests = store.pending_requests(site.infra_id)
+        return (yield from plan_build(context, make_design(context.scope(record.candidate), store), record, works))
+    requests = store.pending_requests(context.infra_id)
     scaled = scale(requests, record.current, record.targets, [work.record for work in works])
     condemn(works, scaled.condemned)
-    site.connect(works)
-    scope = site.scope(record.current)
-    found = yield from survey(site, scope, works, lambda: None, Notes())
-    situation = situation_of(site, record, works, scaled.targets, found)
-    amended = yield from amend(site.resources.loop, scope, works, situation, lambda: None)
-    return decide_pass(site, scope, amended.situation).plan
+    context.connect(works)
+    scope = context.scope(record.current)
+    found = yield from survey(context, scope, works, lambda: None, Notes())
+    situation = situation_of(context, record, works, scaled.targets, found)
+    amended = yield from amend(context.resources.loop, scope, works, situation, lambda: None)
+    return decide_pass(context, scope, amended.situation).plan
 
 
 class _Pass:
-    def __init__(self, site: Site, lease: Lease, record: InfrastructureRecord, looked: Look | None) -> None:
-        self._site = site
+    def __init__(self, context: PassContext, lease: Lease, record: InfrastructureRecord, looked: Look | None) -> None:
+        self._site = context
         self._looked = looked
         self._lease = lease
         self._record = record
-        self._runtime: Runtime = site.runtime(site.scope(record.current))
-        works = site.recorded_works()
-        site.connect(works)
-        self._execution = site.execution(self._runtime, {}, record, works)
+        self._runtime: Runtime = context.runtime(context.scope(record.current))
+        works = context.recorded_works()
+        context.connect(works)
+        self._execution = context.execution(self._runtime, {}, record, works)
         self._targets = dict(record.targets)
         self._unanswered: list[Unanswered] = []
         self._undone: list[str] = []

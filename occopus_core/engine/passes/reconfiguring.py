@@ -11,13 +11,13 @@ from occopus_core.api.config import ConfigState, ConfigStatus
 from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Address
 from occopus_core.descriptions.model import Implementation
-from occopus_core.engine.instance.diagnosis import Notes
-from occopus_core.engine.instance.surroundings import Surroundings, recorded_node
+from occopus_core.engine.instance.failure_detection import Notes
+from occopus_core.engine.instance.neighbours import Neighbours, recorded_node
 from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.config_managers import ManagerConnection, Statuses
+from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.journal import redacted
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
-from occopus_core.engine.kernel.managers import ManagerLink, Statuses
-from occopus_core.engine.kernel.reason import reason
 from occopus_core.engine.passes.retries import Retries
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.mappings import ADDRESS
@@ -50,7 +50,7 @@ def ask_managers(
     loop: Loop, scope: Scope, works: Sequence[Work], commit_due: Callable[[], None], notes: Notes
 ) -> Steps[Managed]:
     """Ask the managers of ready instances once, side by side. What they publish goes to the notes."""
-    by_link: dict[ManagerLink, list[Work]] = {}
+    by_link: dict[ManagerConnection, list[Work]] = {}
     answers: dict[str, Outcome[ConfigStatus]] = {}
     for work in works:
         if work.stage is Stage.READY and work.configuration is not None:
@@ -60,7 +60,7 @@ def ask_managers(
                 answers[work.node_id] = Outcome(error=TransientError(reason(error)))
     left = set(by_link)
 
-    def answered(link: ManagerLink, outcome: Outcome[Statuses]) -> None:
+    def answered(link: ManagerConnection, outcome: Outcome[Statuses]) -> None:
         if link not in left:
             return
         left.discard(link)
@@ -70,7 +70,7 @@ def ask_managers(
 
     for link, asked in by_link.items():
         nodes = [recorded_node(work, scope.installation) for work in asked]
-        link.gate.submit(
+        link.limits.submit(
             lambda link=link, nodes=nodes: link.statuses(nodes),  # type: ignore[misc]
             lambda outcome, link=link: answered(link, outcome),  # type: ignore[misc]
         )
@@ -129,8 +129,8 @@ def amend(
         return Amended(situation)
     plan = decide(situation)
     staying = [work for work in concerned if work.node_id in plan.staying]
-    surroundings = _foreseen(scope, works, plan)
-    rendered = yield from _render(loop, scope, staying, surroundings, implementation, commit_due)
+    neighbours = _foreseen(scope, works, plan)
+    rendered = yield from _render(loop, scope, staying, neighbours, implementation, commit_due)
     changed: dict[str, str] = {}
     unfit = dict(situation.unfit)
     problems: list[str] = []
@@ -186,13 +186,13 @@ def _render(
     loop: Loop,
     scope: Scope,
     works: Sequence[Work],
-    surroundings: Surroundings,
+    neighbours: Neighbours,
     implementation: Callable[[Work], Implementation],
     commit_due: Callable[[], None],
 ) -> Steps[Mapping[str, Outcome[Configuration | None]]]:
     found: dict[str, Outcome[Configuration | None]] = {}
     for work in works:
-        subject = surroundings.subject(work, implementation(work))
+        subject = neighbours.subject(work, implementation(work))
         settings = work.configuration.settings if work.configuration is not None else None
         loop.submit(
             lambda subject=subject, settings=settings: scope.foreseen(subject, settings),  # type: ignore[misc]
@@ -202,7 +202,7 @@ def _render(
     return found
 
 
-def _foreseen(scope: Scope, works: Sequence[Work], plan: Plan) -> Surroundings:
+def _foreseen(scope: Scope, works: Sequence[Work], plan: Plan) -> Neighbours:
     """The instances there will be once the plan is carried out. Nothing is known yet of those that it makes."""
     positions = {work.node_id: work.record.position for work in works}
     staying = [work for work in works if work.node_id in plan.staying]
@@ -213,7 +213,7 @@ def _foreseen(scope: Scope, works: Sequence[Work], plan: Plan) -> Surroundings:
     ]
     nodes = {node.name: node for node in scope.infrastructure.nodes}
     everyone = [*staying, *coming]
-    return Surroundings(nodes, scope.infrastructure.dependencies, lambda: everyone)
+    return Neighbours(nodes, scope.infrastructure.dependencies, lambda: everyone)
 
 
 def _newcomer(node_name: str, position: int, number: int, works: Sequence[Work]) -> Work:

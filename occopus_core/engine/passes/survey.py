@@ -11,14 +11,14 @@ from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.checks import CheckTarget
-from occopus_core.engine.instance.diagnosis import Diagnosis, Notes
+from occopus_core.engine.instance.failure_detection import Diagnosis, Notes
 from occopus_core.engine.instance.work import Work
-from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.kernel.loop import Outcome, Steps
+from occopus_core.engine.kernel.open_connection import OpenConnection
+from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.dependencies import dependencies
-from occopus_core.engine.passes.quiet import Expected, Known, is_as
+from occopus_core.engine.passes.quiet_infrastructures import Expected, Known, is_as
 from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
-from occopus_core.engine.passes.site import Resources, Site
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Design, InvalidDesignError, make_design
 from occopus_core.engine.planning.outage import Ailment
@@ -40,7 +40,7 @@ class Survey:
 
 
 def survey(
-    site: Site,
+    context: PassContext,
     scope: Scope,
     works: Sequence[Work],
     commit_due: Callable[[], None],
@@ -63,17 +63,17 @@ def survey(
         and (work.stage is Stage.READY or not is_under_way(work))
     ]
     if answered is None:
-        seen = yield from site.resources.observatory.observe(present, commit_due)
+        seen = yield from context.resources.observatory.observe(present, commit_due)
     else:
         seen = answered.seen
-    diagnosis = Diagnosis(scope, site.resources.loop.clock, works, seen, pause, notes)
+    diagnosis = Diagnosis(scope, context.resources.loop.clock, works, seen, pause, notes)
     targets = diagnosis.targets()
     if answered is None:
-        examined = yield from site.resources.checks.examine(targets, commit_due)
+        examined = yield from context.resources.checks.examine(targets, commit_due)
     else:
         examined = answered.examined
     asked = [work for work in works if not is_under_way(work)]
-    managed = yield from ask_managers(site.resources.loop, scope, asked, commit_due, notes)
+    managed = yield from ask_managers(context.resources.loop, scope, asked, commit_due, notes)
     return Survey(seen, examined, diagnosis.ailments(examined), managed, targets)
 
 
@@ -101,37 +101,37 @@ class Look:
         return now - self.at <= FRESH_SECONDS and list(self.records) == [work.record for work in works]
 
 
-def look(site: Site) -> Steps[Look | None]:
+def look(context: PassContext) -> Steps[Look | None]:
     """Look at an infrastructure without a lease and without writing. None where it needs one in any case.
 
     Raises `NoSuchInfrastructureError`, `StoreError`.
     """
-    store = site.resources.store
-    record = store.infrastructure(site.infra_id)
-    if not record.wanted or record.candidate is not None or store.lease_end(site.infra_id) is not None:
+    store = context.resources.store
+    record = store.infrastructure(context.infra_id)
+    if not record.wanted or record.candidate is not None or store.lease_end(context.infra_id) is not None:
         return None
-    if store.pending_requests(site.infra_id):
+    if store.pending_requests(context.infra_id):
         return None
-    works = site.recorded_works()
+    works = context.recorded_works()
     records = [work.record for work in works]
     if any(one.stage is not Stage.READY or one.provisional or one.condemned for one in records):
         return None
     if any(work.configuration is not None or work.implementation.config_management is not None for work in works):
         return None  # what configuration managers are asked depends on rows that a pass may write
-    if any(one.forget_since is not None for one in store.configurations.of(site.infra_id)):
+    if any(one.forget_since is not None for one in store.configurations.of(context.infra_id)):
         return None
-    site.connect(works)
-    pause, changes = site.pause(), Changes()
-    found = yield from survey(site, site.scope(record.current), works, _nothing, changes.notes, pause)
+    context.connect(works)
+    pause, changes = context.pause(), Changes()
+    found = yield from survey(context, context.scope(record.current), works, _nothing, changes.notes, pause)
     answers: list[Outcome[Instance] | Outcome[Verdict]] = [*found.seen.values(), *found.examined.values()]
-    plan = decide(situation_of(site, record, works, record.targets, found))
+    plan = decide(situation_of(context, record, works, record.targets, found))
     quiet = (
         not changes.some
         and not (plan.frozen or record.frozen)
         and all(step.verb is Verb.KEEP for step in plan.steps)
         and all(answer.error is None for answer in answers)
     )
-    return Look(quiet, record.revision, found, works, records, site.resources.loop.clock.monotonic(), pause)
+    return Look(quiet, record.revision, found, works, records, context.resources.loop.clock.monotonic(), pause)
 
 
 def known_of(looked: Look, resources: Resources) -> Known | None:
@@ -141,7 +141,7 @@ def known_of(looked: Look, resources: Resources) -> Known | None:
     """
     if not looked.quiet:
         return None
-    instances: dict[Link[ResourceHandler], list[Expected]] = {}
+    instances: dict[OpenConnection[ResourceHandler], list[Expected]] = {}
     for work in looked.works:
         id, seen = work.record.instance_id, looked.survey.seen.get(work.node_id)
         if id is None or work.link is None or seen is None or not is_as((id, work.record.addresses), seen.value):
@@ -173,16 +173,16 @@ def _nothing() -> None:
 
 
 def situation_of(
-    site: Site, record: InfrastructureRecord, works: Sequence[Work], targets: Mapping[str, int], found: Survey
+    context: PassContext, record: InfrastructureRecord, works: Sequence[Work], targets: Mapping[str, int], found: Survey
 ) -> Situation:
     """What the next pass has to decide about."""
     return Situation(
         targets=targets,
         records=[replace(work.record, condemned=True) if work.dropping else work.record for work in works],
-        now=site.resources.loop.clock.now(),
+        now=context.resources.loop.clock.now(),
         ailments=found.ailments,
         setbacks=record.setbacks,
-        dependees=_closure(dependencies(site.scope(record.current), works)) if found.ailments else {},
+        dependees=_closure(dependencies(context.scope(record.current), works)) if found.ailments else {},
         places={work.node_id: _place(work) for work in works},
     )
 
@@ -196,13 +196,13 @@ class Decided:
     problem: str = ""
 
 
-def decide_pass(site: Site, scope: Scope, situation: Situation) -> Decided:
+def decide_pass(context: PassContext, scope: Scope, situation: Situation) -> Decided:
     """The plan of a maintenance pass; what cannot be made because its definition is not usable waits."""
     plan = decide(situation)
     if not plan.of(Verb.CREATE, Verb.REPLACE, Verb.RECONFIGURE) and not _unfinished(situation, plan):
         return Decided(plan)
     try:
-        return Decided(plan, make_design(scope, site.resources.store))
+        return Decided(plan, make_design(scope, context.resources.store))
     except InvalidDesignError as error:
         problem = f"for a usable definition: {error}"
         return Decided(decide(dataclasses.replace(situation, undefined=f"waiting {problem}")), None, problem)

@@ -9,13 +9,13 @@ from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.instance.observe import ask_each, describe
-from occopus_core.engine.kernel.link import Link
+from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome, Steps
-from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.passes.abandoned import described, find_registered, forget_abandoned, forget_registered
-from occopus_core.engine.passes.places import Places, owned
-from occopus_core.engine.passes.site import Resources
+from occopus_core.engine.passes.context import Resources
 from occopus_core.engine.passes.tagging import look_for_untagged
+from occopus_core.engine.passes.used_connections import UsedConnections, owned
 from occopus_core.store.records import MAKING, InstanceRecord, Stage
 
 PATIENCE = 120.0
@@ -33,7 +33,7 @@ class Stray:
 
     implementation: Implementation
     """How others were made at the place where it is; it may have been made in another way."""
-    link: Link[ResourceHandler]
+    link: OpenConnection[ResourceHandler]
     instance: Instance
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
     and the store is read after the provider was. What providers may hide yet is waited for. An instance that a
     row names by its id is never a stray, whatever its tags say. Raises `StoreError`.
     """
-    known_places = Places.of(resources.connections, resources.store)
+    known_places = UsedConnections.of(resources.connections, resources.store)
     places = known_places.with_definitions(resources.connections, resources.store)
     yield from resources.loop.pause(_hidden_for(resources, places))
     owner = Owner(resources.store.installation)
@@ -90,7 +90,7 @@ def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
     return Swept(strays, silent, left, untagged, registered, inventory.passed_over)
 
 
-def _hidden_for(resources: Resources, places: Places) -> float:
+def _hidden_for(resources: Resources, places: UsedConnections) -> float:
     """Seconds for which a second instance of a token that was used lately may not be shown.
 
     What was made for rows that are gone is not hidden any more: each row stays for as long as that takes.
@@ -138,7 +138,7 @@ def remove_strays(resources: Resources, strays: Sequence[Stray]) -> Steps[list[s
 
 def _fates(resources: Resources, strays: Sequence[Stray]) -> Steps[list[tuple[Stray, Fate]]]:
     """Ask once for their deletion, and what is there of each then."""
-    by_link: dict[Link[ResourceHandler], list[Stray]] = {}
+    by_link: dict[OpenConnection[ResourceHandler], list[Stray]] = {}
     for stray in strays:
         by_link.setdefault(stray.link, []).append(stray)
     answers = yield from ask_each(

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from occopus_core.api.resource import Feature, Instance, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.engine.instance.observe import ask_each, describe
+from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Steps
-from occopus_core.engine.kernel.reason import reason
-from occopus_core.engine.passes.places import Places
-from occopus_core.engine.passes.site import Resources
+from occopus_core.engine.passes.context import Resources
+from occopus_core.engine.passes.used_connections import UsedConnections
 from occopus_core.store.records import InstanceRecord, Stage
 
 _GONE = frozenset({InstanceState.ABSENT, InstanceState.DELETING})
 
 
 def look_for_untagged(
-    resources: Resources, places: Places, records: Iterable[InstanceRecord], *, repair: bool
+    resources: Resources, places: UsedConnections, records: Iterable[InstanceRecord], *, repair: bool
 ) -> Steps[list[str]]:
     """What carries other tags than its row says, in words; with `repair` the tags are written again where that works.
 

@@ -14,11 +14,11 @@ from occopus_core.api.context import Context
 from occopus_core.api.resource import CreateRequest, Feature, Owner
 from occopus_core.api.ssh import HostKeyPair, generate_host_key
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDescription
+from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.connections import Connections
-from occopus_core.engine.kernel.managers import ManagerLink
-from occopus_core.former import Manners
 from occopus_core.registry import Registry
 from occopus_core.render import Renderer, calls_commands
+from occopus_core.templates_1x import Templates1x
 from occopus_core.variables import plain
 
 
@@ -48,7 +48,7 @@ class Configuration:
     `settings` are those of the connection, as canonical JSON. The connection keys are kept as they are.
     """
 
-    link: ManagerLink
+    link: ManagerConnection
     settings: str
     node: ConfigNode
     kept: ConfigNode
@@ -83,7 +83,7 @@ class Scope:
     registry: Registry
     connections: Connections
     former: bool = False
-    """Whether templates are taken as in 1.x, see `occopus_core.former.Manners`."""
+    """Whether templates are taken as in 1.x, see `occopus_core.templates_1x.Manners`."""
     warn: Callable[[str], object] = lambda _: None
     """Called with what was put right in a template."""
 
@@ -136,7 +136,9 @@ class Scope:
             settings = self.connections.manager_settings(node.section)
         return self._configuration(subject, link, node, settings)
 
-    def _configuration(self, subject: Subject, link: ManagerLink, node: ConfigNode, settings: str) -> Configuration:
+    def _configuration(
+        self, subject: Subject, link: ManagerConnection, node: ConfigNode, settings: str
+    ) -> Configuration:
         _, kept = self._config_node(subject.quiet(), link)
         section = {**kept.section, **json.loads(settings)}
         kept = dataclasses.replace(kept, section=section)
@@ -156,12 +158,14 @@ class Scope:
             render = self._extended(subject, self.connections.config(section), self._node(subject, section))
         return health_values(subject.implementation, address, render)
 
-    def _extended(self, subject: Subject, link: ManagerLink, node: ConfigNode) -> Renderer:
+    def _extended(self, subject: Subject, link: ManagerConnection, node: ConfigNode) -> Renderer:
         """The renderer with what the configuration manager adds to it."""
         bare = dataclasses.replace(node, attributes={}, generation="")
         return self._renderer(subject).extended(link.template_variables(bare))
 
-    def _config_node(self, subject: Subject, link: ManagerLink | None = None) -> tuple[ManagerLink, ConfigNode]:
+    def _config_node(
+        self, subject: Subject, link: ManagerConnection | None = None
+    ) -> tuple[ManagerConnection, ConfigNode]:
         implementation = subject.implementation
         render = self._renderer(subject)
         section = self._typed_config(subject)
@@ -207,7 +211,7 @@ class Scope:
             "variables": node.variables,
         }
         place = f"node '{node.name}', node definition '{node.type}', implementation '{subject.implementation.label}'"
-        manners = Manners([one.name for one in self.infrastructure.nodes], self.former, self.warn)
+        manners = Templates1x([one.name for one in self.infrastructure.nodes], self.former, self.warn)
         return Renderer(names, subject.functions, place, subject.host_key, manners)
 
     def _node(self, subject: Subject, section: Mapping[str, Any]) -> ConfigNode:

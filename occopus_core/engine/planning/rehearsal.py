@@ -15,7 +15,7 @@ from occopus_core.api.resource import Address, AddressKind, CreateRequest, Resou
 from occopus_core.api.ssh import HostKeyPair
 from occopus_core.descriptions.model import Implementation
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.planning import mappings
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Scope, Subject

@@ -10,10 +10,10 @@ from occopus_core.credentials import Credentials
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.former import Manners
 from occopus_core.manager.auth import auth_faults
 from occopus_core.registry import Registry
 from occopus_core.render import Renderer, expand
+from occopus_core.templates_1x import Templates1x
 from tests.unit.compatibility import reference
 
 
@@ -110,7 +110,7 @@ nodes:
     )
     for former in (False, True):
         node = load_infrastructure(text, name="infra.yaml").nodes[0]
-        render = Renderer({"variables": node.variables}, {}, "", manners=Manners(former=former))
+        render = Renderer({"variables": node.variables}, {}, "", manners=Templates1x(former=former))
         version = "2.1" if former else "2.10"
         assert render(template, at="") == f"a=yes b=no c=23:59 d=0022 e={version}"
 

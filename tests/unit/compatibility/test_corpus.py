@@ -12,8 +12,8 @@ import pytest
 from occopus_core.contextualisers.cloudinit import CloudInit
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.loader import load
-from occopus_core.former import Manners
 from occopus_core.render import Renderer, cut
+from occopus_core.templates_1x import Templates1x
 from tests.unit.compatibility import generator, reference
 
 FILES = 2_600
@@ -33,7 +33,9 @@ def ours(context_template: str, variables: str) -> Any:
     text = f"infra_name: shop\nuser_id: me\nnodes:\n- name: web\n  type: web\n  variables:\n{variables}"
     infrastructure = load_infrastructure(text, name="infra.yaml")
     section = {"type": "cloudinit", "context_template": load(context_template, name="nodes.yaml").data}
-    render = Renderer({**NAMES, "variables": infrastructure.nodes[0].variables}, {}, "", manners=Manners(former=True))
+    render = Renderer(
+        {**NAMES, "variables": infrastructure.nodes[0].variables}, {}, "", manners=Templates1x(former=True)
+    )
     user_data = CloudInit().contextualise(section, render).user_data
     assert user_data is not None
     return reference.read(user_data)

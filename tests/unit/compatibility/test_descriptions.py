@@ -17,8 +17,8 @@ from ruamel.yaml.constructor import SafeConstructor
 from occopus_core.contextualisers.cloudinit import CloudInit
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.loader import load
-from occopus_core.former import Manners
 from occopus_core.render import Renderer, cut
+from occopus_core.templates_1x import Templates1x
 from tests.unit.compatibility import reference
 
 ROOT = Path(__file__).parents[3]
@@ -90,7 +90,7 @@ def compared(path: Path) -> int:
     for node, raw in zip(infrastructure.nodes, found["nodes"], strict=True):
         variables = {**(found.get("variables") or {}), **(raw.get("variables") or {})}
         scope = {**NAMES, "infra_name": infrastructure.name, "name": node.name, "user_id": infrastructure.user_id}
-        render = Renderer({**scope, "variables": node.variables}, {}, "", manners=Manners([], former=True))
+        render = Renderer({**scope, "variables": node.variables}, {}, "", manners=Templates1x([], former=True))
         for file in files_with("node_def:", [path.parent]):
             key = f"node_def:{node.type}"
             ours, theirs = load(str(file)).data.get(key, []), read_with_imports(file).get(key, [])

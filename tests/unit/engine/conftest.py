@@ -24,8 +24,8 @@ from occopus_core.engine.instance.observe import Observatory
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.passes import building, destroying
+from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.maintaining import maintain
-from occopus_core.engine.passes.site import Resources, Site
 from occopus_core.events import EventKind
 from occopus_core.registry import Registry
 from occopus_core.store.database import open_database
@@ -50,29 +50,29 @@ def unsynced(database):
 class Convergence:
     """Passes over one infrastructure, each run to its end."""
 
-    def __init__(self, site):
-        self.site = site
-        self.interrupt = site.interrupt
+    def __init__(self, context):
+        self.context = context
+        self.interrupt = context.interrupt
 
     def _run(self, steps):
         try:
-            return self.site.resources.loop.run(self.site.attended(steps))
+            return self.context.resources.loop.run(self.context.attended(steps))
         except KilledError:
             with contextlib.suppress(KilledError):
                 steps.close()  # nobody cleans up after the dead
             raise
 
     def build(self, candidate):
-        self._run(building.build(self.site, candidate))
+        self._run(building.build(self.context, candidate))
 
     def plan(self, candidate):
-        return self._run(building.plan(self.site, candidate))
+        return self._run(building.plan(self.context, candidate))
 
     def destroy(self):
-        self._run(destroying.destroy(self.site))
+        self._run(destroying.destroy(self.context))
 
     def maintain(self):
-        return self._run(maintain(self.site))
+        return self._run(maintain(self.context))
 
 
 class World:
@@ -167,7 +167,7 @@ class World:
         )
 
     def convergence(self, infra_id="infra", **options):
-        return Convergence(Site(self.resources(**options), infra_id))
+        return Convergence(PassContext(self.resources(**options), infra_id))
 
     def build(self, candidate, **options):
         self.convergence(**options).build(candidate)

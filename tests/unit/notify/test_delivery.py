@@ -13,7 +13,7 @@ from occopus_core.api.notify import Notifier
 from occopus_core.credentials import AuthData, Credentials, _Entry
 from occopus_core.descriptions.model import Infrastructure, NodeDescription
 from occopus_core.descriptions.problems import Position
-from occopus_core.engine.kernel.pacing import FIRST_DELAY, LONGEST_DELAY
+from occopus_core.engine.kernel.intervals import FIRST_DELAY, LONGEST_DELAY
 from occopus_core.events import Event, EventKind
 from occopus_core.notify.delivery import (
     CALL_TIMEOUT,

@@ -1,6 +1,6 @@
 """Reports in the words of Occopus 1.x."""
 
-from occopus_core.report.former import addresses, built
+from occopus_core.report.forms_1x import addresses, built
 from occopus_core.store.records import Stage
 
 

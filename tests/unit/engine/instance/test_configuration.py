@@ -13,8 +13,8 @@ from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.passes import building
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError
-from occopus_core.engine.passes.site import Site
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.events import EventKind
 from occopus_core.store.records import Stage
@@ -114,7 +114,7 @@ def test_others_are_not_delayed_by_a_queue(world, managers):
         "slow": infrastructure(node("app", min=40)),
         "quick": infrastructure(node("plain", min=5)),
     }.items():
-        steps = building.build(Site(resources, infra_id), description)
+        steps = building.build(PassContext(resources, infra_id), description)
         resources.loop.begin(
             steps,
             lambda outcome, infra_id=infra_id: ended.update({infra_id: (outcome.error, world.clock.now() - start)}),
@@ -135,7 +135,7 @@ def test_an_interruption_cancels_every_running_job_within_five_seconds(world, ma
         interrupted_at.append(world.clock.now())
         convergence.interrupt("SIGINT")
 
-    convergence.site.resources.loop.after(100.0, interrupt)
+    convergence.context.resources.loop.after(100.0, interrupt)
     with pytest.raises(InterruptedBuildError):
         convergence.build(infrastructure(node("app", min=40)))
     cancels = [call for call in managers.at().service.log() if call["operation"] == "cancel"]
@@ -256,7 +256,7 @@ def test_a_status_of_another_shape_fails_that_node_alone(world, managers, answer
     resources, ended = world.resources(), {}
 
     for infra_id, name in {"one": "bad", "two": "good", "three": "plain"}.items():
-        steps = building.build(Site(resources, infra_id), infrastructure(name))
+        steps = building.build(PassContext(resources, infra_id), infrastructure(name))
         resources.loop.begin(steps, lambda outcome, infra_id=infra_id: ended.update({infra_id: outcome.error}))
     resources.loop.run_until(lambda: len(ended) == 3)
     assert ended["two"] is ended["three"] is None
@@ -332,11 +332,11 @@ def test_nothing_of_a_manager_runs_in_the_thread_of_the_loop(world):
     world.clock = SystemClock()
     with ThreadPoolExecutor(4) as pool:
         convergence = world.convergence()
-        resources = convergence.site.resources
+        resources = convergence.context.resources
         loop = Loop(world.clock, pool)
         connections = Connections(world.registry, world.credentials, loop, 4)
         observatory = type(resources.observatory)(loop)
-        convergence.site.resources = dataclasses.replace(
+        convergence.context.resources = dataclasses.replace(
             resources, loop=loop, connections=connections, observatory=observatory
         )
         convergence.build(infrastructure("app"))

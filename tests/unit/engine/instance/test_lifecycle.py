@@ -22,9 +22,9 @@ from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.loop import Loop, Outcome
 from occopus_core.engine.passes import building, destroying
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BuildError, UnconfirmedError
 from occopus_core.engine.passes.maintaining import maintain
-from occopus_core.engine.passes.site import Site
 from occopus_core.store.records import InstanceRecord, Stage
 from occopus_core.testing.time import InlineExecutor, VirtualClock
 
@@ -163,8 +163,8 @@ class Process:
         self.resources = world.resources()
 
     def run(self, act, *arguments):
-        site = Site(self.resources, "infra")
-        return self.resources.loop.run(site.attended(act(site, *arguments)))
+        context = PassContext(self.resources, "infra")
+        return self.resources.loop.run(context.attended(act(context, *arguments)))
 
     def release(self):
         """What hangs goes on, and what has hung returns."""

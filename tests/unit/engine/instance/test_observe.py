@@ -33,9 +33,9 @@ class Handler:
 
 
 @dataclass(eq=False)
-class Link:
+class OpenConnection:
     plugin: Handler
-    gate: Any
+    limits: Any
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def loop():
 
 
 def work(name, submit):
-    link = Link(Handler(), SimpleNamespace(submit=submit))
+    link = OpenConnection(Handler(), SimpleNamespace(submit=submit))
     record = SimpleNamespace(instance_id=f"i-{name}", created_at=0.0)
     implementation = SimpleNamespace(label=f"cloud {name}")
     return SimpleNamespace(link=link, record=record, node_id=name, implementation=implementation)

@@ -51,8 +51,8 @@ def test_a_connection_goes_on_with_what_is_in_the_file_by_now(connections, write
 def call(link, act):
     """How a call over a connection ends."""
     done = []
-    link.gate.submit(act, done.append)
-    link.gate._loop.run_until(lambda: bool(done))
+    link.limits.submit(act, done.append)
+    link.limits._loop.run_until(lambda: bool(done))
     return done[0]
 
 

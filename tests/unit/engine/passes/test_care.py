@@ -7,8 +7,8 @@ from typing import ClassVar
 import pytest
 
 from occopus_core.api import HealthChecker, Instance, InstanceState, Verdict
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.maintaining import maintain
-from occopus_core.engine.passes.site import Site
 from occopus_core.events import EventKind
 from occopus_core.store.records import Condition, ScaleKind, Stage
 
@@ -41,13 +41,13 @@ class Maintainer:
 
     def __init__(self, world):
         self.world = world
-        self.site = Site(world.resources(), "infra")
+        self.context = PassContext(world.resources(), "infra")
 
     def passes(self, seconds, every=10.0):
         """Maintain for so long."""
         for _ in range(int(seconds / every)):
-            self.site.begin_anew()
-            self.site.resources.loop.run(self.site.attended(maintain(self.site)))
+            self.context.begin_anew()
+            self.context.resources.loop.run(self.context.attended(maintain(self.context)))
             self.world.clock.time += every
 
 
@@ -155,7 +155,7 @@ def blind(world):
 
 
 def test_a_provider_whose_whole_list_is_missing_is_left_alone_until_it_is_there_again(world, maintainer, blind):
-    maintainer.site = Site(world.resources(), "infra")
+    maintainer.context = PassContext(world.resources(), "infra")
     built(world, node("web", min=8), checks=False)
     before = sorted(world.live(), key=lambda one: one["id"])
     calls = world.calls("create"), world.calls("delete")

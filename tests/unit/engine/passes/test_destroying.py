@@ -15,7 +15,7 @@ from occopus_core.store.records import (
     StoreError,
 )
 
-from ..conftest import Convergence, Site, infrastructure, node
+from ..conftest import Convergence, PassContext, infrastructure, node
 from ..fakes import KilledError, Life
 
 
@@ -51,7 +51,7 @@ def test_a_secret_that_a_provider_repeats_is_not_recorded(world):
     resources = world.resources()
     resources.connections.redact = lambda text: text.replace("s3cret", "***")
     with pytest.raises(BuildError):
-        Convergence(Site(resources, "infra")).build(infrastructure("web"))
+        Convergence(PassContext(resources, "infra")).build(infrastructure("web"))
     texts = [event.text for event in world.store.events("infra")]
     assert any("bad key ***" in text for text in texts)
     assert not any("s3cret" in text for text in texts)
@@ -142,7 +142,7 @@ def gone_for_good(world):
 
 def give_up(world, *names):
     convergence = world.convergence()
-    convergence._run(destroying.destroy(convergence.site, names))
+    convergence._run(destroying.destroy(convergence.context, names))
 
 
 def test_a_cloud_that_is_gone_is_given_up_and_the_id_is_free(world):

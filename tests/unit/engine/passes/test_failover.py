@@ -7,8 +7,8 @@ import pytest
 from occopus_core.api import InstanceState, TransientError
 from occopus_core.engine.instance.creation import UNREACHED_SECONDS
 from occopus_core.engine.instance.execution import PASS_OVER_SECONDS
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BuildError
-from occopus_core.engine.passes.site import Site
 from occopus_core.events import EventKind
 
 from ..conftest import Convergence, infrastructure, node
@@ -69,10 +69,10 @@ def test_it_is_passed_over_by_other_infrastructures_too_and_the_log_says_why(wor
     world.define("web", implementations=TWO)
     world.cloud.set_limits({"east": 0})
     resources = world.resources()
-    Convergence(Site(resources, "one")).build(infrastructure(node("web", min=6)))
+    Convergence(PassContext(resources, "one")).build(infrastructure(node("web", min=6)))
     refusals = len(refused(world))
     assert refusals
-    Convergence(Site(resources, "another")).build(infrastructure(node("web", min=6)))
+    Convergence(PassContext(resources, "another")).build(infrastructure(node("web", min=6)))
     assert projects(world) == ["west"] * 12
     assert len(refused(world)) == refusals
     logged = [event.text for event in world.store.events("another") if event.kind == EventKind.NODE_MOVED.value]

@@ -20,7 +20,7 @@ class Held(BaseException):  # it is no error: the call never ends
 
 def holding(convergence):
     """The convergence on a loop where a call that raises `Held` is never answered."""
-    loop = convergence.site.resources.loop
+    loop = convergence.context.resources.loop
     submit = loop.submit
 
     def submitted(call, done):
@@ -53,7 +53,7 @@ def given_up(world, managers, at="status", nth=3):
     with pytest.raises(AbandonedError):
         convergence.maintain()
     managers.at().during = lambda _operation: None
-    convergence.site.begin_anew()
+    convergence.context.begin_anew()
     return convergence
 
 
@@ -62,7 +62,7 @@ def test_a_job_of_a_pass_that_was_given_up_registers_nothing_any_more(world, man
     world.build(infrastructure("db"))
     convergence = given_up(world, managers)
     convergence.destroy()
-    loop = convergence.site.resources.loop
+    loop = convergence.context.resources.loop
     loop.run(loop.pause(60))
     world.assert_nothing()
     managers.assert_nothing()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from occopus_core.engine.passes.context import TIDY_SECONDS
 from occopus_core.engine.passes.errors import BuildError
-from occopus_core.engine.passes.site import TIDY_SECONDS
 from occopus_core.events import EventKind
 from occopus_core.store import repository
 from occopus_core.store.change import LEASE_SECONDS
@@ -156,11 +156,11 @@ def test_a_pass_forgets_what_is_old(world, monkeypatch):
     world.build(SHOP)
     every = [event.id for event in world.store.events("infra")]
     assert len(every) > 10
-    site = world.convergence()
-    site.maintain()
+    context = world.convergence()
+    context.maintain()
     assert [event.id for event in world.store.events("infra")] == every
     world.clock.time += EVENT_SECONDS + 60
-    site.maintain()
+    context.maintain()
     assert [event.id for event in world.store.events("infra")] == every[-5:]
 
 
@@ -168,10 +168,10 @@ def test_passes_of_one_process_look_for_it_now_and_then(world, monkeypatch):
     asked = []
     monkeypatch.setattr(world.store, "forget_events", lambda *what: asked.append(what) or len(asked) == 1)
     world.build(SHOP)
-    site = world.convergence()
+    context = world.convergence()
     for _ in range(5):
-        site.maintain()
+        context.maintain()
     assert len(asked) == 2, "the second time because more was left"
     world.clock.time += TIDY_SECONDS
-    site.maintain()
+    context.maintain()
     assert len(asked) == 3

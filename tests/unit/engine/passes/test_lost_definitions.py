@@ -9,7 +9,7 @@ import pytest
 
 from occopus_core.engine.passes.costing import costs
 from occopus_core.engine.passes.errors import UnconfirmedError
-from occopus_core.engine.passes.rounds import Rounds
+from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.engine.passes.sweeping import sweep
 from occopus_core.store.records import StoreError
 
@@ -62,7 +62,7 @@ def test_it_is_told_in_a_line(robbed, act):
 def test_others_are_maintained_meanwhile(robbed):
     robbed.cloud.change(robbed.live("whole")[0]["id"], "lose")
     said = []
-    rounds = Rounds(robbed.resources(), 10.0, lambda infra_id, text: said.append((infra_id, text)))
+    rounds = MaintenanceLoop(robbed.resources(), 10.0, lambda infra_id, text: said.append((infra_id, text)))
     for infra_id in ("broken", "whole"):
         rounds.attach(infra_id)
     rounds._resources.loop.after(60, rounds.stop)

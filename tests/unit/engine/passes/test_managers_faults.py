@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from occopus_core.api import Registered
-from occopus_core.engine.instance.forgetting import registered_node
+from occopus_core.engine.instance.manager_cleanup import registered_node
 from occopus_core.engine.passes.abandoned import find_registered, forget_abandoned, forget_registered
 from occopus_core.engine.passes.errors import AbandonedError, BuildError, InterruptedBuildError
 from occopus_core.events import EventKind
@@ -86,7 +86,7 @@ def test_an_unexpected_exception_is_logged_with_its_traceback_at_debug_and_witho
     managers.plugin.register = register
     managers.define("app")
     convergence = world.convergence()
-    connections = convergence.site.resources.connections
+    connections = convergence.context.resources.connections
     connections.redact._secrets = {"swordfish-and-chips"}
     with caplog.at_level(logging.DEBUG, logger="occopus.plugins"), pytest.raises(BuildError):
         convergence.build(infrastructure("app"))
@@ -128,7 +128,7 @@ def revived(world, managers):
     (record,) = world.store.configurations.of("infra")
     world.destroy()
     managers.assert_nothing()
-    link = world.convergence().site.resources.connections.config(record.section)
+    link = world.convergence().context.resources.connections.config(record.section)
     link.plugin.register(registered_node(record, world.store.installation))
 
 

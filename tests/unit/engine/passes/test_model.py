@@ -25,7 +25,7 @@ from occopus_core.engine.passes.errors import (
     UnconfiguredError,
     UnconfirmedError,
 )
-from occopus_core.engine.passes.rounds import Rounds
+from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.engine.passes.sweeping import sweep
 from occopus_core.engine.planning.backoff import LONGEST_SETBACK_DELAY
 from occopus_core.store.change import LEASE_SECONDS
@@ -288,7 +288,7 @@ class Machine(RuleBasedStateMachine):
         """Maintenance of several infrastructures at once."""
         self.rest()
         resources = self.world.resources()
-        rounds = Rounds(resources, 10.0, lambda _infra_id, _text: None)
+        rounds = MaintenanceLoop(resources, 10.0, lambda _infra_id, _text: None)
         for infra_id in infra_ids:
             rounds.attach(infra_id)
         resources.loop.after(seconds, rounds.stop)

@@ -221,10 +221,10 @@ def test_an_update_that_fails_changes_nothing(user):
 def killed(world, candidate, kind, moment, infra_id="infra"):
     """Build until a moment of this kind, and no further; False where it was over before."""
     life = Life(kind, moment)
-    site = world.convergence(infra_id, life=life).site
-    steps = building.build(site, candidate)
+    context = world.convergence(infra_id, life=life).context
+    steps = building.build(context, candidate)
     try:
-        site.resources.loop.run(site.attended(steps))
+        context.resources.loop.run(context.attended(steps))
     except BuildError:
         assert not life.over
     except KilledError:

@@ -134,7 +134,7 @@ def test_a_pass_does_what_its_preview_shows(make_scene, acts):
         scene.act(*act)
     before, told, calls = scene.rows(), len(scene.world.events), scene.world.cloud.calls()["total"]
     convergence = scene.world.convergence()
-    plan = convergence._run(preview(convergence.site))
+    plan = convergence._run(preview(convergence.context))
     assert (scene.rows(), len(scene.world.events)) == (before, told), "a preview changes nothing"
     now = scene.world.cloud.calls()["total"]
     assert all(now[call] == calls[call] for call in ("create", "delete"))
@@ -167,7 +167,7 @@ def test_the_preview_of_an_interrupted_build_is_its_plan(make_scene):
     scene.world.store.release(lease)
     before = scene.rows()
     convergence = scene.world.convergence()
-    plan = convergence._run(preview(convergence.site))
+    plan = convergence._run(preview(convergence.context))
     assert {step.node_name for step in plan.of(Verb.DESTROY)} == {"db"}
     scene.world.convergence().maintain()
     check_done(plan, before, scene.rows())
@@ -177,7 +177,7 @@ def test_the_preview_of_a_destruction_is_that_everything_goes(make_scene):
     scene = make_scene()
     scene.world.store.request_destroy("infra")
     convergence = scene.world.convergence()
-    plan = convergence._run(preview(convergence.site))
+    plan = convergence._run(preview(convergence.context))
     assert {step.verb for step in plan.steps} == {Verb.DESTROY}
     assert {step.reason for step in plan.steps} == {"the infrastructure is being destroyed"}
     scene.world.convergence().maintain()

@@ -421,7 +421,7 @@ def test_a_scaled_dependee_reconfigures_its_dependents_and_the_plan_said_so(worl
         world.build(description)
     world.store.request_scaling("infra", "web", ScaleKind.SET, count, "", world.clock.now())
     convergence = world.convergence()
-    plan = convergence._run(preview(convergence.site))
+    plan = convergence._run(preview(convergence.context))
     assert steps(plan, Verb.RECONFIGURE) == [(Verb.RECONFIGURE, "lb", "config_management.role changed")]
     world.convergence().maintain()
     assert ids(world, "lb") == {lb}

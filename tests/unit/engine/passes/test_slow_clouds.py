@@ -14,7 +14,7 @@ from occopus_core.store.records import ScaleKind, Stage
 from .. import conftest
 from ..conftest import infrastructure, node
 from ..fakes import config_manager
-from .test_rounds import Keeper
+from .test_maintenance_loop import Keeper
 
 HANG = 600.0
 TIMEOUT = 5.0

@@ -6,14 +6,14 @@ import pytest
 
 from occopus_core.engine.instance.deletion import LONGEST_DELETION, OVERDUE
 from occopus_core.engine.instance.execution import DELETION_SECONDS
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.maintaining import maintain
-from occopus_core.engine.passes.site import Site
 from occopus_core.events import EventKind
 from occopus_core.store.records import ScaleKind, Stage
 
 from ..conftest import infrastructure, node
-from .test_rounds import Keeper
+from .test_maintenance_loop import Keeper
 
 SLOW = 600.0
 
@@ -69,10 +69,10 @@ def test_it_is_told_once_however_many_passes_it_takes(going):
 
 def test_nobody_goes_on_with_it_after_the_pass(going):
     """What a single pass had planned for later is not done by two."""
-    site = Site(going.resources(), "infra")
-    site.resources.loop.run(site.attended(maintain(site)))
+    context = PassContext(going.resources(), "infra")
+    context.resources.loop.run(context.attended(maintain(context)))
     calls = going.cloud.calls()["total"]
-    site.resources.loop.run(site.resources.loop.pause(300))
+    context.resources.loop.run(context.resources.loop.pause(300))
     assert going.cloud.calls()["total"] == calls
 
 

@@ -8,14 +8,14 @@ from occopus_core.api import Verdict
 from occopus_core.api.resource import Address, Instance, InstanceId, InstanceState
 from occopus_core.engine.instance.observe import PATIENCE
 from occopus_core.engine.kernel.loop import Outcome
-from occopus_core.engine.passes.quiet import Known, Tick
-from occopus_core.engine.passes.rounds import WAKE_SECONDS
+from occopus_core.engine.passes.maintenance_loop import WAKE_SECONDS
+from occopus_core.engine.passes.quiet_infrastructures import Known, Tick
 from occopus_core.store.records import ScaleKind, Stage
 from occopus_core.store.repository import Store
 
 from ..conftest import infrastructure, node
 from ..fakes import health_checker
-from .test_rounds import Keeper
+from .test_maintenance_loop import Keeper
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@ import itertools
 
 import pytest
 
-from occopus_core.engine.instance.turns import Turns
+from occopus_core.engine.instance.start_order import StartOrder
 from occopus_core.events import EventKind
 
 from ..conftest import infrastructure, node
 
 
-class Planned(Turns):
+class Planned(StartOrder):
     """Turns over works given as node names; `needs` has the nodes each one waits for."""
 
     def __init__(self, works, needs, width=None, started=None, order=None):
@@ -92,7 +92,7 @@ class TestMoreAreAdded:
     def begun(self):
         """One db is under way."""
         started = []
-        turns = Turns(None, started.append)
+        turns = StartOrder(None, started.append)
         turns.add([SimpleNode("db")], ["db", "web"], lambda name: self.needs.get(name, ()))
         return turns, started
 

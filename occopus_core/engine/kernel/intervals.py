@@ -39,7 +39,7 @@ class _Experience:
     ready: float | None = None
 
 
-class Pacing:
+class PollIntervals:
     """When to look at things of many kinds, learning from each how long the next of its kind will take.
 
     Of the first of a kind nothing is known, and it is looked at as `poll_interval` says. The next is looked at when it

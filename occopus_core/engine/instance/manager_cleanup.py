@@ -11,11 +11,11 @@ from typing import TypeVar
 
 from occopus_core.api.config import ConfigManager, ConfigNode
 from occopus_core.api.errors import TransientError
+from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.connections import Connections
+from occopus_core.engine.kernel.error_text import reason
+from occopus_core.engine.kernel.intervals import FIRST_DELAY
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
-from occopus_core.engine.kernel.managers import ManagerLink
-from occopus_core.engine.kernel.pacing import FIRST_DELAY
-from occopus_core.engine.kernel.reason import reason
 from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
 
 R = TypeVar("R")
@@ -25,7 +25,7 @@ PATIENCE = 20.0
 
 
 @dataclass(slots=True)
-class Forgetting:
+class ManagerCleanup:
     """The managers asked in one pass, and which of them are away. `before` refuses where the lease was lost."""
 
     loop: Loop
@@ -112,7 +112,7 @@ class Forgetting:
 
     def _try(
         self,
-        link: ManagerLink,
+        link: ManagerConnection,
         what: str,
         call: Callable[[ConfigManager], None],
         end: Callable[[str], None],

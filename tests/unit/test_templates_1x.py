@@ -4,8 +4,8 @@ import pytest
 
 from occopus_core.api import Address
 from occopus_core.descriptions.loader import load
-from occopus_core.former import Manners, folded, is_plain, unfolded
 from occopus_core.render import CONTEXT_TEMPLATE, Renderer, TemplateError, functions, inspect
+from occopus_core.templates_1x import Templates1x, folded, is_plain, unfolded
 
 NODES = ("master", "ping-receiver", "web-1")
 
@@ -24,7 +24,7 @@ class Rendering:
     def __init__(self, former=False, **names):
         self.warnings = []
         self.render = Renderer(
-            names, functions(Town()), "node 'n'", manners=Manners(NODES, former, self.warnings.append)
+            names, functions(Town()), "node 'n'", manners=Templates1x(NODES, former, self.warnings.append)
         )
 
     def __call__(self, value, at="s.t"):

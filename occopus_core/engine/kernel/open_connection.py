@@ -1,4 +1,4 @@
-"""One connection in use."""
+"""One open connection: a plugin object with the limits on its calls."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from occopus_core.api.resource import Connection
-from occopus_core.engine.kernel.gate import Gate
+from occopus_core.engine.kernel.call_limits import CallLimits
 
 P = TypeVar("P")
 
-LinkKey = tuple[str, str, tuple[tuple[str, str], ...]]
+ConnectionKey = tuple[str, str, tuple[tuple[str, str], ...]]
 """Type, settings and credentials of a connection."""
 
 
-class Link(Generic[P]):
+class OpenConnection(Generic[P]):
     """One connection in use: the plugin's object and the gate to it."""
 
     def __init__(
-        self, make: Callable[[Connection], P], section: Mapping[str, Any], connection: Connection, gate: Gate
+        self, make: Callable[[Connection], P], section: Mapping[str, Any], connection: Connection, limits: CallLimits
     ) -> None:
         self._make = make
         self.section = section
         """What the credentials are found by."""
         self._connection = connection
         self.plugin = make(connection)
-        self.gate = gate
+        self.limits = limits
 
     @property
-    def key(self) -> LinkKey:
+    def key(self) -> ConnectionKey:
         """What tells it from others."""
-        return link_key(
+        return connection_key(
             self._connection.type, json.dumps(self._connection.settings, sort_keys=True), self._connection.auth
         )
 
@@ -41,9 +41,9 @@ class Link(Generic[P]):
         if auth != self._connection.auth:
             connection = dataclasses.replace(self._connection, auth=auth)
             self.plugin, self._connection = self._make(connection), connection
-            self.gate.reopen()
+            self.limits.reopen()
 
 
-def link_key(type: str, settings: str, auth: Mapping[str, str]) -> LinkKey:
+def connection_key(type: str, settings: str, auth: Mapping[str, str]) -> ConnectionKey:
     """What tells a connection from others; `settings` is canonical JSON."""
     return type, settings, tuple(sorted(auth.items()))

@@ -13,29 +13,31 @@ from occopus_core.api.errors import PermanentError, ProviderError, TransientErro
 from occopus_core.api.resource import Feature, Instance, InstanceId, InstanceState, ResourceHandler
 from occopus_core.engine.instance.configuration import Configuring, note
 from occopus_core.engine.instance.lifecycle import Lifecycle, phase_of
+from occopus_core.engine.instance.neighbours import recorded_node
 from occopus_core.engine.instance.observe import describe
 from occopus_core.engine.instance.runtime import Runtime
-from occopus_core.engine.instance.surroundings import recorded_node
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
-from occopus_core.engine.kernel.link import Link
+from occopus_core.engine.kernel.config_managers import ManagerConnection
+from occopus_core.engine.kernel.error_text import reason
+from occopus_core.engine.kernel.intervals import poll_interval
 from occopus_core.engine.kernel.loop import Outcome
-from occopus_core.engine.kernel.managers import ManagerLink
-from occopus_core.engine.kernel.pacing import poll_interval
-from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.kernel.open_connection import OpenConnection
 
 Then = Callable[[Work], None]
 
 
-class Departure:
+class Shutdown:
     """Prepares instances for their deletion, any number side by side."""
 
     def __init__(self, runtime: Runtime, lifecycle: Lifecycle, configuring: Configuring) -> None:
         self._runtime = runtime
         self._lifecycle = lifecycle
         self._configuring = configuring
-        self._stopping: dict[Link[ResourceHandler], Batch[Work, Mapping[InstanceId, ProviderError | None]]] = {}
-        self._looking: dict[Link[ResourceHandler], Batch[Work, Mapping[InstanceId, Instance]]] = {}
+        self._stopping: dict[
+            OpenConnection[ResourceHandler], Batch[Work, Mapping[InstanceId, ProviderError | None]]
+        ] = {}
+        self._looking: dict[OpenConnection[ResourceHandler], Batch[Work, Mapping[InstanceId, Instance]]] = {}
         self._then: dict[Work, Then] = {}
         self._overdue: dict[Work, str] = {}
         """What is said of an instance that does not leave in time."""
@@ -79,7 +81,7 @@ class Departure:
         self._lifecycle.arm(work, min(left, limit))  # the time of day may have been set back
         self._ask_to_leave(work, link)
 
-    def _ask_to_leave(self, work: Work, link: ManagerLink) -> None:
+    def _ask_to_leave(self, work: Work, link: ManagerConnection) -> None:
         node = recorded_node(work, self._runtime.scope.installation)
 
         def leave() -> bool:
@@ -99,7 +101,7 @@ class Departure:
             else:
                 self._left(work, reason(outcome.error))
 
-        link.gate.submit(leave, answered)
+        link.limits.submit(leave, answered)
 
     def _is_leaving(self, work: Work) -> bool:
         return phase_of(work) is Phase.LEAVING and not self._halted
@@ -144,7 +146,7 @@ class Departure:
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
                 self._waits,
-                link.gate.submit,
+                link.limits.submit,
                 lambda works: self._call_stop(link.plugin, works),
                 self._stopped,
             )
@@ -188,7 +190,7 @@ class Departure:
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
                 self._waits,
-                link.gate.submit,
+                link.limits.submit,
                 lambda works: describe(link.plugin, [_id(work) for work in works]),
                 self._looked,
             )

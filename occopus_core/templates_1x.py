@@ -27,7 +27,7 @@ _OWN_BREAK, _OWN_TAB = "\ue0ff", "\ue0fe"
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class Templates1x:
     """How templates are taken. `warn` is called with a message for each thing that was put right."""
 
     nodes: Collection[str] = ()

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from occopus_core.api.config import ConfigManager, ConfigNode, ConfigState, ConfigStatus
 from occopus_core.api.errors import AuthError, PermanentError, ProviderError, TransientError
 from occopus_core.api.resource import Connection
-from occopus_core.engine.kernel.gate import Gate
+from occopus_core.engine.kernel.call_limits import CallLimits
+from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.engine.kernel.jobs import Jobs
-from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.kernel.loop import Outcome
-from occopus_core.engine.kernel.reason import log_unexpected
+from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.store.records import LeaseLostError
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ LARGEST_ATTRIBUTES = 262_144
 """Characters of JSON that the attributes of one node may take."""
 
 
-class ManagerLink(Link[ConfigManager]):
+class ManagerConnection(OpenConnection[ConfigManager]):
     """One connection to a configuration manager. `label` is what people call it."""
 
     def __init__(
@@ -32,13 +32,13 @@ class ManagerLink(Link[ConfigManager]):
         make: Callable[[Connection], ConfigManager],
         section: Mapping[str, Any],
         connection: Connection,
-        gate: Gate,
+        limits: CallLimits,
         jobs: Jobs,
         label: str,
         redact: Callable[[str], str] = str,
     ) -> None:
         """`redact` takes secrets out of what is logged."""
-        super().__init__(make, section, connection, gate)
+        super().__init__(make, section, connection, limits)
         self.jobs = jobs
         self.label = label
         self._redact = redact
@@ -66,7 +66,7 @@ class ManagerLink(Link[ConfigManager]):
             begun()
             done(self._of(what, outcome))
 
-        self.gate.submit(guarded, returned)
+        self.limits.submit(guarded, returned)
 
     def call(self, what: str, call: Callable[[ConfigManager], T]) -> T:
         """Make a call in this thread. Raises `ProviderError` alone, whatever the manager raises."""

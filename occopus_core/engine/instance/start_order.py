@@ -1,4 +1,4 @@
-"""Whose turn it is: an instance starts the moment everything its own node waits for is done, not a level later."""
+"""Which instances may start: each as soon as everything that its own node depends on is ready."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _always(_node_name: str) -> bool:
     return True
 
 
-class Turns:
+class StartOrder:
     """Starts instances in a stable order as the nodes they wait for get done; `width` of them at once, None for all.
 
     More may be added while others are under way.

@@ -1,4 +1,4 @@
-"""What an instance may know of the others: their addresses, what they publish, and who they are."""
+"""The other instances that templates of an instance may refer to: addresses, node ids, published attributes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from occopus_core.api.config import ConfigNode, Peer
 from occopus_core.api.resource import Address
 from occopus_core.descriptions.model import Dependency, Implementation, NodeDescription
-from occopus_core.engine.instance.forgetting import registered_node
+from occopus_core.engine.instance.manager_cleanup import registered_node
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.planning.mappings import Handed, Publisher, hand
 from occopus_core.engine.planning.preparation import Subject
@@ -17,7 +17,7 @@ from occopus_core.render import functions
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Neighbours:
     """The instances that stay, as others may see them. `works` has all instances at the moment it is called."""
 
     nodes: Mapping[str, NodeDescription]

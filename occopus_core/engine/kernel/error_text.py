@@ -1,4 +1,4 @@
-"""What a user is told of an error."""
+"""User-facing error text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the instances of an infrastructure fare, from what their providers and their health checks say."""
+"""When an instance counts as failed: what its provider and its health checks say, and for how long."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from occopus_core.api.health import Verdict
 from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.checks import CheckTarget
+from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.runtime import Runtime
-from occopus_core.engine.instance.surroundings import Surroundings
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.clock import Clock
 from occopus_core.engine.kernel.loop import Outcome
@@ -73,7 +73,7 @@ class Diagnosis:
         self._scope = scope
         self._clock = clock
         nodes = {node.name: node for node in scope.infrastructure.nodes}
-        self._surroundings = Surroundings(nodes, scope.infrastructure.dependencies, lambda: works)
+        self._surroundings = Neighbours(nodes, scope.infrastructure.dependencies, lambda: works)
         self._works = works
         self._ready = [work for work in works if work.stage is Stage.READY and not work.dropping]
         self._seen = seen

@@ -1,9 +1,9 @@
-"""Whoever wants to know how often, how long and how well."""
+"""Hook for call and pass metrics."""
 
 from __future__ import annotations
 
 
-class Meter:
+class CallMetrics:
     """Told of what ended, in any thread; durations in seconds. This one keeps nothing."""
 
     def called(self, seconds: float, error: Exception | None) -> None:

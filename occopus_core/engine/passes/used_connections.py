@@ -11,9 +11,9 @@ from occopus_core.api.resource import Instance, Owner, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.observe import is_instance
 from occopus_core.engine.kernel.connections import Connections
-from occopus_core.engine.kernel.link import Link
+from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome
-from occopus_core.engine.kernel.reason import reason
+from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.registry import PluginError
 from occopus_core.store.records import Place
 from occopus_core.store.repository import Store
@@ -25,30 +25,30 @@ _INVALID = TypeError("its list_owned did not answer instances")
 class Inventory:
     """What there is at some places; `silent` says which of them would not tell, and why."""
 
-    instances: Sequence[tuple[Link[ResourceHandler], Instance]]
+    instances: Sequence[tuple[OpenConnection[ResourceHandler], Instance]]
     silent: Sequence[str]
     passed_over: Sequence[str] = ()
     """Those that only a node definition names and that could not be searched: the cloud may be gone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class UsedConnections:
     """Connections to ask, each with one of the places it is for; `closed` says where there is none, and why."""
 
-    links: Mapping[Link[ResourceHandler], Place]
+    links: Mapping[OpenConnection[ResourceHandler], Place]
     closed: Sequence[str]
-    undeclared: Container[Link[ResourceHandler]] = frozenset()
+    undeclared: Container[OpenConnection[ResourceHandler]] = frozenset()
     """Connections at which no instance was ever made, as far as the store knows."""
 
     @classmethod
     def of(
         cls, connections: Connections, store: Store, infra_id: str | None = None, but: Container[str] = ()
-    ) -> Places:
+    ) -> UsedConnections:
         """Connect to everywhere the infrastructure ever had instances made; without id, everywhere anyone ever had.
 
         Several places at one provider are one connection. Those called as in `but` are left out. Raises `StoreError`.
         """
-        links: dict[Link[ResourceHandler], Place] = {}
+        links: dict[OpenConnection[ResourceHandler], Place] = {}
         lost = [settings for settings in store.places.lost(infra_id) if settings not in but]
         closed = {_lost(settings): None for settings in lost}
         for place in store.places.all(infra_id):
@@ -60,7 +60,7 @@ class Places:
                 closed[_unsearched(place, error)] = None
         return cls(links, list(closed))
 
-    def with_definitions(self, connections: Connections, store: Store) -> Places:
+    def with_definitions(self, connections: Connections, store: Store) -> UsedConnections:
         """Also the connections of the node definitions in the store, but for those that are templates.
 
         A store that was created again after a loss knows no others. Raises `StoreError`.
@@ -71,15 +71,15 @@ class Places:
                 with contextlib.suppress(PluginError, DescriptionError, _TemplateFoundError):
                     settings = connections.settings(one, _literal)
                     links.setdefault(connections.resource(one, settings), Place(one, settings))
-        return Places(links, self.closed, frozenset(links) - frozenset(self.links))
+        return UsedConnections(links, self.closed, frozenset(links) - frozenset(self.links))
 
-    def among(self, links: Container[Link[ResourceHandler]]) -> Places:
+    def among(self, links: Container[OpenConnection[ResourceHandler]]) -> UsedConnections:
         """Those on these connections, and those that there is no connection to."""
-        return Places({link: place for link, place in self.links.items() if link in links}, self.closed)
+        return UsedConnections({link: place for link, place in self.links.items() if link in links}, self.closed)
 
     def heard(self, answers: Sequence[Outcome[list[Instance]]]) -> Inventory:
         """What the connections answered when they were asked what they own, in their order."""
-        instances: list[tuple[Link[ResourceHandler], Instance]] = []
+        instances: list[tuple[OpenConnection[ResourceHandler], Instance]] = []
         silent: list[str] = []
         passed_over: list[str] = []
         for (link, place), answer in zip(self.links.items(), answers, strict=True):
@@ -102,7 +102,7 @@ def _literal(value: Any) -> Any:
     return value
 
 
-def owned(link: Link[ResourceHandler], owner: Owner) -> list[Instance]:
+def owned(link: OpenConnection[ResourceHandler], owner: Owner) -> list[Instance]:
     """Everything with the owner's tags. Raises `ProviderError`."""
     return list(link.plugin.list_owned(owner))
 

@@ -1,4 +1,4 @@
-"""How much one connection is asked at once, and when it is left alone."""
+"""Limits on the calls of one connection: how many at once, and when none are made after failures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFUSED_SECONDS = 60.0
 """How long a connection whose credentials were refused is not called: they may have been renewed by then."""
 
 
-class Gate:
+class CallLimits:
     """Lets a bounded number of calls through to one connection; rests it when throttled, closes it when refused."""
 
     def __init__(self, loop: Loop, limit: int) -> None:

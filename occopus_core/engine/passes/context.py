@@ -1,4 +1,4 @@
-"""One infrastructure as a pass works on it: its rows, its lease, its execution, and whoever interrupts."""
+"""The context of a pass: one infrastructure with its rows, its lease, its execution and its interruptions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TypeVar
 from occopus_core.descriptions.model import Implementation, Infrastructure
 from occopus_core.engine.instance.checks import HealthChecks
 from occopus_core.engine.instance.execution import Execution
-from occopus_core.engine.instance.forgetting import Forgetting, summary
+from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
 from occopus_core.engine.instance.observe import Observatory
 from occopus_core.engine.instance.runtime import Experience, Runtime
 from occopus_core.engine.instance.work import Work
@@ -22,7 +22,7 @@ from occopus_core.engine.kernel.journal import Journal
 from occopus_core.engine.kernel.lease import HeldLease, moment
 from occopus_core.engine.kernel.loop import Loop, Steps, Waiting
 from occopus_core.engine.passes.errors import AbandonedError, BusyError
-from occopus_core.engine.passes.quiet import Known
+from occopus_core.engine.passes.quiet_infrastructures import Known
 from occopus_core.engine.passes.retries import Retries
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Scope
@@ -72,12 +72,12 @@ class Resources:
     """Names this process to others who want the same infrastructure."""
     experience: Experience = field(default_factory=Experience)
     former: bool = False
-    """Whether templates are taken as in 1.x, see `occopus_core.former.Manners`."""
+    """Whether templates are taken as in 1.x, see `occopus_core.templates_1x.Manners`."""
     warn: Callable[[str], object] = lambda _: None
     """Called with what was put right in templates."""
 
 
-class Site:
+class PassContext:
     """One infrastructure under one pass. `building` is true where an interruption is answered by undoing."""
 
     def __init__(self, resources: Resources, infra_id: str) -> None:
@@ -307,10 +307,10 @@ class Site:
         if not records:
             return
         scope, journal = runtime.scope, runtime.journal
-        forgetting = Forgetting(runtime.loop, scope.connections, scope.installation, journal.refuse_if_lost)
-        left = yield from forgetting.all(records, journal.commit_due, journal.forgotten)
+        cleanup = ManagerCleanup(runtime.loop, scope.connections, scope.installation, journal.refuse_if_lost)
+        left = yield from cleanup.all(records, journal.commit_due, journal.forgotten)
         journal.flush()
-        text = "; ".join(summary(left, forgetting.away))
+        text = "; ".join(summary(left, cleanup.away))
         if left:
             self._forget_at = clock.monotonic() + FORGET_SECONDS
         if text and self.reported.get("forgetting") != text:

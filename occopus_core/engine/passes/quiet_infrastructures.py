@@ -14,8 +14,8 @@ from occopus_core.api.resource import Address, Instance, InstanceId, InstanceSta
 from occopus_core.engine.instance.checks import HealthChecks
 from occopus_core.engine.instance.observe import PATIENCE, Observatory
 from occopus_core.engine.kernel.clock import Clock
-from occopus_core.engine.kernel.link import Link
 from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.kernel.open_connection import OpenConnection
 
 Expected = tuple[InstanceId, tuple[Address, ...]]
 """An instance and the addresses it has."""
@@ -28,7 +28,7 @@ class Known:
     revision: int
     credentials: int
     """Which credentials were in use, see `Connections.renewals`."""
-    instances: Mapping[Link[ResourceHandler], Sequence[Expected]]
+    instances: Mapping[OpenConnection[ResourceHandler], Sequence[Expected]]
     probes: Mapping[str, Sequence[Probe]] = field(repr=False)
     """By health checker: what it is asked."""
 
@@ -63,7 +63,7 @@ class Tick:
     def begin(self, known: Mapping[str, Known]) -> None:
         """Ask for these infrastructures."""
         self._known.update(known)
-        asked: dict[Link[ResourceHandler], list[tuple[str, Sequence[Expected]]]] = {}
+        asked: dict[OpenConnection[ResourceHandler], list[tuple[str, Sequence[Expected]]]] = {}
         for infra_id, each in known.items():
             self._unanswered[infra_id] = len(each.instances)
             for link, instances in each.instances.items():
@@ -73,7 +73,7 @@ class Tick:
         for link, of_link in asked.items():
             self._ask(link, of_link)
 
-    def _ask(self, link: Link[ResourceHandler], asked: Sequence[tuple[str, Sequence[Expected]]]) -> None:
+    def _ask(self, link: OpenConnection[ResourceHandler], asked: Sequence[tuple[str, Sequence[Expected]]]) -> None:
         ids = [id for _, instances in asked for id, _ in instances]
         self._observatory.ask(link, ids, lambda outcome: self._described(asked, outcome))
 

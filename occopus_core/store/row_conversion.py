@@ -13,7 +13,7 @@ from occopus_core.descriptions.model import Implementation
 from occopus_core.descriptions.serial import implementation_from_json, implementation_to_json, typed
 from occopus_core.events import Event
 from occopus_core.store import tables
-from occopus_core.store.columns import Columns
+from occopus_core.store.record_columns import Columns
 from occopus_core.store.records import (
     InfrastructureRecord,
     InstanceRecord,

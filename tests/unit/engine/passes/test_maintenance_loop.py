@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from occopus_core.api import HealthChecker, Verdict
-from occopus_core.engine.passes.rounds import MIN_PER_SLOT, Rounds
+from occopus_core.engine.passes.maintenance_loop import MIN_PER_SLOT, MaintenanceLoop
 from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
 from occopus_core.store import engines
@@ -28,13 +28,15 @@ class Keeper:
     def __init__(self, world, interval=10.0, holder="test"):
         self.said = []
         self.resources = world.resources(holder=holder)
-        self.rounds = Rounds(self.resources, interval, lambda infra_id, text: self.said.append((infra_id, text)))
+        self.rounds = MaintenanceLoop(
+            self.resources, interval, lambda infra_id, text: self.said.append((infra_id, text))
+        )
         self.taken = []
         self._ended, self.rounds._ended = self.rounds._ended, self._count
 
-    def _count(self, site, outcome):
-        self.taken.append(site.infra_id)
-        self._ended(site, outcome)
+    def _count(self, context, outcome):
+        self.taken.append(context.infra_id)
+        self._ended(context, outcome)
 
     def after(self, seconds, action):
         self.resources.loop.after(seconds, action)

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from occopus_core.api.resource import Address, AddressKind, InstanceId
 from occopus_core.descriptions.model import Infrastructure
 from occopus_core.store import tables
-from occopus_core.store.columns import Columns, codec_of
 from occopus_core.store.configurations import CONFIGURATIONS, MANAGERS
+from occopus_core.store.record_columns import Columns, codec_of
 from occopus_core.store.records import Setback
-from occopus_core.store.rows import EVENTS, INFRASTRUCTURES, INSTANCES, REQUESTS
+from occopus_core.store.row_conversion import EVENTS, INFRASTRUCTURES, INSTANCES, REQUESTS
 from occopus_core.store.service import ANSWERS
 from occopus_core.store.tokens import TOKENS
 

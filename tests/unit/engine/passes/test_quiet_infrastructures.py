@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BusyError, Passed
 from occopus_core.engine.passes.maintaining import maintain
-from occopus_core.engine.passes.rounds import WAKE_SECONDS, Rounds
-from occopus_core.engine.passes.site import Site
+from occopus_core.engine.passes.maintenance_loop import WAKE_SECONDS, MaintenanceLoop
 from occopus_core.store.database import Database
 from occopus_core.store.records import ScaleKind, Stage
 
@@ -62,16 +62,16 @@ def test_it_is_decided_again_where_another_process_was_quicker(built):
     """Between the look and the lease somebody else has replaced what was lost."""
     lost = built.store.instances("infra")[0]
     built.cloud.change(lost.instance_id, "lose")
-    site = Site(built.resources(holder="late"), "infra")
-    acquire_soon = site.acquire_soon
+    context = PassContext(built.resources(holder="late"), "infra")
+    acquire_soon = context.acquire_soon
 
     def late():
         built.convergence(holder="quick").maintain()
         return (yield from acquire_soon())
 
-    site.acquire_soon = late
+    context.acquire_soon = late
     made = built.calls("create")
-    site.resources.loop.run(site.attended(maintain(site)))
+    context.resources.loop.run(context.attended(maintain(context)))
     assert built.calls("create") == made + 1
     built.assert_runs({"web": 3})
 
@@ -93,25 +93,25 @@ def test_what_is_not_finished_is_never_quiet(built, writes, stage):
 
 
 def test_a_problem_that_comes_again_is_reported_again(built):
-    site = Site(built.resources(), "infra")
+    context = PassContext(built.resources(), "infra")
 
     def once():
-        site.begin_anew()
-        site.resources.loop.run(site.attended(maintain(site)))
+        context.begin_anew()
+        context.resources.loop.run(context.attended(maintain(context)))
 
     for _ in range(2):
         built.cloud.set_faults([{"kind": "auth", "operation": "describe", "count": 1}])
         once()
         once()
         built.clock.time += 100
-        site.resources.connections.renew()
+        context.resources.connections.renew()
         once()
     assert len([event for event in built.events if event.text.startswith("for a provider")]) == 2
 
 
 def test_a_request_of_another_process_is_applied_within_a_second(built):
     resources = built.resources()
-    rounds = Rounds(resources, 600.0, lambda *_: None)
+    rounds = MaintenanceLoop(resources, 600.0, lambda *_: None)
     rounds.attach("infra")
     at, applied = [], []
 
@@ -135,7 +135,7 @@ def test_a_request_of_another_process_is_applied_within_a_second(built):
 
 def test_a_wake_brings_one_pass_forward_and_does_not_add_another(built):
     resources = built.resources()
-    rounds = Rounds(resources, 10.0, lambda *_: None)
+    rounds = MaintenanceLoop(resources, 10.0, lambda *_: None)
     passes = []
     resources.loop.meter.passed = lambda *_: passes.append(built.clock.time)
     rounds.attach("infra")
@@ -152,7 +152,7 @@ def test_a_wake_brings_one_pass_forward_and_does_not_add_another(built):
 
 def test_a_wake_of_what_is_not_maintained_here_does_nothing(built):
     resources = built.resources()
-    rounds = Rounds(resources, 10.0, lambda *_: None)
+    rounds = MaintenanceLoop(resources, 10.0, lambda *_: None)
     rounds.wake("infra")
     resources.loop.after(1.0, rounds.stop)
     rounds.run()
