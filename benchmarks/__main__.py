@@ -9,7 +9,22 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from benchmarks import azure, build, checks, child, ec2, passes, report, service, shapes, ssh, startup, terraform, ticks
+from benchmarks import (
+    azure,
+    build,
+    checks,
+    child,
+    ec2,
+    passes,
+    peers,
+    report,
+    service,
+    shapes,
+    ssh,
+    startup,
+    terraform,
+    ticks,
+)
 from benchmarks.shapes import Shape
 
 SEED = 1
@@ -26,7 +41,7 @@ def main() -> int:
     ours = options.what != "terraform"
     within = True
     try:
-        if options.what not in ("startup", "passes", "ticks", "checks", "ec2", "azure", "service", "ssh"):
+        if options.what not in ("startup", "passes", "ticks", "checks", "ec2", "azure", "service", "ssh", "peers"):
             within = near_the_bound(console, realistic(options.quick), ours=ours)
             grow(console, sizes(options.quick, options.full), ours=ours)
         keep(console, options.what, quick=options.quick, full=options.full)
@@ -40,6 +55,8 @@ def main() -> int:
             within = endure(console, *load(options.quick, options.full)) and within
         if options.what == "ssh":  # it needs root, and peers from the package index
             console.print(report.ssh(ssh.measure(10 if options.quick else 100)))
+        if options.what == "peers":  # the same
+            console.print(report.peers(peers.measure([1, 10] if options.quick else [1, 10, 50], 20)))
         if options.what in ("all", "startup"):
             console.print(report.starts(startup.measure(runs=5 if options.quick else 20)))
     except child.ChildError as error:
@@ -66,7 +83,20 @@ def keep(console: Console, what: str, *, quick: bool, full: bool) -> None:
 def arguments() -> argparse.Namespace:
     """What the user wants."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure builds, upkeep, start-up times.")
-    choices = ["all", "build", "passes", "ticks", "checks", "ec2", "azure", "service", "ssh", "startup", "terraform"]
+    choices = [
+        "all",
+        "build",
+        "passes",
+        "ticks",
+        "checks",
+        "ec2",
+        "azure",
+        "service",
+        "ssh",
+        "peers",
+        "startup",
+        "terraform",
+    ]
     parser.add_argument("what", nargs="?", choices=choices, default="all")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small shapes and few runs")

@@ -39,13 +39,13 @@ def measure(instances: int) -> Served:
         cloud.set_times(boot_seconds=BOOT_SECONDS)
         _write_credentials(here.folder)
         here.run("occopus-import", here.write("nodes.yaml", _definitions(cloud.endpoint)))
-        description = here.write("infrastructure.yaml", _infrastructure(instances))
+        description = here.write("infrastructure.yaml", infrastructure(instances))
         built = _step(cloud, here, "occopus-build", description, "-i", build.INFRASTRUCTURE, "--parallelize")
-        _expect(cloud, instances)
+        expect(cloud, instances)
         looked_after = _step(cloud, here, "occopus-maintain", "-i", build.INFRASTRUCTURE)
-        _expect(cloud, instances)
+        expect(cloud, instances)
         destroyed = _step(cloud, here, "occopus-destroy", "-i", build.INFRASTRUCTURE)
-        _expect(cloud, 0)
+        expect(cloud, 0)
     return Served(instances, built, looked_after, destroyed)
 
 
@@ -56,7 +56,8 @@ def _step(cloud: Ec2Cloud, here: build.Workspace, command: str, *arguments: str)
     return Step(used, calls.total(), calls["RunInstances"])
 
 
-def _expect(cloud: Ec2Cloud, instances: int) -> None:
+def expect(cloud: Ec2Cloud, instances: int) -> None:
+    """Raises `child.ChildError` where the cloud has another number of instances."""
     found = sum(thing["id"].startswith("i-") for thing in cloud.inventory())
     if found != instances:
         raise child.ChildError(f"{found} instances exist in place of {instances}")
@@ -83,6 +84,7 @@ def _definitions(endpoint: str) -> str:
     return json.dumps({"node_def:worker": [implementation]})
 
 
-def _infrastructure(instances: int) -> str:
+def infrastructure(instances: int) -> str:
+    """The description of one node of that many instances of the type `worker`."""
     node = {"name": "worker", "type": "worker", "scaling": {"min": instances}}
     return json.dumps({"user_id": "benchmark", "infra_name": "benchmark", "nodes": [node]})

@@ -10,6 +10,7 @@ from benchmarks.build import Built
 from benchmarks.checks import Checked
 from benchmarks.ec2 import Served
 from benchmarks.passes import QUIET_INSTANCES, Passed
+from benchmarks.peers import Lived
 from benchmarks.service import Endured
 from benchmarks.shapes import Shape
 from benchmarks.ssh import Taken
@@ -124,6 +125,22 @@ def ec2(measured: Iterable[Served], cloud: str = "EC2") -> Table:
             f"{each.instances:,}", _number(build.used.wall), f"{build.calls:,}", f"{build.creations:,}",
             _number(upkeep.used.wall), f"{upkeep.calls:,}", _number(destroy.used.wall), f"{destroy.calls:,}",
         )  # fmt: skip
+    return table
+
+
+def peers(lived: Sequence[Lived]) -> Table:
+    """The table of building and destroying; each row of ours stands before that of its peer."""
+    table = _table(
+        "Building and destroying at once, beside peers", "where", "tool", "instances", "build s", "destroy s",
+        "cpu s", "build / peer", "destroy / peer",
+    )  # fmt: skip
+    for ours, peer in zip(lived[::2], lived[1::2], strict=True):
+        for each in (ours, peer):
+            table.add_row(
+                each.where, each.tool, f"{each.instances:,}", _number(each.build.wall), _number(each.destroy.wall),
+                _number(each.build.cpu + each.destroy.cpu), _number(each.build.wall / peer.build.wall),
+                _number(each.destroy.wall / peer.destroy.wall),
+            )  # fmt: skip
     return table
 
 
