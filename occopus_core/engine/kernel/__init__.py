@@ -1,1 +1,1 @@
-"""What every pass stands on: the clock, the loop, calls and their limits, leases and the journal."""
+"""The basis of every pass: clock, loop, calls and their limits, leases and the journal."""

@@ -1,4 +1,4 @@
-"""Calls made once for everything that is due."""
+"""Collects items that become due and makes one call for all of them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def _at_once(_items: object) -> Callable[[], None]:
 
 
 class Batch(Generic[Item, T]):
-    """Gathers items until the first of them is due, then makes one call for all that are due by then.
+    """Gathers items until the first of them is due, then makes one call for all that are due.
 
     Two calls begin at least `spacing` seconds apart, so that a thousand items that become due one by one still
-    cost one call for each such span. An item that is no longer `relevant` when it is due is dropped from the batch.
+    cost one call per interval. An item that is no longer `relevant` when it is due is dropped from the batch.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Batch(Generic[Item, T]):
         done: Callable[[Sequence[Item], Outcome[T]], None],
         queue: Callable[[Sequence[Item]], Callable[[], None]] = _at_once,
     ) -> None:
-        """`queue` gets the items of a call that waits for its turn; what it returns is called when that has come."""
+        """`queue` gets the items whose call has to wait; the callback it returns is run when the call's turn comes."""
         self._loop = loop
         self._spacing = spacing
         self._relevant = relevant
@@ -49,7 +49,7 @@ class Batch(Generic[Item, T]):
         self._armed_for: float | None = None
 
     def add(self, item: Item, delay: float) -> None:
-        """Ask for this item in so many seconds."""
+        """Ask for this item after `delay` seconds."""
         due = self._loop.clock.monotonic() + delay
         heapq.heappush(self._due, (due, next(self._sequence), item))
         self._arm()
@@ -65,7 +65,7 @@ class Batch(Generic[Item, T]):
 
     def _fire(self, moment: float) -> None:
         if moment != self._armed_for:
-            return  # armed anew for an earlier moment since
+            return  # a later call of `add` set an earlier time
         self._armed_for = None
         now = self._loop.clock.monotonic()
         items = []

@@ -1,4 +1,4 @@
-"""Limits on the calls of one connection: how many at once, and when none are made after failures."""
+"""Limits on the calls of one connection: how many run at once, and for how long none are made after failures."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from occopus_core.api.errors import AuthError, ThrottledError
 from occopus_core.engine.kernel.loop import Loop, Outcome
 
 THROTTLE_SECONDS = 2.0
-"""How long a throttled connection rests when the provider does not say."""
+"""How long a throttled connection pauses when the provider names no time."""
 
 LONGEST_REST = 120.0
-"""The most that a provider can ask for: what it holds up may be a deletion that somebody waits for."""
+"""The longest pause that a provider can ask for: a user may be waiting for a deletion behind it."""
 
 REFUSED_SECONDS = 60.0
-"""How long a connection whose credentials were refused is not called: they may have been renewed by then."""
+"""How long a connection whose credentials were refused is not called: they may be renewed in that time."""
 
 
 class CallLimits:
-    """Lets a bounded number of calls through to one connection; rests it when throttled, closes it when refused."""
+    """Lets a bounded number of calls through to one connection; pauses it when throttled, closes it when refused."""
 
     def __init__(self, loop: Loop, limit: int) -> None:
         self._loop = loop
@@ -35,16 +35,16 @@ class CallLimits:
         self._renewals = 0
 
     def submit(self, call: Callable[[], Any], done: Callable[[Outcome[Any]], None]) -> None:
-        """Make the call as soon as there is room. Where credentials were refused, nothing is called for a while."""
+        """Make the call as soon as a slot is free. After refused credentials, calls fail at once for a while."""
         self._waiting.append((call, done))
         self._admit()
 
     def moved(self) -> float:
-        """When (monotonic) a call last returned or was let through."""
+        """The time (monotonic) at which a call last returned or was let through."""
         return self._moved
 
     def reopen(self) -> None:
-        """Call again: there are other credentials. What the former ones come to says nothing of these."""
+        """Call the provider again with new credentials. Results of calls made with the old ones are ignored."""
         self._refused = None
         self._renewals += 1
 

@@ -1,4 +1,4 @@
-"""Time, injected: tests let hours pass in milliseconds."""
+"""The engine's clock. Tests inject one in which hours pass in milliseconds."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the engine asks of time."""
+    """The clock interface that the engine uses."""
 
     def now(self) -> float:
         """Seconds since 1970."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some moment; never goes back."""
+        """Seconds since an arbitrary start; never goes back."""
         ...
 
     def wait(self, inbox: SimpleQueue[Callable[[], None]], seconds: float | None) -> Callable[[], None] | None:
-        """The next item of the inbox, or None after so many seconds without one."""
+        """Return the next item of the inbox, or None after `seconds` without one."""
         ...
 
 
 class SystemClock:
-    """The time of this machine."""
+    """The clock of this machine."""
 
     def now(self) -> float:
         """See `Clock.now`."""
@@ -39,8 +39,8 @@ class SystemClock:
 
     def wait(self, inbox: SimpleQueue[Callable[[], None]], seconds: float | None) -> Callable[[], None] | None:
         """See `Clock.wait`."""
-        # In Python 3.11 a `get` whose time is up before it has found out that nothing is there waits for ever. Not so
-        # right after one that did not wait.
+        # In Python 3.11 `get` can wait for ever when its timeout passes before it has found the queue empty. A call
+        # that does not block, made first, avoids this.
         with contextlib.suppress(queue.Empty):
             return inbox.get_nowait()
         with contextlib.suppress(queue.Empty):

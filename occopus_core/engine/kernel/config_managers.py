@@ -1,4 +1,4 @@
-"""Calls to configuration managers: each through its gate, and each answer checked before anything uses it."""
+"""Calls to configuration managers, within the limits of their connection. Every answer is checked before use."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from occopus_core.store.records import LeaseLostError
 
 T = TypeVar("T")
 Statuses = Mapping[str, Outcome[ConfigStatus]]
-"""By node id."""
+"""The outcome of `status` for each node id."""
 
 LARGEST_ATTRIBUTES = 262_144
-"""Characters of JSON that the attributes of one node may take."""
+"""The longest JSON text, in characters, of one node's attributes."""
 
 
 class ManagerConnection(OpenConnection[ConfigManager]):
-    """One connection to a configuration manager. `label` is what people call it."""
+    """One connection to a configuration manager. `label` is its name in messages."""
 
     def __init__(
         self,
@@ -51,10 +51,10 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         before: Callable[[], None] = lambda: None,
         begun: Callable[[], None] = lambda: None,
     ) -> None:
-        """Make a call in the pool, in its turn; `what` names it in messages.
+        """Make a call in the pool when its turn comes; `what` names it in messages.
 
-        `before` runs right before the call: it raises `LeaseLostError` where another process may have taken over. Every
-        other error is a `ProviderError`. `begun` is called when its turn has come, and again with its outcome.
+        `before` runs right before the call: it raises `LeaseLostError` if another process may hold the lease by then.
+        Every other error is a `ProviderError`. `begun` is called when the call starts, and again with its outcome.
         """
 
         def guarded() -> T:
@@ -69,7 +69,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         self.limits.submit(guarded, returned)
 
     def call(self, what: str, call: Callable[[ConfigManager], T]) -> T:
-        """Make a call in this thread. Raises `ProviderError` alone, whatever the manager raises."""
+        """Make a call in this thread. Any error of the manager is raised as a `ProviderError`."""
         try:
             return call(self.plugin)
         except ProviderError:
@@ -81,7 +81,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
     def statuses(self, nodes: Sequence[ConfigNode]) -> Statuses:
         """The status of each node, or its own error. Runs in the pool. Raises `TransientError`, `AuthError`.
 
-        Where one call for several nodes fails in another way they are asked for one by one: it may be the fault of one.
+        If a call for several nodes fails in another way, each node is asked for by itself: one may be the cause.
         """
         try:
             answer = self.call("status", lambda manager: manager.status(nodes))
@@ -104,7 +104,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         """See `ConfigManager.template_variables`. Raises `ProviderError`."""
         answer: Any = self.call("template_variables", lambda manager: manager.template_variables(node))
         if not isinstance(answer, Mapping) or not all(isinstance(name, str) for name in answer):
-            raise self._breach("template_variables", "did not answer a mapping of names")
+            raise self._breach("template_variables", "must answer a mapping whose keys are names")
         return answer
 
     def _status_of(self, node: ConfigNode) -> Outcome[ConfigStatus]:
@@ -118,7 +118,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
             fault = _fault_of_answer(answer, node.node_id)
             status = answer[node.node_id] if not fault else None  # type: ignore[index]  # a fault otherwise
         except Exception as error:  # noqa: BLE001  # a mapping of the plugin's own may raise anything
-            fault, status = f"answered what raises {type(error).__name__}: {error}", None
+            fault, status = f"answered an object that raises {type(error).__name__}: {error}", None
         return Outcome(error=self._breach("status", fault)) if status is None else Outcome(value=status)
 
     def _breach(self, what: str, how: str) -> PermanentError:
@@ -127,14 +127,14 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         )
 
     def _of(self, what: str, outcome: Outcome[T]) -> Outcome[T]:
-        """A call may also end in a way that the loop alone sees."""
+        """The outcome of a call, with errors that only the loop sees (a call given up) as errors of the manager."""
         if outcome.error is None or isinstance(outcome.error, ProviderError | LeaseLostError):
             return outcome
         return Outcome(error=self._breach(what, f"raised {type(outcome.error).__name__}: {outcome.error}"))
 
 
 def _fault_of_answer(answer: object, node_id: str) -> str:
-    """Why an answer of `status` says nothing of a node; empty where it does."""
+    """What is wrong with the answer of `status` for a node; empty if it is valid."""
     if not isinstance(answer, Mapping):
         return f"answered {type(answer).__name__}, expected a mapping"
     if node_id not in answer:
@@ -150,7 +150,7 @@ def _fault_of_status(status: Any) -> str:
         return f"answered the state {status.state!r}, expected a ConfigState"
     for name in ("reason", "progress", "generation"):
         if not isinstance(getattr(status, name), str):
-            return f"answered {type(getattr(status, name)).__name__} as {name}, expected a text"
+            return f"answered {type(getattr(status, name)).__name__} as {name}, expected a string"
     return _fault_of_attributes(status.attributes)
 
 

@@ -1,4 +1,4 @@
-"""The handler objects in use, one for each connection, with the limits on what each is asked."""
+"""The handler objects in use, one for each connection, with the limits on its calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ L = TypeVar("L", bound=OpenConnection[Any])
 
 
 class Connections:
-    """Makes each connection once, whichever thread asks first."""
+    """Opens each connection once, whichever thread asks for it first. Thread-safe."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Connections:
         workers: int,
         host_keys: HostKeys | None = None,
     ) -> None:
-        """Without `host_keys`, pinned keys are forgotten with the process."""
+        """Without `host_keys`, pinned host keys are kept in memory only."""
         self._registry = registry
         self._credentials = credentials
         self._loop = loop
@@ -47,19 +47,19 @@ class Connections:
         self.host_keys: HostKeys = host_keys or MemoryHostKeys()
         """The pinned host keys of instances."""
         self.renewals = 0
-        """How often other credentials have come into use."""
+        """How often new credentials have come into use."""
         self._lock = threading.Lock()
         self._resources: dict[ConnectionKey, OpenConnection[ResourceHandler]] = {}
         self._configs: dict[ConnectionKey, ManagerConnection] = {}
         self._checkers: dict[str, HealthChecker] = {}
 
     def settings(self, implementation: Implementation, render: Callable[[Any], Any]) -> str:
-        """The rendered settings of an implementation's connection, as canonical JSON: what the store keeps."""
+        """The rendered connection settings of an implementation, as canonical JSON, which the store keeps."""
         keys = self._registry.resource(implementation.resource["type"]).connection_keys
         return _settings(implementation.resource, keys, render)
 
     def resource(self, implementation: Implementation, settings: str) -> OpenConnection[ResourceHandler]:
-        """The connection an instance is made on."""
+        """The connection to the provider of an instance."""
         section = {**implementation.resource, **json.loads(settings)}
         auth = self._credentials.find("resource", section)
         key = connection_key(section["type"], settings, auth)
@@ -97,7 +97,7 @@ class Connections:
         return Connection(section["type"], json.loads(settings), auth, host_keys=self.host_keys)
 
     def renew(self) -> None:
-        """Use what is in the credentials file by now. Called by the thread of the loop."""
+        """Use the present contents of the credentials file. Called by the thread of the loop."""
         credentials = self._credentials.renewed()
         if credentials is self._credentials:
             return
@@ -109,7 +109,7 @@ class Connections:
 
     def _renewed(self, kind: Section, links: Mapping[ConnectionKey, L]) -> dict[ConnectionKey, L]:
         for link in links.values():
-            # Several entries apply, or the plugin does not take them: whoever asks for it anew is told.
+            # Several entries apply, or the plugin refuses them: the next use of the connection reports it.
             with contextlib.suppress(Exception):
                 link.renew(self._credentials.find(kind, link.section))
         return {link.key: link for link in links.values()}

@@ -18,13 +18,13 @@ _EXPECTED = (ProviderError, TemplateError, PluginError, DescriptionError, LeaseL
 
 
 def log_unexpected(error: Exception, redact: Callable[[str], str]) -> None:
-    """Log an exception that no contract allows with its traceback, at DEBUG: its message alone reaches users."""
+    """Log an exception that the plugin contract does not allow, with its traceback, at DEBUG level."""
     if not isinstance(error, _EXPECTED) and _log.isEnabledFor(logging.DEBUG):
         _log.debug("%s", redact("".join(traceback.format_exception(error)).rstrip("\n")))
 
 
 def reason(error: Exception | str) -> str:
-    """The message of an error that was meant for people; of any other, that a plugin has broken its contract."""
+    """The text of an error for users. An error of an unexpected type is reported as a breach of the contract."""
     if isinstance(error, str | ProviderError | TemplateError | PluginError | DescriptionError):
         return str(error)
     return f"the plugin failed in a way its contract does not allow: {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""How many jobs may run at once on one connection; the others queue."""
+"""Limits how many jobs run at once on one connection; the others queue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 
 
 class Jobs:
-    """Starts jobs in their order, `limit` of them at once; None for no limit. Used in the loop's thread alone."""
+    """Starts jobs in order, `limit` of them at once; None for no limit. Used in the loop's thread only."""
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
@@ -15,12 +15,12 @@ class Jobs:
         self._running: set[Hashable] = set()
 
     def begin(self, job: Hashable, start: Callable[[], None]) -> None:
-        """Call `start` as soon as there is room: perhaps at once."""
+        """Call `start` when a slot is free, possibly before returning."""
         self._queue.append((job, start))
         self._admit()
 
     def end(self, job: Hashable) -> None:
-        """The job has ended, or is not wanted any more, queued or running. Idempotent."""
+        """The job has ended or was cancelled, queued or running. Idempotent."""
         self._queue = deque(each for each in self._queue if each[0] != job)
         self._running.discard(job)
         self._admit()

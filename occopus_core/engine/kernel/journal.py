@@ -1,4 +1,4 @@
-"""Intent before action: what is announced is committed first, everything of one turn of the loop at once."""
+"""Intent before action: changes are committed, together for one turn of the loop, before the calls they announce."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from occopus_core.store.repository import Store
 _MAPPINGS = ("section", "attributes", "mapped", "variables", "published")
 
 LAG = 0.2
-"""Seconds for which a change that announces nothing may wait for others to be committed with."""
+"""Seconds for which a change that announces no call may wait to be committed with others."""
 
 
 class Journal:
-    """Gathers changes of rows, and what is to happen once they are on the disk."""
+    """Gathers changes of rows, and the callbacks to run once they are on the disk."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Journal:
         unwanted: Callable[[], None],
         redact: Callable[[str], str] = str,
     ) -> None:
-        """`redact` takes secrets out of what providers say, before it is recorded."""
+        """`redact` removes secrets from texts of providers before they are recorded."""
         self._store = store
         self._held_lease = held_lease
         self._loop = loop
@@ -58,21 +58,20 @@ class Journal:
         self.keep(implementation)
 
     def keep(self, implementation: Implementation) -> None:
-        """Keep what a row is about to name."""
+        """Store an implementation that a row is about to refer to."""
         self._implementations[implementation.digest] = implementation
 
     def note(self, event: Event) -> None:
-        """Record what happened, but for what is only of the moment."""
+        """Record an event, unless its kind is transient."""
         if event.kind not in PASSING:
             if not self._events:
                 self._loop.after(LAG, lambda: None)
             self._events.append((self._loop.clock.now(), dataclasses.replace(event, text=self._redact(event.text))))
 
     def put(self, record: InstanceRecord, then: Callable[[], None] | None = None) -> None:
-        """Write a row anew; then, and not before, do what it announces.
+        """Update a row; call `then`, which acts on the change, only after it is committed.
 
-        A change that announces nothing is committed a little later, with others: should it be lost, the provider is
-        asked again.
+        A change without `then` is committed a little later, with others. If it is lost, the provider is asked again.
         """
         if not self._changed:
             self._loop.after(LAG, lambda: None)
@@ -82,7 +81,7 @@ class Journal:
             self._then.append(then)
 
     def configure(self, record: ConfigurationRecord, then: Callable[[], None] | None = None) -> None:
-        """Write what a configuration manager holds for an instance; then, and not before, do what it announces."""
+        """Update the row of an instance's configuration; call `then` only after it is committed."""
         if not self._configurations:
             self._loop.after(LAG, lambda: None)
         self._forgotten.discard(record.key)
@@ -91,28 +90,28 @@ class Journal:
             self._then.append(then)
 
     def forgotten(self, record: ConfigurationRecord) -> None:
-        """A manager holds nothing for an instance any more: its row goes with the next commit."""
+        """The manager has no data of an instance any more: delete the row with the next commit."""
         if not self._forgotten:
             self._loop.after(LAG, lambda: None)
         self._configurations.pop(record.key, None)
         self._forgotten.add(record.key)
 
     def offer_host_key(self, node_id: str, key: str, then: Callable[[], None]) -> None:
-        """Let an instance show a key that was generated for it; then, and not before, have it made with that key."""
+        """Store a host key generated for an instance; call `then`, which creates the instance with it, after that."""
         self._host_keys[node_id] = key
         self._then.append(then)
 
     def remove(self, node_id: str, then: Callable[[], None]) -> None:
-        """Forget a row; then go on."""
+        """Delete a row, then call `then`."""
         self._added.pop(node_id, None)
         self._changed.pop(node_id, None)
         self._removed.add(node_id)
         self._then.append(then)
 
     def commit_due(self) -> None:
-        """Commit what announces something, and run what was waiting for it, until nothing does any more.
+        """Commit changes that have a callback and run the callbacks, until none is left.
 
-        Also keeps the lease. Raises `LeaseLostError`, `StoreError`; then nothing that was waiting has run.
+        Also renews the lease. Raises `LeaseLostError`, `StoreError`; in that case no waiting callback has run.
         """
         while self._then or self._due():
             self._commit()
@@ -121,7 +120,7 @@ class Journal:
                 action()
 
     def flush(self) -> None:
-        """Commit everything gathered. Raises `LeaseLostError`, `StoreError`."""
+        """Commit every gathered change. Raises `LeaseLostError`, `StoreError`."""
         self.commit_due()
         if self._gathered:
             self._commit()
@@ -141,7 +140,7 @@ class Journal:
         ]
 
     def _without_secrets(self, record: ConfigurationRecord) -> ConfigurationRecord:
-        """A value of the credentials file may have come back through `template_variables` or an answer."""
+        """The record with secrets redacted: `template_variables` or an answer may contain credentials."""
         values = {name: redacted(getattr(record, name), self._redact) for name in _MAPPINGS}
         return dataclasses.replace(record, reason=self._redact(record.reason), **values)
 

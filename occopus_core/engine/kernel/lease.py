@@ -1,4 +1,4 @@
-"""A lease while it is held: for how long it is certainly ours."""
+"""A lease that this process holds, and how long it is certain to hold it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import Lease, LeaseLostError
 
 LEASE_MARGIN = 1.0
-"""Seconds before the end of a lease from which on nothing is begun any more: a call takes a moment to leave."""
+"""Seconds before the end of a lease in which no call is started: sending a call takes time."""
 
 
 class LeaseInDoubtError(TransientError, LeaseLostError):
@@ -16,16 +16,16 @@ class LeaseInDoubtError(TransientError, LeaseLostError):
 
 
 Moment = tuple[float, float]
-"""The time of day, in seconds since 1970, and that of a clock that nobody sets."""
+"""Seconds since 1970, and a reading of the monotonic clock."""
 
 
 def moment(clock: Clock) -> Moment:
-    """The present one."""
+    """The present moment."""
     return clock.now(), clock.monotonic()
 
 
 class HeldLease:
-    """Counts from when the lease was last *asked* for: until the answer was heard the machine may have slept."""
+    """Counts its time from when the lease was *requested*: the machine may have slept before the answer arrived."""
 
     def __init__(self, lease: Lease, clock: Clock, asked: Moment) -> None:
         self.lease = lease
@@ -34,9 +34,9 @@ class HeldLease:
 
     @property
     def _age(self) -> float:
-        """Seconds since then by the clock that says more, below 0 where the time was set back.
+        """Seconds since the request, by the clock that has advanced more; below 0 if the system time was set back.
 
-        A machine may sleep through its lease, which only the time of day tells; but that may be set.
+        Only the system time advances while a machine sleeps, but it can be changed.
         """
         by_day, monotonic = (now - then for now, then in zip(moment(self._clock), self._asked, strict=True))
         return min(by_day, 0.0) or max(by_day, monotonic)
@@ -47,13 +47,13 @@ class HeldLease:
         return not 0 <= self._age <= LEASE_SECONDS / 5
 
     def renewed(self, asked: Moment) -> None:
-        """The lease was renewed as of that moment."""
+        """The lease was renewed by a request made at this moment."""
         self._asked = asked
 
     def refuse_if_lost(self) -> None:
-        """Raises `LeaseInDoubtError` where another process may have taken the lease. Any thread may ask.
+        """Raise `LeaseInDoubtError` if another process may have taken the lease. Thread-safe.
 
-        Called right before a call that changes something, which is then tried again.
+        Called right before a call that changes something; that call is tried again later.
         """
         if not 0 <= self._age < LEASE_SECONDS - LEASE_MARGIN:
             message = f"the lease of the infrastructure '{self.lease.infra_id}' has run out"

@@ -1,4 +1,4 @@
-"""One thread that decides, a bounded pool for calls that block. Waiting holds no thread."""
+"""The event loop: one thread that decides, and a bounded pool for calls that block. Waiting holds no thread."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Outcome(Generic[T]):
             return cls(error=error)
 
     def get(self) -> T:
-        """The value. Raises the error."""
+        """Return the value, or raise the error."""
         if self.error is not None:
             raise self.error
         return self.value  # type: ignore[return-value]  # there is a value where there is no error
 
 
 class Waiting(NamedTuple):
-    """What a pass waits for. `commit_due` runs before every look, to commit what was gathered."""
+    """What a pass waits for. `commit_due` runs before each check, to commit gathered changes."""
 
     commit_due: Callable[[], None]
     over: Callable[[], bool]
@@ -58,7 +58,7 @@ class _Pass:
 
 
 class Loop:
-    """Runs passes, actions when they are due, and calls in the pool; all but the calls in the thread of `run`.
+    """Runs passes, timers, and calls in the pool. Everything except the calls runs in the thread of `run`.
 
     Any number of passes share one loop: none of them holds a thread while it waits.
     """
@@ -72,20 +72,20 @@ class Loop:
         self._sequence = itertools.count()
         self._passes: dict[_Pass, None] = {}
         self.redact: Callable[[str], str] = str
-        """Takes secrets out of what is logged."""
+        """Removes secrets from log messages."""
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Run an action in so many seconds."""
+        """Run an action after so many seconds."""
         heapq.heappush(self._timers, (self.clock.monotonic() + seconds, next(self._sequence), action))
 
     def pause(self, seconds: float) -> Steps[None]:
-        """A step that lasts so long."""
+        """A step that lasts this long."""
         passed: list[bool] = []
         self.after(seconds, lambda: passed.append(True))
         yield Waiting(_nothing, lambda: bool(passed))
 
     def post(self, action: Callable[[], None]) -> None:
-        """Run an action soon. The one method that any thread, and a signal handler, may call."""
+        """Run an action soon. The only method that may be called from any thread and from signal handlers."""
         self._inbox.put(action)
 
     def submit(self, call: Callable[[], T], done: Callable[[Outcome[T]], None]) -> None:
@@ -95,7 +95,7 @@ class Loop:
             began = self.clock.monotonic()
             try:
                 outcome = Outcome.of(call)
-            except BaseException as error:  # such as SystemExit: the pool would keep it, and `done` never be told
+            except BaseException as error:  # such as SystemExit, or `done` never runs
                 ended = RuntimeError(f"a call ended with {type(error).__name__}: {error}")
                 self.meter.called(self.clock.monotonic() - began, ended)
                 self.post(lambda: done(Outcome(error=ended)))
@@ -108,18 +108,18 @@ class Loop:
         self._executor.submit(work)
 
     def begin(self, steps: Steps[T], done: Callable[[Outcome[T]], None]) -> None:
-        """Have a pass run; `done` is told how it ended."""
+        """Start a pass; `done` is called with its outcome."""
         self._passes[_Pass(steps, done)] = None
 
     def run(self, steps: Steps[T]) -> T:
-        """Run one pass to its end. Raises what it raises."""
+        """Run one pass to its end and return its result. Propagates its errors."""
         ended: list[Outcome[T]] = []
         self.begin(steps, ended.append)
         self.run_until(lambda: bool(ended))
         return ended[0].get()
 
     def run_until(self, finished: Callable[[], bool]) -> None:
-        """Run everything that was begun until `finished`."""
+        """Run all started passes until `finished` returns true."""
         while True:
             self._advance_all()
             if finished():
@@ -131,7 +131,7 @@ class Loop:
             self._advance(each)
 
     def _advance(self, each: _Pass) -> None:
-        """Take a pass as far as it can go now."""
+        """Advance a pass until it has to wait."""
         try:
             while each.waiting is None or self._over(each):
                 each.waiting = next(each.steps)
@@ -150,7 +150,7 @@ class Loop:
             return False
 
     def _act(self, action: Callable[[], None]) -> None:
-        """Run an action. Where it fails nobody knows whose it was: every pass is told, and may clean up."""
+        """Run an action. If it fails, its pass is unknown: the error is raised in every pass, which may clean up."""
         try:
             action()
         except Exception as error:  # noqa: BLE001  # the passes end with it
@@ -171,7 +171,7 @@ class Loop:
 
     def _step(self) -> None:
         action = self.clock.wait(self._inbox, self._until_due())
-        # The process may have stood still for so long that others have taken over: that is to be known first.
+        # The process may have been suspended while others took its leases: the passes check that first.
         self._advance_all()
         while action is not None:
             self._act(action)

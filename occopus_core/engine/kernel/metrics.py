@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 class CallMetrics:
-    """Told of what ended, in any thread; durations in seconds. This one keeps nothing."""
+    """Receives the duration, in seconds, of each call and pass, in any thread. This base class ignores them."""
 
     def called(self, seconds: float, error: Exception | None) -> None:
-        """A call of a provider, a configuration manager or a health checker."""
+        """A call to a provider, a configuration manager or a health checker has ended."""
 
     def passed(self, seconds: float, error: Exception | None) -> None:
-        """A maintenance pass."""
+        """A maintenance pass has ended."""

@@ -17,27 +17,27 @@ ConnectionKey = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
 class OpenConnection(Generic[P]):
-    """One connection in use: the plugin's object and the gate to it."""
+    """One connection in use: the plugin object and the limits on its calls."""
 
     def __init__(
         self, make: Callable[[Connection], P], section: Mapping[str, Any], connection: Connection, limits: CallLimits
     ) -> None:
         self._make = make
         self.section = section
-        """What the credentials are found by."""
+        """The section of the description, by which the credentials are found."""
         self._connection = connection
         self.plugin = make(connection)
         self.limits = limits
 
     @property
     def key(self) -> ConnectionKey:
-        """What tells it from others."""
+        """The key that identifies this connection."""
         return connection_key(
             self._connection.type, json.dumps(self._connection.settings, sort_keys=True), self._connection.auth
         )
 
     def renew(self, auth: Mapping[str, str]) -> None:
-        """Use these credentials from now on; what is under way goes on with the former ones."""
+        """Use these credentials for new calls; calls under way keep the old ones."""
         if auth != self._connection.auth:
             connection = dataclasses.replace(self._connection, auth=auth)
             self.plugin, self._connection = self._make(connection), connection
@@ -45,5 +45,5 @@ class OpenConnection(Generic[P]):
 
 
 def connection_key(type: str, settings: str, auth: Mapping[str, str]) -> ConnectionKey:
-    """What tells a connection from others; `settings` is canonical JSON."""
+    """The key that identifies a connection; `settings` is canonical JSON."""
     return type, settings, tuple(sorted(auth.items()))

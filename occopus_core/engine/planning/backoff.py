@@ -1,4 +1,4 @@
-"""Nodes that keep failing are tried again ever later."""
+"""Back-off for nodes that keep failing: the delay before the next try doubles."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from occopus_core.store.records import Setback
 
 FIRST_SETBACK_DELAY = 10.0
 LONGEST_SETBACK_DELAY = 600.0
-"""Seconds before a node that keeps failing is tried again."""
+"""The longest delay, in seconds, before a node that keeps failing is tried again."""
 
 SETBACK_MEMORY = 1800.0
 """Seconds without a failure after which a node's failures are forgotten."""
 
 
 def next_setback(setback: Setback | None, now: float) -> Setback:
-    """The record after one more failure. `now` is in seconds since 1970."""
+    """The record after another failure. `now` is in seconds since 1970."""
     return Setback(_count(setback, now) + 1, now)
 
 

@@ -1,4 +1,4 @@
-"""What a node is to be made from: its description and the implementations that fit."""
+"""Blueprints: the description of a node together with the implementations that can make it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from occopus_core.descriptions.model import Implementation, NodeDefinition, Node
 
 
 class UnbuildableError(Exception):
-    """A node cannot be made at all; the message says why."""
+    """A node cannot be made; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """A node and the implementations it may be made by, in the order of the definition."""
+    """A node and the implementations that can make it, in the order of the definition."""
 
     node: NodeDescription
     implementations: tuple[Implementation, ...]
     fingerprints: Mapping[str, str] = field(default_factory=dict)
-    """By the digest of an implementation: names what is asked of a provider for an instance. Where it differs from that
-    of an instance, a change needs another instance."""
+    """By digest of the implementation: identifies the request to the provider. An instance whose fingerprint differs
+    has to be replaced."""
 
     @classmethod
     def of(cls, node: NodeDescription, definition: NodeDefinition | None) -> Blueprint:
-        """Raises `UnbuildableError` where there is no definition or no implementation passes the filter."""
+        """The blueprint. Raises `UnbuildableError` without a definition or an implementation that passes the filter."""
         if definition is None:
             raise UnbuildableError(
-                f"node '{node.name}': there is no node definition '{node.type}': occopus-import the file that has it"
+                f"node '{node.name}': there is no node definition '{node.type}': import its file with occopus-import"
             )
         fitting = tuple(found for found in definition.implementations if found.passes(node.filter))
         if not fitting:

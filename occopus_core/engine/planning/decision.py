@@ -1,4 +1,4 @@
-"""The one planner: from what is wanted and what there is to the next step of each instance. Pure."""
+"""The planner: derives the next step of each instance from the wanted and the present state. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
 from occopus_core.store.records import InstanceRecord, Setback, Stage
 
 HEAL_SHARE = 0.2
-"""The share of a node's instances that is replaced at the same time, at least one."""
+"""The share of a node's instances that may be replaced at the same time; at least one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,34 +20,34 @@ class Situation:
     """Everything a plan depends on. Mappings are by node id unless they say otherwise."""
 
     targets: Mapping[str, int]
-    """By node name: how many instances the nodes of the description should have; empty destroys everything."""
+    """By node name: the wanted number of instances. Empty to destroy everything."""
     records: Sequence[InstanceRecord]
     now: float = 0.0
     """Seconds since 1970."""
     ailments: Mapping[str, Ailment] = field(default_factory=dict)
     unfit: Mapping[str, str] = field(default_factory=dict)
-    """Why an instance cannot become what is described: it is replaced."""
+    """Why an instance cannot be changed to match its description: it is replaced."""
     changed: Mapping[str, str] = field(default_factory=dict)
-    """Why an instance has to be configured once more."""
+    """Why an instance has to be configured again."""
     setbacks: Mapping[str, Setback] = field(default_factory=dict)
     """By node name."""
     dependees: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """By node name: all nodes that it needs, directly or not."""
+    """By node name: all nodes it depends on, directly or indirectly."""
     places: Mapping[str, str] = field(default_factory=dict)
-    """The name of the provider that an instance is at."""
+    """The name of the provider that runs an instance."""
     undefined: str = ""
-    """Why nothing can be made at present; empty where it can."""
+    """Why no instance can be created at present; empty if instances can be created."""
     ordered: bool = False
-    """A user asks for it explicitly: neither a freeze, nor a budget, nor a back-off applies."""
+    """True for an explicit order of a user: freeze, budget and back-off do not apply."""
 
 
 def decide(situation: Situation) -> Plan:
-    """Plan the next steps. Every instance has one step; WAIT and KEEP leave it as it is."""
+    """Plan the next steps. Every instance gets one step; WAIT and KEEP leave it as it is."""
     sickbay = Sickbay(situation.records, situation.ailments, situation.dependees, situation.places)
     outage = Outage() if situation.ordered else sickbay.outage()
     steps: list[Step] = []
     by_node: dict[str, list[InstanceRecord]] = {name: [] for name in situation.targets}
-    # The oldest stay, for others may know their addresses.
+    # The oldest instances stay: others may know their addresses.
     for record in sorted(situation.records, key=lambda record: (record.created_at, record.position)):
         by_node.setdefault(record.node_name, []).append(record)
     undescribed = "it is no longer described" if situation.targets else "the infrastructure is being destroyed"
@@ -70,12 +70,12 @@ class _Node:
     def steps(self) -> Iterator[Step]:
         going = [record for record in self.present if record.stage is Stage.DROPPING or record.condemned]
         for record in going:
-            why = "its deletion was begun" if record.stage is Stage.DROPPING else "it was chosen to go"
+            why = "its deletion was begun" if record.stage is Stage.DROPPING else "it was chosen for removal"
             yield Step(Verb.DESTROY, self.name, why, record.node_id)
         staying = [record for record in self.present if record not in going]
         replaced, waiting = self._replacements(staying)
         fit = [record for record in staying if record.node_id not in replaced]
-        # Where there are too many, those that are not well go first, and then the youngest.
+        # If there are too many, unhealthy instances go first, then the youngest.
         fit.sort(key=lambda record: record.node_id in self.situation.ailments)
         missing = max(0, self.target - len(fit))
         for number, (node_id, reason) in enumerate(replaced.items()):
@@ -92,7 +92,7 @@ class _Node:
         return self.situation.targets[self.name]
 
     def _replacements(self, staying: Sequence[InstanceRecord]) -> tuple[dict[str, str], dict[str, Step]]:
-        """The reason of each instance that is replaced, and the step of each that would be but for a hold."""
+        """The reason for each replacement, and the step of each instance whose replacement is held back."""
         replaced: dict[str, str] = {}
         waiting: dict[str, Step] = {}
         budget = len(staying) if self.situation.ordered else max(1, int(self.target * HEAL_SHARE))
@@ -112,7 +112,7 @@ class _Node:
         return replaced, waiting
 
     def _making(self, staying: Sequence[InstanceRecord]) -> Counter[str]:
-        """How many are being made at each provider: what is slow at one of them holds up no other."""
+        """The number of instances in creation at each provider: a slow provider does not hold up the others."""
         unready = [each for each in staying if each.stage is not Stage.READY and not self._fault(each)]
         return Counter(map(self._place, unready))
 
@@ -120,13 +120,13 @@ class _Node:
         return self.situation.places.get(record.node_id, record.connection)
 
     def _fault(self, record: InstanceRecord) -> str:
-        """Why the instance is to be replaced; empty where it is not."""
+        """Why the instance is to be replaced; empty if it is not."""
         unfit = self.situation.unfit.get(record.node_id, "")
         ailment = self.situation.ailments.get(record.node_id)
         return unfit or (ailment.reason if ailment is not None and ailment.fatal else "")
 
     def _held(self, record: InstanceRecord, reason: str) -> Step | None:
-        """The WAIT of an instance that is to be replaced, None where nothing holds that back."""
+        """The WAIT step that holds back a replacement; None if it may begin."""
         stopped = self._stopped(record.node_id)
         if stopped is not None and stopped.hold is Hold.DEFINITION:
             return stopped
@@ -140,7 +140,7 @@ class _Node:
         return stopped
 
     def _stopped(self, node_id: str = "") -> Step | None:
-        """The WAIT of everything that needs another instance of this node, None where one can be made."""
+        """The WAIT step for new instances of this node; None if one can be made."""
         situation = self.situation
         if situation.undefined:
             return Step(Verb.WAIT, self.name, situation.undefined, node_id, Hold.DEFINITION)
@@ -155,7 +155,7 @@ class _Node:
         if record.stage is not Stage.READY:
             if self.situation.undefined:
                 return Step(Verb.WAIT, self.name, self.situation.undefined, record.node_id, Hold.DEFINITION)
-            return Step(Verb.KEEP, self.name, f"its creation goes on ({record.stage.value})", record.node_id)
+            return Step(Verb.KEEP, self.name, f"its creation is under way ({record.stage.value})", record.node_id)
         if ailment is not None:
             return Step(Verb.WAIT, self.name, ailment.reason, record.node_id, Hold.ILLNESS, ailment.until)
         if record.node_id in self.situation.changed:

@@ -1,4 +1,4 @@
-"""A description made ready to be built: every mistake that can be known beforehand is known by now."""
+"""Validates a description completely before anything is built, and derives its design."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from occopus_core.engine.planning.scaling import targets_of
 
 
 class Definitions(Protocol):
-    """Where node definitions are found. Raises `StoreError`."""
+    """Source of node definitions. Its methods raise `StoreError`."""
 
     def definitions(self, names: Collection[str]) -> Mapping[str, NodeDefinition]:
-        """Those of the named definitions that exist."""
+        """The named definitions, as far as they exist."""
         ...
 
     def definition_names(self) -> Sequence[str]:
@@ -32,7 +32,7 @@ class Definitions(Protocol):
 
 
 class InvalidDesignError(Exception):
-    """The description cannot be built; `problems` has one message for each reason. Nothing was done."""
+    """The description cannot be built. `problems` has one message for each mistake. Nothing was changed."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -41,7 +41,7 @@ class InvalidDesignError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What is to be: how each node can be made, and which needs which, templates included."""
+    """The valid form of a description: how each node can be made, and its dependencies, templates included."""
 
     scope: Scope
     blueprints: Mapping[str, Blueprint]

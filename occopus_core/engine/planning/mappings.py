@@ -1,4 +1,4 @@
-"""What dependees hand to their dependents: published attributes under the names that `mappings` give them. Pure."""
+"""Attributes that nodes publish to their dependents, under the names that `mappings` give them. Pure."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.render import FUNCTIONS, NAMES
 
 ADDRESS = "ip"
-"""The attribute that every node has: its first address."""
+"""The attribute that every node publishes: its first address."""
 
 _ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """One instance of a dependee: what it publishes. A manager's attributes go before those it was registered with."""
+    """One instance of a dependee and its attributes. Those reported later replace those given at its registration."""
 
     address: str
     published: Mapping[str, Any] = field(default_factory=dict, repr=False)
     registered: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def attribute(self, name: str) -> Any:
-        """The value of an attribute, `_ABSENT` where there is none."""
+        """The value of an attribute, or `_ABSENT`."""
         for attributes in (self.published, self.registered):
             value = lookup(attributes, name)
             if value is not _ABSENT:
@@ -35,14 +35,14 @@ class Publisher:
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What is handed to one node: `values` by their new names, and what has to be waited for, in words."""
+    """Attributes for one node: `values` by their new names, and `awaited`, descriptions of those still missing."""
 
     values: Mapping[str, Any]
     awaited: tuple[str, ...] = ()
 
 
 def lookup(attributes: Mapping[str, Any], name: str) -> Any:
-    """The attribute of a name; a dotted name that is no key itself reaches into mappings. `_ABSENT` for none."""
+    """The attribute of this name, or `_ABSENT`. A dotted name that is not a key itself reaches into mappings."""
     if name in attributes:
         return attributes[name]
     first, dot, rest = name.partition(".")
@@ -51,9 +51,9 @@ def lookup(attributes: Mapping[str, Any], name: str) -> Any:
 
 
 def hand(node_name: str, dependencies: Sequence[Dependency], publishers: Mapping[str, Sequence[Publisher]]) -> Handed:
-    """What the node is handed by the first instance of each dependee that publishes it.
+    """Collect the attributes for a node, from the first instance of each dependee that publishes them.
 
-    `publishers` has the instances of each node, the first one first.
+    `publishers` has the instances of each node, in order.
     """
     values: dict[str, Any] = {}
     awaited: list[str] = []
@@ -69,7 +69,7 @@ def hand(node_name: str, dependencies: Sequence[Dependency], publishers: Mapping
 
 
 class Placeholder(str):
-    """Stands for a value that is not known before the dependee has published it: a text, and a mapping of such."""
+    """Stands for a value that its dependee has not published yet: a text, and a mapping of such values."""
 
     __slots__ = ()
 
@@ -78,24 +78,24 @@ class Placeholder(str):
 
 
 PLACEHOLDER = Placeholder("0")
-"""It also passes for a number."""
+"""The text is "0" so that it also passes as a number."""
 
 
 def rehearsed(node_name: str, dependencies: Sequence[Dependency]) -> dict[str, Any]:
-    """Placeholders for everything the node will be handed."""
+    """Placeholders for every attribute that the node will receive."""
     edges = (edge for edge in dependencies if edge.dependent == node_name)
     return {mapping.target: PLACEHOLDER for edge in edges for mapping in edge.mappings}
 
 
 def faults(dependencies: Sequence[Dependency], blueprints: Mapping[str, Blueprint]) -> Iterator[str]:
-    """What is wrong with the mappings: a message each."""
+    """Check the mappings. Yields a message for each mistake."""
     given: dict[tuple[str, str], str] = {}
     for edge in dependencies:
         place = f"{edge.where}: " if edge.where else ""
         for mapping in edge.mappings:
             where = f"{place}mapping [{mapping.source}, {mapping.target}]"
             if mapping.target in NAMES | FUNCTIONS:
-                yield f"{where}: '{mapping.target}' is a name that every template has: choose another one"
+                yield f"{where}: '{mapping.target}' is reserved in templates: choose another name"
             first = given.setdefault((edge.dependent, mapping.target), f"{edge.dependee}.{mapping.source}")
             if first != f"{edge.dependee}.{mapping.source}":
                 yield f"{where}: node '{edge.dependent}' gets '{mapping.target}' from {first} already"

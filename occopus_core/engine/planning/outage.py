@@ -1,4 +1,4 @@
-"""Tell an outage from failed instances: in an outage, replacing instances would only do harm."""
+"""Distinguishes an outage from failed instances: in an outage, replacing instances would do harm."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ from dataclasses import dataclass
 from occopus_core.store.records import InstanceRecord, Stage
 
 FREEZE_LEAST = 4
-"""With fewer instances, the failure of most of them says nothing."""
+"""The smallest number of instances at which an outage can be recognised."""
 
 FREEZE_SHARE = 0.5
-"""The share of failing instances above which it is an outage."""
+"""The share of failing instances above which the failure counts as an outage."""
 
 DEPENDENT_SECONDS = 60.0
-"""A dependent that falls ill no later than this after its dependee was replaced is ill because of that."""
+"""If a dependent fails within this time after its dependee was replaced, the replacement is taken as the cause."""
 
 
 class Source(enum.Enum):
-    """How it is known that an instance is not well."""
+    """How a problem of an instance was noticed."""
 
     PROVIDER = "provider"
-    """The provider itself reports it as stopped, failed or gone."""
+    """The provider reports the instance as stopped, failed or gone."""
     MISSING = "missing"
-    """It is not in the provider's answer."""
+    """The provider's answer does not contain the instance."""
     CHECK = "check"
-    """A health check fails, or the provider reports a state in which it may recover."""
+    """A health check fails, or the provider reports a state from which the instance may recover."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ailment:
-    """Something is wrong with an instance. `fatal` where it is to be replaced: it is lost, or ill for too long."""
+    """A problem of an instance. `fatal` if the instance is to be replaced: it is lost, or has been ill too long."""
 
     reason: str
     fatal: bool
     source: Source = Source.CHECK
     until: float | None = None
-    """When it becomes fatal (seconds since 1970), where that is known."""
+    """When it becomes fatal (seconds since 1970), if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Why instances are left alone although they fail, and which. Both are empty where there is no outage."""
+    """The instances that are kept although they fail, and the reason. Both are empty without an outage."""
 
     reason: str = ""
     held: frozenset[str] = frozenset()
 
 
 class Sickbay:
-    """The instances of one infrastructure and what is wrong with them."""
+    """The instances of one infrastructure and their problems."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Sickbay:
         dependees: Mapping[str, Collection[str]],
         places: Mapping[str, str],
     ) -> None:
-        """`dependees` are by node name, transitive; `places` name the provider of an instance, by node id."""
+        """`dependees` are by node name, transitive; `places` has the provider's name of an instance, by node id."""
         self._ready = [record for record in records if record.stage is Stage.READY]
         self._ailments = ailments
         self._dependees = dependees
@@ -68,10 +68,10 @@ class Sickbay:
             self._by_node.setdefault(record.node_name, []).append(record)
 
     def outage(self) -> Outage:
-        """Judge whether so much fails at once that this is an outage.
+        """Judge whether the failures together are an outage.
 
-        What a provider reports as stopped, failed or gone never counts: it is known to be lost. So is an instance that
-        is missing from an answer in which others are present. Dependents of what fails do not count either.
+        One that the provider reports as stopped, failed or gone is lost and never counts. The same holds for one
+        that is missing from an answer with other instances in it. Dependents of failing nodes do not count either.
         """
         silent = self._silent_places()
         missing = frozenset(record.node_id for place in silent.values() for record in place)
@@ -89,13 +89,13 @@ class Sickbay:
         return Outage(f"{why}: {_ending(held)}", frozenset(record.node_id for record in held))
 
     def down_dependee(self, record: InstanceRecord) -> str:
-        """The node that an ill instance waits for: one of which no instance is well; empty where there is none."""
+        """The node, without a healthy instance, that this ill instance depends on; empty if there is no such node."""
         if not self._is_ill(record):
             return ""
         return next((name for name in self._needed(record) if self._is_down(name)), "")
 
     def _silent_places(self) -> dict[str, list[InstanceRecord]]:
-        """The providers whose whole list is missing, with what should be there."""
+        """The providers whose answers contain none of their instances, with the instances that are missing."""
         places: dict[str, list[InstanceRecord]] = {}
         for record in self._ready:
             places.setdefault(self._places.get(record.node_id, record.connection), []).append(record)
@@ -113,7 +113,7 @@ class Sickbay:
         return self._source(record) is Source.CHECK
 
     def _excused(self, record: InstanceRecord) -> bool:
-        """True where it is ill because of what it depends on: that fails, or was replaced as it fell ill."""
+        """True if a dependee causes the failure: it fails too, or was replaced when the instance fell ill."""
         others = [other for name in self._needed(record) for other in self._by_node.get(name, ())]
         return self.down_dependee(record) != "" or any(
             other.node_id in self._ailments or _was_replaced(other, record) for other in others
@@ -135,6 +135,6 @@ def _was_replaced(dependee: InstanceRecord, dependent: InstanceRecord) -> bool:
 def _ending(records: Sequence[InstanceRecord]) -> str:
     infra_id = records[0].infra_id
     return (
-        "that is taken for an outage, and they are not replaced until most are well again; "
+        "this is treated as an outage: they are not replaced until most of them are healthy; "
         f"occopus-build -i {infra_id} with the same description replaces them now"
     )

@@ -1,4 +1,4 @@
-"""A plan: what happens to each instance, and why."""
+"""A plan: the next step of each instance, with its reason."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ LOST = {
     InstanceState.FAILED: "the provider reports it as failed",
     InstanceState.STOPPED: "it was stopped",
 }
-"""States of an instance that was running in which it is of no use."""
+"""States in which an instance that was running has been lost."""
 
 
 class Verb(enum.Enum):
-    """What happens to one instance."""
+    """The action on one instance."""
 
     KEEP = "keep"
     CREATE = "create"
     REPLACE = "replace"
-    """Another one is made, and this one goes."""
+    """Create another instance, then delete this one."""
     RECONFIGURE = "reconfigure"
-    """Its configuration has changed: it is applied without another instance."""
+    """Apply the changed configuration to the running instance."""
     DESTROY = "destroy"
     WAIT = "wait"
-    """Something is to be done, but not now: `Step.hold` says what holds it back."""
+    """An action is needed but has to wait; `Step.hold` says for what."""
 
 
 class Hold(enum.Enum):
-    """What holds a step back."""
+    """The reason for a step to wait."""
 
     ILLNESS = "illness"
-    """It is not well, but has not been for its whole `timeout`."""
+    """The instance is ill, but its `timeout` has not passed yet."""
     FROZEN = "frozen"
-    """So much fails at once that this is an outage."""
+    """So many instances fail at once that this is an outage."""
     DEPENDENCY = "dependency"
-    """What it depends on is down."""
+    """A dependee is down."""
     BUDGET = "budget"
-    """As many as allowed are being replaced at the same time."""
+    """The allowed number of instances is being replaced already."""
     BACK_OFF = "back-off"
-    """Its node keeps failing."""
+    """The node keeps failing."""
     DEFINITION = "definition"
-    """There is no usable definition to make it from."""
+    """No usable definition of the node exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One instance and what happens to it. `node_id` is empty for one that does not exist yet."""
+    """The action on one instance. `node_id` is empty for an instance that does not exist yet."""
 
     verb: Verb
     node_name: str
     reason: str
     node_id: str = ""
     hold: Hold | None = None
-    """What a WAIT waits for; None for the other verbs."""
+    """What a WAIT waits for; None for other verbs."""
     until: float | None = None
-    """When a WAIT ends (seconds since 1970), where that is known."""
+    """When a WAIT ends (seconds since 1970), if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps, node by node in the order of the description. `frozen` says why some failed instances are kept."""
+    """The steps, node by node in the order of the description. `frozen`: why failed instances are kept."""
 
     steps: tuple[Step, ...]
     frozen: str = ""
@@ -72,7 +72,7 @@ class Plan:
         return [step for step in self.steps if step.verb in verbs]
 
     def held(self, hold: Hold) -> dict[str, str]:
-        """By node name: why steps of it are held back in this way."""
+        """By node name: the reason, for nodes with steps that wait in this way."""
         return {step.node_name: step.reason for step in self.of(Verb.WAIT) if step.hold is hold}
 
     @property
@@ -82,5 +82,5 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        """True where nothing has to change now."""
+        """True if no action is due now."""
         return all(step.verb in (Verb.KEEP, Verb.WAIT) for step in self.steps)

@@ -1,4 +1,4 @@
-"""From a blueprint to what is asked of the plugins for one instance, rendered in the scope of its infrastructure."""
+"""Renders the requests for one instance from its blueprint, in the scope of its infrastructure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from occopus_core.variables import plain
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One instance that is to be, with the functions its templates may use."""
+    """One instance to be created, with the functions its templates may use."""
 
     node: NodeDescription
     node_id: str
@@ -32,20 +32,20 @@ class Subject:
     implementation: Implementation
     functions: Mapping[str, object]
     mapped: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
-    """What dependees have published, by the names that `mappings` give it; those that are names are in templates."""
+    """Attributes published by dependees, by the names that `mappings` give them. Templates see those that are names."""
     host_key: Callable[[], HostKeyPair] = generate_host_key
-    """Makes the SSH host key that user data may ask for."""
+    """Generates the SSH host key that user data may ask for."""
 
     def quiet(self) -> Subject:
-        """The same where no command is run: `cmd()` answers nothing."""
+        """A copy that runs no commands: `cmd()` returns an empty text."""
         return dataclasses.replace(self, functions={**self.functions, "cmd": lambda _command: ""})
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A node as its configuration manager gets it. `kept` is the same without what `cmd()` printed.
+    """A node as its configuration manager gets it. `kept` is the same without the output of `cmd()`.
 
-    `settings` are those of the connection, as canonical JSON. The connection keys are kept as they are.
+    `settings` are the connection's settings, as canonical JSON. The connection keys are kept as they are.
     """
 
     link: ManagerConnection
@@ -56,26 +56,26 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is asked for: the request to the handler and, where there is one, to the configuration manager."""
+    """The request to the handler and, if the node has a configuration manager, the node as the manager gets it."""
 
     request: CreateRequest
     configuration: Configuration | None
     render: Renderer = dataclasses.field(repr=False)
 
     def health_values(self, implementation: Implementation, address: str) -> dict[str, Any]:
-        """What each checker is to look at. Raises `TemplateError`."""
+        """The rendered value for each health checker. Raises `TemplateError`."""
         return health_values(implementation, address, self.render)
 
 
 def health_values(implementation: Implementation, address: str, render: Renderer) -> dict[str, Any]:
-    """What each checker is to look at; one that is switched off is left out. Raises `TemplateError`."""
+    """The rendered value for each health checker that is switched on. Raises `TemplateError`."""
     checks = {key: value for key, value in implementation.health_check.checks.items() if value not in (False, None)}
     return render(checks, at="health_check", ip=address) if checks else {}
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The infrastructure an instance is made for."""
+    """The infrastructure that an instance belongs to."""
 
     installation: str
     infra_id: str
@@ -83,16 +83,16 @@ class Scope:
     registry: Registry
     connections: Connections
     former: bool = False
-    """Whether templates are taken as in 1.x, see `occopus_core.templates_1x.Manners`."""
+    """True if templates follow the rules of 1.x, see `occopus_core.templates_1x.Manners`."""
     warn: Callable[[str], object] = lambda _: None
-    """Called with what was put right in a template."""
+    """Called with a warning for each correction made in a template."""
 
     def owner(self) -> Owner:
-        """Asks for everything of this infrastructure."""
+        """The owner named in all calls for this infrastructure."""
         return Owner(self.installation, self.infra_id)
 
     def settings(self, subject: Subject) -> str:
-        """The settings of the connection the instance is made on. Raises `TemplateError`."""
+        """The settings of the connection on which the instance is created. Raises `TemplateError`."""
         render = self._renderer(subject)
         return self.connections.settings(subject.implementation, lambda value: render(value, at="resource"))
 
@@ -113,7 +113,7 @@ class Scope:
         return Prepared(request, configuration, render)
 
     def configuration(self, subject: Subject) -> Configuration | None:
-        """What the configuration manager gets of an instance, None where it has none. Runs in the pool.
+        """The node as its configuration manager gets it; None without a manager. Runs in the pool.
 
         Raises `TemplateError`, `ProviderError`.
         """
@@ -123,9 +123,9 @@ class Scope:
         return self._configuration(subject, link, node, self.connections.manager_settings(node.section))
 
     def foreseen(self, subject: Subject, settings: str | None = None) -> Configuration | None:
-        """The same without running a command, to be compared with what is recorded.
+        """The same without running commands, for comparison with the recorded configuration.
 
-        `settings` are those that are recorded: they stay where a command would say what they are.
+        `settings` are the recorded ones, used if only a command could render them.
         """
         section = subject.implementation.config_management
         if section is None:
@@ -151,7 +151,7 @@ class Scope:
         )
 
     def health_values(self, subject: Subject, address: str) -> dict[str, Any]:
-        """What each checker is to look at on an instance that runs. Raises `TemplateError`."""
+        """The rendered value for each health checker, on a running instance. Raises `TemplateError`."""
         render = self._renderer(subject)
         if subject.implementation.config_management is not None:
             section = self._typed_config(subject)
@@ -159,7 +159,7 @@ class Scope:
         return health_values(subject.implementation, address, render)
 
     def _extended(self, subject: Subject, link: ManagerConnection, node: ConfigNode) -> Renderer:
-        """The renderer with what the configuration manager adds to it."""
+        """The renderer with the template variables of the configuration manager."""
         bare = dataclasses.replace(node, attributes={}, generation="")
         return self._renderer(subject).extended(link.template_variables(bare))
 
@@ -188,7 +188,7 @@ class Scope:
         return self.registry.typed("config", source["type"], rendered, source, subject.implementation.digest)
 
     def _resource(self, implementation: Implementation) -> dict[str, Any]:
-        """The section without the core's own key of handlers that can stop instances."""
+        """The section without the key by which the core stops instances."""
         section = dict(implementation.resource)
         if Feature.STOP in self.registry.resource(section["type"]).features:
             section.pop("stop_seconds", None)
@@ -240,6 +240,6 @@ def _managed(implementation: Implementation) -> dict[str, Any]:
 
 
 def _generation(salt: str, node: ConfigNode) -> str:
-    """The salt is there because a section may hold passwords: a digest alone can be tried out."""
+    """A salted digest. A section may hold passwords, which could be guessed from a plain digest."""
     content = [salt, dict(node.section), dict(node.attributes), dict(node.mapped)]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Everything is rendered once before anything is built: mistakes come to light, and who needs whom is found."""
+"""Renders every template once before anything is built, to find mistakes and dependencies."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from occopus_core.render import TemplateError, named_peers, rehearsal_functions
 
 _NODE_ID = "00000000-0000-4000-8000-000000000000"
 _TOKEN = f"occopus-{_NODE_ID}"
-# From the blocks for documentation: they belong to nobody.
+# Addresses reserved for documentation (RFC 5737).
 _PLACEHOLDERS = ((Address("192.0.2.1"), Address("198.51.100.1", AddressKind.PRIVATE)), (Address("192.0.2.2"),))
 _HOST_KEY = HostKeyPair("ssh-ed25519 AAAA", "the private half")
-"""In place of a key that would be made: what is rehearsed is the same each time."""
+"""Replaces a generated key, so that a rehearsal gives the same result each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A template of the dependent names the dependee."""
+    """A template of the dependent refers to the dependee."""
 
     dependent: str
     dependee: str
@@ -41,7 +41,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """What a rehearsal found. `problems` are messages for the user; with one of them nothing is to be built."""
+    """The result of a rehearsal. If `problems` (messages for the user) is not empty, nothing may be built."""
 
     references: tuple[Reference, ...]
     problems: tuple[str, ...]
@@ -50,7 +50,7 @@ class Rehearsed:
 
 
 class _Peers:
-    """Stands in for the other nodes and remembers who was asked for."""
+    """Stands in for the other nodes and records which of them templates refer to."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(names)
@@ -90,13 +90,13 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
 
 
 def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[Reference]:
-    """The references in templates, as far as they can be rendered. Calls no plugin's `check` and raises nothing."""
+    """The references in templates that can be rendered. Does not call `check` of plugins; raises nothing."""
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
             peers = _Peers(blueprints)
             handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
             subject = _subject(blueprint, implementation, peers, handed)
-            # What cannot be rendered any more is dropped all the same.
+            # A definition that cannot be rendered any more still has to be deleted.
             with contextlib.suppress(Exception):
                 scope.prepare(subject).health_values(implementation, _PLACEHOLDERS[0][0].value)
             with contextlib.suppress(Exception):
@@ -107,7 +107,7 @@ def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator
 
 
 def requests_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[tuple[str, str, CreateRequest]]:
-    """The node, the implementation's digest and the request of each that can be rendered. Raises nothing."""
+    """For each request that can be rendered: node, digest of the implementation, request. Raises nothing."""
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
             handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
@@ -117,7 +117,7 @@ def requests_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[t
 
 
 def _named(implementation: Implementation) -> Iterable[str]:
-    """The nodes that templates name literally, also where they are not rendered."""
+    """The nodes that templates name as literals, including in branches that are not rendered."""
     sections = [implementation.resource, implementation.contextualisation, implementation.config_management]
     return named_peers([*sections, implementation.health_check.checks])
 
@@ -146,7 +146,7 @@ def _subject(blueprint: Blueprint, implementation: Implementation, peers: _Peers
 
 
 def _check(plugin: ResourceHandler, request: CreateRequest) -> None:
-    """Raises `ProviderError`, whatever the plugin raises: one mistake is not to hide the others."""
+    """Check a request. Any error of the plugin is raised as a `ProviderError`, so that other mistakes are shown too."""
     try:
         plugin.check(request)
     except ProviderError:
@@ -156,7 +156,7 @@ def _check(plugin: ResourceHandler, request: CreateRequest) -> None:
 
 
 def _check_host(checker: HealthChecker, value: Any) -> None:
-    """Raises `ProviderError`, whatever the plugin raises."""
+    """Check a value. Any error of the plugin is raised as a `ProviderError`."""
     try:
         checker.check_host(value)
     except ProviderError:
@@ -166,7 +166,7 @@ def _check_host(checker: HealthChecker, value: Any) -> None:
 
 
 def _fingerprint(salt: str, request: CreateRequest) -> str:
-    """The salt is there because a request may hold passwords: nobody is to find them by trying."""
+    """A salted digest. A request may hold passwords, which could be guessed from a plain digest."""
     context = request.context
     content = [salt, dict(request.resource), context.user_data, context.env, context.command]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]

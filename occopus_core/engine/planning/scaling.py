@@ -1,4 +1,4 @@
-"""What scaling requests come to: pure, from the requests in their order and what there is."""
+"""Applies scaling requests, in order, to the present number of instances. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from occopus_core.store.records import Condition, InstanceRecord, ScaleKind, Sca
 
 
 def targets_of(candidate: Infrastructure, present: Mapping[str, int]) -> dict[str, int]:
-    """How many instances each node should have: as many as now, within its limits; at first the least."""
+    """The wanted number of instances of each node: the present one within its limits; at first the minimum."""
     return {
         node.name: min(max(present.get(node.name, node.scaling.min), node.scaling.min), node.scaling.max)
         for node in candidate.nodes
@@ -20,17 +20,17 @@ def targets_of(candidate: Infrastructure, present: Mapping[str, int]) -> dict[st
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a request, as an event and in words."""
+    """The result of a request, as an event and in words."""
 
     request: ScaleRequest
     kind: EventKind
-    """SCALE_APPLIED; SCALE_CLIPPED where a limit kept it from being met in full, or SCALE_REFUSED."""
+    """SCALE_APPLIED, SCALE_CLIPPED if a limit reduced it, or SCALE_REFUSED."""
     text: str
 
 
 @dataclass(slots=True)
 class Scaled:
-    """The outcome of all requests: the new targets, and the instances that were named to go."""
+    """The result of all requests: the new targets, and the instances named for removal."""
 
     targets: dict[str, int]
     condemned: set[str] = field(default_factory=set)
@@ -72,23 +72,23 @@ def _move(request: ScaleRequest, limits: Scaling, scaled: Scaled) -> Answer:
 
 
 def _remove(request: ScaleRequest, limits: Scaling, scaled: Scaled, records: Sequence[InstanceRecord]) -> Answer:
-    """One instance that was named goes, and with it as many of the youngest as the request asks for.
+    """Remove a named instance, and the youngest ones up to the requested number.
 
-    One that is not well goes even where there must not be fewer.
+    An instance that is not well is removed even if the node is at its minimum; another one replaces it.
     """
     named = [record for record in records if _is_named(record, request)]
     staying = [record for record in named if not _goes(record, scaled)]
     if not staying:
-        going = " any more: it is going already" if named else ""
+        going = " any more: it is being removed already" if named else ""
         return _refuse(request, f"node '{request.node_name}' has no instance '{request.instance}'{going}")
-    if len(staying) > 1:  # those behind one address, as on the network of their host
+    if len(staying) > 1:  # they share one address, such as that of their host
         ids = ", ".join(record.node_id for record in staying)
         return _refuse(request, f"several instances have the address '{request.instance}': name one of {ids}")
     before = scaled.targets[request.node_name]
     answer = _move(request, limits, scaled)
     if scaled.targets[request.node_name] < before:
         scaled.condemned.add(staying[0].node_id)
-    elif _has_failed(staying[0]):  # another one takes its place
+    elif _has_failed(staying[0]):  # it is replaced
         scaled.condemned.add(staying[0].node_id)
         return Answer(request, EventKind.SCALE_APPLIED, f"{before} -> {before}, '{request.instance}' is replaced")
     return answer

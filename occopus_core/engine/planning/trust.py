@@ -1,4 +1,4 @@
-"""What node definitions from the network may not do: reach into machines that are not their nodes."""
+"""Restrictions on node definitions from the network: they may reach no machine other than their nodes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ADVICE = "occopus-import this definition on the server"
 
 
 def refuse_powers(definitions: Sequence[NodeDefinition], registry: Registry, endpoints: Collection[str]) -> None:
-    """Raises `DescriptionError` with every definition that only somebody on this machine may import.
+    """Refuse definitions that only a local user may import. Raises `DescriptionError` with all of them.
 
-    `endpoints` are those that somebody on this machine has vouched for. Raises `PluginError`.
+    `endpoints` were allowed by a local user. Raises `PluginError`.
     """
     vouched = {endpoint.rstrip("/") for endpoint in endpoints}
     problems = [
@@ -42,13 +42,13 @@ def _faults(one: Implementation, registry: Registry, vouched: Collection[str]) -
     for source in registry.resource(one.resource["type"]).sources(one.resource):
         if not _allows(vouched, source):
             yield (
-                f"nothing may be fetched from '{_without_secrets(source)}': start the service with --endpoint, or "
+                f"fetching is not allowed from '{_without_secrets(source)}': start the service with --endpoint, or "
                 f"{_ADVICE}"
             )
 
 
 def _powers(one: Implementation, registry: Registry) -> Iterator[str]:
-    """What the plugins of all its sections say of it."""
+    """What each plugin of its sections refuses in definitions from the network."""
     yield from registry.resource(one.resource["type"]).powers(one.resource)
     if one.contextualisation is not None:
         yield from registry.context(one.contextualisation["type"]).powers(one.contextualisation)
@@ -59,7 +59,7 @@ def _powers(one: Implementation, registry: Registry) -> Iterator[str]:
 
 
 def _allows(vouched: Collection[str], source: str) -> bool:
-    """Whether this source, or a folder that it is in, is one of those. Nothing that may become another one is."""
+    """True if the source, or a folder that contains it, is allowed and cannot be rendered to something else."""
     if _DEVIOUS.search(source):
         return False
     return any(source.rstrip("/") == each or source.startswith(f"{each}/") for each in vouched if each)
@@ -74,6 +74,6 @@ def _strangers(section: Mapping[str, Any], vouched: Collection[str]) -> Iterator
     endpoint = section.get("endpoint")
     if endpoint is not None and str(endpoint).rstrip("/") not in vouched:
         yield (
-            f"nobody on the server has allowed the endpoint '{endpoint}': start the service with --endpoint, "
+            f"the endpoint '{endpoint}' is not allowed: start the service with --endpoint, "
             f"name it in an entry of the credentials file, or {_ADVICE}"
         )

@@ -73,7 +73,7 @@ def test_a_playbook_from_the_network_is_refused(open_service):
     assert "an Ansible playbook can run any program on the server" in answer.text
 
 
-STRANGER = "nobody on the server has allowed the endpoint"
+STRANGER = "is not allowed: start the service with --endpoint"
 DEFINITIONS = {
     "an address that only the server reaches": ("{type: sim, endpoint: 'http://169.254.169.254/'}", STRANGER),
     "a port of the server": ("{type: docker, endpoint: 'tcp://127.0.0.1:2375', image: i}", STRANGER),
@@ -90,11 +90,11 @@ DEFINITIONS = {
     ),
     "an image from a server that only the engine reaches": (
         f"{{type: docker, endpoint: '{ENGINE}', image: nginx, tag: '1.27', origin: 'http://10.77.6.1:8998/fs.tar'}}",
-        "nothing may be fetched from 'http://10.77.6.1:8998/fs.tar'",
+        "fetching is not allowed from 'http://10.77.6.1:8998/fs.tar'",
     ),
     "a registry that only the engine reaches": (
         f"{{type: docker, endpoint: '{ENGINE}', image: '127.0.0.1:8999/x', tag: z}}",
-        "nothing may be fetched from '127.0.0.1:8999'",
+        "fetching is not allowed from '127.0.0.1:8999'",
     ),
     "the network of an engine's machine": (
         f"{{type: docker, endpoint: '{ENGINE}', image: i, network: host}}",

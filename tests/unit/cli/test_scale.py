@@ -45,7 +45,9 @@ def test_what_is_told_counts_the_requests_that_wait(store, capsys):
     assert scale.main(["-i", "infra-1", "-n", "web", "-f", "id-1"]) == 0
     assert "request 2: 4 -> 3;" in capsys.readouterr().err
     assert scale.main(["-i", "infra-1", "-n", "web", "-f", "10.0.0.1"]) == 3
-    assert capsys.readouterr().err == ("error: node 'web' has no instance '10.0.0.1' any more: it is going already\n")
+    assert capsys.readouterr().err == (
+        "error: node 'web' has no instance '10.0.0.1' any more: it is being removed already\n"
+    )
     assert len(store.pending_requests("infra-1")) == 2
 
 

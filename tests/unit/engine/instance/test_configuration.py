@@ -230,7 +230,7 @@ SHAPES = [
     (lambda id: {id: None}, "status answered NoneType for a node, expected a ConfigStatus"),
     (lambda id: {id: "ready"}, "status answered str for a node, expected a ConfigStatus"),
     (lambda id: {id: ConfigStatus("ready")}, "status answered the state 'ready', expected a ConfigState"),
-    (lambda id: {id: ConfigStatus(ConfigState.READY, reason=None)}, "NoneType as reason, expected a text"),
+    (lambda id: {id: ConfigStatus(ConfigState.READY, reason=None)}, "NoneType as reason, expected a string"),
     (lambda id: {id: ConfigStatus(ConfigState.READY, attributes=[1])}, "attributes that are not a mapping of names"),
     (lambda id: {id: ConfigStatus(ConfigState.READY, attributes={"a": object()})}, "attributes that are not JSON"),
     (lambda id: {id: ConfigStatus(ConfigState.READY, attributes={"a": "x" * 300_000})}, "attributes of 30"),
@@ -297,7 +297,7 @@ def test_an_error_that_is_none_of_the_contract_fails_the_node_with_the_managers_
 def test_template_variables_of_another_shape_are_a_message(world, managers, answer):
     managers.plugin.template_variables = lambda self, node: answer
     managers.define("app", context="{{ x }}")
-    with pytest.raises(InvalidDesignError, match="template_variables did not answer a mapping of names"):
+    with pytest.raises(InvalidDesignError, match="template_variables must answer a mapping whose keys are names"):
         world.build(infrastructure("app"))
 
 

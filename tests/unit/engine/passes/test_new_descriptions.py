@@ -288,7 +288,7 @@ def test_one_that_was_chosen_to_go_goes_with_an_update_as_well(user):
         change.put_targets({"db": 1, "web": 2})
     user.store.release(lease)
     same = infrastructure(DB, WEB, edges=EDGES)
-    assert planned(user, same) == [(Verb.DESTROY, "web", "it was chosen to go")]
+    assert planned(user, same) == [(Verb.DESTROY, "web", "it was chosen for removal")]
     updated(user, same)
     assert first.node_id not in {record.node_id for record in user.store.instances("infra")}
 

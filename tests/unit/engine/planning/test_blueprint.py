@@ -28,4 +28,4 @@ def test_says_what_there_is_when_nothing_passes_the_filter():
 def test_says_what_to_do_when_there_is_no_definition():
     with pytest.raises(UnbuildableError) as caught:
         Blueprint.of(NodeDescription("web", "app"), None)
-    assert str(caught.value) == ("node 'web': there is no node definition 'app': occopus-import the file that has it")
+    assert str(caught.value) == ("node 'web': there is no node definition 'app': import its file with occopus-import")

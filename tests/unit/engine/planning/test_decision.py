@@ -57,7 +57,7 @@ def test_what_fits_stays_whichever_implementation_it_was_made_by():
 
 
 def test_an_unfinished_one_is_carried_on():
-    assert plan(1, row("a", stage=Stage.BOOTING))[0] == [(Verb.KEEP, "a", "its creation goes on (booting)")]
+    assert plan(1, row("a", stage=Stage.BOOTING))[0] == [(Verb.KEEP, "a", "its creation is under way (booting)")]
 
 
 def test_of_too_many_the_oldest_stay():
@@ -190,7 +190,7 @@ def situation_of(rows, ailments, **more):
 def test_when_most_fail_their_checks_at_once_all_of_them_wait():
     situation = situation_of(several(4), ill("web0", "web1", "web2"))
     assert held(situation) == dict.fromkeys(["web0", "web1", "web2"], (Hold.FROZEN, None))
-    assert decide(situation).frozen.startswith("3 of 4 instances fail at once: that is taken for an outage")
+    assert decide(situation).frozen.startswith("3 of 4 instances fail at once: this is treated as an outage")
     assert "occopus-build -i infra" in decide(situation).frozen
 
 

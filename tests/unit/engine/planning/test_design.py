@@ -108,8 +108,8 @@ def test_missing_definitions_are_told_with_what_was_perhaps_meant(world):
     world.define("apache")
     found = problems(world, infrastructure(node("a", "apahce"), node("b", "zzz")))
     assert found == [
-        "node 'a': there is no node definition 'apahce': occopus-import the file that has it (did you mean 'apache'?)",
-        "node 'b': there is no node definition 'zzz': occopus-import the file that has it",
+        "node 'a': there is no node definition 'apahce': import its file with occopus-import (did you mean 'apache'?)",
+        "node 'b': there is no node definition 'zzz': import its file with occopus-import",
     ]
 
 

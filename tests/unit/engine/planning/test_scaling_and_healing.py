@@ -214,7 +214,7 @@ def test_one_that_is_named_twice_goes_once():
     assert scaled.condemned == {"id-1"}
     assert [(answer.kind, answer.text) for answer in scaled.answers] == [
         (EventKind.SCALE_APPLIED, "5 -> 4"),
-        (EventKind.SCALE_REFUSED, "node 'web' has no instance '10.0.0.1' any more: it is going already"),
+        (EventKind.SCALE_REFUSED, "node 'web' has no instance '10.0.0.1' any more: it is being removed already"),
     ]
 
 
