@@ -1,4 +1,4 @@
-"""The health of many nodes: one call for each checker, whichever infrastructures they belong to."""
+"""Health checks of many nodes: one call for each checker, across infrastructures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
 
 SPACING = 0.05
-"""Seconds in which questions to one checker are gathered."""
+"""Seconds in which probes for one checker are gathered into one call."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckTarget:
-    """A node whose health is asked for: what each checker is to look at."""
+    """A node to be checked, with the value for each checker."""
 
     node_id: str
     address: str
@@ -26,7 +26,7 @@ class CheckTarget:
 
 
 class CheckerError(Exception):
-    """A health checker did not do what it is for, which says nothing of the nodes."""
+    """A health checker broke its contract or failed; the health of the nodes stays unknown."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +42,7 @@ class _Question:
 
 @dataclass(slots=True)
 class HealthChecks:
-    """Asks the checkers; what is asked at about the same time makes one call."""
+    """Calls the health checkers. Probes requested at about the same time share one call."""
 
     loop: Loop
     connections: Connections
@@ -51,9 +51,9 @@ class HealthChecks:
     def examine(
         self, targets: Sequence[CheckTarget], commit_due: Callable[[], None]
     ) -> Steps[Mapping[str, Outcome[Verdict]]]:
-        """One outcome for each node, by node id: that of the first checker, by key, which is not satisfied.
+        """One outcome for each node, by node id: that of the first checker, by key, whose check fails.
 
-        Where there is none, but a checker has failed, its `CheckerError`.
+        If no check fails but a checker has failed, its `CheckerError`.
         """
         questions = [self._ask_for(target, key) for target in targets for key in sorted(target.checks)]
         yield Waiting(commit_due, lambda: all(question.outcomes is not None for question in questions))
@@ -67,7 +67,7 @@ class HealthChecks:
         return found
 
     def probe(self, target: CheckTarget, key: str) -> Probe:
-        """What a checker is asked about a node. Raises `DescriptionError` where its credentials are not clear."""
+        """The probe of a node for one checker. Raises `DescriptionError` if its credentials are ambiguous."""
         value = target.checks[key]
         return Probe(
             target.node_id,
@@ -78,13 +78,13 @@ class HealthChecks:
         )
 
     def ask(self, key: str, probes: Sequence[Probe], done: Callable[[Sequence[Outcome[Verdict]]], None]) -> None:
-        """Ask one checker; `done` gets one outcome for each probe."""
+        """Call one checker; `done` gets one outcome for each probe."""
         self._ask(key, _Question(probes, done))
 
     def _ask_for(self, target: CheckTarget, key: str) -> _Question:
         try:
             probe = self.probe(target, key)
-        except DescriptionError as error:  # the credentials file was changed since the node was made
+        except DescriptionError as error:  # the credentials file has changed since
             unasked = Probe(target.node_id, target.address, target.checks[key])
             return _Question([unasked], outcomes=[Outcome(error=CheckerError(str(error)))])
         return self._ask(key, _Question([probe]))
@@ -120,12 +120,12 @@ def _gravity(outcome: Outcome[Verdict]) -> int:
 
 
 def verdicts_of(key: str, count: int, outcome: Outcome[Sequence[Verdict]]) -> Sequence[Verdict]:
-    """What a checker has answered, where no answer is as bad as a bad one: one verdict for each node."""
+    """The verdict of a checker for each node. An error of the checker becomes a failed verdict for all."""
     return [each.value or Verdict(False, str(each.error)) for each in _outcomes_of(key, count, outcome)]
 
 
 def _outcomes_of(key: str, count: int, outcome: Outcome[Sequence[Verdict]]) -> Sequence[Outcome[Verdict]]:
-    """What a checker has answered: as many outcomes as were asked for, also where it broke its contract."""
+    """The outcome of a call for each of `count` probes, even if the checker broke its contract."""
     verdicts = outcome.value
     if outcome.error is not None:
         problem = f"failed: {outcome.error}"

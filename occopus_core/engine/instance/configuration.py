@@ -1,6 +1,6 @@
-"""Has configuration managers configure instances: registered, a job in its turn, watched until it ends, cancelled.
+"""Configures instances through their configuration managers: registers them, queues, watches and cancels jobs.
 
-Nothing that a manager answers, and no call that it holds, touches another instance.
+A wrong answer or a call that hangs affects only its own instance.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import Stage
 
 REPEAT_SECONDS = 30.0
-"""How often `configure` is called again for a node of which the manager says that nothing is under way."""
+"""How often `configure` is called again for a node that the manager reports as idle."""
 
 CANCEL_SECONDS = 5.0
-"""How long jobs that are not wanted any more hold up what follows, where their manager cannot be reached."""
+"""How long the next step waits for the cancellation of jobs when their manager cannot be reached."""
 
 CANCEL_TRIES = 4
 
 Done = Callable[[Work, str], None]
-"""Gets the instance and why it could not be configured; the reason is empty where it is."""
+"""Gets the instance and the reason why it could not be configured; the reason is empty after success."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,9 +48,9 @@ class _Job:
     done: Done
     register: bool = False
     begun: Callable[[], None] = lambda: None
-    """To be called when its turn has come."""
+    """Called when the job starts."""
     begun_at: float = 0.0
-    """When (monotonic) its turn came."""
+    """When (monotonic) the job started."""
     asked_at: float = 0.0
     """When `configure` was last called."""
     failures: int = 0
@@ -58,7 +58,7 @@ class _Job:
 
 
 class Configuring:
-    """The jobs of one pass. `peers` names all instances that run."""
+    """The jobs of one pass. `peers` returns all running instances."""
 
     def __init__(self, runtime: Runtime, lifecycle: Lifecycle, peers: Callable[[], tuple[Peer, ...]]) -> None:
         self._runtime = runtime
@@ -70,12 +70,12 @@ class Configuring:
         self._halted = False
 
     def halt(self) -> None:
-        """Do nothing more: a later pass goes on with what has been begun."""
+        """Stop all work; a later pass continues it."""
         self._halted = True
         self.end(list(self._jobs))
 
     def adopt(self, work: Work, configuration: Configuration, then: Callable[[], None]) -> None:
-        """Record what is about to be registered, and what another manager is to forget for it; then go on."""
+        """Record the intended registration, and the data that a former manager has to delete; then call `then`."""
         former, now = work.configuration, self._runtime.clock.now()
         record = _record(configuration)
         if former is not None and former.key == record.key:
@@ -93,7 +93,7 @@ class Configuring:
         self._runtime.journal.configure(record, then)
 
     def renounce(self, work: Work) -> None:
-        """The instance has no configuration manager any more: the former one is to forget it."""
+        """The instance has no configuration manager any more: have the former one delete its data."""
         if work.configuration is not None:
             record = dataclasses.replace(work.configuration, forget_since=self._runtime.clock.now())
             work.configuration = None
@@ -102,9 +102,9 @@ class Configuring:
     def begin(
         self, work: Work, link: ManagerConnection, node: ConfigNode, done: Done, *, register: bool = False
     ) -> None:
-        """Configure a running instance as soon as its manager takes another job. Its clock begins with the job.
+        """Configure a running instance as soon as its manager has a free slot. Its time limit starts with the job.
 
-        With `register` it is registered first, as part of the job.
+        With `register`, the job registers the instance first.
         """
         if self._halted:
             return
@@ -112,27 +112,27 @@ class Configuring:
         self._jobs[work] = job
         if work.stage is Stage.READY:
             self._lifecycle.enter(work, Phase.RECONFIGURING)
-        # The queue moves: each job ahead has a time of its own.
+        # Each job ahead in the queue has a time limit of its own.
         job.begun = self._lifecycle.queue([work], self._runtime.clock.monotonic)
         link.jobs.begin(job, lambda: self._start(job))
         if link.jobs.queued(job):
             self._runtime.waiting(work, f"for its turn: {link.label} is configuring {link.plugin.max_jobs} others")
 
     def end(self, works: Iterable[Work]) -> list[Work]:
-        """Give up the jobs of these instances; those of which something may be under way."""
+        """Abandon the jobs of these instances. Returns the instances whose job may still run at the manager."""
         jobs = [self._jobs[work] for work in works if work in self._jobs]
-        for job in jobs:  # before the first of them makes room for the next one in the queue
+        for job in jobs:  # all of them before a free slot starts another one
             job.over = True
         for job in jobs:
             self._close(job)
         return [job.work for job in jobs if job.asked_at]
 
     def cancel_all(self) -> None:
-        """Give up all jobs, at their managers too; those that are queued are never begun."""
+        """Cancel all jobs, at their managers too; queued jobs never start."""
         self.cancel(self.end(list(self._jobs)))
 
     def cancel(self, works: Iterable[Work], then: Callable[[], None] = lambda: None) -> None:
-        """End their jobs at their managers too; `then` follows when they have ended or cannot be reached in time."""
+        """Cancel jobs, at their managers too; call `then` when they have ended or the time for it is over."""
         cancelling = [work for work in dict.fromkeys(works) if work.configuration is not None]
         self.end(cancelling)
         by_link: dict[ManagerConnection, list[Work]] = {}
@@ -155,7 +155,7 @@ class Configuring:
             then()
 
     def refresh(self, works: Iterable[Work]) -> None:
-        """Ask how these instances are now, for what they publish. One question at a time for each manager."""
+        """Ask for the status of these instances and the attributes they publish; one call at a time per manager."""
         by_link: dict[ManagerConnection, list[Work]] = {}
         for work in works:
             link = self._link(work) if work.configuration is not None else None
@@ -181,7 +181,7 @@ class Configuring:
         nodes = [recorded_node(work, self._runtime.scope.installation) for work in works]
 
         def cancel(manager: ConfigManager) -> None:
-            if not self._halted:  # a later pass may have begun another job
+            if not self._halted:  # a later pass may have started another job
                 manager.cancel(nodes)
 
         def answered(outcome: Outcome[None]) -> None:
@@ -199,7 +199,7 @@ class Configuring:
             link.ask("cancel", cancel, answered, self._runtime.journal.refuse_if_lost)
 
     def _link(self, work: Work) -> ManagerConnection | None:
-        """The connection of its manager, None where there is none any more."""
+        """The connection of its manager; None without a manager."""
         assert work.configuration is not None, "only an instance with a configuration manager has a connection to one"
         try:
             return self._runtime.scope.connections.config(work.configuration.section)
@@ -224,7 +224,7 @@ class Configuring:
             job.node, instance_id=work.record.instance_id, addresses=work.record.addresses, peers=self._peers()
         )
         job.node = node
-        # Before the call: should this process die now, the next one cancels the job where it is not wanted.
+        # Before the call: if this process dies now, the next one cancels the job if it is not wanted.
         self._note(work, state=ConfigState.RUNNING)
         self._ask(job, "configure", lambda manager: manager.configure(node), self._configure)
 
@@ -239,7 +239,7 @@ class Configuring:
         job.link.ask(what, call, lambda outcome: self._asked(job, outcome, again), refuse_if_lost, begun)
 
     def _asked(self, job: _Job, outcome: Outcome[None], again: Callable[[_Job], None]) -> None:
-        """`register` or `configure` has been answered."""
+        """The outcome of `register` or `configure`."""
         if job.over:
             return
         if outcome.error is None:
@@ -299,7 +299,7 @@ class Configuring:
                 self._look(job)
 
     def _forgotten(self, job: _Job, status: ConfigStatus) -> bool:
-        """Whether the job may have been lost with the process of the manager."""
+        """True if the job may have been lost in a restart of the manager."""
         idle = status.state is not ConfigState.RUNNING
         return idle and self._runtime.clock.monotonic() - job.asked_at > REPEAT_SECONDS
 
@@ -309,7 +309,7 @@ class Configuring:
         self._finish(job, "")
 
     def _late(self, job: _Job, why: str) -> bool:
-        """Whether its time is up: then it is given up, at its manager too."""
+        """True if the time limit has passed; the job is then cancelled, at its manager too."""
         if not self._lifecycle.over(job.work):
             if why:
                 self._runtime.waiting(job.work, why)
@@ -322,7 +322,7 @@ class Configuring:
         self.cancel([job.work], lambda: None if self._halted else self._finish(job, text))
 
     def expire(self, work: Work) -> None:
-        """Its time is over, and its manager holds the call that would say how it fares."""
+        """The time limit has passed while the manager does not answer a call for the job's status."""
         job = self._jobs.get(work)
         if job is not None and not job.over:
             self._give_up(job, f"{job.link.label} does not answer")
@@ -347,7 +347,7 @@ class Configuring:
 
 
 def note(runtime: Runtime, work: Work, **changes: Any) -> None:
-    """Write what has changed of an instance's configuration; nothing where nothing has."""
+    """Store changes of an instance's configuration, if there are any."""
     record = work.configuration
     if record is not None and any(getattr(record, name) != value for name, value in changes.items()):
         work.configuration = dataclasses.replace(record, **changes)
@@ -355,7 +355,7 @@ def note(runtime: Runtime, work: Work, **changes: Any) -> None:
 
 
 def note_status(runtime: Runtime, work: Work, status: ConfigStatus) -> None:
-    """Write what a manager says of an instance. The credentials file's values never pass on to others."""
+    """Store the status that a manager reports, with values of the credentials file redacted."""
     published = redacted(dict(status.attributes), runtime.scope.connections.redact)
     note(runtime, work, state=status.state, reason=status.reason, published=published)
 

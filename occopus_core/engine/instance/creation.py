@@ -1,4 +1,4 @@
-"""The first steps of an instance: its connection, its request, and the calls of `create` until the provider has it."""
+"""Creates an instance: opens its connection, renders its request, and calls `create` until the provider has it."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError
 
 UNREACHED_SECONDS = 10.0
-"""How long a provider that nobody can reach is tried again while another implementation is left."""
+"""How long an unreachable provider is tried again before another implementation takes over."""
 
 AWAIT_SECONDS = (1.0, 10.0)
-"""The shortest and the longest time between two looks for an attribute that a mapping waits for."""
+"""Bounds of the seconds between two checks for an attribute that a mapping waits for."""
 
 
 class Progress(Protocol):
-    """Who is told how an instance fares."""
+    """Receives the results of a creation."""
 
     def created(self, work: Work, instance: Instance) -> None:
-        """The provider has it, in a state other than PROVISIONING."""
+        """The provider has the instance, in a state other than PROVISIONING."""
 
     def declined(self, work: Work, error: ProviderError) -> None:
-        """There is no room for it on this connection, or nobody reaches it while another one is left."""
+        """The provider has no room for it, or cannot be reached while another implementation is left."""
 
     def failed(self, work: Work, reason: str) -> None:
-        """It will not be."""
+        """The creation failed permanently."""
 
     def halted(self, work: Work) -> None:
-        """It is dropping, and no call for it is under way any more."""
+        """The instance is to be dropped, and no call for it is under way any more."""
 
 
 class Creation:
-    """Creates instances. What is to be created is committed before it is asked for."""
+    """Creates instances. The intent is committed before each call."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Creation:
         configuring: Configuring,
         progress: Progress,
     ) -> None:
-        """`awaited` names what dependees have to publish before an instance is created."""
+        """`awaited` returns the attributes that dependees have to publish before an instance is created."""
         self._runtime = runtime
         self._lifecycle = lifecycle
         self._subject = subject
@@ -65,7 +65,7 @@ class Creation:
         self._progress = progress
 
     def begin(self, work: Work) -> None:
-        """Take a reserved instance to its provider."""
+        """Create a reserved instance."""
         runtime = self._runtime
         awaited = self._awaited(work)
         if awaited:
@@ -88,7 +88,7 @@ class Creation:
         runtime.journal.put(record, lambda: self._prepare(work, subject))
 
     def _await(self, work: Work, what: str) -> None:
-        """Look again for attributes that a mapping waits for (`synch`), with a limit."""
+        """Wait for attributes that a mapping needs (`synch`), with a time limit."""
         if phase_of(work) is not Phase.AWAITING:
             self._lifecycle.enter(work, Phase.AWAITING)
             work.restart_watch(self._runtime.clock.monotonic())
@@ -100,7 +100,7 @@ class Creation:
         self._runtime.loop.after(delay, lambda: self._progress.halted(work) if work.dropping else self.begin(work))
 
     def resume(self, work: Work) -> None:
-        """Go on with an instance that another process began: the same token finds what it made."""
+        """Continue the creation that another process started: `create` with the same token finds its result."""
         work.calling = True
         subject = self._subject(work)
         record = self._lifecycle.resume(work, created_at=self._runtime.clock.now(), answered=False)
@@ -108,11 +108,11 @@ class Creation:
         self._runtime.journal.put(record, lambda: self._prepare(work, subject))
 
     def call(self, work: Work) -> None:
-        """Ask for the instance, or for the next step of it."""
+        """Call `create`, for the instance or for its next step."""
         work.calling = True
         if phase_of(work) is Phase.PREPARING:
             self._lifecycle.enter(work, Phase.CREATING)
-        if work.record.answered:  # a second call, which is written down before it is made
+        if work.record.answered:  # a second call is recorded before it is made
             self._runtime.journal.put(work.update(answered=False), lambda: self._ask(work))
         else:
             self._ask(work)
@@ -125,7 +125,7 @@ class Creation:
 
         def create() -> Instance | None:
             begun()
-            under_way.begin(call, token)  # before it is seen whether the call may be made
+            under_way.begin(call, token)  # before the check whether the call may be made
             return self._create(work)
 
         def returned(outcome: Outcome[Instance | None]) -> None:
@@ -152,7 +152,7 @@ class Creation:
             self._register_or_call(work)
 
     def _register_or_call(self, work: Work) -> None:
-        assert work.prepared is not None, "an instance was prepared before"
+        assert work.prepared is not None, "an instance is prepared before it is created"
         work.restart_watch(self._runtime.clock.monotonic())
         configuration = work.prepared.configuration
         if configuration is None:
@@ -162,7 +162,7 @@ class Creation:
             self._configuring.adopt(work, configuration, lambda: self._register(work))
 
     def _register(self, work: Work) -> None:
-        """Make it known to its configuration manager, whose refusals are none of the provider's."""
+        """Register it with its configuration manager; the manager's errors do not count as errors of the provider."""
         assert work.prepared is not None, "an instance is registered after it was prepared"
         assert work.prepared.configuration is not None, "only an instance with a configuration manager is registered"
         configuration = work.prepared.configuration
@@ -189,18 +189,18 @@ class Creation:
             self._progress.failed(work, reason(outcome.error))
 
     def _create(self, work: Work) -> Instance | None:
-        """Runs in the pool. None where the instance was given up while the call waited for its turn."""
+        """Call `create`. Runs in the pool. Returns None if the instance was given up while the call was queued."""
         prepared = work.prepared
         assert prepared is not None, "an instance is asked for after its request was made"
         if work.dropping:
             return None
-        # The call may have waited, or the machine slept: another process may look after this instance by now.
+        # The call may have been queued, or the machine asleep: another process may hold the lease.
         self._runtime.journal.refuse_if_lost()
         work.creations += 1
         work.last_called = self._runtime.clock.now()
         try:
             instance = work.handler.create(prepared.request)
-        finally:  # until it ended it may have been making something
+        finally:  # until then it may have created something
             work.last_called = self._runtime.clock.now()
         if not is_instance(instance):
             raise PermanentError("the plugin's create did not answer an instance, which its contract does not allow")
@@ -228,7 +228,7 @@ class Creation:
         elif error is not None:
             self._progress.failed(work, reason(error))
         elif instance is None:
-            self._progress.failed(work, "the plugin's create answered nothing, which its contract does not allow")
+            self._progress.failed(work, "the plugin's create answered None, which its contract does not allow")
         elif instance.state is InstanceState.PROVISIONING:
             self.later(work, instance)
         else:
@@ -236,10 +236,10 @@ class Creation:
             self._progress.created(work, instance)
 
     def later(self, work: Work, instance: Instance) -> None:
-        """Ask for the next step of a half-made instance after a while."""
+        """Ask for the next step of an instance in PROVISIONING after a delay."""
         work.failures = 0
         delay = self._runtime.next_look(work, work.handler.poll_seconds)
-        self._after(work, delay, instance.reason or "the provider is making its parts", self.call)
+        self._after(work, delay, instance.reason or "the provider is creating its parts", self.call)
 
     def _again(self, work: Work, error: TransientError) -> None:
         delay = self._runtime.failed_call(work)
@@ -259,5 +259,5 @@ class Creation:
 
 
 def _made_nothing(error: Exception | None) -> bool:
-    """Whether a call that ended so has certainly had no effect."""
+    """True if a call that ended with this error certainly had no effect."""
     return isinstance(error, ProviderError) and error.unreached

@@ -1,4 +1,4 @@
-"""The last steps of an instance: found if need be, deleted, and forgotten once the provider says that it is absent."""
+"""Deletes an instance: finds it if its id is unknown, deletes it, and removes its row once it is absent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from occopus_core.registry import PluginError
 from occopus_core.store.records import Stage
 
 PATIENCE = 60.0
-"""Seconds for which a provider may fail every call before an instance is left unconfirmed."""
+"""Seconds for which every call to a provider may fail before a deletion is left unconfirmed."""
 
 OVERDUE = f"the provider still reports it {LONGEST_DELETION:g} s after its deletion was asked for"
 
@@ -34,7 +34,7 @@ UNRETURNED = "a call that may still create it has not returned"
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """What one call found and did: the instances that are still there, and the errors of their deletion."""
+    """The result of one deletion call: the instances that still exist, and the errors."""
 
     states: Mapping[InstanceId, Instance]
     errors: Mapping[InstanceId, ProviderError | None]
@@ -42,24 +42,24 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """What one search found, by token, and when (seconds since 1970) it began."""
+    """The result of one search, by token, and when (seconds since 1970) it started."""
 
     asked_at: float
     by_token: Mapping[str, Instance]
 
 
 class Progress(Protocol):
-    """Who is told how a deletion fares."""
+    """Receives the results of a deletion."""
 
     def gone(self, work: Work) -> None:
-        """Nothing is left of it, and its row is forgotten."""
+        """The instance is gone, and its row is removed."""
 
     def unconfirmed_deletion(self, work: Work, why: Exception | str) -> None:
-        """The provider will not confirm the deletion now; the row stays for a later pass."""
+        """The provider does not confirm the deletion now; the row stays for a later pass."""
 
 
 class Deletion:
-    """Drops instances. Always ends for each: gone, or left unconfirmed with its row."""
+    """Deletes instances. Each deletion ends: the instance is gone, or left unconfirmed with its row."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Deletion:
         self._runtime = runtime
         self._lifecycle = lifecycle
         self._left: set[Work] = set()
-        """Those that are gone or left unconfirmed: what is answered about them now comes too late."""
+        """Instances that are gone or left unconfirmed; late answers about them are ignored."""
         self._shutdown = shutdown
         self._cleanup = cleanup
         self._progress = progress
@@ -81,13 +81,13 @@ class Deletion:
         self._halted = False
 
     def halt(self) -> None:
-        """Do nothing more: a later pass goes on with what has been begun."""
+        """Stop all work; a later pass continues it."""
         self._halted = True
         self._shutdown.halt()
 
     def begin(self, work: Work) -> None:
-        """Drop an instance for which no call is under way."""
-        if work.stage is Stage.RESERVED:  # its provider was never called
+        """Delete an instance for which no call is under way."""
+        if work.stage is Stage.RESERVED:  # `create` was never called
             self._runtime.journal.remove(work.node_id, lambda: self._progress.gone(work))
             return
         try:
@@ -142,7 +142,7 @@ class Deletion:
 
     def _located(self, works: Sequence[Work], outcome: Outcome[Located]) -> None:
         for work in self._concerned(works):
-            if work.record.instance_id is not None:  # the answer of a call that was not waited for has come
+            if work.record.instance_id is not None:  # a late answer of `create` has set it
                 self._delete(work, 0.0)
                 continue
             if outcome.error is not None:
@@ -157,13 +157,13 @@ class Deletion:
             elif self._is_stuck(work):
                 self._give_up(work, UNRETURNED)
             elif hidden_for > 0:
-                # The last call may have made it without our seeing it yet.
+                # The last call may have created it, and the provider may not show it yet.
                 self._locate(work, min(hidden_for + 0.001, work.handler.poll_seconds[1]))
             else:
                 self._forget(work)
 
     def _hidden_for(self, work: Work, asked_at: float) -> float:
-        """Seconds for which the provider may not show what the last call of `create` has made, as it was asked then."""
+        """Seconds for which the provider may still hide the result of the last `create`, counted from `asked_at`."""
         if self._runtime.may_be_making(work):
             return math.inf
         return work.last_called + work.handler.consistency_window - asked_at
@@ -185,7 +185,7 @@ class Deletion:
         self._deleting[link].add(work, delay)
 
     def _delete_what_is_there(self, handler: ResourceHandler, works: Sequence[Work]) -> Deleted:
-        """Runs in the pool. The first time it deletes; later it looks first, and goes on with what is still there."""
+        """Runs in the pool. Deletes at once the first time; later it looks first, and deletes what still exists."""
         ids = [work.record.instance_id for work in works if work.record.instance_id is not None]
         asked = [work.record.instance_id for work in works if work.asked_to_go and work.record.instance_id is not None]
         states = describe(handler, asked) if asked else {}
@@ -215,9 +215,9 @@ class Deletion:
                 self._wait(work)
 
     def _absent(self, work: Work, instance: Instance) -> None:
-        """Forget it, unless its provider may hide it, or a second instance of its token.
+        """Remove its row, unless the provider may still hide it, or a second instance with its token.
 
-        Until then its row stays: when all rows of an infrastructure have gone, nothing of it is hidden any more.
+        Until then the row stays, so that no instance is hidden when all rows of an infrastructure are removed.
         """
         self._runtime.experience.deletions.done(work.record.fingerprint, self._runtime.waited(work))
         work.failures = 0
@@ -255,24 +255,24 @@ class Deletion:
         self._runtime.journal.put(record, lambda: self._progress.unconfirmed_deletion(work, why))
 
     def expire(self, work: Work) -> None:
-        """The time of its present phase is over, whatever call is under way."""
+        """The time limit of its present phase has passed, possibly during a call."""
         if phase_of(work) is not Phase.DELETING:
             self._shutdown.expire(work)
         elif self._concerned([work]):
             self._give_up(work, OVERDUE)
 
     def _concerned(self, works: Sequence[Work]) -> list[Work]:
-        """Those of the works that an answer still matters for."""
+        """The instances for which this answer still matters."""
         return [] if self._halted else [work for work in works if work not in self._left]
 
     def _is_stuck(self, work: Work) -> bool:
-        """True where a call that may create it does not return: its row stays for a later pass."""
+        """True if a call that may create it does not return: its row stays for a later pass."""
         return self._runtime.waited(work) > PATIENCE and self._runtime.may_be_making(work)
 
-    # An instance that is no more
+    # After an instance is gone
 
     def _forget(self, work: Work) -> None:
-        """Its row goes now, with the intent that its manager forgets it: that keeps nothing alive."""
+        """Remove its row and record the intent that its manager deletes its data; the manager cannot delay this."""
         record = work.configuration
         self._left.add(work)
         if record is None:
@@ -295,9 +295,9 @@ class Deletion:
 
 
 def owned_by_token(handler: ResourceHandler, owner: Owner) -> dict[str, Instance]:
-    """Everything of an owner at the provider, by token. Raises `ProviderError`.
+    """All instances of an owner at the provider, by token. Raises `ProviderError`.
 
-    One that has lost the tag of its token is known by that of its node: a token is made of its node's id.
+    An instance without its token tag is identified by its node id tag: the token is derived from the node id.
     """
     return {instance.token or _token(instance): instance for instance in handler.list_owned(owner)}
 

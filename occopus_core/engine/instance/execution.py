@@ -1,4 +1,4 @@
-"""Carries a plan out: creates what is missing, undoes it if that fails, then drops what is not wanted any more."""
+"""Carries out a plan: creates missing instances, rolls back if that fails, then deletes unwanted ones."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
 from occopus_core.store.records import Stage
 
 PASS_OVER_SECONDS = 300.0
-"""How long an implementation is passed over after its provider had no room, or could not be reached."""
+"""How long an implementation is passed over after its provider had no room or could not be reached."""
 
 DELETION_SECONDS = 30.0
-"""How long a repair waits for deletions when it has done all else."""
+"""How long a repair waits for deletions when all other work is done."""
 
 
 Forgotten = Callable[[ManagerRecord], None]
-"""Gets each manager that has forgotten the infrastructure."""
+"""Called with each manager that has deleted the infrastructure's data."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Neighbours:
-    """What the templates of one node may know of others, as it is when its instance begins."""
+    """Addresses and attributes of other nodes for the templates of one node, read when its instance starts."""
 
     node_name: str
     known: Mapping[str, Sequence[Sequence[Address]]]
@@ -67,19 +67,19 @@ class _Neighbours:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Orders:
-    """What is to be begun."""
+    """The work to start."""
 
     graph: Graph
     blueprints: Mapping[str, Blueprint] = dataclasses.field(default_factory=dict)
-    """Of the nodes that instances are made of; empty where none is made."""
+    """The blueprints of nodes that get new instances."""
     creations: Sequence[Work] = ()
     renewals: Sequence[Work] = ()
-    """Ready instances that are to be reconfigured."""
+    """Ready instances to reconfigure."""
     drops: Sequence[Work] = ()
 
 
 class Execution:
-    """The instances of one infrastructure on their way. `width` of them at once, None for as many as can be."""
+    """The instances of one infrastructure that are under way: at most `width` at once; None for no limit."""
 
     def __init__(
         self,
@@ -106,14 +106,14 @@ class Execution:
         self.problems: list[str] = []
         self.failed_nodes: list[str] = []
         self.unconfigured: list[str] = []
-        """The ready instances that could not be reconfigured, each with why."""
+        """The ready instances that could not be reconfigured, each with the reason."""
         self._rolling = Rolling(self._renew, self._leave_as_it_is)
         self.unsearched: list[str] = []
-        """The places that would not tell what may be left there, each with why."""
+        """The providers that could not be searched for instances, each with the reason."""
         self._unconfirmed: list[Unanswered] = []
         self.interrupted = ""
         self.links: set[OpenConnection[ResourceHandler]] = set()
-        """The connections on which something may have been made that was dropped."""
+        """The connections on which a dropped creation may have left an instance."""
         scope, loop = runtime.scope, runtime.loop
         self.neighbours = Neighbours(nodes, dependencies, lambda: self.works)
         lifecycle = self._lifecycle = Lifecycle(loop, self._expired)
@@ -127,18 +127,18 @@ class Execution:
 
     @property
     def works(self) -> list[Work]:
-        """All instances that are still recorded."""
+        """All instances that still have a row."""
         return [work for works in self._works.values() for work in works]
 
     @property
     def unconfirmed(self) -> list[str]:
-        """What no provider has confirmed to be gone."""
+        """The instances whose deletion no provider has confirmed."""
         return [*summarise(self._unconfirmed), *self.unsearched]
 
     # Creating
 
     def create(self, works: Iterable[Work], graph: Graph) -> Steps[bool]:
-        """Bring these instances to readiness, each as soon as its dependencies allow. False where that failed."""
+        """Create these instances, each as soon as its dependencies are ready. Returns False after a failure."""
         self._graph = graph
         if self.interrupted:
             return False
@@ -147,9 +147,9 @@ class Execution:
         return not self.problems and not self.interrupted
 
     def mend(self, orders: Orders) -> None:
-        """Begin to create, reconfigure and drop beside what is under way; what cannot be created is dropped by itself.
+        """Start to create, reconfigure and drop beside the work under way. A failed creation is dropped alone.
 
-        What is slow holds up only what has to wait for it: dependents of a node of which no instance is ready.
+        Slow work delays only its dependents, and those only while no instance of their dependee is ready.
         """
         self._tolerant = True
         if orders.blueprints:
@@ -165,7 +165,7 @@ class Execution:
                 self._creating.add(works, orders.graph.order, orders.graph.dependees, self._is_missing)
 
     def mended(self, patience: float) -> bool:
-        """Whether nothing is under way; deletions that go on by themselves are waited for `patience` seconds."""
+        """True if no work is under way. Deletions that continue alone are waited for up to `patience` seconds."""
         now = self._runtime.clock.monotonic()
         if not (self._creating.finished or self.interrupted):
             self._created_at = now
@@ -178,12 +178,12 @@ class Execution:
         return work in self._creating or work.dropping
 
     def take_failed_nodes(self) -> list[str]:
-        """The nodes of the instances that could not be created since this was last asked."""
+        """The nodes of instances that could not be created since the last call."""
         failed, self.failed_nodes = self.failed_nodes, []
         return failed
 
     def _is_missing(self, node_name: str) -> bool:
-        """Whether a node has no instance that others can use."""
+        """True if the node has no instance that others can use."""
         return not any(work.stage is Stage.READY and not work.dropping for work in self._works.get(node_name, ()))
 
     @property
@@ -191,23 +191,23 @@ class Execution:
         return [work for work in self.works if work.dropping]
 
     def interrupt(self, reason: str) -> None:
-        """Stop creating. A deletion goes on; see `abandon`."""
+        """Stop creating. Deletions go on; `abandon` stops them too."""
         self.interrupted = self.interrupted or reason
         self._stop_creating()
 
     def _stop_creating(self) -> None:
-        """What a build has begun is undone: its jobs end now, not when their turn to be deleted comes."""
+        """Roll back a build. Its jobs end now, not when their instances are deleted."""
         self._creating.stop()
         if not self._tolerant:
             self._configuring.cancel_all()
 
     def run(self, over: Callable[[], bool]) -> Steps[None]:
-        """Go on with what is under way until `over`. Propagates errors of the store, and of a lease that is lost."""
+        """Run the work under way until `over` returns true. Raises `StoreError`, `LeaseLostError`."""
         try:
             yield Waiting(self._runtime.journal.commit_due, lambda: over() or self._abandoned)
             self._runtime.journal.flush()
         except Exception:
-            self.abandon()  # whoever has the lease by now is not to be crossed
+            self.abandon()  # another process may hold the lease
             raise
 
     def _start(self, work: Work) -> None:
@@ -218,21 +218,21 @@ class Execution:
         if work.stage is Stage.RESERVED:
             self._choose(work)
             self._creation.begin(work)
-        else:  # begun by another process: everything goes on from what `create` answers for its token
+        else:  # started by another process: call `create` with its token again
             work.link = self._runtime.scope.connections.resource(work.implementation, work.record.connection)
             self._creation.resume(work)
 
     # Reconfiguring
 
     def reconfigure(self, works: Iterable[Work], graph: Graph) -> Steps[None]:
-        """Configure the ready instances among these of which that has changed, those of a node a few at a time."""
+        """Reconfigure those of these ready instances whose configuration has changed, a few of each node at a time."""
         ready = [work for work in works if work.stage is Stage.READY and _is_managed(work)]
         if not ready or self.interrupted:
             return
         self._graph, self._tolerant = graph, True
         self._creating.add(ready, graph.order, graph.dependees)
         yield from self.run(lambda: self._creating.finished or bool(self.interrupted))
-        self._configuring.end(ready)  # of an interrupted one: their managers go on with them
+        self._configuring.end(ready)  # jobs left by an interruption; their managers go on
 
     def _renew(self, work: Work) -> None:
         subject, scope = self.neighbours.subject(work), self._runtime.scope
@@ -262,7 +262,7 @@ class Execution:
             self._configuring.adopt(work, configuration, begin)
 
     def _renewed(self, work: Work, why: str) -> None:
-        """A ready instance has been reconfigured, or goes on as it is."""
+        """A ready instance has been reconfigured, or keeps its configuration."""
         if why and not work.dropping:
             text = f"not reconfigured: {why}"
             self._runtime.emit(EventKind.NODE_UNHEALTHY, work, text)
@@ -275,12 +275,12 @@ class Execution:
         self._creating.done(work)
 
     def _withdraw(self, work: Work, *, failed: bool = False) -> None:
-        """It is not created or reconfigured any more."""
+        """Stop its creation or reconfiguration."""
         self._rolling.ended(work, failed=failed)
         self._creating.done(work)
 
     def _choose(self, work: Work) -> None:
-        """Pass over implementations that declined lately, while there are others."""
+        """Prefer implementations that have not declined recently."""
         while work.alternatives and (reason := self._declined_lately(work.implementation)):
             declined = work.implementation.label
             self._take_next(work)
@@ -288,7 +288,7 @@ class Execution:
             self._runtime.emit(EventKind.NODE_MOVED, work, text)
 
     def _declined_lately(self, implementation: Implementation) -> str:
-        """Why it could not be used lately; empty where it could."""
+        """Why the implementation was declined recently; empty if it was not."""
         known = self._runtime.experience.passed_over.get(implementation.digest)
         return known.reason if known is not None and known.until > self._runtime.clock.monotonic() else ""
 
@@ -311,7 +311,7 @@ class Execution:
             self._creating.done(work)
 
     def failed(self, work: Work, reason: str) -> None:
-        """See `creation.Progress`: a node that cannot be made fails the build; in a repair it is given up by itself."""
+        """See `creation.Progress`. A build fails with its first failed node; a repair gives up that instance alone."""
         if work.dropping:
             return
         self._runtime.emit(EventKind.NODE_FAILED, work, reason)
@@ -327,7 +327,7 @@ class Execution:
             self._creating.done(work)
 
     def declined(self, work: Work, error: ProviderError) -> None:
-        """See `creation.Progress`: the next implementation takes over, and what the first one left is dropped."""
+        """See `creation.Progress`: try the next implementation, and drop what the first may have created."""
         until = self._runtime.clock.monotonic() + PASS_OVER_SECONDS
         self._runtime.experience.passed_over[work.implementation.digest] = PassedOver(until, str(error))
         if not work.alternatives:
@@ -346,7 +346,7 @@ class Execution:
         self._creation.begin(work)
 
     def _discard(self, work: Work) -> None:
-        """Drop what a creation that was declined may have left, beside everything else."""
+        """Drop what a declined creation may have left, beside all other work."""
         remains = Work(
             work.record,
             work.implementation,
@@ -364,7 +364,7 @@ class Execution:
     # Dropping
 
     def drop(self, works: Iterable[Work], graph: Graph) -> Steps[None]:
-        """Drop these instances, dependents before what they depend on; those of unknown nodes at once."""
+        """Drop these instances, dependents before their dependees; those of unknown nodes at once."""
         self._begin_to_drop(works, graph)
         yield from self.run(lambda: self._dropping.finished and not self._discarded)
 
@@ -381,20 +381,20 @@ class Execution:
         self._dropping.add(works, order, lambda name: graph.dependents(name) if name in known else ())
 
     def abandon(self) -> None:
-        """Stop everything: what is left stays in the store for a later pass."""
+        """Stop all work. Unfinished instances stay in the store for a later pass."""
         self._abandoned = True
         for work in self.works:
             work.dropping = True
         self.halt()
 
     def halt(self) -> None:
-        """Do nothing more: a later pass goes on with what is left."""
+        """Stop all work; a later pass continues it."""
         self._lifecycle.stop()
         self._configuring.halt()
         self._deletion.halt()
 
     def adopt(self, works: Iterable[Work]) -> None:
-        """Take in instances that were found at a provider."""
+        """Add instances that were found at a provider."""
         for work in works:
             self._works.setdefault(work.node_name, {})[work] = None
 
@@ -402,13 +402,13 @@ class Execution:
         work.may_drop = True
         if not work.calling or work.given_up:
             self._deletion.begin(work)
-        elif self._lifecycle.queued(work):  # where its turn comes, the call is not made
+        elif self._lifecycle.queued(work):  # a queued call is cancelled
             self._drop_without(work)
         else:
             self._runtime.loop.after(GRACE, lambda: self._drop_without(work))
 
     def _drop_without(self, work: Work) -> None:
-        """A call that is under way has not returned in time: its instance is looked for and deleted all the same."""
+        """A call has not returned in time: find and delete its instance without waiting for it."""
         if work.calling and not work.given_up and not self._abandoned:
             work.given_up = True
             work.may_exist = work.may_exist or self._runtime.may_be_making(work)
@@ -420,7 +420,7 @@ class Execution:
             self._deletion.begin(work)
 
     def _expired(self, work: Work) -> None:
-        """Its phase lasts too long, and no call for it returns."""
+        """The time limit of its phase has passed, and no call for it returns."""
         at_end = RULES[phase_of(work)].at_end
         if at_end in (AtEnd.GO_ON, AtEnd.LEAVE):
             self._deletion.expire(work)
@@ -445,7 +445,7 @@ class Execution:
         self._dropped(work)
 
     def given_up(self, work: Work) -> None:
-        """Its row is forgotten although its provider has not confirmed that it is gone."""
+        """Its row is removed although the provider has not confirmed its deletion."""
         self._works[work.node_name].pop(work, None)
         self._unconfirmed = [each for each in self._unconfirmed if each.place != work.implementation.label]
 
@@ -458,13 +458,13 @@ class Execution:
             self._dropping.done(work)
 
     def flush(self) -> None:
-        """Commit everything gathered. Raises `LeaseLostError`, `StoreError`."""
+        """Commit every gathered change. Raises `LeaseLostError`, `StoreError`."""
         self._runtime.journal.flush()
 
     def forget(
         self, records: Sequence[ConfigurationRecord], managers: Sequence[ManagerRecord], done: Forgotten
     ) -> Steps[None]:
-        """Have managers forget what is left, and then the infrastructure. What they do not stays recorded."""
+        """Have managers delete the remaining data, and then the infrastructure. Failures stay recorded."""
         commit_due, cleanup = self._runtime.journal.commit_due, self.cleanup
         left = yield from cleanup.all(records, commit_due, self._runtime.journal.forgotten)
         holding = {(record.type, record.settings) for record in left}
@@ -473,10 +473,10 @@ class Execution:
         for line in summary([*left, *(each for each in managers if each in kept)], cleanup.away):
             self._runtime.tell(EventKind.NOT_FORGOTTEN, line)
 
-    # What templates may know
+    # Values for templates
 
     def _subject(self, work: Work) -> Subject:
-        # One that is described no more is only to be dropped: its name is all that is left of it.
+        # A node that is no longer described is only dropped, and only its name is known.
         node = self._nodes.get(work.node_name) or NodeDescription(work.node_name, type="")
         needed = self._needed(node.name)
         known = {name: self.neighbours.addresses(name) for name in needed}
@@ -485,7 +485,7 @@ class Execution:
         return Subject(node, work.node_id, work.record.token, work.implementation, functions(neighbours), handed)
 
     def _awaited(self, work: Work) -> Sequence[str]:
-        """What dependees have to publish before the instance is created. They are asked for it."""
+        """The attributes that dependees have to publish before the instance is created. Asks their managers."""
         awaited = self.neighbours.handed(work.node_name).awaited
         if awaited:
             dependees = set(self._needed(work.node_name))
@@ -497,12 +497,12 @@ class Execution:
 
 
 def _goes_by_itself(work: Work) -> bool:
-    """Whether any later pass goes on with its deletion. One whose calls fail is given up in this one, and told."""
+    """True if any later pass continues its deletion. One whose calls fail is given up in this pass and reported."""
     return work.stage is Stage.DROPPING and (not work.calling or work.given_up) and not work.failures
 
 
 def _silent(work: Work) -> str:
-    """Whose answer an instance waits for."""
+    """The party whose answer an instance waits for."""
     configuration = work.prepared.configuration if work.prepared is not None else None
     if phase_of(work) is Phase.PREPARING and configuration is not None:
         return configuration.link.label
@@ -510,7 +510,7 @@ def _silent(work: Work) -> str:
 
 
 def _has_job(work: Work) -> bool:
-    """Whether a job may be under way for it, of this process or of one before."""
+    """True if a job may be under way for it, of this process or an earlier one."""
     return work.configuration is not None and work.configuration.state is ConfigState.RUNNING
 
 

@@ -1,4 +1,4 @@
-"""When an instance counts as failed: what its provider and its health checks say, and for how long."""
+"""Decides when an instance counts as failed, from its provider's answer, its health checks and the time."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import Condition, InstanceRecord, Stage
 
 _STARTING = frozenset({Stage.BOOTING, Stage.CONFIGURING})
-"""Stages of an instance that its provider should have, and that is not ready yet."""
+"""Stages of an instance that its provider should know but that is not ready yet."""
 
 
 _COMING_UP = frozenset({InstanceState.PROVISIONING, InstanceState.PENDING})
-"""States that a provider reports of an instance on its way to READY."""
+"""States of an instance that is on its way to READY."""
 
 
 def _ignore(*_: object) -> None:
@@ -40,25 +40,25 @@ def _ignore(*_: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What becomes of a diagnosis. By default nothing: a preview changes nothing."""
+    """Receives the results of a diagnosis. The default ignores them: a preview changes nothing."""
 
     put: Callable[[InstanceRecord], None] = _ignore
     """Receives a changed row."""
     emit: Callable[[EventKind, Work, str], None] = _ignore
     """Receives an event of an instance."""
     configure: Callable[[ConfigurationRecord], None] = _ignore
-    """Receives what has changed of the configuration of an instance."""
+    """Receives a changed configuration record of an instance."""
 
 
 def notes_of(runtime: Runtime) -> Notes:
-    """Notes that are recorded and reported by a pass."""
+    """Notes that a pass records and reports."""
     return Notes(runtime.journal.put, runtime.emit, runtime.journal.configure)
 
 
 class Diagnosis:
-    """Tells which instances are not well. `seen` is what the providers answer, by node id.
+    """Finds the instances that are not well. `seen` has the providers' answers, by node id.
 
-    `pause` is in seconds since the instances were last looked at.
+    `pause` is the time in seconds since the instances were last observed.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Diagnosis:
         self._unfit: dict[str, str] = {}
 
     def targets(self) -> list[CheckTarget]:
-        """What is to be checked: instances that run, as far as their providers can see."""
+        """The instances to check: those that run, as far as their providers can see."""
         targets = []
         for work in self._ready:
             self._take_addresses(work)
@@ -99,13 +99,13 @@ class Diagnosis:
         return targets
 
     def ailments(self, examined: Mapping[str, Outcome[Verdict]]) -> Mapping[str, Ailment]:
-        """What is wrong, by node id. Changed rows and events go to the notes."""
+        """The problems found, by node id. Changed rows and events go to the notes."""
         found = {work.node_id: self._ailment(work, examined.get(work.node_id)) for work in self._ready}
         found.update((work.node_id, self._lost(work)) for work in self._works if work.stage in _STARTING)
         return {node_id: ailment for node_id, ailment in found.items() if ailment is not None}
 
     def _lost(self, work: Work) -> Ailment | None:
-        """What is wrong with an instance that never became ready."""
+        """The problem of an instance that never became ready."""
         instance = self._instance(work)
         if instance is None or instance.state not in LOST:
             return None
@@ -119,7 +119,7 @@ class Diagnosis:
             return Ailment(reason, fatal=True, source=_source(instance))
         if instance is not None and instance.state is not InstanceState.READY:
             ailment = self._ailing(work, f"the provider reports it as {instance.state.value}")
-            # After its whole time it does not come up by itself, however many others are in the same state.
+            # After its whole time limit it will not come up, even if others are in the same state.
             stuck = ailment.fatal and instance.state in _COMING_UP
             return dataclasses.replace(ailment, source=Source.PROVIDER) if stuck else ailment
         verdict = examined.value if examined is not None else None
@@ -133,12 +133,12 @@ class Diagnosis:
         return None
 
     def _unasked(self, work: Work) -> str:
-        """Why its provider says nothing, where that is known."""
+        """Why there is no answer of its provider, if known."""
         outcome = self._seen.get(work.node_id)
         return "" if outcome is None or outcome.error is None else str(outcome.error)
 
     def _instance(self, work: Work) -> Instance | None:
-        """What its provider says, None where it says nothing."""
+        """Its provider's answer; None without one."""
         outcome = self._seen.get(work.node_id)
         return outcome.value if outcome is not None else None
 
@@ -147,13 +147,13 @@ class Diagnosis:
         return instance is not None and instance.state is not InstanceState.READY
 
     def _take_addresses(self, work: Work) -> None:
-        """An instance that was restarted may have others."""
+        """Update its addresses: a restart may have changed them."""
         instance = self._instance(work)
         if instance is not None and instance.addresses:
             self._note(work, addresses=instance.addresses)
 
     def _vanished(self, work: Work) -> Ailment:
-        """Neither its provider nor a health check finds it. It is so young that its provider may not show it yet."""
+        """Neither its provider nor a health check finds it, or it is so young that the provider may not show it yet."""
         reason = LOST[InstanceState.ABSENT]
         self._ill(work, reason, fatal=True)
         return Ailment(reason, fatal=False)
@@ -182,7 +182,7 @@ class Diagnosis:
             self._notes.emit(EventKind.NODE_RECOVERED, work, "")
 
     def _unknown(self, work: Work, reason: str) -> Ailment | None:
-        """Health unknown: keep the last state, and do not count the time for which it was not seen."""
+        """Health unknown: keep the last state, and do not count the time without an observation."""
         since = work.record.unhealthy_since
         if since is not None:
             self._note(work, unhealthy_since=min(since + self._pause, self._clock.now()))
@@ -198,5 +198,5 @@ class Diagnosis:
 
 
 def _source(instance: Instance) -> Source:
-    """How a provider tells that an instance is lost."""
+    """The kind of evidence in a provider's answer that an instance is lost."""
     return Source.MISSING if instance.may_be_hidden else Source.PROVIDER

@@ -1,7 +1,7 @@
-"""The life of an instance: its phases, what may follow each, how long each may last, and what happens then.
+"""The phases of an instance: which may follow which, how long each may last, and what happens after that.
 
-Nothing else changes the stage of a row, and nothing else measures how long an instance may take. Not measured here are
-the time between two looks (`intervals`) and how long failing calls are repeated before a deletion is left for later.
+Only this module changes the stage of a row or limits how long an instance may take. Two times are kept elsewhere: the
+time between two polls (`intervals`), and how long failing calls are repeated before a deletion is left for later.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from occopus_core.engine.kernel.loop import Loop
 from occopus_core.store.records import InstanceRecord, Stage
 
 GRACE = 45.0
-"""Seconds for which a call is waited for after its time: a plugin has to end every call within 30 s."""
+"""Seconds for which a call is awaited after its time limit: a plugin has to end every call within 30 s."""
 
 LONGEST_DELETION = 900.0
-"""Seconds after which an instance that is not gone yet is left unconfirmed."""
+"""Seconds after which an instance that still exists is left unconfirmed."""
 
 
 class AtEnd(enum.Enum):
-    """What happens when the time of a phase is over."""
+    """The action when the time limit of a phase has passed."""
 
     FAIL = "fail"
-    """The instance has failed: a build is undone, a repair deletes the instance and tries again later."""
+    """The instance has failed: a build is rolled back; a repair deletes the instance and tries again later."""
     CANCEL = "cancel"
-    """Its job is cancelled at its manager; then as FAIL, but a ready instance stays as it is."""
+    """Cancel its job at the manager; then as FAIL, except that a ready instance stays as it is."""
     GO_ON = "go on"
-    """Its deletion goes on with the next step."""
+    """Continue its deletion with the next step."""
     LEAVE = "leave"
-    """Its deletion is left unconfirmed: the row stays, and a later pass goes on with it."""
+    """Leave its deletion unconfirmed: the row stays, and a later pass continues it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One phase. `limit` is in seconds; None where it lasts as long as it likes, or as `Lifecycle.arm` says."""
+    """The rule of one phase. `limit` is in seconds; None for no limit, or one that `Lifecycle.arm` sets."""
 
     stage: Stage
     """The stage of the row."""
@@ -45,7 +45,7 @@ class Rule:
     limit: Callable[[Work], float] | None = None
     at_end: AtEnd | None = None
     aim: str = ""
-    """What did not happen in time, for messages: `not AIM within 60 s`."""
+    """The aim that was missed, for messages: `not AIM within 60 s`."""
     grace: float = GRACE
 
 
@@ -103,14 +103,14 @@ BEGUN = {
 
 
 class TransitionError(Exception):
-    """A phase that cannot follow another one: a mistake of the engine."""
+    """A phase cannot follow the present one: a bug of the engine."""
 
 
 class Lifecycle:
-    """Moves instances from phase to phase and keeps their deadlines. `expired` gets one that does not answer in time.
+    """Moves instances from phase to phase and keeps their deadlines. Calls `expired` for one without an answer in time.
 
-    A deadline is judged at each answer (`over`). Where none comes, the instance has expired `GRACE` seconds later. The
-    time in which a call waits for its turn does not count, as long as the queue moves.
+    A deadline is checked at each answer (`over`). Without an answer, the instance expires `GRACE` seconds later. Time
+    for which a call waits in a queue does not count, as long as the queue moves.
     """
 
     def __init__(self, loop: Loop, expired: Callable[[Work], None]) -> None:
@@ -119,7 +119,7 @@ class Lifecycle:
         self._stopped = False
 
     def stop(self) -> None:
-        """Tell no more: a later pass looks after what is left."""
+        """Stop calling `expired`; a later pass takes over."""
         self._stopped = True
 
     def enter(self, work: Work, phase: Phase, **changes: Any) -> InstanceRecord:
@@ -137,36 +137,36 @@ class Lifecycle:
         return work.update(**changes)
 
     def resume(self, work: Work, **changes: Any) -> InstanceRecord:
-        """The record of an instance that another process began, with all its time before it.
+        """The record of an instance that another process started, with a full time limit.
 
-        Everything goes on from what `create` answers; until then the row keeps its stage.
+        It continues with the answer of `create`; until then the row keeps its stage.
         """
         self._begin(work, Phase.PREPARING)
         return work.update(**changes)
 
     def arm(self, work: Work, seconds: float) -> None:
-        """The present phase ends in so many seconds at the latest."""
+        """Let the present phase end in so many seconds at the latest."""
         self._begin(work, phase_of(work), seconds)
 
     def queued(self, work: Work) -> bool:
-        """True where a call for it waits for its turn."""
+        """True if a call for it waits in a queue."""
         return work.clock is not None and bool(work.clock.queues)
 
     def over(self, work: Work) -> bool:
-        """True where the present phase should have ended by now."""
+        """True if the time limit of the present phase has passed."""
         return self.left(work) < 0
 
     def left(self, work: Work) -> float:
-        """Seconds until the present phase should have ended; without end where it has no limit, or is in a queue."""
+        """Seconds left of the present phase; infinite without a limit, or in a queue."""
         clock = work.clock
         if clock is None or clock.ends is None or clock.queues:
             return float("inf")
         return clock.ends - self._loop.clock.monotonic()
 
     def queue(self, works: Iterable[Work], moved: Callable[[], float] | None = None) -> Callable[[], None]:
-        """A call for these instances waits for its turn: their time stands still until what is returned is called.
+        """Stop the clock of these instances while their call is queued, until the returned function is called.
 
-        That may be by any thread, and more than once. `moved` answers when (monotonic) the queue last moved.
+        Any thread may call that function, repeatedly. `moved` returns when (monotonic) the queue last moved.
         """
         asked = self._loop.clock.monotonic()
         clocks = [work.clock for work in works if work.clock is not None]
@@ -219,7 +219,7 @@ def phase_of(work: Work) -> Phase:
 
 
 def overdue(work: Work, reason: str = "") -> str:
-    """What was not reached in time, and why as far as it is known."""
+    """A message with the aim that was missed, and the reason if known."""
     limit = work.clock.limit if work.clock is not None and work.clock.limit is not None else _timeout(work)
     text = f"not {RULES[phase_of(work)].aim} within {limit:g} s"
     return f"{text}: {reason}" if reason else text

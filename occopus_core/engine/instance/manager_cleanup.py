@@ -1,6 +1,6 @@
-"""Has configuration managers forget instances and infrastructures that are gone. None of them keeps anything alive.
+"""Has configuration managers delete the data of instances and infrastructures that are gone.
 
-What a manager does not confirm stays recorded, and is asked for again later; it is reported under the manager's name.
+Unconfirmed requests stay recorded and are repeated later; they are reported under the manager's name.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
 R = TypeVar("R")
 
 PATIENCE = 20.0
-"""Seconds for which a manager may fail or hang before it is left alone for the rest of the pass."""
+"""Seconds for which a manager may fail or hang before it is skipped for the rest of the pass."""
 
 
 @dataclass(slots=True)
 class ManagerCleanup:
-    """The managers asked in one pass, and which of them are away. `before` refuses where the lease was lost."""
+    """The managers called in one pass, and those that do not answer. `before` raises if the lease was lost."""
 
     loop: Loop
     connections: Connections
     installation: str
     before: Callable[[], None] = lambda: None
     away: dict[str, str] = field(default_factory=dict)
-    """By the label of a manager: why it does not forget."""
+    """By label of a manager: why it has not deleted its data."""
 
     def node(self, record: ConfigurationRecord, done: Callable[[bool], None]) -> None:
-        """Have an instance forgotten; `done` gets whether it is, after `PATIENCE` seconds at the most."""
+        """Have the data of an instance deleted; `done` gets the result, after at most `PATIENCE` seconds."""
         node = registered_node(record, self.installation)
         self._ask(record, "forget", lambda manager: manager.forget(node), done)
 
@@ -51,7 +51,7 @@ class ManagerCleanup:
         commit_due: Callable[[], None],
         forgotten: Callable[[ConfigurationRecord], None],
     ) -> Steps[list[ConfigurationRecord]]:
-        """Have all these instances forgotten, side by side; those that are not. `forgotten` gets each that is."""
+        """Process all these instances concurrently. Returns those that failed; `forgotten` gets each success."""
         return (yield from self._each(records, self.node, commit_due, forgotten))
 
     def infrastructures(
@@ -131,7 +131,7 @@ class ManagerCleanup:
 
 
 def registered_node(record: ConfigurationRecord, installation: str) -> ConfigNode:
-    """The node with the values as they were registered."""
+    """The node with the values it was registered with."""
     return ConfigNode(
         installation=installation,
         infra_id=record.infra_id,
@@ -148,7 +148,7 @@ def registered_node(record: ConfigurationRecord, installation: str) -> ConfigNod
 
 
 def summary(left: Iterable[ConfigurationRecord | ManagerRecord], away: dict[str, str]) -> list[str]:
-    """A line for each manager that has something to forget yet."""
+    """A line for each manager with data left to delete."""
     counts: dict[str, int] = {}
     for record in left:
         counts[record.label] = counts.get(record.label, 0) + isinstance(record, ConfigurationRecord)

@@ -1,4 +1,4 @@
-"""The other instances that templates of an instance may refer to: addresses, node ids, published attributes."""
+"""The other instances that an instance's templates may refer to: addresses, node ids, published attributes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from occopus_core.render import functions
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The instances that stay, as others may see them. `works` has all instances at the moment it is called."""
+    """The instances that stay, as templates of others see them. `works` returns all present instances."""
 
     nodes: Mapping[str, NodeDescription]
     dependencies: Sequence[Dependency]
@@ -33,20 +33,20 @@ class Neighbours:
         return [work.node_id for work in self._staying(node_name)]
 
     def handed(self, node_name: str) -> Handed:
-        """What the dependees of a node hand to it."""
+        """The attributes that a node receives from its dependees."""
         dependees = {edge.dependee for edge in self.dependencies if edge.dependent == node_name and edge.mappings}
         publishers = {name: list(map(_publisher, self._staying(name))) for name in dependees}
         return hand(node_name, self.dependencies, publishers)
 
     def subject(self, work: Work, implementation: Implementation | None = None) -> Subject:
-        """The instance with what its templates may use, made by its own implementation or another one."""
+        """The instance with the values for its templates, for its own implementation or another one."""
         node = self.nodes.get(work.node_name) or NodeDescription(work.node_name, type="")
         handed = self.handed(work.node_name).values
         way = implementation or work.implementation
         return Subject(node, work.node_id, work.record.token, way, functions(self), handed)
 
     def peers(self) -> tuple[Peer, ...]:
-        """All instances that run."""
+        """All running instances."""
         works = sorted(self.works(), key=lambda work: (work.node_name, work.record.position))
         return tuple(
             Peer(work.node_name, work.node_id, work.record.addresses)
@@ -60,7 +60,7 @@ class Neighbours:
 
 
 def recorded_node(work: Work, installation: str) -> ConfigNode:
-    """The node as it was registered with the manager that its record names, with what it is now."""
+    """The node as it was registered with the manager named in its record, with its present addresses."""
     assert work.configuration is not None, "only an instance with a configuration manager is registered"
     node = registered_node(work.configuration, installation)
     return dataclasses.replace(node, instance_id=work.record.instance_id, addresses=work.record.addresses)

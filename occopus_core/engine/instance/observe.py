@@ -1,4 +1,4 @@
-"""What the providers say of instances: one call for each connection, whichever infrastructures they belong to."""
+"""Asks the providers for the state of instances: one call for each connection, across infrastructures."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from occopus_core.engine.kernel.open_connection import OpenConnection
 T = TypeVar("T")
 
 TRIES = 5
-"""How often a provider is asked before it counts as away."""
+"""How often a provider is asked before it counts as unreachable."""
 
 PATIENCE = 30.0
-"""Seconds for which those on clouds that have answered wait for one that has not."""
+"""Seconds for which the observation waits for the remaining providers after the first has answered."""
 
 
 def describe(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
-    """What the provider says of these instances. Raises `ProviderError`."""
+    """The provider's answer for these instances. Raises `ProviderError`."""
     found = handler.describe(ids)
     missing = [id for id in ids if not is_instance(found.get(id))]
     if missing:
@@ -34,12 +34,12 @@ def describe(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[Ins
 
 
 def is_instance(answer: object) -> bool:
-    """Whether a plugin has answered an instance as its contract says."""
+    """True if the answer is a valid `Instance`."""
     return isinstance(answer, Instance) and all(isinstance(address, Address) for address in answer.addresses)
 
 
 Described = Outcome[Mapping[InstanceId, Instance]]
-"""What a provider has answered, or why it has not."""
+"""A provider's answer, or its error."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +56,7 @@ class _Question:
 
 @dataclass(slots=True)
 class Observatory:
-    """Asks for many instances at once; what is asked in the same turn of the loop makes one call."""
+    """Asks for many instances at once; requests made in the same turn of the loop share one call."""
 
     loop: Loop
     _batches: dict[OpenConnection[ResourceHandler], Batch[_Question, Mapping[InstanceId, Instance]]] = field(
@@ -64,10 +64,10 @@ class Observatory:
     )
 
     def observe(self, works: Sequence[Work], commit_due: Callable[[], None]) -> Steps[Mapping[str, Outcome[Instance]]]:
-        """The instances as they are, by node id; those without an id, and those too young to be seen, are left out.
+        """The present instances, by node id, without those that have no id or are too young to be visible.
 
-        An instance whose provider cannot be asked has the error. One that keeps silent holds up the others for
-        `PATIENCE` seconds at the most.
+        The outcome of an instance whose provider fails is the error. A silent provider delays the others by at most
+        `PATIENCE` seconds.
         """
         by_link: dict[OpenConnection[ResourceHandler], list[Work]] = {}
         for work in works:
@@ -87,7 +87,7 @@ class Observatory:
         self, questions: Mapping[OpenConnection[ResourceHandler], _Question], commit_due: Callable[[], None]
     ) -> Steps[None]:
         patience: list[bool] = []
-        """Begun when the first has answered; at its end it is over."""
+        """Starts when the first provider has answered; true when the time is over."""
 
         def over() -> bool:
             answered = [question.answer is not None for question in questions.values()]
@@ -117,7 +117,7 @@ class Observatory:
     def ask(
         self, link: OpenConnection[ResourceHandler], ids: Sequence[InstanceId], done: Callable[[Described], None]
     ) -> None:
-        """Ask for these instances on one connection; `done` gets the answer of the provider, or its error."""
+        """Ask for these instances on one connection; `done` gets the answer, or the error."""
         self._ask(link, _Question(ids, done))
 
     def _ask(self, link: OpenConnection[ResourceHandler], question: _Question) -> _Question:
@@ -140,7 +140,7 @@ class Observatory:
         outcome: Outcome[Mapping[InstanceId, Instance]],
     ) -> None:
         for question in questions:
-            if question.answer is not None:  # it was waited for no longer
+            if question.answer is not None:  # the observation did not wait for it
                 continue
             question.tries += 1
             if isinstance(outcome.error, TransientError) and question.tries < TRIES:
@@ -157,7 +157,7 @@ def ask_each(
     links: Sequence[OpenConnection[ResourceHandler]],
     question: Callable[[OpenConnection[ResourceHandler]], T],
 ) -> Steps[list[Outcome[T]]]:
-    """Ask every connection the same, side by side; what is only away for a moment is asked again."""
+    """Make the same call on every connection, concurrently; transient errors are retried."""
     answers: dict[OpenConnection[ResourceHandler], Outcome[T]] = {}
 
     def ask(link: OpenConnection[ResourceHandler], tries: int) -> None:

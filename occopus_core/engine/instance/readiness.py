@@ -1,4 +1,4 @@
-"""From an instance the provider has to a node that others may use: it boots, is configured, and passes its checks."""
+"""Makes a created instance ready: waits for its boot, has it configured, and runs its health checks."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from occopus_core.render import TemplateError
 from occopus_core.store.records import Stage
 
 CHECK_SECONDS = (0.1, 5.0)
-"""The shortest and the longest time between two looks at the health of a node that is not ready yet."""
+"""Bounds of the seconds between two health checks of a node that is not ready yet."""
 
 
 _WATCHED = frozenset({Stage.BOOTING, Stage.CONFIGURING})
-"""The stages in which the provider is asked how the instance is."""
+"""The stages in which the provider is polled for the instance."""
 
 
 class Progress(Protocol):
-    """Who is told how an instance fares."""
+    """Receives the results."""
 
     def ready(self, work: Work) -> None:
-        """All checks have passed."""
+        """All checks pass."""
 
     def failed(self, work: Work, reason: str) -> None:
-        """It will not be ready."""
+        """The instance cannot become ready."""
 
 
 class Readiness:
@@ -61,7 +61,7 @@ class Readiness:
         self._checking: dict[str, Batch[Work, Sequence[Verdict]]] = {}
 
     def watch(self, work: Work, instance: Instance) -> None:
-        """Follow an instance from what `create` has answered."""
+        """Watch an instance from the answer of `create` on."""
         if instance.state is InstanceState.READY:
             self._running(work, instance)
             return
@@ -183,7 +183,7 @@ class Readiness:
             self._check_again(work, key)
 
     def _glance_again(self, work: Work) -> None:
-        """No check passes any more on what has stopped: its provider says so sooner, and why."""
+        """Look at the provider's state again: it shows a stopped instance sooner than the checks, with the reason."""
         self._look_again(work, work.handler.poll_seconds[1])
 
     def _glanced(self, work: Work, outcome: Outcome[Mapping[InstanceId, Instance]]) -> None:
@@ -228,7 +228,7 @@ class Readiness:
             self._finish(work)
 
     def _finish(self, work: Work) -> None:
-        # What begins because of it is committed together with it.
+        # Work that this starts is committed together with it.
         self._runtime.journal.put(self._lifecycle.enter(work, Phase.READY, reason=""))
         self._progress.ready(work)
 

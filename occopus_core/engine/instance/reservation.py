@@ -1,4 +1,4 @@
-"""An instance before anybody is asked for it: its id, its token, and the implementation it is to be made by."""
+"""Reserves an instance before any call for it: its id, its token, and its implementation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def reserve(
 
 
 def stray_work(runtime: Runtime, place: Place, link: OpenConnection[ResourceHandler], instance: Instance) -> Work:
-    """An instance found at a provider that no row knows: it gets one, so that its deletion is not lost either."""
+    """A row for an instance found at a provider that has none, so that its deletion is recorded too."""
     now = runtime.clock.now()
     record = InstanceRecord(
         node_id=_new_id(runtime),
@@ -60,7 +60,7 @@ def stray_work(runtime: Runtime, place: Place, link: OpenConnection[ResourceHand
 
 
 def alternatives(runtime: Runtime, blueprint: Blueprint, implementation: Implementation) -> deque[Implementation]:
-    """The other implementations, in the order in which they are tried: a random one spreads load over clouds."""
+    """The other implementations, in random order, which spreads load over clouds."""
     others = [other for other in blueprint.implementations if other.digest != implementation.digest]
     runtime.rng.shuffle(others)
     return deque(others)

@@ -1,4 +1,4 @@
-"""Ready instances are reconfigured a few of a node at a time, and no more of them once one has failed."""
+"""Reconfigures ready instances a few of a node at a time, and stops after the first failure."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class _Queue:
 
 
 class Rolling:
-    """The reconfigurations of one pass: as many of a node at once as `max_parallel` of its definition says."""
+    """The reconfigurations of one pass, at most `max_parallel` of a node at once."""
 
     def __init__(self, begin: Callable[[Work], None], give_up: Callable[[Work], None]) -> None:
-        """`give_up` gets the instances that are left as they are, because another of their node has failed."""
+        """`give_up` gets the instances that keep their configuration because another of their node has failed."""
         self._begin = begin
         self._give_up = give_up
         self._queues: dict[str, _Queue] = {}
 
     def add(self, work: Work) -> None:
-        """Reconfigure an instance in its turn."""
+        """Queue an instance for reconfiguration."""
         queue = self._queues.setdefault(work.node_name, _Queue())
         queue.waiting.append(work)
         self._next(queue)
 
     def forgive(self, works: Iterable[Work]) -> None:
-        """These are about to be added: what failed of their nodes before counts no more."""
+        """Ignore earlier failures of the nodes of these instances, which are about to be added."""
         for name in {work.node_name for work in works} & self._queues.keys():
             self._queues[name].failed = False
 

@@ -1,4 +1,4 @@
-"""What every step of an instance needs at hand."""
+"""The facilities that the steps of an instance share."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from occopus_core.store.change import Change
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """Why an implementation is passed over, `until` when (monotonic)."""
+    """The reason why an implementation is passed over, and `until` when (monotonic)."""
 
     until: float
     reason: str
 
 
 class CallsUnderWay:
-    """Calls that have begun and whose answer has not been heard, by token. Thread-safe."""
+    """Calls that have started and not returned, by token. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._calls: dict[object, str] = {}
 
     def begin(self, call: object, token: str) -> None:
-        """A call begins."""
+        """A call has started."""
         with self._lock:
             self._calls[call] = token
 
     def end(self, call: object) -> None:
-        """Its answer has come. Idempotent, also for one that never began."""
+        """The call has returned. Idempotent, also for a call that never started."""
         with self._lock:
             self._calls.pop(call, None)
 
     def under_way(self, token: str) -> bool:
-        """Whether a call with this token may still take effect."""
+        """True if a call with this token may still take effect."""
         with self._lock:
             return token in self._calls.values()
 
 
 @dataclass(frozen=True, slots=True)
 class Experience:
-    """What a process has learned about providers, whichever infrastructure it was working on."""
+    """What this process has learned about providers, across infrastructures."""
 
     boots: PollIntervals = field(default_factory=PollIntervals)
     """How long instances take to boot, by fingerprint."""
@@ -58,7 +58,7 @@ class Experience:
     passed_over: dict[str, PassedOver] = field(default_factory=dict)
     """By the digest of an implementation."""
     creating: CallsUnderWay = field(default_factory=CallsUnderWay)
-    """The calls of `create` that have not returned, those of passes that have ended included."""
+    """The calls of `create` that have not returned, including those of passes that have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +74,23 @@ class Runtime:
 
     @property
     def clock(self) -> Clock:
-        """The time."""
+        """The clock of the loop."""
         return self.loop.clock
 
     def emit(self, kind: EventKind, work: Work, text: str = "") -> None:
-        """Tell something of an instance."""
+        """Report an event of an instance."""
         self.tell(kind, text, work.node_name, work.node_id)
 
     def tell(self, kind: EventKind, text: str = "", node_name: str = "", node_id: str = "") -> None:
-        """Tell the observer, and have it recorded with the next commit."""
+        """Report an event to the observer, and record it with the next commit."""
         event = Event(kind, self.scope.infra_id, node_name, node_id, text)
         self.journal.note(event)
         self.observer(event)
 
     def tell_with(self, change: Change, kind: EventKind, text: str = "", node_name: str = "") -> None:
-        """Tell something of the infrastructure or a node, recorded in the very change it tells of.
+        """Report an event of the infrastructure or a node, recorded in the given transaction.
 
-        The observer is told once that is committed: a terminal that takes nothing must not keep others from writing.
+        The observer gets it after the commit: a blocked terminal must not delay other writers.
         """
         event = Event(kind, self.scope.infra_id, node_name, text=text)
         change.add_events([(self.clock.now(), event)])
@@ -103,7 +103,7 @@ class Runtime:
             self.emit(EventKind.NODE_WAITING, work, reason)
 
     def failed_call(self, work: Work) -> float:
-        """Count a failed call; the seconds to wait before the next."""
+        """Count a failed call. Returns the seconds to wait before the next."""
         if not work.failures:
             work.failing_since = self.clock.monotonic()
         work.failures += 1
@@ -118,9 +118,9 @@ class Runtime:
         return self.clock.monotonic() - work.watched_since
 
     def next_look(self, work: Work, bounds: tuple[float, float]) -> float:
-        """Seconds until the next look at an instance that is under way."""
+        """Seconds until the next poll of an instance that is under way."""
         return poll_interval(self.waited(work), bounds)
 
     def may_be_making(self, work: Work) -> bool:
-        """True where a call of `create` for it has not returned: it may still take effect."""
+        """True if a call of `create` for it has not returned: it may still take effect."""
         return self.experience.creating.under_way(work.record.token)

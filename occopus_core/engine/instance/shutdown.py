@@ -1,7 +1,7 @@
-"""What an instance is given before it is deleted: its job is cancelled, its manager takes it out of service, it stops.
+"""Prepares an instance for its deletion: cancels its job, has its manager take it out of service, stops it.
 
-Each step ends after a time whatever the other side does. The clocks begin with times that the store has: a process that
-takes over goes on with what is left of them.
+Each step ends after a limited time. The times are stored, so that a process that takes over waits only for the
+rest of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Then = Callable[[Work], None]
 
 
 class Shutdown:
-    """Prepares instances for their deletion, any number side by side."""
+    """Prepares any number of instances for deletion, concurrently."""
 
     def __init__(self, runtime: Runtime, lifecycle: Lifecycle, configuring: Configuring) -> None:
         self._runtime = runtime
@@ -40,15 +40,15 @@ class Shutdown:
         self._looking: dict[OpenConnection[ResourceHandler], Batch[Work, Mapping[InstanceId, Instance]]] = {}
         self._then: dict[Work, Then] = {}
         self._overdue: dict[Work, str] = {}
-        """What is said of an instance that does not leave in time."""
+        """The message for an instance that is not taken out of service in time."""
         self._halted = False
 
     def halt(self) -> None:
-        """Do nothing more: a later pass goes on with what has been begun."""
+        """Stop all work; a later pass continues it."""
         self._halted = True
 
     def begin(self, work: Work, then: Then) -> None:
-        """Prepare an instance whose row is `dropping`; then go on with it."""
+        """Prepare an instance whose row is `dropping`, then call `then`."""
         self._then[work] = then
         record = work.configuration
         if record is not None and record.state is ConfigState.RUNNING:
@@ -57,7 +57,7 @@ class Shutdown:
             self._configuring.end([work])
             self._leave(work)
 
-    # Its manager takes it out of service
+    # Taking it out of service
 
     def _leave(self, work: Work) -> None:
         record = work.configuration
@@ -78,7 +78,7 @@ class Shutdown:
         if left <= 0:
             self._left(work, self._overdue[work])
             return
-        self._lifecycle.arm(work, min(left, limit))  # the time of day may have been set back
+        self._lifecycle.arm(work, min(left, limit))  # the system time may have been set back
         self._ask_to_leave(work, link)
 
     def _ask_to_leave(self, work: Work, link: ManagerConnection) -> None:
@@ -107,7 +107,7 @@ class Shutdown:
         return phase_of(work) is Phase.LEAVING and not self._halted
 
     def expire(self, work: Work) -> None:
-        """Its time to leave, or to stop, is over: its deletion goes on, whatever call is under way."""
+        """The time to leave or to stop has passed: continue its deletion, even during a call."""
         if self._halted:
             return
         if phase_of(work) is Phase.LEAVING:
@@ -120,14 +120,14 @@ class Shutdown:
             self._runtime.waiting(work, why)
         note(self._runtime, work, has_left=True)
         if self._grace(work):
-            # The clock of its stop begins now.
+            # The time for its stop starts now.
             self._runtime.journal.put(work.update(since=self._runtime.clock.now()))
         self._stop(work)
 
-    # It shuts down
+    # Stopping it
 
     def _grace(self, work: Work) -> float:
-        """Seconds it has to shut down; 0 where it is deleted at once."""
+        """Seconds that it gets to stop; 0 to delete it at once."""
         if work.link is None or Feature.STOP not in work.handler.features:
             return 0.0
         return float(work.implementation.resource.get("stop_seconds", work.handler.stop_seconds))
@@ -153,7 +153,7 @@ class Shutdown:
         self._stopping[link].add(work, 0.0)
 
     def _over(self, work: Work) -> float:
-        """Seconds until its grace ends."""
+        """Seconds until its grace period ends."""
         grace = self._grace(work)
         return work.record.since + grace - self._runtime.clock.now() if grace else 0.0
 
@@ -161,7 +161,7 @@ class Shutdown:
         return work in self._then and not self._halted
 
     def _call_stop(self, handler: ResourceHandler, works: Sequence[Work]) -> Mapping[InstanceId, ProviderError | None]:
-        """Runs in the pool."""
+        """Call `stop`. Runs in the pool."""
         self._runtime.journal.refuse_if_lost()
         errors = handler.stop([_id(work) for work in works])
         if not isinstance(errors, Mapping):

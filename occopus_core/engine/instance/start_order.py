@@ -1,4 +1,4 @@
-"""Which instances may start: each as soon as everything that its own node depends on is ready."""
+"""Decides which instances may start: each as soon as the dependees of its node are ready."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Group:
     works: list[Work] = field(default_factory=list)
     undone: int = 0
     blocked_by: int = 0
-    """How many groups have to be done before these may start."""
+    """The number of groups that have to finish before these may start."""
     followers: list[_Group] = field(default_factory=list)
 
 
@@ -27,7 +27,7 @@ def _always(_node_name: str) -> bool:
 
 
 class StartOrder:
-    """Starts instances in a stable order as the nodes they wait for get done; `width` of them at once, None for all.
+    """Starts instances in a stable order as their dependees finish; at most `width` at once, None for no limit.
 
     More may be added while others are under way.
     """
@@ -36,7 +36,7 @@ class StartOrder:
         self._width = width
         self._start = start
         self._groups: dict[Work, _Group] = {}
-        """The instances that are not done."""
+        """The unfinished instances."""
         self._undone: dict[str, list[_Group]] = {}
         self._queue: list[tuple[int, int, Work]] = []
         self._sequence = itertools.count()
@@ -45,7 +45,7 @@ class StartOrder:
         self._stopped = False
 
     def __contains__(self, work: Work) -> bool:
-        """Whether the instance was added and is not done."""
+        """True for an instance that was added and is unfinished."""
         return work in self._groups
 
     def add(
@@ -55,9 +55,10 @@ class StartOrder:
         waits_for: Callable[[str], Iterable[str]],
         holds_up: Callable[[str], bool] = _always,
     ) -> None:
-        """Start these as soon as they may. `waits_for` names the nodes that a node waits for.
+        """Start these as soon as possible. `waits_for` returns the nodes that a node waits for.
 
-        They wait for each other; for instances that were added before only where `holds_up` says so of their node.
+        They wait for each other. They wait for instances added earlier only if `holds_up` is true for the node of
+        those.
         """
         ranks = {name: rank for rank, name in enumerate(order)}
         added: dict[str, _Group] = {}
@@ -79,7 +80,7 @@ class StartOrder:
         self._advance()
 
     def done(self, work: Work) -> None:
-        """An instance has come to its end, or is not to be started any more; others may start. Idempotent."""
+        """An instance is finished or must not be started any more; others may start. Idempotent."""
         group = self._groups.pop(work, None)
         if group is None:
             return
@@ -94,12 +95,12 @@ class StartOrder:
         self._advance()
 
     def stop(self) -> None:
-        """Start nothing more."""
+        """Start no more instances."""
         self._stopped = True
 
     @property
     def finished(self) -> bool:
-        """True when all instances are done."""
+        """True when all instances are finished."""
         return not self._groups
 
     def _enqueue(self, group: _Group) -> None:
@@ -107,7 +108,7 @@ class StartOrder:
             heapq.heappush(self._queue, (group.rank, next(self._sequence), work))
 
     def _advance(self) -> None:
-        # An instance may be done at once, within its own start: that call comes back here.
+        # `start` may finish an instance at once, which calls this method recursively.
         if self._starting:
             return
         self._starting = True

@@ -1,4 +1,4 @@
-"""Questions that providers left open, summarised for users."""
+"""Requests that providers did not answer, summarised for users."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from occopus_core.engine.kernel.error_text import reason
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """An instance of which its provider would not say what it was asked: how it is, or that it is gone."""
+    """An instance whose provider did not answer a request: for its state, or to confirm its deletion."""
 
     node_name: str
     place: str
-    """What people call the cloud it is on."""
+    """The name of the cloud in messages."""
     why: Exception | str
 
     @property
     def kind(self) -> tuple[str, str]:
-        """The same for all that are told in one line: the provider's number of the call does not tell them apart."""
+        """The key by which requests are summarised in one line; numbers that providers give to calls are left out."""
         return self.place, self.why.message if isinstance(self.why, ProviderError) else reason(self.why)
 
 
 def summarise(unanswered: Iterable[Unanswered]) -> list[str]:
-    """A line for each place and reason, however many instances it concerns."""
+    """A line for each provider and reason, for any number of instances."""
     groups: dict[tuple[str, str], list[Unanswered]] = {}
     for one in unanswered:
         groups.setdefault(one.kind, []).append(one)

@@ -1,4 +1,4 @@
-"""One instance while the engine works on it."""
+"""One instance that the engine is working on."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ from occopus_core.store.records import InstanceRecord, Stage
 
 
 class Phase(enum.Enum):
-    """What an instance is in the middle of, in more detail than its row says. See `lifecycle.RULES`."""
+    """The present step of an instance, in more detail than its row. See `lifecycle.RULES`."""
 
     RESERVED = "reserved"
-    """It has a row; nothing was called for it."""
+    """It has a row; no call was made for it."""
     AWAITING = "awaiting"
-    """It waits for what its dependees publish."""
+    """It waits for attributes of its dependees."""
     PREPARING = "preparing"
-    """Its request is rendered, and its configuration manager learns of it."""
+    """Its request is rendered, and it is registered with its configuration manager."""
     CREATING = "creating"
     """`create` is called until the provider has it."""
     BOOTING = "booting"
-    """The provider starts it."""
+    """The provider is starting it."""
     CONFIGURING = "configuring"
-    """Its configuration manager configures it; the time begins with its job."""
+    """Its configuration manager configures it; the time limit starts with its job."""
     CHECKING = "checking"
-    """Its health checks have to pass."""
+    """Its health checks are running."""
     READY = "ready"
     RECONFIGURING = "reconfiguring"
-    """It is ready, and is configured once more."""
+    """It is ready, and is being configured again."""
     LEAVING = "leaving"
-    """It is to be deleted; its configuration manager takes it out of service."""
+    """Its configuration manager takes it out of service before its deletion."""
     STOPPING = "stopping"
-    """It shuts down."""
+    """It is shutting down."""
     DELETING = "deleting"
-    """It is looked for, deleted, and forgotten when its provider says that it is absent."""
+    """It is being found and deleted; its row is removed when the provider reports it absent."""
 
 
 @dataclass(slots=True, eq=False)
 class Clock:
-    """The time of one phase of one instance. Times are monotonic, in seconds; `lifecycle` alone uses it."""
+    """The time limit of one phase. Times are monotonic, in seconds; only `lifecycle` uses it."""
 
     phase: Phase
     began: float
     limit: float | None
     ends: float | None
     queues: list[Callable[[], float]] = field(default_factory=list)
-    """The queues in which calls for it wait for their turn: when each last moved."""
+    """For each queue in which a call for it waits: returns when the queue last moved."""
 
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """An instance under way. Only the thread of the loop changes it, but for what calls note of themselves."""
+    """An instance under way. Only the loop's thread changes it, apart from what calls record about themselves."""
 
     record: InstanceRecord
     implementation: Implementation
@@ -68,52 +68,52 @@ class Work:
     link: OpenConnection[ResourceHandler] | None = None
     prepared: Prepared | None = None
     configuration: ConfigurationRecord | None = None
-    """What its configuration manager holds for it; None where it has none, or is not registered yet."""
+    """Its configuration record; None without a manager, or before its registration."""
     may_exist: bool = True
-    """Its provider may have made something of it: it is asked before the row is forgotten."""
+    """The provider may have created it: the provider is asked before the row is removed."""
     calling: bool = False
     """A call that may create or change the instance is under way."""
     given_up: bool = False
-    """The call under way has taken too long, and is not waited for."""
+    """The call under way has exceeded its time and is not waited for."""
     dropping: bool = False
-    """It goes no further: it is to be dropped."""
+    """It is to be dropped; its creation stops."""
     may_drop: bool = False
-    """Its turn to be dropped has come: nothing that depends on it is left."""
+    """It may be dropped now: all its dependents are gone."""
     failures: int = 0
     """Failed calls in a row."""
     failing_since: float = 0.0
     watched_since: float = 0.0
-    """Since when (monotonic) the present wait lasts."""
+    """When (monotonic) the present wait started."""
     last_called: float = 0.0
-    """When (seconds since 1970) `create` was last called, and from its end on when it ended; 0 for never.
+    """When (seconds since 1970) `create` was last called, then when that call ended; 0 for never.
 
-    The result may stay hidden for a while from then on.
+    The provider may hide the result for a while after that.
     """
     creations: int = 0
     """How often `create` was called for it; those of earlier processes count as one."""
     asked_to_go: bool = False
-    """Its deletion has been asked for at least once."""
+    """Its deletion has been requested at least once."""
     drop_reported: bool = False
-    """That it is being dropped was told before."""
+    """The event of its drop has been reported."""
     unmet: dict[str, Any] = field(default_factory=dict, repr=False)
-    """The health checks that have not passed yet, with what each is to look at."""
+    """The health checks that do not pass yet, with the value of each."""
     clock: Clock | None = None
-    """Its phase and the time for it; None before this process has begun anything for it."""
+    """Its phase and time limit; None until this process starts work on it."""
     waiting_for: str = ""
 
     @property
     def node_id(self) -> str:
-        """The instance's own id."""
+        """The id of the instance in Occopus."""
         return self.record.node_id
 
     @property
     def node_name(self) -> str:
-        """The node it is an instance of."""
+        """The name of its node."""
         return self.record.node_name
 
     @property
     def stage(self) -> Stage:
-        """How far it has come."""
+        """Its stage, from its row."""
         return self.record.stage
 
     @property
@@ -123,18 +123,18 @@ class Work:
         return self.link.plugin
 
     def update(self, **changes: Any) -> InstanceRecord:
-        """The record with other values, for the caller to commit. Its stage is changed by `lifecycle` alone."""
+        """The record with changed values, for the caller to commit. Only `lifecycle` changes the stage."""
         self.record = dataclasses.replace(self.record, **changes)
         return self.record
 
     def restart_watch(self, monotonic: float) -> None:
-        """A new wait begins: look soon, then ever more seldom."""
+        """Start a new wait: poll soon, then at growing intervals."""
         self.watched_since = monotonic
         self.failures = 0
 
 
 def condemn(works: Iterable[Work], node_ids: Collection[str]) -> None:
-    """Mark those that were chosen to go, in memory alone."""
+    """Mark instances for removal, in memory only."""
     for work in works:
         if work.node_id in node_ids:
             work.record = dataclasses.replace(work.record, condemned=True)

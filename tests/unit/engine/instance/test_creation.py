@@ -174,7 +174,7 @@ def test_a_provider_that_never_answers_is_given_up_after_the_timeout(world):
 def test_steps_that_never_end_are_given_up_after_the_timeout(world):
     world.define("web", implementations=[{"timeout": 60.0}], steps=10**6)
     assert failure(world, infrastructure("web")) == [
-        "node 'web' (memory memory): not created within 60 s: the provider is making its parts"
+        "node 'web' (memory memory): not created within 60 s: the provider is creating its parts"
     ]
 
 
