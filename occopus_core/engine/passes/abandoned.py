@@ -1,4 +1,4 @@
-"""What configuration managers hold for infrastructures and nodes that are gone: found, and forgotten."""
+"""Deletes data that configuration managers still hold for infrastructures and nodes that are gone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from occopus_core.engine.passes.context import Resources
 from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
 
 PATIENCE = 60.0
-"""Seconds for which a sweep waits for what a manager lists."""
+"""Seconds for which a sweep waits for a manager's list."""
 
 
 def forget_abandoned(resources: Resources) -> Steps[list[str]]:
-    """Have managers forget what is recorded for infrastructures that are gone; what they have not, in words.
+    """Have managers delete data of infrastructures that are gone. Returns a message for each failure.
 
-    It takes no lease: each row is of a node, or an infrastructure, that no process works on any more. Where another
-    infrastructure of the same id is built meanwhile, its manager may be told to forget it: maintenance registers its
+    It takes no lease: each row belongs to a node or an infrastructure that no process works on any more. If another
+    infrastructure with the same id is built at this time, its manager may delete its data; maintenance registers its
     nodes again. Raises `StoreError`.
     """
     rows = resources.store.configurations
@@ -38,14 +38,14 @@ def forget_abandoned(resources: Resources) -> Steps[list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What managers hold that no row knows: each with its manager; and the managers that would not tell."""
+    """Nodes registered at managers without a row, each with its manager; and the managers that did not answer."""
 
     strays: Sequence[tuple[ManagerRecord, Registered]]
     silent: Sequence[str]
 
 
 def find_registered(resources: Resources) -> Steps[Listed]:
-    """Ask every manager ever used what it holds for this installation. Raises `StoreError`."""
+    """Ask every manager ever used for the nodes it holds for this installation. Raises `StoreError`."""
     links: dict[ManagerConnection, ManagerRecord] = {}
     silent: list[str] = []
     for record in resources.store.configurations.all_managers():
@@ -81,10 +81,10 @@ def find_registered(resources: Resources) -> Steps[Listed]:
 
 
 def forget_registered(resources: Resources, listed: Listed) -> Steps[list[str]]:
-    """Have managers forget what no row knows; what they have not, in words.
+    """Have managers delete nodes without a row. Returns a message for each failure.
 
-    A late call that registered a node of an infrastructure that is gone may have made what belongs to the whole
-    infrastructure again: that is forgotten, too. Raises `StoreError`.
+    A late call that registered a node of an infrastructure that is gone may also have created the data of the whole
+    infrastructure again: that is deleted, too. Raises `StoreError`.
     """
     cleanup = ManagerCleanup(resources.loop, resources.connections, resources.store.installation)
     records = [_record(manager, each) for manager, each in listed.strays]
@@ -117,7 +117,7 @@ def _record(manager: ManagerRecord, each: Registered) -> ConfigurationRecord:
 
 
 def described(strays: Sequence[tuple[ManagerRecord, Registered]]) -> list[Mapping[str, str]]:
-    """The strays for people and programs."""
+    """The strays as mappings, for people and programs."""
     return [
         {"manager": manager.label, "infra_id": each.infra_id, "node_name": each.node_name, "node_id": each.node_id}
         for manager, each in strays
@@ -125,7 +125,7 @@ def described(strays: Sequence[tuple[ManagerRecord, Registered]]) -> list[Mappin
 
 
 def _silent(record: ManagerRecord, why: str) -> str:
-    return f"configuration manager '{record.label}' cannot be asked for what it holds: {why}"
+    return f"configuration manager '{record.label}' cannot list its nodes: {why}"
 
 
 def _nothing() -> None:

@@ -1,9 +1,9 @@
-"""What a process does that finds its infrastructure taken over: what its last calls have made is not left behind.
+"""Cleans up after a process that lost its lease: deletes instances that its last calls created.
 
-A process may stand still between the last look at its lease and the moment a call leaves the machine. When it wakes,
-its call makes an instance of which the process that took over knows nothing any more, if it has forgotten the row. The
-process that made the call knows the token: it looks for it once its provider must show it, and deletes what no row
-knows.
+A process may be suspended between the last check of its lease and the sending of a call. When it resumes, its call
+creates an instance; if the process that took over has removed the row, that process knows nothing of the instance.
+The process that made the call knows the token: it searches for the token once the provider must show the instance,
+and deletes instances without a row.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CALL_SECONDS = 120.0
-"""Seconds for which calls that are under way are waited for."""
+"""Seconds for which calls under way are waited for."""
 
 LOOKS = 3
-"""How often it is looked again while the process that took over is still deleting what was made."""
+"""How often it looks again while the process that took over is still deleting instances."""
 
 
 def cleaning_up(
     steps: Callable[Concatenate[PassContext, P], Steps[T]],
 ) -> Callable[Concatenate[PassContext, P], Steps[T]]:
-    """A pass that removes what it has made too late, before it propagates its `LeaseLostError`."""
+    """Decorate a pass: after a `LeaseLostError` it removes instances created too late, then propagates the error."""
 
     @functools.wraps(steps)
     def guarded(context: PassContext, /, *arguments: P.args, **options: P.kwargs) -> Steps[T]:
@@ -53,10 +53,10 @@ def cleaning_up(
 
 
 def clean_up(context: PassContext) -> Steps[str]:
-    """Delete what calls of this process have made for rows that are gone; what was found, in words.
+    """Delete instances that calls of this process created for rows that are gone. Returns a message about them.
 
-    Needs no lease, as the sweep does not: the providers are asked first, and the store afterwards; what then has no row
-    will have none. Raises `StoreError`.
+    Needs no lease: the providers are asked first and the store afterwards, so that an instance without a row will
+    never get one. Raises `StoreError`.
     """
     works = context.works_called()
     if not works:
@@ -78,7 +78,7 @@ def clean_up(context: PassContext) -> Steps[str]:
 
 
 def _look(context: PassContext, works: Sequence[Work]) -> Steps[tuple[list[Stray], bool, list[str]]]:
-    """What no row knows; whether rows are still to go; and the providers that did not answer."""
+    """Instances without a row; whether rows still have to be removed; and the providers that did not answer."""
     by_link: dict[OpenConnection[ResourceHandler], dict[str, Work]] = {}
     for work in works:
         if work.link is not None:
@@ -109,7 +109,7 @@ def _stray(link: OpenConnection[ResourceHandler], mine: Mapping[str, Work], inst
 def _summary(works: Sequence[Work], removed: Sequence[Stray], left: Sequence[str]) -> str:
     asked = f"this process had asked for {len(works)} instance{'' if len(works) == 1 else 's'}"
     made = dict.fromkeys(str(stray) for stray in removed)
-    what = f"what no process knew of was deleted ({'; '.join(made)})" if made else "all of them are accounted for"
+    what = f"instances without a row were deleted ({'; '.join(made)})" if made else "all of them are accounted for"
     return "; ".join([f"{asked}: {what}", *(f"not deleted: {line}" for line in left)])
 
 

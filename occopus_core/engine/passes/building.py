@@ -1,4 +1,4 @@
-"""A build: everything as described, or nothing changed."""
+"""A build: creates the infrastructure as described, or changes nothing."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfras
 from occopus_core.store.repository import InfrastructureTakenError
 
 PATIENCE = LEASE_SECONDS + SKEW_SECONDS
-"""Seconds for which a build waits for a process that is working on the infrastructure: a killed one lets go by then."""
+"""Seconds for which a build waits for another process on the infrastructure; the lease of a killed one ends by then."""
 
 
 def plan(context: PassContext, candidate: Infrastructure) -> Steps[Plan]:
-    """What `build` would do, without changing anything. Raises `InvalidDesignError`, `ProviderError`."""
+    """The plan of a build; changes nothing. Raises `InvalidDesignError`, `ProviderError`."""
     store, scope = context.resources.store, context.scope(candidate)
     try:
         record = store.infrastructure(context.infra_id)
@@ -56,9 +56,9 @@ def plan(context: PassContext, candidate: Infrastructure) -> Steps[Plan]:
 
 @cleaning_up
 def build(context: PassContext, candidate: Infrastructure, begun: Callable[[], None] = lambda: None) -> Steps[None]:
-    """Make the infrastructure as described, or undo what was made on the way and leave it as it was.
+    """Build the infrastructure as described, or roll back and leave it as it was.
 
-    `begun` is called when the description is known to be right, before anything is recorded.
+    `begun` is called when the description is valid, before anything is recorded.
     Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
     `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
     """
@@ -73,7 +73,7 @@ def build(context: PassContext, candidate: Infrastructure, begun: Callable[[], N
 
 
 def refuse_unwanted(record: InfrastructureRecord) -> None:
-    """Nothing new is begun in an infrastructure that is being destroyed. Raises `BusyError`."""
+    """Refuse to work on an infrastructure that is being destroyed. Raises `BusyError`."""
     if not record.wanted:
         finish = f"occopus-destroy -i {record.id}"
         raise BusyError(f"the infrastructure '{record.id}' is being destroyed: {finish} finishes that")
@@ -84,7 +84,7 @@ def _lease(context: PassContext, candidate: Infrastructure) -> Steps[Lease]:
     while True:
         with contextlib.suppress(NoSuchInfrastructureError):
             return (yield from context.acquire_in_time(PATIENCE))
-        with contextlib.suppress(InfrastructureTakenError):  # somebody else was a moment quicker
+        with contextlib.suppress(InfrastructureTakenError):  # another process created it first
             lease = context.take(
                 lambda now: resources.store.add_infrastructure(
                     context.infra_id, candidate, targets_of(candidate, {}), resources.holder, now
@@ -95,7 +95,7 @@ def _lease(context: PassContext, candidate: Infrastructure) -> Steps[Lease]:
 
 
 def build_leased(context: PassContext, design: Design, lease: Lease, record: InfrastructureRecord) -> Steps[None]:
-    """The same under a lease."""
+    """Build under a lease, see `build`."""
     store = context.resources.store
     candidate = design.scope.infrastructure
     runtime = context.runtime(design.scope)
@@ -111,7 +111,7 @@ def build_leased(context: PassContext, design: Design, lease: Lease, record: Inf
         work.dropping = work.node_id in unwanted
     fresh = new_works(runtime, design.blueprints, steps, works)
     execution = context.execution(runtime, design.blueprints, record, [*works, *fresh])
-    execution.links.update(places(context).links)  # a process that was killed may have left there what no row knows
+    execution.links.update(places(context).links)  # a killed process may have left instances there
     unfinished = [work for work in works if not work.dropping and work.stage is not Stage.READY]
     if not (yield from execution.create([*unfinished, *fresh], design.graph)):
         context.refuse_if_abandoned()
@@ -120,15 +120,15 @@ def build_leased(context: PassContext, design: Design, lease: Lease, record: Inf
     runtime.journal.flush()
     with store.changing(lease) as change:
         change.finish_build(candidate, targets)
-        if record.frozen:  # what had failed is replaced
+        if record.frozen:  # the build replaces the failed instances
             change.put_frozen("")
-            runtime.tell_with(change, EventKind.UNFROZEN, "a build has replaced what had failed")
-        change.condemn(unwanted)  # should this process die now, the next pass knows which ones are to go
+            runtime.tell_with(change, EventKind.UNFROZEN, "a build has replaced the failed instances")
+        change.condemn(unwanted)  # if this process dies now, the next pass removes them
         if record.description is None:
             runtime.tell_with(change, EventKind.INFRA_READY)
         elif record.description != candidate or not steps.empty:
             runtime.tell_with(change, EventKind.INFRA_UPDATED)
-    # What stays follows before what it followed goes.
+    # Instances that stay are reconfigured before their former dependees are dropped.
     yield from execution.reconfigure([work for work in works if not work.dropping], design.graph)
     context.refuse_if_abandoned()
     before = design.graph if record.description is None else dependencies(context.scope(record.description), works)
@@ -142,7 +142,7 @@ def build_leased(context: PassContext, design: Design, lease: Lease, record: Inf
 
 
 def _adopt_definitions(runtime: Runtime, design: Design, works: Sequence[Work]) -> None:
-    """Instances that stay are from now on looked after as their new definition says."""
+    """Apply the new definitions to instances that stay."""
     for work in works:
         if work.dropping:
             continue
@@ -156,7 +156,7 @@ def _adopt_definitions(runtime: Runtime, design: Design, works: Sequence[Work]) 
 
 
 def _adopted(design: Design, work: Work) -> Implementation:
-    """What an instance that stays is looked after by: its own implementation, or the one that is like it."""
+    """The implementation for an instance that stays: its own, or the new one that is equivalent."""
     blueprint = design.blueprints.get(work.node_name)
     if blueprint is None or work.record.implementation in blueprint.fingerprints:
         return work.implementation
@@ -187,7 +187,7 @@ def _undo(
             change.request_destroy()
         else:
             change.remove_infrastructure(runtime.clock.now())
-            runtime.tell_with(change, EventKind.INFRA_DROPPED, "its build was undone")
+            runtime.tell_with(change, EventKind.INFRA_DROPPED, "its build was rolled back")
     error = BuildError if execution.problems else InterruptedBuildError
     raise error(execution.problems or [reason], execution.unconfirmed)
 
@@ -200,9 +200,9 @@ def plan_build(
     commit_due: Callable[[], None] = lambda: None,
     notes: Notes = Notes(),  # noqa: B008  # it has no state
 ) -> Steps[Plan]:
-    """The plan of a build: what does not fit the description, and what has failed, is replaced at once.
+    """The plan of a build: instances that do not fit the description or have failed are replaced at once.
 
-    Raises `ProviderError` where a provider does not answer.
+    Raises `ProviderError` if a provider does not answer.
     """
     context.connect(works)
     found = yield from survey(context, context.scope(record.current), works, commit_due, notes)
@@ -232,9 +232,9 @@ def new_works(
     *,
     provisional: bool = True,
 ) -> list[Work]:
-    """Reserve the instances that a plan creates, each with the lowest free number or that of the one it replaces.
+    """Reserve the instances that a plan creates, each with the lowest free position or that of the one it replaces.
 
-    The `provisional` ones are undone if their build fails.
+    `provisional` instances are rolled back if their build fails.
     """
     positions = {work.node_id: work.record.position for work in works}
     taken: dict[str, set[int]] = {}
@@ -242,7 +242,7 @@ def new_works(
         if not work.dropping:
             taken.setdefault(work.node_name, set()).add(work.record.position)
     fresh = []
-    # Those in place of others first: a free number is one that nobody takes over.
+    # Replacements first: they keep the positions of the instances they replace.
     for step in sorted(steps.of(Verb.CREATE, Verb.REPLACE), key=lambda step: step.verb is Verb.CREATE):
         used = taken.setdefault(step.node_name, set())
         position = positions.get(step.node_id) or next(number for number in itertools.count(1) if number not in used)

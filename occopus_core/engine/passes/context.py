@@ -42,13 +42,13 @@ T = TypeVar("T")
 MaybeLease = TypeVar("MaybeLease", bound=Lease | None)
 
 TIDY_SECONDS = 3600.0
-"""How often a pass looks for events that are old enough to be forgotten."""
+"""How often, in seconds, a pass removes old events."""
 
 FORGET_SECONDS = 60.0
-"""How often a configuration manager that does not forget what is gone is asked again."""
+"""How often, in seconds, a configuration manager is asked again to delete data of gone instances."""
 
 LEAST_INTERVAL = 1.0
-"""Seconds between two ticks of a pass, however short the interval of maintenance is."""
+"""The shortest time, in seconds, between two ticks of a pass, whatever the maintenance interval."""
 
 LEASE_POLL = 0.25
 """Seconds between two tries for a lease that another process holds."""
@@ -56,7 +56,7 @@ LEASE_POLL = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What all passes of a process share."""
+    """Resources that all passes of a process share."""
 
     store: Store
     registry: Registry
@@ -66,19 +66,19 @@ class Resources:
     loop: Loop
     rng: random.Random
     width: int | None
-    """How many instances of an infrastructure may be on their way at once, None for all that can be."""
+    """How many instances of an infrastructure may be under way at once; None for no limit."""
     observer: Observer
     holder: str
-    """Names this process to others who want the same infrastructure."""
+    """The name of this process for others that want the same infrastructure."""
     experience: Experience = field(default_factory=Experience)
     former: bool = False
-    """Whether templates are taken as in 1.x, see `occopus_core.templates_1x.Manners`."""
+    """True if templates follow the rules of 1.x, see `occopus_core.templates_1x.Manners`."""
     warn: Callable[[str], object] = lambda _: None
-    """Called with what was put right in templates."""
+    """Called with a warning for each correction made in templates."""
 
 
 class PassContext:
-    """One infrastructure under one pass. `building` is true where an interruption is answered by undoing."""
+    """One infrastructure under one pass. `building` is true if an interruption rolls the pass back."""
 
     def __init__(self, resources: Resources, infra_id: str) -> None:
         self.resources = resources
@@ -90,49 +90,49 @@ class PassContext:
         self.reported: dict[str, object] = {}
         """Messages already reported, to avoid repeats."""
         self.dropping: Collection[str] = ()
-        """The node ids of what the last pass was dropping."""
+        """The node ids of the instances that the last pass was deleting."""
         self.retries = Retries()
         self._forget_at = -math.inf
         self._looked_at: float | None = None
         self.revision = -1
-        """The revision of its rows that the last pass has seen or made."""
+        """The revision of its rows that the last pass has read or written."""
         self.known: Known | None = None
-        """What was found where all was well; None where the rows have to be read."""
+        """The result of a look at a quiet infrastructure; None if its rows have to be read."""
         self.noticed = -1
-        """The newest revision that was heard of."""
+        """The newest known revision."""
         self.interval: float | None = None
-        """Seconds between two ticks of a pass that has something under way; None where it looks once."""
+        """Seconds between two ticks of a pass with work under way; None for a single tick."""
         self._woken = False
         self._next_tick = math.inf
         self._tidy_at = -math.inf
 
     @property
     def is_outdated(self) -> bool:
-        """True where somebody else has changed it since the last pass."""
+        """True if another process has changed the infrastructure since the last pass."""
         lease = self._held_lease
         return self.noticed > (self.revision if lease is None else self.resources.store.reached(lease.lease))
 
     # Ticks
 
     def wake(self) -> None:
-        """Have the next tick at once. Called by the thread of the loop."""
+        """Start the next tick at once. Called by the thread of the loop."""
         self._woken = True
 
     @property
     def is_tick_due(self) -> bool:
-        """Whether the instances should be looked at again."""
+        """True if the instances should be observed again."""
         ticks = self.interval is not None
         return ticks and (self._woken or self.resources.loop.clock.monotonic() >= self._next_tick)
 
     @property
     def is_woken(self) -> bool:
-        """True where a tick was asked for that has not begun."""
+        """True if a requested tick has not started yet."""
         return self._woken
 
     def begin_tick(self) -> InfrastructureRecord:
-        """The infrastructure as it is by now; requests that are read afterwards need not wake it again.
+        """Start a tick and return the infrastructure's record. Requests that are read later need not wake it again.
 
-        Raises `AbandonedError` where an end was asked for, or it is to be destroyed; `NoSuchInfrastructureError`,
+        Raises `AbandonedError` after an interruption or a request to destroy it; `NoSuchInfrastructureError`,
         `StoreError`.
         """
         loop, store = self.resources.loop, self.resources.store
@@ -150,18 +150,18 @@ class PassContext:
         return record
 
     def pause(self) -> float:
-        """Seconds since the instances were last looked at, which is now; 0 the first time."""
+        """Seconds between the last observation of the instances and this call; 0 at the first call."""
         before, self._looked_at = self._looked_at, self.resources.loop.clock.now()
         return 0.0 if before is None else self._looked_at - before
 
     def rest(self) -> None:
-        """All is well: what begins from now on is reported again. Raises `StoreError`."""
+        """Nothing is wrong: later problems are reported again. Raises `StoreError`."""
         self.reported.clear()
         self.dropping = ()
         self.tidy()
 
     def tidy(self) -> None:
-        """Keep the log from growing without end. Raises `StoreError`."""
+        """Remove old events from the log. Raises `StoreError`."""
         clock = self.resources.loop.clock
         if clock.monotonic() >= self._tidy_at:
             more = self.resources.store.forget_events(self.infra_id, clock.now())
@@ -170,7 +170,7 @@ class PassContext:
     # Interruptions
 
     def begin_anew(self) -> None:
-        """Another pass begins: what interrupted the last one is over."""
+        """Start another pass: forget the interruption of the last one."""
         self.building = False
         self.known = None
         self._woken = False
@@ -178,18 +178,18 @@ class PassContext:
         self._interruptions.clear()
 
     def interrupt(self, reason: str) -> None:
-        """Ask for an end: a build undoes itself, and ends at once at the second time. Safe in a signal handler."""
+        """Interrupt the pass: a build rolls back; the second call ends it at once. Safe in a signal handler."""
         self._interruptions.append(reason)
         self.resources.loop.post(self._heed)
 
     @property
     def interrupted(self) -> bool:
-        """True once somebody asked for an end."""
+        """True after an interruption."""
         return bool(self._interruptions)
 
     @property
     def abandoned(self) -> bool:
-        """True where what is under way is not waited for."""
+        """True if work under way is not waited for."""
         return len(self._interruptions) > (1 if self.building else 0)
 
     def refuse_if_abandoned(self) -> None:
@@ -198,7 +198,7 @@ class PassContext:
             raise AbandonedError
 
     def attended(self, steps: Steps[T]) -> Steps[T]:
-        """The steps, given up wherever they wait once they are abandoned. Raises `AbandonedError`."""
+        """The steps, ended at their next wait once the pass is abandoned. Raises `AbandonedError`."""
         advance = functools.partial(next, steps)
         while True:
             try:
@@ -228,14 +228,14 @@ class PassContext:
 
     def _unwanted(self) -> None:
         if not self._interruptions:
-            self.interrupt("its destruction was asked for")
+            self.interrupt("its destruction was requested")
 
     def works_called(self) -> list[Work]:
-        """The instances that the last pass has called `create` for, or still may have."""
+        """The instances for which the last pass has called `create`, or may still call it."""
         works = self._execution.works if self._execution is not None else []
         return [work for work in works if work.link is not None and (work.creations or work.calling)]
 
-    # What a pass is made of
+    # Parts of a pass
 
     def scope(self, infrastructure: Infrastructure) -> Scope:
         """The scope of its templates."""
@@ -251,7 +251,7 @@ class PassContext:
         )
 
     def runtime(self, scope: Scope, *, heeds_unwanted: bool = True) -> Runtime:
-        """The facilities of a pass; from now on the lease is kept."""
+        """The facilities of a pass, which renew the lease from now on."""
         resources = self.resources
         unwanted = self._unwanted if heeds_unwanted else _nobody
         assert self._held_lease is not None, "a lease is taken before it is kept"
@@ -265,7 +265,7 @@ class PassContext:
         record: InfrastructureRecord,
         works: Sequence[Work],
     ) -> Execution:
-        """The instances on their way."""
+        """The execution of its instances."""
         known = [description for description in (record.description, record.candidate) if description is not None]
         nodes = {node.name: node for description in known for node in description.nodes}
         nodes.update({name: blueprint.node for name, blueprint in blueprints.items()})
@@ -275,7 +275,7 @@ class PassContext:
         return self._execution
 
     def recorded_works(self) -> list[Work]:
-        """Its instances as the store has them; see `connect`. Raises `StoreError`."""
+        """Its instances from the store; see `connect`. Raises `StoreError`."""
         store = self.resources.store
         records = store.instances(self.infra_id)
         implementations = store.implementations_of(records)
@@ -286,20 +286,20 @@ class PassContext:
         return works
 
     def _recorded_work(self, record: InstanceRecord, implementation: Implementation) -> Work:
-        # When `create` was last called is not recorded: while it may be, it may have been a moment ago.
+        # The time of the last `create` is not recorded; while `create` may be in flight, assume the present.
         now = self.resources.loop.clock.now()
-        called = now if record.stage in MAKING else min(record.since, now)  # the time may have been set back
+        called = now if record.stage in MAKING else min(record.since, now)  # the system time may have been set back
         return Work(record, implementation, last_called=called, creations=int(record.stage is not Stage.RESERVED))
 
     def forget(self, execution: Execution) -> Steps[None]:
-        """Have configuration managers forget the infrastructure, of which nothing is left. Raises `StoreError`."""
+        """Have configuration managers delete the data of an infrastructure without instances. Raises `StoreError`."""
         rows = self.resources.store.configurations
         execution.flush()
         yield from execution.forget(rows.of(self.infra_id), rows.managers(self.infra_id), rows.infrastructure_forgotten)
         execution.flush()
 
     def forget_left(self, runtime: Runtime) -> Steps[None]:
-        """Have configuration managers forget instances that are gone. Those that are away are left for later."""
+        """Have configuration managers delete data of gone instances. Unreachable managers are left for later."""
         clock, rows = self.resources.loop.clock, self.resources.store.configurations
         if clock.monotonic() < self._forget_at:
             return
@@ -319,23 +319,23 @@ class PassContext:
         self.reported["forgetting"] = text
 
     def connect(self, works: Iterable[Work]) -> None:
-        """Give them the connections that their providers are asked over. Raises `PluginError`, `DescriptionError`."""
+        """Open the connections to their providers. Raises `PluginError`, `DescriptionError`."""
         for work in works:
             if work.stage is not Stage.RESERVED:
                 work.link = self.resources.connections.resource(work.implementation, work.record.connection)
 
     def tell(self, kind: EventKind, text: str) -> None:
-        """Tell the observer something of the infrastructure as a whole."""
+        """Report an event of the infrastructure as a whole to the observer."""
         self.resources.observer(Event(kind, self.infra_id, text=text))
 
     # Leases
 
     def acquire(self) -> Lease | None:
-        """The lease, or None while another process has it. Raises `NoSuchInfrastructureError`."""
+        """The lease, or None if another process holds it. Raises `NoSuchInfrastructureError`."""
         return self.take(lambda now: self.resources.store.acquire(self.infra_id, self.resources.holder, now))
 
     def take(self, ask: Callable[[float], MaybeLease]) -> MaybeLease:
-        """The lease that the store gives when it is asked, which is told the time of day. Raises what that raises."""
+        """The lease from the store: `ask` requests it with the present time. Propagates its errors."""
         asked = moment(self.resources.loop.clock)
         lease = ask(asked[0])
         if lease is not None:
@@ -343,10 +343,10 @@ class PassContext:
         return lease
 
     def acquire_soon(self) -> Steps[Lease]:
-        """The lease, unless another process has it.
+        """The lease; fails if another process holds it.
 
-        One that would last longer than leases do was taken before the time of day was set back, so nobody knows when it
-        ends: it is looked at for as long as one lasts.
+        A lease that ends later than a new one could was taken before the system time was set back, so its real end is
+        unknown: it is watched for the length of a lease.
 
         Raises `BusyError`, `AbandonedError`, `NoSuchInfrastructureError`.
         """
@@ -366,12 +366,12 @@ class PassContext:
         return lease
 
     def acquire_in_time(self, patience: float = math.inf) -> Steps[Lease]:
-        """The lease, once whoever has it lets go or dies; `patience` is in seconds.
+        """The lease, once the process that holds it releases it or dies; `patience` is in seconds.
 
-        A lease that is not renewed for as long as one lasts has run out, whatever the time of day: that may have been
-        set since it was taken.
+        A lease that is not renewed for the length of a lease has run out, whatever the system time: that may have been
+        set since.
 
-        Raises `BusyError` after that, `AbandonedError`, `NoSuchInfrastructureError`.
+        Raises `BusyError` after `patience`, `AbandonedError`, `NoSuchInfrastructureError`.
         """
         clock = self.resources.loop.clock
         given_up_at = clock.monotonic() + patience
@@ -392,13 +392,13 @@ class PassContext:
         return lease
 
     def _take_over(self, end: float) -> Lease | None:
-        """What lasts until `end` by a time of day that is no more."""
+        """Take over a lease whose clock was set back."""
         store, holder = self.resources.store, self.resources.holder
         return self.take(lambda now: store.acquire(self.infra_id, holder, max(end, now)))
 
     @contextlib.contextmanager
     def releasing(self, lease: Lease) -> Iterator[None]:
-        """Gives the lease back at the end, and keeps it until then. What is under way at the end stops there."""
+        """Renew the lease until the end of the block, then release it. Work under way stops there."""
         self._keep_awake(lease)
         try:
             yield

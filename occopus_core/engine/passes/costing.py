@@ -1,4 +1,4 @@
-"""What instances have cost so far, as their providers say."""
+"""The cost of instances so far, as their providers report it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occopus_core.store.repository import Store
 
 
 def costs(connections: Connections, store: Store, records: Sequence[InstanceRecord]) -> dict[str, dict[str, Decimal]]:
-    """By node and node id; 0 where a provider does not say. Raises `ProviderError`, `StoreError`."""
+    """By node name and node id; 0 if a provider reports none. Raises `ProviderError`, `StoreError`."""
     implementations = store.implementations_of(records)
     groups: dict[tuple[str, str], list[InstanceId]] = {}
     for record in records:

@@ -1,4 +1,4 @@
-"""Which of the nodes that are there needs which, the references in their templates included."""
+"""Dependencies between the present nodes, including those made by references in templates."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from occopus_core.engine.planning.rehearsal import references_of
 
 
 def dependencies(scope: Scope, works: Iterable[Work]) -> Graph:
-    """The graph of the infrastructure as its instances were made: each by the implementation that its row names.
+    """The graph of the infrastructure as its instances were made, each by the implementation in its row.
 
-    A template that cannot be rendered any more adds nothing. Where the references of templates contradict the
-    description, that alone counts.
+    A template that cannot be rendered any more adds no dependency. If the references of templates contradict the
+    description, only the description counts.
     """
     nodes = {node.name: node for node in scope.infrastructure.nodes}
     used: dict[str, dict[str, Implementation]] = {}

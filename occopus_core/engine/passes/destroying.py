@@ -1,4 +1,4 @@
-"""The end of an infrastructure: nothing is left, or it is known what is."""
+"""Destroys an infrastructure: afterwards nothing is left, or the remainder is recorded."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ SWEEPS = 3
 
 @cleaning_up
 def destroy(context: PassContext, given_up: Collection[str] = ()) -> Steps[None]:
-    """Drop everything and forget the infrastructure. It always ends, and can be repeated.
+    """Delete everything and remove the infrastructure from the store. Always ends; idempotent.
 
-    What is left on clouds whose names are among those `given_up` is written down and asked for no more: they are gone
-    for good.
+    Instances on the clouds named in `given_up`, which are gone for good, are logged as events and their rows removed.
 
     Raises `NoSuchInfrastructureError`, `NoSuchPlaceError`, `UnconfirmedError`, `AbandonedError`, `LeaseLostError`,
     `StoreError`.
@@ -42,7 +41,7 @@ def destroy(context: PassContext, given_up: Collection[str] = ()) -> Steps[None]
     try:
         lease = yield from context.acquire_in_time()
     except NoSuchInfrastructureError:
-        return  # whoever was working on it has seen to it
+        return  # another process has destroyed it
     with context.releasing(lease):
         yield from destroy_leased(context, lease, context.resources.store.infrastructure(context.infra_id), given_up)
 
@@ -50,7 +49,7 @@ def destroy(context: PassContext, given_up: Collection[str] = ()) -> Steps[None]
 def destroy_leased(
     context: PassContext, lease: Lease, record: InfrastructureRecord, given_up: Collection[str] = ()
 ) -> Steps[None]:
-    """The same under a lease."""
+    """Destroy under a lease, see `destroy`."""
     runtime = context.runtime(context.scope(record.current), heeds_unwanted=False)
     execution = context.execution(runtime, {}, record, context.recorded_works())
     yield from execution.drop(execution.works, dependencies(context.scope(record.current), execution.works))
@@ -69,12 +68,12 @@ def destroy_leased(
 
 
 def places(context: PassContext, but: Collection[str] = ()) -> UsedConnections:
-    """Everywhere the infrastructure ever had instances made, but for places of these names."""
+    """Every connection that the infrastructure ever used, except places with the names in `but`."""
     return UsedConnections.of(context.resources.connections, context.resources.store, context.infra_id, but)
 
 
 def sweep(execution: Execution, runtime: Runtime, found: UsedConnections) -> Steps[None]:
-    """Look there for instances the store does not know, such as duplicates, and drop them."""
+    """Search those connections for instances the store does not know, such as duplicates, and drop them."""
     owner = runtime.scope.owner()
     execution.unsearched.extend(found.closed)
     for _ in range(SWEEPS):

@@ -1,4 +1,4 @@
-"""How passes end: errors, and what a maintenance pass leaves undone."""
+"""Results of passes: errors, and the work that a maintenance pass leaves."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What a maintenance pass leaves for the next one: nothing where all is as it should be."""
+    """The work that a maintenance pass leaves for the next one; empty when everything is as described."""
 
     undone: tuple[str, ...] = ()
-    """What it could not make, or left alone for now, with why."""
+    """Work that failed or is held back, each with the reason."""
     unconfirmed: tuple[str, ...] = ()
-    """What providers would not say, once for each cloud and reason: how instances are, or that they are gone."""
+    """Questions providers did not answer, once for each cloud and reason: states of instances, confirmed deletions."""
 
 
 class BuildError(Exception):
-    """A build failed and was undone: `problems` say why, `unconfirmed` what could not be seen to be gone."""
+    """A build failed and was rolled back: `problems` has the reasons, `unconfirmed` the deletions not confirmed."""
 
     def __init__(self, problems: Sequence[str], unconfirmed: Sequence[str] = ()) -> None:
         super().__init__("; ".join(problems))
@@ -26,11 +26,11 @@ class BuildError(Exception):
 
 
 class InterruptedBuildError(BuildError):
-    """A build was interrupted and undone."""
+    """A build was interrupted and rolled back."""
 
 
 class AbandonedError(Exception):
-    """The user would not wait for the end; what is left is in the store, for the next pass."""
+    """The user ended the pass before it was done; unfinished work is in the store, for the next pass."""
 
 
 class BusyError(Exception):
@@ -38,7 +38,7 @@ class BusyError(Exception):
 
 
 class UnconfirmedError(Exception):
-    """Everything that can be was destroyed; `instances` tell those whose deletion no provider has confirmed."""
+    """Everything that can be was destroyed; `instances` names those whose deletion no provider has confirmed."""
 
     def __init__(self, instances: Sequence[str]) -> None:
         super().__init__("; ".join(instances))
@@ -46,9 +46,9 @@ class UnconfirmedError(Exception):
 
 
 class UnconfiguredError(Exception):
-    """A description is in force, and some instances could not be reconfigured for it: `nodes` say which, and why.
+    """The description is in force, but some instances could not be reconfigured: `nodes` names them with the reasons.
 
-    They go on as they are; maintenance tries again.
+    They keep their configuration; maintenance tries again.
     """
 
     def __init__(self, nodes: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Instances of a cloud that is gone for good: given up on purpose, and written down."""
+"""Gives up instances of a cloud that is gone for good, on a user's order."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from occopus_core.events import EventKind
 
 
 def give_up(execution: Execution, runtime: Runtime, names: Collection[str]) -> None:
-    """Forget the rows of what is left on the clouds of these names; each is an event with its id and its token.
+    """Remove the rows of all instances on the clouds with these names; each is an event with its id and token.
 
-    The clouds stay known: a sweep finds the instances should they come back. Raises `LeaseLostError`, `StoreError`.
+    The clouds stay recorded: if they come back, a sweep finds the instances. Raises `LeaseLostError`, `StoreError`.
     """
     for work in execution.works:
         name = work.implementation.label
         if name in names:
             what = work.record.instance_id or "an instance without a known id"
-            text = f"{what} at {name}, token {work.record.token}: it is not asked for any more"
+            text = f"{what} at {name}, token {work.record.token}: it was given up"
             runtime.emit(EventKind.NODE_GIVEN_UP, work, text)
             runtime.journal.remove(work.node_id, lambda work=work: execution.given_up(work))  # type: ignore[misc]
     runtime.journal.flush()

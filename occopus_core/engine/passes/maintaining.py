@@ -1,4 +1,4 @@
-"""A maintenance pass: requests are applied, everything is looked at, and what is not as it should be is mended."""
+"""A maintenance pass: applies requests, observes the instances, and repairs what differs from the description."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from occopus_core.store.records import InfrastructureRecord, Lease, Stage
 
 @cleaning_up
 def maintain(context: PassContext) -> Steps[Passed]:
-    """One pass. An interrupted build is carried on, an unwanted infrastructure destroyed.
+    """Run one pass. It continues an interrupted build, or the destruction of an infrastructure.
 
-    It looks first: where there is nothing to do, it takes no lease and writes nothing. Where there is, it decides again
+    It observes first: if there is nothing to do, it takes no lease and writes nothing. Otherwise it decides again
     under a lease.
 
-    Raises `BusyError` while another process works on it, `NoSuchInfrastructureError`, and what a build or a destruction
-    that is carried on raises. A node that cannot be made or asked for is an event, and no error: it is in what is
-    returned, and the next pass tries again.
+    Raises `BusyError` while another process works on the infrastructure, `NoSuchInfrastructureError`, and the errors of
+    a build or a destruction that it continues. A node that cannot be made or observed is an event, not an error: it is
+    in the result, and the next pass tries again.
     """
     looked = yield from look(context)
     if looked is not None and looked.quiet:
@@ -66,7 +66,7 @@ def maintain(context: PassContext) -> Steps[Passed]:
 
 
 def preview(context: PassContext) -> Steps[Plan]:
-    """What the next pass would do, pending scaling requests included. Changes nothing.
+    """The plan of the next pass, pending scaling requests included. Changes nothing.
 
     Raises `InvalidDesignError`, `ProviderError`, `NoSuchInfrastructureError`.
     """
@@ -102,17 +102,17 @@ class _Pass:
         self._unanswered: list[Unanswered] = []
         self._undone: list[str] = []
         self._ran: frozenset[tuple[str, str | None]] = frozenset()
-        """The instances that ran when the tick began, with their addresses."""
+        """The running instances at the start of the tick, with their addresses."""
 
     @property
     def _works(self) -> list[Work]:
         return self._execution.works
 
     def run(self) -> Steps[Passed]:
-        """Ticks until nothing is under way. The first decides what there is to do, the others what has come up since.
+        """Tick until no work is under way. The first tick decides on everything, later ones on changes since.
 
-        No tick waits for what is under way. Without an interval there is one tick, and another one where instances
-        came or went in it and those that are configured may have to follow.
+        No tick waits for work under way. Without an interval there is one tick, and another one if instances came or
+        went in it, because other instances may have to be reconfigured.
         """
         execution = self._execution
         yield from self._tick()
@@ -131,7 +131,7 @@ class _Pass:
         return Passed(tuple(self._undone), (*summarise(self._unanswered), *execution.unconfirmed))
 
     def _is_mended(self) -> bool:
-        # Ticks go on meanwhile, so a deletion that takes long can be waited for.
+        # Ticks go on, so a long deletion can be waited for.
         return self._execution.mended(DELETION_SECONDS if self._site.interval is None else math.inf)
 
     def _is_to_follow(self) -> bool:
@@ -146,7 +146,7 @@ class _Pass:
         return self._is_mended() or self._site.is_tick_due
 
     def _tick(self) -> Steps[None]:
-        """Look, decide, begin what is to be begun."""
+        """Observe, decide, and start the work that is due."""
         record = self._site.begin_tick()
         self._record = dataclasses.replace(self._record, frozen=record.frozen, setbacks=record.setbacks)
         self._undone, self._unanswered = [], []
@@ -192,7 +192,7 @@ class _Pass:
         self._targets = scaled.targets
         condemn(self._works, scaled.condemned)
 
-    # Telling
+    # Reporting
 
     def _tell_unanswered(self, who: str, outcomes: Mapping[str, Outcome[Any]]) -> None:
         reasons = sorted({str(outcome.error) for outcome in outcomes.values() if outcome.error is not None})
@@ -214,7 +214,7 @@ class _Pass:
             with self._site.resources.store.changing(self._lease) as change:
                 change.put_frozen(plan.frozen)
                 kind = EventKind.FROZEN if plan.frozen else EventKind.UNFROZEN
-                self._runtime.tell_with(change, kind, plan.frozen or "most instances are well again")
+                self._runtime.tell_with(change, kind, plan.frozen or "most instances are healthy again")
         for name in self._targets:
             self._tell_once(f"held {name}", EventKind.HELD, held.get(name, ""), key=name in held)
         self._undone += [f"waiting {decided.problem}"] if decided.problem else []
@@ -222,7 +222,7 @@ class _Pass:
             self._tell_once("design", EventKind.WAITING, decided.problem)
 
     def _tell_overdue(self) -> list[Work]:
-        """Report the deletions that have taken too long; the instances concerned, which may still cost money."""
+        """Report overdue deletions: they may still cost money. Returns the instances."""
         since = self._runtime.clock.now() - LONGEST_DELETION
         overdue = [work for work in self._works if work.stage is Stage.DROPPING and work.record.since < since]
         for work in overdue:
@@ -230,14 +230,14 @@ class _Pass:
         return overdue
 
     def _tell_once(self, about: str, kind: EventKind, text: str, key: object = None, of: Work | None = None) -> None:
-        """Tell when it changes, not at every pass; an empty text ends it."""
+        """Report an event when it changes, not at every pass; an empty text clears it."""
         known = text if key is None else key
         if self._site.reported.get(about, "" if key is None else False) != known:
             self._site.reported[about] = known
             if text:
                 self._runtime.tell(kind, text, *((of.node_name, of.node_id) if of else ()))
 
-    # Carrying out
+    # Carrying out the plan
 
     def _carry_out(self, decided: Decided) -> None:
         plan, design = decided.plan, decided.design
@@ -257,7 +257,7 @@ class _Pass:
         self._execution.mend(Orders(design.graph, design.blueprints, creations, renewals, drops))
 
     def _unfinished(self, plan: Plan) -> list[Work]:
-        """Instances that another process has begun to create."""
+        """Instances whose creation another process has started."""
         kept = {step.node_id for step in plan.of(Verb.KEEP)}
         idle = [work for work in self._works if not self._execution.is_under_way(work)]
         return [work for work in idle if work.node_id in kept and work.stage is not Stage.READY]
@@ -268,7 +268,7 @@ class _Pass:
         self._count_setbacks(step.node_name for step in replaced)
 
     def _doom(self, going: Sequence[Step]) -> list[Work]:
-        """The instances that are to go."""
+        """The instances that the plan deletes."""
         node_ids = {step.node_id for step in going}
         works = [work for work in self._works if work.node_id in node_ids]
         for work in works:

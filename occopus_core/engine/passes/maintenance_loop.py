@@ -1,4 +1,4 @@
-"""Maintenance of any number of infrastructures, over and over: one loop, one bounded pool."""
+"""Periodic maintenance of any number of infrastructures on one loop with one bounded pool."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from occopus_core.engine.passes.quiet_infrastructures import Known, Tick
 from occopus_core.store.records import NoSuchInfrastructureError, StoreError
 
 STOP_SECONDS = 0.8
-"""How long the end of the passes under way is waited for when maintenance stops."""
+"""How long passes under way are waited for when maintenance stops."""
 
 SLOTS_PER_INTERVAL = 10
-"""Passes begin at so many moments of an interval only: those that begin together ask a provider in one call."""
+"""The number of moments in an interval at which passes start: passes that start together share provider calls."""
 
 FORGET_SECONDS = 60.0
-"""How often configuration managers are asked to forget what belonged to infrastructures that are gone."""
+"""How often, in seconds, configuration managers are asked to delete data of gone infrastructures."""
 
 WAKE_SECONDS = 1.0
-"""How often changes that other processes have made are looked for."""
+"""How often, in seconds, the store is polled for changes by other processes."""
 
 MIN_PER_SLOT = 20
-"""So many passes may always begin together. More are spread over the interval, lest everything else stands still."""
+"""The number of passes that may always start together. Larger numbers are spread over the interval, to avoid load
+peaks."""
 
 
 class MaintenanceLoop:
-    """Passes over infrastructures, each again `interval` seconds, or a little less, after its last one has ended.
+    """Runs passes over infrastructures, each again `interval` seconds, or slightly less, after its last one has ended.
 
-    An error of a pass (the store away, a failed build) is told once, until it changes, and the next pass tries again.
-    `told` gets the id and the message, empty when all is well again.
+    An error of a pass (store unavailable, failed build) is reported once, until it changes, and the next pass tries
+    again. `told` gets the id and the message, which is empty once the error is gone.
     """
 
     def __init__(self, resources: Resources, interval: float, told: Callable[[str, str], None]) -> None:
@@ -49,49 +50,49 @@ class MaintenanceLoop:
         self._stopping = False
         self._late = False
         self._slots: dict[int, list[tuple[PassContext, int]]] = {}
-        """By the number of the slot: whose turn it is then, each with the number of its pass."""
+        """By number of the slot: the passes due then, each with its turn."""
         self._forget_at = -math.inf
         self._turns: Counter[str] = Counter()
-        """By id: the number of its next pass, so that one that was brought forward is not made twice."""
+        """By id: the turn of its next pass, so that a pass that was brought forward does not run twice."""
         self._busy: set[str] = set()
-        """Those that another process was working on at their last pass."""
+        """The infrastructures that another process held at their last pass."""
         self._ticking: dict[str, PassContext] = {}
-        """Those among the ones under way that are looked at without a pass."""
+        """The infrastructures under way that are observed without a pass."""
         self._ticks: list[Tick] = []
         self._revision = -1
-        """The revision of the store up to which changes were heard of."""
+        """The revision of the store up to which changes were read."""
 
     @property
     def attached(self) -> frozenset[str]:
-        """The infrastructures that are maintained. Any thread may ask."""
+        """The maintained infrastructures. Thread-safe."""
         return frozenset(self._contexts)
 
     def attach(self, infra_id: str, done: Callable[[], None] = lambda: None) -> None:
-        """Maintain this infrastructure from now on; `done` is called once it is. Idempotent; any thread may ask."""
+        """Start to maintain this infrastructure; `done` is called once it is attached. Idempotent; thread-safe."""
         self._resources.loop.post(lambda: self._attach(infra_id, done))
 
     def hurry(self, infra_id: str) -> None:
-        """Maintain this infrastructure from now on, with a pass as soon as can be. Any thread may ask."""
+        """Start to maintain this infrastructure, with a pass as soon as possible. Thread-safe."""
         self.detach(infra_id)
         self.attach(infra_id)
 
     def wake(self, infra_id: str) -> None:
-        """Make a pass over this infrastructure now, if it is maintained here. Any thread may ask."""
+        """Start a pass over this infrastructure now, if it is maintained here. Thread-safe."""
         self._resources.loop.post(lambda: self._wake(infra_id))
 
     def detach(self, infra_id: str, done: Callable[[], None] = lambda: None) -> None:
-        """Leave it alone after the present pass, then call `done`. Idempotent; any thread may ask."""
+        """Stop maintaining it after the present pass, then call `done`. Idempotent; thread-safe."""
         self._resources.loop.post(lambda: self._detach(infra_id, done))
 
     def stop(self) -> None:
-        """End soon: passes under way stop where they are, and the next one, of whichever process, carries on.
+        """Stop soon: passes under way stop where they are, and the next pass, of any process, continues.
 
         Safe in a signal handler.
         """
         self._resources.loop.post(self._stop)
 
     def run(self, *, until_none_left: bool = False) -> None:
-        """Maintain until stopped, or until the last infrastructure is gone."""
+        """Maintain until `stop` is called, or until the last infrastructure is gone."""
         self._watch()
         self._resources.loop.run_until(lambda: self._over(until_none_left=until_none_left))
 
@@ -117,7 +118,7 @@ class MaintenanceLoop:
     def _detach(self, infra_id: str, done: Callable[[], None]) -> None:
         self._contexts.pop(infra_id, None)
         if infra_id in self._under_way:
-            self._under_way[infra_id].interval = None  # what is under way ends, and nothing more is looked for
+            self._under_way[infra_id].interval = None  # work under way ends, and no other is started
             self._leaving.setdefault(infra_id, []).append(done)
         else:
             done()
@@ -125,7 +126,7 @@ class MaintenanceLoop:
     def _stop(self) -> None:
         self._stopping = True
         for context in list(self._under_way.values()):
-            if context.infra_id in self._ticking:  # nothing was begun
+            if context.infra_id in self._ticking:  # no work was started
                 self._ended(context, Outcome(error=AbandonedError()))
             else:
                 context.interrupt("maintenance stops")
@@ -134,7 +135,7 @@ class MaintenanceLoop:
     def _give_up(self) -> None:
         self._late = True
 
-    # What has changed
+    # Changes in the store
 
     def _watch(self) -> None:
         self._notice_changes()
@@ -143,7 +144,7 @@ class MaintenanceLoop:
             self._resources.loop.after(WAKE_SECONDS, self._watch)
 
     def _notice_changes(self) -> bool:
-        """Wake what somebody else has changed, or made a request for. False where the store is away."""
+        """Wake infrastructures that another process has changed or made a request for. False if the store fails."""
         try:
             found = self._resources.store.revisions.since(self._revision)
         except StoreError:  # a pass reports it
@@ -161,15 +162,15 @@ class MaintenanceLoop:
         if context is None:
             return
         context.noticed = revision
-        if infra_id in self._busy:  # the process that works on it has changed it
+        if infra_id in self._busy:  # the change is by the process that works on it
             context.revision = revision
         elif context.is_outdated:
             self._wake(infra_id)
 
-    # Looking
+    # Observing
 
     def _begin(self, turns: Iterable[tuple[PassContext, int]]) -> None:
-        """Look together at what was quiet and has not changed; make passes over the others."""
+        """Observe unchanged quiet infrastructures together; run passes over the others."""
         contexts = [
             context for context, turn in turns if self._turns[context.infra_id] == turn and self._may_begin(context)
         ]
@@ -192,7 +193,7 @@ class MaintenanceLoop:
         return attached and not self._stopping and context.infra_id not in self._under_way
 
     def _is_known(self, context: PassContext) -> bool:
-        """Whether what was found of it holds, as far as the store and the credentials go."""
+        """True if the last look is still valid: neither its rows nor the credentials have changed."""
         known, renewals = context.known, self._resources.connections.renewals
         return (
             known is not None and not context.is_outdated and known.credentials == renewals and self._may_begin(context)
@@ -244,7 +245,7 @@ class MaintenanceLoop:
         loop.begin(context.attended(maintain(context)), ended)
 
     def _forget_abandoned(self) -> None:
-        """Now and then: what configuration managers hold for infrastructures that are gone."""
+        """Have configuration managers delete data of gone infrastructures, at intervals."""
         loop = self._resources.loop
         if loop.clock.monotonic() >= self._forget_at:
             self._forget_at = loop.clock.monotonic() + FORGET_SECONDS
@@ -261,7 +262,7 @@ class MaintenanceLoop:
         elif isinstance(outcome.error, BusyError):
             self._busy.add(infra_id)
             context.revision = context.noticed
-        elif not isinstance(outcome.error, AbandonedError):  # which says nothing of how it fares
+        elif not isinstance(outcome.error, AbandonedError):  # which says nothing about its health
             self._tell(infra_id, _words(outcome.error))
         for done in self._leaving.pop(infra_id, ()):
             done()
@@ -271,11 +272,11 @@ class MaintenanceLoop:
             self._pass(context)
         elif successor is context:
             self._pass_later(context)
-        elif successor is not None:  # detached and attached again meanwhile
+        elif successor is not None:  # it was detached and attached again
             self._pass(successor)
 
     def _pass_later(self, context: PassContext) -> None:
-        """In the last slot that is not more than an interval away and not crowded."""
+        """Schedule its pass in the last slot within the interval that is not full."""
         loop, length, turn = self._resources.loop, self._interval / SLOTS_PER_INTERVAL, self._turns[context.infra_id]
         if not length:
             loop.after(0.0, lambda: self._begin([(context, turn)]))
@@ -299,5 +300,5 @@ class MaintenanceLoop:
 def _words(error: Exception | None) -> str:
     if error is None:
         return ""
-    # An error of Python's own is a mistake of ours, and its text means little alone.
+    # A built-in exception is a bug of Occopus, and its text alone is not clear.
     return f"{type(error).__name__}: {error}" if type(error).__module__ == "builtins" else str(error)

@@ -1,7 +1,7 @@
-"""Many infrastructures in which all was well, looked at together: no lease, no row, one question for each connection.
+"""Observes many quiet infrastructures together: no lease, no rows, one call for each connection.
 
-An infrastructure is still quiet where its revision is the one it had, every instance is ready at its provider with the
-addresses it had, and every health check passes. Whatever else is found is for a pass to look at, from the rows on.
+An infrastructure stays quiet while its revision is unchanged, every instance is ready at its provider with the same
+addresses, and every health check passes. Any other result needs a pass, which reads the rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
 
 Expected = tuple[InstanceId, tuple[Address, ...]]
-"""An instance and the addresses it has."""
+"""An instance and its known addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +27,27 @@ class Known:
 
     revision: int
     credentials: int
-    """Which credentials were in use, see `Connections.renewals`."""
+    """The credentials in use, as a number of `Connections.renewals`."""
     instances: Mapping[OpenConnection[ResourceHandler], Sequence[Expected]]
     probes: Mapping[str, Sequence[Probe]] = field(repr=False)
-    """By health checker: what it is asked."""
+    """The probes for each health checker."""
 
 
 def is_as(expected: Expected, instance: Instance | None) -> bool:
-    """Whether a provider reports an instance as ready, and where it was."""
+    """True if the provider reports the instance as ready, with the same addresses."""
     if instance is None or instance.state is not InstanceState.READY:
         return False
     return not instance.addresses or instance.addresses == expected[1]
 
 
 Found = Callable[[str, bool], None]
-"""Gets the id of an infrastructure and whether it is still quiet."""
+"""Called with the id of an infrastructure, and true if it is still quiet."""
 
 
 class Tick:
-    """One look at many infrastructures. `found` is called once for each, as soon as all about it is known.
+    """One observation of many infrastructures. Calls `found` once for each, when its answers are complete.
 
-    What hangs holds up nothing else: `expire` gives up what has not been answered for `PATIENCE` seconds.
+    A call that hangs delays no other infrastructure: `expire` gives up calls after `PATIENCE` seconds.
     """
 
     def __init__(self, clock: Clock, observatory: Observatory, checks: HealthChecks, found: Found) -> None:
@@ -58,10 +58,10 @@ class Tick:
         self._found = found
         self._known: dict[str, Known] = {}
         self._unanswered: dict[str, int] = {}
-        """By id: how many questions are still open."""
+        """By id: the number of unanswered calls."""
 
     def begin(self, known: Mapping[str, Known]) -> None:
-        """Ask for these infrastructures."""
+        """Start the calls for these infrastructures."""
         self._known.update(known)
         asked: dict[OpenConnection[ResourceHandler], list[tuple[str, Sequence[Expected]]]] = {}
         for infra_id, each in known.items():
@@ -69,7 +69,7 @@ class Tick:
             for link, instances in each.instances.items():
                 asked.setdefault(link, []).append((infra_id, instances))
         for infra_id in [infra_id for infra_id, questions in self._unanswered.items() if not questions]:
-            self._check([infra_id])  # it has no instances at all
+            self._check([infra_id])  # it has no instances
         for link, of_link in asked.items():
             self._ask(link, of_link)
 
@@ -92,7 +92,7 @@ class Tick:
         self._check(seen)
 
     def _check(self, infra_ids: Iterable[str]) -> None:
-        """Providers have answered for these: now their health."""
+        """Providers have answered for these: check their health."""
         by_key: dict[str, list[tuple[str, Probe]]] = {}
         for infra_id in infra_ids:
             probes = self._known[infra_id].probes
@@ -118,7 +118,7 @@ class Tick:
                     self._end(infra_id, quiet=True)
 
     def expire(self) -> bool:
-        """Whether all is over by now: what has not been answered for too long is not quiet."""
+        """True when the observation is over. Infrastructures without an answer in time are not quiet."""
         if self._clock.monotonic() < self._given_up_at:
             return not self._unanswered
         for infra_id in list(self._unanswered):

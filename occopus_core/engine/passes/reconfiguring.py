@@ -1,4 +1,4 @@
-"""What configuration managers say of ready instances, and which of these need another configuration."""
+"""Finds ready instances that need another configuration, and asks configuration managers for their status."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import InstanceRecord, Stage
 
 PATIENCE = 10.0
-"""Seconds for which a look at ready instances waits for a manager."""
+"""Seconds for which the observation of ready instances waits for a manager."""
 
 _NEW = (Address("the address of an instance that is to be made"),)
 
 Managed = Mapping[str, Outcome[ConfigStatus]]
-"""What managers say, by node id."""
+"""The status from each manager, by node id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Amended:
-    """The situation with what has to be configured once more, and what could not be rendered, in words."""
+    """The situation with instances to reconfigure, and messages about configurations that could not be rendered."""
 
     situation: Situation
     problems: tuple[str, ...] = ()
 
 
-# Looking
+# Observing
 
 
 def ask_managers(
     loop: Loop, scope: Scope, works: Sequence[Work], commit_due: Callable[[], None], notes: Notes
 ) -> Steps[Managed]:
-    """Ask the managers of ready instances once, side by side. What they publish goes to the notes."""
+    """Ask the managers of ready instances once, concurrently. Published attributes go to the notes."""
     by_link: dict[ManagerConnection, list[Work]] = {}
     answers: dict[str, Outcome[ConfigStatus]] = {}
     for work in works:
@@ -85,7 +85,7 @@ def ask_managers(
 
 
 def _take(scope: Scope, work: Work, status: ConfigStatus, notes: Notes) -> None:
-    """Record what a manager says of a ready instance."""
+    """Record the status that a manager reports for a ready instance."""
     record = work.configuration
     assert record is not None, "only an instance with a configuration manager is asked for"
     changes: dict[str, Any] = {}
@@ -94,7 +94,7 @@ def _take(scope: Scope, work: Work, status: ConfigStatus, notes: Notes) -> None:
         applied = status.generation or record.applied
         changes = {"state": status.state, "reason": "", "published": published, "applied": applied, "served": True}
     elif status.state in (ConfigState.UNKNOWN, ConfigState.FAILED, ConfigState.PENDING):
-        # It is not what it was seen to be, and no job is under way that would mend it: it is applied again.
+        # Its status has changed, and no job is under way that would restore it: apply the configuration again.
         changes = {"state": status.state, "reason": status.reason, "applied": ""}
     if any(getattr(record, name) != value for name, value in changes.items()):
         work.configuration = dataclasses.replace(record, **changes)
@@ -114,9 +114,9 @@ def amend(
     implementation: Callable[[Work], Implementation] = lambda work: work.implementation,
     is_under_way: Callable[[Work], bool] = lambda _work: False,
 ) -> Steps[Amended]:
-    """Find the ready instances whose configuration is another one once the plan is carried out.
+    """Find the ready instances whose configuration changes once the plan is carried out.
 
-    `implementation` is what an instance is looked after by from then on. What `is_under_way` is left alone.
+    `implementation` returns an instance's implementation from then on. Instances in `is_under_way` are skipped.
     """
     concerned = [
         work
@@ -138,7 +138,7 @@ def amend(
     for work in staying:
         outcome = rendered[work.node_id]
         if outcome.error is not None:
-            problems.append(f"node '{work.node_name}': its configuration cannot be made: {reason(outcome.error)}")
+            problems.append(f"node '{work.node_name}': its configuration cannot be rendered: {reason(outcome.error)}")
             continue
         why = _change(work, outcome.value, retries, situation.now)
         if not why:
@@ -156,7 +156,7 @@ def amend(
 
 
 def _followers(scope: Scope, staying: Sequence[Work], changing: set[str]) -> dict[str, str]:
-    """Instances that may be handed other values by those that change, directly or not: each with why."""
+    """Instances that may receive new values from changing instances, directly or indirectly; each with the reason."""
     found: dict[str, str] = {}
     names = {work.node_name for work in staying if work.node_id in changing}
     while True:
@@ -174,7 +174,7 @@ def _followers(scope: Scope, staying: Sequence[Work], changing: set[str]) -> dic
 
 
 def _has_failed(work: Work) -> bool:
-    """Whether its configuration failed: while it is too early to try that again, it is too early for others, too."""
+    """True if its configuration failed and is not due to be retried; its dependents wait, too."""
     return work.configuration is not None and work.configuration.state is ConfigState.FAILED
 
 
@@ -203,7 +203,7 @@ def _render(
 
 
 def _foreseen(scope: Scope, works: Sequence[Work], plan: Plan) -> Neighbours:
-    """The instances there will be once the plan is carried out. Nothing is known yet of those that it makes."""
+    """The instances that exist once the plan is carried out. New ones have placeholder values."""
     positions = {work.node_id: work.record.position for work in works}
     staying = [work for work in works if work.node_id in plan.staying]
     last = max(positions.values(), default=0)
@@ -235,10 +235,10 @@ def _newcomer(node_name: str, position: int, number: int, works: Sequence[Work])
 
 
 def _change(work: Work, configuration: Configuration | None, retries: Retries | None, now: float) -> str:
-    """Why the instance has to be configured once more; empty where it has not."""
+    """Why the instance has to be configured again; empty if it has not."""
     record = work.configuration
     if configuration is None:
-        return f"{record.label} configures it no more" if record is not None else ""
+        return f"{record.label} does not configure it any more" if record is not None else ""
     if record is None:
         return f"{configuration.link.label} does not configure it yet"
     if record.key != (work.node_id, configuration.kept.section["type"], configuration.settings):
@@ -253,7 +253,7 @@ def _change(work: Work, configuration: Configuration | None, retries: Retries | 
 
 
 def _unapplied(work: Work, record: ConfigurationRecord, retries: Retries | None, now: float) -> str:
-    """Why the instance has not the configuration that it was to have; empty where it is too early to try again."""
+    """Why the instance does not have its configuration; empty while it is too early to try again."""
     if retries is not None:
         if not retries.due(work.node_id, now):
             return ""
@@ -266,7 +266,7 @@ def _unapplied(work: Work, record: ConfigurationRecord, retries: Retries | None,
 
 
 def _difference(record: ConfigurationRecord, configuration: Configuration) -> str:
-    """What is another one, by its name: values may be secret."""
+    """The changed parts, by name: values may be secret."""
     kept = configuration.kept
     pairs = {
         "config_management": (record.section, kept.section),

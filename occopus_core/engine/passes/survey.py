@@ -1,4 +1,4 @@
-"""How the instances of an infrastructure are, and what the next pass makes of that."""
+"""Observes the instances of an infrastructure, and derives the situation for the planner."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from occopus_core.store.records import InfrastructureRecord, InstanceRecord, Sta
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What providers and health checks answer of instances, by node id, and what is wrong with them."""
+    """The answers of providers and health checks, by node id, and the problems found."""
 
     seen: Mapping[str, Outcome[Instance]]
     examined: Mapping[str, Outcome[Verdict]]
     ailments: Mapping[str, Ailment]
     managed: Managed
     targets: Sequence[CheckTarget] = ()
-    """What the health checks were to look at."""
+    """The targets of the health checks."""
 
 
 def survey(
@@ -51,9 +51,9 @@ def survey(
 ) -> Steps[Survey]:
     """Ask the provider of each instance, and the health checks of those that are ready.
 
-    `notes` receives changed rows and events; `pause` is in seconds since the last survey. With what was `answered` a
-    moment ago of the same rows, nothing is asked again. Who creates or drops what `is_under_way` looks after it; of
-    what is being reconfigured the manager alone is not asked.
+    `notes` receives changed rows and events; `pause` is in seconds since the last survey. Answers in `answered`, given
+    a moment ago for the same rows, are used instead of new calls. Instances in `is_under_way` are left to the code
+    that creates or drops them; an instance being reconfigured is observed, but its manager is not asked.
     """
     present = [
         work
@@ -78,31 +78,31 @@ def survey(
 
 
 FRESH_SECONDS = 5.0
-"""For how long what was answered may be used."""
+"""Seconds for which answers may be used again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was found without a lease. `quiet` where there is nothing to do and nothing to write down."""
+    """The result of an observation without a lease. `quiet` if there is nothing to do and nothing to record."""
 
     quiet: bool
     revision: int
-    """Of the infrastructure, before its rows were read."""
+    """The revision of the infrastructure before its rows were read."""
     survey: Survey
     works: Sequence[Work]
     records: Sequence[InstanceRecord]
-    """As the store had them."""
+    """The rows from the store."""
     at: float
-    """Monotonic."""
+    """The time of the observation (monotonic)."""
     pause: float
 
     def serves(self, works: Sequence[Work], now: float) -> bool:
-        """True where what was answered holds for these rows, too: nobody has changed them since."""
+        """True if the answers are valid for these rows, too: they have not changed."""
         return now - self.at <= FRESH_SECONDS and list(self.records) == [work.record for work in works]
 
 
 def look(context: PassContext) -> Steps[Look | None]:
-    """Look at an infrastructure without a lease and without writing. None where it needs one in any case.
+    """Observe an infrastructure without a lease and without writing. None if it needs a lease in any case.
 
     Raises `NoSuchInfrastructureError`, `StoreError`.
     """
@@ -117,7 +117,7 @@ def look(context: PassContext) -> Steps[Look | None]:
     if any(one.stage is not Stage.READY or one.provisional or one.condemned for one in records):
         return None
     if any(work.configuration is not None or work.implementation.config_management is not None for work in works):
-        return None  # what configuration managers are asked depends on rows that a pass may write
+        return None  # calls to configuration managers depend on rows that a pass may write
     if any(one.forget_since is not None for one in store.configurations.of(context.infra_id)):
         return None
     context.connect(works)
@@ -135,9 +135,9 @@ def look(context: PassContext) -> Steps[Look | None]:
 
 
 def known_of(looked: Look, resources: Resources) -> Known | None:
-    """What later ticks have to know of an infrastructure. None where it is not quiet, or will not stay so by itself.
+    """The data that later ticks need. None if the infrastructure is not quiet, or may not stay so without a change.
 
-    An instance that is so young that its provider may not show it yet changes its condition without another answer.
+    An instance so young that its provider may hide it changes its state without a new answer.
     """
     if not looked.quiet:
         return None
@@ -158,7 +158,7 @@ def known_of(looked: Look, resources: Resources) -> Known | None:
 
 
 class Changes:
-    """Tells whether a diagnosis has something to write down."""
+    """Records whether a diagnosis has changes to store."""
 
     def __init__(self) -> None:
         self.some = False
@@ -175,7 +175,7 @@ def _nothing() -> None:
 def situation_of(
     context: PassContext, record: InfrastructureRecord, works: Sequence[Work], targets: Mapping[str, int], found: Survey
 ) -> Situation:
-    """What the next pass has to decide about."""
+    """The situation that the next pass has to decide about."""
     return Situation(
         targets=targets,
         records=[replace(work.record, condemned=True) if work.dropping else work.record for work in works],
@@ -189,7 +189,7 @@ def situation_of(
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A plan, how what it makes is made, and why that cannot be known (empty where it can or need not)."""
+    """A plan, its blueprints, and why they are unknown (empty if they are known or not needed)."""
 
     plan: Plan
     design: Design | None = None
@@ -197,7 +197,7 @@ class Decided:
 
 
 def decide_pass(context: PassContext, scope: Scope, situation: Situation) -> Decided:
-    """The plan of a maintenance pass; what cannot be made because its definition is not usable waits."""
+    """The plan of a maintenance pass; instances without a usable definition wait."""
     plan = decide(situation)
     if not plan.of(Verb.CREATE, Verb.REPLACE, Verb.RECONFIGURE) and not _unfinished(situation, plan):
         return Decided(plan)
@@ -214,12 +214,12 @@ def _unfinished(situation: Situation, plan: Plan) -> bool:
 
 
 def _place(work: Work) -> str:
-    """Instances on one connection have the same."""
+    """A key that instances on one connection share."""
     return f"{work.implementation.label} {work.record.connection}".strip()
 
 
 def _closure(graph: Graph) -> Mapping[str, Collection[str]]:
-    """All nodes that each node needs, directly or not."""
+    """All nodes that each node depends on, directly or indirectly."""
     needed: dict[str, set[str]] = {}
     for name in graph.order:
         direct: Iterable[str] = graph.dependees(name)

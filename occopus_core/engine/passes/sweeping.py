@@ -1,4 +1,4 @@
-"""What providers have under the tags of this installation that its store does not know: found, and removed."""
+"""Finds and removes instances with the tags of this installation that its store does not know."""
 
 from __future__ import annotations
 
@@ -19,50 +19,50 @@ from occopus_core.engine.passes.used_connections import UsedConnections, owned
 from occopus_core.store.records import MAKING, InstanceRecord, Stage
 
 PATIENCE = 120.0
-"""Seconds for which strays are waited for until they are gone."""
+"""Seconds for which the deletion of strays is waited for."""
 
 PAUSE = 1.0
-"""Seconds between two looks at what is being deleted."""
+"""Seconds between two checks of a deletion."""
 
 Fate = Outcome[Instance | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """An instance with our tags that no row stands for."""
+    """An instance with our tags and no row."""
 
     implementation: Implementation
-    """How others were made at the place where it is; it may have been made in another way."""
+    """The implementation of other instances on its connection; the stray may have been made by another one."""
     link: OpenConnection[ResourceHandler]
     instance: Instance
 
     def __str__(self) -> str:
         owner = self.instance.owner
-        node = f"node '{owner.node_name}' of '{owner.infra_id}'" if owner else "of nobody known"
+        node = f"node '{owner.node_name}' of '{owner.infra_id}'" if owner else "without a known owner"
         return f"{self.implementation.label} {self.instance.id}, {node}, {self.instance.state.value}"
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What was found: `strays`, and the places that would not tell. `left` are strays still there, each with why."""
+    """The result: `strays`, the places that did not answer, and `left`: strays that still exist, with reasons."""
 
     strays: Sequence[Stray]
     silent: Sequence[str]
     left: Sequence[str] = ()
     untagged: Sequence[str] = ()
-    """Instances that rows name by their ids, and that carry other tags than ours, each with what was done."""
+    """Instances whose rows have their ids but whose tags are not ours, each with the action taken."""
     registered: Sequence[Mapping[str, str]] = ()
-    """What configuration managers hold for nodes that no row knows: the manager, and whose it is."""
+    """Nodes registered at configuration managers that have no row: the manager, and the owner."""
     passed_over: Sequence[str] = ()
-    """The clouds that only a node definition names and that could not be searched, each with the reason."""
+    """The clouds known only from a node definition that could not be searched, each with the reason."""
 
 
 def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
-    """Search everywhere instances were ever made, or may be; delete the strays where that is wanted. Can be repeated.
+    """Search every connection ever used or defined; delete the strays if `remove` is true. Idempotent.
 
-    It takes no lease: whatever a build or another pass is about to make is in the store before it is at the provider,
-    and the store is read after the provider was. What providers may hide yet is waited for. An instance that a
-    row names by its id is never a stray, whatever its tags say. Raises `StoreError`.
+    It takes no lease: a pass records an instance in the store before it calls the provider, and the store is read
+    after the provider was. It waits until providers show recent instances. An instance whose id is in a row is never
+    a stray, whatever its tags. Raises `StoreError`.
     """
     known_places = UsedConnections.of(resources.connections, resources.store)
     places = known_places.with_definitions(resources.connections, resources.store)
@@ -91,9 +91,9 @@ def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
 
 
 def _hidden_for(resources: Resources, places: UsedConnections) -> float:
-    """Seconds for which a second instance of a token that was used lately may not be shown.
+    """Seconds for which a provider may hide a second instance of a recently used token.
 
-    What was made for rows that are gone is not hidden any more: each row stays for as long as that takes.
+    Instances of removed rows are visible: each row is kept for that long.
     """
     windows: dict[str, float] = {}
     for link, place in places.links.items():
@@ -109,14 +109,14 @@ def _hidden_for(resources: Resources, places: UsedConnections) -> float:
 
 
 def _is_stray(instance: Instance, record: InstanceRecord | None) -> bool:
-    """A row that is under way looks after everything with its token by itself."""
+    """True for an instance without a row. A row under way takes care of all instances with its token."""
     if instance.state is InstanceState.ABSENT:
         return False
     return record is None or (record.stage is Stage.READY and record.instance_id != instance.id)
 
 
 def remove_strays(resources: Resources, strays: Sequence[Stray]) -> Steps[list[str]]:
-    """Delete, and look until they are gone; those that stay, each with why."""
+    """Delete the strays and wait until they are gone. Returns those that remain, each with the reason."""
     left: list[str] = []
     waiting = list(strays)
     given_up_at = resources.loop.clock.monotonic() + PATIENCE
@@ -137,7 +137,7 @@ def remove_strays(resources: Resources, strays: Sequence[Stray]) -> Steps[list[s
 
 
 def _fates(resources: Resources, strays: Sequence[Stray]) -> Steps[list[tuple[Stray, Fate]]]:
-    """Ask once for their deletion, and what is there of each then."""
+    """Request their deletion once, and return the state of each."""
     by_link: dict[OpenConnection[ResourceHandler], list[Stray]] = {}
     for stray in strays:
         by_link.setdefault(stray.link, []).append(stray)
@@ -152,7 +152,7 @@ def _fates(resources: Resources, strays: Sequence[Stray]) -> Steps[list[tuple[St
 
 
 def _delete(handler: ResourceHandler, strays: Sequence[Stray]) -> Mapping[InstanceId, Fate]:
-    """What there still is of each, None for nothing, or the error of its deletion. Raises `ProviderError`."""
+    """The remaining state of each, None if it is gone, or the error of its deletion. Raises `ProviderError`."""
     ids = [stray.instance.id for stray in strays]
     errors = handler.delete(ids)
     present = describe(handler, ids)

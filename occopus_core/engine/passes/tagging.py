@@ -1,4 +1,4 @@
-"""Instances whose tags were changed behind our back: found by the ids in the store, and tagged again where possible."""
+"""Finds instances whose tags were changed by others, by the ids in the store, and restores the tags if possible."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _GONE = frozenset({InstanceState.ABSENT, InstanceState.DELETING})
 def look_for_untagged(
     resources: Resources, places: UsedConnections, records: Iterable[InstanceRecord], *, repair: bool
 ) -> Steps[list[str]]:
-    """What carries other tags than its row says, in words; with `repair` the tags are written again where that works.
+    """Describe instances whose tags differ from their rows; with `repair`, write the tags again where supported.
 
-    A connection that does not answer is left out: the search for strays says so.
+    A connection that does not answer is skipped: the search for strays reports it.
     """
     by_connection: dict[str, list[InstanceRecord]] = {}
     for record in records:
@@ -67,7 +67,7 @@ def _differs(instance: Instance, record: InstanceRecord, installation: str) -> b
 def _marked(
     handler: ResourceHandler, lost: Mapping[InstanceId, Owner], records: Mapping[InstanceId, InstanceRecord]
 ) -> dict[InstanceId, str]:
-    """What became of writing them again, as the end of a sentence."""
+    """The result of writing the tags again, by instance id, as the end of a sentence."""
     if Feature.MARK not in handler.features:
         return dict.fromkeys(lost, "; its provider cannot write them again")
     outcomes = {}

@@ -1,4 +1,4 @@
-"""Where instances may be that no row names: every connection ever used, and what providers say is there."""
+"""Searches every connection ever used for instances, including those that no row names."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ _INVALID = TypeError("its list_owned did not answer instances")
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What there is at some places; `silent` says which of them would not tell, and why."""
+    """The instances at some places; `silent` has the places that did not answer, with reasons."""
 
     instances: Sequence[tuple[OpenConnection[ResourceHandler], Instance]]
     silent: Sequence[str]
     passed_over: Sequence[str] = ()
-    """Those that only a node definition names and that could not be searched: the cloud may be gone."""
+    """Places known only from a node definition that could not be searched: the cloud may be gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsedConnections:
-    """Connections to ask, each with one of the places it is for; `closed` says where there is none, and why."""
+    """Connections to ask, each with one of its places; `closed` has the places without a connection, with reasons."""
 
     links: Mapping[OpenConnection[ResourceHandler], Place]
     closed: Sequence[str]
     undeclared: Container[OpenConnection[ResourceHandler]] = frozenset()
-    """Connections at which no instance was ever made, as far as the store knows."""
+    """Connections on which no instance was ever made, as far as the store knows."""
 
     @classmethod
     def of(
         cls, connections: Connections, store: Store, infra_id: str | None = None, but: Container[str] = ()
     ) -> UsedConnections:
-        """Connect to everywhere the infrastructure ever had instances made; without id, everywhere anyone ever had.
+        """Open the connections that the infrastructure ever used; without id, those that any infrastructure used.
 
-        Several places at one provider are one connection. Those called as in `but` are left out. Raises `StoreError`.
+        Several places at one provider share a connection. Places with names in `but` are left out. Raises `StoreError`.
         """
         links: dict[OpenConnection[ResourceHandler], Place] = {}
         lost = [settings for settings in store.places.lost(infra_id) if settings not in but]
@@ -61,9 +61,9 @@ class UsedConnections:
         return cls(links, list(closed))
 
     def with_definitions(self, connections: Connections, store: Store) -> UsedConnections:
-        """Also the connections of the node definitions in the store, but for those that are templates.
+        """Also the connections of the node definitions in the store, except those that contain templates.
 
-        A store that was created again after a loss knows no others. Raises `StoreError`.
+        A store that was created again after a loss knows no other connections. Raises `StoreError`.
         """
         links = dict(self.links)
         for definition in store.definitions(store.definition_names()).values():
@@ -74,11 +74,11 @@ class UsedConnections:
         return UsedConnections(links, self.closed, frozenset(links) - frozenset(self.links))
 
     def among(self, links: Container[OpenConnection[ResourceHandler]]) -> UsedConnections:
-        """Those on these connections, and those that there is no connection to."""
+        """The connections that are in `links`, and the places without a connection."""
         return UsedConnections({link: place for link, place in self.links.items() if link in links}, self.closed)
 
     def heard(self, answers: Sequence[Outcome[list[Instance]]]) -> Inventory:
-        """What the connections answered when they were asked what they own, in their order."""
+        """The inventory from the connections' answers, which are in their order."""
         instances: list[tuple[OpenConnection[ResourceHandler], Instance]] = []
         silent: list[str] = []
         passed_over: list[str] = []
@@ -92,24 +92,24 @@ class UsedConnections:
 
 
 class _TemplateFoundError(Exception):
-    """A setting of a connection is known only when an instance is made."""
+    """A connection setting contains a template, which is rendered only when an instance is made."""
 
 
 def _literal(value: Any) -> Any:
-    """The value itself. Raises `_TemplateFoundError`."""
+    """Return the value. Raises `_TemplateFoundError`."""
     if isinstance(value, str) and ("{{" in value or "{%" in value):
         raise _TemplateFoundError
     return value
 
 
 def owned(link: OpenConnection[ResourceHandler], owner: Owner) -> list[Instance]:
-    """Everything with the owner's tags. Raises `ProviderError`."""
+    """All instances with the owner's tags. Raises `ProviderError`."""
     return list(link.plugin.list_owned(owner))
 
 
 def _lost(settings: str) -> str:
-    return f"{settings} cannot be searched for what may be left: no node definition in the store says how"
+    return f"{settings} cannot be searched for remaining instances: no node definition in the store has it"
 
 
 def _unsearched(place: Place, error: Exception) -> str:
-    return f"{place.implementation.label} cannot be searched for what may be left: {reason(error)}"
+    return f"{place.implementation.label} cannot be searched for remaining instances: {reason(error)}"

@@ -47,7 +47,7 @@ def given_up(world, managers, at="status", nth=3):
         if operation == at:
             calls.append(operation)
             if len(calls) == nth:
-                convergence.interrupt("its destruction was asked for")
+                convergence.interrupt("its destruction was requested")
 
     managers.at().during = interrupt
     with pytest.raises(AbandonedError):

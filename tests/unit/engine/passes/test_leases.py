@@ -174,7 +174,7 @@ def test_a_call_that_was_held_back_by_a_lease_in_doubt_is_made_later(world, monk
 
 
 def test_a_build_notices_that_its_destruction_was_asked_for(world):
-    with pytest.raises(InterruptedBuildError, match="its destruction was asked for"):
+    with pytest.raises(InterruptedBuildError, match="its destruction was requested"):
         meanwhile(world, lambda: world.store.request_destroy("infra"))
     assert world.told(EventKind.NODE_CREATING) == ["a"]
     world.assert_nothing()

@@ -86,7 +86,7 @@ def test_a_sweep_tells_where_it_could_not_look_and_looks_elsewhere(robbed):
     swept = resources.loop.run(sweep(resources, remove=True))
     assert swept.strays == []
     assert swept.silent == [
-        '{"endpoint": "one"} cannot be searched for what may be left: no node definition in the store says how'
+        '{"endpoint": "one"} cannot be searched for remaining instances: no node definition in the store has it'
     ]
     assert len(robbed.live()) == 2
 

@@ -286,7 +286,7 @@ def test_a_section_that_is_removed_is_forgotten_and_the_node_stays(world, manage
         "db", implementations=[{"contextualisation": {"type": "cloudinit", "context_template": "#cloud-config"}}]
     )
     plan = world.convergence().plan(infrastructure("db"))
-    assert steps(plan, *Verb) == [(Verb.RECONFIGURE, "db", "memory chef configures it no more")]
+    assert steps(plan, *Verb) == [(Verb.RECONFIGURE, "db", "memory chef does not configure it any more")]
     world.build(infrastructure("db"))
     assert ids(world) == before
     assert managers.held() == {}

@@ -107,7 +107,7 @@ def test_a_cloud_that_is_away_is_told(built):
     swept = run(built)
     assert swept.strays == []
     (line,) = swept.silent
-    assert line.startswith("memory memory cannot be searched for what may be left: ")
+    assert line.startswith("memory memory cannot be searched for remaining instances: ")
 
 
 def test_destroy_searches_where_instances_were_earlier(world):
