@@ -18,6 +18,9 @@ CALL_TIMEOUT = 0.5
 WINDOW = 30.0
 """The consistency window of the cloud, in seconds of theirs."""
 
+LEAVE_SECONDS = 120.0
+"""How long a manager may take to let a node go, in seconds of theirs: a busy machine takes moments of ours to ask it."""
+
 HIDDEN = 0.3
 """For how long the cloud hides what it has made at the most, in seconds of ours: well within the window."""
 
@@ -48,6 +51,7 @@ def install() -> None:
     SimHandler.consistency_window = WINDOW
     SimHandler.poll_seconds = (1.0, 5.0)  # few looks: each is a boundary
     SimManager.poll_seconds = (1.0, 5.0)
+    SimManager.leave_seconds = LEAVE_SECONDS
     SimHandler.__init__ = _patient(SimHandler.__init__)
     SimManager.__init__ = _patient(SimManager.__init__)
 
