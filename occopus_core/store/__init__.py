@@ -1,1 +1,1 @@
-"""What is wanted and what was begun, durably: the one place that knows how rows look."""
+"""The store: durable records of the wanted state and of work in progress. Only this package knows the rows."""

@@ -1,8 +1,8 @@
-"""What configuration managers hold: one row for each instance and manager, and the managers an infrastructure has used.
+"""Data at configuration managers: a row for each instance and manager, and the managers an infrastructure has used.
 
-Rows hold no credentials. The sections are those of the node definitions, rendered: like the definitions and the
-variables of descriptions, which the store keeps as well, they may hold passwords that a user wrote into them. What
-`cmd()` printed is never kept, nor is a value of the credentials file.
+Rows hold no credentials. Their sections are the rendered ones of the node definitions. Like definitions and variables
+of descriptions, which the store keeps too, sections may hold passwords that a user wrote into them. Neither the
+output of `cmd()` nor values of the credentials file are stored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationRecord:
-    """What one configuration manager holds, or may hold, for one instance."""
+    """The data that one configuration manager holds, or may hold, for one instance."""
 
     node_id: str
     type: str
@@ -46,26 +46,26 @@ class ConfigurationRecord:
     wanted: str = ""
     """The generation that the instance should have."""
     applied: str = ""
-    """The generation it was last seen to have; empty before the first."""
+    """The generation that the manager last reported as applied; empty before the first."""
     state: ConfigState = ConfigState.UNKNOWN
     reason: str = ""
     published: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The attributes that the node has published."""
     served: bool = False
-    """The manager has seen it configured at least once: others may be using it."""
+    """The manager has reported it configured at least once: other nodes may be using it."""
     has_left: bool = False
     """`leave` has ended: the instance may be deleted."""
     forget_since: float | None = None
-    """Since when (seconds since 1970) the manager is to forget the node; None while it is in use."""
+    """Since when (seconds since 1970) the manager should delete the node's data; None while it is in use."""
 
     @property
     def key(self) -> Key:
-        """What tells it from others."""
+        """The key of the row."""
         return self.node_id, self.type, self.settings
 
     @property
     def label(self) -> str:
-        """What people call the manager."""
+        """The manager's name in messages."""
         return label(self.type, self.section)
 
 
@@ -81,7 +81,7 @@ class ManagerRecord:
 
     @property
     def label(self) -> str:
-        """What people call the manager."""
+        """The manager's name in messages."""
         return label(self.type, self.section)
 
 
@@ -90,7 +90,7 @@ MANAGERS = Columns(ManagerRecord, tables.managers)
 
 
 def put_configurations(connection: sa.Connection, records: Sequence[ConfigurationRecord]) -> None:
-    """Add rows, or replace those of the same keys, and remember the managers. Idempotent."""
+    """Add or replace rows, and record their managers. Idempotent."""
     if not records:
         return
     table = tables.configurations
@@ -103,7 +103,7 @@ def put_configurations(connection: sa.Connection, records: Sequence[Configuratio
 
 def _remember(connection: sa.Connection, record: ManagerRecord) -> None:
     table = tables.managers
-    # The row is locked: a process that removes it at this moment is waited for.
+    # The lock makes this transaction wait for a process that is removing the row.
     known = sa.select(table.c.infra_id).where(*_here(record)).with_for_update()
     if connection.scalar(known) is None:
         connection.execute(table.insert().values(**MANAGERS.row(record)))
@@ -124,43 +124,43 @@ def remove_configurations(connection: sa.Connection, keys: Collection[Key]) -> N
 
 
 def leave_configurations(connection: sa.Connection, infra_id: str, now: float) -> None:
-    """The infrastructure is gone: what managers still hold for it is to be forgotten."""
+    """The infrastructure is gone: its managers should delete their data."""
     table = tables.configurations
     here = (table.c.infra_id == infra_id, table.c.forget_since.is_(None))
     connection.execute(table.update().where(*here).values(forget_since=now))
 
 
 class ConfigurationRows:
-    """The rows of all infrastructures, also of those that are gone."""
+    """The rows of all infrastructures, including those that are gone."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def of(self, infra_id: str) -> list[ConfigurationRecord]:
-        """Those of an infrastructure, to be forgotten or not. Raises `StoreError`."""
+        """The rows of an infrastructure, including those to be deleted. Raises `StoreError`."""
         return self._read(tables.configurations.c.infra_id == infra_id)
 
     def abandoned(self) -> list[ConfigurationRecord]:
-        """Those to be forgotten whose infrastructure is gone, and that no pass over it looks after."""
+        """The rows to be deleted of infrastructures that are gone, which no pass takes care of."""
         table = tables.configurations
         return self._read(table.c.forget_since.is_not(None), ~_exists(table.c.infra_id))
 
     def node_ids(self) -> set[str]:
-        """The instances for which managers hold something, as far as is recorded."""
+        """The instances for which managers have data, as far as recorded."""
         with self._database.reading() as connection:
             return set(connection.scalars(sa.select(tables.configurations.c.node_id).distinct()))
 
     def managers(self, infra_id: str) -> list[ManagerRecord]:
-        """The managers that an infrastructure has used and that have not forgotten it."""
+        """The managers that an infrastructure has used and that still have data of it."""
         return self._managers(tables.managers.c.infra_id == infra_id)
 
     def abandoned_managers(self) -> list[ManagerRecord]:
-        """Those of infrastructures that are gone."""
+        """The managers with data of infrastructures that are gone."""
         infra_id = tables.managers.c.infra_id
         return self._managers(infra_id != FORGOTTEN, ~_exists(infra_id))
 
     def gone(self, infra_ids: Collection[str]) -> set[str]:
-        """Those of these infrastructures that do not exist, and for which nothing is left to be forgotten."""
+        """Those of these infrastructures that do not exist and whose data is completely deleted."""
         known: set[str] = set()
         with self._database.reading() as connection:
             for column in (tables.infrastructures.c.id, tables.configurations.c.infra_id):
@@ -168,7 +168,7 @@ class ConfigurationRows:
         return set(infra_ids) - known
 
     def all_managers(self) -> list[ManagerRecord]:
-        """Every manager that was ever used, once for each infrastructure that it has not forgotten."""
+        """Every manager with data, once for each infrastructure."""
         return self._managers(sa.true())
 
     def _managers(self, *chosen: sa.ColumnElement[bool]) -> list[ManagerRecord]:
@@ -178,7 +178,7 @@ class ConfigurationRows:
             return [_manager_of(row) for row in connection.execute(query)]
 
     def forgotten(self, records: Iterable[ConfigurationRecord]) -> None:
-        """The managers have forgotten these nodes. Idempotent."""
+        """The managers have deleted the data of these nodes. Idempotent."""
         going = list(records)
         with self._database.writing() as connection:
             lock_infrastructures(connection, [record.infra_id for record in going])
@@ -186,14 +186,14 @@ class ConfigurationRows:
             raise_revision(connection, [record.infra_id for record in going])
 
     def infrastructure_forgotten(self, record: ManagerRecord) -> None:
-        """The manager has forgotten the infrastructure, whose lease the caller holds. Idempotent."""
+        """The manager has deleted the data of the infrastructure, whose lease the caller holds. Idempotent."""
         self._infrastructure_forgotten(record, sa.true())
 
     def abandoned_infrastructure_forgotten(self, record: ManagerRecord) -> None:
-        """The manager has forgotten an infrastructure that was gone. Idempotent.
+        """The manager has deleted the data of an infrastructure that is gone. Idempotent.
 
-        Where the id is used again meanwhile, the row stays: it is of the new infrastructure, whose lease another
-        process may hold.
+        If the id is in use again, the row stays: it belongs to the new infrastructure, whose lease another process may
+        hold.
         """
         self._infrastructure_forgotten(record, ~_exists(tables.managers.c.infra_id))
 
@@ -205,7 +205,7 @@ class ConfigurationRows:
             raise_revision(connection, [record.infra_id])
 
     def give_up(self, name: str) -> int:
-        """Ask the manager of this label no more to forget what is gone; how many rows that were. Idempotent."""
+        """Stop asking the manager with this label to delete data. Returns the number of rows. Idempotent."""
         records = [record for record in self.abandoned() if record.label == name]
         managers = [record for record in self.abandoned_managers() if record.label == name]
         self.forgotten(records)

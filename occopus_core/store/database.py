@@ -1,4 +1,4 @@
-"""Opening the store, and transactions on it."""
+"""Opens the database of the store, and runs transactions on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from occopus_core.store.records import StoreError
 
 
 def open_database(url: str) -> Database:
-    """The database at a URL, made or migrated to the present schema where needed.
+    """The database at a URL, created or migrated to the present schema if needed.
 
     Safe to call from several processes at once. Raises `StoreError`.
     """
@@ -33,7 +33,7 @@ def open_database(url: str) -> Database:
 
 
 class Database:
-    """Transactions on one database. `installation` is its own name, written into the tags of all it owns."""
+    """Transactions on one database. `installation` is the id of this store, written into the tags of its instances."""
 
     installation: str
 
@@ -41,19 +41,19 @@ class Database:
         self._engine = engine
         self._writer = engine.execution_options(**{WRITES: True})
         self._brief_writer = self._writer.execution_options(**{BRIEF: True})
-        # In SQLite one writes at a time, and who waits for that sleeps and tries again, ever longer, while others slip
-        # in: the threads of a process take turns here.
+        # SQLite allows one writer at a time. Waiting writers sleep for growing times, while others overtake them: the
+        # threads of a process take turns with this lock.
         single = engine.dialect.name == "sqlite"
         self._turn: AbstractContextManager[object] = threading.Lock() if single else contextlib.nullcontext()
         self._presence = Presence(str(engine.url.database)) if single else None
 
     @property
     def earlier_installation(self) -> str | None:
-        """What a store that was in the same file before is called, None where that is not known."""
+        """The installation of a store that was in the same file before; None if unknown."""
         return remembered(str(self._engine.url.database)) if self._presence is not None else None
 
     def remember(self) -> None:
-        """From now on the store is known by its `installation`, also after a loss of its file."""
+        """Record `installation` beside the store, so that it is known after the file is lost."""
         if self._presence is not None:
             self._presence.installation = self.installation
             remember(str(self._engine.url.database), self.installation)
@@ -68,10 +68,10 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self, *, brief: bool = False) -> Iterator[sa.Connection]:
-        """A transaction that is committed at the end, or undone where the block raises. Raises `StoreError`.
+        """A transaction that is committed at the end, or rolled back if the block raises. Raises `StoreError`.
 
-        With `brief` it does not wait for the disk where only this machine has the database: for what means nothing any
-        more once every process that uses it has ended, as it has when the power goes.
+        With `brief`, a local store does not wait for the disk. This is for data without meaning once every process that
+        uses the store has ended, as after a power failure.
         """
         writer = self._brief_writer if brief else self._writer
         committing = False
@@ -84,7 +84,7 @@ class Database:
                     presence.refuse_if_another(_installation(connection))
                 yield connection
                 committing = True
-            if presence is not None:  # what was written may be in a file that nobody sees any more
+            if presence is not None:  # the file written to may have been deleted
                 presence.refuse_if_replaced()
         except StoreError as error:
             error.unknown = committing
@@ -92,12 +92,12 @@ class Database:
 
     @contextlib.contextmanager
     def migrating(self) -> Iterator[sa.Connection]:
-        """Like `writing`, and tables may be replaced that others refer to. Raises `StoreError`."""
+        """Like `writing`, and tables that others refer to may be replaced. Raises `StoreError`."""
         with self._translated(), self._writer.connect() as connection, migrations.rebuilding(connection):
             yield connection
 
     def close(self) -> None:
-        """Let go of the connections. The database can be used again afterwards."""
+        """Close the connections. The database can be used again afterwards."""
         self._engine.dispose()
 
     @contextlib.contextmanager
@@ -106,17 +106,17 @@ class Database:
             yield
         except SQLAlchemyError as error:
             raise StoreError(f"the store {self._name} cannot be used: {_reason(error)}") from error
-        except UnicodeDecodeError as error:  # SQLite quotes what is damaged, and its driver cannot read that
+        except UnicodeDecodeError as error:  # SQLite quotes damaged text, which its driver cannot decode
             raise StoreError(f"the store {self._name} cannot be used: it is damaged") from error
 
     @property
     def _name(self) -> str:
-        url = self._engine.url.set(query={})  # which may hold a password too
+        url = self._engine.url.set(query={})  # the query may hold a password
         return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
 def _opened(database: Database) -> str | None:
-    """The installation, where there is nothing to do: opening must not wait for those who write."""
+    """The installation, if the database is up to date: opening must not wait for writers."""
     with database.reading() as connection:
         return _installation(connection) if migrations.present(connection) == migrations.HEAD else None
 
@@ -138,6 +138,6 @@ def _installation(connection: sa.Connection) -> str | None:
 def _reason(error: SQLAlchemyError) -> str:
     if not isinstance(error, DBAPIError):
         return str(error)
-    # Beyond its first message a server repeats values, which may be secret.
+    # After its first message a server repeats values, which may be secret.
     primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)
     return " ".join(str(primary or error.orig).split())

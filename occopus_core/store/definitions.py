@@ -20,14 +20,14 @@ ORDER BY d.name, d.position
 
 @dataclass(frozen=True, slots=True)
 class StoredDefinitions:
-    """The node definitions of a store as they were when it was read."""
+    """The node definitions of a store at the time it was read."""
 
     installation: str
-    """The store's own name, see `Store.installation`."""
+    """The id of the store, see `Store.installation`."""
     _known: dict[str, NodeDefinition]
 
     def definitions(self, names: Collection[str]) -> dict[str, NodeDefinition]:
-        """Those of the named definitions that exist."""
+        """The named definitions, as far as they exist."""
         return {name: self._known[name] for name in names if name in self._known}
 
     def definition_names(self) -> list[str]:
@@ -36,17 +36,17 @@ class StoredDefinitions:
 
 
 def read_definitions(url: str, absent: str) -> StoredDefinitions | None:
-    """The node definitions of a store, where its infrastructure `absent` does not exist. Changes nothing.
+    """The node definitions of a store in which the infrastructure `absent` does not exist. Changes nothing.
 
-    None where the store is not a file of the present version, where the infrastructure exists, and where anything is
-    unusual: `Store` answers then, and reports what is wrong.
+    Returns None if the store is not a file of the present version, if the infrastructure exists, or if anything is
+    unusual: the caller then uses `Store`, which reports errors.
     """
     path = file_of(url)
     if path is None:
         return None
     try:
         with opened(path) as connection:
-            connection.execute("BEGIN")  # one state for all questions
+            connection.execute("BEGIN")  # one consistent state for all queries
             if connection.execute("SELECT version_num FROM alembic_version").fetchone() != (HEAD,):
                 return None
             if connection.execute("SELECT 1 FROM infrastructures WHERE id = ?", (absent,)).fetchone():

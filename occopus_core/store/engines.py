@@ -1,4 +1,4 @@
-"""From the URL of a store to an engine of SQLAlchemy, and what each kind of database needs to be told."""
+"""Creates an SQLAlchemy engine from the URL of a store, with the settings that each kind of database needs."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ WRITES, BRIEF = "occopus_writes", "occopus_brief"
 """Options of an execution."""
 
 BUSY_TIMEOUT = 60
-"""Seconds a process waits for others to finish writing."""
+"""Seconds a process waits for other writers."""
 
 _FORMS = (
-    "it is sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE with what is special in the password "
+    "it is sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE with special characters of the password "
     "percent-encoded ('@' is %40)"
 )
 _POOL: Mapping[str, Any] = {"pool_size": 15, "max_overflow": 45, "pool_use_lifo": True}
-"""A connection for each thread of a service, lest those who only read wait behind those who wait to write."""
+"""A connection for each thread of a service, so that readers do not wait behind writers that are waiting."""
 
 _POSTGRESQL = {
     "connect_timeout": "10",
-    # The server ends the transactions of clients that vanished, and so lets go of the rows they hold.
+    # The server ends the transactions of clients that vanished, which releases their locks.
     "options": f"-c lock_timeout={BUSY_TIMEOUT}s -c idle_in_transaction_session_timeout={BUSY_TIMEOUT}s",
     "tcp_user_timeout": str(BUSY_TIMEOUT * 1000),
 }
 
 
 def make_engine(url: str) -> sa.Engine:
-    """An engine for the store at a URL; a missing file is made. Raises `StoreError`, which never shows a password.
+    """An engine for the store at a URL; creates a missing file. Raises `StoreError`, which never shows a password.
 
-    Blocks of the engine read one state of the database; with the execution option `WRITES` they write, and with `BRIEF`
-    too, what they write may be lost with the machine.
+    Blocks of the engine read one state of the database. With the execution option `WRITES` they write; with `BRIEF`
+    as well, their changes may be lost in a power failure.
     """
     parsed = _parsed(url)
     match parsed.drivername:
@@ -69,7 +69,7 @@ def _parsed(url: str) -> sa.URL:
 
 def _sqlite(url: sa.URL) -> sa.Engine:
     if not url.database or url.database == ":memory:":
-        raise StoreError("the store URL cannot be used: it names no file, and what is built must not be forgotten")
+        raise StoreError("the store URL cannot be used: it names no file, and a store in memory would be lost")
     _prepare_file(url.database)
     engine = sa.create_engine(url, hide_parameters=True, **_POOL)
     sa.event.listen(engine, "connect", _configure_sqlite)
@@ -78,18 +78,18 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 
 
 def _prepare_file(path: str) -> None:
-    """Descriptions may hold passwords: the file and a folder made for it belong to the user alone."""
+    """Restrict the file, and a folder created for it, to the user: descriptions may hold passwords."""
     try:
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
-            # Not opened even for a moment: to close a file drops the locks that the process has on it elsewhere.
+            # Never opened here: closing a file drops the locks that the process holds on it elsewhere.
             os.mknod(path, stat.S_IFREG | 0o600)
     except OSError as error:
         raise StoreError(f"the store {path} cannot be made: {error.filename or path}: {error.strerror}") from error
 
 
 def _configure_sqlite(connection: sa.engine.interfaces.DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # the driver must not begin by itself
+    connection.isolation_level = None  # the driver must not begin transactions
     connection.text_factory = _text
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT * 1000}")
@@ -99,7 +99,7 @@ def _configure_sqlite(connection: sa.engine.interfaces.DBAPIConnection, _entry: 
 
 
 def _text(stored: bytes) -> str | bytes:
-    """What is no text stays bytes, and is a fault of its row alone; sqlite3 would refuse the whole question."""
+    """Return invalid text as bytes, which affects its row only; sqlite3 would fail the whole query."""
     try:
         return stored.decode()
     except UnicodeDecodeError:
@@ -107,7 +107,7 @@ def _text(stored: bytes) -> str | bytes:
 
 
 def _use_write_ahead_log(cursor: sa.engine.interfaces.DBAPICursor) -> None:
-    # Two who switch a file over at once are in each other's way, and SQLite lets neither of them wait.
+    # Two processes that switch a file to WAL at once block each other, and SQLite fails instead of waiting.
     deadline = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
@@ -121,12 +121,12 @@ def _use_write_ahead_log(cursor: sa.engine.interfaces.DBAPICursor) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    # A reader that turns writer would fail at once when somebody else writes: writers say so from the start and wait.
+    # A reader that turns into a writer would fail at once during another write: writers declare it from the start.
     options = connection.get_execution_options()
     if not options.get(WRITES, False):
         connection.exec_driver_sql("BEGIN")
         return
-    # An intent must be on the disk before the call it announces, also when the power goes.
+    # An intent must be on the disk before the call that it announces, even if the power fails.
     connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if options.get(BRIEF, False) else 'FULL'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 

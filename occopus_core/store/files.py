@@ -14,15 +14,15 @@ BUSY_TIMEOUT = 60.0
 
 
 def file_of(url: str) -> Path | None:
-    """The file of a store, None where only SQLAlchemy can say what the URL means."""
+    """The file of a store; None if only SQLAlchemy can interpret the URL."""
     plain = url.startswith("sqlite:///") and not set("%?") & set(url)
     return Path(url.removeprefix("sqlite:///")) if plain else None
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to a store that exists; never makes one. Raises `OSError`, `sqlite3.Error`."""
+    """A connection to an existing store; never creates one. Raises `OSError`, `sqlite3.Error`."""
     path.stat()
-    address = f"file:{quote(os.fspath(path))}?mode=rw"  # never makes the file, should it go this moment
+    address = f"file:{quote(os.fspath(path))}?mode=rw"  # never creates the file, even if it is deleted at this moment
     with contextlib.closing(sqlite3.connect(address, timeout=BUSY_TIMEOUT, uri=True)) as connection:
         yield connection

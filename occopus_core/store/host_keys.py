@@ -1,4 +1,4 @@
-"""The SSH keys that hosts may show: public halves alone, pinned for each instance until its row goes."""
+"""The SSH host keys that instances may show: public keys, pinned for each instance until its row is removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occopus_core.store.database import Database
 from occopus_core.store.records import StoreError
 
 _TRIES = 5
-"""How often a pin is tried where others pin for the same host at the same moment."""
+"""How often pinning is tried when other processes pin a key of the same host at the same time."""
 
 
 class HostKeyRows:
@@ -37,11 +37,11 @@ class HostKeyRows:
             with _translated(), self._database.writing() as connection:
                 if _put(connection, node_id, host, known, key):
                     return (key,)
-        raise TransientError(f"the host key of the instance '{node_id}' is being pinned by others")
+        raise TransientError(f"the host key of the instance '{node_id}' is being pinned by other processes")
 
 
 def offer_host_key(connection: sa.Connection, node_id: str, key: str) -> None:
-    """Let the instance show one more key, which was generated for it. Idempotent."""
+    """Accept another key of the instance, which was generated for it. Idempotent."""
     known = _keys(connection, node_id, "")
     if key not in known:
         _remove(connection, [node_id], "")
@@ -49,7 +49,7 @@ def offer_host_key(connection: sa.Connection, node_id: str, key: str) -> None:
 
 
 def remove_host_keys(connection: sa.Connection, node_ids: Collection[str]) -> None:
-    """Forget what is pinned for these instances, jump hosts included. Idempotent."""
+    """Remove the pinned keys of these instances, including those of jump hosts. Idempotent."""
     _remove(connection, node_ids, None)
 
 
@@ -60,7 +60,7 @@ def _keys(connection: sa.Connection, node_id: str, host: str) -> Sequence[str]:
 
 
 def _put(connection: sa.Connection, node_id: str, host: str, known: Sequence[str], key: str) -> bool:
-    """Write the one key where the known ones are still there; False where others were quicker."""
+    """Write the key if the pinned keys are still `known`; False if another process has changed them."""
     table = tables.host_keys
     if known:
         here = (table.c.node_id == node_id, table.c.host == host, table.c["keys"] == "\n".join(known))
@@ -88,7 +88,7 @@ def _remove(connection: sa.Connection, node_ids: Collection[str], host: str | No
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
-    """Plugins ask for keys, and know the errors of the contract alone."""
+    """Translate errors of the store into errors of the plugin contract, which plugins know."""
     try:
         yield
     except StoreError as error:

@@ -1,4 +1,4 @@
-"""The list of infrastructures, kept apart because it must answer in a few milliseconds: it is what scripts poll."""
+"""The list of infrastructures, without SQLAlchemy: scripts poll it, so it must answer in a few milliseconds."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ FROM infrastructures i ORDER BY i.created_at, i.id
 def list_infrastructures(url: str, warn: Callable[[str], object] = lambda _: None) -> Sequence[InfrastructureSummary]:
     """All infrastructures in the store, oldest first. Raises `StoreError`.
 
-    Changes nothing and makes nothing where the URL is that of a plain file; `warn` is called where that is not there.
+    Never changes or creates a store in a plain file; `warn` is called if the file does not exist.
     """
-    # SQLAlchemy takes longer to import than the rest of the command: it only reads URLs that it alone understands.
+    # SQLAlchemy takes longer to import than the rest of the command: it is used only for URLs of other databases.
     if (path := file_of(url)) is not None:
         return [_summary(row) for row in _read_file(path, warn)]
     from occopus_core.store.database import open_database  # noqa: PLC0415
@@ -43,20 +43,20 @@ def _read_file(path: Path, warn: Callable[[str], object]) -> Iterable[Sequence[A
             _refuse_unknown(connection)
             return connection.execute(_SELECT).fetchall()
     except FileNotFoundError:
-        warn(f"there is no store {path} yet: what is imported or built makes it")
+        warn(f"there is no store {path} yet: it is created by the first import or build")
         return []
-    except UnicodeDecodeError as error:  # SQLite quotes what is damaged, and its driver cannot read that
+    except UnicodeDecodeError as error:  # SQLite quotes damaged text, which its driver cannot decode
         raise StoreError(f"the store {path} cannot be read: it is damaged") from error
     except OSError as error:
         raise StoreError(f"the store {path} cannot be read: {error.strerror}") from error
     except sqlite3.Error as error:
-        if "no such table" in str(error):  # made but not yet filled by another process
+        if "no such table" in str(error):  # another process has just created the file
             return []
         raise StoreError(f"the store {path} cannot be read: {error}") from error
 
 
 def _refuse_unknown(connection: sqlite3.Connection) -> None:
-    """Raises `StoreError` for a store of a newer version, whose tables may mean something else."""
+    """Raise `StoreError` for a store of a newer version, whose tables may have another meaning."""
     version = "".join(row[0] for row in connection.execute("SELECT version_num FROM alembic_version"))
     if not any(_VERSIONS.glob(f"v{version}_*.py")):
         raise StoreError(newer(version))

@@ -1,4 +1,4 @@
-"""What notifiers have told of the log: a durable cursor for each, and the right to move it."""
+"""The delivery of the log to notifiers: a durable cursor for each notifier, and a lease to move it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from occopus_core.store.records import StoredEvent
 from occopus_core.store.row_conversion import event_of
 
 DELIVERY_SECONDS = 30.0
-"""How long one delivery may last before another process takes over: what a killed one keeps others waiting."""
+"""How long one delivery may last before another process takes over."""
 
 KEPT_SECONDS = 24 * 3600.0
-"""How long subscribers of an infrastructure that is gone are kept, so that they are told of its end."""
+"""How long subscribers of an infrastructure that is gone are kept, so that they get its last events."""
 
 PORTION = 200
-"""How many events are taken at a time."""
+"""How many events are delivered at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Consignment:
-    """The next events after a notifier's cursor. Its epoch is the right to move the cursor."""
+    """The next events after a notifier's cursor. Only the holder of its epoch may move the cursor."""
 
     notifier: str
     epoch: int
@@ -35,13 +35,13 @@ class Consignment:
 
 
 class Outbox:
-    """The cursors of all notifiers, by name. Everything raises `StoreError`."""
+    """The cursors of all notifiers, by name. Every method raises `StoreError`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def register(self, notifier: str) -> None:
-        """Have a notifier begin at the present end of the log. Idempotent: one that is known stays where it is."""
+        """Add a notifier, with its cursor at the end of the log. Idempotent: a known notifier keeps its cursor."""
         table = tables.notifiers
         with self._database.reading() as connection:
             if connection.scalar(sa.select(table.c.name).where(table.c.name == notifier)) is not None:
@@ -51,10 +51,10 @@ class Outbox:
             connection.execute(table.insert().values(name=notifier, cursor=end, epoch=0))
 
     def take(self, notifier: str, now: float) -> Consignment | None:
-        """What is to be told next; None where there is nothing new, or another process is telling it.
+        """Take the next events to deliver; None if there are none, or another process is delivering them.
 
-        For `DELIVERY_SECONDS`, or until it is given back, nobody else gets any. `now` is in seconds since 1970; it may
-        have been set back.
+        They are reserved for `DELIVERY_SECONDS`, or until they are given back. `now` is in seconds since 1970; the
+        system time may have been set back.
         """
         if not self._is_behind(notifier):
             return None
@@ -77,23 +77,26 @@ class Outbox:
             taken = Consignment(notifier, row.epoch, [event_of(event) for event in connection.execute(query)])
             if taken.events:
                 return taken
-            _release(connection, taken)  # another process has told them in between
+            _release(connection, taken)  # another process has delivered them in between
         return None
 
     def advance(self, consignment: Consignment, cursor: int) -> None:
-        """All events up to the one with the id `cursor` are done with. Does nothing once somebody else took over."""
+        """Move the cursor to the event with the id `cursor`. Has no effect after another process took over."""
         with self._database.writing() as connection:
             _release(connection, consignment, cursor=cursor)
 
     def give_back(self, consignment: Consignment) -> None:
-        """These events are to be told again. Does nothing once somebody else took over."""
+        """Release these events for another delivery. Has no effect after another process took over."""
         with self._database.writing() as connection:
             _release(connection, consignment)
 
     # Subscribers
 
     def subscribe(self, infra_id: str, type: str, address: str, now: float) -> None:
-        """Have notifiers of a type tell this address of an infrastructure, and no earlier one. Idempotent."""
+        """Send events of an infrastructure to this address through notifiers of a type; replaces an earlier address.
+
+        Idempotent.
+        """
         table = tables.subscribers
         with self._database.writing() as connection:
             _forget_orphans(connection, now)
@@ -101,7 +104,7 @@ class Outbox:
             connection.execute(table.insert().values(infra_id=infra_id, type=type, address=address))
 
     def subscribers(self, type: str, infra_ids: Collection[str]) -> dict[str, str]:
-        """The address that notifiers of a type tell of each of these infrastructures, where there is one."""
+        """By infrastructure: the address to which notifiers of a type send its events."""
         table = tables.subscribers
         query = sa.select(table.c.infra_id, table.c.address).where(
             table.c.type == type, table.c.infra_id.in_(infra_ids)
@@ -111,11 +114,11 @@ class Outbox:
 
     @staticmethod
     def forget_subscribers(connection: sa.Connection, infra_id: str) -> None:
-        """Nobody is to be told of what happens under this id from now on."""
+        """Remove the subscribers of this id."""
         connection.execute(tables.subscribers.delete().where(tables.subscribers.c.infra_id == infra_id))
 
     def _is_behind(self, notifier: str) -> bool:
-        """Without writing: there is mostly nothing new."""
+        """True if there are new events. Reads only, as there are mostly none."""
         table = tables.notifiers
         newest = sa.select(sa.func.max(tables.events.c.id)).scalar_subquery()
         query = sa.select(table.c.name).where(table.c.name == notifier, table.c.cursor < newest)
@@ -124,7 +127,7 @@ class Outbox:
 
 
 def _forget_orphans(connection: sa.Connection, now: float) -> None:
-    """Of infrastructures that are gone, after a day: the last events are told by then."""
+    """Remove subscribers of infrastructures that have been gone for a day; their last events are delivered by then."""
     table, log = tables.subscribers, tables.events
     exists = sa.exists().where(tables.infrastructures.c.id == table.c.infra_id)
     fresh = sa.exists().where(log.c.infra_id == table.c.infra_id, log.c.at > now - KEPT_SECONDS)
@@ -138,8 +141,8 @@ def _release(connection: sa.Connection, consignment: Consignment, **values: Any)
 
 
 def _await_writers(connection: sa.Connection) -> None:
-    # PostgreSQL numbers events before they are committed: one with a lower number may still appear, and the cursor
-    # would be past it. Who writes next waits behind us, so we do not wait for long. In SQLite one writes at a time.
+    # PostgreSQL numbers events before they are committed, so an event with a lower number may appear after the
+    # cursor has passed it. Writers wait behind this lock, so it has a short timeout. SQLite has one writer at a time.
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
         connection.exec_driver_sql("LOCK TABLE events IN SHARE MODE")

@@ -1,4 +1,4 @@
-"""All infrastructures at a glance: their names, their states, and how their instances fare."""
+"""An overview of all infrastructures: their names, their states, and the health of their instances."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from occopus_core.store.row_conversion import moment, understood
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """What can be said of an infrastructure without reading its description. Times are seconds since 1970."""
+    """The summary of an infrastructure, made without reading its description. Times are seconds since 1970."""
 
     id: str
     name: str
     state: InfrastructureState
     maintained: bool
-    """Whether services look after it."""
+    """True if services maintain it."""
     frozen: str
-    """Why nothing is healed at present."""
+    """Why healing is frozen; empty if it is not."""
     created_at: float
     target: int
-    """How many instances it should have."""
+    """The wanted number of instances."""
     instances: Mapping[tuple[Stage, Condition], int]
     unreadable: str = ""
-    """Why it cannot be read, where a row of it is spoilt: it is known by its id alone then."""
+    """Why it cannot be read, if one of its rows is damaged; the other fields except its id are empty then."""
 
 
 class Overview:
-    """Reads glimpses; see `Store.overview`. Two queries, however many infrastructures there are."""
+    """Reads glimpses; see `Store.overview`. Makes two queries for any number of infrastructures."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def all(self) -> list[Glimpse]:
-        """Of every infrastructure, oldest first; a spoilt one is among them as itself. Raises `StoreError`."""
+        """All infrastructures, oldest first, including those with a damaged row. Raises `StoreError`."""
         return self._read(sa.true(), sa.true())
 
     def one(self, infra_id: str) -> Glimpse | None:
-        """Of one; None where there is no such infrastructure. Raises `StoreError`."""
+        """One infrastructure; None if it does not exist. Raises `StoreError`."""
         here, there = tables.infrastructures.c.id == infra_id, tables.instances.c.infra_id == infra_id
         return next(iter(self._read(here, there)), None)
 

@@ -1,4 +1,4 @@
-"""Where instances may be: every connection that was ever used, remembered until somebody says that it is no more."""
+"""The connections on which instances were ever made, kept until a user removes them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from occopus_core.store.row_conversion import forget_unused_implementations, imp
 
 
 class PlaceRows:
-    """The places of all infrastructures, also of those that are gone."""
+    """The places of all infrastructures, including those that are gone."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def all(self, infra_id: str | None = None) -> list[Place]:
-        """Everywhere the infrastructure has had instances made; without id, everywhere anyone ever has."""
+        """The places where the infrastructure had instances; without id, those of all infrastructures."""
         table, bodies = tables.places, tables.implementations
         query = (
             sa.select(bodies.c.body, table.c.connection)
@@ -31,7 +31,7 @@ class PlaceRows:
             return [Place(implementation_of(body), settings) for body, settings in connection.execute(query)]
 
     def lost(self, infra_id: str | None = None) -> list[str]:
-        """The settings of the connections among them that cannot be used: how is not in the store any more."""
+        """The settings of places that cannot be used: their implementation is not in the store any more."""
         table, known = tables.places, tables.implementations.c.digest
         query = sa.select(table.c.connection).where(~sa.exists().where(known == table.c.implementation)).distinct()
         if infra_id is not None:
@@ -40,9 +40,9 @@ class PlaceRows:
             return list(connection.scalars(query.order_by(table.c.connection)))
 
     def forget(self, name: str) -> None:
-        """Forget all places of this name: the label of their implementation, or the settings of one that is lost.
+        """Remove all places of this name: the label of their implementation, or the settings of a lost one.
 
-        Raises `NoSuchPlaceError`, and `PlaceInUseError` where the store has instances.
+        Raises `NoSuchPlaceError`, and `PlaceInUseError` if the store has instances there.
         """
         table, instances = tables.places, tables.instances
         with self._database.writing() as connection:

@@ -1,4 +1,4 @@
-"""Whether the file of a store is still the one that was opened, and what survives its loss."""
+"""Detects that the file of a store was deleted or replaced, and keeps the installation's id beside the file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Presence:
         self._path = path
         self._opened = _identity(path)
         self.installation = ""
-        """What the store in it is called, once that is known."""
+        """The id of the store in the file, once it is known."""
 
     def refuse_if_replaced(self) -> None:
-        """Raises `StoreError` where the file was deleted, or another one has its name."""
+        """Raise `StoreError` if the file was deleted or replaced."""
         present = _identity(self._path)
         if present == self._opened:
             return
@@ -31,14 +31,14 @@ class Presence:
         raise StoreError(f"the store {self._path} {happened} while it was in use; {self._advice()}")
 
     def refuse_if_another(self, installation: str | None) -> None:
-        """Raises `StoreError` where what is in the file belongs to another installation than at first."""
+        """Raise `StoreError` if the store in the file belongs to another installation than before."""
         if self.installation and installation != self.installation:
             raise StoreError(f"the store {self._path} was overwritten while it was in use; {self._advice()}")
 
     def _advice(self) -> str:
         return (
-            f"nothing more is done: put a backup of the installation {self.installation} in its place, then "
-            "'occopus-maintain --sweep' finds what the backup does not know"
+            f"no more work is done: put a backup of the installation {self.installation} in its place, then "
+            "'occopus-maintain --sweep' finds instances that the backup does not know"
         )
 
 
@@ -53,7 +53,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def remembered(path: str) -> str | None:
-    """What the store that was in this file last is called, None where that is not known."""
+    """The id of the store that was last in this file; None if unknown."""
     try:
         found = Path(path + _SUFFIX).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -62,11 +62,11 @@ def remembered(path: str) -> str | None:
 
 
 def remember(path: str, installation: str) -> None:
-    """Keep the name of the installation beside the file, for a store that is made there after a loss. Idempotent.
+    """Write the installation's id beside the file, for a store that is created there after a loss. Idempotent.
 
-    Without it everything works but for that: errors are left alone.
+    Errors are ignored: the file is needed only after a loss.
     """
-    if remembered(path) == installation or not _INSTALLATION.fullmatch(str(installation)):  # a row may be spoilt
+    if remembered(path) == installation or not _INSTALLATION.fullmatch(str(installation)):  # a row may be damaged
         return
     draft = f"{path}{_SUFFIX}.{os.getpid()}"
     with contextlib.suppress(OSError):

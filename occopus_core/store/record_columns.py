@@ -1,4 +1,4 @@
-"""Records in tables: a column for each field of a dataclass, so that a new field is saved without further code."""
+"""Maps records to tables: a column for each field of a dataclass, so that a new field is stored automatically."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """Between the values of one type and what a column holds. `decode` raises `ValueError` and its like."""
+    """Converts the values of one type to those of a column and back. `decode` raises `ValueError` and similar."""
 
     encode: Callable[[Any], Any]
     decode: Callable[[Any], Any]
 
 
 class Columns(Generic[R]):
-    """The columns of a table that keep the records of one class.
+    """The columns of a table for the records of one class.
 
-    `fixed` are the fields that `update` leaves alone; `others` the columns that belong to no field; `numbered` is the
-    field whose value the database assigns to a new row. Raises `TypeError` where a field has no column, a column is
-    neither a field nor among `others`, or a field is of a type that no codec keeps.
+    `update` does not change the `fixed` fields; `others` are columns without a field; `numbered` is the field whose
+    value the database assigns to a new row. Raises `TypeError` if a field has no column, a column has no field and is
+    not in `others`, or no codec supports the type of a field.
     """
 
     def __init__(
@@ -59,19 +59,19 @@ class Columns(Generic[R]):
         self._numbered = numbered
 
     def row(self, record: R) -> dict[str, Any]:
-        """The row that keeps a new record, without the field that the database assigns."""
+        """The row of a new record, without the field that the database assigns."""
         return self.encode({name: getattr(record, name) for name in self._codecs if name != self._numbered})
 
     def encode(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """These fields of a record as their columns keep them."""
+        """These fields of a record, as column values."""
         return {name: self._codecs[name].encode(value) for name, value in values.items()}
 
     def of(self, row: Any) -> R:
-        """The record that a row keeps. Raises `ValueError` and its like where the row holds something else."""
+        """The record in a row. Raises `ValueError` and similar if the row is invalid."""
         return self.record(**{name: codec.decode(getattr(row, name)) for name, codec in self._codecs.items()})
 
     def update(self, connection: sa.Connection, key: str, records: Collection[R]) -> None:
-        """Write every field but the fixed ones of rows that exist; the field `key` identifies a row."""
+        """Update every field except the fixed ones in existing rows; the field `key` identifies a row."""
         column = self.table.c[key]
         statement = self.table.update().where(column == sa.bindparam("key"))
         statement = statement.values({name: sa.bindparam(f"new_{name}") for name in self.updated})
@@ -82,7 +82,7 @@ class Columns(Generic[R]):
 
 
 def codec_of(kind: Any) -> Codec:
-    """The codec for a type as written in a record. Raises `TypeError` where there is none."""
+    """The codec for a type as written in a record. Raises `TypeError` for an unsupported type."""
     if kind in _CODECS:
         return _CODECS[kind]
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
@@ -106,7 +106,7 @@ def _plain(kind: type[Any]) -> Codec:
 
 
 def _storable(text: str) -> str:
-    # A provider's messages may contain characters that no database accepts as text.
+    # Messages of providers may contain characters that databases do not accept as text.
     return text.replace("\0", "").encode(errors="replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""The rows of the store as values."""
+"""The records in the store."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from occopus_core.descriptions.model import Implementation, Infrastructure
 
 
 class StoreError(Exception):
-    """The store cannot be used: it is away, full, read-only, or made by a newer version."""
+    """The store cannot be used: it is unavailable, full, read-only, or made by a newer version."""
 
     unknown = False
-    """True where it failed in the very moment of a commit: nobody knows whether the change was made."""
+    """True if a commit failed and may still have taken effect."""
 
 
 def newer(version: str | None) -> str:
-    """The message of a store whose schema this program does not know."""
+    """The message for a store with an unknown schema."""
     return f"the store has schema version {version}, which this version of Occopus does not know: upgrade Occopus"
 
 
 class SpoiltError(StoreError):
-    """A row of the store cannot be read; others can."""
+    """A row of the store cannot be read; other rows can."""
 
 
 class NoSuchInfrastructureError(Exception):
@@ -53,39 +53,39 @@ class PlaceInUseError(Exception):
 
 
 class LeaseLostError(Exception):
-    """Another process has taken the infrastructure over; nothing more may be written or started here."""
+    """Another process has taken over the infrastructure; this process must not write or start anything for it."""
 
 
 class Stage(enum.Enum):
-    """How far an instance has come. Each stage is committed before the first call it announces."""
+    """The progress of an instance. Each stage is committed before the first call that it announces."""
 
     RESERVED = "reserved"
     """Has an id and a token; the provider has not been called."""
     CREATING = "creating"
     """`create` may have been called; the instance may exist."""
     BOOTING = "booting"
-    """The provider has it and starts it."""
+    """The provider has the instance and is starting it."""
     CONFIGURING = "configuring"
-    """It runs; its configuration manager or its health checks are not yet satisfied."""
+    """It runs; its configuration or its health checks are not complete yet."""
     READY = "ready"
     DROPPING = "dropping"
-    """It is being deleted; the row goes when the provider says it is absent."""
+    """It is being deleted; the row is removed when the provider reports it absent."""
 
 
 MAKING = frozenset({Stage.CREATING, Stage.BOOTING})
-"""In these `create` may be called at any moment."""
+"""Stages in which `create` may be in flight."""
 
 
 class Condition(enum.Enum):
-    """How an instance that was ready fares."""
+    """The health of an instance that was ready."""
 
     WELL = "well"
     AILING = "ailing"
-    """It is not well, and not for too long yet."""
+    """It is not well, but its `timeout` has not passed."""
     FAILED = "failed"
     """It is to be replaced."""
     UNKNOWN = "unknown"
-    """Neither its provider nor a health check can say."""
+    """Neither its provider nor a health check can tell its health."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,48 +96,48 @@ class InstanceRecord:
     infra_id: str
     node_name: str
     position: int
-    """Orders the instances of a node: the first one made has the lowest."""
+    """The order of the instances of a node: the first one has the lowest."""
     token: str
     implementation: str
-    """Digest of the implementation it is made by."""
+    """Digest of its implementation."""
     connection: str
-    """The settings of the connection it is made on, as canonical JSON; empty while it is reserved."""
+    """The settings of its connection, as canonical JSON; empty while it is reserved."""
     fingerprint: str
-    """Names what it was made from; a description that gives another one needs another instance."""
+    """Identifies the request it was made from; if the description gives another fingerprint, it is replaced."""
     stage: Stage
     since: float
     """When it entered its stage."""
     created_at: float
     provisional: bool = True
-    """Made by a build that has not succeeded yet: undone if that build fails."""
+    """Made by a build that has not succeeded yet; deleted if that build fails."""
     instance_id: InstanceId | None = None
     addresses: tuple[Address, ...] = ()
     reason: str = ""
     """Why it is not well, or not yet ready."""
     condition: Condition = Condition.WELL
     unhealthy_since: float | None = None
-    """Since when a node that was ready is not well; None while it is."""
+    """Since when a node that was ready is not well; None while it is well."""
     condemned: bool = False
-    """Chosen to go by a scaling request."""
+    """Marked for removal by a scaling request."""
     answered: bool = False
-    """`create` was called once, and answered with the whole instance: its provider has nothing else of this token."""
+    """The first `create` returned the whole instance: the provider has no other one with this token."""
 
     @property
     def address(self) -> str:
-        """The first address, or nothing."""
+        """The first address, or an empty text."""
         return self.addresses[0].value if self.addresses else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where instances may be: an implementation, and the settings of its connection as canonical JSON."""
+    """A place where instances may be: an implementation, and its connection settings as canonical JSON."""
 
     implementation: Implementation
     connection: str
 
 
 class InfrastructureState(enum.Enum):
-    """What an infrastructure is in the middle of."""
+    """The state of an infrastructure."""
 
     BUILDING = "building"
     UPDATING = "updating"
@@ -146,7 +146,7 @@ class InfrastructureState(enum.Enum):
 
     @classmethod
     def of(cls, *, wanted: bool, described: bool, under_way: bool) -> InfrastructureState:
-        """From whether it is wanted, has a description in force, and a build is under way."""
+        """The state of an infrastructure that is wanted, has a description in force, has a build under way, or not."""
         if not wanted:
             return cls.DROPPING
         if not under_way:
@@ -156,24 +156,24 @@ class InfrastructureState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Setback:
-    """How often a node has failed of late, and when (seconds since 1970) it last did."""
+    """How often a node has failed recently, and when (seconds since 1970) it last failed."""
 
     count: int
     last: float
 
 
 class ScaleKind(enum.Enum):
-    """How a scaling request is meant."""
+    """The meaning of the number in a scaling request."""
 
     CHANGE = "change"
-    """So many more, or fewer."""
+    """The difference to the present number."""
     SET = "set"
-    """So many in all."""
+    """The new total."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleRequest:
-    """Somebody wants more or fewer instances of a node. Requests are applied in the order of their ids, each once."""
+    """A request for more or fewer instances of a node. Requests are applied once each, in the order of their ids."""
 
     id: int
     infra_id: str
@@ -181,7 +181,7 @@ class ScaleRequest:
     kind: ScaleKind
     amount: int
     instance: str
-    """The node id, or an address, of the instance that is to go; empty for any."""
+    """The node id or an address of the instance to remove; empty for any instance."""
     requested_at: float
     applied_at: float | None = None
     result: str = ""
@@ -189,7 +189,7 @@ class ScaleRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """Something that happened, in the order of its id. `at` is in seconds since 1970."""
+    """An event of the log. Ids are in order; `at` is in seconds since 1970."""
 
     id: int
     infra_id: str
@@ -210,39 +210,39 @@ class InfrastructureSummary:
     instances: int
     created_at: float
     frozen: str = ""
-    """Why failed instances are not replaced at present, and how that ends; empty where they are."""
+    """Why failed instances are not replaced at present, and how that ends; empty if they are replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class InfrastructureRecord:
-    """One infrastructure as it is recorded."""
+    """One infrastructure, as stored."""
 
     id: str
     description: Infrastructure | None
-    """What the last successful build made; None until the first one succeeded."""
+    """The description in force, from the last successful build; None before the first one."""
     candidate: Infrastructure | None
-    """What a build is on its way to; None when none is under way."""
+    """The description that a build is working towards; None without a build under way."""
     wanted: bool
-    """False once somebody asked for its destruction."""
+    """False after a request to destroy the infrastructure."""
     created_at: float
     targets: Mapping[str, int] = field(default_factory=dict)
-    """How many instances each node should have."""
+    """The wanted number of instances of each node."""
     setbacks: Mapping[str, Setback] = field(default_factory=dict)
-    """By node name: what keeps failing is tried ever more seldom."""
+    """Recent failures by node name, for the back-off."""
     frozen: str = ""
-    """Why nothing is healed at present."""
+    """Why healing is frozen; empty if it is not."""
     revision: int = field(default=0, compare=False)
-    """Every change of it or of its rows raises it, see `occopus_core.store.revisions`."""
+    """Raised by every change of the infrastructure or its rows, see `occopus_core.store.revisions`."""
 
     @property
     def state(self) -> InfrastructureState:
-        """Derived, never stored."""
+        """The state, derived from the other fields."""
         described, under_way = self.description is not None, self.candidate is not None
         return InfrastructureState.of(wanted=self.wanted, described=described, under_way=under_way)
 
     @property
     def current(self) -> Infrastructure:
-        """The description in force: the settled one, or during a first build the one being built."""
+        """The description in force, or the one of the first build."""
         description = self.description or self.candidate
         assert description is not None, "an infrastructure always has a description"
         return description
@@ -250,7 +250,7 @@ class InfrastructureRecord:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to change one infrastructure. Every write carries the epoch; an old epoch is refused."""
+    """The right to change one infrastructure. Every write carries the epoch; writes with an old epoch are refused."""
 
     infra_id: str
     holder: str
@@ -258,6 +258,6 @@ class Lease:
 
 
 def label(type: str, section: Mapping[str, Any]) -> str:
-    """What people call a manager: its type, and its endpoint where it has one."""
+    """A manager's name in messages: its type, and its endpoint if it has one."""
     endpoint = section.get("endpoint")
     return f"{type} {endpoint}" if endpoint else type

@@ -48,16 +48,16 @@ from occopus_core.store.row_conversion import (
 from occopus_core.store.service import ServiceRows
 from occopus_core.store.tokens import Tokens
 
-IMPORT_AGAIN = "import the file it came from once more, or put a backup back"
+IMPORT_AGAIN = "import its file again, or restore a backup"
 
 MOST_EVENTS = 10_000
-"""How many events of an infrastructure are kept whatever their age."""
+"""How many events of an infrastructure are kept, whatever their age."""
 
 EVENT_SECONDS = 30 * 24 * 3600.0
-"""For how long every event is kept, however many there are: notifiers that are away may come back for it."""
+"""How long every event is kept, whatever their number: notifiers that are down may need it later."""
 
 EVENT_PORTION = 1000
-"""How many are forgotten at a time, lest others wait to write."""
+"""How many events are removed at a time, so that other writers do not wait."""
 
 _FIRST_EPOCHS = 2**30
 
@@ -71,7 +71,7 @@ class InfrastructureTakenError(Exception):
 
 
 class Store:
-    """What is known. Reads see one state; changes of an infrastructure go through `changing` under a lease."""
+    """The store. Reads see one consistent state; infrastructures are changed through `changing`, under a lease."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -87,13 +87,13 @@ class Store:
         self._reached: dict[Lease, int] = {}
 
     def close(self) -> None:
-        """Let go of the connections. It can be used again afterwards."""
+        """Close the connections. The store can be used again afterwards."""
         self._database.close()
 
     # Node definitions
 
     def put_definitions(self, definitions: Collection[NodeDefinition]) -> None:
-        """Add these node definitions, replacing those of the same names: all or none."""
+        """Add these node definitions or replace those of the same names, in one transaction."""
         with self._database.writing() as connection:
             add_implementations(connection, [i for d in definitions for i in d.implementations])
             names = [definition.name for definition in definitions]
@@ -109,7 +109,7 @@ class Store:
             forget_unused_implementations(connection)
 
     def definitions(self, names: Collection[str]) -> dict[str, NodeDefinition]:
-        """Those of the named definitions that exist. Raises `StoreError` where a part of one is missing."""
+        """The named definitions, as far as they exist. Raises `StoreError` if a part of one is missing."""
         table, bodies = tables.definitions, tables.implementations
         found: dict[str, list[Implementation]] = {}
         with self._database.reading() as connection:
@@ -127,7 +127,7 @@ class Store:
         return {name: NodeDefinition(name, tuple(implementations)) for name, implementations in found.items()}
 
     def remove_definition(self, name: str) -> bool:
-        """Forget a node definition; instances made by it stay. False where there is none of this name."""
+        """Remove a node definition; instances made by it stay. False if it does not exist."""
         with self._database.writing() as connection:
             removed = connection.execute(tables.definitions.delete().where(tables.definitions.c.name == name))
             forget_unused_implementations(connection)
@@ -139,7 +139,7 @@ class Store:
             return list(connection.scalars(sa.select(tables.definitions.c.name).distinct().order_by("name")))
 
     def implementations(self, digests: Collection[str]) -> dict[str, Implementation]:
-        """Those of the implementations with these digests that are there."""
+        """The implementations with these digests, as far as they exist."""
         table = tables.implementations
         found: dict[str, Implementation] = {}
         with self._database.reading() as connection:
@@ -151,7 +151,7 @@ class Store:
         return found
 
     def implementations_of(self, records: Collection[InstanceRecord]) -> dict[str, Implementation]:
-        """What these instances are made by, by digest. Raises `StoreError` where one of them is missing."""
+        """The implementations of these instances, by digest. Raises `StoreError` if one is missing."""
         found = self.implementations({record.implementation for record in records})
         for record in records:
             if record.implementation not in found:
@@ -173,12 +173,12 @@ class Store:
         *,
         maintained: bool = False,
     ) -> Lease:
-        """Record a new infrastructure that is about to be built, leased to `holder` from the first moment.
+        """Record a new infrastructure to be built, leased to `holder` from the start.
 
-        Without a holder nobody has to wait for it: what is returned is over when somebody takes a lease. One that is
-        `maintained` is for services to look after. Raises `InfrastructureTakenError`.
+        Without a holder, the returned lease has already expired, so that any process can take it. Services look after
+        an infrastructure that is `maintained`. Raises `InfrastructureTakenError`.
         """
-        # An epoch never comes back for an id: whoever held one that is gone must not pass for the holder of the next.
+        # Epochs of an id are never repeated, so that a lease of a former infrastructure is not valid for the next.
         epoch = random.SystemRandom().randrange(1, _FIRST_EPOCHS)
         with self._database.writing() as connection:
             added = InfrastructureRecord(infra_id, None, candidate, wanted=True, created_at=now, targets=targets)
@@ -192,9 +192,9 @@ class Store:
             )
             try:
                 connection.execute(row)
-            except sa.exc.IntegrityError:  # not looked for before: somebody may add it in between
+            except sa.exc.IntegrityError:  # no query before: another process may add it in between
                 raise InfrastructureTakenError(infra_id) from None
-            self.outbox.forget_subscribers(connection, infra_id)  # of an earlier one with this id
+            self.outbox.forget_subscribers(connection, infra_id)  # of an earlier infrastructure with this id
             created = Event(EventKind.INFRA_CREATED, infra_id, text=candidate.name)
             connection.execute(tables.events.insert(), [event_row(now, created)])
             revision = raise_revision(connection, [infra_id])
@@ -204,7 +204,7 @@ class Store:
         return lease
 
     def infrastructure(self, infra_id: str) -> InfrastructureRecord:
-        """Raises `NoSuchInfrastructureError`."""
+        """The record of an infrastructure. Raises `NoSuchInfrastructureError`."""
         with self._database.reading() as connection:
             row = infrastructure_row(connection, infra_id)
         return record_of(row)
@@ -217,12 +217,12 @@ class Store:
             return [instance_of(row) for row in connection.execute(query)]
 
     def instances_by_token(self) -> dict[str, InstanceRecord]:
-        """The instances of all infrastructures."""
+        """The instances of all infrastructures, by token."""
         with self._database.reading() as connection:
             return {row.token: instance_of(row) for row in connection.execute(sa.select(tables.instances))}
 
     def request_destroy(self, infra_id: str) -> None:
-        """Ask for the destruction of an infrastructure, whoever holds it. Raises `NoSuchInfrastructureError`."""
+        """Request the destruction of an infrastructure; needs no lease. Raises `NoSuchInfrastructureError`."""
         table = tables.infrastructures
         with self._database.writing() as connection:
             result = connection.execute(table.update().where(table.c.id == infra_id).values(wanted=False))
@@ -235,7 +235,7 @@ class Store:
     def request_scaling(
         self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str, now: float
     ) -> ScaleRequest:
-        """Ask for more or fewer instances; a maintenance pass sees to it. Raises `NoSuchInfrastructureError`."""
+        """Request more or fewer instances; a maintenance pass applies it. Raises `NoSuchInfrastructureError`."""
         table = tables.scale_requests
         event = Event(EventKind.SCALE_REQUESTED, infra_id, node_name, text=_request_text(kind, amount, instance))
         request = ScaleRequest(0, infra_id, node_name, kind, amount, instance, now)
@@ -255,9 +255,9 @@ class Store:
             return [request_of(row) for row in connection.execute(query)]
 
     def events(self, infra_id: str, after: int = 0, most: int | None = None) -> list[StoredEvent]:
-        """What has happened to an infrastructure since the event `after`, also when it is gone by now.
+        """The events of an infrastructure after the event `after`, even if it is gone.
 
-        With `most`, the oldest of that.
+        With `most`, at most that many, from the oldest on.
         """
         table = tables.events
         query = sa.select(table).where(table.c.infra_id == infra_id, table.c.id > after).order_by(table.c.id)
@@ -266,9 +266,9 @@ class Store:
             return [event_of(row) for row in connection.execute(query)]
 
     def forget_events(self, infra_id: str, now: float) -> bool:
-        """Forget what is older than `EVENT_SECONDS`, but for the newest `MOST_EVENTS`; True where more is to go.
+        """Remove events older than `EVENT_SECONDS`, except the newest `MOST_EVENTS`; True if more remain to be removed.
 
-        Takes one look where there is nothing to forget. Idempotent; the ids of the others stay.
+        Makes one query if there are none. Idempotent; the ids of other events do not change.
         """
         log = tables.events
         mine, old = log.c.infra_id == infra_id, log.c.at < now - EVENT_SECONDS
@@ -288,13 +288,13 @@ class Store:
     # Leases
 
     def acquire(self, infra_id: str, holder: str, now: float) -> Lease | None:
-        """Take the infrastructure, or None while another holder's lease lasts.
+        """Take the lease of the infrastructure; None while another holder's lease lasts.
 
         Raises `NoSuchInfrastructureError`.
         """
         table = tables.infrastructures
         free = sa.or_(table.c.lease_holder.is_(None), table.c.lease_expires <= now)
-        # One statement, so that of two who try at the same time one finds it taken.
+        # One statement, so that only one of two concurrent processes gets it.
         take = (
             table.update()
             .where(table.c.id == infra_id, free)
@@ -314,18 +314,18 @@ class Store:
     def reached(self, lease: Lease) -> int:
         """The revision up to which all changes since the lease was taken were made under it.
 
-        Where another process has recorded a request meanwhile, it stays below that. Call it before `release`.
+        It is lower than a request that another process has recorded meanwhile. Call it before `release`.
         """
         return self._reached.get(lease, -1)
 
     def holder(self, infra_id: str) -> str | None:
-        """Who holds the lease, for a message. Raises `NoSuchInfrastructureError`."""
+        """The holder of the lease, for a message. Raises `NoSuchInfrastructureError`."""
         with self._database.reading() as connection:
             row = infrastructure_row(connection, infra_id)
         return str(row.lease_holder) if row.lease_holder is not None else None
 
     def lease_end(self, infra_id: str) -> float | None:
-        """When the lease runs out, in seconds since 1970; None where nobody has it. Each renewal changes it.
+        """When the lease expires, in seconds since 1970; None if it is free. Each renewal changes it.
 
         Raises `NoSuchInfrastructureError`.
         """
@@ -334,12 +334,12 @@ class Store:
         return end
 
     def catch_up(self, lease: Lease, revision: int) -> None:
-        """Whoever has the lease has read all that had changed up to a revision. See `reached`."""
+        """Record that the holder of the lease has read all changes up to a revision. See `reached`."""
         if lease in self._reached:
             self._reached[lease] = revision
 
     def release(self, lease: Lease) -> None:
-        """Give the lease back. Nothing happens where it is no longer ours."""
+        """Release the lease. Has no effect if this process has lost it."""
         self._reached.pop(lease, None)
         table = tables.infrastructures
         with self._database.writing(brief=True) as connection:
@@ -353,7 +353,7 @@ class Store:
     def changing(self, lease: Lease, *, brief: bool = False) -> Iterator[Change]:
         """One transaction of changes under a lease. Raises `LeaseLostError` before anything is written.
 
-        `brief` is for one that only renews the lease, see `Database.writing`.
+        `brief` is for a transaction that only renews the lease, see `Database.writing`.
         """
         then: list[Callable[[], None]] = []
         with self._database.writing(brief=brief) as connection:

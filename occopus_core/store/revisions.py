@@ -1,8 +1,8 @@
-"""Which infrastructures have changed since somebody last looked, without reading their rows.
+"""Finds the infrastructures that have changed since an earlier time, without reading their rows.
 
 Every transaction that changes an infrastructure or its rows gives it the next revision of the store, as its last
-statement. The row that counts is locked until the commit, so revisions become visible in their order: whoever has seen
-one has seen all before it. What only takes, renews or gives back a lease changes nothing in this sense.
+statement. The counter row is locked until the commit, so revisions become visible in order: a process that has seen
+one has seen all earlier ones. Taking, renewing or releasing a lease does not change the revision.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from occopus_core.store.row_conversion import chunks
 
 @dataclass(frozen=True, slots=True)
 class Revisions:
-    """What has changed since an earlier revision of the store."""
+    """The changes since an earlier revision of the store."""
 
     store: int
-    """The revision of the store by now."""
+    """The present revision of the store."""
     changed: Mapping[str, int] = field(default_factory=dict)
-    """By id: the revisions of the infrastructures that have changed and are still there."""
+    """By id: the revisions of the changed infrastructures that exist."""
     present: frozenset[str] | None = None
-    """The ids of all infrastructures, where some may have gone; None where none has."""
+    """The ids of all infrastructures if some may have been removed; otherwise None."""
 
 
 def raise_revision(connection: sa.Connection, infra_ids: Iterable[str]) -> int:
-    """Give these infrastructures, as far as they exist, the next revision. The last statement of a transaction.
+    """Give these infrastructures, if they exist, the next revision. Must be the last statement of a transaction.
 
-    Their rows are locked already, by this transaction having changed them or by `lock_infrastructures`.
+    The transaction has locked their rows already, by a change or by `lock_infrastructures`.
     """
     counter, rows = tables.installation, tables.infrastructures
     revision = connection.scalar(counter.update().values(revision=counter.c.revision + 1).returning(counter.c.revision))
@@ -43,7 +43,7 @@ def raise_revision(connection: sa.Connection, infra_ids: Iterable[str]) -> int:
 
 
 def lock_infrastructures(connection: sa.Connection, infra_ids: Iterable[str]) -> None:
-    """Lock rows that `raise_revision` is going to change: all who write lock them before the row that counts."""
+    """Lock the rows that `raise_revision` will change. All writers lock them before the counter row."""
     rows = tables.infrastructures
     for part in chunks(sorted(set(infra_ids))):
         connection.execute(sa.select(rows.c.id).where(rows.c.id.in_(part)).order_by(rows.c.id).with_for_update())
@@ -56,18 +56,18 @@ class RevisionRows:
         self._database = database
 
     def since(self, last: int) -> Revisions:
-        """What has changed since the store had the revision `last`; from -1 on, everything. Raises `StoreError`."""
+        """The changes since the store had the revision `last`; all infrastructures for -1. Raises `StoreError`."""
         rows = tables.infrastructures
         with self._database.reading() as connection:
             now = connection.scalar(sa.select(tables.installation.c.revision)) or 0
             if now == last:
                 return Revisions(now)
-            if now < last:  # a backup was put back
+            if now < last:  # a backup was restored
                 last = -1
             changed = dict(
                 connection.execute(sa.select(rows.c.id, rows.c.revision).where(rows.c.revision > last)).all()
             )
-            # A revision that no row has any more was followed by a later one, or its infrastructure is gone.
+            # If no row has a revision, its infrastructure was changed again or removed.
             whole = last >= 0 and len(set(changed.values())) == now - last
             present = None if whole else frozenset(connection.scalars(sa.select(rows.c.id)))
         return Revisions(now, changed, present)

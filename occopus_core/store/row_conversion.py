@@ -1,4 +1,4 @@
-"""Between rows and values, and the pieces of SQL that several rooms of the store share."""
+"""Conversions between rows and records, and SQL that several modules of the store share."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from occopus_core.store.records import (
 )
 
 FORGOTTEN = ""
-"""In the place of an id: that of infrastructures that are gone."""
+"""Replaces the id of infrastructures that are gone."""
 
 INFRASTRUCTURES = Columns(
     InfrastructureRecord,
     tables.infrastructures,
     others=("name", "epoch", "lease_holder", "lease_expires", "maintained"),
 )
-"""Each change of an infrastructure writes the fields it names; the other columns are for lists, leases and services."""
+"""Each change of an infrastructure writes only its own fields; other columns are for lists, leases and services."""
 
 INSTANCES = Columns(
     InstanceRecord,
     tables.instances,
-    # Other transactions change the last two, see `Change.finish_build` and `Change.condemn`.
+    # Other transactions change the last two fields, see `Change.finish_build` and `Change.condemn`.
     fixed=("node_id", "infra_id", "node_name", "position", "token", "provisional", "condemned"),
 )
 REQUESTS = Columns(ScaleRequest, tables.scale_requests, numbered="id")
 EVENTS = Columns(StoredEvent, tables.events, numbered="id")
 
 _LONGEST_REASON = 200
-"""Characters of a reason that quotes what stands in a row."""
+"""The longest part of a row, in characters, that a reason quotes."""
 
 _YEAR_10000 = 253_402_300_800
 
 _CHUNK = 500
-"""How many names one statement asks for: databases limit the parameters of a statement."""
+"""How many names one statement contains: databases limit the parameters of a statement."""
 
 
 def infrastructure_row(connection: sa.Connection, infra_id: str) -> Any:
@@ -61,7 +61,7 @@ def infrastructure_row(connection: sa.Connection, infra_id: str) -> Any:
 
 
 def add_implementations(connection: sa.Connection, implementations: Iterable[Implementation]) -> None:
-    """Keep these implementations. Idempotent."""
+    """Store these implementations. Idempotent."""
     table = tables.implementations
     new = {implementation.digest: implementation for implementation in implementations}
     if new:
@@ -78,7 +78,7 @@ def add_implementations(connection: sa.Connection, implementations: Iterable[Imp
 
 
 def forget_unused_implementations(connection: sa.Connection) -> None:
-    """Remove what neither a definition, nor an instance, nor a place names."""
+    """Remove implementations without a definition, instance or place."""
     _lock_implementations(connection)
     digest = tables.implementations.c.digest
     users = (tables.definitions, tables.instances, tables.places)
@@ -87,7 +87,7 @@ def forget_unused_implementations(connection: sa.Connection) -> None:
 
 
 def add_places(connection: sa.Connection, infra_id: str, places: Iterable[tuple[str, str]]) -> None:
-    """Remember where instances may be, each as implementation and connection. Idempotent."""
+    """Record places where instances may be, each as implementation and connection. Idempotent."""
     new = set(places)
     if not new:
         return
@@ -100,7 +100,7 @@ def add_places(connection: sa.Connection, infra_id: str, places: Iterable[tuple[
 
 
 def leave_places(connection: sa.Connection, infra_id: str) -> None:
-    """The infrastructure is forgotten, but not where it was."""
+    """Keep the places of an infrastructure that is removed."""
     _lock_implementations(connection)
     table = tables.places
     query = sa.select(table.c.implementation, table.c.connection).where(table.c.infra_id == infra_id)
@@ -109,21 +109,22 @@ def leave_places(connection: sa.Connection, infra_id: str) -> None:
 
 
 def _lock_implementations(connection: sa.Connection) -> None:
-    # One that nobody uses must not be forgotten while somebody else begins to use it. In SQLite one writes at a time.
+    # An unused implementation must not be removed while another process starts to use it. SQLite has one writer at a
+    # time.
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("LOCK TABLE implementations IN SHARE ROW EXCLUSIVE MODE")
 
 
 def lock_places(connection: sa.Connection) -> None:
-    """Nobody may be between an instance and its place, which are written together, while one is forgotten."""
-    _lock_implementations(connection)  # which all others do first
+    """Lock the places, so that one can be removed: instances and their places are written together."""
+    _lock_implementations(connection)  # all other writers take this lock first
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("LOCK TABLE places IN ACCESS EXCLUSIVE MODE")
 
 
 @contextlib.contextmanager
 def understood(what: str) -> Iterator[None]:
-    """Something else than Occopus may have written a row, or a disk have spoilt it. Raises `SpoiltError`."""
+    """Raise `SpoiltError` for a row that another program wrote, or that a disk error has damaged."""
     try:
         yield
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -132,13 +133,13 @@ def understood(what: str) -> Iterator[None]:
 
 
 def implementation_of(body: str) -> Implementation:
-    """The implementation kept in a row. Raises `SpoiltError`."""
+    """The implementation in a row. Raises `SpoiltError`."""
     with understood("a node definition"):
         return implementation_from_json(json.loads(body))
 
 
 def record_of(row: Any) -> InfrastructureRecord:
-    """The infrastructure kept in a row. Raises `SpoiltError`."""
+    """The infrastructure in a row. Raises `SpoiltError`."""
     with understood(f"the infrastructure '{row.id}'"):
         record = INFRASTRUCTURES.of(row)
         if record.description is None and record.candidate is None:
@@ -147,25 +148,25 @@ def record_of(row: Any) -> InfrastructureRecord:
 
 
 def instance_of(row: Any) -> InstanceRecord:
-    """The instance kept in a row. Raises `SpoiltError`."""
+    """The instance in a row. Raises `SpoiltError`."""
     with understood(f"the instance '{row.node_id}'"):
         return INSTANCES.of(row)
 
 
 def request_of(row: Any) -> ScaleRequest:
-    """The scaling request kept in a row. Raises `SpoiltError`."""
+    """The scaling request in a row. Raises `SpoiltError`."""
     with understood(f"the scaling request {row.id}"):
         return REQUESTS.of(row)
 
 
 def event_of(row: Any) -> StoredEvent:
-    """The event kept in a row. Raises `SpoiltError`."""
+    """The event in a row. Raises `SpoiltError`."""
     with understood(f"the event {row.id}"):
         return EVENTS.of(row)
 
 
 def event_row(at: float, event: Event) -> dict[str, Any]:
-    """The row that keeps an event, which happened at `at`, in seconds since 1970."""
+    """The row of an event that happened at `at`, in seconds since 1970."""
     kept = StoredEvent(0, event.infra_id, at, event.kind.value, event.node_name, event.node_id, event.text)
     return EVENTS.row(kept)
 
@@ -173,11 +174,11 @@ def event_row(at: float, event: Event) -> dict[str, Any]:
 def moment(value: Any) -> float:
     """A time in seconds since 1970, before the year 10000. Raises `ValueError`."""
     if not 0 <= typed(value, float) < _YEAR_10000:
-        raise ValueError("what stands where a time should is none")
+        raise ValueError("not a valid timestamp")
     return float(value)
 
 
 def chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The names in portions that fit one statement."""
+    """The names in chunks that fit into one statement."""
     for start in range(0, len(names), _CHUNK):
         yield names[start : start + _CHUNK]

@@ -1,4 +1,4 @@
-"""What the services on one store share: the infrastructures they maintain, who is there, answers already given."""
+"""Data that the services on one store share: maintained infrastructures, running services, recorded answers."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ MOST_ANSWERS = 100_000
 
 
 class KeyReusedError(Exception):
-    """The key of a request was used for another one."""
+    """The key of a request was used for another request."""
 
 
 class TooManyKeysError(Exception):
-    """So many requests with keys came lately that no more are kept."""
+    """Too many requests with keys came recently to store another one."""
 
 
 class UnansweredError(Exception):
-    """A request with this key was received, and it is not known what became of it."""
+    """A request with this key was received, and its result is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The status and the body that a request was answered with."""
+    """The status and the body of an answer."""
 
     status: int
     body: Mapping[str, Any]
@@ -61,14 +61,14 @@ class ServiceRows:
         self._database = database
 
     def ping(self) -> None:
-        """Raises `StoreError` where the store is away."""
+        """Raise `StoreError` if the store is unavailable."""
         with self._database.reading() as connection:
             connection.execute(sa.select(tables.installation.c.id))
 
-    # What is maintained, and by whom
+    # Maintained infrastructures and running services
 
     def mark(self, infra_id: str, *, maintained: bool) -> None:
-        """Have services maintain an infrastructure, or leave it alone. Raises `NoSuchInfrastructureError`."""
+        """Let services maintain an infrastructure, or stop that. Raises `NoSuchInfrastructureError`."""
         table = tables.infrastructures
         statement = table.update().where(table.c.id == infra_id).values(maintained=maintained)
         with self._database.writing() as connection:
@@ -77,18 +77,18 @@ class ServiceRows:
             raise_revision(connection, [infra_id])
 
     def maintained(self) -> list[str]:
-        """The infrastructures that services maintain, oldest first. One whose id is spoilt cannot be."""
+        """The infrastructures that services maintain, oldest first, without those whose id is damaged."""
         table = tables.infrastructures
         query = sa.select(table.c.id).where(table.c.maintained).order_by(table.c.created_at, table.c.id)
         with self._database.reading() as connection:
             return [infra_id for infra_id in connection.scalars(query) if isinstance(infra_id, str)]
 
     def in_state(self, state: InfrastructureState) -> int:
-        """How many infrastructures are in this state."""
+        """The number of infrastructures in this state."""
         return self.states().get(state, 0)
 
     def states(self) -> dict[InfrastructureState, int]:
-        """How many infrastructures are in each state."""
+        """The number of infrastructures in each state."""
         table = tables.infrastructures
         state = sa.case(
             (~table.c.wanted, InfrastructureState.DROPPING.value),
@@ -101,7 +101,7 @@ class ServiceRows:
         return {InfrastructureState(name): count for name, count in rows}
 
     def conditions(self) -> dict[tuple[Stage, Condition], int]:
-        """How many instances are in each stage and condition; rows with an unknown one are left out."""
+        """The number of instances in each stage and condition; rows with an unknown one are left out."""
         table = tables.instances
         kind = (table.c.stage, table.c.condition)
         with self._database.reading() as connection:
@@ -113,23 +113,23 @@ class ServiceRows:
         return known
 
     def frozen(self) -> int:
-        """In how many infrastructures healing is frozen."""
+        """The number of infrastructures whose healing is frozen."""
         table = tables.infrastructures
         with self._database.reading() as connection:
             query = sa.select(sa.func.count()).select_from(table).where(table.c.frozen != "")
             return connection.scalar(query) or 0
 
     def stages(self) -> dict[str, int]:
-        """How many instances are in each stage."""
+        """The number of instances in each stage."""
         stage = tables.instances.c.stage
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(stage, sa.func.count()).group_by(stage)).all()
         return dict(rows)
 
     def beat(self, name: str, now: float, seconds: float) -> list[str]:
-        """Say that a service is there for so many seconds; the names of all that are."""
+        """Announce that a service is running for this many seconds. Returns the names of all running services."""
         table = tables.services
-        # One that says it is there for longer than anybody would has said so before the time of day was set back.
+        # An entry that lasts longer than any service announces was written before the system time was set back.
         over = sa.or_(table.c.expires <= now, table.c.expires > now + seconds + SKEW_SECONDS)
         with self._database.writing(brief=True) as connection:
             connection.execute(table.delete().where(sa.or_(over, table.c.name == name)))
@@ -137,14 +137,14 @@ class ServiceRows:
             return list(connection.scalars(sa.select(table.c.name).order_by(table.c.name)))
 
     def leave(self, name: str) -> None:
-        """The service is there no more. Idempotent."""
+        """The service has stopped. Idempotent."""
         with self._database.writing(brief=True) as connection:
             connection.execute(tables.services.delete().where(tables.services.c.name == name))
 
     # Answers
 
     def claim(self, key: str, request: str, now: float) -> Answer | None:
-        """Reserve a key for a request, or what the same request was answered before.
+        """Reserve a key for a request, or return the recorded answer to the same request.
 
         Raises `KeyReusedError`, `UnansweredError`, `TooManyKeysError`.
         """
@@ -159,7 +159,7 @@ class ServiceRows:
                     connection.execute(table.insert().values(key=key, request=request, asked_at=now))
                     return None
         except StoreError as error:
-            if isinstance(error.__cause__, sa.exc.IntegrityError):  # the same key came twice at the same moment
+            if isinstance(error.__cause__, sa.exc.IntegrityError):  # two requests with the same key came at once
                 raise UnansweredError from error
             raise
         if row.request != request:
@@ -170,27 +170,27 @@ class ServiceRows:
             return ANSWERS.of(row)
 
     def keep(self, key: str, answer: Answer) -> None:
-        """What the request with this key was answered."""
+        """Store the answer to the request with this key."""
         table = tables.answers
         with self._database.writing() as connection:
             connection.execute(table.update().where(table.c.key == key).values(ANSWERS.row(answer)))
 
     def forget(self, key: str) -> None:
-        """The request with this key had no effect: it may come again."""
+        """The request with this key had no effect: it may be repeated."""
         with self._database.writing() as connection:
             connection.execute(tables.answers.delete().where(tables.answers.c.key == key))
 
     # Scaling
 
     def before_latest(self, infra_id: str, count: int) -> int:
-        """The id of the event before so many of the latest ones; 0 where there are no more than those."""
+        """The id of the event before the latest `count` events; 0 if there are no more than those."""
         table = tables.events
         query = sa.select(table.c.id).where(table.c.infra_id == infra_id).order_by(table.c.id.desc())
         with self._database.reading() as connection:
             return connection.scalar(query.offset(count).limit(1)) or 0
 
     def last_event(self, infra_id: str, node_name: str, kind: str, text: str | None = None) -> float | None:
-        """When something of this kind, with this `text` if one is given, last happened to a node (since 1970)."""
+        """When the last event of this kind, and this `text` if given, happened to a node (seconds since 1970)."""
         table = tables.events
         query = sa.select(sa.func.max(table.c.at)).where(
             table.c.infra_id == infra_id, table.c.node_name == node_name, table.c.kind == kind

@@ -100,7 +100,7 @@ places = Table(
     Column("implementation", ForeignKey("implementations.digest"), primary_key=True),
     Column("connection", Text, primary_key=True),
 )
-"""Every connection that an infrastructure has made instances on; without an id, those of infrastructures forgotten."""
+"""Every connection on which an infrastructure has made instances; without id, those of removed infrastructures."""
 
 configurations = Table(
     "configurations",
@@ -126,8 +126,8 @@ configurations = Table(
     Column("forget_since", Double),
     Index(None, "infra_id"),
 )
-"""What a configuration manager holds for an instance. A row outlives its instance, and the infrastructure, until the
-manager has forgotten the node."""
+"""The data of an instance at a configuration manager. A row is kept after its instance and infrastructure are gone,
+until the manager has deleted the data."""
 
 managers = Table(
     "managers",
@@ -137,7 +137,7 @@ managers = Table(
     Column("settings", Text, primary_key=True),
     Column("section", Text, nullable=False),
 )
-"""The configuration managers that an infrastructure has used, until they have forgotten it."""
+"""The configuration managers that an infrastructure has used, until they have deleted its data."""
 
 host_keys = Table(
     "host_keys",
@@ -146,7 +146,7 @@ host_keys = Table(
     Column("host", String(255), primary_key=True),
     Column("keys", Text, nullable=False),
 )
-"""The SSH keys that an instance, or with a name another host on the way to it, may show: one a line."""
+"""The SSH host keys, one per line, of an instance, or, with a name, of a jump host on the way to it."""
 
 scale_requests = Table(
     "scale_requests",
@@ -177,7 +177,7 @@ events = Table(
     Index(None, "infra_id", "id"),
     sqlite_autoincrement=True,
 )
-"""The log outlives the infrastructure it tells of."""
+"""The log. Events are kept after their infrastructure is gone."""
 
 notifiers = Table(
     "notifiers",
@@ -187,7 +187,7 @@ notifiers = Table(
     Column("epoch", Integer, nullable=False),
     Column("lease_expires", Double),
 )
-"""The last event that each notifier has told of, and until when somebody is telling the next ones."""
+"""The last delivered event of each notifier, and until when a process has reserved the next ones."""
 
 subscribers = Table(
     "subscribers",
@@ -196,7 +196,8 @@ subscribers = Table(
     Column("type", String(64), primary_key=True),
     Column("address", Text, nullable=False),
 )
-"""Whom a client wants told of one infrastructure, by the type of the notifier. Kept for a day after its end."""
+"""The address to which a client wants the events of one infrastructure sent, by notifier type. Kept for a day after
+the infrastructure is gone."""
 
 services = Table(
     "services",
@@ -204,7 +205,7 @@ services = Table(
     Column("name", String(128), primary_key=True),
     Column("expires", Double, nullable=False),
 )
-"""The services that are there, each until when it is taken for alive."""
+"""The running services, each with the time until which it counts as alive."""
 
 tokens = Table(
     "tokens",
@@ -217,7 +218,7 @@ tokens = Table(
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double),
 )
-"""Who may use the service. A revoked one stays: a service that once had tokens never goes without."""
+"""Tokens of the REST service. Revoked tokens stay: a service that once had tokens always requires one."""
 
 answers = Table(
     "answers",
@@ -229,4 +230,4 @@ answers = Table(
     Column("body", Text),
     Index(None, "asked_at"),
 )
-"""Digests of requests that carried a key, and what they were answered."""
+"""Digests of requests with a key, and the answers to them."""

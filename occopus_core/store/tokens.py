@@ -1,4 +1,4 @@
-"""Who may use the service: tokens, of which only digests are kept."""
+"""Tokens for the REST service, stored as digests."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Scope(enum.Enum):
     WRITE = "write"
 
     def includes(self, other: Scope) -> bool:
-        """True where whoever has this one may do what needs the other."""
+        """True if this scope allows what the other one allows."""
         order = list(Scope)
         return order.index(self) >= order.index(other)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """One token. Times are seconds since 1970; `infra_id` is the one infrastructure it is for, None for all."""
+    """One token. Times are seconds since 1970; `infra_id` is the only infrastructure it is valid for, None for all."""
 
     id: str
     name: str
@@ -56,7 +56,7 @@ class Tokens:
         self._database = database
 
     def create(self, name: str, scope: Scope, infra_id: str | None, now: float) -> str:
-        """A new token: it is shown this once."""
+        """Create a token and return its text, which is not stored."""
         key, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
         row = TOKENS.row(TokenRecord(key, name, scope, infra_id, now))
         with self._database.writing() as connection:
@@ -64,13 +64,13 @@ class Tokens:
         return f"occ_{key}_{secret}"
 
     def find(self, text: str) -> TokenRecord | None:
-        """The token that a client shows, None where it is none of ours or was revoked."""
+        """The token with this text; None if it does not exist or was revoked."""
         form = _FORM.fullmatch(text)
         key, secret = form.groups() if form else ("", "")
         query = sa.select(tables.tokens).where(tables.tokens.c.id == key)
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
-        # Compared also where there is none, so that the time does not tell which ids there are.
+        # Compared for an unknown id too, so that the time does not reveal which ids exist.
         same = hmac.compare_digest(_digest(secret), row.digest if row is not None else _NOBODY)
         return _token_of(row) if same and row is not None and row.revoked_at is None else None
 
@@ -81,7 +81,7 @@ class Tokens:
             return [_token_of(row) for row in connection.execute(query)]
 
     def revoke(self, key: str, now: float) -> bool:
-        """Have a token be worth nothing from now on. Idempotent; False where no token has this id."""
+        """Revoke a token. Idempotent; False if no token has this id."""
         table = tables.tokens
         revoked_at = sa.func.coalesce(table.c.revoked_at, now)
         with self._database.writing() as connection:

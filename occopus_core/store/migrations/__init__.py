@@ -1,4 +1,4 @@
-"""The schema's versions. A new database is made at the newest; an older one is brought there in place by Alembic."""
+"""The versions of the schema. A new database gets the newest one; Alembic migrates an older one in place."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ HEAD = version.HEAD
 
 _SCRIPTS = Path(__file__).parent
 _LOCK = 6022140
-"""Our number among PostgreSQL's advisory locks."""
+"""The number of Occopus among PostgreSQL's advisory locks."""
 
 _version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
 
 
 def present(connection: sa.Connection) -> str | None:
-    """The version of the database's schema, None where it has none yet."""
+    """The version of the database's schema; None without a schema."""
     if not sa.inspect(connection).has_table(_version.name):
         return None
     return connection.scalar(sa.select(_version.c.version_num))
 
 
 def migrate(connection: sa.Connection) -> None:
-    """Bring the database to `HEAD` within the caller's transaction. Raises `StoreError` for one from the future."""
-    if connection.dialect.name == "postgresql":  # two processes must not make the tables at the same time
+    """Bring the database to `HEAD` within the caller's transaction. Raises `StoreError` for a newer version."""
+    if connection.dialect.name == "postgresql":  # two processes must not create the tables at the same time
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     found = present(connection)
     if found is None:
-        # The tables of another program must not be taken for ours: those that exist are an error.
+        # Existing tables are an error: they belong to another program.
         tables.metadata.create_all(connection, checkfirst=False)
         _version.create(connection)
         connection.execute(_version.insert().values(version_num=HEAD))
@@ -44,7 +44,7 @@ def migrate(connection: sa.Connection) -> None:
 
 def upgrade(connection: sa.Connection, version: str | None) -> None:
     """Run the scripts from a version to the newest one; from None, all of them. Raises `StoreError`."""
-    # Imported only when there is something to do: it takes longer than most commands.
+    # Imported only when needed: the import takes longer than most commands.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util.exc import CommandError  # noqa: PLC0415
@@ -60,19 +60,19 @@ def upgrade(connection: sa.Connection, version: str | None) -> None:
 
 @contextlib.contextmanager
 def rebuilding(connection: sa.Connection) -> Iterator[None]:
-    """A transaction in which SQLite lets tables be replaced that others refer to. Raises `StoreError`."""
+    """A transaction in which SQLite allows to replace tables that others refer to. Raises `StoreError`."""
     if connection.dialect.name != "sqlite":
         with connection.begin():
             yield
         return
-    # SQLite takes the order only between transactions: it is given to the driver, SQLAlchemy would begin one first.
+    # SQLite accepts the setting only between transactions. SQLAlchemy would begin one, so the driver is used directly.
     driver = connection.connection.cursor()
     driver.execute("PRAGMA foreign_keys=OFF")
     try:
         with connection.begin():
             yield
             if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
-                raise StoreError("the store cannot be upgraded: a row refers to one that is not there")
+                raise StoreError("the store cannot be upgraded: a row refers to another one that does not exist")
     finally:
         driver.execute("PRAGMA foreign_keys=ON")
         driver.close()

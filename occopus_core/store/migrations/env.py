@@ -1,4 +1,4 @@
-"""Alembic runs this to migrate: within the transaction of the process that opens the store."""
+"""The migration environment of Alembic, within the transaction of the process that opens the store."""
 
 from alembic import context
 

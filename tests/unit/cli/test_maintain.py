@@ -105,7 +105,7 @@ def test_the_list_in_its_forms(run):
 
 def test_a_store_that_is_not_there_is_said_with_the_empty_list(run, tmp_path, monkeypatch):
     monkeypatch.setenv("OCCOPUS_STORE", "sqlite:///mistyped/occopus.db")
-    told = "warning: there is no store mistyped/occopus.db yet: what is imported or built makes it\n"
+    told = "warning: there is no store mistyped/occopus.db yet: it is created by the first import or build\n"
     assert run("-l") == (0, "", told)
     assert not (tmp_path / "mistyped").exists()
 

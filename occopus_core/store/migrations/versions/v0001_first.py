@@ -1,4 +1,4 @@
-"""The first schema. It stays as it is whatever becomes of `tables`."""
+"""The first schema. It does not follow later changes of `tables`."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     _definitions()
     _infrastructures()
     _instances()

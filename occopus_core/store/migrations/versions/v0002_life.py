@@ -1,4 +1,4 @@
-"""The life of an infrastructure: health over time, scaling requests, events, and who was told of them."""
+"""Health over time, scaling requests, events, and the cursors of notifiers."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Where instances were made: what is searched for those that no row names."""
+"""The places where instances were made, to be searched for instances without a row."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add the table; what is known of it now is where the present instances are."""
+    """Add the table, with the places of the present instances."""
     op.create_table(
         "places",
         sa.Column("infra_id", sa.String(128), nullable=False),

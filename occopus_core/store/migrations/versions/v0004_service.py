@@ -1,4 +1,4 @@
-"""What services share: marks of what they maintain, who is there, tokens, and answers that can be repeated."""
+"""Data shared by services: what they maintain, which services run, tokens, and answers that can be repeated."""
 
 import sqlalchemy as sa
 from alembic import op

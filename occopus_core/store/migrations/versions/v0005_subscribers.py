@@ -1,4 +1,4 @@
-"""Whom clients of the REST service want told of single infrastructures; old answers are found by their time."""
+"""Subscribers of single infrastructures, from the REST service; an index to find old answers by time."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What configuration managers hold for instances, and which managers an infrastructure has used."""
+"""Data of instances at configuration managers, and the managers that an infrastructure has used."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Add two tables. Instances of an older version are registered again when they are looked at."""
+    """Add two tables. Instances of an older version are registered again when they are next observed."""
     op.create_table(
         "configurations",
         sa.Column("node_id", sa.String(36)),

@@ -1,4 +1,4 @@
-"""Which creations were answered: of those a provider hides nothing."""
+"""Marks instances whose `create` was answered: providers hide nothing of these."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,5 +8,5 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Add a column; of the present instances it is not known."""
+    """Add a column, which is false for present instances."""
     op.add_column("instances", sa.Column("answered", sa.Boolean, nullable=False, server_default=sa.false()))

@@ -1,4 +1,4 @@
-"""The SSH keys that hosts may show, pinned for each instance."""
+"""The SSH host keys that instances may show, pinned for each instance."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Add a table. The keys of present instances are pinned when they are next connected to."""
+    """Add a table. The keys of present instances are pinned at their next connection."""
     op.create_table(
         "host_keys",
         sa.Column("node_id", sa.String(36)),

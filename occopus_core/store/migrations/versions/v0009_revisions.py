@@ -1,4 +1,4 @@
-"""Revisions: which infrastructures have changed."""
+"""Revisions, by which changed infrastructures are found."""
 
 import sqlalchemy as sa
 from alembic import op

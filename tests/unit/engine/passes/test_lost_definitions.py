@@ -53,7 +53,7 @@ def test_it_is_told_in_a_line(robbed, act):
         act(robbed)
     assert str(caught.value) == (
         f"the node definition that instance '{row.node_id}' of node 'web' was made by is not in the store any more: "
-        "import the file it came from once more, or put a backup back"
+        "import its file again, or restore a backup"
     )
     assert robbed.store.holder("broken") is None
     assert len(robbed.live()) == 2
