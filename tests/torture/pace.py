@@ -19,7 +19,7 @@ WINDOW = 30.0
 """The consistency window of the cloud, in seconds of theirs."""
 
 LEAVE_SECONDS = 120.0
-"""How long a manager may take to let a node go, in seconds of theirs: a busy machine takes moments of ours to ask it."""
+"""How long a manager may take to let a node go, in seconds of theirs: a busy machine needs moments of ours for it."""
 
 HIDDEN = 0.3
 """For how long the cloud hides what it has made at the most, in seconds of ours: well within the window."""
