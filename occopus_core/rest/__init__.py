@@ -1,1 +1,1 @@
-"""Occopus as a web service: the REST API, and maintenance that goes on behind it."""
+"""The web service of Occopus: the REST API, and maintenance in the background."""

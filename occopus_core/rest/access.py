@@ -1,4 +1,4 @@
-"""Around every request: its id, a line in the log, headers that protect browsers, and who may call from a browser."""
+"""Middleware around every request: request id, access log, security headers, checks of calls from browsers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _READING = frozenset({"GET", "HEAD"})
 
 
 class Access:
-    """ASGI middleware. `origins` are pages of other servers that may call; `hosts`, where given, our only names."""
+    """ASGI middleware. `origins` are web pages that may call; `hosts`, if given, are the accepted host names."""
 
     def __init__(self, app: ASGIApp, *, origins: Collection[str] = (), hosts: Collection[str] = ()) -> None:
         self._app = app
@@ -62,20 +62,20 @@ class Access:
             _write(request_id, client, scope["method"], scope["path"], status, time.monotonic() - began)
 
     def _refusal(self, method: str, headers: Headers) -> Response | None:
-        """What nobody who means well sends.
+        """Reject malformed or cross-origin requests.
 
-        A page that somebody has open must not work through their browser; nor under a name that is not ours. Of a
-        body with two lengths a proxy before us may have believed the other.
+        A page opened in a user's browser must not call the service with the user's access, or under another host name.
+        A body with two lengths is refused because a proxy may have used the other length.
         """
         if "content-length" in headers and "transfer-encoding" in headers:
-            return problem(400, "a body has one length", headers={"Connection": "close"})
+            return problem(400, "the body has two lengths", headers={"Connection": "close"})
         host = urlsplit(f"//{headers.get('host', '')}").hostname if _possible(headers.get("host", "")) else None
         if self._hosts and host not in self._hosts:
-            return problem(403, "this service is not called by that name")
+            return problem(403, "unknown host name")
         origin = headers.get("origin")
         same = origin is not None and origin.partition("://")[2] == headers.get("host")
         if origin is not None and method not in _READING and not same and origin not in self._origins:
-            return problem(403, "pages of other servers may not do this")
+            return problem(403, "calls from pages of other servers are not allowed")
         return None
 
 

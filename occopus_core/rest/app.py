@@ -1,4 +1,4 @@
-"""The application: every route, and what is around them."""
+"""The application: all routes and the middleware."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def create_app(
     hosts: Collection[str] = (),
     endpoints: Collection[str] = (),
 ) -> FastAPI:
-    """The API of a service, and the page that is installed.
+    """The API of a service, and the installed page.
 
-    `origins` may call from a browser; `hosts`, where given, are its only names; `endpoints` may be named in
+    `origins` are web pages that may call; `hosts`, if given, are the accepted host names; `endpoints` may be named in
     node definitions that clients store. Raises `PluginError`.
     """
 
@@ -53,13 +53,13 @@ def create_app(
         yield
         await run_in_threadpool(service.close)
 
-    # Its own pages of the API would load scripts from other servers: see `docs`.
+    # FastAPI's own pages of the API would load scripts from other servers: see `docs`.
     app = FastAPI(
         title="Occopus", version="2", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.state.service, app.state.gatekeeper, app.state.limits = service, gatekeeper, limits
     app.state.metrics, app.state.streams, app.state.endpoints = metrics, 0, frozenset(endpoints)
-    app.state.plugins = functools.cache(installed_plugins)  # a module that was imported stays as it is
+    app.state.plugins = functools.cache(installed_plugins)  # imported modules do not change
     resources = (infrastructures, overview, scaling, alerts, events, notifications, node_definitions, plugins)
     for one in (*resources, operations, whoami):
         app.include_router(one.router)

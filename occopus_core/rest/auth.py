@@ -1,4 +1,4 @@
-"""Who may do what: bearer tokens, each with a scope and perhaps one infrastructure."""
+"""Authentication and authorisation: bearer tokens, each with a scope and possibly one infrastructure."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from occopus_core.rest.limits import Buckets
 from occopus_core.rest.problems import Refused
 from occopus_core.store.tokens import Scope, TokenRecord, Tokens
 
-BEARER = HTTPBearer(auto_error=False, description="A token, where the service asks for one.")
-"""Tells the OpenAPI document, and so its page; what is shown is looked at by ourselves."""
+BEARER = HTTPBearer(auto_error=False, description="A token, if the service requires one.")
+"""Describes the tokens in the OpenAPI document; `Gatekeeper` checks them."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="occopus"'}
 _ENVIRONMENT = TokenRecord("environment", "OCCOPUS_REST_TOKEN", Scope.WRITE, None, 0.0)
 
 
 @dataclass(slots=True)
 class Gatekeeper:
-    """Lets through who shows a token. Without `required` everybody is let through until the first token is made."""
+    """Admits clients with a token. Unless `required`, it admits every client until the first token is created."""
 
     tokens: Tokens
     buckets: Buckets
     required: bool
     insecure: bool = False
     token: str = field(default="", repr=False)
-    """One more token, of the scope `write`, which the store does not know: that of the service's environment."""
+    """Another token, of the scope `write`, from the service's environment. The store does not contain it."""
 
     def __post_init__(self) -> None:
         self.required = self.required or bool(self.token)
 
     @property
     def asks(self) -> bool:
-        """True where nobody is let through without a token. Raises `StoreError`."""
+        """True if a token is required. Raises `StoreError`."""
         if not (self.required or self.insecure):
             self.required = bool(self.tokens.all())
         return self.required and not self.insecure
 
     def identify(self, authorization: str | None) -> TokenRecord | None:
-        """Whose token it is; None where none is asked for. Raises `Refused`."""
+        """The record of the token; None if no token is required. Raises `Refused`."""
         if self.insecure:
             return None
         scheme, _, text = (authorization or "").partition(" ")
@@ -62,9 +62,9 @@ class Gatekeeper:
 
 
 def allowed(scope: Scope) -> Callable[[Request, object], str]:
-    """A dependency: the client, who may do what needs this scope to the infrastructure of the path.
+    """A dependency that admits clients whose token has this scope for the infrastructure of the path.
 
-    A token for one infrastructure allows nothing that concerns others. Raises `Refused`.
+    A token for one infrastructure allows no access to others. Raises `Refused`.
     """
 
     def check(request: Request, _shown: Annotated[object, Security(BEARER)]) -> str:
@@ -88,5 +88,5 @@ def _identified(keeper: Gatekeeper, request: Request, address: str) -> TokenReco
     try:
         return keeper.identify(request.headers.get("authorization"))
     except Refused:
-        keeper.buckets.take(address)  # whoever tries tokens is slowed down as well
+        keeper.buckets.take(address)  # this limits attempts to guess tokens, too
         raise

@@ -1,7 +1,7 @@
-"""The page at `/docs`: Swagger UI, which shows the API and can try it.
+"""The page at `/docs`: Swagger UI, which shows the API and sends requests to it.
 
-Its files are those of the package `fastapi-offline`, served by this service under a policy of their own: no script and
-no call but to this service, so that the page works without internet, and nobody else's server can change what it does.
+Its files come from the package `fastapi-offline`. This service serves them under its own content security policy,
+which allows scripts and calls of this service only: the page works without internet access.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _START = """SwaggerUIBundle({
 
 
 def install(app: FastAPI) -> None:
-    """Have the application show it."""
+    """Add the page to the application."""
 
     async def shown() -> Response:
         return Response(_PAGE, media_type="text/html", headers=_HEADERS)

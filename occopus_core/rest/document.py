@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI makes of the routes, with what it cannot know."""
+"""The OpenAPI document: FastAPI derives it from the routes, and this module adds to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REFERENCE = "#/components/schemas/{model}"
 
 
 def install(app: FastAPI, keeper: Gatekeeper) -> None:
-    """Have the application serve it."""
+    """Add the document to the application."""
     made = app.openapi()
     _, problems = models_json_schema([(ProblemDetails, "serialization")], ref_template=_REFERENCE)
     made["components"]["schemas"].update(problems["$defs"])
@@ -22,7 +22,7 @@ def install(app: FastAPI, keeper: Gatekeeper) -> None:
     schemes = [one["security"] for one in guarded]
 
     def openapi() -> dict[str, Any]:
-        # Whether a token is needed may change while the service runs: when the first one is made.
+        # Whether a token is required may change while the service runs: when the first token is created.
         for operation, security in zip(guarded, schemes, strict=True):
             operation["security"] = security if keeper.asks else [{}, *security]
         return made

@@ -1,4 +1,4 @@
-"""A request that carries an ``Idempotency-Key`` has its effect once, however often it comes."""
+"""A request with an ``Idempotency-Key`` takes effect once, even if it is sent several times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST = 255
 
 
 def once(request: Request, client: str, body: bytes, act: Callable[[], dict[str, Any]], status: int = 200) -> Response:
-    """The answer of `act`, or the one that the same request got before. Raises `Refused` and what `act` raises."""
+    """The answer of `act`, or the recorded answer to the same request. Raises `Refused` and the errors of `act`."""
     chosen = request.headers.get(HEADER)
     if chosen is None:
         return JSONResponse(act(), status)
@@ -33,7 +33,7 @@ def once(request: Request, client: str, body: bytes, act: Callable[[], dict[str,
     try:
         said = act()
     except Exception as error:
-        if not (isinstance(error, StoreError) and error.unknown):  # it may have had its effect: nobody may repeat it
+        if not (isinstance(error, StoreError) and error.unknown):  # it may have taken effect: it must not be repeated
             rows.forget(key)
         raise
     rows.keep(key, Answer(status, said))
@@ -48,7 +48,7 @@ def _claimed(rows: ServiceRows, key: str, request: str) -> Answer | None:
     except TooManyKeysError:
         raise Refused(429, f"too many requests with an {HEADER} in a day", {"Retry-After": "3600"}) from None
     except UnansweredError:
-        detail = f"a request with this {HEADER} is under way, or was when the service ended: look what there is"
+        detail = f"a request with this {HEADER} is under way, or was when the service ended: check its effect"
         raise Refused(409, detail) from None
 
 

@@ -1,4 +1,4 @@
-"""How much a client may ask: the size of a body and the time it takes, requests, builds under way."""
+"""Limits for clients: size and duration of a body, request rate, number of builds."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from starlette.requests import ClientDisconnect
 from occopus_core.rest.problems import Refused
 
 MOST_CLIENTS = 10_000
-"""Clients that are told apart; of more, those who were quiet longest are forgotten."""
+"""How many clients have a rate limit of their own; the least recent ones are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is allowed. Sizes in bytes, times in seconds."""
+    """The limits. Sizes in bytes, times in seconds."""
 
     body: int = 2**20
     body_seconds: float = 30.0
     rate: float = 200.0
-    """Requests of one client in a second, on the whole; ten times as many at once."""
+    """The mean number of requests of a client in a second; bursts may have ten times as many."""
     builds: int = 200
-    """Infrastructures that may be on their way to be built."""
+    """The number of infrastructures being built at once."""
     instances: int = 10_000
-    """What the nodes of one infrastructure may grow to, altogether."""
+    """The largest number of instances in one infrastructure, from the limits of its nodes."""
     streams: int = 100
 
 
 async def read_body(request: Request) -> bytes:
-    """The body as it came, whatever its type. Raises `Refused`."""
+    """The raw body, whatever its content type. Raises `Refused`."""
     limits: Limits = request.app.state.limits
     body = bytearray()
     try:
@@ -48,12 +48,12 @@ async def read_body(request: Request) -> bytes:
         detail = f"the body did not arrive within {limits.body_seconds:g} s"
         raise Refused(408, detail, {"Connection": "close"}) from None
     except ClientDisconnect:
-        raise Refused(400, "the body ended too soon") from None  # which nobody will read
+        raise Refused(400, "the body ended too soon") from None  # the client is gone
     return bytes(body)
 
 
 class Buckets:
-    """Lets each client make so many requests in a second, and ten times as many at once (token bucket)."""
+    """A token bucket for each client: so many requests in a second, and bursts of ten times as many."""
 
     def __init__(self, rate: float, now: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -63,7 +63,7 @@ class Buckets:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, client: str) -> None:
-        """One more request. Raises `Refused` where that is one too many."""
+        """Count a request. Raises `Refused` if it exceeds the limit."""
         now = self._now()
         with self._lock:
             left, at = self._left.pop(client, (self._burst, now))

@@ -18,7 +18,7 @@ _SECONDS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0)
 
 
 class Metrics(CallMetrics):
-    """Counts passes, calls and events of one service; `text` also says what is in the store."""
+    """Counts passes, calls and events of one service; `text` includes the contents of the store."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -37,7 +37,7 @@ class Metrics(CallMetrics):
             registry=self._registry,
         )
         self._alerts = Counter("occopus_alerts", "alerts by outcome", ["outcome"], registry=self._registry)
-        self._events = Counter("occopus_events", "what happened, by kind", ["kind"], registry=self._registry)
+        self._events = Counter("occopus_events", "events by kind", ["kind"], registry=self._registry)
 
     def alerted(self, outcome: str) -> None:
         """Count an alert: "scaled" or "ignored"."""
@@ -56,11 +56,11 @@ class Metrics(CallMetrics):
         self._events.labels(event.kind.value).inc()
 
     def show(self, store: Store) -> None:
-        """Tell of this store from now on."""
+        """Include the contents of this store from now on."""
         self._registry.register(_Contents(store))
 
     def text(self) -> bytes:
-        """In Prometheus's text format. Raises `StoreError`."""
+        """The metrics in Prometheus's text format. Raises `StoreError`."""
         return generate_latest(self._registry)
 
 
@@ -69,13 +69,13 @@ def _outcome(error: Exception | None) -> str:
 
 
 class _Contents(Collector):
-    """Counts what is in the store whenever it is asked."""
+    """Counts the contents of the store at each scrape."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing: the store need not be there yet."""
+        """Return nothing: the store may not exist yet."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:

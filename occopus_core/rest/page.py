@@ -1,8 +1,8 @@
-"""The page that is installed, if one is: files of another package, shown at `/`.
+"""The installed page, if any: files of another package, served at `/`.
 
-A page is a package with an `index.html` that the entry-point group `occopus.page` names. It is only files: what it does
-it does in the browser, through the API, as any other client. The service serves them under headers of its own, so that
-nothing but these files can run there, and nothing but this service can be called.
+A page is a package with an `index.html`, named by the entry-point group `occopus.page`. It consists of files only and
+works in the browser, through the API, like any other client. The service serves the files with a content security
+policy under which only these files can run, and only this service can be called.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from occopus_core.registry import PluginError
 
 GROUP = "occopus.page"
 PATH = "/page"
-"""Where its files are, beside `/` itself; its links are relative."""
+"""The path of its files, apart from `/` itself; its links are relative."""
 INDEX = "index.html"
 
 _HEADERS = {
@@ -33,12 +33,12 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Cache-Control": "no-cache",  # kept by browsers, and asked for again: an upgrade is seen at once
+    "Cache-Control": "no-cache",  # browsers revalidate cached files, so that an upgrade is visible at once
 }
 
 
 def find() -> Path | None:
-    """The folder of the page that is installed. Raises `PluginError` where there are several, or it has no index."""
+    """The folder of the installed page. Raises `PluginError` if there are several pages, or no index."""
     found = {one.value: one for one in entry_points(group=GROUP)}
     if not found:
         return None
@@ -59,7 +59,7 @@ def _folder(point: EntryPoint) -> Path:
 
 
 def install(app: FastAPI, folder: Path | None) -> None:
-    """Show the files of this folder; without one, `/` is not found."""
+    """Serve the files of this folder; without one, `/` answers 404."""
     if folder is None:
         return
     page = Files(_HEADERS, directory=folder)
@@ -72,7 +72,7 @@ def install(app: FastAPI, folder: Path | None) -> None:
 
 
 class Files(StaticFiles):
-    """Files with these headers; of the folder only those with the names in `only`, where it is given."""
+    """Static files with these headers; if `only` is given, the files with these names only."""
 
     def __init__(self, headers: Mapping[str, str], only: Collection[str] | None = None, *, directory: Path) -> None:
         super().__init__(directory=directory)
@@ -80,11 +80,11 @@ class Files(StaticFiles):
         self._only = only
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The file of this path, and nothing where it is not shown."""
+        """The file of this path, or none if it is not served."""
         return super().lookup_path(path) if self._only is None or path in self._only else ("", None)
 
     def file_response(self, full_path: PathLike, *args: Any, **kwargs: Any) -> Response:
-        """One file, or that it has not changed."""
+        """One file, or the answer that it has not changed."""
         response = super().file_response(full_path, *args, **kwargs)
         response.headers.update(self._headers)
         return response

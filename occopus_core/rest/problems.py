@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details, with the `reason` and `message` that clients of 1.x look for."""
+"""Errors as RFC 9457 problem details, with `reason` and `message` for clients of 1.x."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from occopus_core.store.repository import InfrastructureTakenError
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 MOST_FAULTS = 100
-"""Mistakes that are told of one body: an answer must not be many times what was asked."""
+"""How many mistakes of one body are reported: an answer must not be much larger than its request."""
 METHODS = ("DELETE", "GET", "POST", "PUT")
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
@@ -51,7 +51,7 @@ _log = logging.getLogger("occopus.rest")
 
 
 class Fault(BaseModel):
-    """One mistake of a description, and where it stands."""
+    """One mistake in a description, and its position."""
 
     position: str
     path: str
@@ -59,7 +59,7 @@ class Fault(BaseModel):
 
 
 class ProblemDetails(BaseModel):
-    """What went wrong."""
+    """An error."""
 
     type: str = "about:blank"
     title: str
@@ -77,14 +77,14 @@ def documented(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"description": HTTPStatus(code).phrase, "content": {MEDIA_TYPE: schema}} for code in codes}
 
 
-class Refused(HTTPException):  # an answer, not a fault of ours
-    """The request is answered with a problem."""
+class Refused(HTTPException):  # an answer to a client, not a failure
+    """The request is refused with a problem."""
 
 
 def problem(
     status: int, detail: str, errors: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The answer that tells of a problem."""
+    """An answer with a problem."""
     title = HTTPStatus(status).phrase
     details = ProblemDetails(
         title=title,
@@ -99,7 +99,7 @@ def problem(
 
 
 def install(app: FastAPI) -> None:
-    """Have the application answer every error as a problem."""
+    """Make the application answer every error with a problem."""
     for kind, _ in _STATUS:
         app.add_exception_handler(kind, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -132,14 +132,14 @@ def _fault(one: Problem | str) -> Fault:
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError), "that is what it is installed for"
+    assert isinstance(error, RequestValidationError), "the handler is installed for this type"
     faults = [Fault(position="", path=".".join(map(str, one["loc"])), message=one["msg"]) for one in error.errors()]
     faults = faults[:MOST_FAULTS]
     return problem(422, "; ".join(f"{fault.path}: {fault.message}" for fault in faults), faults)
 
 
 async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException), "that is what it is installed for"
+    assert isinstance(error, HTTPException), "the handler is installed for this type"
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_methods_of(request))
@@ -147,7 +147,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 def _methods_of(request: Request) -> list[str]:
-    """All that a path has; Starlette tells those of one route."""
+    """All methods of a path; Starlette reports those of one route only."""
     scopes = {method: {**request.scope, "method": method} for method in METHODS}
     routes = request.app.routes
     return [name for name, scope in scopes.items() if any(one.matches(scope)[0] is Match.FULL for one in routes)]
@@ -155,4 +155,4 @@ def _methods_of(request: Request) -> list[str]:
 
 async def _unknown(request: Request, _error: Exception) -> Response:
     _log.exception("a request failed: %s %s", request.method, request.url.path)
-    return problem(500, "an error of Occopus itself: its log tells more")
+    return problem(500, "internal error; see the server log")

@@ -1,4 +1,4 @@
-"""The server: says where it listens, and drains when a signal comes."""
+"""The HTTP server: announces its addresses, and drains at a signal."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from occopus_core.rest.service import Service
 
 MOST_CONNECTIONS = 500
-"""More are closed at once: files and sockets must be left for the store and the providers (of 1024, as a rule)."""
+"""Further connections are closed at once: the store and the providers need files and sockets (mostly of 1024)."""
 
 BACKLOG = 2048
-"""So many clients may wait to be let in."""
+"""How many connections may wait to be accepted."""
 
 REQUEST_SECONDS = 15.0
-"""How long a client may take from connecting, or from its last answer, to the end of the next request's headers."""
+"""How long a client may take, from the connection or its last answer, to send the headers of a request."""
 
 UNREAD_SECONDS = 30.0
-"""How long a client may leave unread what it was sent, once that is more than a connection holds back (64 KiB)."""
+"""How long a client may leave an answer unread that exceeds the buffer of a connection (64 KiB)."""
 
 DRAIN_SECONDS = 10
-"""How long requests under way are waited for at the end."""
+"""How long requests under way are waited for at shutdown."""
 
 
 class Protocol(H11Protocol):
-    """HTTP for clients that may mean no good: bounded in their number, and in the time they take to ask and to read.
+    """HTTP with limits against hostile clients: number of connections, time to send a request and to read an answer.
 
-    h11 takes nothing that could be read in two ways; the limits on bodies are those of the routes.
+    h11 refuses ambiguous requests; the routes limit the bodies.
     """
 
     def __init__(self, *args: Any, **more: Any) -> None:
@@ -45,7 +45,7 @@ class Protocol(H11Protocol):
         self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """A client came."""
+        """A client has connected."""
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
@@ -53,24 +53,24 @@ class Protocol(H11Protocol):
             self._expect_request()
 
     def handle_events(self) -> None:
-        """Bytes came."""
+        """Data has arrived."""
         super().handle_events()
         if self._answering:
             _cancel(self._deadline)
 
     def on_response_complete(self) -> None:
-        """A request was answered; the next one may be there already."""
+        """An answer is complete; the next request may have arrived already."""
         super().on_response_complete()
         if not self._answering:
             self._expect_request()
 
     def pause_writing(self) -> None:
-        """The client does not read. To close is not enough: what it was sent would be kept for it."""
+        """The client does not read. Aborts later, as closing would keep the unsent data in memory."""
         super().pause_writing()
         self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It has read nearly all."""
+        """The client has read nearly all data."""
         super().resume_writing()
         _cancel(self._unread)
 
@@ -97,7 +97,7 @@ def _cancel(timer: asyncio.TimerHandle | None) -> None:
 def configure(
     app: FastAPI, host: str, port: int, certificate: str | None = None, key: str | None = None
 ) -> uvicorn.Config:
-    """How an application is served; `certificate` and `key` are PEM files. Raises `OSError` where those are none."""
+    """The configuration of uvicorn; `certificate` and `key` are PEM files. Raises `OSError` if they are invalid."""
     config = uvicorn.Config(
         app,
         host=host,
@@ -116,11 +116,11 @@ def configure(
 
 
 class ListenError(Exception):
-    """Nobody can be served at an address; the message says why, and what to do."""
+    """Cannot listen on the address; the message says why, and what to do."""
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets at all addresses of a host, to be given to `Server.serve_until_signal`. Raises `ListenError`."""
+    """Sockets for all addresses of a host, to be given to `Server.serve_until_signal`. Raises `ListenError`."""
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, address in socket.getaddrinfo(
@@ -146,12 +146,12 @@ class Server(uvicorn.Server):
         self._service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal: whoever waits in a request is answered at once, so that the server can end."""
+        """Handle a signal: requests that wait are answered at once, so that the server can end."""
         self._service.stopping.set()
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say where."""
+        """Listen, and announce the addresses."""
         await super().startup(sockets)
         for server in getattr(self, "servers", ()):
             for one in server.sockets:
@@ -160,10 +160,10 @@ class Server(uvicorn.Server):
                 self._say(f"listening on {scheme}://{f'[{host}]' if ':' in host else host}:{port}")
 
     def serve_until_signal(self, sockets: list[socket.socket]) -> bool:
-        """Serve; False where that could not even begin, which was said. A signal is an orderly end."""
+        """Serve until a signal. False if the server could not start, which it has logged."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # uvicorn raises it once more at the end, which is an orderly one
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, signal.SIG_IGN)  # uvicorn raises it again at the end
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under `nohup`
             signal.signal(signal.SIGHUP, self.handle_exit)
         with contextlib.suppress(SystemExit):
             self.run(sockets)

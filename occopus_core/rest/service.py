@@ -1,4 +1,4 @@
-"""Maintenance behind the API: each service on a store looks after its share of what is marked as maintained."""
+"""Background maintenance: each service on a store maintains its share of the infrastructures."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from occopus_core.manager import InfrastructureManager
 from occopus_core.store.records import StoreError
 
 BEAT_SECONDS = 2.0
-"""How often a service says that it is there, and takes up what has fallen to it."""
+"""How often a service announces that it runs, and attaches infrastructures of its share."""
 
 ALIVE_SECONDS = 15.0
-"""How long a service that says no more is taken for alive: as long as its leases last."""
+"""How long a service counts as alive after its last announcement: as long as its leases last."""
 
 LAST_SECONDS = 5.0
 """How long the end of maintenance is waited for."""
 
 
 class Service:
-    """One loop and one pool maintain everything that is this service's share; `close` drains it.
+    """Maintains the share of this service with one loop and one pool; `close` drains it.
 
-    `say` gets a line for the operator whenever maintenance finds its store away, or there again.
+    `say` gets a line for the operator when the store becomes unavailable, or available again.
     """
 
     def __init__(self, manager: InfrastructureManager, interval: float, say: Callable[[str], None]) -> None:
@@ -36,7 +36,7 @@ class Service:
         self.name = uuid.uuid4().hex
         self.stopping = threading.Event()
         self.adding = threading.Lock()
-        """Held while infrastructures are counted and one is added: requests of the same moment count, too."""
+        """Held while infrastructures are counted and one is added, so that concurrent requests are counted."""
         self._say = say
         self._rounds: MaintenanceLoop = manager.rounds(interval)
         self._threads = [
@@ -45,49 +45,49 @@ class Service:
         ]
 
     def start(self) -> None:
-        """Begin to maintain."""
+        """Start to maintain."""
         for thread in self._threads:
             thread.start()
 
     def close(self) -> None:
-        """Stop maintaining: passes stop where they are, and other services, or the next one, carry on."""
+        """Stop maintaining: passes stop where they are; other services, or a new one, continue."""
         self.stopping.set()
         self._rounds.stop()
         for thread in self._threads:
             thread.join(LAST_SECONDS)
-        with contextlib.suppress(StoreError):  # it counts as gone in a few seconds anyway
+        with contextlib.suppress(StoreError):  # its announcement expires in a few seconds
             self.store.service.leave(self.name)
 
     @property
     def alive(self) -> bool:
-        """True while maintenance goes on."""
+        """True while maintenance runs."""
         return all(thread.is_alive() for thread in self._threads)
 
     @property
     def share(self) -> frozenset[str]:
-        """The infrastructures that this service looks after at present."""
+        """The infrastructures that this service maintains at present."""
         return self._rounds.attached
 
     def maintain(self, infra_id: str) -> None:
-        """Have an infrastructure maintained from now on. Idempotent. Raises `NoSuchInfrastructureError`."""
+        """Start to maintain an infrastructure. Idempotent. Raises `NoSuchInfrastructureError`."""
         self.store.service.mark(infra_id, maintained=True)
         self.begin(infra_id)
 
     def begin(self, infra_id: str) -> None:
-        """Begin with an infrastructure that is marked to be maintained, rather than when it is come across."""
-        self._rounds.attach(infra_id)  # whoever's share it is, its first pass need not wait; leases keep order
+        """Start with a maintained infrastructure at once, not at the next check of the share."""
+        self._rounds.attach(infra_id)  # even in the share of another service; leases prevent conflicts
 
     def wake(self, infra_id: str) -> None:
-        """Have requests applied at once, if the infrastructure is maintained here."""
+        """Apply requests at once, if the infrastructure is maintained here."""
         self._rounds.wake(infra_id)
 
     def leave(self, infra_id: str) -> None:
-        """Have it maintained no more. Idempotent. Raises `NoSuchInfrastructureError`."""
+        """Stop maintaining an infrastructure. Idempotent. Raises `NoSuchInfrastructureError`."""
         self.store.service.mark(infra_id, maintained=False)
         self._rounds.detach(infra_id)
 
     def destroy(self, infra_id: str) -> None:
-        """Have it destroyed as soon as can be. Idempotent. Raises `NoSuchInfrastructureError`."""
+        """Destroy an infrastructure as soon as possible. Idempotent. Raises `NoSuchInfrastructureError`."""
         self.store.request_destroy(infra_id)
         self.store.service.mark(infra_id, maintained=True)
         self._rounds.hurry(infra_id)
@@ -111,13 +111,13 @@ class Service:
         mine = frozenset(one for one in self.store.service.maintained() if keeper(one, names) == self.name)
         for infra_id in mine - self.share:
             self._rounds.attach(infra_id)
-        for infra_id in self.share - mine:  # a pass under way, such as the first of what was made here, still ends
+        for infra_id in self.share - mine:  # a pass under way, such as a first one started here, still ends
             self._rounds.detach(infra_id)
 
 
 def keeper(infra_id: str, names: Sequence[str]) -> str:
-    """Who of these services looks after an infrastructure: all agree on it without a word.
+    """The service that maintains an infrastructure; every service computes the same result.
 
-    When one comes or goes, only its own share moves (rendezvous hashing).
+    When a service starts or ends, only its own share moves (rendezvous hashing).
     """
     return max(names, key=lambda name: hashlib.sha256(f"{name} {infra_id}".encode()).digest())

@@ -1,4 +1,4 @@
-"""Alerts of Prometheus's Alertmanager: their labels say which node is scaled, and which way."""
+"""Alerts of Prometheus's Alertmanager, whose labels name the node to scale and the direction."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _STEPS = {"up": 1, "down": -1}
 
 
 class Alert(BaseModel):
-    """One alert; its labels `node` and `scale` (`up` or `down`) say what to do while it is firing."""
+    """One alert. Its labels `node` and `scale` (`up` or `down`) say what to do while it is firing."""
 
     status: Literal["firing", "resolved"]
     labels: dict[str, str] = {}
 
 
 class Webhook(BaseModel):
-    """What Alertmanager sends (version 4); the rest of it does not matter here."""
+    """A notification of Alertmanager (version 4), as far as it is used."""
 
     alerts: Annotated[list[Alert], Field(max_length=MOST_ALERTS)]
 
@@ -50,7 +50,7 @@ _EXAMPLE = {"version": "4", "alerts": [{"status": "firing", "labels": {"node": "
 
 
 class Heeded(BaseModel):
-    """What became of each alert."""
+    """The result of each alert."""
 
     infraid: str
     results: list[str]
@@ -65,9 +65,9 @@ class Heeded(BaseModel):
 def heed(
     request: Request, _client: Scaler, infra_id: InfraId, body: Body, cooldown: CoolDown = 300.0
 ) -> dict[str, Any]:
-    """Scale nodes by one, as alerts that are firing say; each alert does so once in a cool-down.
+    """Scale nodes by one for each firing alert; the same alert scales once in a cool-down.
 
-    What tells an alert from others are its labels. One for a node that somebody else has scaled lately is ignored.
+    Alerts are identified by their labels. An alert for a node that was scaled otherwise in that time is ignored.
     """
     webhook, manager = _webhook(body), manager_of(request)
     manager.get(infra_id)
@@ -82,7 +82,7 @@ def heed(
 
 
 def _webhook(body: bytes) -> Webhook:
-    """Read by ourselves, within our limits. Raises `RequestValidationError`."""
+    """Parse the body within the limits of the service. Raises `RequestValidationError`."""
     try:
         return Webhook.model_validate_json(body)
     except ValidationError as error:
@@ -96,14 +96,14 @@ def _heed(manager: InfrastructureManager, infra_id: str, alert: Alert, cooldown:
         return "ignored: not firing"
     if step is None:
         return "ignored: it has no label 'scale' that is 'up' or 'down'"
-    # The log is asked, so that a restart, or another service, does not forget when an alert was heeded.
+    # The log is queried, so that the cool-down holds after a restart and across services.
     rows, since = manager.store.service, time.time() - cooldown
     same = rows.last_event(infra_id, node, EventKind.ALERT_HEEDED.value, _identity(alert))
     if same is not None and same > since:
         return "ignored: this alert has scaled the node lately"
     requested = rows.last_event(infra_id, node, EventKind.SCALE_REQUESTED.value) or 0.0
     if requested > since and requested > (rows.last_event(infra_id, node, EventKind.ALERT_HEEDED.value) or 0.0):
-        return "ignored: somebody has scaled the node lately"
+        return "ignored: another request has scaled the node lately"
     try:
         manager.scale_by(infra_id, node, step)
     except (NoSuchNodeError, BusyError) as error:
@@ -113,7 +113,7 @@ def _heed(manager: InfrastructureManager, infra_id: str, alert: Alert, cooldown:
 
 
 def _identity(alert: Alert) -> str:
-    """What tells an alert from all others: its labels, as a digest behind its name."""
+    """The identity of an alert: its name and a digest of its labels."""
     labels = json.dumps(sorted(alert.labels.items())).encode(errors="replace")
     return f"{_name(alert)} {hashlib.sha256(labels).hexdigest()[:32]}"
 

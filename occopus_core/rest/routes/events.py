@@ -1,4 +1,4 @@
-"""What happens to an infrastructure: as a list, or as a stream of server-sent events."""
+"""Events of an infrastructure: as a list, or as a stream of server-sent events."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ router = APIRouter(tags=["events"])
 
 LOOK_SECONDS = 0.5
 QUIET_SECONDS = 15.0
-"""After so long without an event a comment is sent, so that nobody on the way takes the stream for dead."""
+"""After this time without an event a comment is sent, so that no proxy closes the stream as idle."""
 STREAM_SECONDS = 600.0
-"""How long a stream lasts: whoever comes back shows a token once more, which may have been revoked."""
+"""How long a stream lasts. A client that reconnects shows its token again, which may have been revoked."""
 MOST = 1000
-"""Events of one answer."""
+"""The largest number of events in one answer."""
 PART = 100
-"""Events that a stream keeps in memory at once."""
+"""How many events a stream keeps in memory."""
 LARGEST = 2**31 - 1
 """The largest id that every database takes."""
 
-EventId = Annotated[int, Query(ge=0, le=LARGEST, description="only what happened after the event with this id")]
-Limit = Annotated[int, Query(ge=1, le=MOST, description="so many events at the most")]
-Last = Annotated[int | None, Query(ge=1, le=MOST, description="only so many of the latest")]
-LastEventId = Annotated[str | None, Header(description="the same, as browsers say it when they come back")]
+EventId = Annotated[int, Query(ge=0, le=LARGEST, description="only events after the one with this id")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="at most this many events")]
+Last = Annotated[int | None, Query(ge=1, le=MOST, description="only this many of the latest events")]
+LastEventId = Annotated[str | None, Header(description="the same, sent by browsers that reconnect")]
 _STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
 
 
@@ -71,9 +71,9 @@ async def events(
     last: Last = None,
     last_event_id: LastEventId = None,
 ) -> Response:
-    """What happened, also to an infrastructure that is gone; with `Accept: text/event-stream` as it happens.
+    """Events, including those of an infrastructure that is gone; with `Accept: text/event-stream` as they happen.
 
-    The oldest come first: ask for more `after` the last one. A stream ends after a while, and browsers come back.
+    The oldest come first: request more with `after` the last one. A stream ends after a while, and browsers reconnect.
     """
     service = service_of(request)
     first = max(after, _number(last_event_id))
@@ -90,7 +90,7 @@ def _number(text: str | None) -> int:
 
 
 def _known_events(service: Service, infra_id: str, after: int, limit: int) -> list[StoredEvent]:
-    """Raises `NoSuchInfrastructureError` where there is no infrastructure and never was one."""
+    """The recorded events. Raises `NoSuchInfrastructureError` for an id without infrastructure and events."""
     found = service.manager.events(infra_id, after, limit)
     if not found and not (after and service.manager.events(infra_id, 0, 1)):
         service.manager.get(infra_id)
@@ -98,14 +98,14 @@ def _known_events(service: Service, infra_id: str, after: int, limit: int) -> li
 
 
 class EventStream(StreamingResponse):
-    """One of a bounded number."""
+    """A stream of events. The number of open streams is limited."""
 
     def __init__(self, content: AsyncIterator[str]) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(content, 200, headers, "text/event-stream")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it, unless there are too many."""
+        """Send the events, or refuse if too many streams are open."""
         state = scope["app"].state
         if state.streams >= state.limits.streams:
             full = problem(503, "too many streams of events are open", headers={"Retry-After": "10"})

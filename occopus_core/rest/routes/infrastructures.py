@@ -35,7 +35,7 @@ from occopus_core.store.records import InfrastructureState, NoSuchInfrastructure
 router = APIRouter(tags=["infrastructures"])
 
 DELETE_SECONDS = 300.0
-"""How long the end of an infrastructure is waited for."""
+"""How long a request waits for the end of an infrastructure."""
 LOOK_SECONDS = 0.1
 
 _EXAMPLE = """infra_name: example
@@ -60,9 +60,9 @@ _LINKS = {
         "detach": "detach_post",
     }.items()
 }
-"""What may be done with an infrastructure once its id is known."""
+"""Links to the operations on an infrastructure, in the OpenAPI document."""
 _QUESTIONS = CapacityLimiter(4)
-"""Calls that ask providers, at once: they may take long, and must not hold up all others."""
+"""Limits concurrent calls that ask providers: slow ones must not block all other requests."""
 
 
 class Identified(BaseModel):
@@ -78,18 +78,18 @@ class Listed(BaseModel):
 
 
 class PlannedStep(BaseModel):
-    """What the next pass does with one instance."""
+    """The action of the next pass on one instance."""
 
     action: Literal["keep", "create", "replace", "reconfigure", "destroy", "wait"]
     node: str
     nodeid: str
     reason: str
-    hold: str = Field(description="what a step that waits is held back by, such as `frozen` or `back-off`; else empty")
-    until: str | None = Field(description="when the wait ends, where that is known")
+    hold: str = Field(description="why a step waits, such as `frozen` or `back-off`; else empty")
+    until: str | None = Field(description="when the wait ends, if known")
 
 
 class Planned(BaseModel):
-    """What the next pass does."""
+    """The actions of the next pass."""
 
     steps: list[PlannedStep]
     frozen: str = Field(description="why failed instances are not replaced, and how that ends; else empty")
@@ -116,7 +116,7 @@ def _create(service: Service, request: Request, body: bytes) -> str:
     if sum(node.scaling.max for node in infrastructure.nodes) > limits.instances:
         raise Refused(422, f"an infrastructure may grow to {limits.instances:,} instances at the most")
     infra_id = manager.new_id()
-    manager.plan(infrastructure, infra_id)  # which finds every mistake that can be found before something is made
+    manager.plan(infrastructure, infra_id)  # which finds mistakes before anything is built
     with service.adding:
         _refuse_too_many(service, limits.builds)
         manager.submit_infrastructure(infrastructure, infra_id, for_services=True)
@@ -144,7 +144,7 @@ def list_all(request: Request, _client: Reader) -> dict[str, Any]:
 
 @router.get("/info/{key:path}", include_in_schema=False)
 def info(_client: Reader, key: str) -> None:
-    """Refuse what clients of Occopus 1.x asked the information broker, and say what to ask."""
+    """Refuse queries of 1.x clients to the information broker, and name their replacement."""
     raise Refused(404, f"there is no information broker for '{key}': ask GET /infrastructures/ID or .../events")
 
 
@@ -157,7 +157,7 @@ def report(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, di
 @router.delete(
     "/infrastructures/{infraid}",
     response_model=Identified,
-    responses={**INFRASTRUCTURE, 202: {"description": "it will be gone soon", "model": Identified}},
+    responses={**INFRASTRUCTURE, 202: {"description": "the destruction was requested", "model": Identified}},
 )
 async def destroy(
     request: Request, _client: Writer, infra_id: InfraId, wait: Annotated[bool, Query()] = True
@@ -195,21 +195,21 @@ def attach(request: Request, _client: Writer, infra_id: InfraId) -> dict[str, An
 
 @router.post("/infrastructures/{infraid}/detach", response_model=Identified, responses=INFRASTRUCTURE)
 def detach(request: Request, _client: Writer, infra_id: InfraId) -> dict[str, Any]:
-    """Maintain an infrastructure no more; it stays as it is."""
+    """Stop maintaining an infrastructure; it stays as it is."""
     service = service_of(request)
     return _known(service, infra_id, service.leave)
 
 
 @router.get("/infrastructures/{infraid}/plan", response_model=Planned, responses={**INFRASTRUCTURE, **documented(502)})
 async def plan(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
-    """What would be done to make the infrastructure what it should be, scaling requests that wait included."""
+    """The actions that would bring the infrastructure to its wanted state, pending scaling requests included."""
     planned = await to_thread.run_sync(manager_of(request).preview, infra_id, limiter=_QUESTIONS)
     return {"steps": steps_of(planned), "frozen": planned.frozen}
 
 
 @router.get("/infrastructures/{infraid}/cost", responses={**INFRASTRUCTURE, **documented(502)})
 async def cost(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
-    """What each instance has cost so far, and all of them; 0 where its provider does not say."""
+    """The cost of each instance so far, and the total; 0 if the provider reports none."""
     costs = await to_thread.run_sync(manager_of(request).costs, infra_id, limiter=_QUESTIONS)
     total = sum((one for node in costs.values() for one in node.values()), Decimal(0))
     by_node = {name: {node_id: float(one) for node_id, one in node.items()} for name, node in costs.items()}

@@ -1,4 +1,4 @@
-"""Node definitions: list, tell, store, forget."""
+"""Node definitions: list, show, store, delete."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Names(BaseModel):
 
 
 class ImplementationOutline(BaseModel):
-    """What may be told of one way to make a node: the rest may hold passwords."""
+    """The public part of an implementation; other parts may contain passwords."""
 
     resource: str
     contextualisation: str | None
@@ -50,7 +50,7 @@ def list_all(request: Request, _client: Reader) -> dict[str, Any]:
 
 @router.get("/node_definitions/{name}", response_model=NodeDefinitionOutline, responses={**COMMON, **documented(404)})
 def tell(request: Request, _client: Reader, name: Name) -> dict[str, Any]:
-    """Tell which plugins a node definition uses; never what it says to them, which may be secret."""
+    """Show which plugins a node definition uses. The values for the plugins are left out, as they may be secret."""
     definition = manager_of(request).store.definitions([name]).get(name)
     if definition is None:
         raise _unknown(name)
@@ -73,16 +73,16 @@ def tell(request: Request, _client: Reader, name: Name) -> dict[str, Any]:
     openapi_extra=yaml_body("NodeDefinitions", "Node definitions by their names.", _EXAMPLE),
 )
 def store(request: Request, _client: Writer, body: Body) -> dict[str, Any]:
-    """Store all of a file of node definitions, or nothing; those of the same names are replaced.
+    """Store a file of node definitions, all or none; definitions of the same names are replaced.
 
-    Only endpoints that the service was told of, or has credentials for, can be named.
+    They may name only endpoints that the service allows or has credentials for.
     """
     return {"node_definitions": manager_of(request).import_untrusted(body, request.app.state.endpoints)}
 
 
 @router.delete("/node_definitions/{name}", status_code=204, responses={**COMMON, **documented(404)})
 def forget(request: Request, _client: Writer, name: Name) -> Response:
-    """Forget a node definition; what was built with it stays."""
+    """Delete a node definition; instances made by it stay."""
     if not manager_of(request).store.remove_definition(name):
         raise _unknown(name)
     return Response(status_code=204)

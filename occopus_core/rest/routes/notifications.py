@@ -1,4 +1,4 @@
-"""Notification properties: whom a client wants told of an infrastructure."""
+"""Notification properties: the app to which the events of an infrastructure are sent."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _EXAMPLE = {"type": "fcm", "fcm": {"reg_id": "the-registration-id-of-an-app"}}
     openapi_extra=raw_body(_EXAMPLE, _SCHEMA),
 )
 def notify(request: Request, _client: Writer, infra_id: InfraId, body: Body) -> dict[str, Any]:
-    """Have the events of an infrastructure told to an app, with the credentials of this service.
+    """Send the events of an infrastructure to an app, with the credentials of this service.
 
-    Another call puts another app in the place of the first. An `api_key` is neither used nor kept.
+    Another call replaces the app. An `api_key` is neither used nor kept.
     """
     type_, properties = _said(body)
     manager_of(request).subscribe(infra_id, type_, properties)
@@ -49,7 +49,7 @@ def notify(request: Request, _client: Writer, infra_id: InfraId, body: Body) -> 
 
 
 def _said(body: bytes) -> tuple[str, dict[str, Any]]:
-    """The type, and the properties under its name. Raises `SubscriptionError`."""
+    """The type, and the properties under its key. Raises `SubscriptionError`."""
     try:
         given = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""For those who operate the service: whether it is alive and ready, and how it fares."""
+"""Routes for operators: liveness, readiness, metrics."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ router = APIRouter(tags=["operations"])
 
 
 class Status(BaseModel):
-    """All is well."""
+    """The service works."""
 
     status: str
 
 
 @router.get("/healthz", response_model=Status, responses=documented(503))
 async def alive(request: Request) -> dict[str, str]:
-    """Whether the service should go on, or be restarted. Needs no token."""
+    """Liveness: fails if the service should be restarted. Needs no token."""
     if not service_of(request).alive:
         raise Refused(503, "maintenance has ended")
     return {"status": "alive"}
@@ -29,7 +29,7 @@ async def alive(request: Request) -> dict[str, str]:
 
 @router.get("/readyz", response_model=Status, responses=documented(503))
 def ready(request: Request) -> dict[str, str]:
-    """Whether requests should be sent here: the store answers. Needs no token."""
+    """Readiness: succeeds if the service can take requests. Needs no token."""
     service = service_of(request)
     service.store.service.ping()
     if not service.alive or service.stopping.is_set():

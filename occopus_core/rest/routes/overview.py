@@ -1,4 +1,4 @@
-"""What a page for people needs beyond what scripts ask: all infrastructures at a glance, and the shape of one."""
+"""Routes for pages: a summary of all infrastructures, and the graph of one."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ router = APIRouter(tags=["infrastructures"])
 
 
 class Glimpsed(BaseModel):
-    """An infrastructure at a glance."""
+    """The summary of an infrastructure."""
 
     infraid: str
     name: str
     state: InfrastructureState
-    maintained: bool = Field(description="whether services look after it")
-    frozen: str = Field(description="why nothing is healed at present")
+    maintained: bool = Field(description="true if services maintain it")
+    frozen: str = Field(description="why healing is frozen; else empty")
     created_at: str
-    target: int = Field(description="how many instances it should have")
-    instances: dict[str, int] = Field(description="how many there are, by state")
-    unreadable: str = Field(description="why it cannot be read, where its rows in the store are spoilt; else empty")
+    target: int = Field(description="the wanted number of instances")
+    instances: dict[str, int] = Field(description="the number of instances by state")
+    unreadable: str = Field(description="why it cannot be read, if its rows in the store are damaged; else empty")
 
 
 class Overview(BaseModel):
@@ -38,7 +38,7 @@ class Overview(BaseModel):
 
 
 class OutlinedNode(BaseModel):
-    """A node, and which nodes it needs."""
+    """A node and its dependees."""
 
     name: str
     type: str
@@ -46,24 +46,24 @@ class OutlinedNode(BaseModel):
 
 
 class Outline(Glimpsed):
-    """The same, with the graph of its nodes."""
+    """A summary with the graph of the nodes."""
 
     nodes: list[OutlinedNode]
 
 
 @router.get("/overview", response_model=Overview, responses=COMMON)
 def overview(request: Request, _client: Reader) -> dict[str, Any]:
-    """All infrastructures at a glance, also those that nobody maintains."""
+    """Summaries of all infrastructures, maintained or not."""
     return {"infrastructures": [_glimpsed(one) for one in manager_of(request).store.overview.all()]}
 
 
 @router.get("/infrastructures/{infraid}/outline", response_model=Outline, responses=INFRASTRUCTURE)
 def outline(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
-    """One infrastructure at a glance, and which of its nodes needs which."""
+    """The summary of one infrastructure, with the dependencies of its nodes."""
     manager = manager_of(request)
     description = manager.get(infra_id).current
     glimpse = manager.store.overview.one(infra_id)
-    if glimpse is None:  # gone between the two questions
+    if glimpse is None:  # removed between the two queries
         raise NoSuchInfrastructureError(infra_id)
     needs: dict[str, dict[str, None]] = {node.name: {} for node in description.nodes}
     for edge in description.dependencies:

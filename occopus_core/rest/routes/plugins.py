@@ -1,4 +1,4 @@
-"""The installed plugins, and the schemas for editors that follow from them."""
+"""The installed plugins, and the schema files for editors made from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FileName = Annotated[str, Path(description="the name of the file, as `GET /schem
 
 
 class Plugin(BaseModel):
-    """One plugin as one distribution provides it."""
+    """One plugin, as one distribution provides it."""
 
     kind: str
     type: str
@@ -28,7 +28,7 @@ class Plugin(BaseModel):
     version: str
     contract_version: int | None = Field(description="the version of the contract that it is written for, if known")
     state: str
-    reason: str = Field(description="why it cannot be used; empty where it can")
+    reason: str = Field(description="why it cannot be used; else empty")
 
 
 class Plugins(BaseModel):
@@ -45,7 +45,7 @@ class Files(BaseModel):
 
 @router.get("/plugins", response_model=Plugins, responses=COMMON)
 def list_plugins(request: Request, _client: Reader) -> dict[str, Any]:
-    """List the plugins of the service, and why one cannot be used. They are those of when it was first asked."""
+    """List the plugins of the service, and why one cannot be used. The list is made at the first request."""
     return {"plugins": [one.summary() for one in _installed(request)]}
 
 
@@ -57,7 +57,7 @@ def list_schemas(request: Request, _client: Reader) -> dict[str, Any]:
 
 @router.get("/schemas/{name}", response_model=dict[str, Any], responses={**COMMON, **documented(404)})
 def schema(request: Request, _client: Reader, name: FileName) -> Any:
-    """One schema file; `catalog.json` is the catalogue of all, in SchemaStore's form."""
+    """One schema file; `catalog.json` is the catalogue of all, in SchemaStore's format."""
     if name == CATALOG:
         base = str(request.base_url).rstrip("/")
         return json.loads(catalog(lambda file: f"{base}/schemas/{file}"))

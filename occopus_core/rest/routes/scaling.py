@@ -17,7 +17,7 @@ from occopus_core.rest.routes.shared import INFRASTRUCTURE, InfraId, Scaler, man
 router = APIRouter(tags=["scaling"], prefix="/infrastructures/{infraid}")
 
 MOST = 100_000
-"""The most instances that a node may have."""
+"""The largest number of instances of a node."""
 
 Count = Annotated[int, Path(ge=0, le=MOST)]
 NodeName = Annotated[str, Path(alias="nodename", description="the name of the node")]
@@ -25,7 +25,7 @@ _PROBLEMS = {**INFRASTRUCTURE, **documented(409)}
 
 
 class Scaled(BaseModel):
-    """A request that was recorded: the next maintenance pass applies it, within the limits of the node."""
+    """A recorded request: the next maintenance pass applies it, within the limits of the node."""
 
     infraid: str
     method: str
@@ -34,13 +34,13 @@ class Scaled(BaseModel):
 
 
 class ScaledDown(Scaled):
-    """A request that one instance goes, whichever it is."""
+    """A request to remove one instance, chosen by the next pass."""
 
     nodeid: str | None = Field(default=None, description="null: the next maintenance pass chooses the instance")
 
 
 class ScaledOne(BaseModel):
-    """A request that one instance goes."""
+    """A request to remove one instance."""
 
     infraid: str
     method: str
@@ -67,13 +67,13 @@ def _ask(
 
 @router.post("/scaleup/{nodename}", response_model=Scaled, responses=_PROBLEMS)
 def up_by_one(request: Request, client: Scaler, infra_id: InfraId, node: NodeName) -> Response:
-    """One more instance."""
+    """Add one instance."""
     return up(request, client, infra_id, node, 1)
 
 
 @router.post("/scaleup/{nodename}/{count}", response_model=Scaled, responses=_PROBLEMS)
 def up(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, count: Count) -> Response:
-    """So many more instances."""
+    """Add this many instances."""
     return _ask(
         request, client, infra_id, node, "scaleup", lambda one: one.scale_by(infra_id, node, count), count=count
     )
@@ -81,7 +81,7 @@ def up(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, coun
 
 @router.post("/scaleto/{nodename}/{count}", response_model=Scaled, responses=_PROBLEMS)
 def to(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, count: Count) -> Response:
-    """So many instances in all."""
+    """Set the total number of instances."""
     return _ask(
         request, client, infra_id, node, "scaleto", lambda one: one.scale_to(infra_id, node, count), count=count
     )
@@ -89,7 +89,7 @@ def to(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, coun
 
 @router.post("/scaledown/{nodename}", response_model=ScaledDown, responses=_PROBLEMS)
 def down_by_one(request: Request, client: Scaler, infra_id: InfraId, node: NodeName) -> Response:
-    """One instance less; the youngest goes."""
+    """Remove one instance: the youngest."""
     return _ask(
         request,
         client,
@@ -104,7 +104,7 @@ def down_by_one(request: Request, client: Scaler, infra_id: InfraId, node: NodeN
 
 @router.post("/scaledown/{nodename}/{nodeid}", response_model=ScaledOne, responses=_PROBLEMS)
 def down(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, nodeid: str) -> Response:
-    """The instance with this node id, or this address, goes."""
+    """Remove the instance with this node id or address."""
     return _ask(
         request,
         client,

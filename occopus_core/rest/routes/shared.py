@@ -1,4 +1,4 @@
-"""What the routes of all resources share."""
+"""Code that the routes of all resources share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMON = documented(400, 401, 403, 422, 429, 500, 503)
 """Problems that every route may answer."""
 
 INFRASTRUCTURE = {**COMMON, **documented(404)}
-"""Those of routes of one infrastructure."""
+"""Problems of routes for one infrastructure."""
 
 Reader = Annotated[str, Depends(allowed(Scope.READ))]
 Scaler = Annotated[str, Depends(allowed(Scope.SCALE))]
@@ -35,18 +35,18 @@ def service_of(request: Request) -> Service:
 
 
 def manager_of(request: Request) -> InfrastructureManager:
-    """Its manager."""
+    """The manager of the service."""
     return service_of(request).manager
 
 
 def raw_body(example: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """What the OpenAPI document says of a body in JSON, which is read whatever its content type is."""
+    """The OpenAPI description of a body in JSON that is read whatever its content type."""
     content = {"schema": schema, "example": example}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
 def yaml_body(title: str, description: str, example: str) -> dict[str, Any]:
-    """The same of a body in YAML or JSON: clients send an object, or a text that may be of any content type."""
+    """The OpenAPI description of a body in YAML or JSON: an object, or a text of any content type."""
     schema = {"title": title, "description": description, "type": "object", "additionalProperties": True}
     text = {"schema": {"type": "string"}, "example": example}
     objects = {"schema": schema, "example": yaml.safe_load(example)}

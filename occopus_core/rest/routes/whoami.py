@@ -1,4 +1,4 @@
-"""Who is asking: a page shows only what its user may do."""
+"""The permissions of the caller: a page shows only actions that its user may take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ router = APIRouter(tags=["operations"])
 
 
 class Caller(BaseModel):
-    """What the token of this request allows. Without a name where the service asks nobody for one."""
+    """The permissions of the request's token. Without a name if the service requires no token."""
 
     name: str | None
     scope: Scope
@@ -24,9 +24,9 @@ class Caller(BaseModel):
 
 @router.get("/whoami", response_model=Caller, responses=documented(401, 429, 503))
 def who_am_i(request: Request, _shown: Annotated[object, Security(BEARER)]) -> dict[str, Any]:
-    """What the token of this request allows, whatever it is for."""
+    """The permissions of this request's token, whatever its scope."""
     keeper: Gatekeeper = request.app.state.gatekeeper
-    keeper.buckets.take(request.client.host if request.client else "")  # whoever tries tokens is slowed down
+    keeper.buckets.take(request.client.host if request.client else "")  # this limits attempts to guess tokens
     token = keeper.identify(request.headers.get("authorization"))
     if token is None:
         return {"name": None, "scope": Scope.WRITE, "infraid": None}

@@ -176,7 +176,7 @@ def test_alerts_scale_once_in_a_while(served, ready, until):
     served.post(f"/infrastructures/{infra_id}/scaledown/web")
     fresh = json.dumps({"alerts": [{"status": "firing", "labels": {"node": "web", "scale": "up", "alertname": "New"}}]})
     answer = served.post(f"/infrastructures/{infra_id}/alerts", fresh, Content_Type="application/json")
-    assert answer.json["results"] == ["ignored: somebody has scaled the node lately"]
+    assert answer.json["results"] == ["ignored: another request has scaled the node lately"]
 
 
 def test_a_port_that_is_taken_is_said_in_a_line(served, ready):
