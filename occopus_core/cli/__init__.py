@@ -1,1 +1,1 @@
-"""The commands: each module parses its options and delegates."""
+"""The commands: one module for each, which parses its options and calls the manager."""

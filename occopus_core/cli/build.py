@@ -1,4 +1,4 @@
-"""``occopus-build``: build an infrastructure, or bring an existing one to a new description."""
+"""``occopus-build``: build an infrastructure, or update an existing one to a new description."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit code."""
+    """Run the command. Returns its exit code."""
     options = _parser().parse_args(argv)
     return guarded(lambda: _run(options))
 
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         "--infraid",
         metavar="INFRA_ID",
         dest="infra_id",
-        help="bring this infrastructure to the description; where none has the id, build one under it",
+        help="update this infrastructure to the description; if it does not exist, build it with this id",
     )
     made.add_argument(
         "--plan", action="store_true", help="show what would be created, replaced, destroyed and kept; do nothing"
@@ -85,7 +85,7 @@ def _plan(
 
 
 def _built(manager: InfrastructureManager, infra_id: str, form: str) -> str:
-    """What is printed of an infrastructure that was built."""
+    """The result to print after a build."""
     if form == "1.x":
         from occopus_core.report.forms_1x import built  # noqa: PLC0415
 
@@ -103,7 +103,7 @@ def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra
     from occopus_core.engine.passes.errors import AbandonedError, InterruptedBuildError, UnconfirmedError  # noqa: PLC0415
     from occopus_core.store.records import StoreError  # noqa: PLC0415
 
-    with interruptible(manager.interrupt, "interrupted: undoing the build; once more to stop at once") as signals:
+    with interruptible(manager.interrupt, "interrupted: undoing the build; a second signal stops at once") as signals:
         try:
             manager.build(infrastructure, infra_id, lambda: say(f"Submitted infrastructure: '{infra_id}'"))
         except InterruptedBuildError as error:
@@ -116,9 +116,9 @@ def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra
             say(f"stopped; to remove what is left: occopus-destroy -i {infra_id}")
             leave(signals.exit_code)
         except StoreError:
-            say(f"what was begun, if anything, is recorded: occopus-build -i {infra_id} goes on from there")
+            say(f"work in progress, if any, is recorded: occopus-build -i {infra_id} continues it")
             raise
-        except UnconfirmedError as error:  # it is built; what it replaces is not seen to be gone
+        except UnconfirmedError as error:  # it is built, but the deletion of replaced instances is unconfirmed
             say("\n".join(unconfirmed(error.instances)))
             return ExitCode.UNCONFIRMED
     return ExitCode.OK

@@ -12,8 +12,8 @@ from occopus_core.cli.session import guarded, load_credentials, load_settings, w
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit code."""
-    made = parser("destroy", "Destroy an infrastructure with all of its nodes. There is no way back.")
+    """Run the command. Returns its exit code."""
+    made = parser("destroy", "Destroy an infrastructure with all of its nodes. This cannot be undone.")
     add_auth_data_path(made)
     made.add_argument(
         "-i",
@@ -29,17 +29,17 @@ def main(argv: Sequence[str]) -> int:
         metavar="CLOUD",
         action="append",
         default=[],
-        help="a cloud that is gone for good, named as in the line that says what is unconfirmed: what is left there is "
-        "written down and not asked for any more; needs --yes; repeatable",
+        help="a cloud that is gone for good, named as in the line about unconfirmed instances: its instances are "
+        "logged and given up; needs --yes; repeatable",
     )
     made.add_argument(
-        "--yes", action="store_true", help="confirms --give-up: what is left there may go on costing money"
+        "--yes", action="store_true", help="confirms --give-up: instances that still exist may cost money"
     )
     options = made.parse_args(argv)
     if options.give_up and not options.yes:
-        made.error(f"instances at {', '.join(options.give_up)} may go on costing money: confirm with --yes")
+        made.error(f"instances at {', '.join(options.give_up)} may still cost money: confirm with --yes")
     if options.yes and not options.give_up:
-        made.error("--yes goes with --give-up")
+        made.error("--yes needs --give-up")
     return guarded(lambda: _run(options))
 
 
@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     settings = load_settings(options.cfg)
     credentials = load_credentials(options.auth_data_path)
     again = f"occopus-destroy -i {options.infra_id}"
-    # Nothing is gained by dropping one node after another: dependents still go before what they depend on.
+    # Dropping nodes one after another has no advantage; dependents are still dropped before their dependees.
     with (
         watched(settings, credentials, parallel=True) as manager,
         interruptible(manager.interrupt, f"interrupted; to go on later: {again}") as signals,

@@ -1,4 +1,4 @@
-"""Where the console scripts begin. Imports next to nothing, so that help and completion answer at once."""
+"""Entry points of the console scripts. Imports very little, so that help and completion are fast."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def ssh() -> NoReturn:
 
 
 def _run(command: str) -> NoReturn:
-    gc.disable()  # imports make nothing but what stays: looking for garbage meanwhile costs a fifth of the start
-    # Until a command has begun something, to be interrupted is to be gone.
+    gc.disable()  # imports create only lasting objects: collecting garbage would take a fifth of the start
+    # Until a command has started work, a signal may end the process at once.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _quit)
     _replace_closed_streams()
@@ -64,11 +64,11 @@ def _run(command: str) -> NoReturn:
         code = import_module(f"occopus_core.cli.{command}").main(sys.argv[1:])
     finally:
         _flush()
-    os._exit(code)  # what is left is memory and calls that nobody waits for: both go with the process
+    os._exit(code)  # only memory and abandoned calls are left: both end with the process
 
 
 def _replace_closed_streams() -> None:
-    """Otherwise a file that is opened would take their numbers, and messages would go where results go."""
+    """Replace closed standard streams: otherwise an opened file would get their descriptor, and messages with it."""
     if sys.__stdout__ is None:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # pathlib takes long to import
     if sys.__stderr__ is None:
@@ -76,7 +76,7 @@ def _replace_closed_streams() -> None:
 
 
 def _flush() -> None:
-    """Write what is left of a help text or the like; nobody may be listening any more."""
+    """Write buffered output such as a help text; the reader may have closed it."""
     try:
         sys.stdout.flush()
     except OSError:

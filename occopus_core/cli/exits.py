@@ -10,7 +10,7 @@ class ExitCode(enum.IntEnum):
 
     OK = 0
     FAILED = 1
-    """It could not be done, and what was begun has been undone; or maintenance left something for its next pass."""
+    """The work failed and was undone; or maintenance left work for its next pass."""
     BAD_INPUT = 2
     """The command line or a file is wrong; nothing was done."""
     NOT_FOUND = 3
@@ -18,8 +18,8 @@ class ExitCode(enum.IntEnum):
     UNAVAILABLE = 4
     """The store or the output cannot be used, or another process is working on the infrastructure."""
     UNCONFIRMED = 5
-    """Done, but a provider has not confirmed every deletion, or could not be asked how instances are."""
+    """Done, but a provider has not confirmed every deletion, or did not answer for all instances."""
     INTERRUPTED = 130
-    """Ended by SIGINT, after undoing what was begun."""
+    """Ended by SIGINT, after undoing the work in progress."""
     TERMINATED = 143
-    """The same by SIGTERM."""
+    """Ended by SIGTERM, after undoing the work in progress."""

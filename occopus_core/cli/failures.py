@@ -1,4 +1,4 @@
-"""Every error a user can meet, as its message and its exit code."""
+"""The message and the exit code of every error that a user can cause."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
 
 
 def exit_code(error: Exception) -> ExitCode | None:
-    """The exit code for an error, None for one that must not happen at all."""
+    """The exit code for an error; None for an unexpected error."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), None)
 
 
 def lines(error: Exception) -> Sequence[str]:
-    """What to say about an error."""
+    """The message of an error, as lines."""
     match error:
         case BuildError():
             problems = [f"error: {problem}" for problem in error.problems]
@@ -60,10 +60,10 @@ def lines(error: Exception) -> Sequence[str]:
             return unconfirmed(error.instances)
         case UnconfiguredError():
             problems = [f"error: {node}" for node in error.nodes]
-            return [*problems, "the description is in force; maintenance tries again to configure what was not"]
+            return [*problems, "the description is in force; maintenance tries to configure the others again"]
         case InvalidDesignError():
             return [f"error: {problem}" for problem in error.problems]
         case DescriptionError():
             return [str(problem) for problem in error.problems]
         case _:
-            return [f"error: {' '.join(str(error).split())}"]  # some libraries say more than a line
+            return [f"error: {' '.join(str(error).split())}"]  # messages of some libraries have several lines

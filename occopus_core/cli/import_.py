@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit code."""
+    """Run the command. Returns its exit code."""
     made = parser("import", "Validate node definitions and store all of them, or none.")
     add_auth_data_path(made)
     made.add_argument(
         "--check-1x",
         action="store_true",
-        help="store nothing: say line by line what is different from Occopus 1.x in the files of the folder DATAFILE",
+        help="store nothing: list the differences from Occopus 1.x in the files of the folder DATAFILE",
     )
     made.add_argument("datafile", help="file with the node definitions, or - for standard input")
     options = made.parse_args(argv)
@@ -52,9 +52,9 @@ def _check(folder: str) -> int:
 
 
 def _credentials(path: str | None) -> Credentials:
-    """The credentials; where their file cannot be read, none with a warning: definitions can be stored all the same.
+    """The credentials; if their file cannot be read, none, with a warning: the import does not need them.
 
-    What is odd about the file is for the commands that use it to say.
+    Other warnings about the file are left to the commands that use it.
     """
     from occopus_core.credentials import Credentials, Redactor  # noqa: PLC0415
     from occopus_core.descriptions.problems import DescriptionError  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Signals while something is under way: the first asks it to undo itself, a second one to stop at once."""
+"""Signals during a command: the first one interrupts the work, which is undone; the second one stops at once."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.output import with_options
 
 PATIENCE = 2
-"""The signals after which the next one ends the process as it is; what was begun is recorded."""
+"""The number of signals after which the next one ends the process; work in progress is recorded."""
 
 
 def signals() -> tuple[signal.Signals, ...]:
-    """Those that end a command. Who started it with `nohup` wants it to outlive its terminal."""
+    """The signals that end a command. SIGHUP is left out under `nohup`."""
     ending = (signal.SIGINT, signal.SIGTERM)
     return ending if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (*ending, signal.SIGHUP)
 
 
 class Interruption:
-    """The first signal that came, if any."""
+    """The first signal received, if any."""
 
     number: int | None = None
 
     @property
     def exit_code(self) -> int:
-        """What a command ends with that was interrupted and has undone what it began."""
+        """The exit code of a command that was interrupted and has undone its work."""
         return 128 + self.number if self.number is not None else ExitCode.INTERRUPTED
 
 
 @contextlib.contextmanager
 def interruptible(interrupt: Callable[[str], None], notice: str) -> Iterator[Interruption]:
-    """Have signals call `interrupt` with a reason; `notice` is said at the first. Afterwards they are ignored."""
+    """Call `interrupt` with a reason at each signal; print `notice` at the first. Signals are ignored afterwards."""
     interruption = Interruption()
     count = 0
 
@@ -45,7 +45,7 @@ def interruptible(interrupt: Callable[[str], None], notice: str) -> Iterator[Int
             interruption.number = number
         nonlocal count
         count += 1
-        if count > PATIENCE:  # whatever it is busy with does not listen
+        if count > PATIENCE:  # the work in progress does not react
             os._exit(128 + number)
         interrupt(f"interrupted by {signal.Signals(number).name}")
         _say_at_once(notice if first else "stopping at once")
@@ -56,12 +56,12 @@ def interruptible(interrupt: Callable[[str], None], notice: str) -> Iterator[Int
     try:
         yield interruption
     finally:
-        # It is over: to end here would only hide how.
+        # The command is complete: ending here would only hide its result.
         for number in heeded:
             signal.signal(number, signal.SIG_IGN)
 
 
 def _say_at_once(text: str) -> None:
-    """Straight to the descriptor: what the signal has interrupted may be a print, which cannot be entered twice."""
+    """Write to the descriptor directly: the signal may have interrupted a print, which is not reentrant."""
     with contextlib.suppress(OSError):
         os.write(sys.stderr.fileno(), f"{with_options(text)}\n".encode())

@@ -1,4 +1,4 @@
-"""The live view of a terminal: what is under way, what each waits for, and for how long."""
+"""The live view on a terminal: the instances under way, the reason why each waits, and for how long."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from occopus_core.cli.output import redacted
 from occopus_core.events import Event, EventKind, Observer
 
 MOST_ROWS = 15
-"""Instances shown at once; of the others the number is told."""
+"""The largest number of instances shown; the others are counted."""
 
 _ENDED = frozenset(
     {
@@ -33,7 +33,7 @@ _MARKS = {EventKind.NODE_READY: "✓", EventKind.NODE_DROPPED: "-", EventKind.NO
 
 @contextlib.contextmanager
 def live_view() -> Iterator[Observer]:
-    """An observer that shows what it is told on stderr; what has ended stays there as a line."""
+    """An observer that shows its events on stderr; completed work stays there as a line."""
     view = _View()
     console = Console(stderr=True)
     with Live(get_renderable=view.render, console=console, refresh_per_second=5, transient=True) as live:
@@ -49,7 +49,7 @@ class _Row:
 
 
 class _View:
-    """The instances that are under way, each with what it waits for and for how long."""
+    """The instances under way, each with the reason why it waits and the time."""
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
@@ -57,7 +57,7 @@ class _View:
         self._started = time.monotonic()
 
     def told(self, event: Event, live: Live) -> None:
-        """Take an event in; one that ends something stays on the terminal as a line."""
+        """Handle an event; one that completes work stays on the terminal as a line."""
         text = redacted(event.text)
         if event.kind is EventKind.NODE_WAITING:
             if event.node_id in self._rows:
@@ -74,7 +74,7 @@ class _View:
         self._rows[event.node_id] = _Row(event.node_name, doing, time.monotonic(), text)
 
     def render(self) -> RenderableType:
-        """The view as it is now."""
+        """The present view."""
         rows = list(self._rows.items())
         table = Table.grid(padding=(0, 2))
         now = time.monotonic()

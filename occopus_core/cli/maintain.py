@@ -1,4 +1,4 @@
-"""``occopus-maintain``: keep an infrastructure as it should be; list, report, draw, tell what happened."""
+"""``occopus-maintain``: maintain an infrastructure; list, report, draw, show events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST_INTERVAL = 7 * 24 * 3600
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit code."""
+    """Run the command. Returns its exit code."""
     made = _parser()
     options = made.parse_args(argv)
     problem = _misuse(options)
@@ -53,7 +53,7 @@ def _chosen(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
 def _parser() -> argparse.ArgumentParser:
     made = parser(
         "maintain",
-        "Keep an infrastructure as it should be: check, heal, apply scaling requests. Or list, report, draw.",
+        "Maintain an infrastructure: check, heal, apply scaling requests. Or list, report, draw.",
     )
     add_auth_data_path(made)
     add_parallelize(made)
@@ -61,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("-l", "--list", action="store_true", help="list the infrastructures")
     what.add_argument("-r", "--report", action="store_true", help="report on an infrastructure")
     what.add_argument("--graph", choices=_GRAPHS, help="draw the graph of an infrastructure with its states")
-    what.add_argument("--events", action="store_true", help="tell what happened to an infrastructure")
-    what.add_argument("-c", "--cyclic", action="store_true", help="maintain again and again (default: one pass)")
+    what.add_argument("--events", action="store_true", help="show the events of an infrastructure")
+    what.add_argument("-c", "--cyclic", action="store_true", help="maintain periodically (default: one pass)")
     what.add_argument(
         "--sweep",
         action="store_true",
@@ -72,10 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--forget",
         metavar="CLOUD",
-        help="never search this cloud again, which is named as --sweep names it: it is no more, or never was",
+        help="never search this cloud again, named as in the output of --sweep: it does not exist any more",
     )
-    made.add_argument("--plan", action="store_true", help="with --sweep: only tell what would be deleted")
-    made.add_argument("--follow", action="store_true", help="with --events: go on with what happens from now on")
+    made.add_argument("--plan", action="store_true", help="with --sweep: only show what would be deleted")
+    made.add_argument("--follow", action="store_true", help="with --events: continue with new events")
     made.add_argument(
         "-t",
         "--interval",
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         "file for the report, written as YAML where its name ends in .yaml or .yml and as JSON otherwise, or for the "
         "graph",
     )
-    made.add_argument("-f", "--filter", metavar="NODE", help="report on, or draw, this node alone")
+    made.add_argument("-f", "--filter", metavar="NODE", help="report on, or draw, only this node")
     return made
 
 
@@ -107,10 +107,10 @@ def _seconds(text: str) -> float:
 
 
 def _misuse(options: argparse.Namespace) -> str:
-    """What is wrong with the options taken together."""
+    """The error in a combination of options; empty if they fit."""
     if options.list:
         of_one = {*_FORMS} - {*_LIST_FORMS}
-        return f"-o {options.output} is of one infrastructure: say -r -i INFRA_ID" if options.output in of_one else ""
+        return f"-o {options.output} needs an infrastructure: add -r -i INFRA_ID" if options.output in of_one else ""
     if options.sweep or options.plan or options.forget is not None:
         return _sweep_misuse(options)
     return _misuse_of_one(options)
@@ -118,24 +118,24 @@ def _misuse(options: argparse.Namespace) -> str:
 
 def _misuse_of_one(options: argparse.Namespace) -> str:
     if options.infra_id is None:
-        return "say which infrastructure: -i INFRA_ID; or -l to list them all"
+        return "name the infrastructure with -i INFRA_ID; or -l to list them all"
     if options.follow and not options.events:
-        return "--follow goes with --events"
+        return "--follow needs --events"
     if options.output and not (options.report or options.graph or (options.events and options.output == "json")):
-        return "-o goes with -r and --graph, and '-o json' with -l and --events"
+        return "-o needs -r or --graph; '-o json' works with -l and --events, too"
     if options.graph and options.output in _FORMS:
-        return f"--graph says the form already: '-o {options.output}' must be a file, such as ./{options.output}"
+        return f"--graph sets the format: '-o {options.output}' must be a file, such as ./{options.output}"
     return ""
 
 
 def _sweep_misuse(options: argparse.Namespace) -> str:
     if options.plan and not options.sweep:
-        return "--plan goes with --sweep"
+        return "--plan needs --sweep"
     if options.infra_id is not None:
-        return f"{'--sweep' if options.sweep else '--forget'} is of the whole installation: leave out -i"
+        return f"{'--sweep' if options.sweep else '--forget'} applies to the whole installation: leave out -i"
     if options.output and not options.sweep:
-        return "-o goes with --sweep, not with --forget"
-    return "" if options.output in {None, "json"} else "the only form of --sweep is '-o json'"
+        return "-o works with --sweep, not with --forget"
+    return "" if options.output in {None, "json"} else "--sweep supports only '-o json'"
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -197,7 +197,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _matches(node: str, wanted: str, settings: Settings) -> bool:
-    """True for the node of this name; with `compatibility: 1.x` also where the name is a part of its own."""
+    """True for the node of this name; with `compatibility: 1.x` also if its name contains `wanted`."""
     return node == wanted or (settings.former and wanted in node)
 
 

@@ -1,4 +1,4 @@
-"""Command-line options that several commands share, and types of their values."""
+"""Command-line options that several commands share, and the types of their values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EPILOG = """exit codes: 0 done; 1 failed and undone; 2 wrong input, nothing was
 instance; 4 the store or the output is away, or the infrastructure is busy; 5 done, but deletions are unconfirmed or a
 provider could not be asked; 130 and 143 interrupted and undone"""
 _COLUMNS = 80
-"""Where there is no terminal."""
+"""The width without a terminal."""
 
 _SEARCHED = "~/.occopus/, ./ or /etc/occopus/"
 _SHELLS = ("bash", "zsh", "tcsh")
@@ -22,7 +22,7 @@ _FILES = ("cfg", "auth_data_path", "infra_def", "datafile")
 
 
 class Formatter(argparse.HelpFormatter):
-    """Help as wide as the terminal. By default argparse imports shutil to find that out, and shutil imports much."""
+    """Help as wide as the terminal. argparse would import shutil to find the width, and shutil imports much."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
@@ -54,7 +54,7 @@ class _PrintCompletion(argparse.Action):
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
-    """The parser of a command with the options all commands have."""
+    """The parser of a command, with the options that all commands have."""
     made = argparse.ArgumentParser(
         prog=f"occopus-{name}", description=description, epilog=_EPILOG, formatter_class=Formatter
     )
@@ -68,7 +68,7 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
 
 
 def add_auth_data_path(made: argparse.ArgumentParser) -> None:
-    """The option for the credentials file."""
+    """Add the option for the credentials file."""
     made.add_argument(
         "--auth_data_path",
         metavar="AUTH_DATA_PATH",
@@ -77,9 +77,9 @@ def add_auth_data_path(made: argparse.ArgumentParser) -> None:
 
 
 def add_parallelize(made: argparse.ArgumentParser) -> None:
-    """The option to work side by side."""
+    """Add the option to work in parallel."""
     made.add_argument(
-        "--parallelize", action="store_true", help="make independent nodes side by side (default: one after another)"
+        "--parallelize", action="store_true", help="create independent nodes in parallel (default: one after another)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Output of the commands: results on stdout, messages for people on stderr, secrets replaced in messages."""
+"""Output of the commands: results on stdout, messages on stderr; secrets in messages are redacted."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class OutputError(Exception):
-    """A result cannot be written where it should go."""
+    """A result cannot be written."""
 
 
 _HINT = re.compile(r"\boccopus-(?:build|destroy|maintain|scale)(?= (?:-i|--sweep))")
 _repeated: dict[str, str] = {}
-"""The options of this command that another one needs as well, by name."""
+"""Options of this command to repeat in suggested commands, by name."""
 
 
 def with_options(text: str) -> str:
-    """The text, in which each command that can be run has the options and the store that this one was given."""
+    """The text, with the options and the store of this command added to each suggested command."""
     if not _repeated:
         return text
     store, options = _repeated.get("store", ""), " ".join(value for key, value in _repeated.items() if key != "store")
@@ -31,13 +31,13 @@ def with_options(text: str) -> str:
 
 
 def repeat_option(name: str, value: str | None) -> None:
-    """Have messages that name a command name this option, too."""
+    """Add this option to suggested commands."""
     if value is not None:
         _repeated[name] = f"--{name} {shlex.quote(value)}"
 
 
 def repeat_store(url: str) -> None:
-    """The same for the store that a variable names, unless its URL may hold a password."""
+    """Add the store that a variable names to suggested commands, unless its URL may hold a password."""
     if url.startswith("sqlite:"):
         _repeated["store"] = f"OCCOPUS_STORE={shlex.quote(url)}"
 
@@ -46,19 +46,19 @@ _redactors: list[Callable[[str], str]] = []
 
 
 def redact_with(redactor: Callable[[str], str]) -> None:
-    """Pass every message from now on through `redactor`, too."""
+    """Pass every later message through `redactor`, too."""
     _redactors.append(redactor)
 
 
 def redacted(text: str) -> str:
-    """The text without the secrets of the credentials that were loaded."""
+    """The text without the secrets of the loaded credentials."""
     for redactor in _redactors:
         text = redactor(text)
     return text
 
 
 def say(text: str) -> None:
-    """A line for people, on stderr: stdout belongs to results. A vanished terminal is no reason to fail."""
+    """Print a message on stderr; stdout is for results. Does not fail if the terminal is gone."""
     try:
         print(redacted(with_options(text)), file=sys.stderr, flush=True)
     except OSError:
@@ -66,7 +66,7 @@ def say(text: str) -> None:
 
 
 def result(text: str) -> None:
-    """A result, on stdout. Nobody may be listening any more. Raises `OutputError`."""
+    """Print a result on stdout; the reader may have closed it. Raises `OutputError`."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -77,11 +77,11 @@ def result(text: str) -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Let go of a stream that takes nothing more: the interpreter would complain once more when it closes it."""
+    """Drop a stream that cannot be written: the interpreter would print another error when it closes the stream."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def leave(code: int) -> NoReturn:
-    """End now, whatever calls are still under way."""
+    """End the process now, whatever calls are under way."""
     sys.stdout.flush()
     os._exit(code)

@@ -23,7 +23,7 @@ _HEADS = ("KIND", "TYPE", "DISTRIBUTION", "VERSION", "CONTRACT", "STATE")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit code."""
+    """Run the command. Returns its exit code."""
     options = _parser().parse_args(argv)
     return guarded(lambda: int(options.run(options)))
 
@@ -39,18 +39,18 @@ def _parser() -> argparse.ArgumentParser:
 
     listing = add("list", _list, "list the installed plugins, and why one cannot be used")
     listing.add_argument("-o", dest="form", choices=("table", "json"), default="table", help="form (default: table)")
-    show = add("show", _show, "show what a plugin is about: its keys, powers, forms of context, requirements")
+    show = add("show", _show, "show a plugin: its keys, powers, context formats, requirements")
     _add_type(show)
     show.add_argument("-o", dest="form", choices=("text", "json"), default="text", help="form (default: text)")
-    schema = add("schema", _schema, "write the schemas for editors, of what is installed, with a catalogue")
+    schema = add("schema", _schema, "write the schemas for editors, for the installed plugins, with a catalogue")
     schema.add_argument("--output", metavar="DIR", help="folder for the files (default: ~/.occopus/schemas)")
     schema.add_argument("--relative", action="store_true", help="name the files in the catalogue without the folder")
     check = add("check", _check, "run the conformance suite with the harness that the plugin ships")
     _add_type(check)
     new = add("new", _new, "make a plugin package from the template")
     new.add_argument("kind", choices=KINDS, help="kind of the plugin")
-    new.add_argument("name", type=_name, help="name that descriptions call it by: lower-case letters, digits and _")
-    new.add_argument("--output", metavar="DIR", help="folder to make (default: occopus-KIND-NAME)")
+    new.add_argument("name", type=_name, help="name of the plugin in descriptions: lower-case letters, digits and _")
+    new.add_argument("--output", metavar="DIR", help="folder to create (default: occopus-KIND-NAME)")
     return made
 
 
@@ -65,7 +65,7 @@ def _name(text: str) -> str:
 
 
 def _installed() -> Sequence[InstalledPlugin]:
-    """All of them. What their modules print while they are imported is no result."""
+    """All installed plugins. Output of their modules during import is not part of the result."""
     from occopus_core.installed import installed_plugins  # noqa: PLC0415  # help must not wait for all this
 
     with contextlib.redirect_stdout(sys.stderr):
@@ -73,7 +73,7 @@ def _installed() -> Sequence[InstalledPlugin]:
 
 
 def _called(text: str) -> Sequence[InstalledPlugin]:
-    """Those of a type, or of KIND/TYPE; says so where there are none."""
+    """The plugins of a type, or of KIND/TYPE; prints an error if there are none."""
     kind, _, name = text.rpartition("/")
     plugins = _installed()
     found = [one for one in plugins if one.type == name and kind in ("", one.kind)]
@@ -203,7 +203,7 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the file as a whole: an editor that watches it never reads half of one."""
+    """Write the file atomically: an editor that watches it never reads a half of it."""
     draft = path.with_name(f".{path.name}.draft")
     draft.write_text(text, "utf-8")
     draft.replace(path)
@@ -229,10 +229,10 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _suite(kind: str, name: str) -> int:
-    """Run the suite in a process of its own: it must not share this one's threads and signals. Its exit code."""
+    """Run the suite in a separate process, with its own threads and signals. Returns its exit code."""
     import subprocess  # noqa: PLC0415
 
-    # -P: a module of the present folder must not take the place of an installed one.
+    # -P: a module in the working directory must not replace an installed one.
     return subprocess.call([sys.executable, "-P", "-m", "occopus_core.testing.check", kind, name])
 
 

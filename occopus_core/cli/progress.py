@@ -1,4 +1,4 @@
-"""What happens while it happens: a live view on a terminal, plain lines elsewhere, or log records if so configured."""
+"""Progress of a command: a live view on a terminal, lines elsewhere, or log records if configured."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from occopus_core.events import Observer
 
 @contextlib.contextmanager
 def shown(*, lasting: bool = False) -> Iterator[Observer]:
-    """An observer that writes to stderr what it is told, in the way that fits where stderr goes.
+    """An observer that writes its events to stderr, in a form suited to it.
 
-    What is `lasting` has no view that would ever be complete: it is told in lines, each with its time.
+    For `lasting` work, which never completes, it writes lines with times instead of a view.
     """
     if lasting:
         yield lambda event: say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line(event)}")
@@ -32,7 +32,7 @@ def shown(*, lasting: bool = False) -> Iterator[Observer]:
 
 
 def _in_foreground() -> bool:
-    """True where stderr is a terminal that is ours: one that works in the background must not draw on it."""
+    """True if stderr is a terminal and this process is in its foreground: a background process must not draw on it."""
     try:
         return sys.stderr.isatty() and os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
     except OSError:
@@ -41,9 +41,9 @@ def _in_foreground() -> bool:
 
 @contextlib.contextmanager
 def logged(secrets: Collection[str]) -> Iterator[Observer]:
-    """An observer that logs what it is told, for configurations with a `logging` section.
+    """An observer that logs its events, for configurations with a `logging` section.
 
-    No handler shows a secret, nor the chatter of libraries: they log whole URLs and requests.
+    No handler shows secrets, or the debug messages of libraries, which contain whole URLs and requests.
     """
     import logging  # noqa: PLC0415  # only where it is wanted
 

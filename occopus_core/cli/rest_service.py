@@ -1,4 +1,4 @@
-"""``occopus-rest-service``: build, maintain, scale and destroy infrastructures for those who call its REST API."""
+"""``occopus-rest-service``: build, maintain, scale and destroy infrastructures over a REST API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LAST_PORT = 65535
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit code."""
+    """Run the command. Returns its exit code."""
     made = _parser()
     options = made.parse_args(argv)
     if (options.certificate is None) != (options.key is None):
@@ -41,12 +41,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = parser("rest-service", "Serve the REST API, and maintain what is built through it.")
+    made = parser("rest-service", "Serve the REST API, and maintain the infrastructures built through it.")
     add_auth_data_path(made)
     add_parallelize(made)
     made.add_argument("--host", help="address to listen on (default: 127.0.0.1, or what the configuration says)")
     made.add_argument("--port", type=_port, help="port to listen on (default: 5000, or what the configuration says)")
-    made.add_argument("--insecure", action="store_true", help="ask nobody for a token, whatever the address is")
+    made.add_argument("--insecure", action="store_true", help="require no token, whatever the address is")
     made.add_argument("--certificate", metavar="FILE", help="serve over TLS with this certificate (PEM)")
     made.add_argument("--key", metavar="FILE", help="the key of the certificate (PEM)")
     made.add_argument("--origin", action="append", default=[], help="a page that may call from a browser; repeatable")
@@ -84,13 +84,13 @@ def _port(text: str) -> int:
 
 def _add_token(made: argparse.ArgumentParser) -> None:
     actions = made.add_subparsers(dest="action", required=True)
-    create = actions.add_parser("create", formatter_class=Formatter, help="make a token; it is printed this once")
+    create = actions.add_parser("create", formatter_class=Formatter, help="create a token; it is printed only once")
     create.add_argument("--name", required=True, type=_printable, help="who it is for")
     create.add_argument("--scope", required=True, choices=("read", "scale", "write"))
-    create.add_argument("--infra", metavar="ID", help="for this infrastructure alone")
+    create.add_argument("--infra", metavar="ID", help="only for this infrastructure")
     actions.add_parser("list", formatter_class=Formatter, help="list the tokens")
-    revoke = actions.add_parser("revoke", formatter_class=Formatter, help="have a token be worth nothing")
-    revoke.add_argument("id", help="as `token list` says")
+    revoke = actions.add_parser("revoke", formatter_class=Formatter, help="revoke a token")
+    revoke.add_argument("id", help="the id shown by `token list`")
 
 
 def _printable(text: str) -> str:
@@ -118,7 +118,7 @@ def _create_token(options: argparse.Namespace) -> int:
             manager.new_id(options.infra)
             try:
                 manager.get(options.infra)
-            except NoSuchInfrastructureError as error:  # it may come
+            except NoSuchInfrastructureError as error:  # it may be created later
                 say(f"warning: {error}")
         result(manager.store.tokens.create(options.name, Scope(options.scope), options.infra, time.time()))
     return ExitCode.OK
@@ -175,7 +175,7 @@ def _serve(options: argparse.Namespace) -> int:
         warn=lambda text: log(f"warning: {text}"),
         meter=metrics,
     ) as manager:
-        gc.freeze()  # what was imported is never garbage
+        gc.freeze()  # imported modules are never garbage
         gc.enable()
         return _run(options, settings, manager, metrics)
 
@@ -197,7 +197,7 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
         say(f"error: {fault}")
         return ExitCode.BAD_INPUT
     if insecure and not local:
-        say(f"warning: anybody who reaches {host} may build and destroy: the service asks for no token")
+        say(f"warning: any client that reaches {host} may build and destroy: the service requires no token")
     metrics.show(manager.store)
     service = Service(manager, options.interval, say)
     keeper = Gatekeeper(tokens, Buckets(limits.rate), required=not local, insecure=insecure, token=token)
@@ -218,7 +218,7 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
 
 
 def _token_fault(token: str) -> str:
-    """Why the token of the environment is not used; empty where it is, or there is none."""
+    """Why the token in the environment is not usable; empty if it is usable or missing."""
     if not token or (len(token) >= SHORTEST_TOKEN and token.isascii() and token.isprintable() and " " not in token):
         return ""
     return f"{TOKEN_VARIABLE} must have at least {SHORTEST_TOKEN} printable characters and no space"

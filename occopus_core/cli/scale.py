@@ -1,4 +1,4 @@
-"""``occopus-scale``: ask for more or fewer instances of a node."""
+"""``occopus-scale``: request more or fewer instances of a node."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from occopus_core.cli.output import say
 from occopus_core.cli.session import guarded, load_settings
 
 MOST = 100_000
-"""The most instances that a node may have."""
+"""The largest number of instances of a node."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit code."""
+    """Run the command. Returns its exit code."""
     made = _parser()
     options = made.parse_args(argv)
     if options.filter is not None and options.setscale is not None:
@@ -23,14 +23,14 @@ def main(argv: Sequence[str]) -> int:
     if options.filter is not None and (options.changescale if options.changescale is not None else -1) >= 0:
         made.error("-f chooses an instance to go: -c must be negative with it")
     if options.filter is None and options.changescale is None and options.setscale is None:
-        made.error("say -c by how many, -s to how many, or -f which instance goes")
-    if options.filter == "":  # as a variable of a script is that was not set
+        made.error("give -c (by how many), -s (to how many), or -f (which instance to remove)")
+    if options.filter == "":  # such as an unset variable of a script
         made.error("-f chooses an instance to go: give its node id or address")
     return guarded(lambda: _run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = parser("scale", "Ask for more or fewer instances of a node. The next pass of occopus-maintain sees to it.")
+    made = parser("scale", "Request more or fewer instances of a node. The next pass of occopus-maintain applies it.")
     add_auth_data_path(made)
     made.add_argument(
         "-i",
@@ -45,16 +45,14 @@ def _parser() -> argparse.ArgumentParser:
     amount = made.add_mutually_exclusive_group()
     amount.add_argument("-c", "--changescale", type=_amount, help="by how many: positive for more, negative for fewer")
     amount.add_argument("-s", "--setscale", type=_count, help="to how many")
-    made.add_argument(
-        "-f", "--filter", help="node id or address of an instance that is to go (alone: the same as -c -1)"
-    )
+    made.add_argument("-f", "--filter", help="node id or address of an instance to remove (alone: the same as -c -1)")
     return made
 
 
 def _count(text: str) -> int:
     count = _amount(text)
     if count < 0:
-        raise argparse.ArgumentTypeError("a number of instances is not negative")
+        raise argparse.ArgumentTypeError("the number of instances must not be negative")
     return count
 
 

@@ -1,4 +1,4 @@
-"""Set-up that the commands share: configuration, credentials, a manager with visible progress, errors as messages."""
+"""Set-up that the commands share: configuration, credentials, a manager with progress, errors as messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def load_settings(path: str | None) -> Settings:
-    """The configuration, with its warnings said and its logging set up. Raises `DescriptionError`."""
+    """The configuration; prints its warnings and sets up logging. Raises `DescriptionError`."""
     from occopus_core.settings import Settings  # noqa: PLC0415  # after the options are known to be right
 
     settings = Settings.load(path)
@@ -32,13 +32,13 @@ def load_settings(path: str | None) -> Settings:
 
 
 def say_dry_run(settings: Settings) -> None:
-    """Say that only a plan is shown where the configuration says so."""
+    """Print that only a plan is shown, if `dry_run` is configured."""
     if settings.dry_run:
-        say(f"'dry_run' is set in {settings.file}: this is what would be done; nothing is changed")
+        say(f"'dry_run' is set in {settings.file}: this is the plan; nothing is changed")
 
 
 def load_credentials(path: str | None) -> Credentials:
-    """The credentials, with their warnings said; what is said from now on holds none. Raises `DescriptionError`."""
+    """The credentials; prints their warnings. Later messages are redacted with them. Raises `DescriptionError`."""
     from occopus_core.credentials import Credentials, Redactor  # noqa: PLC0415
 
     credentials = Credentials.load(path)
@@ -50,7 +50,7 @@ def load_credentials(path: str | None) -> Credentials:
 
 
 def guarded(run: Callable[[], int]) -> int:
-    """Run a command; an error that users can meet becomes its message and its exit code."""
+    """Run a command; an error that users can cause becomes its message and exit code."""
     try:
         return run()
     except Exception as error:
@@ -73,7 +73,7 @@ def watched(
     told: Callable[[str, str], None] | None = None,
     lasting: bool = False,
 ) -> Iterator[InfrastructureManager]:
-    """A manager whose progress is shown (see `progress.shown`), or logged where the configuration says how."""
+    """A manager whose progress is shown (see `progress.shown`), or logged if configured."""
     from occopus_core.cli.progress import logged, shown  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
@@ -87,7 +87,7 @@ def watched(
             told=told or _quiet,
             warn=lambda text: say(f"warning: {text}"),
         ) as manager:
-            gc.freeze()  # what was imported is never garbage
+            gc.freeze()  # imported modules are never garbage
             gc.enable()
             yield manager
 

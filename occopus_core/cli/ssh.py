@@ -41,7 +41,7 @@ Host {name}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit code."""
+    """Run the command. Returns its exit code."""
     cut = list(argv).index("--") if "--" in argv else len(argv)
     made = _parser()
     options = made.parse_args(argv[:cut])
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--all", action="store_true", help="run the command on all instances (of NODE), each line after its name"
     )
-    made.add_argument("-l", "--user", help="who logs in (default: as the description and the credentials say)")
+    made.add_argument("-l", "--user", help="user to log in (default: from the description or the credentials)")
     made.add_argument("-p", "--port", type=whole_number, help="port of the SSH server")
     made.add_argument("--identity", metavar="FILE", help="file with the private key (default: that of the credentials)")
     made.add_argument(
@@ -101,7 +101,7 @@ def _identity(file: str) -> str:
 
 
 def _everywhere(found: Sequence[Login], keys: HostKeys, options: argparse.Namespace) -> int:
-    """Run the command on all of them, side by side; each line of output after the name of its instance."""
+    """Run the command on all instances in parallel; each line of output follows the name of its instance."""
     from occopus_core.api.errors import ProviderError  # noqa: PLC0415
     from occopus_core.api.ssh import connect, side_by_side  # noqa: PLC0415
 
@@ -124,13 +124,13 @@ def _everywhere(found: Sequence[Login], keys: HostKeys, options: argparse.Namesp
 
 
 def _session(target: SshTarget, keys: HostKeys, command: str) -> int:
-    """Hand over to the system's ssh, with the pinned key alone; its exit code."""
+    """Run the system's ssh, which accepts only the pinned key. Returns its exit code."""
     from occopus_core.api.errors import PermanentError  # noqa: PLC0415
     from occopus_core.api.ssh import host_key  # noqa: PLC0415
 
-    host_key(target, keys)  # pinned by this, where nothing was before
+    host_key(target, keys)  # pins a key if none is pinned
     with _prepared(target, keys) as config:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the session
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the signal is for the session
         try:
             return subprocess.call(["ssh", "-F", config, "instance", *([command] if command else [])])
         except FileNotFoundError:
@@ -139,7 +139,7 @@ def _session(target: SshTarget, keys: HostKeys, command: str) -> int:
 
 @contextlib.contextmanager
 def _prepared(target: SshTarget, keys: HostKeys) -> Iterator[str]:
-    """A configuration of ssh for one session, in a folder that goes with it."""
+    """A configuration of ssh for one session, in a folder that is removed afterwards."""
     from occopus_core.api.ssh import known_hosts  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="occopus-ssh-") as folder:

@@ -1,4 +1,4 @@
-"""What `occopus-maintain` does to an infrastructure, and tells of it: a pass, passes over and over, the log."""
+"""The actions of `occopus-maintain` on an infrastructure: one pass, periodic passes, the event log."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ LAST_SECONDS = 1.2
 """How long maintenance may take to stop where it is."""
 
 FOLLOW_SECONDS = 0.5
-"""How often the log is looked at while it is followed."""
+"""Seconds between two queries of the log with --follow."""
 
 
 def one_pass(options: argparse.Namespace) -> int:
-    """One maintenance pass."""
+    """Run one maintenance pass."""
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415  # help must not wait for all this
     from occopus_core.cli.lines import unconfirmed  # noqa: PLC0415
     from occopus_core.engine.passes.errors import AbandonedError  # noqa: PLC0415
@@ -39,7 +39,7 @@ def one_pass(options: argparse.Namespace) -> int:
     settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
     with (
         watched(settings, credentials, parallel=options.parallelize) as manager,
-        interruptible(manager.interrupt, "interrupted; the next pass carries on") as signals,
+        interruptible(manager.interrupt, "interrupted; the next pass continues") as signals,
     ):
         if settings.dry_run:
             return _dry_run(settings, manager, options.infra_id)
@@ -55,7 +55,7 @@ def one_pass(options: argparse.Namespace) -> int:
 
 
 def _dry_run(settings: Settings, manager: InfrastructureManager, infra_id: str) -> int:
-    """The plan of the pass in place of the pass."""
+    """Show the plan of the pass instead of running it."""
     from occopus_core.report.plans import lines_of  # noqa: PLC0415
 
     say_dry_run(settings)
@@ -65,7 +65,7 @@ def _dry_run(settings: Settings, manager: InfrastructureManager, infra_id: str) 
 
 
 def sweep(options: argparse.Namespace) -> int:
-    """Search for instances that the store does not know, and delete them unless they are only to be told."""
+    """Search for instances that the store does not know, and delete them unless --plan is given."""
     settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
     only_told = options.plan or settings.dry_run
     say_dry_run(settings)
@@ -101,12 +101,12 @@ def sweep(options: argparse.Namespace) -> int:
 
 
 def forget(options: argparse.Namespace) -> int:
-    """Have a cloud searched no more, where no instance is recorded."""
+    """Stop searching a cloud, if no instance is recorded there."""
     settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
     with watched(settings, credentials, parallel=False) as manager:
         if not manager.store.configurations.give_up(options.forget):
             manager.store.places.forget(options.forget)
-    say(f"'{options.forget}' is forgotten")
+    say(f"'{options.forget}' is not searched any more")
     return ExitCode.OK
 
 
@@ -122,7 +122,7 @@ def _stray(stray: Stray) -> dict[str, str | None]:
 
 
 def cyclic(options: argparse.Namespace) -> int:
-    """Passes over and over, until a signal comes or the infrastructure is gone."""
+    """Run passes periodically until a signal, or until the infrastructure is gone."""
     settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
     with watched(settings, credentials, parallel=options.parallelize, told=_told, lasting=True) as manager:
         manager.get(options.infra_id)
@@ -131,17 +131,17 @@ def cyclic(options: argparse.Namespace) -> int:
         rounds = manager.rounds(options.interval)
         rounds.attach(options.infra_id)
         if _run_until_signal(rounds):
-            # Nothing that hangs is waited for, be it a provider or the store: the next pass, of whichever process,
-            # finds what was begun.
+            # Calls that hang, of a provider or the store, are not waited for: the next pass, of any process, finds the
+            # work in progress.
             leave(ExitCode.OK)
-        if rounds.attached:  # what the thread died of has been printed
+        if rounds.attached:  # the error of the thread has been printed
             return ExitCode.FAILED
         say(f"the infrastructure '{options.infra_id}' is gone")
     return ExitCode.OK
 
 
 def _run_until_signal(rounds: MaintenanceLoop) -> bool:
-    """Maintain in a thread of its own, for only the main one hears signals; true where one has come."""
+    """Maintain in a separate thread, since only the main one receives signals; true after a signal."""
     from occopus_core.cli.interruption import signals  # noqa: PLC0415
 
     over, signalled = threading.Event(), threading.Event()
@@ -172,7 +172,7 @@ def _told(infra_id: str, text: str) -> None:
 
 
 def events(options: argparse.Namespace) -> int:
-    """The log of an infrastructure, also of one that is gone; with --follow, what is added to it."""
+    """Print the log of an infrastructure, even of one that is gone; with --follow, also new events."""
     from occopus_core.credentials import Credentials  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 

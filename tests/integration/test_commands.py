@@ -266,7 +266,7 @@ def test_maintain_with_nothing_to_do_says_what_it_can(workspace):
         ended = workspace.run("maintain", *words)
         assert ended.code == 2
         assert ended.complaint[-1] == (
-            "occopus-maintain: error: say which infrastructure: -i INFRA_ID; or -l to list them all"
+            "occopus-maintain: error: name the infrastructure with -i INFRA_ID; or -l to list them all"
         )
 
 

@@ -15,9 +15,7 @@ def dry(ready):
 
 def test_a_build_is_a_plan(dry, cloud):
     built = dry.ready("build", "trial.yaml", "-i", "shop")
-    assert built.complaint == [
-        f"'dry_run' is set in {dry.folder}/c.yaml: this is what would be done; nothing is changed"
-    ]
+    assert built.complaint == [f"'dry_run' is set in {dry.folder}/c.yaml: this is the plan; nothing is changed"]
     assert "3 to create" in built.stdout
     assert (cloud.created, dry.run("maintain", "-r", "-i", "shop").code) == (set(), 3)
 

@@ -70,7 +70,7 @@ def test_a_pass_that_heals_ends_at_a_signal_and_the_next_carries_it_on(ill, asse
         process.send_signal(number)
         rest = process.stderr.read()
         assert process.wait(30) == 128 + number, rest
-    assert "interrupted; the next pass carries on" in rest
+    assert "interrupted; the next pass continues" in rest
     assert "Traceback" not in rest
     assert_carried_on()
 
@@ -157,7 +157,7 @@ def test_a_disk_that_fills_up_during_a_build_loses_nothing(ready, cloud, little_
         assert process.wait(120) == 4, rest
     assert "Traceback" not in rest
     assert "error: the store " in rest
-    assert "occopus-build -i x goes on from there" in rest
+    assert "occopus-build -i x continues it" in rest
     (little_disk / "filler").unlink()
     ready.ready("build", "slow-trial.yaml", "-i", "x", "--parallelize", environ=url)
     assert len(cloud.machines("x")) == 9

@@ -75,12 +75,12 @@ def test_a_cloud_that_is_no_more_is_forgotten_once_nothing_is_recorded_there(rea
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--forget", "x", "-i", "x"], "--forget is of the whole installation: leave out -i"),
+        (["--forget", "x", "-i", "x"], "--forget applies to the whole installation: leave out -i"),
         (["--forget", "x", "-o", "json"], "-o goes with --sweep, not with --forget"),
         (["--forget", "x", "--plan"], "--plan goes with --sweep"),
-        (["--sweep", "-i", "x"], "--sweep is of the whole installation: leave out -i"),
+        (["--sweep", "-i", "x"], "--sweep applies to the whole installation: leave out -i"),
         (["--plan", "-i", "x"], "--plan goes with --sweep"),
-        (["--sweep", "-o", "table"], "the only form of --sweep is '-o json'"),
+        (["--sweep", "-o", "table"], "--sweep supports only '-o json'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(workspace, words, message):

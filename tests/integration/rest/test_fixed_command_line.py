@@ -14,7 +14,7 @@ def test_the_configuration_may_say_that_no_token_is_asked_for(ready, serve):
     ready.environ["OCCOPUS_CONFIG_PATH"] = ready.write("c.yaml", "components: {rest: {insecure: true}}\n")
     with serve(ready, *ALL) as (process, client):
         assert client.get("/infrastructures/").status == 200
-        assert "asks for no token" in process.said.read_text()
+        assert "requires no token" in process.said.read_text()
 
 
 def test_the_environment_may_say_so(ready, serve):

@@ -114,13 +114,13 @@ def test_a_store_that_is_not_there_is_said_with_the_empty_list(run, tmp_path, mo
     ("argv", "message"),
     [
         (["-c", "-t", "often", "-i", "infra-1"], "argument -t/--interval: expected a number, got 'often'\n"),
-        ([], "say which infrastructure: -i INFRA_ID; or -l to list them all"),
+        ([], "name the infrastructure with -i INFRA_ID; or -l to list them all"),
         (["-r"], "say which infrastructure"),
         (["--graph", "dot"], "say which infrastructure"),
         (["--graph", "png", "-i", "infra-1"], "invalid choice: 'png'"),
         (["-r", "--graph", "dot", "-i", "infra-1"], "argument --graph: not allowed with argument -r/--report"),
         (["--graph", "dot", "-i", "infra-1", "-o", "json"], "--graph says the form already"),
-        (["-l", "-o", "hosts"], "-o hosts is of one infrastructure"),
+        (["-l", "-o", "hosts"], "-o hosts needs an infrastructure"),
         (["-i", "infra-1", "-o", "hosts"], "-o goes with -r and --graph"),
     ],
 )

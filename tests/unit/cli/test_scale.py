@@ -10,9 +10,9 @@ from occopus_core.cli import scale
     [
         (["-c", "x"], "argument -c/--changescale: expected an integer, got 'x'"),
         (["-s", "1.5"], "argument -s/--setscale: expected an integer, got '1.5'"),
-        (["-s", "-1"], "argument -s/--setscale: a number of instances is not negative"),
+        (["-s", "-1"], "argument -s/--setscale: the number of instances must not be negative"),
         (["-f", ""], "-f chooses an instance to go: give its node id or address"),
-        ([], "say -c by how many, -s to how many, or -f which instance goes"),
+        ([], "give -c (by how many), -s (to how many), or -f (which instance to remove)"),
     ],
 )
 def test_numbers_that_are_none_are_refused_in_words(argv, message, capsys):
