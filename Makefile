@@ -1,5 +1,5 @@
 # The two commands that matter: make demo, make test.
-.PHONY: demo test test-openstack azure-contract cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture bench dist schemas page-libraries clean
+.PHONY: demo test docs test-openstack azure-contract cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture bench dist schemas page-libraries clean
 
 # A checkout is compiled once, not by each of the thousands of commands that tests start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -7,12 +7,12 @@ unexport PYTHONDONTWRITEBYTECODE
 SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt contrib/occo/setup.cfg \
 	$(wildcard plugins/*/*/setup.cfg)
 PACKAGES := occopus_core $(wildcard plugins/*/*/occopus_*)
-CODE := $(filter-out %.egg-info,$(PACKAGES)) benchmarks contrib/occo/occo contrib/dist.py contrib/layers.py contrib/published.py
+CODE := $(filter-out %.egg-info,$(PACKAGES)) benchmarks contrib/occo/occo contrib/dist.py contrib/layers.py contrib/published.py contrib/site/*.py
 
 demo: venv  ## build the quick start on this machine
 	@contrib/demo
 
-test: dev lint typecheck  ## everything: style, types, layers, every test
+test: dev lint typecheck docs  ## everything: style, types, layers, the documentation, every test
 	@contrib/real-parts
 	.venv/bin/pytest -n 6 --dist worksteal
 
@@ -88,8 +88,13 @@ schemas: dev  ## write schemas/, plugins/README.md and what the core advises to 
 	.venv/bin/occopus-plugins schema --output schemas --relative >/dev/null
 	.venv/bin/python contrib/published.py
 
+docs: dev  ## the documentation as a site, in site/, with warnings as errors
+	@# Not --quiet, with which no warning counts.
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --config-file contrib/site/mkdocs.yml
+	@echo "the documentation is in site/: .venv/bin/python -m http.server --directory site --bind 127.0.0.1"
+
 page-libraries:  ## fetch the libraries of the page anew; needs npm
 	plugins/page/dashboard/fetch-libraries
 
 clean:
-	rm -rf .venv build dist *.egg-info contrib/occo/*.egg-info plugins/*/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist site *.egg-info contrib/occo/*.egg-info plugins/*/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
