@@ -1,4 +1,4 @@
-"""What every front end calls, and the Python API: describe, build, maintain, scale, report, destroy."""
+"""The manager, called by every front end and as the Python API: describe, build, maintain, scale, report, destroy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["DryRunError", "InfraIdError", "InfrastructureManager", "NoSuchNodeEr
 
 
 def __getattr__(name: str) -> object:
-    # Some commands need one module of this package, and the whole takes long to import.
+    # Some commands need only one module of this package; importing all of them takes long.
     if name not in __all__:
         raise AttributeError(f"module 'occopus_core.manager' has no attribute '{name}'")
     from importlib import import_module  # noqa: PLC0415

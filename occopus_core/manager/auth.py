@@ -1,4 +1,4 @@
-"""Credentials that cannot work, found when node definitions are imported."""
+"""Checks, when node definitions are imported, for credentials that cannot work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from occopus_core.registry import Registry
 
 
 def auth_faults(definitions: Iterable[NodeDefinition], credentials: Credentials, registry: Registry) -> Iterator[str]:
-    """A warning for each resource whose credentials are wrong, or of a kind that its handler cannot use. No I/O."""
+    """A warning for each resource whose credentials are wrong, or of a type its handler does not support. No I/O."""
     for definition in definitions:
         for implementation in definition.implementations:
             resource = implementation.resource

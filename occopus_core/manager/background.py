@@ -1,4 +1,4 @@
-"""Maintenance in a thread of its own."""
+"""Maintenance in a background thread."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable
 from occopus_core.manager.installation import Installation
 
 ATTACH_SECONDS = 60.0
-"""How long the thread that decides may be busy with something else."""
+"""How long a call waits for a busy thread of the loop."""
 
 
 class Background:
-    """All infrastructures that are attached share one thread that decides, and one bounded pool; `close` ends both."""
+    """Maintains all attached infrastructures with one loop thread and one bounded pool; `close` ends both."""
 
     def __init__(self, installation: Installation, interval: float, told: Callable[[str, str], None]) -> None:
-        """Begins at once. `interval` is in seconds; `told` gets an id and the error of its passes."""
+        """Starts at once. `interval` is in seconds; `told` gets an id and the error of its passes."""
         self._executor = installation.executor()
         self._rounds = installation.rounds(self._executor, interval, told)
         self._thread = threading.Thread(target=self._rounds.run, name="occopus-maintenance", daemon=True)
@@ -27,17 +27,17 @@ class Background:
         return self._rounds.attached
 
     def attach(self, infra_id: str) -> None:
-        """Maintain an infrastructure from now on: it is `attached` when this returns. Idempotent."""
+        """Start to maintain an infrastructure; it is `attached` when this returns. Idempotent."""
         begun = threading.Event()
         self._rounds.attach(infra_id, begun.set)
         begun.wait(ATTACH_SECONDS)
 
     def wake(self, infra_id: str) -> None:
-        """Have requests applied at once, if the infrastructure is maintained here."""
+        """Apply requests at once, if the infrastructure is maintained here."""
         self._rounds.wake(infra_id)
 
     def detach(self, infra_id: str, seconds: float) -> None:
-        """Maintain it no more. Idempotent. Raises `TimeoutError` where a pass has not ended in so many seconds."""
+        """Stop maintaining it. Idempotent. Raises `TimeoutError` if a pass has not ended within this many seconds."""
         ended = threading.Event()
         self._rounds.detach(infra_id, ended.set)
         if not ended.wait(seconds):

@@ -1,4 +1,4 @@
-"""What is different from Occopus 1.x in a folder of its files: the check that `occopus-import --check-1x` prints."""
+"""Finds differences from Occopus 1.x in a folder of its files, for `occopus-import --check-1x`."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ _OPEN_HOSTS = {"127.0.0.1", "localhost", "::1"}
 
 @dataclass
 class Differences:
-    """What the check of a folder has found."""
+    """The result of checking a folder."""
 
     lines: list[str] = field(default_factory=list)
-    """One for each difference, with file, line and column where there is a place."""
+    """One line for each difference, with file, line and column if known."""
     files: int = 0
-    """The files of Occopus that were read."""
+    """The number of Occopus files read."""
     refused: int = 0
-    """The differences that keep a file from being used as it is."""
+    """The number of differences that prevent the use of a file."""
 
     def add(self, lines: Iterable[object]) -> None:
-        """Take over what is different."""
+        """Add differences."""
         self.lines += map(str, lines)
 
     def refuse(self, lines: Iterable[object]) -> None:
-        """Take over what is refused."""
+        """Add errors."""
         found = [f"{line} (refused)" for line in lines]
         self.refused += len(found)
         self.lines += found
@@ -65,13 +65,13 @@ class Differences:
 def check_folder(folder: str, registry: Registry | None = None) -> Differences:
     """Read all files of Occopus below a folder, or one file, without changing or calling anything.
 
-    Raises `DescriptionError` where there is no such folder.
+    Raises `DescriptionError` if the folder does not exist.
     """
     return _Check(registry or Registry()).folder(Path(folder))
 
 
 class _Check:
-    """One check."""
+    """One run of the check."""
 
     def __init__(self, registry: Registry) -> None:
         self._found = Differences()
@@ -178,7 +178,7 @@ class _Check:
 
 
 def _kind_of(data: Any) -> str | None:
-    """Which file of Occopus this is; None for any other."""
+    """The kind of Occopus file; None for any other file."""
     if not isinstance(data, Mapping):
         return None
     if any(key.startswith(PREFIX) for key in data):
@@ -200,18 +200,18 @@ def _refused(scope: Scope, known: StoredDefinitions) -> tuple[str, ...]:
 
 
 def _written(document: Document, path: faults.Path, value: Any) -> Iterator[faults.Problem]:
-    """Numbers whose written text is kept, where 1.x made another text of them."""
+    """Numbers that keep their written text, but were changed by 1.x."""
     for step, item in items_of(value):
         text = texts_of(value).get(step, "")
         number = isinstance(item, int | float) and not isinstance(item, bool)
         if number and (_LEADING_ZEROS.fullmatch(text) or (isinstance(item, float) and text != canonical(item))):
-            message = f"'{text}' stays as it is written; in 1.x it was {canonical(item)}: write what is meant"
+            message = f"'{text}' stays as it is written; in 1.x it was {canonical(item)}: write the intended text"
             yield document.problem((*path, step), message)
         yield from _written(document, (*path, step), item)
 
 
 def _printed(document: Document, path: faults.Path, value: Any) -> Iterator[faults.Problem]:
-    """Truths and nothing, which templates of 1.x printed as Python does."""
+    """Booleans and null, which templates of 1.x printed in Python's form."""
     for step, item in items_of(value):
         if item is None or isinstance(item, bool):
             now = f"'{texts_of(value).get(step, canonical(item))}'" if item is not None else "nothing"
@@ -221,7 +221,7 @@ def _printed(document: Document, path: faults.Path, value: Any) -> Iterator[faul
 
 
 def _different(now: CreateRequest, before: CreateRequest) -> Iterator[str]:
-    """The places at which two requests differ as data, without their values: they may be secret."""
+    """The places at which two requests differ as data, without their values, which may be secret."""
     yield from _places("resource", now.resource, before.resource)
     yield from _places("contextualisation.env", now.context.env, before.context.env)
     yield from _places("contextualisation.command", now.context.command, before.context.command)
@@ -230,7 +230,7 @@ def _different(now: CreateRequest, before: CreateRequest) -> Iterator[str]:
 
 
 def _read(user_data: str | None) -> Any:
-    """What a node reads of its user data."""
+    """The data that a node reads from its user data."""
     if user_data is None or not user_data.startswith("#cloud-config"):
         return user_data
     try:

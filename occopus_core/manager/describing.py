@@ -1,4 +1,4 @@
-"""Infrastructure descriptions as callers of the Python API have them: a file, a text, a mapping or the model."""
+"""Infrastructure descriptions in the forms that the Python API accepts: a file, a text, a mapping or the model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Description = Infrastructure | Mapping[str, Any] | str | os.PathLike[str]
 
 
 def described(description: Description, warn: Callable[[str], None]) -> Infrastructure:
-    """The model of a description. `warn` gets each thing that is odd but no fault. Raises `DescriptionError`."""
+    """The model of a description. `warn` gets each warning. Raises `DescriptionError`."""
     if isinstance(description, Infrastructure):
         return description
     name: str | None = None
@@ -31,7 +31,7 @@ def described(description: Description, warn: Callable[[str], None]) -> Infrastr
 
 
 def _plain(value: object) -> object:
-    """Mappings of other types than `dict`, as parsers make them."""
+    """Convert mappings of other types, such as those of parsers, to `dict`."""
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"a description holds no {type(value).__name__}")
+    raise TypeError(f"a description cannot contain the type {type(value).__name__}")

@@ -6,10 +6,10 @@ from occopus_core.settings import Settings
 
 
 class DryRunError(Exception):
-    """A change was asked for, and `dry_run` of the configuration allows none."""
+    """A change was requested, but the configuration has `dry_run` set."""
 
 
 def refuse_dry_run(settings: Settings) -> None:
-    """Raise `DryRunError` where the configuration says that nothing is to be changed."""
+    """Raise `DryRunError` if the configuration has `dry_run` set."""
     if settings.dry_run:
         raise DryRunError(f"nothing was changed: 'dry_run' is set in {settings.file or 'the settings'}")

@@ -1,4 +1,4 @@
-"""The ids of infrastructures: chosen by somebody, or made here."""
+"""The ids of infrastructures, chosen by users or generated."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _INFRA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class InfraIdError(ValueError):
-    """An id that somebody chose cannot be one."""
+    """The chosen id is not valid."""
 
 
 def new_id(chosen: str | None = None) -> str:
-    """The chosen id, checked, or a new one. Raises `InfraIdError`."""
+    """The chosen id, validated, or a new one. Raises `InfraIdError`."""
     if chosen is None:
         return str(uuid.uuid4())
     if not _INFRA_ID.fullmatch(chosen):
@@ -27,6 +27,6 @@ def new_id(chosen: str | None = None) -> str:
 
 
 def refuse_impossible(infra_id: str) -> None:
-    """An id that none can have is not even asked for. Raises `NoSuchInfrastructureError`."""
+    """Raise `NoSuchInfrastructureError` for an invalid id, without a query."""
     if not _INFRA_ID.fullmatch(infra_id):
         raise NoSuchInfrastructureError(infra_id)

@@ -1,4 +1,4 @@
-"""What one installation has, and what passes are given of it."""
+"""One installation: its store, plugins and credentials, and the resources that passes get from it."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ from occopus_core.store.repository import Store
 T = TypeVar("T")
 
 Strategy = Literal["sequential", "parallel"]
-"""Independent nodes one step at a time, or side by side."""
+"""Independent nodes one after another, or in parallel."""
 
 WORKERS = {"sequential": 4, "parallel": 64}
-"""Threads for calls that block. Even one step at a time may look at several things at once."""
+"""Threads for calls that block. Even the sequential strategy may observe several instances at once."""
 
 MOST_WARNINGS = 1000
-"""How many warnings are remembered so that each is given once."""
+"""How many warnings are remembered, to print each of them once."""
 
 FINISH_SECONDS = 3.0
-"""How long the end of a process may be put off by notifications that are still to be delivered."""
+"""How long the end of a process waits for the delivery of notifications."""
 
 
 @dataclass
 class Installation:
-    """Its store, its plugins, its credentials. The store is opened, and notifiers are told, when that is first needed.
+    """The store, plugins and credentials. The store is opened, and notifications are delivered, from the first use on.
 
-    `observer` is told what happens while it happens, `warn` what is wrong with a notifier or was put right in
-    a template, `meter` how calls and passes fare.
+    `observer` receives events as they happen, `warn` problems of notifiers and corrections in templates, `meter` the
+    durations of calls and passes.
     """
 
     settings: Settings
@@ -61,21 +61,21 @@ class Installation:
 
     @cached_property
     def store(self) -> Store:
-        """What is known; any thread may use it. Raises `StoreError`."""
+        """The store. Thread-safe. Raises `StoreError`."""
         return Store(open_database(self.settings.store))
 
     @cached_property
     def delivery(self) -> Delivery:
-        """Tells notifiers what is in the log."""
+        """The delivery of the log to notifiers."""
         return make_delivery(self.settings.notify, self.registry, self.credentials, self.store.outbox, self.warn)
 
     @cached_property
     def asking(self) -> Connections:
-        """Connections for questions that are asked in the caller's thread."""
+        """Connections for calls in the caller's thread."""
         return Connections(self.registry, self.credentials, Loop(SystemClock(), self.executor(), self.meter), 1)
 
     def close(self) -> None:
-        """Deliver the last notifications, and let go of the store. Idempotent."""
+        """Deliver the last notifications, and close the store. Idempotent."""
         delivery: Delivery | None = self.__dict__.pop("delivery", None)
         if delivery is not None:
             delivery.finish(FINISH_SECONDS)
@@ -83,19 +83,19 @@ class Installation:
             self.store.close()
 
     def run(self, steps: Callable[[Resources], Steps[T]]) -> T:
-        """Go these steps to their end; what they answer. Raises what they raise."""
+        """Run these steps to their end. Returns their result; propagates their errors."""
         executor = self.executor()
         resources = self._resources(executor)
         try:
             return resources.loop.run(steps(resources))
         finally:
-            # Calls that nobody waits for any more must not begin.
+            # Queued calls that no pass waits for must not start.
             executor.shutdown(wait=False, cancel_futures=True)
 
     def rounds(
         self, executor: ThreadPoolExecutor, interval: float, told: Callable[[str, str], None]
     ) -> MaintenanceLoop:
-        """Maintenance to be run in the caller's thread: attach infrastructures, then `run`."""
+        """A maintenance loop for the caller's thread: attach infrastructures, then `run`."""
         return MaintenanceLoop(self._resources(executor), interval, told)
 
     def executor(self) -> ThreadPoolExecutor:
@@ -103,7 +103,7 @@ class Installation:
         return ThreadPoolExecutor(WORKERS[self.strategy], thread_name_prefix="occopus")
 
     def _resources(self, executor: ThreadPoolExecutor) -> Resources:
-        self.delivery.start()  # before anything happens that it is to tell
+        self.delivery.start()  # before the first event that it has to deliver
         loop = Loop(SystemClock(), executor, self.meter)
         workers = WORKERS[self.strategy]
         connections = Connections(self.registry, self.credentials, loop, workers, self.store.host_keys)
@@ -123,7 +123,7 @@ class Installation:
         )
 
     def warn_once(self, text: str) -> None:
-        """Pass on a warning that has not been given lately."""
+        """Pass on a warning, unless it was given recently."""
         if text not in self._warned:
             if len(self._warned) >= MOST_WARNINGS:
                 self._warned.clear()
@@ -132,5 +132,5 @@ class Installation:
 
 
 def holder() -> str:
-    """How this process signs a lease."""
+    """The name of this process as the holder of leases."""
     return f"process {os.getpid()} on {socket.gethostname()}"

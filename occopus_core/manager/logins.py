@@ -1,4 +1,4 @@
-"""How people log in to the instances of an infrastructure: with what their descriptions and credentials say."""
+"""SSH logins to the instances of an infrastructure, from their descriptions and credentials."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _KEYS = ("user", "port", "jump", "connect_timeout")
 
 
 class NoSuchInstanceError(LookupError):
-    """No instance, or several, are meant; the message says which there are."""
+    """The name matches no instance, or several; the message lists them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One instance, and how to log in to it."""
+    """One instance, and the data to log in to it."""
 
     record: InstanceRecord
     target: SshTarget = field(repr=False)
 
     @property
     def name(self) -> str:
-        """What people call the instance: the node, with the beginning of its id."""
+        """The instance's name in messages: the node, with the beginning of its id."""
         return f"{self.record.node_name}/{self.record.node_id[:8]}"
 
 
@@ -41,11 +41,11 @@ def logins(
     *,
     several: bool,
 ) -> Sequence[Login]:
-    """The instances that `wanted` names (a node, an instance or its address), or all; only those with an address.
+    """The logins of instances with an address: those that `wanted` names (a node, an instance, an address), or all.
 
-    The login is that of the configuration manager of the instance, else that of its health check `ssh`. `given` and
+    The login is that of the instance's configuration manager, else that of its health check `ssh`. `given` and
     `auth` take precedence. Raises `NoSuchInfrastructureError`, `NoSuchInstanceError`, `StoreError`, `DescriptionError`,
-    and `PermanentError` where there are no credentials.
+    and `PermanentError` without credentials.
     """
     store.infrastructure(infra_id)
     records = [record for record in store.instances(infra_id) if record.address]
@@ -69,7 +69,7 @@ def logins(
 def _login(
     credentials: Credentials, managed: Mapping[str, Any] | None, check: object
 ) -> tuple[Mapping[str, Any], AuthData]:
-    """The section that says how to log in, with its credentials."""
+    """The section with the login, and its credentials."""
     candidates: list[tuple[Mapping[str, Any], AuthData]] = []
     if managed is not None:
         candidates.append((managed, credentials.find("config_management", managed)))

@@ -1,4 +1,4 @@
-"""The facade: each method says what it does to the store, and has a pass of the engine run where that is needed."""
+"""The facade of Occopus: its methods change the store, and run passes of the engine."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from occopus_core.store.repository import Store
 T = TypeVar("T")
 
 INTERVAL = 10.0
-"""Seconds between two maintenance passes, where nothing else is said."""
+"""The default number of seconds between two maintenance passes."""
 
 
 def _ignore(*_: object) -> None:
@@ -60,10 +60,10 @@ def _ignore(*_: object) -> None:
 class InfrastructureManager:
     """One installation: its store, its plugins, its credentials.
 
-    `process_strategy` says whether independent nodes are made side by side ("parallel") or one step at a time.
-    `observer` is told what happens while it happens, in the thread that works. The methods may be called from any
-    thread, but one at a time. Use it in a ``with`` block, or `close` it. Where the settings say `dry_run`, methods that
-    change something raise `DryRunError`.
+    `process_strategy` is "parallel" to create independent nodes in parallel, or "sequential" for one after another.
+    `observer` receives events as they happen, in the working thread. The methods may be called from any thread, but
+    one at a time. Use it in a ``with`` block, or `close` it. If the settings have `dry_run`, methods that change
+    something raise `DryRunError`.
     """
 
     def __init__(
@@ -79,16 +79,16 @@ class InfrastructureManager:
         warn: Callable[[str], None] = _ignore,
         meter: CallMetrics | None = None,
     ) -> None:
-        """`settings` are those of the user by default; a strategy may stand in their place.
+        """`settings` are the user's by default; a strategy may be given instead of them.
 
         `interval` is in seconds; `told` gets an id and the error of its passes, when that changes.
 
-        `warn` gets, once, what is wrong with a notifier and what was put right in a template, in another thread.
-        `meter` is told how calls and passes fare. Raises `DescriptionError`, and `ValueError` for an unknown strategy.
+        `warn` gets each problem of a notifier and each correction in a template once, in another thread. `meter`
+        receives the durations of calls and passes. Raises `DescriptionError`, and `ValueError` for an unknown strategy.
         """
         strategy = settings if isinstance(settings, str) else process_strategy
         if strategy not in WORKERS:
-            raise ValueError(f"'{strategy}' is no process strategy: there are {' and '.join(WORKERS)}")
+            raise ValueError(f"'{strategy}' is not a process strategy; allowed are {' and '.join(WORKERS)}")
         self._installation = Installation(
             settings if isinstance(settings, Settings) else Settings.load(),
             credentials if credentials is not None else Credentials.load(),
@@ -113,15 +113,15 @@ class InfrastructureManager:
 
     @property
     def store(self) -> Store:
-        """What is known; any thread may use it. Raises `StoreError`."""
+        """The store. Thread-safe. Raises `StoreError`."""
         return self._installation.store
 
     def open(self) -> None:
-        """Open the store now rather than when it is needed. Idempotent. Raises `StoreError`."""
+        """Open the store now, not at its first use. Idempotent. Raises `StoreError`."""
         self.store.installation  # noqa: B018  # the property opens it
 
     def close(self) -> None:
-        """Stop maintaining, deliver the last notifications, and let go of the store. Idempotent."""
+        """Stop maintaining, deliver the last notifications, and close the store. Idempotent."""
         if self._background is not None:
             self._background.close()
             self._background = None
@@ -130,7 +130,7 @@ class InfrastructureManager:
     # Descriptions
 
     def import_node_definitions(self, path: str, warn: Callable[[str], None] = _ignore) -> list[str]:
-        """Validate a file of node definitions and store all of it, or nothing; the names of the definitions.
+        """Validate a file of node definitions and store all of them, or none. Returns their names.
 
         Idempotent. Raises `DescriptionError`, `StoreError`.
         """
@@ -146,14 +146,14 @@ class InfrastructureManager:
         return inspect(text, None if self._installation.settings.former else names)
 
     def load_untrusted(self, text: bytes) -> Infrastructure:
-        """The infrastructure that a text from the network describes: it can name no file. Raises `DescriptionError`."""
+        """The infrastructure in a text from the network, which can name no files. Raises `DescriptionError`."""
         return load_infrastructure(text, name="request", imports=False, render=expand)
 
     def import_untrusted(self, text: bytes, endpoints: Collection[str] = ()) -> list[str]:
-        """The same as `import_node_definitions` for a text from the network.
+        """Import node definitions from the network; see `import_node_definitions`.
 
-        It can name no file, nor have anything done on machines that are not its nodes, nor have any endpoint called but
-        these and those that the credentials are for. Raises `DescriptionError`, `StoreError`.
+        They can name no files and no machines other than their nodes. They can name only these endpoints, and those
+        with credentials. Raises `DescriptionError`, `StoreError`.
         """
         definitions = load_node_definitions(text, self._installation.registry, name="request", imports=False)
         vouched = {*endpoints, *self._installation.credentials.endpoints}
@@ -162,17 +162,17 @@ class InfrastructureManager:
         return [definition.name for definition in definitions]
 
     def load(self, description: Description, warn: Callable[[str], None] = _ignore) -> Infrastructure:
-        """The model of a description: of a file, a text, a mapping or the model itself. Raises `DescriptionError`."""
+        """The model of a description: a file, a text, a mapping or the model itself. Raises `DescriptionError`."""
         return described(description, warn)
 
     # One pass, now
 
     def build(self, description: Description, infra_id: str | None = None, begun: Callable[[], None] = _ignore) -> str:
-        """Build a new infrastructure, or bring an existing one to this description; its id.
+        """Build a new infrastructure, or update an existing one to this description. Returns its id.
 
-        On failure what was made is undone. `infra_id` may name an infrastructure that does not exist yet. `begun` is
-        called when all that can be checked beforehand has been, and nothing is recorded yet. Raises
-        `DescriptionError`, `InfraIdError` and what `occopus_core.engine.passes.building.build` raises.
+        A failed build is rolled back. `infra_id` may be the id of a new infrastructure. `begun` is called after
+        validation, before anything is recorded. Raises `DescriptionError`, `InfraIdError`, and the errors of
+        `occopus_core.engine.passes.building.build`.
         """
         infra_id = self.new_id(infra_id)
         infrastructure = self.load(description)
@@ -181,58 +181,58 @@ class InfrastructureManager:
         return infra_id
 
     def plan(self, description: Description, infra_id: str | None = None) -> Plan:
-        """What `build` would do. Changes nothing. Raises what `occopus_core.engine.passes.building.plan` raises."""
+        """The plan of `build`. Changes nothing. Propagates the errors of `occopus_core.engine.passes.building.plan`."""
         infrastructure = self.load(description)
         return self._pass(self.new_id(infra_id), lambda site: building.plan(site, infrastructure))
 
     def preview(self, infra_id: str) -> Plan:
-        """What the next pass does. Changes nothing. Propagates the errors of `maintaining.preview`."""
+        """The plan of the next pass. Changes nothing. Propagates the errors of `maintaining.preview`."""
         return self._pass(infra_id, preview)
 
     def maintain(self, infra_id: str) -> Passed:
-        """One maintenance pass; what it leaves for the next. See `occopus_core.engine.passes.maintaining.maintain`."""
+        """Run one maintenance pass. Returns the work it leaves. See `occopus_core.engine.passes.maintaining`."""
         refuse_dry_run(self._installation.settings)
         return self._pass(infra_id, maintain)
 
     def tear_down(self, infra_id: str, given_up: Collection[str] = ()) -> None:
         """Destroy an infrastructure with all of its instances.
 
-        Those on clouds whose names are among those `given_up` are written down and left alone: such a cloud is gone for
-        good. A later `sweep` finds them should it come back.
+        Instances on the clouds named in `given_up`, which are gone for good, are logged as events and left. If such a
+        cloud comes back, `sweep` finds them.
 
         Raises `ValueError` while this manager maintains it, and the errors of `destroying.destroy`.
         """
         refuse_dry_run(self._installation.settings)
         if infra_id in self.maintained:
-            raise ValueError(f"the infrastructure '{infra_id}' is being maintained: stop that first")
+            raise ValueError(f"the infrastructure '{infra_id}' is being maintained: call stop_provisioning first")
         self._pass(infra_id, lambda site: destroying.destroy(site, given_up))
 
     def sweep(self, *, remove: bool = False) -> Swept:
-        """What providers have of this installation that its store does not know; with `remove` it is deleted.
+        """Find instances of this installation at providers that its store does not know; with `remove`, delete them.
 
-        Searches every connection ever used. Can be repeated, and runs beside builds. Raises `StoreError`.
+        Searches every connection ever used. Idempotent; may run beside builds. Raises `StoreError`.
         """
         if remove:
             refuse_dry_run(self._installation.settings)
         return self._installation.run(lambda resources: sweep(resources, remove=remove))
 
     def interrupt(self, reason: str) -> None:
-        """Have a running pass end: a build undoes itself, a second time it stops at once. Safe in a signal handler."""
+        """Interrupt a running pass: a build rolls back, and stops at once at the second call. Signal-safe."""
         if self._running is not None:
             self._running.interrupt(reason)
 
     # Maintenance in the background
 
     def add(self, description: Description, infra_id: str | None = None) -> str:
-        """`submit_infrastructure`, then `start_provisioning`; its id."""
+        """`submit_infrastructure`, then `start_provisioning`. Returns the id."""
         return self.start_provisioning(self.submit_infrastructure(description, infra_id))
 
     def submit_infrastructure(
         self, description: Description, infra_id: str | None = None, *, for_services: bool = False
     ) -> str:
-        """Record a new infrastructure without building it: the first maintenance pass does; its id.
+        """Record a new infrastructure, to be built by the first maintenance pass. Returns its id.
 
-        With `for_services` that pass is one of the services on this store. Raises `DescriptionError`, `InfraIdError`,
+        With `for_services`, a service on this store runs that pass. Raises `DescriptionError`, `InfraIdError`,
         `InfrastructureTakenError`, `StoreError`.
         """
         infra_id = self.new_id(infra_id)
@@ -244,10 +244,10 @@ class InfrastructureManager:
         return infra_id
 
     def start_provisioning(self, infra_id: str, *, idempotent: bool = False) -> str:
-        """Build and maintain an infrastructure in the background from now on; its id.
+        """Start to build and maintain an infrastructure in the background. Returns its id.
 
-        All of them share one thread that decides and one bounded pool. Raises `NoSuchInfrastructureError`, and
-        `ProvisionedError` where this manager maintains it already, unless the call is to be `idempotent`.
+        All infrastructures share one loop thread and one bounded pool. Raises `NoSuchInfrastructureError`, and
+        `ProvisionedError` if this manager maintains it already, unless the call is `idempotent`.
         """
         refuse_dry_run(self._installation.settings)
         self.store.infrastructure(infra_id)
@@ -261,10 +261,10 @@ class InfrastructureManager:
         return infra_id
 
     def stop_provisioning(self, infra_id: str, wait_timeout: float = 60.0, *, idempotent: bool = False) -> str:
-        """Stop maintaining an infrastructure, which stays as it is; its id.
+        """Stop maintaining an infrastructure, which stays as it is. Returns its id.
 
         Waits at most `wait_timeout` seconds for the end of a pass under way, then raises `TimeoutError`. Raises
-        `NotProvisionedError` where this manager does not maintain it, unless the call is to be `idempotent`.
+        `NotProvisionedError` if this manager does not maintain it, unless the call is `idempotent`.
         """
         if self._background is None or infra_id not in self.maintained:
             if not idempotent:
@@ -281,7 +281,7 @@ class InfrastructureManager:
         """The infrastructures that this manager maintains, by id. Raises `StoreError`."""
         found: dict[str, InfrastructureRecord] = {}
         for infra_id in sorted(self.maintained):
-            with contextlib.suppress(NoSuchInfrastructureError):  # it has just gone
+            with contextlib.suppress(NoSuchInfrastructureError):  # it has just been removed
                 found[infra_id] = self.get(infra_id)
         return found
 
@@ -293,45 +293,46 @@ class InfrastructureManager:
     # Scaling
 
     def scale_to(self, infra_id: str, node_name: str, count: int) -> ScaleRequest:
-        """Ask for so many instances of a node, within its limits. The next maintenance pass sees to it.
+        """Request this number of instances of a node, within its limits. The next maintenance pass applies it.
 
-        Raises `NoSuchInfrastructureError`, `NoSuchNodeError`, `StoreError`; `BusyError` where it is being destroyed.
+        Raises `NoSuchInfrastructureError`, `NoSuchNodeError`, `StoreError`; `BusyError` if it is being destroyed.
         """
         return self._request(infra_id, node_name, ScaleKind.SET, count)
 
     def scale_by(self, infra_id: str, node_name: str, count: int, instance: str = "") -> ScaleRequest:
-        """Ask for so many more instances, or fewer where `count` is negative; see `scale_to`.
+        """Request this many more instances, or fewer if `count` is negative; see `scale_to`.
 
-        `instance`, a node id or an address, names one that is to go. Without it the youngest go.
+        `instance`, a node id or an address, names an instance to remove. By default the youngest are removed.
         """
         return self._request(infra_id, node_name, ScaleKind.CHANGE, count, instance)
 
     def preview_scaling(
         self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str = ""
     ) -> Answer:
-        """What would become of such a request after those that wait. Changes nothing; raises what `scale_to` does."""
+        """The result of such a request after the pending ones. Changes nothing. Raises the errors of `scale_to`."""
         wish = ScaleRequest(0, infra_id, node_name, kind, amount, instance, SystemClock().now())
         record = self._scalable(infra_id, node_name)
         requests = [*self.store.pending_requests(infra_id), wish]
         targets = targets_of(record.current, record.targets)
         return scale(requests, record.current, targets, self.store.instances(infra_id)).answers[-1]
 
-    # Telling the outside
+    # Notifications
 
     def subscribe(self, infra_id: str, type: str, properties: Mapping[str, Any]) -> None:
-        """Have an infrastructure's events told to whom a client names. Idempotent; an earlier one is told no more.
+        """Send an infrastructure's events to an address that a client names; replaces an earlier address. Idempotent.
 
-        Raises what `occopus_core.notify.subscribing.address_of` raises, `NoSuchInfrastructureError`, `StoreError`.
+        Propagates the errors of `occopus_core.notify.subscribing.address_of`; raises `NoSuchInfrastructureError`,
+        `StoreError`.
         """
         self.get(infra_id)
         own = self._installation
         address = address_of(own.settings.notify, own.registry, own.credentials, type, properties)
         self.store.outbox.subscribe(infra_id, type, address, SystemClock().now())
 
-    # What is known
+    # Queries
 
     def costs(self, infra_id: str) -> dict[str, dict[str, Decimal]]:
-        """What each instance has cost so far, by node and node id; 0 where its provider does not say.
+        """The cost of each instance so far, by node and node id; 0 if its provider reports none.
 
         Raises `ProviderError`, `NoSuchInfrastructureError`, `StoreError`.
         """
@@ -340,7 +341,7 @@ class InfrastructureManager:
         return costs(self._installation.asking, self.store, self.store.instances(infra_id))
 
     def get(self, infra_id: str) -> InfrastructureRecord:
-        """An infrastructure as it is recorded. Raises `NoSuchInfrastructureError`, `StoreError`."""
+        """The stored record of an infrastructure. Raises `NoSuchInfrastructureError`, `StoreError`."""
         refuse_impossible(infra_id)
         return self.store.infrastructure(infra_id)
 
@@ -349,7 +350,7 @@ class InfrastructureManager:
         return report_of(self.snapshot(infra_id))
 
     def snapshot(self, infra_id: str) -> Snapshot:
-        """All that is recorded of an infrastructure, to be told in one of the forms of `occopus_core.report`.
+        """The stored state of an infrastructure, for the formats of `occopus_core.report`.
 
         Raises `NoSuchInfrastructureError`, `StoreError`.
         """
@@ -362,7 +363,7 @@ class InfrastructureManager:
         return Snapshot.of(record, instances, requests, timeouts, SystemClock().now(), configurations)
 
     def events(self, infra_id: str, after: int = 0, most: int | None = None) -> list[StoredEvent]:
-        """What has happened since the event `after`, at the most so much; also to an infrastructure that is gone.
+        """At most `most` events after the event `after`, even of an infrastructure that is gone.
 
         Raises `StoreError`.
         """
@@ -374,7 +375,7 @@ class InfrastructureManager:
     def _request(self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str = "") -> ScaleRequest:
         refuse_dry_run(self._installation.settings)
         self._scalable(infra_id, node_name)
-        instance = instance.encode(errors="replace").decode()  # no database takes half a character
+        instance = instance.encode(errors="replace").decode()  # databases refuse lone surrogates
         request = self.store.request_scaling(infra_id, node_name, kind, amount, instance, SystemClock().now())
         if self._background is not None:
             self._background.wake(infra_id)
@@ -383,7 +384,7 @@ class InfrastructureManager:
     def _scalable(self, infra_id: str, node_name: str) -> InfrastructureRecord:
         """The infrastructure whose node is to be scaled.
 
-        Raises `NoSuchInfrastructureError`, `NoSuchNodeError`, and `BusyError` where it is being destroyed.
+        Raises `NoSuchInfrastructureError`, `NoSuchNodeError`, and `BusyError` if it is being destroyed.
         """
         record = self.get(infra_id)
         building.refuse_unwanted(record)
@@ -405,6 +406,6 @@ class InfrastructureManager:
             self._running = None
 
     def rounds(self, interval: float) -> MaintenanceLoop:
-        """Maintenance to be run in the caller's thread: attach infrastructures, then `run`. Raises `DryRunError`."""
+        """A maintenance loop for the caller's thread: attach infrastructures, then `run`. Raises `DryRunError`."""
         refuse_dry_run(self._installation.settings)
         return self._installation.rounds(self._installation.executor(), interval, self._told)

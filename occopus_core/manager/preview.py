@@ -1,4 +1,4 @@
-"""The plan of an infrastructure that does not exist yet, made without opening the store for writing."""
+"""The plan of a new infrastructure, made without opening the store for writing."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from occopus_core.store.definitions import read_definitions
 def preview_first_build(
     settings: Settings, credentials: Credentials, infrastructure: Infrastructure, infra_id: str
 ) -> Plan | None:
-    """The same as `InfrastructureManager.plan` of an infrastructure that does not exist yet. Changes nothing.
+    """See `InfrastructureManager.plan`, for an infrastructure that does not exist yet. Changes nothing.
 
-    None where only the manager can answer: the infrastructure exists, or the store is not a plain file of the present
-    version. Raises `InvalidDesignError`.
+    None if only the manager can make the plan: the infrastructure exists, or the store is not a plain file of the
+    present version. Raises `InvalidDesignError`.
     """
     definitions = read_definitions(settings.store, infra_id)
     if definitions is None:

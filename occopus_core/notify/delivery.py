@@ -1,6 +1,6 @@
-"""Tells the outside what the log says: to each notifier in order, and at least once.
+"""Delivers the events of the log to each notifier, in order and at least once.
 
-Each notifier has a thread of its own. No pass waits for one, and one that is away keeps only its own notifications.
+Each notifier has its own thread. Passes never wait for notifiers, and a notifier that is down delays no other.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from occopus_core.store.outbox import DELIVERY_SECONDS, Outbox
 from occopus_core.store.records import StoredEvent, StoreError
 
 INTERVAL = 1.0
-"""Seconds between two looks at a log that had nothing new."""
+"""Seconds between two queries of a log without new events."""
 
 CALL_TIMEOUT = DELIVERY_SECONDS / 3
-"""Seconds that one call of a notifier may take: it must be over while nobody else may deliver."""
+"""The longest time, in seconds, of one notifier call: it must end before another process may deliver."""
 
 REFUSED_SECONDS = 300.0
-"""How long a notifier whose credentials were refused is left alone."""
+"""How long, in seconds, a notifier is not called after its credentials were refused."""
 
 LONGEST_PAUSE = 3600.0
-"""The longest rest in seconds that a receiver may ask for."""
+"""The longest pause, in seconds, that a receiver can ask for."""
 
 _NAMES = {kind.value: name for kind, name in FORMER_NAMES.items()}
 
 
 class Route:
-    """The way of the log to one notifier. After failures it rests, which is forgotten with the process."""
+    """Delivers the log to one notifier. It pauses after failures; pauses are not stored."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Route:
         rng: random.Random,
         told: Callable[[str], None],
     ) -> None:
-        """`told` gets what is wrong, once until it changes or is over."""
+        """`told` gets each problem once, until it changes or is solved."""
         self._notifier = notifier
         self._settings = settings
         self._outbox = outbox
@@ -64,14 +64,14 @@ class Route:
         self._trouble = ""
 
     def register(self) -> None:
-        """Have a new notifier begin here and now. Never raises: one that could not be registered is tried again."""
+        """Register a new notifier at the present end of the log. Never raises: a failed registration is tried again."""
         try:
             self._outbox.register(self._settings.name)
         except StoreError as error:
             self._fail(error)
 
     def turn(self) -> float:
-        """Deliver all that is new, unless it rests; the seconds until the next turn. Never raises."""
+        """Deliver all new events, unless in a pause. Returns the seconds until the next turn. Never raises."""
         rest = self._not_before - self._clock.monotonic()
         if rest > 0:
             return rest
@@ -84,7 +84,7 @@ class Route:
         return INTERVAL
 
     def _deliver(self) -> bool:
-        """Deliver the next batch; False where there is none. A crash on the way has it delivered again."""
+        """Deliver the next batch; False if there is none. After a crash the batch is delivered again."""
         consignment = self._outbox.take(self._settings.name, self._clock.now())
         if consignment is None:
             return False
@@ -92,20 +92,20 @@ class Route:
         try:
             self._send(batch)
         except Exception:
-            with contextlib.suppress(StoreError):  # nobody gives it back then, and it is free after a while
+            with contextlib.suppress(StoreError):  # the batch is then free after `DELIVERY_SECONDS`
                 self._outbox.give_back(consignment)
             raise
         self._outbox.advance(consignment, cursor)
         return True
 
     def _next(self, events: Sequence[StoredEvent]) -> tuple[Sequence[StoredEvent], int]:
-        """The events to be told in one call, and the id up to which the log is done with then."""
+        """The events for one call, and the id up to which the log is delivered after it."""
         wanted = [event for event in events if self._is_wanted(event)]
         batch = wanted[: self._notifier.batch_size]
         return batch, (events if len(batch) == len(wanted) else batch)[-1].id
 
     def _addressed(self, batch: Sequence[StoredEvent]) -> list[Notification]:
-        """What is sent. A notifier that tells subscribers gets nothing that nobody has asked for."""
+        """The notifications to send. A notifier for subscribers gets only events that a client subscribed to."""
         told = [notification(event) for event in batch]
         if not self._notifier.tells_subscribers:
             return told
@@ -117,7 +117,7 @@ class Route:
         return (not kinds or event.kind in kinds) and (not ids or event.infra_id in ids)
 
     def _send(self, batch: Sequence[StoredEvent]) -> None:
-        """Raises what the notifier raises, but for a refusal for good, which is told."""
+        """Call the notifier. Propagates its errors, except a permanent refusal, which is reported."""
         told = self._addressed(batch)
         if not told:
             return
@@ -150,7 +150,7 @@ class Route:
 
 
 class Delivery:
-    """All notifiers, each in a thread of its own while the delivery is at work."""
+    """The delivery to all notifiers, each in its own thread."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = routes
@@ -158,7 +158,7 @@ class Delivery:
         self._finishing = threading.Event()
 
     def start(self) -> None:
-        """Deliver from now on, also what happens right after this call. Idempotent; never raises."""
+        """Start to deliver, including events recorded right after this call. Idempotent; never raises."""
         if self._threads:
             return
         for route in self._routes:
@@ -168,7 +168,7 @@ class Delivery:
             self._threads.append(thread)
 
     def finish(self, seconds: float) -> None:
-        """Deliver what there is and stop, within so many seconds; what is left is for whoever starts next."""
+        """Deliver all recorded events within this many seconds, then stop; the next process delivers the rest."""
         self._finishing.set()
         deadline = time.monotonic() + seconds
         for thread in self._threads:
@@ -176,7 +176,7 @@ class Delivery:
 
     def _attend(self, route: Route) -> None:
         while True:
-            # The last turn begins after `finish` was called: what was recorded before is delivered.
+            # The last turn starts after `finish` was called, so events recorded before that are delivered.
             last = self._finishing.is_set()
             pause = route.turn()
             if last:
@@ -191,7 +191,7 @@ def make_delivery(
     outbox: Outbox,
     told: Callable[[str], None],
 ) -> Delivery:
-    """The delivery for these notifiers; what it tells holds no secret. Raises `PluginError`, `DescriptionError`."""
+    """The delivery for these notifiers; its reports contain no secrets. Raises `PluginError`, `DescriptionError`."""
     redact = Redactor(credentials.secrets())
     clock, rng = SystemClock(), random.Random()
     routes = [
@@ -202,13 +202,13 @@ def make_delivery(
 
 
 def made_notifier(settings: NotifierSettings, registry: Registry, credentials: Credentials) -> Notifier:
-    """The plugin's object with what the installation says to it. Raises `PluginError`, `DescriptionError`."""
+    """The notifier object with the settings of the installation. Raises `PluginError`, `DescriptionError`."""
     auth = credentials.find("notify", {**settings.settings, "type": settings.type, "name": settings.name})
     return registry.notify(settings.type)(Connection(settings.type, settings.settings, auth, CALL_TIMEOUT))
 
 
 def notification(event: StoredEvent) -> Notification:
-    """An event as the outside is told of it."""
+    """The notification for an event."""
     return Notification(
         id=event.id,
         infra_id=event.infra_id,
@@ -226,5 +226,5 @@ def _reason(error: Exception) -> str:
         return error.message
     if isinstance(error, StoreError):
         return str(error)
-    # Nobody has promised that its text holds no secret.
+    # The text of such an error may contain secrets.
     return f"the plugin failed in a way its contract does not allow: {type(error).__name__}"

@@ -1,4 +1,4 @@
-"""Whom a client of the REST service wants told of one infrastructure."""
+"""Subscriptions of REST clients to the events of one infrastructure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from occopus_core.settings import NotifierSettings
 
 
 class SubscriptionError(ValueError):
-    """What a client says names nobody who could be told."""
+    """The properties of a subscription contain no valid address."""
 
 
 class UnconfiguredError(Exception):
-    """The installation has no notifier that could tell a client's address."""
+    """The installation has no notifier for subscribers of this type."""
 
 
 def address_of(
@@ -26,7 +26,7 @@ def address_of(
     type: str,
     properties: Mapping[str, Any],
 ) -> str:
-    """The address that these properties name, told by a notifier of the installation with credentials of its own.
+    """The address in these properties, for a notifier of the installation that has credentials.
 
     Raises `PluginError` for a type that is not installed, `SubscriptionError`, `UnconfiguredError`, `DescriptionError`.
     """
@@ -37,7 +37,7 @@ def address_of(
     made = [made_notifier(one, registry, credentials) for one in notifiers if one.type == type]
     if not any(one.tells_subscribers and one.connection.auth for one in made):
         raise UnconfiguredError(
-            f"this service has no notifier of the type '{type}' that tells subscribers and has credentials: "
-            "whoever runs it adds one, see docs/notifications.md"
+            f"this service has no notifier of the type '{type}' for subscribers with credentials: "
+            "its operator can add one, see docs/notifications.md"
         )
     return address

@@ -1,4 +1,4 @@
-"""What is known of an infrastructure, for people and for programs."""
+"""Reports on an infrastructure, for people and for programs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class ReportState(enum.Enum):
-    """The states of an instance that users see, better ones first. Every consumer of reports knows all of them."""
+    """The states of an instance in reports, better ones first. Every consumer of reports handles all of them."""
 
     READY = "ready"
     SHUTDOWN = "shutdown"
     """It is being deleted."""
     PENDING = "pending"
-    """It is being made, or is not healthy yet."""
+    """It is being created, or is not healthy yet."""
     UNKNOWN = "unknown"
-    """Neither its provider nor a health check can say."""
+    """Neither its provider nor a health check can tell its health."""
     TEMP_FAILED = "temp_failed"
     """It was ready and is not well now."""
     FAILED = "failed"
@@ -50,12 +50,12 @@ _UNDESCRIBED = Scaling(0, 0)
 
 
 def state_of(instance: InstanceRecord) -> str:
-    """The word in which clients have always been told the state of an instance."""
+    """The state of an instance, as the word that clients have always received."""
     return state_at(instance.stage, instance.condition)
 
 
 def state_at(stage: Stage, condition: Condition) -> str:
-    """The same for any instance in this stage and condition. The one place where a state of a report is derived."""
+    """The state of any instance in this stage and condition. The only place where report states are derived."""
     return (_CONDITIONS[condition] if stage is Stage.READY else _STATES[stage]).value
 
 
@@ -67,13 +67,13 @@ class Snapshot:
     nodes: Mapping[str, Sequence[InstanceRecord]]
     """By node, in the order of the description and then those no longer described; instances by position."""
     pending: Sequence[ScaleRequest] = ()
-    """The scaling requests that nobody has applied yet, oldest first."""
+    """The pending scaling requests, oldest first."""
     timeouts: Mapping[str, float] = field(default_factory=dict)
-    """By the digest of an implementation: for how many seconds its instances may be ill."""
+    """By digest of an implementation: for how many seconds its instances may be ill."""
     at: float = 0.0
-    """When it was taken, in seconds since 1970."""
+    """The time of the snapshot, in seconds since 1970."""
     former: Mapping[str, str] = field(default_factory=dict)
-    """By node id: why an instance in service does not have the configuration that it should have."""
+    """By node id: why an instance in service does not have its configuration."""
 
     @classmethod
     def of(
@@ -85,7 +85,7 @@ class Snapshot:
         at: float = 0.0,
         configurations: Sequence[ConfigurationRecord] = (),
     ) -> Snapshot:
-        """From the rows of the store."""
+        """The snapshot from rows of the store."""
         nodes: dict[str, list[InstanceRecord]] = {node.name: [] for node in infrastructure.current.nodes}
         for instance in sorted(instances, key=lambda one: (one.position, one.created_at, one.node_id)):
             nodes.setdefault(instance.node_name, []).append(instance)
@@ -93,7 +93,7 @@ class Snapshot:
         return cls(infrastructure, nodes, pending, timeouts or {}, at, former)
 
     def note(self, instance: InstanceRecord) -> str:
-        """What is wrong with an instance, for how long, and when it is replaced where that is still to come."""
+        """The problem of an instance, for how long it has lasted, and when the instance will be replaced."""
         if instance.unhealthy_since is None:
             return instance.reason or self.former.get(instance.node_id, "")
         lasts = max(0.0, self.at - instance.unhealthy_since)
@@ -103,16 +103,16 @@ class Snapshot:
         return f"for {lasts:.0f} s{until}: {instance.reason}"
 
     def only(self, *nodes: str) -> Snapshot:
-        """The same with these nodes alone. Raises `KeyError`."""
+        """A snapshot with these nodes only. Raises `KeyError`."""
         return replace(self, nodes={node: self.nodes[node] for node in nodes})
 
     def target(self, node: str) -> int:
-        """How many instances the node should have."""
+        """The wanted number of instances of the node."""
         return self.infrastructure.targets.get(node, 0)
 
     @property
     def edges(self) -> list[tuple[str, str]]:
-        """Dependent and dependee for each dependency of the description between these nodes."""
+        """Dependent and dependee of each dependency of the description between these nodes."""
         pairs = ((one.dependent, one.dependee) for one in self.infrastructure.current.dependencies)
         return [pair for pair in dict.fromkeys(pairs) if self.nodes.keys() >= set(pair)]
 
@@ -124,7 +124,7 @@ def _why_former(configuration: ConfigurationRecord) -> str:
 
 
 def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-    """By node name: its `instances` by node id, its `scaling`, and why healing is `frozen`, which it is for all nodes.
+    """By node name: its `instances` by node id, its `scaling`, and why healing is `frozen`, which is the same for all.
 
     The order is that of the snapshot.
     """

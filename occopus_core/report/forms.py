@@ -1,4 +1,4 @@
-"""A snapshot written out in the form that somebody asked for."""
+"""Writes a snapshot in one of the output formats."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from occopus_core.report.inventory import ansible_inventory, hosts, ssh_config
 
 
 def written(snapshot: Snapshot, form: str) -> str:
-    """The text without its last newline. Raises `KeyError` for a form that does not exist."""
+    """The text without its last newline. Raises `KeyError` for an unknown format."""
     return _WRITERS[form](snapshot)
 
 
 def as_json(value: Mapping[str, Any]) -> str:
-    """JSON for people to read, too."""
+    """JSON, indented for readers."""
     return json.dumps(value, indent=2)
 
 
 def as_yaml(value: Mapping[str, Any]) -> str:
-    """YAML in the order of the value."""
+    """YAML in the order of the mapping."""
     import yaml  # noqa: PLC0415  # the other forms need not wait for it
 
     return yaml.safe_dump(dict(value), sort_keys=False).rstrip("\n")
@@ -43,10 +43,10 @@ def _table(snapshot: Snapshot) -> str:
         if not node["instances"]:
             table.add_row(title)
         for number, (node_id, instance) in enumerate(node["instances"].items()):
-            # It is ill after it became ready, and goes after that.
+            # It became ill after it was ready, and is deleted after that.
             since = max(instance["since"], instance["unhealthy_since"] or "")
             cells = (node_id, instance["state"], instance["resource_address"], since, instance["note"])
-            # Nobody's text is markup.
+            # Text from outside is never interpreted as markup.
             table.add_row("" if number else title, *map(Text, cells))
     console = Console(width=200)
     with console.capture() as captured:

@@ -1,4 +1,4 @@
-"""Reports in the words of Occopus 1.x, for `compatibility: 1.x`."""
+"""Reports in the format of Occopus 1.x, for `compatibility: 1.x`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from occopus_core.report import Snapshot
 
 
 def addresses(snapshot: Snapshot) -> str:
-    """A line for each instance that has an address: its addresses, with blanks between them."""
+    """A line for each instance that has an address: its addresses, separated by blanks."""
     return "\n".join(line for _, _, line in _instances(snapshot))
 
 
 def built(snapshot: Snapshot) -> str:
-    """What follows a build: the instances of each node with their addresses and node ids, then the infrastructure."""
+    """The output after a build: the instances of each node with addresses and node ids, then the infrastructure."""
     lines = ["List of nodes/ip addresses:"]
     for node in snapshot.nodes:
         lines.append(f"{node}:")

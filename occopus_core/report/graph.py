@@ -12,9 +12,9 @@ from occopus_core.report import Snapshot, state_of
 from occopus_core.store.records import InstanceRecord
 
 MOST_INSTANCES = 20
-"""Of a node with more instances than this only their number in each state is shown."""
+"""A node with more instances than this is shown with the number of instances in each state."""
 
-# White text on any of these, and any of these on a white or a black page, can be read.
+# White text is legible on these colours, and these colours are on white and black pages.
 TEXT = "#ffffff"
 COLOURS = {
     "ready": "#1a7f37",
@@ -25,7 +25,7 @@ COLOURS = {
     "failed": "#cf222e",
     "absent": "#9a6700",
 }
-"""By state, better ones first; "absent" is said of a node that has no instance at all."""
+"""By state, better ones first; "absent" is the state of a node without instances."""
 NEUTRAL = "#767676"
 _PANEL = "#24292f"
 _FONT = "Helvetica,Arial,sans-serif"
@@ -39,11 +39,11 @@ class _Item:
 
 @dataclass(frozen=True, slots=True)
 class _Box:
-    """A node, or the legend. Its key is safe as an identifier in both languages, whatever the node is called."""
+    """A node, or the legend. Its key is a safe identifier in both languages, whatever the node's name."""
 
     key: str
     title: str
-    """One line: Mermaid leaves no room for two."""
+    """One line: Mermaid has no room for two."""
     colour: str
     items: Sequence[_Item]
 
@@ -52,7 +52,7 @@ _LEGEND = _Box("legend", "states", NEUTRAL, [_Item((state,), state) for state in
 
 
 def mermaid(snapshot: Snapshot) -> str:
-    """A flowchart; an arrow leads from a node to one it needs."""
+    """A flowchart; an arrow leads from a node to its dependee."""
     boxes = _boxes(snapshot)
     lines = ["---", f"title: {json.dumps(snapshot.infrastructure.current.name)}", "---", "flowchart LR"]
     for box in (*boxes.values(), _LEGEND):
@@ -63,7 +63,7 @@ def mermaid(snapshot: Snapshot) -> str:
 
 
 def dot(snapshot: Snapshot) -> str:
-    """A digraph; an arrow leads from a node to one it needs."""
+    """A digraph; an arrow leads from a node to its dependee."""
     boxes = _boxes(snapshot)
     name = _dot_text([snapshot.infrastructure.current.name])
     lines = [
@@ -124,7 +124,7 @@ def _mermaid_box(box: _Box) -> list[str]:
 
 
 def _mermaid_text(lines: Sequence[str]) -> str:
-    """Quoted; what might be markup, a quote or Markdown is written as the number of the character."""
+    """Quoted text; possible markup, quotes and Markdown are written as character numbers."""
     safe = (re.sub(r"[^\w ,.:/-]", lambda found: f"#{ord(found[0])};", _printable(line)) for line in lines)
     return '"' + "<br/>".join(safe) + '"'
 
@@ -144,7 +144,7 @@ def _dot_box(box: _Box) -> list[str]:
 
 
 def _dot_text(lines: Sequence[str]) -> str:
-    """Quoted; Graphviz reads escapes and also HTML's entities in a label."""
+    """Quoted text; Graphviz interprets escapes and HTML entities in a label."""
     safe = (_printable(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") for line in lines)
     return '"' + "\\n".join(safe) + '"'
 

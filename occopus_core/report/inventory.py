@@ -1,7 +1,7 @@
-"""The instances as other programs know hosts: an Ansible inventory, a configuration of ssh, lines for /etc/hosts.
+"""The instances in formats for other programs: an Ansible inventory, an ssh configuration, lines for /etc/hosts.
 
-Instances that are being shut down are left out: their names are those of the instances that replace them. Addresses
-come from providers: one that is neither an IP address nor a host name is never written.
+Instances that are shutting down are left out, as their replacements have the same names. Addresses come from
+providers: one that is neither an IP address nor a host name is never written.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _RESERVED_GROUPS = ("all", "ungrouped", "_meta")
 
 @dataclass(frozen=True, slots=True)
 class _Host:
-    """An instance and its name within the infrastructure: `<node>-<position>`, which it has as long as it lives."""
+    """An instance and its name within the infrastructure: `<node>-<position>`, which never changes."""
 
     name: str
     instance: InstanceRecord
 
 
 def ansible_inventory(snapshot: Snapshot) -> str:
-    """What a dynamic inventory prints when it is called with ``--list``.
+    """The output of a dynamic inventory for ``--list``.
 
-    There is a group for each node and one for the infrastructure, which holds them all. Characters that are not
-    allowed in the name of a group become underscores; one is appended where the name is taken.
+    It has a group for each node and one for the infrastructure, which contains all of them. Characters that are not
+    allowed in group names become underscores; another one is appended to a name that is in use.
     """
     infrastructure = snapshot.infrastructure
     hostvars: dict[str, dict[str, Any]] = {}
@@ -66,7 +66,7 @@ def ssh_config(snapshot: Snapshot) -> str:
             lines += ["", f"# {host.name} ({instance.node_id}): {fault}"]
             continue
         alias = f"{infrastructure.current.name}-{host.name}"
-        # On the command line a word that begins with a dash is an option.
+        # A word on the command line that begins with a dash would be an option.
         aliases = instance.node_id if alias.startswith("-") else f"{alias} {instance.node_id}"
         lines += ["", f"# {host.name}: {state_of(instance)}", f"Host {aliases}", f"    HostName {instance.address}"]
     return "\n".join(lines)
@@ -75,7 +75,7 @@ def ssh_config(snapshot: Snapshot) -> str:
 def hosts(snapshot: Snapshot) -> str:
     """Lines for /etc/hosts: the address, `<node>-<position>.<infrastructure>` and `<node>-<position>`.
 
-    An instance whose names cannot be host names is called by its node id.
+    An instance whose names are not valid host names is listed by its node id.
     """
     infrastructure = snapshot.infrastructure
     lines = [f"# infrastructure {infrastructure.current.name}, id {infrastructure.id}"]
@@ -109,7 +109,7 @@ def _hostvars(instance: InstanceRecord) -> dict[str, Any]:
         "occopus_node_name": instance.node_name,
         "occopus_infra_id": instance.infra_id,
         "occopus_state": state_of(instance),
-        # Ansible takes what is in double braces for a template.
+        # Ansible interprets double braces as a template.
         "occopus_addresses": [address.value for address in instance.addresses if not _fault(address.value)],
     }
 
@@ -123,7 +123,7 @@ def _group(name: str, taken: set[str]) -> str:
 
 
 def _fault(address: str) -> str:
-    """Why an address cannot be used; nothing where it can."""
+    """Why an address cannot be used; empty if it can."""
     if not address:
         return "it has no address yet"
     return "" if _is_ip(address) or _is_host_name(address) else "its address is neither an IP address nor a host name"

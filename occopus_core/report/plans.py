@@ -1,4 +1,4 @@
-"""A plan written out: for programs as JSON, for people as lines."""
+"""Writes a plan: as JSON for programs, as lines for people."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def steps_of(plan: Plan) -> list[dict[str, Any]]:
 
 
 def lines_of(plan: Plan) -> Iterator[str]:
-    """A line for all steps that are alike, one for a freeze, and the totals."""
+    """A line for each group of similar steps, one for a freeze, and the totals."""
     alike = Counter((step.verb, step.node_name, _reason(step)) for step in plan.steps)
     for (verb, node, reason), count in alike.items():
         yield f"{_SIGNS[verb]} {verb.value} {count} x {node}" + (f": {reason}" if reason else "")

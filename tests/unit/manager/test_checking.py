@@ -83,7 +83,7 @@ def test_every_difference_is_a_line(folder):
         ),
         (
             "init.yaml:3:33: node_def:web[0].contextualisation.context_template.write_files[0].permissions: '0644' "
-            "stays as it is written; in 1.x it was 644: write what is meant"
+            "stays as it is written; in 1.x it was 644: write the intended text"
         ),
         (
             "the node definition 'worker' cannot be built with its credentials: auth_data of type voms: OpenStack "

@@ -67,7 +67,7 @@ def test_the_strategy_by_position(strategy):
 
 
 def test_a_strategy_that_does_not_exist():
-    with pytest.raises(ValueError, match="'quick' is no process strategy: there are sequential and parallel"):
+    with pytest.raises(ValueError, match="'quick' is not a process strategy; allowed are sequential and parallel"):
         InfrastructureManager("quick")
     with pytest.raises(ValueError, match="'quick'"):
         InfrastructureManager(process_strategy="quick")
@@ -88,7 +88,7 @@ def test_a_description_that_is_wrong(manager):
         manager.load({"nodes": [{"name": "a", "type": "t"}]})
     with pytest.raises(DescriptionError, match=r"none\.yaml: there is no such file"):
         manager.add("none.yaml")
-    with pytest.raises(TypeError, match="a description holds no object"):
+    with pytest.raises(TypeError, match="a description cannot contain the type object"):
         manager.load({"infra_name": object()})
 
 

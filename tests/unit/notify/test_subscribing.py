@@ -79,7 +79,7 @@ def test_the_address_is_what_the_plugin_makes_of_it():
     "notifiers", [(), (entry(number="1"),), (entry("deaf"),)], ids=["none", "of its own", "of another type"]
 )
 def test_without_a_notifier_that_could_the_operator_is_named(notifiers):
-    with pytest.raises(UnconfiguredError, match="whoever runs it"):
+    with pytest.raises(UnconfiguredError, match="its operator can add one"):
         asked(*notifiers, number="7")
 
 
