@@ -1,7 +1,7 @@
 """Occopus: describe an infrastructure, build it on any cloud, keep it healthy, tear it down.
 
-The Python API is `InfrastructureManager` and its exceptions: `InfrastructureIDTakenException` where an id is taken,
-`InfrastructureIDNotFoundException` where there is none, `BuildError`, `BusyError`, `UnconfirmedError`, and `ValueError`
+The Python API is `InfrastructureManager` and its exceptions: `InfrastructureIDTakenException` for an id in use,
+`InfrastructureIDNotFoundException` for an unknown id, `BuildError`, `BusyError`, `UnconfirmedError`, and `ValueError`
 for tearing down an infrastructure that is being maintained.
 """
 
@@ -36,7 +36,7 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    # Every command imports this package: what takes long to import is imported when it is asked for.
+    # Every command imports this package: modules that take long to import are imported on demand.
     if name not in _WHERE:
         raise AttributeError(f"module 'occopus_core' has no attribute '{name}'")
     from importlib import import_module  # noqa: PLC0415

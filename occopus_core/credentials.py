@@ -1,4 +1,4 @@
-"""Credentials: `auth_data.yaml`, and the means to keep what is in it out of everything that is printed."""
+"""Credentials: reads `auth_data.yaml`, and redacts its secrets in all output."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ SECTIONS: tuple[Section, ...] = get_args(Section)
 _ENTRY = re.compile(r"(\w+)\[(\d+)\]")
 
 MIN_SECRET = 4
-"""A shorter text is in too many words to be hidden."""
+"""The shortest secret that is redacted: shorter ones occur in many words."""
 _MIN_SECRET_LINE = 16
-"""A line of a key shorter than this gives nothing away."""
+"""The shortest line of a key that is redacted by itself."""
 _PUBLIC_KEYS = frozenset(
     {"type", "id", "username", "email", "tenant_id", "client_id", "client_name", "subscription_id"},
 )
-"""Keys of `auth_data` that say who, not how it is proved. Any other value is a secret."""
+"""Keys of `auth_data` that identify a user. All other values are secrets."""
 
 
 class AuthData(Mapping[str, str]):
-    """The values of one entry. Never shown: neither by `repr` nor by `str`."""
+    """The values of one entry. Hidden in `repr` and `str`."""
 
     __slots__ = ("_values",)
 
@@ -64,26 +64,26 @@ class _Entry:
     auth_data: AuthData
     position: Position
     problems: tuple[Problem, ...] = ()
-    """What is wrong with it; no concern as long as it is not used."""
+    """The mistakes in the entry; reported only when it is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Everything a credentials file holds; nothing where there is none."""
+    """The contents of a credentials file; empty without a file."""
 
     entries: Mapping[str, tuple[_Entry, ...]] = field(default_factory=dict, repr=False)
     warnings: tuple[str, ...] = ()
-    """What the user should know, one line each."""
+    """Warnings for the user, one line each."""
     _stamps: Mapping[str, object] = field(default_factory=dict, repr=False)
-    """The files it was read from, the first one first, each with what changes when it is written."""
+    """The files it was read from, the main one first, each with a value that changes when it is written."""
     _secrets: set[str] = field(default_factory=set, repr=False)
-    """Shared with those that it was renewed from: what was a secret once is hidden for good."""
+    """Shared by all renewals, so that old secrets stay redacted."""
 
     @classmethod
     def load(cls, path: str | None = None, environ: Mapping[str, str] = os.environ) -> Credentials:
-        """Read `path`, else the file `$OCCOPUS_AUTH_DATA_PATH` names, else the first one found; see `locations.find`.
+        """Read `path`, else the file in `$OCCOPUS_AUTH_DATA_PATH`, else the first one found; see `locations.find`.
 
-        Raises `DescriptionError`, which quotes no value.
+        Raises `DescriptionError`, which contains no values.
         """
         file = path or environ.get(VARIABLE) or find(NAME, "--auth_data_path")
         if not file:
@@ -94,9 +94,9 @@ class Credentials:
         self._secrets.update(_secrets_of(self.entries))
 
     def renewed(self) -> Credentials:
-        """What the file holds by now; the same object where no file has changed.
+        """The present contents of the file; the same object if no file has changed.
 
-        One that cannot be read, perhaps because it is just being written, changes nothing until it can.
+        A file that cannot be read, possibly because it is being written, is ignored until it can be read.
         """
         stamps = {file: _stamp(file) for file in self._stamps}
         if stamps == self._stamps:
@@ -107,9 +107,9 @@ class Credentials:
             return replace(self, _stamps=stamps)
 
     def find(self, section: Section, wanted: Mapping[str, Any]) -> AuthData:
-        """The credentials for a section of a node definition; empty where there are none.
+        """The credentials for a section of a node definition; empty without a matching entry.
 
-        Raises `DescriptionError` where more than one entry applies.
+        Raises `DescriptionError` if several entries match.
         """
         found = [
             entry
@@ -126,7 +126,7 @@ class Credentials:
 
     @property
     def endpoints(self) -> frozenset[str]:
-        """The endpoints of clouds and configuration managers that entries are for."""
+        """The endpoints of clouds and configuration managers in the entries."""
         return frozenset(
             entry.selectors["endpoint"]
             for section in ("resource", "config_management")
@@ -135,17 +135,17 @@ class Credentials:
         )
 
     def secrets(self) -> Set[str]:
-        """Every value that must not be shown. What a renewal brings is added to it."""
+        """All values that must not be shown. Renewals add to them."""
         return self._secrets
 
 
 def _read(file: str, secrets: set[str]) -> Credentials:
-    """What a file holds by now. Raises `DescriptionError`."""
-    # YAML and JSON Schema take long to import: they are imported where there is a file.
+    """Read the present contents of a file. Raises `DescriptionError`."""
+    # YAML and JSON Schema take long to import: they are imported only if there is a file.
     from occopus_core.descriptions.loader import load  # noqa: PLC0415
     from occopus_core.descriptions.schema import check, core_schema, validator  # noqa: PLC0415
 
-    before = _stamp(file)  # what is written while it is read is read again
+    before = _stamp(file)  # a change during the read causes another read
     document = load(file)
     problems, unused = _deferred(document, check(document, validator(core_schema("auth_data"))))
     problems += _unselective(document)
@@ -169,7 +169,7 @@ def _read(file: str, secrets: set[str]) -> Credentials:
 def _deferred(
     document: Document, problems: Iterable[Problem]
 ) -> tuple[list[Problem], dict[tuple[str, int], list[Problem]]]:
-    """The problems of the file, and those of single entries, which count when an entry is about to be used."""
+    """The problems of the file, and those of single entries, which matter only when an entry is used."""
     now: list[Problem] = []
     later: dict[tuple[str, int], list[Problem]] = {}
     for problem in problems:
@@ -190,7 +190,7 @@ def _secrets_of(sections: Mapping[str, Iterable[_Entry]]) -> Iterator[str]:
 
 
 def _stamp(file: str) -> object:
-    """What changes when a file is written, or another one is put in its place; None where there is none."""
+    """A value that changes when a file is written or replaced; None without a file."""
     try:
         status = os.stat(file)  # noqa: PTH116
     except OSError:
@@ -207,11 +207,11 @@ def _entry(document: Document, section: str, index: int, problems: Iterable[Prob
 
 
 def _unselective(document: Document) -> Iterator[Problem]:
-    """Entries that would send their secrets to whoever is asked first."""
+    """Entries that would send their secrets to any endpoint."""
     for section, entries in document.data.items() if isinstance(document.data, dict) else ():
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
             if isinstance(entry, dict) and list(entry) == ["auth_data"]:
-                message = "nothing says what these credentials are for: add 'type', and 'endpoint' or 'name' if needed"
+                message = "the purpose of these credentials is unknown: add 'type', and 'endpoint' or 'name' if needed"
                 yield document.problem((section, index), message)
 
 
@@ -222,13 +222,13 @@ def _label(section: Mapping[str, Any]) -> str:
 def _exposed(files: Iterable[str]) -> Iterator[str]:
     for file in files:
         if os.stat(file).st_mode & (stat.S_IRGRP | stat.S_IROTH):  # noqa: PTH116
-            yield f"{file}: others than its owner can read it, and it holds secrets: chmod 600 {file}"
+            yield f"{file}: other users can read this file, which contains secrets: chmod 600 {file}"
 
 
 class Redactor:
-    """Replaces secrets in a text, also where they are escaped as in a `repr` or a URL. Safe to repeat.
+    """Replaces secrets in a text, including forms escaped by `repr` or in a URL. Idempotent.
 
-    Secrets that are added to those it was given are replaced, too.
+    Secrets that are added to the given set later are replaced, too.
     """
 
     def __init__(self, secrets: Collection[str]) -> None:
@@ -246,7 +246,7 @@ class Redactor:
 
 def _pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
     forms = {form for secret in secrets for form in _forms(secret) if len(form) >= MIN_SECRET}
-    # The longest first, or a part of a secret would be replaced and the rest shown.
+    # The longest first: otherwise a part of a secret would be replaced and the rest shown.
     longest_first = sorted(forms, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, longest_first))) if forms else None
 
@@ -262,7 +262,7 @@ def _is_telling(line: str) -> bool:
 
 
 class RedactingFilter(logging.Filter):
-    """For handlers: hides secrets in messages, their arguments, and the texts of exceptions and stacks."""
+    """A filter for log handlers: redacts messages, their arguments, and the texts of exceptions and stacks."""
 
     def __init__(self, secrets: Collection[str]) -> None:
         super().__init__()
@@ -280,7 +280,7 @@ class RedactingFilter(logging.Filter):
         if record.exc_info and record.exc_info[0] is not None and not record.exc_text:
             record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
         if record.exc_text:
-            # Without the exception itself no formatter can write its text anew.
+            # Without the exception, formatters use the redacted text.
             record.exc_text, record.exc_info = self._redact(record.exc_text), None
         if record.stack_info:
             record.stack_info = self._redact(record.stack_info)

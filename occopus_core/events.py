@@ -1,4 +1,4 @@
-"""What happens to an infrastructure, as it happens."""
+"""Events of an infrastructure."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ class EventKind(enum.Enum):
     """A ready node gets another configuration; the text says why."""
     NODE_READY = "node ready"
     NODE_WAITING = "node waiting"
-    """The text says for what."""
+    """The text says what it waits for."""
     NODE_MOVED = "node moved"
-    """Its cloud has no room, or cannot be reached: the text says why, and which implementation is tried next."""
+    """Its cloud has no room or cannot be reached; the text has the reason and the next implementation."""
     NODE_FAILED = "node failed"
     NODE_DROPPING = "node dropping"
     NODE_DROPPED = "node dropped"
     NODE_UNCONFIRMED = "node unconfirmed"
-    """The provider would not confirm its deletion."""
+    """The provider has not confirmed its deletion."""
     NODE_GIVEN_UP = "node given up"
-    """Somebody said that its cloud is gone for good; the text says what may still be there."""
+    """A user declared its cloud gone for good; the text says what may still exist there."""
     NODE_UNHEALTHY = "node unhealthy"
     NODE_RECOVERED = "node recovered"
     NOT_FORGOTTEN = "not forgotten"
-    """A configuration manager has not forgotten what is gone: it is asked again later."""
+    """A configuration manager has not deleted data of gone instances; it is asked again later."""
     HEALING = "healing"
     """A node is replaced; the text says why."""
     FROZEN = "frozen"
-    """So much fails at once that nothing is replaced."""
+    """So many instances fail at once that none is replaced."""
     UNFROZEN = "unfrozen"
     HELD = "held"
-    """A node keeps failing, and is left alone for a while."""
+    """A node keeps failing, and is not tried for a while."""
     SCALE_REQUESTED = "scale requested"
     ALERT_HEEDED = "alert heeded"
-    """An alert has scaled a node; the text begins with what tells the alert from others."""
+    """An alert has scaled a node; the text starts with the identity of the alert."""
     SCALE_APPLIED = "scale applied"
     SCALE_CLIPPED = "scale clipped"
-    """A request could not be met in full: a limit was in the way."""
+    """A limit reduced a request."""
     SCALE_REFUSED = "scale refused"
     """A request was for a node or an instance that does not exist; the text says which."""
     INFRA_CREATED = "infrastructure created"
@@ -55,7 +55,7 @@ class EventKind(enum.Enum):
 
 
 PASSING = frozenset({EventKind.NODE_WAITING, EventKind.WAITING})
-"""Kinds that are only of the moment, and not recorded."""
+"""Transient kinds, which are not recorded."""
 
 FORMER_NAMES: Mapping[EventKind, str] = {
     EventKind.INFRA_CREATED: "infrastart",
@@ -68,12 +68,12 @@ FORMER_NAMES: Mapping[EventKind, str] = {
     EventKind.NODE_DROPPING: "nodedropping",
     EventKind.NODE_DROPPED: "nodedropped",
 }
-"""What Occopus 1.x called them; receivers of notifications may still go by these names."""
+"""The names of Occopus 1.x; receivers of notifications may rely on them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. The text is for people and holds no secret."""
+    """One event. The text is for users and contains no secret."""
 
     kind: EventKind
     infra_id: str
@@ -83,4 +83,4 @@ class Event:
 
 
 Observer = Callable[[Event], None]
-"""Told of every event in the thread of the engine: must return soon and must not raise."""
+"""Receives every event in the engine's thread: must return soon and must not raise."""

@@ -1,6 +1,6 @@
-"""The plugins that are installed: which can be used, why the others cannot, and what each is about.
+"""Lists the installed plugins: which can be used, why others cannot, and what each provides.
 
-All of them are imported. One that is broken is a line of its own and never stops the others.
+Imports all of them. A broken plugin is an entry of its own and does not affect the others.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from typing import Any, TypeAlias
 from occopus_core.registry import WORDS, PluginError, PluginState, clash, sound_schema, usable
 
 PluginClass: TypeAlias = type
-"""The class of a plugin."""
+"""The type of a plugin class."""
 _LONGEST = 300
-"""Characters of a reason: what a plugin raises may be of any length."""
+"""The longest reason in characters: errors of plugins may have any length."""
 _TEMPLATE = "{{ anything }}"
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledPlugin:
-    """One plugin as one distribution provides it."""
+    """One plugin, as one distribution provides it."""
 
     kind: str
     type: str
     distribution: str
     version: str
     contract_version: int | None
-    """The version of the contract that it is written for, where it says so and can be imported."""
+    """The version of the contract that it is written for, if it can be imported and declares one."""
     state: PluginState
     reason: str = ""
-    """Why it cannot be used, on one line."""
+    """Why it cannot be used, in one line."""
     plugin: PluginClass | None = field(default=None, repr=False)
-    """Its class, where it can be used."""
+    """Its class, if it can be used."""
     schema: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """The schema of its section, where it can be used."""
+    """The schema of its section, if it can be used."""
 
     def summary(self) -> dict[str, Any]:
-        """What a list says of it, in types that JSON has."""
+        """The entry of a list, in JSON types."""
         return {
             "kind": self.kind,
             "type": self.type,
@@ -58,11 +58,11 @@ class Key:
 
     name: str
     types: str
-    """The types of its values, as people write them; empty where the schema does not say."""
+    """The types of its values, in words; empty if the schema has none."""
     required: bool
     description: str
     powers: Sequence[str]
-    """What a value of this key may give its writer beyond the node."""
+    """The powers beyond the node that a value of this key may give its writer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What a usable plugin is about."""
+    """The details of a usable plugin."""
 
     keys: Sequence[Key]
     powers: Sequence[str]
-    """What every section of it gives its writer beyond the node."""
+    """The powers beyond the node that every section of it gives its writer."""
     connection_keys: Sequence[str]
     forms: Sequence[str]
     """The forms of context that it passes on (a handler) or makes (a contextualiser)."""
@@ -92,7 +92,7 @@ def installed_plugins() -> list[InstalledPlugin]:
 
 
 def usable_schemas(plugins: Collection[InstalledPlugin]) -> dict[str, dict[str, Mapping[str, Any]]]:
-    """The schemas of those that can be used, by kind and type."""
+    """The schemas of the usable plugins, by kind and type."""
     return {
         kind: {one.type: one.schema for one in plugins if one.kind == kind and one.state is PluginState.USABLE}
         for kind in WORDS
@@ -100,7 +100,7 @@ def usable_schemas(plugins: Collection[InstalledPlugin]) -> dict[str, dict[str, 
 
 
 def details(one: InstalledPlugin) -> Details:
-    """What a usable plugin is about."""
+    """The details of a usable plugin."""
     plugin: Any = one.plugin
     always = _powers(plugin, {})
     required = one.schema.get("required", ())
@@ -125,7 +125,7 @@ def details(one: InstalledPlugin) -> Details:
 
 
 def needs(distribution: str) -> list[Need]:
-    """What a distribution requires, extras left out."""
+    """The requirements of a distribution, without extras."""
     try:
         required = metadata.requires(distribution) or []
     except metadata.PackageNotFoundError:
@@ -135,7 +135,7 @@ def needs(distribution: str) -> list[Need]:
 
 
 def one_line(error: BaseException | str) -> str:
-    """An error, or another text, as one line of reasonable length."""
+    """An error, or another text, as one line of limited length."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
@@ -187,7 +187,7 @@ def _imported(kind: str, point: metadata.EntryPoint) -> object:
 
 
 def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
-    """What the plugin says of a section; nothing where it cannot say of one that is not whole."""
+    """The powers of a section; empty if the plugin fails for an incomplete one."""
     found: Sequence[str] = ()
     with contextlib.suppress(Exception):
         found = [str(power) for power in plugin.powers(section)]
@@ -195,7 +195,7 @@ def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _anything(piece: Any) -> Any:
-    """A value of the key that may become anything."""
+    """A value of the key that could render to anything."""
     is_list = isinstance(piece, Mapping) and piece.get("type") == "array"
     return [_TEMPLATE] if is_list else _TEMPLATE
 

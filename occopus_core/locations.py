@@ -1,4 +1,4 @@
-"""Where configuration and credentials are searched where no option and no variable names a file."""
+"""The folders in which configuration and credentials are searched if no option and no variable names a file."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import stat
 
 FOLDER = "~/.occopus"
 _SHARED = ("./", "/etc/occopus/")
-"""Searched after the home folder. Others may have put a file there, so that its owner and permissions are checked."""
+"""Searched after the home folder. Other users may have put a file there, so its owner and permissions are checked."""
 _OTHERS_WRITE = stat.S_IWOTH
 
 
 def find(name: str, option: str) -> str | None:
-    """The file of this name in the home folder, `./` or `/etc/occopus/`, the first that is there; None without one.
+    """The first file of this name in the home folder, `./` or `/etc/occopus/`; None if there is none.
 
     `option` is the command-line option that names such a file, for the message. Raises `DescriptionError` for a file
-    that others may change.
+    that other users may change.
     """
     path = os.path.expanduser(f"{FOLDER}/{name}")  # noqa: PTH111 - pathlib costs a millisecond of every start
     if os.path.exists(path):  # noqa: PTH110
@@ -29,7 +29,7 @@ def find(name: str, option: str) -> str | None:
 
 
 def _refuse_foreign(path: str, folder: str, option: str) -> None:
-    """Raise `DescriptionError` for a file that others may change, or put in the place of another."""
+    """Raise `DescriptionError` for a file that other users may change or replace."""
     reason = _fault(path) or _fault(folder)
     if not reason:
         return
@@ -40,7 +40,7 @@ def _refuse_foreign(path: str, folder: str, option: str) -> None:
 
 
 def _fault(path: str) -> str:
-    """Why others decide what is in a file or folder; empty where they do not."""
+    """Why other users control a file or folder; empty if they do not."""
     status = os.stat(path)  # noqa: PTH116
     what = f"the folder {path}" if stat.S_ISDIR(status.st_mode) else "it"
     if status.st_uid not in {0, os.geteuid()}:

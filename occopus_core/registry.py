@@ -1,4 +1,4 @@
-"""The installed plugins, loaded by name with stevedore. One that is not asked for is never imported."""
+"""The installed plugins, loaded by name with stevedore. Plugins are imported only on demand."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ WORDS = {
     "context": "contextualisation",
     "notify": "notifier",
 }
-"""What a plugin of each kind is called in messages."""
+"""The name of each kind of plugin in messages."""
 
 
 class PluginState(enum.Enum):
-    """Whether an installed plugin can be used, and if not, why."""
+    """The state of an installed plugin."""
 
     USABLE = "usable"
     IMPORT_ERROR = "import error"
@@ -54,7 +54,7 @@ class PluginState(enum.Enum):
 
 
 class PluginError(LookupError):
-    """A plugin is missing, comes twice, cannot be imported, or speaks another version of the contract, or breaks it.
+    """A plugin is missing, provided twice, cannot be imported, has another contract version, or breaks the contract.
 
     `state` is that of the plugin; None for one that is not installed.
     """
@@ -95,16 +95,16 @@ class Registry:
         return cast("type[Notifier]", self._load("notify", name))
 
     def schema(self, kind: str, name: str) -> Mapping[str, Any]:
-        """The JSON Schema of a plugin's section, with what the core adds for its features. Raises `PluginError`."""
+        """The JSON Schema of a plugin's section, with the core's keys for its features. Raises `PluginError`."""
         if (kind, name) not in self._schemas:
             self._schemas[kind, name] = sound_schema(kind, name, self._load(kind, name))
         return self._schemas[kind, name]
 
     def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:
-        """A rendered section whose scalars are of the types that the plugin's schema wants; changes it in place.
+        """A rendered section with its scalars converted to the types of the plugin's schema; changed in place.
 
-        `source` is the section before it was rendered, and `digest` names it. What a template gives and cannot be made
-        right stays as it is: the plugin refuses it. Raises `PluginError`.
+        `source` is the section before it was rendered; `digest` identifies it. A value that cannot be converted stays
+        as it is, for the plugin to refuse. Raises `PluginError`.
         """
         if (kind, name) not in self._validators:
             self._validators[kind, name] = validator(self.schema(kind, name))
@@ -117,7 +117,7 @@ class Registry:
         return rendered
 
     def undeliverable(self, resource_type: str, context_type: str) -> Collection[ContextForm]:
-        """The forms of context that the contextualiser makes and the handler does not pass on. Raises `PluginError`."""
+        """The forms of context that the contextualiser makes but the handler does not pass on. Raises `PluginError`."""
         return self.context(context_type).forms - self.resource(resource_type).context_forms
 
     def installed(self, kind: str) -> list[str]:
@@ -151,7 +151,7 @@ class Registry:
         return usable(kind, name, found[0].plugin)
 
     def _none_or_several(self, kind: str, name: str) -> PluginError:
-        """Why there is no one plugin to load."""
+        """The error if no plugin, or several, have this name."""
         points = entry_points(group=f"occopus.{kind}", name=name)
         if distributions := sorted({point.dist.name for point in points if point.dist is not None}):
             return clash(kind, name, distributions)
@@ -169,13 +169,13 @@ class Registry:
 
 
 def _published() -> Mapping[str, Mapping[str, str]]:
-    """The folder in the project's repository of each plugin that is published there, by kind and type."""
+    """The folder in the project's repository of each published plugin, by kind and type."""
     found: Mapping[str, Mapping[str, str]] = load_schema("occopus_core", "published.json")
     return found
 
 
 def usable(kind: str, name: str, plugin: object) -> type:
-    """The plugin, where it is a class of its kind for this version of the contract. Raises `PluginError`."""
+    """The plugin, if it is a class of its kind for this version of the contract. Raises `PluginError`."""
     if not (isinstance(plugin, type) and issubclass(plugin, _BASES[kind])):
         message = f"the {WORDS[kind]} '{name}' is not a {_BASES[kind].__name__}"
         raise PluginError(message, PluginState.BREAKS_CONTRACT)
@@ -200,7 +200,7 @@ def usable(kind: str, name: str, plugin: object) -> type:
 
 
 def sound_schema(kind: str, name: str, plugin: type) -> Mapping[str, Any]:
-    """The schema of a plugin's section, with which files can be checked. Raises `PluginError`."""
+    """The schema of a plugin's section, checked for use in validation. Raises `PluginError`."""
     try:
         schema = section_schema(plugin)
         fault = fault_of_schema(schema)
@@ -228,4 +228,4 @@ def _raise(_manager: object, _point: object, error: BaseException) -> NoReturn:
 
 
 def _say_nothing(_missing: object) -> None:
-    """The error says it."""
+    """Do nothing: the error is raised later."""

@@ -1,7 +1,7 @@
-"""Templates: every string of a description is one Jinja2 template, rendered in a sandbox in the scope of one node.
+"""Templates: every string of a description is a Jinja2 template, rendered in a sandbox in the scope of one node.
 
-A string is rendered by itself and put back where it was, so a rendered value can never break the YAML around it.
-Undefined names are errors. References to other nodes are found by a rehearsal before anything is built.
+Each string is rendered by itself and put back in its place, so a rendered value can never break the YAML around it.
+Undefined names are errors. A rehearsal finds the references to other nodes before anything is built.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from occopus_core.variables import in_scope, install
 T = TypeVar("T")
 
 CMD_TIMEOUT = 60.0
-"""Seconds a command of `cmd()` may take."""
+"""The time limit, in seconds, of a command run by `cmd()`."""
 
 MOST_NAMES = 10
 """How many names of a mapping a message lists."""
 
 _UNREADABLE = (RecursionError, ValueError, MemoryError, SyntaxError)
-"""What Jinja2 and Python raise for a template that is nested too deep or has too long a number."""
+"""The errors of Jinja2 and Python for a template with too deep nesting or too long a number."""
 
 NAMES = frozenset(
     {"infra_name", "infra_id", "name", "node_id", "user_id", "variables", "type", "scaling", "resource", "attributes"}
 )
-"""What every template can name, beside the functions."""
+"""The names in every template, besides the functions."""
 
 FUNCTIONS = frozenset({*PEER_FUNCTIONS, "ibget", "cut", "cmd"})
 """The functions of every template."""
@@ -50,20 +50,20 @@ FUNCTIONS = frozenset({*PEER_FUNCTIONS, "ibget", "cut", "cmd"})
 
 DEFAULT_MANNERS = Templates1x()
 CONTEXT_TEMPLATE = "contextualisation.context_template"
-"""Where a mapping becomes YAML for a node."""
+"""The place where a mapping becomes YAML for a node."""
 _ADDRESS_KEYS = ("node.resource.address", "node.resource.ip_address")
 
 
 class TemplateError(Exception):
-    """A template is wrong, or names what does not exist. The message says where it stands."""
+    """A template is wrong or refers to an unknown name. The message contains its place."""
 
 
 class _RefusalError(Exception):
-    """A template function cannot answer; the message says why."""
+    """A template function cannot return a value; the message says why."""
 
 
 class _MissingKeyError(jinja2.UndefinedError):
-    """A mapping has no such key."""
+    """A mapping does not have this key."""
 
     def __init__(self, mapping: Mapping[Any, Any], key: object, message: str) -> None:
         super().__init__(message)
@@ -71,7 +71,7 @@ class _MissingKeyError(jinja2.UndefinedError):
         self.key = key
 
     def reason(self, scope: Mapping[str, object]) -> str:
-        """Which one of the scope it is, what it has not, and what it has."""
+        """The path of the mapping in the scope, the missing key, and the keys it has."""
         names = sorted(map(str, self.mapping))
         more = ", ..." if len(names) > MOST_NAMES else ""
         has = f"has: {', '.join(names[:MOST_NAMES])}{more}" if names else "is empty"
@@ -79,7 +79,7 @@ class _MissingKeyError(jinja2.UndefinedError):
 
 
 class _UndefinedNameError(jinja2.UndefinedError):
-    """Nothing has this name."""
+    """The name is undefined."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -91,7 +91,7 @@ def _hint(name: str, names: Collection[str]) -> str:
 
 
 class _Undefined(jinja2.StrictUndefined):
-    """Knows what was asked for: a name, or a key of which mapping."""
+    """Remembers the requested name, or key and mapping."""
 
     __slots__ = ()
 
@@ -106,7 +106,7 @@ class _Undefined(jinja2.StrictUndefined):
 
 
 class Peers(Protocol):
-    """The other nodes of the infrastructure, as templates may see them."""
+    """The other nodes of the infrastructure, as far as templates may read them."""
 
     def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
         """The addresses of each instance of a node, the first instance first. Raises `LookupError` with a message."""
@@ -148,7 +148,7 @@ class Renderer:
         return {name: in_scope(value, former=self._manners.former) for name, value in names.items()}
 
     def extended(self, names: Mapping[str, object]) -> Renderer:
-        """The same with more names in scope."""
+        """A renderer with additional names in scope."""
         return Renderer({**self._names, **names}, {}, self._place, self._host_key, self._manners)
 
     def _render(self, value: Any, at: str, scope: Mapping[str, object]) -> Any:
@@ -161,7 +161,7 @@ class Renderer:
         return value
 
     def _folded(self, value: Any, at: str, scope: Mapping[str, object]) -> Any:
-        """The same where each text stands in YAML that is rendered: its lines are folded, and a plain one stays so."""
+        """Render the texts of a value that becomes YAML: fold their lines, and keep plain ones plain."""
         if isinstance(value, str) and "{" in value:
             return folded(self._text(unfolded(value), at, scope), plain=is_plain(value))
         if not isinstance(value, Mapping | list | tuple):
@@ -185,7 +185,7 @@ class Renderer:
             raise TemplateError(self._message(text, at, _line(error), _reason(error, scope))) from error
 
     def _put_right(self, text: str, at: str, scope: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
-        """The template and its scope by the manners, with a warning for each thing that is not as it should be."""
+        """Correct a template by the rules of 1.x. Returns it with its scope; warns of each correction."""
         text, nodes = quoted(text, scope.keys(), self._manners.nodes)
         for name in nodes:
             self._manners.warn(f"{self._place}: {at}: put quotes around the name of a node: '{name}'")
@@ -201,7 +201,7 @@ class Renderer:
 
 
 def expand(text: str, names: Mapping[str, object]) -> str:
-    """A template that has these names and no functions, rendered. Raises `ValueError` with the reason."""
+    """Render a template with these names and no functions. Raises `ValueError` with the reason."""
     try:
         return Renderer(names, {}, "")(text, at="")
     except TemplateError as error:
@@ -215,17 +215,17 @@ def compiled(text: str) -> jinja2.Template:
 
 
 def functions(peers: Peers) -> dict[str, object]:
-    """The functions of a template that may look at other nodes and run commands."""
+    """The functions of a template, which may read other nodes and run commands."""
     return {**_peer_functions(peers), "cut": cut, "cmd": cmd}
 
 
 def rehearsal_functions(peers: Peers) -> dict[str, object]:
-    """The same where nothing is to be run: `cmd` answers nothing."""
+    """The functions of a rehearsal, which run no commands: `cmd` returns an empty text."""
     return {**_peer_functions(peers), "cut": cut, "cmd": lambda _command: ""}
 
 
 def named_peers(value: Any) -> Iterator[str]:
-    """The nodes named outright, as in ``getip('db')``, also in branches that a rehearsal does not take."""
+    """The nodes named as literals, as in ``getip('db')``, including branches that a rehearsal does not take."""
     if isinstance(value, str):
         if any(name in value for name in PEER_FUNCTIONS):
             yield from _named_in_template(value)
@@ -253,9 +253,9 @@ def _named_in_template(text: str) -> tuple[str, ...]:
 
 
 def inspect(text: str, names: Collection[str] | None) -> str:
-    """What is wrong with a template whatever infrastructure it is used in; nothing where that cannot be said.
+    """The mistakes in a template that do not depend on the infrastructure; empty if there are none, or unknown.
 
-    `names` are those it has beyond `NAMES`, or None where they are not known. Renders nothing.
+    `names` are those it has beyond `NAMES`, or None if they are unknown. Renders nothing.
     """
     try:
         with budget():
@@ -265,13 +265,13 @@ def inspect(text: str, names: Collection[str] | None) -> str:
         line = f"line {error.lineno} of it: " if "\n" in text.strip("\n") else ""
         return f"{line}{error.message or 'syntax error'}"
     except (jinja2.TemplateError, *_UNREADABLE):
-        return ""  # it is told when it is rehearsed, where all that it is given is known
+        return ""  # the rehearsal reports it, when all its names are known
     known = {*NAMES, *(names or ()), *FUNCTIONS}
     return "; ".join(f"'{name}' is undefined{did_you_mean(name, known)}" for name in sorted(unknown))
 
 
 def _undefined(text: str) -> set[str]:
-    """The names that neither the template nor the environment defines, without those it asks after first."""
+    """The names that neither the template nor the environment defines, without those it tests first."""
     tree = _environment().parse(text)
     asked = (one for one in tree.find_all((syntax.Filter, syntax.Test)) if one.name in ASKING)
     nodes = (
@@ -289,7 +289,7 @@ def _names(node: syntax.Node) -> Iterator[syntax.Name]:
 
 
 def calls_commands(value: Any) -> bool:
-    """True where a template anywhere in the value names `cmd`."""
+    """True if a template in the value refers to `cmd`."""
     if isinstance(value, str):
         return "cmd" in value and _names_cmd(value)
     if isinstance(value, Mapping):
@@ -301,7 +301,7 @@ def _names_cmd(text: str) -> bool:
     try:
         return any(name.name == "cmd" for name in _environment().parse(text).find_all(syntax.Name))
     except (jinja2.TemplateSyntaxError, *_UNREADABLE):
-        return True  # what cannot be read is not trusted
+        return True  # an invalid template is not trusted
 
 
 def _peer_functions(peers: Peers) -> dict[str, Callable[[str], object]]:
@@ -324,7 +324,7 @@ def _peer_functions(peers: Peers) -> dict[str, Callable[[str], object]]:
 
 
 def _former_functions(peers: Peers) -> dict[str, Callable[..., object]]:
-    """Two functions of 1.x: the id of the first instance of a node, and what is known of the instance with an id."""
+    """Two functions of 1.x: the id of the first instance of a node, and attributes of the instance with an id."""
     nodes: dict[str, str] = {}
 
     def find_node_id(node: str) -> str:
@@ -359,12 +359,12 @@ def cut(text: str, start: int, end: int) -> str:
 
 
 def cmd(command: str) -> str:
-    """Standard output of a command run on this host, without a shell."""
+    """The standard output of a command run on this host, without a shell."""
     try:
         words = shlex.split(command)
         result = subprocess.run(words, capture_output=True, text=True, timeout=CMD_TIMEOUT, check=True)
     except (ValueError, IndexError, OSError, UnicodeDecodeError, subprocess.SubprocessError) as error:
-        # Neither the arguments nor the output is repeated: both are often a secret's.
+        # Neither the arguments nor the output is quoted: both may be secrets.
         raise _RefusalError(f"cmd: the command {_failure(error)}") from error
     return result.stdout
 
@@ -389,7 +389,7 @@ def _reason(error: Exception, scope: Mapping[str, object]) -> str:
 
 
 def _path_to(wanted: object, scope: Mapping[Any, object]) -> str:
-    """How a template names a mapping, such as ``variables.database``; empty where it is none of the scope's."""
+    """The template expression for a mapping, such as ``variables.database``; empty if it is not in the scope."""
     for name, value in scope.items():
         if value is wanted:
             return str(name)
@@ -399,7 +399,7 @@ def _path_to(wanted: object, scope: Mapping[Any, object]) -> str:
 
 
 def _line(error: BaseException) -> int | None:
-    """The line of the template that failed: Jinja2 puts it into the traceback."""
+    """The line of the template that failed, from the traceback."""
     line, frame = None, error.__traceback__
     while frame is not None:
         if frame.tb_frame.f_code.co_filename == "<template>":

@@ -1,7 +1,7 @@
-"""Where templates run: they reach nothing but what they are given, and no template costs more than its budget.
+"""The sandbox of templates: they can access only their scope, and each has a cost budget.
 
-A description may come from anybody. What an expression makes is weighed before it is made where that can be known, and
-each turn of a loop counts; so neither a power of a power nor a loop in a loop takes the machine with it.
+Descriptions may come from untrusted users. The cost of an expression is counted before it is evaluated if it can be
+predicted, and each iteration of a loop counts, so that neither powers nor nested loops exhaust the machine.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 BUDGET = 10_000_000
-"""What rendering one text may cost: a character made costs 1. It is a second or two of work."""
+"""The budget for rendering one text: each character created costs 1. It allows a second or two of work."""
 
 TURN, CALL, ITEM = 10, 100, 5
-"""What a turn of a loop, a call, and a value looked at cost, so that each takes about as long for its cost."""
+"""Cost per iteration, call and value, in proportion to the time that each takes."""
 
 LARGEST_NUMBER = 100_000
-"""The largest width, count or precision that a filter or a method takes."""
+"""The largest width, count or precision that a filter or a method accepts."""
 
 _left: ContextVar[list[int] | None] = ContextVar("left", default=None)
 _SIZED = frozenset(
     {"center", "ljust", "rjust", "zfill", "expandtabs", "to_bytes", "indent", "batch", "slice", "round", "wordwrap"}
     | {"truncate", "tojson", "urlize"}
 )
-"""Filters and methods whose numbers say how much they make."""
+"""Filters and methods whose numbers determine the size of the result."""
 _QUADRATIC = frozenset({"striptags", "urlize", "wordwrap", "title", "sum", "unique", "pprint"})
 _LONG_NUMBER = re.compile(r"\d{6,}")
 _INDIRECT_WIDTH = re.compile(r"%[^a-zA-Z%]*\*|\{[^{}]*\{")
@@ -41,7 +41,7 @@ _INDIRECT_WIDTH = re.compile(r"%[^a-zA-Z%]*\*|\{[^{}]*\{")
 
 @contextlib.contextmanager
 def budget() -> Iterator[None]:
-    """What is rendered within may cost `BUDGET`. Beyond that, `jinja2.SecurityError`."""
+    """Limit the cost of rendering in this block to `BUDGET`. Exceeding it raises `jinja2.SecurityError`."""
     token = _left.set([BUDGET])
     try:
         yield
@@ -50,7 +50,7 @@ def budget() -> Iterator[None]:
 
 
 def spend(cost: int) -> None:
-    """Count what something costs. Raises `SecurityError` where nothing is left for it."""
+    """Count a cost. Raises `SecurityError` if it exceeds the budget."""
     left = _left.get()
     if left is not None:
         left[0] -= cost
@@ -59,7 +59,7 @@ def spend(cost: int) -> None:
 
 
 def weight(value: object) -> int:
-    """How much text a value would make, or a little more than `BUDGET`."""
+    """The length of the text that a value would make, or slightly more than `BUDGET`."""
     found, waiting = 0, [value]
     while waiting and found <= BUDGET:
         one = waiting.pop()
@@ -90,7 +90,7 @@ def _check_format(text: object, values: Iterable[object]) -> None:
 
 
 def _foresee(name: str, value: Any, values: tuple[Any, ...]) -> None:
-    """Count what a filter or method will make of a value before it does."""
+    """Count the result of a filter or method before it is called."""
     weights = [weight(each) for each in values]
     whole = weight(value)
     spend(whole + sum(weights))
@@ -112,7 +112,7 @@ def _foresee(name: str, value: Any, values: tuple[Any, ...]) -> None:
 
 
 def _times(name: str, value: Any, values: tuple[Any, ...]) -> int:
-    """How often something is put in."""
+    """How often the method inserts a text."""
     text = str(value)
     if name == "replace" and values and isinstance(values[0], str) and values[0]:
         return text.count(values[0])
@@ -120,7 +120,7 @@ def _times(name: str, value: Any, values: tuple[Any, ...]) -> int:
 
 
 def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, at its cost."""
+    """The filter with its cost counted."""
     passes = getattr(function, "jinja_pass_arg", None) is not None
 
     @wraps(function)
@@ -141,7 +141,7 @@ def _turns(items: Any, cost: int) -> Iterator[Any]:
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja2's own sandbox, with a budget."""
+    """Jinja2's sandbox with a budget."""
 
     intercepted_binops: ClassVar[frozenset[str]] = frozenset({"*", "**", "%", "+"})  # type: ignore[misc]
 
@@ -204,7 +204,7 @@ def _filter(value: syntax.Node, name: str, arguments: list[syntax.Expr]) -> synt
 
 
 def _replace_concatenations(node: syntax.Node) -> None:
-    """What ``~`` puts together is joined by the filter, which counts."""
+    """Replace ``~`` by the filter that joins texts and counts them."""
     for name, value in node.iter_fields():
         if isinstance(value, syntax.Node):
             _replace_concatenations(value)

@@ -1,6 +1,6 @@
-"""The configuration of one installation: `occopus_config.yaml`, with a default for everything.
+"""The configuration of one installation: `occopus_config.yaml`, with a default for every setting.
 
-Reading a file takes YAML and JSON Schema; nothing of that is imported where there is no file to read.
+YAML and JSON Schema are imported only if there is a file to read.
 """
 
 from __future__ import annotations
@@ -25,56 +25,56 @@ STORE_VARIABLE = "OCCOPUS_STORE"
 COMPATIBILITY_VARIABLE = "OCCOPUS_COMPATIBILITY"
 INSECURE_VARIABLE = "OCCOPUS_REST_INSECURE"
 FORMER = "1.x"
-"""The value of `compatibility` that brings back how 1.x behaved."""
+"""The value of `compatibility` that restores the behaviour of 1.x."""
 _STDERR = "ext://sys.stderr"
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 @dataclass(frozen=True, slots=True)
 class NotifierSettings:
-    """Who is told of what happens, and of what: one entry of `notify`."""
+    """One entry of `notify`: a receiver, and the events it receives."""
 
     name: str
-    """The same as long as it is the same receiver: what it was told is remembered under it."""
+    """Identifies the receiver: its cursor in the log is stored under this name."""
     type: str
     settings: Mapping[str, Any] = field(repr=False)
-    """The keys of the plugin. Whoever knows an address may be able to write to it: kept out of `repr`."""
+    """The keys of the plugin. Hidden in `repr`: an address alone may give access."""
     events: frozenset[str] = frozenset()
-    """Kinds of events; empty for all."""
+    """The kinds of events; empty for all."""
     infrastructures: frozenset[str] = frozenset()
-    """Ids; empty for all."""
+    """The ids of infrastructures; empty for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an installation is told. The URL of the store may hold a password: kept out of `repr`."""
+    """The settings of an installation. The URL of the store may contain a password and is hidden in `repr`."""
 
     store: str = field(repr=False)
     """URL of the database."""
     rest_host: str = "127.0.0.1"
     rest_port: int = 5000
     rest_insecure: bool = False
-    """Whether the REST service asks for no token, whatever its address is."""
+    """True if the REST service requires no token, whatever its address."""
     dry_run: bool = False
-    """Whether commands only show what they would do."""
+    """True if commands only show their plans."""
     logging: Mapping[str, Any] | None = None
-    """A mapping for `logging.config.dictConfig` that can only log; None where nothing is configured."""
+    """A mapping for `logging.config.dictConfig`, restricted to logging; None without configuration."""
     notify: tuple[NotifierSettings, ...] = ()
     former: bool = False
-    """Whether `compatibility` is 1.x: see docs/from-1.x.md."""
+    """True if `compatibility` is 1.x: see docs/from-1.x.md."""
     file: str | None = None
-    """The file that was read, None where there is none."""
+    """The file that was read; None without a file."""
     warnings: tuple[str, ...] = ()
-    """What the user should know, one line each."""
+    """Warnings for the user, one line each."""
 
     @classmethod
     def load(
         cls, path: str | None = None, environ: Mapping[str, str] = os.environ, plugins: PluginSchemas | None = None
     ) -> Settings:
-        """Read `path`, else the file `$OCCOPUS_CONFIG_PATH` names, else the first one found; see `locations.find`.
+        """Read `path`, else the file in `$OCCOPUS_CONFIG_PATH`, else the first one found; see `locations.find`.
 
-        The variables `$OCCOPUS_STORE`, `$OCCOPUS_COMPATIBILITY` and `$OCCOPUS_REST_INSECURE` win over the file.
-        `plugins` are the installed ones, where nothing else is said. Raises `DescriptionError`.
+        The variables `$OCCOPUS_STORE`, `$OCCOPUS_COMPATIBILITY` and `$OCCOPUS_REST_INSECURE` take precedence over the
+        file. `plugins` are the installed ones by default. Raises `DescriptionError`.
         """
         file = path or environ.get(CONFIG_VARIABLE) or find("occopus_config.yaml", "--cfg")
         found = _read(file, plugins) if file else {}
@@ -87,7 +87,7 @@ class Settings:
         return cls(**{**found, "store": _expanded(store)}, file=file, former=bool(former))
 
     def apply_logging(self) -> None:
-        """Configure Python's logging as the file says; without that, leave it alone. Raises `DescriptionError`."""
+        """Configure Python's logging from the file, if it has a section for it. Raises `DescriptionError`."""
         if self.logging is None:
             return
         import logging.config  # noqa: PLC0415 - only a run that logs pays for it
@@ -105,7 +105,7 @@ def _refused(where: str, message: str, path: str = "") -> Exception:
 
 
 def _truth(where: str, word: str) -> bool:
-    """What a variable of the environment says. Raises `DescriptionError`."""
+    """The boolean value of an environment variable. Raises `DescriptionError`."""
     if word.lower() not in {*_YES, *_NO}:
         raise _refused(where, f"'{word}' is not possible: write 1 or 0")
     return word.lower() in _YES
@@ -116,11 +116,11 @@ def _expanded(store: str) -> str:
     return f"{scheme}{separator}{os.path.expanduser(path)}" if path.startswith("~") else store  # noqa: PTH111
 
 
-# A file that is there
+# Reading a file
 
 
 def _read(file: str, plugins: PluginSchemas | None) -> dict[str, Any]:
-    """The fields of `Settings` that a file decides."""
+    """The fields of `Settings` from a file."""
     from occopus_core.descriptions.loader import load  # noqa: PLC0415
     from occopus_core.descriptions.problems import DescriptionError, in_order  # noqa: PLC0415
     from occopus_core.descriptions.schema import check, config_schema, validator  # noqa: PLC0415
@@ -152,7 +152,7 @@ def _read(file: str, plugins: PluginSchemas | None) -> dict[str, Any]:
 
 
 def _ignored(data: Mapping[str, Any]) -> Iterator[str]:
-    """The keys that nobody reads, most of them left from Occopus 1.x."""
+    """The keys that have no effect, most of them from Occopus 1.x."""
     components = data.get("components", {})
     for prefix, section, known in (
         ("", data, ("store", "components", "logging", "notify", "compatibility", "dry_run")),
@@ -168,7 +168,7 @@ def _ignored(data: Mapping[str, Any]) -> Iterator[str]:
 def _unknown_notifiers(
     document: Document, plugins: PluginSchemas | None, schemas: dict[str, Mapping[str, Any] | None]
 ) -> Iterator[Problem]:
-    """Collects the schemas of the notifiers that are used; those that are not installed are faults."""
+    """Collect the schemas of the notifiers in use. Yields a problem for each that is not installed."""
     for index, entry in enumerate(_list(_mapping(document.data).get("notify"))):
         name = _mapping(entry).get("type")
         if not isinstance(name, str) or name in schemas:
@@ -185,7 +185,7 @@ def _unknown_notifiers(
 
 
 def _repeated_notifiers(document: Document) -> list[Problem]:
-    """What each of them was told could not be told apart."""
+    """A problem for each repeated notifier: cursors in the log could not be told apart."""
     problems, known = [], set()
     for index, entry in enumerate(_mapping(document.data).get("notify", ())):
         name = _notifier(entry).name
@@ -218,9 +218,9 @@ def _notifier(entry: Mapping[str, Any]) -> NotifierSettings:
 
 
 def _safe_logging(section: Mapping[str, Any], warnings: list[str]) -> dict[str, Any]:
-    """The section as dictConfig takes it. Standard output belongs to results, so what goes there goes to stderr.
+    """The section for dictConfig. Standard output is for results, so handlers for it write to stderr.
 
-    So does what goes to a file whose folder is missing: a line is added to `warnings`.
+    A handler for a file in a missing folder writes to stderr, too: a line is added to `warnings`.
     """
     handlers = {}
     for name, handler in section.get("handlers", {}).items():
@@ -238,7 +238,7 @@ def _safe_logging(section: Mapping[str, Any], warnings: list[str]) -> dict[str, 
 
 
 def _logging_faults(document: Document) -> Iterator[Problem]:
-    """What the schema cannot tell: names that lead nowhere, and texts that dictConfig would turn into objects."""
+    """Mistakes that the schema cannot find: undefined names, and texts that dictConfig would turn into objects."""
     section = document.data.get("logging") if isinstance(document.data, dict) else None
     if not isinstance(section, dict):
         return

@@ -1,6 +1,6 @@
-"""What templates of Occopus 1.x relied on: nodes named without quotes, empty undefined names, folded lines.
+"""Template features of Occopus 1.x: nodes named without quotes, empty undefined names, folded lines.
 
-All of it is done to a template before it is rendered, or to what it renders to; how templates run does not change.
+They change a template before it is rendered, or its result; rendering itself is the same.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from jinja2.meta import find_undeclared_variables
 PEER_FUNCTIONS = ("getip", "getprivip", "getipall", "find_node_id")
 """The functions whose first argument is the name of a node."""
 ASKING = frozenset({"default", "d", "defined", "undefined"})
-"""Filters and tests of what may not be there."""
+"""Filters and tests of names that may be undefined."""
 
 _NAKED = re.compile(rf"\b(?:{'|'.join(PEER_FUNCTIONS)})\s*\(\s*[A-Za-z0-9]")
 _FOLD = re.compile(r"[ \t]*\n[ \t\n]*")
 _OWN_BREAK, _OWN_TAB = "\ue0ff", "\ue0fe"
-"""Stand for the breaks and tabs of a text itself while it is rendered: characters for private use."""
+"""Private-use characters that replace the line breaks and tabs of a text while it is rendered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Templates1x:
-    """How templates are taken. `warn` is called with a message for each thing that was put right."""
+    """The rules for templates. `warn` is called with a message for each correction."""
 
     nodes: Collection[str] = ()
     """The names of the nodes of the infrastructure."""
     former: bool = False
-    """Whether undefined names render empty, and scalars of several lines are folded, as in 1.x."""
+    """True if undefined names render empty and scalars of several lines are folded, as in 1.x."""
     warn: Callable[[str], object] = lambda _: None
 
 
 @functools.cache
 def _language() -> jinja2.Environment:
-    """For reading templates only: nothing is rendered by it."""
+    """The environment for parsing templates; it renders nothing."""
     return jinja2.Environment(keep_trailing_newline=True)  # noqa: S701  # it renders nothing
 
 
@@ -47,7 +47,7 @@ def _language() -> jinja2.Environment:
 
 
 def quoted(text: str, known: Collection[str], nodes: Collection[str]) -> tuple[str, list[str]]:
-    """The template with quotes around nodes that are named without, and these nodes; `known` names are left alone."""
+    """The template with quotes around unquoted node names, and these names; `known` names are unchanged."""
     if not nodes or not _NAKED.search(text):
         return text, []
     try:
@@ -70,7 +70,7 @@ def quoted(text: str, known: Collection[str], nodes: Collection[str]) -> tuple[s
 
 
 def _argument(tokens: list[tuple[str, str]], at: int) -> tuple[int, str]:
-    """The end and the text of an argument that is one word, beginning with its parenthesis; else an empty text."""
+    """The end and the text of an argument that is one word, from its parenthesis on; otherwise an empty text."""
     words: list[str] = []
     seen = ""
     while at < len(tokens):
@@ -90,7 +90,7 @@ def _argument(tokens: list[tuple[str, str]], at: int) -> tuple[int, str]:
 
 
 def filled(text: str, scope: Mapping[str, object]) -> tuple[Mapping[str, object], list[str]]:
-    """The scope with empty texts for what the template names and nothing defines, and the names of these."""
+    """The scope with empty texts for undefined names in the template, and these names."""
     try:
         tree = _language().parse(text)
         names = find_undeclared_variables(tree) - scope.keys() - _language().globals.keys()
@@ -114,7 +114,7 @@ def _all(node: syntax.Node) -> Iterator[syntax.Node]:
 
 
 def _path(node: syntax.Node) -> tuple[str, ...]:
-    """The names of ``variables.a['b']``; nothing for any other expression."""
+    """The names of ``variables.a['b']``; empty for any other expression."""
     if isinstance(node, syntax.Name):
         return (node.name,)
     if isinstance(node, syntax.Getattr) and (before := _path(node.node)):
@@ -125,7 +125,7 @@ def _path(node: syntax.Node) -> tuple[str, ...]:
 
 
 def _fill(scope: dict[str, object], path: tuple[str, ...]) -> bool:
-    """Put an empty text where a mapping has no such key; true where that was needed. Changes copies alone."""
+    """Insert an empty text for a key that a mapping does not have; true if it did. Changes copies only."""
     holder: dict[Any, Any] = scope
     for step in path[:-1]:
         inner = holder.get(step)
@@ -154,7 +154,7 @@ def is_plain(text: str) -> bool:
 
 
 def unfolded(text: str) -> str:
-    """The template to render so that `folded` can tell its own lines, escapes in YAML, from those of values."""
+    """The template to render so that `folded` can distinguish its own lines, as YAML escapes, from those of values."""
     if "\n" not in text and "\t" not in text:
         return text
     try:
@@ -166,6 +166,6 @@ def unfolded(text: str) -> str:
 
 
 def folded(rendered: str, *, plain: bool) -> str:
-    """What a reader of YAML makes of the lines of a scalar: one break is a space, n breaks are n - 1 breaks."""
+    """The value of a scalar with folded lines: one break is a space, n breaks are n - 1 breaks."""
     text = _FOLD.sub(lambda found: "\n" * (found.group().count("\n") - 1) or " ", rendered)
     return text.strip(" \t\n") if plain else text.replace(_OWN_BREAK, "\n").replace(_OWN_TAB, "\t")

@@ -1,4 +1,4 @@
-"""What plugins import, and the only part of the core they import (besides `occopus_core.testing` in their tests)."""
+"""The plugin API: the only part of the core that plugins import, besides `occopus_core.testing` in their tests."""
 
 from occopus_core.api.config import ConfigManager, ConfigNode, ConfigState, ConfigStatus, Peer, Registered
 from occopus_core.api.context import Context, ContextForm, Contextualiser, Render

@@ -4,12 +4,12 @@ The words MUST and SHOULD are meant as in RFC 2119; `occopus_core.testing.config
 
 The life of one instance, as a configuration manager sees it::
 
-    check                      before anything is made; addresses of other nodes are placeholders
+    check                      before anything is created; addresses of other nodes are placeholders
     register                   before the instance is created
       (the handler creates the instance)
     configure                  once it runs and has its addresses; again after `register` where `status` says
                                UNKNOWN, and every 30 seconds while it says PENDING
-    status                     until READY; from then on at every look at the infrastructure
+    status                     until READY; from then on whenever the infrastructure is observed
     configure                  again whenever `ConfigNode.generation` changes, where the manager is `live`
     cancel                     when a job under way is not wanted any more
     leave                      before the instance is deleted, for at most `leave_seconds`
@@ -17,8 +17,8 @@ The life of one instance, as a configuration manager sees it::
     forget                     after it is gone
     forget_infrastructure      after the last instance of the infrastructure is gone
 
-A wrong answer (a value of another type, an exception that is no `ProviderError`) fails the one instance it concerns,
-with the manager's name in the message. It never ends the process and never touches another instance.
+A wrong answer (a value of another type, an exception that is not a `ProviderError`) fails only the instance that it
+concerns, with the manager's name in the message. It never ends the process or affects another instance.
 """
 
 from __future__ import annotations
@@ -33,33 +33,33 @@ from occopus_core.api.resource import Address, Connection, InstanceId
 
 
 class ConfigState(enum.Enum):
-    """How far the configuration of one instance has come."""
+    """The progress of the configuration of one instance."""
 
     UNKNOWN = "unknown"
     """The manager does not know the node: the core registers it again and calls `configure`."""
     PENDING = "pending"
-    """The manager knows the node, and nothing is under way: for tools that pull, the node has not reported yet."""
+    """The manager knows the node, and no job is under way: with a tool that pulls, the node has not reported yet."""
     RUNNING = "running"
     """A job is under way."""
     READY = "ready"
-    """The node is configured as its generation says."""
+    """The node has the configuration of its generation."""
     FAILED = "failed"
     """The configuration failed; `ConfigStatus.reason` says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigStatus:
-    """The state of one instance's configuration. Holds no secret but in `attributes`."""
+    """The state of one instance's configuration. Only `attributes` may contain secrets."""
 
     state: ConfigState
     reason: str = ""
-    """Why it is not `READY`, for people."""
+    """Why it is not `READY`, for users."""
     progress: str = ""
-    """What a running job is doing now, for people, such as the name of the task. Each new text is shown."""
+    """The present step of a running job, for users, such as the name of the task. Each new text is shown."""
     attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What the node publishes for its dependents, by name; a dotted name reaches into mappings, as in ``db.port``."""
+    """The attributes that the node publishes for its dependents; a dotted name reaches into mappings: ``db.port``."""
     generation: str = ""
-    """The `ConfigNode.generation` this state is about. Empty where the manager cannot tell; then it is believed."""
+    """The `ConfigNode.generation` of this state. Empty if the manager does not know it; then it counts as current."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +87,24 @@ class ConfigNode:
     attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """`contextualisation.attributes`, rendered; empty in `template_variables`, which they may depend on."""
     mapped: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What dependees have published, under the names that the `mappings` of dependencies give it."""
+    """Attributes published by dependees, under the names that the `mappings` of dependencies give them."""
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The node's `variables`."""
     generation: str = ""
-    """Digest of `section`, `attributes` and `mapped`: another generation asks for another configuration.
+    """Digest of `section`, `attributes` and `mapped`: a new generation requires a new configuration.
 
-    What `cmd()` printed is left out. Empty in `template_variables` and for nodes that a sweep has found."""
+    The output of `cmd()` is left out. Empty in `template_variables` and for nodes that a sweep has found."""
     instance_id: InstanceId | None = None
     """The provider's id; None before the instance is created."""
     addresses: tuple[Address, ...] = ()
-    """The address `getip` answers comes first; empty before the instance runs."""
+    """The first one is the address that `getip` returns; empty before the instance runs."""
     peers: tuple[Peer, ...] = ()
-    """All instances of the infrastructure that run, this one included; empty in `check` and `register`."""
+    """All running instances of the infrastructure, including this one; empty in `check` and `register`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """Something a manager holds for an instance, as `list_registered` reports it."""
+    """A node that a manager has data of, as `list_registered` reports it."""
 
     infra_id: str
     node_name: str
@@ -121,7 +121,7 @@ class ConfigManager(ABC):
     """
 
     contract_version: ClassVar[int]
-    """Each plugin states the version it is written for: `contract_version = 1`."""
+    """The contract version that the plugin is written for: every plugin sets `contract_version = 1`."""
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
     """The keys of the section which, with its type and credentials, select the connection."""
     max_concurrency: ClassVar[int] = 16
@@ -132,9 +132,9 @@ class ConfigManager(ABC):
     poll_seconds: ClassVar[tuple[float, float]] = (0.2, 5.0)
     """The shortest and the longest time in seconds between two calls of `status` for one instance."""
     live: ClassVar[bool] = True
-    """Whether `configure` can apply a new generation to a running instance. Where not, the instance is replaced."""
+    """True if `configure` can apply a new generation to a running instance; otherwise the instance is replaced."""
     leave_seconds: ClassVar[float] = 60.0
-    """The longest time in seconds that `leave` may take before the instance is deleted all the same."""
+    """The longest time in seconds that `leave` may take; after it the instance is deleted in any case."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -149,27 +149,27 @@ class ConfigManager(ABC):
 
     @classmethod
     def powers(cls, section: Mapping[str, Any]) -> Sequence[str]:
-        """What this section would let its writer do on the server or to others, a message for each.
+        """The powers on the server or over others that this section would give its writer, a message for each.
 
-        Node definitions that come from the network are refused these. Values may still be templates, and what one might
-        become counts. Does no I/O.
+        Node definitions from the network are refused if they have any. Values may still be templates; a value that
+        could render to a power counts. Does no I/O.
         """
         return ()
 
     def check(self, node: ConfigNode) -> None:
-        """Refuse what can be known to be wrong without I/O to the manager. Raises `PermanentError`."""
+        """Refuse a node with a mistake that can be found without calling the manager. Raises `PermanentError`."""
         return
 
     def template_variables(self, node: ConfigNode) -> Mapping[str, Any]:
-        """More names for the templates of the node's other sections. Does no I/O."""
+        """Additional names for the templates of the node's other sections. Does no I/O."""
         return {}
 
     def register(self, node: ConfigNode) -> None:
-        """Make the node known before its instance is created. Raises `ProviderError`."""
+        """Register the node before its instance is created. Raises `ProviderError`."""
         return
 
     def configure(self, node: ConfigNode) -> None:
-        """Start configuring the running instance as `node.generation` says, or leave the job that does so alone.
+        """Start to configure the running instance for `node.generation`, unless a job for it is under way.
 
         Returns once the job is started. A job of an older generation is replaced. Raises `ProviderError`.
         """
@@ -177,20 +177,20 @@ class ConfigManager(ABC):
 
     @abstractmethod
     def status(self, nodes: Sequence[ConfigNode]) -> Mapping[str, ConfigStatus]:
-        """How far each node has come, by node id, in O(pages) calls; a key for every node.
+        """The status of each node, by node id, in O(pages) calls; with a key for every node.
 
         MUST NOT answer `READY` for an older generation. A node that the manager does not know is `UNKNOWN`; one whose
         job was lost with its process is `PENDING` or `UNKNOWN`.
 
-        What is wrong with one node is its state, with a reason: a tool that asks each node itself answers `FAILED` or
-        `PENDING` where a node refuses it or is silent. An error is about the whole connection: `AuthError` holds up
-        every node on it. Raises `ProviderError`.
+        A problem of one node is its state, with a reason: a tool that asks each node itself answers `FAILED` or
+        `PENDING` for a node that refuses or does not answer. An error concerns the whole connection: `AuthError` stops
+        the configuration of every node on it. Raises `ProviderError`.
         """
 
     def cancel(self, nodes: Sequence[ConfigNode]) -> None:
-        """End the jobs of these nodes; returns once they are ended or asked to end. Raises `ProviderError`.
+        """End the jobs of these nodes; returns once they have ended or were requested to end. Raises `ProviderError`.
 
-        A node without a job, or that the manager does not know, is a success. The nodes have instance ids, addresses
+        A node that has no job or is unknown to the manager is a success. The nodes have instance ids, addresses
         and the section of their latest configuration, as in `forget`.
         """
         return
@@ -204,18 +204,18 @@ class ConfigManager(ABC):
         return True
 
     def forget(self, node: ConfigNode) -> None:
-        """Remove what `register` and `configure` made for the node. Raises `ProviderError`.
+        """Remove the data that `register` and `configure` made for the node. Raises `ProviderError`.
 
-        `node` has no address, for the instance is gone, and the section of its latest configuration, but for what
-        `cmd()` printed and for credentials: these are not kept. MUST need no more of the section than connection keys.
-        A node that the manager does not know is a success.
+        `node` has no address, since the instance is gone. Its section is that of its latest configuration, without the
+        output of `cmd()` and without credentials, which are not stored. MUST use only the connection keys of the
+        section. A node that the manager does not know is a success.
         """
         return
 
     def forget_infrastructure(self, infra_id: str) -> None:
-        """Remove what was made for the infrastructure as a whole. Raises `ProviderError`."""
+        """Remove the data of the infrastructure as a whole. Raises `ProviderError`."""
         return
 
     def list_registered(self, installation: str) -> Iterable[Registered]:
-        """Everything the manager holds for nodes of this installation, for sweeps. Raises `ProviderError`."""
+        """All nodes of this installation that the manager has data of, for sweeps. Raises `ProviderError`."""
         return ()

@@ -1,4 +1,4 @@
-"""The contract of a contextualiser: what an instance is given so that it becomes the node it should be.
+"""The contract of a contextualiser: it makes the boot data that turns an instance into its node.
 
 `occopus_core.testing.context` checks every clause.
 """
@@ -17,33 +17,33 @@ T = TypeVar("T")
 
 
 class ContextForm(enum.Enum):
-    """A form in which an instance takes what it is given. A handler declares those it passes on."""
+    """A form in which an instance receives its context. A handler declares the forms that it passes on."""
 
     USER_DATA = "user data"
     """`Context.user_data`: a text for the instance's first boot."""
     PROCESS = "environment and command"
-    """`Context.env` and `Context.command`: what a container runs."""
+    """`Context.env` and `Context.command`: environment and command of a container."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the resource handler passes on to the instance. Rendered, and often full of secrets: kept out of `repr`."""
+    """The data that the resource handler passes on to the instance. Hidden in `repr`: it may hold secrets."""
 
     user_data: str | None = field(default=None, repr=False)
-    """Cloud-init user data, the text as it is to arrive."""
+    """Cloud-init user data, exactly as the instance receives it."""
     env: tuple[str, ...] = field(default=(), repr=False)
     """Environment of a container, each ``NAME=value``."""
     command: str | tuple[str, ...] | None = field(default=None, repr=False)
-    """Command of a container: a text (split as a shell would) or its words."""
+    """Command of a container: a text, to be split as a shell would, or its words."""
     host_key: str = ""
     """The public SSH host key that the user data gives the instance; pinned before the instance is created."""
 
 
 class Render(Protocol):
-    """Renders every string below a value as a template in the scope of one node."""
+    """Renders every string in a value as a template, in the scope of one node."""
 
     def __call__(self, value: T, /, at: str, **names: object) -> T:
-        """The value rendered. `at` is its path in the description (for messages); `names` are more names in scope.
+        """The rendered value. `at` is its path in the description in messages; `names` adds names to the scope.
 
         Raises `occopus_core.render.TemplateError`.
         """
@@ -52,21 +52,21 @@ class Render(Protocol):
     def host_key(self) -> HostKeyPair:
         """An SSH host key for the instance, for its user data.
 
-        A new pair for each creation, a fixed one where nothing is created. The public half goes into
+        A new pair for each creation, a fixed one if no instance is created. The public half goes into
         `Context.host_key`.
         """
         ...
 
 
 class Contextualiser(ABC):
-    """Turns a `contextualisation` section into what a handler passes on.
+    """Turns a `contextualisation` section into the context that a handler passes on.
 
-    MUST be stateless and thread-safe, and MUST raise nothing but what `render` raises and `PermanentError`. It can be
-    used with every handler that passes on its `forms`.
+    MUST be stateless and thread-safe, and MUST raise only the errors of `render` and `PermanentError`. Can be used
+    with every handler that passes on its `forms`.
     """
 
     contract_version: ClassVar[int]
-    """Each plugin states the version it is written for: `contract_version = 1`."""
+    """The contract version that the plugin is written for: every plugin sets `contract_version = 1`."""
     forms: ClassVar[frozenset[ContextForm]]
     """The fields of `Context` that it may fill."""
 
@@ -77,9 +77,9 @@ class Contextualiser(ABC):
 
     @abstractmethod
     def contextualise(self, section: Mapping[str, Any], render: Render) -> Context:
-        """The context for one instance. Does no I/O; every text of the section goes through `render`."""
+        """The context of one instance. Does no I/O; passes every text of the section to `render`."""
 
     @classmethod
     def powers(cls, section: Mapping[str, Any]) -> Sequence[str]:
-        """What this section would let its writer do on the server, a message for each; see `ConfigManager.powers`."""
+        """The powers on the server that this section would give its writer; see `ConfigManager.powers`."""
         return ()

@@ -1,4 +1,4 @@
-"""A time limit for calls whose library has none, or has one that does not hold for all of the call."""
+"""A time limit for calls of libraries that have none, or one that does not cover the whole call."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
-    """What the call answers or raises; `TimeoutError` after so many seconds, with the call going on unheard.
+    """The result or error of the call; `TimeoutError` after so many seconds, while the abandoned call goes on.
 
-    The time limits of an HTTP library begin anew with every byte that arrives, and hold neither for the resolution of
-    names nor for the search for credentials. This one holds for all of it.
+    The time limits of an HTTP library start again with every byte received, and cover neither the resolution of names
+    nor the search for credentials. This one covers the whole call.
     """
     from concurrent.futures import Future  # noqa: PLC0415  # every plugin imports this package, and few need this
 
@@ -28,6 +28,6 @@ def within(seconds: float, call: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - it is raised again where the answer is waited for
             answer.set_exception(error)
 
-    # Whoever ends the process does not wait for calls that nobody listens to any more.
+    # The end of the process does not wait for abandoned calls.
     threading.Thread(target=run, name="call with a deadline", daemon=True).start()
     return answer.result(seconds)

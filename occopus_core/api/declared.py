@@ -1,4 +1,4 @@
-"""What plugins declare in class attributes: of which types and values these are."""
+"""Checks the types and values of the class attributes that plugins declare."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occopus_core.api.resource import Feature, ResourceHandler
 
 
 def fault_of_declarations(plugin: type) -> str:
-    """What is wrong with the class attributes of a plugin, in words; empty where nothing is."""
+    """The mistake in the class attributes of a plugin, in words; empty if there is none."""
     for base, rules in _RULES.items():
         for name, (is_right, expected) in rules.items() if issubclass(plugin, base) else ():
             value = getattr(plugin, name, None)

@@ -1,27 +1,27 @@
-"""What a plugin may raise, and what the core does about it.
+"""The errors that a plugin may raise, and the reaction of the core to each.
 
 ::
 
     ProviderError            what the core does next
     ├── TransientError       outcome unknown (network, 5xx, timeout): same call, same token, after a back-off
     │   └── ThrottledError   slows the whole connection down for `retry_after` seconds
-    ├── QuotaError           no room here: next implementation of the node; this one is left alone for a while
-    ├── AuthError            stops calling this connection for a while, or until the credentials file is written anew
+    │   └── ThrottledError   pauses calls on the whole connection for `retry_after` seconds
+    ├── AuthError            stops calling this connection for a while, or until the credentials file changes
     ├── NotFoundError        something the description names does not exist: reported with its name
     └── PermanentError       reported, never retried
 
-A message is shown to users and written to logs as it is: it names what was refused and why, and never holds a secret.
+A message is shown to users and logged unchanged: it names what was refused and why, and never contains a secret.
 """
 
 from __future__ import annotations
 
 
 class ProviderError(Exception):
-    """A call to a provider did not succeed.
+    """A call to a provider failed.
 
-    `request_id` is the provider's own name for the failed call, where it gave one. `unreached` is True where it
-    certainly had no effect: nobody listened at the endpoint, or somebody who is not the provider, or the credentials
-    were refused. What was never asked for need not be looked for.
+    `request_id` is the provider's id of the failed call, if known. `unreached` is True if the call certainly had no
+    effect: nothing listened at the endpoint, or not the provider, or the credentials were refused. The core does not
+    search for results of such a call.
     """
 
     def __init__(self, message: str, *, request_id: str | None = None, unreached: bool = False) -> None:
@@ -35,11 +35,11 @@ class ProviderError(Exception):
 
 
 class TransientError(ProviderError):
-    """The outcome is unknown: the call may have taken effect or not. Safe to repeat with the same token."""
+    """The outcome is unknown: the call may or may not have taken effect. Safe to repeat with the same token."""
 
 
 class ThrottledError(TransientError):
-    """The provider asks for fewer calls. `retry_after` is in seconds, None where it did not say."""
+    """The provider asks for fewer calls. `retry_after` is in seconds, None if the provider does not say."""
 
     def __init__(self, message: str, *, retry_after: float | None = None, request_id: str | None = None) -> None:
         super().__init__(message, request_id=request_id)
@@ -47,14 +47,14 @@ class ThrottledError(TransientError):
 
 
 class QuotaError(ProviderError):
-    """No room: a quota, a limit of the account, or no host that could take the instance."""
+    """No room: a quota, a limit of the account, or no host with enough capacity."""
 
 
 class AuthError(ProviderError):
-    """The credentials were refused, have expired, or may not do this.
+    """The credentials were refused, have expired, or lack a permission.
 
-    `unreached` unless it is said otherwise: who is refused has had nothing made. A `create` of several calls says
-    `unreached=False` where one before the refused one may have made something.
+    `unreached` is True by default: a refused call creates nothing. A `create` that consists of several calls sets
+    `unreached=False` if a call before the refused one may have created something.
     """
 
     def __init__(self, message: str, *, request_id: str | None = None, unreached: bool = True) -> None:
@@ -62,8 +62,8 @@ class AuthError(ProviderError):
 
 
 class NotFoundError(ProviderError):
-    """Something the description names (an image, a network, a flavour) does not exist at the provider."""
+    """An object that the description names (an image, a network, a flavour) does not exist at the provider."""
 
 
 class PermanentError(ProviderError):
-    """The provider refused for good, or the request can never be met."""
+    """The provider refused permanently, or the request is impossible."""

@@ -1,4 +1,4 @@
-"""The contract of a notifier: how the outside is told what happens to infrastructures."""
+"""The contract of a notifier: it sends events of infrastructures to a receiver."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from occopus_core.api.resource import Connection
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One thing that happened. Holds no secret."""
+    """One event. Contains no secret."""
 
     id: int
-    """The same at every repeat, and higher for what was recorded later."""
+    """The same in every repetition; higher for events recorded later."""
     infra_id: str
     event: str
     """The kind of the event, such as ``node ready``."""
     name: str
-    """What Occopus 1.x called it, such as ``nodecreated``; empty where it had no such event."""
+    """The name of Occopus 1.x for the event, such as ``nodecreated``; empty if 1.x had no such event."""
     at: str
-    """ISO 8601, in UTC."""
+    """The time, in ISO 8601, in UTC."""
     node_name: str = ""
     node_id: str = ""
     text: str = ""
-    """For people."""
+    """A text for users."""
     subscriber: str = ""
-    """The address that a client has chosen for this infrastructure, see `Notifier.address`; empty where it has none."""
+    """The address that a client has chosen for this infrastructure, see `Notifier.address`; empty without one."""
 
 
 class Notifier(ABC):
     """One receiver of notifications.
 
-    The core makes one call at a time on one object. It waits and repeats by itself, so a notifier MUST never sleep or
-    retry, and MUST raise nothing but `ProviderError` and its subclasses. Making the object calls nobody.
+    The core makes one call at a time on one object. The core waits and repeats, so a notifier MUST never sleep or
+    retry, and MUST raise only `ProviderError` and its subclasses. The constructor must not do I/O.
     """
 
     contract_version: ClassVar[int]
-    """Each plugin states the version it is written for: `contract_version = 1`."""
+    """The contract version that the plugin is written for: every plugin sets `contract_version = 1`."""
     batch_size: ClassVar[int] = 100
-    """The most notifications that one call of `send` is given: 1 where each of them is a request of its own."""
+    """The largest number of notifications in one call of `send`: 1 if each of them is a separate request."""
 
     def __init__(self, connection: Connection) -> None:
-        """`connection.settings` is the entry of `notify`, without the keys that the core adds."""
+        """`connection.settings` is the entry of `notify`, without the core's own keys."""
         self.connection = connection
 
     @classmethod
@@ -57,23 +57,23 @@ class Notifier(ABC):
 
     @classmethod
     def address(cls, properties: Mapping[str, Any]) -> str:
-        """The address in what a client sends to ``POST /infrastructures/ID/notify``, to be told of that one alone.
+        """The address in the body of ``POST /infrastructures/ID/notify``, which gets events of that infrastructure.
 
-        It is kept in the store: MUST hold no secret. Raises `ValueError` where there is none, with a message for the
-        client. A notifier lets no client choose an address unless it says so here.
+        It is stored: MUST contain no secret. Raises `ValueError` for properties without an address, with a message for
+        the client. By default, clients cannot choose an address.
         """
-        raise ValueError("it tells only those who are in the configuration of the service")
+        raise ValueError("it sends only to receivers in the configuration of the service")
 
     @property
     def tells_subscribers(self) -> bool:
-        """True where `send` goes to the subscribers of the notifications, rather than to a receiver of its own."""
+        """True if `send` sends to the subscribers in the notifications, not to a receiver of its own."""
         return False
 
     @abstractmethod
     def send(self, notifications: Sequence[Notification]) -> None:
-        """Tell these, in their order; returns once the receiver has taken them over. There is at least one.
+        """Send these notifications, in order; returns once the receiver has accepted them. There is at least one.
 
-        MUST end within `Connection.call_timeout`. What it was told already may come again, under the same id: after a
-        call whose outcome was unknown, or a crash. Raises `TransientError` (they come again, after a back-off or
-        `retry_after`), `AuthError` (they come again, after a long while), `PermanentError` (they are dropped).
+        MUST end within `Connection.call_timeout`. Notifications may be repeated under the same id: after a call with an
+        unknown outcome, or a crash. Raises `TransientError` (they are sent again, after a back-off or `retry_after`),
+        `AuthError` (they are sent again, after a long pause), `PermanentError` (they are dropped).
         """

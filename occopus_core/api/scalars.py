@@ -1,4 +1,4 @@
-"""What a plain scalar means: nothing, a truth, a number or text, by the core schema of YAML 1.2."""
+"""The meaning of a plain scalar by the core schema of YAML 1.2: null, a boolean, a number or text."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_DIGITS = 400
-"""A number written with more characters is never computed."""
+"""The number of characters above which a number is not computed."""
 SMALLEST, LARGEST = -(2**63), 2**64 - 1
-"""The whole numbers that every reader of JSON we store to can hold."""
+"""The integers that every JSON reader supports."""
 
 STANDARD = "tag:yaml.org,2002:"
 _TEXT = f"{STANDARD}str"
@@ -33,7 +33,7 @@ _ELSEWHERE = re.compile(
 
 
 def resolve(text: str) -> Any:
-    """The value of a plain scalar: None, a truth, a whole number, a number, or the text itself."""
+    """The value of a plain scalar: None, a boolean, an integer, a float, or the text itself."""
     if not text or text[0] in _MAY_BE_NO_TEXT:
         if text in _NULL:
             return None
@@ -59,13 +59,13 @@ def _whole(text: str) -> int:
 
 
 def kept(text: str) -> Any:
-    """The value of a plain scalar as a description holds it: a number that JSON cannot hold stays text."""
+    """The value of a plain scalar in a description: a number that JSON cannot represent stays text."""
     value = resolve(text)
     return text if _unkept(value) else value
 
 
 def _unkept(value: object) -> str:
-    """Why a number cannot be kept; empty where it can."""
+    """Why a number cannot be represented; empty if it can."""
     if isinstance(value, float) and not math.isfinite(value):
         return "infinity and not-a-number cannot be used"
     if isinstance(value, int) and not SMALLEST <= value <= LARGEST:
@@ -74,17 +74,17 @@ def _unkept(value: object) -> str:
 
 
 def truth(text: str) -> bool | None:
-    """The truth that a word means, also one of YAML 1.1 (``yes``, ``off``); None for any other text."""
+    """The boolean that a word stands for, including YAML 1.1 (``yes``, ``off``); None for any other text."""
     return _TRUTHS.get(text, _FORMER_WORDS.get(text))
 
 
 def is_former_truth(text: str) -> bool:
-    """True for a word that is a truth in YAML 1.1 and text in 1.2."""
+    """True for a word that is a boolean in YAML 1.1 and text in 1.2."""
     return text in _FORMER_WORDS
 
 
 def is_ambiguous(text: str) -> bool:
-    """True for a text that some reader of YAML, 1.1 or 1.2, takes for something else where it is not quoted."""
+    """True for a text that a reader of YAML 1.1 or 1.2 does not read as text unless it is quoted."""
     if text in _NULL or text in _TRUTHS or text in _FORMER_WORDS:
         return True
     return (
@@ -95,7 +95,7 @@ def is_ambiguous(text: str) -> bool:
 
 
 def canonical(value: object) -> str:
-    """The text that a value has where it was not written otherwise."""
+    """The text of a value that has no written form."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = str(value)
@@ -106,7 +106,7 @@ def canonical(value: object) -> str:
 
 
 def construct(tag: str, text: str) -> Any:
-    """The value of a scalar with a standard tag. Raises `ValueError`, without quoting the text, which may be secret."""
+    """The value of a scalar with a standard tag. Raises `ValueError`, which never quotes a text."""
     read = _READERS.get(tag)
     if read is None:
         return text
@@ -147,4 +147,4 @@ _READERS: dict[str, Callable[[str], Any]] = {
     f"{STANDARD}float": _tagged_float,
 }
 TAGS = frozenset({_TEXT, f"{STANDARD}timestamp", f"{STANDARD}binary", *_READERS})
-"""The standard tags of scalars; a time and a binary value stay the text they are written as."""
+"""The standard tags of scalars; timestamps and binary values stay text."""

@@ -1,4 +1,4 @@
-"""Reading the JSON Schema that a plugin ships as a file."""
+"""Loads the JSON Schema that a plugin ships as a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 """The version of the plugin contract."""
 
 CONTRACT_VERSION = 1
-"""The contract this core implements. A plugin states the version it was written for in `contract_version`."""
+"""The contract version of this core. A plugin declares its version in `contract_version`."""

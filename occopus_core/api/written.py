@@ -1,7 +1,7 @@
-"""Mappings and lists of a description that know how their plain scalars were written.
+"""Mappings and lists of a description that keep the written text of their plain scalars.
 
 They are ordinary mappings and lists of ordinary values: `0644` is the number 644. `texts` has the written text of each
-scalar whose value does not say it, by key or index; what is handed on as YAML, or printed by a template, is that text.
+scalar that differs from its value's, by key or index; that text is used in YAML output and in templates.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MAP, _SEQ, _STR = f"{STANDARD}map", f"{STANDARD}seq", f"{STANDARD}str"
 
 
 class WrittenMap(dict[str, Any]):
-    """A mapping; `plain_keys` are the keys that another reader of YAML may not take for text."""
+    """A mapping; `plain_keys` are the keys that another YAML reader may not read as text."""
 
     __slots__ = ("plain_keys", "texts")
 
@@ -25,7 +25,7 @@ class WrittenMap(dict[str, Any]):
         self.plain_keys: set[str] = set()
 
     def lay_over(self, over: Mapping[str, Any]) -> None:
-        """Take over the items of another mapping, with their written texts."""
+        """Copy the items of another mapping, with their written texts."""
         for key in over.keys() & self.texts.keys():
             del self.texts[key]
         self.plain_keys -= over.keys()
@@ -45,17 +45,17 @@ class WrittenList(list[Any]):
 
 
 def texts_of(container: object) -> Mapping[Any, str]:
-    """The written texts of a container, by key or index; empty for one that did not come from a file."""
+    """The written texts of a container, by key or index; empty if it did not come from a file."""
     return container.texts if isinstance(container, WrittenMap | WrittenList) else {}
 
 
 def plain_keys_of(container: object) -> set[str]:
-    """The keys of a mapping that were written without quotes and may be taken for something else than text."""
+    """The unquoted keys of a mapping that another reader may not read as text."""
     return container.plain_keys if isinstance(container, WrittenMap) else set()
 
 
 def items_of(container: object) -> Iterator[tuple[Any, Any]]:
-    """The keys and values of a mapping, the indices and items of a list; nothing of anything else."""
+    """The keys and values of a mapping, the indices and items of a list; empty for other values."""
     if isinstance(container, Mapping):
         yield from container.items()
     elif isinstance(container, list | tuple):
@@ -63,7 +63,7 @@ def items_of(container: object) -> Iterator[tuple[Any, Any]]:
 
 
 def as_written(value: Any, source: Any) -> Any:
-    """A rendered value with the written texts of what it was rendered from; equal to the value."""
+    """A rendered value with the written texts of its source; equal to the value."""
     texts = {**texts_of(source), **texts_of(value)}
     if isinstance(value, Mapping) and isinstance(source, Mapping):
         made = WrittenMap({key: as_written(item, source.get(key)) for key, item in value.items()})
@@ -77,7 +77,7 @@ def as_written(value: Any, source: Any) -> Any:
 
 
 def as_yaml(value: Any) -> str:
-    """The value as YAML: plain scalars as they were written, and every other text so that each reader takes it for one.
+    """The value as YAML: plain scalars in their written form, and other texts quoted where a reader may misread them.
 
     Equal values with equal written texts make equal YAML.
     """
@@ -90,7 +90,7 @@ def as_yaml(value: Any) -> str:
 
 
 class _Nodes:
-    """Makes the nodes of PyYAML from values."""
+    """Creates PyYAML nodes from values."""
 
     def __init__(self, yaml: Any, resolver: Any) -> None:
         self._yaml = yaml

@@ -1,4 +1,4 @@
-"""`basic`: attributes for the configuration manager, and nothing for the instance itself."""
+"""`basic`: attributes for the configuration manager, without data for the instance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from occopus_core.api.context import Context, ContextForm, Contextualiser, Rende
 
 
 class Basic(Contextualiser):
-    """Passes nothing on to the instance, so that it can be used with every resource handler."""
+    """Passes no data to the instance, so that it can be used with every resource handler."""
 
     contract_version: ClassVar[int] = 1
     forms: ClassVar[frozenset[ContextForm]] = frozenset()

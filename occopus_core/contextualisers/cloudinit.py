@@ -13,13 +13,13 @@ from occopus_core.api.written import WrittenMap, as_written, as_yaml
 HEADER = "#cloud-config\n"
 _BOUNDARY = "==occopus-parts=="
 _PARTS = {"#cloud-config": "text/cloud-config", "#!": "text/x-shellscript"}
-"""How texts that can be sent beside a host key begin, and what cloud-init calls them."""
+"""The first characters of texts that can be sent with a host key, and their MIME types for cloud-init."""
 
 
 class CloudInit(Contextualiser):
-    """A mapping becomes ``#cloud-config``; a text is passed on as it is. Every string in either is a template.
+    """A mapping becomes ``#cloud-config``; a text is passed on unchanged. Every string in either is a template.
 
-    A plain scalar of the mapping arrives as it was written, so that the YAML reader on the node decides what it is.
+    A plain scalar of the mapping keeps its written form, so that the YAML reader on the node decides its type.
     """
 
     contract_version: ClassVar[int] = 1
@@ -83,7 +83,7 @@ def _mapping_with(pair: HostKeyPair, template: Mapping[str, Any]) -> str:
 
 
 def _text_with(pair: HostKeyPair, text: str) -> str:
-    """Both as parts of one message, which cloud-init takes apart."""
+    """Both in one multipart message, which cloud-init splits."""
     kind = next((kind for start, kind in _PARTS.items() if text.startswith(start)), None)
     if kind is None:
         starts = " or ".join(f"`{start}`" for start in _PARTS)

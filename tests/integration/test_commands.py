@@ -300,7 +300,7 @@ def test_files_are_found_in_the_home_folder(ready):
     unset = {"OCCOPUS_STORE": None}
     assert ready.ready("import", "nodes.yaml", environ=unset).stderr == ""
     assert (ready.folder / "elsewhere.db").exists()
-    assert "auth_data.yaml: others than its owner can read it" in ready.ready("build", "trial.yaml").stderr
+    assert "auth_data.yaml: other users can read this file" in ready.ready("build", "trial.yaml").stderr
 
 
 @pytest.mark.parametrize("option", ["--cfg", "--auth_data_path"])

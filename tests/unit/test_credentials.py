@@ -108,7 +108,7 @@ def test_readable_by_others(file):
     for path in (file, key):
         path.chmod(0o640)
     assert Credentials.load(str(file), {}).warnings == tuple(
-        f"{path}: others than its owner can read it, and it holds secrets: chmod 600 {path}" for path in (file, key)
+        f"{path}: other users can read this file, which contains secrets: chmod 600 {path}" for path in (file, key)
     )
     file.chmod(0o604)
     assert len(Credentials.load(str(file), {}).warnings) == 2

@@ -1,6 +1,6 @@
-"""SSH for plugins: logins, host keys that are pinned for each instance, commands on one host or on many at once.
+"""SSH for plugins: logins, host keys pinned for each instance, commands on one host or many.
 
-paramiko is imported by the first connection.
+The first connection imports paramiko.
 """
 
 from occopus_core.api.ssh.errors import HostKeyError

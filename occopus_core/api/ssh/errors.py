@@ -1,4 +1,4 @@
-"""Errors of SSH that no other kind of error says."""
+"""Errors of SSH that have no other type."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Host keys: what is pinned for an instance, and key pairs made for new ones.
+"""Host keys: the pinned keys of instances, and key pairs generated for new ones.
 
-A key is written as in a file of public keys, without a comment: ``ssh-ed25519 AAAA…``.
+Keys have the format of public key files, without a comment: ``ssh-ed25519 AAAA…``.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ class HostKeys(Protocol):
     """The pinned keys of hosts. Thread-safe.
 
     `host` is empty for the instance itself, and ``address:port`` for another host on the way to it, such as a jump
-    host: what is pinned for an instance ends with it, so a replaced instance has its own.
+    host. Pins are removed with their instance, so its replacement has pins of its own.
     """
 
     def known(self, node_id: str, host: str = "") -> Sequence[str]:
-        """The keys that the host may show; empty before the first contact, several where it was created repeatedly.
+        """The keys that the host may show; empty before the first contact, several if it was created repeatedly.
 
-        Raises `TransientError` where the store cannot be asked.
+        Raises `TransientError` if the store cannot be read.
         """
         ...
 
     def pin(self, node_id: str, key: str, host: str = "") -> Sequence[str]:
-        """Pin the key that the host shows, if it may show it; the keys that are pinned now.
+        """Pin the key that the host shows, if it may show it. Returns the keys that are pinned now.
 
-        On first use it becomes the one pinned key. Of several that were generated for the instance it remains alone.
-        Where it is none of those pinned nothing changes, and it is not in the answer. Idempotent. Raises
-        `HostKeyError` where there is no such instance any more, `TransientError` where the store cannot be used.
+        The first key is pinned as the only one. One of several keys generated for the instance remains as the only one.
+        A key that is not among the pinned ones changes nothing and is not in the result. Idempotent. Raises
+        `HostKeyError` if the instance does not exist any more, `TransientError` if the store cannot be used.
         """
         ...
 
 
 class MemoryHostKeys:
-    """Host keys pinned for as long as the object lives: for tests and for plugins used without the core."""
+    """Host keys pinned in memory, for the life of the object: for tests, and for plugins without the core."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -67,11 +67,11 @@ class MemoryHostKeys:
 
 @dataclass(frozen=True, slots=True)
 class HostKeyPair:
-    """A key pair for a new host. The private half is for its user data alone, and is never stored."""
+    """A key pair for a new host. The private key is only for its user data, and is never stored."""
 
     public: str
     private: str = field(repr=False)
-    """In the format of OpenSSH."""
+    """In the OpenSSH format."""
 
 
 def generate_host_key() -> HostKeyPair:
@@ -88,7 +88,7 @@ def generate_host_key() -> HostKeyPair:
 
 
 def normal_key(text: str) -> str:
-    """A public key without comment and spare white space. Raises `ValueError` where the text is none."""
+    """A public key without comment and extra white space. Raises `ValueError` for an invalid text."""
     kind, data, *_ = [*text.split(), "", ""]
     try:
         blob = base64.b64decode(data, validate=True)
@@ -100,7 +100,7 @@ def normal_key(text: str) -> str:
 
 
 def fingerprint(key: str) -> str:
-    """What people compare keys by, as ``ssh-keygen -l`` shows it."""
+    """The fingerprint of a key, as ``ssh-keygen -l`` shows it."""
     kind, data = key.split()[:2]
     digest = base64.b64encode(hashlib.sha256(base64.b64decode(data)).digest()).decode().rstrip("=")
     return f"{kind} SHA256:{digest}"

@@ -1,4 +1,4 @@
-"""Many hosts at once, within a bound, with connections that are kept between calls."""
+"""Runs commands on many hosts, a limited number at once, over connections that are kept between calls."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 AT_ONCE = 32
-"""How many hosts are talked to at once, where nothing else is said."""
+"""The default number of concurrent connections."""
 IDLE_SECONDS = 60.0
-"""For how long a connection is kept that nothing uses."""
+"""How long an unused connection is kept."""
 MOST_IDLE = 128
-"""The most connections that are kept."""
+"""The largest number of unused connections."""
 
 
 class SshPool:
     """Runs commands on hosts, each over a connection that is kept for the next one. Thread-safe.
 
-    A connection that was lost while it was kept is made again; a command is never repeated.
+    A connection that was lost while it was unused is opened again; a command is never repeated.
     """
 
     def __init__(self, host_keys: HostKeys, *, idle_seconds: float = IDLE_SECONDS, most_idle: int = MOST_IDLE) -> None:
@@ -35,12 +35,12 @@ class SshPool:
         self._most_idle = most_idle
         self._lock = threading.Lock()
         self._idle: dict[SshTarget, tuple[SshSession, float]] = {}
-        """The sessions that nothing uses, the one used last at the end, each with since when (monotonic)."""
+        """The unused sessions, the most recent at the end, each with the time (monotonic) of its last use."""
 
     def run(self, target: SshTarget, command: str, *, stdin: str = "", timeout: float) -> SshResult:
-        """Log in where need be, and run a command; both take at most `timeout` seconds.
+        """Log in if necessary, and run a command; both together take at most `timeout` seconds.
 
-        Raises as `connect` and `SshSession.run` do.
+        Raises the errors of `connect` and `SshSession.run`.
         """
         deadline = Deadline(timeout)
         session = self._taken(target) or connect(target, self._host_keys, deadline.left)
@@ -53,14 +53,14 @@ class SshPool:
         return result
 
     def drop(self, address: str) -> None:
-        """End what is kept to an address, whose instance is about to go. Idempotent."""
+        """Close the kept connections to an address whose instance is being deleted. Idempotent."""
         with self._lock:
             going = [target for target in self._idle if target.address == address]
             sessions = [self._idle.pop(target)[0] for target in going]
         _close(sessions)
 
     def close(self) -> None:
-        """End all connections that are kept. The pool can be used again. Idempotent."""
+        """Close all kept connections. The pool can be used again. Idempotent."""
         with self._lock:
             sessions = [session for session, _ in self._idle.values()]
             self._idle.clear()
@@ -84,7 +84,7 @@ class SshPool:
         _close([*stale, *([former] if former is not None else [])])
 
     def _stale(self) -> list[SshSession]:
-        """Take out what was kept for long enough. The lock is held."""
+        """Remove and return the sessions that have been unused for too long. The lock is held."""
         oldest = time.monotonic() - self._idle_seconds
         going = [target for target, (_, since) in self._idle.items() if since < oldest]
         going += list(self._idle)[: max(0, len(self._idle) - self._most_idle)]
@@ -92,9 +92,9 @@ class SshPool:
 
 
 def side_by_side(call: Callable[[A], T], items: Iterable[A], at_once: int = AT_ONCE) -> Sequence[T]:
-    """The answers of a call for each item, in their order, at most `at_once` of the calls at a time.
+    """The results of a call for each item, in their order, with at most `at_once` concurrent calls.
 
-    What a call raises is raised once all have ended: let the call turn into an answer what is about one host.
+    An error is raised after all calls have ended: let the call return errors that concern one host.
     """
     todo = list(items)
     if len(todo) <= 1:

@@ -1,4 +1,4 @@
-"""What descriptions say of a login: the same keys in each section of a plugin that logs in."""
+"""The keys of a login in descriptions, shared by all plugins that log in."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ LOGIN_PROPERTIES: Mapping[str, Any] = {
 
 
 def target(section: Mapping[str, Any], auth: Mapping[str, str], node_id: str, address: str) -> SshTarget:
-    """Where and as whom to log in, as a rendered section and its `auth_data` say.
+    """The host and login from a rendered section and its `auth_data`.
 
-    Raises `PermanentError` where `auth_data` has neither a key nor a password.
+    Raises `PermanentError` if `auth_data` has neither a key nor a password.
     """
     login = SshLogin.of(auth, section.get("user", ""))
     jump = section.get("jump")

@@ -1,4 +1,4 @@
-"""One connection to one host. The host's key is verified before anything else is sent."""
+"""One SSH connection. The host's key is verified before other data is sent."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
     import paramiko
 
 MOST_OUTPUT = 1_048_576
-"""Bytes of a command's output and of its errors that are kept, each: of more the last ones."""
+"""How many bytes of a command's output, and of its errors, are kept: the last ones."""
 
 _CHUNK = 65_536
 _SLICE = 0.5
-"""Seconds for which one stream of a command is waited for before the other is looked at."""
+"""Seconds for which one stream of a command is read before the other."""
 _RSA = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
-"""The algorithms by which a key of a kind is used, where they have other names than the kind."""
+"""The algorithms for a key type, if their names differ from it."""
 _LOG = "occopus_core.api.ssh.paramiko"
 
 
 @dataclass(frozen=True, slots=True)
 class SshResult:
-    """How a command ended."""
+    """The result of a command."""
 
     exit_code: int
-    """What it ended with; -1 where a signal ended it."""
+    """The exit code; -1 if a signal ended it."""
     output: str = field(repr=False)
     errors: str = field(repr=False)
 
     @property
     def last_line(self) -> str:
-        """The last line it printed, errors first; empty where it printed none."""
+        """The last line of output, errors first; empty without output."""
         lines = [line.strip() for text in (self.errors, self.output) for line in reversed(text.splitlines())]
         return next(filter(None, lines), "")
 
 
 class Deadline:
-    """A moment by which something has to be done."""
+    """A point in time by which an operation has to end."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -59,7 +59,7 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until then, a little more than 0 once it is over."""
+        """Seconds left; slightly above 0 after the deadline."""
         return max(0.001, self._ends - time.monotonic())
 
     @property
@@ -69,7 +69,7 @@ class Deadline:
 
 
 class SshSession:
-    """A connection that is logged in. Any thread may use it; commands run side by side. Close it, or use ``with``."""
+    """A logged-in connection. Thread-safe; commands run concurrently. Close it, or use ``with``."""
 
     def __init__(self, target: SshTarget, transports: Sequence[paramiko.Transport]) -> None:
         self.target = target
@@ -83,8 +83,8 @@ class SshSession:
     def run(self, command: str, *, stdin: str = "", timeout: float) -> SshResult:
         """Run a command with the user's shell, and wait for its end, at most `timeout` seconds.
 
-        Not idempotent unless the command is. Raises `TransientError` where it does not end in time or the connection
-        breaks: then it may have run, and may be running.
+        Idempotent only if the command is. Raises `TransientError` if it does not end in time or the connection breaks:
+        then it may have run, or may still be running.
         """
         import paramiko  # noqa: PLC0415
 
@@ -116,7 +116,7 @@ class SshSession:
 
 
 class _Exchange:
-    """What goes to and comes from one command, each side read while the other is written to."""
+    """The data exchange with one command: its output is read while its input is written."""
 
     def __init__(self, channel: paramiko.Channel, deadline: Deadline) -> None:
         self._channel = channel
@@ -125,7 +125,7 @@ class _Exchange:
         self._errors = bytearray()
 
     def result(self, stdin: bytes) -> SshResult:
-        """Raises `TimeoutError`, `OSError`."""
+        """Return the result. Raises `TimeoutError`, `OSError`."""
         channel = self._channel
         for start in range(0, len(stdin), _CHUNK):
             self._drain()
@@ -135,7 +135,7 @@ class _Exchange:
             except TimeoutError:
                 raise
             except OSError:
-                break  # it does not want to know more; its answer says why
+                break  # the command reads no more input; its result says why
         channel.shutdown_write()
         self._collect(channel.recv, self._output)
         self._collect(channel.recv_stderr, self._errors)
@@ -146,7 +146,7 @@ class _Exchange:
         return SshResult(channel.exit_status, _text(self._output), _text(self._errors))
 
     def _collect(self, receive: Callable[[int], bytes], kept: bytearray) -> None:
-        """Until this stream has ended, whatever arrives at the other meanwhile."""
+        """Read this stream to its end, whatever arrives on the other."""
         while not self._deadline.over:
             self._channel.settimeout(min(_SLICE, self._deadline.left))
             try:
@@ -171,9 +171,9 @@ class _Exchange:
 def connect(target: SshTarget, host_keys: HostKeys, timeout: float | None = None) -> SshSession:
     """Log in, within the target's `connect_timeout`, and `timeout` seconds where given.
 
-    The key of each host on the way is verified against `host_keys`, or pinned there on first use, before the login.
-    Raises `HostKeyError`, `TransientError` (`unreached` where nothing listens), `AuthError` where the login is refused,
-    `PermanentError` where the private key of the login cannot be read.
+    The key of each host on the way is verified against `host_keys`, or pinned there at first use, before the login.
+    Raises `HostKeyError`, `TransientError` (`unreached` if nothing listens), `AuthError` if the login is refused,
+    `PermanentError` if the private key of the login is invalid.
     """
     deadline = Deadline(min(target.connect_timeout, timeout or target.connect_timeout))
     transports: list[paramiko.Transport] = []
@@ -188,9 +188,9 @@ def connect(target: SshTarget, host_keys: HostKeys, timeout: float | None = None
 
 
 def host_key(target: SshTarget, host_keys: HostKeys) -> str:
-    """The verified key of the host, which is pinned by this if it is its first use; no login but to jump hosts.
+    """The verified key of the host, pinned now at first use. Logs in to jump hosts only.
 
-    For tools that log in themselves, with a known_hosts file. Raises as `connect` does.
+    For tools that log in themselves, with a known_hosts file. Raises the errors of `connect`.
     """
     deadline = Deadline(target.connect_timeout)
     transports: list[paramiko.Transport] = []
@@ -218,7 +218,7 @@ def _close(transports: Sequence[paramiko.Transport]) -> None:
 def _reach(
     target: SshTarget, hop: SshTarget, host_keys: HostKeys, transports: list[paramiko.Transport], deadline: Deadline
 ) -> str:
-    """Connect to one host of the way; its verified key."""
+    """Connect to one host on the way. Returns its verified key."""
     host = "" if hop is target else hop.place
     known = _known(target, hop, host_keys, host)
     transport = _transport(hop, transports, deadline)
@@ -244,7 +244,7 @@ def _known(target: SshTarget, hop: SshTarget, host_keys: HostKeys, host: str) ->
 
 
 def _transport(hop: SshTarget, before: Sequence[paramiko.Transport], deadline: Deadline) -> paramiko.Transport:
-    """A connection on which nothing was said yet."""
+    """A new connection on which nothing was sent yet."""
     import paramiko  # noqa: PLC0415  # most commands connect to nothing
 
     try:
@@ -266,15 +266,15 @@ def _socket(hop: SshTarget, deadline: Deadline) -> socket.socket:
     def connected() -> socket.socket:
         return socket.create_connection((hop.address, hop.port), timeout=deadline.left)
 
-    # Only the resolution of a name may take longer than it should.
+    # Only name resolution can exceed its time.
     made = connected() if _is_ip(hop.address) else within(deadline.left, connected)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # a host that vanished is noticed by what it does not acknowledge
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # a vanished host is noticed by missing acknowledgements
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(hop.keepalive * 2000))
     return made
 
 
 def _shown_key(hop: SshTarget, transport: paramiko.Transport, known: Sequence[str], deadline: Deadline) -> str:
-    """The key by which the host has proved itself."""
+    """The key that the host has proved to own."""
     import paramiko  # noqa: PLC0415
 
     _prefer(transport, known)
@@ -292,7 +292,7 @@ def _shown_key(hop: SshTarget, transport: paramiko.Transport, known: Sequence[st
 
 
 def _prefer(transport: paramiko.Transport, known: Sequence[str]) -> None:
-    """Ask for a key of a kind that is known: a host has several."""
+    """Request a key of a known type: a host has several keys."""
     kinds = [name for key in known for name in _RSA.get(key.split()[0], (key.split()[0],))]
     options = transport.get_security_options()
     offered = tuple(options.key_types)
@@ -322,7 +322,7 @@ def _log_in(hop: SshTarget, transport: paramiko.Transport, deadline: Deadline) -
 
 @functools.lru_cache(maxsize=32)
 def _parsed(text: str, passphrase: str) -> paramiko.PKey:
-    """Raises `paramiko.SSHException`, `ValueError`."""
+    """Parse a private key. Raises `paramiko.SSHException`, `ValueError`."""
     import paramiko  # noqa: PLC0415
 
     for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
@@ -342,7 +342,7 @@ def _private_key(login: SshLogin) -> paramiko.PKey:
 
 
 def _silence() -> None:
-    """What goes wrong is raised; paramiko would print it as well."""
+    """Turn off paramiko's log messages: errors are raised as well."""
     logging.getLogger(_LOG).disabled = True
 
 
@@ -355,7 +355,7 @@ def _is_ip(address: str) -> bool:
 
 
 def _words(error: Exception) -> str:
-    """The error for people, in one line."""
+    """The text of an error for users, in one line."""
     text = getattr(error, "strerror", None) or getattr(error, "text", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())
 

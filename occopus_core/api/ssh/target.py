@@ -1,4 +1,4 @@
-"""Where to log in, and as whom."""
+"""SSH targets: the host and the login."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from occopus_core.api.errors import PermanentError
 from occopus_core.api.ssh.hostkeys import SSH_PORT
 
 AUTH_KEYS = ("user", "private_key", "passphrase", "password")
-"""The keys of `auth_data` that make a login."""
+"""The keys of `auth_data` that form a login."""
 
 
 @dataclass(frozen=True, slots=True)
 class SshLogin:
-    """Who logs in. A private key is tried before a password."""
+    """The credentials of a login. A private key is tried before a password."""
 
     user: str
     private_key: str = field(default="", repr=False)
-    """The text of a private key, as OpenSSH or OpenSSL writes it."""
+    """The text of a private key, in OpenSSH or OpenSSL format."""
     passphrase: str = field(default="", repr=False)
-    """What the private key is encrypted with; empty where it is not."""
+    """The passphrase of the private key; empty for an unencrypted key."""
     password: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, auth: Mapping[str, str], user: str = "") -> SshLogin:
-        """The login that `auth_data` holds; `user`, of the description, takes precedence over the one there.
+        """The login in `auth_data`; `user`, from the description, takes precedence over the user there.
 
-        The keys are ``user``, ``private_key``, ``passphrase`` and ``password``. Raises `PermanentError` where there is
-        neither a key nor a password.
+        The keys are ``user``, ``private_key``, ``passphrase`` and ``password``. Raises `PermanentError` without a key
+        and a password.
         """
         login = cls(
             user or auth.get("user", "root"),
@@ -45,7 +45,7 @@ class SshLogin:
 
     @property
     def proof(self) -> str:
-        """What it logs in with, for messages."""
+        """The kind of credentials, for messages."""
         return "the key" if self.private_key else "the password"
 
 
@@ -56,16 +56,16 @@ class SshTarget:
     address: str
     login: SshLogin
     node_id: str = ""
-    """The instance whose pinned keys hold, those of its jump hosts too; not asked for in a jump host."""
+    """The instance whose pinned keys apply, including those of its jump hosts; ignored in a jump host."""
     port: int = SSH_PORT
     jump: SshTarget | None = None
-    """The host through which it is reached; None where it is reached directly."""
+    """The host through which it is reached; None for a direct connection."""
     host_key: str = ""
-    """The key the host must show, where a description says it; else it is pinned on first use."""
+    """The key the host must show, if the description sets one; otherwise it is pinned at first use."""
     connect_timeout: float = 10.0
-    """How long it may take until the login is done."""
+    """The time limit for connection and login."""
     keepalive: float = 15.0
-    """How often a quiet connection is tried, so that nothing on the way drops it."""
+    """The interval of keepalive packets, so that no firewall drops an idle connection."""
 
     @property
     def place(self) -> str:

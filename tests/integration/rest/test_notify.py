@@ -73,7 +73,7 @@ def test_an_app_is_told_of_its_infrastructure_alone(messages, ready, serve, unti
         ('{"type": "fcm", "fcm": {"reg_id": "\\ud800"}}', "'reg_id' must be"),
         (
             '{"type": "webhook", "webhook": {"url": "http://127.0.0.1/"}}',
-            "tells only those who are in the configuration",
+            "sends only to receivers in the configuration",
         ),
         ('{"type": "pigeon", "pigeon": {}}', "installed are: fcm, webhook"),
         ('{"type": "../x", "../x": {}}', "installed are: fcm, webhook"),

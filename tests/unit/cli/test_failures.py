@@ -98,5 +98,5 @@ def test_what_is_said_holds_no_secret(home, monkeypatch, capsys):
     load_credentials("auth.yaml")
     output.say("refused: open-sesame")
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith("warning: auth.yaml: others than its owner can read it")
+    assert said[0].startswith("warning: auth.yaml: other users can read this file")
     assert said[1] == "refused: ***"
