@@ -39,6 +39,11 @@ class ConfigState(enum.Enum):
     """The manager does not know the node: the core registers it again and calls `configure`."""
     PENDING = "pending"
     """The manager knows the node, and no job is under way: with a tool that pulls, the node has not reported yet."""
+    QUEUED = "queued"
+    """The manager has taken the job, which waits for its turn; `ConfigStatus.reason` says behind what.
+
+    The time limit of the instance stands still meanwhile: a manager MUST NOT answer this for a job that may never begin.
+    """
     RUNNING = "running"
     """A job is under way."""
     READY = "ready"

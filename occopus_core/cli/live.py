@@ -22,6 +22,9 @@ MOST_ROWS = 15
 _ENDED = frozenset(
     {
         EventKind.NODE_READY,
+        EventKind.NODE_RECONFIGURED,
+        EventKind.NODE_UNHEALTHY,
+        EventKind.NODE_RECOVERED,
         EventKind.NODE_MOVED,
         EventKind.NODE_FAILED,
         EventKind.NODE_DROPPED,

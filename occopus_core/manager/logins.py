@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from occopus_core.api.errors import PermanentError
 from occopus_core.api.ssh import SshTarget, target
 from occopus_core.credentials import AuthData, Credentials
 from occopus_core.store.records import InstanceRecord
@@ -28,7 +29,11 @@ class Login:
     @property
     def name(self) -> str:
         """The instance's name in messages: the node, with the beginning of its id."""
-        return f"{self.record.node_name}/{self.record.node_id[:8]}"
+        return _name(self.record)
+
+
+def _name(record: InstanceRecord) -> str:
+    return f"{record.node_name}/{record.node_id[:8]}"
 
 
 def logins(
@@ -62,7 +67,11 @@ def logins(
         check = ways[record.implementation].health_check.checks.get("ssh")
         section, known = _login(credentials, sections.get(record.node_id), check)
         values = {**{key: section[key] for key in _KEYS if key in section}, **given}
-        found.append(Login(record, target(values, {**known, **auth}, record.node_id, record.address)))
+        try:
+            way = target(values, {**known, **auth}, record.node_id, record.address)
+        except PermanentError as error:
+            raise PermanentError(f"{_name(record)}: {error}") from error
+        found.append(Login(record, way))
     return found
 
 

@@ -89,7 +89,7 @@ class Snapshot:
         nodes: dict[str, list[InstanceRecord]] = {node.name: [] for node in infrastructure.current.nodes}
         for instance in sorted(instances, key=lambda one: (one.position, one.created_at, one.node_id)):
             nodes.setdefault(instance.node_name, []).append(instance)
-        former = {one.node_id: _why_former(one) for one in configurations if one.served and one.wanted != one.applied}
+        former = {one.node_id: _why_former(one) for one in configurations if _is_former(one)}
         return cls(infrastructure, nodes, pending, timeouts or {}, at, former)
 
     def note(self, instance: InstanceRecord) -> str:
@@ -117,7 +117,14 @@ class Snapshot:
         return [pair for pair in dict.fromkeys(pairs) if self.nodes.keys() >= set(pair)]
 
 
+def _is_former(configuration: ConfigurationRecord) -> bool:
+    served = configuration.served and configuration.wanted != configuration.applied
+    return served or configuration.state is ConfigState.QUEUED
+
+
 def _why_former(configuration: ConfigurationRecord) -> str:
+    if configuration.state is ConfigState.QUEUED:
+        return f"it waits {configuration.reason}"
     if configuration.state is ConfigState.RUNNING:
         return "it is being reconfigured"
     return "not reconfigured" + (f": {configuration.reason}" if configuration.reason else "")

@@ -64,6 +64,11 @@ class ConfigurationRecord:
         return self.node_id, self.type, self.settings
 
     @property
+    def may_have_job(self) -> bool:
+        """Whether its manager may have a job for it, under way or in a queue."""
+        return self.state in (ConfigState.RUNNING, ConfigState.QUEUED)
+
+    @property
     def label(self) -> str:
         """The manager's name in messages."""
         return label(self.type, self.section)

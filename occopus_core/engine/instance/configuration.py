@@ -34,6 +34,9 @@ CANCEL_SECONDS = 5.0
 
 CANCEL_TRIES = 4
 
+_MAY_WAIT = frozenset({ConfigState.READY, ConfigState.RUNNING, ConfigState.QUEUED})
+"""The states that `QUEUED` may replace. The reason of a failed configuration stays recorded."""
+
 Done = Callable[[Work, str], None]
 """Gets the instance and the reason why it could not be configured; the reason is empty after success."""
 
@@ -47,6 +50,10 @@ class _Job:
     node: ConfigNode
     done: Done
     register: bool = False
+    queued: bool = False
+    """True while the job waits in a queue, of this process or of its manager."""
+    queued_at: float = 0.0
+    """When (monotonic) its manager last answered that the job is queued."""
     begun: Callable[[], None] = lambda: None
     """Called when the job starts."""
     begun_at: float = 0.0
@@ -113,10 +120,21 @@ class Configuring:
         if work.stage is Stage.READY:
             self._lifecycle.enter(work, Phase.RECONFIGURING)
         # Each job ahead in the queue has a time limit of its own.
-        job.begun = self._lifecycle.queue([work], self._runtime.clock.monotonic)
+        self._pause(job, self._runtime.clock.monotonic)
         link.jobs.begin(job, lambda: self._start(job))
         if link.jobs.queued(job):
-            self._runtime.waiting(work, f"for its turn: {link.label} is configuring {link.plugin.max_jobs} others")
+            self.wait(work, f"for its turn: {link.label} is configuring {link.plugin.max_jobs} others")
+
+    def wait(self, work: Work, why: str) -> None:
+        """Record that the configuration of an instance waits for its turn, with the reason."""
+        self._runtime.waiting(work, why)
+        if work.configuration is not None and work.configuration.state in _MAY_WAIT:
+            self._note(work, state=ConfigState.QUEUED, reason=why)
+
+    def wait_no_more(self, work: Work) -> None:
+        """Record that the instance no longer waits: its configuration is the one its manager last reported."""
+        if work.configuration is not None and work.configuration.state is ConfigState.QUEUED:
+            self._note(work, state=ConfigState.READY, reason="")
 
     def end(self, works: Iterable[Work]) -> list[Work]:
         """Abandon the jobs of these instances. Returns the instances whose job may still run at the manager."""
@@ -211,6 +229,7 @@ class Configuring:
     def _start(self, job: _Job) -> None:
         if not job.over:
             job.begun_at = self._runtime.clock.monotonic()
+            job.queued = False
             job.begun()
             job.work.waiting_for = ""
             (self._register if job.register else self._configure)(job)
@@ -225,7 +244,7 @@ class Configuring:
         )
         job.node = node
         # Before the call: if this process dies now, the next one cancels the job if it is not wanted.
-        self._note(work, state=ConfigState.RUNNING)
+        self._note(work, state=ConfigState.RUNNING, reason="")
         self._ask(job, "configure", lambda manager: manager.configure(node), self._configure)
 
     def _register(self, job: _Job) -> None:
@@ -290,13 +309,32 @@ class Configuring:
             self._published(job, status)
         elif status.state is ConfigState.FAILED and current:
             self._finish(job, status.reason or f"{job.link.label} could not configure it")
+        elif status.state is ConfigState.QUEUED:
+            job.queued_at = self._runtime.clock.monotonic()
+            if not job.queued:
+                self._pause(job, lambda: job.queued_at)
+            self.wait(job.work, f"for its turn: {status.reason or f'{job.link.label} is configuring others'}")
+            self._look(job)
         elif not self._late(job, status.progress or status.reason):
+            self._resume(job)
             if status.state is ConfigState.UNKNOWN:
                 self._register(job)
             elif self._forgotten(job, status):
                 self._configure(job)
             else:
                 self._look(job)
+
+    def _pause(self, job: _Job, moved: Callable[[], float]) -> None:
+        """Stop the clock of a job that is queued. `moved` returns when (monotonic) the queue was last seen to work."""
+        job.queued = True
+        job.begun = self._lifecycle.queue([job.work], moved)
+
+    def _resume(self, job: _Job) -> None:
+        """Start the clock of a job that was queued. Idempotent."""
+        if job.queued:
+            job.queued = False
+            job.begun()
+            self._note(job.work, state=ConfigState.RUNNING, reason="")
 
     def _forgotten(self, job: _Job, status: ConfigStatus) -> bool:
         """True if the job may have been lost in a restart of the manager."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from occopus_core.api.config import ConfigState
 from occopus_core.api.errors import ProviderError
@@ -107,7 +107,11 @@ class Execution:
         self.failed_nodes: list[str] = []
         self.unconfigured: list[str] = []
         """The ready instances that could not be reconfigured, each with the reason."""
-        self._rolling = Rolling(self._renew, self._leave_as_it_is)
+        self._rolling = Rolling(self._renew, self._leave_as_it_is, self._await_turn)
+        self._foreseen: set[Work] = set()
+        """The ready instances that the plan reconfigures."""
+        self._awaiting: set[Work] = set()
+        """The instances among `_foreseen` that wait for their turn."""
         self.unsearched: list[str] = []
         """The providers that could not be searched for instances, each with the reason."""
         self._unconfirmed: list[Unanswered] = []
@@ -157,6 +161,7 @@ class Execution:
             self._graph = orders.graph
         self.adopt(orders.creations)
         self._rolling.forgive(orders.renewals)
+        self._foreseen.update(orders.renewals)
         self._begin_to_drop(orders.drops, orders.graph)
         if orders.drops or orders.creations:
             self._created_at = self._runtime.clock.monotonic()
@@ -224,17 +229,32 @@ class Execution:
 
     # Reconfiguring
 
-    def reconfigure(self, works: Iterable[Work], graph: Graph) -> Steps[None]:
-        """Reconfigure those of these ready instances whose configuration has changed, a few of each node at a time."""
+    def reconfigure(self, works: Iterable[Work], graph: Graph, foreseen: Collection[str]) -> Steps[None]:
+        """Reconfigure those of these ready instances whose configuration has changed, a few of each node at a time.
+
+        `foreseen` has the ids of the instances that the plan reconfigures.
+        """
         ready = [work for work in works if work.stage is Stage.READY and _is_managed(work)]
         if not ready or self.interrupted:
             return
         self._graph, self._tolerant = graph, True
+        self._foreseen.update(work for work in ready if work.node_id in foreseen)
         self._creating.add(ready, graph.order, graph.dependees)
         yield from self.run(lambda: self._creating.finished or bool(self.interrupted))
         self._configuring.end(ready)  # jobs left by an interruption; their managers go on
 
+    def _await_turn(self, work: Work, at_once: int) -> None:
+        if work in self._foreseen:
+            self._awaiting.add(work)
+            self._configuring.wait(work, f"for its turn: of '{work.node_name}' {at_once} at a time is reconfigured")
+
+    def _end_waiting(self, work: Work) -> None:
+        if work in self._awaiting:
+            self._awaiting.remove(work)
+            self._configuring.wait_no_more(work)
+
     def _renew(self, work: Work) -> None:
+        self._end_waiting(work)
         subject, scope = self.neighbours.subject(work), self._runtime.scope
         self._runtime.loop.submit(lambda: scope.configuration(subject), lambda outcome: self._rendered(work, outcome))
 
@@ -257,9 +277,14 @@ class Execution:
 
             def begin() -> None:
                 if not work.dropping:
-                    self._configuring.begin(work, link, node, self._renewed, register=new)
+                    self._configuring.begin(work, link, node, self._reconfigured, register=new)
 
             self._configuring.adopt(work, configuration, begin)
+
+    def _reconfigured(self, work: Work, why: str) -> None:
+        if not why and not work.dropping and work.configuration is not None:
+            self._runtime.emit(EventKind.NODE_RECONFIGURED, work, work.configuration.label)
+        self._renewed(work, why)
 
     def _renewed(self, work: Work, why: str) -> None:
         """A ready instance has been reconfigured, or keeps its configuration."""
@@ -271,11 +296,14 @@ class Execution:
 
     def _leave_as_it_is(self, work: Work) -> None:
         text = "not reconfigured: another instance of the node could not be"
+        self._end_waiting(work)
         self.unconfigured.append(f"node '{work.node_name}' ({work.implementation.label}): {text}")
         self._creating.done(work)
 
     def _withdraw(self, work: Work, *, failed: bool = False) -> None:
         """Stop its creation or reconfiguration."""
+        self._foreseen.discard(work)
+        self._end_waiting(work)
         self._rolling.ended(work, failed=failed)
         self._creating.done(work)
 
@@ -511,7 +539,7 @@ def _silent(work: Work) -> str:
 
 def _has_job(work: Work) -> bool:
     """True if a job may be under way for it, of this process or an earlier one."""
-    return work.configuration is not None and work.configuration.state is ConfigState.RUNNING
+    return work.configuration is not None and work.configuration.may_have_job
 
 
 def _is_managed(work: Work) -> bool:

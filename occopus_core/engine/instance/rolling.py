@@ -21,10 +21,16 @@ class _Queue:
 class Rolling:
     """The reconfigurations of one pass, at most `max_parallel` of a node at once."""
 
-    def __init__(self, begin: Callable[[Work], None], give_up: Callable[[Work], None]) -> None:
-        """`give_up` gets the instances that keep their configuration because another of their node has failed."""
+    def __init__(
+        self, begin: Callable[[Work], None], give_up: Callable[[Work], None], wait: Callable[[Work, int], None]
+    ) -> None:
+        """`give_up` gets the instances that keep their configuration because another of their node has failed.
+
+        `wait` gets each instance that has to wait, with the number of instances that are reconfigured at once.
+        """
         self._begin = begin
         self._give_up = give_up
+        self._wait = wait
         self._queues: dict[str, _Queue] = {}
 
     def add(self, work: Work) -> None:
@@ -32,6 +38,8 @@ class Rolling:
         queue = self._queues.setdefault(work.node_name, _Queue())
         queue.waiting.append(work)
         self._next(queue)
+        if work in queue.waiting:
+            self._wait(work, _limit(work))
 
     def forgive(self, works: Iterable[Work]) -> None:
         """Ignore earlier failures of the nodes of these instances, which are about to be added."""

@@ -51,7 +51,7 @@ class Shutdown:
         """Prepare an instance whose row is `dropping`, then call `then`."""
         self._then[work] = then
         record = work.configuration
-        if record is not None and record.state is ConfigState.RUNNING:
+        if record is not None and record.may_have_job:
             self._configuring.cancel([work], lambda: self._leave(work))
         else:
             self._configuring.end([work])

@@ -129,7 +129,8 @@ def build_leased(context: PassContext, design: Design, lease: Lease, record: Inf
         elif record.description != candidate or not steps.empty:
             runtime.tell_with(change, EventKind.INFRA_UPDATED)
     # Instances that stay are reconfigured before their former dependees are dropped.
-    yield from execution.reconfigure([work for work in works if not work.dropping], design.graph)
+    renewed = {step.node_id for step in steps.of(Verb.RECONFIGURE)}
+    yield from execution.reconfigure([work for work in works if not work.dropping], design.graph, renewed)
     context.refuse_if_abandoned()
     before = design.graph if record.description is None else dependencies(context.scope(record.description), works)
     yield from execution.drop([work for work in execution.works if work.dropping], before)

@@ -30,6 +30,12 @@ from occopus_core.testing.simmanager.service import ManagerService
 SECTION: Mapping[str, Any] = {
     "endpoint": {"type": "string", "description": "One connection for each."},
     "seconds": {"type": ["number", "string"], "minimum": 0, "default": 0, "description": "Seconds that a job takes."},
+    "queued_seconds": {
+        "type": ["number", "string"],
+        "minimum": 0,
+        "default": 0,
+        "description": "Seconds that a job waits for its turn before it begins.",
+    },
     "fail": {"type": "string", "default": "", "description": "Reason for which a job fails; empty for one that works."},
     "leave_seconds": {
         "type": ["number", "string"],
@@ -105,7 +111,7 @@ class MemoryConfigManager(ConfigManager):
 
     def check(self, node: ConfigNode) -> None:
         """Raises `PermanentError` for a number that is none."""
-        for key in ("seconds", "leave_seconds"):
+        for key in ("seconds", "queued_seconds", "leave_seconds"):
             try:
                 float(node.section.get(key, 0))
             except (TypeError, ValueError):

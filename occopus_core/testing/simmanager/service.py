@@ -37,6 +37,8 @@ class Managed:
     """The generation of the last job; empty before the first."""
     ends_at: float | None = None
     """When the last job ends or has ended; None before the first, and where it was cancelled or lost."""
+    begins_at: float = 0.0
+    """When the last job begins or has begun; it is queued before."""
     leaves_at: float | None = None
     jobs: int = 0
     """How many jobs were begun."""
@@ -54,6 +56,8 @@ class Managed:
         """The answer of `status`."""
         if self.ends_at is None:
             return {"state": "pending", "reason": "no job is under way", "generation": self.generation}
+        if now < self.begins_at:
+            return {"state": "queued", "reason": "another job is under way", "generation": self.generation}
         if now < self.ends_at:
             return {"state": "running", "progress": "a task is running", "generation": self.generation}
         reason = self.fail or str(self.section.get("fail", ""))
@@ -203,11 +207,12 @@ class ManagerService:
             node, generation = self._take(_managed(each)), str(each["generation"])
             if node.generation == generation and node.ends_at is not None and not _failed(node, now):
                 continue
-            node.generation, node.ends_at = generation, now + float(node.section.get("seconds", 0))
+            node.generation, node.begins_at = generation, now + float(node.section.get("queued_seconds", 0))
+            node.ends_at = node.begins_at + float(node.section.get("seconds", 0))
             node.jobs += 1
             if generation not in node.generations:
                 node.generations.append(generation)
-        running = sum(each.ends_at is not None and each.ends_at > now for each in self.nodes.values())
+        running = sum(each.ends_at is not None and each.begins_at <= now < each.ends_at for each in self.nodes.values())
         self.most_jobs = max(self.most_jobs, running)
         return {}
 

@@ -533,3 +533,47 @@ def test_a_stage_is_configuring_while_its_job_runs(world, managers):
     world.build(infrastructure("app"))
     assert set(stages) <= {Stage.CONFIGURING, Stage.BOOTING, Stage.CREATING}
     assert Stage.CONFIGURING in stages
+
+
+def test_the_time_in_which_its_manager_has_it_queued_does_not_count(world, managers):
+    managers.define("db", seconds=30, queued_seconds=500, timeout=60.0)
+    seen = []
+    managers.at().during = lambda _operation: seen.append({one.state for one in records(world).values()})
+    world.build(infrastructure("db"))
+    assert {ConfigState.QUEUED} in seen
+    assert world.clock.now() > 500
+    waits = [event.text for event in world.events if event.kind is EventKind.NODE_WAITING]
+    assert "for its turn: another job is under way" in waits
+    assert records(world)["db"].state is ConfigState.READY
+
+
+def test_its_own_time_is_limited_after_the_queue_of_its_manager(world, managers):
+    managers.define("db", seconds=100, queued_seconds=500, timeout=60.0)
+    assert failure(world, infrastructure("db")) == [
+        "node 'db' (memory memory): not configured within 60 s: a task is running"
+    ]
+    managers.assert_nothing()
+
+
+def test_a_job_in_the_queue_of_its_manager_is_cancelled_where_its_instance_is_dropped(world, managers):
+    managers.define("db", queued_seconds=1000)
+    managers.define("web", fail="no such role", queued_seconds=5)
+    calls = []
+    managers.at().during = calls.append
+    assert failure(world, infrastructure("db", "web")) == ["node 'web' (memory memory): no such role"]
+    assert calls.count("cancel") == 1
+    managers.assert_nothing()
+
+
+def test_a_manager_that_is_silent_about_what_it_has_queued_is_given_up(world, managers):
+    managers.define("db", queued_seconds=10_000, timeout=60.0)
+    store, asked = managers.at(), []
+
+    def silent(operation):
+        asked.append(operation)
+        if operation == "status" and asked.count("status") == 3:
+            store.set_faults([{"kind": "error_500", "operation": "status"}])
+
+    store.during = silent
+    (problem,) = failure(world, infrastructure("db"))
+    assert problem.startswith("node 'db' (memory memory): not configured within 60 s: ")

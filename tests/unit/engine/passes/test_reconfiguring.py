@@ -142,6 +142,7 @@ def test_a_changed_section_reconfigures_without_replacement_and_the_plan_says_so
     assert ids(world) == before
     assert [each.section["role"] for each in managers.held()["db"]] == [["db", "backup"]] * 2
     assert world.told(EventKind.NODE_RECONFIGURING) == ["db", "db"]
+    assert world.told(EventKind.NODE_RECONFIGURED) == ["db", "db"]
     assert world.convergence().plan(description).empty
 
 
@@ -167,6 +168,45 @@ def test_nodes_are_reconfigured_one_by_one(world, managers):
     world.build(infrastructure(node("db", min=3)))
     assert max(most) == 1
     assert [each.section["role"] for each in managers.held()["db"]] == [2, 2, 2]
+
+
+def test_those_that_wait_for_their_turn_are_shown_with_the_reason(world, managers):
+    managers.define("db", role=1, seconds=10)
+    world.build(infrastructure(node("db", min=3)))
+    managers.define("db", role=2, seconds=10)
+    seen = []
+
+    def look(_operation):
+        snapshot = Snapshot.of(
+            world.store.infrastructure("infra"),
+            world.store.instances("infra"),
+            configurations=world.store.configurations.of("infra"),
+        )
+        seen.append(sorted(snapshot.note(one) for one in snapshot.nodes["db"]))
+
+    managers.at().during = look
+    world.build(infrastructure(node("db", min=3)))
+    waits = "it waits for its turn: of 'db' 1 at a time is reconfigured"
+    assert ["it is being reconfigured", waits, waits] in seen
+    assert ["", "it is being reconfigured", waits] in seen
+    assert ["", "", "it is being reconfigured"] in seen
+    managers.at().during = lambda _operation: None
+    look("")
+    assert seen[-1] == ["", "", ""]
+    waiting = [event.text for event in world.events if event.kind is EventKind.NODE_WAITING]
+    assert waiting.count("for its turn: of 'db' 1 at a time is reconfigured") == 2
+
+
+def test_those_that_were_left_as_they_are_wait_no_more(world, managers):
+    managers.define("db", role=1)
+    description = infrastructure(node("db", min=3))
+    world.build(description)
+    managers.define("db", role=2, fail="no such role")
+    with pytest.raises(UnconfiguredError):
+        world.build(description)
+    states = sorted(one.state.value for one in world.store.configurations.of("infra"))
+    assert states == ["failed", "ready", "ready"]
+    assert len(world.told(EventKind.NODE_RECONFIGURED)) == 0
 
 
 def test_more_are_reconfigured_at_once_where_that_is_wanted(world, managers):
