@@ -191,6 +191,7 @@ class Readiness:
         if instance is not None and instance.state in LOST and not self._may_be_hidden(work, instance):
             self._progress.failed(work, instance.reason or LOST[instance.state])
         else:
+            work.remark = instance.reason if instance is not None else work.remark
             self._glance_again(work)
 
     def _check_again(self, work: Work, key: str) -> None:
@@ -220,7 +221,7 @@ class Readiness:
             if verdict.healthy:
                 work.unmet.pop(key)
                 self._finish_if_satisfied(work)
-            elif not self._given_up(work, verdict.reason):
+            elif not self._given_up(work, "; ".join(filter(None, (verdict.reason, work.remark)))):
                 self._check_again(work, key)
 
     def _finish_if_satisfied(self, work: Work) -> None:

@@ -97,6 +97,8 @@ class Work:
     """The event of its drop has been reported."""
     unmet: dict[str, Any] = field(default_factory=dict, repr=False)
     """The health checks that do not pass yet, with the value of each."""
+    remark: str = ""
+    """What its provider reports about it while its health checks do not pass, such as a script that failed."""
     clock: Clock | None = None
     """Its phase and time limit; None until this process starts work on it."""
     waiting_for: str = ""

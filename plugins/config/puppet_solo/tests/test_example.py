@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 
@@ -25,10 +27,12 @@ def run(tmp_path):
     environment = {**os.environ, "HOME": str(tmp_path)}
     environment.pop("OCCOPUS_CONFIG_PATH", None)
 
-    def command(name, *arguments):
-        program = Path(sys.executable).with_name(f"occopus-{name}")
+    def words(name):
+        return [str(Path(sys.executable).with_name(f"occopus-{name}"))]
+
+    def command(name, *arguments, failing=False):
         done = subprocess.run(
-            [program, *arguments],
+            [*words(name), *arguments],
             check=False,
             env=environment,
             cwd=tmp_path,
@@ -36,20 +40,53 @@ def run(tmp_path):
             text=True,
             timeout=SECONDS,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert failing or done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    command.words, command.environment = words, environment
     yield command
-    command("destroy", "-i", "puppet")
+    command("destroy", "-i", "puppet", failing=True)  # what was undone is not there
     assert not list((tmp_path / ".occopus" / "local").glob("occopus-*"))
 
 
-def test_the_manifest_is_applied(run, tmp_path):
-    description = (ROOT / "examples/puppet/infra.yaml").read_text()
+def described(tmp_path, examples):
+    description = (examples / "puppet" / "infra.yaml").read_text()
     infra = tmp_path / "infra.yaml"
-    infra.write_text(re.sub("/absolute/path/of/examples", str(ROOT / "examples"), description))
+    infra.write_text(re.sub("/absolute/path/of/examples", str(examples), description))
+    return str(infra)
+
+
+def test_the_manifest_is_applied(run, tmp_path):
     run("import", str(ROOT / "examples/puppet/nodes.yaml"))
-    run("build", str(infra), "-i", "puppet")
+    run("build", described(tmp_path, ROOT / "examples"), "-i", "puppet")
     (instance,) = json.loads(run("maintain", "-i", "puppet", "-r", "-o", "json"))["web"]["instances"].values()
     with urllib.request.urlopen(f"http://{instance['resource_address']}:8080/", timeout=SECONDS) as answer:
         assert answer.read() == b"<h1>Hello from Puppet</h1>\n"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "reason"),
+    [
+        ("    ensure  => file,", "    ensure  = file,", r"Error: .*[Ss]yntax error at '='.*page\.pp, line: \d+"),
+        ("    ensure  => file,", "    mode => 'odd',", r"Error: .*mode"),
+    ],
+)
+def test_the_cause_of_a_manifest_that_cannot_be_applied_is_shown(run, tmp_path, right, wrong, reason):
+    shutil.copytree(ROOT / "examples" / "puppet", tmp_path / "examples" / "puppet")
+    manifest = tmp_path / "examples" / "puppet" / "page.pp"
+    assert right in manifest.read_text()
+    manifest.write_text(manifest.read_text().replace(right, wrong))
+    run("import", str(tmp_path / "examples" / "puppet" / "nodes.yaml"))
+    words = [*run.words("build"), described(tmp_path, tmp_path / "examples"), "-i", "puppet"]
+    with subprocess.Popen(words, env=run.environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as build:
+        ended = threading.Timer(SECONDS, build.kill)
+        ended.start()
+        told = []
+        for line in build.stderr:
+            told.append(line)
+            if re.search(rf"node waiting web \S+: .*; runcmd ended with exit status 1: {reason}", line):
+                build.send_signal(signal.SIGINT)
+                break
+        told += build.stderr
+        ended.cancel()
+    assert build.returncode == 128 + signal.SIGINT, "".join(told)

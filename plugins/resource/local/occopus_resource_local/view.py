@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 from occopus_core.api import Address, AddressKind, Instance, InstanceId, InstanceState, PermanentError
 from occopus_resource_local.folders import NodeFolder, Record, boot_id
+
+_TAIL = 8192
+"""Bytes of a log in which its last line is looked for."""
+_LONGEST = 300
+"""Characters of a line that are shown."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def look(folder: NodeFolder) -> Instance:
@@ -41,7 +50,7 @@ def _state(folder: NodeFolder, record: Record | None, exits: dict[str, int]) -> 
     if record is None:
         return InstanceState.PROVISIONING, "its record has not been written yet"
     if exits.get("write_files"):
-        return InstanceState.FAILED, _last_line(folder) or _outcome(folder, exits)
+        return InstanceState.FAILED, _last_line(folder, "write_files") or _outcome(folder, exits)
     if record.boot_id != boot_id():
         return InstanceState.STOPPED, "this host was restarted since"
     if folder.supervisor() is None:
@@ -54,16 +63,29 @@ def _state(folder: NodeFolder, record: Record | None, exits: dict[str, int]) -> 
 def _outcome(folder: NodeFolder, exits: dict[str, int]) -> str:
     """How the stages ended that did not end well; and the one command of a node, however it ended."""
     return "; ".join(
-        f"{stage} ended {_how(status)}, see {folder.log / stage}.log"
+        f"{stage} ended {_how(status)}{_said(folder, stage)}, see {folder.log / stage}.log"
         for stage, status in exits.items()
         if status or stage == "command"
     )
+
+
+def _said(folder: NodeFolder, stage: str) -> str:
+    line = _last_line(folder, stage)
+    return f": {line}" if line else ""
 
 
 def _how(status: int) -> str:
     return f"by signal {-status}" if status < 0 else f"with exit status {status}"
 
 
-def _last_line(folder: NodeFolder) -> str:
-    lines = (folder.log / "write_files.log").read_text(errors="replace").splitlines()
-    return lines[-1] if lines else ""
+def _last_line(folder: NodeFolder, stage: str) -> str:
+    """The last line that a stage has printed, without colours; empty where it printed none, or the log is gone."""
+    try:
+        with (folder.log / f"{stage}.log").open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL))
+            lines = _COLOURS.sub("", log.read().decode(errors="replace")).splitlines()
+    except FileNotFoundError:
+        return ""
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    shown = "".join(one for one in last if one.isprintable())
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"

@@ -53,8 +53,23 @@ def test_output_goes_to_the_log_and_a_failing_script_is_told_of(host):
     assert host.ended("runcmd") == 3
     seen = host.look()
     assert (seen.state, seen.raw_state) == (InstanceState.READY, "runcmd 3")
-    assert seen.reason == f"runcmd ended with exit status 3, see {host.folder().log}/runcmd.log"
+    assert seen.reason == f"runcmd ended with exit status 3: err, see {host.folder().log}/runcmd.log"
     assert (host.folder().log / "runcmd.log").read_text() == "out\nerr\n"
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        (r"a\n\033[1;31mError: no\033[0m page.pp\n \n", ": Error: no page.pp"),
+        ("", ""),
+        ("x" * 400, f": {'x' * 299}…"),
+        (r"\377\000 b", ": \N{REPLACEMENT CHARACTER} b"),
+    ],
+)
+def test_the_last_line_of_a_failing_script_is_in_the_reason(host, printed, shown):
+    host.create(host.cloudinit(f"runcmd: [\"printf '{printed.replace(chr(92), chr(92) * 2)}'; exit 4\"]\n"))
+    assert host.ended("runcmd") == 4
+    assert host.look().reason == f"runcmd ended with exit status 4{shown}, see {host.folder().log}/runcmd.log"
 
 
 def test_what_a_script_leaves_in_the_background_lives_on(host):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from occopus_core.api import AuthError, HealthChecker, PermanentError, ThrottledError, TransientError, Verdict
@@ -136,6 +138,20 @@ def test_an_unhealthy_node_is_given_up_with_the_last_reason(world):
         "node 'web' (memory memory): not ready within 60 s: port 80 refused on it"
     ]
     assert 60 <= world.clock.now() - start <= 66
+
+
+def test_what_the_provider_remarks_on_an_unhealthy_node_is_shown_with_the_reason(world):
+    class Remarking(world.handler):
+        def describe(self, ids):
+            found = super().describe(ids)
+            return {id: dataclasses.replace(one, reason="runcmd ended with exit status 1") for id, one in found.items()}
+
+    world.install("resource", "memory", Remarking)
+    world.install("health", "well", health_checker(lambda probe: Verdict(False, "port 80 refused")))
+    world.define("web", implementations=[{"checks": {"well": True}, "timeout": 60.0}])
+    reason = "port 80 refused; runcmd ended with exit status 1"
+    assert failure(world, infrastructure("web")) == [f"node 'web' (memory memory): not ready within 60 s: {reason}"]
+    assert reason in [event.text for event in world.events if event.kind is EventKind.NODE_WAITING]
 
 
 def test_a_node_that_fails_two_checks_fails_once(world):
