@@ -11,7 +11,7 @@ from jsonschema.protocols import Validator
 from stevedore.extension import Extension
 from stevedore.named import NamedExtensionManager
 
-from occopus_core.api.config import ConfigManager
+from occopus_core.api.config import ConfigManager, SectionFault
 from occopus_core.api.context import ContextForm, Contextualiser
 from occopus_core.api.declared import fault_of_declarations
 from occopus_core.api.health import HealthChecker
@@ -99,6 +99,15 @@ class Registry:
         if (kind, name) not in self._schemas:
             self._schemas[kind, name] = sound_schema(kind, name, self._load(kind, name))
         return self._schemas[kind, name]
+
+    def section_faults(self, section: Mapping[str, Any]) -> Sequence[SectionFault]:
+        """What the configuration manager of a section finds wrong with it. May take seconds. Raises `PluginError`."""
+        name = str(section["type"])
+        plugin = self.config(name)
+        try:
+            return list(plugin.faults(section))
+        except Exception as error:  # whatever the plugin raises
+            raise _breach("config", name, f"faults() raised {type(error).__name__}") from error
 
     def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:
         """A rendered section with its scalars converted to the types of the plugin's schema; changed in place.

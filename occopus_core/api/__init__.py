@@ -1,6 +1,14 @@
 """The plugin API: the only part of the core that plugins import, besides `occopus_core.testing` in their tests."""
 
-from occopus_core.api.config import ConfigManager, ConfigNode, ConfigState, ConfigStatus, Peer, Registered
+from occopus_core.api.config import (
+    ConfigManager,
+    ConfigNode,
+    ConfigState,
+    ConfigStatus,
+    Peer,
+    Registered,
+    SectionFault,
+)
 from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
 from occopus_core.api.deadline import within
 from occopus_core.api.errors import (
@@ -60,6 +68,7 @@ __all__ = [
     "Registered",
     "Render",
     "ResourceHandler",
+    "SectionFault",
     "ThrottledError",
     "TransientError",
     "Verdict",

@@ -42,7 +42,7 @@ class ConfigState(enum.Enum):
     QUEUED = "queued"
     """The manager has taken the job, which waits for its turn; `ConfigStatus.reason` says behind what.
 
-    The time limit of the instance stands still meanwhile: a manager MUST NOT answer this for a job that may never begin.
+    The time limit of the instance stands still meanwhile: MUST NOT be the answer for a job that may never begin.
     """
     RUNNING = "running"
     """A job is under way."""
@@ -116,6 +116,20 @@ class Registered:
     node_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class SectionFault:
+    """What is wrong with a section, found when its file is imported. Holds no secret."""
+
+    key: str
+    """The key of the section whose value is wrong."""
+    message: str
+    """What is wrong, in one line, without its place."""
+    line: int = 0
+    """The line within the value, a text of several lines, counted from 1; 0 where it is the value as a whole."""
+    column: int = 0
+    """The column there, counted from 1."""
+
+
 class ConfigManager(ABC):
     """One connection to one configuration manager.
 
@@ -158,6 +172,15 @@ class ConfigManager(ABC):
 
         Node definitions from the network are refused if they have any. Values may still be templates; a value that
         could render to a power counts. Does no I/O.
+        """
+        return ()
+
+    @classmethod
+    def faults(cls, section: Mapping[str, Any]) -> Sequence[SectionFault]:
+        """What is wrong with a section of a file that is imported on this machine, beyond what the schema says.
+
+        Values may still be templates: what depends on one is no fault yet. May read local files, and take seconds.
+        Raises nothing.
         """
         return ()
 

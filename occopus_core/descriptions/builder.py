@@ -59,6 +59,7 @@ class Reading:
     tolerant: bool = False
     problems: list[Problem] = field(default_factory=list)
     marks: Marks = field(default_factory=dict)
+    texts: dict[Mark, str] = field(default_factory=dict)
     ignored_tags: dict[str, None] = field(default_factory=dict)
     size: int = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,8 @@ class Document:
     """Tags that were passed over, each once; empty unless the document was read tolerantly."""
     top: Mark
     marks: Marks = field(repr=False)
+    texts: Mapping[Mark, str] = field(default_factory=dict, repr=False)
+    """The file of each text that was imported, by where its import stands."""
 
     def locate(self, path: Path = (), *, key: bool = False) -> Position:
         """Where the value at `path` stands, or its key; for a path that is not there, the part of it that is."""
@@ -43,6 +46,16 @@ class Document:
                 found = found[0 if key and number == len(path) else 1]
             mark = found
         return Position(*mark)
+
+    def problem_within(self, path: Path, message: str, line: int, column: int) -> Problem:
+        """A fault at a place (both from 1) of the text at `path`: in its own file, where it was imported."""
+        if not line:
+            return self.problem(path, message)
+        at = self.locate(path)
+        file = self.texts.get((at.file, at.line, at.column))
+        if file is None:
+            return self.problem(path, f"line {line}, column {column} of the text: {message}")
+        return Problem(Position(file, line, column), format_path(path), message)
 
     def problem(self, path: Path, message: str, *, key: bool = False) -> Problem:
         """A fault of the value (or of the key) at `path`."""

@@ -71,7 +71,9 @@ class _Load:
         if self._reading.problems:
             raise DescriptionError(self._reading.problems)
         ignored = tuple(self._reading.ignored_tags)
-        return Document(name, root.value, tuple(self._files), ignored, root.mark, self._reading.marks)
+        return Document(
+            name, root.value, tuple(self._files), ignored, root.mark, self._reading.marks, self._reading.texts
+        )
 
     def _parse(self, data: bytes, name: str, depth: int) -> Built:
         text = self._text(data, name, _UNPRINTABLE)
@@ -157,6 +159,7 @@ class _Load:
             raise _RefusedError(f"'{path}': {refused}") from None
         if tag != YAML_IMPORT:
             text = self._text(data, path, _NUL)
+            self._reading.texts[mark] = path
             built = Built(text, 1 + len(text) // TEXT_UNIT, 0, mark)
             self._reading.grow(built.size, mark)
             return built

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from occopus_core.api import scalars
+from occopus_core.api.config import SectionFault
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.loader import Source, load
 from occopus_core.descriptions.model import DEFAULT_HEALTH_TIMEOUT, HealthCheck, Implementation, NodeDefinition
@@ -26,6 +27,8 @@ FREE = "x-"
 Inspect = Callable[[str, Collection[str] | None], str]
 """What is wrong with a template, or nothing: told are the names it has beyond those of every template, None where that
 is for a plugin to say."""
+Examine = Callable[[Mapping[str, Any]], Iterable[SectionFault]]
+"""What a configuration manager finds wrong with a section. Raises `LookupError` where it is not as it should be."""
 _SECTIONS = {*KINDS, "health_check"}
 _NAMES: Mapping[str, Collection[str]] = {"resource": (), "health_check": ("ip",)}
 _DEFAULT_CHECKS = {"ping": True}
@@ -39,11 +42,13 @@ def load_node_definitions(
     imports: bool = True,
     warn: Callable[[Problem], object] = lambda _: None,
     inspect: Inspect = lambda _text, _names: "",
+    examine: Examine = lambda _section: (),
 ) -> tuple[NodeDefinition, ...]:
     """Read node definitions: the file `source`, or the text `source` where it is given a `name`.
 
     Asks only for the plugins that the file uses. `imports` allows the import tags. `warn` is called with each key that
-    its plugin calls deprecated; `inspect` with each template, once all else is right. Raises `DescriptionError` with
+    its plugin calls deprecated; `inspect` with each template, once all else is right, and `examine` with each
+    `config_management` section, last of all. Raises `DescriptionError` with
     every fault.
     """
     document = load(source, name=name, imports=imports)
@@ -51,7 +56,7 @@ def load_node_definitions(
     reader = _Reader(document, plugins)
     using = validator(node_definitions_schema(reader.schemas), templates=True)
     problems = check(document, using, reader.warnings.append) + reader.problems
-    problems = problems or list(reader.templates(inspect))
+    problems = problems or list(reader.templates(inspect)) or list(reader.examined(examine))
     if problems:
         raise DescriptionError(in_order(problems, document.name))
     for warning in (*reader.warnings, *reader.deprecated()):
@@ -140,6 +145,19 @@ class _Reader:
                 for at, text in _templates((*path, section), implementation[section]):
                     if fault := inspect(text, known):
                         yield self._document.problem(at, fault)
+
+    def examined(self, examine: Examine) -> Iterator[Problem]:
+        """What the configuration managers find."""
+        for path, implementation in _implementations(self._document.data):
+            section = implementation.get("config_management")
+            if section is None:
+                continue
+            at = (*path, "config_management")
+            try:
+                for one in examine(section):
+                    yield self._document.problem_within((*at, one.key), one.message, one.line, one.column)
+            except LookupError as error:
+                yield self._document.problem((*at, "type"), str(error))
 
     def _fault(self, path: Path, message: str, *, key: bool = False) -> None:
         self.problems.append(self._document.problem(path, message, key=key))

@@ -135,7 +135,11 @@ class InfrastructureManager:
         Idempotent. Raises `DescriptionError`, `StoreError`.
         """
         definitions = load_node_definitions(
-            path, self._installation.registry, warn=lambda problem: warn(str(problem)), inspect=self._inspect
+            path,
+            self._installation.registry,
+            warn=lambda problem: warn(str(problem)),
+            inspect=self._inspect,
+            examine=self._installation.registry.section_faults,
         )
         self.store.put_definitions(definitions)
         for fault in auth_faults(definitions, self._installation.credentials, self._installation.registry):

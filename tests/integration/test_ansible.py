@@ -118,19 +118,56 @@ def refused(user, cloud, until, words):
     return ended
 
 
-def test_a_playbook_with_a_syntax_error_is_refused_before_anything_is_made(shop, cloud):
-    user = shop(TASKS + "    - {name: x, ping: , pong: }\n")
+@pytest.mark.parametrize(
+    ("task", "place", "words"),
+    [
+        ("    - {name: x, ping: , pong: }\n", "4:22", "play 1, tasks, task 1 'x': it names several modules, ping and"),
+        ("    - no_such_module:\n", "4:7", "couldn't resolve module/action 'no_such_module'"),
+    ],
+)
+def test_a_wrong_playbook_is_refused_when_it_is_imported(shop, task, place, words):
+    """The file of the playbook is named, with line and column."""
+    user = shop(TASKS + "    - ping:\n")
+    user.write("site.yml", TASKS + task)
+    definitions = json.loads((user.folder / "nodes.yaml").read_text())
+    (implementation,) = definitions["node_def:worker"]
+    implementation["config_management"]["playbook"] = "IMPORTED"
+    text = json.dumps(definitions).replace('"IMPORTED"', "!text_import {url: file://site.yml}")
+    ended = user.run("import", user.write("nodes.yaml", text))
+    assert ended.code == 2, ended
+    (line,) = ended.complaint
+    assert re.search(rf"site.yml:{place}: node_def:worker\[0\].config_management.playbook: {words}", line), line
+
+
+@pytest.fixture
+def edited(shop, tmp_path):
+    """A playbook that is named by its path, and was edited since its definition was imported."""
+
+    def edited(task):
+        file = tmp_path / "site.yml"
+        file.write_text(TASKS + "    - ping:\n")
+        user = shop(str(file))
+        file.write_text(TASKS + task)
+        return user, re.escape(str(file))
+
+    return edited
+
+
+def test_a_playbook_with_a_syntax_error_is_refused_before_anything_is_made(edited, cloud):
+    user, file = edited("    - {name: x, ping: , pong: }\n")
     ended = user.run("build", "infra.yaml", "-i", "shop")
     assert ended.code in (1, 2), ended
-    words = "config_management.playbook: play 1, tasks, task 1 'x': it names several modules, ping and pong"
-    assert any(words in line for line in ended.complaint), ended
+    words = (
+        rf"config_management.playbook: {file}:4:22: play 1, tasks, task 1 'x': it names several modules, ping and po"
+    )
+    assert any(re.search(words, line) for line in ended.complaint), ended
     assert cloud.created == set()
     assert user.rows("shop") == 0
 
 
-def test_a_playbook_that_ansible_itself_refuses_makes_no_machine(shop, cloud, until):
-    user = shop(TASKS + "    - no_such_module:\n")
-    refused(user, cloud, until, r"playbook: playbook.yml:4:7: couldn't resolve module/action 'no_such_module'")
+def test_a_playbook_that_ansible_itself_refuses_makes_no_machine(edited, cloud, until):
+    user, file = edited("    - no_such_module:\n")
+    refused(user, cloud, until, rf"playbook: {file}:4:7: couldn't resolve module/action 'no_such_module'")
     assert cloud.created == set()
 
 

@@ -86,6 +86,12 @@ class ShapeClauses:
             assert_no_io(lambda: found.extend(manager.powers(asked)))  # noqa: B023 - it is called at once
             assert all(isinstance(each, str) and each for each in found), "a power is a text that says what it is"
 
+    def test_no_faults_in_what_works(self, harness: ConfigHarness) -> None:
+        """`faults` finds none in sections that work, whose values are still templates or not."""
+        manager, section = type(harness.manager()), harness.section()
+        for asked in (section, _as_templates(section)):
+            assert list(manager.faults(asked)) == []
+
     def test_check_without_io(self, harness: ConfigHarness) -> None:
         """`check` accepts what works, before there is an instance, without I/O."""
         manager = harness.manager()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from occopus_core.api import SectionFault
 from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.descriptions.problems import DescriptionError
@@ -109,3 +110,37 @@ node_def:a:
     assert len(raised.value.problems) == 5
     assert secret not in str(raised.value)
     assert secret not in repr(raised.value.problems)
+
+
+def examined(folder, examine, plugins):
+    (folder / "play.txt").write_text("a\nb\n")
+    file = folder / "n.yaml"
+    file.write_text(
+        "node_def:a:\n  - resource: {type: container, image: a}\n"
+        "    config_management: {type: chef, endpoint: !text_import {url: file://play.txt}, run_list: [b]}\n"
+    )
+    with pytest.raises(DescriptionError) as refused:
+        load_node_definitions(str(file), plugins, examine=examine)
+    return str(refused.value).replace(str(folder), "").splitlines()
+
+
+def test_what_a_configuration_manager_finds_in_a_text_names_the_file_of_the_text(tmp_path, plugins):
+    found = [
+        SectionFault("endpoint", "no b", 2, 1),
+        SectionFault("run_list", "no list", 3, 4),
+        SectionFault("type", "no"),
+    ]
+    where = "node_def:a[0].config_management"
+    assert examined(tmp_path, lambda _section: found, plugins) == [
+        f"/n.yaml:3:31: {where}.type: no",
+        f"/n.yaml:3:94: {where}.run_list: line 3, column 4 of the text: no list",
+        f"/play.txt:2:1: {where}.endpoint: no b",
+    ]
+
+
+def test_a_configuration_manager_that_cannot_examine_is_named(tmp_path, plugins):
+    def examine(section):
+        raise LookupError(f"the configuration manager '{section['type']}' breaks its contract")
+
+    (line,) = examined(tmp_path, examine, plugins)
+    assert line.endswith("config_management.type: the configuration manager 'chef' breaks its contract")

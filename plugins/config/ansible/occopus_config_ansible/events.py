@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from occopus_config_ansible.checking import Fault
+
 _LONGEST = 500
 """Characters of a reason."""
 _DENIED = re.compile(r"(\S+): Permission denied \(([^)]*)\)")
@@ -18,7 +20,9 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 class Outcomes:
     """The hosts of one run: why each failed, what it publishes, and what the run is doing."""
 
-    def __init__(self, secrets: Iterable[str]) -> None:
+    def __init__(self, secrets: Iterable[str], text_file: str = "") -> None:
+        """`text_file`: see `refusal`."""
+        self._text_file = text_file
         self._secrets = sorted({each for each in secrets if each}, key=len, reverse=True)
         self.failures: dict[str, str] = {}
         """By host: why it failed."""
@@ -75,12 +79,13 @@ class Outcomes:
             text = text.replace(secret, "[secret]")
         return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
-    def refusal(self, output: str) -> str:
-        """The error of Ansible itself in what it has printed, with its place; empty where there is none."""
-        text = _COLOURS.sub("", output)
-        match = re.search(r"(?:ERROR!|\[ERROR\]:)\s*(.+?)(?:\n\s*\n|\nOrigin|\Z)", text, re.DOTALL)
-        place = re.search(r"^Origin: \S*?([^/\s]+)$", text, re.MULTILINE)
-        return self.redact(f"{place[1]}: {match[1]}" if place else match[1]) if match else ""
+    def refusal(self, output: str, text_file: str = "") -> str:
+        """The error of Ansible itself in what it has printed, with its place; empty where there is none.
+
+        `text_file` is a file that was written for this run alone: of its places the line and the column are told.
+        """
+        found = refusal_of(output, text_file)
+        return self.redact(found[0].at(found[1])) if found else ""
 
     def _at(self, task: str) -> bool:
         before, self.progress = self.progress, self.redact(task)
@@ -98,8 +103,21 @@ class Outcomes:
 
     def _error(self) -> str:
         """What Ansible itself says is wrong, where it does not begin or breaks off."""
-        refusal = self.refusal("\n".join(self._said))
+        refusal = self.refusal("\n".join(self._said), self._text_file)
         return f"Ansible refuses the playbook: {refusal}" if refusal else ""
+
+
+def refusal_of(output: str, text_file: str = "") -> tuple[Fault, str] | None:
+    """The error of Ansible itself, and the file it is in: empty for `text_file`, and where none is named."""
+    text = _COLOURS.sub("", output)
+    match = re.search(r"(?:ERROR!|\[ERROR\]:)\s*(.+?)(?:\n\s*\n|\nOrigin|\Z)", text, re.DOTALL)
+    if match is None:
+        return None
+    message = " ".join(match[1].split())
+    place = re.search(r"^Origin: (.+?):(\d+)(?::(\d+))?$", text, re.MULTILINE)
+    if place is None:
+        return Fault(message), ""
+    return Fault(message, int(place[2]), int(place[3] or 1)), "" if place[1] == text_file else place[1]
 
 
 def _message(result: Mapping[str, Any]) -> str:

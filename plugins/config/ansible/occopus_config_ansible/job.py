@@ -50,7 +50,8 @@ class Job:
         self.orders = orders
         self._infra = infra
         self._folder = infra.jobs / self.id
-        self._outcomes = Outcomes(secret for order in orders.values() for secret in secrets_of(order))
+        secrets = [secret for order in orders.values() for secret in secrets_of(order)]
+        self._outcomes = Outcomes(secrets, str(self._folder / "playbook.yml"))
         self._stop = threading.Event()
 
     def stop(self) -> None:

@@ -19,6 +19,7 @@ from occopus_core.api import (
     ConfigStatus,
     PermanentError,
     Registered,
+    SectionFault,
     TransientError,
 )
 
@@ -52,6 +53,13 @@ class Ansible(ConfigManager):
         del section  # whatever is in it
         return ("an Ansible playbook can run any program on the server (config_management.playbook)",)
 
+    @classmethod
+    def faults(cls, section: Mapping[str, Any]) -> Sequence[SectionFault]:
+        """What is wrong with the playbook; Ansible checks its syntax, which takes a second or two."""
+        from occopus_config_ansible import importing  # noqa: PLC0415  # a schema is read without YAML
+
+        return importing.faults(section)
+
     def check(self, node: ConfigNode) -> None:
         """Refuse playbooks and requirements that are known to be wrong. Raises `PermanentError`."""
         from occopus_config_ansible import section  # noqa: PLC0415  # a schema is read without YAML
@@ -68,9 +76,9 @@ class Ansible(ConfigManager):
         job = section.job(node.section)
         secrets = [*self.connection.auth.values(), *values.named_secrets(job["extra_vars"])]
         with self._disk():
-            fault = syntax.fault_of(job, map(str, secrets), self.connection.call_timeout * _SYNTAX_SHARE)
-        if fault:
-            raise PermanentError(f"config_management.playbook: {fault}")
+            fault, file = syntax.fault_of(job, map(str, secrets), self.connection.call_timeout * _SYNTAX_SHARE)
+        if fault.message:
+            raise PermanentError(f"config_management.playbook: {fault.at(file)}")
         with self._disk():
             self._folder(node).register(_owner(node))
 

@@ -120,7 +120,7 @@ def _playbook(section: Mapping[str, Any]) -> tuple[str, str]:
             raise PermanentError(f"config_management.playbook: {path}: {words}") from None
     fault = fault_of(text)
     if fault:
-        raise PermanentError(f"config_management.playbook: {f'{path}: ' if path else ''}{fault}")
+        raise PermanentError(f"config_management.playbook: {fault.at(path)}")
     return (path, "") if path else ("", text)
 
 

@@ -15,23 +15,28 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from occopus_config_ansible.events import Outcomes
+from occopus_config_ansible.checking import Fault
+from occopus_config_ansible.events import Outcomes, refusal_of
 from occopus_config_ansible.folders import write_private
 from occopus_config_ansible.values import as_yaml
 
-_verdicts: dict[str, Future[str | None]] = {}
+Refusal = tuple[Fault, str]
+"""What is refused, with the file that it is in: empty for a playbook that is a text."""
+ACCEPTED: Refusal = (Fault(""), "")
+
+_verdicts: dict[str, Future[Refusal | None]] = {}
 _lock = threading.Lock()
 
 
-def fault_of(job: Mapping[str, Any], secrets: Iterable[str], seconds: float) -> str:
-    """What ``ansible-playbook --syntax-check`` refuses, in one line; empty where it accepts the playbook.
+def fault_of(job: Mapping[str, Any], secrets: Iterable[str], seconds: float) -> Refusal:
+    """What ``ansible-playbook --syntax-check`` refuses, in one line; `ACCEPTED` where it accepts the playbook.
 
-    Also empty where it does not answer within `seconds`, and for playbooks with `requirements`, which are installed
+    Also where it does not answer within `seconds`, and for playbooks with `requirements`, which are installed
     with the run: the run then says what is wrong. The answer for a playbook is kept as long as the process lives.
     Raises `OSError`.
     """
     if job["requirements"]:
-        return ""
+        return ACCEPTED
     deadline = time.monotonic() + seconds
     key = _digest(job)
     with _lock:
@@ -40,9 +45,9 @@ def fault_of(job: Mapping[str, Any], secrets: Iterable[str], seconds: float) -> 
             mine = _verdicts[key] = Future()
     if found is not None:
         try:
-            return found.result(max(0.0, deadline - time.monotonic())) or ""
+            return found.result(max(0.0, deadline - time.monotonic())) or ACCEPTED
         except (TimeoutError, OSError):
-            return ""
+            return ACCEPTED
     verdict = None
     try:
         verdict = _ask(job, secrets, seconds)
@@ -51,7 +56,7 @@ def fault_of(job: Mapping[str, Any], secrets: Iterable[str], seconds: float) -> 
         if verdict is None:
             with _lock:
                 _verdicts.pop(key, None)
-    return verdict or ""
+    return verdict or ACCEPTED
 
 
 def environment(folder: Path, roles_path: Iterable[str]) -> dict[str, str]:
@@ -69,7 +74,7 @@ def environment(folder: Path, roles_path: Iterable[str]) -> dict[str, str]:
     return {**found, "ANSIBLE_ROLES_PATH": roles} if roles else found
 
 
-def _ask(job: Mapping[str, Any], secrets: Iterable[str], seconds: float) -> str | None:
+def _ask(job: Mapping[str, Any], secrets: Iterable[str], seconds: float) -> Refusal | None:
     """None where it does not answer in time."""
     with tempfile.TemporaryDirectory(prefix="occopus-ansible-") as name:
         folder = Path(name)
@@ -86,7 +91,11 @@ def _ask(job: Mapping[str, Any], secrets: Iterable[str], seconds: float) -> str 
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return None
-    return Outcomes(secrets).refusal(ended.stdout) if ended.returncode else ""
+    found = refusal_of(ended.stdout, str(folder / "playbook.yml")) if ended.returncode else None
+    if found is None:
+        return ACCEPTED
+    fault, file = found
+    return fault._replace(message=Outcomes(secrets).redact(fault.message)), file
 
 
 def _digest(job: Mapping[str, Any]) -> str:

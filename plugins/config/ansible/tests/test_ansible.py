@@ -267,14 +267,14 @@ def test_a_module_of_a_collection_that_is_not_there(account):
     (node,) = account.begin(account.node(TASKS + "    - acme.tools.mend:\n", requirements=needs))
     (status,) = account.ended(node)
     assert status.state is ConfigState.FAILED
-    assert status.reason.startswith("Ansible refuses the playbook: playbook.yml:4:7: couldn't resolve module/action")
+    assert status.reason.startswith("Ansible refuses the playbook: line 4, column 7: couldn't resolve module/action")
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (TASKS + "    - no_such_module: {}\n", r"playbook\.yml:4:7: couldn't resolve module/action 'no_such_module'"),
-        ("- hosts: all\n  roles: [nginx]\n", r"playbook\.yml:2:11: the role 'nginx' was not found"),
+        (TASKS + "    - no_such_module: {}\n", r"line 4, column 7: couldn't resolve module/action 'no_such_module'"),
+        ("- hosts: all\n  roles: [nginx]\n", r"line 2, column 11: the role 'nginx' was not found"),
         (TASKS + "    - import_tasks: '{{ api_token }}.yml'\n", r"Unable to retrieve .*/\[secret\]\.yml"),
     ],
 )

@@ -27,7 +27,10 @@ def test_what_works(tmp_path):
     [
         ({"playbook": "site.yml"}, r"playbook: expected an absolute path .*, got 'site.yml'"),
         ({"playbook": "/no/such/site.yml"}, r"playbook: /no/such/site.yml: No such file or directory"),
-        ({"playbook": "- hosts: all\n  tsks: []\n"}, r"playbook: play 1: 'tsks' is not a keyword of a play"),
+        (
+            {"playbook": "- hosts: all\n  tsks: []\n"},
+            r"playbook: line 2, column 3: play 1: 'tsks' is not a keyword of a play",
+        ),
         ({"roles_path": "/no/such"}, r"roles_path: /no/such is not a folder"),
         ({"port": "ssh"}, r"port: expected a port from 1 to 65535, got 'ssh'"),
         ({"port": 70000}, r"port: expected a port from 1 to 65535, got '70000'"),
@@ -47,6 +50,14 @@ def test_what_is_wrong_is_one_clear_line(section, words):
     with pytest.raises(PermanentError, match=rf"^config_management\.{words}") as refused:
         check(**section)
     assert "\n" not in str(refused.value)
+
+
+def test_a_fault_in_a_file_is_named_with_its_place(tmp_path):
+    (tmp_path / "site.yml").write_text("- hosts: all\n  tsks: []\n")
+    with pytest.raises(PermanentError) as refused:
+        check(playbook=str(tmp_path / "site.yml"))
+    place = f"config_management.playbook: {tmp_path}/site.yml:2:3: "
+    assert str(refused.value) == f"{place}play 1: 'tsks' is not a keyword of a play"
 
 
 def test_every_playbook_is_a_power():
