@@ -246,7 +246,9 @@ class Execution:
     def _await_turn(self, work: Work, at_once: int) -> None:
         if work in self._foreseen:
             self._awaiting.add(work)
-            self._configuring.wait(work, f"for its turn: of '{work.node_name}' {at_once} at a time is reconfigured")
+            self._configuring.wait(
+                work, f"for its turn: instances of '{work.node_name}' are reconfigured {at_once} at a time"
+            )
 
     def _end_waiting(self, work: Work) -> None:
         if work in self._awaiting:

@@ -13,8 +13,38 @@ _SSH_OPTIONS = (
 )
 
 
-def inventory(orders: Iterable[Order], key_file: str, known_hosts: str) -> dict[str, Any]:
-    """The inventory for these orders, in Ansible's YAML form as plain values. A host is named by its node id."""
+JUMP = "occopus-jump"
+
+_CONFIG = """\
+Host {jump}
+    HostName {host}
+    Port {port}
+    User {user}
+    IdentityFile {key_file}
+    IdentitiesOnly yes
+    UserKnownHostsFile {known_hosts}
+    GlobalKnownHostsFile /dev/null
+    StrictHostKeyChecking yes
+    UpdateHostKeys no
+    ConnectTimeout {seconds}
+Host * !{jump}
+    ProxyJump {jump}
+"""
+
+
+def ssh_config(login: Mapping[str, Any], key_file: str, known_hosts: str, seconds: int) -> str:
+    """A configuration of ssh that reaches every host through the jump host of the login; empty where it has none."""
+    jump = login["jump"]
+    if jump is None:
+        return ""
+    return _CONFIG.format(jump=JUMP, key_file=key_file, known_hosts=known_hosts, seconds=seconds, **jump)
+
+
+def inventory(orders: Iterable[Order], key_file: str, known_hosts: str, config: str) -> dict[str, Any]:
+    """The inventory for these orders, in Ansible's YAML form as plain values. A host is named by its node id.
+
+    The files are those of the private key, of the known hosts and of the configuration of ssh for a jump host.
+    """
     hosts: dict[str, dict[str, Any]] = {}
     groups: dict[str, dict[str, Any]] = {}
     for order in orders:
@@ -36,6 +66,8 @@ def inventory(orders: Iterable[Order], key_file: str, known_hosts: str) -> dict[
         "ansible_port": login["port"],
         "ansible_ssh_common_args": _SSH_OPTIONS.format(known_hosts=known_hosts),
     }
+    if login["jump"] is not None:
+        variables["ansible_ssh_common_args"] += f" -F {config}"
     if login["private_key"]:
         variables["ansible_ssh_private_key_file"] = key_file
     if login["password"]:

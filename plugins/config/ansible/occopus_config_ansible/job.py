@@ -17,7 +17,7 @@ from typing import Any
 
 from occopus_config_ansible.events import Outcomes
 from occopus_config_ansible.folders import InfraFolder, NodeFolder, write_private
-from occopus_config_ansible.inventory import inventory, known_hosts
+from occopus_config_ansible.inventory import inventory, known_hosts, ssh_config
 from occopus_config_ansible.processes import MARKER, end_all, sockets_of
 from occopus_config_ansible.syntax import environment
 from occopus_config_ansible.values import as_yaml, named_secrets
@@ -131,13 +131,15 @@ class Job:
     def _write(self, job: Mapping[str, Any]) -> None:
         orders = list(self.orders.values())
         self._folder.mkdir(mode=0o700, parents=True)
-        key = self._folder / "key"
+        login = orders[0]["login"]
+        key, hosts, config = (str(self._folder / name) for name in ("key", "known_hosts", "ssh_config"))
         files = {
-            "inventory.yml": as_yaml(inventory(orders, str(key), str(self._folder / "known_hosts"))),
+            "inventory.yml": as_yaml(inventory(orders, key, hosts, config)),
+            "ssh_config": ssh_config(login, key, hosts, _CONNECT_SECONDS),
             "extra_vars.yml": as_yaml(job["extra_vars"]),
             "known_hosts": known_hosts(orders),
             "playbook.yml": job["text"],
-            "key": orders[0]["login"]["private_key"].strip() + "\n",
+            "key": login["private_key"].strip() + "\n",
         }
         for name, text in files.items():
             write_private(self._folder / name, text)

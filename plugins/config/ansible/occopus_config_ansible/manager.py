@@ -22,8 +22,11 @@ from occopus_core.api import (
     SectionFault,
     TransientError,
 )
+from occopus_core.api.ssh import LOGIN_PROPERTIES
 
 ROOT = "~/.occopus/ansible"
+MOST_JOBS = 4
+"""Runs of Ansible at once for one infrastructure."""
 _SYNTAX_SHARE = 0.8
 """The share of the time limit of a call after which Ansible's check of the syntax is given up."""
 
@@ -44,7 +47,8 @@ class Ansible(ConfigManager):
     def schema(cls) -> Mapping[str, Any]:
         """See `ConfigManager.schema`."""
         text = importlib.resources.files("occopus_config_ansible").joinpath("schema.json").read_text("utf-8")
-        schema: Mapping[str, Any] = json.loads(text)
+        schema: dict[str, Any] = json.loads(text)
+        schema["properties"]["jump"] = LOGIN_PROPERTIES["jump"]
         return schema
 
     @classmethod
@@ -64,7 +68,7 @@ class Ansible(ConfigManager):
         """Refuse playbooks and requirements that are known to be wrong. Raises `PermanentError`."""
         from occopus_config_ansible import section  # noqa: PLC0415  # a schema is read without YAML
 
-        section.check(node.section)
+        section.check(node.section, self.connection.auth)
 
     def register(self, node: ConfigNode) -> None:
         """Make the node's folder. Ansible checks the syntax of the playbook first, which takes a second or two, once.
@@ -96,11 +100,14 @@ class Ansible(ConfigManager):
 
     def status(self, nodes: Sequence[ConfigNode]) -> Mapping[str, ConfigStatus]:
         """Read from the disk. Raises `TransientError` where that fails."""
-        alive: dict[str, bool] = {}
+        found: dict[str, ConfigStatus] = {}
         with self._disk():
             for infra_id in {node.infra_id for node in nodes}:
-                alive[infra_id] = self._infra(infra_id).is_locked()
-            return {node.node_id: self._status(node, alive=alive[node.infra_id]) for node in nodes}
+                infra = self._infra(infra_id)
+                alive, busy = infra.is_locked(), len(infra.all_jobs())
+                ours = [node for node in nodes if node.infra_id == infra_id]
+                found.update({node.node_id: self._status(node, alive=alive, busy=busy) for node in ours})
+        return found
 
     def cancel(self, nodes: Sequence[ConfigNode]) -> None:
         """Withdraw the orders that are not carried out: the worker ends their runs. Raises `TransientError`."""
@@ -160,7 +167,8 @@ class Ansible(ConfigManager):
         }
         return order, work
 
-    def _status(self, node: ConfigNode, *, alive: bool) -> ConfigStatus:
+    def _status(self, node: ConfigNode, *, alive: bool, busy: int) -> ConfigStatus:
+        """`busy` is the number of runs under way."""
         folder = self._folder(node)
         if folder.owner() is None:
             return ConfigStatus(ConfigState.UNKNOWN, "it has no folder")
@@ -168,15 +176,15 @@ class Ansible(ConfigManager):
         if order is None:
             return ConfigStatus(ConfigState.PENDING, "no run of Ansible is ordered for it")
         generation, status = order["generation"], folder.status()
-        if status.get("order") != order["id"]:
-            status = {"state": "queued", "progress": "", "reason": ""}
-        if status["state"] == "ready":
-            return ConfigStatus(ConfigState.READY, attributes=status["attributes"], generation=generation)
-        if status["state"] == "failed":
-            return ConfigStatus(ConfigState.FAILED, status["reason"], status["progress"], generation=generation)
+        if status.get("order") == order["id"] and status["state"] in ("ready", "failed"):
+            return _ended(status, generation)
         if not alive:
             return ConfigStatus(ConfigState.PENDING, "the run of Ansible was lost with its process")
-        return ConfigStatus(ConfigState.RUNNING, progress=status["progress"], generation=generation)
+        if status.get("order") != order["id"] and busy >= MOST_JOBS:
+            reason = f"{busy} runs of Ansible are under way for its infrastructure"
+            return ConfigStatus(ConfigState.QUEUED, reason, generation=generation)
+        progress = status["progress"] if status.get("order") == order["id"] else ""
+        return ConfigStatus(ConfigState.RUNNING, progress=progress, generation=generation)
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
@@ -185,6 +193,12 @@ class Ansible(ConfigManager):
         except (OSError, ValueError, LookupError, TypeError) as error:
             words = error.strerror if isinstance(error, OSError) else f"{type(error).__name__} in a file"
             raise TransientError(f"the folder {self._root} of Ansible cannot be used: {words}") from None
+
+
+def _ended(status: Mapping[str, Any], generation: str) -> ConfigStatus:
+    if status["state"] == "ready":
+        return ConfigStatus(ConfigState.READY, attributes=status["attributes"], generation=generation)
+    return ConfigStatus(ConfigState.FAILED, status["reason"], status["progress"], generation=generation)
 
 
 def _owner(node: ConfigNode) -> dict[str, str]:

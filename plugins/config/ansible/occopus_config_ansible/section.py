@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,24 @@ from occopus_config_ansible.checking import fault_of
 from occopus_config_ansible.inventory import nested
 from occopus_core.api import ConfigNode, Connection, PermanentError
 from occopus_core.api.ssh import SshLogin, SshTarget, host_key, known_hosts
+from occopus_core.api.ssh import target as ssh_target
 
 _SSH_PORT = 22
+CONNECT_SECONDS = 10.0
+_UNFIT = re.compile(r"^-|[\s\"'#%\x00-\x1f]")
+"""In the name of a host or a user: what a configuration of ssh takes for something else."""
 _LOCAL = ("/", "~", "file://")
 _SWITCHES = ("become", "allow_downloads")
 
 
-def check(section: Mapping[str, Any]) -> None:
+def check(section: Mapping[str, Any], auth: Mapping[str, str]) -> None:
     """Refuse what is known to be wrong, from files of this machine alone. Raises `PermanentError`."""
     _playbook(section)
     _roles_path(section)
     for key in _SWITCHES:
         _switch(section, key)
     _port(section)
+    _jump(section, auth)
     _requirements(section)
 
 
@@ -55,15 +61,18 @@ def work(node: ConfigNode, connection: Connection) -> dict[str, Any]:
     Raises `ProviderError`.
     """
     section = node.section
-    check(section)
+    check(section, connection.auth)
     if not node.addresses:
         raise PermanentError("Ansible needs an address of the node, and its provider has given none")
-    login = SshLogin.of(connection.auth, str(section.get("user", "")))
     port = _port(section)
-    target = SshTarget(
-        node.addresses[0].value, login, node.node_id, port, connect_timeout=min(10.0, connection.call_timeout)
-    )
+    way = {**section, "port": port, "connect_timeout": min(CONNECT_SECONDS, connection.call_timeout)}
+    target = ssh_target(way, connection.auth, node.node_id, node.addresses[0].value)
+    login = target.login
     hosts = [known_hosts(target.address, port, [host_key(target, connection.host_keys)])]
+    if target.jump is not None:
+        jump = target.jump
+        keys = (jump.host_key,) if jump.host_key else connection.host_keys.known(node.node_id, jump.place)
+        hosts.append(known_hosts(jump.address, jump.port, keys))
     peers = [
         {"node_name": peer.node_name, "node_id": peer.node_id, "address": peer.addresses[0].value}
         for peer in node.peers
@@ -86,9 +95,14 @@ def work(node: ConfigNode, connection: Connection) -> dict[str, Any]:
             "private_key": _plain(login),
             "password": login.password,
             "become_password": connection.auth.get("become_password", ""),
+            "jump": _host(target.jump) if target.jump is not None else None,
         },
         "job": job(section),
     }
+
+
+def _host(jump: SshTarget) -> dict[str, Any]:
+    return {"host": jump.address, "port": jump.port, "user": jump.login.user}
 
 
 def _plain(login: SshLogin) -> str:
@@ -179,6 +193,19 @@ def _switch(section: Mapping[str, Any], key: str) -> bool:
     if found is None:
         raise PermanentError(f"config_management.{key}: expected true or false, got '{value}'")
     return found
+
+
+def _jump(section: Mapping[str, Any], auth: Mapping[str, str]) -> None:
+    """Refuse a jump host that ssh cannot be told of. Raises `PermanentError`."""
+    jump = section.get("jump")
+    if jump is None:
+        return
+    for key in ("host", "user"):
+        value = str(jump.get(key, ""))
+        if _UNFIT.search(value):
+            raise PermanentError(f"config_management.jump.{key}: expected a name or an address, got '{value}'")
+    if not auth.get("private_key"):
+        raise PermanentError("config_management.jump: Ansible logs in to a jump host with a `private_key` alone")
 
 
 def _port(section: Mapping[str, Any]) -> int:

@@ -17,9 +17,8 @@ from typing import Any
 
 from occopus_config_ansible.folders import InfraFolder, NodeFolder
 from occopus_config_ansible.job import Job, end
+from occopus_config_ansible.manager import MOST_JOBS
 
-MOST_JOBS = 4
-"""Runs of Ansible at once for one infrastructure."""
 _LOOK_SECONDS = 0.2
 _GATHER_SECONDS = 0.4
 """How long an order waits for others of the same playbook, which come one by one."""

@@ -23,10 +23,11 @@ import pytest
 
 from occopus_config_ansible import Ansible, syntax
 from occopus_config_ansible.folders import InfraFolder
+from occopus_config_ansible.manager import MOST_JOBS
 from occopus_config_ansible.processes import MARKER, end_all, sockets_of
 from occopus_core.api import Address, ConfigNode, ConfigState, Connection, Peer, PermanentError, TransientError
 from occopus_core.api.ssh import HostKeyError, MemoryHostKeys, generate_host_key
-from occopus_core.testing.sshd import silent_port
+from occopus_core.testing.sshd import SshServer, silent_port
 
 SECONDS = 180.0
 REPORT = """\
@@ -308,6 +309,19 @@ def test_a_check_of_the_syntax_that_takes_too_long_holds_up_nothing(account):
         account.manager(call_timeout=SECONDS).register(node)
 
 
+def test_one_for_which_there_is_no_run_yet_is_queued(account):
+    """Each has variables of its own, so that each is a run of its own."""
+    nodes = account.begin(*(account.node(WAIT, extra_vars={"number": number}) for number in range(MOST_JOBS + 1)))
+    found = account.await_(
+        lambda: account.statuses(*nodes), lambda found: ConfigState.QUEUED in [one.state for one in found]
+    )
+    (queued,) = [one for one in found if one.state is ConfigState.QUEUED]
+    assert queued.reason == f"{MOST_JOBS} runs of Ansible are under way for its infrastructure"
+    assert queued.generation == "g-1"
+    (account.folder / "release").touch()
+    assert {one.state for one in account.ended(*nodes)} == {ConfigState.READY}
+
+
 def test_one_that_fails_does_not_stop_the_others(account):
     text = TASKS + "    - {fail: {msg: mine}, when: broken is defined}\n    - ping:\n"
     nodes = account.begin(account.node(text), account.node(text, attributes={"broken": "yes"}))
@@ -346,6 +360,47 @@ def test_a_host_key_that_has_changed(account):
     with pytest.raises(HostKeyError):
         manager.configure(node)
     assert manager.status([node])[node.node_id].state is ConfigState.PENDING
+
+
+@pytest.fixture
+def jump(sshd):
+    """Another SSH server, with the same key of the user."""
+    server = SshServer(("127.0.12.1",))
+    server.user_key = sshd.user_key
+    with server:
+        yield server
+
+
+def through(server, **more):
+    return {"jump": {"host": server.addresses[0], "port": server.port, **more}}
+
+
+def test_through_a_jump_host(account, jump):
+    (node,) = account.begin(account.node(TASKS + "    - ping:\n", **through(jump)))
+    before = jump.log().count("Accepted publickey for root")  # to see the key of the node, without Ansible
+    assert before == 1
+    (status,) = account.ended(node)
+    assert status.state is ConfigState.READY, status
+    assert jump.log().count("Accepted publickey for root") > before
+    assert account.host_keys.known(node.node_id, f"127.0.12.1:{jump.port}") == (jump.host_key.public,)
+    account.await_(account.processes, lambda processes: not processes)
+
+
+def test_a_jump_host_that_shows_another_key(account, jump):
+    node = account.node(TASKS + "    - ping:\n", **through(jump, host_key=generate_host_key().public))
+    manager = account.manager()
+    manager.register(node)
+    with pytest.raises(HostKeyError, match=rf"127\.0\.12\.1:{jump.port} shows another host key"):
+        manager.configure(node)
+
+
+def test_a_jump_host_that_is_away(account, jump):
+    node = account.node(TASKS + "    - ping:\n", **through(jump))
+    jump.stop()
+    manager = account.manager()
+    manager.register(node)
+    with pytest.raises(TransientError, match=rf"127\.0\.12\.1:{jump.port} cannot be reached"):
+        manager.configure(node)
 
 
 def test_a_host_that_is_silent(account):
@@ -457,6 +512,41 @@ def test_roles_of_a_folder_and_of_an_archive(account, tmp_path):
     (status,) = account.ended(node)
     assert status.state is ConfigState.READY, status
     assert status.attributes == {"near": "done", "packed": "done"}
+
+
+def test_requirements_are_downloaded_with_leave(account, galaxy):
+    """A collection of a Galaxy with what it depends on, one by its URL, and a role by its URL."""
+    for name, needs in (("base", ()), ("tools", ("base",)), ("more", ())):
+        galaxy.collection(name, needs)
+    roles = "[acme.tools.mark, acme.base.mark, acme.more.mark, packed]"
+    with galaxy.serve() as url:
+        needs = {
+            "roles": [{"name": "packed", "src": f"{url}/{galaxy.role('packed')}"}],
+            "collections": [
+                {"name": "acme.tools", "source": url},
+                {"name": f"{url}/acme-more-1.0.0.tar.gz", "type": "url"},
+            ],
+        }
+        playbook = f"- hosts: all\n  gather_facts: false\n  roles: {roles}\n"
+        node = account.node(playbook, requirements=needs)
+        with pytest.raises(PermanentError, match="would be downloaded: add `allow_downloads: true`"):
+            account.manager().check(node)
+        assert galaxy.asked == []
+        leave = {**node.section, "allow_downloads": True}
+        (node,) = account.begin(dataclasses.replace(node, section=leave))
+        (status,) = account.ended(node)
+        assert status.state is ConfigState.READY, status
+        assert status.attributes == dict.fromkeys(("base", "tools", "more", "packed"), "done")
+        assert "/download/acme-base-1.0.0.tar.gz" in galaxy.asked
+
+
+def test_a_galaxy_that_is_away(account):
+    needs = {"collections": [{"name": "acme.tools", "source": "http://127.0.0.1:1"}]}
+    (node,) = account.begin(account.node(WAIT, requirements=needs, allow_downloads=True))
+    (status,) = account.ended(node)
+    assert status.state is ConfigState.FAILED
+    assert "ansible-galaxy could not install the collections of `requirements`: " in status.reason
+    assert "\n" not in status.reason
 
 
 def test_an_archive_that_is_missing(account):

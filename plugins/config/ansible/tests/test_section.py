@@ -10,9 +10,9 @@ from occopus_core.api import ConfigNode, Connection, PermanentError
 PLAYBOOK = "- hosts: all\n  tasks:\n    - ping:\n"
 
 
-def check(**section):
+def check(auth=None, **section):
     node = ConfigNode("here", "i-1", "shop", "web", "n-1", "t-1", section={"playbook": PLAYBOOK, **section})
-    Ansible(Connection("ansible", {}, {})).check(node)
+    Ansible(Connection("ansible", {}, auth or {})).check(node)
 
 
 def test_what_works(tmp_path):
@@ -34,6 +34,9 @@ def test_what_works(tmp_path):
         ({"roles_path": "/no/such"}, r"roles_path: /no/such is not a folder"),
         ({"port": "ssh"}, r"port: expected a port from 1 to 65535, got 'ssh'"),
         ({"port": 70000}, r"port: expected a port from 1 to 65535, got '70000'"),
+        ({"jump": {"host": "bastion"}}, r"jump: Ansible logs in to a jump host with a `private_key` alone"),
+        ({"jump": {"host": "-oProxyCommand=x"}}, r"jump\.host: expected a name or an address, got '-oProxyCommand=x'"),
+        ({"jump": {"host": "b", "user": "a\n b"}}, r"jump\.user: expected a name or an address, got 'a\n b'"),
         ({"become": "root"}, r"become: expected true or false, got 'root'"),
         ({"requirements": {"roles": ["geerlingguy.nginx"]}}, r"requirements: 'geerlingguy.nginx' would be downloaded"),
         (
@@ -58,6 +61,10 @@ def test_a_fault_in_a_file_is_named_with_its_place(tmp_path):
         check(playbook=str(tmp_path / "site.yml"))
     place = f"config_management.playbook: {tmp_path}/site.yml:2:3: "
     assert str(refused.value) == f"{place}play 1: 'tsks' is not a keyword of a play"
+
+
+def test_a_jump_host_with_a_key():
+    check(auth={"private_key": "x"}, jump={"host": "bastion.example.org", "port": 2222, "user": "me"})
 
 
 def test_every_playbook_is_a_power():

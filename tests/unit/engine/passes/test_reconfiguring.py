@@ -186,7 +186,7 @@ def test_those_that_wait_for_their_turn_are_shown_with_the_reason(world, manager
 
     managers.at().during = look
     world.build(infrastructure(node("db", min=3)))
-    waits = "it waits for its turn: of 'db' 1 at a time is reconfigured"
+    waits = "it waits for its turn: instances of 'db' are reconfigured 1 at a time"
     assert ["it is being reconfigured", waits, waits] in seen
     assert ["", "it is being reconfigured", waits] in seen
     assert ["", "", "it is being reconfigured"] in seen
@@ -194,7 +194,7 @@ def test_those_that_wait_for_their_turn_are_shown_with_the_reason(world, manager
     look("")
     assert seen[-1] == ["", "", ""]
     waiting = [event.text for event in world.events if event.kind is EventKind.NODE_WAITING]
-    assert waiting.count("for its turn: of 'db' 1 at a time is reconfigured") == 2
+    assert waiting.count("for its turn: instances of 'db' are reconfigured 1 at a time") == 2
 
 
 def test_those_that_were_left_as_they_are_wait_no_more(world, managers):
