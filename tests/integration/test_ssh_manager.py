@@ -97,13 +97,13 @@ def test_a_command_that_hangs_is_ended_on_the_machine(shop, cloud, until):
 
 
 def test_a_key_that_is_refused(shop, cloud, until):
-    user = shop("true", timeout=4, auth={"user": "root", "private_key": generate_host_key().private})
+    user = shop("true", timeout=4, user="root", auth={"private_key": generate_host_key().private})
     words = r"not configured within 4 s: \S+:\d+ refused the key of the SSH user 'root'$"
     refused(user, cloud, until, words)
 
 
 def test_no_credentials_are_found_before_anything_is_made(shop, cloud, until):
-    user = shop("true", auth={"user": "root"})
+    user = shop("true", user="root", auth={"become_password": "something else"})
     ended = user.run("build", "infra.yaml", "-i", "shop")
     assert ended.code in (1, 2), ended
     assert any("no key and no password for the SSH user 'root'" in line for line in ended.complaint), ended

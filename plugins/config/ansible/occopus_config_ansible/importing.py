@@ -41,7 +41,7 @@ def _file(path: str) -> str | None:
     if _TEMPLATE.search(path) or not Path(path).is_absolute():
         return None
     try:
-        return Path(path).read_text()
+        return Path(path).read_text() if Path(path).is_file() else None
     except (OSError, UnicodeDecodeError):
         return None
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,8 @@ def _playbook(section: Mapping[str, Any]) -> tuple[str, str]:
     else:
         path = _absolute(value, "playbook")
         try:
+            if not stat.S_ISREG(Path(path).stat().st_mode):  # what is read from a pipe may never end
+                raise PermanentError(f"config_management.playbook: {path}: it is not a file")
             text = Path(path).read_text()
         except (OSError, UnicodeDecodeError) as error:
             words = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
@@ -203,7 +206,7 @@ def _jump(section: Mapping[str, Any], auth: Mapping[str, str]) -> None:
     for key in ("host", "user"):
         value = str(jump.get(key, ""))
         if _UNFIT.search(value):
-            raise PermanentError(f"config_management.jump.{key}: expected a name or an address, got '{value}'")
+            raise PermanentError(f"config_management.jump.{key}: expected a name or an address, got {value!r}")
     if not auth.get("private_key"):
         raise PermanentError("config_management.jump: Ansible logs in to a jump host with a `private_key` alone")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from occopus_config_ansible import Ansible
@@ -36,7 +38,7 @@ def test_what_works(tmp_path):
         ({"port": 70000}, r"port: expected a port from 1 to 65535, got '70000'"),
         ({"jump": {"host": "bastion"}}, r"jump: Ansible logs in to a jump host with a `private_key` alone"),
         ({"jump": {"host": "-oProxyCommand=x"}}, r"jump\.host: expected a name or an address, got '-oProxyCommand=x'"),
-        ({"jump": {"host": "b", "user": "a\n b"}}, r"jump\.user: expected a name or an address, got 'a\n b'"),
+        ({"jump": {"host": "b", "user": "a\n b"}}, r"jump\.user: expected a name or an address, got 'a\\n b'"),
         ({"become": "root"}, r"become: expected true or false, got 'root'"),
         ({"requirements": {"roles": ["geerlingguy.nginx"]}}, r"requirements: 'geerlingguy.nginx' would be downloaded"),
         (
@@ -61,6 +63,14 @@ def test_a_fault_in_a_file_is_named_with_its_place(tmp_path):
         check(playbook=str(tmp_path / "site.yml"))
     place = f"config_management.playbook: {tmp_path}/site.yml:2:3: "
     assert str(refused.value) == f"{place}play 1: 'tsks' is not a keyword of a play"
+
+
+def test_a_playbook_that_is_a_pipe_or_a_folder_holds_up_nothing(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for file in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(PermanentError, match=f"^config_management.playbook: {file}: it is not a file$"):
+            check(playbook=str(file))
+        assert list(Ansible.faults({"playbook": str(file)})) == []
 
 
 def test_a_jump_host_with_a_key():
