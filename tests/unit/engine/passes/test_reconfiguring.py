@@ -109,8 +109,8 @@ def test_without_synch_a_missing_attribute_is_an_undefined_name(world, managers)
             AttributeMapping("port", "p"),
             "nothing can publish 'port': implementation 'memory memory' of node 'db'",
         ),
-        (AttributeMapping("ip", "name"), "'name' is a name that every template has"),
-        (AttributeMapping("ip", "getip"), "'getip' is a name that every template has"),
+        (AttributeMapping("ip", "name"), "'name' is reserved in templates"),
+        (AttributeMapping("ip", "getip"), "'getip' is reserved in templates"),
     ],
 )
 def test_a_mapping_that_cannot_be_is_refused_by_the_plan(world, managers, mapping, message):
