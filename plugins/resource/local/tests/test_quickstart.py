@@ -29,7 +29,12 @@ class Quickstart:
 
     def add(self, node, number):
         section = self.definitions[f"node_def:quickstart_{node}"][0]["contextualisation"]
-        names = {"name": node, "node_id": f"id-{number}", "infra_id": self.infra_id, "variables": {"greeting": "Hello", "title": "the title"}}
+        names = {
+            "name": node,
+            "node_id": f"id-{number}",
+            "infra_id": self.infra_id,
+            "variables": {"greeting": "Hello", "title": "the title"},
+        }
         context = CloudInit().contextualise(section, Renderer(names, functions(self), node))
         self.made[node].append(self.host.create(self.request(context, f"{node}-{number}")))
         return self.made[node][-1]
