@@ -1,1 +1,1 @@
-"""Files in, model out: the only room of the core that reads what users write."""
+"""Reads what users write: files in, a validated model out. No other package of the core parses files of users."""

@@ -1,7 +1,7 @@
-"""The events of PyYAML's parser, put together to values with positions.
+"""Builds values with positions from the events of PyYAML's parser.
 
-PyYAML's own composer recurses in C, so that a deeply nested text kills the interpreter, and it knows neither limits nor
-positions of keys. Here a stack of our own holds what is still open.
+PyYAML's own composer recurses in C, so that deeply nested text crashes the interpreter, and it supports neither limits
+nor positions of keys. This builder keeps open containers on a stack of its own.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from occopus_core.descriptions.problems import DescriptionError, Position, Probl
 
 MAX_DEPTH = 100
 MAX_SIZE = 1_000_000
-"""The most values there may be once every alias and import is written out; see `TEXT_UNIT`."""
+"""The largest number of values after aliases and imports are expanded; see `TEXT_UNIT`."""
 TEXT_UNIT = 256
-"""A text counts as one value more for each so many characters: repeated long texts are a bomb too."""
+"""A text counts as another value for each so many characters, to limit repeated long texts, too."""
 
 YAML_IMPORT, TEXT_IMPORT = "!yaml_import", "!text_import"
 _IMPORTS = (YAML_IMPORT, TEXT_IMPORT)
@@ -29,14 +29,14 @@ _MAP, _SEQ = f"{scalars.STANDARD}map", f"{scalars.STANDARD}seq"
 
 
 class _Special:
-    """Stands where no value of YAML can be."""
+    """Marks a place without a YAML value."""
 
 
 _NO_KEY, _MERGE, _SKIP, _OPEN = _Special(), _Special(), _Special(), _Special()
 
 
 class Built(NamedTuple):
-    """A finished value: how many values it is, written out; how deep; and where it stands.
+    """A finished value with its expanded size, its depth and its position.
 
     `text` is the text of a plain scalar.
     """
@@ -49,12 +49,12 @@ class Built(NamedTuple):
 
 
 Import = Callable[[str, str, Mark, int], Built]
-"""Reads what an import names: its tag, the text of its `url`, where it stands and how deep."""
+"""Reads an import, given its tag, the text of its `url`, its position and its depth."""
 
 
 @dataclass(slots=True)
 class Reading:
-    """What all files of one load share."""
+    """The state shared by all files of one load."""
 
     tolerant: bool = False
     problems: list[Problem] = field(default_factory=list)
@@ -64,16 +64,16 @@ class Reading:
     size: int = 0
 
     def problem(self, mark: Mark, message: str) -> None:
-        """Note a fault and go on."""
+        """Record a problem and continue."""
         self.problems.append(Problem(Position(*mark), "", message))
 
     def fatal(self, mark: Mark, message: str) -> DescriptionError:
-        """The error to raise where nothing more can be read: this fault and those before it."""
+        """The error to raise if reading cannot continue: this problem and the earlier ones."""
         self.problem(mark, message)
         return DescriptionError(self.problems)
 
     def grow(self, size: int, mark: Mark) -> None:
-        """Count more values. Raises `DescriptionError` where they are too many."""
+        """Count more values. Raises `DescriptionError` if there are too many."""
         self.size += size
         if self.size > MAX_SIZE:
             raise self.fatal(
@@ -83,7 +83,7 @@ class Reading:
 
 @dataclass(slots=True)
 class _Frame:
-    """A mapping or list that is still being read."""
+    """A mapping or list that is being read."""
 
     value: Any
     marks: Any
@@ -100,7 +100,7 @@ class _Frame:
 
 
 class Builder:
-    """Builds one document. Raises `DescriptionError`; notes in `reading` what need not stop it."""
+    """Builds one document. Raises `DescriptionError`; records problems that need not stop it in `reading`."""
 
     def __init__(self, reading: Reading, name: str, depth: int, import_: Import) -> None:
         self._reading = reading
@@ -121,7 +121,7 @@ class Builder:
         }
 
     def build(self, events: Iterable[Any]) -> Built:
-        """The value of the only document. The events are not read further than the first thing that stops us."""
+        """The value of the only document. Stops reading the events at the first fatal problem."""
         handlers = self._handlers
         for event in events:
             handler = handlers.get(type(event))
@@ -277,7 +277,7 @@ class Builder:
             frame.marks[frame.key] = (frame.key_mark, built.mark)
 
     def _merge(self, frame: _Frame) -> None:
-        """Merged keys come first; an earlier mapping wins over a later one, and the mapping's own keys over all."""
+        """Merge the keys of ``<<``: earlier mappings override later ones, and the mapping's own keys override all."""
         own = frame.value
         frame.value, marks = WrittenMap(), {}
         for merged in [*reversed(frame.merges), own]:
@@ -300,7 +300,7 @@ class Builder:
 
 
 def _note(container: Any, at: str | int, built: Built) -> None:
-    """Keep the text of a plain scalar where its value does not say it, or another reader may not take it for text."""
+    """Keep the text of a plain scalar if its value does not determine it, or another reader may not read it as text."""
     text, value = built.text, built.value
     if text is None:
         return

@@ -1,4 +1,4 @@
-"""Scalars made what a schema wants: text as it was written, numbers and truths from their text."""
+"""Converts scalars to the types of a schema: written text for text, numbers and booleans from text."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from occopus_core.descriptions.problems import Path
 Error = Any
 """A `jsonschema.ValidationError`."""
 MAX_ROUNDS = 10
-"""How often a document is looked at again: what was made right may show the next branch of a schema."""
+"""How often a document is validated again: a conversion may select another branch of a schema."""
 
 
 class _Unfit:
-    """Stands for a value that cannot be made what is wanted."""
+    """Marks a value that cannot be converted."""
 
 
 _UNFIT, ABSENT = _Unfit(), _Unfit()
-"""`ABSENT` stands for a key that is taken away."""
+"""`ABSENT` marks a key to be removed."""
 
 Changed = Callable[[Path, Any], object]
-"""Called with the path and the old value of each scalar that is about to be changed."""
+"""Called with the path and the old value of each scalar before it is changed."""
 
 
 def coerced(data: Any, using: Validator, changed: Changed = lambda _path, _old: None) -> list[Error]:
-    """What is wrong with `data`, once every scalar that can be is what the schema wants. Changes `data` in place.
+    """The errors of `data` after every possible conversion of scalars. Changes `data` in place.
 
-    Where text is wanted, a number or a truth is its written text; where a number is wanted, digits are one; where a
-    truth is wanted, so are the words of YAML 1.1. A key with nothing behind it is taken away. Idempotent.
+    For text, a number or a boolean becomes its written text; for a number, digits are converted; for a boolean, words
+    of YAML 1.1, too. A key without a value is removed. Idempotent.
     """
     errors: list[Error] = []
     for _ in range(MAX_ROUNDS):
@@ -54,7 +54,7 @@ def coerced(data: Any, using: Validator, changed: Changed = lambda _path, _old: 
 
 
 def leaves(error: Error) -> Iterator[Error]:
-    """The errors of single values behind an error: wrong types and wrong words. Of alternatives, those of each."""
+    """The errors of single values below an error: wrong types and words, for each alternative."""
     if error.validator in ("anyOf", "oneOf"):
         for found in error.context or ():
             yield from leaves(found)
@@ -63,7 +63,7 @@ def leaves(error: Error) -> Iterator[Error]:
 
 
 def _holder(data: Any, path: Path) -> Any:
-    """The mapping or list that the value at `path` is in; None where the path is the top."""
+    """The mapping or list that contains the value at `path`; None for the top."""
     holder = data
     for step in path[:-1]:
         holder = holder[step]
@@ -108,7 +108,7 @@ def _of_kind(kind: str, value: Any, text: str) -> Any:
 
 
 def _says(one: Any, value: Any, text: str) -> bool:
-    """True where the text of a scalar is that of an allowed value of another kind."""
+    """True if the text of a scalar is that of an allowed value of another type."""
     if isinstance(one, bool):
         return isinstance(value, str) and scalars.truth(text) is one
     return type(one) is not type(value) and scalars.canonical(one) == text

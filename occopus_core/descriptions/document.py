@@ -1,4 +1,4 @@
-"""What a file says, and where it says it."""
+"""The contents of a file, with positions."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 from occopus_core.descriptions.problems import Path, Position, Problem, format_path
 
 Mark = tuple[str, int, int]
-"""A `Position` before anybody asks for it: file, line, column."""
+"""A `Position` as a tuple: file, line, column."""
 Marks = dict[int, tuple[Any, Any]]
-"""By the identity of a container: the container itself, and the marks of what it holds.
+"""By identity of a container: the container itself, and the marks of its contents.
 
-A list has one mark for each item, a mapping a pair (key, value) of marks for each key. An alias is the container it
-stands for, so nothing is recorded twice however often it is used.
+A list has one mark for each item, a mapping a pair (key, value) of marks for each key. An alias is the same container,
+so nothing is recorded twice, however often it is used.
 """
 
 
 @dataclass(frozen=True)
 class Document:
-    """A file that was read. Aliases of one mapping are one object; nothing in `data` may be changed."""
+    """A file that was read. Aliases of one mapping are one object; `data` must not be changed."""
 
     name: str
     data: Any = field(repr=False)
     files: tuple[str, ...]
-    """Every file that was read, this one first; empty where the document did not come from a file."""
+    """Every file that was read, this one first; empty if the document did not come from a file."""
     ignored_tags: tuple[str, ...]
-    """Tags that were passed over, each once; empty unless the document was read tolerantly."""
+    """Ignored tags, each once; empty unless the document was read tolerantly."""
     top: Mark
     marks: Marks = field(repr=False)
     texts: Mapping[Mark, str] = field(default_factory=dict, repr=False)
     """The file of each text that was imported, by where its import stands."""
 
     def locate(self, path: Path = (), *, key: bool = False) -> Position:
-        """Where the value at `path` stands, or its key; for a path that is not there, the part of it that is."""
+        """The position of the value at `path`, or of its key; for a missing path, of the part of it that exists."""
         mark, value = self.top, self.data
         for number, step in enumerate(path, 1):
             try:
@@ -58,5 +58,5 @@ class Document:
         return Problem(Position(file, line, column), format_path(path), message)
 
     def problem(self, path: Path, message: str, *, key: bool = False) -> Problem:
-        """A fault of the value (or of the key) at `path`."""
+        """A problem of the value (or the key) at `path`."""
         return Problem(self.locate(path, key=key), format_path(path), message)

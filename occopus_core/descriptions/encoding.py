@@ -1,7 +1,7 @@
-"""Values of a description as JSON-able ones that keep how plain scalars were written, and back.
+"""Converts values of a description to JSON and back, with the written text of their plain scalars.
 
-A scalar whose value does not say its text is ``{"!": text}``; a mapping with keys that were written without quotes, or
-whose only key is ``!``, is ``{"!": {"map": …, "keys": […]}}``. Everything else stands for itself.
+A scalar whose value does not determine its text is ``{"!": text}``; a mapping with unquoted keys, or whose only key is
+``!``, is ``{"!": {"map": …, "keys": […]}}``. All other values are unchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MARK = "!"
 
 
 def encoded(value: Any) -> Any:
-    """The value as JSON-able ones. Shares nothing with it."""
+    """The value in JSON types. Shares no objects with it."""
     texts = texts_of(value)
     if isinstance(value, Mapping):
         made = {key: _leaf(texts[key]) if key in texts else encoded(item) for key, item in value.items()}
@@ -32,7 +32,7 @@ def _leaf(text: str) -> dict[str, str]:
 
 
 def decoded(value: Any) -> Any:
-    """The value that `encoded` was given. Raises `LookupError`, `TypeError` or `AttributeError` for any other."""
+    """The original of an `encoded` value. Raises `LookupError`, `TypeError` or `AttributeError` for any other value."""
     if isinstance(value, dict):
         return _mapping(value)
     if isinstance(value, list):

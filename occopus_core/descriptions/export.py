@@ -1,7 +1,7 @@
-"""The schemas for editors, which ``occopus-plugins schema`` writes, and a catalogue of them.
+"""The schemas for editors, written by ``occopus-plugins schema``, and a catalogue of them.
 
-They are the core's pieces with those of every installed plugin, loosened for what an editor cannot see through: it
-takes ``!text_import {url: …}`` for a mapping, and a template for text.
+They combine the core's schemas with those of every installed plugin, and are loosened for editors, which read
+``!text_import {url: …}`` as a mapping, and templates as text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FILES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "auth_data": ("Credentials", ("auth_data.yaml", "auth_data.yml")),
     "occopus_config": ("Configuration", ("occopus_config.yaml", "occopus_config.yml")),
 }
-"""What each schema is for: its title, and patterns of the files."""
+"""For each schema: its title, and patterns of file names."""
 
 
 def documents(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
@@ -49,11 +49,11 @@ def documents(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[st
 
 
 def catalog(url: Callable[[str], str]) -> str:
-    """The text of the catalogue, in SchemaStore's form; `url` answers where a schema file is."""
+    """The text of the catalogue, in SchemaStore's format; `url` returns the location of a schema file."""
     schemas = [
         {
             "name": f"Occopus: {title.lower()}",
-            "description": f"{title} of Occopus, with the plugins that are installed",
+            "description": f"{title} of Occopus, with the installed plugins",
             "fileMatch": list(patterns),
             "url": url(f"{name}.schema.json"),
         }
@@ -63,16 +63,16 @@ def catalog(url: Callable[[str], str]) -> str:
 
 
 def node_definitions(schemas: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Only in what plugins read can a template stand for a number."""
+    """The schema of node definitions. Only in sections of plugins can a template replace a number."""
     schema = node_definitions_schema(schemas)
     pieces = {name: loosened(piece, templates=True) for name, piece in schema.pop("definitions").items()}
     return {**loosened(schema, templates=False), "definitions": pieces}
 
 
 def loosened(schema: Any, *, templates: bool) -> Any:
-    """The schema with imports allowed below it, and, with `templates`, templates where numbers and the like are.
+    """The schema with imports allowed at every depth, and, with `templates`, templates for numbers and similar values.
 
-    Conditions (``if``, ``not``) stay as they are: they choose what is meant. The value itself stays what it is.
+    Conditions (``if``, ``not``) are unchanged, since they select the branch. So is the value itself.
     """
     if not isinstance(schema, dict):
         return schema
@@ -91,11 +91,11 @@ def loosened(schema: Any, *, templates: bool) -> Any:
 
 
 def _loosened_value(schema: Any, *, templates: bool) -> Any:
-    """A value that may be imported as a whole: a mapping or a list stands behind the ``url`` of an import."""
+    """A value that may be imported as a whole: as a mapping or list, or the ``url`` of an import."""
     loose = loosened(schema, templates=templates)
     if not _is_collection(loose):
         return loose
-    # The text that an editor shows belongs to both.
+    # Editors show the text of both alternatives.
     described = {key: loose[key] for key in ("title", "description") if key in loose}
     return {**described, "if": _IMPORT, "else": loose}
 

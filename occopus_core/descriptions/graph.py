@@ -1,4 +1,4 @@
-"""Which node needs which: the order in which nodes can start, and the cycle where there is none."""
+"""The dependency graph of nodes: their order of creation, or the cycle that prevents one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from occopus_core.descriptions.model import Infrastructure
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """`dependent` needs `dependee`; `why` says who wants it so, such as ``getip('web') in node_def:app[0]…``."""
+    """`dependent` needs `dependee`; `why` names the source, such as ``getip('web') in node_def:app[0]…``."""
 
     dependent: str
     dependee: str
@@ -18,10 +18,10 @@ class Edge:
 
 
 class CycleError(ValueError):
-    """Nodes that wait for each other.
+    """A cycle of nodes that wait for each other.
 
-    `nodes` begins and ends with the same name, each needs the next; `closed_by` is the edge without which there would
-    be no such cycle: the last of them to be given.
+    `nodes` begins and ends with the same name; each needs the next. `closed_by` is the edge that closes the cycle: the
+    last one given.
     """
 
     def __init__(self, nodes: tuple[str, ...], closed_by: Edge) -> None:
@@ -31,14 +31,14 @@ class CycleError(ValueError):
 
 
 class Graph:
-    """The dependencies between nodes, which never change once the graph is made. All of it takes O(nodes + edges).
+    """The dependencies between nodes; immutable. All operations take O(nodes + edges).
 
-    `order` has every node after those it needs, and otherwise follows the order in which the nodes were given. Making
-    a graph raises `CycleError`, and `KeyError` for an edge to a node that was not given.
+    `order` has every node after its dependees, and otherwise the given order. The constructor raises `CycleError`, and
+    `KeyError` for an edge to an unknown node.
     """
 
     def __init__(self, nodes: Iterable[str], edges: Iterable[Edge]) -> None:
-        # An edge given twice counts where it was given first.
+        # An edge given twice counts at its first position.
         self._dependees: dict[str, dict[str, tuple[int, Edge]]] = {node: {} for node in nodes}
         self._dependents: dict[str, dict[str, None]] = {node: {} for node in self._dependees}
         for number, edge in enumerate(edges):
@@ -48,7 +48,7 @@ class Graph:
 
     @classmethod
     def of(cls, infrastructure: Infrastructure, extra: Iterable[Edge] = ()) -> Graph:
-        """The graph of an infrastructure, with what its templates need on top. Raises `CycleError`."""
+        """The graph of an infrastructure, with `extra` edges such as those of templates. Raises `CycleError`."""
         edges = [
             Edge(one.dependent, one.dependee, f"the dependency at {one.where}" if one.where else "a dependency")
             for one in infrastructure.dependencies
@@ -64,7 +64,7 @@ class Graph:
         return tuple(self._dependents[node])
 
     def _sorted(self) -> Iterator[str]:
-        """Depth first, each node after its dependees; the stack is our own, for chains longer than Python's."""
+        """Depth first, each node after its dependees; with an explicit stack, as chains may be long."""
         done: set[str] = set()
         for start in self._dependees:
             open_: dict[str, Iterator[str]] = {} if start in done else {start: iter(self._dependees[start])}
@@ -81,7 +81,7 @@ class Graph:
                     open_[dependee] = iter(self._dependees[dependee])
 
     def _cycle(self, way: list[str], again: str) -> CycleError:
-        """Turn the cycle so that the edge which was given last closes it."""
+        """Rotate the cycle so that the edge given last closes it."""
         loop = way[way.index(again) :]
         edges = [self._dependees[node][loop[(at + 1) % len(loop)]] for at, node in enumerate(loop)]
         last = max(range(len(edges)), key=lambda at: edges[at][0])

@@ -1,4 +1,4 @@
-"""An infrastructure description: the file read, checked and made an `Infrastructure`."""
+"""Reads an infrastructure description, checks it, and makes an `Infrastructure`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Render = Callable[[str, Mapping[str, object]], str]
 """Renders a template with these names. Raises `ValueError` with the reason."""
 
 MAX_HINTS = 20
-"""Faults for which a close name is looked for: each look goes through all names."""
+"""How many faults get a close name as a hint: finding one compares all names."""
 
 
 def load_infrastructure(
@@ -32,10 +32,10 @@ def load_infrastructure(
     warn: Callable[[Problem], object] = lambda _: None,
     render: Render | None = None,
 ) -> Infrastructure:
-    """Read an infrastructure description: the file `source`, or the text `source` where it is given a `name`.
+    """Read an infrastructure description: the file `source`, or the text `source` if `name` is given.
 
-    `imports` allows the import tags. `warn` is called with each thing that is odd but no fault. With `render`, the
-    limits of `scaling` may be templates. Raises `DescriptionError` with every fault.
+    `imports` allows the import tags. `warn` is called with each warning. With `render`, the limits of `scaling` may be
+    templates. Raises `DescriptionError` with every fault.
     """
     document = load(source, name=name, imports=imports)
     _refuse_definitions(document)
@@ -59,15 +59,15 @@ def _validator() -> Validator:
 
 
 def _refuse_definitions(document: Document) -> None:
-    """The two kinds of files are easily taken for each other, and every key would be a fault."""
+    """Report the wrong kind of file as one fault: otherwise every key would be one."""
     keys = [key for key in _mapping(document.data) if not key.startswith(FREE)]
     if keys and all(key.startswith(PREFIX) for key in keys):
-        message = "these are node definitions, which occopus-import takes; an infrastructure description is wanted here"
+        message = "these are node definitions, for occopus-import; expected an infrastructure description"
         raise DescriptionError([document.problem((), message)])
 
 
 def _expand_scaling(document: Document, render: Render) -> Iterator[Problem]:
-    """Put what templates in `scaling` give in their place: the variables of the node are their names."""
+    """Replace templates in `scaling` by their results; they can use the variables of the node."""
     data = _mapping(document.data)
     for index, node in _items(data.get("nodes")):
         variables = merged(_mapping(data.get("variables")), _mapping(_mapping(node).get("variables")))
@@ -92,7 +92,7 @@ def _check_cycles(infrastructure: Infrastructure, document: Document) -> None:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping `base` overridden by `over` key by key, at every depth. Shares what it does not change."""
+    """The mapping `base` overridden by `over` key by key, at every depth. Shares unchanged parts."""
     result = WrittenMap()
     result.lay_over(base)
     result.lay_over(over)
@@ -111,7 +111,7 @@ def _items(value: object) -> Iterator[tuple[int, Any]]:
 
 
 class _Reader:
-    """The rules that no schema can tell, kept on a document whose shape may be wrong, so that all is found at once."""
+    """Checks rules that a schema cannot express, on a possibly malformed document, so that all faults are found."""
 
     def __init__(self, document: Document) -> None:
         self.problems: list[Problem] = []
@@ -130,7 +130,7 @@ class _Reader:
         self._dependencies = tuple(dependency for dependency in found if dependency)
 
     def infrastructure(self) -> Infrastructure:
-        """The model of a document without faults."""
+        """The model of a valid document."""
         variables = self._data.get("variables", {})
         return Infrastructure(
             name=self._data["infra_name"],
@@ -169,7 +169,7 @@ class _Reader:
         self._by_identity[id(node)] = name
 
     def _check_scaling(self, index: int, node: Mapping[str, Any]) -> None:
-        """Limits that are too small are raised."""
+        """Raise limits that are too small."""
         scaling = _mapping(node.get("scaling"))
         least, most = scaling.get("min", 1), scaling.get("max", 1)
         if not (isinstance(least, int | float) and isinstance(most, int | float)):
@@ -201,7 +201,7 @@ class _Reader:
         return Dependency(dependent, dependee, tuple(found for found in mappings if found), where)
 
     def _end(self, path: Path, end: Any) -> str | None:
-        """The name of the node at one end of an edge: given as its name, its alias, or a copy of it."""
+        """The name of the node at one end of an edge, given as its name, its alias, or a copy of it."""
         if isinstance(end, dict):
             name = self._by_identity.get(id(end), end.get("name"))
             if isinstance(name, str) and name in self._names and self._nodes[self._names[name]][1] == end:

@@ -1,4 +1,4 @@
-"""YAML in, a `Document` out; ``!yaml_import`` and ``!text_import`` are followed, nothing else is done for a tag."""
+"""Reads YAML into a `Document`. Follows ``!yaml_import`` and ``!text_import``; other tags have no effect."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from occopus_core.descriptions.problems import DescriptionError
 MAX_BYTES = 16 * 2**20
 MAX_IMPORT_DEPTH = 20
 MAX_TAG_DIRECTIVES = 100
-"""libyaml compares each %TAG line with all that came before it."""
+"""The largest number of %TAG lines: libyaml compares each with all earlier ones."""
 
 Source = str | bytes | os.PathLike[str]
-"""A file, or the text itself where a name is given with it."""
+"""A file, or the text itself if a name is given."""
 STDIN = "-"
-"""Names standard input as a file; a file of this name is `./-`."""
+"""The name of standard input; a file of this name is `./-`."""
 _STDIN_NAME = "standard input"
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -36,17 +36,17 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def load(source: Source, *, name: str | None = None, imports: bool = True, tolerant: bool = False) -> Document:
-    """Read one YAML document: the file `source`, or the text `source` where it is given a `name`.
+    """Read one YAML document: the file `source`, or the text `source` if `name` is given.
 
-    The file `-` is standard input; what it imports is relative to the working directory. Without `imports` the import
-    tags are refused, as they must be for a text that came over the network. A `tolerant` reading passes over the tags
-    it does not know and lists them in `Document.ignored_tags`. Changes nothing. Raises `DescriptionError`.
+    The file `-` is standard input; its imports are relative to the working directory. Without `imports` the import tags
+    are refused, as required for texts from the network. A `tolerant` reading ignores unknown tags and lists them in
+    `Document.ignored_tags`. Changes nothing. Raises `DescriptionError`.
     """
     return _Load(imports=imports, tolerant=tolerant).document(source, name)
 
 
 class _Load:
-    """One call of `load`: the files it has read and those it is in the middle of."""
+    """One call of `load`: the files read, and the open ones."""
 
     def __init__(self, *, imports: bool, tolerant: bool) -> None:
         self._imports = imports
@@ -105,14 +105,14 @@ class _Load:
         return text
 
     def _read_stdin(self) -> bytes:
-        """What standard input brings, a little more than allowed at most."""
+        """The bytes of standard input, up to slightly more than the limit."""
         try:
             return sys.stdin.buffer.read(MAX_BYTES + 1)
         except (AttributeError, OSError, ValueError):  # it is closed
             raise self._reading.fatal((_STDIN_NAME, 0, 0), "standard input cannot be read") from None
 
     def _read(self, path: str) -> bytes:
-        """The file's bytes, a little more than allowed at most."""
+        """The bytes of the file, up to slightly more than the limit."""
         self._files[path] = None
         try:
             with Path(path).open("rb") as file:
@@ -130,7 +130,7 @@ class _Load:
     # Imports
 
     def _import(self, tag: str, url: str, mark: Mark, depth: int) -> Built:
-        """What an import stands for. A fault in it is noted, so that those of the rest are found too."""
+        """The value of an import. A fault in it is recorded, so that others are found, too."""
         try:
             path = self._path(url, mark)
             built = self._done.get((tag, path))
@@ -176,7 +176,7 @@ class _Load:
 
 
 class _RefusedError(Exception):
-    """A file that is not read, and why."""
+    """A file is refused; the message says why."""
 
 
 def _place(before: str, name: str) -> Mark:

@@ -1,4 +1,4 @@
-"""A fault that JSON Schema found, told in words: what is wrong, and what is allowed instead."""
+"""Messages for the errors of JSON Schema: the mistake, and the allowed values."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from occopus_core.descriptions.problems import Path, did_you_mean
 
 Error = Any
-"""A `jsonschema.ValidationError`; its declared types allow for attributes that are not set yet."""
+"""A `jsonschema.ValidationError`; its declared types include attributes that are not set yet."""
 SECRET_KEY = re.compile(r"(?i)pass|secret|token|credential|private|key_data|access_?key|client_key|auth_data")
-"""A key whose value is never quoted."""
+"""Values of keys that match are never quoted."""
 _LONGEST_QUOTE = 60
 _LONGEST_LIST = 12
 _KINDS = {
@@ -27,7 +27,7 @@ _KINDS = {
 
 
 class Fault(NamedTuple):
-    """What is wrong with the value (or the key) at a path."""
+    """A mistake in the value (or the key) at a path."""
 
     path: Path
     message: str
@@ -35,7 +35,7 @@ class Fault(NamedTuple):
 
 
 def explain(error: Error) -> Iterator[Fault]:
-    """The faults behind one validation error, each of them something a user can put right."""
+    """The faults behind one validation error, each of which a user can correct."""
     path = tuple(error.absolute_path)
     keyword = str(error.validator)
     if "propertyNames" in error.schema_path:
@@ -62,7 +62,7 @@ def _unknown_keys(error: Error, path: Path) -> Iterator[Fault]:
 
 
 def _misspelt(error: Error, key: str) -> str:
-    """A key that may have been meant, where the schema lets it pass; else it is a fault of its own."""
+    """A similar unknown key, if the schema allows it; otherwise the unknown key is a fault itself."""
     if error.schema.get("additionalProperties", True) is False:
         return ""
     known = error.schema.get("properties", {})
@@ -77,7 +77,7 @@ def _allowed_keys(known: Sequence[str], patterns: Sequence[str]) -> str:
 
 
 def _alternatives(error: Error, path: Path) -> Iterator[Fault]:
-    """Follow the branch that was meant: of the right kind of value, and with the fewest faults."""
+    """The faults of the intended branch: the one with the right type of value and the fewest faults."""
     branches: list[list[Error]] = [[] for _ in error.validator_value]
     for found in error.context or ():
         branches[int(found.schema_path[0])].append(found)
@@ -121,7 +121,7 @@ def _values(error: Error) -> list[Any]:
 def _type(error: Error) -> str:
     allowed = _list(_allowed(error), quote=False)
     if error.instance is None:
-        return f"there is no value here: {allowed} is wanted"
+        return f"there is no value here: expected {allowed}"
     quote = ": put quotes around it" if "text" in allowed and not isinstance(error.instance, dict | list) else ""
     kind = "" if isinstance(error.instance, bool) else f"{_kind(error.instance)}, "
     return f"{_shown(error)} is {kind}not {allowed}{quote}"
@@ -163,7 +163,7 @@ def _length(of: str, rule: str) -> Callable[[Error], str]:
 
 
 def _other(error: Error) -> str:
-    """A rule for which there are no words: name it, but quote nothing, which may be a secret."""
+    """Name a rule that has no message, without quoting the value, which may be secret."""
     rule = error.schema.get("description") if isinstance(error.schema, Mapping) else None
     return f"this is not allowed: {rule or f'the schema has the rule {error.validator!r} for it'}"
 
@@ -200,7 +200,7 @@ def _is_secret(error: Error) -> bool:
 
 
 def _shown(error: Error) -> str:
-    """The value, quoted where that is short and safe."""
+    """The value, quoted if it is short and not secret."""
     value = error.instance
     if isinstance(value, dict | list) or _is_secret(error):
         return "this"
@@ -219,7 +219,7 @@ def _kind(value: Any) -> str:
 
 
 def _some(names: Sequence[str], *, quote: bool = True) -> str:
-    """A list of what is allowed, cut where it is too long to help."""
+    """A list of the allowed values, shortened if it is long."""
     more = len(names) - _LONGEST_LIST
     shown = [f"'{name}'" if quote else name for name in names[:_LONGEST_LIST]]
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""What a description says, checked: frozen values that every other room works with."""
+"""The model of descriptions: validated, frozen values that the whole core works with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEFAULT_HEALTH_TIMEOUT = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """How many instances a node may have. The first build makes `min`."""
+    """The limits on the number of instances of a node. The first build creates `min`."""
 
     min: int = 1
     max: int = 1
@@ -27,7 +27,7 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True)
 class AttributeMapping:
-    """The dependee's attribute `source` is handed to the dependent as `target`; `synch` waits until it exists."""
+    """The dependent gets the dependee's attribute `source` as `target`; with `synch` it waits until it exists."""
 
     source: str
     target: str
@@ -47,7 +47,7 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True)
 class NodeDescription:
-    """One node of an infrastructure. `variables` already holds what it inherits."""
+    """One node of an infrastructure. `variables` includes the inherited ones."""
 
     name: str
     type: str
@@ -71,7 +71,7 @@ class Infrastructure:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """Which checkers must agree, by their key, and for how many seconds a node may disagree."""
+    """The checkers that must pass, by their key, and for how many seconds a node may fail."""
 
     checks: Mapping[str, Any] = field(default_factory=lambda: {"ping": True})
     timeout: float = DEFAULT_HEALTH_TIMEOUT
@@ -79,7 +79,7 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class Implementation:
-    """One way to make a node. Sections are as written, templates and all; they may hold passwords."""
+    """One way to make a node. Sections contain templates as written; they may hold passwords."""
 
     resource: Mapping[str, Any] = field(repr=False)
     contextualisation: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -88,7 +88,7 @@ class Implementation:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Names the content: equal implementations have equal digests."""
+        """Identifies the content: equal implementations have equal digests."""
         sections = [
             self.resource,
             self.contextualisation,
@@ -100,7 +100,7 @@ class Implementation:
 
     @property
     def label(self) -> str:
-        """What people call it: its `name`, or else its type and endpoint."""
+        """The name in messages: its `name`, or its type and endpoint."""
         name = self.resource.get("name")
         return (
             str(name)
@@ -109,7 +109,7 @@ class Implementation:
         )
 
     def passes(self, wanted: Mapping[str, Any]) -> bool:
-        """True where the `resource` section has all key/values of a node's `filter`, as they were written."""
+        """True if the `resource` section has all key/values of a node's `filter`, as written."""
         return all(key in self.resource and same(wanted, self.resource, key) for key in wanted)
 
 
@@ -122,7 +122,7 @@ class NodeDefinition:
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any], key: str) -> bool:
-    """True where two mappings have the same value for a key, or scalars that were written the same."""
+    """True if two mappings have the same value for a key, or scalars written the same way."""
     if one[key] == other[key]:
         return True
     texts = [texts_of(each).get(key, scalars.canonical(each[key])) for each in (one, other)]

@@ -1,4 +1,4 @@
-"""Node definitions: the file read, checked against the schemas of the plugins it uses, and made `NodeDefinition`."""
+"""Reads node definitions, checks them against the schemas of their plugins, and makes `NodeDefinition` objects."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from occopus_core.descriptions.schema import (
 
 PREFIX = "node_def:"
 FREE = "x-"
-"""Keys of the top level that begin with this are for anchors, and for other programs."""
+"""The prefix of top-level keys that Occopus ignores: for anchors, and for other programs."""
 Inspect = Callable[[str, Collection[str] | None], str]
-"""What is wrong with a template, or nothing: told are the names it has beyond those of every template, None where that
-is for a plugin to say."""
+"""Returns the mistake in a template, or an empty text. Gets the names it has beyond those of every template, or None if
+only a plugin knows them."""
 Examine = Callable[[Mapping[str, Any]], Iterable[SectionFault]]
-"""What a configuration manager finds wrong with a section. Raises `LookupError` where it is not as it should be."""
+"""Returns the mistakes that a configuration manager finds in a section. Raises `LookupError` for an invalid section."""
 _SECTIONS = {*KINDS, "health_check"}
 _NAMES: Mapping[str, Collection[str]] = {"resource": (), "health_check": ("ip",)}
 _DEFAULT_CHECKS = {"ping": True}
@@ -44,12 +44,11 @@ def load_node_definitions(
     inspect: Inspect = lambda _text, _names: "",
     examine: Examine = lambda _section: (),
 ) -> tuple[NodeDefinition, ...]:
-    """Read node definitions: the file `source`, or the text `source` where it is given a `name`.
+    """Read node definitions: the file `source`, or the text `source` if `name` is given.
 
-    Asks only for the plugins that the file uses. `imports` allows the import tags. `warn` is called with each key that
-    its plugin calls deprecated; `inspect` with each template, once all else is right, and `examine` with each
-    `config_management` section, last of all. Raises `DescriptionError` with
-    every fault.
+    Loads only the plugins that the file uses. `imports` allows the import tags. `warn` is called with each key that a
+    plugin marks as deprecated; `inspect` with each template, if there is no other fault; `examine` with each
+    `config_management` section, last of all. Raises `DescriptionError` with every fault.
     """
     document = load(source, name=name, imports=imports)
     _refuse_infrastructure(document)
@@ -69,10 +68,10 @@ def load_node_definitions(
 
 
 def _refuse_infrastructure(document: Document) -> None:
-    """The two kinds of files are easily taken for each other, and every key would be a fault."""
+    """Report the wrong kind of file as one fault: otherwise every key would be one."""
     keys = document.data.keys() if isinstance(document.data, dict) else set()
     if keys & {"infra_name", "nodes"} and not any(key.startswith(PREFIX) for key in keys):
-        message = "this is an infrastructure description, which occopus-build takes; node definitions are wanted here"
+        message = "this is an infrastructure description, for occopus-build; expected node definitions"
         raise DescriptionError([document.problem((), message)])
 
 
@@ -92,7 +91,7 @@ def _health_check(section: Mapping[str, Any]) -> HealthCheck:
 
 
 def _is_off(value: Any) -> bool:
-    """Whether a health check is switched off by `false`, or by a word of YAML 1.1 that means it."""
+    """True if a health check is switched off by `false`, or by a word of YAML 1.1 for it."""
     return value is False or (isinstance(value, str) and scalars.truth(value) is False)
 
 
@@ -100,11 +99,11 @@ _NO_TEMPLATES = (
     ("resource", "stop_seconds", "the grace cannot be a template: write a number of seconds"),
     ("config_management", "max_parallel", "the limit cannot be a template: write a number"),
 )
-"""The core's own keys whose values are used as they are."""
+"""Keys of the core whose values are never rendered."""
 
 
 class _Reader:
-    """Collects the schemas of the plugins a document uses, and the faults that no schema can tell."""
+    """Collects the schemas of the plugins in a document, and the faults that a schema cannot express."""
 
     def __init__(self, document: Document, plugins: PluginSchemas) -> None:
         self.problems: list[Problem] = []
@@ -115,7 +114,7 @@ class _Reader:
         self._plugins = plugins
         for key, definition in _mapping(document.data).items():
             if key.startswith(PREFIX) and definition is None:
-                self._fault((key,), "there is no value here: a list is wanted")
+                self._fault((key,), "there is no value here: expected a list")
         for path, implementation in _implementations(document.data):
             for section, kind in KINDS.items():
                 self._section(path, section, kind, implementation.get(section))
@@ -126,7 +125,7 @@ class _Reader:
             self._match(path, implementation)
 
     def deprecated(self) -> Iterator[Problem]:
-        """The keys in use that a plugin's schema marks as deprecated; its description says what to do."""
+        """The used keys that a plugin's schema marks as deprecated; the schema's description advises what to do."""
         for path, implementation in _implementations(self._document.data):
             for section, kind in KINDS.items():
                 used = implementation.get(section) or {}
@@ -140,7 +139,7 @@ class _Reader:
         """The mistakes in the templates."""
         for path, implementation in _implementations(self._document.data):
             for section in _SECTIONS & implementation.keys():
-                # A contextualisation may name more, and a configuration manager in every section.
+                # A contextualisation may add names to its section, and a configuration manager to every section.
                 known = None if "config_management" in implementation else _NAMES.get(section)
                 for at, text in _templates((*path, section), implementation[section]):
                     if fault := inspect(text, known):
@@ -165,7 +164,7 @@ class _Reader:
     def _section(self, path: Path, section: str, kind: str, value: Any) -> None:
         name = value.get("type") if isinstance(value, dict) else None
         if is_template(name):
-            self._fault((*path, section, "type"), "a type cannot be a template: it says which plugin is asked")
+            self._fault((*path, section, "type"), "a type cannot be a template: it selects the plugin")
             self.schemas.setdefault(kind, {}).setdefault(str(name), None)
         elif isinstance(name, str):
             self._learn(kind, name, (*path, section, "type"))
@@ -189,7 +188,7 @@ class _Reader:
             self.warnings.append(self._document.problem((*path, "health_check", name), former_truth(word)))
 
     def _learn(self, kind: str, name: str, path: Path, *, key: bool = False, unused: bool = False) -> None:
-        """Ask for a plugin's schema, once; say that it is missing where it is first used."""
+        """Load a plugin's schema, once; report a missing plugin at its first use."""
         known = self.schemas.setdefault(kind, {})
         if name not in known:
             known[name] = None
@@ -201,7 +200,7 @@ class _Reader:
             self._fault(path, missing, key=key)
 
     def _match(self, path: Path, implementation: Mapping[str, Any]) -> None:
-        """A resource handler must be able to pass on what the contextualisation makes."""
+        """Check that the resource handler can pass on the forms of context that the contextualisation makes."""
         sections = (implementation.get(section) for section in ("resource", "contextualisation"))
         resource, context = (section.get("type") if isinstance(section, dict) else None for section in sections)
         if not (self._is_known("resource", resource) and self._is_known("context", context)):

@@ -1,4 +1,4 @@
-"""What is wrong with a file, and where: the one form in which every fault of a description is told."""
+"""Problems in files of users, with positions: the common form of every fault in a description."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 Path = tuple[str | int, ...]
-"""The way from the top of a document to a value: keys and indices."""
+"""The path from the top of a document to a value: keys and indices."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """A place in a file; lines and columns count from 1. Line 0 means the file as a whole."""
+    """A position in a file; lines and columns count from 1. Line 0 means the file as a whole."""
 
     file: str
     line: int = 0
@@ -24,7 +24,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault. `str()` is one line: position, path where there is one, and what to do."""
+    """One fault. `str()` is one line: position, path if there is one, and message."""
 
     position: Position
     path: str
@@ -36,7 +36,7 @@ class Problem:
 
 
 class DescriptionError(Exception):
-    """A file cannot be used. `problems` has every fault found, `str()` one line for each. Holds no secret."""
+    """A file cannot be used. `problems` has every fault, `str()` one line for each. Contains no secret."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -44,17 +44,17 @@ class DescriptionError(Exception):
 
 
 def in_order(problems: Iterable[Problem], first: str) -> list[Problem]:
-    """The problems as a reader meets them: those of the file `first`, then those of the files it imports."""
+    """The problems in reading order: those of the file `first`, then those of its imports."""
     return sorted(problems, key=lambda problem: (problem.position.file != first, problem.position))
 
 
 def format_path(path: Iterable[str | int]) -> str:
-    """The path as users read it, such as ``nodes[1].scaling.min``."""
+    """The path in the form for users, such as ``nodes[1].scaling.min``."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``: did you mean 'x'?`` where a known word is close, else nothing."""
+    """``: did you mean 'x'?`` if there is a similar known word, else an empty text."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f": did you mean '{close[0]}'?" if close else ""

@@ -1,7 +1,7 @@
-"""JSON Schema (draft-07) of what users write, put together from the core's own pieces and those of plugins.
+"""JSON Schema (draft-07) of files that users write, assembled from the core's schemas and those of plugins.
 
-The pieces lie beside this module as ``*.schema.json``. A section is selected by its `type` with if/then, so that the
-assembled document leads both our messages and an editor into the one branch that is meant.
+The core's schemas are in ``*.schema.json`` in this folder. A section's `type` selects its schema with if/then, so that
+messages and editors refer to the intended branch only.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from occopus_core.descriptions.problems import Path, Problem
 from occopus_core.events import FORMER_NAMES, PASSING, EventKind
 
 KINDS = {"resource": "resource", "contextualisation": "context", "config_management": "config"}
-"""The kind of plugin behind each section that a `type` selects; the keys of `health_check` are of kind ``health``."""
+"""The kind of plugin for each section with a `type`; the keys of `health_check` are of kind ``health``."""
 
 
 class PluginSchemas(Protocol):
-    """What reading a description needs to know of plugins; only those are asked for which the description uses.
+    """The schemas of plugins that a description uses; others are not loaded.
 
-    A plugin that is missing is a `LookupError` whose `str()` is one line for the user: what to install.
+    A missing plugin raises a `LookupError` whose `str()` is one line for the user: what to install.
     """
 
     def schema(self, kind: str, name: str) -> Mapping[str, Any]:
@@ -40,19 +40,19 @@ class PluginSchemas(Protocol):
         ...
 
     def undeliverable(self, resource_type: str, context_type: str) -> Collection[ContextForm]:
-        """The forms of context that the contextualiser makes and the handler does not pass on. Raises `LookupError`."""
+        """The forms of context that the contextualiser makes but the handler does not pass on. Raises `LookupError`."""
         ...
 
 
 def core_schema(name: str) -> dict[str, Any]:
-    """The core's piece: ``infrastructure``, ``node_definitions``, ``auth_data`` or ``occopus_config``."""
+    """A schema of the core: ``infrastructure``, ``node_definitions``, ``auth_data`` or ``occopus_config``."""
     text = resources.files(__package__).joinpath(f"{name}.schema.json").read_text("utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
 
 
 def node_definitions_schema(schemas: Mapping[str, Mapping[str, Mapping[str, Any] | None]]) -> dict[str, Any]:
-    """The schema of node definitions with these plugins: by kind and name, None for one which anything passes."""
+    """The schema of node definitions with these plugins, by kind and name; None accepts any section."""
     document = core_schema("node_definitions")
     definition = next(one for key, one in document["patternProperties"].items() if key.startswith("^node_def"))
     sections = definition["items"]["properties"]
@@ -70,7 +70,7 @@ def node_definitions_schema(schemas: Mapping[str, Mapping[str, Mapping[str, Any]
 
 
 def config_schema(schemas: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:
-    """The schema of the configuration with these notifiers, by name, None for one which anything passes."""
+    """The schema of the configuration with these notifiers, by name; None accepts any entry."""
     document = core_schema("occopus_config")
     notifier = document["properties"]["notify"]["items"]
     notifier["properties"]["events"]["items"]["enum"] = [
@@ -105,23 +105,23 @@ STOP_SECONDS: Mapping[str, Any] = {
     "type": "number",
     "minimum": 0,
 }
-"""What the core adds to the section of a resource handler that can stop instances."""
+"""Keys of the core in the section of a resource handler that can stop instances."""
 
 
 MAX_PARALLEL: Mapping[str, Any] = {
-    "description": "How many ready instances of the node are reconfigured at once. After one that fails, no other is "
-    "begun. No template.",
+    "description": "How many ready instances of the node are reconfigured at once. After a failure, no other is "
+    "started. No template.",
     "type": "integer",
     "minimum": 1,
     "default": 1,
 }
-"""What the core adds to the section of a configuration manager that can configure ready instances."""
+"""Keys of the core in the section of a configuration manager that can configure ready instances."""
 
 
 def section_schema(plugin: Any) -> Mapping[str, Any]:
     """The schema of a plugin class with the core's keys for its features.
 
-    A handler which can stop instances gets `stop_seconds`, a `live` configuration manager `max_parallel`.
+    A handler that can stop instances gets `stop_seconds`, a `live` configuration manager `max_parallel`.
     """
     schema: Mapping[str, Any] = plugin.schema()
     added: dict[str, Mapping[str, Any]] = {}
@@ -135,7 +135,7 @@ def section_schema(plugin: Any) -> Mapping[str, Any]:
 def _select_by_type(
     section: dict[str, Any], kind: str, schemas: Mapping[str, Mapping[str, Any] | None], core_keys: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Have the section follow the plugin that its `type` names; the definitions that it then refers to."""
+    """Make the section follow the schema that its `type` selects. Returns the definitions it refers to."""
     known = {name: schema for name, schema in sorted(schemas.items()) if schema is not None}
     section["properties"]["type"]["enum"] = sorted(schemas)
     section["allOf"] = [
@@ -146,7 +146,7 @@ def _select_by_type(
 
 
 def _section_piece(schema: Mapping[str, Any], at: str, core_keys: Mapping[str, Any]) -> dict[str, Any]:
-    """A plugin's schema with what the core adds to every section."""
+    """A plugin's schema with the keys that the core adds to every section."""
     piece: dict[str, Any] = _rebased(schema, at)
     return {"additionalProperties": False, **piece, "properties": {**core_keys, **piece.get("properties", {})}}
 
@@ -156,7 +156,7 @@ def _ref(name: str) -> dict[str, str]:
 
 
 def _rebased(schema: Any, at: str) -> Any:
-    """The schema with its own references made to work below ``definitions`` of the assembled document."""
+    """The schema with its references changed to work below ``definitions`` of the assembled document."""
     if isinstance(schema, Mapping):
         rebased = {key: _rebased(value, at) for key, value in schema.items() if key not in ("$schema", "$id")}
         ref = schema.get("$ref")
@@ -175,7 +175,7 @@ def is_template(value: object) -> bool:
 
 
 def validator(schema: Mapping[str, Any], *, templates: bool = False) -> Validator:
-    """A validator to be made once and used often. With `templates`, a template passes for any text, number or truth."""
+    """A validator, to be made once and used often. With `templates`, it accepts a template for any scalar."""
     made: Validator = (_Templated if templates else _Plain)(
         schema, format_checker=jsonschema.Draft7Validator.FORMAT_CHECKER
     )
@@ -183,15 +183,15 @@ def validator(schema: Mapping[str, Any], *, templates: bool = False) -> Validato
 
 
 def check(document: Document, using: Validator, warn: Callable[[Problem], object] = lambda _: None) -> list[Problem]:
-    """All that is wrong with the document, each fault once and told in words. Quotes no secret.
+    """All faults of the document, each once, in words. Contains no secrets.
 
-    Scalars are made what the schema wants, see `coerced`; `warn` is called with each word of YAML 1.1 among them.
+    Scalars are converted to the schema's types, see `coerced`; `warn` is called for each word of YAML 1.1 among them.
     """
     blank: dict[Path, Problem] = {}
 
     def changed(path: Path, old: Any) -> None:
         if old is None:
-            blank[path] = document.problem(path, "there is no value here, and one is needed")
+            blank[path] = document.problem(path, "there is no value here: one is required")
         elif isinstance(old, str) and scalars.is_former_truth(old):
             warn(document.problem(path, former_truth(old)))
 
@@ -207,7 +207,7 @@ def check(document: Document, using: Validator, warn: Callable[[Problem], object
 
 
 def former_truth(word: str) -> str:
-    """The warning for a word of YAML 1.1 that stands where a truth is wanted."""
+    """The warning for a word of YAML 1.1 in place of a boolean."""
     meant = scalars.canonical(scalars.truth(word))
     return f"'{word}' is text in YAML 1.2 and is taken for {meant} here: write {meant}"
 
@@ -218,7 +218,7 @@ _SCALARS = {"string", "number", "integer", "boolean"}
 
 @functools.lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """The pattern as JSON Schema means it: a final ``$`` is the very end, not the place before a last newline."""
+    """The pattern with the meaning of JSON Schema: ``$`` is the very end, not the place before a last newline."""
     return re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", pattern))
 
 
@@ -250,7 +250,7 @@ def _type(
 def _property_names(
     using: Validator, wanted: Any, instance: Any, schema: Mapping[str, Any]
 ) -> Iterator[jsonschema.ValidationError]:
-    """A key is never rendered, so none may hide behind being a template."""
+    """Check the names of keys. Keys are never rendered, so templates are not accepted."""
     templates = [key for key in instance if is_template(key)] if isinstance(instance, dict) else []
     yield from (jsonschema.ValidationError("a template", instance=key) for key in templates)
     yield from jsonschema.Draft7Validator.VALIDATORS["propertyNames"](using, wanted, instance, schema) or ()

@@ -1,4 +1,4 @@
-"""The model as JSON-able values, for the store, and back. Whatever goes in comes out equal."""
+"""Converts the model to JSON for the store, and back, without loss."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from occopus_core.descriptions.model import (
 T = TypeVar("T")
 
 FORMAT = 2
-"""Raised when the shape changes; every top-level value carries the number it was written with."""
+"""Raised when the format changes; every top-level value contains the format it was written in."""
 _UNMARKED = 1
-"""The format in which no scalar keeps its written text."""
+"""The format without written texts of scalars."""
 
 
 def infrastructure_to_json(infrastructure: Infrastructure) -> dict[str, Any]:
@@ -44,9 +44,9 @@ def _node_to_json(node: NodeDescription) -> dict[str, Any]:
 
 
 def infrastructure_from_json(data: Mapping[str, Any]) -> Infrastructure:
-    """The infrastructure that `infrastructure_to_json` was given.
+    """The infrastructure from the result of `infrastructure_to_json`.
 
-    Raises `ValueError` for another format; that, `TypeError`, `KeyError` or `AttributeError` for what it never made.
+    Raises `ValueError` for another format; this, `TypeError`, `KeyError` or `AttributeError` for invalid data.
     """
     read = _reader(data)
     return Infrastructure(
@@ -88,9 +88,9 @@ def implementation_to_json(implementation: Implementation) -> dict[str, Any]:
 
 
 def implementation_from_json(data: Mapping[str, Any]) -> Implementation:
-    """The implementation that `implementation_to_json` was given.
+    """The implementation from the result of `implementation_to_json`.
 
-    Raises `ValueError` for another format; that, `TypeError`, `KeyError` or `AttributeError` for what it never made.
+    Raises `ValueError` for another format; this, `TypeError`, `KeyError` or `AttributeError` for invalid data.
     """
     read = _reader(data)
     checks = data["health_check"]
@@ -105,7 +105,7 @@ def implementation_from_json(data: Mapping[str, Any]) -> Implementation:
 
 
 def typed(value: Any, kind: type[T]) -> T:
-    """The value, which is of this kind; an `int` will do for a `float`. Raises `ValueError` where it is not."""
+    """The value if it has this type; an `int` is accepted as `float`. Raises `ValueError` otherwise."""
     fits = isinstance(value, int | float) if kind is float else isinstance(value, kind)
     if not fits or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{type(value).__name__} stands where {kind.__name__} should")
@@ -113,7 +113,7 @@ def typed(value: Any, kind: type[T]) -> T:
 
 
 def _reader(data: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """How the values of this format are read. Raises `ValueError` for one that is not known."""
+    """The function that reads values of this format. Raises `ValueError` for an unknown format."""
     typed(data, dict)
     if data.get("format") == FORMAT:
         return decoded

@@ -1,4 +1,4 @@
-"""Whether what a plugin answers as its schema is one that files can be checked with."""
+"""Checks that a plugin's schema can be used to validate files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import jsonschema
 
 _DATA = frozenset({"const", "default", "enum", "examples"})
-"""Keywords whose values are data: a `$ref` in there is a key like any other."""
+"""Keywords whose values are data, in which `$ref` is an ordinary key."""
 
 
 def fault_of_schema(schema: object) -> str:
-    """What is wrong with the schema of a plugin, in words; empty where nothing is."""
+    """The mistake in a plugin's schema, in words; empty if there is none."""
     if not isinstance(schema, Mapping):
         return f"schema() answers {reprlib.repr(schema)}, expected a mapping"
     try:
@@ -27,7 +27,7 @@ def fault_of_schema(schema: object) -> str:
         at = "".join(f"/{part}" for part in error.absolute_path)
         return f"schema() is not a JSON Schema: {reprlib.repr(error.instance)} at {at or '/'}"
     lost = sorted({ref for ref in _references(schema) if not _leads_somewhere(ref, schema)})
-    return f"schema() refers to what it does not have: {', '.join(lost)}" if lost else ""
+    return f"schema() has broken references: {', '.join(lost)}" if lost else ""
 
 
 def _references(schema: Any) -> Iterator[str]:
@@ -43,7 +43,7 @@ def _references(schema: Any) -> Iterator[str]:
 
 
 def _leads_somewhere(ref: str, schema: Any) -> bool:
-    """True for a reference within the schema: nothing is fetched for one that leads out of it."""
+    """True for a reference within the schema; external references are never fetched."""
     if ref == "#":
         return True
     if not ref.startswith("#/"):

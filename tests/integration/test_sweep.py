@@ -76,10 +76,10 @@ def test_a_cloud_that_is_no_more_is_forgotten_once_nothing_is_recorded_there(rea
     ("words", "message"),
     [
         (["--forget", "x", "-i", "x"], "--forget applies to the whole installation: leave out -i"),
-        (["--forget", "x", "-o", "json"], "-o goes with --sweep, not with --forget"),
-        (["--forget", "x", "--plan"], "--plan goes with --sweep"),
+        (["--forget", "x", "-o", "json"], "-o works with --sweep, not with --forget"),
+        (["--forget", "x", "--plan"], "--plan needs --sweep"),
         (["--sweep", "-i", "x"], "--sweep applies to the whole installation: leave out -i"),
-        (["--plan", "-i", "x"], "--plan goes with --sweep"),
+        (["--plan", "-i", "x"], "--plan needs --sweep"),
         (["--sweep", "-o", "table"], "--sweep supports only '-o json'"),
     ],
 )

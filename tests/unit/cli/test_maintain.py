@@ -115,13 +115,13 @@ def test_a_store_that_is_not_there_is_said_with_the_empty_list(run, tmp_path, mo
     [
         (["-c", "-t", "often", "-i", "infra-1"], "argument -t/--interval: expected a number, got 'often'\n"),
         ([], "name the infrastructure with -i INFRA_ID; or -l to list them all"),
-        (["-r"], "say which infrastructure"),
-        (["--graph", "dot"], "say which infrastructure"),
+        (["-r"], "name the infrastructure with -i"),
+        (["--graph", "dot"], "name the infrastructure with -i"),
         (["--graph", "png", "-i", "infra-1"], "invalid choice: 'png'"),
         (["-r", "--graph", "dot", "-i", "infra-1"], "argument --graph: not allowed with argument -r/--report"),
-        (["--graph", "dot", "-i", "infra-1", "-o", "json"], "--graph says the form already"),
+        (["--graph", "dot", "-i", "infra-1", "-o", "json"], "--graph sets the format"),
         (["-l", "-o", "hosts"], "-o hosts needs an infrastructure"),
-        (["-i", "infra-1", "-o", "hosts"], "-o goes with -r and --graph"),
+        (["-i", "infra-1", "-o", "hosts"], "-o needs -r or --graph"),
     ],
 )
 def test_options_that_make_no_sense_together_are_refused(run, argv, message):

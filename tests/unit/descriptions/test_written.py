@@ -150,7 +150,7 @@ def test_a_key_with_nothing_behind_it_is_absent(plugins):
 
 
 def test_a_required_key_with_nothing_behind_it_is_refused_at_its_place(plugins):
-    with pytest.raises(DescriptionError, match=r"^n.yaml:1:60: .*endpoint: there is no value here, and one is needed$"):
+    with pytest.raises(DescriptionError, match=r"^n.yaml:1:60: .*endpoint: there is no value here: one is required$"):
         definition("node_def:x: [{resource: {type: cloud, zone: ab, endpoint:  }}]", plugins)
 
 
