@@ -32,7 +32,7 @@ MIN_SECRET = 4
 _MIN_SECRET_LINE = 16
 """The shortest line of a key that is redacted by itself."""
 _PUBLIC_KEYS = frozenset(
-    {"type", "id", "username", "email", "tenant_id", "client_id", "client_name", "subscription_id"},
+    {"type", "id", "user", "username", "email", "tenant_id", "client_id", "client_name", "subscription_id"},
 )
 """Keys of `auth_data` that identify a user. All other values are secrets."""
 

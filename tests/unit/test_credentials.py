@@ -96,6 +96,14 @@ def test_nothing_shows_a_value(credentials):
     assert not hasattr(found, "__dict__")
 
 
+def test_the_name_of_an_ssh_user_is_shown(tmp_path):
+    file = tmp_path / "auth_data.yaml"
+    file.write_text("config_management: [{type: ssh, auth_data: {user: root, password: tell-nobody}}]\n")
+    file.chmod(0o600)
+    redact = Redactor(Credentials.load(str(file)).secrets())
+    assert redact("root at /root with tell-nobody") == "root at /root with ***"
+
+
 def test_secrets_are_what_proves_not_who(credentials):
     secrets = credentials.secrets()
     assert {"secret-of-eu", "secret-of-us", "demo password/1", "very-special", KEY} <= secrets
