@@ -56,6 +56,9 @@ class EventKind(enum.Enum):
     WAITING = "waiting"
 
 
+IN_TURN = "for its turn: "
+"""The beginning of the text of `NODE_WAITING` for an instance that waits in a queue."""
+
 PASSING = frozenset({EventKind.NODE_WAITING, EventKind.WAITING})
 """Transient kinds, which are not recorded."""
 

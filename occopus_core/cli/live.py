@@ -14,7 +14,7 @@ from rich.text import Text
 
 from occopus_core.cli.lines import short_line
 from occopus_core.cli.output import redacted
-from occopus_core.events import Event, EventKind, Observer
+from occopus_core.events import IN_TURN, Event, EventKind, Observer
 
 MOST_ROWS = 15
 """The largest number of instances shown; the others are counted."""
@@ -65,6 +65,8 @@ class _View:
         if event.kind is EventKind.NODE_WAITING:
             if event.node_id in self._rows:
                 self._rows[event.node_id].waiting = text
+            elif event.text.startswith(IN_TURN):
+                self._rows[event.node_id] = _Row(event.node_name, "waiting", time.monotonic(), text)
             return
         if event.kind in _ENDED or not event.node_id:
             self._rows.pop(event.node_id, None)

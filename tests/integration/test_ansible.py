@@ -121,7 +121,7 @@ def refused(user, cloud, until, words):
 @pytest.mark.parametrize(
     ("task", "place", "words"),
     [
-        ("    - {name: x, ping: , pong: }\n", "4:22", "play 1, tasks, task 1 'x': it names several modules, ping and"),
+        ("    - {name: x, ping: , pong: }\n", "4:25", "play 1, tasks, task 1 'x': it names several modules, ping and"),
         ("    - no_such_module:\n", "4:7", "couldn't resolve module/action 'no_such_module'"),
     ],
 )
@@ -158,7 +158,7 @@ def test_a_playbook_with_a_syntax_error_is_refused_before_anything_is_made(edite
     ended = user.run("build", "infra.yaml", "-i", "shop")
     assert ended.code in (1, 2), ended
     words = (
-        rf"config_management.playbook: {file}:4:22: play 1, tasks, task 1 'x': it names several modules, ping and po"
+        rf"config_management.playbook: {file}:4:25: play 1, tasks, task 1 'x': it names several modules, ping and po"
     )
     assert any(re.search(words, line) for line in ended.complaint), ended
     assert cloud.created == set()

@@ -23,6 +23,7 @@ from occopus_core.engine.kernel.intervals import backoff, poll_interval
 from occopus_core.engine.kernel.journal import redacted
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.planning.preparation import Configuration
+from occopus_core.events import IN_TURN
 from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import Stage
 
@@ -123,13 +124,13 @@ class Configuring:
         self._pause(job, self._runtime.clock.monotonic)
         link.jobs.begin(job, lambda: self._start(job))
         if link.jobs.queued(job):
-            self.wait(work, f"for its turn: {link.label} is configuring {link.plugin.max_jobs} others")
+            self.wait(work, f"{link.label} is configuring {link.plugin.max_jobs} others")
 
     def wait(self, work: Work, why: str) -> None:
         """Record that the configuration of an instance waits for its turn, with the reason."""
-        self._runtime.waiting(work, why)
+        self._runtime.waiting(work, f"{IN_TURN}{why}")
         if work.configuration is not None and work.configuration.state in _MAY_WAIT:
-            self._note(work, state=ConfigState.QUEUED, reason=why)
+            self._note(work, state=ConfigState.QUEUED, reason=f"{IN_TURN}{why}")
 
     def wait_no_more(self, work: Work) -> None:
         """Record that the instance no longer waits: its configuration is the one its manager last reported."""
@@ -313,7 +314,7 @@ class Configuring:
             job.queued_at = self._runtime.clock.monotonic()
             if not job.queued:
                 self._pause(job, lambda: job.queued_at)
-            self.wait(job.work, f"for its turn: {status.reason or f'{job.link.label} is configuring others'}")
+            self.wait(job.work, status.reason or f"{job.link.label} is configuring others")
             self._look(job)
         elif not self._late(job, status.progress or status.reason):
             self._resume(job)

@@ -246,9 +246,7 @@ class Execution:
     def _await_turn(self, work: Work, at_once: int) -> None:
         if work in self._foreseen:
             self._awaiting.add(work)
-            self._configuring.wait(
-                work, f"for its turn: instances of '{work.node_name}' are reconfigured {at_once} at a time"
-            )
+            self._configuring.wait(work, f"instances of '{work.node_name}' are reconfigured {at_once} at a time")
 
     def _end_waiting(self, work: Work) -> None:
         if work in self._awaiting:

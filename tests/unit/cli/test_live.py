@@ -31,6 +31,25 @@ def test_what_is_under_way_and_what_has_ended():
     assert console.file.getvalue() == "✓ node ready db 01234567: 127.0.0.9\n· node unconfirmed db 01234567\n"
 
 
+def test_an_instance_that_waits_for_its_turn_and_the_end_of_a_reconfiguration():
+    view = _View()
+    console = Console(file=io.StringIO(), width=120)
+    live = Live(console=console)
+    view.told(Event(EventKind.NODE_RECONFIGURING, "i", "db", "aaaaaaaa", "ssh"), live)
+    view.told(Event(EventKind.NODE_WAITING, "i", "db", "bbbbbbbb", "for its turn: 1 at a time"), live)
+    now = shown(view)
+    assert "db  aaaaaaaa  reconfiguring  0 s  ssh" in now
+    assert "db  bbbbbbbb  waiting        0 s  for its turn: 1 at a time" in now
+    view.told(Event(EventKind.NODE_RECONFIGURED, "i", "db", "aaaaaaaa", "ssh"), live)
+    view.told(Event(EventKind.NODE_RECONFIGURING, "i", "db", "bbbbbbbb", "ssh"), live)
+    view.told(Event(EventKind.NODE_UNHEALTHY, "i", "db", "bbbbbbbb", "not reconfigured: no disk"), live)
+    assert "0 ready, 0 under way" in shown(view)
+    assert console.file.getvalue().splitlines() == [
+        "· node reconfigured db aaaaaaaa: ssh",
+        "· node unhealthy db bbbbbbbb: not reconfigured: no disk",
+    ]
+
+
 def test_of_many_the_number_is_told():
     view = _View()
     live = Live(console=Console(file=io.StringIO()))

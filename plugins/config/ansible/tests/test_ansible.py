@@ -514,16 +514,17 @@ def test_roles_of_a_folder_and_of_an_archive(account, tmp_path):
     assert status.attributes == {"near": "done", "packed": "done"}
 
 
-def test_requirements_are_downloaded_with_leave(account, galaxy):
+def test_requirements_are_downloaded_with_leave(account, galaxy, monkeypatch):
     """A collection of a Galaxy with what it depends on, one by its URL, and a role by its URL."""
     for name, needs in (("base", ()), ("tools", ("base",)), ("more", ())):
         galaxy.collection(name, needs)
     roles = "[acme.tools.mark, acme.base.mark, acme.more.mark, packed]"
     with galaxy.serve() as url:
+        monkeypatch.setenv("ANSIBLE_GALAXY_SERVER", url)  # in place of the public one
         needs = {
             "roles": [{"name": "packed", "src": f"{url}/{galaxy.role('packed')}"}],
             "collections": [
-                {"name": "acme.tools", "source": url},
+                {"name": "acme.tools"},
                 {"name": f"{url}/acme-more-1.0.0.tar.gz", "type": "url"},
             ],
         }
