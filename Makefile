@@ -1,5 +1,5 @@
 # The two commands that matter: make demo, make test.
-.PHONY: demo test docs test-openstack azure-contract cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture bench dist schemas page-libraries clean
+.PHONY: demo test docs test-openstack azure-contract cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture strays bench dist schemas page-libraries clean
 
 # A checkout is compiled once, not by each of the thousands of commands that tests start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -35,6 +35,12 @@ azure-contract: dev  ## the tests of Azure with every exchange checked against M
 torture: dev  ## kill the commands at every boundary; TORTURE="--kills 20000 --seed 7" for longer
 	.venv/bin/python -m tests.torture $(TORTURE)
 
+TRIALS ?= 200
+
+strays: dev  ## stop a command, destroy, continue it: TRIALS=200 on each of two clouds
+	.venv/bin/python -m tests.torture.strays --cloud sim --trials $(TRIALS)
+	.venv/bin/python -m tests.torture.strays --cloud ec2 --trials $(TRIALS)
+
 venv: .venv/.usable
 dev: .venv/.testable
 
@@ -62,6 +68,7 @@ unit: dev  ## the fast tests alone: no processes but databases, nothing marked s
 EXAMPLES ?= 1000
 SEED ?= $(shell date +%s)
 SECONDS ?= 60
+TEMPLATES ?= 100000
 
 model: dev  ## the model test at length: make model EXAMPLES=1000 SEED=1
 	@echo "seed $(SEED)"
@@ -70,10 +77,11 @@ model: dev  ## the model test at length: make model EXAMPLES=1000 SEED=1
 transitions: dev  ## 10,000 changes of a store by eight processes that are killed, with copies made meanwhile
 	OCCOPUS_TEST_TRANSITIONS=10000 .venv/bin/pytest -q -s tests/integration/test_store_processes.py -k no_change_is_lost
 
-fuzz: dev  ## descriptions and templates by coverage: make fuzz SECONDS=60; installs atheris where it is missing
+fuzz: dev  ## descriptions and templates: make fuzz SECONDS=60 TEMPLATES=100000; installs atheris where it is missing
 	@.venv/bin/python -c "import atheris" 2>/dev/null || .venv/bin/pip install -q -c contrib/constraints.txt --only-binary :all: atheris
 	.venv/bin/python tests/fuzz/descriptions.py -max_total_time=$(SECONDS) -seed=$(SEED)
 	.venv/bin/python tests/fuzz/templates.py -max_total_time=$(SECONDS) -seed=$(SEED) -timeout=20
+	.venv/bin/python -m tests.fuzz.grammar --templates $(TEMPLATES) --seed $(SEED)
 
 bench: dev  ## measure against the critical path, and against Terraform where it is installed
 	.venv/bin/python -m benchmarks

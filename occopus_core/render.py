@@ -6,8 +6,9 @@ Undefined names are errors. A rehearsal finds the references to other nodes befo
 
 from __future__ import annotations
 
-import base64
 import functools
+import math
+import re
 import shlex
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,28 +17,31 @@ from typing import Any, Protocol, TypeVar
 import jinja2
 from jinja2 import nodes as syntax
 from jinja2.meta import find_undeclared_variables
-from jinja2.utils import missing
 
+from occopus_core import plain, render_process
 from occopus_core.api.resource import Address, AddressKind
 from occopus_core.api.scalars import is_ambiguous
 from occopus_core.api.ssh import HostKeyPair, generate_host_key
 from occopus_core.api.written import WrittenList, WrittenMap, items_of
 from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.descriptions.schema import is_template
-from occopus_core.sandbox import Sandbox, budget
+from occopus_core.evaluate import UNREADABLE, FaultError, RefusalError, compiled, environment, evaluate, is_long, parsed
+from occopus_core.sandbox import BUDGET
 from occopus_core.templates_1x import ASKING, PEER_FUNCTIONS, Templates1x, filled, folded, is_plain, quoted, unfolded
-from occopus_core.variables import in_scope, install
+from occopus_core.variables import in_scope
 
 T = TypeVar("T")
 
 CMD_TIMEOUT = 60.0
 """The time limit, in seconds, of a command run by `cmd()`."""
 
-MOST_NAMES = 10
-"""How many names of a mapping a message lists."""
+PLAIN_BUDGET = 500_000
+"""The budget of the texts of one value if only plain templates are rendered: some tens of milliseconds."""
 
-_UNREADABLE = (RecursionError, ValueError, MemoryError, SyntaxError)
-"""The errors of Jinja2 and Python for a template with too deep nesting or too long a number."""
+_NOT_PLAIN = (
+    "a template here may use names, the functions, arithmetic, conditions, simple loops and the common filters; "
+    "macros, recursive loops, calls of values and other filters are not possible"
+)
 
 NAMES = frozenset(
     {"infra_name", "infra_id", "name", "node_id", "user_id", "variables", "type", "scaling", "resource", "attributes"}
@@ -58,51 +62,8 @@ class TemplateError(Exception):
     """A template is wrong or refers to an unknown name. The message contains its place."""
 
 
-class _RefusalError(Exception):
-    """A template function cannot return a value; the message says why."""
-
-
-class _MissingKeyError(jinja2.UndefinedError):
-    """A mapping does not have this key."""
-
-    def __init__(self, mapping: Mapping[Any, Any], key: object, message: str) -> None:
-        super().__init__(message)
-        self.mapping = mapping
-        self.key = key
-
-    def reason(self, scope: Mapping[str, object]) -> str:
-        """The path of the mapping in the scope, the missing key, and the keys it has."""
-        names = sorted(map(str, self.mapping))
-        more = ", ..." if len(names) > MOST_NAMES else ""
-        has = f"has: {', '.join(names[:MOST_NAMES])}{more}" if names else "is empty"
-        return f"{_path_to(self.mapping, scope) or 'the mapping'} has no '{self.key}'; it {has}"
-
-
-class _UndefinedNameError(jinja2.UndefinedError):
-    """The name is undefined."""
-
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(message)
-        self.name = name
-
-
-def _hint(name: str, names: Collection[str]) -> str:
-    return did_you_mean(name, names) or f": put quotes around it if text is meant: '{name}'"
-
-
-class _Undefined(jinja2.StrictUndefined):
-    """Remembers the requested name, or key and mapping."""
-
-    __slots__ = ()
-
-    def __init__(
-        self, hint: str | None = None, obj: Any = missing, name: str | None = None, exc: Any = jinja2.UndefinedError
-    ) -> None:
-        if hint is None and isinstance(obj, Mapping):
-            exc = functools.partial(_MissingKeyError, obj, name)
-        elif hint is None and obj is missing:
-            exc = functools.partial(_UndefinedNameError, str(name))
-        super().__init__(hint, obj, name, exc)
+class CutOffError(TemplateError):
+    """Rendering was stopped, because it takes too much time or memory."""
 
 
 class Peers(Protocol):
@@ -117,8 +78,35 @@ class Peers(Protocol):
         ...
 
 
+class Allowance:
+    """A limit on the cost of several values: units of the sandbox, and seconds of render processes.
+
+    After a cut-off, `cut_off` holds its message, and nothing more is rendered with this allowance.
+    """
+
+    def __init__(self, units: float = math.inf, seconds: float = math.inf) -> None:
+        self.units = units
+        self.seconds = seconds
+        self.cut_off = ""
+
+    def refuse(self) -> None:
+        """Raises `CutOffError` after a cut-off."""
+        if self.cut_off:
+            raise CutOffError(self.cut_off)
+
+    def take(self, units: int, seconds: float) -> None:
+        """Count the cost of a template. Raises `FaultError` if it exceeds the limit."""
+        self.units -= units
+        self.seconds -= seconds
+        if self.units < 0 or self.seconds < 0:
+            raise FaultError(None, "all templates together take too long", cut_off=True)
+
+
 class Renderer:
-    """Renders values in one scope; an `occopus_core.api.Render`. `place` begins every error message and warning."""
+    """Renders values in one scope; an `occopus_core.api.Render`. `place` begins every error message and warning.
+
+    Plain templates are rendered in this process, all others in one of their own (`occopus_core.render_process`).
+    """
 
     def __init__(
         self,
@@ -127,11 +115,18 @@ class Renderer:
         place: str,
         host_key: Callable[[], HostKeyPair] = generate_host_key,
         manners: Templates1x = DEFAULT_MANNERS,
+        allowance: Allowance | None = None,
+        *,
+        plain_only: bool = False,
     ) -> None:
+        """With `plain_only`, all other templates are refused; rendering then takes milliseconds."""
         self._manners = manners
         self._names = {**functions, **self._visible(names)}
         self._place = place
         self._host_key = host_key
+        self._allowance = allowance or Allowance()
+        self._plain_only = plain_only
+        self._left = [PLAIN_BUDGET if plain_only else BUDGET]
 
     def host_key(self) -> HostKeyPair:
         """See `occopus_core.api.Render`."""
@@ -149,7 +144,16 @@ class Renderer:
 
     def extended(self, names: Mapping[str, object]) -> Renderer:
         """A renderer with additional names in scope."""
-        return Renderer({**self._names, **names}, {}, self._place, self._host_key, self._manners)
+        made = self._like({**self._names, **names}, plain_only=self._plain_only)
+        made._left = self._left  # noqa: SLF001  # what the texts of one value may cost
+        return made
+
+    def plainly(self) -> Renderer:
+        """A renderer that refuses all but plain templates."""
+        return self._like(self._names, plain_only=True)
+
+    def _like(self, names: Mapping[str, object], *, plain_only: bool) -> Renderer:
+        return Renderer(names, {}, self._place, self._host_key, self._manners, self._allowance, plain_only=plain_only)
 
     def _render(self, value: Any, at: str, scope: Mapping[str, object]) -> Any:
         if isinstance(value, str):
@@ -175,17 +179,38 @@ class Renderer:
         return made
 
     def _text(self, text: str, at: str, scope: Mapping[str, object]) -> str:
+        self._allowance.refuse()
         text, scope = self._put_right(text, at, scope)
         try:
-            with budget():
-                return compiled(text).render(scope)
-        except jinja2.TemplateSyntaxError as error:
-            raise TemplateError(self._message(text, at, error.lineno, error.message or "syntax error")) from error
-        except Exception as error:  # a template may raise whatever its expressions raise
-            raise TemplateError(self._message(text, at, _line(error), _reason(error, scope))) from error
+            return self._evaluated(text, scope)
+        except FaultError as fault:
+            message = self._message(text, at, fault.line, fault.reason)
+            if fault.cut_off:
+                self._allowance.cut_off = message
+                raise CutOffError(message) from fault
+            raise TemplateError(message) from fault
+
+    def _evaluated(self, text: str, scope: Mapping[str, object]) -> str:
+        """Raises `FaultError`."""
+        if not plain.is_plain(text):
+            if self._plain_only:
+                raise FaultError(None, _NOT_PLAIN)
+            found, seconds = render_process.render(text, scope, self._left[0])
+            self._allowance.take(0, seconds)
+            return found
+        before = self._left[0]
+        try:
+            return evaluate(text, scope, self._left)
+        finally:
+            self._allowance.take(before - self._left[0], 0.0)
 
     def _put_right(self, text: str, at: str, scope: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
-        """Correct a template by the rules of 1.x. Returns it with its scope; warns of each correction."""
+        """Correct a template by the rules of 1.x. Returns it with its scope; warns of each correction.
+
+        A template that is too long to be parsed in this process is not corrected.
+        """
+        if is_long(text):
+            return text, scope
         text, nodes = quoted(text, scope.keys(), self._manners.nodes)
         for name in nodes:
             self._manners.warn(f"{self._place}: {at}: put quotes around the name of a node: '{name}'")
@@ -200,18 +225,24 @@ class Renderer:
         return f"{self._place}: {where}: {reason}"
 
 
-def expand(text: str, names: Mapping[str, object]) -> str:
-    """Render a template with these names and no functions. Raises `ValueError` with the reason."""
-    try:
-        return Renderer(names, {}, "")(text, at="")
-    except TemplateError as error:
-        raise ValueError(str(error).lstrip(": ")) from error
+EXPANSION_UNITS, EXPANSION_SECONDS = 2 * BUDGET, 4.0
+"""The budget of all templates of one description while it is loaded, and their seconds of processor time."""
 
 
-@functools.lru_cache(maxsize=4096)
-def compiled(text: str) -> jinja2.Template:
-    """The compiled template. Raises `jinja2.TemplateSyntaxError`."""
-    return _environment().from_string(text)
+def expander() -> Callable[[str, Mapping[str, object]], str]:
+    """A function that renders the templates of one description with the names given and no functions.
+
+    Raises `ValueError` with the reason.
+    """
+    allowance = Allowance(EXPANSION_UNITS, EXPANSION_SECONDS)
+
+    def expand(text: str, names: Mapping[str, object]) -> str:
+        try:
+            return Renderer(names, {}, "", allowance=allowance)(text, at="")
+        except TemplateError as error:
+            raise ValueError(str(error).lstrip(": ")) from error
+
+    return expand
 
 
 def functions(peers: Peers) -> dict[str, object]:
@@ -237,11 +268,16 @@ def named_peers(value: Any) -> Iterator[str]:
             yield from named_peers(item)
 
 
-@functools.lru_cache(maxsize=4096)
+_NAMED_PEER = re.compile(r"\bget(?:ip|privip|ipall)\s*\(\s*(?:'([^'\\]*)'|\"([^\"\\]*)\")")
+
+
+@functools.lru_cache(maxsize=1024)
 def _named_in_template(text: str) -> tuple[str, ...]:
+    if is_long(text):  # parsing it could take long; a name in a comment too many does no harm
+        return tuple(single or double for single, double in _NAMED_PEER.findall(text))
     try:
-        tree = _environment().parse(text)
-    except (jinja2.TemplateSyntaxError, *_UNREADABLE):
+        tree = parsed(text)
+    except (jinja2.TemplateSyntaxError, *UNREADABLE):
         return ()  # rendering reports it, with its place
     return tuple(
         argument.value
@@ -258,13 +294,12 @@ def inspect(text: str, names: Collection[str] | None) -> str:
     `names` are those it has beyond `NAMES`, or None if they are unknown. Renders nothing.
     """
     try:
-        with budget():
-            compiled(text)
+        compiled(text)
         unknown = _undefined(text) - {*NAMES, *names} if names is not None else set()
     except jinja2.TemplateSyntaxError as error:
         line = f"line {error.lineno} of it: " if "\n" in text.strip("\n") else ""
         return f"{line}{error.message or 'syntax error'}"
-    except (jinja2.TemplateError, *_UNREADABLE):
+    except (jinja2.TemplateError, *UNREADABLE):
         return ""  # the rehearsal reports it, when all its names are known
     known = {*NAMES, *(names or ()), *FUNCTIONS}
     return "; ".join(f"'{name}' is undefined{did_you_mean(name, known)}" for name in sorted(unknown))
@@ -272,7 +307,7 @@ def inspect(text: str, names: Collection[str] | None) -> str:
 
 def _undefined(text: str) -> set[str]:
     """The names that neither the template nor the environment defines, without those it tests first."""
-    tree = _environment().parse(text)
+    tree = parsed(text)
     asked = (one for one in tree.find_all((syntax.Filter, syntax.Test)) if one.name in ASKING)
     nodes = (
         call.args[0]
@@ -281,7 +316,7 @@ def _undefined(text: str) -> set[str]:
     )  # may be named without quotes
     names = (name for one in (*asked, *nodes) for name in ([one] if isinstance(one, syntax.Name) else _names(one)))
     careful = {name.name for name in names}
-    return find_undeclared_variables(tree) - careful - FUNCTIONS - _environment().globals.keys()
+    return find_undeclared_variables(tree) - careful - FUNCTIONS - environment().globals.keys()
 
 
 def _names(node: syntax.Node) -> Iterator[syntax.Name]:
@@ -298,9 +333,11 @@ def calls_commands(value: Any) -> bool:
 
 
 def _names_cmd(text: str) -> bool:
+    if is_long(text):
+        return True
     try:
-        return any(name.name == "cmd" for name in _environment().parse(text).find_all(syntax.Name))
-    except (jinja2.TemplateSyntaxError, *_UNREADABLE):
+        return any(name.name == "cmd" for name in parsed(text).find_all(syntax.Name))
+    except (jinja2.TemplateSyntaxError, *UNREADABLE):
         return True  # an invalid template is not trusted
 
 
@@ -309,7 +346,7 @@ def _peer_functions(peers: Peers) -> dict[str, Callable[[str], object]]:
         try:
             instances = peers.addresses(node)
         except LookupError as error:
-            raise _RefusalError(str(error.args[0])) from error
+            raise RefusalError(str(error.args[0])) from error
         return [addresses[0].value for addresses in instances if addresses]
 
     def getip(node: str) -> str:
@@ -331,17 +368,17 @@ def _former_functions(peers: Peers) -> dict[str, Callable[..., object]]:
         try:
             ids = peers.node_ids(node)
         except LookupError as error:
-            raise _RefusalError(str(error.args[0])) from error
+            raise RefusalError(str(error.args[0])) from error
         if not ids:
-            raise _RefusalError(f"there is no instance of node '{node}'")
+            raise RefusalError(f"there is no instance of node '{node}'")
         nodes[ids[0]] = node
         return ids[0]
 
     def ibget(key: str, node_id: str) -> str:
         if key not in _ADDRESS_KEYS:
-            raise _RefusalError(f"ibget has no '{key}'; it has: {', '.join(_ADDRESS_KEYS)}")
+            raise RefusalError(f"ibget has no '{key}'; it has: {', '.join(_ADDRESS_KEYS)}")
         if node_id not in nodes:
-            raise _RefusalError("ibget takes the id that find_node_id gives")
+            raise RefusalError("ibget takes the id that find_node_id gives")
         return _first([one[0].value for one in peers.addresses(nodes[node_id])[:1] if one], nodes[node_id])
 
     return {"find_node_id": find_node_id, "ibget": ibget}
@@ -349,7 +386,7 @@ def _former_functions(peers: Peers) -> dict[str, Callable[..., object]]:
 
 def _first(addresses: Sequence[str], node: str) -> str:
     if not addresses:
-        raise _RefusalError(f"no instance of node '{node}' has an address")
+        raise RefusalError(f"no instance of node '{node}' has an address")
     return addresses[0]
 
 
@@ -365,7 +402,7 @@ def cmd(command: str) -> str:
         result = subprocess.run(words, capture_output=True, text=True, timeout=CMD_TIMEOUT, check=True)
     except (ValueError, IndexError, OSError, UnicodeDecodeError, subprocess.SubprocessError) as error:
         # Neither the arguments nor the output is quoted: both may be secrets.
-        raise _RefusalError(f"cmd: the command {_failure(error)}") from error
+        raise RefusalError(f"cmd: the command {_failure(error)}") from error
     return result.stdout
 
 
@@ -377,40 +414,3 @@ def _failure(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"cannot be run: {error.strerror}"
     return "is not well formed or did not print text"
-
-
-def _reason(error: Exception, scope: Mapping[str, object]) -> str:
-    if isinstance(error, _MissingKeyError):
-        return error.reason(scope)
-    if isinstance(error, _UndefinedNameError):
-        return f"{error}{_hint(error.name, scope)}"
-    known = isinstance(error, jinja2.TemplateError | _RefusalError)
-    return str(error) if known else f"{type(error).__name__}: {error}"
-
-
-def _path_to(wanted: object, scope: Mapping[Any, object]) -> str:
-    """The template expression for a mapping, such as ``variables.database``; empty if it is not in the scope."""
-    for name, value in scope.items():
-        if value is wanted:
-            return str(name)
-        if isinstance(value, Mapping) and (found := _path_to(wanted, value)):
-            return f"{name}.{found}"
-    return ""
-
-
-def _line(error: BaseException) -> int | None:
-    """The line of the template that failed, from the traceback."""
-    line, frame = None, error.__traceback__
-    while frame is not None:
-        if frame.tb_frame.f_code.co_filename == "<template>":
-            line = frame.tb_lineno
-        frame = frame.tb_next
-    return line
-
-
-@functools.cache
-def _environment() -> Sandbox:
-    environment = Sandbox(undefined=_Undefined, keep_trailing_newline=True)
-    install(environment)
-    environment.filters["b64encode"] = lambda text: base64.b64encode(str(text).encode()).decode()
-    return environment

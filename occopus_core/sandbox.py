@@ -1,7 +1,8 @@
 """The sandbox of templates: they can access only their scope, and each has a cost budget.
 
 Descriptions may come from untrusted users. The cost of an expression is counted before it is evaluated if it can be
-predicted, and each iteration of a loop counts, so that neither powers nor nested loops exhaust the machine.
+predicted, and each iteration of a loop counts. Not all of Jinja2 can be counted: templates that use more than
+`occopus_core.plain` lists also run in a process of their own.
 """
 
 from __future__ import annotations
@@ -13,20 +14,23 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ClassVar, cast
 
-from jinja2 import Environment
+from jinja2 import Environment, pass_context
 from jinja2 import nodes as syntax
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 BUDGET = 10_000_000
-"""The budget for rendering one text: each character created costs 1. It allows a second or two of work."""
+"""The budget for rendering the texts of one value: each character created costs 1. It allows 1 to 2 s of work."""
 
 TURN, CALL, ITEM = 10, 100, 5
 """Cost per iteration, call and value, in proportion to the time that each takes."""
 
 LARGEST_NUMBER = 100_000
 """The largest width, count or precision that a filter or a method accepts."""
+
+TURNS = "occopus turns"
+"""The filter that counts the turns of a loop."""
 
 _left: ContextVar[list[int] | None] = ContextVar("left", default=None)
 _SIZED = frozenset(
@@ -39,10 +43,14 @@ _LONG_NUMBER = re.compile(r"\d{6,}")
 _INDIRECT_WIDTH = re.compile(r"%[^a-zA-Z%]*\*|\{[^{}]*\{")
 
 
+class OverBudgetError(SecurityError):
+    """The template has used up its budget."""
+
+
 @contextlib.contextmanager
-def budget() -> Iterator[None]:
-    """Limit the cost of rendering in this block to `BUDGET`. Exceeding it raises `jinja2.SecurityError`."""
-    token = _left.set([BUDGET])
+def budget(left: list[int] | None = None) -> Iterator[None]:
+    """Limit the cost of rendering in this block to `left` (`BUDGET`). Exceeding it raises `OverBudgetError`."""
+    token = _left.set([BUDGET] if left is None else left)
     try:
         yield
     finally:
@@ -50,12 +58,12 @@ def budget() -> Iterator[None]:
 
 
 def spend(cost: int) -> None:
-    """Count a cost. Raises `SecurityError` if it exceeds the budget."""
+    """Count a cost. Raises `OverBudgetError` if it exceeds the budget."""
     left = _left.get()
     if left is not None:
         left[0] -= cost
         if left[0] < 0:
-            raise SecurityError("the template makes or repeats too much")
+            raise OverBudgetError("the template makes or repeats too much")
 
 
 def weight(value: object) -> int:
@@ -143,20 +151,20 @@ def _turns(items: Any, cost: int) -> Iterator[Any]:
 class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja2's sandbox with a budget."""
 
-    intercepted_binops: ClassVar[frozenset[str]] = frozenset({"*", "**", "%", "+"})  # type: ignore[misc]
+    intercepted_binops: ClassVar[frozenset[str]] = frozenset({"*", "**", "%", "+", "-", "/", "//"})  # type: ignore[misc]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(finalize=_counted, **options)
         del self.globals["lipsum"]
         self.filters = {name: _bounded(name, function) for name, function in self.filters.items()}
-        self.filters["occopus turns"] = _turns
+        self.filters[TURNS] = _turns
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> syntax.Template:
         template = super()._parse(source, name, filename)
         for loop in template.find_all(syntax.For):
             cost = TURN + sum(len(text.data) for text in loop.find_all(syntax.TemplateData))
-            arguments: list[syntax.Expr] = [syntax.Const(cost)]
-            loop.iter = _filter(loop.iter, "occopus turns", arguments) if not loop.recursive else loop.iter
+            cost += sum(1 for _ in loop.find_all(syntax.Node))
+            loop.iter = _filter(loop.iter, TURNS, [syntax.Const(cost)])
         _replace_concatenations(template)
         return template
 
@@ -168,6 +176,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             spend(weight(left) * abs(right) if isinstance(right, int) else 1)
         elif operator == "%" and isinstance(left, str):
             _foresee("format", left, right if isinstance(right, tuple) else (right,))
+        elif operator in {"%", "/", "//"}:
+            spend(_product(left, right) if isinstance(right, int) else 1)
         else:
             spend(weight(left) + weight(right))
         return super().call_binop(context, operator, left, right)
@@ -184,7 +194,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return result
 
 
-def _counted(value: Any) -> Any:
+@pass_context  # so that constants are not put out, and evaluated, while the template is compiled
+def _counted(_context: Context, value: Any) -> Any:
     spend(weight(value))
     return value
 

@@ -48,13 +48,13 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from occopus_core.descriptions.infrastructure import load_infrastructure  # noqa: PLC0415  # help is to be fast
     from occopus_core.manager.ids import new_id  # noqa: PLC0415
-    from occopus_core.render import expand  # noqa: PLC0415
+    from occopus_core.render import expander  # noqa: PLC0415
 
     settings = load_settings(options.cfg)
     credentials = load_credentials(options.auth_data_path)
     infra_id = new_id(options.infra_id)
     infrastructure = load_infrastructure(
-        options.infra_def, warn=lambda problem: say(f"warning: {problem}"), render=expand
+        options.infra_def, warn=lambda problem: say(f"warning: {problem}"), render=expander()
     )
     if options.plan or settings.dry_run:
         say_dry_run(settings)

@@ -140,6 +140,7 @@ def _sweep_misuse(options: argparse.Namespace) -> str:
 
 def _list(options: argparse.Namespace) -> int:
     from occopus_core.store.listing import list_infrastructures  # noqa: PLC0415  # help must not wait for all this
+    from occopus_core.store.records import PARKED  # noqa: PLC0415
 
     settings = load_settings(options.cfg)
     summaries = list_infrastructures(settings.store, lambda text: say(f"warning: {text}"))
@@ -150,7 +151,8 @@ def _list(options: argparse.Namespace) -> int:
     if options.output in {None, "table"}:
         for summary in summaries:
             fields = (summary.id, summary.name, summary.state.value, f"{summary.instances} instances")
-            result("\t".join([*fields, *(["frozen"] if summary.frozen else [])]))
+            held = ["parked" if summary.frozen.startswith(PARKED) else "frozen"] if summary.frozen else []
+            result("\t".join([*fields, *held]))
         return ExitCode.OK
     from occopus_core.report.forms import as_json, as_yaml  # noqa: PLC0415
 

@@ -29,7 +29,7 @@ from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.rehearsal import requests_of
 from occopus_core.manager.auth import auth_faults
 from occopus_core.registry import Registry
-from occopus_core.render import expand
+from occopus_core.render import expander
 from occopus_core.settings import Settings
 from occopus_core.store.definitions import StoredDefinitions
 
@@ -130,7 +130,7 @@ class _Check:
         self._found.add(_written(document, (), document.data))
 
     def _infrastructure(self, path: str, document: Document) -> None:
-        made = load_infrastructure(path, warn=lambda problem: self._found.add([problem]), render=expand)
+        made = load_infrastructure(path, warn=lambda problem: self._found.add([problem]), render=expander())
         self._infrastructures.append((path, made))
         self._found.add(_written(document, (), document.data))
         places: list[tuple[faults.Path, Any]] = [(("variables",), document.data.get("variables"))]

@@ -9,7 +9,7 @@ from typing import Any
 
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.model import Infrastructure
-from occopus_core.render import expand
+from occopus_core.render import expander
 
 Description = Infrastructure | Mapping[str, Any] | str | os.PathLike[str]
 """The model, a mapping with the keys of a description, a text in YAML (of several lines, or in braces), or a file."""
@@ -27,7 +27,7 @@ def described(description: Description, warn: Callable[[str], None]) -> Infrastr
         source = description
     if isinstance(description, str) and ("\n" in description or description.lstrip().startswith("{")):
         name = "description"
-    return load_infrastructure(source, name=name, warn=lambda problem: warn(str(problem)), render=expand)
+    return load_infrastructure(source, name=name, warn=lambda problem: warn(str(problem)), render=expander())
 
 
 def _plain(value: object) -> object:

@@ -35,7 +35,7 @@ from occopus_core.manager.ids import new_id, refuse_impossible
 from occopus_core.manager.installation import WORKERS, Installation, Strategy
 from occopus_core.notify.subscribing import address_of
 from occopus_core.registry import Registry
-from occopus_core.render import expand, inspect
+from occopus_core.render import expander, inspect
 from occopus_core.report import Snapshot, report_of
 from occopus_core.settings import Settings
 from occopus_core.store.records import (
@@ -151,7 +151,7 @@ class InfrastructureManager:
 
     def load_untrusted(self, text: bytes) -> Infrastructure:
         """The infrastructure in a text from the network, which can name no files. Raises `DescriptionError`."""
-        return load_infrastructure(text, name="request", imports=False, render=expand)
+        return load_infrastructure(text, name="request", imports=False, render=expander())
 
     def import_untrusted(self, text: bytes, endpoints: Collection[str] = ()) -> list[str]:
         """Import node definitions from the network; see `import_node_definitions`.
@@ -194,8 +194,13 @@ class InfrastructureManager:
         return self._pass(infra_id, preview)
 
     def maintain(self, infra_id: str) -> Passed:
-        """Run one maintenance pass. Returns the work it leaves. See `occopus_core.engine.passes.maintaining`."""
+        """Run one maintenance pass. Returns the work it leaves. See `occopus_core.engine.passes.maintaining`.
+
+        A parked infrastructure is tried again.
+        """
         refuse_dry_run(self._installation.settings)
+        refuse_impossible(infra_id)
+        self.store.service.unpark(infra_id)
         return self._pass(infra_id, maintain)
 
     def tear_down(self, infra_id: str, given_up: Collection[str] = ()) -> None:
@@ -259,6 +264,7 @@ class InfrastructureManager:
             if not idempotent:
                 raise ProvisionedError(infra_id)
             return infra_id
+        self.store.service.unpark(infra_id)
         if self._background is None:
             self._background = Background(self._installation, self._interval, self._told)
         self._background.attach(infra_id)

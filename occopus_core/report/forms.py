@@ -51,8 +51,9 @@ def _table(snapshot: Snapshot) -> str:
     console = Console(width=200)
     with console.capture() as captured:
         console.print(table)
-    frozen = snapshot.infrastructure.frozen
-    lines = [*captured.get().splitlines(), *([f"healing is frozen: {frozen}"] if frozen else [])]
+    frozen, parked = snapshot.infrastructure.frozen, snapshot.infrastructure.parked
+    held = parked or (f"healing is frozen: {frozen}" if frozen else "")
+    lines = [*captured.get().splitlines(), *([held] if held else [])]
     return "\n".join(line.rstrip() for line in lines)
 
 

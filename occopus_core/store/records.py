@@ -56,6 +56,10 @@ class LeaseLostError(Exception):
     """Another process has taken over the infrastructure; this process must not write or start anything for it."""
 
 
+PARKED = "parked: "
+"""The start of the reason for which an infrastructure is parked: passes leave it alone unless it is destroyed."""
+
+
 class Stage(enum.Enum):
     """The progress of an instance. Each stage is committed before the first call that it announces."""
 
@@ -233,6 +237,11 @@ class InfrastructureRecord:
     """Why healing is frozen; empty if it is not."""
     revision: int = field(default=0, compare=False)
     """Raised by every change of the infrastructure or its rows, see `occopus_core.store.revisions`."""
+
+    @property
+    def parked(self) -> str:
+        """Why passes leave it alone; empty if it is not parked, or is being destroyed."""
+        return self.frozen if self.wanted and self.frozen.startswith(PARKED) else ""
 
     @property
     def state(self) -> InfrastructureState:

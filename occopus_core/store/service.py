@@ -15,6 +15,7 @@ from occopus_core.store.change import SKEW_SECONDS
 from occopus_core.store.database import Database
 from occopus_core.store.record_columns import Columns
 from occopus_core.store.records import (
+    PARKED,
     Condition,
     InfrastructureState,
     NoSuchInfrastructureError,
@@ -74,6 +75,19 @@ class ServiceRows:
         with self._database.writing() as connection:
             if not connection.execute(statement).rowcount:
                 raise NoSuchInfrastructureError(infra_id)
+            raise_revision(connection, [infra_id])
+        if maintained:
+            self.unpark(infra_id)
+
+    def unpark(self, infra_id: str) -> None:
+        """Let passes work on a parked infrastructure again. Idempotent."""
+        table = tables.infrastructures
+        parked = sa.and_(table.c.id == infra_id, table.c.frozen.startswith(PARKED, autoescape=True))
+        with self._database.reading() as connection:  # which is all that is done, as a rule
+            if connection.scalar(sa.select(sa.func.count()).select_from(table).where(parked)) == 0:
+                return
+        with self._database.writing() as connection:
+            connection.execute(table.update().where(parked).values(frozen=""))
             raise_revision(connection, [infra_id])
 
     def maintained(self) -> list[str]:

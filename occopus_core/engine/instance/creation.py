@@ -136,9 +136,14 @@ class Creation:
         limits.submit(create, returned)
 
     def _prepare(self, work: Work, subject: Subject) -> None:
-        self._runtime.loop.submit(
-            lambda: self._runtime.scope.prepare(subject), lambda outcome: self._prepared(work, outcome)
-        )
+        queue, scope = self._runtime.rendering, self._runtime.scope
+        begun = self._lifecycle.queue([work], queue.moved)
+
+        def prepare() -> Prepared:
+            begun()
+            return scope.prepare(subject)
+
+        queue.submit(prepare, lambda outcome: self._prepared(work, outcome))
 
     def _prepared(self, work: Work, outcome: Outcome[Prepared]) -> None:
         if outcome.error is not None or work.dropping:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from occopus_core.api.config import ConfigState
@@ -256,7 +257,8 @@ class Execution:
     def _renew(self, work: Work) -> None:
         self._end_waiting(work)
         subject, scope = self.neighbours.subject(work), self._runtime.scope
-        self._runtime.loop.submit(lambda: scope.configuration(subject), lambda outcome: self._rendered(work, outcome))
+        call = functools.partial(scope.configuration, subject)
+        self._runtime.rendering.submit(call, functools.partial(self._rendered, work))
 
     def _rendered(self, work: Work, outcome: Outcome[Configuration | None]) -> None:
         configuration, record = outcome.value, work.configuration

@@ -16,10 +16,10 @@ from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.clock import Clock
-from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.kernel.loop import Loop, Outcome, Steps
 from occopus_core.engine.planning.outage import Ailment, Source
 from occopus_core.engine.planning.plan import LOST
-from occopus_core.engine.planning.preparation import Scope
+from occopus_core.engine.planning.preparation import Scope, Subject
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError
@@ -81,22 +81,33 @@ class Diagnosis:
         self._notes = notes
         self._unfit: dict[str, str] = {}
 
-    def targets(self) -> list[CheckTarget]:
+    def targets(self, loop: Loop) -> Steps[list[CheckTarget]]:
         """The instances to check: those that run, as far as their providers can see."""
-        targets = []
+        checked: list[tuple[Work, Subject]] = []
         for work in self._ready:
             self._take_addresses(work)
-            if not work.implementation.health_check.checks or self._is_down(work):
-                continue
-            subject = self._surroundings.subject(work)
-            try:
-                checks = self._scope.health_values(subject, work.record.address)
-            except (TemplateError, ProviderError, PluginError, DescriptionError) as error:
-                self._unfit[work.node_id] = str(error)
-                continue
-            if checks:
-                targets.append(CheckTarget(work.node_id, work.record.address, checks))
-        return targets
+            if work.implementation.health_check.checks and not self._is_down(work):
+                checked.append((work, self._surroundings.subject(work)))
+        slow = [pair for pair in checked if pair[0].implementation.config_management is not None]
+        quick = [pair for pair in checked if pair[0].implementation.config_management is None]
+        values = {work.node_id: self._values(work, subject) for work, subject in quick}
+        if slow:  # their sections may hold any template
+            values |= yield from loop.in_pool(
+                lambda: {work.node_id: self._values(work, subject) for work, subject in slow}
+            )
+        return [
+            CheckTarget(work.node_id, work.record.address, found)
+            for work, _ in checked
+            if (found := values[work.node_id])
+        ]
+
+    def _values(self, work: Work, subject: Subject) -> dict[str, Any]:
+        """The rendered value for each health checker; empty if they cannot be rendered. May run in the pool."""
+        try:
+            return self._scope.health_values(subject, work.record.address)
+        except (TemplateError, ProviderError, PluginError, DescriptionError) as error:
+            self._unfit[work.node_id] = str(error)
+            return {}
 
     def ailments(self, examined: Mapping[str, Outcome[Verdict]]) -> Mapping[str, Ailment]:
         """The problems found, by node id. Changed rows and events go to the notes."""

@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, field
 
 from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.call_limits import CallQueue
 from occopus_core.engine.kernel.clock import Clock
 from occopus_core.engine.kernel.intervals import PollIntervals, backoff, poll_interval
 from occopus_core.engine.kernel.journal import Journal
@@ -71,6 +72,8 @@ class Runtime:
     rng: random.Random
     observer: Observer
     experience: Experience
+    rendering: CallQueue
+    """Limits how many instances are rendered at once, since all infrastructures share the pool."""
 
     @property
     def clock(self) -> Clock:

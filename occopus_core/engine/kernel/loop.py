@@ -107,6 +107,13 @@ class Loop:
 
         self._executor.submit(work)
 
+    def in_pool(self, call: Callable[[], T], commit_due: Callable[[], None] | None = None) -> Steps[T]:
+        """Make a call in the pool and wait for it. Raises what it raises."""
+        ended: list[Outcome[T]] = []
+        self.submit(call, ended.append)
+        yield Waiting(commit_due or _nothing, lambda: bool(ended))
+        return ended[0].get()
+
     def begin(self, steps: Steps[T], done: Callable[[Outcome[T]], None]) -> None:
         """Start a pass; `done` is called with its outcome."""
         self._passes[_Pass(steps, done)] = None

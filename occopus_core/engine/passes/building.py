@@ -18,6 +18,7 @@ from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.belated import cleaning_up
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
+from occopus_core.engine.passes.designing import design_in_pool
 from occopus_core.engine.passes.destroying import places, sweep
 from occopus_core.engine.passes.errors import (
     BuildError,
@@ -30,7 +31,7 @@ from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import survey
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
-from occopus_core.engine.planning.design import Design, first_plan, make_design
+from occopus_core.engine.planning.design import Design, first_plan
 from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
@@ -48,8 +49,8 @@ def plan(context: PassContext, candidate: Infrastructure) -> Steps[Plan]:
     try:
         record = store.infrastructure(context.infra_id)
     except NoSuchInfrastructureError:
-        return first_plan(scope, store)
-    design = make_design(scope, store)
+        return (yield from context.resources.loop.in_pool(lambda: first_plan(scope, store)))
+    design = yield from design_in_pool(context, scope)
     works = context.recorded_works()
     return (yield from plan_build(context, design, record, works))
 
@@ -62,7 +63,9 @@ def build(context: PassContext, candidate: Infrastructure, begun: Callable[[], N
     Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
     `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
     """
-    design = make_design(context.scope(candidate), context.resources.store)
+    context.building = True  # an interruption while templates are rendered ends a build
+    design = yield from design_in_pool(context, context.scope(candidate))
+    context.building = False
     begun()
     lease = yield from _lease(context, candidate)
     with context.releasing(lease):
@@ -122,7 +125,7 @@ def build_leased(context: PassContext, design: Design, lease: Lease, record: Inf
         change.finish_build(candidate, targets)
         if record.frozen:  # the build replaces the failed instances
             change.put_frozen("")
-            runtime.tell_with(change, EventKind.UNFROZEN, "a build has replaced the failed instances")
+            runtime.tell_with(change, EventKind.UNFROZEN, _thawed(record))
         change.condemn(unwanted)  # if this process dies now, the next pass removes them
         if record.description is None:
             runtime.tell_with(change, EventKind.INFRA_READY)
@@ -132,7 +135,9 @@ def build_leased(context: PassContext, design: Design, lease: Lease, record: Inf
     renewed = {step.node_id for step in steps.of(Verb.RECONFIGURE)}
     yield from execution.reconfigure([work for work in works if not work.dropping], design.graph, renewed)
     context.refuse_if_abandoned()
-    before = design.graph if record.description is None else dependencies(context.scope(record.description), works)
+    before = design.graph
+    if record.description is not None:
+        before = yield from dependencies(context.resources.loop, context.scope(record.description), works)
     yield from execution.drop([work for work in execution.works if work.dropping], before)
     context.refuse_if_abandoned()
     yield from context.forget_left(runtime)
@@ -140,6 +145,10 @@ def build_leased(context: PassContext, design: Design, lease: Lease, record: Inf
         raise UnconfirmedError(execution.unconfirmed)
     if execution.unconfigured:
         raise UnconfiguredError(execution.unconfigured)
+
+
+def _thawed(record: InfrastructureRecord) -> str:
+    return "it was built again" if record.parked else "a build has replaced the failed instances"
 
 
 def _adopt_definitions(runtime: Runtime, design: Design, works: Sequence[Work]) -> None:

@@ -17,6 +17,7 @@ from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
 from occopus_core.engine.instance.observe import Observatory
 from occopus_core.engine.instance.runtime import Experience, Runtime
 from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.call_limits import RENDERED_AT_ONCE, CallQueue
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.journal import Journal
 from occopus_core.engine.kernel.lease import HeldLease, moment
@@ -256,7 +257,10 @@ class PassContext:
         unwanted = self._unwanted if heeds_unwanted else _nobody
         assert self._held_lease is not None, "a lease is taken before it is kept"
         journal = Journal(resources.store, self._held_lease, resources.loop, unwanted, resources.connections.redact)
-        return Runtime(scope, resources.loop, journal, resources.rng, resources.observer, resources.experience)
+        rendering = CallQueue(resources.loop, RENDERED_AT_ONCE)
+        return Runtime(
+            scope, resources.loop, journal, resources.rng, resources.observer, resources.experience, rendering
+        )
 
     def execution(
         self,

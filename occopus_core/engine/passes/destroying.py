@@ -52,7 +52,8 @@ def destroy_leased(
     """Destroy under a lease, see `destroy`."""
     runtime = context.runtime(context.scope(record.current), heeds_unwanted=False)
     execution = context.execution(runtime, {}, record, context.recorded_works())
-    yield from execution.drop(execution.works, dependencies(context.scope(record.current), execution.works))
+    graph = yield from dependencies(context.resources.loop, context.scope(record.current), execution.works)
+    yield from execution.drop(execution.works, graph)
     context.refuse_if_abandoned()
     if given_up:
         give_up(execution, runtime, given_up)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from occopus_core.api.resource import Instance
+from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.instance.deletion import OVERDUE
 from occopus_core.engine.instance.execution import DELETION_SECONDS, Orders
 from occopus_core.engine.instance.failure_detection import Notes, notes_of
@@ -20,13 +21,13 @@ from occopus_core.engine.passes.belated import cleaning_up
 from occopus_core.engine.passes.building import build_leased, new_works, plan_build
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
+from occopus_core.engine.passes.designing import design_candidate, design_in_pool, park_if_cut_off
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
 from occopus_core.engine.planning.backoff import next_setback
 from occopus_core.engine.planning.decision import Situation, decide
-from occopus_core.engine.planning.design import make_design
 from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
 from occopus_core.engine.planning.scaling import scale
 from occopus_core.events import EventKind
@@ -38,13 +39,17 @@ def maintain(context: PassContext) -> Steps[Passed]:
     """Run one pass. It continues an interrupted build, or the destruction of an infrastructure.
 
     It observes first: if there is nothing to do, it takes no lease and writes nothing. Otherwise it decides again
-    under a lease.
+    under a lease. A parked infrastructure is left alone, unless it is to be destroyed.
 
     Raises `BusyError` while another process works on the infrastructure, `NoSuchInfrastructureError`, and the errors of
     a build or a destruction that it continues. A node that cannot be made or observed is an event, not an error: it is
     in the result, and the next pass tries again.
     """
-    looked = yield from look(context)
+    record = context.resources.store.infrastructure(context.infra_id)
+    if record.parked:
+        context.revision = record.revision
+        return Passed((record.parked,))
+    looked = yield from look(context, record)
     if looked is not None and looked.quiet:
         context.revision = looked.revision
         context.known = known_of(looked, context.resources)
@@ -53,11 +58,13 @@ def maintain(context: PassContext) -> Steps[Passed]:
     lease = yield from context.acquire_soon()
     with context.releasing(lease):
         record = context.resources.store.infrastructure(context.infra_id)
+        if record.parked:
+            return Passed((record.parked,))
         if not record.wanted:
             yield from destroy_leased(context, lease, record)
             return Passed()
         if record.candidate is not None:
-            design = make_design(context.scope(record.candidate), context.resources.store)
+            design = yield from design_candidate(context, lease, record)
             yield from build_leased(context, design, lease, record)
             record = context.resources.store.infrastructure(context.infra_id)
         passed = yield from _Pass(context, lease, record, looked).run()
@@ -72,20 +79,26 @@ def preview(context: PassContext) -> Steps[Plan]:
     """
     store = context.resources.store
     record = store.infrastructure(context.infra_id)
+    if record.parked:
+        return Plan((), record.parked)
     works = context.recorded_works()
     if not record.wanted:
         return decide(Situation({}, [work.record for work in works]))
     if record.candidate is not None:
-        return (yield from plan_build(context, make_design(context.scope(record.candidate), store), record, works))
+        return (
+            yield from plan_build(
+                context, (yield from design_in_pool(context, context.scope(record.candidate))), record, works
+            )
+        )
     requests = store.pending_requests(context.infra_id)
     scaled = scale(requests, record.current, record.targets, [work.record for work in works])
     condemn(works, scaled.condemned)
     context.connect(works)
     scope = context.scope(record.current)
     found = yield from survey(context, scope, works, lambda: None, Notes())
-    situation = situation_of(context, record, works, scaled.targets, found)
+    situation = yield from situation_of(context, record, works, scaled.targets, found)
     amended = yield from amend(context.resources.loop, scope, works, situation, lambda: None)
-    return decide_pass(context, scope, amended.situation).plan
+    return (yield from decide_pass(context, scope, amended.situation)).plan
 
 
 class _Pass:
@@ -117,9 +130,14 @@ class _Pass:
         execution = self._execution
         yield from self._tick()
         yield from execution.run(self._is_tick_over)
-        while not self._is_mended() or self._is_to_follow():
+        while not self._cut_off and (not self._is_mended() or self._is_to_follow()):
             yield from self._tick()
             yield from execution.run(self._is_tick_over)
+        if self._cut_off:
+            # Their rows keep the definition that was cut off: a later pass makes instances from the new one.
+            unfinished = [work for work in self._works if work.stage is not Stage.READY and not work.dropping]
+            execution.mend(Orders(Graph((), ()), drops=unfinished))
+            yield from execution.run(lambda: execution.mended(DELETION_SECONDS))
         execution.halt()
         for work in self._tell_overdue():
             self._unanswer(work, OVERDUE)
@@ -128,7 +146,14 @@ class _Pass:
         self._runtime.journal.flush()
         yield from self._site.forget_left(self._runtime)
         self._site.refuse_if_abandoned()
+        parked = park_if_cut_off(self._site, self._lease, self._runtime.scope)
+        self._undone += [parked] if parked else []
         return Passed(tuple(self._undone), (*summarise(self._unanswered), *execution.unconfirmed))
+
+    @property
+    def _cut_off(self) -> str:
+        """Why rendering was cut off in this pass; empty if it was not. The pass then starts nothing more."""
+        return self._runtime.scope.allowance.cut_off
 
     def _is_mended(self) -> bool:
         # Ticks go on, so a long deletion can be waited for.
@@ -143,7 +168,7 @@ class _Pass:
         return frozenset((work.node_id, work.record.address) for work in works)
 
     def _is_tick_over(self) -> bool:
-        return self._is_mended() or self._site.is_tick_due
+        return bool(self._cut_off) or self._is_mended() or self._site.is_tick_due
 
     def _tick(self) -> Steps[None]:
         """Observe, decide, and start the work that is due."""
@@ -166,13 +191,13 @@ class _Pass:
         self._note_unanswered([work for work in works if work.stage is Stage.READY], found.seen)
         self._tell_unanswered("a health checker", found.examined)
         self._tell_unanswered("a configuration manager", found.managed)
-        situation = situation_of(self._site, self._record, self._works, self._targets, found)
+        situation = yield from situation_of(self._site, self._record, self._works, self._targets, found)
         loop, retries = self._site.resources.loop, self._site.retries
         amended = yield from amend(loop, scope, self._works, situation, commit_due, retries, is_under_way=is_under_way)
         self._undone += amended.problems
-        decided = decide_pass(self._site, scope, amended.situation)
+        decided = yield from decide_pass(self._site, scope, amended.situation, commit_due)
         self._tell_plan(decided)
-        self._carry_out(decided)
+        yield from self._carry_out(decided)
 
     # Scaling
 
@@ -239,7 +264,7 @@ class _Pass:
 
     # Carrying out the plan
 
-    def _carry_out(self, decided: Decided) -> None:
+    def _carry_out(self, decided: Decided) -> Steps[None]:
         plan, design = decided.plan, decided.design
         dropping = {work.node_id for work in self._works if work.dropping}
         replaced = plan.of(Verb.REPLACE)
@@ -248,7 +273,10 @@ class _Pass:
             self._heal(replaced)
         drops = self._doom(going)
         if design is None:
-            self._execution.mend(Orders(dependencies(self._runtime.scope, self._works), drops=drops))
+            graph = Graph((), ())
+            if drops:
+                graph = yield from dependencies(self._site.resources.loop, self._runtime.scope, self._works)
+            self._execution.mend(Orders(graph, drops=drops))
             return
         fresh = new_works(self._runtime, design.blueprints, plan, self._works, provisional=False)
         renewed = {step.node_id for step in plan.of(Verb.RECONFIGURE)}

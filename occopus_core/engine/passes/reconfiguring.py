@@ -14,6 +14,7 @@ from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.instance.failure_detection import Notes
 from occopus_core.engine.instance.neighbours import Neighbours, recorded_node
 from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.call_limits import RENDERED_AT_ONCE, CallQueue
 from occopus_core.engine.kernel.config_managers import ManagerConnection, Statuses
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.journal import redacted
@@ -191,10 +192,11 @@ def _render(
     commit_due: Callable[[], None],
 ) -> Steps[Mapping[str, Outcome[Configuration | None]]]:
     found: dict[str, Outcome[Configuration | None]] = {}
+    rendering = CallQueue(loop, RENDERED_AT_ONCE)
     for work in works:
         subject = neighbours.subject(work, implementation(work))
         settings = work.configuration.settings if work.configuration is not None else None
-        loop.submit(
+        rendering.submit(
             lambda subject=subject, settings=settings: scope.foreseen(subject, settings),  # type: ignore[misc]
             lambda outcome, id=work.node_id: found.update({id: outcome}),  # type: ignore[misc]
         )

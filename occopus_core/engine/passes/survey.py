@@ -17,10 +17,11 @@ from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.dependencies import dependencies
+from occopus_core.engine.passes.designing import design_in_pool
 from occopus_core.engine.passes.quiet_infrastructures import Expected, Known, is_as
 from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
 from occopus_core.engine.planning.decision import Situation, decide
-from occopus_core.engine.planning.design import Design, InvalidDesignError, make_design
+from occopus_core.engine.planning.design import Design, InvalidDesignError
 from occopus_core.engine.planning.outage import Ailment
 from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.preparation import Scope
@@ -67,7 +68,7 @@ def survey(
     else:
         seen = answered.seen
     diagnosis = Diagnosis(scope, context.resources.loop.clock, works, seen, pause, notes)
-    targets = diagnosis.targets()
+    targets = yield from diagnosis.targets(context.resources.loop)
     if answered is None:
         examined = yield from context.resources.checks.examine(targets, commit_due)
     else:
@@ -101,13 +102,12 @@ class Look:
         return now - self.at <= FRESH_SECONDS and list(self.records) == [work.record for work in works]
 
 
-def look(context: PassContext) -> Steps[Look | None]:
+def look(context: PassContext, record: InfrastructureRecord) -> Steps[Look | None]:
     """Observe an infrastructure without a lease and without writing. None if it needs a lease in any case.
 
-    Raises `NoSuchInfrastructureError`, `StoreError`.
+    Raises `StoreError`.
     """
     store = context.resources.store
-    record = store.infrastructure(context.infra_id)
     if not record.wanted or record.candidate is not None or store.lease_end(context.infra_id) is not None:
         return None
     if store.pending_requests(context.infra_id):
@@ -124,7 +124,7 @@ def look(context: PassContext) -> Steps[Look | None]:
     pause, changes = context.pause(), Changes()
     found = yield from survey(context, context.scope(record.current), works, _nothing, changes.notes, pause)
     answers: list[Outcome[Instance] | Outcome[Verdict]] = [*found.seen.values(), *found.examined.values()]
-    plan = decide(situation_of(context, record, works, record.targets, found))
+    plan = decide((yield from situation_of(context, record, works, record.targets, found)))
     quiet = (
         not changes.some
         and not (plan.frozen or record.frozen)
@@ -174,15 +174,18 @@ def _nothing() -> None:
 
 def situation_of(
     context: PassContext, record: InfrastructureRecord, works: Sequence[Work], targets: Mapping[str, int], found: Survey
-) -> Situation:
+) -> Steps[Situation]:
     """The situation that the next pass has to decide about."""
+    graph = None
+    if found.ailments:
+        graph = yield from dependencies(context.resources.loop, context.scope(record.current), works)
     return Situation(
         targets=targets,
         records=[replace(work.record, condemned=True) if work.dropping else work.record for work in works],
         now=context.resources.loop.clock.now(),
         ailments=found.ailments,
         setbacks=record.setbacks,
-        dependees=_closure(dependencies(context.scope(record.current), works)) if found.ailments else {},
+        dependees=_closure(graph) if graph is not None else {},
         places={work.node_id: _place(work) for work in works},
     )
 
@@ -196,13 +199,15 @@ class Decided:
     problem: str = ""
 
 
-def decide_pass(context: PassContext, scope: Scope, situation: Situation) -> Decided:
+def decide_pass(
+    context: PassContext, scope: Scope, situation: Situation, commit_due: Callable[[], None] | None = None
+) -> Steps[Decided]:
     """The plan of a maintenance pass; instances without a usable definition wait."""
     plan = decide(situation)
     if not plan.of(Verb.CREATE, Verb.REPLACE, Verb.RECONFIGURE) and not _unfinished(situation, plan):
         return Decided(plan)
     try:
-        return Decided(plan, make_design(scope, context.resources.store))
+        return Decided(plan, (yield from design_in_pool(context, scope, commit_due)))
     except InvalidDesignError as error:
         problem = f"for a usable definition: {error}"
         return Decided(decide(dataclasses.replace(situation, undefined=f"waiting {problem}")), None, problem)

@@ -17,7 +17,7 @@ from occopus_core.descriptions.model import Implementation, Infrastructure, Node
 from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.registry import Registry
-from occopus_core.render import Renderer, calls_commands
+from occopus_core.render import Allowance, Renderer, calls_commands
 from occopus_core.templates_1x import Templates1x
 from occopus_core.variables import plain
 
@@ -68,9 +68,12 @@ class Prepared:
 
 
 def health_values(implementation: Implementation, address: str, render: Renderer) -> dict[str, Any]:
-    """The rendered value for each health checker that is switched on. Raises `TemplateError`."""
+    """The rendered value for each health checker that is switched on. Takes milliseconds.
+
+    Raises `TemplateError`, also for a template that is not plain.
+    """
     checks = {key: value for key, value in implementation.health_check.checks.items() if value not in (False, None)}
-    return render(checks, at="health_check", ip=address) if checks else {}
+    return render.plainly()(checks, at="health_check", ip=address) if checks else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +89,19 @@ class Scope:
     """True if templates follow the rules of 1.x, see `occopus_core.templates_1x.Manners`."""
     warn: Callable[[str], object] = lambda _: None
     """Called with a warning for each correction made in a template."""
+    allowance: Allowance = dataclasses.field(default_factory=Allowance, repr=False, compare=False)
+    """The limit on the cost of its templates; records whether rendering was cut off."""
 
     def owner(self) -> Owner:
         """The owner named in all calls for this infrastructure."""
         return Owner(self.installation, self.infra_id)
 
     def settings(self, subject: Subject) -> str:
-        """The settings of the connection on which the instance is created. Raises `TemplateError`."""
-        render = self._renderer(subject)
+        """The settings of the connection on which the instance is created. Takes milliseconds.
+
+        Raises `TemplateError`, also for a template that is not plain.
+        """
+        render = self._renderer(subject).plainly()
         return self.connections.settings(subject.implementation, lambda value: render(value, at="resource"))
 
     def prepare(self, subject: Subject) -> Prepared:
@@ -212,7 +220,7 @@ class Scope:
         }
         place = f"node '{node.name}', node definition '{node.type}', implementation '{subject.implementation.label}'"
         manners = Templates1x([one.name for one in self.infrastructure.nodes], self.former, self.warn)
-        return Renderer(names, subject.functions, place, subject.host_key, manners)
+        return Renderer(names, subject.functions, place, subject.host_key, manners, self.allowance)
 
     def _node(self, subject: Subject, section: Mapping[str, Any]) -> ConfigNode:
         return ConfigNode(

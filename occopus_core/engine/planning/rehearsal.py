@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,14 @@ from occopus_core.engine.planning import mappings
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Scope, Subject
 from occopus_core.registry import PluginError
-from occopus_core.render import TemplateError, named_peers, rehearsal_functions
+from occopus_core.render import Allowance, CutOffError, TemplateError, named_peers, rehearsal_functions
+from occopus_core.sandbox import BUDGET
+
+REHEARSAL_UNITS = 10 * BUDGET
+"""The budget of all plain templates of one infrastructure when each is rendered once."""
+
+REHEARSAL_SECONDS = 10.0
+"""The limit on the processor time, in seconds, of all its other templates."""
 
 _NODE_ID = "00000000-0000-4000-8000-000000000000"
 _TOKEN = f"occopus-{_NODE_ID}"
@@ -67,7 +75,12 @@ class _Peers:
 
 
 def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
-    """Render and check every implementation of every node without creating, changing or running anything."""
+    """Render and check every implementation of every node without creating, changing or running anything.
+
+    Where rendering is cut off, that is the only problem, and `scope.allowance` knows of it.
+    """
+    full = scope.allowance
+    scope = dataclasses.replace(scope, allowance=Allowance(REHEARSAL_UNITS, REHEARSAL_SECONDS))
     references: list[Reference] = []
     problems: list[str] = []
     fingerprints: dict[str, dict[str, str]] = {name: {} for name in blueprints}
@@ -77,6 +90,9 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
             try:
                 fingerprint = _rehearse(scope, blueprint, implementation, peers)
                 fingerprints[blueprint.node.name][implementation.digest] = fingerprint
+            except CutOffError as error:
+                full.cut_off = str(error)
+                return Rehearsed((), (str(error),), fingerprints)
             except (TemplateError, PluginError, DescriptionError) as error:
                 problems.append(str(error))
             except ProviderError as error:
@@ -91,6 +107,7 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
 
 def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[Reference]:
     """The references in templates that can be rendered. Does not call `check` of plugins; raises nothing."""
+    scope = dataclasses.replace(scope, allowance=Allowance(REHEARSAL_UNITS, REHEARSAL_SECONDS))
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
             peers = _Peers(blueprints)

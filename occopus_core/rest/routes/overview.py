@@ -24,7 +24,7 @@ class Glimpsed(BaseModel):
     name: str
     state: InfrastructureState
     maintained: bool = Field(description="true if services maintain it")
-    frozen: str = Field(description="why healing is frozen; else empty")
+    frozen: str = Field(description="why healing is frozen, or the infrastructure parked (`parked: …`); else empty")
     created_at: str
     target: int = Field(description="the wanted number of instances")
     instances: dict[str, int] = Field(description="the number of instances by state")

@@ -12,7 +12,7 @@ from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.manager.auth import auth_faults
 from occopus_core.registry import Registry
-from occopus_core.render import Renderer, expand
+from occopus_core.render import Renderer, expander
 from occopus_core.templates_1x import Templates1x
 from tests.unit.compatibility import reference
 
@@ -90,7 +90,7 @@ nodes:
 - {name: b, type: t, scaling: {min: 0, max: 0}}
 """
     warnings = []
-    found = load_infrastructure(text, name="infra.yaml", warn=lambda one: warnings.append(str(one)), render=expand)
+    found = load_infrastructure(text, name="infra.yaml", warn=lambda one: warnings.append(str(one)), render=expander())
     assert [(node.scaling.min, node.scaling.max) for node in found.nodes] == [(2, 5), (1, 1)]
     assert warnings == [
         "infra.yaml:6:37: nodes[1].scaling.min: 'min' is 0 and is raised to 1",

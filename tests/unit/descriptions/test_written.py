@@ -8,14 +8,14 @@ from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.registry import Registry
-from occopus_core.render import Renderer, expand
+from occopus_core.render import Renderer, expander
 
 INFRA = "infra_name: x\nuser_id: me\nnodes:\n- name: n\n  type: t\n"
 
 
 def infrastructure(text):
     warnings = []
-    found = load_infrastructure(text, name="i.yaml", warn=warnings.append, render=expand)
+    found = load_infrastructure(text, name="i.yaml", warn=warnings.append, render=expander())
     return found, [str(one) for one in warnings]
 
 

@@ -7,7 +7,7 @@ import { Graph } from "./graph.js";
 import { useEvents, useLive } from "./live.js";
 import { Node } from "./nodes.js";
 import { Stale } from "./signin.js";
-import { Badge, counted, Fare, inWords } from "./states.js";
+import { Badge, counted, Fare, inWords, parked } from "./states.js";
 import { Time } from "./time.js";
 import { announce, html, notify, plural, useCallback, useEffect, useRef, useState } from "./ui.js";
 
@@ -72,7 +72,9 @@ function Known({ id, caller, live, events }) {
   return html`<${Crumbs} caller=${caller} />
     <${Head} id=${id} caller=${caller} outline=${outline} live=${live} />
     <${Stale} live=${live} />
-    ${outline.frozen && html`<div class="banner warn"><p><b>Healing is frozen.</b> ${outline.frozen}</p></div>`}
+    ${outline.frozen && !parked(outline) && html`<div class="banner warn"><p><b>Healing is frozen.</b> ${outline.frozen}</p></div>`}
+    ${parked(outline) && html`<div class="banner warn"><p><b>This infrastructure is parked.</b> ${parked(outline)}</p>
+      ${caller.may("write") && html`<${Maintain} id=${id} verb="attach" refresh=${live.refresh}>Try it again<//>`}</div>`}
     ${!outline.maintained && outline.state !== "dropping" && html`<div class="banner"><p><b>Nobody maintains this infrastructure.</b> Nothing is healed, and scaling requests wait.</p>
       ${caller.may("write") && html`<${Maintain} id=${id} verb="attach" refresh=${live.refresh}>Maintain it<//>`}</div>`}
     <div class="columns"><div class="stack">

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { useLive } from "./live.js";
 import { Stale } from "./signin.js";
-import { Badge, Fare, ILL } from "./states.js";
+import { Badge, Fare, ILL, parked } from "./states.js";
 import { Time } from "./time.js";
 import { html, plural, useEffect, useMemo, useState } from "./ui.js";
 
@@ -55,7 +55,7 @@ function Table({ all }) {
 function Row({ one }) {
   return html`<tr>
     <th scope="row"><a class="name" href=${`#/infrastructures/${encodeURIComponent(one.infraid)}`}>${one.name}</a><span class="mono small muted clip">${one.infraid}</span></th>
-    <td>${one.unreadable ? html`<${Badge} state="failed">unreadable<//>` : html`<${Badge} state=${one.state} />`}${one.frozen && html`<${Badge} state="temp_failed">healing frozen<//>`}
+    <td>${one.unreadable ? html`<${Badge} state="failed">unreadable<//>` : html`<${Badge} state=${one.state} />`}${one.frozen && html`<${Badge} state="temp_failed">${parked(one) ? "parked" : "healing frozen"}<//>`}
       ${!one.maintained && one.state !== "dropping" && html`<span class="tag">not maintained</span>`}</td>
     <td class=${one.unreadable && "wide"}>${one.unreadable ? html`<span class="small">${one.unreadable}</span>` : html`<${Fare} counts=${one.instances} target=${one.target} />`}</td>
     <td>${!one.unreadable && html`<${Time} at=${one.created_at} />`}</td>

@@ -16,6 +16,10 @@ const SIGNS = {
 };
 const ALIKE = { building: "pending", updating: "pending", dropping: "shutdown" };
 
+// How the reason begins where no pass touches an infrastructure until somebody orders it.
+const PARKED = "parked: ";
+export const parked = (one) => (one.frozen.startsWith(PARKED) ? one.frozen.slice(PARKED.length) : "");
+
 export const word = (state) => WORDS[state] ?? state;
 export const look = (state) => ALIKE[state] ?? (SIGNS[state] ? state : "unknown");
 

@@ -1,0 +1,47 @@
+"""Designs for passes: templates are rendered in the pool, so that no other infrastructure waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from occopus_core.engine.kernel.loop import Steps
+from occopus_core.engine.passes.context import PassContext
+from occopus_core.engine.planning.design import Design, InvalidDesignError, make_design
+from occopus_core.engine.planning.preparation import Scope
+from occopus_core.events import Event, EventKind
+from occopus_core.store.records import PARKED, InfrastructureRecord, Lease
+
+
+def design_in_pool(context: PassContext, scope: Scope, commit_due: Callable[[], None] | None = None) -> Steps[Design]:
+    """The design of what `scope` describes. Propagates the errors of `make_design`."""
+    store = context.resources.store
+    return (yield from context.resources.loop.in_pool(lambda: make_design(scope, store), commit_due))
+
+
+def design_candidate(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[Design]:
+    """The design of a build that is continued. If its rendering is cut off, the infrastructure is parked."""
+    assert record.candidate is not None, "there is a build to carry on"
+    scope = context.scope(record.candidate)
+    try:
+        return (yield from design_in_pool(context, scope))
+    except InvalidDesignError:
+        park_if_cut_off(context, lease, scope)
+        raise
+
+
+def park_if_cut_off(context: PassContext, lease: Lease, scope: Scope) -> str:
+    """Park the infrastructure if rendering was cut off in this pass. Returns the reason, else an empty text."""
+    if not scope.allowance.cut_off:
+        return ""
+    resources = context.resources
+    text = f"{PARKED}{scope.allowance.cut_off}: change that, then {_way_out(context.infra_id)}"
+    event = Event(EventKind.FROZEN, context.infra_id, text=resources.connections.redact(text))
+    with resources.store.changing(lease) as change:
+        change.put_frozen(event.text)
+        change.add_events([(resources.loop.clock.now(), event)])
+    resources.observer(event)
+    return event.text
+
+
+def _way_out(infra_id: str) -> str:
+    return f"build it with -i {infra_id}, attach it, or run occopus-maintain -i {infra_id}"
