@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     schema.add_argument("--relative", action="store_true", help="name the files in the catalogue without the folder")
     check = add("check", _check, "run the conformance suite with the harness that the plugin ships")
     _add_type(check)
+    check.add_argument("--clause", action="append", metavar="NAME", help="run this clause alone; may be repeated")
     new = add("new", _new, "make a plugin package from the template")
     new.add_argument("kind", choices=KINDS, help="kind of the plugin")
     new.add_argument("name", type=_name, help="name of the plugin in descriptions: lower-case letters, digits and _")
@@ -221,19 +222,20 @@ def _check(options: argparse.Namespace) -> int:
     codes = []
     for one in found:
         if one.state is PluginState.USABLE:
-            codes.append(_suite(one.kind, one.type))
+            codes.append(_suite(one.kind, one.type, options.clause or ()))
         else:
             say(f"error: {one.reason}")
             codes.append(ExitCode.FAILED)
     return max(codes)
 
 
-def _suite(kind: str, name: str) -> int:
+def _suite(kind: str, name: str, clauses: Sequence[str]) -> int:
     """Run the suite in a separate process, with its own threads and signals. Returns its exit code."""
     import subprocess  # noqa: PLC0415
 
     # -P: a module in the working directory must not replace an installed one.
-    return subprocess.call([sys.executable, "-P", "-m", "occopus_core.testing.check", kind, name])
+    words = [word for clause in clauses for word in ("--clause", clause)]
+    return subprocess.call([sys.executable, "-P", "-m", "occopus_core.testing.check", kind, name, *words])
 
 
 def _new(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ starts this module as a program.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,8 +16,10 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from occopus_core.testing.standing import Unavailable, end_all
+
 GROUP = "occopus.harness"
-OK, FAILED, NOT_FOUND, UNAVAILABLE = 0, 1, 3, 4
+OK, FAILED, BAD_INPUT, NOT_FOUND, UNAVAILABLE = 0, 1, 2, 3, 4
 """Exit codes, as those of the commands."""
 _SUITES = {
     "resource": "occopus_core.testing.conformance:ResourceHandlerConformance",
@@ -32,43 +35,65 @@ def main(argv: Sequence[str]) -> int:
     made = argparse.ArgumentParser(prog="occopus-plugins check", description="Run the conformance suite of a plugin.")
     made.add_argument("kind", choices=_SUITES)
     made.add_argument("type")
+    made.add_argument("--clause", action="append", metavar="NAME", help="run this clause alone; may be repeated")
     options = made.parse_args(argv)
     points = tuple(entry_points(group=GROUP, name=f"{options.kind}.{options.type}"))
     if len(points) != 1:
         count = f"{len(points)} harnesses" if points else "no harness"
         wanted = f"its distribution names one by the entry point {options.kind}.{options.type} of the group {GROUP}"
         return _refused(NOT_FOUND, f"there is {count} for {options.kind}/{options.type}: {wanted}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the servers of the harness are to end
+    title = f"{options.kind}/{options.type}"
     try:
-        return report(f"{options.kind}/{options.type}", _suite(options.kind), _harness(points[0]))
+        asked = _suite(options.kind)
+        unknown = sorted(set(options.clause or ()) - set(_clauses(asked)))
+        if unknown:
+            return _refused(BAD_INPUT, f"no clause {', '.join(unknown)}; there are: {', '.join(_clauses(asked))}")
+        return report(title, asked, _harness(points[0]), options.clause or _clauses(asked))
     except ModuleNotFoundError as error:
-        wanted = "a harness needs the extra [testing] of occopus-core, and that of its own distribution, if it has one"
-        return _refused(UNAVAILABLE, f"{error.name} is not installed: {wanted}")
+        extra = f"{points[0].dist.name}[testing]" if points[0].dist else "[testing] of its distribution"
+        return _refused(UNAVAILABLE, f"{title} cannot be checked: {error.name} is not installed, it comes with {extra}")
+    except Unavailable as lacking:
+        return _refused(UNAVAILABLE, f"{title} cannot be checked on this machine: {lacking}")
+    finally:
+        end_all()
 
 
-def report(title: str, asked: Any, harness: Callable[[], Any]) -> int:
-    """Run every clause of a suite on a harness of its own, with a line for each; the exit code."""
-    from occopus_core.testing.suite import clauses, failures  # noqa: PLC0415  # pytest may be missing
+def report(title: str, asked: Any, harness: Callable[[], Any], clauses: Sequence[str]) -> int:
+    """Run clauses of a suite, each on a harness of its own, with a line for each; the exit code.
+
+    Raises `Unavailable`, and `ModuleNotFoundError` for a package that is missing, before the first line.
+    """
+    from occopus_core.testing.suite import failures  # noqa: PLC0415  # pytest may be missing
 
     started, counts = time.monotonic(), dict.fromkeys(("passed", "failed", "declined"), 0)
-    for clause in clauses(asked):
-        said: dict[str, str] = {}
+    for clause in clauses:
+        declined: dict[str, str] = {}
 
-        def noted(said: dict[str, str] = said) -> Any:
+        def noted(declined: dict[str, str] = declined) -> Any:
             stage = harness()
-            said.update(asked.left_out(stage))
+            declined.update(asked.left_out(stage))
             return stage
 
         try:
             failed = failures(asked, noted, [clause]).get(clause)
+        except (Unavailable, ModuleNotFoundError):
+            raise
         except Exception as error:  # noqa: BLE001 - the harness cannot be made, or not be closed
             failed = error
-        outcome = "failed" if failed is not None else "declined" if clause in said else "passed"
-        text = _told(failed) if failed is not None else said.get(clause, "")
+        outcome = "failed" if failed is not None else "declined" if clause in declined else "passed"
+        text = _reason(failed) if failed is not None else declined.get(clause, "")
         counts[outcome] += 1
         _say(f"{outcome:8}  {clause}{f': {text}' if text else ''}")
-    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-    _say(f"{title}: {told} in {time.monotonic() - started:.1f} s")
+    totals = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    _say(f"{title}: {totals} in {time.monotonic() - started:.1f} s")
     return FAILED if counts["failed"] else OK
+
+
+def _clauses(asked: Any) -> Sequence[str]:
+    from occopus_core.testing.suite import clauses  # noqa: PLC0415  # pytest may be missing
+
+    return clauses(asked)
 
 
 def _suite(kind: str) -> Any:
@@ -81,9 +106,9 @@ def _harness(point: EntryPoint) -> Callable[[], Any]:
     return made
 
 
-def _told(error: Exception) -> str:
-    said = str(error).strip().partition("\n")[0]
-    return said if said and isinstance(error, AssertionError) else f"{type(error).__name__}: {said}".rstrip(": ")
+def _reason(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return text if text and isinstance(error, AssertionError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 def _refused(code: int, message: str) -> int:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from occopus_core.contextualisers.basic import Basic
 from occopus_core.contextualisers.cloudinit import CloudInit
 from occopus_core.contextualisers.docker import Docker
 from occopus_core.testing.context import TEMPLATE, ContextHarness
+
+
+def basic_harness() -> ContextHarness:
+    """Attributes, which are for the configuration manager: nothing arrives at the instance."""
+    return ContextHarness(Basic, {"attributes": {"greeting": f"hello {TEMPLATE}", "ports": [TEMPLATE, 80]}})
 
 
 def cloudinit_harness() -> ContextHarness:

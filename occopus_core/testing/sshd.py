@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shutil
 import socket
 import subprocess
@@ -41,6 +42,13 @@ LogLevel VERBOSE
 def installed() -> bool:
     """Whether there is an OpenSSH server to start."""
     return _sshd() is not None
+
+
+def lacking() -> str:
+    """Why no OpenSSH server can be started here; empty where one can."""
+    if os.geteuid():
+        return "an OpenSSH server for tests is started by root only"
+    return "" if installed() else "OpenSSH is not installed: apt-get install openssh-server"
 
 
 def _sshd() -> str | None:

@@ -53,6 +53,25 @@ def test_a_plugin_has_the_metadata_of_all_plugins(folder):
     )
 
 
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: "/".join(folder.parts[-2:]))
+def test_a_plugin_ships_a_harness_for_each_of_its_types(folder):
+    """``occopus-plugins check`` needs it, and the extra with what it takes."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(folder / "setup.cfg")
+    points = parser["options.entry_points"]
+    types = {
+        f"{kind}.{line.partition('=')[0].strip()}"
+        for kind in ("resource", "config", "health", "context", "notify")
+        for line in points.get(f"occopus.{kind}", "").split("\n")
+        if line
+    }
+    harnesses = {line.partition("=")[0].strip() for line in points.get("occopus.harness", "").split("\n") if line}
+    assert harnesses == types
+    if types:
+        needs = [Requirement(line) for line in parser["options.extras_require"]["testing"].split("\n") if line]
+        assert [need for need in needs if need.name == "occopus-core" and need.extras == {"testing"}]
+
+
 def test_what_follows_from_the_folders_is_up_to_date(published):
     for name, text in published.documents(ROOT).items():
         assert (ROOT / name).read_text("utf-8") == text, "run: make schemas"

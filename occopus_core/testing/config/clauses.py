@@ -342,14 +342,14 @@ class FailureClauses:
         """A manager raises nothing but `ProviderError` and its subclasses, or answers as if all were well."""
         for fault in _injectable(harness):
             for operation in OPERATIONS:
-                error = _failing(harness, harness.manager(), fault, operation)
+                error = _failing(harness, _manager(harness, fault), fault, operation)
                 proper = error is None or isinstance(error, ProviderError)
                 assert proper, f"{operation}, {fault.value}: {error!r} is no ProviderError"
 
     def test_silence_is_not_unknown(self, harness: ConfigHarness) -> None:
         """Where the manager cannot be asked, `status` raises: it never answers `UNKNOWN` or `READY` for it."""
         for fault in _injectable(harness):
-            error = _failing(harness, harness.manager(), fault, "status")
+            error = _failing(harness, _manager(harness, fault), fault, "status")
             assert isinstance(error, ProviderError), f"{fault.value}: status answers though nothing is known"
 
     def test_hang(self, harness: ConfigHarness) -> None:
@@ -369,7 +369,7 @@ class FailureClauses:
         assert secrets, "the harness has no secrets: give it some, or name this clause in `not_applicable`"
         for fault in _injectable(harness):
             for operation in OPERATIONS:
-                error = _failing(harness, harness.manager(), fault, operation)
+                error = _failing(harness, _manager(harness, fault), fault, operation)
                 shown = " ".join(f"{each} {each!r}" for each in chain(error))
                 assert not [secret for secret in secrets if secret in shown], f"{operation}, {fault.value}: a secret"
 
@@ -377,6 +377,11 @@ class FailureClauses:
 def _injectable(harness: ConfigHarness) -> frozenset[Fault]:
     assert harness.faults, "the harness names no `faults`: let it inject some, or name the clause in `not_applicable`"
     return harness.faults
+
+
+def _manager(harness: ConfigHarness, fault: Fault) -> ConfigManager:
+    """One that does not wait long for an answer that never comes."""
+    return harness.manager(call_timeout=harness.short_timeout if fault is Fault.HANG else None)
 
 
 def _failing(harness: ConfigHarness, manager: ConfigManager, fault: Fault, operation: Any) -> Exception | None:

@@ -13,7 +13,7 @@ from occopus_core.api import Context, ContextForm
 from occopus_core.contextualisers.cloudinit import CloudInit
 from occopus_core.contextualisers.docker import Docker
 from occopus_core.testing.context import CLAUSES, TEMPLATE, ContextHarness, ContextualiserConformance, failures
-from occopus_core.testing.contextualisers import cloudinit_harness, docker_harness
+from occopus_core.testing.contextualisers import basic_harness, cloudinit_harness, docker_harness
 from tests.unit.testing.documented import Script, script_harness
 
 
@@ -40,7 +40,7 @@ class TestDocker(ContextualiserConformance):
         return ContextHarness(Docker, {"env": [f"WORD={TEMPLATE}"], "command": command, "context_variables": {}})
 
 
-@pytest.mark.parametrize("harness", [cloudinit_harness, docker_harness])
+@pytest.mark.parametrize("harness", [basic_harness, cloudinit_harness, docker_harness])
 def test_the_harnesses_that_the_core_ships_pass(harness):
     assert failures(harness) == {}
 
@@ -50,7 +50,18 @@ class OfAnotherContract(Script):
 
 
 class NoForms(Script):
+    forms: ClassVar = None
+
+
+class FillsWithoutForms(Script):
     forms: ClassVar = frozenset()
+
+
+class RendersNothing(Script):
+    forms: ClassVar = frozenset()
+
+    def contextualise(self, section, render):
+        return Context()
 
 
 class HasType(Script):
@@ -147,7 +158,9 @@ BROKEN = [
     (DeclaresAnother, "only_declared_forms"),
     (MakesNothing, "only_declared_forms"),
     (EnvironmentAsAList, "types"),
+    (FillsWithoutForms, "only_declared_forms"),
     (RendersTheFirst, "every_text_is_rendered"),
+    (RendersNothing, "every_text_is_rendered"),
     (SaysAnotherPlace, "places"),
     (SwallowsErrors, "template_errors_pass"),
     (LooksUp, "no_io"),

@@ -5,16 +5,9 @@ from __future__ import annotations
 import pytest
 
 from occopus_core.api import Probe, Verdict
-from occopus_core.testing.health import HealthCheckerConformance, HealthHarness
+from occopus_core.testing.health import HealthCheckerConformance
 from occopus_health_mysql import MySqlDatabases
-
-from .conftest import PASSWORD
-
-GENEROUS = 60.0
-
-
-def probe(port, timeout=GENEROUS, auth=None, **database):
-    return Probe("db", "127.0.0.1", [{"name": "shop", "user": "app", "port": port, **database}], timeout, auth or {})
+from occopus_health_mysql.testing import GENEROUS, PASSWORD, MySqlHarness, probe
 
 
 def reason(*args, **kwargs):
@@ -25,14 +18,10 @@ def reason(*args, **kwargs):
 
 class TestMySqlDatabases(HealthCheckerConformance):
     @pytest.fixture
-    def harness(self, mariadb, silent):
-        return HealthHarness(
-            MySqlDatabases(),
-            healthy=probe(mariadb.port, **{"pass": PASSWORD}),
-            unhealthy=probe(mariadb.port, **{"pass": "not-the-hidden-one"}),
-            silent=probe(silent, 0.5, **{"pass": PASSWORD}),
-            secret="not-the-hidden-one",
-        )
+    def harness(self, mariadb):
+        harness = MySqlHarness(mariadb)
+        yield harness
+        harness.close()
 
 
 def test_the_password_may_be_in_the_credentials(mariadb):

@@ -9,7 +9,7 @@ from occopus_core.testing import sshd
 
 @pytest.fixture(scope="session")
 def server():
-    if not sshd.installed():
-        pytest.skip("OpenSSH is not installed: apt-get install openssh-server")
+    if lacking := sshd.lacking():
+        pytest.skip(lacking)
     with sshd.SshServer([f"127.0.62.{number}" for number in range(1, 9)]) as server:
         yield server

@@ -9,8 +9,9 @@ import pytest
 from occopus_core.api import Probe
 from occopus_core.api.ssh import MemoryHostKeys, generate_host_key
 from occopus_core.testing import sshd
-from occopus_core.testing.health import HealthCheckerConformance, HealthHarness
+from occopus_core.testing.health import HealthCheckerConformance
 from occopus_health_ssh import SshCommand
+from occopus_health_ssh.testing import SshHarness
 
 SECONDS = 60.0
 
@@ -34,12 +35,10 @@ def look(*probes):
 
 class TestConformance(HealthCheckerConformance):
     @pytest.fixture
-    def harness(self, server, probe):
-        with sshd.silent_port() as port:
-            healthy = probe(timeout=SECONDS)
-            silent = probe(port=port, address="127.0.0.1", timeout=0.5)
-            unhealthy = probe("exit 3 # s3cr3t", timeout=SECONDS)
-            yield HealthHarness(SshCommand(), healthy, unhealthy, silent, "s3cr3t")
+    def harness(self, server):
+        harness = SshHarness(server)
+        yield harness
+        harness.close()
 
 
 def test_the_exit_code_is_the_verdict_with_the_last_line(server, probe):

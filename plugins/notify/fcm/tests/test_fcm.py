@@ -16,8 +16,7 @@ import pytest
 from occopus_core.api import AuthError, Connection, Notification, PermanentError, ThrottledError, TransientError
 from occopus_core.registry import Registry
 from occopus_notify_fcm import FirebaseCloudMessaging
-
-from .conftest import EMAIL, refusal
+from occopus_notify_fcm.testing import EMAIL, refusal
 
 DEVICE = "device-token-9f8e7d"
 READY = Notification(7, "shop", "node ready", "nodecreated", "2026-01-31T12:00:00.000+00:00", "web", "n-1", "ünd")

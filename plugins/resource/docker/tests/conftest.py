@@ -8,21 +8,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from occopus_core.api import Connection, Context, CreateRequest, Owner
-from occopus_resource_docker import DockerHandler
+from occopus_core.api import Context, CreateRequest, Owner
 from occopus_resource_docker.testing import DockerEngine, Network, PodmanEngine, Proxy, Registry, missing
+from occopus_resource_docker.testing.harness import Stage
 
 ENGINES = ("docker", "podman")
-
-
-class Stage:
-    """An engine, the proxy before it, the registry it pulls from, and one that wants a password."""
-
-    def __init__(self, engine, proxy, registry, private):
-        self.engine, self.proxy, self.registry, self.private = engine, proxy, registry, private
-
-    def handler(self, endpoint=None, *, auth=None, timeout=60.0):
-        return DockerHandler(Connection("docker", {"endpoint": endpoint or self.proxy.endpoint}, auth or {}, timeout))
 
 
 @pytest.fixture(scope="session")

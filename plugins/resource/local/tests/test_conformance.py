@@ -2,164 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import time
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
-from pathlib import Path
-from typing import ClassVar
-from unittest import mock
-
-import psutil
 import pytest
 
-from occopus_core.api import Connection, Context, CreateRequest, InstanceState
-from occopus_core.testing.conformance import Fault, FaultInjector, ResourceHandlerConformance, ResourceHarness
-from occopus_resource_local import LocalHandler, handler, processes
-from occopus_resource_local.folders import NodeFolder
-from occopus_resource_local.launch import start_supervisor
-
-ERRNO = {
-    Fault.AUTH: errno.EACCES,
-    Fault.QUOTA: errno.ENOSPC,
-    Fault.THROTTLE: errno.EAGAIN,
-    Fault.PERMANENT: errno.EACCES,
-    Fault.SERVER_ERROR: errno.EIO,
-    Fault.LOST_REPLY: errno.EIO,
-}
-FIRST_STEP = {
-    "create": (NodeFolder, "make"),
-    "describe": (handler, "look"),
-    "list_owned": (NodeFolder, "all"),
-    "delete": (processes, "members"),
-    "stop": (NodeFolder, "living_supervisor"),
-}
-
-
-class HostFaults(FaultInjector):
-    """The operating system refuses."""
-
-    def __init__(self) -> None:
-        self._patches = ExitStack()
-
-    def inject(self, fault, operation):
-        # The last step of a creation is to look at it: failing there, it has taken effect.
-        where, name = (
-            (handler, "look") if fault is Fault.LOST_REPLY and operation == "create" else FIRST_STEP[operation]
-        )
-        error = OSError(ERRNO[fault], fault.value)
-        self._patches.enter_context(mock.patch.object(where, name, side_effect=error))
-
-    def refuse_deletion(self, id):
-        real = LocalHandler._continue_deletion
-
-        def refuse(local: LocalHandler, folder: NodeFolder, members: list[psutil.Process]) -> None:
-            if folder.token == id:
-                raise OSError(errno.EPERM, "refused")
-            real(local, folder, members)
-
-        self._patches.enter_context(mock.patch.object(LocalHandler, "_continue_deletion", refuse))
-
-    def clear(self):
-        self._patches.close()
-
-
-class LocalHarness(ResourceHarness):
-    not_applicable: ClassVar[Mapping[str, str]] = {
-        "schema_imports_no_sdk": "the provider is this host: there is no SDK",
-        "user_data_arrives": "a node is what its cloud-config says: there is no system in it that could read the text",
-        **dict.fromkeys(
-            (
-                "making_calls_nobody",
-                "check_calls_nobody",
-                "describe_costs_pages",
-                "no_ids_call_nobody",
-                "never_retries",
-            ),
-            "the provider is this host: there are no calls to count",
-        ),
-        **dict.fromkeys(
-            ("refused_credentials", "throttled", "missing_image", "refused_connection", "hang"),
-            "the provider is this host: it has no accounts, limits, images or network",
-        ),
-        **dict.fromkeys(
-            ("garbled_reply_to_create", "garbled_reply_is_not_absence", "garbled_reply_to_delete"),
-            "the provider is this host: nothing is between them that could spoil an answer",
-        ),
-    }
-
-    page_size = None  # a folder has no pages
-    patience = 1000
-
-    def __init__(self, root: Path) -> None:
-        super().__init__()
-        self.root = root
-        self.faults = HostFaults()
-        self._interrupted: set[str] = set()
-
-    def handler(self, *, call_timeout=None):
-        return LocalHandler(Connection("local", {"root": str(self.root)}, {}, call_timeout or 30.0))
-
-    def request(self, token, owner, kind="plain"):
-        """A ``stepwise`` creation is one that is interrupted before its supervisor is started."""
-        if kind == "stepwise":
-            self._interrupted.add(token)
-        context = Context(user_data="#cloud-config\nruncmd: [echo hush-hush]\n")
-        if kind == "graceful":
-            context = Context(
-                command=("sh", "-c", "trap 'sleep 3; touch ended; exit' TERM; touch up; sleep 1000 & wait")
-            )
-        return CreateRequest(token, owner, {"root": str(self.root)}, context)
-
-    def absent_ids(self, count):
-        return [f"absent-{number}" for number in range(count)]
-
-    def settle(self):
-        """A deletion that is under way gets on by being repeated, as the core does."""
-        self.handler().delete([node.token for node in NodeFolder.all(self.root) if node.is_deleting()])
-        time.sleep(0.01)
-
-    def received(self, id, sent):
-        """The environment and the words of the one process of a node, once the supervisor's child has become it."""
-        supervisor = psutil.Process(NodeFolder(self.root, id).living_supervisor())
-        for _ in range(self.patience):
-            for process in supervisor.children():
-                with suppress(psutil.NoSuchProcess):
-                    words = process.cmdline()
-                    if words and not any(word.endswith(("/supervisor.py", "/stages/command.sh")) for word in words):
-                        env = tuple(f"{name}={value}" for name, value in process.environ().items())
-                        return Context(env=env, command=tuple(words))
-            time.sleep(0.01)
-        raise AssertionError(f"the command of {id} has not been started")
-
-    def impose(self, id, state):
-        folder = NodeFolder(self.root, id)
-        if state is InstanceState.STOPPED:
-            psutil.Process(folder.living_supervisor()).kill()
-        elif state is InstanceState.FAILED:
-            (folder.log / "write_files.log").write_text("no room\n")
-            (folder.path / "exits").write_text("write_files 1\n")
-        else:
-            (folder.path / "node.json").write_text("{")
-
-    def handles_stop(self, id):
-        return (NodeFolder(self.root, id).work / "up").exists()
-
-    def shut_down(self, id):
-        return (NodeFolder(self.root, id).work / "ended").exists()
-
-    def start_supervisor(self, folder, *args):
-        if folder.token in self._interrupted:
-            self._interrupted.discard(folder.token)
-        else:
-            start_supervisor(folder, *args)
+from occopus_core.testing.conformance import ResourceHandlerConformance
+from occopus_resource_local.testing import LocalHarness
 
 
 class TestConformance(ResourceHandlerConformance):
     @pytest.fixture
-    def harness(self, tmp_path, monkeypatch):
+    def harness(self, tmp_path):
         harness = LocalHarness(tmp_path)
-        monkeypatch.setattr(handler, "start_supervisor", harness.start_supervisor)
         yield harness
         harness.close()
         assert [path.name for path in tmp_path.rglob("*")] in ([], ["addresses"])

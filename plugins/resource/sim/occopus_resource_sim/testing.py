@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import time
 from dataclasses import replace
@@ -12,6 +11,7 @@ from occopus_core.api import Connection, ResourceHandler
 from occopus_core.testing.conformance import Fault, Operation
 from occopus_core.testing.conformance.simulated import CloudFaults, CloudHarness
 from occopus_core.testing.simcloud.process import SimulatedCloud
+from occopus_core.testing.standing import until_exit
 from occopus_resource_sim import SimHandler, handler
 
 
@@ -70,7 +70,4 @@ class SimHarness(CloudHarness):
 @functools.cache
 def _shared_cloud() -> SimulatedCloud:
     """One server for all clauses, until the process ends."""
-    cloud = SimulatedCloud(api_key=CloudHarness.connection.auth["api_key"])
-    cloud.__enter__()
-    atexit.register(cloud.stop)
-    return cloud
+    return until_exit(SimulatedCloud(api_key=CloudHarness.connection.auth["api_key"]))
