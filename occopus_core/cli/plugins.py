@@ -42,7 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     show = add("show", _show, "show a plugin: its keys, powers, context formats, requirements")
     _add_type(show)
     show.add_argument("-o", dest="form", choices=("text", "json"), default="text", help="form (default: text)")
-    schema = add("schema", _schema, "write the schemas for editors, for the installed plugins, with a catalogue")
+    schema = add("schema", _schema, "write the schemas for editors with a catalogue, or print that of one plugin")
+    schema.add_argument("type", nargs="?", metavar="TYPE", help="print the schema of this plugin (or KIND/TYPE) alone")
     schema.add_argument("--output", metavar="DIR", help="folder for the files (default: ~/.occopus/schemas)")
     schema.add_argument("--relative", action="store_true", help="name the files in the catalogue without the folder")
     check = add("check", _check, "run the conformance suite with the harness that the plugin ships")
@@ -180,6 +181,23 @@ def _key_lines(key: Key) -> list[str]:
 
 
 def _schema(options: argparse.Namespace) -> int:
+    if options.type is None:
+        return _write_schemas(options)
+    found = _called(options.type)
+    if not found:
+        return ExitCode.NOT_FOUND
+    if len(found) > 1:
+        names = " or ".join(sorted({f"{one.kind}/{one.type}" for one in found}))
+        say(f"error: {len(found)} plugins are called '{options.type}': say {names}")
+        return ExitCode.BAD_INPUT
+    if found[0].reason:
+        say(f"error: {found[0].reason}")
+        return ExitCode.FAILED
+    _print_json(found[0].schema)
+    return ExitCode.OK
+
+
+def _write_schemas(options: argparse.Namespace) -> int:
     from pathlib import Path  # noqa: PLC0415
 
     from occopus_core.descriptions.export import CATALOG, catalog, documents  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""``occopus-plugins check`` on the harness that each distribution of the repository ships, with one clause of its suite."""
+"""``occopus-plugins check`` on the harness that each distribution ships, with one clause of its suite."""
 
 from __future__ import annotations
 

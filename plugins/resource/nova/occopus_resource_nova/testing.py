@@ -8,6 +8,4 @@ from occopus_core.testing.standing import Unavailable
 
 def nova_harness() -> ResourceHarness:
     """Raises `Unavailable`: the suite runs on a real OpenStack that the tests of a checkout set up."""
-    raise Unavailable(
-        "it needs an OpenStack: in a checkout, 'make test-openstack' sets one up and runs the suite on it"
-    )
+    raise Unavailable("it needs an OpenStack: in a checkout, 'make test-openstack' sets one up and runs the suite")
