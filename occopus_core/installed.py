@@ -6,11 +6,14 @@ Imports all of them. A broken plugin is an entry of its own and does not affect 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import unquote, urlsplit
 
 from occopus_core.registry import WORDS, PluginError, PluginState, clash, sound_schema, usable
 
@@ -132,6 +135,20 @@ def needs(distribution: str) -> list[Need]:
         return []
     plain = [text for text in required if "extra ==" not in text]
     return [Need(text, _version(re.split(r"[\s\[<>=!~;(]", text, maxsplit=1)[0])) for text in plain]
+
+
+def source(distribution: str) -> str:
+    """The folder or the file that a distribution was installed from, as pip takes it; empty where it is not known.
+
+    It begins with ``-e`` where the folder itself is what is imported. One that is gone is not known.
+    """
+    with contextlib.suppress(metadata.PackageNotFoundError, ValueError, LookupError, TypeError):
+        noted = json.loads(metadata.distribution(distribution).read_text("direct_url.json") or "{}")
+        url = urlsplit(noted["url"])
+        path = Path(unquote(url.path))
+        if url.scheme == "file" and path.exists():
+            return f"{'-e ' if noted.get('dir_info', {}).get('editable') else ''}{path}"
+    return ""
 
 
 def one_line(error: BaseException | str) -> str:

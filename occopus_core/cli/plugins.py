@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -186,9 +187,10 @@ def _schema(options: argparse.Namespace) -> int:
     found = _called(options.type)
     if not found:
         return ExitCode.NOT_FOUND
-    if len(found) > 1:
-        names = " or ".join(sorted({f"{one.kind}/{one.type}" for one in found}))
-        say(f"error: {len(found)} plugins are called '{options.type}': say {names}")
+    kinds = sorted({one.kind for one in found})
+    if len(kinds) > 1:
+        names = " or ".join(f"{kind}/{options.type}" for kind in kinds)
+        say(f"error: {len(kinds)} plugins are called '{options.type}': say {names}")
         return ExitCode.BAD_INPUT
     if found[0].reason:
         say(f"error: {found[0].reason}")
@@ -264,7 +266,8 @@ def _new(options: argparse.Namespace) -> int:
         from copier import run_copy  # noqa: PLC0415
         from copier.errors import CopierError  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        say(f"error: {error.name} is not installed: it comes with the extra [template] of occopus-core")
+        extra = f"the extra [template] of occopus-core{_template_extra()}"
+        say(f"error: {error.name} is not installed: it comes with {extra}")
         return ExitCode.UNAVAILABLE
     folder = Path(options.output or f"occopus-{options.kind}-{options.name.replace('_', '-')}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -277,4 +280,26 @@ def _new(options: argparse.Namespace) -> int:
         say(f"error: {folder} cannot be made: {' '.join(str(error).split())}")
         return ExitCode.BAD_INPUT
     result(str(folder))
+    say(f"next: {_next_steps(folder)}")
     return ExitCode.OK
+
+
+def _template_extra() -> str:
+    """How to get it, where it is known what the core was installed from."""
+    from occopus_core.installed import source  # noqa: PLC0415
+
+    flag, _, path = source("occopus-core").rpartition(" ")
+    words = [sys.executable, "-m", "pip", "install", *([flag] if flag else []), f"{path}[template]"]
+    return f": {shlex.join(words)}" if path else ""
+
+
+def _next_steps(folder: Path) -> str:
+    """The commands that install a new plugin beside the core of this installation, and test it."""
+    from occopus_core.installed import source  # noqa: PLC0415
+
+    core = source("occopus-core").removeprefix("-e ")
+    install = shlex.join([".venv/bin/pip", "install", core, "-e", ".[testing]"])
+    if not core:
+        install = ".venv/bin/pip install CORE -e '.[testing]'"
+    where = "" if core else " (CORE is the path of a checkout of Occopus, or of the wheel of occopus-core)"
+    return f"cd {shlex.quote(str(folder))} && python3 -m venv .venv && {install} && .venv/bin/pytest{where}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.unit.plugins import CHECKER, put
 
 pytestmark = pytest.mark.integration
 
+ROOT = Path(__file__).parents[2]
 GOOD = CHECKER.format(version=1)
 BROKEN = {
     "away": ("import nothing_of_this_name", "import error", "No module named 'nothing_of_this_name'"),
@@ -93,6 +95,22 @@ def test_schemas_are_written_of_all_that_can_be_used(broken):
 def test_without_a_folder_the_schemas_are_in_the_home(workspace):
     workspace.ready("plugins", "schema")
     assert (workspace.home / ".occopus" / "schemas" / "catalog.json").is_file()
+
+
+def test_the_schema_of_one_plugin_is_printed(broken):
+    printed = json.loads(broken.ready("plugins", "schema", "resource/sim").stdout)
+    assert printed["required"] == ["endpoint"]
+    assert broken.ready("plugins", "schema", "loud").complaint == ["good morning"]
+    for words, code, complaint in (
+        ("sim", 2, "error: 2 plugins are called 'sim': say config/sim or resource/sim"),
+        ("bent", 1, "error: the health checker 'bent' has a malformed schema: "),
+        ("twin", 1, "error: the health checker 'twin' is provided by first-twin and by second-twin"),
+        ("ghost", 3, "error: no plugin 'ghost' is installed"),
+    ):
+        ended = broken.run("plugins", "schema", words)
+        assert (ended.code, ended.stdout) == (code, "")
+        assert ended.complaint[-1].startswith(complaint)
+    assert not (broken.home / ".occopus" / "schemas").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_said(workspace):
@@ -180,10 +198,10 @@ def test_without_its_extra_new_says_what_is_missing(workspace):
     (blocked / "copier.py").write_text("raise ModuleNotFoundError('No module', name='copier')")
     workspace.environ["PYTHONPATH"] = str(blocked)
     ended = workspace.run("plugins", "new", "health", "acme")
-    assert (ended.code, ended.complaint) == (
-        4,
-        ["error: copier is not installed: it comes with the extra [template] of occopus-core"],
-    )
+    (line,) = ended.complaint
+    assert ended.code == 4
+    assert line.startswith("error: copier is not installed: it comes with the extra [template] of occopus-core: ")
+    assert line.endswith(f" -m pip install -e '{ROOT}[template]'")
 
 
 def test_programs_of_tests_say_which_extra_they_need(workspace):

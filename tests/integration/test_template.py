@@ -45,18 +45,21 @@ class Outside:
     def command(self, name, *words):
         return self.run(self.venv / "bin" / f"occopus-{name}", *words, env=self.environ)
 
-    def run(self, *words, env=None, code=0):
-        ended = subprocess.run(
+    def run(self, *words, env=None):
+        ended = self.ended(*words, env=env if env is not None else dict(os.environ))
+        assert ended.returncode == 0, f"{words}: {ended.stdout}{ended.stderr}"
+        return ended.stdout
+
+    def ended(self, *words, env=None):
+        return subprocess.run(
             [str(word) for word in words],
             cwd=self.folder,
-            env=env if env is not None else dict(os.environ),
+            env=env if env is not None else self.environ,
             capture_output=True,
             text=True,
             timeout=LONGEST,
             check=False,
         )
-        assert ended.returncode == code, f"{words}: {ended.stdout}{ended.stderr}"
-        return ended.stdout
 
     def states(self):
         """The state and the reason of each plugin of the template, by kind."""
@@ -74,6 +77,8 @@ def make_and_install(outside):
     """Make the five packages, build their wheels and install them by these, with the core's."""
     for kind in KINDS:
         made = outside.run(BIN / "occopus-plugins", "new", kind, "acme").strip()
+        for words in (["check", "--quiet"], ["format", "--check", "--quiet"]):
+            outside.run(BIN / "ruff", *words, made)
         outside.run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", outside.dist, made)
     outside.run(sys.executable, "-m", "venv", "--without-pip", outside.venv)
     wheels = sorted(outside.dist.glob("occopus_*acme*.whl"))
@@ -138,6 +143,7 @@ def builds_a_node_with_all_of_them(outside):
             ("cfg", config),
         ):
             (outside.folder / f"{name}.yaml").write_text(json.dumps(content))
+        refuses_what_can_never_be(outside, cloud, implementation)
         outside.command("import", "nodes.yaml", "--cfg", "cfg.yaml")
         outside.command("build", "infra.yaml", "-i", "trial", "--cfg", "cfg.yaml")
         (instance,) = [json.loads(file.read_text()) for file in cloud.iterdir()]
@@ -149,6 +155,20 @@ def builds_a_node_with_all_of_them(outside):
         outside.command("destroy", "-i", "trial", "--cfg", "cfg.yaml")
         assert list(cloud.iterdir()) == []
         assert list(orders.glob("*/*")) == []
+
+
+def refuses_what_can_never_be(outside, cloud, implementation):
+    """A folder that does not exist fails the build at once, not after the time limit of the node."""
+    endless = {**implementation["health_check"], "timeout": 1_000_000}
+    section = {**implementation["resource"], "endpoint": f"{cloud}-misspelt"}
+    mistaken = {**implementation, "resource": section, "health_check": endless}
+    (outside.folder / "mistaken.yaml").write_text(json.dumps({"node_def:web": [mistaken]}))
+    outside.command("import", "mistaken.yaml", "--cfg", "cfg.yaml")
+    failed = outside.ended(outside.venv / "bin" / "occopus-build", "infra.yaml", "-i", "trial", "--cfg", "cfg.yaml")
+    assert failed.returncode == 1, failed
+    assert f"the folder {cloud}-misspelt does not exist" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert list(cloud.iterdir()) == []
 
 
 def pass_their_suites(outside):
