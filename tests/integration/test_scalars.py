@@ -195,4 +195,5 @@ def test_the_scalars_of_the_yaml_test_suite():
         if typed(found) != typed(expected):
             wrong.append((case["id"], found, expected))
     assert wrong == []
-    assert (len(cases), scalars_read) > (250, 1000), "the suite is there as a whole"
+    assert len(cases) > 250, "the suite is there as a whole"
+    assert scalars_read > 900
