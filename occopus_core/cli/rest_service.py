@@ -235,7 +235,7 @@ def _open_to_all(host: str, tokens: Tokens) -> str:
 
 
 def _logger(settings: Settings, credentials: Credentials) -> Callable[[str], None]:
-    """Where the configuration says how, its loggers get what is told; otherwise standard error, a line each."""
+    """Log to the configured loggers; without a configuration, print lines to standard error."""
     import logging  # noqa: PLC0415
     from datetime import UTC, datetime  # noqa: PLC0415
 

@@ -206,7 +206,7 @@ class _Reader:
             name = self._by_identity.get(id(end), end.get("name"))
             if isinstance(name, str) and name in self._names and self._nodes[self._names[name]][1] == end:
                 return name
-            self._fault(path, "this is none of the nodes: write the alias of a node (*NAME) or its name")
+            self._fault(path, "there is no such node: write the alias of a node (*NAME) or its name")
         elif isinstance(end, str):
             if end in self._names:
                 return end

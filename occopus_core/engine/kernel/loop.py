@@ -29,7 +29,7 @@ class Outcome(Generic[T]):
         """Make the call."""
         try:
             return cls(value=call())
-        except Exception as error:  # noqa: BLE001  # it is passed on to whoever asked
+        except Exception as error:  # noqa: BLE001  # it is passed to the caller
             return cls(error=error)
 
     def get(self) -> T:
@@ -144,7 +144,7 @@ class Loop:
                 each.waiting = next(each.steps)
         except StopIteration as end:
             self._end(each, Outcome(value=end.value))
-        except Exception as error:  # noqa: BLE001  # it belongs to whoever began the pass
+        except Exception as error:  # noqa: BLE001  # it belongs to the pass
             self._end(each, Outcome(error=error))
 
     def _over(self, each: _Pass) -> bool:
@@ -169,7 +169,7 @@ class Loop:
             each.waiting = each.steps.throw(error)
         except StopIteration as end:
             self._end(each, Outcome(value=end.value))
-        except Exception as raised:  # noqa: BLE001  # it belongs to whoever began the pass
+        except Exception as raised:  # noqa: BLE001  # it belongs to the pass
             self._end(each, Outcome(error=raised))
 
     def _end(self, each: _Pass, outcome: Outcome[Any]) -> None:

@@ -75,6 +75,6 @@ def _marked(
         try:
             handler.mark(id, owner, records[id].token)
             outcomes[id] = "; they were written again"
-        except Exception as error:  # noqa: BLE001 - one that fails is told, and harms no other
+        except Exception as error:  # noqa: BLE001 - a failure is reported, and affects no other instance
             outcomes[id] = f"; they could not be written again: {reason(error)}"
     return outcomes
