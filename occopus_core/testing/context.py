@@ -131,7 +131,7 @@ class ContextualiserConformance(suite.Suite):
 
     def test_no_io(self, harness: ContextHarness) -> None:
         """`contextualise` does no I/O."""
-        _made(harness)  # what it imports is imported by now
+        _made(harness)  # performs its imports first
         assert_no_io(lambda: _made(harness))
 
     def test_stateless(self, harness: ContextHarness) -> None:

@@ -100,7 +100,7 @@ class MemoryCloud:
     def change(self, id: str, action: str, reason: str = "", state: str = "") -> None:
         """``stop``, ``start``, ``fail`` or ``lose`` an instance, or ``set`` its `state`, of any name.
 
-        Raises `ValueError` where there is none.
+        Raises `ValueError` for an unknown one.
         """
         with self._lock:
             try:
@@ -109,7 +109,7 @@ class MemoryCloud:
                 raise ValueError(refusal.message) from None
 
     def tag(self, id: str, token: str, owner: Mapping[str, Any]) -> None:
-        """Write other tags on an instance. Raises `ValueError` where there is none."""
+        """Write other tags on an instance. Raises `ValueError` for an unknown one."""
         with self._lock:
             found = self._service.inventory.find([id])
             if not found:

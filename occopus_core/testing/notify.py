@@ -63,7 +63,7 @@ class NotifyHarness(suite.Harness, ABC):
     faults: ClassVar[frozenset[Fault]] = frozenset()
     """The ways in which `inject` can have the receiver fail, of those that a receiver can."""
     subscription: ClassVar[Mapping[str, Any] | None] = None
-    """What a client sends to be told of one infrastructure; None where clients choose no address."""
+    """The properties with which a client subscribes to one infrastructure; None if clients choose no address."""
     short_timeout: ClassVar[float] = 0.5
     """A `call_timeout` in seconds that is cheap to wait for."""
     grace: ClassVar[float] = 1.5
@@ -144,7 +144,7 @@ class NotifierConformance(suite.Suite):
 
     def test_constructor_does_no_io(self, harness: NotifyHarness) -> None:
         """The constructor does no I/O: no connection, no process, no file that is written."""
-        harness.notifier()  # what it imports is imported by now
+        harness.notifier()  # performs its imports first
         assert_no_io(harness.notifier)
 
     def test_repr_keeps_secrets(self, harness: NotifyHarness) -> None:
@@ -160,7 +160,7 @@ class NotifierConformance(suite.Suite):
         assert harness.received() == list(range(1, _COUNT + 1)), f"the receiver has had {harness.received()}"
 
     def test_repeated(self, harness: NotifyHarness) -> None:
-        """What was told already may come again: it is handed over again, and no error."""
+        """A repeated notification is delivered again without an error."""
         notifier = harness.notifier()
         for _ in range(2):
             _send(notifier, notifications(2))

@@ -80,7 +80,7 @@ class SshServer:
         return {"user": "root", "private_key": self.user_key.private}
 
     def target(self, node_id: str, address: str = "", **more: Any) -> SshTarget:
-        """Where and as whom to log in."""
+        """The host and the login."""
         made = SshTarget(address or self.addresses[0], SshLogin.of(self.auth), node_id, self.port)
         return dataclasses.replace(made, **more)
 

@@ -27,7 +27,7 @@ class VirtualClock:
     def wait(self, inbox: SimpleQueue[Callable[[], None]], seconds: float | None) -> Callable[[], None] | None:
         """The next item at once; without one, the time has passed at once.
 
-        Raises `AssertionError` where an item is waited for that nobody will ever put there.
+        Raises `AssertionError` if the awaited item can never arrive.
         """
         if not inbox.empty():
             return inbox.get_nowait()

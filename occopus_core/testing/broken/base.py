@@ -34,5 +34,5 @@ def pause(seconds: float) -> None:
 
 
 def fresh(request: CreateRequest) -> CreateRequest:
-    """The request with a token that nobody has seen."""
+    """The request with a new token."""
     return replace(request, token=f"t-{uuid.uuid4().hex}")

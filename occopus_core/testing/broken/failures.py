@@ -74,7 +74,7 @@ class BelievesInDeletion(MemoryHandler):
 
 
 class _Believing(MemoryHandler):
-    """Has `_believed` say what an answer that is none means."""
+    """Lets `_believed` interpret an invalid answer."""
 
     def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Mapping[str, Any]:
         answer = self.cloud.call(operation, body)
@@ -86,7 +86,7 @@ class _Believing(MemoryHandler):
 
 @breaks("garbled_reply_to_create")
 class GivesUpAtGarbage(_Believing):
-    """Takes an answer that is none for the end of it, though the call took effect."""
+    """Takes an invalid answer as a permanent failure, although the call took effect."""
 
     def _believed(self, operation: str, part: str) -> Any:
         raise PermanentError(f"{operation}: there is no {part} in the answer")
@@ -143,7 +143,7 @@ class AuthIsTransient(_Translating):
 
 @breaks("missing_image")
 class MissingIsPermanent(_Translating):
-    """Does not tell a missing image from any other refusal."""
+    """Does not distinguish a missing image from any other refusal."""
 
     def _wrong(self, error: ProviderError) -> Exception:
         return PermanentError(error.message) if isinstance(error, NotFoundError) else error

@@ -119,7 +119,7 @@ class ListsByInstallation(MemoryHandler):
 
 @breaks("foreign_is_not_listed")
 class ListsForeign(MemoryHandler):
-    """Lists an infrastructure by its id, whoever's it is."""
+    """Lists an infrastructure by its id, without regard to the owner."""
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
         return super().list_owned(replace(owner, installation=None))  # type: ignore[arg-type]

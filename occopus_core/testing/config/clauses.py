@@ -75,7 +75,7 @@ class ShapeClauses:
 
     def test_constructor_does_no_io(self, harness: ConfigHarness) -> None:
         """The constructor does no I/O: no connection, no process, no file that is written."""
-        harness.manager()  # what it imports is imported by now
+        harness.manager()  # performs its imports first
         assert_no_io(harness.manager)
 
     def test_powers_without_io(self, harness: ConfigHarness) -> None:

@@ -52,7 +52,7 @@ class FailureClauses:
         assert listed(harness, handler, request.owner, 1)[request.token].id == made.id, "the repeat made another"
 
     def test_lost_reply_leaves_an_owner(self, harness: ResourceHarness) -> None:
-        """Owner and token are written in the very call that creates: what it made is found though nobody was told."""
+        """Owner and token are written in the very call that creates: the result is found after a lost answer."""
         handler, request, faults = harness.handler(), order(harness), injector(harness)
         faults.inject(Fault.LOST_REPLY, "create")
         raised(lambda: handler.create(request))
@@ -73,7 +73,7 @@ class FailureClauses:
 
     @needs(*GARBLED)
     def test_garbled_reply_to_create(self, harness: ResourceHarness) -> None:
-        """A create which took effect and whose answer is none is `TransientError`; its repeat finds the instance."""
+        """A `create` that took effect and got an invalid answer is `TransientError`; its repeat finds the instance."""
         handler, faults = harness.handler(), injector(harness)
         for fault in GARBLED:
             request = order(harness)
@@ -88,7 +88,7 @@ class FailureClauses:
 
     @needs(*GARBLED)
     def test_garbled_reply_is_not_absence(self, harness: ResourceHarness) -> None:
-        """An answer that is none says nothing of what there is: `describe` and `list_owned` raise `TransientError`."""
+        """An invalid answer is never taken as a result: `describe` and `list_owned` raise `TransientError`."""
         handler, request, faults = harness.handler(), order(harness), injector(harness)
         id = make(harness, handler, request).id
         operations: tuple[Operation, ...] = ("describe", "list_owned")
@@ -101,7 +101,7 @@ class FailureClauses:
 
     @needs(*GARBLED)
     def test_garbled_reply_to_delete(self, harness: ResourceHarness) -> None:
-        """A deletion whose answer is none is `TransientError` or taken for done, and can be repeated."""
+        """A deletion with an invalid answer is `TransientError` or a success, and can be repeated."""
         handler, faults = harness.handler(), injector(harness)
         for fault in GARBLED:
             id = make(harness, handler, order(harness)).id

@@ -31,7 +31,7 @@ class Fault(enum.Enum):
     THROTTLE = "too many calls, with a time after which to come back"
     PERMANENT = "refused for good"
     SERVER_ERROR = "an internal error of the provider"
-    REFUSED_CONNECTION = "nobody listens at the endpoint"
+    REFUSED_CONNECTION = "nothing listens at the endpoint"
     HANG = "the call is taken and never answered"
     LOST_REPLY = "the call takes effect and the connection breaks before the answer"
     CUT_REPLY = "the call takes effect and half of the answer arrives, as if it were all"
@@ -39,7 +39,7 @@ class Fault(enum.Enum):
 
 
 GARBLED = (Fault.CUT_REPLY, Fault.FOREIGN_REPLY)
-"""An answer arrives that is none of the provider's."""
+"""An answer arrives that is not the provider's."""
 
 
 class FaultInjector(ABC):
@@ -112,7 +112,7 @@ class ResourceHarness(Harness, ABC):
         """Let a little time pass, for what is under way to get on."""
 
     def provider_calls(self) -> int | None:
-        """How many calls the provider has had so far; None where nobody can count them."""
+        """How many calls the provider has had so far; None if they cannot be counted."""
         return None
 
     def received(self, id: InstanceId, sent: Context) -> Context:
@@ -135,7 +135,7 @@ class ResourceHarness(Harness, ABC):
 
     def shut_down(self, id: InstanceId) -> bool:
         """Whether an instance of kind ``graceful`` has come to its own end, rather than being cut off."""
-        raise NotImplementedError("tell an instance that shut down by itself from one that was cut off")
+        raise NotImplementedError("distinguish an instance that shut down from one that was cut off")
 
     @property
     def longest_installation(self) -> str:

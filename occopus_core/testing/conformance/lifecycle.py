@@ -142,7 +142,7 @@ class DescribeClauses:
         assert described.addresses[0].value, "its first address is empty"
 
     def test_describe_answers_every_id(self, harness: ResourceHarness) -> None:
-        """`describe` has a key for every id, `ABSENT` where there is none, and never raises `NotFoundError`."""
+        """`describe` has a key for every id, `ABSENT` for an unknown one, and never raises `NotFoundError`."""
         handler = harness.handler()
         instance = make(harness, handler, order(harness))
         until(harness, handler, instance.id, InstanceState.READY)

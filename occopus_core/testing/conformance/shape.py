@@ -60,14 +60,14 @@ class ShapeClauses:
         assert_imports_none(type(harness.handler()), harness.sdk_modules)
 
     def test_making_calls_nobody(self, harness: ResourceHarness) -> None:
-        """Making the object calls nobody."""
+        """The constructor does no I/O."""
         before = calls(harness)
         harness.handler()
         assert calls(harness) == before, "making the handler called the provider"
 
     def test_constructor_does_no_io(self, harness: ResourceHarness) -> None:
         """The constructor does no I/O: no connection, no process, no file that is written."""
-        harness.handler()  # what it imports is imported by now
+        harness.handler()  # performs its imports first
         assert_no_io(harness.handler)
 
     def test_check_calls_nobody(self, harness: ResourceHarness) -> None:

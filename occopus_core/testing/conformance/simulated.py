@@ -97,7 +97,7 @@ class CloudHarness(ResourceHarness):
         """A new handler object on the connection."""
 
     def handler(self, *, call_timeout: float | None = None) -> ResourceHandler:
-        """Five seconds for a call unless told otherwise."""
+        """Five seconds for a call by default."""
         return self.connected(replace(self.connection, call_timeout=call_timeout or 5.0))
 
     def request(self, token: str, owner: Owner, kind: Kind = "plain") -> CreateRequest:

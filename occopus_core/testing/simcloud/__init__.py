@@ -1,1 +1,1 @@
-"""A simulated cloud: a server process with its own inventory, which fails as it is told to."""
+"""A simulated cloud: a server process with its own inventory, with injected faults."""

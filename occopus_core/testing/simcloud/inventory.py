@@ -1,6 +1,6 @@
 """What the simulated cloud has: instances whose state follows from the time, and the rules of making and deleting them.
 
-Nothing here waits or runs in the background: every look works out what has become of an instance by now.
+Nothing here waits or runs in the background: every access computes the present state of an instance.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Machine:
         return {name: getattr(self, name) for name in _FIELDS}
 
     def view(self, now: float) -> dict[str, Any]:
-        """What a client is told."""
+        """The representation for clients."""
         state = self.state(now)
         return {
             "id": self.id,
@@ -181,7 +181,7 @@ def _ignore(_machine: Machine, _present: bool) -> None:
 class Inventory:
     """The instances of one cloud. Not thread-safe.
 
-    `clock` gives seconds; `record` is told of each machine that changed, and whether it still exists.
+    `clock` gives seconds; `record` gets each machine that changed, and whether it still exists.
     """
 
     def __init__(self, clock: Callable[[], float], record: Callable[[Machine, bool], None] = _ignore) -> None:
@@ -223,7 +223,7 @@ class Inventory:
         return [self._machines[id] for id in ids if id in self._machines]
 
     def gone(self, ids: Iterable[str]) -> list[dict[str, Any]]:
-        """What a client is told of those among these that were deleted and have gone, as far as it is remembered."""
+        """The representations of those among these that were deleted and are gone, as far as they are kept."""
         now = self._sweep()
         found = [self._gone[id] for id in ids if id in self._gone]
         return [machine.view(now) | {"state": "absent"} for machine in found if machine.visible_at <= now]
@@ -235,7 +235,7 @@ class Inventory:
         return (m for m in self._machines.values() if all(m.owner.get(key) == value for key, value in wanted))
 
     def visible(self, machines: Iterable[Machine]) -> list[dict[str, Any]]:
-        """What a client is told of these machines now."""
+        """The representations of these machines."""
         now = self._clock()
         return [machine.view(now) for machine in machines if machine.visible_at <= now]
 
@@ -320,7 +320,7 @@ class Inventory:
         self._record(machine, False)
 
     def _sweep(self) -> float:
-        """Forget what has been deleted by now; the time."""
+        """Remove machines whose deletion is complete. Returns the time."""
         now = self._clock()
         while self._leaving and self._leaving[0][0] <= now:
             machine = self._machines.get(heapq.heappop(self._leaving)[1])

@@ -147,7 +147,7 @@ class SimulatedCloud(SimulatedServer):
     def change(self, id: str, action: str, reason: str = "", state: str = "") -> None:
         """``stop``, ``start``, ``fail`` or ``lose`` an instance, or ``set`` its `state`, of any name.
 
-        Raises `ValueError` where there is none.
+        Raises `ValueError` for an unknown one.
         """
         self._call("POST", "/change", {"id": id, "action": action, "reason": reason, "state": state})
 

@@ -110,7 +110,7 @@ class MemoryConfigManager(ConfigManager):
         return {"type": "object", "properties": SECTION, "additionalProperties": False}
 
     def check(self, node: ConfigNode) -> None:
-        """Raises `PermanentError` for a number that is none."""
+        """Raise `PermanentError` for an invalid number."""
         for key in ("seconds", "queued_seconds", "leave_seconds"):
             try:
                 float(node.section.get(key, 0))

@@ -14,7 +14,7 @@ class SimulatedManager(SimulatedServer):
     what = "simulated configuration manager"
 
     def change(self, node_id: str, action: str, reason: str = "") -> None:
-        """``lose`` a node, ``lose_job``, or ``fail`` it with a reason. Raises `ValueError` where there is none."""
+        """``lose`` a node, ``lose_job``, or ``fail`` it with a reason. Raises `ValueError` for an unknown node."""
         self._call("POST", "/change", {"node_id": node_id, "action": action, "reason": reason})
 
     def inventory(self) -> dict[str, Any]:

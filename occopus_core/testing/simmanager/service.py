@@ -45,7 +45,7 @@ class Managed:
     generations: list[str] = field(default_factory=list)
     """Those for which a job was begun, each once, in the order of their first jobs."""
     fail: str = ""
-    """Set from outside: why it does not fare as its section says."""
+    """Set from outside: why it deviates from its section."""
 
     @property
     def owner(self) -> Mapping[str, str | None]:

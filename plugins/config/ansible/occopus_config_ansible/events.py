@@ -80,9 +80,9 @@ class Outcomes:
         return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
     def refusal(self, output: str, text_file: str = "") -> str:
-        """The error of Ansible itself in what it has printed, with its place; empty where there is none.
+        """The error of Ansible itself in what it has printed, with its place; empty without one.
 
-        `text_file` is a file that was written for this run alone: of its places the line and the column are told.
+        `text_file` is a file that was written for this run alone: of its places, line and column are shown.
         """
         found = refusal_of(output, text_file)
         return self.redact(found[0].at(found[1])) if found else ""

@@ -37,7 +37,7 @@ def faults(section: Mapping[str, Any]) -> Sequence[SectionFault]:
 
 
 def _file(path: str) -> str | None:
-    """The text of a playbook; None where there is none that can be read, which the plan says."""
+    """The text of a playbook; None if it cannot be read, which the plan reports."""
     if _TEMPLATE.search(path) or not Path(path).is_absolute():
         return None
     try:

@@ -42,7 +42,7 @@ def secrets_of(order: Order) -> list[str]:
 
 
 class Job:
-    """One run. `nodes` are the folders of the nodes, `orders` what each of them is to be, both by node id."""
+    """One run. `nodes` are the folders of the nodes, `orders` their wanted configurations, both by node id."""
 
     def __init__(self, infra: InfraFolder, nodes: Mapping[str, NodeFolder], orders: Mapping[str, Order]) -> None:
         self.id = uuid.uuid4().hex[:12]
@@ -114,7 +114,7 @@ class Job:
             order = self.orders[host]
             attributes = self._outcomes.published(host) if state == "ready" else {}
             status = {"order": order["id"], "state": state, "reason": reason, "progress": self._outcomes.progress}
-            with contextlib.suppress(OSError):  # what cannot be written counts as lost, and is begun once more
+            with contextlib.suppress(OSError):  # a job that cannot be recorded counts as lost, and is started again
                 self.nodes[host].write_status({**status, "attributes": attributes, "job": self.id})
                 if state != "running":
                     self.nodes[host].finish(order["id"])

@@ -107,7 +107,7 @@ def _host(jump: SshTarget) -> dict[str, Any]:
 
 
 def _plain(login: SshLogin) -> str:
-    """The private key without a passphrase, which Ansible cannot be told. Raises `PermanentError`."""
+    """The private key without its passphrase, which Ansible does not support. Raises `PermanentError`."""
     if not (login.private_key and login.passphrase):
         return login.private_key
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
@@ -199,7 +199,7 @@ def _switch(section: Mapping[str, Any], key: str) -> bool:
 
 
 def _jump(section: Mapping[str, Any], auth: Mapping[str, str]) -> None:
-    """Refuse a jump host that ssh cannot be told of. Raises `PermanentError`."""
+    """Refuse a jump host that cannot be written as an option of ssh. Raises `PermanentError`."""
     jump = section.get("jump")
     if jump is None:
         return

@@ -47,7 +47,7 @@ class PuppetHarness(ConfigHarness):
         return PuppetSolo(Connection("puppet_solo", {}, {}, call_timeout or 30.0))
 
     def section(self, kind: Kind = "plain", variant: int = 0) -> Mapping[str, Any]:
-        """A manifest, and an attribute that tells variants apart."""
+        """A manifest, and an attribute that identifies the variant."""
         attributes: list[Mapping[str, Any]] = [{"page::greeting": f"hello {variant}"}]
         return {"manifests": [f"https://example.com/{kind}.pp"], "attributes": attributes}
 

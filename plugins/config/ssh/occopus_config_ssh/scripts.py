@@ -3,7 +3,7 @@
 A node keeps what is known of its job in a folder of its own, so any process that can log in finds the job again:
 
 ``lock``        held (`flock`) for as long as the job runs, whichever way it ends
-``gate``        held by whoever starts or ends a job, so that two never do at once
+``gate``        a lock held while a job is started or ended
 ``generation``  of the job that was begun last
 ``session``     the process group of the job
 ``progress``    which step it is at

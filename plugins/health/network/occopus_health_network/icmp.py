@@ -122,7 +122,7 @@ async def _ping(echoes: Mapping[socket.AddressFamily, _Echo], address: str, seco
 
 
 class _Echo:
-    """One ICMP socket that asks many addresses and tells their answers apart. Opened by the first that is asked."""
+    """One ICMP socket that pings many addresses and matches their answers. Opened at the first ping."""
 
     def __init__(self, family: socket.AddressFamily) -> None:
         self._family = family
@@ -170,7 +170,7 @@ class _Echo:
         while self._socket and self._readable.poll(0):
             try:
                 self._sort(self._socket.receive(timeout=0.01))
-            except ICMPLibError:  # not a packet, or not about one request: whoever waits in vain says so
+            except ICMPLibError:  # not a packet, or not for one request, whose wait then times out
                 return
 
     def _sort(self, reply: ICMPReply) -> None:

@@ -32,7 +32,7 @@ class _Loop(asyncio.SelectorEventLoop):
         self.set_default_executor(ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve"))
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Leave the lookups under way to end by themselves: `close` tells their threads to stop then."""
+        """Let the lookups under way end: `close` makes their threads stop after that."""
 
 
 def run(looking: Coroutine[object, object, T]) -> T:

@@ -75,7 +75,7 @@ class Client:
             return requests.post(url, timeout=timeout, allow_redirects=False, **content)
         except requests.Timeout:
             raise TransientError(f"{what} did not answer in time") from None
-        except requests.RequestException:  # its text may have more of the request than anybody should see
+        except requests.RequestException:  # its text may contain secrets of the request
             raise TransientError(f"{what} could not be reached, or hung up before it answered") from None
 
 

@@ -54,7 +54,7 @@ class FirebaseCloudMessaging(Notifier):
 
     @functools.cached_property
     def _client(self) -> Client:
-        # Whoever only wants the schema, or has nothing to tell, is spared the libraries.
+        # The libraries are imported only to send notifications, not for the schema.
         from occopus_notify_fcm.client import Client  # noqa: PLC0415
 
         return Client(self.connection)

@@ -26,7 +26,7 @@ class Webhook(Notifier):
 
     def send(self, notifications: Sequence[Notification]) -> None:
         """One request. Raises `ProviderError`, whose text has no more of the URL than its host."""
-        # Whoever only wants the schema, or has nothing to tell, is spared the HTTP library.
+        # The HTTP library is imported only to send notifications, not for the schema.
         from occopus_notify_webhook.client import post  # noqa: PLC0415
 
         body = json.dumps({"notifications": [_told(one) for one in notifications]}).encode()
@@ -47,5 +47,5 @@ class Webhook(Notifier):
 
 def _told(notification: Notification) -> Mapping[str, Any]:
     fields = dataclasses.asdict(notification)
-    del fields["subscriber"]  # who else is told
+    del fields["subscriber"]  # the address of another receiver
     return fields

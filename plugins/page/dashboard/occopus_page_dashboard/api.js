@@ -11,7 +11,7 @@ export const onRefused = (listener) => {
 export const token = () => sessionStorage.getItem(KEY);
 export const setToken = (text) => (text ? sessionStorage.setItem(KEY, text) : sessionStorage.removeItem(KEY));
 
-// Status 0: nobody answered.
+// Status 0: no answer.
 export class Problem extends Error {
   constructor(status, detail, { errors = [], wait = 0 } = {}) {
     super(detail);

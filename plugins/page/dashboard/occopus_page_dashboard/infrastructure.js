@@ -36,7 +36,7 @@ export function Infrastructure({ id, caller }) {
   return html`<${Known} id=${id} caller=${caller} live=${live} events=${events} />`;
 }
 
-// Says aloud when the instances of a node fare differently than before.
+// Announces changes of the states of a node's instances to screen readers.
 function useSpoken(data) {
   const before = useRef(null);
   useEffect(() => {

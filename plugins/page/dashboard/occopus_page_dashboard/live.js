@@ -5,7 +5,7 @@ import { at, get, open, Problem } from "./api.js";
 import { useCallback, useEffect, useRef, useState } from "./ui.js";
 
 const SLOWEST = 15; // seconds between two questions while nothing changes
-const LONGEST = 30; // seconds between two tries while nobody answers
+const LONGEST = 30; // seconds between two tries without an answer
 const SILENCE = 40; // seconds without a byte, not even a comment, after which a stream is taken for dead
 const KEPT = 500; // events
 
@@ -120,7 +120,7 @@ const pause = (seconds, signal) =>
     signal.addEventListener("abort", done);
   });
 
-// Until somebody looks. A browser has few connections to one host: tabs in the background must not hold them all.
+// Waits until the tab is visible. A browser has few connections to one host: tabs in the background must not hold them all.
 const seen = (signal) =>
   new Promise((done) => {
     const look = () => document.hidden || done();

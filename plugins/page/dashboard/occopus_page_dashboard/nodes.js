@@ -65,7 +65,7 @@ function Instances({ id, name, instances, mayRemove, refresh }) {
   const found = useMemo(() => {
     const text = words.trim().toLowerCase();
     const fits = instances.filter((one) => !text || `${one.key} ${one.addresses.join(" ")} ${one.instance_id} ${word(one.state)} ${one.note}`.toLowerCase().includes(text));
-    // Of many only some are shown: those that need somebody's attention first.
+    // Of many instances only some are shown: those that need attention first.
     return many ? fits.sort((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state) || one.position - other.position) : fits;
   }, [instances, words, many]);
   if (!instances.length) return html`<p class="muted">No instance at present.</p>`;

@@ -1,4 +1,4 @@
-// What is shown to whom the service does not know, and while it is away.
+// The view for users without a valid token, and while the service is unavailable.
 
 import { setToken } from "./api.js";
 import { absolute, useTick } from "./time.js";

@@ -1,4 +1,4 @@
-// States: a word, a sign and a colour for each, so that no one of them is needed to tell them apart.
+// States: a word, a sign and a colour for each, so that any one of them is enough to distinguish states.
 
 import { html, plural } from "./ui.js";
 

@@ -50,12 +50,12 @@ def with_stage(tags: Mapping[str, str], stage: str) -> dict[str, str]:
 
 
 def stage(thing: Mapping[str, Any]) -> str:
-    """The stage that is written on a resource; empty where there is none."""
+    """The stage in a resource's tags; empty without one."""
     return _lowered(thing).get(_STAGE, "")
 
 
 def token(thing: Mapping[str, Any], type: str) -> str:
-    """The token of a resource that a handler of this type made; empty where it is none of these."""
+    """The token of a resource that a handler of this type made; empty for any other resource."""
     tags = _lowered(thing)
     return tags.get(_TOKEN, "") if tags.get(_TYPE) == type else ""
 

@@ -76,7 +76,7 @@ class CloudBrokerHandler(ResourceHandler):
         return self._account.delete(list(dict.fromkeys(ids))) if ids else {}
 
     def cost(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
-        """The entry ``Total`` of the costs of each: one call for each; None where there is none.
+        """The entry ``Total`` of the costs of each, with one call for each; None without one.
 
         Raises `ProviderError`.
         """

@@ -109,7 +109,7 @@ class Client:
         raise self._strange()
 
     def only(self, answer: Thing) -> Thing:
-        """The one thing in the answer to a call that made it. Raises `TransientError` where there is none."""
+        """The only object in the answer to its creation. Raises `TransientError` if it is missing."""
         things = answer.get("objects")
         if isinstance(things, list) and things and is_thing(things[0]):
             thing: Thing = things[0]

@@ -79,7 +79,7 @@ class Making:
     def _make_server(self, request: CreateRequest, drive: Thing) -> Instance:
         """The drive is marked as used before the server is made.
 
-        A drive that is left alone after its server was deleted is told by that from one whose server is still to come.
+        This distinguishes a drive whose server was deleted from one whose server is not created yet.
         """
         body = order.server_body(request, drive)
         try:
@@ -135,6 +135,6 @@ class Making:
         try:
             self._client.act(f"/servers/{server['uuid']}/", "start")
         except StateError:
-            return  # it is starting by now
+            return  # it is starting
         except NotFoundError as error:
             raise TransientError(f"{error.message}: the server went away before it was started") from error

@@ -96,7 +96,7 @@ def discard_drive(client: Client, drive: Thing) -> None:
 
 
 def _refuse_foreign_use(drive: Thing, servers: set[str]) -> None:
-    """Raises `PermanentError` for a drive that somebody has attached to a server of their own."""
+    """Raise `PermanentError` for a drive that a user has attached to another server."""
     others = [id for id in users(drive) if id in servers]
     if others:
         raise PermanentError(
@@ -105,7 +105,7 @@ def _refuse_foreign_use(drive: Thing, servers: set[str]) -> None:
 
 
 def _act_tolerantly(client: Client, server: Thing, action: str) -> None:
-    """Ask for an action that has nothing to do where the server is gone, or in another state by now."""
+    """Request an action that is not needed if the server is gone or in another state."""
     with contextlib.suppress(StateError, NotFoundError):
         client.act(_path(server), action)
 

@@ -40,13 +40,13 @@ _RUNNING = frozenset({InstanceState.READY, InstanceState.PENDING})
 _ANY_VERSION = "1.41"
 _MOST_OUTPUTS = 32
 """Of how many unhealthy containers one look reads the output of the health check."""
-_NAME_TAKEN = "a container with its name is being made, or is somebody else's"
+_NAME_TAKEN = "a container with its name is being created, or has another owner"
 
 
 class Containers:
     """What there is on the engine of a connection. Thread-safe.
 
-    What is ours is known by its label, and acted on by the engine's id of it: anybody may change a name, or take it.
+    What is ours is known by its label, and acted on by the engine's id of it: any user may change a name, or take it.
     """
 
     def __init__(self, connection: Connection, connections: int) -> None:
@@ -66,7 +66,7 @@ class Containers:
             raise PermanentError(f"resource: {error}") from None
 
     def create(self, request: CreateRequest) -> Instance:
-        """The name is the token: an engine gives it once, and says so to whoever comes second."""
+        """The name is the token: an engine gives it once, and refuses a second container of that name."""
         container, host = order.container(request), order.host(request.resource)
         try:
             made: str = self._engine.call(
@@ -85,7 +85,7 @@ class Containers:
     def _found(self, request: CreateRequest) -> Instance:
         """What an earlier call has made, perhaps in this very moment.
 
-        Nobody knows of it yet: one that ended with its engine, which was started anew meanwhile, is started once more.
+        It is not in use yet: if it ended with its engine, which has been restarted, it is started again.
         """
         for key, instance in self._of(request.token).items():
             if instance.state is not InstanceState.PROVISIONING and not view.was_killed(instance):
@@ -94,7 +94,7 @@ class Containers:
         return _to_be(request, _NAME_TAKEN)
 
     def _settled(self, request: CreateRequest, made: str) -> Instance:
-        """What this call has made, unless there is an earlier one, which has another name by now."""
+        """The container of this call, unless there is an earlier one, which has been renamed."""
         there = self._started(request, made)
         mine = there.pop(made, None)
         for earlier in there.values():
@@ -244,7 +244,7 @@ class Containers:
         return seen
 
     def _inherits(self, docker: APIClient, listed: Mapping[str, Any]) -> bool:
-        """Whether the labels are those of its image, which somebody has made of a container of ours."""
+        """True if the labels come from its image, which a user made from a container of ours."""
         token: str = listed["Labels"][TOKEN]
         if f"/{token}" in (listed["Names"] or ()):
             return False  # as good as always
@@ -252,7 +252,7 @@ class Containers:
         if image not in self._tokens_of_images:
             try:
                 labels = docker.inspect_image(image)["Config"]["Labels"] or {}
-            except NotFound:  # nobody knows any more: better not to touch it
+            except NotFound:  # unknown: leave it
                 return True
             self._tokens_of_images[image] = labels.get(TOKEN, "")
         return self._tokens_of_images[image] == token

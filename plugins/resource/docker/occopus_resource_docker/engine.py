@@ -49,7 +49,7 @@ class Engine:
     def bring(self, image: Image) -> Iterator[Mapping[str, Any]]:
         """Have the engine pull or import an image, for as long as it takes; what it says of it meanwhile.
 
-        An engine gives up when nobody listens any more. Raises `ProviderError` while being iterated.
+        An engine stops when the connection is closed. Raises `ProviderError` while being iterated.
         """
         try:
             client = self._client()
@@ -60,7 +60,7 @@ class Engine:
                 yield from _lines(answer)
         except Exception as error:  # noqa: BLE001
             told = image_error(error, image.what, self._where, _SILENCE)
-            if isinstance(told, AuthError):  # a registry's, and none of the engine's
+            if isinstance(told, AuthError):  # the registry's, not the engine's
                 how = "username and password belong into auth_data, or use docker login"
                 told = PermanentError(f"{told.message} (resource.image: {how})")
             raise told from None
@@ -100,7 +100,7 @@ class Engine:
 
 
 def _lines(answer: requests.Response) -> Iterator[Mapping[str, Any]]:
-    """Each line of an answer. Raises `PullError` for one that tells of a failure."""
+    """Each line of an answer. Raises `PullError` for one that reports a failure."""
     try:
         answer.raise_for_status()
     except requests.HTTPError as error:

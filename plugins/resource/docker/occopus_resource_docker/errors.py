@@ -101,7 +101,7 @@ _GARBLED = (requests.JSONDecodeError, json.JSONDecodeError, LookupError, TypeErr
 _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], type[ProviderError], str, bool], ...] = (
     ((PermissionError,), AuthError, _FORBIDDEN, True),
     ((FileNotFoundError,), TransientError, "it cannot be reached, there is no such socket: does the engine run?", True),
-    ((ConnectionRefusedError,), TransientError, "it cannot be reached, nobody listens: does the engine run?", True),
+    ((ConnectionRefusedError,), TransientError, "it cannot be reached, nothing listens: does the engine run?", True),
     ((socket.gaierror,), TransientError, "it cannot be reached, its name is not known", True),
     ((urllib3.exceptions.NewConnectionError,), TransientError, "it cannot be reached", True),
     (_TIMEOUTS, TransientError, "no answer within {seconds:g} s", False),

@@ -34,7 +34,7 @@ def selectors(owner: Owner) -> list[str]:
 
 
 def written(labels: Mapping[str, str]) -> Owner | None:
-    """The owner as the labels of a container have it; None where it is none of ours."""
+    """The owner as the labels of a container have it; None for a container of others."""
     fields = {name: labels.get(f"{_PREFIX}{name}") for name in ("infra_id", "node_name", "node_id")}
     installation = labels.get(f"{_PREFIX}installation")
     return None if installation is None else Owner(installation, **fields)

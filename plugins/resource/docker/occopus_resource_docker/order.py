@@ -1,4 +1,4 @@
-"""What an engine is told: one container, as the `resource` section and the context of a request want it."""
+"""The API request for one container, from the `resource` section and the context of a request."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Image:
     url: str = ""
     """The tar to import; empty for the registry in its name."""
     local: bool = False
-    """The engine has it, or nobody."""
+    """Only the engine can have it."""
 
     @property
     def what(self) -> str:

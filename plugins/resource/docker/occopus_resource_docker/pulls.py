@@ -1,7 +1,7 @@
 """Images on their way to an engine, each brought once for all instances that wait for it.
 
-An image may take minutes, and an engine brings it only while somebody listens. So a thread listens, for an image and
-not for an instance; it ends with the process, and whoever asks next has the image brought anew.
+An image may take minutes, and an engine pulls it only while a client is connected. A thread does that for an image and
+not for an instance; it ends with the process, and the next request pulls the image again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from occopus_resource_docker.order import Image
 _MEMORY = 5.0
 """Seconds for which the end of it is remembered: all who waited hear of it, as they ask every two seconds or sooner."""
 _STEP = 10
-"""Percent. Whoever waits is told of no smaller progress."""
+"""Percent. Smaller progress is not reported."""
 _COMPLETE = ("Download complete", "Pull complete", "Already exists")
 
 
@@ -57,12 +57,12 @@ class _Pull:
                 self._hear(line)
         except ProviderError as error:
             self._error = error
-        except Exception as error:  # noqa: BLE001 - whoever waits is to know
+        except Exception as error:  # noqa: BLE001 - the waiting calls report it
             self._error = PermanentError(f"{self._what} failed: {type(error).__name__}")
         self._ended = time.monotonic()
 
     def is_over(self, now: float) -> bool:
-        """Whether it ended so long ago that nobody waits for it any more."""
+        """True if it ended so long ago that no call waits for it any more."""
         return self._ended is not None and now - self._ended > _MEMORY
 
     def progress(self) -> str:
@@ -78,5 +78,5 @@ class _Pull:
         elif line.get("status") in _COMPLETE and layer in self._layers:
             self._layers[layer] = (self._layers[layer][1], self._layers[layer][1])
         present, total = map(sum, zip(*self._layers.values(), strict=True)) if self._layers else (0, 1)
-        # More layers may come into sight, and make it less: that would be told as news.
+        # New layers may lower the percentage, which must not be reported.
         self._percent = max(self._percent, 100 * present // total // _STEP * _STEP)

@@ -109,7 +109,7 @@ def was_killed(instance: Instance) -> bool:
 
 
 def _addresses(listed: Mapping[str, Any], labels: Mapping[str, str], host: str) -> tuple[Address, ...]:
-    """IPv4 before IPv6; on the network of the engine's machine, which an engine does not tell, the address of that."""
+    """IPv4 before IPv6; on the engine machine's network, which the engine does not report, its address."""
     if labels.get(NETWORK) == "host":
         return (Address(host, _kind(host)),)
     found = sorted(_of_networks(listed), key=lambda address: ":" in address)

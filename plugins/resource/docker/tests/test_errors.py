@@ -119,7 +119,7 @@ def test_a_refusal_that_is_none_of_an_engine_may_come_from_before_it(status, sai
 @pytest.mark.parametrize(
     ("cause", "kind", "words", "unreached"),
     [
-        (ConnectionRefusedError(), TransientError, "it cannot be reached, nobody listens", True),
+        (ConnectionRefusedError(), TransientError, "it cannot be reached, nothing listens", True),
         (FileNotFoundError(), TransientError, "it cannot be reached, there is no such socket", True),
         (socket.gaierror(), TransientError, "it cannot be reached, its name is not known", True),
         (PermissionError(), AuthError, "this user may not open the socket", True),
@@ -140,7 +140,7 @@ def test_trouble_on_the_way(cause, kind, words, unreached):
 @pytest.mark.parametrize(
     ("cause", "kind", "words", "unreached"),
     [
-        (ConnectionRefusedError(), TransientError, "it cannot be reached, nobody listens", True),
+        (ConnectionRefusedError(), TransientError, "it cannot be reached, nothing listens", True),
         (TimeoutError(), TransientError, "no answer within 30 s", False),
         (ssl.SSLError("tlsv13 alert certificate required"), AuthError, "it does not accept the certificate", True),
         (ssl.SSLError("wrong version number"), PermanentError, "it does not speak TLS", True),
@@ -214,4 +214,4 @@ def test_the_answer_of_another_server_is_not_repeated(said, kind, words):
 
 def test_what_the_engine_itself_fails_of_is_told_as_ever():
     seen = image_error(ConnectionRefusedError(), "pulling x", "Docker engine unix:///x", 30.0)
-    assert "nobody listens" in seen.message
+    assert "nothing listens" in seen.message

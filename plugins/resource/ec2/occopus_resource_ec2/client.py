@@ -46,7 +46,7 @@ class Client:
         self._met = False  # whether it has ever answered as EC2 does
 
     def greet(self) -> None:
-        """See to it that this is an EC2 before anything is to be made there. Raises `ProviderError`.
+        """Verify that this is an EC2 API before the first creation. Raises `ProviderError`.
 
         A web page in answer to RunInstances may be a gateway's, which has passed the call on. Whoever has never
         answered as EC2 does is not asked for anything that would have to be looked for.

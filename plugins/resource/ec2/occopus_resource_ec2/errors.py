@@ -137,7 +137,7 @@ _BROKEN = (botocore.HTTPClientError, botocore.ConnectionError, ResponseParserErr
 
 
 class StrangerError(Exception):
-    """An answer that is none of EC2's: a web page, say."""
+    """An answer that is not EC2's, such as a web page."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -152,7 +152,7 @@ def is_of_ec2(error: Exception) -> bool:
 def provider_error(error: Exception, where: str, seconds: float, *, met: bool = False) -> ProviderError:
     """The error for whatever a call was ended by. `where` names the endpoint, `seconds` is how long it might take.
 
-    `met` says that it has answered as EC2 does before: what does not is somebody's on the way then.
+    `met`: it has answered as EC2 before, so other answers come from a proxy on the way.
     """
     if isinstance(error, botocore.ClientError):
         return _refusal(error.response, where)
@@ -188,7 +188,7 @@ def _why_not(error: Exception) -> str:
     """The reason is in what the library had from the one below it."""
     below = str(getattr(error, "kwargs", {}).get("error", ""))
     if "refused" in below:
-        return ", nobody listens there"
+        return ", nothing listens there"
     return ", its name is not known" if "resolve" in below else ""
 
 

@@ -69,7 +69,7 @@ class Ec2Handler(ResourceHandler):
         """A role of the account."""
         if "iam_instance_profile" not in resource:
             return ()
-        return ("iam_instance_profile: whoever is on the instance may do what its role may do in the account",)
+        return ("iam_instance_profile: users of the instance have the permissions of its role in the account",)
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for too much user data, reserved or too many tags, and numbers that are none."""
@@ -189,7 +189,7 @@ class Ec2Handler(ResourceHandler):
         except (PermanentError, NotFoundError) as error:
             if not token:
                 raise
-            # The same question was answered without it: it is no longer known, and the list can be begun anew.
+            # The same call succeeded without the page token: it has expired, and the list can be started again.
             raise TransientError(f"{error.message} (on a later page)", request_id=error.request_id) from error
 
     def _root_device(self, image_id: str) -> str:

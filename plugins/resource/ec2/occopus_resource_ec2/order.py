@@ -1,4 +1,4 @@
-"""What RunInstances is told: one instance, as the `resource` section and the context of a request want it."""
+"""The parameters of RunInstances for one instance, from the `resource` section and the context of a request."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _wanted_tags(given: Mapping[str, Any] | Sequence[Any]) -> dict[str, str]:
 
 
 def _truth(resource: Mapping[str, Any], key: str) -> bool | None:
-    """A truth, or the text that a template became; None where there is none. Raises `PermanentError`."""
+    """A boolean, or the text of a rendered template; None without a value. Raises `PermanentError`."""
     known = {"true": True, "false": False, "none": None}
     value = str(resource.get(key)).lower()
     if value not in known:

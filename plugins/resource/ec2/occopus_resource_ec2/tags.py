@@ -31,7 +31,7 @@ def token_filter(token: str) -> dict[str, Any]:
 
 
 def written(tags: Iterable[Mapping[str, str]]) -> tuple[Owner | None, str]:
-    """Owner and token as the tags of an instance have them; None and empty where it is none of ours."""
+    """Owner and token as the tags of an instance have them; None and empty for an instance of others."""
     found = {tag["Key"].removeprefix(PREFIX): tag["Value"] for tag in tags if tag["Key"].startswith(PREFIX)}
     if "installation" not in found:
         return None, found.get("token", "")

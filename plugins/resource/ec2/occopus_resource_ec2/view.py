@@ -20,7 +20,7 @@ GONE = "terminated"
 """What EC2 calls the state of an instance that is gone; it is still described and listed for an hour."""
 
 _NO_ROOM = ("Server.InsufficientInstanceCapacity", "Client.VolumeLimitExceeded")
-"""Why EC2 terminates what it accepted before it ever runs: whoever ends one that ran gives another reason."""
+"""Why EC2 terminates what it accepted before it ever runs: an instance that ran has another reason."""
 
 
 def instance(answer: Mapping[str, Any]) -> Instance:

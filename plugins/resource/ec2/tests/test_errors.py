@@ -94,7 +94,7 @@ def test_what_only_an_administrator_can_decode_is_left_out():
         (
             botocore.EndpointConnectionError(endpoint_url=URL, error="Errno 111: refused"),
             TransientError,
-            "nobody listens",
+            "nothing listens",
         ),
         (botocore.EndpointConnectionError(endpoint_url=URL, error="to resolve x"), TransientError, "name is not known"),
         (botocore.ProxyConnectionError(proxy_url=URL), TransientError, "it cannot be reached"),

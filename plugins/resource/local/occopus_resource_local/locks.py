@@ -1,4 +1,4 @@
-"""Advisory locks which nobody ever waits for: a handler may not wait, and a holder that is killed lets go."""
+"""Advisory locks that are never waited for: a handler must not wait, and the lock of a killed process is free."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def try_lock(path: Path, flags: int) -> Iterator[bool]:
-    """Open `path` with `flags` and hold it. False where somebody else holds it or it is being removed."""
+    """Open `path` with `flags` and hold it. False if another process holds it or it is being removed."""
     try:
         descriptor = os.open(path, flags, 0o600)
     except FileNotFoundError:

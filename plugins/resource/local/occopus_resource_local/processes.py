@@ -1,4 +1,4 @@
-"""Which processes of this host belong to which node, also when nobody is left who started them.
+"""Finds the processes of each node on this host, even after their parents have ended.
 
 A process is a node's when its environment names the node's folder, when its output goes to the node's log, or when it
 descends from such a process. While the supervisor lives, everything descends from it.

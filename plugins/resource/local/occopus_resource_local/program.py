@@ -154,7 +154,7 @@ def _permissions(at: str, value: Any) -> int:
 
 
 def _check_owner(at: str, owner: Any) -> None:
-    """A node runs as the user who runs Occopus; files for anybody else would need a right it does not take."""
+    """A node runs as the user who runs Occopus; files for other users would need a privilege that it does not have."""
     user, group = getpass.getuser(), grp.getgrgid(os.getgid()).gr_name
     if owner not in (None, user, f"{user}:{group}"):
         raise PermanentError(f"a local node cannot do this `owner` of {at}: its files belong to {user}:{group}")

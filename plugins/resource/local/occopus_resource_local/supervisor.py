@@ -19,7 +19,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
 DEFAULTS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 KILL_AFTER, KILL_EVERY = 5.0, 0.1
 """Seconds until SIGKILL for what a node leaves behind that ended by itself, and between two rounds of it: what forks
-faster than it is found needs several. One that is asked to stop takes its time: whoever asked kills it."""
+faster than it is found needs several. One that was asked to stop may take its time: the caller kills it."""
 
 
 def main(folder: str, *stages: str) -> None:
@@ -89,7 +89,7 @@ def start(folder: str, stage: str) -> int:
 
 
 def wait_for(pid: int) -> int | None:
-    """Reap until `pid` ends; its exit status (minus the number of the signal that ended it), None when told to stop."""
+    """Reap until `pid` ends; its exit status (minus the number of the signal that ended it), None at a stop."""
     while True:
         ended, _ = reap()
         if pid in ended:
@@ -112,7 +112,7 @@ def reap() -> tuple[dict[int, int], bool]:
 def stop(in_its_own_time: bool) -> None:
     """End every descendant: SIGTERM, and SIGKILL after a while unless each may take its own time.
 
-    As the subreaper, this process outlives them. What is adopted meanwhile is asked once more: a process that was being
+    As the subreaper, this process outlives them. New children are signalled again: a process that was being
     started when the signal came may have lost it.
     """
     asked = children(os.getpid())

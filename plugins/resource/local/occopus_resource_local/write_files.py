@@ -71,7 +71,7 @@ def remove_outside(node: Path) -> None:
     others = _claimed_by_others(node)
     for path in reversed(claims(node)):
         if path.endswith("/"):
-            with contextlib.suppress(OSError):  # somebody else uses the folder now
+            with contextlib.suppress(OSError):  # another process uses the folder
                 Path(path).rmdir()
         elif path not in others:
             Path(path).unlink(missing_ok=True)

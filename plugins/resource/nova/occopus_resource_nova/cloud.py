@@ -62,7 +62,7 @@ class Cloud:
         return self._asked(lambda: self._listed(service)) is not None
 
     def _listed(self, service: Service) -> str | None:
-        """The endpoint of a service as the catalog has it; None where there is none."""
+        """The endpoint of a service in the catalog; None without one."""
         by = self._account()
         try:
             found: str | None = by.session.get_endpoint(
@@ -128,7 +128,7 @@ class Cloud:
         except PermanentError as error:
             if "marker" not in asked:
                 raise
-            # What the page before ended with has gone meanwhile: the list can be begun anew.
+            # The last item of the page before has been deleted: the list can be started again.
             raise TransientError(f"{error.message} (on a later page)", request_id=error.request_id) from error
 
     def find(self, service: Service, path: str, name: str, wanted: str, key: str) -> Thing:
@@ -150,7 +150,7 @@ class Cloud:
         return self.pages(service, listed, f"{name}s", query)
 
     def unwrapped(self, answer: Any, name: str) -> Thing:
-        """The one thing in an answer; Glance alone does not wrap it. Raises `ProviderError` where there is none."""
+        """The only object in an answer, which only Glance does not wrap. Raises `ProviderError` if it is missing."""
         thing = answer.get(name, answer) if isinstance(answer, dict) else None
         if not isinstance(thing, dict) or "id" not in thing:
             raise self._told(ValueError(name))

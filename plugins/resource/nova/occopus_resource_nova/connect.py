@@ -44,7 +44,7 @@ def identity_url(endpoint: str) -> str:
 
 @dataclass(frozen=True)
 class Account:
-    """Who asks, and which of a service's endpoints is asked. It calls nobody by itself."""
+    """The identity of the caller, and the interface of the services' endpoints. Does no I/O."""
 
     session: keystoneauth1.session.Session
     region: str | None = None
@@ -85,7 +85,7 @@ def _plugin(settings: Mapping[str, Any], auth: Mapping[str, str], url: str) -> B
 
 
 def _kind(auth: Mapping[str, str]) -> str:
-    """The type of the credentials; without one their keys tell it."""
+    """The type of the credentials; without one, derived from their keys."""
     older = any(name in auth for name in _OLDER_KEYS.values())
     return auth.get("type", APPLICATION_CREDENTIAL[0] if older else "password")
 

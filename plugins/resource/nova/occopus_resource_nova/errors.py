@@ -27,7 +27,7 @@ _NO_ROOM = re.compile(
 )
 _FOREIGN = "the answer is not one of OpenStack: is resource.endpoint an Identity URL?"
 _GARBLED = (exceptions.InvalidResponse, requests.JSONDecodeError, ValueError, TypeError, LookupError)
-"""What comes of an answer that is none."""
+"""The errors that an invalid answer causes."""
 _TOKENS = "/auth/tokens"
 _WHO = "see auth_data, and with a username also resource.project_id and resource.user_domain_name"
 _LONGEST = 400
@@ -62,7 +62,7 @@ def provider_error(error: Exception, where: str, timeout: float, key: str = "", 
 
     `where` names the cloud, `timeout` is in seconds, and `key` is what the description calls the thing asked for: a
     cloud that does not have it is `NotFoundError`. `met` says that the cloud has given a token before: what is no
-    answer of OpenStack is somebody's on the way then, who may have passed the call on.
+    answer of OpenStack comes from a proxy on the way, which may have passed the call on.
     """
     if met and (isinstance(error, _GARBLED) or _is_cut(error)):
         return TransientError(f"{where}: {_FOREIGN}")
@@ -98,7 +98,7 @@ def _refusal(error: exceptions.HttpError, where: str, key: str) -> ProviderError
         return TransientError(text, request_id=request_id)
     if status in (_TOO_LARGE, _TOO_MANY) and not is_no_room(message):
         return ThrottledError(text, retry_after=_retry_after(response), request_id=request_id)
-    if _TOKENS in (error.url or ""):  # without a token nobody was asked for anything
+    if _TOKENS in (error.url or ""):  # without a token no service was called
         return _refusal_class(status, message, "")(text, request_id=request_id, unreached=True)
     return _refusal_class(status, message, key)(
         f"{where}: resource.{key}: {message}" if key and status in (_BAD_REQUEST, _NOT_FOUND) else text,
@@ -107,7 +107,7 @@ def _refusal(error: exceptions.HttpError, where: str, key: str) -> ProviderError
 
 
 def _is_cut(error: Exception) -> bool:
-    """Whether it is a refusal of which only the beginning has come: what it refuses nobody knows."""
+    """True for a truncated refusal: its subject is unknown."""
     response = getattr(error, "response", None)
     return str(getattr(response, "text", "")).lstrip().startswith("{") and _body(response) is None
 

@@ -71,7 +71,7 @@ class Floating:
 
 
 def _free(known: Iterable[Thing], pool: Thing) -> list[Thing]:
-    """Those of the pool that nobody uses, and that no Occopus allocated for another server."""
+    """The unused ones of the pool, except those that an Occopus allocated for another server."""
     return [
         each
         for each in known

@@ -50,7 +50,7 @@ def without_marks(found: Mapping[str, str]) -> dict[str, str]:
 
 
 def written(found: Mapping[str, str]) -> tuple[Owner | None, str]:
-    """Owner and token as metadata have them; None and empty where it is none of ours."""
+    """Owner and token in metadata; None and empty for objects of others."""
     fields = {name: found.get(f"{PREFIX}{name}") for name in _FIELDS}
     installation = fields.pop("installation")
     return (Owner(installation, **fields) if installation else None), found.get(TOKEN, "")
@@ -87,7 +87,7 @@ def description(owner: Owner, token: str) -> str:
 
 
 def described(text: str | None) -> tuple[Owner | None, str]:
-    """Owner and token as a description has them; None and empty where it is none of ours."""
+    """Owner and token in a description; None and empty for objects of others."""
     word, _, values = (text or "").partition(" ")
     try:
         found = json.loads(values) if word == OURS else None

@@ -54,7 +54,7 @@ def volume_size(resource: Mapping[str, Any]) -> int:
 
 
 def check(request: CreateRequest) -> None:
-    """Raises `PermanentError` for what can be known to be wrong without asking anybody."""
+    """Raise `PermanentError` for mistakes that can be found without a call."""
     resource = request.resource
     if wants_volume(resource):
         volume_size(resource)

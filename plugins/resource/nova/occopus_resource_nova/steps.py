@@ -51,7 +51,7 @@ class Steps:
     # Making
 
     def check(self, request: CreateRequest) -> None:
-        """Raises `PermanentError` for what can be known to be wrong without asking anybody."""
+        """Raise `PermanentError` for mistakes that can be found without a call."""
         order.check(request)
 
     def next(self, request: CreateRequest) -> Instance:
@@ -208,7 +208,7 @@ def _unanswered(error: ProviderError) -> bool:
 
 
 def _naming(error: ProviderError, request: CreateRequest) -> ProviderError:
-    """The refusal of a server with the key of the description that Nova means, where it can be told."""
+    """The refusal of a server, with the key of the description that it concerns, if known."""
     message = error.message.lower()
     ambiguous = "multiple" in message
     if not ambiguous and not any(words in message for words in _NOT_THERE):

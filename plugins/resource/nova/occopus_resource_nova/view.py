@@ -86,7 +86,7 @@ def fault(server: Thing) -> str:
 
 
 def has_floating_ip(server: Thing) -> bool:
-    """Whether Nova knows a floating IP of the server by now."""
+    """True if Nova knows a floating IP of the server."""
     return any(address.get(_KIND) == "floating" for address in _all_addresses(server))
 
 
@@ -116,7 +116,7 @@ def _of_volume(token: str, volume: Thing) -> Instance:
 
 def in_use(volume: Thing) -> str:
     """Who has the volume, for people."""
-    return f"its volume {volume['id']} is in use by {' and '.join(users(volume)) or 'somebody'}"
+    return f"its volume {volume['id']} is in use by {' and '.join(users(volume)) or 'an unknown user'}"
 
 
 def users(volume: Thing) -> list[str]:

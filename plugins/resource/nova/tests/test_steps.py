@@ -101,7 +101,7 @@ def test_a_volume_that_its_own_server_is_letting_go_of_is_waited_for(server):
 
 
 class Unreached:
-    """A cloud that answers only so many questions before nobody listens any more."""
+    """A cloud that answers only so many questions before nothing listens any more."""
 
     def __init__(self, answers):
         self.answers = answers

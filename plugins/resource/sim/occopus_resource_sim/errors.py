@@ -25,7 +25,7 @@ _KINDS: Mapping[str, type[ProviderError]] = {
 
 
 def provider_error(refusal: Mapping[str, Any], where: str, request_id: str | None) -> ProviderError:
-    """The error for a refusal as the cloud sends it; one of a kind that nobody knows is permanent."""
+    """The error for a refusal of the cloud; an unknown type is permanent."""
     message = f"simulated cloud {where}: {refusal.get('message', 'refused')}"
     kind = refusal.get("kind")
     if kind == "throttle":

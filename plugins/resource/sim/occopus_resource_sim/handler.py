@@ -56,7 +56,7 @@ class SimHandler(ResourceHandler):
         return load_schema("occopus_resource_sim")
 
     def check(self, request: CreateRequest) -> None:
-        """Raises `PermanentError` for a number that is none or is too small."""
+        """Raise `PermanentError` for an invalid or too small number."""
         _order(request)
 
     def create(self, request: CreateRequest) -> Instance:

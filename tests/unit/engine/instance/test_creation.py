@@ -188,12 +188,12 @@ def test_what_never_arrived_is_not_looked_for(world, monkeypatch, lost_before):
         if lost_before and len(calls) == 1:
             real(handler, request)
             raise TransientError("the connection broke")
-        raise TransientError("nobody listens", unreached=True)
+        raise TransientError("nothing listens", unreached=True)
 
     monkeypatch.setattr(world.handler, "create", create)
     world.define("web", implementations=[{"timeout": 10.0}])
     assert failure(world, infrastructure("web")) == [
-        "node 'web' (memory memory): not created within 10 s: nobody listens"
+        "node 'web' (memory memory): not created within 10 s: nothing listens"
     ]
     assert len(set(calls)) == 1
     assert (world.calls("list") > 0) is lost_before

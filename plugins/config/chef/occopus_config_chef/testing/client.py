@@ -49,7 +49,7 @@ class ChefClient:
         return self._settings["node_name"]
 
     def _found(self, run_list: list[str]) -> dict[str, Any]:
-        """What Ohai finds on a machine, and what the run list comes to."""
+        """The attributes that Ohai finds on a machine, and the expanded run list."""
         kinds = {kind: [item[len(kind) + 1 : -1] for item in run_list if item.startswith(f"{kind}[")]
                  for kind in ("role", "recipe")}  # fmt: skip
         fqdn = f"{self._name}.internal"

@@ -73,7 +73,7 @@ class Inventory:
         return target.group, target.name
 
     def container(self, token: str) -> Thing | None:
-        """The container group with this token, with its state; None where there is none. Raises `ProviderError`."""
+        """The container group with this token, with its state; None if it does not exist. Raises `ProviderError`."""
         return self._get(self.place(token))
 
     def _get(self, place: tuple[str, str]) -> Thing | None:

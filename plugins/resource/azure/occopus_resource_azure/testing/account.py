@@ -153,7 +153,7 @@ class Account:
         return (zero + timedelta(seconds=at - start)).isoformat()
 
     def group(self, name: str) -> Resource:
-        """A resource group. Raises `RefusedError` where there is none."""
+        """A resource group. Raises `RefusedError` if it does not exist."""
         found = self.groups.get(name.lower())
         if found is None:
             message = f"Resource group '{name}' could not be found."

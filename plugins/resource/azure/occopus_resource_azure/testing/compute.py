@@ -361,7 +361,7 @@ class Machines(Kind):
                 self.nics.remove(nic, later)
 
     def console(self, machine: str) -> str | None:
-        """What the VM with this vmId has printed, or None where there is none."""
+        """The output of the VM with this vmId; None if it does not exist."""
         for resource in self.account.of_type(self.type):
             if resource.hidden["vmId"] == machine:
                 return str(resource.hidden.get("console", f"[    0.000000] Linux version\n{resource.name} login: "))

@@ -89,7 +89,7 @@ class Kind:
         return self.account.absent(target)
 
     def began(self, request: Request) -> tuple[Json, Resource | None]:
-        """The body of a PUT and what is there already. Raises `RefusedError` for what every type refuses."""
+        """The body of a PUT, and the existing resource. Raises `RefusedError` for what every type refuses."""
         target = request.target
         group = self.account.group(target.group)
         if group.deleting:

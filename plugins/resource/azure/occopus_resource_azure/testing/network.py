@@ -45,7 +45,7 @@ class NetworkKind(Kind):
         return {}
 
     def look(self, resource: Resource | None) -> Json | None:
-        """The properties of what is there already, to see whether a PUT changes them."""
+        """The properties of the existing resource, to see whether a PUT changes them."""
         if resource is None:
             return None
         return copy.deepcopy({name: value for name, value in resource.properties.items() if value})
@@ -99,7 +99,7 @@ class NetworkKind(Kind):
         return Answer(202, None, headers)
 
     def remove(self, resource: Resource, seconds: float, fault: Fault | None = None) -> None:
-        """Begin to delete a resource, whoever asks for it."""
+        """Start to delete a resource."""
         resource.state = "Deleting"
         self.start(
             resource,

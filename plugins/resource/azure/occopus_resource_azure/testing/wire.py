@@ -77,7 +77,7 @@ class Request:
     headers: Mapping[str, str]
     """By name in lower case."""
     body: Any = None
-    """The JSON of the body; text where it is a form, None where there is none."""
+    """The JSON of the body; text for a form, None without a body."""
     target: Path = field(default_factory=Path)
     operation_fault: Fault | None = None
     """What is to become of the asynchronous operation that it starts."""

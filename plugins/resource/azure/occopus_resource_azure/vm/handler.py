@@ -58,7 +58,7 @@ class AzureVmHandler(ResourceHandler):
         """A managed identity."""
         if "identity" not in resource:
             return ()
-        return ("identity: whoever is on the instance may do what its managed identity may do in the subscription",)
+        return ("identity: users of the instance have the permissions of its managed identity in the subscription",)
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for a value that makes no sense, and for custom data that are too long."""

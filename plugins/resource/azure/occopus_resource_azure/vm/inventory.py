@@ -54,7 +54,7 @@ class Inventory:
         return {id: found[id] for id in ids}
 
     def machine(self, token: str) -> Thing | None:
-        """The machine with this token, with its state; None where there is none. Raises `ProviderError`."""
+        """The machine with this token, with its state; None if it does not exist. Raises `ProviderError`."""
         group, name = self.place(token)
         return self._cloud.find(
             lambda clients: clients.compute.virtual_machines.get(group, name, expand="instanceView", cls=raw)
@@ -153,7 +153,7 @@ class Inventory:
         return found
 
     def _all(self, service: str, kind: str) -> list[Thing]:
-        """Every resource of a kind, of whoever it is."""
+        """Every resource of a kind, of any owner."""
 
         def ask(clients: Clients) -> Any:
             operations = getattr(getattr(clients, service), kind)

@@ -121,7 +121,7 @@ class Platform:
             return [machine for machine in self.machines.values() if self._alive(machine)]
 
     def lose(self, id: str) -> None:
-        """Have an instance die, as if somebody had stopped it."""
+        """Let an instance die, as if a user had stopped it."""
         with self._lock:
             self.machines[id].stopped = self.machines[id].halted_from = self.clock()
 

@@ -27,7 +27,7 @@ from occopus_resource_cloudsigma.testing.server import EMAIL, PASSWORD, CloudSig
 
 _SPOKEN = re.compile(r"/api/2\.0/(?:(?:servers|drives|libdrives|ledger)/(?!schema/)|usage\?)")
 _UNSPOKEN = ("clone", "open_vnc", "close_vnc", "open_console", "close_console")
-"""Actions on servers that nobody needs here."""
+"""Actions on servers that Occopus does not use."""
 _THING = re.compile(r"/(servers|drives|libdrives)/([0-9a-f-]{36})/")
 _CUT = "<cut:"
 _NOTHING = {"NoneType"}

@@ -175,7 +175,7 @@ class DockerEngine(Engine):
 
     def start(self) -> None:
         """See `Engine.start`."""
-        # One that was killed leaves the number of its containerd, which is taken for alive until somebody reaps it.
+        # One that was killed leaves the number of its containerd, which counts as alive until it is reaped.
         (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
         super().start()
 

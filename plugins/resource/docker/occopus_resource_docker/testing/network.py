@@ -18,7 +18,7 @@ class Network:
             if subprocess.run(["ip", "netns", "add", self._name], capture_output=True, check=False).returncode == 0:
                 break
         else:
-            raise RuntimeError("no namespace can be made: as root, 'ip netns' shows what is there")
+            raise RuntimeError("no namespace can be made: as root, 'ip netns' lists the existing ones")
         base = f"10.77.{number}"
         self.address = f"{base}.1"
         """This machine, as engines and containers see it."""

@@ -1,4 +1,4 @@
-"""Stands before an engine: passes requests on, counts them, and fails as it is told."""
+"""Stands before an engine: passes requests on, counts them, and injects faults."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _pass_on(self, answer: http.client.HTTPResponse, drips: threading.Event | None, *, cut: bool) -> None:
-        """Chunk by chunk as it comes: an engine that brings an image tells of it all the while."""
+        """Chunk by chunk as it comes: an engine reports progress while it pulls an image."""
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in _HOP:

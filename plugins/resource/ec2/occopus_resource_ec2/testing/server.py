@@ -157,7 +157,7 @@ class Cloud:
         return answer
 
     def _take_back(self, token: str, fault: Fault) -> None:
-        """Terminate what a token has made; repeats of the call tell the state of now, as those of EC2 may."""
+        """Terminate the instance of a token; repeats of the call return its present state, as EC2 may do."""
         with self._lock:
             parameters, answer = self._made[token]
             code, message = escape(fault.code), escape(fault.message)
@@ -170,7 +170,7 @@ class Cloud:
                     self._due.pop(instance.id, None)
                     instance.terminate()
                     instance.state_reason = StateReason(fault.message, fault.code)
-                    # Whoever terminates it once more does not change the reason.
+                    # Another termination does not change the reason.
                     vars(instance)["terminate"] = lambda instance=instance: instance.instance_state
 
     def _is_full(self) -> bool:
@@ -193,7 +193,7 @@ class Cloud:
         )
         now = time.monotonic()
         for id in map(bytes.decode, ids):
-            due = self._ends.setdefault((action, id), now + self._times[key])  # a repeat does not begin anew
+            due = self._ends.setdefault((action, id), now + self._times[key])  # a repeat does not restart it
             if due > now:
                 self._set_state(region, id, *before)
                 self._due[id] = (due, *after)
