@@ -1,11 +1,33 @@
 // A new infrastructure from a description; every mistake is shown where it is.
 
 import { get, newKey, once } from "./api.js";
+import { Type } from "./types.js";
 import { html, notify, plural, useEffect, useRef, useState } from "./ui.js";
 
 const LARGEST = 2 ** 20; // bytes, as the service has it
 
+// The quick start of the documentation, where this service can build it; else something of the types that it has.
+const QUICK_START = `infra_name: quickstart
+user_id: me@example.com
+variables:
+  greeting: Hello from Occopus
+nodes:
+  - &web
+    name: web
+    type: quickstart_web
+    scaling: {min: 2, max: 5}
+  - &loadbalancer
+    name: loadbalancer
+    type: quickstart_loadbalancer
+    variables:
+      title: the load balancer of the quick start
+dependencies:
+  - [*loadbalancer, *web]    # the load balancer starts when every web node is healthy
+`;
+const ITS_TYPES = ["quickstart_web", "quickstart_loadbalancer"];
+
 function example(names) {
+  if (!names.length || ITS_TYPES.every((type) => names.includes(type))) return QUICK_START;
   const nodes = names.slice(0, 2).reverse();
   const described = nodes.map((name, number) => `  - &node${number + 1}\n    name: ${name.replace(/[^A-Za-z0-9]/g, "-").replace(/^-+|-+$/g, "").toLowerCase()}\n    type: ${name}\n    scaling: {min: 1, max: 3}`);
   const edge = nodes.length > 1 ? "\ndependencies:\n  - [*node2, *node1]    # the first needs the second\n" : "\n";
@@ -76,8 +98,8 @@ export function Create({ caller }) {
     <aside class="panel aside"><h2>Types of nodes</h2>
       <p class="small muted">The node definitions that this service has. A description names one as <code>type</code>.</p>
       ${names === null ? html`<p class="muted">One moment…</p>` : names.length
-        ? html`<ul class="plain-list">${names.slice(0, 200).map((name) => html`<li key=${name} class="mono clip">${name}</li>`)}</ul>`
-        : html`<p>There are none yet. Import some where the service runs:</p><pre>occopus-import nodes.yaml</pre>`}
+        ? html`<ul class="plain-list">${names.slice(0, 200).map((name) => html`<li key=${name}><${Type} name=${name} /></li>`)}</ul>`
+        : html`<p>There are none yet. Import some where the service runs:</p><pre>occopus-import examples/quickstart/nodes.yaml</pre>`}
     </aside></div>`;
 }
 

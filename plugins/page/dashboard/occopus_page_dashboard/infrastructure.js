@@ -4,6 +4,7 @@ import { at, call, get } from "./api.js";
 import { Ask } from "./dialog.js";
 import { Events } from "./events.js";
 import { Graph } from "./graph.js";
+import { byName } from "./graph-plan.js";
 import { useEvents, useLive } from "./live.js";
 import { Node } from "./nodes.js";
 import { Stale } from "./signin.js";
@@ -66,7 +67,7 @@ function Gone({ id, name, events }) {
 
 function Known({ id, caller, live, events }) {
   const { outline, report } = live.data;
-  const names = Object.keys(report);
+  const names = Object.keys(report).sort(byName);
   const types = Object.fromEntries(outline.nodes.map((node) => [node.name, node]));
   const choose = (name) => document.getElementById(`node-${names.indexOf(name)}`)?.focus();
   return html`<${Crumbs} caller=${caller} />

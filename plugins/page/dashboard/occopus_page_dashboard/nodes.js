@@ -4,6 +4,7 @@ import { at, once } from "./api.js";
 import { Ask } from "./dialog.js";
 import { Badge, counted, Fare, ORDER, word } from "./states.js";
 import { Time } from "./time.js";
+import { Type } from "./types.js";
 import { html, notify, plural, useEffect, useMemo, useState } from "./ui.js";
 
 const FEW = 12;
@@ -16,7 +17,7 @@ export function Node({ id, name, number, node, type, caller, leaving, refresh })
   const mayScale = caller.may("scale") && !leaving && Boolean(type);
   return html`<section class="panel node" aria-labelledby=${`node-${number}`}>
     <div class="section-head"><div class="title"><h2 id=${`node-${number}`} tabindex="-1">${name}</h2>
-        <span class="muted small clip">${type ? type.type : "no longer described"}</span></div>
+        ${type ? html`<${Type} name=${type.type} />` : html`<span class="muted small">no longer described</span>`}</div>
       <${Scale} id=${id} name=${name} scaling=${scaling} may=${mayScale} refresh=${refresh} /></div>
     <${Fare} counts=${counts} target=${scaling.target} />
     ${scaling.pending.length > 0 && html`<p class="asked small">${plural(scaling.pending.length, "request")} to scale ${scaling.pending.length === 1 ? "waits" : "wait"} for the next pass.</p>`}
@@ -92,8 +93,13 @@ function Instance({ name, one, mayRemove, leave }) {
     <th scope="row">${name}-${one.position}<span class="mono small muted clip" title=${one.key}>${one.key.slice(0, 8)}</span></th>
     <td><${Badge} state=${one.state} />${stage && html` <span class="small muted">${stage}</span>`}${one.condemned && html` <span class="tag">chosen to go</span>`}
       ${one.note && html`<p class="note">${one.note}</p>`}</td>
-    <td class="mono">${one.addresses.length ? one.addresses.map((address) => html`<span key=${address} class="address">${address}</span>`) : html`<span class="muted">none yet</span>`}</td>
+    <td class="mono">${one.addresses.length ? one.addresses.map((address) => html`<${Address} key=${address} text=${address} />`) : html`<span class="muted">none yet</span>`}</td>
     <td><${Time} at=${one.unhealthy_since > one.since ? one.unhealthy_since : one.since} /></td>
     <td class="end">${mayRemove && one.state !== "shutdown" && !one.condemned && html`<button class="plain small" aria-label=${`Remove ${name}-${one.position}`} onClick=${leave}>Remove</button>`}</td>
   </tr>`;
 }
+
+// An address that is a URL can be opened.
+const Address = ({ text }) => (/^https?:\/\/[^\s]+$/.test(text)
+  ? html`<a class="address" href=${text} target="_blank" rel="noreferrer">${text}</a>`
+  : html`<span class="address">${text}</span>`);

@@ -18,7 +18,9 @@ export function SignIn({ problem, enter }) {
   }, []);
   return html`<form class="panel narrow" onSubmit=${submit}>
     <h1 tabindex="-1">Sign in</h1>
-    <p class="muted">This service asks for a token. Whoever runs it makes one with<br /><code>occopus-rest-service token create</code></p>
+    <p class="muted">This service asks for a token. Its operator makes one, where the service runs, with</p>
+    <pre>occopus-rest-service token create --name NAME --scope write</pre>
+    <p class="small muted">A token of the scope <code>read</code> may look, one of <code>scale</code> may scale as well.</p>
     <input type="text" autocomplete="username" value="Occopus" readonly hidden />
     <label for="token">Token</label>
     <input id="token" type="password" autocomplete="current-password" spellcheck="false" value=${text}

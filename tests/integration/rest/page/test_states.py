@@ -8,6 +8,7 @@ import signal
 import sqlite3
 
 import pytest
+import yaml
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.integration
@@ -219,3 +220,18 @@ def test_much(ready, cloud, serve, question, until):
         web.get_by_role("searchbox").fill(last)
         expect(web.get_by_role("row")).to_have_count(2)
         visitor.look("many")
+
+
+def test_the_example_is_the_quick_start(user, serve, question):
+    with serve(user) as (_, client):
+        visitor = question(client)
+        page = visitor.go("#/new")
+        web = page.get_by_role("group").filter(has_text="quickstart_web")
+        web.get_by_text("quickstart_web").click()
+        expect(web).to_contain_text("Made bylocal")
+        expect(web).to_contain_text("Checked by")
+        page.get_by_role("button", name="Start from an example").click()
+        example = yaml.safe_load(page.get_by_label("Description").input_value())
+        original = yaml.safe_load((user.folder / "infra.yaml").read_text())
+        assert {**example, "user_id": original["user_id"]} == original
+        visitor.look("example")
