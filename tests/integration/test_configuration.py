@@ -154,7 +154,7 @@ def test_a_manager_that_is_away_at_destroy_is_told_and_swept_later(user, cloud, 
     assert f"configuration manager 'sim {manager.endpoint}'" in told[0]
     ended = user.run("maintain", "--sweep")
     assert ended.code == 5
-    assert f"configuration manager 'sim {manager.endpoint}' cannot be asked for what it holds" in ended.stderr
+    assert f"configuration manager 'sim {manager.endpoint}' cannot list its nodes" in ended.stderr
     manager.start()
     user.ready("maintain", "--sweep")
     assert (manager.inventory()["nodes"], manager.inventory()["infrastructures"]) == ([], [])

@@ -59,7 +59,7 @@ def test_a_cloud_that_is_no_more_is_forgotten_once_nothing_is_recorded_there(rea
     ready.ready("destroy", "-i", "trial")
     cloud.set_faults([{"kind": "permanent", "operation": "list", "reason": "closed for ever"}])
     assert ready.run("maintain", "--sweep").code == 5
-    assert ready.ready("maintain", "--forget", name).complaint[-1] == f"'{name}' is forgotten"
+    assert ready.ready("maintain", "--forget", name).complaint[-1] == f"'{name}' is not searched any more"
     warning, count = ready.ready("maintain", "--sweep").complaint[-2:]
     assert warning.startswith(f"warning: {name}")
     assert "closed for ever" in warning

@@ -75,7 +75,7 @@ def test_every_difference_is_a_line(folder):
         "infra.yaml:6:18: nodes[0].scaling.min: 'min' is 0 and is raised to 1",
         (
             "infra.yaml:9:14: nodes[0].variables.release: '1.10' stays as it is written; in 1.x it was 1.1: "
-            "write what is meant"
+            "write the intended text"
         ),
         (
             "infra.yaml:8:12: nodes[0].variables.debug: templates print 'true'; in 1.x they printed 'True'; "

@@ -97,7 +97,7 @@ def test_nothing_is_forgotten_where_it_cannot_be_searched(world):
     world.define("web", endpoint="two")
     world.build(infrastructure("web"))
     lose(world, endpoint="one")
-    with pytest.raises(UnconfirmedError, match="no node definition in the store says how"):
+    with pytest.raises(UnconfirmedError, match="no node definition in the store has it"):
         world.destroy()
     assert not world.store.infrastructure("infra").wanted
     world.define("web", endpoint="one")
