@@ -303,7 +303,7 @@ def test_an_endpoint_that_refuses_and_comes_back(user, account):
     assert ended.code == 1
     (line,) = [line for line in ended.complaint if line.startswith("error: ")]
     assert re.fullmatch(
-        rf"error: node 'web' \(my_ec2_cloud\): not created within 1 s: EC2 {endpoint}: it cannot be reached, nobody "
+        rf"error: node 'web' \(my_ec2_cloud\): not created within 1 s: EC2 {endpoint}: it cannot be reached, nothing "
         "listens there",
         line,
     )
