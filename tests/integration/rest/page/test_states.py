@@ -235,3 +235,24 @@ def test_the_example_is_the_quick_start(user, serve, question):
         original = yaml.safe_load((user.folder / "infra.yaml").read_text())
         assert {**example, "user_id": original["user_id"]} == original
         visitor.look("example")
+
+
+def test_an_address_that_is_a_url_is_a_link_and_no_other_is(ready, serve, question, until):
+    addresses = ["http://127.0.0.1:9/app", "127.0.0.1", "javascript:alert(1)"]
+
+    def answer(route):
+        said = route.fetch()
+        report = said.json()
+        for instance in report["web"]["instances"].values():
+            instance["addresses"] = addresses
+        route.fulfill(response=said, json=report)
+
+    with serve(ready) as (_, client):
+        infra_id = built(client, ready, until)
+        visitor = question(client)
+        visitor.page.route(f"**/infrastructures/{infra_id}", answer)
+        web = visitor.go(f"#/infrastructures/{infra_id}").get_by_role("region", name="web", exact=True)
+        for address in addresses:
+            expect(web.get_by_text(address, exact=True)).to_be_visible()
+        expect(web.get_by_role("link")).to_have_count(1)
+        expect(web.get_by_role("link")).to_have_attribute("href", addresses[0])
