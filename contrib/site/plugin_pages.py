@@ -32,8 +32,8 @@ def navigation() -> Iterator[tuple[str, Iterator[dict[str, str]]]]:
         made = {
             path.removeprefix(generated).removesuffix(".md"): path for path in pages() if path.startswith(generated)
         }
-        told = {f"The package {path.split('/')[2]}": path for path in readmes if path.startswith(written)}
-        yield title, ({name: path} for name, path in {**made, **told}.items())
+        packages = {f"The package {path.split('/')[2]}": path for path in readmes if path.startswith(written)}
+        yield title, ({name: path} for name, path in {**made, **packages}.items())
 
 
 @cache

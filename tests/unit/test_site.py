@@ -35,8 +35,10 @@ def test_every_command_has_a_page_with_all_its_options(generated):
     for name in sorted(path.name for path in BIN.glob("occopus-*") if "simulated" not in path.name):
         page = generated[f"reference/commands/{name}.md"]
         environ = {**os.environ, "COLUMNS": "200"}
-        told = subprocess.run([BIN / name, "--help"], check=True, capture_output=True, text=True, env=environ).stdout
-        options = re.findall(r"(?<![\w-])--?[a-z][\w-]*", told)
+        help_text = subprocess.run(
+            [BIN / name, "--help"], check=True, capture_output=True, text=True, env=environ
+        ).stdout
+        options = re.findall(r"(?<![\w-])--?[a-z][\w-]*", help_text)
         assert len(options) > 2
         assert [option for option in options if f"{option} " not in page and f"{option}`" not in page] == []
 
