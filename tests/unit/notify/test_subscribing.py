@@ -91,7 +91,7 @@ def test_without_credentials_nobody_could_be_told():
 def test_what_the_plugin_refuses_is_the_clients_mistake():
     with pytest.raises(SubscriptionError, match="pager: no number"):
         asked(entry())
-    with pytest.raises(SubscriptionError, match="deaf: it tells only"):
+    with pytest.raises(SubscriptionError, match="deaf: it sends only"):
         asked(entry("deaf"), type="deaf", number="7")
 
 

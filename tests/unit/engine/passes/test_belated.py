@@ -51,7 +51,7 @@ def test_stop_destroy_continue_leaves_nothing(world, shop, trial):
     with pytest.raises(LeaseLostError) as lost:
         world.build(shop, holder="first")
     world.assert_nothing()
-    assert "was deleted (memory memory sim-" in str(lost.value)
+    assert "were deleted (memory memory sim-" in str(lost.value)
     assert str(lost.value).startswith("another process has taken over the infrastructure 'infra'")
     assert "occopus-maintain --sweep" in str(lost.value)
 

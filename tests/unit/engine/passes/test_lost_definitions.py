@@ -109,5 +109,5 @@ def test_a_definition_that_lost_a_part_is_not_used_by_half(world):
     world.define("web", implementations=[{"resource": {"endpoint": "one"}}, {"resource": {"endpoint": "two"}}])
     world.build(infrastructure("web"))
     lose(world)
-    with pytest.raises(StoreError, match="the node definition 'web' in the store has lost a part: import the file"):
+    with pytest.raises(StoreError, match="the node definition 'web' in the store has lost a part: import its file"):
         world.store.definitions(["web"])
