@@ -51,6 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--key", metavar="FILE", help="the key of the certificate (PEM)")
     made.add_argument("--origin", action="append", default=[], help="a page that may call from a browser; repeatable")
     made.add_argument(
+        "--proxy",
+        action="append",
+        default=[],
+        type=_network,
+        metavar="ADDRESS",
+        help="a reverse proxy (address or network) whose X-Forwarded-For is believed; repeatable (default: none)",
+    )
+    made.add_argument(
         "--endpoint",
         action="append",
         default=[],
@@ -80,6 +88,15 @@ def _port(text: str) -> int:
     if not 0 <= port <= LAST_PORT:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 (any that is free) to {LAST_PORT}")
     return port
+
+
+def _network(text: str) -> str:
+    import ipaddress  # noqa: PLC0415  # help must not wait for all this
+
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("expected an IP address or a network such as 10.0.0.0/8") from error
 
 
 def _add_token(made: argparse.ArgumentParser) -> None:
@@ -204,7 +221,7 @@ def _run(options: argparse.Namespace, settings: Settings, manager: Infrastructur
     hosts = LOOPBACK if local else ()
     app = create_app(service, keeper, limits, metrics, origins=options.origin, hosts=hosts, endpoints=options.endpoint)
     try:
-        config = configure(app, host, port, options.certificate, options.key)
+        config = configure(app, host, port, options.certificate, options.key, options.proxy)
     except OSError as error:
         say(f"error: the certificate {options.certificate} cannot be used: {error.strerror or error}")
         return ExitCode.BAD_INPUT

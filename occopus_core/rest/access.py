@@ -27,6 +27,8 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+CONNECTION = "occopus.connection"
+"""The key of a request's scope that holds its `connections.ClientConnection`."""
 _READING = frozenset({"GET", "HEAD"})
 
 
@@ -56,7 +58,8 @@ class Access:
             await send(message)
 
         try:
-            await (self._refusal(scope["method"], headers) or self._app)(scope, receive, answer)
+            refusal = self._refusal(scope["method"], headers) or _overload(scope, headers)
+            await (refusal or self._app)(scope, receive, answer)
         finally:
             client = scope["client"][0] if scope.get("client") else ""
             _write(request_id, client, scope["method"], scope["path"], status, time.monotonic() - began)
@@ -77,6 +80,14 @@ class Access:
         if origin is not None and method not in _READING and not same and origin not in self._origins:
             return problem(403, "calls from pages of other servers are not allowed")
         return None
+
+
+def _overload(scope: Scope, headers: Headers) -> Response | None:
+    """Refuse a request where only the reserve of connections is left, which is for health checks and tokens."""
+    connection = scope.get(CONNECTION)
+    if connection is None or not connection.crowded or scope["path"] == "/healthz" or "authorization" in headers:
+        return None
+    return problem(503, "too many connections", headers={"Connection": "close", "Retry-After": "10"})
 
 
 def _possible(host: str) -> bool:

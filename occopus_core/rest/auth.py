@@ -11,6 +11,8 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer
 
+from occopus_core.rest.access import CONNECTION
+from occopus_core.rest.connections import client_of
 from occopus_core.rest.limits import Buckets
 from occopus_core.rest.problems import Refused
 from occopus_core.store.tokens import Scope, TokenRecord, Tokens
@@ -69,12 +71,15 @@ def allowed(scope: Scope) -> Callable[[Request, object], str]:
 
     def check(request: Request, _shown: Annotated[object, Security(BEARER)]) -> str:
         keeper: Gatekeeper = request.app.state.gatekeeper
-        address = request.client.host if request.client else ""
+        address = client_of(request.client.host) if request.client else ""
         token = _identified(keeper, request, address)
         client = token.id if token is not None else address
         keeper.buckets.take(client)
         if token is None:
             return client
+        connection = request.scope.get(CONNECTION)
+        if connection is not None:
+            connection.authenticated = True
         if not token.scope.includes(scope):
             raise Refused(403, f"this token is for '{token.scope.value}', this needs '{scope.value}'")
         if token.infra_id is not None and token.infra_id != request.path_params.get("infraid"):

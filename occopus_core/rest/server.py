@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextlib
 import errno
+import fcntl
 import signal
 import socket
-from collections.abc import Callable
+import termios
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from occopus_core.rest.access import CONNECTION
+from occopus_core.rest.connections import ConnectionLimits
 from occopus_core.rest.service import Service
-
-MOST_CONNECTIONS = 500
-"""Further connections are closed at once: the store and the providers need files and sockets (mostly of 1024)."""
 
 BACKLOG = 2048
 """How many connections may wait to be accepted."""
@@ -39,24 +42,47 @@ class Protocol(H11Protocol):
     h11 refuses ambiguous requests; the routes limit the bodies.
     """
 
+    limits: ClassVar[ConnectionLimits]
+
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
+        self.authenticated = False
+
+    @property
+    def crowded(self) -> bool:
+        """True where only ``/healthz`` and requests with a token are answered."""
+        return self.limits.crowded
+
+    @property
+    def unread(self) -> bool:
+        """True where bytes have arrived that were not read yet."""
+        waiting = array.array("i", [0])
+        with contextlib.suppress(OSError):  # it is closed already
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.FIONREAD, waiting)
+        return waiting[0] > 0
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """A client has connected."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-        else:
-            self._expect_request()
+        self._expect_request()
+        self.limits.opened(self)
 
     def handle_events(self) -> None:
         """Data has arrived."""
+        before = self.cycle
         super().handle_events()
+        if self.cycle is not before:
+            self.cycle.scope[CONNECTION] = self  # type: ignore[literal-required]  # its task has not begun yet
         if self._answering:
             _cancel(self._deadline)
+            if self.conn.their_state is not h11.SEND_BODY:
+                self.limits.busy(self)
 
     def on_response_complete(self) -> None:
         """An answer is complete; the next request may have arrived already."""
@@ -76,6 +102,7 @@ class Protocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
+        self.limits.closed(self)
         super().connection_lost(exc)
         _cancel(self._deadline)
         _cancel(self._unread)
@@ -86,6 +113,7 @@ class Protocol(H11Protocol):
 
     def _expect_request(self) -> None:
         _cancel(self._deadline)
+        self.limits.idle(self)
         self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
 
 
@@ -95,14 +123,24 @@ def _cancel(timer: asyncio.TimerHandle | None) -> None:
 
 
 def configure(
-    app: FastAPI, host: str, port: int, certificate: str | None = None, key: str | None = None
+    app: FastAPI,
+    host: str,
+    port: int,
+    certificate: str | None = None,
+    key: str | None = None,
+    proxies: Sequence[str] = (),
 ) -> uvicorn.Config:
-    """The configuration of uvicorn; `certificate` and `key` are PEM files. Raises `OSError` if they are invalid."""
+    """The configuration of uvicorn; `certificate` and `key` are PEM files. Raises `OSError` if they are invalid.
+
+    `proxies` are addresses and networks: X-Forwarded-For and X-Forwarded-Proto are believed from these alone.
+    """
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
-        http=Protocol,
+        http=type("LimitedProtocol", (Protocol,), {"limits": ConnectionLimits(proxies)}),
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
         ws="none",
         log_config=None,
         access_log=False,

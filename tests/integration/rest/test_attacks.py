@@ -73,12 +73,21 @@ def test_a_playbook_from_the_network_is_refused(open_service):
     assert "an Ansible playbook can run any program on the server" in answer.text
 
 
-STRANGER = "is not allowed: start the service with --endpoint"
+STRANGER = "the endpoint '{}' is not allowed: start the service with --endpoint"
 DEFINITIONS = {
-    "an address that only the server reaches": ("{type: sim, endpoint: 'http://169.254.169.254/'}", STRANGER),
-    "a port of the server": ("{type: docker, endpoint: 'tcp://127.0.0.1:2375', image: i}", STRANGER),
-    "a socket of the server": ("{type: docker, endpoint: 'unix:///var/run/docker.sock', image: i}", STRANGER),
-    "a template for an endpoint": ("{type: sim, endpoint: \"{{ 'http://x' }}\"}", STRANGER),
+    "an address that only the server reaches": (
+        "{type: sim, endpoint: 'http://169.254.169.254/'}",
+        STRANGER.format("http://169.254.169.254/"),
+    ),
+    "a port of the server": (
+        "{type: docker, endpoint: 'tcp://127.0.0.1:2375', image: i}",
+        STRANGER.format("tcp://127.0.0.1:2375"),
+    ),
+    "a socket of the server": (
+        "{type: docker, endpoint: 'unix:///var/run/docker.sock', image: i}",
+        STRANGER.format("unix:///var/run/docker.sock"),
+    ),
+    "a template for an endpoint": ("{type: sim, endpoint: \"{{ 'http://x' }}\"}", STRANGER.format("{{ 'http://x' }}")),
     "programs of the server": ("{type: local}", "it runs programs of the server"),
     "the disk of an engine's machine": (
         f"{{type: docker, endpoint: '{ENGINE}', image: i, volumes: ['/:/host']}}",
