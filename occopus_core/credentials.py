@@ -1,40 +1,36 @@
-"""Credentials: reads `auth_data.yaml`, and redacts its secrets in all output."""
+"""Credentials: reads `auth_data.yaml`. `occopus_core.redaction` removes its secrets from all output."""
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import stat
-import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
-from urllib.parse import quote
 
 from occopus_core.api.scalars import canonical
 from occopus_core.api.written import texts_of
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem, did_you_mean, in_order
 from occopus_core.locations import FOLDER, find
+from occopus_core.redaction import HIDDEN
 
 if TYPE_CHECKING:
     from occopus_core.descriptions.document import Document
 
 VARIABLE = "OCCOPUS_AUTH_DATA_PATH"
 NAME = "auth_data.yaml"
-HIDDEN = "***"
 Section = Literal["resource", "config_management", "health_check", "notify"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 _ENTRY = re.compile(r"(\w+)\[(\d+)\]")
 
-MIN_SECRET = 4
-"""The shortest secret that is redacted: shorter ones occur in many words."""
-_MIN_SECRET_LINE = 16
-"""The shortest line of a key that is redacted by itself."""
 _PUBLIC_KEYS = frozenset(
     {"type", "id", "user", "username", "email", "tenant_id", "client_id", "client_name", "subscription_id"},
 )
 """Keys of `auth_data` that identify a user. All other values are secrets."""
+_NAMES = frozenset({"username", "email", "client_id", "client_name"})
+"""Those of them that basic authentication sends together with a secret."""
 
 
 class AuthData(Mapping[str, str]):
@@ -186,7 +182,11 @@ def _deferred(
 def _secrets_of(sections: Mapping[str, Iterable[_Entry]]) -> Iterator[str]:
     for entries in sections.values():
         for entry in entries:
-            yield from (value for key, value in entry.auth_data.items() if key not in _PUBLIC_KEYS)
+            names = [value for key, value in entry.auth_data.items() if key in _NAMES]
+            for secret in (value for key, value in entry.auth_data.items() if key not in _PUBLIC_KEYS):
+                yield secret
+                if "\n" not in secret:
+                    yield from (b64encode(f"{name}:{secret}".encode(errors="replace")).decode() for name in names)
 
 
 def _stamp(file: str) -> object:
@@ -223,65 +223,3 @@ def _exposed(files: Iterable[str]) -> Iterator[str]:
     for file in files:
         if os.stat(file).st_mode & (stat.S_IRGRP | stat.S_IROTH):  # noqa: PTH116
             yield f"{file}: other users can read this file, which contains secrets: chmod 600 {file}"
-
-
-class Redactor:
-    """Replaces secrets in a text, including forms escaped by `repr` or in a URL. Idempotent.
-
-    Secrets that are added to the given set later are replaced, too.
-    """
-
-    def __init__(self, secrets: Collection[str]) -> None:
-        self._secrets = secrets
-        self._count = 0
-        self._pattern: re.Pattern[str] | None = None
-
-    def __call__(self, text: str) -> str:
-        """The text with every secret replaced."""
-        if self._count != len(self._secrets):
-            known = tuple(self._secrets)
-            self._pattern, self._count = _pattern(known), len(known)
-        return self._pattern.sub(HIDDEN, text) if self._pattern else text
-
-
-def _pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
-    forms = {form for secret in secrets for form in _forms(secret) if len(form) >= MIN_SECRET}
-    # The longest first: otherwise a part of a secret would be replaced and the rest shown.
-    longest_first = sorted(forms, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first))) if forms else None
-
-
-def _forms(secret: str) -> Iterator[str]:
-    yield from (secret, secret.strip(), repr(secret)[1:-1], quote(secret, safe=""), quote(secret))
-    if "\n" in secret.strip():
-        yield from (line for line in map(str.strip, secret.splitlines()) if _is_telling(line))
-
-
-def _is_telling(line: str) -> bool:
-    return len(line) >= _MIN_SECRET_LINE and not line.startswith("-----")
-
-
-class RedactingFilter(logging.Filter):
-    """A filter for log handlers: redacts messages, their arguments, and the texts of exceptions and stacks."""
-
-    def __init__(self, secrets: Collection[str]) -> None:
-        super().__init__()
-        self._redact = Redactor(secrets)
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record in place and let it pass."""
-        try:
-            message = record.getMessage()
-            redacted = self._redact(message)
-        except Exception:  # noqa: BLE001 - logging would print arguments that do not fit their message
-            message, redacted = "", self._redact(f"{record.msg} (with arguments that do not fit)")
-        if redacted != message:
-            record.msg, record.args = redacted, ()
-        if record.exc_info and record.exc_info[0] is not None and not record.exc_text:
-            record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
-        if record.exc_text:
-            # Without the exception, formatters use the redacted text.
-            record.exc_text, record.exc_info = self._redact(record.exc_text), None
-        if record.stack_info:
-            record.stack_info = self._redact(record.stack_info)
-        return True

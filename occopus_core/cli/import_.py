@@ -56,8 +56,9 @@ def _credentials(path: str | None) -> Credentials:
 
     Other warnings about the file are left to the commands that use it.
     """
-    from occopus_core.credentials import Credentials, Redactor  # noqa: PLC0415
+    from occopus_core.credentials import Credentials  # noqa: PLC0415
     from occopus_core.descriptions.problems import DescriptionError  # noqa: PLC0415
+    from occopus_core.redaction import Redactor  # noqa: PLC0415
 
     try:
         credentials = Credentials.load(path)

@@ -47,7 +47,7 @@ def logged(secrets: Collection[str]) -> Iterator[Observer]:
     """
     import logging  # noqa: PLC0415  # only where it is wanted
 
-    from occopus_core.credentials import RedactingFilter  # noqa: PLC0415
+    from occopus_core.redaction import RedactingFilter  # noqa: PLC0415
 
     hide = RedactingFilter(secrets)
     log = logging.getLogger("occopus")

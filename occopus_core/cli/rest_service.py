@@ -256,7 +256,7 @@ def _logger(settings: Settings, credentials: Credentials) -> Callable[[str], Non
     import logging  # noqa: PLC0415
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from occopus_core.credentials import RedactingFilter  # noqa: PLC0415
+    from occopus_core.redaction import RedactingFilter  # noqa: PLC0415
 
     if settings.logging is not None:
         for configured in {*logging.getLogger("occopus").handlers, *logging.getLogger().handlers}:

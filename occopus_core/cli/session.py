@@ -39,7 +39,8 @@ def say_dry_run(settings: Settings) -> None:
 
 def load_credentials(path: str | None) -> Credentials:
     """The credentials; prints their warnings. Later messages are redacted with them. Raises `DescriptionError`."""
-    from occopus_core.credentials import Credentials, Redactor  # noqa: PLC0415
+    from occopus_core.credentials import Credentials  # noqa: PLC0415
+    from occopus_core.redaction import Redactor  # noqa: PLC0415
 
     credentials = Credentials.load(path)
     repeat_option("auth_data_path", path)

@@ -22,6 +22,7 @@ from occopus_core.engine.passes.context import Resources
 from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.events import Observer
 from occopus_core.notify.delivery import Delivery, make_delivery
+from occopus_core.redaction import Redactor
 from occopus_core.registry import Registry
 from occopus_core.settings import Settings
 from occopus_core.store.database import open_database
@@ -63,6 +64,11 @@ class Installation:
     def store(self) -> Store:
         """The store. Thread-safe. Raises `StoreError`."""
         return Store(open_database(self.settings.store))
+
+    @cached_property
+    def redact(self) -> Redactor:
+        """Takes the secrets of the credentials out of a text."""
+        return Redactor(self.credentials.secrets())
 
     @cached_property
     def delivery(self) -> Delivery:

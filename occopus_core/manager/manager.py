@@ -380,6 +380,10 @@ class InfrastructureManager:
         refuse_impossible(infra_id)
         return self.store.events(infra_id, after, most)
 
+    def redact(self, text: str) -> str:
+        """The text without the secrets of the credentials, in whatever form providers repeat them."""
+        return self._installation.redact(text)
+
     new_id = staticmethod(new_id)
 
     def _request(self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str = "") -> ScaleRequest:

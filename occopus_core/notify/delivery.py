@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from occopus_core.api.errors import AuthError, NotFoundError, PermanentError, ProviderError, ThrottledError
 from occopus_core.api.notify import Notification, Notifier
 from occopus_core.api.resource import Connection
-from occopus_core.credentials import Credentials, Redactor
+from occopus_core.credentials import Credentials
 from occopus_core.engine.kernel.clock import Clock, SystemClock
 from occopus_core.engine.kernel.intervals import backoff
 from occopus_core.events import FORMER_NAMES
+from occopus_core.redaction import Redactor
 from occopus_core.registry import Registry
 from occopus_core.settings import NotifierSettings
 from occopus_core.store.outbox import DELIVERY_SECONDS, Outbox

@@ -63,7 +63,7 @@ def create_app(
     resources = (infrastructures, overview, scaling, alerts, events, notifications, node_definitions, plugins)
     for one in (*resources, operations, whoami):
         app.include_router(one.router)
-    problems.install(app)
+    problems.install(app, service.manager.redact)
     document.install(app, gatekeeper)
     docs.install(app)
     page.install(app, page.find())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -98,16 +99,16 @@ def problem(
     return JSONResponse(details.model_dump(), status, headers, media_type=MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Make the application answer every error with a problem."""
+def install(app: FastAPI, redact: Callable[[str], str] = str) -> None:
+    """Make the application answer every error with a problem. `redact` removes secrets from the text."""
     for kind, _ in _STATUS:
-        app.add_exception_handler(kind, _known)
+        app.add_exception_handler(kind, functools.partial(_known, redact=redact))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unknown)
 
 
-async def _known(_request: Request, error: Exception) -> Response:
+async def _known(_request: Request, error: Exception, *, redact: Callable[[str], str] = str) -> Response:
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return problem(status, "the store cannot be used at present", headers={"Retry-After": str(RETRY_SECONDS)})
@@ -117,18 +118,18 @@ async def _known(_request: Request, error: Exception) -> Response:
         told = error.problems[:MOST_FAULTS]
         more = len(error.problems) - len(told)
         said = [*map(str, told), *([f"and {more:,} more mistakes"] if more else [])]
-        return problem(status, "; ".join(map(_one_line, said)), [_fault(one) for one in told])
-    return problem(status, _one_line(str(error)))
+        return problem(status, redact("; ".join(map(_one_line, said))), [_fault(one, redact) for one in told])
+    return problem(status, redact(_one_line(str(error))))
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _fault(one: Problem | str) -> Fault:
+def _fault(one: Problem | str, redact: Callable[[str], str]) -> Fault:
     if isinstance(one, str):
-        return Fault(position="", path="", message=one)
-    return Fault(position=str(one.position), path=one.path, message=one.message)
+        return Fault(position="", path="", message=redact(one))
+    return Fault(position=str(one.position), path=one.path, message=redact(one.message))
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:

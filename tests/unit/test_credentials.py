@@ -1,12 +1,10 @@
 """Credentials are found by their selectors and shown to nobody."""
 
-import io
-import logging
-
 import pytest
 
-from occopus_core.credentials import Credentials, RedactingFilter, Redactor
+from occopus_core.credentials import Credentials
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.redaction import Redactor
 
 TEXT = """\
 resource:
@@ -120,83 +118,6 @@ def test_readable_by_others(file):
     )
     file.chmod(0o604)
     assert len(Credentials.load(str(file), {}).warnings) == 2
-
-
-# Redaction
-
-
-@pytest.mark.parametrize(
-    ("text", "redacted"),
-    [
-        ("nothing to hide", "nothing to hide"),
-        ("a demo password/1 b", "a *** b"),
-        ("https://h/?p=demo%20password%2F1&x", "https://h/?p=***&x"),
-        ("https://h/demo%20password/1", "https://h/***"),
-        ("very-special-and-long", "***"),
-        ("very-special", "***"),
-        ("line MIIEowIBAAKCAQEA1234567890 of the key", "line *** of the key"),
-        (repr({"key": KEY}), "{'key': '***'}"),
-    ],
-)
-def test_redactor(text, redacted):
-    assert Redactor(["demo password/1", "very-special", "very-special-and-long", KEY])(text) == redacted
-
-
-def test_short_texts_and_no_secrets_hide_nothing():
-    assert Redactor(["", "a", "abc"])("abc a") == "abc a"
-    assert Redactor([])("abc") == "abc"
-
-
-@pytest.fixture
-def log():
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.addFilter(RedactingFilter(["hunter22"]))
-    logger = logging.getLogger("test_credentials")
-    logger.addHandler(handler)
-    logger.propagate = False
-    yield logger, stream.getvalue
-    logger.removeHandler(handler)
-
-
-def test_messages_and_arguments(log):
-    logger, text = log
-    logger.error("hunter22 %s %r", "hunter22", {"password": "hunter22"})
-    logger.error("plain %d%%", 5)
-    assert text() == "*** *** {'password': '***'}\nplain 5%\n"
-
-
-def test_arguments_that_do_not_fit(log, capsys):
-    logger, text = log
-    logger.error("%d", "hunter22")
-    assert text() == "%d (with arguments that do not fit)\n"
-    assert "hunter22" not in capsys.readouterr().err
-
-
-def test_exceptions_and_stacks(log):
-    logger, text = log
-    try:
-        raise ValueError("hunter22") from KeyError("hunter22")
-    except ValueError:
-        logger.exception("failed", stack_info=True)
-    assert "hunter22" not in text()
-    assert "ValueError: ***" in text()
-    assert "KeyError: '***'" in text()
-
-
-def test_no_formatter_can_write_an_exception_anew(log):
-    logger, _ = log
-    error = ValueError("hunter22")
-    record = logger.makeRecord("x", logging.ERROR, "f", 1, "failed", (), (ValueError, error, None))
-    logger.handlers[0].filter(record)
-    assert (record.exc_text, record.exc_info) == ("ValueError: ***", None)
-
-
-def test_other_handlers_see_the_same_record(log):
-    logger, _ = log
-    record = logger.makeRecord("x", logging.INFO, "f", 1, "hunter22 %s", ("a",), None)
-    assert logger.handlers[0].filter(record)
-    assert (record.msg, record.args, record.getMessage()) == ("*** a", (), "*** a")
 
 
 def write(file, secret, name="auth.yaml"):

@@ -20,7 +20,6 @@ from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.config_managers import ManagerConnection, Statuses
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.intervals import backoff, poll_interval
-from occopus_core.engine.kernel.journal import redacted
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.planning.preparation import Configuration
 from occopus_core.events import IN_TURN
@@ -394,9 +393,8 @@ def note(runtime: Runtime, work: Work, **changes: Any) -> None:
 
 
 def note_status(runtime: Runtime, work: Work, status: ConfigStatus) -> None:
-    """Store the status that a manager reports, with values of the credentials file redacted."""
-    published = redacted(dict(status.attributes), runtime.scope.connections.redact)
-    note(runtime, work, state=status.state, reason=status.reason, published=published)
+    """Store the status that a manager reports."""
+    note(runtime, work, state=status.state, reason=status.reason, published=dict(status.attributes))
 
 
 def _record(configuration: Configuration) -> ConfigurationRecord:

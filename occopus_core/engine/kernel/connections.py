@@ -12,13 +12,14 @@ from occopus_core.api.errors import PermanentError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Connection, ResourceHandler
 from occopus_core.api.ssh import HostKeys, MemoryHostKeys
-from occopus_core.credentials import Credentials, Redactor, Section
+from occopus_core.credentials import Credentials, Section
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.kernel.call_limits import CallLimits
 from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.kernel.open_connection import ConnectionKey, OpenConnection, connection_key
+from occopus_core.redaction import Redactor
 from occopus_core.registry import Registry
 from occopus_core.store.records import label
 

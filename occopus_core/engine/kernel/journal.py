@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.kernel.answers import redacted
 from occopus_core.engine.kernel.lease import HeldLease, moment
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.events import PASSING, Event
@@ -171,14 +171,3 @@ class Journal:
         self._implementations.clear()
         if not wanted:
             self._unwanted()
-
-
-def redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    """A JSON value with every text in it redacted."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {redact(str(key)): redacted(item, redact) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [redacted(item, redact) for item in value]
-    return value

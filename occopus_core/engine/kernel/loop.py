@@ -8,35 +8,17 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from occopus_core.engine.kernel.answers import without_secrets
 from occopus_core.engine.kernel.clock import Clock
 from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.engine.kernel.metrics import CallMetrics
+from occopus_core.engine.kernel.outcome import Outcome
+
+__all__ = ["Loop", "Outcome", "Steps", "Waiting"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
-    """How a call ended: with a value, or with an error."""
-
-    value: T | None = None
-    error: Exception | None = None
-
-    @classmethod
-    def of(cls, call: Callable[[], T]) -> Outcome[T]:
-        """Make the call."""
-        try:
-            return cls(value=call())
-        except Exception as error:  # noqa: BLE001  # it is passed to the caller
-            return cls(error=error)
-
-    def get(self) -> T:
-        """Return the value, or raise the error."""
-        if self.error is not None:
-            raise self.error
-        return self.value  # type: ignore[return-value]  # there is a value where there is no error
 
 
 class Waiting(NamedTuple):
@@ -72,7 +54,7 @@ class Loop:
         self._sequence = itertools.count()
         self._passes: dict[_Pass, None] = {}
         self.redact: Callable[[str], str] = str
-        """Removes secrets from log messages."""
+        """Removes secrets from the results and errors of calls, and from log messages."""
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Run an action after so many seconds."""
@@ -103,7 +85,8 @@ class Loop:
             self.meter.called(self.clock.monotonic() - began, outcome.error)
             if outcome.error is not None:
                 log_unexpected(outcome.error, self.redact)
-            self.post(lambda: done(outcome))
+            safe = without_secrets(outcome, self.redact)
+            self.post(lambda: done(safe))
 
         self._executor.submit(work)
 

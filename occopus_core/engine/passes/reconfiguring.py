@@ -17,7 +17,6 @@ from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.call_limits import RENDERED_AT_ONCE, CallQueue
 from occopus_core.engine.kernel.config_managers import ManagerConnection, Statuses
 from occopus_core.engine.kernel.error_text import reason
-from occopus_core.engine.kernel.journal import redacted
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
 from occopus_core.engine.passes.retries import Retries
 from occopus_core.engine.planning.decision import Situation, decide
@@ -81,19 +80,24 @@ def ask_managers(
     for work in works:
         outcome = answers.get(work.node_id)
         if outcome is not None and outcome.value is not None:
-            _take(scope, work, outcome.value, notes)
+            _take(work, outcome.value, notes)
     return answers
 
 
-def _take(scope: Scope, work: Work, status: ConfigStatus, notes: Notes) -> None:
+def _take(work: Work, status: ConfigStatus, notes: Notes) -> None:
     """Record the status that a manager reports for a ready instance."""
     record = work.configuration
     assert record is not None, "only an instance with a configuration manager is asked for"
     changes: dict[str, Any] = {}
     if status.state is ConfigState.READY and status.generation in ("", record.applied, record.wanted):
-        published = redacted(dict(status.attributes), scope.connections.redact)
         applied = status.generation or record.applied
-        changes = {"state": status.state, "reason": "", "published": published, "applied": applied, "served": True}
+        changes = {
+            "state": status.state,
+            "reason": "",
+            "published": dict(status.attributes),
+            "applied": applied,
+            "served": True,
+        }
     elif status.state in (ConfigState.UNKNOWN, ConfigState.FAILED, ConfigState.PENDING):
         # Its status has changed, and no job is under way that would restore it: apply the configuration again.
         changes = {"state": status.state, "reason": status.reason, "applied": ""}

@@ -8,6 +8,8 @@ import pytest
 from occopus_core.api.errors import TransientError
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem
 from occopus_core.engine.passes.errors import BusyError
+from occopus_core.engine.planning.design import InvalidDesignError
+from occopus_core.redaction import Redactor
 from occopus_core.rest.problems import _known
 from occopus_core.store.records import NoSuchInfrastructureError, SpoiltError, StoreError
 from occopus_core.store.repository import InfrastructureTakenError
@@ -39,6 +41,21 @@ def test_a_store_that_is_away_is_not_described_to_others():
     given = answer(StoreError("the store /home/me/secret.db cannot be used"))
     assert given.headers["Retry-After"] == "5"
     assert b"secret" not in given.body
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransientError("refused: Basic ZGVtbzpodW50ZXIyMg=="),
+        InvalidDesignError(["refused: hunter22"]),
+        DescriptionError([Problem(Position("request", 1, 1), "nodes", "refused: hunter22")]),
+    ],
+)
+def test_what_a_provider_repeats_of_a_secret_is_taken_out(error):
+    given = asyncio.run(_known(None, error, redact=Redactor(["hunter22"])))
+    assert "***" in json.loads(given.body)["detail"]
+    assert b"hunter22" not in given.body
+    assert b"podW50ZXIyM" not in given.body
 
 
 def test_every_mistake_of_a_description_is_told_with_its_place():

@@ -6,7 +6,8 @@ import argparse
 import logging
 from collections.abc import Callable
 
-from occopus_core.credentials import Credentials, RedactingFilter
+from occopus_core.credentials import Credentials
+from occopus_core.redaction import RedactingFilter
 from occopus_core.settings import Settings
 
 args: argparse.Namespace | None = None

@@ -49,9 +49,10 @@ def test_a_search_that_fails_for_a_moment_is_made_again(world):
 def test_a_secret_that_a_provider_repeats_is_not_recorded(world):
     world.define("web", boot_seconds=1, fail="bad key s3cret")
     resources = world.resources()
-    resources.connections.redact = lambda text: text.replace("s3cret", "***")
-    with pytest.raises(BuildError):
+    resources.loop.redact = lambda text: text.replace("s3cret", "***")
+    with pytest.raises(BuildError) as raised:
         Convergence(PassContext(resources, "infra")).build(infrastructure("web"))
+    assert "s3cret" not in str(raised.value)
     texts = [event.text for event in world.store.events("infra")]
     assert any("bad key ***" in text for text in texts)
     assert not any("s3cret" in text for text in texts)

@@ -88,8 +88,9 @@ def test_an_unexpected_exception_is_logged_with_its_traceback_at_debug_and_witho
     convergence = world.convergence()
     connections = convergence.context.resources.connections
     connections.redact._secrets = {"swordfish-and-chips"}
-    with caplog.at_level(logging.DEBUG, logger="occopus.plugins"), pytest.raises(BuildError):
+    with caplog.at_level(logging.DEBUG, logger="occopus.plugins"), pytest.raises(BuildError) as raised:
         convergence.build(infrastructure("app"))
+    assert "a secret of mine: ***" in str(raised.value)
     (record,) = caplog.records
     assert record.levelno == logging.DEBUG
     assert "Traceback" in record.getMessage()
