@@ -1,5 +1,5 @@
 # The two commands that matter: make demo, make test.
-.PHONY: demo test docs test-openstack azure-contract cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture strays bench dist schemas page-libraries clean
+.PHONY: audit demo test docs test-openstack azure-contract cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture strays bench dist schemas page-libraries clean
 
 # A checkout is compiled once, not by each of the thousands of commands that tests start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt contrib/occo/setup.cfg \
 	$(wildcard plugins/*/*/setup.cfg)
 PACKAGES := occopus_core $(wildcard plugins/*/*/occopus_*)
-CODE := $(filter-out %.egg-info,$(PACKAGES)) benchmarks contrib/occo/occo contrib/dist.py contrib/layers.py contrib/published.py contrib/site/*.py
+CODE := $(filter-out %.egg-info,$(PACKAGES)) benchmarks contrib/occo/occo contrib/audit.py contrib/dist.py contrib/layers.py contrib/published.py contrib/site/*.py
 
 demo: venv  ## build the quick start on this machine
 	@contrib/demo
@@ -58,6 +58,9 @@ lint: dev
 	.venv/bin/ruff check --quiet
 	.venv/bin/ruff format --quiet --check
 	.venv/bin/python contrib/layers.py >/dev/null || .venv/bin/python contrib/layers.py
+
+audit: dev  ## no requirement allows a version with a known vulnerability (contrib/floors.txt)
+	.venv/bin/python contrib/audit.py
 
 typecheck: dev
 	.venv/bin/mypy $(CODE)

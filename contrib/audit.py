@@ -1,0 +1,97 @@
+"""Check that no requirement and no pin of the project allows a version with a known vulnerability.
+
+floors.txt names the lowest acceptable versions. Prints a line for each fault, and ends with 1 where there is one.
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+ROOT = Path(__file__).resolve().parent.parent
+SHORTEST_REASON = 10
+"""Characters."""
+_OWN = re.compile(r"occopus-")
+_SETUP = tuple(
+    folder + file for folder in ("", "plugins/*/*/", "contrib/occo/") for file in ("setup.cfg", "pyproject.toml")
+)
+
+
+def floors(path: Path) -> dict[str, Version]:
+    """The lowest versions by canonical name. Raises `ValueError` where a line lacks its version, date or reason."""
+    found = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            name, version, at, reason = line.split(maxsplit=3)
+            date.fromisoformat(at)
+            found[canonicalize_name(name)] = Version(version)
+        except (ValueError, InvalidVersion) as error:
+            raise ValueError(f"{path.name}:{number}: expected NAME VERSION DATE REASON: {error}") from error
+        if len(reason) < SHORTEST_REASON:
+            raise ValueError(f"{path.name}:{number}: a reason is missing")
+    return found
+
+
+def requirements(root: Path) -> Iterator[tuple[str, Requirement]]:
+    """The requirements of each package of the project, without packages of the project itself."""
+    for path in sorted(found for pattern in _SETUP for found in root.glob(pattern)):
+        lines = tomllib.loads(path.read_text())["build-system"]["requires"] if path.suffix == ".toml" else _lines(path)
+        for line in lines:
+            text = line.partition("#")[0].strip()
+            if text and not _OWN.match(text):
+                yield str(path.relative_to(root)), Requirement(text)
+
+
+def _lines(path: Path) -> list[str]:
+    parser = configparser.ConfigParser()
+    parser.read(path)
+    values = [parser.get("options", "install_requires", fallback="")]
+    if parser.has_section("options.extras_require"):
+        values += [value for _, value in parser.items("options.extras_require")]
+    return "\n".join(values).splitlines()
+
+
+def faults(root: Path = ROOT) -> Iterator[str]:
+    """One line for each fault. Raises `ValueError` where the list cannot be read."""
+    known = floors(root / "contrib" / "floors.txt")
+    for where, requirement in requirements(root):
+        floor = known.get(canonicalize_name(requirement.name))
+        least = [Version(one.version) for one in requirement.specifier if one.operator in {">=", "==", "~="}]
+        if floor is None:
+            yield f"{where}: {requirement.name}: contrib/floors.txt has no version for it: add one"
+        elif not least:
+            yield f"{where}: {requirement.name}: no lowest version: write >= {floor}"
+        elif max(least) < floor:
+            yield f"{where}: {requirement}: expected >= {floor}, see contrib/floors.txt"
+    for pin in _pins(root / "contrib" / "constraints.txt"):
+        floor = known.get(canonicalize_name(pin.name))
+        if floor is not None and not any(Version(one.version) >= floor for one in pin.specifier):
+            yield f"contrib/constraints.txt: {pin}: expected >= {floor}, see contrib/floors.txt"
+
+
+def _pins(path: Path) -> Iterator[Requirement]:
+    for line in path.read_text().splitlines():
+        if line.strip() and not line.startswith("#"):
+            yield Requirement(line.partition("#")[0].strip())
+
+
+def main() -> int:
+    """Print the faults."""
+    found = list(faults(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT))
+    sys.stdout.writelines(f"{fault}\n" for fault in found)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
