@@ -28,7 +28,7 @@ _SETUP = tuple(
 
 def floors(path: Path) -> dict[str, Version]:
     """The lowest versions by canonical name. Raises `ValueError` where a line lacks its version, date or reason."""
-    found = {}
+    found: dict[str, Version] = {}
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue

@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 from occopus_core.manager.installation import Installation
 
-ATTACH_SECONDS = 60.0
-"""How long a call waits for a busy thread of the loop."""
-
 
 class Background:
     """Maintains all attached infrastructures with one loop thread and one bounded pool; `close` ends both."""
 
     def __init__(self, installation: Installation, interval: float, told: Callable[[str, str], None]) -> None:
         """Starts at once. `interval` is in seconds; `told` gets an id and the error of its passes."""
+        self._attaching: set[str] = set()
+        """Attached by a caller, and not yet known to the loop thread."""
+        self._lock = threading.Lock()
         self._executor = installation.executor()
         self._rounds = installation.rounds(self._executor, interval, told)
         self._thread = threading.Thread(target=self._rounds.run, name="occopus-maintenance", daemon=True)
@@ -24,13 +24,25 @@ class Background:
     @property
     def attached(self) -> frozenset[str]:
         """The infrastructures that are maintained."""
-        return self._rounds.attached
+        with self._lock:
+            announced = frozenset(self._attaching)
+        return announced | self._rounds.attached
 
-    def attach(self, infra_id: str) -> None:
-        """Start to maintain an infrastructure; it is `attached` when this returns. Idempotent."""
-        begun = threading.Event()
-        self._rounds.attach(infra_id, begun.set)
-        begun.wait(ATTACH_SECONDS)
+    def attach(self, infra_id: str) -> bool:
+        """Start to maintain an infrastructure; False if it is maintained already.
+
+        It is `attached` when this returns, however busy the thread is: of several callers at once, one gets True.
+        """
+        with self._lock:
+            if infra_id in self._attaching or infra_id in self._rounds.attached:
+                return False
+            self._attaching.add(infra_id)
+        self._rounds.attach(infra_id, lambda: self._taken_up(infra_id))
+        return True
+
+    def _taken_up(self, infra_id: str) -> None:
+        with self._lock:
+            self._attaching.discard(infra_id)
 
     def wake(self, infra_id: str) -> None:
         """Apply requests at once, if the infrastructure is maintained here."""

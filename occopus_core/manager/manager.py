@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from types import TracebackType
@@ -102,6 +103,7 @@ class InfrastructureManager:
         self._told = told
         self._running: PassContext | None = None
         self._background: Background | None = None
+        self._starting = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -255,19 +257,19 @@ class InfrastructureManager:
     def start_provisioning(self, infra_id: str, *, idempotent: bool = False) -> str:
         """Start to build and maintain an infrastructure in the background. Returns its id.
 
+        It is `maintained` when this returns: `tear_down` is refused from then on.
         All infrastructures share one loop thread and one bounded pool. Raises `NoSuchInfrastructureError`, and
         `ProvisionedError` if this manager maintains it already, unless the call is `idempotent`.
         """
         refuse_dry_run(self._installation.settings)
         self.store.infrastructure(infra_id)
-        if infra_id in self.maintained:
-            if not idempotent:
-                raise ProvisionedError(infra_id)
-            return infra_id
-        self.store.service.unpark(infra_id)
-        if self._background is None:
-            self._background = Background(self._installation, self._interval, self._told)
-        self._background.attach(infra_id)
+        if infra_id not in self.maintained:
+            self.store.service.unpark(infra_id)
+        with self._starting:
+            if self._background is None:
+                self._background = Background(self._installation, self._interval, self._told)
+        if not self._background.attach(infra_id) and not idempotent:
+            raise ProvisionedError(infra_id)
         return infra_id
 
     def stop_provisioning(self, infra_id: str, wait_timeout: float = 60.0, *, idempotent: bool = False) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -130,6 +132,54 @@ def test_what_is_provisioned_already(manager):
         with pytest.raises(InfrastructureIDNotFoundException, match="is not being provisioned"):
             call(infra_id)
         assert call(infra_id, idempotent=True) == infra_id
+
+
+def test_what_is_attached_is_not_torn_down_however_busy_maintenance_is(manager):
+    busy, go_on = threading.Event(), threading.Event()
+    manager.add(mapping(), "first")
+
+    def hold_up():
+        busy.set()
+        go_on.wait(LONGEST)
+
+    manager._background._rounds._resources.loop.post(hold_up)
+    assert busy.wait(LONGEST)
+    attached = threading.Thread(target=manager.attach, args=[manager.submit_infrastructure(mapping(), "second")])
+    attached.start()
+    attached.join(LONGEST / 4)
+    try:
+        assert not attached.is_alive()
+        assert manager.maintained == {"first", "second"}
+        with pytest.raises(ValueError, match="is being maintained"):
+            manager.tear_down("second")
+        with pytest.raises(InfrastructureIDTakenException):
+            manager.attach("second")
+    finally:
+        go_on.set()
+    attached.join()
+    manager.detach("second")
+    assert manager.maintained == {"first"}
+
+
+def test_of_many_callers_at_once_one_attaches(manager):
+    for number in range(10):
+        infra_id = manager.submit_infrastructure(mapping(), f"shop-{number}")
+        begin, outcomes = threading.Barrier(8), []
+
+        def attach(infra_id=infra_id, begin=begin, outcomes=outcomes):
+            begin.wait()
+            try:
+                outcomes.append(manager.attach(infra_id))
+            except InfrastructureIDTakenException:
+                outcomes.append(None)
+            with pytest.raises(ValueError, match="is being maintained"):
+                manager.tear_down(infra_id)
+
+        with ThreadPoolExecutor(8) as pool:
+            for done in [pool.submit(attach) for _ in range(8)]:
+                done.result()
+        assert sorted(outcomes, key=str) == [None] * 7 + [infra_id]
+    assert len(manager.maintained) == 10
 
 
 def test_what_does_not_exist(manager):
