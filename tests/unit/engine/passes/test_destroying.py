@@ -197,6 +197,6 @@ def test_a_build_whose_store_is_deleted_stops_and_does_not_succeed(world, tmp_pa
                 file.unlink()
 
     world.during = during
-    with pytest.raises(StoreError, match="was deleted while it was in use; nothing more is done: put a backup"):
+    with pytest.raises(StoreError, match="was deleted while it was in use; no more work is done: put a backup"):
         world.build(infrastructure(node("a", min=3), "b", edges=[("b", "a")]))
     assert not (tmp_path / "occopus.db").exists()
