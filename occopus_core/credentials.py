@@ -29,7 +29,7 @@ _PUBLIC_KEYS = frozenset(
     {"type", "id", "user", "username", "email", "tenant_id", "client_id", "client_name", "subscription_id"},
 )
 """Keys of `auth_data` that identify a user. All other values are secrets."""
-_NAMES = frozenset({"username", "email", "client_id", "client_name"})
+_NAMES = frozenset({"user", "username", "email", "client_id", "client_name"})
 """Those of them that basic authentication sends together with a secret."""
 
 
