@@ -94,7 +94,7 @@ def test_a_store_that_was_repaired_by_half(ready, cloud, words):
         connection.commit()
     ended = ready.run(*words)
     assert (ended.code, ended.stdout) == (4, "")
-    assert "is not in the store any more: import the file it came from once more" in ended.complaint[0]
+    assert "is not in the store any more: import its file again" in ended.complaint[0]
     assert cloud.inventory() == before
     ready.ready("import", "nodes.yaml")
     ready.ready(*words)

@@ -105,7 +105,7 @@ class TestUpgrade:
         [
             ("raise ZeroDivisionError", ZeroDivisionError, None),
             ("op.execute('nonsense')", StoreError, "nonsense"),
-            ("op.execute('DELETE FROM implementations')", StoreError, "(?i)foreign key|a row refers to one"),
+            ("op.execute('DELETE FROM implementations')", StoreError, "(?i)foreign key|a row refers to another"),
         ],
     )
     def test_that_fails_is_undone_as_a_whole(self, older, store_url, broken, error, match, monkeypatch, opened):
