@@ -106,12 +106,15 @@ class SshManager(ConfigManager):
             raise TransientError(f"{failed[0]}{more}")
 
     def leave(self, node: ConfigNode) -> bool:
-        """End the job and remove what the node keeps of it, where it can be reached: always True in the end."""
+        """End the job and remove what the node keeps of it. False while the job does not end.
+
+        True where the node cannot be reached: its instance is deleted all the same.
+        """
         if node.addresses:
             try:
-                self._run(node, scripts.leave(node.node_id), self._seconds)
+                return self._run(node, scripts.leave(node.node_id), self._seconds).exit_code != _MANGLED
             except ProviderError:
-                return True  # it goes, whatever it says
+                return True
             finally:
                 self._pool.drop(node.addresses[0].value)
         return True

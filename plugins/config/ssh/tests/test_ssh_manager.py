@@ -234,6 +234,19 @@ class TestKills:
         assert not (STATE / node.node_id).exists()
         until(lambda: gone(tmp_path / "pid"), "the command is still running")
 
+    def test_leaving_goes_on_until_the_job_has_ended(self, manager, made):
+        node = made("true")
+        assert configured(manager, node).state is ConfigState.READY
+        gate = STATE / node.node_id / "gate"
+        with subprocess.Popen(
+            ["flock", gate, "sh", "-c", "echo held; exec sleep 1000"], stdout=subprocess.PIPE
+        ) as holding:
+            holding.stdout.readline()
+            assert not manager.leave(node)
+            subprocess.run(["pkill", "-P", str(holding.pid)], check=True)  # what it holds the gate for
+        assert manager.leave(node)
+        assert not (STATE / node.node_id).exists()
+
 
 class TestFailures:
     def test_a_wrong_key(self, server, keys, made):
