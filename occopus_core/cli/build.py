@@ -5,24 +5,46 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from occopus_core.cli.confirmation import can_ask, confirm
 from occopus_core.cli.exits import ExitCode
-from occopus_core.cli.options import add_auth_data_path, add_parallelize, parser
-from occopus_core.cli.output import leave, result, say
-from occopus_core.cli.session import guarded, load_credentials, load_settings, say_dry_run, watched
+from occopus_core.cli.lines import counted
+from occopus_core.cli.naming import meant_by_a_person
+from occopus_core.cli.options import NAMED, add_auth_data_path, add_output, add_parallelize, add_verbose, parser
+from occopus_core.cli.output import leave, redacted, result, say
+from occopus_core.cli.session import guarded, say_dry_run, watched
+from occopus_core.cli.variables import add_variables
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
-    from occopus_core.credentials import Credentials
+    from collections.abc import Callable, Mapping
+
+    from occopus_core.cli.build_files import BuildFiles
     from occopus_core.descriptions.model import Infrastructure
     from occopus_core.engine.planning.plan import Plan
     from occopus_core.manager import InfrastructureManager
-    from occopus_core.settings import Settings
+    from occopus_core.report.changes import Change
+
+    Changes = Mapping[str, Sequence[Change]]
+
+DETAILED = "--detailed-exitcode"
+CHANGES = 2
+"""The exit code of a plan that changes something."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command. Returns its exit code."""
-    options = _parser().parse_args(argv)
-    return guarded(lambda: _run(options))
+    try:
+        options = _parser().parse_args(argv)
+    except SystemExit as end:
+        # Only two codes are left for errors and changes: a wrong command line must not look like a change.
+        if end.code == ExitCode.BAD_INPUT and DETAILED in argv:
+            return ExitCode.FAILED
+        raise
+    if not options.detailed_exitcode:
+        return guarded(lambda: _run(options))
+    changes: list[bool] = []
+    code = guarded(lambda: _run(options, changes.append))
+    return CHANGES if any(changes) else min(code, ExitCode.FAILED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,53 +57,92 @@ def _parser() -> argparse.ArgumentParser:
         "--infraid",
         metavar="INFRA_ID",
         dest="infra_id",
-        help="update this infrastructure to the description; if it does not exist, build it with this id",
+        help=f"update this infrastructure to the description ({NAMED}; only its id if nobody can be asked); if it does "
+        "not exist, build it with this id",
     )
+    made.add_argument(
+        "-y", "--yes", action="store_true", help="do not ask on a terminal before something is replaced or destroyed"
+    )
+    made.add_argument(
+        "--nodes",
+        metavar="FILE",
+        help="file with node definitions: those that INFRA_DEF uses are imported first (with --plan: only used)",
+    )
+    add_variables(made)
     made.add_argument(
         "--plan", action="store_true", help="show what would be created, replaced, destroyed and kept; do nothing"
     )
-    made.add_argument("--output", choices=["text", "json"], default="text", help="form of the result (default: text)")
+    made.add_argument(
+        DETAILED,
+        action="store_true",
+        help="with --plan, the exit code is 0 where nothing would be changed, 2 where something would, 1 for any error",
+    )
+    add_output(made, "text", "json")
+    add_verbose(made)
     made.add_argument("infra_def", help="file with the infrastructure description, or - for standard input")
     return made
 
 
-def _run(options: argparse.Namespace) -> int:
-    from occopus_core.descriptions.infrastructure import load_infrastructure  # noqa: PLC0415  # help is to be fast
+def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = None) -> int:
+    """Build, or show the plan; `planned` is called with whether the plan changes something."""
+    from occopus_core.cli.build_files import read_files  # noqa: PLC0415  # help is to be fast
     from occopus_core.manager.ids import new_id  # noqa: PLC0415
-    from occopus_core.render import expander  # noqa: PLC0415
 
-    settings = load_settings(options.cfg)
-    credentials = load_credentials(options.auth_data_path)
     infra_id = new_id(options.infra_id)
-    infrastructure = load_infrastructure(
-        options.infra_def, warn=lambda problem: say(f"warning: {problem}"), render=expander()
-    )
-    if options.plan or settings.dry_run:
+    files = read_files(options)
+    settings = files.settings
+    if options.plan or planned or settings.dry_run:
         say_dry_run(settings)
-        plan = _plan(options, settings, credentials, infrastructure, infra_id)
-        return _show_plan(plan, options.output)
-    with watched(settings, credentials, parallel=options.parallelize) as manager:
+        plan, changes = _plan(options, files, infra_id)
+        if planned:
+            planned(not plan.empty)
+        return _show_plan(plan, changes, options.output)
+    with watched(settings, files.credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
         manager.open()
-        code = _build(manager, infrastructure, infra_id)
+        if options.infra_id is not None:
+            infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
+            if not options.yes and can_ask(settings):
+                _ask(manager, files, infra_id)
+        if files.definitions:
+            manager.store.put_definitions(list(files.definitions.values()))
+            say(f"Successfully imported nodes: {', '.join(files.definitions)}")
+        code = _build(manager, files.infrastructure, infra_id)
     if code in {ExitCode.OK, ExitCode.UNCONFIRMED}:
         result(_built(manager, infra_id, "1.x" if settings.former and options.output == "text" else options.output))
     return code
 
 
-def _plan(
-    options: argparse.Namespace,
-    settings: Settings,
-    credentials: Credentials,
-    infrastructure: Infrastructure,
-    infra_id: str,
-) -> Plan:
+def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str) -> None:
+    """Have a build that replaces or destroys confirmed. Raises `DeclinedError`, and what a plan raises."""
+    if manager.store.meant(infra_id) is None:
+        return
+    from occopus_core.engine.planning.plan import Verb  # noqa: PLC0415
+    from occopus_core.report.plans import lines_of  # noqa: PLC0415
+
+    plan = manager.plan(files.infrastructure, infra_id, files.definitions)
+    replaced, destroyed = len(plan.of(Verb.REPLACE)), len(plan.of(Verb.DESTROY))
+    if replaced or destroyed:
+        changes = manager.changes(files.infrastructure, infra_id, files.definitions)
+        say("\n".join(lines_of(plan, changes)))
+        what = f"replace {counted(replaced, 'instance')} and destroy {counted(destroyed, 'instance')}"
+        confirm(f"Update '{infra_id}': {what}?")
+
+
+def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tuple[Plan, Changes]:
+    """The plan, and what has changed by node."""
     from occopus_core.manager.preview import preview_first_build  # noqa: PLC0415
 
-    plan = preview_first_build(settings, credentials, infrastructure, infra_id)
+    settings, credentials = files.settings, files.credentials
+    plan = preview_first_build(settings, credentials, files.infrastructure, infra_id, files.definitions)
     if plan is not None:
-        return plan
-    with watched(settings, credentials, parallel=options.parallelize) as manager:
-        return manager.plan(infrastructure, infra_id)
+        return plan, {}
+    with watched(settings, credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
+        if options.infra_id is not None:
+            infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
+        plan = manager.plan(files.infrastructure, infra_id, files.definitions)
+        if manager.store.meant(infra_id) is None:
+            return plan, {}
+        return plan, manager.changes(files.infrastructure, infra_id, files.definitions)
 
 
 def _built(manager: InfrastructureManager, infra_id: str, form: str) -> str:
@@ -124,14 +185,17 @@ def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra
     return ExitCode.OK
 
 
-def _show_plan(plan: Plan, form: str) -> int:
+def _show_plan(plan: Plan, changes: Changes, form: str) -> int:
+    import dataclasses  # noqa: PLC0415
     import json  # noqa: PLC0415
 
     from occopus_core.report.plans import lines_of, steps_of  # noqa: PLC0415  # help must not wait for all this
 
     if form == "json":
-        result(json.dumps({"steps": steps_of(plan), "frozen": plan.frozen}, indent=2))
+        by_node = {node: [dataclasses.asdict(one) for one in found] for node, found in changes.items()}
+        shown = {"steps": steps_of(plan), "frozen": plan.frozen, "changes": by_node}
+        result(redacted(json.dumps(shown, indent=2)))
         return ExitCode.OK
-    for line in lines_of(plan):
-        result(line)
+    for line in lines_of(plan, changes):
+        result(redacted(line))
     return ExitCode.OK

@@ -5,6 +5,10 @@ from __future__ import annotations
 import enum
 
 
+class UsageError(Exception):
+    """The options of a command do not fit what the configuration says or the store has; nothing was done."""
+
+
 class ExitCode(enum.IntEnum):
     """How a command ended."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from occopus_core.api.errors import ProviderError
-from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.confirmation import DeclinedError
+from occopus_core.cli.exits import ExitCode, UsageError
 from occopus_core.cli.lines import unconfirmed
 from occopus_core.cli.output import OutputError
 from occopus_core.descriptions.problems import DescriptionError
@@ -15,6 +16,7 @@ from occopus_core.manager import DryRunError, InfraIdError, NoSuchNodeError
 from occopus_core.manager.logins import NoSuchInstanceError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import (
+    AmbiguousNameError,
     LeaseLostError,
     NoSuchInfrastructureError,
     NoSuchPlaceError,
@@ -26,6 +28,9 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (BuildError, ExitCode.FAILED),
     (UnconfirmedError, ExitCode.UNCONFIRMED),
     (UnconfiguredError, ExitCode.FAILED),
+    (UsageError, ExitCode.BAD_INPUT),
+    (DeclinedError, ExitCode.FAILED),
+    (AmbiguousNameError, ExitCode.NOT_FOUND),
     (InvalidDesignError, ExitCode.BAD_INPUT),
     (DescriptionError, ExitCode.BAD_INPUT),
     (PluginError, ExitCode.BAD_INPUT),
@@ -61,9 +66,7 @@ def lines(error: Exception) -> Sequence[str]:
         case UnconfiguredError():
             problems = [f"error: {node}" for node in error.nodes]
             return [*problems, "the description is in force; maintenance tries to configure the others again"]
-        case InvalidDesignError():
+        case InvalidDesignError() | DescriptionError():
             return [f"error: {problem}" for problem in error.problems]
-        case DescriptionError():
-            return [str(problem) for problem in error.problems]
         case _:
             return [f"error: {' '.join(str(error).split())}"]  # messages of some libraries have several lines

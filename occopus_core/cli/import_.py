@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.options import add_auth_data_path, parser
 from occopus_core.cli.output import redact_with, result, say
-from occopus_core.cli.session import guarded, load_settings
+from occopus_core.cli.session import both, guarded, load_settings
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
@@ -24,23 +24,39 @@ def main(argv: Sequence[str]) -> int:
         action="store_true",
         help="store nothing: list the differences from Occopus 1.x in the files of the folder DATAFILE",
     )
+    made.add_argument(
+        "--check", action="store_true", help="store nothing: only say what is wrong with the node definitions"
+    )
     made.add_argument("datafile", help="file with the node definitions, or - for standard input")
     options = made.parse_args(argv)
     if options.check_1x:
-        return guarded(lambda: _check(options.datafile))
-    return guarded(lambda: _run(options))
+        return guarded(lambda: _check_1x(options.datafile))
+    return guarded(lambda: _validate(options) if options.check else _run(options))
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from occopus_core.manager.checked_definitions import checked_definitions  # noqa: PLC0415  # help is to be fast
+    from occopus_core.registry import Registry  # noqa: PLC0415
+
+    settings, credentials = both(lambda: load_settings(options.cfg), lambda: _credentials(options.auth_data_path))
+    found = checked_definitions(
+        options.datafile, Registry(), credentials, lambda text: say(f"warning: {text}"), former=settings.former
+    )
+    result(f"Valid node definitions: {', '.join(definition.name for definition in found)}")
+    return ExitCode.OK
 
 
 def _run(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415  # help must not wait for all this
 
-    with InfrastructureManager(load_settings(options.cfg), _credentials(options.auth_data_path)) as manager:
+    settings, credentials = both(lambda: load_settings(options.cfg), lambda: _credentials(options.auth_data_path))
+    with InfrastructureManager(settings, credentials) as manager:
         names = manager.import_node_definitions(options.datafile, lambda text: say(f"warning: {text}"))
     result(f"Successfully imported nodes: {', '.join(names)}")
     return ExitCode.OK
 
 
-def _check(folder: str) -> int:
+def _check_1x(folder: str) -> int:
     from occopus_core.manager.checking import check_folder  # noqa: PLC0415  # help must not wait for all this
 
     found = check_folder(folder)

@@ -8,6 +8,11 @@ from collections.abc import Sequence
 from occopus_core.events import Event, EventKind
 
 
+def counted(count: int, noun: str) -> str:
+    """The number with the noun, in the plural but for one: `1 instance`, `2,000 instances`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def line(event: Event) -> str:
     """An event as one line."""
     subject = f" {event.node_name} {event.node_id[:8]}".rstrip()

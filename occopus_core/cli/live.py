@@ -31,7 +31,7 @@ _ENDED = frozenset(
         EventKind.NODE_UNCONFIRMED,
     }
 )
-_MARKS = {EventKind.NODE_READY: "✓", EventKind.NODE_DROPPED: "-", EventKind.NODE_FAILED: "✗"}
+_MARKS = {EventKind.NODE_READY: ("✓", "green"), EventKind.NODE_DROPPED: ("-", ""), EventKind.NODE_FAILED: ("✗", "red")}
 
 
 @contextlib.contextmanager
@@ -71,9 +71,9 @@ class _View:
         if event.kind in _ENDED or not event.node_id:
             self._rows.pop(event.node_id, None)
             self._ended += event.kind is EventKind.NODE_READY
-            shown = f"{_MARKS.get(event.kind, '·')} {redacted(short_line(event))}"
+            shown = Text.assemble(_MARKS.get(event.kind, "·"), f" {redacted(short_line(event))}")
             with contextlib.suppress(OSError):
-                live.console.print(Text(shown))
+                live.console.print(shown)
             return
         doing = event.kind.value.removeprefix("node ")
         self._rows[event.node_id] = _Row(event.node_name, doing, time.monotonic(), text)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from occopus_core.cli.exits import ExitCode
-from occopus_core.cli.options import add_auth_data_path, add_parallelize, number, parser
+from occopus_core.cli.exits import ExitCode, UsageError
+from occopus_core.cli.naming import meant
+from occopus_core.cli.options import NAMED, add_auth_data_path, add_parallelize, add_verbose, number, parser
 from occopus_core.cli.output import result, say
 from occopus_core.cli.session import guarded, load_settings
 
@@ -18,6 +19,23 @@ if TYPE_CHECKING:
 _LIST_FORMS = ("json", "yaml", "table")
 _FORMS = (*_LIST_FORMS, "ansible-inventory", "ssh-config", "hosts")
 _GRAPHS = ("mermaid", "dot")
+_OTHER_FORMS = (
+    "csv",
+    "dot",
+    "html",
+    "ini",
+    "jsonl",
+    "jsonpath",
+    "mermaid",
+    "text",
+    "toml",
+    "tsv",
+    "wide",
+    "xml",
+    "yml",
+)
+"""Names of forms that are not written: a file without a dot in its name would be a surprise."""
+_CLOSE = 0.75
 
 
 LONGEST_INTERVAL = 7 * 24 * 3600
@@ -57,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_auth_data_path(made)
     add_parallelize(made)
+    add_verbose(made)
     what = made.add_mutually_exclusive_group()
     what.add_argument("-l", "--list", action="store_true", help="list the infrastructures")
     what.add_argument("-r", "--report", action="store_true", help="report on an infrastructure")
@@ -86,14 +105,14 @@ def _parser() -> argparse.ArgumentParser:
         help="with -c: seconds between two passes (default: 10)",
     )
     made.add_argument(
-        "-i", "--infra_id", "--infraid", metavar="INFRA_ID", dest="infra_id", help="identifier of the infrastructure"
+        "-i", "--infra_id", "--infraid", metavar="INFRA_ID", dest="infra_id", help=f"infrastructure: {NAMED}"
     )
     made.add_argument(
         "-o",
         "--output",
-        help=f"{', '.join(_FORMS[:-1])} or {_FORMS[-1]}: form of what is printed (default: table); anything else: a "
-        "file for the report, written as YAML where its name ends in .yaml or .yml and as JSON otherwise, or for the "
-        "graph",
+        metavar="FORM|FILE",
+        help=f"{', '.join(_FORMS[:-1])} or {_FORMS[-1]}: form of what is printed (default: table); or a file for the "
+        "report, written as YAML where its name ends in .yaml or .yml and as JSON otherwise, or for the graph",
     )
     made.add_argument("-f", "--filter", metavar="NODE", help="report on, or draw, only this node")
     return made
@@ -143,6 +162,7 @@ def _list(options: argparse.Namespace) -> int:
     from occopus_core.store.records import PARKED  # noqa: PLC0415
 
     settings = load_settings(options.cfg)
+    _refuse_unknown_form(options.output, _LIST_FORMS, settings)
     summaries = list_infrastructures(settings.store, lambda text: say(f"warning: {text}"))
     if settings.former and options.output is None:
         for summary in summaries:
@@ -179,6 +199,7 @@ def _report(options: argparse.Namespace) -> int:
     from occopus_core.report.forms import written  # noqa: PLC0415
 
     settings = load_settings(options.cfg)
+    _refuse_unknown_form(options.output, () if options.graph else _FORMS, settings)
     snapshot = _snapshot(options, settings)
     if options.filter is not None:
         chosen = [node for node in snapshot.nodes if _matches(node, options.filter, settings)]
@@ -198,6 +219,17 @@ def _report(options: argparse.Namespace) -> int:
     return _write(options.output, written(snapshot, options.graph or form))
 
 
+def _refuse_unknown_form(output: str | None, forms: Sequence[str], settings: Settings) -> None:
+    """Raises `UsageError` for the name of a form that does not exist; in 1.x every word was a file."""
+    if output is None or output in forms or settings.former or not output.isalpha():
+        return
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    if output.lower() in _OTHER_FORMS or get_close_matches(output.lower(), _FORMS, 1, _CLOSE):
+        known = f"; the forms are: {', '.join(forms)}" if forms else ""
+        raise UsageError(f"there is no form '{output}'{known}; for a file of this name: -o ./{output}")
+
+
 def _matches(node: str, wanted: str, settings: Settings) -> bool:
     """True for the node of this name; with `compatibility: 1.x` also if its name contains `wanted`."""
     return node == wanted or (settings.former and wanted in node)
@@ -208,7 +240,7 @@ def _snapshot(options: argparse.Namespace, settings: Settings) -> Snapshot:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
     with InfrastructureManager(settings, Credentials()) as manager:
-        return manager.snapshot(options.infra_id)
+        return manager.snapshot(meant(manager, options.infra_id))
 
 
 def _write(path: str, text: str) -> int:

@@ -8,7 +8,7 @@ import sys
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 _EPILOG = """exit codes: 0 done; 1 failed and undone; 2 wrong input, nothing was done; 3 no such infrastructure, node or
 instance; 4 the store or the output is away, or the infrastructure is busy; 5 done, but deletions are unconfirmed or a
@@ -16,6 +16,8 @@ provider could not be asked; 130 and 143 interrupted and undone"""
 _COLUMNS = 80
 """The width without a terminal."""
 
+NAMED = "its id, its name, or a unique beginning of its id"
+"""What names an infrastructure."""
 _SEARCHED = "~/.occopus/, ./ or /etc/occopus/"
 _SHELLS = ("bash", "zsh", "tcsh")
 _FILES = ("cfg", "auth_data_path", "infra_def", "datafile")
@@ -42,6 +44,22 @@ def _columns() -> int:
         return _COLUMNS
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that answers a wrong command line with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end with 2."""
+        self.exit(2, f"error: {message} ({self.prog} --help lists the options)\n")
+
+
+class _PrintVersion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version  # noqa: PLC0415  # takes a while to import
+
+        print(f"{parser.prog} {version('occopus-core')}")
+        parser.exit()
+
+
 class _PrintCompletion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, _namespace: object, shell: Any, *_: object) -> None:
         import shtab  # noqa: PLC0415  # only for this
@@ -55,12 +73,11 @@ class _PrintCompletion(argparse.Action):
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
     """The parser of a command, with the options that all commands have."""
-    made = argparse.ArgumentParser(
-        prog=f"occopus-{name}", description=description, epilog=_EPILOG, formatter_class=Formatter
-    )
+    made = Parser(prog=f"occopus-{name}", description=description, epilog=_EPILOG, formatter_class=Formatter)
     made.add_argument(
         "--cfg", metavar="CFG_PATH", help=f"configuration file (default: occopus_config.yaml in {_SEARCHED})"
     )
+    made.add_argument("--version", action=_PrintVersion, nargs=0, help="print the version of Occopus and exit")
     made.add_argument(
         "--print-completion", action=_PrintCompletion, choices=_SHELLS, help="print the completion for a shell and exit"
     )
@@ -73,6 +90,23 @@ def add_auth_data_path(made: argparse.ArgumentParser) -> None:
         "--auth_data_path",
         metavar="AUTH_DATA_PATH",
         help=f"file with the credentials (default: auth_data.yaml in {_SEARCHED})",
+    )
+
+
+def add_verbose(made: argparse.ArgumentParser) -> None:
+    """The option to see what is asked of providers."""
+    made.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="print a line on standard error for each call of a cloud or a configuration manager",
+    )
+
+
+def add_output(made: argparse.ArgumentParser, *forms: str) -> None:
+    """The option for the form of the result; the first form is the default."""
+    made.add_argument(
+        "-o", "--output", choices=forms, default=forms[0], help=f"form of the result (default: {forms[0]})"
     )
 
 

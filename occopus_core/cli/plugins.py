@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from occopus_core.cli.exits import ExitCode
-from occopus_core.cli.options import Formatter, parser
+from occopus_core.cli.options import Formatter, add_output, parser
 from occopus_core.cli.output import result, say
 from occopus_core.cli.session import guarded
 
@@ -39,10 +39,10 @@ def _parser() -> argparse.ArgumentParser:
         return action
 
     listing = add("list", _list, "list the installed plugins, and why one cannot be used")
-    listing.add_argument("-o", dest="form", choices=("table", "json"), default="table", help="form (default: table)")
+    add_output(listing, "table", "json")
     show = add("show", _show, "show a plugin: its keys, powers, context formats, requirements")
     _add_type(show)
-    show.add_argument("-o", dest="form", choices=("text", "json"), default="text", help="form (default: text)")
+    add_output(show, "text", "json")
     schema = add("schema", _schema, "write the schemas for editors with a catalogue, or print that of one plugin")
     schema.add_argument("type", nargs="?", metavar="TYPE", help="print the schema of this plugin (or KIND/TYPE) alone")
     schema.add_argument("--output", metavar="DIR", help="folder for the files (default: ~/.occopus/schemas)")
@@ -91,7 +91,7 @@ def _called(text: str) -> Sequence[InstalledPlugin]:
 
 def _list(options: argparse.Namespace) -> int:
     plugins = _installed()
-    if options.form == "json":
+    if options.output == "json":
         _print_json({"plugins": [one.summary() for one in plugins]})
         return ExitCode.OK
     rows = [_HEADS, *map(_cells, plugins)]
@@ -110,7 +110,7 @@ def _cells(one: InstalledPlugin) -> tuple[str, ...]:
 
 def _show(options: argparse.Namespace) -> int:
     found = _called(options.type)
-    if options.form == "json" and found:
+    if options.output == "json" and found:
         _print_json({"plugins": [_as_data(one) for one in found]})
     elif found:
         result("\n\n".join("\n".join(_shown(one)) for one in found))
@@ -209,7 +209,7 @@ def _write_schemas(options: argparse.Namespace) -> int:
     plugins = _installed()
     for one in plugins:
         if one.reason:
-            say(f"left out: {one.reason}")
+            say(f"warning: left out: {one.reason}")
     texts = documents(usable_schemas(plugins))
     texts[CATALOG] = catalog(lambda name: name if options.relative else (folder / name).as_uri())
     try:

@@ -14,15 +14,16 @@ from occopus_core.events import Observer
 
 
 @contextlib.contextmanager
-def shown(*, lasting: bool = False) -> Iterator[Observer]:
+def shown(*, lasting: bool = False, lines: bool = False) -> Iterator[Observer]:
     """An observer that writes its events to stderr, in a form suited to it.
 
-    For `lasting` work, which never completes, it writes lines with times instead of a view.
+    For `lasting` work, which never completes, it writes lines with times instead of a view; with `lines` it writes
+    lines instead of a view, too.
     """
     if lasting:
         yield lambda event: say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line(event)}")
         return
-    if not _in_foreground():
+    if lines or not _in_foreground():
         yield lambda event: say(short_line(event))
         return
     from occopus_core.cli.live import live_view  # noqa: PLC0415  # takes a while to import

@@ -9,9 +9,17 @@ import time
 from collections.abc import Callable, Sequence
 
 from occopus_core.cli.exits import ExitCode
-from occopus_core.cli.options import Formatter, add_auth_data_path, add_parallelize, number, parser, whole_number
+from occopus_core.cli.options import (
+    Formatter,
+    add_auth_data_path,
+    add_parallelize,
+    add_verbose,
+    number,
+    parser,
+    whole_number,
+)
 from occopus_core.cli.output import result, say
-from occopus_core.cli.session import guarded, load_credentials, load_settings
+from occopus_core.cli.session import guarded, load_files, load_settings, log_calls
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
@@ -44,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     made = parser("rest-service", "Serve the REST API, and maintain the infrastructures built through it.")
     add_auth_data_path(made)
     add_parallelize(made)
+    add_verbose(made)
     made.add_argument("--host", help="address to listen on (default: 127.0.0.1, or what the configuration says)")
     made.add_argument("--port", type=_port, help="port to listen on (default: 5000, or what the configuration says)")
     made.add_argument("--insecure", action="store_true", help="require no token, whatever the address is")
@@ -174,7 +183,7 @@ def _serve(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
     from occopus_core.manager.dry_run import refuse_dry_run  # noqa: PLC0415
 
-    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
+    settings, credentials = load_files(options)
     metrics = Metrics()
     log = _logger(settings, credentials)
 
@@ -183,12 +192,15 @@ def _serve(options: argparse.Namespace) -> int:
         log(f"{event.infra_id}: {line(event)}")
 
     refuse_dry_run(settings)
+    log_calls(verbose=options.verbose)
     with InfrastructureManager(
         settings,
         credentials,
         process_strategy="parallel" if options.parallelize else "sequential",
         observer=observe,
-        told=lambda infra_id, text: log(f"{infra_id}: {text or 'can be maintained again'}"),
+        told=lambda infra_id, text: log(
+            f"error: {infra_id}: {text}" if text else f"{infra_id}: can be maintained again"
+        ),
         warn=lambda text: log(f"warning: {text}"),
         meter=metrics,
     ) as manager:

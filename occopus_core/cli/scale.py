@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from occopus_core.cli.exits import ExitCode
-from occopus_core.cli.options import add_auth_data_path, parser, whole_number
+from occopus_core.cli.naming import meant, meant_instance
+from occopus_core.cli.options import NAMED, add_auth_data_path, parser, whole_number
 from occopus_core.cli.output import say
 from occopus_core.cli.session import guarded, load_settings
 
@@ -39,13 +40,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="INFRA_ID",
         dest="infra_id",
         required=True,
-        help="identifier of the infrastructure",
+        help=f"infrastructure: {NAMED}",
     )
     made.add_argument("-n", "--node", required=True, help="name of the node to scale")
     amount = made.add_mutually_exclusive_group()
     amount.add_argument("-c", "--changescale", type=_amount, help="by how many: positive for more, negative for fewer")
     amount.add_argument("-s", "--setscale", type=_count, help="to how many")
-    made.add_argument("-f", "--filter", help="node id or address of an instance to remove (alone: the same as -c -1)")
+    made.add_argument(
+        "-f",
+        "--filter",
+        help="node id, a unique beginning of it, or address of an instance to remove (alone: the same as -c -1)",
+    )
     return made
 
 
@@ -69,10 +74,12 @@ def _run(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
     from occopus_core.store.records import ScaleKind  # noqa: PLC0415
 
-    infra_id, node, instance = options.infra_id, options.node, options.filter or ""
+    node = options.node
     change = -1 if options.changescale is None else options.changescale
     sets = options.setscale is not None
     with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
+        infra_id = meant(manager, options.infra_id)
+        instance = meant_instance(manager, infra_id, options.filter or "")
         kind, amount = (ScaleKind.SET, options.setscale) if sets else (ScaleKind.CHANGE, change)
         answer = manager.preview_scaling(infra_id, node, kind, amount, instance)
         if answer.kind is EventKind.SCALE_REFUSED:

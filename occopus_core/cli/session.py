@@ -10,12 +10,16 @@ from occopus_core.cli.output import redact_with, repeat_option, repeat_store, sa
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator
-    from typing import Literal
+    from typing import Literal, TypeVar
 
     from occopus_core.credentials import Credentials
     from occopus_core.manager import InfrastructureManager
     from occopus_core.settings import Settings
+
+    A = TypeVar("A")
+    B = TypeVar("B")
 
 
 def load_settings(path: str | None) -> Settings:
@@ -50,6 +54,51 @@ def load_credentials(path: str | None) -> Credentials:
     return credentials
 
 
+def log_calls(*, verbose: bool) -> None:
+    """Where it is wanted, have each call of a cloud or a configuration manager be a line on stderr, with its time."""
+    if not verbose:
+        return
+    import logging  # noqa: PLC0415  # only where it is wanted
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from occopus_core.engine.kernel.call_log import LOGGER  # noqa: PLC0415
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%SZ} {record.getMessage()}")
+
+    log = logging.getLogger(LOGGER)
+    log.handlers[:] = [Lines()]
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+
+
+def both(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
+    """What two functions that read files return. Raises one `DescriptionError` with the faults of both."""
+    try:
+        found = first()
+    except Exception as error:
+        _add_faults(error, second)
+        raise
+    return found, second()
+
+
+def _add_faults(error: Exception, second: Callable[[], object]) -> None:
+    """Raises `DescriptionError` where the second function has faults to add to those of `error`."""
+    from occopus_core.descriptions.problems import DescriptionError  # noqa: PLC0415
+
+    if isinstance(error, DescriptionError):
+        try:
+            second()
+        except DescriptionError as other:
+            raise DescriptionError(dict.fromkeys([*error.problems, *other.problems])) from None
+
+
+def load_files(options: argparse.Namespace) -> tuple[Settings, Credentials]:
+    """The configuration and the credentials that the options name. Raises `DescriptionError`."""
+    return both(lambda: load_settings(options.cfg), lambda: load_credentials(options.auth_data_path))
+
+
 def guarded(run: Callable[[], int]) -> int:
     """Run a command; an error that users can cause becomes its message and exit code."""
     try:
@@ -73,12 +122,18 @@ def watched(
     parallel: bool,
     told: Callable[[str, str], None] | None = None,
     lasting: bool = False,
+    verbose: bool = False,
 ) -> Iterator[InfrastructureManager]:
-    """A manager whose progress is shown (see `progress.shown`), or logged if configured."""
+    """A manager whose progress is shown (see `progress.shown`), or logged if configured.
+
+    With `verbose` each call of a provider is a line, too.
+    """
     from occopus_core.cli.progress import logged, shown  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    with shown(lasting=lasting) if settings.logging is None else logged(credentials.secrets()) as observer:
+    log_calls(verbose=verbose)
+    secrets = credentials.secrets()
+    with shown(lasting=lasting, lines=verbose) if settings.logging is None else logged(secrets) as observer:
         strategy: Literal["parallel", "sequential"] = "parallel" if parallel else "sequential"
         with InfrastructureManager(
             settings,

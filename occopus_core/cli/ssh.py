@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from occopus_core.cli.exits import ExitCode
-from occopus_core.cli.options import add_auth_data_path, number, parser, whole_number
+from occopus_core.cli.naming import meant
+from occopus_core.cli.options import NAMED, add_auth_data_path, number, parser, whole_number
 from occopus_core.cli.output import result as write
 from occopus_core.cli.output import say
-from occopus_core.cli.session import guarded, load_credentials, load_settings
+from occopus_core.cli.session import guarded, load_files
 
 if TYPE_CHECKING:
     from occopus_core.api.ssh import HostKeys, SshTarget
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "Log in to an instance with its pinned host key, or run a command (after --) on one or, with --all, on many.",
     )
     add_auth_data_path(made)
-    made.add_argument("-i", metavar="INFRA_ID", dest="infra_id", required=True, help="identifier of the infrastructure")
+    made.add_argument("-i", metavar="INFRA_ID", dest="infra_id", required=True, help=f"infrastructure: {NAMED}")
     made.add_argument(
         "node", nargs="?", default="", metavar="NODE", help="node, node id or address (default: the only one)"
     )
@@ -82,12 +83,13 @@ def _run(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415  # help must not wait for all this
     from occopus_core.manager.logins import logins  # noqa: PLC0415
 
-    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
+    settings, credentials = load_files(options)
     given = {key: getattr(options, key) for key in ("user", "port") if getattr(options, key)}
     auth = {"private_key": _identity(options.identity)} if options.identity else {}
     with InfrastructureManager(settings, credentials) as manager:
         store = manager.store
-        found = logins(store, credentials, options.infra_id, options.node, given, auth, several=options.all)
+        infra_id = meant(manager, options.infra_id)
+        found = logins(store, credentials, infra_id, options.node, given, auth, several=options.all)
         if options.all:
             return _everywhere(found, store.host_keys, options)
         return _session(found[0].target, store.host_keys, options.command)
@@ -112,14 +114,14 @@ def _everywhere(found: Sequence[Login], keys: HostKeys, options: argparse.Namesp
             with connect(login.target, keys) as session:
                 result = session.run(options.command, timeout=options.timeout)
         except ProviderError as error:
-            say(f"{login.name}: error: {error}")
+            say(f"error: {login.name}: {error}")
             return False
         for line in result.output.splitlines():
             write(f"{login.name}: {line}")
         for line in result.errors.splitlines():
             say(f"{login.name}: {line}")
         if result.exit_code != 0:
-            say(f"{login.name}: ended with exit code {result.exit_code}")
+            say(f"error: {login.name}: ended with exit code {result.exit_code}")
         return result.exit_code == 0
 
     return ExitCode.OK if all(side_by_side(run, found, AT_ONCE)) else ExitCode.FAILED

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.naming import meant
 from occopus_core.cli.output import leave, result, say
-from occopus_core.cli.session import load_credentials, load_settings, say_dry_run, watched
+from occopus_core.cli.session import load_files, load_settings, say_dry_run, watched
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
@@ -36,15 +37,16 @@ def one_pass(options: argparse.Namespace) -> int:
     from occopus_core.cli.lines import unconfirmed  # noqa: PLC0415
     from occopus_core.engine.passes.errors import AbandonedError  # noqa: PLC0415
 
-    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
+    settings, credentials = load_files(options)
     with (
-        watched(settings, credentials, parallel=options.parallelize) as manager,
+        watched(settings, credentials, parallel=options.parallelize, verbose=options.verbose) as manager,
         interruptible(manager.interrupt, "interrupted; the next pass continues") as signals,
     ):
+        infra_id = meant(manager, options.infra_id)
         if settings.dry_run:
-            return _dry_run(settings, manager, options.infra_id)
+            return _dry_run(settings, manager, infra_id)
         try:
-            passed = manager.maintain(options.infra_id)
+            passed = manager.maintain(infra_id)
         except AbandonedError:
             leave(signals.exit_code)
     for line in (*map("error: {}".format, passed.undone), *unconfirmed(passed.unconfirmed)):
@@ -66,10 +68,10 @@ def _dry_run(settings: Settings, manager: InfrastructureManager, infra_id: str) 
 
 def sweep(options: argparse.Namespace) -> int:
     """Search for instances that the store does not know, and delete them unless --plan is given."""
-    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
+    settings, credentials = load_files(options)
     only_told = options.plan or settings.dry_run
     say_dry_run(settings)
-    with watched(settings, credentials, parallel=True) as manager:
+    with watched(settings, credentials, parallel=True, verbose=options.verbose) as manager:
         swept = manager.sweep(remove=not only_told)
     if options.output == "json":
         strays = [_stray(stray) for stray in swept.strays]
@@ -102,8 +104,8 @@ def sweep(options: argparse.Namespace) -> int:
 
 def forget(options: argparse.Namespace) -> int:
     """Stop searching a cloud, if no instance is recorded there."""
-    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
-    with watched(settings, credentials, parallel=False) as manager:
+    settings, credentials = load_files(options)
+    with watched(settings, credentials, parallel=False, verbose=options.verbose) as manager:
         if not manager.store.configurations.give_up(options.forget):
             manager.store.places.forget(options.forget)
     say(f"'{options.forget}' is not searched any more")
@@ -123,20 +125,23 @@ def _stray(stray: Stray) -> dict[str, str | None]:
 
 def cyclic(options: argparse.Namespace) -> int:
     """Run passes periodically until a signal, or until the infrastructure is gone."""
-    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
-    with watched(settings, credentials, parallel=options.parallelize, told=_told, lasting=True) as manager:
-        manager.get(options.infra_id)
+    settings, credentials = load_files(options)
+    with watched(
+        settings, credentials, parallel=options.parallelize, told=_told, lasting=True, verbose=options.verbose
+    ) as manager:
+        infra_id = meant(manager, options.infra_id)
+        manager.get(infra_id)
         if settings.dry_run:
-            return _dry_run(settings, manager, options.infra_id)
+            return _dry_run(settings, manager, infra_id)
         rounds = manager.rounds(options.interval)
-        rounds.attach(options.infra_id)
+        rounds.attach(infra_id)
         if _run_until_signal(rounds):
             # Calls that hang, of a provider or the store, are not waited for: the next pass, of any process, finds the
             # work in progress.
             leave(ExitCode.OK)
         if rounds.attached:  # the error of the thread has been printed
             return ExitCode.FAILED
-        say(f"the infrastructure '{options.infra_id}' is gone")
+        say(f"the infrastructure '{infra_id}' is gone")
     return ExitCode.OK
 
 
@@ -177,14 +182,15 @@ def events(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
     with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
-        found = manager.events(options.infra_id)
+        infra_id = meant(manager, options.infra_id)
+        found = manager.events(infra_id)
         if not found:
-            manager.get(options.infra_id)
+            manager.get(infra_id)
         _print(found, options.output)
         while options.follow:
             time.sleep(FOLLOW_SECONDS)
             last = found[-1].id if found else 0
-            new = manager.events(options.infra_id, after=last)
+            new = manager.events(infra_id, after=last)
             _print(new, options.output)
             found = new or found
     return ExitCode.OK

@@ -31,14 +31,18 @@ def load_infrastructure(
     imports: bool = True,
     warn: Callable[[Problem], object] = lambda _: None,
     render: Render | None = None,
+    variables: Mapping[str, Any] | None = None,
 ) -> Infrastructure:
     """Read an infrastructure description: the file `source`, or the text `source` if `name` is given.
 
     `imports` allows the import tags. `warn` is called with each warning. With `render`, the limits of `scaling` may be
-    templates. Raises `DescriptionError` with every fault.
+    templates. `variables` replace those of the infrastructure with the same names; variables of nodes still win. Raises
+    `DescriptionError` with every fault.
     """
     document = load(source, name=name, imports=imports)
     _refuse_definitions(document)
+    if variables and isinstance(document.data, dict):
+        document.data["variables"] = merged(_mapping(document.data.get("variables")), variables)
     warnings: list[Problem] = []
     problems = list(_expand_scaling(document, render)) if render else []
     problems += check(document, _validator(), warnings.append)

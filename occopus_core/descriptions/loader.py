@@ -87,21 +87,26 @@ class _Load:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line, mark.column) if mark else (0, 0)
-            raise self._reading.fatal((name, line + 1, column + 1), _not_yaml(error, text, line, column)) from None
+            raise self._unreadable((name, line + 1, column + 1), _not_yaml(error, text, line, column)) from None
+
+    def _unreadable(self, mark: Mark, message: str) -> _UnreadableError:
+        """The error to raise where nothing more of one file can be read."""
+        self._reading.problem(mark, message)
+        return _UnreadableError(self._reading.problems)
 
     def _text(self, data: bytes, name: str, forbidden: re.Pattern[str]) -> str:
         if len(data) > MAX_BYTES:
-            raise self._reading.fatal((name, 0, 0), f"larger than {MAX_BYTES // 2**20} MiB")
+            raise self._unreadable((name, 0, 0), f"larger than {MAX_BYTES // 2**20} MiB")
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             before = data[: error.start].decode()
             message = "this is not UTF-8 text: save the file as UTF-8"
-            raise self._reading.fatal(_place(before, name), message) from None
+            raise self._unreadable(_place(before, name), message) from None
         bad = forbidden.search(text)
         if bad:
             message = f"the character U+{ord(bad.group()):04X} cannot stand in this file: remove it"
-            raise self._reading.fatal(_place(text[: bad.start()], name), message)
+            raise self._unreadable(_place(text[: bad.start()], name), message)
         return text
 
     def _read_stdin(self) -> bytes:
@@ -141,6 +146,8 @@ class _Load:
         except _RefusedError as refused:
             self._reading.problem(mark, f"{tag}: {refused}")
             return Built(None, 1, 0, mark)
+        except _UnreadableError:  # noted where the file is read; the rest may have faults, too
+            built = self._done[tag, path] = Built(None, 1, 0, mark)
         return built
 
     def _path(self, url: str, mark: Mark) -> str:
@@ -170,13 +177,18 @@ class _Load:
         if len(self._open) > MAX_IMPORT_DEPTH:
             raise _RefusedError(f"imports are nested deeper than {MAX_IMPORT_DEPTH}")
         self._open.append(real)
-        built = self._parse(data, path, depth)
-        self._open.pop()
-        return built
+        try:
+            return self._parse(data, path, depth)
+        finally:
+            self._open.pop()
 
 
 class _RefusedError(Exception):
     """A file is refused; the message says why."""
+
+
+class _UnreadableError(DescriptionError):
+    """The contents of one file cannot be read; its fault is noted."""
 
 
 def _place(before: str, name: str) -> Mark:

@@ -9,7 +9,7 @@ from typing import Any
 from occopus_core.api.errors import PermanentError
 from occopus_core.api.ssh import SshTarget, target
 from occopus_core.credentials import AuthData, Credentials
-from occopus_core.store.records import InstanceRecord
+from occopus_core.store.records import SHORTEST_BEGINNING, InstanceRecord
 from occopus_core.store.repository import Store
 
 _KEYS = ("user", "port", "jump", "connect_timeout")
@@ -90,7 +90,8 @@ def _login(
 
 
 def _is_meant(record: InstanceRecord, wanted: str) -> bool:
-    return wanted in (record.node_name, record.node_id, record.node_id[:8], *(each.value for each in record.addresses))
+    begins = len(wanted) >= SHORTEST_BEGINNING and record.node_id.startswith(wanted)
+    return begins or wanted in (record.node_name, record.node_id, *(each.value for each in record.addresses))
 
 
 def _refusal(wanted: str, records: Sequence[InstanceRecord]) -> str:

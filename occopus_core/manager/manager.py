@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.infrastructure import load_infrastructure
-from occopus_core.descriptions.model import Infrastructure
+from occopus_core.descriptions.model import Infrastructure, NodeDefinition
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.loop import Steps
@@ -23,12 +23,13 @@ from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.maintaining import maintain, preview
 from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.engine.passes.sweeping import Swept, sweep
+from occopus_core.engine.planning.design import Overlay
 from occopus_core.engine.planning.plan import Plan
 from occopus_core.engine.planning.scaling import Answer, scale, targets_of
 from occopus_core.engine.planning.trust import refuse_powers
 from occopus_core.events import Observer
-from occopus_core.manager.auth import auth_faults
 from occopus_core.manager.background import Background
+from occopus_core.manager.checked_definitions import checked_definitions
 from occopus_core.manager.describing import Description, described
 from occopus_core.manager.dry_run import refuse_dry_run
 from occopus_core.manager.errors import NoSuchNodeError, NotProvisionedError, ProvisionedError
@@ -36,14 +37,16 @@ from occopus_core.manager.ids import new_id, refuse_impossible
 from occopus_core.manager.installation import WORKERS, Installation, Strategy
 from occopus_core.notify.subscribing import address_of
 from occopus_core.registry import Registry
-from occopus_core.render import expander, inspect
+from occopus_core.render import expander
 from occopus_core.report import Snapshot, report_of
+from occopus_core.report.changes import Change, changes_of
 from occopus_core.settings import Settings
 from occopus_core.store.records import (
     InfrastructureRecord,
     NoSuchInfrastructureError,
     ScaleKind,
     ScaleRequest,
+    Stage,
     StoredEvent,
 )
 from occopus_core.store.repository import Store
@@ -136,20 +139,10 @@ class InfrastructureManager:
 
         Idempotent. Raises `DescriptionError`, `StoreError`.
         """
-        definitions = load_node_definitions(
-            path,
-            self._installation.registry,
-            warn=lambda problem: warn(str(problem)),
-            inspect=self._inspect,
-            examine=self._installation.registry.section_faults,
-        )
+        own = self._installation
+        definitions = checked_definitions(path, own.registry, own.credentials, warn, former=own.settings.former)
         self.store.put_definitions(definitions)
-        for fault in auth_faults(definitions, self._installation.credentials, self._installation.registry):
-            warn(fault)
         return [definition.name for definition in definitions]
-
-    def _inspect(self, text: str, names: Collection[str] | None) -> str:
-        return inspect(text, None if self._installation.settings.former else names)
 
     def load_untrusted(self, text: bytes) -> Infrastructure:
         """The infrastructure in a text from the network, which can name no files. Raises `DescriptionError`."""
@@ -186,10 +179,32 @@ class InfrastructureManager:
         self._pass(infra_id, lambda site: building.build(site, infrastructure, begun))
         return infra_id
 
-    def plan(self, description: Description, infra_id: str | None = None) -> Plan:
-        """The plan of `build`. Changes nothing. Propagates the errors of `occopus_core.engine.passes.building.plan`."""
+    def plan(
+        self,
+        description: Description,
+        infra_id: str | None = None,
+        definitions: Mapping[str, NodeDefinition] | None = None,
+    ) -> Plan:
+        """The plan of `build`. Changes nothing. Propagates the errors of `occopus_core.engine.passes.building.plan`.
+
+        `definitions`, by name, replace stored ones.
+        """
         infrastructure = self.load(description)
-        return self._pass(self.new_id(infra_id), lambda site: building.plan(site, infrastructure))
+        return self._pass(self.new_id(infra_id), lambda site: building.plan(site, infrastructure, definitions))
+
+    def changes(
+        self, description: Description, infra_id: str, definitions: Mapping[str, NodeDefinition] | None = None
+    ) -> dict[str, list[Change]]:
+        """What differs from the description in force, key by key and by node; secrets are hidden.
+
+        `definitions` count as in `plan`. Raises `DescriptionError`, `NoSuchInfrastructureError`, `StoreError`.
+        """
+        infrastructure, record = self.load(description), self.get(infra_id)
+        instances = [one for one in self.store.instances(infra_id) if one.stage is not Stage.DROPPING]
+        used = self.store.implementations({one.implementation for one in instances})
+        made_by = {one.node_name: used[one.implementation] for one in instances if one.implementation in used}
+        known = Overlay(definitions or {}, self.store).definitions({node.type for node in infrastructure.nodes})
+        return changes_of(record.current, made_by, infrastructure, known)
 
     def preview(self, infra_id: str) -> Plan:
         """The plan of the next pass. Changes nothing. Propagates the errors of `maintaining.preview`."""

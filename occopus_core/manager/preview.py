@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from occopus_core.credentials import Credentials
-from occopus_core.descriptions.model import Infrastructure
+from occopus_core.descriptions.model import Infrastructure, NodeDefinition
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.loop import Loop
-from occopus_core.engine.planning.design import first_plan
+from occopus_core.engine.planning.design import Overlay, first_plan
 from occopus_core.engine.planning.plan import Plan
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.registry import Registry
@@ -18,12 +19,16 @@ from occopus_core.store.definitions import read_definitions
 
 
 def preview_first_build(
-    settings: Settings, credentials: Credentials, infrastructure: Infrastructure, infra_id: str
+    settings: Settings,
+    credentials: Credentials,
+    infrastructure: Infrastructure,
+    infra_id: str,
+    own: Mapping[str, NodeDefinition],
 ) -> Plan | None:
     """See `InfrastructureManager.plan`, for an infrastructure that does not exist yet. Changes nothing.
 
-    None if only the manager can make the plan: the infrastructure exists, or the store is not a plain file of the
-    present version. Raises `InvalidDesignError`.
+    The node definitions `own` replace stored ones. None if only the manager can make the plan: an infrastructure may
+    have this id or name, or the store is not a plain file of the present version. Raises `InvalidDesignError`.
     """
     definitions = read_definitions(settings.store, infra_id)
     if definitions is None:
@@ -32,4 +37,4 @@ def preview_first_build(
     with ThreadPoolExecutor(1) as executor:
         connections = Connections(registry, credentials, Loop(SystemClock(), executor), 1)
         scope = Scope(definitions.installation, infra_id, infrastructure, registry, connections)
-        return first_plan(scope, definitions)
+        return first_plan(scope, Overlay(own, definitions))

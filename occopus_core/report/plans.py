@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from occopus_core.engine.planning.plan import Plan, Step, Verb
+from occopus_core.report.changes import Change, lines_of_changes
 
 _SIGNS = {
     Verb.CREATE: "+",
@@ -35,11 +37,13 @@ def steps_of(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def lines_of(plan: Plan) -> Iterator[str]:
-    """A line for each group of similar steps, one for a freeze, and the totals."""
+def lines_of(plan: Plan, changes: Mapping[str, Sequence[Change]] = MappingProxyType({})) -> Iterator[str]:
+    """A line for each group of equal steps, below it the changes of its node; then a freeze, and the totals."""
     alike = Counter((step.verb, step.node_name, _reason(step)) for step in plan.steps)
+    waiting = dict(changes)
     for (verb, node, reason), count in alike.items():
         yield f"{_SIGNS[verb]} {verb.value} {count} x {node}" + (f": {reason}" if reason else "")
+        yield from lines_of_changes(waiting.pop(node, ()))
     if plan.frozen:
         yield f"frozen: {plan.frozen}"
     totals = Counter(step.verb for step in plan.steps)

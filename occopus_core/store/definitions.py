@@ -16,6 +16,7 @@ _DEFINITIONS = """
 SELECT d.name, i.body FROM definitions d LEFT JOIN implementations i ON i.digest = d.implementation
 ORDER BY d.name, d.position
 """
+_MEANT = "SELECT 1 FROM infrastructures WHERE name = ? OR id LIKE ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,10 @@ class StoredDefinitions:
 
 
 def read_definitions(url: str, absent: str) -> StoredDefinitions | None:
-    """The node definitions of a store in which the infrastructure `absent` does not exist. Changes nothing.
+    """The node definitions of a store in which `absent` names no infrastructure. Changes nothing.
 
-    Returns None if the store is not a file of the present version, if the infrastructure exists, or if anything is
-    unusual: the caller then uses `Store`, which reports errors.
+    Returns None if the store is not a file of the present version, if an infrastructure may have this id or name, or if
+    anything is unusual: the caller then uses `Store`, which reports errors.
     """
     path = file_of(url)
     if path is None:
@@ -49,7 +50,7 @@ def read_definitions(url: str, absent: str) -> StoredDefinitions | None:
             connection.execute("BEGIN")  # one consistent state for all queries
             if connection.execute("SELECT version_num FROM alembic_version").fetchone() != (HEAD,):
                 return None
-            if connection.execute("SELECT 1 FROM infrastructures WHERE id = ?", (absent,)).fetchone():
+            if connection.execute(_MEANT, (absent, f"{absent}%")).fetchone():
                 return None
             ((installation,),) = connection.execute("SELECT id FROM installation").fetchall()
             return StoredDefinitions(installation, _definitions(connection))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from occopus_core.api.resource import Address, InstanceId
 from occopus_core.descriptions.model import Implementation, Infrastructure
+
+SHORTEST_BEGINNING = 6
+"""Characters of an id that name what has it: fewer may belong to something else tomorrow."""
 
 
 class StoreError(Exception):
@@ -33,6 +36,13 @@ class NoSuchInfrastructureError(Exception):
     def __init__(self, infra_id: str) -> None:
         super().__init__(f"no infrastructure has the id '{infra_id}'; occopus-maintain -l lists them")
         self.infra_id = infra_id
+
+
+class AmbiguousNameError(Exception):
+    """Several infrastructures have this name, or an id that begins so; the message has their ids."""
+
+    def __init__(self, text: str, ids: Sequence[str]) -> None:
+        super().__init__(f"'{text}' may mean several infrastructures: {', '.join(ids)}")
 
 
 class NoSuchPlaceError(Exception):

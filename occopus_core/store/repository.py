@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
@@ -20,6 +21,8 @@ from occopus_core.store.outbox import Outbox
 from occopus_core.store.overview import Overview
 from occopus_core.store.places import PlaceRows
 from occopus_core.store.records import (
+    SHORTEST_BEGINNING,
+    AmbiguousNameError,
     InfrastructureRecord,
     InstanceRecord,
     Lease,
@@ -209,6 +212,27 @@ class Store:
             row = infrastructure_row(connection, infra_id)
         return record_of(row)
 
+    def meant(self, text: str) -> str | None:
+        """The id of the infrastructure with this id, this name, or an id that begins so; None where there is none.
+
+        An id wins over a name, and a name over the beginning of an id. Only ids that Occopus has made are recognised by
+        their beginning, of at least `SHORTEST_BEGINNING` characters. Raises `AmbiguousNameError`.
+        """
+        if not text.isascii() or not text:  # neither an id nor a name
+            return None
+        table = tables.infrastructures
+        alike = sa.or_(table.c.name == text, table.c.id.startswith(text, autoescape=True))
+        query = sa.select(table.c.id, table.c.name).where(alike).order_by(table.c.created_at, table.c.id)
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        named = [row.id for row in rows if row.name == text]
+        long = len(text) >= SHORTEST_BEGINNING
+        begun = [row.id for row in rows if long and row.id.startswith(text) and _is_made(row.id)]
+        ids = [text] if any(row.id == text for row in rows) else named or begun
+        if len(ids) > 1:
+            raise AmbiguousNameError(text, ids)
+        return ids[0] if ids else None
+
     def instances(self, infra_id: str) -> list[InstanceRecord]:
         """The instances of an infrastructure, by node and position."""
         table = tables.instances
@@ -373,3 +397,11 @@ class Store:
 def _request_text(kind: ScaleKind, amount: int, instance: str) -> str:
     wanted = f"to {amount}" if kind is ScaleKind.SET else f"by {amount:+d}"
     return f"{wanted}, {instance} goes" if instance else wanted
+
+
+def _is_made(infra_id: str) -> bool:
+    """True for an id that Occopus has made; others were chosen."""
+    try:
+        return str(uuid.UUID(infra_id)) == infra_id
+    except ValueError:
+        return False

@@ -166,7 +166,7 @@ def commands(user, balancer):
     ended = user.run("ssh", "-i", "first", "--all", balancer, "--", "echo one; echo two >&2; exit 3")
     name = f"loadbalancer/{record[0][:8]}"
     assert (ended.code, ended.stdout) == (1, f"{name}: one\n")
-    assert ended.complaint == [f"{name}: two", f"{name}: ended with exit code 3"]
+    assert ended.complaint == [f"{name}: two", f"error: {name}: ended with exit code 3"]
     ended = user.end(user.start("ssh", "-i", "first", "loadbalancer"))  # an interactive one, with nothing to read
     assert ended.code == 0
 

@@ -108,5 +108,5 @@ def test_a_notifier_that_is_not_installed_is_a_mistake_in_the_file(ready, receiv
     ended = ready.run("build", "--cfg", file, "trial.yaml")
     assert ended.code == 2
     assert ended.complaint == [
-        f"{file}:2:9: notify[0].type: there is no notifier 'webhok'; installed are: fcm, webhook",
+        f"error: {file}:2:9: notify[0].type: there is no notifier 'webhok'; installed are: fcm, webhook",
     ]

@@ -86,4 +86,4 @@ def test_a_cloud_that_is_no_more_is_forgotten_once_nothing_is_recorded_there(rea
 def test_what_cannot_be_meant_is_refused(workspace, words, message):
     ended = workspace.run("maintain", *words)
     assert ended.code == 2
-    assert ended.complaint[-1].endswith(f"error: {message}")
+    assert ended.complaint == [f"error: {message} (occopus-maintain --help lists the options)"]

@@ -15,6 +15,7 @@ from occopus_core.api.ssh import HostKeys, MemoryHostKeys
 from occopus_core.credentials import Credentials, Section
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.kernel.call_limits import CallLimits
+from occopus_core.engine.kernel.call_log import logging_calls
 from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Loop
@@ -69,7 +70,8 @@ class Connections:
                 plugin = self._registry.resource(section["type"])
                 connection = self._connection(section, settings, auth)
                 limit = min(self._workers, plugin.max_concurrency)
-                self._resources[key] = OpenConnection(plugin, section, connection, CallLimits(self._loop, limit))
+                make = logging_calls(plugin, label(section["type"], section), self.redact)
+                self._resources[key] = OpenConnection(make, section, connection, CallLimits(self._loop, limit))
             return self._resources[key]
 
     def config(self, section: Mapping[str, Any]) -> ManagerConnection:
@@ -87,8 +89,9 @@ class Connections:
                 limit = min(self._workers, plugin.max_concurrency)
                 limits, jobs = CallLimits(self._loop, limit), Jobs(plugin.max_jobs)
                 name = label(section["type"], section)
+                make = logging_calls(plugin, name, self.redact)
                 try:
-                    self._configs[key] = ManagerConnection(plugin, section, connection, limits, jobs, name, self.redact)
+                    self._configs[key] = ManagerConnection(make, section, connection, limits, jobs, name, self.redact)
                 except Exception as error:
                     fault = f"the configuration manager '{name}' cannot be set up: {type(error).__name__}: {error}"
                     raise PermanentError(fault) from error

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from occopus_core.descriptions.graph import Graph
-from occopus_core.descriptions.model import Implementation, Infrastructure
+from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
 from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.failure_detection import Notes, notes_of
 from occopus_core.engine.instance.reservation import new_work
@@ -31,7 +31,7 @@ from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import survey
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
-from occopus_core.engine.planning.design import Design, first_plan
+from occopus_core.engine.planning.design import Design, Overlay, first_plan
 from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
@@ -43,14 +43,20 @@ PATIENCE = LEASE_SECONDS + SKEW_SECONDS
 """Seconds for which a build waits for another process on the infrastructure; the lease of a killed one ends by then."""
 
 
-def plan(context: PassContext, candidate: Infrastructure) -> Steps[Plan]:
-    """The plan of a build; changes nothing. Raises `InvalidDesignError`, `ProviderError`."""
+def plan(
+    context: PassContext, candidate: Infrastructure, own: Mapping[str, NodeDefinition] | None = None
+) -> Steps[Plan]:
+    """The plan of a build; changes nothing. Raises `InvalidDesignError`, `ProviderError`.
+
+    The node definitions `own` replace stored ones of the same names.
+    """
     store, scope = context.resources.store, context.scope(candidate)
+    definitions = Overlay(own or {}, store)
     try:
         record = store.infrastructure(context.infra_id)
     except NoSuchInfrastructureError:
-        return (yield from context.resources.loop.in_pool(lambda: first_plan(scope, store)))
-    design = yield from design_in_pool(context, scope)
+        return (yield from context.resources.loop.in_pool(lambda: first_plan(scope, definitions)))
+    design = yield from design_in_pool(context, scope, definitions=definitions)
     works = context.recorded_works()
     return (yield from plan_build(context, design, record, works))
 

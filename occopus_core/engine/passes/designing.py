@@ -6,16 +6,24 @@ from collections.abc import Callable
 
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.context import PassContext
-from occopus_core.engine.planning.design import Design, InvalidDesignError, make_design
+from occopus_core.engine.planning.design import Definitions, Design, InvalidDesignError, make_design
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.events import Event, EventKind
 from occopus_core.store.records import PARKED, InfrastructureRecord, Lease
 
 
-def design_in_pool(context: PassContext, scope: Scope, commit_due: Callable[[], None] | None = None) -> Steps[Design]:
-    """The design of what `scope` describes. Propagates the errors of `make_design`."""
-    store = context.resources.store
-    return (yield from context.resources.loop.in_pool(lambda: make_design(scope, store), commit_due))
+def design_in_pool(
+    context: PassContext,
+    scope: Scope,
+    commit_due: Callable[[], None] | None = None,
+    definitions: Definitions | None = None,
+) -> Steps[Design]:
+    """The design of what `scope` describes, with the definitions of the store by default.
+
+    Propagates the errors of `make_design`.
+    """
+    known = definitions or context.resources.store
+    return (yield from context.resources.loop.in_pool(lambda: make_design(scope, known), commit_due))
 
 
 def design_candidate(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[Design]:

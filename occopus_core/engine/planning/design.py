@@ -31,6 +31,23 @@ class Definitions(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """Node definitions that are not stored, in the place of stored ones of the same names."""
+
+    own: Mapping[str, NodeDefinition]
+    stored: Definitions
+
+    def definitions(self, names: Collection[str]) -> Mapping[str, NodeDefinition]:
+        """See `Definitions`."""
+        found = self.stored.definitions([name for name in names if name not in self.own])
+        return {**found, **{name: self.own[name] for name in names if name in self.own}}
+
+    def definition_names(self) -> Sequence[str]:
+        """See `Definitions`."""
+        return sorted({*self.own, *self.stored.definition_names()})
+
+
 class InvalidDesignError(Exception):
     """The description cannot be built. `problems` has one message for each mistake. Nothing was changed."""
 

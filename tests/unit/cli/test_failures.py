@@ -87,7 +87,7 @@ def test_a_missing_plugin_is_named_with_its_package(home, monkeypatch, capsys):
     (home / "nodes.yaml").write_text("node_def:w:\n  - resource:\n      type: some_cloud\n")
     assert import_.main(["nodes.yaml"]) == 2
     assert capsys.readouterr().err == (
-        "nodes.yaml:3:13: node_def:w[0].resource.type: no resource handler 'some_cloud' is installed: "
+        "error: nodes.yaml:3:13: node_def:w[0].resource.type: no resource handler 'some_cloud' is installed: "
         "pip install ./plugins/resource/some_cloud in a checkout of Occopus\n"
     )
 

@@ -113,7 +113,7 @@ def test_a_store_that_is_not_there_is_said_with_the_empty_list(run, tmp_path, mo
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["-c", "-t", "often", "-i", "infra-1"], "argument -t/--interval: expected a number, got 'often'\n"),
+        (["-c", "-t", "often", "-i", "infra-1"], "argument -t/--interval: expected a number, got 'often' ("),
         ([], "name the infrastructure with -i INFRA_ID; or -l to list them all"),
         (["-r"], "name the infrastructure with -i"),
         (["--graph", "dot"], "name the infrastructure with -i"),

@@ -14,7 +14,7 @@ def test_the_usage_has_the_command(capsys):
     assert usage.endswith("[NODE] [-- COMMAND]")
     with pytest.raises(SystemExit):
         ssh.main(["-i", "infra-1", "--all"])
-    assert "[-- COMMAND]" in capsys.readouterr().err
+    assert "add -- COMMAND" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", [["--all"], []])

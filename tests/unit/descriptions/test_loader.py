@@ -2,6 +2,7 @@
 
 import os
 import random
+from pathlib import Path
 
 import pytest
 import yaml
@@ -272,3 +273,21 @@ def test_a_large_description_is_read():
     document = load(f"nodes:\n{nodes}last: [*n4999, *n0]\n", name="t")
     assert document.data["last"][0] is document.data["nodes"][4999]
     assert document.locate(("nodes", 4999, "name")) == Position("t", 19_999, 9)
+
+
+def test_a_syntax_error_in_one_import_hides_no_fault_of_another(tmp_path):
+    (tmp_path / "main.yaml").write_text(
+        "a: !yaml_import {url: file://broken.yaml}\nb: !text_import {url: file://absent}\n"
+        "c: !yaml_import {url: file://latin.yaml}\nd: !yaml_import {url: file://broken.yaml}\n"
+        "e: !yaml_import {url: file://nested.yaml}\ne: 1\n"
+    )
+    (tmp_path / "broken.yaml").write_text("a: [1\nb: 2\n")
+    (tmp_path / "latin.yaml").write_bytes("é".encode("latin-1"))
+    (tmp_path / "nested.yaml").write_text("- !yaml_import {url: file://tab.yaml}\n- !unknown x\n")
+    (tmp_path / "tab.yaml").write_text("a:\n\tb: 1\n")
+    with pytest.raises(DescriptionError) as raised:
+        load(tmp_path / "main.yaml")
+    found = [(Path(one.position.file).name, one.position.line) for one in raised.value.problems]
+    assert sorted(found) == [
+        ("broken.yaml", 2), ("latin.yaml", 1), ("main.yaml", 2), ("main.yaml", 6), ("nested.yaml", 2), ("tab.yaml", 2)
+    ]  # fmt: skip

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
+from occopus_core.api.errors import PermanentError
 from occopus_core.api.health import HealthChecker, Probe, Verdict
 
+_SECRET_PARTS = re.compile(r"(?<=//)[^/@]*(?=@)|(?<=\?).+", re.DOTALL)
+"""User and password, query and fragment of a URL."""
 _OWN_URL = re.compile(r"https?://\{\{ *ip *\}\}(:[0-9]+)?([/?#]|$)")
 
 
@@ -91,8 +95,29 @@ class Urls(HealthChecker):
             if not _OWN_URL.match(url)
         ]
 
+    def check_host(self, value: Any) -> None:
+        """Raises `PermanentError` for what is no http or https URL once it is rendered, whatever the address is."""
+        for url in value:
+            fault = _url_fault(url)
+            if fault:
+                raise PermanentError(f"urls: '{_SECRET_PARTS.sub('***', url)}' is not an http or https URL: {fault}")
+
     def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
         """Asks for every URL of every probe at once. Only the head of an answer is read."""
         from occopus_health_network import http  # noqa: PLC0415
 
         return http.check(probes)
+
+
+def _url_fault(text: str) -> str:
+    """Why a text is no URL that can be asked for; empty where it is one."""
+    try:
+        url = urlsplit(text)
+        _ = url.port  # which raises where it is none
+    except ValueError as error:
+        return str(error)
+    if url.scheme not in ("http", "https"):
+        return f"it begins with '{url.scheme}:'" if url.scheme else "it does not begin with http:// or https://"
+    if not url.hostname:
+        return "it has no host"
+    return "its host has a blank" if re.search(r"\s", url.netloc) else ""

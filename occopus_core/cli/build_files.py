@@ -1,0 +1,68 @@
+"""The files that a build reads: configuration, credentials, the description, node definitions, variables."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from occopus_core.cli.output import say
+from occopus_core.cli.session import both, load_files
+from occopus_core.cli.variables import given_variables
+from occopus_core.credentials import Credentials
+from occopus_core.descriptions.infrastructure import load_infrastructure
+from occopus_core.descriptions.model import Infrastructure, NodeDefinition
+from occopus_core.manager.checked_definitions import checked_definitions
+from occopus_core.registry import Registry
+from occopus_core.render import expander
+from occopus_core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFiles:
+    """What the files say."""
+
+    settings: Settings
+    credentials: Credentials
+    infrastructure: Infrastructure
+    definitions: Mapping[str, NodeDefinition] = field(default_factory=dict)
+    """By name: those definitions of `--nodes` that the description uses."""
+
+
+def read_files(options: argparse.Namespace) -> BuildFiles:
+    """Read all of them. Raises `DescriptionError` with the faults of all."""
+    reading = _Reading(options)
+    (settings, credentials), (definitions, infrastructure) = both(
+        reading.files, lambda: both(reading.definitions, reading.infrastructure)
+    )
+    used = {node.type for node in infrastructure.nodes}
+    own = {definition.name: definition for definition in definitions if definition.name in used}
+    return BuildFiles(settings, credentials, infrastructure, own)
+
+
+class _Reading:
+    """The definitions are checked with the settings and credentials where these can be read, and else without."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._former = False
+        self._credentials = Credentials()
+
+    def files(self) -> tuple[Settings, Credentials]:
+        settings, self._credentials = load_files(self._options)
+        self._former = settings.former
+        return settings, self._credentials
+
+    def definitions(self) -> tuple[NodeDefinition, ...]:
+        file = self._options.nodes
+        if file is None:
+            return ()
+        return checked_definitions(file, Registry(), self._credentials, _warn, former=self._former)
+
+    def infrastructure(self) -> Infrastructure:
+        variables = given_variables(self._options)
+        return load_infrastructure(self._options.infra_def, warn=_warn, render=expander(), variables=variables)
+
+
+def _warn(problem: object) -> None:
+    say(f"warning: {problem}")

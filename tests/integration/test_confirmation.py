@@ -1,0 +1,59 @@
+"""A terminal on which somebody is asked, and a pipe in which nobody is."""
+
+from __future__ import annotations
+
+import os
+import pty
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def on_terminal(ready):
+    """Runs a command on a terminal of its own, where the answer is typed already; its code and what it shows."""
+
+    def run(answer, *words):
+        controller, terminal = pty.openpty()
+        os.write(controller, answer)
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+        process = ready.start(*words, **streams, environ={"TERM": "xterm", "NO_COLOR": "1"}, before=["setsid", "-c"])
+        os.close(terminal)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(controller, 4096)
+            except OSError:  # the last process on the terminal has ended
+                break
+        os.close(controller)
+        return process.wait(60), shown.decode(errors="replace")
+
+    return run
+
+
+def test_destroying_and_updating_on_a_terminal(ready, cloud, describe, on_terminal):
+    first = ready.ready("build", "trial.yaml", "--parallelize").stdout.strip()
+    ready.write("less.yaml", describe("db"))
+    before = cloud.inventory()
+    code, shown = on_terminal(b"n\n", "build", "less.yaml", "-i", "trial")
+    assert (code, "? [y/N]" in shown, "not confirmed" in shown) == (1, True, True), shown
+    assert cloud.inventory() == before
+    code, shown = on_terminal(b"y\n", "build", "less.yaml", "-i", "trial")
+    assert (code, len(cloud.machines(first))) == (0, 1), shown
+    code, shown = on_terminal(b"", "build", "less.yaml", "-i", "trial")  # nothing is replaced: nobody is asked
+    assert (code, "[y/N]" in shown) == (0, False), shown
+    code, shown = on_terminal(b"\x04", "destroy", "-i", "trial")
+    assert (code, len(cloud.machines(first))) == (1, 1), shown
+    code, shown = on_terminal(b"yes\n", "destroy", "-i", first[:8])
+    assert (code, cloud.machines(first)) == (0, []), shown
+
+
+def test_in_a_pipe_nobody_is_asked_and_a_name_is_no_id(ready, cloud, describe):
+    first = ready.ready("build", "trial.yaml", "--parallelize").stdout.strip()
+    ready.write("less.yaml", describe("db"))
+    assert ready.run("destroy", "-i", "trial").code == 3
+    assert ready.ready("build", "less.yaml", "-i", first).stdout == f"{first}\n"
+    assert len(cloud.machines(first)) == 1
+    assert ready.ready("destroy", "-y", "-i", "trial").complaint[-1] == f"Destroyed infrastructure: '{first}'"
+    assert cloud.machines(first) == []

@@ -1,0 +1,165 @@
+"""``--nodes``, ``--var``, ``--var-file``, ``--check`` and the exit codes of plans."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from occopus_core.cli import build, import_, output
+from occopus_core.descriptions.model import Infrastructure, NodeDescription
+from occopus_core.engine.planning.plan import Plan, Step, Verb
+from occopus_core.store.database import open_database
+from occopus_core.store.repository import Store
+
+DESCRIPTION = """\
+user_id: me
+infra_name: shop
+variables: {size: small, port: 80, most: 1, extra: {a: 1, b: 2}}
+nodes:
+- {name: web, type: web, variables: {own: here}, scaling: {min: 1, max: '{{most}}'}}
+"""
+NODES = """\
+'node_def:web':
+- resource: {type: local}
+  contextualisation:
+    type: cloudinit
+    context_template: {runcmd: ["serve {{variables.size}} {{variables.port}} {{variables.extra}}"]}
+'node_def:other':
+- resource: {type: local}
+"""
+
+
+@pytest.fixture(autouse=True)
+def files(home, monkeypatch):
+    monkeypatch.setattr(output, "_redactors", [])
+    (home / "infra.yaml").write_text(DESCRIPTION)
+    (home / "nodes.yaml").write_text(NODES)
+    return home
+
+
+@pytest.fixture
+def stored(home):
+    """What is in the store by now."""
+    opened = []
+
+    def names():
+        database = open_database(f"sqlite:///{home}/store.db")
+        opened.append(database)
+        return Store(database).definition_names()
+
+    yield names
+    for database in opened:
+        database.close()
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The descriptions that are built: nothing is made."""
+    found = []
+
+    def record(_manager, infrastructure, _infra_id):
+        found.append(infrastructure)
+        return 1
+
+    monkeypatch.setattr(build, "_build", record)
+    return found
+
+
+def test_definitions_that_are_used_are_imported_first(stored, built, capsys):
+    assert build.main(["--nodes", "nodes.yaml", "infra.yaml"]) == 1
+    assert (stored(), len(built)) == (["web"], 1)
+    assert "Successfully imported nodes: web\n" in capsys.readouterr().err
+
+
+def test_a_plan_uses_them_and_stores_nothing(stored, capsys):
+    assert build.main(["--plan", "--nodes", "nodes.yaml", "infra.yaml"]) == 0
+    assert capsys.readouterr().out.startswith("+ create 1 x web")
+    assert stored() == []
+    assert build.main(["--plan", "infra.yaml"]) == 2
+    assert "there is no node definition 'web'" in capsys.readouterr().err
+
+
+def test_a_plan_of_what_is_there_uses_them(store, stored, capsys):
+    described = Infrastructure("farm", (NodeDescription("old", "gone"),))
+    store.add_infrastructure("farm-1", described, {"old": 1}, None, 0.0)
+    assert build.main(["--plan", "-i", "farm", "-y", "--nodes", "nodes.yaml", "infra.yaml"]) == 0
+    assert capsys.readouterr().out.startswith("+ create 1 x web")
+    assert stored() == []
+
+
+def test_variables(built):
+    words = ["--var", "size=large", "--var", "port=0644", "--var", "most=3", "--var", "most=4", "--var", "url=a=b"]
+    assert build.main([*words, "--nodes", "nodes.yaml", "infra.yaml"]) == 1
+    (infrastructure,) = built
+    (node,) = infrastructure.nodes
+    assert node.variables == {
+        "size": "large",
+        "port": 644,
+        "most": 4,
+        "own": "here",
+        "url": "a=b",
+        "extra": {"a": 1, "b": 2},
+    }
+    assert node.variables.texts["port"] == "0644"
+    assert node.scaling.max == 4
+    assert infrastructure.variables["size"] == "large"
+
+
+def test_files_of_variables(built, files):
+    (files / "one.yaml").write_text("size: middle\nport: 8080\nextra: {b: 3}\n")
+    (files / "two.yaml").write_text("port: 9090\nown: there\n")
+    words = ["--var", "size=large", "--var-file", "one.yaml", "--var-file", "two.yaml"]
+    assert build.main([*words, "--nodes", "nodes.yaml", "infra.yaml"]) == 1
+    found = built[0].nodes[0].variables
+    assert (found["size"], found["port"], found["extra"]) == ("large", 9090, {"a": 1, "b": 3})
+    assert found["own"] == "here", "the variable of a node wins"
+
+
+@pytest.mark.parametrize("word", ["size", "=x", ""])
+def test_what_is_no_variable(word, capsys):
+    with pytest.raises(SystemExit) as ended:
+        build.main(["--var", word, "infra.yaml"])
+    assert ended.value.code == 2
+    assert "argument --var: expected NAME=VALUE" in capsys.readouterr().err
+
+
+def test_the_faults_of_all_these_files_are_reported(files, capsys):
+    (files / "vars.yaml").write_text("- a\n")
+    (files / "broken.yaml").write_text("[\n")
+    assert build.main(["--cfg", "broken.yaml", "--nodes", "broken.yaml", "--var-file", "vars.yaml", "infra.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("broken.yaml:2:1") == 1
+    assert "error: vars.yaml:1:1: a mapping of variables is wanted here\n" in said
+
+
+def test_check_stores_nothing(stored, files, capsys):
+    assert import_.main(["--check", "nodes.yaml"]) == 0
+    assert capsys.readouterr().out == "Valid node definitions: web, other\n"
+    assert stored() == []
+    (files / "nodes.yaml").write_text(NODES.replace("variables.size", "variables.size|shout"))
+    assert import_.main(["--check", "nodes.yaml"]) == 2
+    assert "No filter named 'shout'" in capsys.readouterr().err
+
+
+def test_check_uses_no_store(files, monkeypatch):
+    monkeypatch.setenv("OCCOPUS_STORE", "postgresql://nobody@127.0.0.1:1/none")
+    assert import_.main(["--check", "nodes.yaml"]) == 0
+
+
+def test_exit_codes_of_plans(files, capsys, monkeypatch):
+    words = ["--detailed-exitcode", "--nodes", "nodes.yaml", "infra.yaml"]
+    assert build.main(["--plan", *words]) == 2
+    assert build.main(words) == 2, "it never builds"
+    assert build.main(["--plan", "--detailed-exitcode", "infra.yaml"]) == 1
+    assert build.main(["--plan", "--detailed-exitcode", "nowhere.yaml"]) == 1
+    assert build.main(["--plan", "--detailed-exitcode", "--no-such-option"]) == 1
+    capsys.readouterr()
+    assert build.main(["--plan", "-o", "json", *words]) == 2
+    assert json.loads(capsys.readouterr().out)["steps"][0]["action"] == "create"
+
+
+def test_a_plan_without_changes_ends_with_0(monkeypatch, capsys):
+    monkeypatch.setattr(build, "_plan", lambda *_: (Plan((Step(Verb.KEEP, "web", "", "id-1"),)), {}))
+    assert build.main(["--detailed-exitcode", "--nodes", "nodes.yaml", "infra.yaml"]) == 0
+    assert "1 to keep" in capsys.readouterr().out
