@@ -74,8 +74,8 @@ def schema(answer):
         (schema("[]"), "malformed schema", "schema() answers [], expected a mapping"),
         (schema("{'enum': {1, 2}}"), "malformed schema", "not JSON: Object of type set"),
         (schema("1 / 0"), "malformed schema", "schema() raised ZeroDivisionError: division by zero"),
-        (schema("{'$ref': '#/definitions/lost'}"), "malformed schema", "does not have: #/definitions/lost"),
-        (schema("{'items': {'$ref': 'https://x/'}}"), "malformed schema", "does not have: https://x/"),
+        (schema("{'$ref': '#/definitions/lost'}"), "malformed schema", "has broken references: #/definitions/lost"),
+        (schema("{'items': {'$ref': 'https://x/'}}"), "malformed schema", "has broken references: https://x/"),
     ],
 )
 def test_a_broken_one_is_one_line_and_stops_no_other(install, request, text, state, reason):
