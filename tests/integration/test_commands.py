@@ -308,7 +308,7 @@ def test_files_are_found_in_the_home_folder(ready):
 def test_a_named_file_must_be_there(ready, option):
     ended = ready.run("build", "trial.yaml", option, "nowhere.yaml")
     assert ended.code == 2
-    assert ended.complaint == ["nowhere.yaml: there is no such file"]
+    assert ended.complaint == ["error: nowhere.yaml: there is no such file"]
 
 
 SECRET = "hunter2/key&'more'"
