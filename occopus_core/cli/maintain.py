@@ -110,7 +110,6 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "-o",
         "--output",
-        metavar="FORM|FILE",
         help=f"{', '.join(_FORMS[:-1])} or {_FORMS[-1]}: form of what is printed (default: table); or a file for the "
         "report, written as YAML where its name ends in .yaml or .yml and as JSON otherwise, or for the graph",
     )
