@@ -51,8 +51,8 @@ def main(argv: Sequence[str]) -> int:
             return _refused(BAD_INPUT, f"no clause {', '.join(unknown)}; there are: {', '.join(_clauses(asked))}")
         return report(title, asked, _harness(points[0]), options.clause or _clauses(asked))
     except ModuleNotFoundError as error:
-        extra = f"{points[0].dist.name}[testing]" if points[0].dist else "[testing] of its distribution"
-        return _refused(UNAVAILABLE, f"{title} cannot be checked: {error.name} is not installed, it comes with {extra}")
+        extra = f"the extra [testing] of {points[0].dist.name if points[0].dist else 'its distribution'}"
+        return _refused(UNAVAILABLE, f"{title} cannot be checked: {error.name} is not installed: it comes with {extra}")
     except Unavailable as lacking:
         return _refused(UNAVAILABLE, f"{title} cannot be checked on this machine: {lacking}")
     finally:

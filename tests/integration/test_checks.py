@@ -49,7 +49,7 @@ def test_a_package_that_is_missing_is_one_line_with_the_extra(workspace):
     (blocked / "trustme.py").write_text("raise ModuleNotFoundError('No module', name='trustme')")
     lacking = workspace.run("plugins", "check", "azure_vm", environ={"PYTHONPATH": str(blocked)})
     assert (lacking.code, lacking.stdout) == (4, "")
-    reason = "trustme is not installed, it comes with occopus-resource-azure[testing]"
+    reason = "trustme is not installed: it comes with the extra [testing] of occopus-resource-azure"
     assert lacking.complaint == [f"error: resource/azure_vm cannot be checked: {reason}"]
 
 
