@@ -22,6 +22,7 @@ from occopus_core.api.errors import (
 )
 from occopus_core.api.health import HealthChecker, Probe, Verdict
 from occopus_core.api.notify import Notification, Notifier
+from occopus_core.api.output import last_lines
 from occopus_core.api.resource import (
     Address,
     AddressKind,
@@ -72,6 +73,7 @@ __all__ = [
     "ThrottledError",
     "TransientError",
     "Verdict",
+    "last_lines",
     "load_schema",
     "within",
 ]

@@ -142,6 +142,8 @@ class Feature(enum.Enum):
 
     LOGS = "logs"
     """`logs` returns the output of instances."""
+    LOGS_SINCE = "logs_since"
+    """`logs_since` returns the output since a given time."""
     STOP = "stop"
     """`stop` asks instances to shut down before they are deleted, and descriptions may set `stop_seconds`."""
     MARK = "mark"
@@ -278,6 +280,13 @@ class ResourceHandler(ABC):
 
         For handlers with `Feature.LOGS`; the output of a stopped or failed instance SHOULD be available. Raises
         `ProviderError`.
+        """
+        raise NotImplementedError
+
+    def logs_since(self, ids: Sequence[InstanceId], lines: int, since: float) -> Mapping[InstanceId, str | None]:
+        """The same as `logs`, without what was printed before `since` (seconds since 1970).
+
+        For handlers with `Feature.LOGS_SINCE`, which have `Feature.LOGS` as well. Raises `ProviderError`.
         """
         raise NotImplementedError
 

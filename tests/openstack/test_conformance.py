@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import ClassVar
 
 import pytest
 from account import clear
@@ -24,6 +26,10 @@ class NovaHarness(ResourceHarness):
     page_size = 2
     crowd = 4  # there is one host, and it boots one server after the other
     patience = 300
+    not_applicable: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("logs_have_what_was_printed", "logs_are_the_last_lines"),
+        "no guest runs on the hypervisor of the tests, which answers the same output for every server",
+    )
 
     def __init__(self, account, proxy):
         super().__init__()

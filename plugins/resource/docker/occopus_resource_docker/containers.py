@@ -25,10 +25,16 @@ from occopus_core.api import (
     PermanentError,
     ProviderError,
     TransientError,
+    last_lines,
 )
 from occopus_resource_docker import order, view
 from occopus_resource_docker.engine import Engine
-from occopus_resource_docker.errors import ContainerMissingError, ImageMissingError, NameTakenError
+from occopus_resource_docker.errors import (
+    ContainerMissingError,
+    ImageMissingError,
+    NameTakenError,
+    UnreadableLogError,
+)
 from occopus_resource_docker.labels import IMPORTED, TOKEN, selectors
 from occopus_resource_docker.pulls import Pulls
 
@@ -40,6 +46,8 @@ _RUNNING = frozenset({InstanceState.READY, InstanceState.PENDING})
 _ANY_VERSION = "1.41"
 _MOST_OUTPUTS = 32
 """Of how many unhealthy containers one look reads the output of the health check."""
+_MOST_OUTPUT = 256 * 1024
+"""The number of bytes that are kept of the end of a container's output."""
 _NAME_TAKEN = "a container with its name is being created, or has another owner"
 
 
@@ -168,6 +176,26 @@ class Containers:
         running = {key: each for key, each in self._of(*ids).items() if each.state in _RUNNING}
         return self._each(ids, running, self._signal)
 
+    def logs(
+        self, ids: Sequence[InstanceId], lines: int, since: float | None = None
+    ) -> Mapping[InstanceId, str | None]:
+        """See `ResourceHandler.logs`. None also where the log driver of a container keeps nothing to read."""
+        results: dict[InstanceId, str | None] = dict.fromkeys(ids)
+        found = self._of(*ids)
+        if not found:
+            return results
+
+        def read(key: str) -> str | None:
+            try:
+                return self._engine.call(lambda docker: _printed(docker, key, lines, since))
+            except (ContainerMissingError, UnreadableLogError):
+                return None
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="docker") as threads:
+            texts = list(threads.map(read, found))
+        results.update((each.id, text) for each, text in zip(found.values(), texts, strict=True))
+        return results
+
     def _each(
         self, ids: Sequence[InstanceId], found: Mapping[str, Instance], act: Callable[[str], None]
     ) -> Mapping[InstanceId, ProviderError | None]:
@@ -263,6 +291,12 @@ def _of_type(kind: type[T], said: Any) -> T:
     if not isinstance(said, kind):
         raise TypeError(f"{kind} is wanted, and it is {type(said)}")
     return said
+
+
+def _printed(docker: APIClient, key: str, lines: int, since: float | None) -> str:
+    """The last lines of what a container has printed, of the last `_MOST_OUTPUT` bytes."""
+    printed = _of_type(bytes, docker.logs(key, tail=max(lines, 0), since=since or None))
+    return last_lines(printed[-_MOST_OUTPUT:].decode(errors="replace"), lines)
 
 
 def _inspected(docker: APIClient, key: str) -> Mapping[str, Any]:

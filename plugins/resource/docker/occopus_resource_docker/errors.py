@@ -35,6 +35,10 @@ class ImageMissingError(NotFoundError):
     """The engine does not have the image."""
 
 
+class UnreadableLogError(PermanentError):
+    """What the container prints goes where the engine cannot read it."""
+
+
 class PullError(Exception):
     """What an engine says in the middle of its answer when an image cannot be had."""
 
@@ -51,6 +55,10 @@ _NEEDS_TLS = "tlscacert, and mostly tlscert and tlskey, are needed in auth_data"
 _WORDS: Mapping[tuple[type[ProviderError], str], str] = {
     (NameTakenError, ""): r"container name .* is already in use",
     (ContainerMissingError, ""): r"no such container|no container with name",
+    (
+        UnreadableLogError,
+        "",
+    ): r"logging driver does not support reading|log driver \S* ?does not support|unrecognized log driver",
     (ImageMissingError, "resource.image"): r"no such image|image not known",
     (NotFoundError, "resource.origin"): r"failed to get .* with status 4\d\d",
     (PermanentError, "resource.origin"): r"processing tar file|archive/tar|invalid tar header|unrecognized image",

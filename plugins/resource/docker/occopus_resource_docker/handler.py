@@ -27,7 +27,7 @@ class DockerHandler(ResourceHandler):
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.PROCESS})
-    features: ClassVar[frozenset[Feature]] = frozenset({Feature.STOP})
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS, Feature.LOGS_SINCE, Feature.STOP})
     stop_seconds: ClassVar[float] = 10.0  # as docker stop
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.1, 2.0)
@@ -79,3 +79,11 @@ class DockerHandler(ResourceHandler):
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         """Send each container its stop signal, SIGTERM by default; idempotent. Raises `ProviderError`."""
         return self._containers.stop(ids)
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
+        """What the processes of each container have printed, on both streams. Raises `ProviderError`."""
+        return self._containers.logs(ids, lines)
+
+    def logs_since(self, ids: Sequence[InstanceId], lines: int, since: float) -> Mapping[InstanceId, str | None]:
+        """The same since a time, by the clock of the engine's machine. Raises `ProviderError`."""
+        return self._containers.logs(ids, lines, since)

@@ -24,6 +24,7 @@ from occopus_core.api import (
     QuotaError,
     ResourceHandler,
     TransientError,
+    last_lines,
     load_schema,
 )
 from occopus_resource_ec2 import view
@@ -34,6 +35,7 @@ _PAGE = 1000
 """The most instances that one answer of DescribeInstances has, and that TerminateInstances takes."""
 _VALUES = 200
 """The most values that a filter takes."""
+_NOT_SUPPORTED = "UnsupportedOperation"
 _FRUITLESS = 100
 """The most pages of one list that bring nothing new: EC2 may leave some empty."""
 
@@ -44,7 +46,7 @@ class Ec2Handler(ResourceHandler):
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "regionname")
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
-    features: ClassVar[frozenset[Feature]] = frozenset({Feature.MARK})
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS, Feature.MARK})
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.5, 5.0)
     consistency_window: ClassVar[float] = 10.0
@@ -143,6 +145,27 @@ class Ec2Handler(ResourceHandler):
         """One CreateTags. Raises `ProviderError`."""
         tags = [{"Key": key, "Value": value} for key, value in own_tags(owner, token).items()]
         self._client.call("create_tags", lambda _answer: None, Resources=[id], Tags=tags)
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
+        """The end of each console's output, which is 64 KB at most: a call for each. Raises `ProviderError`."""
+        return {id: self._console(id, lines) for id in ids}
+
+    def _console(self, id: InstanceId, lines: int) -> str | None:
+        """The newest output where the instance type can give that, else what EC2 took of it when it last changed."""
+
+        def output(**more: bool) -> str | None:
+            return self._client.call("get_console_output", lambda answer: answer.get("Output"), InstanceId=id, **more)
+
+        try:
+            try:
+                text = output(Latest=True)
+            except PermanentError as error:
+                if _NOT_SUPPORTED not in error.message:
+                    raise
+                text = output()
+        except NotFoundError:
+            return None
+        return None if text is None else last_lines(text, lines)
 
     def _terminate(self, ids: list[InstanceId]) -> dict[InstanceId, ProviderError | None]:
         """EC2 refuses the whole call because of one id: those that exist are tried again, then each half."""

@@ -432,3 +432,17 @@ def test_user_data_is_in_no_log(connect, order, caplog):
     assert "hush-hush" not in caplog.text
     assert "UserData" not in caplog.text
     assert "hush-hush" not in repr(dataclasses.replace(request))
+
+
+def test_the_console_is_read_without_latest_where_the_type_cannot_give_that(connect, ec2, order):
+    handler = connect()
+    made = handler.create(order(user_data="#!/bin/sh\necho first\necho last\n"))
+    ec2.set_faults([{"kind": "refuse", "parameter": "Latest", "status": 400, "code": "UnsupportedOperation"}])
+    assert handler.logs([made.id], 1) == {made.id: "last"}
+    assert ec2.calls()["GetConsoleOutput"] == 2
+
+
+def test_a_console_without_output_is_empty(connect, order):
+    handler = connect()
+    made = handler.create(order())
+    assert not handler.logs([made.id], 5)[made.id]

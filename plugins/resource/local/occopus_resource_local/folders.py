@@ -138,6 +138,14 @@ class NodeFolder:
         whole = text[: text.rfind("\n") + 1]  # a full disk may have cut off the last line
         return {stage: int(status) for stage, status in map(str.split, whole.splitlines())}
 
+    def command_of(self, stage: str) -> str:
+        """The command that a stage began last, by its place in the cloud-config and its program: `runcmd[0] (make …)`.
+
+        The name of the stage where its script does not write that down. Arguments are left out: they may hold secrets.
+        """
+        number, _, program = (_read(self.stages / f"{stage}.sh.at") or "").strip().partition(" ")
+        return f"{stage}[{number}]" + (f" ({program} …)" if program else "") if number.isdigit() else stage
+
     def is_deleting(self) -> bool:
         """Whether deletion has begun."""
         return self._deleting.exists()

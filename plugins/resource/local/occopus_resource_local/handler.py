@@ -32,6 +32,7 @@ from occopus_resource_local.errors import provider_errors
 from occopus_resource_local.folders import NodeFolder, Record, boot_id
 from occopus_resource_local.launch import start_supervisor
 from occopus_resource_local.locks import try_lock
+from occopus_resource_local.output import output_of
 from occopus_resource_local.program import program
 from occopus_resource_local.view import look
 
@@ -44,7 +45,7 @@ class LocalHandler(ResourceHandler):
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("root",)
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset(ContextForm)
-    features: ClassVar[frozenset[Feature]] = frozenset({Feature.STOP})
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS, Feature.STOP})
     stop_seconds: ClassVar[float] = 5.0
     max_concurrency: ClassVar[int] = 8
     poll_seconds: ClassVar[tuple[float, float]] = (0.02, 5.0)
@@ -121,6 +122,11 @@ class LocalHandler(ResourceHandler):
                 if supervisor is not None:
                     processes.send(psutil.Process(supervisor), signal.SIGTERM)
         return outcome
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
+        """See `ResourceHandler.logs`. What the stages have printed, in the order in which they run."""
+        with provider_errors("reading the output of the nodes"):
+            return {id: output_of(NodeFolder(self.root, id), lines) for id in ids}
 
     def _advance(self, folder: NodeFolder, request: CreateRequest, scripts: dict[str, str]) -> None:
         """Take the steps that are missing. The caller holds the node's lock."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import collections
 import getpass
 import grp
+import itertools
 import json
 import os
 import re
@@ -29,7 +31,13 @@ _FILE_KEYS = ("path", "content", "permissions", "encoding", "append", "owner")
 _PLAIN = frozenset({"text/plain", ""})
 _BASE64 = frozenset({"b64", "base64"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PROGRAM = re.compile(r"[A-Za-z0-9_./+-]{1,64}")
 _DEFAULT_PERMISSIONS = 0o644
+_PAIRS = (("if", "fi"), ("case", "esac"), ("do", "done"), ("{", "}"))
+"""Words of the shell that begin and end what may go over several lines."""
+_MARK = """_occopus_at() { _occopus_status=$?; echo "$*" 2>/dev/null >"$0.at"; return $_occopus_status; }"""
+"""Writes down which command is next, and leaves `$?` as it is. Called in a list with `&&`, it never ends a script that
+ends where a command fails."""
 
 
 def program(context: Context) -> dict[str, str]:
@@ -89,7 +97,35 @@ def _parse(user_data: str) -> Mapping[str, Any]:
 def _script(key: str, commands: Any) -> str:
     """One script of all commands, so that what one sets (a folder, a variable) holds for the next."""
     lines = [_line(f"{key}[{number}]", command) for number, command in enumerate(_list(key, commands))]
+    if lines and all(map(_is_whole, lines)):
+        marks = [f"_occopus_at {number} {_program(line)} && :" for number, line in enumerate(lines)]
+        lines = [_MARK, *itertools.chain.from_iterable(zip(marks, lines, strict=True))]
     return "\n".join([*lines, ""]) if lines else ""
+
+
+def _is_whole(line: str) -> bool:
+    """Whether the shell surely takes this text for whole commands, so that another one can stand before the next."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    try:
+        words = list(lexer)
+    except ValueError:  # a quotation without end
+        return False
+    counts = collections.Counter(words)
+    operators = [word for word in words if set(word) <= {*lexer.punctuation_chars}]
+    parentheses = collections.Counter(itertools.chain.from_iterable(operators))
+    return (
+        "<<" not in line
+        and not line.rstrip().endswith(("\\", "|", "&&"))
+        and all(counts[begin] == counts[end] for begin, end in _PAIRS)
+        and parentheses["("] == parentheses[")"]
+    )
+
+
+def _program(line: str) -> str:
+    """The first word of a line where it is the name of a program; nothing where it may be something else."""
+    first = line.split(maxsplit=1)[:1]
+    return first[0] if first and _PROGRAM.fullmatch(first[0]) else ""
 
 
 def _line(at: str, command: Any) -> str:

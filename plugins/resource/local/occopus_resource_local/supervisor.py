@@ -66,7 +66,7 @@ def run(folder: str, stages: tuple[str, ...]) -> bool:
         if status is None:
             return True
         note(folder, f"{stage} {status}\n")
-        if stage == "command" or (stage == "write_files" and status):
+        if stage == "command" or (stage != "runcmd" and status):
             return False
     return wait_for(0) is None
 

@@ -15,7 +15,7 @@ from unittest import mock
 import psutil
 
 from occopus_core.api import Connection, Context, CreateRequest, InstanceId, InstanceState, Owner, ResourceHandler
-from occopus_core.testing.conformance import Fault, FaultInjector, Kind, Operation, ResourceHarness
+from occopus_core.testing.conformance import PRINTED, Fault, FaultInjector, Kind, Operation, ResourceHarness
 from occopus_resource_local import LocalHandler, handler, processes
 from occopus_resource_local.folders import NodeFolder
 from occopus_resource_local.launch import start_supervisor
@@ -34,6 +34,7 @@ FIRST_STEP: Mapping[Operation, tuple[Any, str]] = {
     "list_owned": (NodeFolder, "all"),
     "delete": (processes, "members"),
     "stop": (NodeFolder, "living_supervisor"),
+    "logs": (handler, "output_of"),
 }
 
 
@@ -115,6 +116,8 @@ class LocalHarness(ResourceHarness):
         if kind == "stepwise":
             self._interrupted.add(token)
         context = Context(user_data="#cloud-config\nruncmd: [echo hush-hush]\n")
+        if kind == "printing":
+            context = Context(command=("sh", "-c", "printf '%s\\n' \"$@\"; sleep 1000 & wait", "sh", *PRINTED))
         if kind == "graceful":
             context = Context(
                 command=("sh", "-c", "trap 'sleep 3; touch ended; exit' TERM; touch up; sleep 1000 & wait")

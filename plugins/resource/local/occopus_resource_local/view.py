@@ -49,8 +49,9 @@ def _instance(
 def _state(folder: NodeFolder, record: Record | None, exits: dict[str, int]) -> tuple[InstanceState, str]:
     if record is None:
         return InstanceState.PROVISIONING, "its record has not been written yet"
-    if exits.get("write_files"):
-        return InstanceState.FAILED, _last_line(folder, "write_files") or _outcome(folder, exits)
+    if any(status and stage != "command" for stage, status in exits.items()):
+        written = _last_line(folder, "write_files") if exits.get("write_files") else ""
+        return InstanceState.FAILED, written or _outcome(folder, exits)
     if record.boot_id != boot_id():
         return InstanceState.STOPPED, "this host was restarted since"
     if folder.supervisor() is None:
@@ -63,7 +64,7 @@ def _state(folder: NodeFolder, record: Record | None, exits: dict[str, int]) -> 
 def _outcome(folder: NodeFolder, exits: dict[str, int]) -> str:
     """How the stages ended that did not end well; and the one command of a node, however it ended."""
     return "; ".join(
-        f"{stage} ended {_how(status)}{_said(folder, stage)}, see {folder.log / stage}.log"
+        f"{folder.command_of(stage)} ended {_how(status)}{_said(folder, stage)}"
         for stage, status in exits.items()
         if status or stage == "command"
     )

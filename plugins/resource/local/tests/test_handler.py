@@ -48,13 +48,70 @@ def test_stages_run_in_order_with_the_environment_of_the_node(host):
     assert (host.folder().path.stat().st_mode & 0o7777, host.folder().log.stat().st_mode & 0o7777) == (0o700, 0o700)
 
 
-def test_output_goes_to_the_log_and_a_failing_script_is_told_of(host):
-    host.create(host.cloudinit("runcmd: [echo out, echo err >&2, exit 3]\n"))
+def test_a_command_of_runcmd_that_fails_is_a_failure_with_its_place_and_exit_status(host):
+    host.create(host.cloudinit("runcmd: [echo out, 'echo err secret >&2; false', 'exit 3', 'echo never']\n"))
     assert host.ended("runcmd") == 3
     seen = host.look()
-    assert (seen.state, seen.raw_state) == (InstanceState.READY, "runcmd 3")
-    assert seen.reason == f"runcmd ended with exit status 3: err, see {host.folder().log}/runcmd.log"
-    assert (host.folder().log / "runcmd.log").read_text() == "out\nerr\n"
+    assert (seen.state, seen.raw_state) == (InstanceState.FAILED, "runcmd 3")
+    assert seen.reason == "runcmd[2] (exit …) ended with exit status 3: err secret"
+    assert (host.folder().log / "runcmd.log").read_text() == "out\nerr secret\n"
+
+
+def test_the_failure_is_there_at_the_next_look_while_what_it_left_runs_on(host):
+    host.create(host.cloudinit("runcmd: ['sleep 1000 & echo $! > pid', [sh, -c, 'kill -9 $$']]\n"))
+    host.ended("runcmd")
+    assert host.look().reason == "runcmd[1] (sh …) ended with exit status 137"
+    os.kill(int((host.work() / "pid").read_text()), 0)
+
+
+def test_a_bootcmd_that_fails_ends_the_node(host):
+    host.create(host.cloudinit("bootcmd: [exit 4]\nruncmd: [touch ran]\n"))
+    assert host.ended("bootcmd") == 4
+    host.until(lambda: host.processes() == [])
+    assert (host.state(), host.look().reason) == (InstanceState.FAILED, "bootcmd[0] (exit …) ended with exit status 4")
+    assert not (host.work() / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("commands", "status", "reason"),
+    [
+        (["PASSWORD=hush exec false"], 1, "runcmd[0] ended with exit status 1"),
+        (["if true; then", "exit 5", "fi"], 5, "runcmd ended with exit status 5"),
+        (["cat <<END", "text", "END", "exit 6"], 6, "runcmd ended with exit status 6"),
+        (["echo 'a", "b'", "exit 7"], 7, "runcmd ended with exit status 7"),
+        (["true &&", "exit 8"], 8, "runcmd ended with exit status 8"),
+        (["case x in", "x) exit 9;;", "esac"], 9, "runcmd ended with exit status 9"),
+        (["for n in 1 2; do (exit 3); done", "{ exit 2; }"], 2, "runcmd[1] ended with exit status 2"),
+    ],
+)
+def test_commands_run_as_they_are_written(host, commands, status, reason):
+    host.create(host.cloudinit(f"runcmd: {json.dumps(commands)}\n"))
+    assert host.ended("runcmd") == status
+    assert host.look().reason == reason
+
+
+def test_a_command_knows_how_the_one_before_it_ended(host):
+    commands = ["set -e", "false && true", 'echo "$?" > status', "set +e", "sh -c 'exit 3'", 'echo "$?" >> status']
+    host.create(host.cloudinit(f"runcmd: {json.dumps(commands)}\n"))
+    assert host.ended("runcmd") == 0
+    assert (host.work() / "status").read_text() == "1\n3\n"
+
+
+def test_the_output_is_that_of_all_stages(host):
+    host.create(host.cloudinit("bootcmd: [printf boot]\nruncmd: [echo one, echo two >&2, printf three]\n"))
+    assert host.ended("runcmd") == 0
+    assert host.handler.logs(["n1", "n2"], 10) == {"n1": "boot\none\ntwo\nthree", "n2": None}
+    assert host.handler.logs(["n1"], 2) == {"n1": "two\nthree"}
+    assert host.handler.logs(["n1"], 0) == {"n1": ""}
+
+
+def test_of_a_long_output_the_end_is_read(host):
+    host.create(host.cloudinit("runcmd: ['seq 100000']\n"))
+    assert host.ended("runcmd") == 0
+    lines = host.handler.logs(["n1"], 100_000)["n1"].splitlines()
+    assert lines[-1] == "100000"
+    assert lines == [str(number) for number in range(int(lines[0]), 100_001)]
+    assert len(lines) < 50_000
 
 
 @pytest.mark.parametrize(
@@ -69,7 +126,7 @@ def test_output_goes_to_the_log_and_a_failing_script_is_told_of(host):
 def test_the_last_line_of_a_failing_script_is_in_the_reason(host, printed, shown):
     host.create(host.cloudinit(f"runcmd: [\"printf '{printed.replace(chr(92), chr(92) * 2)}'; exit 4\"]\n"))
     assert host.ended("runcmd") == 4
-    assert host.look().reason == f"runcmd ended with exit status 4{shown}, see {host.folder().log}/runcmd.log"
+    assert host.look().reason == f"runcmd[0] (printf …) ended with exit status 4{shown}"
 
 
 def test_what_a_script_leaves_in_the_background_lives_on(host):
@@ -90,7 +147,7 @@ def test_children_see_the_signals_of_a_normal_process(host):
 def test_the_end_of_the_command_is_the_end_of_the_node(host, command, how):
     host.create(host.request(command=command))
     host.until(lambda: host.state() is InstanceState.STOPPED)
-    assert host.look().reason == f"command ended {how}, see {host.folder().log}/command.log"
+    assert host.look().reason == f"command ended {how}"
 
 
 def test_a_command_has_its_environment_and_takes_its_background_with_it(host):

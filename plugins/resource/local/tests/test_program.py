@@ -21,8 +21,8 @@ def files(text):
 def test_commands_become_one_script_each_in_the_order_of_cloud_init():
     stages = cloud("runcmd: ['cd /tmp', [echo, 'a  b', 1]]\nbootcmd: [date]\nwrite_files: [{path: x}]\n")
     assert list(stages) == ["bootcmd", "write_files", "runcmd"]
-    assert stages["bootcmd"] == "date\n"
-    assert stages["runcmd"] == "cd /tmp\necho 'a  b' 1\n"
+    assert stages["bootcmd"].splitlines()[1:] == ["_occopus_at 0 date && :", "date"]
+    assert stages["runcmd"].splitlines()[2::2] == ["cd /tmp", "echo 'a  b' 1"]
 
 
 @pytest.mark.parametrize("text", ["", "runcmd:\n", "bootcmd: []\nwrite_files: []\n"])

@@ -10,6 +10,7 @@ from occopus_core.api import (
     Connection,
     ContextForm,
     CreateRequest,
+    Feature,
     Instance,
     InstanceId,
     Owner,
@@ -32,6 +33,7 @@ class NovaHandler(ResourceHandler):
         "domain_name",
     )
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS})
     max_concurrency: ClassVar[int] = 8
     poll_seconds: ClassVar[tuple[float, float]] = (0.5, 10.0)
     consistency_window: ClassVar[float] = 10.0
@@ -79,3 +81,7 @@ class NovaHandler(ResourceHandler):
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         """Floating IPs of ours, servers and volumes that do not persist; idempotent. Raises `ProviderError`."""
         return self._steps.remove(ids) if ids else {}
+
+    def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
+        """The end of each console's output: one request for the servers, one for each. Raises `ProviderError`."""
+        return self._inventory.consoles(ids, lines) if ids else {}

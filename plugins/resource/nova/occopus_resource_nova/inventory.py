@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from occopus_core.api import Instance, InstanceId, Owner
+from occopus_core.api import Instance, InstanceId, Owner, ProviderError, last_lines
 from occopus_resource_nova import marks
 from occopus_resource_nova.cloud import Cloud, Thing
 from occopus_resource_nova.view import Parts, instance
@@ -15,6 +15,8 @@ NAMED_AT_MOST = 50
 """Tokens that one URL can name; where there are more, all servers of Occopus are asked for and sorted out here."""
 
 _PAGE = 1000
+_NO_CONSOLE = (404, 409, 501)
+"""Refusals of a server that is gone, has not started, or whose hypervisor keeps no output."""
 
 
 class Inventory:
@@ -30,6 +32,24 @@ class Inventory:
         if missing:
             parts |= self.helpers(missing)
         return {id: instance(id, parts[id]) for id in ids}
+
+    def consoles(self, ids: Sequence[InstanceId], lines: int) -> dict[InstanceId, str | None]:
+        """The last lines of what the servers with these ids print on their consoles; None where none can be had."""
+        servers = self.servers(ids)
+        return {id: self._console(servers[id].server, lines) for id in ids}
+
+    def _console(self, server: Thing | None, lines: int) -> str | None:
+        if server is None:
+            return None
+        wanted = {"os-getConsoleOutput": {"length": max(lines, 1)}}
+        try:
+            answer = self._cloud.send("compute", "POST", f"/servers/{server['id']}/action", wanted)
+        except ProviderError as error:
+            if getattr(error.__cause__, "http_status", None) in _NO_CONSOLE:
+                return None
+            raise
+        text = answer.get("output") if isinstance(answer, dict) else None
+        return last_lines(text, lines) if isinstance(text, str) else None
 
     def listed(self, owner: Owner) -> Iterator[Instance]:
         """Everything of this owner. Raises `ProviderError` when iterated."""

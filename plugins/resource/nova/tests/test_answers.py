@@ -171,6 +171,44 @@ def test_clouds_yaml_is_read_again_after_a_refusal(openstack, tmp_path, monkeypa
     ]
 
 
+# Consoles
+
+
+def on_console(openstack, status, answer):
+    """Two servers exist, of the tokens t-1 and t-2; their consoles answer so."""
+    servers = [{"id": f"s-{token}", "metadata": {"occopus:token": token}} for token in ("t-1", "t-2")]
+
+    def compute(path):
+        if path.endswith("/action"):
+            return status, answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        return 200, json.dumps({"servers": servers}).encode()
+
+    openstack.compute = compute
+    return NovaHandler(openstack.connection())
+
+
+def test_a_console_is_read_to_its_last_line(openstack):
+    handler = on_console(openstack, 200, {"output": "first\r\nsecond\r\nthird\r\n"})
+    assert handler.logs(["t-1", "absent"], 2) == {"t-1": "second\nthird", "absent": None}
+    assert openstack.asked[-1].endswith("/servers/s-t-1/action")
+
+
+@pytest.mark.parametrize("status", [404, 409, 501])
+def test_a_server_without_a_console_has_no_output(openstack, status):
+    handler = on_console(openstack, status, {"error": {"message": "no console"}})
+    assert handler.logs(["t-1", "t-2"], 5) == {"t-1": None, "t-2": None}
+
+
+def test_a_refused_console_is_an_error(openstack):
+    with pytest.raises(AuthError):
+        on_console(openstack, 403, {"forbidden": {"message": "not allowed"}}).logs(["t-1"], 5)
+
+
+@pytest.mark.parametrize("answer", [b"{}", b'{"output": null}', b"[]"])
+def test_a_console_without_output_is_none(openstack, answer):
+    assert on_console(openstack, 200, answer).logs(["t-1"], 5) == {"t-1": None}
+
+
 # Lists in pages
 
 

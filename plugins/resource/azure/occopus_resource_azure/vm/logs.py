@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from occopus_core.api import InstanceId, NotFoundError, PermanentError
+from occopus_core.api import InstanceId, NotFoundError, PermanentError, last_lines
 from occopus_resource_azure.cloud import Cloud, raw_any
 from occopus_resource_azure.tags import Thing
 from occopus_resource_azure.vm.inventory import Inventory
@@ -42,5 +42,4 @@ class Logs:
         url = found.get("serialConsoleLogBlobUri")
         if not url:
             return None
-        text = self._cloud.text(str(url), _MOST_BYTES)
-        return "\n".join(text.splitlines()[-lines:]) if lines > 0 else ""
+        return last_lines(self._cloud.text(str(url), _MOST_BYTES), lines)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from occopus_core.api import Connection, Context, CreateRequest, InstanceId, InstanceState, Owner, ResourceHandler
-from occopus_core.testing.conformance import Fault, FaultInjector, Kind, Operation, ResourceHarness
+from occopus_core.testing.conformance import PRINTED, Fault, FaultInjector, Kind, Operation, ResourceHarness
 from occopus_core.testing.standing import Unavailable, until_exit
 from occopus_resource_docker import DockerHandler
 from occopus_resource_docker.testing.engines import DockerEngine, Engine, missing
@@ -26,6 +26,7 @@ REQUESTS: Mapping[Operation, str] = {
     "list_owned": "^GET .*/containers/json",
     "delete": "^(GET .*/containers/json|DELETE )",
     "stop": "^(GET .*/containers/json|POST )",
+    "logs": "^GET .*/containers/",
 }
 LOST: Mapping[Operation, str] = {**REQUESTS, "delete": f"^(DELETE |GET .*={ABSENT})"}
 """What takes effect: a deletion looks first, and does no more about what is absent."""
@@ -131,6 +132,8 @@ class DockerHarness(ResourceHarness):
         # The first process of a container ends at a signal that it has a handler for, and at no other.
         ends = f"sleep 3; exit {ENDED}" if kind == "graceful" else "exit 0"
         command = ("sh", "-c", f"trap '{ends}' TERM; echo up; sleep 1000 & wait")
+        if kind == "printing":
+            command = ("sh", "-c", "trap 'exit 0' TERM; printf '%s\\n' \"$@\"; sleep 1000 & wait", "sh", *PRINTED)
         return CreateRequest(token, owner, resource, Context(env=("password=hush-hush",), command=command))
 
     def absent_ids(self, count: int) -> Sequence[InstanceId]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from unittest import mock
 
 from occopus_core.api import Connection, Context, CreateRequest, InstanceId, InstanceState, Owner, ResourceHandler
-from occopus_core.testing.conformance import Fault, FaultInjector, Kind, Operation, ResourceHarness
+from occopus_core.testing.conformance import PRINTED, Fault, FaultInjector, Kind, Operation, ResourceHarness
 from occopus_core.testing.standing import require_modules, until_exit
 from occopus_resource_ec2 import Ec2Handler
 from occopus_resource_ec2.testing.process import ACCESS_KEY, IMAGE, REGION, SECRET_KEY, Ec2Cloud
@@ -21,6 +21,7 @@ ACTIONS: Mapping[Operation, str] = {
     "describe": "DescribeInstances",
     "list_owned": "DescribeInstances",
     "delete": "TerminateInstances",
+    "logs": "GetConsoleOutput",
 }
 REFUSALS: Mapping[Fault, Mapping[str, Any]] = {
     Fault.AUTH: {"status": 401, "code": "AuthFailure"},
@@ -113,7 +114,10 @@ class Ec2Harness(ResourceHarness):
             "image_id": "ami-00000000" if kind == "missing" else IMAGE,
             "instance_type": "t3.micro",
         }
-        return CreateRequest(token, owner, resource, Context(user_data="#cloud-config\npassword: hush-hush\n"))
+        user_data = "#cloud-config\npassword: hush-hush\n"
+        if kind == "printing":
+            user_data = "".join(("#!/bin/sh\n", *(f"echo '{line}'\n" for line in PRINTED)))
+        return CreateRequest(token, owner, resource, Context(user_data=user_data))
 
     def absent_ids(self, count: int) -> Sequence[InstanceId]:
         """Ids in the form of EC2's."""

@@ -9,11 +9,13 @@ addresses in 127.0.0.0/8, so that a ping is answered. What is not EC2 is below `
 from __future__ import annotations
 
 import argparse
+import base64
 import io
 import json
 import os
 import random
 import re
+import shlex
 import socket
 import sys
 import threading
@@ -53,6 +55,7 @@ from occopus_resource_ec2.testing.faults import Fault, Faults
 _INSTANCE = re.compile(rb"<instanceId>(i-[0-9a-f]+)</instanceId>")
 _STATE = re.compile(rb"<instanceState>.*?</instanceState>")
 _STATE_REASON = re.compile(rb"<stateReason>.*?</stateReason>")
+_OUTPUT = re.compile(rb"<output>.*?</output>", re.DOTALL)
 _CREDENTIAL = re.compile(r"Credential=([^/]*)/[^/]*/([^/]*)/")
 _REFUSAL = """<?xml version="1.0" encoding="UTF-8"?>
 <Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{id}</RequestID></Response>"""
@@ -150,6 +153,8 @@ class Cloud:
             if action == "RunInstances" and self._is_full():
                 return _refusal(400, _FULL[0], _FULL[1].format(self._most_instances))
             answer = self._ask_moto(environ, body)
+            if answer.status == HTTPStatus.OK and action == "GetConsoleOutput":
+                return replace(answer, body=_OUTPUT.sub(_console(parameters["InstanceId"]), answer.body))
             if answer.status == HTTPStatus.OK and action in ("RunInstances", "TerminateInstances"):
                 self._take_time(action, credential[2], _INSTANCE.findall(answer.body))
                 if token:
@@ -238,6 +243,15 @@ def _inventory() -> Iterator[dict[str, Any]]:
     for backend in get_backend("ec2")[DEFAULT_ACCOUNT_ID].values():
         for volume in backend.volumes.values():
             yield {"id": volume.id, "state": volume.status, "tags": _tags(volume), "size": volume.size}
+
+
+def _console(id: str) -> bytes:
+    """The element of an answer that has what an instance has printed: what its script echoes, line by line."""
+    user_data = next((each.user_data for each in _instances() if each.id == id), None)
+    script = base64.b64decode(str(user_data or "")).decode()
+    commands = [shlex.split(line) for line in script.splitlines() if script.startswith("#!") and line.strip()]
+    printed = "".join(f"{' '.join(words[1:])}\r\n" for words in commands if words[:1] == ["echo"])
+    return b"<output>" + base64.b64encode(printed.encode()) + b"</output>"
 
 
 def _instances() -> Iterator[Any]:
