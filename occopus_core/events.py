@@ -52,6 +52,12 @@ class EventKind(enum.Enum):
     INFRA_READY = "infrastructure ready"
     INFRA_UPDATED = "infrastructure updated"
     INFRA_DROPPED = "infrastructure dropped"
+    LIFE_TIME_CHANGED = "life time changed"
+    """The text says when the infrastructure ends by itself now."""
+    EXPIRING = "expiring"
+    """Its life time ends soon; the text says when, and how to move that."""
+    EXPIRED = "expired"
+    """Its life time is over: it is destroyed."""
     ROLLING_BACK = "rolling back"
     WAITING = "waiting"
 

@@ -73,6 +73,13 @@ def _parser() -> argparse.ArgumentParser:
         "--plan", action="store_true", help="show what would be created, replaced, destroyed and kept; do nothing"
     )
     made.add_argument(
+        "--ttl",
+        metavar="TIME",
+        type=_end,
+        help="destroy it by itself after 90m, 8h, 1d12h, ..., or at a time such as 2026-12-24T18:00Z, in place of what "
+        "'expires' of the description says; occopus-maintain --extend moves that",
+    )
+    made.add_argument(
         DETAILED,
         action="store_true",
         help="with --plan, the exit code is 0 where nothing would be changed, 2 where something would, 1 for any error",
@@ -81,6 +88,21 @@ def _parser() -> argparse.ArgumentParser:
     add_verbose(made)
     made.add_argument("infra_def", help="file with the infrastructure description, or - for standard input")
     return made
+
+
+def _end(text: str) -> float:
+    import time  # noqa: PLC0415
+
+    from occopus_core.descriptions.times import end_of, written  # noqa: PLC0415
+
+    now = time.time()
+    try:
+        end = end_of(text, now)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if end <= now:
+        raise argparse.ArgumentTypeError(f"{written(end)} is over already")
+    return end
 
 
 def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = None) -> int:
@@ -106,7 +128,7 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
         if files.definitions:
             manager.store.put_definitions(list(files.definitions.values()))
             say(f"Successfully imported nodes: {', '.join(files.definitions)}")
-        code = _build(manager, files.infrastructure, infra_id)
+        code = _build(manager, files.infrastructure, infra_id, options.ttl)
     if code in {ExitCode.OK, ExitCode.UNCONFIRMED}:
         result(_built(manager, infra_id, "1.x" if settings.former and options.output == "text" else options.output))
     return code
@@ -158,7 +180,7 @@ def _built(manager: InfrastructureManager, infra_id: str, form: str) -> str:
     return json.dumps({"infraid": infra_id, "nodes": manager.report(infra_id)})
 
 
-def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra_id: str) -> int:
+def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra_id: str, end: float | None) -> int:
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415
     from occopus_core.cli.lines import unconfirmed  # noqa: PLC0415
     from occopus_core.engine.passes.errors import AbandonedError, InterruptedBuildError, UnconfirmedError  # noqa: PLC0415
@@ -166,7 +188,7 @@ def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra
 
     with interruptible(manager.interrupt, "interrupted: undoing the build; a second signal stops at once") as signals:
         try:
-            manager.build(infrastructure, infra_id, lambda: say(f"Submitted infrastructure: '{infra_id}'"))
+            manager.build(infrastructure, infra_id, lambda: say(f"Submitted infrastructure: '{infra_id}'"), end)
         except InterruptedBuildError as error:
             if signals.number is None:
                 raise

@@ -29,6 +29,11 @@ def import_() -> NoReturn:
     _run("import_")
 
 
+def logs() -> NoReturn:
+    """``occopus-logs``."""
+    _run("logs")
+
+
 def maintain() -> NoReturn:
     """``occopus-maintain``."""
     _run("maintain")

@@ -11,6 +11,7 @@ from occopus_core.cli.lines import unconfirmed
 from occopus_core.cli.output import OutputError
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.passes.errors import BuildError, BusyError, UnconfiguredError, UnconfirmedError
+from occopus_core.engine.passes.life_time import LifeTimeError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.manager import DryRunError, InfraIdError, NoSuchNodeError
 from occopus_core.manager.logins import NoSuchInstanceError
@@ -35,6 +36,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (DescriptionError, ExitCode.BAD_INPUT),
     (PluginError, ExitCode.BAD_INPUT),
     (InfraIdError, ExitCode.BAD_INPUT),
+    (LifeTimeError, ExitCode.BAD_INPUT),
     (DryRunError, ExitCode.BAD_INPUT),
     (NoSuchInfrastructureError, ExitCode.NOT_FOUND),
     (NoSuchNodeError, ExitCode.NOT_FOUND),

@@ -27,3 +27,9 @@ def short_line(event: Event) -> str:
 def unconfirmed(instances: Sequence[str]) -> list[str]:
     """A line for each instance whose state, or whose end, no provider has confirmed."""
     return [f"unconfirmed: {instance}" for instance in instances]
+
+
+def indented(text: str) -> str:
+    """The text of an event without control characters; the output of an instance in lines of its own, indented."""
+    first, *more = ("".join(each if each.isprintable() else " " for each in line) for line in text.split("\n"))
+    return "\n".join([first, *(f"    {line.strip()}" for line in more)])

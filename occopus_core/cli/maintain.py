@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Sequence
 
 from occopus_core.cli.exits import ExitCode, UsageError
 from occopus_core.cli.naming import meant
 from occopus_core.cli.options import NAMED, add_auth_data_path, add_parallelize, add_verbose, number, parser
 from occopus_core.cli.output import result, say
-from occopus_core.cli.session import guarded, load_settings
+from occopus_core.cli.session import guarded, load_credentials, load_settings
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
     from occopus_core.report import Snapshot
     from occopus_core.settings import Settings
+    from occopus_core.store.records import InfrastructureSummary
 
 _LIST_FORMS = ("json", "yaml", "table")
 _FORMS = (*_LIST_FORMS, "ansible-inventory", "ssh-config", "hosts")
@@ -59,13 +61,14 @@ def _chosen(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         return _report
     from occopus_core.cli import upkeep  # noqa: PLC0415
 
-    if options.sweep:
-        return upkeep.sweep
-    if options.forget is not None:
-        return upkeep.forget
-    if options.events:
-        return upkeep.events
-    return upkeep.cyclic if options.cyclic else upkeep.one_pass
+    chosen: dict[Callable[[argparse.Namespace], int], bool] = {
+        upkeep.sweep: options.sweep,
+        upkeep.extend: options.extend is not None,
+        upkeep.forget: options.forget is not None,
+        upkeep.events: options.events,
+        upkeep.cyclic: options.cyclic,
+    }
+    return next((command for command, is_chosen in chosen.items() if is_chosen), upkeep.one_pass)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +95,14 @@ def _parser() -> argparse.ArgumentParser:
         "--forget",
         metavar="CLOUD",
         help="never search this cloud again, named as in the output of --sweep: it does not exist any more",
+    )
+    what.add_argument(
+        "--extend",
+        metavar="TIME",
+        help="move the end of its life time: by 90m, 8h, 1d12h, ..., to a time such as 2026-12-24T18:00Z, or never",
+    )
+    made.add_argument(
+        "--cost", action="store_true", help="with -r: ask the providers what each instance has cost so far"
     )
     made.add_argument("--plan", action="store_true", help="with --sweep: only show what would be deleted")
     made.add_argument("--follow", action="store_true", help="with --events: continue with new events")
@@ -139,6 +150,8 @@ def _misuse_of_one(options: argparse.Namespace) -> str:
         return "name the infrastructure with -i INFRA_ID; or -l to list them all"
     if options.follow and not options.events:
         return "--follow needs --events"
+    if options.cost and (not options.report or options.output in {*_FORMS} - {*_LIST_FORMS}):
+        return f"--cost needs -r, with the form {', '.join(_LIST_FORMS[:-1])} or {_LIST_FORMS[-1]}"
     if options.output and not (options.report or options.graph or (options.events and options.output == "json")):
         return "-o needs -r or --graph; '-o json' works with -l and --events, too"
     if options.graph and options.output in _FORMS:
@@ -171,9 +184,10 @@ def _list(options: argparse.Namespace) -> int:
         for summary in summaries:
             fields = (summary.id, summary.name, summary.state.value, f"{summary.instances} instances")
             held = ["parked" if summary.frozen.startswith(PARKED) else "frozen"] if summary.frozen else []
-            result("\t".join([*fields, *held]))
+            result("\t".join([*fields, *held, *_more(summary)]))
         return ExitCode.OK
     from occopus_core.report.forms import as_json, as_yaml  # noqa: PLC0415
+    from occopus_core.report.maintenance import maintainer_of  # noqa: PLC0415
 
     rows = [
         {
@@ -183,6 +197,8 @@ def _list(options: argparse.Namespace) -> int:
             "instances": summary.instances,
             "created_at": summary.created_at,
             "frozen": summary.frozen,
+            "expires_at": summary.expires_at,
+            "maintainer": maintainer_of(summary.maintainer, time.time()),
         }
         for summary in summaries
     ]
@@ -192,6 +208,15 @@ def _list(options: argparse.Namespace) -> int:
         return _write(options.output, text)
     result(text)
     return ExitCode.OK
+
+
+def _more(summary: InfrastructureSummary) -> list[str]:
+    """What is said of an infrastructure where there is something to be said: its end, and who maintains it."""
+    from occopus_core.report.maintenance import maintained_text  # noqa: PLC0415
+    from occopus_core.report.maintenance import written as time_text  # noqa: PLC0415
+
+    end = [f"expires {time_text(summary.expires_at)}"] if summary.expires_at is not None else []
+    return [*end, *([maintained_text(summary.maintainer, time.time())] if summary.maintainer is not None else [])]
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -238,8 +263,17 @@ def _snapshot(options: argparse.Namespace, settings: Settings) -> Snapshot:
     from occopus_core.credentials import Credentials  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    with InfrastructureManager(settings, Credentials()) as manager:
-        return manager.snapshot(meant(manager, options.infra_id))
+    credentials = load_credentials(options.auth_data_path) if options.cost else Credentials()
+    with InfrastructureManager(settings, credentials) as manager:
+        infra_id = meant(manager, options.infra_id)
+        snapshot = manager.snapshot(infra_id)
+        if not options.cost:
+            return snapshot
+        problems: list[str] = []
+        costs = manager.costs(infra_id, problems.append)
+        for problem in problems:
+            say(f"warning: {problem}")
+        return snapshot.with_costs({node_id: one for node in costs.values() for node_id, one in node.items()})
 
 
 def _write(path: str, text: str) -> int:

@@ -102,6 +102,22 @@ def sweep(options: argparse.Namespace) -> int:
     return ExitCode.UNCONFIRMED if swept.silent or swept.left else ExitCode.OK
 
 
+def extend(options: argparse.Namespace) -> int:
+    """Move the end of an infrastructure."""
+    from occopus_core.credentials import Credentials  # noqa: PLC0415
+    from occopus_core.descriptions.times import written  # noqa: PLC0415
+    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+
+    with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
+        end = manager.extend(options.infra_id, options.extend)
+    say(
+        f"'{options.infra_id}' has no end now"
+        if end is None
+        else f"'{options.infra_id}' is destroyed at {written(end)}"
+    )
+    return ExitCode.OK
+
+
 def forget(options: argparse.Namespace) -> int:
     """Stop searching a cloud, if no instance is recorded there."""
     settings, credentials = load_files(options)
@@ -197,6 +213,8 @@ def events(options: argparse.Namespace) -> int:
 
 
 def _print(found: Sequence[StoredEvent], form: str | None) -> None:
+    from occopus_core.cli.lines import indented  # noqa: PLC0415
+
     for event in found:
         at = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
         if form == "json":
@@ -204,5 +222,5 @@ def _print(found: Sequence[StoredEvent], form: str | None) -> None:
             result(json.dumps({**row, "text": event.text}))
         else:
             subject = f" {event.node_name} {event.node_id[:8]}".rstrip()
-            text = "".join(each if each.isprintable() else " " for each in event.text)
+            text = indented(event.text)
             result(f"{at} {event.kind}{subject}" + (f": {text}" if text else ""))

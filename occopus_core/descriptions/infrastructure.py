@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from occopus_core.descriptions.model import AttributeMapping, Dependency, Infras
 from occopus_core.descriptions.node_definitions import FREE, PREFIX
 from occopus_core.descriptions.problems import DescriptionError, Path, Problem, did_you_mean, in_order
 from occopus_core.descriptions.schema import check, core_schema, is_template, validator
+from occopus_core.descriptions.times import end_of
 
 Render = Callable[[str, Mapping[str, object]], str]
 """Renders a template with these names. Raises `ValueError` with the reason."""
@@ -132,6 +134,7 @@ class _Reader:
             self._check_scaling(index, node)
         found = (self._dependency(index, edge) for index, edge in _items(self._data.get("dependencies")))
         self._dependencies = tuple(dependency for dependency in found if dependency)
+        self._check_life_time()
 
     def infrastructure(self) -> Infrastructure:
         """The model of a valid document."""
@@ -142,6 +145,7 @@ class _Reader:
             dependencies=self._dependencies,
             user_id=self._data.get("user_id", ""),
             variables=variables,
+            expires=self._data.get("expires", ""),
         )
 
     def _node(self, index: int, node: Mapping[str, Any], variables: Mapping[str, Any]) -> NodeDescription:
@@ -158,6 +162,18 @@ class _Reader:
 
     def _fault(self, path: Path, message: str) -> None:
         self.problems.append(self._document.problem(path, message))
+
+    def _check_life_time(self) -> None:
+        expires, now = self._data.get("expires"), time.time()
+        if not isinstance(expires, str):
+            return
+        try:
+            over = end_of(expires, now) <= now
+        except ValueError as error:
+            self._fault(("expires",), str(error))
+        else:
+            if over:
+                self._fault(("expires",), f"the life time '{expires}' is over already")
 
     # Nodes
 

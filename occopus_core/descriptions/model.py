@@ -67,6 +67,8 @@ class Infrastructure:
     dependencies: tuple[Dependency, ...] = ()
     user_id: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    expires: str = ""
+    """When it ends by itself: a time, or a duration from its first build on; empty for never. See `times.end_of`."""
 
 
 @dataclass(frozen=True, slots=True)

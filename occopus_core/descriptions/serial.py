@@ -34,6 +34,7 @@ def infrastructure_to_json(infrastructure: Infrastructure) -> dict[str, Any]:
         "dependencies": list(map(dataclasses.asdict, infrastructure.dependencies)),
         "user_id": infrastructure.user_id,
         "variables": encoded(infrastructure.variables),
+        "expires": infrastructure.expires,
     }
 
 
@@ -55,6 +56,7 @@ def infrastructure_from_json(data: Mapping[str, Any]) -> Infrastructure:
         dependencies=tuple(map(_dependency, typed(data["dependencies"], list))),
         user_id=typed(data["user_id"], str),
         variables=typed(read(data["variables"]), dict),
+        expires=typed(data.get("expires", ""), str),
     )
 
 

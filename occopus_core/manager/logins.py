@@ -54,7 +54,7 @@ def logins(
     """
     store.infrastructure(infra_id)
     records = [record for record in store.instances(infra_id) if record.address]
-    chosen = [record for record in records if not wanted or _is_meant(record, wanted)]
+    chosen = [record for record in records if not wanted or is_meant(record, wanted)]
     if not chosen:
         raise NoSuchInstanceError(_refusal(wanted, records))
     if len(chosen) > 1 and not several:
@@ -89,7 +89,8 @@ def _login(
     return next(iter([*fitting, *candidates]), ({}, AuthData()))
 
 
-def _is_meant(record: InstanceRecord, wanted: str) -> bool:
+def is_meant(record: InstanceRecord, wanted: str) -> bool:
+    """Whether people name the instance so: by its node, its id, the beginning of that, or an address."""
     begins = len(wanted) >= SHORTEST_BEGINNING and record.node_id.startswith(wanted)
     return begins or wanted in (record.node_name, record.node_id, *(each.value for each in record.addresses))
 

@@ -13,6 +13,7 @@ from occopus_core.credentials import Credentials
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.model import Infrastructure, NodeDefinition
 from occopus_core.descriptions.node_definitions import load_node_definitions
+from occopus_core.descriptions.times import written
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.kernel.metrics import CallMetrics
@@ -20,14 +21,16 @@ from occopus_core.engine.passes import building, destroying
 from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.costing import costs
 from occopus_core.engine.passes.errors import Passed
+from occopus_core.engine.passes.life_time import extended, first_life_time
 from occopus_core.engine.passes.maintaining import maintain, preview
 from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
+from occopus_core.engine.passes.outputs import InstanceOutput
 from occopus_core.engine.passes.sweeping import Swept, sweep
 from occopus_core.engine.planning.design import Overlay
 from occopus_core.engine.planning.plan import Plan
 from occopus_core.engine.planning.scaling import Answer, scale, targets_of
 from occopus_core.engine.planning.trust import refuse_powers
-from occopus_core.events import Observer
+from occopus_core.events import Event, EventKind, Observer
 from occopus_core.manager.background import Background
 from occopus_core.manager.checked_definitions import checked_definitions
 from occopus_core.manager.describing import Description, described
@@ -35,6 +38,7 @@ from occopus_core.manager.dry_run import refuse_dry_run
 from occopus_core.manager.errors import NoSuchNodeError, NotProvisionedError, ProvisionedError
 from occopus_core.manager.ids import new_id, refuse_impossible
 from occopus_core.manager.installation import WORKERS, Installation, Strategy
+from occopus_core.manager.instance_logs import read_logs
 from occopus_core.notify.subscribing import address_of
 from occopus_core.registry import Registry
 from occopus_core.render import expander
@@ -166,17 +170,24 @@ class InfrastructureManager:
 
     # One pass, now
 
-    def build(self, description: Description, infra_id: str | None = None, begun: Callable[[], None] = _ignore) -> str:
+    def build(
+        self,
+        description: Description,
+        infra_id: str | None = None,
+        begun: Callable[[], None] = _ignore,
+        end: float | None = None,
+    ) -> str:
         """Build a new infrastructure, or update an existing one to this description. Returns its id.
 
         A failed build is rolled back. `infra_id` may be the id of a new infrastructure. `begun` is called after
-        validation, before anything is recorded. Raises `DescriptionError`, `InfraIdError`, and the errors of
+        validation, before anything is recorded. `end` is the end of its life time (seconds since 1970), in place of the
+        one of the description. Raises `DescriptionError`, `InfraIdError`, and the errors of
         `occopus_core.engine.passes.building.build`.
         """
         infra_id = self.new_id(infra_id)
         infrastructure = self.load(description)
         refuse_dry_run(self._installation.settings)
-        self._pass(infra_id, lambda site: building.build(site, infrastructure, begun))
+        self._pass(infra_id, lambda site: building.build(site, infrastructure, begun, end))
         return infra_id
 
     def plan(
@@ -242,6 +253,23 @@ class InfrastructureManager:
             refuse_dry_run(self._installation.settings)
         return self._installation.run(lambda resources: sweep(resources, remove=remove))
 
+    def extend(self, infra_id: str, by: str) -> float | None:
+        """Move the end of its life time: by a duration, to a time, or to ``never``. Returns it, in seconds since 1970.
+
+        Raises `LifeTimeError`, `NoSuchInfrastructureError`, `StoreError`; `BusyError` where it is being destroyed.
+        """
+        refuse_dry_run(self._installation.settings)
+        record, now = self.get(infra_id), SystemClock().now()
+        building.refuse_unwanted(record)
+        life_time = extended(record, by, now)
+        text = (
+            "it has no end" if life_time.expires_at is None else f"it is destroyed at {written(life_time.expires_at)}"
+        )
+        self.store.put_life_time(infra_id, life_time, Event(EventKind.LIFE_TIME_CHANGED, infra_id, text=text), now)
+        if self._background is not None:
+            self._background.wake(infra_id)
+        return life_time.expires_at
+
     def interrupt(self, reason: str) -> None:
         """Interrupt a running pass: a build rolls back, and stops at once at the second call. Signal-safe."""
         if self._running is not None:
@@ -266,7 +294,10 @@ class InfrastructureManager:
         refuse_dry_run(self._installation.settings)
         targets = targets_of(infrastructure, {})
         now = SystemClock().now()
-        self.store.add_infrastructure(infra_id, infrastructure, targets, None, now, maintained=for_services)
+        life_time = first_life_time(infrastructure, now)
+        self.store.add_infrastructure(
+            infra_id, infrastructure, targets, None, now, maintained=for_services, life_time=life_time
+        )
         return infra_id
 
     def start_provisioning(self, infra_id: str, *, idempotent: bool = False) -> str:
@@ -358,14 +389,28 @@ class InfrastructureManager:
 
     # Queries
 
-    def costs(self, infra_id: str) -> dict[str, dict[str, Decimal]]:
-        """The cost of each instance so far, by node and node id; 0 if its provider reports none.
+    def costs(self, infra_id: str, tell: Callable[[str], object] | None = None) -> dict[str, dict[str, Decimal | None]]:
+        """The cost of each instance so far, by node and node id; None if its provider reports none.
+
+        With `tell`, a cost is also None if the provider cannot be asked, and `tell` gets the reason; otherwise that is
+        raised.
 
         Raises `ProviderError`, `NoSuchInfrastructureError`, `StoreError`.
         """
         refuse_impossible(infra_id)
         self.store.infrastructure(infra_id)
-        return costs(self._installation.asking, self.store, self.store.instances(infra_id))
+        return costs(self._installation.asking, self.store, self.store.instances(infra_id), tell)
+
+    def logs(
+        self, infra_id: str, wanted: str = "", lines: int = 100, since: float | None = None
+    ) -> list[InstanceOutput]:
+        """The last lines that instances have printed: of a node, of one instance (by its id or address), or of all.
+
+        Of instances that failed and are gone it is what was kept. Blocks as `outputs` does. Raises
+        `NoSuchInfrastructureError`, `NoSuchInstanceError`, `StoreError`.
+        """
+        refuse_impossible(infra_id)
+        return read_logs(self.store, self._installation.asking, infra_id, wanted, lines, since)
 
     def get(self, infra_id: str) -> InfrastructureRecord:
         """The stored record of an infrastructure. Raises `NoSuchInfrastructureError`, `StoreError`."""
@@ -385,9 +430,9 @@ class InfrastructureManager:
         refuse_impossible(infra_id)
         record, instances = store.infrastructure(infra_id), store.instances(infra_id)
         used = store.implementations({instance.implementation for instance in instances})
-        timeouts = {digest: implementation.health_check.timeout for digest, implementation in used.items()}
+        maintainer = store.maintainers.of(infra_id)
         requests, configurations = store.pending_requests(infra_id), store.configurations.of(infra_id)
-        return Snapshot.of(record, instances, requests, timeouts, SystemClock().now(), configurations)
+        return Snapshot.of(record, instances, requests, used, SystemClock().now(), configurations, maintainer)
 
     def events(self, infra_id: str, after: int = 0, most: int | None = None) -> list[StoredEvent]:
         """At most `most` events after the event `after`, even of an infrastructure that is gone.

@@ -7,11 +7,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from occopus_core.api.config import ConfigState
-from occopus_core.descriptions.model import Scaling
-from occopus_core.store.records import Condition, InfrastructureRecord, InstanceRecord, ScaleRequest, Stage
+from occopus_core.descriptions.model import Implementation, Scaling
+from occopus_core.report.maintenance import maintainer_of
+from occopus_core.report.places import InstancePlace, place_of
+from occopus_core.store.records import (
+    Condition,
+    InfrastructureRecord,
+    InstanceRecord,
+    Maintainer,
+    ScaleRequest,
+    Stage,
+)
 
 if TYPE_CHECKING:
     from occopus_core.store.configurations import ConfigurationRecord
@@ -72,6 +82,12 @@ class Snapshot:
     """By digest of an implementation: for how many seconds its instances may be ill."""
     at: float = 0.0
     """The time of the snapshot, in seconds since 1970."""
+    places: Mapping[str, InstancePlace] = field(default_factory=dict)
+    """By node id: where the instance is."""
+    costs: Mapping[str, Decimal | None] | None = None
+    """By node id: what the instance has cost so far, None where that is unknown; None where nobody asked."""
+    maintainer: Maintainer | None = None
+    """Who maintains it again and again."""
     former: Mapping[str, str] = field(default_factory=dict)
     """By node id: why an instance in service does not have its configuration."""
 
@@ -81,16 +97,24 @@ class Snapshot:
         infrastructure: InfrastructureRecord,
         instances: Sequence[InstanceRecord],
         pending: Sequence[ScaleRequest] = (),
-        timeouts: Mapping[str, float] | None = None,
+        used: Mapping[str, Implementation] | None = None,
         at: float = 0.0,
         configurations: Sequence[ConfigurationRecord] = (),
+        maintainer: Maintainer | None = None,
     ) -> Snapshot:
-        """The snapshot from rows of the store."""
+        """The snapshot from rows of the store. `used` has the implementations of the instances, by digest."""
+        known = used or {}
+        timeouts = {digest: implementation.health_check.timeout for digest, implementation in known.items()}
+        places = {one.node_id: place_of(one, known.get(one.implementation)) for one in instances}
         nodes: dict[str, list[InstanceRecord]] = {node.name: [] for node in infrastructure.current.nodes}
         for instance in sorted(instances, key=lambda one: (one.position, one.created_at, one.node_id)):
             nodes.setdefault(instance.node_name, []).append(instance)
         former = {one.node_id: _why_former(one) for one in configurations if _is_former(one)}
-        return cls(infrastructure, nodes, pending, timeouts or {}, at, former)
+        return cls(infrastructure, nodes, pending, timeouts, at, places, maintainer=maintainer, former=former)
+
+    def with_costs(self, costs: Mapping[str, Decimal | None]) -> Snapshot:
+        """The same with what instances have cost, by node id."""
+        return replace(self, costs=costs)
 
     def note(self, instance: InstanceRecord) -> str:
         """The problem of an instance, for how long it has lasted, and when the instance will be replaced."""
@@ -131,10 +155,13 @@ def _why_former(configuration: ConfigurationRecord) -> str:
 
 
 def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-    """By node name: its `instances` by node id, its `scaling`, and why healing is `frozen`, which is the same for all.
+    """By node name: its `instances` by node id, its `scaling`, and what is the same for all nodes.
+
+    That is why healing is `frozen`, when the infrastructure `expires_at`, and its `maintainer`.
 
     The order is that of the snapshot.
     """
+    expires_at = snapshot.infrastructure.expires_at
     scaling = {node.name: node.scaling for node in snapshot.infrastructure.current.nodes}
     return {
         name: {
@@ -147,12 +174,15 @@ def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
                 "pending": [_request(request) for request in snapshot.pending if request.node_name == name],
             },
             "frozen": snapshot.infrastructure.frozen,
+            "expires_at": None if expires_at is None else _time(expires_at),
+            "maintainer": maintainer_of(snapshot.maintainer, snapshot.at),
         }
         for name, instances in snapshot.nodes.items()
     }
 
 
 def _instance(snapshot: Snapshot, instance: InstanceRecord) -> dict[str, Any]:
+    place = snapshot.places.get(instance.node_id, InstancePlace())
     return {
         "resource_address": instance.address,
         "state": state_of(instance),
@@ -162,11 +192,19 @@ def _instance(snapshot: Snapshot, instance: InstanceRecord) -> dict[str, Any]:
         "position": instance.position,
         "instance_id": instance.instance_id,
         "addresses": [address.value for address in instance.addresses],
+        "cloud": place.cloud,
+        "region": place.region,
+        "implementation": place.implementation,
         "reason": instance.reason,
         "note": snapshot.note(instance),
         "unhealthy_since": None if instance.unhealthy_since is None else _time(instance.unhealthy_since),
         "condemned": instance.condemned,
+        **({} if snapshot.costs is None else {"cost": _cost(snapshot.costs.get(instance.node_id))}),
     }
+
+
+def _cost(cost: Decimal | None) -> float | None:
+    return None if cost is None else float(cost)
 
 
 def _request(request: ScaleRequest) -> dict[str, Any]:

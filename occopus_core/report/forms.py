@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from occopus_core.descriptions.times import written as time_text
 from occopus_core.report import Snapshot, report_of
 from occopus_core.report.graph import dot, mermaid
 from occopus_core.report.inventory import ansible_inventory, hosts, ssh_config
+from occopus_core.report.maintenance import maintained_text
 
 
 def written(snapshot: Snapshot, form: str) -> str:
@@ -34,7 +36,8 @@ def _table(snapshot: Snapshot) -> str:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    heads = ("NODE", "INSTANCE", "STATE", "ADDRESS", "SINCE", "NOTE")
+    with_costs = snapshot.costs is not None
+    heads = ("NODE", "INSTANCE", "STATE", "ADDRESS", "WHERE", "SINCE", *(["COST"] if with_costs else []), "NOTE")
     table = Table(*heads, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name, node in report_of(snapshot).items():
         scaling = node["scaling"]
@@ -45,16 +48,35 @@ def _table(snapshot: Snapshot) -> str:
         for number, (node_id, instance) in enumerate(node["instances"].items()):
             # It became ill after it was ready, and is deleted after that.
             since = max(instance["since"], instance["unhealthy_since"] or "")
-            cells = (node_id, instance["state"], instance["resource_address"], since, instance["note"])
+            where = snapshot.places[node_id].text if node_id in snapshot.places else ""
+            cells = (node_id, instance["state"], instance["resource_address"], where, since)
+            cost = [("unknown" if instance["cost"] is None else f"{instance['cost']:.2f}")] if with_costs else []
             # Text from outside is never interpreted as markup.
-            table.add_row("" if number else title, *map(Text, cells))
+            table.add_row("" if number else title, *map(Text, (*cells, *cost, instance["note"])))
     console = Console(width=200)
     with console.capture() as captured:
         console.print(table)
-    frozen, parked = snapshot.infrastructure.frozen, snapshot.infrastructure.parked
-    held = parked or (f"healing is frozen: {frozen}" if frozen else "")
-    lines = [*captured.get().splitlines(), *([held] if held else [])]
+    lines = [*captured.get().splitlines(), *_remarks(snapshot)]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _remarks(snapshot: Snapshot) -> list[str]:
+    """What is said of the infrastructure as a whole."""
+    infrastructure, remarks = snapshot.infrastructure, []
+    if infrastructure.parked:
+        remarks.append(infrastructure.parked)
+    elif infrastructure.frozen:
+        remarks.append(f"healing is frozen: {infrastructure.frozen}")
+    if infrastructure.expires_at is not None:
+        remarks.append(f"it is destroyed at {time_text(infrastructure.expires_at)}")
+    if snapshot.costs is not None:
+        known = [cost for cost in snapshot.costs.values() if cost is not None]
+        unknown = len(snapshot.costs) - len(known)
+        total = f"{sum(known):.2f}" if known else "unknown"
+        remarks.append(
+            f"cost so far: {total}" + (f", and that of {unknown} more is unknown" if known and unknown else "")
+        )
+    return [*remarks, maintained_text(snapshot.maintainer, snapshot.at)]
 
 
 _WRITERS: Mapping[str, Callable[[Snapshot], str]] = {

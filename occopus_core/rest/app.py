@@ -20,6 +20,8 @@ from occopus_core.rest.routes import (
     alerts,
     events,
     infrastructures,
+    life_time,
+    logs,
     node_definitions,
     notifications,
     operations,
@@ -60,7 +62,18 @@ def create_app(
     app.state.service, app.state.gatekeeper, app.state.limits = service, gatekeeper, limits
     app.state.metrics, app.state.streams, app.state.endpoints = metrics, 0, frozenset(endpoints)
     app.state.plugins = functools.cache(installed_plugins)  # imported modules do not change
-    resources = (infrastructures, overview, scaling, alerts, events, notifications, node_definitions, plugins)
+    resources = (
+        infrastructures,
+        overview,
+        logs,
+        life_time,
+        scaling,
+        alerts,
+        events,
+        notifications,
+        node_definitions,
+        plugins,
+    )
     for one in (*resources, operations, whoami):
         app.include_router(one.router)
     problems.install(app, service.manager.redact)

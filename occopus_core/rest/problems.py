@@ -18,8 +18,10 @@ from starlette.routing import Match
 from occopus_core.api.errors import ProviderError
 from occopus_core.descriptions.problems import DescriptionError, Problem
 from occopus_core.engine.passes.errors import BusyError
+from occopus_core.engine.passes.life_time import LifeTimeError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.manager import InfraIdError, NoSuchNodeError
+from occopus_core.manager.logins import NoSuchInstanceError
 from occopus_core.notify.subscribing import SubscriptionError, UnconfiguredError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, SpoiltError, StoreError
@@ -34,6 +36,7 @@ METHODS = ("DELETE", "GET", "POST", "PUT")
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NoSuchInfrastructureError, 404),
     (NoSuchNodeError, 404),
+    (NoSuchInstanceError, 404),
     (InfrastructureTakenError, 409),
     (BusyError, 409),
     (LeaseLostError, 409),
@@ -42,6 +45,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (InvalidDesignError, 422),
     (PluginError, 422),
     (InfraIdError, 422),
+    (LifeTimeError, 422),
     (SubscriptionError, 422),
     (SpoiltError, 500),
     (StoreError, 503),

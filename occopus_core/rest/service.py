@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.manager import InfrastructureManager
-from occopus_core.store.records import StoreError
+from occopus_core.store.records import NoSuchInfrastructureError, StoreError
 
 BEAT_SECONDS = 2.0
 """How often a service announces that it runs, and attaches infrastructures of its share."""
@@ -108,6 +108,9 @@ class Service:
 
     def _divide(self) -> None:
         names = self.store.service.beat(self.name, time.time(), ALIVE_SECONDS)
+        for infra_id in self.store.service.expired(time.time()):  # whoever built it: somebody pays for it
+            with contextlib.suppress(NoSuchInfrastructureError):
+                self.store.service.mark(infra_id, maintained=True)
         mine = frozenset(one for one in self.store.service.maintained() if keeper(one, names) == self.name)
         for infra_id in mine - self.share:
             self._rounds.attach(infra_id)

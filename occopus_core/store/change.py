@@ -95,6 +95,10 @@ class Change:
         if events:
             self._connection.execute(tables.events.insert(), [event_row(at, event) for at, event in events])
 
+    def put_life_time(self, expires_at: float | None, warns_at: float | None) -> None:
+        """When the infrastructure ends by itself, and when that is warned of (seconds since 1970)."""
+        self._put(expires_at=expires_at, warns_at=warns_at)
+
     def request_destroy(self) -> None:
         """Request the destruction of the infrastructure."""
         self._put(wanted=False)
@@ -159,6 +163,7 @@ class Change:
             self._connection.execute(table.delete().where(table.c.infra_id == infra_id))
         self._connection.execute(tables.infrastructures.delete().where(tables.infrastructures.c.id == infra_id))
         leave_places(self._connection, infra_id)
+        self._connection.execute(tables.maintained_by.delete().where(tables.maintained_by.c.infra_id == infra_id))
         forget_unused_implementations(self._connection)
 
     def _put(self, **fields: Any) -> None:

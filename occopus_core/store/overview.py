@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from occopus_core.descriptions.serial import typed
 from occopus_core.store import tables
 from occopus_core.store.database import Database
-from occopus_core.store.records import Condition, InfrastructureState, SpoiltError, Stage
+from occopus_core.store.maintainers import read_maintainers
+from occopus_core.store.records import Condition, InfrastructureState, Maintainer, SpoiltError, Stage
 from occopus_core.store.row_conversion import moment, understood
 
 
@@ -31,12 +32,16 @@ class Glimpse:
     target: int
     """The wanted number of instances."""
     instances: Mapping[tuple[Stage, Condition], int]
+    expires_at: float | None = None
+    """When its life time is over; None where it has no end."""
+    maintainer: Maintainer | None = None
+    """Who maintains it again and again, or did last without ending properly; None where nobody does."""
     unreadable: str = ""
     """Why it cannot be read, if one of its rows is damaged; the other fields except its id are empty then."""
 
 
 class Overview:
-    """Reads glimpses; see `Store.overview`. Makes two queries for any number of infrastructures."""
+    """Reads glimpses; see `Store.overview`. Makes three queries for any number of infrastructures."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -54,7 +59,7 @@ class Overview:
         table, instances = tables.infrastructures, tables.instances
         kind = (instances.c.infra_id, instances.c.stage, instances.c.condition)
         counting = sa.select(*kind, sa.func.count()).where(theirs).group_by(*kind)
-        columns = [table.c[name] for name in ("id", "name", "wanted", "maintained", "frozen", "created_at", "targets")]
+        columns = [table.c[name] for name in _COLUMNS]
         settled = [table.c.description.is_not(None), table.c.candidate.is_not(None)]
         query = sa.select(*columns, *settled).where(chosen).order_by(table.c.created_at, table.c.id)
         counts: dict[str, dict[tuple[Stage, Condition], int]] = {}
@@ -67,13 +72,21 @@ class Overview:
                 except SpoiltError as error:
                     faults[infra_id] = str(error)
             rows = connection.execute(query).all()
-        return [_glimpse(row, counts.get(row.id, {}), faults.get(row.id, "")) for row in rows]
+            maintainers = read_maintainers(connection)
+        return [_glimpse(row, counts.get(row.id, {}), maintainers.get(row.id), faults.get(row.id, "")) for row in rows]
 
 
-def _glimpse(row: Sequence[Any], instances: Mapping[tuple[Stage, Condition], int], fault: str) -> Glimpse:
-    infra_id, name, wanted, maintained, frozen, created_at, targets, described, candidate = row
+_COLUMNS = ("id", "name", "wanted", "maintained", "frozen", "created_at", "targets", "expires_at")
+
+
+def _glimpse(
+    row: Sequence[Any], instances: Mapping[tuple[Stage, Condition], int], maintainer: Maintainer | None, fault: str
+) -> Glimpse:
+    infra_id, name, wanted, maintained, frozen, created_at, targets, expires_at, described, candidate = row
     state = InfrastructureState.of(wanted=wanted, described=described, under_way=candidate)
-    known = Glimpse(str(infra_id), str(infra_id), state, bool(maintained), "", 0.0, 0, instances, fault)
+    known = Glimpse(
+        str(infra_id), str(infra_id), state, bool(maintained), "", 0.0, 0, instances, None, maintainer, fault
+    )
     try:
         with understood(f"the infrastructure '{infra_id}'"):
             return replace(
@@ -82,6 +95,7 @@ def _glimpse(row: Sequence[Any], instances: Mapping[tuple[Stage, Condition], int
                 name=typed(name, str),
                 frozen=typed(frozen, str),
                 created_at=moment(created_at),
+                expires_at=None if expires_at is None else moment(expires_at),
                 target=sum(typed(count, int) for count in typed(json.loads(targets), dict).values()),
             )
     except SpoiltError as error:

@@ -150,6 +150,44 @@ class Place:
     connection: str
 
 
+WARN_SECONDS = 3600.0
+"""How long before its end an infrastructure is warned of: of a short life time, a tenth."""
+
+
+@dataclass(frozen=True, slots=True)
+class LifeTime:
+    """When an infrastructure ends by itself, and when that is warned of: seconds since 1970, None for never."""
+
+    expires_at: float | None = None
+    warns_at: float | None = None
+
+    @classmethod
+    def until(cls, end: float, now: float) -> LifeTime:
+        """A life time from `now` to `end`."""
+        return cls(end, end - min(WARN_SECONDS, max(0.0, end - now) / 10))
+
+
+NO_END = LifeTime()
+
+ALIVE_SECONDS = 30.0
+"""How long a maintainer that says nothing more is taken for alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maintainer:
+    """A process that maintains an infrastructure. Times are seconds since 1970."""
+
+    name: str
+    """The process and its host."""
+    since: float
+    seen: float
+    """When it last said that it is there."""
+
+    def is_alive(self, now: float) -> bool:
+        """False where it was killed or is frozen."""
+        return now - self.seen <= ALIVE_SECONDS
+
+
 class InfrastructureState(enum.Enum):
     """The state of an infrastructure."""
 
@@ -225,6 +263,10 @@ class InfrastructureSummary:
     created_at: float
     frozen: str = ""
     """Why failed instances are not replaced at present, and how that ends; empty if they are replaced."""
+    expires_at: float | None = None
+    """The end of its life time (seconds since 1970); None if it has no end."""
+    maintainer: Maintainer | None = None
+    """The process that maintains it periodically, or the last one if that was killed; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +287,10 @@ class InfrastructureRecord:
     """Recent failures by node name, for the back-off."""
     frozen: str = ""
     """Why healing is frozen; empty if it is not."""
+    expires_at: float | None = None
+    """The end of its life time, at which maintenance destroys it; None if it has no end."""
+    warns_at: float | None = None
+    """When the warning of that end is due; None once it is recorded."""
     revision: int = field(default=0, compare=False)
     """Raised by every change of the infrastructure or its rows, see `occopus_core.store.revisions`."""
 
@@ -258,6 +304,12 @@ class InfrastructureRecord:
         """The state, derived from the other fields."""
         described, under_way = self.description is not None, self.candidate is not None
         return InfrastructureState.of(wanted=self.wanted, described=described, under_way=under_way)
+
+    @property
+    def due_at(self) -> float | None:
+        """When something has to be done about its life time; None where it has no end."""
+        moments = [moment for moment in (self.expires_at, self.warns_at) if moment is not None]
+        return min(moments, default=None) if self.expires_at is not None else None
 
     @property
     def current(self) -> Infrastructure:

@@ -17,16 +17,19 @@ from occopus_core.store.change import LEASE_SECONDS, Change
 from occopus_core.store.configurations import ConfigurationRows
 from occopus_core.store.database import Database
 from occopus_core.store.host_keys import HostKeyRows
+from occopus_core.store.maintainers import MaintainerRows
 from occopus_core.store.outbox import Outbox
 from occopus_core.store.overview import Overview
 from occopus_core.store.places import PlaceRows
 from occopus_core.store.records import (
+    NO_END,
     SHORTEST_BEGINNING,
     AmbiguousNameError,
     InfrastructureRecord,
     InstanceRecord,
     Lease,
     LeaseLostError,
+    LifeTime,
     NoSuchInfrastructureError,
     ScaleKind,
     ScaleRequest,
@@ -81,6 +84,7 @@ class Store:
         self.installation = database.installation
         self.configurations = ConfigurationRows(database)
         self.host_keys = HostKeyRows(database)
+        self.maintainers = MaintainerRows(database)
         self.outbox = Outbox(database)
         self.overview = Overview(database)
         self.places = PlaceRows(database)
@@ -175,16 +179,27 @@ class Store:
         now: float,
         *,
         maintained: bool = False,
+        life_time: LifeTime = NO_END,
     ) -> Lease:
         """Record a new infrastructure to be built, leased to `holder` from the start.
 
         Without a holder, the returned lease has already expired, so that any process can take it. Services look after
-        an infrastructure that is `maintained`. Raises `InfrastructureTakenError`.
+        an infrastructure that is `maintained`. It is destroyed at the end of its `life_time`. Raises
+        `InfrastructureTakenError`.
         """
         # Epochs of an id are never repeated, so that a lease of a former infrastructure is not valid for the next.
         epoch = random.SystemRandom().randrange(1, _FIRST_EPOCHS)
         with self._database.writing() as connection:
-            added = InfrastructureRecord(infra_id, None, candidate, wanted=True, created_at=now, targets=targets)
+            added = InfrastructureRecord(
+                infra_id,
+                None,
+                candidate,
+                wanted=True,
+                created_at=now,
+                targets=targets,
+                expires_at=life_time.expires_at,
+                warns_at=life_time.warns_at,
+            )
             row = tables.infrastructures.insert().values(
                 **INFRASTRUCTURES.row(added),
                 name=candidate.name,
@@ -252,6 +267,16 @@ class Store:
             result = connection.execute(table.update().where(table.c.id == infra_id).values(wanted=False))
             if not result.rowcount:
                 raise NoSuchInfrastructureError(infra_id)
+            raise_revision(connection, [infra_id])
+
+    def put_life_time(self, infra_id: str, life_time: LifeTime, event: Event, now: float) -> None:
+        """Move the end of an infrastructure, whoever holds it. Raises `NoSuchInfrastructureError`."""
+        table = tables.infrastructures
+        moved = {"expires_at": life_time.expires_at, "warns_at": life_time.warns_at}
+        with self._database.writing() as connection:
+            if not connection.execute(table.update().where(table.c.id == infra_id).values(moved)).rowcount:
+                raise NoSuchInfrastructureError(infra_id)
+            connection.execute(tables.events.insert(), [event_row(now, event)])
             raise_revision(connection, [infra_id])
 
     # Scaling requests and events

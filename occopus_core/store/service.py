@@ -97,6 +97,13 @@ class ServiceRows:
         with self._database.reading() as connection:
             return [infra_id for infra_id in connection.scalars(query) if isinstance(infra_id, str)]
 
+    def expired(self, now: float) -> list[str]:
+        """The infrastructures whose life time is over, and that services do not maintain."""
+        table = tables.infrastructures
+        query = sa.select(table.c.id).where(table.c.expires_at <= now, ~table.c.maintained)
+        with self._database.reading() as connection:
+            return [infra_id for infra_id in connection.scalars(query) if isinstance(infra_id, str)]
+
     def in_state(self, state: InfrastructureState) -> int:
         """The number of infrastructures in this state."""
         return self.states().get(state, 0)

@@ -65,6 +65,8 @@ infrastructures = Table(
     Column("lease_expires", Double),
     Column("maintained", Boolean, nullable=False, server_default=false()),
     Column("revision", BigInteger, nullable=False, server_default="0"),
+    Column("expires_at", Double),
+    Column("warns_at", Double),
     Index(None, "revision"),
 )
 
@@ -206,6 +208,24 @@ services = Table(
     Column("expires", Double, nullable=False),
 )
 """The running services, each with the time until which it counts as alive."""
+
+maintainers = Table(
+    "maintainers",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("seen", Double, nullable=False),
+)
+"""The processes that maintain infrastructures again and again, each with when it last said that it is there."""
+
+maintained_by = Table(
+    "maintained_by",
+    metadata,
+    Column("infra_id", String(128), primary_key=True),
+    Column("maintainer", String(36), primary_key=True),
+    Column("since", Double, nullable=False),
+)
+"""Which of them maintain an infrastructure. A process that was killed leaves its rows."""
 
 tokens = Table(
     "tokens",

@@ -219,6 +219,13 @@ class MemoryHandler(ResourceHandler):
             found.update(self.asked("logs", {"ids": page, "lines": lines}, "logs")["logs"])
         return found
 
+    def logs_since(self, ids: Sequence[InstanceId], lines: int, since: float) -> Mapping[InstanceId, str | None]:
+        """One call for each page of ids; all is printed when the instance has booted. Raises `ProviderError`."""
+        found: dict[InstanceId, str | None] = {}
+        for page in self._pages(ids):
+            found.update(self.asked("logs", {"ids": page, "lines": lines, "since": since}, "logs")["logs"])
+        return found
+
     def listed(self, operation: str, body: Mapping[str, Any]) -> Iterator[Instance]:
         """The instances on all pages of an answer. Raises `ProviderError` when iterated."""
         after = ""

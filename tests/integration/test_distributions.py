@@ -91,7 +91,7 @@ def test_a_plugin_is_installed_from_a_folder_of_wheels_and_runs_in_an_empty_fold
     version = (ROOT / "VERSION").read_text().strip()
     lines = {line.split()[1]: line.split() for line in listed.stdout.splitlines()}
     assert lines["sim"] == ["resource", "sim", "occopus-resource-sim", version, "1", "usable"]
-    for name in ("build", "destroy", "import", "maintain", "plugins", "rest-service", "scale", "ssh"):
+    for name in ("build", "destroy", "import", "logs", "maintain", "plugins", "rest-service", "scale", "ssh"):
         assert command(name, "--help").returncode == 0
     assert command("maintain", "-l").returncode == 0
     for name, words, extra in (

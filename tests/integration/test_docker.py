@@ -467,3 +467,21 @@ def test_the_example_is_built(workspace, docker, request, until):
     for web in workspace.report("example")["web"]["instances"].values():
         until(lambda web=web: f"{web['resource_address']}: Hello from" in docker.said(reader))
     workspace.ready("destroy", "-i", "example")
+
+
+@pytest.mark.parametrize("restart", ["no", "on-failure"])
+def test_why_a_node_failed(workspace, docker, restart):
+    """The exit code and the last output: in the event, and at the end of the build, which removed the container."""
+    crash = "sh -c 'echo cannot open the database >&2; exit 3'"
+    definitions = {"node_def:crash": definition(docker.resource(restart=restart), timeout=8, command=crash)}
+    definitions["node_def:crash"][0]["health_check"]["ports"] = [80]
+    workspace.ready("import", workspace.write("nodes.yaml", json.dumps(definitions)))
+    ended = workspace.run("build", workspace.write("infra.yaml", infrastructure("crash", "crash")), "-i", "crash")
+    assert ended.code == 1
+    error = ended.stderr[ended.stderr.index("\nerror: node 'crash'") :]
+    assert "it exited with code 3" in error
+    assert "; its last output:\n    cannot open the database\n" in error
+    assert ("8 s" in error) == (restart == "on-failure"), "one that is not restarted is a failure at once"
+    assert docker.engine.containers() == []
+    events = workspace.ready("maintain", "-i", "crash", "--events").stdout
+    assert "; its last output:\n    cannot open the database\n" in events

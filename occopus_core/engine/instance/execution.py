@@ -17,6 +17,7 @@ from occopus_core.engine.instance.deletion import Deletion
 from occopus_core.engine.instance.lifecycle import GRACE, RULES, AtEnd, Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
 from occopus_core.engine.instance.neighbours import Neighbours
+from occopus_core.engine.instance.output import LastOutput, with_output
 from occopus_core.engine.instance.readiness import Readiness
 from occopus_core.engine.instance.reservation import alternatives, reserve
 from occopus_core.engine.instance.rolling import Rolling
@@ -123,6 +124,7 @@ class Execution:
         self.neighbours = Neighbours(nodes, dependencies, lambda: self.works)
         lifecycle = self._lifecycle = Lifecycle(loop, self._expired)
         self._configuring = Configuring(runtime, lifecycle, self.neighbours.peers)
+        self._output = LastOutput(runtime)
         refuse = runtime.journal.refuse_if_lost
         self.cleanup = ManagerCleanup(loop, scope.connections, scope.installation, refuse)
         self._creation = Creation(runtime, lifecycle, self._subject, self._awaited, self._configuring, self)
@@ -341,20 +343,39 @@ class Execution:
             self._creating.done(work)
 
     def failed(self, work: Work, reason: str) -> None:
-        """See `creation.Progress`. A build fails with its first failed node; a repair gives up that instance alone."""
+        """See `creation.Progress`. A build fails with its first failed node; a repair gives up that instance alone.
+
+        Its last output becomes part of the reason: it is read before the instance is deleted.
+        """
         if work.dropping:
             return
-        self._runtime.emit(EventKind.NODE_FAILED, work, reason)
-        self.problems.append(f"node '{work.node_name}' ({work.implementation.label}): {reason}")
-        self.failed_nodes.append(work.node_name)
+        if work.remark and work.remark not in reason:
+            reason = f"{reason}; {work.remark}"
         work.dropping = True
         self._configuring.end([work])
         if not self._tolerant:
             self._stop_creating()
-        else:
+        self._output.read(work, lambda output: self._fail(work, with_output(reason, output)))
+
+    def _fail(self, work: Work, reason: str) -> None:
+        self._runtime.emit(EventKind.NODE_FAILED, work, reason)
+        self.problems.append(f"node '{work.node_name}' ({work.implementation.label}): {reason}")
+        self.failed_nodes.append(work.node_name)
+        if self._tolerant and not work.may_drop:
             self._discarded.add(work)
             self._deletion.begin(work)
             self._creating.done(work)
+        else:
+            self.halted(work)
+
+    def lost(self, work: Work, then: Callable[[str], None]) -> None:
+        """Read the last output of an instance that is to be replaced, before it is deleted; `then` gets it."""
+
+        def answered(output: str) -> None:
+            then(output)
+            self.halted(work)
+
+        self._output.read(work, answered)
 
     def declined(self, work: Work, error: ProviderError) -> None:
         """See `creation.Progress`: try the next implementation, and drop what the first may have created."""
@@ -420,6 +441,7 @@ class Execution:
     def halt(self) -> None:
         """Stop all work; a later pass continues it."""
         self._lifecycle.stop()
+        self._output.halt()
         self._configuring.halt()
         self._deletion.halt()
 

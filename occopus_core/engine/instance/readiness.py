@@ -188,10 +188,15 @@ class Readiness:
 
     def _glanced(self, work: Work, outcome: Outcome[Mapping[InstanceId, Instance]]) -> None:
         instance = outcome.get()[_id(work)] if outcome.error is None else None
-        if instance is not None and instance.state in LOST and not self._may_be_hidden(work, instance):
+        if instance is None:
+            self._glance_again(work)
+        elif instance.state in LOST and not self._may_be_hidden(work, instance):
             self._progress.failed(work, instance.reason or LOST[instance.state])
         else:
-            work.remark = instance.reason if instance is not None else work.remark
+            ready = instance.state is InstanceState.READY
+            work.remark = instance.reason or ("" if ready else f"it is {_state(instance)}")
+            if not ready:
+                self._runtime.waiting(work, work.remark)
             self._glance_again(work)
 
     def _check_again(self, work: Work, key: str) -> None:

@@ -72,7 +72,7 @@ class Work:
     may_exist: bool = True
     """The provider may have created it: the provider is asked before the row is removed."""
     calling: bool = False
-    """A call that may create or change the instance is under way."""
+    """A call is under way that may create or change the instance, or that reads its output: it is not deleted yet."""
     given_up: bool = False
     """The call under way has exceeded its time and is not waited for."""
     dropping: bool = False

@@ -11,6 +11,7 @@ from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
 from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.failure_detection import Notes, notes_of
+from occopus_core.engine.instance.output import without_output
 from occopus_core.engine.instance.reservation import new_work
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
@@ -27,6 +28,7 @@ from occopus_core.engine.passes.errors import (
     UnconfiguredError,
     UnconfirmedError,
 )
+from occopus_core.engine.passes.life_time import first_life_time, next_life_time
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import survey
 from occopus_core.engine.planning.blueprint import Blueprint
@@ -62,10 +64,16 @@ def plan(
 
 
 @cleaning_up
-def build(context: PassContext, candidate: Infrastructure, begun: Callable[[], None] = lambda: None) -> Steps[None]:
+def build(
+    context: PassContext,
+    candidate: Infrastructure,
+    begun: Callable[[], None] = lambda: None,
+    end: float | None = None,
+) -> Steps[None]:
     """Build the infrastructure as described, or roll back and leave it as it was.
 
-    `begun` is called when the description is valid, before anything is recorded.
+    `begun` is called when the description is valid, before anything is recorded. `end` is the end of its life time in
+    seconds since 1970; None for the one of the description.
     Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
     `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
     """
@@ -73,12 +81,12 @@ def build(context: PassContext, candidate: Infrastructure, begun: Callable[[], N
     design = yield from design_in_pool(context, context.scope(candidate))
     context.building = False
     begun()
-    lease = yield from _lease(context, candidate)
+    lease = yield from _lease(context, candidate, end)
     with context.releasing(lease):
         record = context.resources.store.infrastructure(context.infra_id)
         refuse_unwanted(record)
         context.building = True
-        yield from build_leased(context, design, lease, record)
+        yield from build_leased(context, design, lease, record, end)
 
 
 def refuse_unwanted(record: InfrastructureRecord) -> None:
@@ -88,7 +96,7 @@ def refuse_unwanted(record: InfrastructureRecord) -> None:
         raise BusyError(f"the infrastructure '{record.id}' is being destroyed: {finish} finishes that")
 
 
-def _lease(context: PassContext, candidate: Infrastructure) -> Steps[Lease]:
+def _lease(context: PassContext, candidate: Infrastructure, end: float | None) -> Steps[Lease]:
     resources = context.resources
     while True:
         with contextlib.suppress(NoSuchInfrastructureError):
@@ -96,14 +104,21 @@ def _lease(context: PassContext, candidate: Infrastructure) -> Steps[Lease]:
         with contextlib.suppress(InfrastructureTakenError):  # another process created it first
             lease = context.take(
                 lambda now: resources.store.add_infrastructure(
-                    context.infra_id, candidate, targets_of(candidate, {}), resources.holder, now
+                    context.infra_id,
+                    candidate,
+                    targets_of(candidate, {}),
+                    resources.holder,
+                    now,
+                    life_time=first_life_time(candidate, now, end),
                 )
             )
             context.tell(EventKind.INFRA_CREATED, candidate.name)
             return lease
 
 
-def build_leased(context: PassContext, design: Design, lease: Lease, record: InfrastructureRecord) -> Steps[None]:
+def build_leased(
+    context: PassContext, design: Design, lease: Lease, record: InfrastructureRecord, end: float | None = None
+) -> Steps[None]:
     """Build under a lease, see `build`."""
     store = context.resources.store
     candidate = design.scope.infrastructure
@@ -129,6 +144,9 @@ def build_leased(context: PassContext, design: Design, lease: Lease, record: Inf
     runtime.journal.flush()
     with store.changing(lease) as change:
         change.finish_build(candidate, targets)
+        life_time = next_life_time(record, candidate, runtime.clock.now(), end)
+        if life_time is not None:
+            change.put_life_time(life_time.expires_at, life_time.warns_at)
         if record.frozen:  # the build replaces the failed instances
             change.put_frozen("")
             runtime.tell_with(change, EventKind.UNFROZEN, _thawed(record))
@@ -188,7 +206,7 @@ def _undo(
     record: InfrastructureRecord,
     graph: Graph,
 ) -> Steps[None]:
-    reason = execution.interrupted or "; ".join(execution.problems)
+    reason = execution.interrupted or "; ".join(map(without_output, execution.problems))
     runtime.tell(EventKind.ROLLING_BACK, reason)
     yield from execution.drop([work for work in execution.works if work.record.provisional], graph)
     context.refuse_if_abandoned()

@@ -139,7 +139,7 @@ class PassContext:
         loop, store = self.resources.loop, self.resources.store
         self._woken = False
         record = store.infrastructure(self.infra_id)
-        if not record.wanted:
+        if not record.wanted or (record.expires_at is not None and record.expires_at <= loop.clock.now()):
             self._unwanted()
         self.refuse_if_abandoned()
         if self._held_lease is not None:

@@ -1,18 +1,30 @@
-"""The cost of instances so far, as their providers report it."""
+"""What instances have cost so far, as their providers say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
-from occopus_core.api.resource import InstanceId
+from occopus_core.api.errors import PermanentError, ProviderError
+from occopus_core.api.resource import InstanceId, ResourceHandler
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.store.records import InstanceRecord
 from occopus_core.store.repository import Store
 
+Costs = dict[str, dict[str, Decimal | None]]
+"""By node and node id; None where the cost is unknown."""
 
-def costs(connections: Connections, store: Store, records: Sequence[InstanceRecord]) -> dict[str, dict[str, Decimal]]:
-    """By node name and node id; 0 if a provider reports none. Raises `ProviderError`, `StoreError`."""
+
+def costs(
+    connections: Connections,
+    store: Store,
+    records: Sequence[InstanceRecord],
+    tell: Callable[[str], object] | None = None,
+) -> Costs:
+    """The costs that providers report. With `tell`, which gets the message, an error of one makes its costs unknown.
+
+    Raises `StoreError`; without `tell` also `ProviderError`.
+    """
     implementations = store.implementations_of(records)
     groups: dict[tuple[str, str], list[InstanceId]] = {}
     for record in records:
@@ -20,9 +32,23 @@ def costs(connections: Connections, store: Store, records: Sequence[InstanceReco
             groups.setdefault((record.implementation, record.connection), []).append(record.instance_id)
     known: dict[InstanceId, Decimal | None] = {}
     for (digest, connection), ids in groups.items():
-        known.update(connections.resource(implementations[digest], connection).plugin.cost(ids))
-    found: dict[str, dict[str, Decimal]] = {}
+        handler = connections.resource(implementations[digest], connection).plugin
+        try:
+            known.update(_asked(handler, ids))
+        except ProviderError as error:
+            if tell is None:
+                raise
+            tell(connections.redact(str(error)))
+    found: Costs = {}
     for record in records:
         cost = known.get(record.instance_id) if record.instance_id is not None else None
-        found.setdefault(record.node_name, {})[record.node_id] = cost or Decimal(0)
+        found.setdefault(record.node_name, {})[record.node_id] = cost
     return found
+
+
+def _asked(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
+    """The answer for these instances. Raises `ProviderError`."""
+    answer = handler.cost(ids)
+    if not isinstance(answer, Mapping) or not all(isinstance(answer.get(id), Decimal | None) for id in ids):
+        raise PermanentError("the plugin's cost did not answer amounts, which its contract does not allow")
+    return {id: answer.get(id) for id in ids}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from occopus_core.engine.instance.deletion import OVERDUE
 from occopus_core.engine.instance.execution import DELETION_SECONDS, Orders
 from occopus_core.engine.instance.failure_detection import Notes, notes_of
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION
+from occopus_core.engine.instance.output import with_output
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.unanswered import Unanswered, summarise
 from occopus_core.engine.instance.work import Work, condemn
@@ -24,6 +26,7 @@ from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import design_candidate, design_in_pool, park_if_cut_off
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import Passed
+from occopus_core.engine.passes.life_time import attend, is_due
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
 from occopus_core.engine.planning.backoff import next_setback
@@ -46,7 +49,7 @@ def maintain(context: PassContext) -> Steps[Passed]:
     in the result, and the next pass tries again.
     """
     record = context.resources.store.infrastructure(context.infra_id)
-    if record.parked:
+    if record.parked and not is_due(record, context.resources.loop.clock.now()):
         context.revision = record.revision
         return Passed((record.parked,))
     looked = yield from look(context, record)
@@ -57,7 +60,7 @@ def maintain(context: PassContext) -> Steps[Passed]:
         return Passed()
     lease = yield from context.acquire_soon()
     with context.releasing(lease):
-        record = context.resources.store.infrastructure(context.infra_id)
+        record = attend(context, lease, context.resources.store.infrastructure(context.infra_id))
         if record.parked:
             return Passed((record.parked,))
         if not record.wanted:
@@ -82,7 +85,7 @@ def preview(context: PassContext) -> Steps[Plan]:
     if record.parked:
         return Plan((), record.parked)
     works = context.recorded_works()
-    if not record.wanted:
+    if not record.wanted or (record.expires_at is not None and record.expires_at <= context.resources.loop.clock.now()):
         return decide(Situation({}, [work.record for work in works]))
     if record.candidate is not None:
         return (
@@ -291,9 +294,18 @@ class _Pass:
         return [work for work in idle if work.node_id in kept and work.stage is not Stage.READY]
 
     def _heal(self, replaced: Sequence[Step]) -> None:
+        works = {work.node_id: work for work in self._works}
         for step in replaced:
-            self._runtime.tell(EventKind.HEALING, step.reason, node_name=step.node_name, node_id=step.node_id)
+            told = functools.partial(self._tell_healing, step)
+            if step.node_id in works:
+                self._execution.lost(works[step.node_id], told)
+            else:
+                told("")
         self._count_setbacks(step.node_name for step in replaced)
+
+    def _tell_healing(self, step: Step, output: str) -> None:
+        text = with_output(step.reason, output)
+        self._runtime.tell(EventKind.HEALING, text, node_name=step.node_name, node_id=step.node_id)
 
     def _doom(self, going: Sequence[Step]) -> list[Work]:
         """The instances that the plan deletes."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
@@ -22,6 +24,9 @@ SLOTS_PER_INTERVAL = 10
 
 FORGET_SECONDS = 60.0
 """How often, in seconds, configuration managers are asked to delete data of gone infrastructures."""
+
+BEAT_SECONDS = 10.0
+"""How often, in seconds, a process that maintains infrastructures records that it is there."""
 
 WAKE_SECONDS = 1.0
 """How often, in seconds, the store is polled for changes by other processes."""
@@ -59,6 +64,10 @@ class MaintenanceLoop:
         self._ticking: dict[str, PassContext] = {}
         """The infrastructures under way that are observed without a pass."""
         self._ticks: list[Tick] = []
+        self._maintainer = str(uuid.uuid4())
+        self._recorded: set[str] = set()
+        """The infrastructures that are recorded as maintained by this process."""
+        self._beat_at = -math.inf
         self._revision = -1
         """The revision of the store up to which changes were read."""
 
@@ -94,7 +103,10 @@ class MaintenanceLoop:
     def run(self, *, until_none_left: bool = False) -> None:
         """Maintain until `stop` is called, or until the last infrastructure is gone."""
         self._watch()
-        self._resources.loop.run_until(lambda: self._over(until_none_left=until_none_left))
+        try:
+            self._resources.loop.run_until(lambda: self._over(until_none_left=until_none_left))
+        finally:
+            self._leave()
 
     def _over(self, *, until_none_left: bool) -> bool:
         if until_none_left and self._begun and not self._contexts and not self._under_way:
@@ -139,9 +151,29 @@ class MaintenanceLoop:
 
     def _watch(self) -> None:
         self._notice_changes()
+        self._beat()
         self._ticks = [tick for tick in self._ticks if not tick.expire()]
         if not self._stopping:
             self._resources.loop.after(WAKE_SECONDS, self._watch)
+
+    def _beat(self) -> None:
+        """Record that this process is there, and what it maintains: once in `BEAT_SECONDS`, and when that changes."""
+        clock, attached = self._resources.loop.clock, set(self._contexts)
+        begun, ended = attached - self._recorded, self._recorded - attached
+        due = clock.monotonic() - self._beat_at >= BEAT_SECONDS and (attached or self._recorded)
+        if self._stopping or not (begun or ended or due):
+            return
+        try:
+            self._resources.store.maintainers.beat(self._maintainer, self._resources.holder, clock.now(), begun, ended)
+        except StoreError:  # a pass reports it
+            return
+        self._recorded, self._beat_at = attached, clock.monotonic()
+
+    def _leave(self) -> None:
+        """Record that this process maintains nothing any more. If the store fails, it counts as killed."""
+        if self._recorded:
+            with contextlib.suppress(StoreError):
+                self._resources.store.maintainers.leave(self._maintainer)
 
     def _notice_changes(self) -> bool:
         """Wake infrastructures that another process has changed or made a request for. False if the store fails."""
@@ -195,9 +227,9 @@ class MaintenanceLoop:
     def _is_known(self, context: PassContext) -> bool:
         """True if the last look is still valid: neither its rows nor the credentials have changed."""
         known, renewals = context.known, self._resources.connections.renewals
-        return (
-            known is not None and not context.is_outdated and known.credentials == renewals and self._may_begin(context)
-        )
+        if known is None or (known.due_at is not None and known.due_at <= self._resources.loop.clock.now()):
+            return False
+        return not context.is_outdated and known.credentials == renewals and self._may_begin(context)
 
     def _tick(self, quiet: Mapping[str, Known]) -> None:
         resources, began = self._resources, self._resources.loop.clock.monotonic()

@@ -31,6 +31,8 @@ class Known:
     instances: Mapping[OpenConnection[ResourceHandler], Sequence[Expected]]
     probes: Mapping[str, Sequence[Probe]] = field(repr=False)
     """The probes for each health checker."""
+    due_at: float | None = None
+    """When something has to be done about its life time (seconds since 1970); None where it has no end."""
 
 
 def is_as(expected: Expected, instance: Instance | None) -> bool:

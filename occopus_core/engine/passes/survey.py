@@ -18,6 +18,7 @@ from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import design_in_pool
+from occopus_core.engine.passes.life_time import is_due
 from occopus_core.engine.passes.quiet_infrastructures import Expected, Known, is_as
 from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
 from occopus_core.engine.planning.decision import Situation, decide
@@ -89,6 +90,8 @@ class Look:
     quiet: bool
     revision: int
     """The revision of the infrastructure before its rows were read."""
+    due_at: float | None
+    """When something has to be done about its life time (seconds since 1970)."""
     survey: Survey
     works: Sequence[Work]
     records: Sequence[InstanceRecord]
@@ -108,7 +111,8 @@ def look(context: PassContext, record: InfrastructureRecord) -> Steps[Look | Non
     Raises `StoreError`.
     """
     store = context.resources.store
-    if not record.wanted or record.candidate is not None or store.lease_end(context.infra_id) is not None:
+    due = is_due(record, context.resources.loop.clock.now())
+    if due or not record.wanted or record.candidate is not None or store.lease_end(context.infra_id) is not None:
         return None
     if store.pending_requests(context.infra_id):
         return None
@@ -131,7 +135,9 @@ def look(context: PassContext, record: InfrastructureRecord) -> Steps[Look | Non
         and all(step.verb is Verb.KEEP for step in plan.steps)
         and all(answer.error is None for answer in answers)
     )
-    return Look(quiet, record.revision, found, works, records, context.resources.loop.clock.monotonic(), pause)
+    return Look(
+        quiet, record.revision, record.due_at, found, works, records, context.resources.loop.clock.monotonic(), pause
+    )
 
 
 def known_of(looked: Look, resources: Resources) -> Known | None:
@@ -154,7 +160,7 @@ def known_of(looked: Look, resources: Resources) -> Known | None:
                 probes.setdefault(key, []).append(resources.checks.probe(target, key))
     except DescriptionError:  # the credentials file has just changed
         return None
-    return Known(looked.revision, resources.connections.renewals, instances, probes)
+    return Known(looked.revision, resources.connections.renewals, instances, probes, looked.due_at)
 
 
 class Changes:

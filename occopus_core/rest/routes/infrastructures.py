@@ -209,8 +209,17 @@ async def plan(request: Request, _client: Reader, infra_id: InfraId) -> dict[str
 
 @router.get("/infrastructures/{infraid}/cost", responses={**INFRASTRUCTURE, **documented(502)})
 async def cost(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
-    """The cost of each instance so far, and the total; 0 if the provider reports none."""
+    """The cost of each instance so far, null if its provider does not report it, and the total of the known costs.
+
+    `totalcost` is null if no cost is known; `unknown_costs` is the number of instances that are not in it.
+    """
     costs = await to_thread.run_sync(manager_of(request).costs, infra_id, limiter=_QUESTIONS)
-    total = sum((one for node in costs.values() for one in node.values()), Decimal(0))
-    by_node = {name: {node_id: float(one) for node_id, one in node.items()} for name, node in costs.items()}
-    return {"totalcost": float(total), **by_node}
+    every = [one for node in costs.values() for one in node.values()]
+    known = [one for one in every if one is not None]
+    by_node = {name: {node_id: _amount(one) for node_id, one in node.items()} for name, node in costs.items()}
+    total = _amount(sum(known, Decimal(0))) if known or not every else None
+    return {"totalcost": total, "unknown_costs": len(every) - len(known), **by_node}
+
+
+def _amount(cost: Decimal | None) -> float | None:
+    return None if cost is None else float(cost)

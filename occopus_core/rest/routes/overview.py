@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -9,12 +10,23 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from occopus_core.descriptions.times import written
 from occopus_core.report import state_at
+from occopus_core.report.maintenance import maintainer_of
 from occopus_core.rest.routes.shared import COMMON, INFRASTRUCTURE, InfraId, Reader, manager_of
 from occopus_core.store.overview import Glimpse
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError
 
 router = APIRouter(tags=["infrastructures"])
+
+
+class MaintainedBy(BaseModel):
+    """The process that maintains an infrastructure, or did last without ending properly."""
+
+    name: str
+    since: str
+    seen: str = Field(description="when it last said that it is there")
+    alive: bool = Field(description="false where it was killed or is frozen")
 
 
 class Glimpsed(BaseModel):
@@ -26,6 +38,8 @@ class Glimpsed(BaseModel):
     maintained: bool = Field(description="true if services maintain it")
     frozen: str = Field(description="why healing is frozen, or the infrastructure parked (`parked: …`); else empty")
     created_at: str
+    expires_at: str | None = Field(description="when it is destroyed by itself; null if its life time has no end")
+    maintainer: MaintainedBy | None = Field(description="the process that maintains it periodically; null without one")
     target: int = Field(description="the wanted number of instances")
     instances: dict[str, int] = Field(description="the number of instances by state")
     unreadable: str = Field(description="why it cannot be read, if its rows in the store are damaged; else empty")
@@ -83,6 +97,8 @@ def _glimpsed(glimpse: Glimpse) -> dict[str, Any]:
         "maintained": glimpse.maintained,
         "frozen": glimpse.frozen,
         "created_at": datetime.fromtimestamp(glimpse.created_at, UTC).isoformat(timespec="seconds"),
+        "expires_at": None if glimpse.expires_at is None else written(glimpse.expires_at),
+        "maintainer": maintainer_of(glimpse.maintainer, time.time()),
         "target": glimpse.target,
         "instances": counts,
         "unreadable": glimpse.unreadable,

@@ -165,6 +165,14 @@ class LogsFirstLines(MemoryHandler):
         return {id: text and "".join(text.splitlines(keepends=True)[:lines]) for id, text in found.items()}
 
 
+@breaks("logs_since_leave_out_what_was_before")
+class LogsSinceEver(MemoryHandler):
+    """Takes no notice of the time."""
+
+    def logs_since(self, ids: Sequence[InstanceId], lines: int, since: float) -> Mapping[InstanceId, str | None]:  # noqa: ARG002
+        return super().logs(ids, lines)
+
+
 @breaks("logs_answer_every_id")
 class LogsOfThePresent(MemoryHandler):
     """Has no key for an id that does not exist."""

@@ -74,6 +74,10 @@ class StopClauses:
         patiently(harness, removed, "an instance that is deleted while it shuts down becomes absent")
 
 
+FAR_AWAY = 4_102_444_800.0
+"""Seconds from 1970 to the year 2100."""
+
+
 class LogsClauses:
     """What `logs` promises."""
 
@@ -108,6 +112,17 @@ class LogsClauses:
         logs = handler.logs([absent, id], 10)
         assert set(logs) == {id, absent}, "the keys are not the ids"
         assert logs[absent] is None, f"an absent instance has the log {logs[absent]!r}"
+
+    @declares(Feature.LOGS_SINCE)
+    def test_logs_since_leave_out_what_was_before(self, harness: ResourceHarness) -> None:
+        """`logs_since` answers what was printed after the time, and nothing of what was printed before it."""
+        handler = harness.handler()
+        id, absent = _running(harness, handler, "printing"), harness.absent_ids(1)[0]
+        patiently(harness, lambda: PRINTED[-1] in (handler.logs([id], 1000)[id] or ""), "the log has the last line")
+        assert PRINTED[-1] in (handler.logs_since([id], 1000, 0.0)[id] or ""), "what was printed since 1970 is left out"
+        text = handler.logs_since([id, absent], 1000, FAR_AWAY)
+        assert not text[id], f"{text[id]!r} was printed before the year 2100"
+        assert text[absent] is None, f"an absent instance has the log {text[absent]!r}"
 
 
 def _running(harness: ResourceHarness, handler: ResourceHandler, kind: Kind) -> InstanceId:

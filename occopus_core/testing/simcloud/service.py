@@ -153,6 +153,8 @@ class Service:
         """The last lines of what it has printed; None before it runs."""
         if machine.ready_at is None or self._clock() < machine.ready_at:
             return None
+        if machine.ready_at < float(body.get("since") or machine.ready_at):
+            return ""
         return "".join(machine.output.splitlines(keepends=True)[-_typed(body, "lines", int) :])
 
     def _delete(self, machine: Machine) -> dict[str, Any] | None:

@@ -104,3 +104,11 @@ def served(ready):
     with serving(ready) as (process, client):
         client.process = process
         yield client
+
+
+@pytest.fixture
+def new_token(workspace):
+    """Makes a token for the service on this workspace."""
+    return lambda scope, *words: workspace.ready(
+        "rest-service", "token", "create", "--name", f"a {scope}er", "--scope", scope, *words
+    ).stdout.strip()

@@ -26,8 +26,11 @@ def test_the_cost_of_an_infrastructure(workspace, serve):
         with serve(workspace, "--auth_data_path", auth_data) as (_, client):
             cost = client.get("/infrastructures/dear/cost").json
             report = client.get("/infrastructures/dear").json
+        reported = workspace.ready("maintain", "-r", "-i", "dear", "--cost", "--auth_data_path", auth_data)
+        assert "cost so far: 0.90" in reported.stdout
         assert cost == {
             "totalcost": 0.9,
+            "unknown_costs": 0,
             **{name: dict.fromkeys(report[name]["instances"], 0.3) for name in ("web", "db")},
         }
-        assert cloud.calls()["costs"] == 3
+        assert cloud.calls()["costs"] == 6

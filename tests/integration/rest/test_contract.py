@@ -75,7 +75,7 @@ def test_a_report(client):
         "min": 1,
         "max": 2,
     }
-    assert client.get(f"{PATH}/cost").json == {"totalcost": 0, "web": {node_id: 0}}
+    assert client.get(f"{PATH}/cost").json == {"totalcost": None, "unknown_costs": 1, "web": {node_id: None}}
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,9 @@ def test_the_report_has_what_clients_read_and_what_the_store_knows(snapshot, ins
                     "reason": "slow",
                     "note": "slow",
                     "unhealthy_since": None,
+                    "cloud": "",
+                    "region": "",
+                    "implementation": "",
                     "condemned": False,
                 }
             },
@@ -102,7 +105,7 @@ def test_json_and_yaml_say_the_same(snapshot, instance):
 
 def test_the_table_has_a_line_for_each_instance_and_takes_no_text_for_markup(snapshot, instance):
     lines = written(snapshot(instance("web", 1), instance("web", 2, reason="[red]no[/red] [/x]")), "table").split("\n")
-    assert lines[0].split() == ["NODE", "INSTANCE", "STATE", "ADDRESS", "SINCE", "NOTE"]
+    assert lines[0].split() == ["NODE", "INSTANCE", "STATE", "ADDRESS", "WHERE", "SINCE", "NOTE"]
     assert lines[2].split()[:5] == ["web", "2/1", "(1..3)", "id-of-web-1", "ready"]
     assert lines[3].split()[0] == "id-of-web-2"
     assert lines[3].endswith("[red]no[/red] [/x]")

@@ -34,6 +34,8 @@ WITHOUT_RECORD = {
     "notifiers": {"name", "cursor", "epoch", "lease_expires"},
     "subscribers": {"infra_id", "type", "address"},
     "services": {"name", "expires"},
+    "maintainers": {"id", "name", "seen"},
+    "maintained_by": {"infra_id", "maintainer", "since"},
 }
 """Tables that no record describes, and their columns: each is read and written by statements of its own."""
 

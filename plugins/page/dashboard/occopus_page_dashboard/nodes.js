@@ -2,6 +2,7 @@
 
 import { at, once } from "./api.js";
 import { Ask } from "./dialog.js";
+import { Output } from "./logs.js";
 import { Badge, counted, Fare, ORDER, word } from "./states.js";
 import { Time } from "./time.js";
 import { Type } from "./types.js";
@@ -62,10 +63,11 @@ function Instances({ id, name, instances, mayRemove, refresh }) {
   const [most, setMost] = useState(FEW);
   const [words, setWords] = useState("");
   const [leaving, setLeaving] = useState(null);
+  const [reading, setReading] = useState(null);
   const many = instances.length > FEW;
   const found = useMemo(() => {
     const text = words.trim().toLowerCase();
-    const fits = instances.filter((one) => !text || `${one.key} ${one.addresses.join(" ")} ${one.instance_id} ${word(one.state)} ${one.note}`.toLowerCase().includes(text));
+    const fits = instances.filter((one) => !text || `${one.key} ${one.addresses.join(" ")} ${one.instance_id} ${one.cloud} ${one.region} ${word(one.state)} ${one.note}`.toLowerCase().includes(text));
     // Of many instances only some are shown: those that need attention first.
     return many ? fits.sort((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state) || one.position - other.position) : fits;
   }, [instances, words, many]);
@@ -77,25 +79,28 @@ function Instances({ id, name, instances, mayRemove, refresh }) {
   };
   return html`${many && html`<input class="find" type="search" aria-label=${`Find an instance of ${name}`} placeholder="Find by address, id, state or reason" value=${words} onInput=${(event) => setWords(event.target.value)} />`}
     <table class="instances"><caption class="spoken">Instances of ${name}</caption>
-      <thead><tr><th scope="col">Instance</th><th scope="col">State</th><th scope="col">Address</th><th scope="col">Since</th><th scope="col"><span class="spoken">Remove</span></th></tr></thead>
-      <tbody>${found.slice(0, most).map((one) => html`<${Instance} key=${one.key} name=${name} one=${one} mayRemove=${mayRemove} leave=${() => setLeaving(one)} />`)}</tbody>
+      <thead><tr><th scope="col">Instance</th><th scope="col">State</th><th scope="col">Address</th><th scope="col">Since</th><th scope="col"><span class="spoken">Actions</span></th></tr></thead>
+      <tbody>${found.slice(0, most).map((one) => html`<${Instance} key=${one.key} name=${name} one=${one} mayRemove=${mayRemove} leave=${() => setLeaving(one)} read=${() => setReading(one)} />`)}</tbody>
     </table>
     ${!found.length && html`<p class="muted">None of ${plural(instances.length, "instance")} fits.</p>`}
     ${found.length > most && html`<p class="more"><button onClick=${() => setMost(most + STEP)}>Show more</button> <span class="muted">${most} of ${plural(found.length, "instance")}</span></p>`}
+    ${reading && html`<${Output} id=${id} name=${name} one=${reading} close=${() => setReading(null)} />`}
     ${leaving && html`<${Ask} title=${`Remove ${name}-${leaving.position}?`} verb="Remove this instance" act=${remove} close=${() => setLeaving(null)}>
       <p>This instance of ${name} is deleted by the next pass, and the node has one fewer.</p>
       <p class="small muted"><code>${leaving.key}</code> ${leaving.resource_address}</p><//>`}`;
 }
 
-function Instance({ name, one, mayRemove, leave }) {
+function Instance({ name, one, mayRemove, leave, read }) {
   const stage = one.state === "pending" ? one.stage : "";
   return html`<tr>
-    <th scope="row">${name}-${one.position}<span class="mono small muted clip" title=${one.key}>${one.key.slice(0, 8)}</span></th>
+    <th scope="row">${name}-${one.position}<span class="mono small muted clip" title=${one.key}>${one.key.slice(0, 8)}</span>
+      ${one.cloud && html`<span class="small muted where" title=${one.implementation}>${[one.cloud, one.region].filter(Boolean).join(", ")}</span>`}</th>
     <td><${Badge} state=${one.state} />${stage && html` <span class="small muted">${stage}</span>`}${one.condemned && html` <span class="tag">chosen to go</span>`}
       ${one.note && html`<p class="note">${one.note}</p>`}</td>
     <td class="mono">${one.addresses.length ? one.addresses.map((address) => html`<${Address} key=${address} text=${address} />`) : html`<span class="muted">none yet</span>`}</td>
     <td><${Time} at=${one.unhealthy_since > one.since ? one.unhealthy_since : one.since} /></td>
-    <td class="end">${mayRemove && one.state !== "shutdown" && !one.condemned && html`<button class="plain small" aria-label=${`Remove ${name}-${one.position}`} onClick=${leave}>Remove</button>`}</td>
+    <td class="end">${one.instance_id && html`<button class="plain small" aria-label=${`Output of ${name}-${one.position}`} onClick=${read}>Output</button>`}
+      ${mayRemove && one.state !== "shutdown" && !one.condemned && html`<button class="plain small" aria-label=${`Remove ${name}-${one.position}`} onClick=${leave}>Remove</button>`}</td>
   </tr>`;
 }
 

@@ -110,14 +110,6 @@ def user(workspace):
 
 
 @pytest.fixture
-def new_token(workspace):
-    """Makes a token for the service on this workspace."""
-    return lambda scope, *words: workspace.ready(
-        "rest-service", "token", "create", "--name", f"a {scope}er", "--scope", scope, *words
-    ).stdout.strip()
-
-
-@pytest.fixture
 def infra_id():
     """The id of the infrastructure that a page shows."""
     return lambda page: re.search(r"#/infrastructures/([^/]+)$", page.url)[1]

@@ -11,10 +11,10 @@ import pytest
 from occopus_core.api import HealthChecker, Verdict
 from occopus_core.engine.passes.maintenance_loop import MIN_PER_SLOT, MaintenanceLoop
 from occopus_core.engine.planning.scaling import targets_of
-from occopus_core.events import EventKind
+from occopus_core.events import Event, EventKind
 from occopus_core.store import engines
 from occopus_core.store.database import Database, open_database
-from occopus_core.store.records import InfrastructureState, Stage, StoreError
+from occopus_core.store.records import InfrastructureState, LifeTime, Stage, StoreError
 from occopus_core.store.repository import Store
 
 from ..conftest import infrastructure, node
@@ -277,3 +277,106 @@ def test_more_than_a_company_are_spread_over_the_interval(world, keeper):
     late = [int(moment - began) for moment in begun if 30 <= moment - began < 60]
     assert max(Counter(late).values()) <= MIN_PER_SLOT
     assert 300 <= len(late) <= 330, "each still has its turn at every interval"
+
+
+# Life times, and who maintains
+
+
+def test_the_end_of_a_life_time_comes_to_a_quiet_infrastructure(world, keeper):
+    """No tick writes anything before the warning, and the destruction follows at the end."""
+    built(world, "short")
+    began = world.clock.now()
+    event = Event(EventKind.LIFE_TIME_CHANGED, "short", text="soon")
+    world.store.put_life_time("short", LifeTime(began + 300, began + 200), event, began)
+    keeper.rounds.attach("short")
+    revisions = []
+    keeper.after(150, lambda: revisions.append(world.store.infrastructure("short").revision))
+    keeper.after(190, lambda: revisions.append(world.store.infrastructure("short").revision))
+    assert keeper.run(2000, until_none_left=True) < 340
+    assert revisions[0] == revisions[1]
+    kinds = [one.kind for one in world.store.events("short")]
+    assert kinds.index(EventKind.EXPIRING.value) < kinds.index(EventKind.EXPIRED.value)
+    world.assert_nothing("short")
+
+
+def test_work_that_does_not_end_does_not_outlive_the_life_time(world, keeper):
+    """A replacement that boots for ever is given up at the end, and destroyed."""
+    built(world, "short")
+    world.define("web", boot_seconds=100_000)
+    began = world.clock.now()
+    event = Event(EventKind.LIFE_TIME_CHANGED, "short", text="soon")
+    world.store.put_life_time("short", LifeTime(began + 100, None), event, began)
+    world.cloud.change(world.live()[0]["id"], "fail", "gone")
+    keeper.rounds.attach("short")
+    assert keeper.run(2000, until_none_left=True) < 200
+    world.assert_nothing("short")
+
+
+def maintainer(world, infra_id="a"):
+    return world.store.maintainers.of(infra_id)
+
+
+def test_who_maintains_is_recorded_and_goes_at_the_end(world, keeper):
+    built(world, "a", "b")
+    began = world.clock.now()
+    keeper.rounds.attach("a")
+    seen = []
+    keeper.after(100, lambda: seen.extend([maintainer(world), maintainer(world, "b")]))
+    keeper.run(120)
+    assert seen[1] is None
+    assert (seen[0].name, seen[0].since) == ("test", pytest.approx(began, abs=3))
+    assert seen[0].is_alive(began + 100)
+    assert maintainer(world) is None
+
+
+def test_one_that_is_detached_is_not_maintained_any_more(world, keeper):
+    built(world, "a")
+    keeper.rounds.attach("a")
+    keeper.after(50, lambda: keeper.rounds.detach("a"))
+    seen = []
+    keeper.after(60, lambda: seen.append(maintainer(world)))
+    keeper.run(70)
+    assert seen == [None]
+
+
+def test_one_that_was_killed_is_seen_as_such_until_another_comes(world, keeper):
+    built(world, "a")
+    keeper.rounds.attach("a")
+    keeper.rounds._leave = lambda: None  # so ends a process that is killed
+    keeper.run(50)
+    left = maintainer(world)
+    assert left.is_alive(world.clock.now())
+    world.clock.time += 100
+    assert not left.is_alive(world.clock.now())
+    other = Keeper(world, holder="other")
+    other.rounds.attach("a")
+    seen = []
+    other.after(5, lambda: seen.append(maintainer(world)))
+    other.run(10)
+    assert seen[0].name == "other"
+    assert maintainer(world) is None, "the one that was killed is forgotten"
+
+
+def test_beats_do_not_count_as_changes_and_are_few(world, keeper, monkeypatch):
+    built(world, *(f"i{number}" for number in range(5)))
+    beats = []
+    beat = world.store.maintainers.beat
+    monkeypatch.setattr(world.store.maintainers, "beat", lambda *args: (beats.append(args), beat(*args)))
+    for number in range(5):
+        keeper.rounds.attach(f"i{number}")
+    before = [world.store.infrastructure(f"i{number}").revision for number in range(5)]
+    keeper.run(100)
+    assert [world.store.infrastructure(f"i{number}").revision for number in range(5)] == before
+    assert 8 <= len(beats) <= 13
+
+
+def test_a_store_that_is_away_stops_no_maintenance_because_of_a_beat(world, keeper, monkeypatch):
+    built(world, "a")
+
+    def away(*_):
+        raise StoreError("away")
+
+    monkeypatch.setattr(world.store.maintainers, "beat", away)
+    keeper.rounds.attach("a")
+    keeper.run(50)
+    assert len(keeper.taken) > 3

@@ -1,0 +1,161 @@
+"""``occopus-logs``: what instances have printed."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+
+from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.options import add_auth_data_path, parser, whole_number
+from occopus_core.cli.output import result, say
+from occopus_core.cli.session import guarded, load_credentials, load_settings
+
+TYPE_CHECKING = False  # typing takes as long to import as argparse
+if TYPE_CHECKING:
+    from occopus_core.engine.passes.outputs import InstanceOutput
+    from occopus_core.manager import InfrastructureManager
+
+LINES = 100
+FOLLOW_SECONDS = 2.0
+"""How often providers are asked while their output is followed."""
+FOLLOW_LINES = 1000
+"""Lines of each instance that are read then: what is printed faster is lost."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; its exit code."""
+    options = _parser().parse_args(argv)
+    return guarded(lambda: _run(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = parser(
+        "logs",
+        "Print what instances have printed, as their providers keep it; of instances that failed and are gone, the "
+        "last lines that were kept.",
+    )
+    add_auth_data_path(made)
+    made.add_argument(
+        "-i",
+        "--infra_id",
+        "--infraid",
+        metavar="INFRA_ID",
+        dest="infra_id",
+        required=True,
+        help="identifier of the infrastructure",
+    )
+    made.add_argument(
+        "node", nargs="?", default="", metavar="NODE", help="node, node id or address (default: all instances)"
+    )
+    made.add_argument(
+        "-n", "--lines", type=_lines, default=LINES, help=f"the most lines of each instance (default: {LINES})"
+    )
+    made.add_argument(
+        "--since",
+        type=_since,
+        metavar="TIME",
+        help="only what was printed since a time, or in the last 90s, 10m, 2h, ...",
+    )
+    made.add_argument("--follow", action="store_true", help="go on with what is printed from now on")
+    made.add_argument(
+        "-o", "--output", choices=["text", "json"], default="text", help="form of the result (default: text)"
+    )
+    return made
+
+
+def _lines(text: str) -> int:
+    from occopus_core.engine.passes.outputs import MOST_LINES  # noqa: PLC0415  # help must not wait for all this
+
+    lines = whole_number(text)
+    if not 1 <= lines <= MOST_LINES:
+        raise argparse.ArgumentTypeError(f"1 to {MOST_LINES:,} lines")
+    return lines
+
+
+def _since(text: str) -> float:
+    from occopus_core.descriptions.times import since  # noqa: PLC0415
+
+    try:
+        return since(text, time.time())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _run(options: argparse.Namespace) -> int:
+    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+
+    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
+    with InfrastructureManager(settings, credentials) as manager:
+        lines = max(options.lines, FOLLOW_LINES) if options.follow else options.lines
+        found = manager.logs(options.infra_id, options.node, lines, options.since)
+        printer = _Printer(options.output, several=len(found) > 1)
+        printer.show(found, options.lines)
+        if options.follow:
+            _follow(manager, options, printer)
+    if not found:
+        say("no instance has any output")
+    return ExitCode.UNCONFIRMED if any(one.failed for one in found) else ExitCode.OK
+
+
+def _follow(manager: InfrastructureManager, options: argparse.Namespace, printer: _Printer) -> None:
+    """Go on with what is printed, until the infrastructure has gone."""
+    from occopus_core.manager.logins import NoSuchInstanceError  # noqa: PLC0415
+    from occopus_core.store.records import NoSuchInfrastructureError  # noqa: PLC0415
+
+    lines = max(options.lines, FOLLOW_LINES)
+    printer.several = printer.several or not options.node
+    while True:
+        time.sleep(FOLLOW_SECONDS)
+        try:
+            manager.get(options.infra_id)
+            printer.show(manager.logs(options.infra_id, options.node, lines, options.since))
+        except NoSuchInfrastructureError:
+            say(f"the infrastructure '{options.infra_id}' is gone")
+            return
+        except NoSuchInstanceError:  # it is being replaced
+            continue
+
+
+class _Printer:
+    """Prints output and, of what was printed before, what is new."""
+
+    def __init__(self, form: str, *, several: bool) -> None:
+        self._form = form
+        self.several = several
+        self._seen: dict[str, tuple[str, ...]] = {}
+        self._said: dict[str, str] = {}
+
+    def show(self, found: Sequence[InstanceOutput], most: int | None = None) -> None:
+        """Print the lines of each instance that were not printed yet, the last `most` of them; a problem once."""
+        for one in found:
+            name = f"{one.node_name}/{one.node_id[:8]}"
+            if one.problem:
+                if self._said.get(one.node_id) != one.problem:
+                    say(f"{name}: {'error: ' if one.failed else ''}{one.problem}")
+                self._said[one.node_id] = one.problem
+                continue
+            fresh = added(self._seen.get(one.node_id, ()), one.lines)
+            if one.kept_at is not None and fresh:
+                from occopus_core.descriptions.times import written  # noqa: PLC0415
+
+                say(f"{name}: it failed and is gone; what was kept at {written(one.kept_at)}:")
+            for line in fresh if most is None else fresh[-most:]:
+                self._print(one, name, line)
+            self._seen[one.node_id] = one.lines or self._seen.get(one.node_id, ())
+
+    def _print(self, one: InstanceOutput, name: str, line: str) -> None:
+        if self._form == "json":
+            import json  # noqa: PLC0415
+
+            result(json.dumps({"node": one.node_name, "nodeid": one.node_id, "line": line}))
+        else:
+            result(f"{name}: {line}" if self.several else line)
+
+
+def added(before: Sequence[str], now: Sequence[str]) -> Sequence[str]:
+    """The lines that have been printed since `before`, both being ends of one output; all without an overlap."""
+    for count in range(min(len(before), len(now)), 0, -1):
+        if tuple(before[len(before) - count :]) == tuple(now[:count]):
+            return now[count:]
+    return now

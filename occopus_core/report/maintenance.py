@@ -1,0 +1,31 @@
+"""Who maintains an infrastructure, in reports. Imports little: the list of infrastructures has to answer at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from occopus_core.descriptions.times import written
+from occopus_core.store.records import Maintainer
+
+__all__ = ["maintained_text", "maintainer_of", "written"]
+
+
+def maintainer_of(maintainer: Maintainer | None, now: float) -> dict[str, Any] | None:
+    """Who maintains it again and again, since when, when it was last seen, and whether it is alive; None for nobody."""
+    if maintainer is None:
+        return None
+    return {
+        "name": maintainer.name,
+        "since": written(maintainer.since),
+        "seen": written(maintainer.seen),
+        "alive": maintainer.is_alive(now),
+    }
+
+
+def maintained_text(maintainer: Maintainer | None, now: float) -> str:
+    """The same for people, in a line."""
+    if maintainer is None:
+        return "not maintained"
+    if maintainer.is_alive(now):
+        return f"maintained by {maintainer.name} since {written(maintainer.since)}"
+    return f"not maintained: {maintainer.name} was last seen at {written(maintainer.seen)}, and was killed or is frozen"

@@ -1,0 +1,42 @@
+"""What `occopus-logs` prints of an output that goes on."""
+
+import pytest
+
+from occopus_core.cli.logs import _Printer, added
+from occopus_core.engine.passes.outputs import InstanceOutput
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "fresh"),
+    [
+        ([], ["a"], ["a"]),
+        (["a"], ["a"], []),
+        (["a", "b"], ["a", "b", "c"], ["c"]),
+        (["a", "b"], ["b", "c"], ["c"]),
+        (["a", "a"], ["a", "a", "a"], ["a"]),
+        (["a", "b"], ["x", "y"], ["x", "y"]),
+        (["a", "b"], [], []),
+    ],
+)
+def test_what_is_new(before, now, fresh):
+    assert list(added(before, now)) == fresh
+
+
+def test_lines_are_printed_once_with_the_name_of_their_instance(capsys):
+    printer = _Printer("text", several=True)
+    printer.show([InstanceOutput("web", "0123456789ab", ("a", "b", "c"))], 2)
+    printer.show([InstanceOutput("web", "0123456789ab", ("b", "c", "d"))])
+    assert capsys.readouterr().out.splitlines() == ["web/01234567: b", "web/01234567: c", "web/01234567: d"]
+
+
+def test_a_problem_is_said_once(capsys):
+    printer = _Printer("text", several=False)
+    for _ in range(2):
+        printer.show([InstanceOutput("web", "0123456789ab", problem="no answer", failed=True)])
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "web/01234567: error: no answer\n")
+
+
+def test_json_has_a_line_for_each_line(capsys):
+    _Printer("json", several=False).show([InstanceOutput("web", "id", ("a",))])
+    assert capsys.readouterr().out == '{"node": "web", "nodeid": "id", "line": "a"}\n'

@@ -1,0 +1,144 @@
+"""The life time of an infrastructure: warned of, moved, and over."""
+
+import dataclasses
+
+import pytest
+
+from occopus_core.engine.passes import building
+from occopus_core.engine.passes.errors import BuildError
+from occopus_core.engine.passes.life_time import LifeTimeError, extended
+from occopus_core.engine.passes.maintaining import preview
+from occopus_core.engine.planning.plan import Verb
+from occopus_core.events import Event, EventKind
+from occopus_core.store.records import LifeTime
+
+from ..conftest import infrastructure
+
+
+def texts(world, kind):
+    return [event.text for event in world.store.events("infra") if event.kind == kind.value]
+
+
+def lasting(expires, *nodes):
+    return dataclasses.replace(infrastructure(*(nodes or ("web",))), expires=expires)
+
+
+@pytest.fixture
+def built(world):
+    """An infrastructure that ends ten hours after its first build."""
+    world.define("web", boot_seconds=1, delete_seconds=1)
+    world.began = world.clock.now()
+    world.build(lasting("10h"))
+    return world
+
+
+def end(world):
+    return world.store.infrastructure("infra").expires_at - world.began
+
+
+def test_the_life_time_begins_with_the_first_build(built):
+    assert end(built) == pytest.approx(36_000, abs=5)
+    built.clock.time += 1000
+    built.build(lasting("10h"))
+    assert end(built) == pytest.approx(36_000, abs=5), "the same description moves nothing"
+
+
+def test_another_life_time_begins_with_the_build_that_brings_it(built):
+    built.clock.time += 1000
+    built.build(lasting("20h"))
+    assert end(built) == pytest.approx(73_000, abs=10)
+    built.build(lasting(""))
+    assert built.store.infrastructure("infra").expires_at is None
+
+
+def test_a_build_may_set_the_end(world):
+    world.define("web")
+    convergence = world.convergence()
+    convergence._run(building.build(convergence.context, lasting("10h"), end=world.clock.now() + 60))
+    assert world.store.infrastructure("infra").due_at == pytest.approx(world.clock.now() + 54, abs=5)
+
+
+def test_an_update_that_fails_leaves_the_end_where_it_was(built):
+    built.define("bad", boot_seconds=1, fail="no")
+    with pytest.raises(BuildError):
+        built.build(lasting("20h", "web", "bad"))
+    assert end(built) == pytest.approx(36_000, abs=5)
+
+
+def test_maintenance_warns_once_and_destroys_then(built):
+    convergence = built.convergence()
+    convergence.maintain()
+    assert texts(built, EventKind.EXPIRING) == []
+    built.clock.time = built.began + 32_500
+    for _ in range(2):
+        convergence.maintain()
+    (warning,) = texts(built, EventKind.EXPIRING)
+    assert "occopus-maintain -i infra --extend DURATION moves that" in warning
+    built.assert_runs({"web": 1})
+    built.clock.time = built.began + 36_010
+    convergence.maintain()
+    built.assert_nothing()
+    assert len(texts(built, EventKind.EXPIRED)) == 1
+    assert [event.kind for event in built.events].count(EventKind.EXPIRED) == 1
+
+
+def test_a_build_that_was_cut_off_ends_too(world):
+    world.define("web")
+    world.began = world.clock.now()
+    life_time = LifeTime.until(world.began + 60, world.began)
+    world.store.add_infrastructure("infra", lasting("1m"), {"web": 1}, None, world.began, life_time=life_time)
+    world.clock.time += 61
+    world.convergence().maintain()
+    world.assert_nothing()
+    assert world.calls("create") == 0
+
+
+def test_the_plan_of_what_is_over_destroys(built):
+    built.clock.time = built.began + 36_010
+    convergence = built.convergence()
+    plan = convergence._run(preview(convergence.context))
+    assert [step.verb for step in plan.steps] == [Verb.DESTROY]
+
+
+def test_what_was_extended_is_warned_of_again(built):
+    convergence = built.convergence()
+    built.clock.time = built.began + 33_000
+    convergence.maintain()
+    record = built.store.infrastructure("infra")
+    moved = extended(record, "10h", built.clock.now())
+    event = Event(EventKind.LIFE_TIME_CHANGED, "infra", text="later")
+    built.store.put_life_time("infra", moved, event, built.clock.now())
+    assert end(built) == pytest.approx(72_000, abs=5)
+    built.clock.time = built.began + 36_010
+    convergence.maintain()
+    built.assert_runs({"web": 1})
+    built.clock.time = built.began + 68_500
+    convergence.maintain()
+    assert len(texts(built, EventKind.EXPIRING)) == 2
+
+
+@pytest.mark.parametrize(
+    ("by", "message"),
+    [
+        ("soon", "expected a duration such as 90m.*or never, got 'soon'"),
+        ("1970-01-02", "is over already"),
+    ],
+)
+def test_ends_that_make_no_sense(built, by, message):
+    with pytest.raises(LifeTimeError, match=message):
+        extended(built.store.infrastructure("infra"), by, 1e9)
+
+
+def test_without_an_end_there_is_nothing_to_extend(world):
+    world.define("web")
+    world.build(infrastructure("web"))
+    record = world.store.infrastructure("infra")
+    with pytest.raises(LifeTimeError, match="'infra' has no life time to be extended"):
+        extended(record, "1h", 0.0)
+    assert extended(record, "1970-01-02", 0.0) == LifeTime.until(86_400.0, 0.0)
+    assert extended(record, "never", 0.0).expires_at is None
+
+
+def test_a_short_life_is_warned_of_near_its_end():
+    assert LifeTime.until(1000.0, 0.0).warns_at == 900.0
+    assert LifeTime.until(360_000.0, 0.0).warns_at == 356_400.0
