@@ -11,14 +11,15 @@ __all__ = ["maintained_text", "maintainer_of", "written"]
 
 
 def maintainer_of(maintainer: Maintainer | None, now: float) -> dict[str, Any] | None:
-    """Who maintains it again and again, since when, when it was last seen, and whether it is alive; None for nobody."""
+    """The process that maintains it periodically, since when, and when it was last seen if it is not alive; or None."""
     if maintainer is None:
         return None
+    alive = maintainer.is_alive(now)
     return {
         "name": maintainer.name,
         "since": written(maintainer.since),
-        "seen": written(maintainer.seen),
-        "alive": maintainer.is_alive(now),
+        "alive": alive,
+        "seen": None if alive else written(maintainer.seen),
     }
 
 

@@ -21,12 +21,12 @@ router = APIRouter(tags=["infrastructures"])
 
 
 class MaintainedBy(BaseModel):
-    """The process that maintains an infrastructure, or did last without ending properly."""
+    """The process that maintains an infrastructure periodically, or the last one if that was killed."""
 
     name: str
     since: str
-    seen: str = Field(description="when it last said that it is there")
-    alive: bool = Field(description="false where it was killed or is frozen")
+    alive: bool = Field(description="false if it was killed or is frozen")
+    seen: str | None = Field(description="when it was last seen, if it is not alive; else null")
 
 
 class Glimpsed(BaseModel):

@@ -1,6 +1,6 @@
 // One infrastructure: its graph, its nodes, what happens to it.
 
-import { at, call, get } from "./api.js";
+import { at, call, get, once } from "./api.js";
 import { Ask } from "./dialog.js";
 import { Events } from "./events.js";
 import { Graph } from "./graph.js";
@@ -76,7 +76,9 @@ function Known({ id, caller, live, events }) {
     ${outline.frozen && !parked(outline) && html`<div class="banner warn"><p><b>Healing is frozen.</b> ${outline.frozen}</p></div>`}
     ${parked(outline) && html`<div class="banner warn"><p><b>This infrastructure is parked.</b> ${parked(outline)}</p>
       ${caller.may("write") && html`<${Maintain} id=${id} verb="attach" refresh=${live.refresh}>Try it again<//>`}</div>`}
-    ${!outline.maintained && outline.state !== "dropping" && html`<div class="banner"><p><b>Nobody maintains this infrastructure.</b> Nothing is healed, and scaling requests wait.</p>
+    ${outline.maintainer && !outline.maintainer.alive && html`<div class="banner warn"><p><b>Its maintainer is lost.</b> ${outline.maintainer.name} maintained it since <${Time} at=${outline.maintainer.since} />,
+      and was last seen <${Time} at=${outline.maintainer.seen} />: it was killed or is frozen.</p></div>`}
+    ${!outline.maintained && !outline.maintainer?.alive && outline.state !== "dropping" && html`<div class="banner"><p><b>Nobody maintains this infrastructure.</b> Nothing is healed, and scaling requests wait.</p>
       ${caller.may("write") && html`<${Maintain} id=${id} verb="attach" refresh=${live.refresh}>Maintain it<//>`}</div>`}
     <div class="columns"><div class="stack">
       <${Graph} nodes=${outline.nodes} report=${report} choose=${choose} />
@@ -96,8 +98,41 @@ function Head({ id, caller, outline, live }) {
     </div>
     <div class="facts"><${Fare} counts=${outline.instances} target=${outline.target} />
       <span><span class="muted">Created</span> <${Time} at=${outline.created_at} /></span>
+      ${outline.maintainer?.alive && html`<span><span class="muted">Maintained by</span> ${outline.maintainer.name} <span class="muted">since</span> <${Time} at=${outline.maintainer.since} /></span>`}
+      ${outline.expires_at && html`<${Ends} id=${id} at=${outline.expires_at} may=${caller.may("write") && !leaving} refresh=${live.refresh} />`}
+      <${Cost} id=${id} />
       <span class="id"><span class="muted">Id</span> <code class="clip">${id}</code></span></div>
     ${asking && html`<${Destroy} id=${id} outline=${outline} close=${() => setAsking(false)} refresh=${live.refresh} />`}`;
+}
+
+function Ends({ id, at: end, may, refresh }) {
+  const extend = async (by) => {
+    try {
+      await once(at(id, `/extend?by=${by}`));
+      refresh();
+    } catch (error) {
+      notify(error.message, true);
+    }
+  };
+  return html`<span><span class="muted">Destroyed by itself</span> <${Time} at=${end} />
+    ${may && html` <button class="plain small" onClick=${() => extend("1h")}>1 h later</button> <button class="plain small" onClick=${() => extend("1d")}>1 day later</button>`}</span>`;
+}
+
+// Asked for when somebody wants to know: it asks the providers.
+function Cost({ id }) {
+  const [text, setText] = useState("");
+  const ask = async () => {
+    setText("…");
+    try {
+      const { totalcost: total, unknown_costs: unknown } = await get(at(id, "/cost"));
+      const rest = unknown ? `, and that of ${plural(unknown, "instance")} is unknown` : "";
+      setText(total === null ? "unknown" : `${total.toFixed(2)}${rest}`);
+    } catch (error) {
+      setText("");
+      notify(error.message, true);
+    }
+  };
+  return html`<span><span class="muted">Cost so far</span> ${text || html`<button class="plain small" onClick=${ask}>Ask</button>`}</span>`;
 }
 
 function Destroy({ id, outline, close, refresh }) {

@@ -10,7 +10,8 @@ import { html, plural, useEffect, useMemo, useState } from "./ui.js";
 const SHOWN = 100;
 const load = (signal) => get("overview", signal);
 
-const ill = (one) => Boolean(one.frozen || one.unreadable) || ILL.some((state) => one.instances[state]);
+const lost = (one) => Boolean(one.maintainer && !one.maintainer.alive);
+const ill = (one) => Boolean(one.frozen || one.unreadable) || lost(one) || ILL.some((state) => one.instances[state]);
 const under = (one) => one.state !== "ready" || Boolean(one.instances.pending || one.instances.shutdown);
 const KINDS = { all: ["All", () => true], ill: ["Needs attention", ill], under: ["Under way", under] };
 
@@ -56,7 +57,8 @@ function Row({ one }) {
   return html`<tr>
     <th scope="row"><a class="name" href=${`#/infrastructures/${encodeURIComponent(one.infraid)}`}>${one.name}</a><span class="mono small muted clip">${one.infraid}</span></th>
     <td>${one.unreadable ? html`<${Badge} state="failed">unreadable<//>` : html`<${Badge} state=${one.state} />`}${one.frozen && html`<${Badge} state="temp_failed">${parked(one) ? "parked" : "healing frozen"}<//>`}
-      ${!one.maintained && one.state !== "dropping" && html`<span class="tag">not maintained</span>`}</td>
+      ${one.state !== "dropping" && (lost(one) ? html`<${Badge} state="temp_failed">maintainer lost<//>` : !one.maintained && !one.maintainer && html`<span class="tag">not maintained</span>`)}
+      ${one.expires_at && html`<span class="small muted nowrap">ends <${Time} at=${one.expires_at} /></span>`}</td>
     <td class=${one.unreadable && "wide"}>${one.unreadable ? html`<span class="small">${one.unreadable}</span>` : html`<${Fare} counts=${one.instances} target=${one.target} />`}</td>
     <td>${!one.unreadable && html`<${Time} at=${one.created_at} />`}</td>
   </tr>`;

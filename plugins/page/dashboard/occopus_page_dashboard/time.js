@@ -7,6 +7,11 @@ const watching = new Set();
 setInterval(() => watching.forEach((look) => look()), 1000);
 
 function ago(date) {
+  const left = Math.floor((date - Date.now()) / 1000);
+  if (left >= 2) {
+    const [size, unit] = UNITS.find(([size]) => left >= size);
+    return `in ${Math.floor(left / size)} ${unit}`;
+  }
   const seconds = Math.max(0, Math.floor((Date.now() - date) / 1000));
   const [size, unit] = UNITS.find(([size]) => seconds >= size) ?? [1, "s"];
   return seconds < 2 ? "now" : `${Math.floor(seconds / size)} ${unit} ago`;

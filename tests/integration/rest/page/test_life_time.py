@@ -1,0 +1,58 @@
+"""Who maintains an infrastructure, when it ends, and what it costs, on the page."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.integration
+
+
+def test_end_cost_and_maintainers(ready, serve, question, until):
+    description = json.loads((ready.folder / "trial.yaml").read_text())
+    ready.write("short.yaml", json.dumps({**description, "expires": "8h"}))
+    ready.ready("build", "short.yaml", "-i", "short", "--parallelize")
+    with ready.start("maintain", "-c", "-i", "short", "-t", "1") as maintainer, serve(ready) as (_, client):
+        until(lambda: (client.get("/infrastructures/short/outline").json["maintainer"] or {}).get("alive"))
+        visitor = question(client)
+        page = visitor.go("#/infrastructures/short")
+        facts = page.locator(".facts")
+        expect(facts).to_contain_text(f"Maintained by process {maintainer.pid} on ")
+        expect(facts).to_contain_text("Destroyed by itself in 7 h")
+        expect(page.get_by_text("Nobody maintains")).to_have_count(0)
+        facts.get_by_role("button", name="Ask").click()
+        expect(facts).to_contain_text("Cost so far unknown")
+        before = client.get("/infrastructures/short/outline").json["expires_at"]
+        facts.get_by_role("button", name="1 day later").click()
+        until(lambda: client.get("/infrastructures/short/outline").json["expires_at"] > before)
+        visitor.look("life-time")
+        visitor.look("life-time-phone", width=390)
+
+        maintainer.send_signal(signal.SIGSTOP)
+        stopped = time.time() - 100
+        ready.query("SELECT 1")  # the store is there
+        _age(ready, stopped)
+        expect(page.get_by_text("Its maintainer is lost.")).to_be_visible()
+        expect(page.get_by_text("Nobody maintains")).to_be_visible()
+        visitor.look("lost", width=1280)
+        visitor.go("#/")
+        expect(page.get_by_text("maintainer lost")).to_be_visible()
+        visitor.look("list-lost")
+        shown = ready.ready("maintain", "-r", "-i", "short").stdout
+        assert f"not maintained: process {maintainer.pid} on " in shown
+        maintainer.send_signal(signal.SIGCONT)
+        maintainer.send_signal(signal.SIGTERM)
+        assert maintainer.wait(120) == 0
+
+
+def _age(workspace, seen):
+    """Have the maintainer be silent since then: nobody waits for 30 seconds."""
+    import contextlib  # noqa: PLC0415
+    import sqlite3  # noqa: PLC0415
+
+    with contextlib.closing(sqlite3.connect(workspace.store, timeout=60)) as connection, connection:
+        connection.execute("UPDATE maintainers SET seen = ?", (seen,))
