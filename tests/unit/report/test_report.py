@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from decimal import Decimal
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from occopus_core.api import ConfigState
 from occopus_core.report import Snapshot, report_of, state_of
 from occopus_core.report.forms import written
 from occopus_core.store.configurations import ConfigurationRecord
-from occopus_core.store.records import Condition, ScaleKind, ScaleRequest, Stage
+from occopus_core.store.records import Condition, Maintainer, ScaleKind, ScaleRequest, Stage
 
 from .conftest import infrastructure
 
@@ -41,6 +42,8 @@ def test_the_report_has_what_clients_read_and_what_the_store_knows(snapshot, ins
             },
             "scaling": {"actual": 1, "target": 1, "min": 1, "max": 3, "pending": []},
             "frozen": "",
+            "expires_at": None,
+            "maintainer": None,
         }
     }
 
@@ -109,7 +112,7 @@ def test_the_table_has_a_line_for_each_instance_and_takes_no_text_for_markup(sna
     assert lines[2].split()[:5] == ["web", "2/1", "(1..3)", "id-of-web-1", "ready"]
     assert lines[3].split()[0] == "id-of-web-2"
     assert lines[3].endswith("[red]no[/red] [/x]")
-    assert [line.strip() for line in lines[4:]] == ["db 0/1 (1..3)"]
+    assert [line.strip() for line in lines[4:]] == ["db 0/1 (1..3)", "not maintained"]
 
 
 def test_the_table_says_since_when_an_instance_is_not_well(snapshot, instance):
@@ -156,3 +159,22 @@ def configuration(node_id, **fields):
     names = ("type", "settings", "infra_id", "infra_name", "node_name", "token")
     changed = {"wanted": "second", "applied": "first", "served": True, "section": {}, **fields}
     return ConfigurationRecord(node_id, **dict.fromkeys(names, ""), **changed)
+
+
+def test_the_table_says_when_it_ends_who_maintains_it_and_what_it_costs(snapshot, instance):
+    taken = snapshot(instance("web", 1), instance("web", 2))
+    record = dataclasses.replace(taken.infrastructure, expires_at=1_700_003_600.0)
+    maintainer = Maintainer("process 1 on host", 1_700_000_000.0, 1_700_000_100.0)
+    taken = dataclasses.replace(taken, infrastructure=record, maintainer=maintainer, at=1_700_000_110.0)
+    lines = written(taken.with_costs({"id-of-web-1": Decimal("1.5"), "id-of-web-2": None}), "table").split("\n")
+    assert lines[-3:] == [
+        "it is destroyed at 2023-11-14T23:13:20+00:00",
+        "cost so far: 1.50, and that of 1 more is unknown",
+        "maintained by process 1 on host since 2023-11-14T22:13:20+00:00",
+    ]
+    assert "1.50" in lines[2]
+    assert "unknown" in lines[3]
+    later = dataclasses.replace(taken, at=1_700_000_200.0)
+    assert written(later, "table").endswith(
+        "not maintained: process 1 on host was last seen at 2023-11-14T22:15:00+00:00, and was killed or is frozen"
+    )
