@@ -28,7 +28,7 @@ from occopus_core.engine.passes.errors import (
     UnconfiguredError,
     UnconfirmedError,
 )
-from occopus_core.engine.passes.life_time import first_life_time, next_life_time
+from occopus_core.engine.passes.life_time import first_life_time, move_end
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import survey
 from occopus_core.engine.planning.blueprint import Blueprint
@@ -144,9 +144,7 @@ def build_leased(
     runtime.journal.flush()
     with store.changing(lease) as change:
         change.finish_build(candidate, targets)
-        life_time = next_life_time(record, candidate, runtime.clock.now(), end)
-        if life_time is not None:
-            change.put_life_time(life_time.expires_at, life_time.warns_at)
+        move_end(change, record, candidate, runtime.clock.now(), end)
         if record.frozen:  # the build replaces the failed instances
             change.put_frozen("")
             runtime.tell_with(change, EventKind.UNFROZEN, _thawed(record))

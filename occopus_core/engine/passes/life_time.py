@@ -6,6 +6,7 @@ from occopus_core.descriptions.model import Infrastructure
 from occopus_core.descriptions.times import EXPECTED, end_of, moment_of, seconds_of, written
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.events import Event, EventKind
+from occopus_core.store.change import Change
 from occopus_core.store.records import NO_END, InfrastructureRecord, Lease, LifeTime
 
 NEVER = "never"
@@ -29,6 +30,15 @@ def next_life_time(
     if end is None and (record.description is None or record.description.expires == candidate.expires):
         return None
     return first_life_time(candidate, now, end)
+
+
+def move_end(
+    change: Change, record: InfrastructureRecord, candidate: Infrastructure, now: float, end: float | None
+) -> None:
+    """Record the life time that a build brings, see `next_life_time`."""
+    life_time = next_life_time(record, candidate, now, end)
+    if life_time is not None:
+        change.put_life_time(life_time.expires_at, life_time.warns_at)
 
 
 class LifeTimeError(ValueError):

@@ -131,7 +131,7 @@ class DockerHarness(ResourceHarness):
             resource |= {"image": f"{self.stage.registry.address}/tiny", "origin": "dockerhub"}
         # The first process of a container ends at a signal that it has a handler for, and at no other.
         ends = f"sleep 3; exit {ENDED}" if kind == "graceful" else "exit 0"
-        command = ("sh", "-c", f"trap '{ends}' TERM; echo up; sleep 1000 & wait")
+        command: tuple[str, ...] = ("sh", "-c", f"trap '{ends}' TERM; echo up; sleep 1000 & wait")
         if kind == "printing":
             command = ("sh", "-c", "trap 'exit 0' TERM; printf '%s\\n' \"$@\"; sleep 1000 & wait", "sh", *PRINTED)
         return CreateRequest(token, owner, resource, Context(env=("password=hush-hush",), command=command))
