@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.naming import meant
 from occopus_core.cli.options import add_auth_data_path, parser, whole_number
 from occopus_core.cli.output import result, say
 from occopus_core.cli.session import guarded, load_credentials, load_settings
@@ -87,6 +88,7 @@ def _run(options: argparse.Namespace) -> int:
 
     settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
     with InfrastructureManager(settings, credentials) as manager:
+        options.infra_id = meant(manager, options.infra_id)
         lines = max(options.lines, FOLLOW_LINES) if options.follow else options.lines
         found = manager.logs(options.infra_id, options.node, lines, options.since)
         printer = _Printer(options.output, several=len(found) > 1)

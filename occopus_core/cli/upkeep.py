@@ -109,12 +109,9 @@ def extend(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
     with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
-        end = manager.extend(options.infra_id, options.extend)
-    say(
-        f"'{options.infra_id}' has no end now"
-        if end is None
-        else f"'{options.infra_id}' is destroyed at {written(end)}"
-    )
+        infra_id = meant(manager, options.infra_id)
+        end = manager.extend(infra_id, options.extend)
+    say(f"'{infra_id}' has no end now" if end is None else f"'{infra_id}' is destroyed at {written(end)}")
     return ExitCode.OK
 
 
