@@ -61,7 +61,7 @@ def test_a_description_that_is_wrong_about_its_end_is_refused(ready):
         ended = ready.run("build", "bad.yaml")
         assert ended.code == 2
         (line,) = ended.complaint
-        assert line.startswith("bad.yaml:1:")
+        assert line.startswith("error: bad.yaml:1:")
         assert why in line
 
 
