@@ -98,7 +98,8 @@ def test_what_is_not_there_is_named(run):
 
 def test_the_list_in_its_forms(run):
     assert run("-l") == (0, "infra-1\tshop\tready\t1 instances\n", "")
-    rows = [{"infraid": "infra-1", "name": "shop", "state": "ready", "instances": 1, "created_at": 0.0, "frozen": ""}]
+    shop = {"infraid": "infra-1", "name": "shop", "state": "ready", "instances": 1, "created_at": 0.0, "frozen": ""}
+    rows = [{**shop, "expires_at": None, "maintainer": None}]
     assert json.loads(run("-l", "-o", "json")[1]) == yaml.safe_load(run("-l", "-o", "yaml")[1])
     assert json.loads(run("-l", "-o", "json")[1]) == {"infrastructures": rows}
 

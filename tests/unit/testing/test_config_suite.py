@@ -349,6 +349,12 @@ class TellsItsKey(FolderManager):
             raise
 
 
+class FindsFaultsInTemplates(FolderManager):
+    @classmethod
+    def faults(cls, section):
+        return [f"{key} is a template" for key, value in section.items() if "{{" in str(value)]
+
+
 BROKEN = [
     (OfAnotherContract, "contract_version"),
     (InheritsItsVersion, "contract_version"),
@@ -361,6 +367,7 @@ BROKEN = [
     (ConnectsAtOnce, "constructor_does_no_io"),
     (AsksForItsPowers, "powers_without_io"),
     (ReadsTemplates, "powers_without_io"),
+    (FindsFaultsInTemplates, "no_faults_in_what_works"),
     (ChecksTheAddress, "check_without_io"),
     (RegistersInCheck, "check_without_io"),
     (WritesForTemplates, "template_variables_without_io"),
