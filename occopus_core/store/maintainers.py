@@ -34,9 +34,10 @@ class MaintainerRows:
                 connection.execute(known.insert().values(id=id, name=name, seen=now))
             for part in chunks(sorted({*begun, *ended})):
                 connection.execute(pairs.delete().where(pairs.c.maintainer == id, pairs.c.infra_id.in_(part)))
-            rows = [{"infra_id": infra_id, "maintainer": id, "since": now} for infra_id in sorted({*begun} - {*ended})]
-            if rows:
-                _take_over(connection, [row["infra_id"] for row in rows], now)
+            taken = sorted({*begun} - {*ended})
+            if taken:
+                _take_over(connection, taken, now)
+                rows = [{"infra_id": infra_id, "maintainer": id, "since": now} for infra_id in taken]
                 connection.execute(pairs.insert(), rows)
 
     def leave(self, id: str) -> None:
