@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import functools
 import gc
+import itertools
 import json
 import os
 import pickle  # only towards the child
@@ -23,11 +24,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from occopus_core.evaluate import FaultError, RefusalError, evaluate
+from occopus_core.sandbox import OverBudgetError
 
 SECONDS = 2.0
 """Processor time of one text. The system ends a child that takes more."""
@@ -40,6 +42,9 @@ WALL_SECONDS = 120.0
 
 LONGEST_TEXT = 16 * 2**20
 """Bytes of the rendered text."""
+
+MOST_CALLS = 10_000
+"""Functions that one text may call in the process that asks for it."""
 
 AT_ONCE = 2
 """So many children of one process run side by side."""
@@ -79,7 +84,18 @@ class _Helper:
             request = pickle.dumps((text, values, tuple(functions), left))
         except Exception as error:  # whatever an object raises that cannot be copied
             raise FaultError(None, f"a value that it uses cannot be copied: {error}") from error
-        with self._turns, self._child() as child:
+        with self._turns:
+            began = time.monotonic()
+            try:
+                return self._ask(request, functions)
+            except FaultError as fault:
+                if not fault.cut_off or not isinstance(fault.__cause__, OSError) or time.monotonic() - began >= SECONDS:
+                    raise
+            # It ended before it can have used up its time: the system kills children first when memory is short.
+            return self._ask(request, functions)
+
+    def _ask(self, request: bytes, functions: Mapping[str, Any]) -> tuple[str, float]:
+        with self._child() as child:
             try:
                 _send(child, request)
                 return _converse(child, functions)
@@ -289,7 +305,8 @@ def _render(connection: socket.socket) -> None:
     out_of_memory = _dump({"line": None, "reason": _CUT_OFF, "cut_off": True})
     try:
         text, values, names, left = pickle.loads(_receive(connection))  # noqa: S301  # it comes from our parent
-        scope = {**values, **{name: functools.partial(_call, connection, name) for name in names}}
+        calls = itertools.count(1)
+        scope = {**values, **{name: functools.partial(_call, connection, calls, name) for name in names}}
         try:
             found: dict[str, object] = {"text": evaluate(text, scope, [left]), "seconds": time.process_time()}
         except FaultError as fault:
@@ -302,8 +319,13 @@ def _render(connection: socket.socket) -> None:
     _send(connection, answer)
 
 
-def _call(connection: socket.socket, name: str, *arguments: object) -> object:
-    """Have the parent call a function."""
+def _call(connection: socket.socket, calls: Iterator[int], name: str, *arguments: object) -> object:
+    """Have the parent call a function. Raises `OverBudgetError`.
+
+    The timer of the system samples: it misses much of the time of a process that sleeps and wakes with every call.
+    """
+    if next(calls) > MOST_CALLS or time.process_time() > SECONDS:
+        raise OverBudgetError("the template calls functions too often")
     plain = [each if isinstance(each, str | int | float | bool | None) else str(each) for each in arguments]
     _send(connection, _dump({"call": name, "arguments": plain}))
     answer = json.loads(_receive(connection))

@@ -125,6 +125,31 @@ def test_an_error_of_a_template_apart_reads_as_any_other():
     assert str(caught.value) == "here: there, line 3: variables has no 'nope'; it has: a"
 
 
+def test_calls_of_functions_are_counted_and_their_time_is():
+    asked = []
+    with pytest.raises(CutOffError, match="calls functions too often"):
+        render("{% for i in range(100000) if getip('a') recursive %}{% endfor %}", getip=asked.append)
+    assert 0 < len(asked) <= render_process.MOST_CALLS
+    render("{% macro m() %}{% endmacro %}{{ m() }}")  # by which the other one has been collected
+    assert render_process.worst().seconds <= CHILD_SECONDS
+
+
+def test_a_child_that_the_system_kills_for_want_of_memory_is_begun_again(monkeypatch):
+    monkeypatch.setattr(render_process, "SECONDS", 600.0)  # until which it cannot have used up its time
+    asked = []
+
+    def getip(_node):
+        asked.append(True)
+        if len(asked) == 1:
+            helper = render_process._helper_of(os.getpid())._process.pid
+            (child,) = Path(f"/proc/{helper}/task/{helper}/children").read_text().split()
+            os.kill(int(child), signal.SIGKILL)
+        return "192.0.2.9"
+
+    assert render("{% macro m() %}{{ getip('db') }}{% endmacro %}{{ m() }}", getip=getip) == "192.0.2.9"
+    assert len(asked) == 2
+
+
 def test_a_helper_that_was_killed_is_started_again():
     text = "{% macro m() %}x{% endmacro %}{{ m() }}"
     assert render(text) == "x"
