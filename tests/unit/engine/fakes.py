@@ -41,9 +41,9 @@ class MortalStore(Store):
         super().__init__(store._database)
         self._life = life
 
-    def add_infrastructure(self, *arguments):
+    def add_infrastructure(self, *arguments, **how):
         self._life.moment("before commit")
-        lease = super().add_infrastructure(*arguments)
+        lease = super().add_infrastructure(*arguments, **how)
         self._life.moment("after commit")
         return lease
 
