@@ -155,7 +155,7 @@ def test_a_container_of_somebody_elses_has_the_name(stage, order):
     instance = stage.handler().create(order())
     assert (instance.state, instance.reason) == (
         InstanceState.PROVISIONING,
-        "a container with its name is being made, or is somebody else's",
+        "a container with its name is being created, or has another owner",
     )
 
 
