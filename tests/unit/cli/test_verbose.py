@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from occopus_core.api import Connection, PermanentError
-from occopus_core.cli import build, destroy, import_, maintain, output, plugins, rest_service, scale, ssh
+from occopus_core.cli import build, destroy, import_, logs, maintain, output, plugins, rest_service, scale, ssh
 from occopus_core.cli.live import _View
 from occopus_core.cli.session import log_calls
 from occopus_core.engine.kernel.call_log import LOGGER, logging_calls
@@ -24,6 +24,7 @@ COMMANDS = {
     "build": build,
     "destroy": destroy,
     "import": import_,
+    "logs": logs,
     "maintain": maintain,
     "plugins": plugins,
     "rest-service": rest_service,

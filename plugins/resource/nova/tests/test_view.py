@@ -80,7 +80,7 @@ def test_a_volume_that_another_server_has_is_not_being_made():
     seen = instance(TOKEN, Parts(volumes=[{**volume("in-use"), "attachments": [{"server_id": "s-9"}]}]))
     assert (seen.state, seen.raw_state) == (InstanceState.FAILED, "in-use")
     assert seen.reason == "its server is gone, its volume v-1 is in use by s-9"
-    assert "in use by somebody" in instance(TOKEN, Parts(volumes=[volume("in-use")])).reason
+    assert "in use by an unknown user" in instance(TOKEN, Parts(volumes=[volume("in-use")])).reason
 
 
 def test_a_floating_ip_alone_is_what_is_left_of_one():
