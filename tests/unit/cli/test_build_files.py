@@ -58,7 +58,7 @@ def built(monkeypatch):
     """The descriptions that are built: nothing is made."""
     found = []
 
-    def record(_manager, infrastructure, _infra_id):
+    def record(_manager, infrastructure, *_how):
         found.append(infrastructure)
         return 1
 
