@@ -45,7 +45,7 @@ def test_a_destruction_whose_terminal_vanishes_can_be_gone_on_with(ready, cloud,
     ready.ready("import", ready.write("slow.yaml", cloud.definitions("slow", delete_seconds=5)))
     ready.write("slow-trial.yaml", describe("first", type="slow"))
     ready.ready("build", "slow-trial.yaml", "-i", "gone")
-    process = close_terminal(ready, b"dropping", "destroy", "-i", "gone")
+    process = close_terminal(ready, b"dropping", "destroy", "-y", "-i", "gone")
     assert process.wait(60) in (128 + signal.SIGHUP, -signal.SIGHUP)
     assert ready.rows("gone") == 2
     ready.ready("destroy", "-i", "gone")
