@@ -9,7 +9,15 @@ from occopus_core.cli.confirmation import can_ask, confirm
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.lines import counted
 from occopus_core.cli.naming import meant_by_a_person
-from occopus_core.cli.options import NAMED, add_auth_data_path, add_output, add_parallelize, add_verbose, parser
+from occopus_core.cli.options import (
+    NAMED,
+    add_auth_data_path,
+    add_infra_id,
+    add_output,
+    add_parallelize,
+    add_verbose,
+    parser,
+)
 from occopus_core.cli.output import leave, redacted, result, say
 from occopus_core.cli.session import guarded, say_dry_run, watched
 from occopus_core.cli.variables import add_variables
@@ -51,14 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     made = parser("build", "Build an infrastructure. On failure, and on SIGINT, what was made is undone.")
     add_auth_data_path(made)
     add_parallelize(made)
-    made.add_argument(
-        "-i",
-        "--infra_id",
-        "--infraid",
-        metavar="INFRA_ID",
-        dest="infra_id",
-        help=f"update this infrastructure to the description ({NAMED}; only its id if nobody can be asked); if it does "
+    add_infra_id(
+        made,
+        f"update this infrastructure to the description ({NAMED}; only its id if nobody can be asked); if it does "
         "not exist, build it with this id",
+        required=False,
     )
     made.add_argument(
         "-y", "--yes", action="store_true", help="do not ask on a terminal before something is replaced or destroyed"

@@ -9,7 +9,7 @@ from occopus_core.cli.confirmation import can_ask, confirm
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.lines import counted
 from occopus_core.cli.naming import meant_by_a_person
-from occopus_core.cli.options import NAMED, add_auth_data_path, add_verbose, parser
+from occopus_core.cli.options import NAMED, add_auth_data_path, add_infra_id, add_verbose, parser
 from occopus_core.cli.output import leave, say
 from occopus_core.cli.session import guarded, load_files, watched
 
@@ -22,15 +22,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command. Returns its exit code."""
     made = parser("destroy", "Destroy an infrastructure with all of its nodes. This cannot be undone.")
     add_auth_data_path(made)
-    made.add_argument(
-        "-i",
-        "--infra_id",
-        "--infraid",
-        metavar="INFRA_ID",
-        dest="infra_id",
-        required=True,
-        help=f"infrastructure to destroy: {NAMED}; only its id if nobody can be asked",
-    )
+    add_infra_id(made, f"infrastructure to destroy: {NAMED}; only its id if nobody can be asked")
     made.add_argument(
         "--give-up",
         metavar="CLOUD",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.naming import meant
-from occopus_core.cli.options import add_auth_data_path, parser, whole_number
+from occopus_core.cli.options import NAMED, add_auth_data_path, add_infra_id, parser, whole_number
 from occopus_core.cli.output import result, say
 from occopus_core.cli.session import guarded, load_credentials, load_settings
 
@@ -37,15 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         "last lines that were kept.",
     )
     add_auth_data_path(made)
-    made.add_argument(
-        "-i",
-        "--infra_id",
-        "--infraid",
-        metavar="INFRA_ID",
-        dest="infra_id",
-        required=True,
-        help="identifier of the infrastructure",
-    )
+    add_infra_id(made, f"infrastructure: {NAMED}")
     made.add_argument(
         "node", nargs="?", default="", metavar="NODE", help="node, node id or address (default: all instances)"
     )

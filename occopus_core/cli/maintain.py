@@ -8,7 +8,15 @@ from collections.abc import Callable, Sequence
 
 from occopus_core.cli.exits import ExitCode, UsageError
 from occopus_core.cli.naming import meant
-from occopus_core.cli.options import NAMED, add_auth_data_path, add_parallelize, add_verbose, number, parser
+from occopus_core.cli.options import (
+    NAMED,
+    add_auth_data_path,
+    add_infra_id,
+    add_parallelize,
+    add_verbose,
+    number,
+    parser,
+)
 from occopus_core.cli.output import result, say
 from occopus_core.cli.session import guarded, load_credentials, load_settings
 
@@ -115,9 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         default=10.0,
         help="with -c: seconds between two passes (default: 10)",
     )
-    made.add_argument(
-        "-i", "--infra_id", "--infraid", metavar="INFRA_ID", dest="infra_id", help=f"infrastructure: {NAMED}"
-    )
+    add_infra_id(made, f"infrastructure: {NAMED}", required=False)
     made.add_argument(
         "-o",
         "--output",

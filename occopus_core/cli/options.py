@@ -71,6 +71,12 @@ class _PrintCompletion(argparse.Action):
         parser.exit()
 
 
+def add_infra_id(made: argparse.ArgumentParser, text: str, *, required: bool = True) -> None:
+    """The option ``-i``, with the longer names that 1.x gave it."""
+    names = ("-i", "--infra_id", "--infraid")
+    made.add_argument(*names, metavar="INFRA_ID", dest="infra_id", required=required, help=text)
+
+
 def parser(name: str, description: str) -> argparse.ArgumentParser:
     """The parser of a command, with the options that all commands have."""
     made = Parser(prog=f"occopus-{name}", description=description, epilog=_EPILOG, formatter_class=Formatter)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.naming import meant, meant_instance
-from occopus_core.cli.options import NAMED, add_auth_data_path, parser, whole_number
+from occopus_core.cli.options import NAMED, add_auth_data_path, add_infra_id, parser, whole_number
 from occopus_core.cli.output import say
 from occopus_core.cli.session import guarded, load_settings
 
@@ -33,15 +33,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     made = parser("scale", "Request more or fewer instances of a node. The next pass of occopus-maintain applies it.")
     add_auth_data_path(made)
-    made.add_argument(
-        "-i",
-        "--infra_id",
-        "--infraid",
-        metavar="INFRA_ID",
-        dest="infra_id",
-        required=True,
-        help=f"infrastructure: {NAMED}",
-    )
+    add_infra_id(made, f"infrastructure: {NAMED}")
     made.add_argument("-n", "--node", required=True, help="name of the node to scale")
     amount = made.add_mutually_exclusive_group()
     amount.add_argument("-c", "--changescale", type=_amount, help="by how many: positive for more, negative for fewer")
