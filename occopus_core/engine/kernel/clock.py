@@ -29,8 +29,8 @@ class Clock(Protocol):
 LONGEST_WAIT = 1.0
 """Seconds that a thread waits at most at a time.
 
-The kernel may deliver a signal to any thread of the process; Python runs its handler in the main thread, which notices only
-when it is not blocked.
+The kernel may deliver a signal to any thread of the process; Python runs its handler in the main thread, which notices
+only when it is not blocked.
 """
 
 
