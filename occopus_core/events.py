@@ -48,6 +48,8 @@ class EventKind(enum.Enum):
     """A limit reduced a request."""
     SCALE_REFUSED = "scale refused"
     """A request was for a node or an instance that does not exist; the text says which."""
+    UPDATE_REQUESTED = "update requested"
+    """Another description was requested; the next maintenance pass builds it."""
     INFRA_CREATED = "infrastructure created"
     INFRA_READY = "infrastructure ready"
     INFRA_UPDATED = "infrastructure updated"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing takes as long to import as argparse, and events take twice that
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+import dataclasses
+from collections.abc import Sequence
 
-    from occopus_core.events import Event
+from occopus_core.events import Event, EventKind
 
 
 def counted(count: int, noun: str) -> str:
@@ -16,18 +15,13 @@ def counted(count: int, noun: str) -> str:
 
 def line(event: Event) -> str:
     """An event as one line."""
-    return _subject(event) + (f": {event.text}" if event.text else "")
+    subject = f" {event.node_name} {event.node_id[:8]}".rstrip()
+    return f"{event.kind.value}{subject}" + (f": {event.text}" if event.text else "")
 
 
 def short_line(event: Event) -> str:
     """An event as one line, for commands that list unconfirmed instances with their reasons when they end."""
-    from occopus_core.events import EventKind  # noqa: PLC0415
-
-    return _subject(event) if event.kind is EventKind.NODE_UNCONFIRMED else line(event)
-
-
-def _subject(event: Event) -> str:
-    return f"{event.kind.value} {event.node_name} {event.node_id[:8]}".rstrip()
+    return line(dataclasses.replace(event, text="") if event.kind is EventKind.NODE_UNCONFIRMED else event)
 
 
 def unconfirmed(instances: Sequence[str]) -> list[str]:

@@ -10,6 +10,13 @@ class NoSuchNodeError(LookupError):
     """The infrastructure has no node of this name."""
 
 
+class ChangedMeanwhileError(Exception):
+    """The description is not the one that the caller has read; the message says so."""
+
+    def __init__(self, infra_id: str) -> None:
+        super().__init__(f"the description of '{infra_id}' has changed since it was read: read it again")
+
+
 class ProvisionedError(InfrastructureTakenError):
     """The infrastructure is maintained by the manager already."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
@@ -39,6 +40,7 @@ from occopus_core.manager.errors import NoSuchNodeError, NotProvisionedError, Pr
 from occopus_core.manager.ids import new_id, refuse_impossible
 from occopus_core.manager.installation import WORKERS, Installation, Strategy
 from occopus_core.manager.instance_logs import read_logs
+from occopus_core.manager.updating import refuse_update
 from occopus_core.notify.subscribing import address_of
 from occopus_core.registry import Registry
 from occopus_core.render import expander
@@ -299,6 +301,28 @@ class InfrastructureManager:
             infra_id, infrastructure, targets, None, now, maintained=for_services, life_time=life_time
         )
         return infra_id
+
+    def submit_update(
+        self, description: Description, infra_id: str, *, replaces: str = "", for_services: bool = False
+    ) -> None:
+        """Record another description for an infrastructure; its next maintenance pass builds it, as `build` does.
+
+        `plan` shows what that will do. An earlier request that no build has taken up is replaced. Idempotent.
+        `replaces` is the digest (`description_digest`) of the description to be replaced; empty for any. With
+        `for_services`, a service on this store looks after the infrastructure from then on.
+
+        Raises `DescriptionError`, `InvalidDesignError`, `NoSuchInfrastructureError`, `StoreError`; `WorkedOnError`
+        while another build is under way, `BusyError` if the infrastructure is being destroyed, and
+        `ChangedMeanwhileError`.
+        """
+        refuse_dry_run(self._installation.settings)
+        infrastructure = self.load(description)
+        refuse = functools.partial(refuse_update, infrastructure, replaces)
+        refuse(self.get(infra_id))
+        self._pass(infra_id, lambda site: building.check(site, infrastructure))
+        self.store.updates.request(infra_id, infrastructure, SystemClock().now(), refuse, maintained=for_services)
+        if self._background is not None:
+            self._background.wake(infra_id)
 
     def start_provisioning(self, infra_id: str, *, idempotent: bool = False) -> str:
         """Start to build and maintain an infrastructure in the background. Returns its id.

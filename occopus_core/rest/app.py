@@ -18,6 +18,7 @@ from occopus_core.rest.limits import Limits
 from occopus_core.rest.metrics import Metrics
 from occopus_core.rest.routes import (
     alerts,
+    descriptions,
     events,
     infrastructures,
     life_time,
@@ -64,6 +65,7 @@ def create_app(
     app.state.plugins = functools.cache(installed_plugins)  # imported modules do not change
     resources = (
         infrastructures,
+        descriptions,
         overview,
         logs,
         life_time,
@@ -85,7 +87,8 @@ def create_app(
             CORSMiddleware,
             allow_origins=list(origins),
             allow_methods=problems.METHODS,
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID"],
+            expose_headers=["ETag"],
         )
     app.add_middleware(Access, origins=origins, hosts=hosts)
     return app

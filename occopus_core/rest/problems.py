@@ -21,10 +21,17 @@ from occopus_core.engine.passes.errors import BusyError
 from occopus_core.engine.passes.life_time import LifeTimeError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.manager import InfraIdError, NoSuchNodeError
+from occopus_core.manager.errors import ChangedMeanwhileError
 from occopus_core.manager.logins import NoSuchInstanceError
 from occopus_core.notify.subscribing import SubscriptionError, UnconfiguredError
 from occopus_core.registry import PluginError
-from occopus_core.store.records import LeaseLostError, NoSuchInfrastructureError, SpoiltError, StoreError
+from occopus_core.store.records import (
+    LeaseLostError,
+    NoSuchInfrastructureError,
+    SpoiltError,
+    StoreError,
+    WorkedOnError,
+)
 from occopus_core.store.repository import InfrastructureTakenError
 
 MEDIA_TYPE = "application/problem+json"
@@ -40,6 +47,8 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (InfrastructureTakenError, 409),
     (BusyError, 409),
     (LeaseLostError, 409),
+    (WorkedOnError, 409),
+    (ChangedMeanwhileError, 412),
     (UnconfiguredError, 409),
     (DescriptionError, 422),
     (InvalidDesignError, 422),

@@ -81,6 +81,11 @@ class Service:
         """Apply requests at once, if the infrastructure is maintained here."""
         self._rounds.wake(infra_id)
 
+    def update(self, infra_id: str) -> None:
+        """Build the description that was requested for it as soon as possible."""
+        self.begin(infra_id)
+        self.wake(infra_id)
+
     def leave(self, infra_id: str) -> None:
         """Stop maintaining an infrastructure. Idempotent. Raises `NoSuchInfrastructureError`."""
         self.store.service.mark(infra_id, maintained=False)

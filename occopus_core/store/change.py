@@ -28,7 +28,9 @@ from occopus_core.store.row_conversion import (
     chunks,
     event_row,
     forget_unused_implementations,
+    infrastructure_row,
     leave_places,
+    record_of,
 )
 
 LEASE_SECONDS = 15.0
@@ -59,6 +61,17 @@ class Change:
     def put_candidate(self, candidate: Infrastructure | None) -> None:
         """Set the description that a build is working towards; None for no build."""
         self._put(candidate=candidate)
+
+    def begin_build(self, candidate: Infrastructure, known: Infrastructure | None) -> bool:
+        """Set the description of a build, in place of the `known` one.
+
+        False, and without effect, if another one has been requested meanwhile.
+        """
+        row = infrastructure_row(self._connection, self._lease.infra_id)
+        if record_of(row).candidate != known:
+            return False
+        self.put_candidate(candidate)
+        return True
 
     def put_targets(self, targets: Mapping[str, int]) -> None:
         """Set the wanted number of instances of each node."""

@@ -62,6 +62,14 @@ class PlaceInUseError(Exception):
         )
 
 
+class WorkedOnError(Exception):
+    """A build of another description is under way."""
+
+    def __init__(self, infra_id: str, holder: str) -> None:
+        what = f"another description of the infrastructure '{infra_id}'"
+        super().__init__(f"{holder} is building {what}: wait for its end")
+
+
 class LeaseLostError(Exception):
     """Another process has taken over the infrastructure; this process must not write or start anything for it."""
 

@@ -53,6 +53,7 @@ from occopus_core.store.row_conversion import (
 )
 from occopus_core.store.service import ServiceRows
 from occopus_core.store.tokens import Tokens
+from occopus_core.store.updates import UpdateRows
 
 IMPORT_AGAIN = "import its file again, or restore a backup"
 
@@ -91,6 +92,7 @@ class Store:
         self.revisions = RevisionRows(database)
         self.service = ServiceRows(database)
         self.tokens = Tokens(database)
+        self.updates = UpdateRows(database)
         self._reached: dict[Lease, int] = {}
 
     def close(self) -> None:

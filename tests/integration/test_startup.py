@@ -9,8 +9,7 @@ import pytest
 pytestmark = pytest.mark.integration
 
 SLOW = {"alembic", "jinja2", "jsonschema", "rich", "shtab", "sqlalchemy", "stevedore", "yaml"}
-HEAVY = {"bz2", "dataclasses", "email", "inspect", "json", "logging", "lzma", "pathlib", "socket", "subprocess"}
-HEAVY |= {"shutil", "typing"}
+HEAVY = {"bz2", "email", "json", "logging", "lzma", "pathlib", "shutil", "socket", "subprocess", "typing"}
 """Modules of the standard library that take long to import, and that a help text can do without."""
 LOADED = """
 import os, sys

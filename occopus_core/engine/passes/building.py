@@ -39,7 +39,7 @@ from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
 from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
 from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, Stage
-from occopus_core.store.repository import InfrastructureTakenError
+from occopus_core.store.repository import InfrastructureTakenError, Store
 
 PATIENCE = LEASE_SECONDS + SKEW_SECONDS
 """Seconds for which a build waits for another process on the infrastructure; the lease of a killed one ends by then."""
@@ -61,6 +61,11 @@ def plan(
     design = yield from design_in_pool(context, scope, definitions=definitions)
     works = context.recorded_works()
     return (yield from plan_build(context, design, record, works))
+
+
+def check(context: PassContext, candidate: Infrastructure) -> Steps[None]:
+    """Check a description with the stored definitions. Asks no provider. Raises `InvalidDesignError`."""
+    yield from design_in_pool(context, context.scope(candidate))
 
 
 @cleaning_up
@@ -127,9 +132,7 @@ def build_leased(
     targets = targets_of(candidate, record.targets)
     notes = notes_of(runtime)
     steps = yield from plan_build(context, design, record, works, runtime.journal.commit_due, notes)
-    if record.candidate != candidate:
-        with store.changing(lease) as change:
-            change.put_candidate(candidate)
+    _begin(store, lease, record, candidate)
     unwanted = {step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)}
     for work in works:
         work.dropping = work.node_id in unwanted
@@ -167,6 +170,16 @@ def build_leased(
         raise UnconfirmedError(execution.unconfirmed)
     if execution.unconfigured:
         raise UnconfiguredError(execution.unconfigured)
+
+
+def _begin(store: Store, lease: Lease, record: InfrastructureRecord, candidate: Infrastructure) -> None:
+    """Record what the build works towards. Raises `BusyError` if something else was requested after its lease began."""
+    if record.candidate == candidate:
+        return
+    with store.changing(lease) as change:
+        begun = change.begin_build(candidate, record.candidate)
+    if not begun:
+        raise BusyError(f"another description of the infrastructure '{record.id}' has just been requested")
 
 
 def _thawed(record: InfrastructureRecord) -> str:

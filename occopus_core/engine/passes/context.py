@@ -133,14 +133,17 @@ class PassContext:
     def begin_tick(self) -> InfrastructureRecord:
         """Start a tick and return the infrastructure's record. Requests that are read later need not wake it again.
 
-        Raises `AbandonedError` after an interruption or a request to destroy it; `NoSuchInfrastructureError`,
-        `StoreError`.
+        Raises `AbandonedError` after an interruption, or a request to destroy it or for another description;
+        `NoSuchInfrastructureError`, `StoreError`.
         """
         loop, store = self.resources.loop, self.resources.store
         self._woken = False
         record = store.infrastructure(self.infra_id)
         if not record.wanted or (record.expires_at is not None and record.expires_at <= loop.clock.now()):
             self._unwanted()
+        elif record.candidate is not None and self.interval is not None and not self._interruptions:
+            self._woken = True  # the next pass, which builds it, follows at once
+            self.interrupt("another description was requested")
         self.refuse_if_abandoned()
         if self._held_lease is not None:
             store.catch_up(self._held_lease.lease, record.revision)

@@ -6,18 +6,18 @@ import asyncio
 import json
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from occopus_core.report.plans import steps_of
 from occopus_core.rest.idempotency import once
 from occopus_core.rest.limits import Limits
 from occopus_core.rest.problems import Refused, documented
+from occopus_core.rest.routes.planned import QUESTIONS, Planned, planned_of
 from occopus_core.rest.routes.shared import (
     COMMON,
     INFRASTRUCTURE,
@@ -26,6 +26,7 @@ from occopus_core.rest.routes.shared import (
     Reader,
     Writer,
     manager_of,
+    refuse_too_large,
     service_of,
     yaml_body,
 )
@@ -38,7 +39,7 @@ DELETE_SECONDS = 300.0
 """How long a request waits for the end of an infrastructure."""
 LOOK_SECONDS = 0.1
 
-_EXAMPLE = """infra_name: example
+DESCRIPTION_EXAMPLE = """infra_name: example
 user_id: me
 nodes:
   - name: web
@@ -61,8 +62,6 @@ _LINKS = {
     }.items()
 }
 """Links to the operations on an infrastructure, in the OpenAPI document."""
-_QUESTIONS = CapacityLimiter(4)
-"""Limits concurrent calls that ask providers: slow ones must not block all other requests."""
 
 
 class Identified(BaseModel):
@@ -77,30 +76,12 @@ class Listed(BaseModel):
     infrastructures: list[str]
 
 
-class PlannedStep(BaseModel):
-    """The action of the next pass on one instance."""
-
-    action: Literal["keep", "create", "replace", "reconfigure", "destroy", "wait"]
-    node: str
-    nodeid: str
-    reason: str
-    hold: str = Field(description="why a step waits, such as `frozen` or `back-off`; else empty")
-    until: str | None = Field(description="when the wait ends, if known")
-
-
-class Planned(BaseModel):
-    """The actions of the next pass."""
-
-    steps: list[PlannedStep]
-    frozen: str = Field(description="why failed instances are not replaced, and how that ends; else empty")
-
-
 @router.post(
     "/infrastructures/",
     status_code=201,
     response_model=Identified,
     responses={**COMMON, **documented(408, 409, 413), 201: {"links": _LINKS}},
-    openapi_extra=yaml_body("InfrastructureDescription", "The description of an infrastructure.", _EXAMPLE),
+    openapi_extra=yaml_body("InfrastructureDescription", "The description of an infrastructure.", DESCRIPTION_EXAMPLE),
 )
 @router.post("/infrastructures", status_code=201, include_in_schema=False)
 def create(request: Request, client: Writer, body: Body) -> Response:
@@ -113,8 +94,7 @@ def _create(service: Service, request: Request, body: bytes) -> str:
     manager = service.manager
     limits: Limits = request.app.state.limits
     infrastructure = manager.load_untrusted(body)
-    if sum(node.scaling.max for node in infrastructure.nodes) > limits.instances:
-        raise Refused(422, f"an infrastructure may grow to {limits.instances:,} instances at the most")
+    refuse_too_large(infrastructure, limits)
     infra_id = manager.new_id()
     manager.plan(infrastructure, infra_id)  # which finds mistakes before anything is built
     with service.adding:
@@ -203,8 +183,8 @@ def detach(request: Request, _client: Writer, infra_id: InfraId) -> dict[str, An
 @router.get("/infrastructures/{infraid}/plan", response_model=Planned, responses={**INFRASTRUCTURE, **documented(502)})
 async def plan(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
     """The actions that would bring the infrastructure to its wanted state, pending scaling requests included."""
-    planned = await to_thread.run_sync(manager_of(request).preview, infra_id, limiter=_QUESTIONS)
-    return {"steps": steps_of(planned), "frozen": planned.frozen}
+    planned = await to_thread.run_sync(manager_of(request).preview, infra_id, limiter=QUESTIONS)
+    return planned_of(planned)
 
 
 @router.get("/infrastructures/{infraid}/cost", responses={**INFRASTRUCTURE, **documented(502)})
@@ -213,7 +193,7 @@ async def cost(request: Request, _client: Reader, infra_id: InfraId) -> dict[str
 
     `totalcost` is null if no cost is known; `unknown_costs` is the number of instances that are not in it.
     """
-    costs = await to_thread.run_sync(manager_of(request).costs, infra_id, limiter=_QUESTIONS)
+    costs = await to_thread.run_sync(manager_of(request).costs, infra_id, limiter=QUESTIONS)
     every = [one for node in costs.values() for one in node.values()]
     known = [one for one in every if one is not None]
     by_node = {name: {node_id: _amount(one) for node_id, one in node.items()} for name, node in costs.items()}

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import yaml
 from fastapi import Depends, Path, Request
 
+from occopus_core.descriptions.model import Infrastructure
 from occopus_core.manager import InfrastructureManager
 from occopus_core.rest.auth import allowed
-from occopus_core.rest.limits import read_body
-from occopus_core.rest.problems import documented
+from occopus_core.rest.limits import Limits, read_body
+from occopus_core.rest.problems import Refused, documented
 from occopus_core.rest.service import Service
 from occopus_core.store.tokens import Scope
 
@@ -37,6 +38,12 @@ def service_of(request: Request) -> Service:
 def manager_of(request: Request) -> InfrastructureManager:
     """The manager of the service."""
     return service_of(request).manager
+
+
+def refuse_too_large(infrastructure: Infrastructure, limits: Limits) -> None:
+    """Refuse a description that may grow to more instances than are allowed. Raises `Refused`."""
+    if sum(node.scaling.max for node in infrastructure.nodes) > limits.instances:
+        raise Refused(422, f"an infrastructure may grow to {limits.instances:,} instances at the most")
 
 
 def raw_body(example: Any, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,10 @@ from occopus_core import InfrastructureIDNotFoundException, InfrastructureIDTake
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.descriptions.text import description_digest
+from occopus_core.engine.passes.errors import BusyError
 from occopus_core.manager import DryRunError
+from occopus_core.manager.errors import ChangedMeanwhileError
 from occopus_core.registry import Registry
 from occopus_core.settings import Settings
 from occopus_core.testing.memory import MemoryCloud, MemoryHandler
@@ -209,3 +212,28 @@ def test_a_dry_run_changes_nothing(home):
 
 def test_every_name_that_is_exported_exists():
     assert all(getattr(occopus_core, name) for name in occopus_core.__all__)
+
+
+def test_another_description_is_recorded_for_the_next_pass(manager):
+    infra_id = manager.build(TEXT)
+    changed = TEXT.replace("user_id: me", "user_id: other")
+    manager.submit_update(changed, infra_id)
+    manager.submit_update(changed, infra_id)
+    assert manager.get(infra_id).candidate == manager.load(changed)
+    with pytest.raises(DescriptionError):
+        manager.submit_update(TEXT.replace("type: t", "typ: t"), infra_id)
+    with pytest.raises(ChangedMeanwhileError):
+        manager.submit_update(TEXT, infra_id, replaces="0" * 32)
+    manager.maintain(infra_id)
+    assert manager.get(infra_id).description == manager.load(changed)
+    manager.submit_update(TEXT, infra_id, replaces=description_digest(manager.load(changed)))
+    assert manager.start_provisioning(infra_id) == infra_id
+    deadline = time.monotonic() + LONGEST
+    while manager.get(infra_id).candidate is not None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert manager.get(infra_id).description == manager.load(TEXT)
+    manager.stop_provisioning(infra_id)
+    manager.store.request_destroy(infra_id)
+    with pytest.raises(BusyError, match="is being destroyed"):
+        manager.submit_update(TEXT, infra_id)
+    manager.tear_down(infra_id)
