@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+TYPE_CHECKING = False  # typing takes as long to import as argparse, and events take twice that
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-from occopus_core.events import Event, EventKind
+    from occopus_core.events import Event
 
 
 def counted(count: int, noun: str) -> str:
@@ -15,13 +16,18 @@ def counted(count: int, noun: str) -> str:
 
 def line(event: Event) -> str:
     """An event as one line."""
-    subject = f" {event.node_name} {event.node_id[:8]}".rstrip()
-    return f"{event.kind.value}{subject}" + (f": {event.text}" if event.text else "")
+    return _subject(event) + (f": {event.text}" if event.text else "")
 
 
 def short_line(event: Event) -> str:
     """An event as one line, for commands that list unconfirmed instances with their reasons when they end."""
-    return line(dataclasses.replace(event, text="") if event.kind is EventKind.NODE_UNCONFIRMED else event)
+    from occopus_core.events import EventKind  # noqa: PLC0415
+
+    return _subject(event) if event.kind is EventKind.NODE_UNCONFIRMED else line(event)
+
+
+def _subject(event: Event) -> str:
+    return f"{event.kind.value} {event.node_name} {event.node_id[:8]}".rstrip()
 
 
 def unconfirmed(instances: Sequence[str]) -> list[str]:

@@ -161,6 +161,7 @@ def cyclic(options: argparse.Namespace) -> int:
 def _run_until_signal(rounds: MaintenanceLoop) -> bool:
     """Maintain in a separate thread, since only the main one receives signals; true after a signal."""
     from occopus_core.cli.interruption import signals  # noqa: PLC0415
+    from occopus_core.engine.kernel.clock import LONGEST_WAIT  # noqa: PLC0415
 
     over, signalled = threading.Event(), threading.Event()
 
@@ -178,7 +179,8 @@ def _run_until_signal(rounds: MaintenanceLoop) -> bool:
         signal.signal(number, stop)
     thread = threading.Thread(target=maintain, name="occopus-maintenance", daemon=True)
     thread.start()
-    over.wait()
+    while not over.wait(LONGEST_WAIT):
+        pass
     if signalled.is_set():
         rounds.stop()
         thread.join(LAST_SECONDS)

@@ -40,6 +40,15 @@ class Ended:
         return self.stderr.splitlines()
 
 
+class Command(subprocess.Popen[str]):
+    """A command that is running. Where a test fails in its `with`, it is killed: it may be one that never ends."""
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, traceback)
+
+
 class Workspace:
     """A folder to work in, a home, a store, and the commands."""
 
@@ -59,11 +68,11 @@ class Workspace:
 
     def start(
         self, command: str, *words: str, before: Sequence[str] = (), environ: dict[str, str | None] | None = None, **how
-    ) -> subprocess.Popen[str]:
+    ) -> Command:
         """``occopus-COMMAND`` with these words; an environment variable that is None is not set."""
         changed = {**self.environ, **(environ or {})}
         how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **how}
-        return subprocess.Popen(
+        return Command(
             [*before, SCRIPTS / f"occopus-{command}", *words],
             cwd=self.folder,
             env={key: value for key, value in changed.items() if value is not None},
@@ -75,11 +84,7 @@ class Workspace:
 
     def end(self, process: subprocess.Popen[str]) -> Ended:
         with process:
-            try:
-                stdout, stderr = process.communicate(timeout=LONGEST)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
+            stdout, stderr = process.communicate(timeout=LONGEST)
         return Ended(shell_code(process), stdout or "", stderr or "")
 
     def ready(self, command: str, *words: str, **how) -> Ended:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import pty
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +93,15 @@ def test_passes_over_and_over_end_although_the_cloud_hangs(ill, cloud, assert_ca
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     cloud.set_faults([])
+    assert_carried_on()
+
+
+def test_a_signal_ends_maintenance_whichever_thread_receives_it(ill, assert_carried_on):
+    with healing_of(ill, "-c") as process:
+        other = max(int(thread.name) for thread in Path(f"/proc/{process.pid}/task").iterdir())
+        assert other != process.pid
+        assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
+        assert process.wait(60) == 0
     assert_carried_on()
 
 

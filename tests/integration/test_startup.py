@@ -9,7 +9,8 @@ import pytest
 pytestmark = pytest.mark.integration
 
 SLOW = {"alembic", "jinja2", "jsonschema", "rich", "shtab", "sqlalchemy", "stevedore", "yaml"}
-HEAVY = {"bz2", "email", "json", "logging", "lzma", "pathlib", "shutil", "socket", "subprocess", "typing"}
+HEAVY = {"bz2", "dataclasses", "email", "inspect", "json", "logging", "lzma", "pathlib", "socket", "subprocess"}
+HEAVY |= {"shutil", "typing"}
 """Modules of the standard library that take long to import, and that a help text can do without."""
 LOADED = """
 import os, sys

@@ -26,6 +26,14 @@ class Clock(Protocol):
         ...
 
 
+LONGEST_WAIT = 1.0
+"""Seconds that a thread waits at most at a time.
+
+The kernel may deliver a signal to any thread of the process; Python runs its handler in the main thread, which notices
+only when it is not blocked.
+"""
+
+
 class SystemClock:
     """The clock of this machine."""
 
@@ -39,10 +47,14 @@ class SystemClock:
 
     def wait(self, inbox: SimpleQueue[Callable[[], None]], seconds: float | None) -> Callable[[], None] | None:
         """See `Clock.wait`."""
-        # In Python 3.11 `get` can wait for ever when its timeout passes before it has found the queue empty. A call
-        # that does not block, made first, avoids this.
-        with contextlib.suppress(queue.Empty):
-            return inbox.get_nowait()
-        with contextlib.suppress(queue.Empty):
-            return inbox.get(timeout=seconds)
-        return None
+        due = None if seconds is None else time.monotonic() + seconds
+        while True:
+            # In Python 3.11 `get` can wait for ever when its timeout passes before it has found the queue empty. A call
+            # that does not block, made first, avoids this.
+            with contextlib.suppress(queue.Empty):
+                return inbox.get_nowait()
+            left = LONGEST_WAIT if due is None else due - time.monotonic()
+            if left <= 0:
+                return None
+            with contextlib.suppress(queue.Empty):
+                return inbox.get(timeout=min(left, LONGEST_WAIT))
