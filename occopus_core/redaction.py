@@ -13,6 +13,9 @@ from urllib.parse import quote, quote_plus
 
 HIDDEN = "***"
 
+SECRET_NAME = re.compile(r"pass|pw|secret|token|credential|private|cert|key$", re.IGNORECASE)
+"""Names of values that may be secret."""
+
 MIN_SECRET = 4
 """A shorter text is part of too many words: it is hidden where it stands as a word of its own."""
 _MIN_SECRET_LINE = 16

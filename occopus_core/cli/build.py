@@ -173,16 +173,30 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
 
 
 def _built(manager: InfrastructureManager, infra_id: str, form: str) -> str:
-    """The result to print after a build."""
+    """The result to print after a build. For people, says where the nodes are, and the outputs."""
+    from occopus_core.report import outputs_of, report_of  # noqa: PLC0415
+    from occopus_core.report.built import address_lines, output_lines  # noqa: PLC0415
+    from occopus_core.store.records import NoSuchInfrastructureError  # noqa: PLC0415
+
+    try:
+        snapshot = manager.snapshot(infra_id)
+    except NoSuchInfrastructureError:
+        if form == "json":
+            raise
+        say(f"another process has destroyed '{infra_id}' since")
+        return infra_id
+    if form == "json":
+        import json  # noqa: PLC0415
+
+        return json.dumps({"infraid": infra_id, "nodes": report_of(snapshot), "outputs": outputs_of(snapshot)})
+    lines = output_lines(snapshot) if form == "1.x" else [*address_lines(snapshot), *output_lines(snapshot)]
+    if lines:
+        say("\n".join(lines))
     if form == "1.x":
         from occopus_core.report.forms_1x import built  # noqa: PLC0415
 
-        return built(manager.snapshot(infra_id))
-    if form == "text":
-        return infra_id
-    import json  # noqa: PLC0415
-
-    return json.dumps({"infraid": infra_id, "nodes": manager.report(infra_id)})
+        return built(snapshot)
+    return infra_id
 
 
 def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra_id: str, end: float | None) -> int:

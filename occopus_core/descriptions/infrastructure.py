@@ -13,7 +13,14 @@ from occopus_core.api.written import WrittenMap
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.graph import CycleError, Graph
 from occopus_core.descriptions.loader import Source, load
-from occopus_core.descriptions.model import AttributeMapping, Dependency, Infrastructure, NodeDescription, Scaling
+from occopus_core.descriptions.model import (
+    AttributeMapping,
+    Dependency,
+    Infrastructure,
+    NodeDescription,
+    OutputTemplate,
+    Scaling,
+)
 from occopus_core.descriptions.node_definitions import FREE, PREFIX
 from occopus_core.descriptions.problems import DescriptionError, Path, Problem, did_you_mean, in_order
 from occopus_core.descriptions.schema import check, core_schema, is_template, validator
@@ -146,7 +153,11 @@ class _Reader:
             user_id=self._data.get("user_id", ""),
             variables=variables,
             expires=self._data.get("expires", ""),
+            outputs=tuple(self._output(*item) for item in self._data.get("outputs", {}).items()),
         )
+
+    def _output(self, name: str, template: str) -> OutputTemplate:
+        return OutputTemplate(name, template, str(self._document.locate(("outputs", name))))
 
     def _node(self, index: int, node: Mapping[str, Any], variables: Mapping[str, Any]) -> NodeDescription:
         scaling = node.get("scaling", {})

@@ -59,6 +59,16 @@ class NodeDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputTemplate:
+    """A named text about an infrastructure: a template that is rendered after a build and for every report."""
+
+    name: str
+    template: str
+    where: str = field(default="", compare=False)
+    """The place in the file, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
 class Infrastructure:
     """An infrastructure description. The order of `nodes` is the order of the file."""
 
@@ -69,6 +79,8 @@ class Infrastructure:
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     expires: str = ""
     """When it ends by itself: a time, or a duration from its first build on; empty for never. See `times.end_of`."""
+    outputs: tuple[OutputTemplate, ...] = ()
+    """In the order of the file."""
 
 
 @dataclass(frozen=True, slots=True)

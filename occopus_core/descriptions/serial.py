@@ -14,6 +14,7 @@ from occopus_core.descriptions.model import (
     Implementation,
     Infrastructure,
     NodeDescription,
+    OutputTemplate,
     Scaling,
 )
 
@@ -35,6 +36,7 @@ def infrastructure_to_json(infrastructure: Infrastructure) -> dict[str, Any]:
         "user_id": infrastructure.user_id,
         "variables": encoded(infrastructure.variables),
         "expires": infrastructure.expires,
+        "outputs": list(map(dataclasses.asdict, infrastructure.outputs)),
     }
 
 
@@ -57,7 +59,12 @@ def infrastructure_from_json(data: Mapping[str, Any]) -> Infrastructure:
         user_id=typed(data["user_id"], str),
         variables=typed(read(data["variables"]), dict),
         expires=typed(data.get("expires", ""), str),
+        outputs=tuple(map(_output, typed(data.get("outputs", []), list))),
     )
+
+
+def _output(data: Mapping[str, Any]) -> OutputTemplate:
+    return OutputTemplate(**{key: typed(value, str) for key, value in data.items()})
 
 
 def _node(data: Mapping[str, Any], read: Callable[[Any], Any]) -> NodeDescription:

@@ -44,7 +44,7 @@ from occopus_core.manager.updating import refuse_update
 from occopus_core.notify.subscribing import address_of
 from occopus_core.registry import Registry
 from occopus_core.render import expander
-from occopus_core.report import Snapshot, report_of
+from occopus_core.report import Snapshot, outputs_of, report_of
 from occopus_core.report.changes import Change, changes_of
 from occopus_core.settings import Settings
 from occopus_core.store.records import (
@@ -457,6 +457,13 @@ class InfrastructureManager:
         maintainer = store.maintainers.of(infra_id)
         requests, configurations = store.pending_requests(infra_id), store.configurations.of(infra_id)
         return Snapshot.of(record, instances, requests, used, SystemClock().now(), configurations, maintainer)
+
+    def outputs(self, infra_id: str) -> dict[str, str | None]:
+        """The outputs of its description by name, without secrets; None where one has no value at present.
+
+        Raises `NoSuchInfrastructureError`, `StoreError`.
+        """
+        return outputs_of(self.snapshot(infra_id))
 
     def events(self, infra_id: str, after: int = 0, most: int | None = None) -> list[StoredEvent]:
         """At most `most` events after the event `after`, even of an infrastructure that is gone.

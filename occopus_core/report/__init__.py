@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from occopus_core.api.config import ConfigState
 from occopus_core.descriptions.model import Implementation, Scaling
+from occopus_core.engine.planning.declared_outputs import OutputValue, output_values
 from occopus_core.report.maintenance import maintainer_of
 from occopus_core.report.places import InstancePlace, place_of
 from occopus_core.store.records import (
@@ -90,6 +91,8 @@ class Snapshot:
     """Who maintains it again and again."""
     former: Mapping[str, str] = field(default_factory=dict)
     """By node id: why an instance in service does not have its configuration."""
+    outputs: Sequence[OutputValue] = ()
+    """The values of the outputs of the description, without secrets."""
 
     @classmethod
     def of(
@@ -110,7 +113,13 @@ class Snapshot:
         for instance in sorted(instances, key=lambda one: (one.position, one.created_at, one.node_id)):
             nodes.setdefault(instance.node_name, []).append(instance)
         former = {one.node_id: _why_former(one) for one in configurations if _is_former(one)}
-        return cls(infrastructure, nodes, pending, timeouts, at, places, maintainer=maintainer, former=former)
+        outputs = output_values(infrastructure.id, infrastructure.current, instances)
+        return cls(
+            *(infrastructure, nodes, pending, timeouts, at, places),
+            maintainer=maintainer,
+            former=former,
+            outputs=outputs,
+        )
 
     def with_costs(self, costs: Mapping[str, Decimal | None]) -> Snapshot:
         """The same with what instances have cost, by node id."""
@@ -157,7 +166,8 @@ def _why_former(configuration: ConfigurationRecord) -> str:
 def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
     """By node name: its `instances` by node id, its `scaling`, and what is the same for all nodes.
 
-    That is why healing is `frozen`, when the infrastructure `expires_at`, and its `maintainer`.
+    That is why healing is `frozen`, when the infrastructure `expires_at`, its `maintainer`, and its `outputs`: by name
+    the value, None where there is none at present.
 
     The order is that of the snapshot.
     """
@@ -176,9 +186,15 @@ def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
             "frozen": snapshot.infrastructure.frozen,
             "expires_at": None if expires_at is None else _time(expires_at),
             "maintainer": maintainer_of(snapshot.maintainer, snapshot.at),
+            "outputs": outputs_of(snapshot),
         }
         for name, instances in snapshot.nodes.items()
     }
+
+
+def outputs_of(snapshot: Snapshot) -> dict[str, str | None]:
+    """By name: the value of each output, None where there is none at present."""
+    return {one.name: one.value for one in snapshot.outputs}
 
 
 def _instance(snapshot: Snapshot, instance: InstanceRecord) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from occopus_core.descriptions.times import written as time_text
 from occopus_core.report import Snapshot, report_of
+from occopus_core.report.built import output_lines
 from occopus_core.report.graph import dot, mermaid
 from occopus_core.report.inventory import ansible_inventory, hosts, ssh_config
 from occopus_core.report.maintenance import maintained_text
@@ -76,7 +77,7 @@ def _remarks(snapshot: Snapshot) -> list[str]:
         remarks.append(
             f"cost so far: {total}" + (f", and that of {unknown} more is unknown" if known and unknown else "")
         )
-    return [*remarks, maintained_text(snapshot.maintainer, snapshot.at)]
+    return [*remarks, maintained_text(snapshot.maintainer, snapshot.at), *output_lines(snapshot)]
 
 
 _WRITERS: Mapping[str, Callable[[Snapshot], str]] = {

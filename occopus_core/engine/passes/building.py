@@ -58,7 +58,7 @@ def plan(
         record = store.infrastructure(context.infra_id)
     except NoSuchInfrastructureError:
         return (yield from context.resources.loop.in_pool(lambda: first_plan(scope, definitions)))
-    design = yield from design_in_pool(context, scope, definitions=definitions)
+    design = yield from design_in_pool(context, scope, definitions=definitions, with_outputs=True)
     works = context.recorded_works()
     return (yield from plan_build(context, design, record, works))
 
@@ -83,7 +83,7 @@ def build(
     `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
     """
     context.building = True  # an interruption while templates are rendered ends a build
-    design = yield from design_in_pool(context, context.scope(candidate))
+    design = yield from design_in_pool(context, context.scope(candidate), with_outputs=True)
     context.building = False
     begun()
     lease = yield from _lease(context, candidate, end)

@@ -17,13 +17,19 @@ def design_in_pool(
     scope: Scope,
     commit_due: Callable[[], None] | None = None,
     definitions: Definitions | None = None,
+    *,
+    with_outputs: bool = False,
 ) -> Steps[Design]:
     """The design of what `scope` describes, with the definitions of the store by default.
 
     Propagates the errors of `make_design`.
     """
     known = definitions or context.resources.store
-    return (yield from context.resources.loop.in_pool(lambda: make_design(scope, known), commit_due))
+
+    def make() -> Design:
+        return make_design(scope, known, with_outputs=with_outputs)
+
+    return (yield from context.resources.loop.in_pool(make, commit_due))
 
 
 def design_candidate(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[Design]:

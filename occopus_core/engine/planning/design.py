@@ -12,6 +12,7 @@ from occopus_core.descriptions.graph import CycleError, Edge, Graph
 from occopus_core.descriptions.model import NodeDefinition
 from occopus_core.engine.planning.blueprint import Blueprint, UnbuildableError
 from occopus_core.engine.planning.decision import Situation, decide
+from occopus_core.engine.planning.declared_outputs import output_faults
 from occopus_core.engine.planning.mappings import faults
 from occopus_core.engine.planning.plan import Plan
 from occopus_core.engine.planning.preparation import Scope
@@ -67,15 +68,20 @@ class Design:
 
 def first_plan(scope: Scope, definitions: Definitions) -> Plan:
     """The plan of the first build of an infrastructure. Raises `InvalidDesignError`, `StoreError`."""
-    make_design(scope, definitions)
+    make_design(scope, definitions, with_outputs=True)
     return decide(Situation(targets_of(scope.infrastructure, {}), [], ordered=True))
 
 
-def make_design(scope: Scope, definitions: Definitions) -> Design:
-    """Find the definitions, rehearse the templates, order the nodes. Raises `InvalidDesignError`, `StoreError`."""
+def make_design(scope: Scope, definitions: Definitions, *, with_outputs: bool = False) -> Design:
+    """Find the definitions, rehearse the templates, order the nodes. Raises `InvalidDesignError`, `StoreError`.
+
+    With `with_outputs`, faults in outputs count, too. Maintenance goes on whatever is wrong with them.
+    """
     blueprints = _blueprints(scope, definitions)
     rehearsed = rehearse(scope, blueprints)
     problems = [*faults(scope.infrastructure.dependencies, blueprints), *rehearsed.problems]
+    if with_outputs:
+        problems += output_faults(scope.infra_id, scope.infrastructure)
     if problems:
         raise InvalidDesignError(problems)
     edges = [Edge(found.dependent, found.dependee, found.where) for found in rehearsed.references]

@@ -57,20 +57,22 @@ class Rehearsed:
     """By node name and digest of the implementation: see `Blueprint.fingerprints`."""
 
 
-class _Peers:
-    """Stands in for the other nodes and records which of them templates refer to."""
+class PlaceholderPeers:
+    """The nodes of an infrastructure that is not built, with made-up addresses. Records which of them are asked for."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(names)
         self.asked: set[str] = set()
 
     def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
+        """See `occopus_core.render.Peers`."""
         if node_name not in self._names:
             raise LookupError(f"there is no node '{node_name}'; the nodes are: {', '.join(sorted(self._names))}")
         self.asked.add(node_name)
         return _PLACEHOLDERS
 
     def node_ids(self, node_name: str) -> Sequence[str]:
+        """See `occopus_core.render.Peers`."""
         return [_NODE_ID for _ in self.addresses(node_name)]
 
 
@@ -86,7 +88,7 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
     fingerprints: dict[str, dict[str, str]] = {name: {} for name in blueprints}
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
-            peers = _Peers(blueprints)
+            peers = PlaceholderPeers(blueprints)
             try:
                 fingerprint = _rehearse(scope, blueprint, implementation, peers)
                 fingerprints[blueprint.node.name][implementation.digest] = fingerprint
@@ -110,7 +112,7 @@ def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator
     scope = dataclasses.replace(scope, allowance=Allowance(REHEARSAL_UNITS, REHEARSAL_SECONDS))
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
-            peers = _Peers(blueprints)
+            peers = PlaceholderPeers(blueprints)
             handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
             subject = _subject(blueprint, implementation, peers, handed)
             # A definition that cannot be rendered any more still has to be deleted.
@@ -128,7 +130,7 @@ def requests_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[t
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
             handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
-            subject = _subject(blueprint, implementation, _Peers(blueprints), handed)
+            subject = _subject(blueprint, implementation, PlaceholderPeers(blueprints), handed)
             with contextlib.suppress(Exception):  # a rehearsal reports it
                 yield blueprint.node.name, implementation.digest, scope.prepare(subject).request
 
@@ -139,7 +141,7 @@ def _named(implementation: Implementation) -> Iterable[str]:
     return named_peers([*sections, implementation.health_check.checks])
 
 
-def _rehearse(scope: Scope, blueprint: Blueprint, implementation: Implementation, peers: _Peers) -> str:
+def _rehearse(scope: Scope, blueprint: Blueprint, implementation: Implementation, peers: PlaceholderPeers) -> str:
     handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
     subject = _subject(blueprint, implementation, peers, handed)
     prepared = scope.prepare(subject)
@@ -157,7 +159,9 @@ def _rehearse(scope: Scope, blueprint: Blueprint, implementation: Implementation
     return _fingerprint(scope.installation, prepared.request)
 
 
-def _subject(blueprint: Blueprint, implementation: Implementation, peers: _Peers, handed: Mapping[str, Any]) -> Subject:
+def _subject(
+    blueprint: Blueprint, implementation: Implementation, peers: PlaceholderPeers, handed: Mapping[str, Any]
+) -> Subject:
     functions = rehearsal_functions(peers)
     return Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions, handed, lambda: _HOST_KEY)
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from occopus_core.cli import build, import_, output
-from occopus_core.descriptions.model import Infrastructure, NodeDescription
+from occopus_core.descriptions.model import Infrastructure, NodeDescription, OutputTemplate
 from occopus_core.engine.planning.plan import Plan, Step, Verb
 from occopus_core.store.database import open_database
 from occopus_core.store.repository import Store
@@ -163,3 +163,48 @@ def test_a_plan_without_changes_ends_with_0(monkeypatch, capsys):
     monkeypatch.setattr(build, "_plan", lambda *_: (Plan((Step(Verb.KEEP, "web", "", "id-1"),)), {}))
     assert build.main(["--detailed-exitcode", "--nodes", "nodes.yaml", "infra.yaml"]) == 0
     assert "1 to keep" in capsys.readouterr().out
+
+
+@pytest.fixture
+def done(store, monkeypatch):
+    """Builds that are done at once: what is there already."""
+    described = Infrastructure(
+        "shop",
+        (NodeDescription("web", "web"), NodeDescription("db", "db")),
+        outputs=(OutputTemplate("at", "{{ getip('web') }}"),),
+    )
+    lease = store.acquire("infra-1", "test", 1000.0)
+    with store.changing(lease) as change:
+        change.finish_build(described, {"web": 1, "db": 1})
+    store.release(lease)
+    monkeypatch.setattr(build, "_build", lambda *_: 0)
+    return build.main
+
+
+def test_the_end_of_a_build_says_where_its_nodes_are(done, capsys):
+    assert done(["-i", "infra-1", "infra.yaml"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "infra-1\n"
+    assert printed.err == "web  10.0.0.1\ndb   (no address)\noutputs:\n  at = 10.0.0.1\n"
+
+
+def test_the_last_line_of_a_build_in_the_form_of_1_x_is_the_id(done, capsys, monkeypatch):
+    monkeypatch.setenv("OCCOPUS_COMPATIBILITY", "1.x")
+    assert done(["-i", "infra-1", "infra.yaml"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "List of nodes/ip addresses:\nweb:\n    10.0.0.1 (id-1)\ndb:\ninfra-1\n"
+    assert printed.err == "outputs:\n  at = 10.0.0.1\n"
+
+
+def test_outputs_for_programs(done, capsys):
+    assert done(["-i", "infra-1", "-o", "json", "infra.yaml"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["outputs"] == {"at": "10.0.0.1"}
+    assert printed.err == ""
+
+
+def test_a_build_stays_done_where_it_is_destroyed_at_once_by_another_process(done, store, capsys):
+    with store.changing(store.acquire("infra-1", "test", 1000.0)) as change:
+        change.remove_infrastructure(0.0)
+    assert done(["-i", "infra-1", "infra.yaml"]) == 0
+    assert capsys.readouterr().out == "infra-1\n"

@@ -17,6 +17,7 @@ nodes:
 dependencies:
   - {connection: [web, db], mappings: [[a, b], {attributes: [c, d], synch: true}]}
 variables: {v: 1.5}
+outputs: {url: "{{getip('web')}}"}
 """
 
 
@@ -29,7 +30,21 @@ def test_infrastructure():
     back = serial.infrastructure_from_json(through_json(serial.infrastructure_to_json(infrastructure)))
     assert back == infrastructure
     assert back.dependencies[0].where == "i.yaml:7:5"
+    assert back.outputs[0].where == "i.yaml:9:16"
     hash(back.dependencies[0].mappings[0])
+
+
+def test_a_description_stored_before_there_were_outputs_has_none():
+    stored = serial.infrastructure_to_json(load_infrastructure(TEXT, name="i.yaml"))
+    del stored["outputs"]
+    assert serial.infrastructure_from_json(stored).outputs == ()
+
+
+@pytest.mark.parametrize("spoilt", [{"url": "x"}, ["x"], [{"name": 1, "template": "x"}], [{"nome": "x"}]])
+def test_spoilt_outputs_are_refused(spoilt):
+    stored = {**serial.infrastructure_to_json(load_infrastructure(TEXT, name="i.yaml")), "outputs": spoilt}
+    with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
+        serial.infrastructure_from_json(stored)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ def test_the_report_has_what_clients_read_and_what_the_store_knows(snapshot, ins
             "frozen": "",
             "expires_at": None,
             "maintainer": None,
+            "outputs": {},
         }
     }
 

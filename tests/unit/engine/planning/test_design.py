@@ -1,10 +1,13 @@
+import dataclasses
 import hashlib
 
 import pytest
 
 from occopus_core.api import PermanentError, Verdict
+from occopus_core.descriptions.model import OutputTemplate
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BuildError
-from occopus_core.engine.planning.design import InvalidDesignError
+from occopus_core.engine.planning.design import InvalidDesignError, make_design
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError, Registry
 from occopus_core.store.records import NoSuchInfrastructureError
@@ -190,3 +193,30 @@ def test_the_fingerprint_names_what_is_asked_of_the_provider(world):
     assert first == fingerprint(world, infrastructure(node("web", "other", port=1)))
     assert first != fingerprint(world, infrastructure(node("web", port=2)))
     assert first != fingerprint(world, infrastructure(node("web", "large", port=1)))
+
+
+def test_faults_of_outputs_are_found_with_all_others_before_anything_is_made(world):
+    world.define("web", implementations=way("{{nope}}"))
+    described = dataclasses.replace(
+        infrastructure("web"),
+        outputs=(
+            OutputTemplate("good", "http://{{ getip('web') }}:{{ variables.port | default(80) }}/"),
+            OutputTemplate("typo", "{{ getip('wep') }}", "infra.yaml:7:9"),
+            OutputTemplate("program", "{{ cmd('date') }}"),
+        ),
+    )
+    found = problems(world, described)
+    assert "'nope' is undefined" in found[0]
+    assert found[1:] == [
+        "infra.yaml:7:9: outputs.typo: there is no node 'wep'; the nodes are: web",
+        "outputs.program: cmd() runs a program, which an output cannot do: outputs are rendered for every report",
+    ]
+
+
+def test_maintenance_does_not_stop_at_a_fault_in_an_output(world):
+    world.define("web")
+    described = dataclasses.replace(infrastructure("web"), outputs=(OutputTemplate("typo", "{{ nope }}"),))
+    scope = PassContext(world.resources(), "infra").scope(described)
+    assert make_design(scope, world.store).scope.infrastructure == described
+    with pytest.raises(InvalidDesignError, match=r"outputs\.typo: 'nope' is undefined"):
+        make_design(scope, world.store, with_outputs=True)

@@ -1,0 +1,119 @@
+"""The outputs of a description: the values of their templates for the present instances, without secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from occopus_core.api.resource import Address
+from occopus_core.api.scalars import canonical
+from occopus_core.api.written import items_of, texts_of
+from occopus_core.descriptions.model import Infrastructure, OutputTemplate
+from occopus_core.engine.planning.rehearsal import PlaceholderPeers
+from occopus_core.evaluate import FaultError, RefusalError
+from occopus_core.redaction import SECRET_NAME, Redactor
+from occopus_core.render import PLAIN_BUDGET, Allowance, Peers, Renderer, TemplateError, functions
+from occopus_core.store.records import InstanceRecord, Stage
+from occopus_core.templates_1x import Templates1x
+
+_PASSWORD = re.compile(r"(//[^/\s:@]*:)[^/\s@]+@")
+"""The password in a URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputValue:
+    """The value of one output; None where it has none at present, and then `problem` says why."""
+
+    name: str
+    value: str | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """The instances that stay, as templates see them."""
+
+    nodes: Mapping[str, Sequence[InstanceRecord]]
+
+    def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
+        return [one.addresses for one in self._of(node_name)]
+
+    def node_ids(self, node_name: str) -> Sequence[str]:
+        return [one.node_id for one in self._of(node_name)]
+
+    def _of(self, node_name: str) -> Sequence[InstanceRecord]:
+        if node_name not in self.nodes:
+            raise LookupError(f"there is no node '{node_name}'; the nodes are: {', '.join(sorted(self.nodes))}")
+        return self.nodes[node_name]
+
+
+def output_values(
+    infra_id: str, infrastructure: Infrastructure, instances: Iterable[InstanceRecord]
+) -> tuple[OutputValue, ...]:
+    """The value of each output, in the order of the description. Takes milliseconds, runs nothing, raises nothing.
+
+    Secrets are replaced by ``***``: values of `variables` whose names say that they may be secret, and passwords in
+    URLs.
+    """
+    if not infrastructure.outputs:
+        return ()
+    nodes: dict[str, list[InstanceRecord]] = {node.name: [] for node in infrastructure.nodes}
+    for one in sorted(instances, key=lambda each: (each.position, each.created_at)):
+        if one.node_name in nodes and one.stage is not Stage.DROPPING:
+            nodes[one.node_name].append(one)
+    rendering = _Rendering(infra_id, infrastructure, _Present(nodes))
+    return tuple(map(rendering.value, infrastructure.outputs))
+
+
+def output_faults(infra_id: str, infrastructure: Infrastructure) -> list[str]:
+    """A message for each output that cannot be rendered, whatever instances there are. Raises nothing."""
+    peers = PlaceholderPeers(node.name for node in infrastructure.nodes)
+    rendering = _Rendering(infra_id, infrastructure, peers)
+    found = ((one, rendering.value(one)) for one in infrastructure.outputs)
+    return [
+        f"{one.where}: outputs.{one.name}: {made.problem}".removeprefix(": ") for one, made in found if made.problem
+    ]
+
+
+class _Rendering:
+    """Renders the outputs of one infrastructure within one budget."""
+
+    def __init__(self, infra_id: str, infrastructure: Infrastructure, peers: Peers) -> None:
+        self._names = {
+            "infra_name": infrastructure.name,
+            "infra_id": infra_id,
+            "user_id": infrastructure.user_id,
+            "variables": infrastructure.variables,
+        }
+        self._functions = {**functions(peers), "cmd": _refuse_command}
+        self._manners = Templates1x([node.name for node in infrastructure.nodes])
+        self._allowance = Allowance(PLAIN_BUDGET)
+        self._hide = Redactor(frozenset(_secrets(infrastructure.variables)))
+
+    def value(self, output: OutputTemplate) -> OutputValue:
+        render = Renderer(
+            self._names, self._functions, "", manners=self._manners, allowance=self._allowance, plain_only=True
+        )
+        try:
+            text = render(output.template, at=f"outputs.{output.name}")
+        except TemplateError as error:
+            fault = error.__cause__
+            problem = fault.reason if isinstance(fault, FaultError) else str(error).removeprefix(": ")
+            return OutputValue(output.name, None, self._hide(problem))
+        return OutputValue(output.name, _PASSWORD.sub(r"\1***@", self._hide(text)))
+
+
+def _refuse_command(_command: str) -> str:
+    raise RefusalError("cmd() runs a program, which an output cannot do: outputs are rendered for every report")
+
+
+def _secrets(values: Any, *, secret: bool = False) -> Iterator[str]:
+    """The written text of each value that may be secret by its name, or by that of a mapping it is in."""
+    for step, item in items_of(values):
+        hidden = secret or (isinstance(step, str) and SECRET_NAME.search(step) is not None)
+        if isinstance(item, Mapping | list | tuple):
+            yield from _secrets(item, secret=hidden)
+        elif hidden and item is not None and not isinstance(item, bool):
+            yield from {canonical(item), texts_of(values).get(step, canonical(item))} - {""}

@@ -1,0 +1,104 @@
+"""The values of the outputs of a description."""
+
+import pytest
+
+from occopus_core.api.resource import Address, AddressKind
+from occopus_core.descriptions.infrastructure import load_infrastructure
+from occopus_core.engine.planning.declared_outputs import OutputValue, output_faults, output_values
+from occopus_core.store.records import InstanceRecord, Stage
+
+DESCRIPTION = """\
+user_id: me
+infra_name: shop
+nodes:
+  - {name: web, type: web}
+  - {name: db, type: db}
+variables: {port: 0800, db_password: hunter2, login: {user: app, api_key: 4711, private: true}}
+outputs:
+"""
+
+
+def described(outputs):
+    lines = "".join(f"  {name}: {template}\n" for name, template in outputs.items())
+    return load_infrastructure(DESCRIPTION + lines, name="i.yaml")
+
+
+def record(node, position, *addresses, stage=Stage.READY):
+    return InstanceRecord(
+        *(f"id-{node}-{position}", "infra", node, position, "token", "digest", "{}", "print", stage, 2.0, 1.0),
+        addresses=addresses,
+    )
+
+
+WEB = [
+    record("web", 2, Address("10.0.0.2")),
+    record("web", 1, Address("10.0.0.1"), Address("192.168.0.1", AddressKind.PRIVATE)),
+    record("web", 0, Address("10.0.0.9"), stage=Stage.DROPPING),
+    record("gone", 1, Address("10.0.0.8")),
+]
+
+
+def values(outputs, instances=WEB):
+    return {one.name: one.value for one in output_values("infra", described(outputs), instances)}
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("plain text", "plain text"),
+        ("8080", "8080"),
+        ("\"http://{{ getip('web') }}:{{ variables.port }}/\"", "http://10.0.0.1:0800/"),
+        ("\"{{ getprivip('web') }}\"", "192.168.0.1"),
+        ("\"{{ getipall('web') | join(' ') }}\"", "10.0.0.1 10.0.0.2"),
+        ('"{{ getip(web) }}"', "10.0.0.1"),
+        ("\"{{ find_node_id('web') }}\"", "id-web-1"),
+        ('"{{ infra_name }} {{ infra_id }} {{ user_id }}"', "shop infra me"),
+    ],
+)
+def test_a_value_is_rendered_as_in_node_definitions(template, value):
+    assert values({"it": template}) == {"it": value}
+
+
+def test_an_output_without_a_value_says_why_and_spoils_no_other():
+    made = output_values("infra", described({"db": "\"{{ getip('db') }}\"", "name": '"{{ infra_name }}"'}), WEB)
+    assert made == (
+        OutputValue("db", None, "no instance of node 'db' has an address"),
+        OutputValue("name", "shop"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ('"mysql://app:{{ variables.db_password }}@db"', "mysql://app:***@db"),
+        ('"{{ variables.db_password | b64encode }}"', "***g=="),  # the end says nothing of the secret
+        ('"{{ variables.login }}"', "{'user': 'app', 'api_key': ***, 'private': true}"),
+        ("https://app:sesame@db/", "https://app:***@db/"),
+        ("ssh://ubuntu@10.0.0.1", "ssh://ubuntu@10.0.0.1"),
+    ],
+)
+def test_no_output_has_a_secret(template, value):
+    assert values({"it": template}) == {"it": value}
+
+
+def test_no_reason_has_a_secret():
+    (made,) = output_values("infra", described({"it": '"{{ getip(variables.db_password) }}"'}), [])
+    assert (made.value, made.problem) == (None, "there is no node '***'; the nodes are: db, web")
+
+
+def test_no_program_is_run(tmp_path):
+    (made,) = output_values("infra", described({"it": f"\"{{{{ cmd('touch {tmp_path}/made') }}}}\""}), [])
+    assert "cmd() runs a program" in made.problem
+    assert not (tmp_path / "made").exists()
+
+
+def test_all_outputs_together_have_one_budget():
+    loop = '"{% for i in range(90000) %}{% for j in range(90000) %}x{% endfor %}{% endfor %}"'
+    made = output_values("infra", described({"long": loop, "short": '"{{ infra_name }}"'}), [])
+    assert [one.value for one in made] == [None, None]
+    assert all(one.problem.endswith("all templates together take too long") for one in made)
+
+
+def test_faults_are_found_without_instances():
+    faults = output_faults("infra", described({"good": "\"{{ getip('db') }}\"", "bad": '"{{ nope }}"'}))
+    assert [fault.partition(" is undefined")[0] for fault in faults] == ["i.yaml:9:8: outputs.bad: 'nope'"]
