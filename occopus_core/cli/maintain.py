@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 
+from occopus_core.cli.completion import KINDS, words
 from occopus_core.cli.exits import ExitCode, UsageError
 from occopus_core.cli.naming import meant
 from occopus_core.cli.options import (
@@ -14,10 +14,11 @@ from occopus_core.cli.options import (
     add_infra_id,
     add_parallelize,
     add_verbose,
+    columns,
     number,
     parser,
 )
-from occopus_core.cli.output import result, say
+from occopus_core.cli.output import on_terminal, result, say
 from occopus_core.cli.session import guarded, load_credentials, load_settings
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
@@ -56,6 +57,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command. Returns its exit code."""
     made = _parser()
     options = made.parse_args(argv)
+    if options.complete:
+        return guarded(lambda: _complete(options))
     problem = _misuse(options)
     if problem:
         made.error(problem)
@@ -131,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         "report, written as YAML where its name ends in .yaml or .yml and as JSON otherwise, or for the graph",
     )
     made.add_argument("-f", "--filter", metavar="NODE", help="report on, or draw, only this node")
+    made.add_argument("--complete", choices=KINDS, help=argparse.SUPPRESS)  # for scripts of --print-completion
     return made
 
 
@@ -175,58 +179,56 @@ def _sweep_misuse(options: argparse.Namespace) -> str:
     return "" if options.output in {None, "json"} else "--sweep supports only '-o json'"
 
 
+def _complete(options: argparse.Namespace) -> int:
+    """Print words for the completion of a shell."""
+    for word in words(options.complete, load_settings(options.cfg).store, options.infra_id):
+        result(word)
+    return ExitCode.OK
+
+
 def _list(options: argparse.Namespace) -> int:
     from occopus_core.store.listing import list_infrastructures  # noqa: PLC0415  # help must not wait for all this
-    from occopus_core.store.records import PARKED  # noqa: PLC0415
 
     settings = load_settings(options.cfg)
     _refuse_unknown_form(options.output, _LIST_FORMS, settings)
-    summaries = list_infrastructures(settings.store, lambda text: say(f"warning: {text}"))
+    missing: list[str] = []
+    summaries = list_infrastructures(settings.store, missing.append)
+    for text in missing:
+        say(f"warning: {text}")
     if settings.former and options.output is None:
         for summary in summaries:
             result(summary.id)
         return ExitCode.OK
     if options.output in {None, "table"}:
-        for summary in summaries:
-            fields = (summary.id, summary.name, summary.state.value, f"{summary.instances} instances")
-            held = ["parked" if summary.frozen.startswith(PARKED) else "frozen"] if summary.frozen else []
-            result("\t".join([*fields, *held, *_more(summary)]))
-        return ExitCode.OK
+        return _show_list(summaries, known=not missing)
     from occopus_core.report.forms import as_json, as_yaml  # noqa: PLC0415
-    from occopus_core.report.maintenance import maintainer_of  # noqa: PLC0415
+    from occopus_core.report.listing import listed_rows  # noqa: PLC0415
 
-    rows = [
-        {
-            "infraid": summary.id,
-            "name": summary.name,
-            "state": summary.state.value,
-            "instances": summary.instances,
-            "created_at": summary.created_at,
-            "frozen": summary.frozen,
-            "expires_at": summary.expires_at,
-            "maintainer": maintainer_of(summary.maintainer, time.time()),
-        }
-        for summary in summaries
-    ]
     write = as_yaml if options.output == "yaml" or options.output.endswith((".yaml", ".yml")) else as_json
-    text = write({"infrastructures": rows})
+    text = write({"infrastructures": listed_rows(summaries)})
     if options.output not in _LIST_FORMS:
         return _write(options.output, text)
     result(text)
     return ExitCode.OK
 
 
-def _more(summary: InfrastructureSummary) -> list[str]:
-    """What is said of an infrastructure where there is something to be said: its end, and who maintains it."""
-    from occopus_core.report.maintenance import maintained_text  # noqa: PLC0415
-    from occopus_core.report.maintenance import written as time_text  # noqa: PLC0415
+def _show_list(summaries: Sequence[InfrastructureSummary], *, known: bool) -> int:
+    """A table on a terminal, else a line for each infrastructure."""
+    from occopus_core.report.listing import listed_lines, listed_table  # noqa: PLC0415
 
-    end = [f"expires {time_text(summary.expires_at)}"] if summary.expires_at is not None else []
-    return [*end, *([maintained_text(summary.maintainer, time.time())] if summary.maintainer is not None else [])]
+    if not on_terminal():
+        for line in listed_lines(summaries):
+            result(line)
+    elif summaries:
+        result(listed_table(summaries, columns()))
+    elif known:
+        say("there are no infrastructures")
+    return ExitCode.OK
 
 
 def _report(options: argparse.Namespace) -> int:
     from occopus_core.report.forms import written  # noqa: PLC0415
+    from occopus_core.report.tables import WIDEST  # noqa: PLC0415
 
     settings = load_settings(options.cfg)
     _refuse_unknown_form(options.output, () if options.graph else _FORMS, settings)
@@ -239,7 +241,8 @@ def _report(options: argparse.Namespace) -> int:
             return ExitCode.NOT_FOUND
         snapshot = snapshot.only(*chosen)
     if options.output is None or options.output in _FORMS:
-        result(written(snapshot, options.graph or options.output or "table"))
+        width = columns() if on_terminal() else WIDEST
+        result(written(snapshot, options.graph or options.output or "table", width))
         return ExitCode.OK
     if settings.former and not options.graph:
         from occopus_core.report.forms_1x import addresses  # noqa: PLC0415

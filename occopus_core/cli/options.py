@@ -20,18 +20,17 @@ NAMED = "its id, its name, or a unique beginning of its id"
 """What names an infrastructure."""
 _SEARCHED = "~/.occopus/, ./ or /etc/occopus/"
 _SHELLS = ("bash", "zsh", "tcsh")
-_FILES = ("cfg", "auth_data_path", "infra_def", "datafile")
 
 
 class Formatter(argparse.HelpFormatter):
     """Help as wide as the terminal. argparse would import shutil to find the width, and shutil imports much."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
+        super().__init__(prog, width=columns() - 2)
 
 
-def _columns() -> int:
-    """The width of the terminal, as `shutil.get_terminal_size` finds it."""
+def columns() -> int:
+    """The width of the terminal in characters, as `shutil.get_terminal_size` finds it."""
     try:
         columns = int(os.environ["COLUMNS"])
     except (KeyError, ValueError):
@@ -62,12 +61,10 @@ class _PrintVersion(argparse.Action):
 
 class _PrintCompletion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, _namespace: object, shell: Any, *_: object) -> None:
-        import shtab  # noqa: PLC0415  # only for this
+        from occopus_core.cli.completion import script  # noqa: PLC0415  # only for this
+        from occopus_core.cli.output import result  # noqa: PLC0415
 
-        for action in parser._actions:  # noqa: SLF001  # argparse has no other way to list them
-            if action.dest in _FILES:
-                action.complete = shtab.FILE  # type: ignore[attr-defined]
-        print(shtab.complete(parser, shell))
+        result(script(parser, shell))
         parser.exit()
 
 

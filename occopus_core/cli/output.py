@@ -76,6 +76,14 @@ def result(text: str) -> None:
         raise OutputError(f"standard output cannot be written: {error.strerror}") from error
 
 
+def on_terminal() -> bool:
+    """True if results are shown on a terminal, to a person."""
+    try:
+        return sys.stdout.isatty()
+    except ValueError:  # it is closed
+        return False
+
+
 def discard(stream: TextIO) -> None:
     """Drop a stream that cannot be written: the interpreter would print another error when it closes the stream."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

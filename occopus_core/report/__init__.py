@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from occopus_core.api.config import ConfigState
 from occopus_core.descriptions.model import Implementation, Scaling
-from occopus_core.engine.planning.declared_outputs import OutputValue, output_values
 from occopus_core.report.maintenance import maintainer_of
 from occopus_core.report.places import InstancePlace, place_of
 from occopus_core.store.records import (
@@ -25,6 +24,7 @@ from occopus_core.store.records import (
 )
 
 if TYPE_CHECKING:
+    from occopus_core.engine.planning.declared_outputs import OutputValue
     from occopus_core.store.configurations import ConfigurationRecord
 
 
@@ -113,7 +113,11 @@ class Snapshot:
         for instance in sorted(instances, key=lambda one: (one.position, one.created_at, one.node_id)):
             nodes.setdefault(instance.node_name, []).append(instance)
         former = {one.node_id: _why_former(one) for one in configurations if _is_former(one)}
-        outputs = output_values(infrastructure.id, infrastructure.current, instances)
+        outputs: Sequence[OutputValue] = ()
+        if infrastructure.current.outputs:
+            from occopus_core.engine.planning.declared_outputs import output_values  # noqa: PLC0415  # templates
+
+            outputs = output_values(infrastructure.id, infrastructure.current, instances)
         return cls(
             *(infrastructure, nodes, pending, timeouts, at, places),
             maintainer=maintainer,

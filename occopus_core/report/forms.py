@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from occopus_core.descriptions.times import written as time_text
@@ -12,11 +12,15 @@ from occopus_core.report.built import output_lines
 from occopus_core.report.graph import dot, mermaid
 from occopus_core.report.inventory import ansible_inventory, hosts, ssh_config
 from occopus_core.report.maintenance import maintained_text
+from occopus_core.report.tables import WIDEST, is_roomy, shortened, table_text
 
 
-def written(snapshot: Snapshot, form: str) -> str:
-    """The text without its last newline. Raises `KeyError` for an unknown format."""
-    return _WRITERS[form](snapshot)
+def written(snapshot: Snapshot, form: str, width: int = WIDEST) -> str:
+    """The text without its last newline; a table is made for a terminal of `width` characters.
+
+    Raises `KeyError` for an unknown format.
+    """
+    return _table(snapshot, width) if form == "table" else _WRITERS[form](snapshot)
 
 
 def as_json(value: Mapping[str, Any]) -> str:
@@ -31,34 +35,43 @@ def as_yaml(value: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(value), sort_keys=False).rstrip("\n")
 
 
-def _table(snapshot: Snapshot) -> str:
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+def _table(snapshot: Snapshot, width: int) -> str:
+    heads = ("NODE", "INSTANCE", "STATE", "ADDRESS", "WHERE", "SINCE")
+    heads = (*heads, *(["COST"] if snapshot.costs is not None else []), "NOTE")
+    rows = _rows(snapshot, {})
+    if not is_roomy(heads, rows, width):
+        rows = _rows(snapshot, shortened(one.node_id for node in snapshot.nodes.values() for one in node))
+    return "\n".join([table_text(heads, rows, width), *_remarks(snapshot)])
 
-    with_costs = snapshot.costs is not None
-    heads = ("NODE", "INSTANCE", "STATE", "ADDRESS", "WHERE", "SINCE", *(["COST"] if with_costs else []), "NOTE")
-    table = Table(*heads, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+
+def _rows(snapshot: Snapshot, short: Mapping[str, str]) -> list[Sequence[str]]:
+    """The rows of the table, with the beginnings `short` in the place of node ids; then times end with the minute."""
+    rows: list[Sequence[str]] = []
     for name, node in report_of(snapshot).items():
-        scaling = node["scaling"]
-        waiting = f", {len(scaling['pending'])} requests wait" if scaling["pending"] else ""
-        title = f"{name} {scaling['actual']}/{scaling['target']} ({scaling['min']}..{scaling['max']}){waiting}"
+        title = _title(name, node["scaling"])
         if not node["instances"]:
-            table.add_row(title)
+            rows.append((title, *[""] * (6 if snapshot.costs is None else 7)))
         for number, (node_id, instance) in enumerate(node["instances"].items()):
             # It became ill after it was ready, and is deleted after that.
             since = max(instance["since"], instance["unhealthy_since"] or "")
             where = snapshot.places[node_id].text if node_id in snapshot.places else ""
-            cells = (node_id, instance["state"], instance["resource_address"], where, since)
-            cost = [("unknown" if instance["cost"] is None else f"{instance['cost']:.2f}")] if with_costs else []
-            # Text from outside is never interpreted as markup.
-            table.add_row("" if number else title, *map(Text, (*cells, *cost, instance["note"])))
-    console = Console(width=200)
-    with console.capture() as captured:
-        console.print(table)
-    lines = [*captured.get().splitlines(), *_remarks(snapshot)]
-    return "\n".join(line.rstrip() for line in lines)
+            cells = (instance["state"], instance["resource_address"] or "", where, _minute(since) if short else since)
+            cost = (
+                [("unknown" if instance["cost"] is None else f"{instance['cost']:.2f}")] if "cost" in instance else []
+            )
+            rows.append(("" if number else title, short.get(node_id, node_id), *cells, *cost, instance["note"]))
+    return rows
+
+
+def _title(name: str, scaling: Mapping[str, Any]) -> str:
+    count = len(scaling["pending"])
+    waiting = (", 1 request waits" if count == 1 else f", {count:,} requests wait") if count else ""
+    return f"{name} {scaling['actual']}/{scaling['target']} ({scaling['min']}..{scaling['max']}){waiting}"
+
+
+def _minute(time: str) -> str:
+    """A time of a report without its seconds."""
+    return f"{time[:16]}Z"
 
 
 def _remarks(snapshot: Snapshot) -> list[str]:
@@ -83,7 +96,7 @@ def _remarks(snapshot: Snapshot) -> list[str]:
 _WRITERS: Mapping[str, Callable[[Snapshot], str]] = {
     "json": lambda snapshot: as_json(report_of(snapshot)),
     "yaml": lambda snapshot: as_yaml(report_of(snapshot)),
-    "table": _table,
+    "table": lambda snapshot: _table(snapshot, WIDEST),
     "ansible-inventory": ansible_inventory,
     "ssh-config": ssh_config,
     "hosts": hosts,

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from occopus_core.store.files import file_of, opened
-from occopus_core.store.records import InfrastructureState, InfrastructureSummary, Maintainer, StoreError, newer
+from occopus_core.store.records import (
+    Condition,
+    InfrastructureState,
+    InfrastructureSummary,
+    Maintainer,
+    Stage,
+    StoreError,
+    newer,
+)
 
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _LIFE_TIMES = "0011"
@@ -24,8 +33,13 @@ SELECT i.id, i.name,
             WHEN i.candidate IS NULL THEN 'ready'
             WHEN i.description IS NULL THEN 'building'
             ELSE 'updating' END,
-       (SELECT count(*) FROM instances n WHERE n.infra_id = i.id), i.created_at, i.frozen, {expires_at}
+       (SELECT count(*) FROM instances n WHERE n.infra_id = i.id), i.created_at, i.frozen, i.targets, {expires_at}
 FROM infrastructures i ORDER BY i.created_at, i.id
+"""
+_COUNTS = 'SELECT infra_id, stage, "condition", count(*) FROM instances GROUP BY infra_id, stage, "condition"'
+_INSTANCES = """
+SELECT i.id, i.name, n.node_name, n.node_id FROM infrastructures i LEFT JOIN instances n ON n.infra_id = i.id
+ORDER BY i.created_at, i.id, n.node_name, n.position
 """
 
 
@@ -34,38 +48,65 @@ def list_infrastructures(url: str, warn: Callable[[str], object] = lambda _: Non
 
     Never changes or creates a store in a plain file; `warn` is called if the file does not exist.
     """
-    # SQLAlchemy takes longer to import than the rest of the command: it is used only for URLs of other databases.
-    if (path := file_of(url)) is not None:
-        rows, maintainers = _read_file(path, warn)
-        return _summaries(rows, maintainers)
-    from occopus_core.store.database import open_database  # noqa: PLC0415
+    found = _read(url, warn, _list)
+    return _summaries(*found) if found else []
 
-    with contextlib.closing(open_database(url)) as database, database.reading() as connection:
-        rows = connection.exec_driver_sql(_SELECT.format(expires_at="i.expires_at")).all()
-        return _summaries(rows, connection.exec_driver_sql(_MAINTAINERS).all())
+
+@dataclass(frozen=True, slots=True)
+class NamedInstance:
+    """An instance with the names of its infrastructure; without instances, an infrastructure is there with none."""
+
+    infra_id: str
+    infra_name: str
+    node_name: str | None
+    node_id: str | None
+
+
+def named_instances(url: str) -> Sequence[NamedInstance]:
+    """The instances of all infrastructures, oldest infrastructure first, for completion. Raises `StoreError`."""
+    rows = _read(url, lambda _: None, lambda run, _version: run(_INSTANCES)) or ()
+    return [NamedInstance(*row) for row in rows]
 
 
 _Rows = Iterable[Sequence[Any]]
+_Run = Callable[[str], _Rows]
+T = TypeVar("T")
 
 
-def _read_file(path: Path, warn: Callable[[str], object]) -> tuple[_Rows, _Rows]:
-    """The rows of the infrastructures, and those of their maintainers."""
+def _list(run: _Run, version: str) -> tuple[_Rows, _Rows, _Rows]:
+    """The rows of the infrastructures, those of their maintainers, and the numbers of their instances."""
+    if version < _LIFE_TIMES:
+        return run(_SELECT.format(expires_at="NULL")), [], []
+    return run(_SELECT.format(expires_at="i.expires_at")), run(_MAINTAINERS), run(_COUNTS)
+
+
+def _read(url: str, warn: Callable[[str], object], queries: Callable[[_Run, str], T]) -> T | None:
+    """The result of queries on the store; None if it does not exist yet. Raises `StoreError`."""
+    # SQLAlchemy takes longer to import than the rest of the command: it is used only for URLs of other databases.
+    if (path := file_of(url)) is not None:
+        return _read_file(path, warn, queries)
+    from occopus_core.store.database import open_database  # noqa: PLC0415
+    from occopus_core.store.version import HEAD  # noqa: PLC0415
+
+    with contextlib.closing(open_database(url)) as database, database.reading() as connection:
+        return queries(lambda query: connection.exec_driver_sql(query).all(), HEAD)
+
+
+def _read_file(path: Path, warn: Callable[[str], object], queries: Callable[[_Run, str], T]) -> T | None:
     try:
         with opened(path) as connection:
-            if _known_version(connection) < _LIFE_TIMES:
-                return connection.execute(_SELECT.format(expires_at="NULL")).fetchall(), []
-            rows = connection.execute(_SELECT.format(expires_at="i.expires_at")).fetchall()
-            return rows, connection.execute(_MAINTAINERS).fetchall()
+            version = _known_version(connection)
+            return queries(lambda query: connection.execute(query).fetchall(), version)
     except FileNotFoundError:
         warn(f"there is no store {path} yet: it is created by the first import or build")
-        return [], []
+        return None
     except UnicodeDecodeError as error:  # SQLite quotes damaged text, which its driver cannot decode
         raise StoreError(f"the store {path} cannot be read: it is damaged") from error
     except OSError as error:
         raise StoreError(f"the store {path} cannot be read: {error.strerror}") from error
     except sqlite3.Error as error:
         if "no such table" in str(error):  # another process has just created the file
-            return [], []
+            return None
         raise StoreError(f"the store {path} cannot be read: {error}") from error
 
 
@@ -77,12 +118,31 @@ def _known_version(connection: sqlite3.Connection) -> str:
     return version
 
 
-def _summaries(rows: _Rows, maintainers: _Rows) -> Sequence[InfrastructureSummary]:
+def _summaries(rows: _Rows, maintainers: _Rows, counted: _Rows) -> Sequence[InfrastructureSummary]:
     known = {infra_id: Maintainer(name, since, seen) for infra_id, name, since, seen in maintainers}
-    return [_summary(row, known.get(row[0])) for row in rows]
+    counts: dict[str, dict[tuple[Stage, Condition], int]] = {}
+    for infra_id, stage, condition, count in counted:
+        with contextlib.suppress(ValueError):  # a damaged row
+            counts.setdefault(infra_id, {})[Stage(stage), Condition(condition)] = count
+    return [_summary(row, known.get(row[0]), counts.get(row[0], {})) for row in rows]
 
 
-def _summary(row: Sequence[Any], maintainer: Maintainer | None) -> InfrastructureSummary:
-    infra_id, name, state, instances, created_at, frozen, expires_at = row
-    state = InfrastructureState(state)
-    return InfrastructureSummary(infra_id, name, state, instances, created_at, frozen, expires_at, maintainer)
+def _summary(
+    row: Sequence[Any], maintainer: Maintainer | None, counts: Mapping[tuple[Stage, Condition], int]
+) -> InfrastructureSummary:
+    infra_id, name, state, instances, created_at, frozen, targets, expires_at = row
+    return InfrastructureSummary(
+        *(infra_id, name, InfrastructureState(state), instances, created_at, frozen, expires_at, maintainer),
+        target=_total(targets),
+        counts=counts,
+    )
+
+
+def _total(targets: Any) -> int:
+    """The sum of the wanted numbers of instances; 0 for a damaged row."""
+    import json  # noqa: PLC0415
+
+    try:
+        return sum(map(int, json.loads(targets).values()))
+    except (ValueError, TypeError, AttributeError):
+        return 0

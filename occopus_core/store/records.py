@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,13 @@ from occopus_core.descriptions.model import Implementation, Infrastructure
 
 SHORTEST_BEGINNING = 6
 """Characters of an id that name what has it: fewer may belong to something else tomorrow."""
+
+_MADE = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_made(infra_id: str) -> bool:
+    """True for an id that Occopus has made; others were chosen."""
+    return _MADE.fullmatch(infra_id) is not None
 
 
 class StoreError(Exception):
@@ -275,6 +283,10 @@ class InfrastructureSummary:
     """The end of its life time (seconds since 1970); None if it has no end."""
     maintainer: Maintainer | None = None
     """The process that maintains it periodically, or the last one if that was killed; None without one."""
+    target: int = 0
+    """The wanted number of instances."""
+    counts: Mapping[tuple[Stage, Condition], int] = field(default_factory=dict)
+    """The number of instances by stage and condition, without those whose row is damaged."""
 
 
 @dataclass(frozen=True, slots=True)

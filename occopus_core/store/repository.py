@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
@@ -35,6 +34,7 @@ from occopus_core.store.records import (
     ScaleRequest,
     StoredEvent,
     StoreError,
+    is_made,
 )
 from occopus_core.store.revisions import RevisionRows, raise_revision
 from occopus_core.store.row_conversion import (
@@ -244,7 +244,7 @@ class Store:
             rows = connection.execute(query).all()
         named = [row.id for row in rows if row.name == text]
         long = len(text) >= SHORTEST_BEGINNING
-        begun = [row.id for row in rows if long and row.id.startswith(text) and _is_made(row.id)]
+        begun = [row.id for row in rows if long and row.id.startswith(text) and is_made(row.id)]
         ids = [text] if any(row.id == text for row in rows) else named or begun
         if len(ids) > 1:
             raise AmbiguousNameError(text, ids)
@@ -424,11 +424,3 @@ class Store:
 def _request_text(kind: ScaleKind, amount: int, instance: str) -> str:
     wanted = f"to {amount}" if kind is ScaleKind.SET else f"by {amount:+d}"
     return f"{wanted}, {instance} goes" if instance else wanted
-
-
-def _is_made(infra_id: str) -> bool:
-    """True for an id that Occopus has made; others were chosen."""
-    try:
-        return str(uuid.UUID(infra_id)) == infra_id
-    except ValueError:
-        return False

@@ -34,7 +34,7 @@ def test_ttl_is_set_shown_extended_and_kept(ready, cloud):
     assert ready.report("short")["web"]["expires_at"] == shown
     assert "expires " in ready.ready("maintain", "-l").stdout
     (listed,) = json.loads(ready.ready("maintain", "-l", "-o", "json").stdout)["infrastructures"]
-    assert (listed["expires_at"], listed["maintainer"]) == (end, None)
+    assert (listed["expires_at"], listed["maintainer"]) == (shown, None)
     ready.ready("build", "trial.yaml", "-i", "short", "--parallelize")
     assert expires(ready, "short") == end, "a build without a life time leaves it"
     ended = ready.ready("maintain", "-i", "short", "--extend", "1h")

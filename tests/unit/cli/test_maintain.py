@@ -97,11 +97,46 @@ def test_what_is_not_there_is_named(run):
 
 
 def test_the_list_in_its_forms(run):
-    assert run("-l") == (0, "infra-1\tshop\tready\t1 instances\n", "")
-    shop = {"infraid": "infra-1", "name": "shop", "state": "ready", "instances": 1, "created_at": 0.0, "frozen": ""}
-    rows = [{**shop, "expires_at": None, "maintainer": None}]
+    assert run("-l") == (0, "infra-1\tshop\tready\t1 instance\n", "")
+    shop = {"infraid": "infra-1", "name": "shop", "state": "ready", "instances": 1, "target": 2, "health": {"ready": 1}}
+    rows = [{**shop, "created_at": "1970-01-01T00:00:00+00:00", "frozen": "", "expires_at": None, "maintainer": None}]
     assert json.loads(run("-l", "-o", "json")[1]) == yaml.safe_load(run("-l", "-o", "yaml")[1])
     assert json.loads(run("-l", "-o", "json")[1]) == {"infrastructures": rows}
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setattr(maintain, "on_terminal", lambda: True)
+    return monkeypatch
+
+
+def test_a_terminal_gets_a_table_that_fits(run, terminal):
+    terminal.setenv("COLUMNS", "80")
+    code, out, err = run("-l")
+    head, _, line = out.splitlines()
+    assert (code, err, head.split()[0]) == (0, "", "ID")
+    assert line.split()[:5] == ["infra-1", "shop", "ready", "1/2", "ready"]
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_report_fits_its_terminal_and_is_200_characters_wide_elsewhere(run, terminal):
+    terminal.setenv("COLUMNS", "60")
+    assert max(map(len, run("-r", "-i", "infra-1")[1].splitlines())) <= 60
+
+
+def test_with_nothing_to_list_a_terminal_gets_one_line(run, terminal, tmp_path, store):
+    with store.changing(store.acquire("infra-1", "test", 1000.0)) as change:
+        change.remove_infrastructure(0.0)
+    assert run("-l") == (0, "", "there are no infrastructures\n")
+    terminal.setenv("OCCOPUS_STORE", "sqlite:///mistyped/occopus.db")
+    told = "warning: there is no store mistyped/occopus.db yet: it is created by the first import or build\n"
+    assert run("-l") == (0, "", told)
+
+
+def test_with_nothing_to_list_a_script_gets_nothing(run, store):
+    with store.changing(store.acquire("infra-1", "test", 1000.0)) as change:
+        change.remove_infrastructure(0.0)
+    assert run("-l") == (0, "", "")
 
 
 def test_a_store_that_is_not_there_is_said_with_the_empty_list(run, tmp_path, monkeypatch):

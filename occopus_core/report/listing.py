@@ -1,0 +1,109 @@
+"""The list of infrastructures: a table for people, lines and rows for programs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from occopus_core.report import ReportState, state_at
+from occopus_core.report.maintenance import maintained_text, maintainer_of, written
+from occopus_core.store.records import PARKED, InfrastructureSummary
+
+_HEADS = ("ID", "NAME", "STATE", "HEALTH", "AGE", "MAINTAINED BY", "NOTE")
+_AGES = (("d", 86400), ("h", 3600), ("min", 60))
+
+
+def listed_table(summaries: Sequence[InfrastructureSummary], width: int) -> str:
+    """A table for a terminal of this width; with the beginnings of ids where there is little room."""
+    from occopus_core.report.tables import is_roomy, shortened, table_text  # noqa: PLC0415  # programs do not wait for it
+
+    rows = _rows(summaries, {})
+    if not is_roomy(_HEADS, rows, width):
+        rows = _rows(summaries, shortened([one.id for one in summaries]))
+    return table_text(_HEADS, rows, width)
+
+
+def _rows(summaries: Sequence[InfrastructureSummary], short: Mapping[str, str]) -> list[Sequence[str]]:
+    now = time.time()
+    return [
+        (
+            *(short.get(one.id, one.id), one.name, one.state.value, health(one)),
+            *(age(now - one.created_at), _maintained_by(one, now), "; ".join(_notes(one))),
+        )
+        for one in summaries
+    ]
+
+
+def listed_lines(summaries: Sequence[InfrastructureSummary]) -> list[str]:
+    """A line for each, with its id first and tabs between the fields."""
+    lines = []
+    for one in summaries:
+        instances = f"{one.instances:,} instance{'' if one.instances == 1 else 's'}"
+        held = [_held(one)] if one.frozen else []
+        end = [f"expires {written(one.expires_at)}"] if one.expires_at is not None else []
+        maintained = [maintained_text(one.maintainer, time.time())] if one.maintainer is not None else []
+        lines.append("\t".join([one.id, one.name, one.state.value, instances, *held, *end, *maintained]))
+    return lines
+
+
+def listed_rows(summaries: Sequence[InfrastructureSummary]) -> list[dict[str, Any]]:
+    """The same for JSON and YAML, with times in ISO 8601."""
+    return [
+        {
+            "infraid": one.id,
+            "name": one.name,
+            "state": one.state.value,
+            "instances": one.instances,
+            "target": one.target,
+            "health": states(one),
+            "created_at": written(one.created_at),
+            "frozen": one.frozen,
+            "expires_at": None if one.expires_at is None else written(one.expires_at),
+            "maintainer": maintainer_of(one.maintainer, time.time()),
+        }
+        for one in summaries
+    ]
+
+
+def states(summary: InfrastructureSummary) -> dict[str, int]:
+    """The number of instances in each state that occurs, better states first."""
+    found: Counter[str] = Counter()
+    for (stage, condition), count in summary.counts.items():
+        found[state_at(stage, condition)] += count
+    return {state.value: found[state.value] for state in ReportState if found[state.value]}
+
+
+def health(summary: InfrastructureSummary) -> str:
+    """How many of the wanted instances are ready, and the number in each other state: `2/3 ready, 1 failed`."""
+    found = states(summary)
+    ready = found.pop(ReportState.READY.value, 0)
+    others = [f"{count:,} {state}" for state, count in found.items()]
+    return ", ".join([f"{ready:,}/{summary.target:,} ready", *others])
+
+
+def age(seconds: float) -> str:
+    """A duration in its largest unit: `3 d`, `5 h`, `12 min`, `40 s`."""
+    for unit, length in _AGES:
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def _maintained_by(summary: InfrastructureSummary, now: float) -> str:
+    maintainer = summary.maintainer
+    if maintainer is None:
+        return "-"
+    if maintainer.is_alive(now):
+        return f"{maintainer.name} since {written(maintainer.since)}"
+    return f"- ({maintainer.name} was last seen at {written(maintainer.seen)})"
+
+
+def _notes(summary: InfrastructureSummary) -> list[str]:
+    notes = [_held(summary)] if summary.frozen else []
+    return [*notes, *([f"expires {written(summary.expires_at)}"] if summary.expires_at is not None else [])]
+
+
+def _held(summary: InfrastructureSummary) -> str:
+    return "parked" if summary.frozen.startswith(PARKED) else "frozen"

@@ -1,0 +1,108 @@
+"""The list of infrastructures."""
+
+import pytest
+
+from occopus_core.report import listing
+from occopus_core.report.listing import age, health, listed_lines, listed_rows, listed_table
+from occopus_core.store.records import (
+    PARKED,
+    Condition,
+    InfrastructureState,
+    InfrastructureSummary,
+    Maintainer,
+    Stage,
+)
+
+NOW = 1_700_100_000.0
+ID = "0f6c1f3e-8a57-4d0c-a9be-3a0f5b1c2d3e"
+MAINTAINER = Maintainer("process 7 on host", NOW - 60, NOW - 1)
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch):
+    monkeypatch.setattr(listing.time, "time", lambda: NOW)
+
+
+def summary(infra_id=ID, state=InfrastructureState.READY, instances=1, **more):
+    return InfrastructureSummary(infra_id, "shop", state, instances, NOW - 3 * 86400 - 5, **more)
+
+
+SOME = {
+    (Stage.READY, Condition.WELL): 2,
+    (Stage.READY, Condition.FAILED): 1,
+    (Stage.BOOTING, Condition.WELL): 1,
+    (Stage.CREATING, Condition.WELL): 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("counts", "target", "text"),
+    [
+        (SOME, 6, "2/6 ready, 3 pending, 1 failed"),
+        ({(Stage.READY, Condition.WELL): 3}, 3, "3/3 ready"),
+        ({}, 2, "0/2 ready"),
+        ({(Stage.DROPPING, Condition.WELL): 1}, 0, "0/0 ready, 1 shutdown"),
+    ],
+)
+def test_health(counts, target, text):
+    assert health(summary(counts=counts, target=target)) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h"), (86399, "23 h"), (200000, "2 d")],
+)
+def test_age(seconds, text):
+    assert age(seconds) == text
+
+
+def test_the_table_has_a_header_and_all_that_is_known():
+    healthy = summary(counts={(Stage.READY, Condition.WELL): 1}, target=1, maintainer=MAINTAINER)
+    head, _, line = listed_table([healthy], 200).splitlines()
+    assert head.split("  ")[0] == "ID"
+    assert head.split() == ["ID", "NAME", "STATE", "HEALTH", "AGE", "MAINTAINED", "BY", "NOTE"]
+    assert line.split("  ") == [
+        ID,
+        "shop",
+        "ready",
+        "1/1 ready",
+        "3 d",
+        "process 7 on host since 2023-11-16T01:59:00+00:00",
+    ]
+
+
+def test_the_note_says_what_holds_an_infrastructure():
+    frozen = summary("a", frozen="half of it is away", expires_at=NOW + 60)
+    parked = summary("b", frozen=f"{PARKED}a template")
+    (_, _, one, two) = listed_table([frozen, parked], 200).splitlines()
+    assert one.endswith("frozen; expires 2023-11-16T02:01:00+00:00")
+    assert two.endswith("parked")
+
+
+def test_a_maintainer_that_was_killed_is_no_maintainer():
+    killed = summary(maintainer=Maintainer("process 7 on host", NOW - 900, NOW - 600))
+    assert "- (process 7 on host was last seen at 2023-11-16T01:50:00+00:00)" in listed_table([killed], 200)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_the_table_fits(width):
+    every = [summary(maintainer=MAINTAINER, counts=SOME, target=6), summary("own-name", expires_at=NOW)]
+    text = listed_table(every, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert (ID if width == 200 else ID[:8]) in text.split()
+    assert "own-name" in text.split()
+
+
+def test_lines_for_scripts_begin_with_the_whole_id():
+    assert listed_lines([summary(), summary("two", instances=2), summary("many", instances=1200, frozen="x")]) == [
+        f"{ID}\tshop\tready\t1 instance",
+        "two\tshop\tready\t2 instances",
+        "many\tshop\tready\t1,200 instances\tfrozen",
+    ]
+
+
+def test_rows_for_programs():
+    (row,) = listed_rows([summary(counts=SOME, target=6, instances=6)])
+    assert row["health"] == {"ready": 2, "pending": 3, "failed": 1}
+    assert (row["instances"], row["target"], row["maintainer"], row["expires_at"]) == (6, 6, None, None)
+    assert row["created_at"] == "2023-11-13T01:59:55+00:00"
