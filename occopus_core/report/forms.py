@@ -36,8 +36,8 @@ def as_yaml(value: Mapping[str, Any]) -> str:
 
 
 def _table(snapshot: Snapshot, width: int) -> str:
-    heads = ("NODE", "INSTANCE", "STATE", "ADDRESS", "WHERE", "SINCE")
-    heads = (*heads, *(["COST"] if snapshot.costs is not None else []), "NOTE")
+    cost = ["COST"] if snapshot.costs is not None else []
+    heads = ["NODE", "INSTANCE", "STATE", "ADDRESS", "WHERE", "SINCE", *cost, "NOTE"]
     rows = _rows(snapshot, {})
     if not is_roomy(heads, rows, width):
         rows = _rows(snapshot, shortened(one.node_id for node in snapshot.nodes.values() for one in node))
