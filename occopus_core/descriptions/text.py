@@ -24,7 +24,9 @@ def description_text(infrastructure: Infrastructure) -> str:
     }
     head = {"infra_name": infrastructure.name, **{key: value for key, value in optional.items() if value}}
     nodes = [_node(one, infrastructure.variables) for one in infrastructure.nodes]
-    return as_yaml({**head, "nodes": nodes}) + "".join(_dependencies(infrastructure))
+    outputs = {one.name: one.template for one in infrastructure.outputs}
+    body = {**head, "nodes": nodes, **({"outputs": outputs} if outputs else {})}
+    return as_yaml(body) + "".join(_dependencies(infrastructure))
 
 
 def description_digest(infrastructure: Infrastructure) -> str:

@@ -33,6 +33,7 @@ nodes:
   variables: {port: 420, deep: {b: []}, own: "{{ 1 }}"}
 - {name: 'no', type: t, variables: {on: true}}
 - {name: -x, type: t}
+outputs: {url: "http://{{ getip('web') }}:{{ variables.port }}/", on: 010, off: "a\\nb"}
 dependencies:
 - {connection: [*web, 'no'], mappings: [[a, 'b"c'], {attributes: [c, d], synch: true}]}
 - [-x, web]
@@ -88,7 +89,7 @@ def test_examples(file):
 
 def test_every_field_of_the_model_is_written():
     """A field that this does not name is one that the text would leave out."""
-    known = {"name", "nodes", "dependencies", "user_id", "variables", "expires"}
+    known = {"name", "nodes", "dependencies", "user_id", "variables", "expires", "outputs"}
     assert {field.name for field in dataclasses.fields(Infrastructure)} == known
 
 
