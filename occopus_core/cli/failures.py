@@ -18,7 +18,9 @@ from occopus_core.manager.logins import NoSuchInstanceError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import (
     AmbiguousNameError,
+    DefinitionInUseError,
     LeaseLostError,
+    NoSuchDefinitionError,
     NoSuchInfrastructureError,
     NoSuchPlaceError,
     PlaceInUseError,
@@ -42,8 +44,10 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (NoSuchNodeError, ExitCode.NOT_FOUND),
     (NoSuchInstanceError, ExitCode.NOT_FOUND),
     (NoSuchPlaceError, ExitCode.NOT_FOUND),
+    (NoSuchDefinitionError, ExitCode.NOT_FOUND),
     (StoreError, ExitCode.UNAVAILABLE),
     (PlaceInUseError, ExitCode.UNAVAILABLE),
+    (DefinitionInUseError, ExitCode.UNAVAILABLE),
     (BusyError, ExitCode.UNAVAILABLE),
     (LeaseLostError, ExitCode.UNAVAILABLE),
     (OutputError, ExitCode.UNAVAILABLE),

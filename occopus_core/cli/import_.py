@@ -1,4 +1,4 @@
-"""``occopus-import``: store node definitions."""
+"""``occopus-import``: store node definitions; list, show and delete stored ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from occopus_core.cli.exits import ExitCode
-from occopus_core.cli.options import add_auth_data_path, parser
+from occopus_core.cli.options import add_auth_data_path, add_output, parser
 from occopus_core.cli.output import redact_with, result, say
 from occopus_core.cli.session import both, guarded, load_settings
 
@@ -17,21 +17,62 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command. Returns its exit code."""
-    made = parser("import", "Validate node definitions and store all of them, or none.")
+    made = _parser()
+    options = made.parse_args(argv)
+    stored = options.list or options.show is not None or options.delete is not None
+    if stored and (options.datafile is not None or options.check or options.check_1x):
+        made.error("--list, --show and --delete are about stored node definitions: leave out DATAFILE")
+    if not stored and options.datafile is None:
+        made.error("name the file with the node definitions: DATAFILE, or - for standard input")
+    if options.output != "text" and not options.list:
+        made.error("-o needs --list")
+    return guarded(lambda: _run(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = parser(
+        "import",
+        "Validate node definitions and store all of them, or none. Or list, show and delete stored ones.",
+    )
     add_auth_data_path(made)
-    made.add_argument(
+    what = made.add_mutually_exclusive_group()
+    what.add_argument(
         "--check-1x",
         action="store_true",
         help="store nothing: list the differences from Occopus 1.x in the files of the folder DATAFILE",
     )
-    made.add_argument(
+    what.add_argument(
         "--check", action="store_true", help="store nothing: only say what is wrong with the node definitions"
     )
-    made.add_argument("datafile", help="file with the node definitions, or - for standard input")
-    options = made.parse_args(argv)
+    what.add_argument(
+        "--list", action="store_true", help="list the stored node definitions, and the infrastructures that use them"
+    )
+    what.add_argument(
+        "--show", metavar="NAME", help="print a stored node definition in full, so that it can be imported again"
+    )
+    what.add_argument("--delete", metavar="NAME", help="delete a stored node definition that no infrastructure uses")
+    add_output(made, "text", "json")
+    made.add_argument("datafile", nargs="?", help="file with the node definitions, or - for standard input")
+    return made
+
+
+def _run(options: argparse.Namespace) -> int:
     if options.check_1x:
-        return guarded(lambda: _check_1x(options.datafile))
-    return guarded(lambda: _validate(options) if options.check else _run(options))
+        return _check_1x(options.datafile)
+    if options.check:
+        return _validate(options)
+    if options.datafile is not None:
+        return _import(options)
+    from occopus_core.cli import stored_definitions  # noqa: PLC0415  # help must not wait for all this
+    from occopus_core.credentials import Credentials  # noqa: PLC0415
+    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+
+    with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
+        if options.list:
+            return stored_definitions.show_all(manager, options.output)
+        if options.show is not None:
+            return stored_definitions.show(manager, options.show)
+        return stored_definitions.delete(manager, options.delete)
 
 
 def _validate(options: argparse.Namespace) -> int:
@@ -46,7 +87,7 @@ def _validate(options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _run(options: argparse.Namespace) -> int:
+def _import(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415  # help must not wait for all this
 
     settings, credentials = both(lambda: load_settings(options.cfg), lambda: _credentials(options.auth_data_path))

@@ -70,6 +70,8 @@ def _chosen(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
         return _list
     if options.report or options.graph:
         return _report
+    if options.description:
+        return _describe
     from occopus_core.cli import upkeep  # noqa: PLC0415
 
     chosen: dict[Callable[[argparse.Namespace], int], bool] = {
@@ -94,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("-l", "--list", action="store_true", help="list the infrastructures")
     what.add_argument("-r", "--report", action="store_true", help="report on an infrastructure")
     what.add_argument("--graph", choices=_GRAPHS, help="draw the graph of an infrastructure with its states")
+    what.add_argument(
+        "--description", action="store_true", help="print the stored description of an infrastructure, in YAML"
+    )
     what.add_argument("--events", action="store_true", help="show the events of an infrastructure")
     what.add_argument("-c", "--cyclic", action="store_true", help="maintain periodically (default: one pass)")
     what.add_argument(
@@ -250,6 +255,16 @@ def _report(options: argparse.Namespace) -> int:
         return _write(options.output, addresses(snapshot))
     form = "yaml" if options.output.endswith((".yaml", ".yml")) else "json"
     return _write(options.output, written(snapshot, options.graph or form))
+
+
+def _describe(options: argparse.Namespace) -> int:
+    """Print the description: the one requested last, or that of the last build."""
+    from occopus_core.credentials import Credentials  # noqa: PLC0415
+    from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
+
+    with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
+        result(manager.description(meant(manager, options.infra_id)).rstrip("\n"))
+    return ExitCode.OK
 
 
 def _refuse_unknown_form(output: str | None, forms: Sequence[str], settings: Settings) -> None:

@@ -14,6 +14,7 @@ from occopus_core.credentials import Credentials
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.model import Infrastructure, NodeDefinition
 from occopus_core.descriptions.node_definitions import load_node_definitions
+from occopus_core.descriptions.text import description_text
 from occopus_core.descriptions.times import written
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.loop import Steps
@@ -40,7 +41,7 @@ from occopus_core.manager.errors import NoSuchNodeError, NotProvisionedError, Pr
 from occopus_core.manager.ids import new_id, refuse_impossible
 from occopus_core.manager.installation import WORKERS, Installation, Strategy
 from occopus_core.manager.instance_logs import read_logs
-from occopus_core.manager.updating import refuse_update
+from occopus_core.manager.updating import refuse_update, wanted_description
 from occopus_core.notify.subscribing import address_of
 from occopus_core.registry import Registry
 from occopus_core.render import expander
@@ -49,6 +50,7 @@ from occopus_core.report.changes import Change, changes_of
 from occopus_core.settings import Settings
 from occopus_core.store.records import (
     InfrastructureRecord,
+    NoSuchDefinitionError,
     NoSuchInfrastructureError,
     ScaleKind,
     ScaleRequest,
@@ -165,6 +167,34 @@ class InfrastructureManager:
         refuse_powers(definitions, self._installation.registry, vouched)
         self.store.put_definitions(definitions)
         return [definition.name for definition in definitions]
+
+    def node_definitions(self) -> dict[str, list[str]]:
+        """The ids of the infrastructures that use each stored node definition, by its name. Raises `StoreError`."""
+        users = self.store.definition_uses.all()
+        return {name: [one.infra_id for one in users.get(name, [])] for name in self.store.definition_names()}
+
+    def node_definition(self, name: str) -> NodeDefinition:
+        """A stored node definition. Raises `NoSuchDefinitionError`, `StoreError`."""
+        found = self.store.definitions([name]).get(name)
+        if found is None:
+            raise NoSuchDefinitionError(name)
+        return found
+
+    def remove_node_definition(self, name: str) -> None:
+        """Remove a stored node definition that no infrastructure uses.
+
+        Raises `NoSuchDefinitionError`, `DefinitionInUseError`, `StoreError`.
+        """
+        refuse_dry_run(self._installation.settings)
+        self.store.definition_uses.remove(name)
+
+    def description(self, infra_id: str) -> str:
+        """The description of an infrastructure as YAML: the one requested last, or that of its last build.
+
+        It is written from what is stored: comments, aliases and imports are not kept. It may hold secrets. Raises
+        `NoSuchInfrastructureError`, `StoreError`.
+        """
+        return description_text(wanted_description(self.get(infra_id)))
 
     def load(self, description: Description, warn: Callable[[str], None] = _ignore) -> Infrastructure:
         """The model of a description: a file, a text, a mapping or the model itself. Raises `DescriptionError`."""

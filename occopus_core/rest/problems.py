@@ -26,7 +26,9 @@ from occopus_core.manager.logins import NoSuchInstanceError
 from occopus_core.notify.subscribing import SubscriptionError, UnconfiguredError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import (
+    DefinitionInUseError,
     LeaseLostError,
+    NoSuchDefinitionError,
     NoSuchInfrastructureError,
     SpoiltError,
     StoreError,
@@ -44,6 +46,8 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NoSuchInfrastructureError, 404),
     (NoSuchNodeError, 404),
     (NoSuchInstanceError, 404),
+    (NoSuchDefinitionError, 404),
+    (DefinitionInUseError, 409),
     (InfrastructureTakenError, 409),
     (BusyError, 409),
     (LeaseLostError, 409),

@@ -70,6 +70,25 @@ class PlaceInUseError(Exception):
         )
 
 
+class NoSuchDefinitionError(Exception):
+    """No node definition has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no node definition '{name}'")
+
+
+class DefinitionInUseError(Exception):
+    """Infrastructures have nodes of this type."""
+
+    MOST = 5
+    """Infrastructures that the message names."""
+
+    def __init__(self, name: str, users: Sequence[str]) -> None:
+        more = f" and {len(users) - self.MOST:,} more" if len(users) > self.MOST else ""
+        super().__init__(f"the node definition '{name}' is used by {', '.join(users[: self.MOST])}{more}")
+        self.users = tuple(users)
+
+
 class WorkedOnError(Exception):
     """A build of another description is under way."""
 

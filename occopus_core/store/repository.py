@@ -15,6 +15,7 @@ from occopus_core.store import tables
 from occopus_core.store.change import LEASE_SECONDS, Change
 from occopus_core.store.configurations import ConfigurationRows
 from occopus_core.store.database import Database
+from occopus_core.store.definition_uses import DefinitionUses
 from occopus_core.store.host_keys import HostKeyRows
 from occopus_core.store.maintainers import MaintainerRows
 from occopus_core.store.outbox import Outbox
@@ -84,6 +85,7 @@ class Store:
         self._database = database
         self.installation = database.installation
         self.configurations = ConfigurationRows(database)
+        self.definition_uses = DefinitionUses(database)
         self.host_keys = HostKeyRows(database)
         self.maintainers = MaintainerRows(database)
         self.outbox = Outbox(database)

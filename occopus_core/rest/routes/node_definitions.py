@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from occopus_core.rest.problems import Refused, documented
+from occopus_core.rest.problems import documented
 from occopus_core.rest.routes.shared import COMMON, Body, Reader, Writer, manager_of, yaml_body
 
 router = APIRouter(tags=["node definitions"])
@@ -35,25 +35,33 @@ class ImplementationOutline(BaseModel):
     health_check: list[str]
 
 
+class ListedDefinitions(Names):
+    """The node definitions, and which infrastructures use them."""
+
+    used_by: dict[str, list[str]] = Field(description="by name: the identifiers of the infrastructures that use it")
+
+
 class NodeDefinitionOutline(BaseModel):
     """One node definition."""
 
     name: str
     implementations: list[ImplementationOutline]
+    used_by: list[str] = Field(description="the identifiers of the infrastructures that use it")
 
 
-@router.get("/node_definitions/", response_model=Names, responses=COMMON)
+@router.get("/node_definitions/", response_model=ListedDefinitions, responses=COMMON)
 def list_all(request: Request, _client: Reader) -> dict[str, Any]:
-    """List the node definitions."""
-    return {"node_definitions": manager_of(request).store.definition_names()}
+    """List the node definitions, and which infrastructures use them."""
+    used_by = manager_of(request).node_definitions()
+    return {"node_definitions": list(used_by), "used_by": used_by}
 
 
 @router.get("/node_definitions/{name}", response_model=NodeDefinitionOutline, responses={**COMMON, **documented(404)})
 def tell(request: Request, _client: Reader, name: Name) -> dict[str, Any]:
     """Show which plugins a node definition uses. The values for the plugins are left out, as they may be secret."""
-    definition = manager_of(request).store.definitions([name]).get(name)
-    if definition is None:
-        raise _unknown(name)
+    manager = manager_of(request)
+    definition = manager.node_definition(name)
+    users = manager.store.definition_uses.all().get(name, [])
     outlines = [
         {
             "resource": one.resource["type"],
@@ -63,7 +71,7 @@ def tell(request: Request, _client: Reader, name: Name) -> dict[str, Any]:
         }
         for one in definition.implementations
     ]
-    return {"name": name, "implementations": outlines}
+    return {"name": name, "implementations": outlines, "used_by": [one.infra_id for one in users]}
 
 
 @router.put(
@@ -80,13 +88,8 @@ def store(request: Request, _client: Writer, body: Body) -> dict[str, Any]:
     return {"node_definitions": manager_of(request).import_untrusted(body, request.app.state.endpoints)}
 
 
-@router.delete("/node_definitions/{name}", status_code=204, responses={**COMMON, **documented(404)})
+@router.delete("/node_definitions/{name}", status_code=204, responses={**COMMON, **documented(404, 409)})
 def forget(request: Request, _client: Writer, name: Name) -> Response:
-    """Delete a node definition; instances made by it stay."""
-    if not manager_of(request).store.remove_definition(name):
-        raise _unknown(name)
+    """Delete a node definition that no infrastructure uses; 409 names those that use it."""
+    manager_of(request).remove_node_definition(name)
     return Response(status_code=204)
-
-
-def _unknown(name: str) -> Refused:
-    return Refused(404, f"there is no node definition '{name}'")

@@ -215,6 +215,25 @@ def test_the_documented_call_stores_the_example(ready, serve):
         assert client.get("/node_definitions/rest_web").json["implementations"][0]["resource"] == "docker"
 
 
+def test_a_node_definition_in_use_is_not_deleted(ready, serve):
+    ready.ready("build", "trial.yaml", "-i", "trial", "--parallelize")
+    with serve(ready) as (_, client):
+        listed = client.get("/node_definitions/").json
+        assert listed["node_definitions"] == list(listed["used_by"])
+        used = [name for name, users in listed["used_by"].items() if users == ["trial"]]
+        assert used
+        assert client.get(f"/node_definitions/{used[0]}").json["used_by"] == ["trial"]
+        refused = client.call("DELETE", f"/node_definitions/{used[0]}")
+        assert (refused.status, refused.json["detail"]) == (
+            409,
+            f"the node definition '{used[0]}' is used by trial",
+        )
+        ready.ready("destroy", "-i", "trial")
+        assert client.call("DELETE", f"/node_definitions/{used[0]}").status == 204
+        assert client.call("DELETE", f"/node_definitions/{used[0]}").status == 404
+        assert client.get(f"/node_definitions/{used[0]}").status == 404
+
+
 def test_prometheus_needs_a_token_that_reads_all(ready, serve):
     def token(*words):
         return ready.run("rest-service", "token", "create", "--name", "p", *words).stdout.split()[-1]

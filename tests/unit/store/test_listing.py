@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -21,14 +22,18 @@ def view(store, *ids):
     """The list as it follows from the rest of the store."""
     records = [store.infrastructure(one) for one in ids]
     return [
-        InfrastructureSummary(one.id, one.current.name, one.state, len(store.instances(one.id)), one.created_at)
+        InfrastructureSummary(
+            *(one.id, one.current.name, one.state, len(store.instances(one.id)), one.created_at),
+            target=sum(one.targets.values()),
+            counts=Counter((each.stage, each.condition) for each in store.instances(one.id)),
+        )
         for one in records
     ]
 
 
 def test_says_what_the_store_says_in_every_state(store, store_url):
     leases = {
-        state: store.add_infrastructure(state.value, infrastructure(state.value), {}, "me", created_at)
+        state: store.add_infrastructure(state.value, infrastructure(state.value), {"db": 1, "web": 2}, "me", created_at)
         for state, created_at in zip(InfrastructureState, [30.0, 10.5, 20.0, 20.0], strict=True)
     }
     for number, lease in enumerate(leases.values()):

@@ -1,0 +1,70 @@
+"""Which infrastructures use which node definitions, and the removal of a definition that none uses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from occopus_core.descriptions.serial import typed
+from occopus_core.store import tables
+from occopus_core.store.database import Database
+from occopus_core.store.records import DefinitionInUseError, NoSuchDefinitionError
+from occopus_core.store.row_conversion import forget_unused_implementations, understood
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An infrastructure with a node of some type."""
+
+    infra_id: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.infra_id if self.infra_id == self.name else f"{self.name} ({self.infra_id})"
+
+
+class DefinitionUses:
+    """Infrastructures by the node definitions in their descriptions, the one in force and the one being built."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> dict[str, list[User]]:
+        """By name of a node definition: the infrastructures that use it, oldest first. Raises `StoreError`."""
+        with self._database.reading() as connection:
+            return _users(connection)
+
+    def remove(self, name: str) -> None:
+        """Remove a node definition that no infrastructure uses.
+
+        Raises `NoSuchDefinitionError`, `DefinitionInUseError`, `StoreError`.
+        """
+        table = tables.definitions
+        with self._database.writing() as connection:
+            users = _users(connection).get(name)
+            if users:
+                raise DefinitionInUseError(name, list(map(str, users)))
+            if not connection.execute(table.delete().where(table.c.name == name)).rowcount:
+                raise NoSuchDefinitionError(name)
+            forget_unused_implementations(connection)
+
+
+def _users(connection: sa.Connection) -> dict[str, list[User]]:
+    table = tables.infrastructures
+    query = sa.select(table.c.id, table.c.name, table.c.description, table.c.candidate)
+    found: dict[str, dict[User, None]] = {}
+    for infra_id, name, *descriptions in connection.execute(query.order_by(table.c.created_at, table.c.id)):
+        with understood(f"the infrastructure '{infra_id}'"):
+            for text in filter(None, descriptions):
+                for used in _types(json.loads(text)):
+                    found.setdefault(used, {})[User(infra_id, name)] = None
+    return {name: list(users) for name, users in found.items()}
+
+
+def _types(description: Any) -> Iterator[str]:
+    for node in typed(description["nodes"], list):
+        yield typed(node["type"], str)
