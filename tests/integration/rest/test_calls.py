@@ -205,7 +205,9 @@ def test_the_example_walks_through_it(ready, serve):
 
 def test_the_documented_call_stores_the_example(ready, serve):
     root = Path(__file__).parents[3]
-    call = re.search(r"^curl -X PUT .*$", (root / "docs" / "rest.md").read_text("utf-8"), re.MULTILINE)[0]
+    call = re.search(
+        r"^curl -X PUT .*/node_definitions/.*$", (root / "docs" / "rest.md").read_text("utf-8"), re.MULTILINE
+    )[0]
     with serve(ready, "--endpoint", "unix:///var/run/docker.sock") as (_, client):
         words = shlex.split(call.replace("http://127.0.0.1:5000", client.base))
         ended = subprocess.run(

@@ -51,3 +51,18 @@ def signals():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def command(capsys):
+    """Runs a command with its arguments: its exit code, and what it prints on stdout and stderr."""
+
+    def command(module, *argv):
+        try:
+            code = module.main(argv)
+        except SystemExit as ended:
+            code = ended.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return command

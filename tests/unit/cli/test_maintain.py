@@ -1,5 +1,6 @@
 """The options of ``occopus-maintain``: what each prints, where it writes, and what it refuses."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -15,16 +16,8 @@ pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture
-def run(capsys):
-    def run(*argv):
-        try:
-            code = maintain.main(argv)
-        except SystemExit as ended:
-            code = ended.code
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+def run(command):
+    return functools.partial(command, maintain)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """``occopus-import --list | --show | --delete``, and the stored description of an infrastructure."""
 
+import functools
 import json
 
 import pytest
@@ -11,16 +12,8 @@ from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDef
 
 
 @pytest.fixture
-def run(capsys):
-    def run(*argv, command=import_):
-        try:
-            code = command.main(argv)
-        except SystemExit as ended:
-            code = ended.code
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+def run(command):
+    return functools.partial(command, import_)
 
 
 @pytest.fixture
@@ -100,8 +93,8 @@ def test_options_that_make_no_sense_together_are_refused(run, store, argv, messa
     assert message in err
 
 
-def test_the_description_of_an_infrastructure_is_printed(run, store):
-    code, out, err = run("--description", "-i", "shop", command=maintain)
+def test_the_description_of_an_infrastructure_is_printed(command, store):
+    code, out, err = command(maintain, "--description", "-i", "shop")
     assert (code, err) == (0, "")
     assert yaml.safe_load(out) == {
         "infra_name": "shop",
@@ -113,6 +106,6 @@ def test_the_description_of_an_infrastructure_is_printed(run, store):
     }
 
 
-def test_the_description_of_no_infrastructure(run, store):
-    assert run("--description", "-i", "nope", command=maintain)[0] == 3
-    assert run("--description", command=maintain)[0] == 2
+def test_the_description_of_no_infrastructure(command, store):
+    assert command(maintain, "--description", "-i", "nope")[0] == 3
+    assert command(maintain, "--description")[0] == 2
