@@ -2,6 +2,7 @@
 
 import { get, onRefused, setToken, token } from "./api.js";
 import { Create } from "./create.js";
+import { Edit } from "./edit.js";
 import { Infrastructure } from "./infrastructure.js";
 import { List } from "./list.js";
 import { Away, SignIn } from "./signin.js";
@@ -43,7 +44,7 @@ function useCaller() {
 }
 
 function View({ route, caller }) {
-  const [, place, id] = route.replace(/^#/, "").split("/");
+  const [, place, id, rest] = route.replace(/^#/, "").split("/");
   let named = "";
   try {
     named = decodeURIComponent(id ?? "");
@@ -55,6 +56,7 @@ function View({ route, caller }) {
     return null;
   }
   if (place === "new") return html`<${Create} caller=${caller} />`;
+  if (place === "infrastructures" && named && rest === "edit") return html`<${Edit} key=${named} id=${named} caller=${caller} />`;
   if (place === "infrastructures" && named) return html`<${Infrastructure} key=${named} id=${named} caller=${caller} />`;
   return html`<${List} caller=${caller} />`;
 }

@@ -12,6 +12,7 @@ import { Badge, counted, Fare, inWords, parked } from "./states.js";
 import { Time } from "./time.js";
 import { announce, html, notify, plural, useCallback, useEffect, useRef, useState } from "./ui.js";
 
+const ENDS = ["rolling back", "infrastructure updated", "infrastructure ready", "update requested"];
 const SOON = 150; // milliseconds in which events are gathered before the state is asked for again
 
 export function Infrastructure({ id, caller }) {
@@ -76,6 +77,7 @@ function Known({ id, caller, live, events }) {
     ${outline.frozen && !parked(outline) && html`<div class="banner warn"><p><b>Healing is frozen.</b> ${outline.frozen}</p></div>`}
     ${parked(outline) && html`<div class="banner warn"><p><b>This infrastructure is parked.</b> ${parked(outline)}</p>
       ${caller.may("write") && html`<${Maintain} id=${id} verb="attach" refresh=${live.refresh}>Try it again<//>`}</div>`}
+    <${Undone} outline=${outline} events=${events.events} />
     ${outline.maintainer && !outline.maintainer.alive && html`<div class="banner warn"><p><b>Its maintainer is lost.</b> ${outline.maintainer.name} maintained it since <${Time} at=${outline.maintainer.since} />,
       and was last seen <${Time} at=${outline.maintainer.seen} />: it was killed or is frozen.</p></div>`}
     ${!outline.maintained && !outline.maintainer?.alive && outline.state !== "dropping" && html`<div class="banner"><p><b>Nobody maintains this infrastructure.</b> Nothing is healed, and scaling requests wait.</p>
@@ -87,12 +89,20 @@ function Known({ id, caller, live, events }) {
     </div><${Events} state=${events} /></div>`;
 }
 
+// The latest build, where it was brought to another description in vain.
+function Undone({ outline, events }) {
+  const last = events.findLast((event) => ENDS.includes(event.event));
+  if (outline.state !== "ready" || last?.event !== "rolling back") return null;
+  return html`<div class="banner bad"><p><b>The last update failed and was undone.</b> The description before it is in force. ${last.text}</p></div>`;
+}
+
 function Head({ id, caller, outline, live }) {
   const [asking, setAsking] = useState(false);
   const leaving = outline.state === "dropping";
   return html`<div class="head"><div class="title"><h1 tabindex="-1">${outline.name}</h1><${Badge} state=${outline.state} /></div>
       ${caller.may("write") && html`<div class="actions">
         ${outline.maintained && !leaving && html`<${Maintain} id=${id} verb="detach" refresh=${live.refresh}>Stop maintaining<//>`}
+        ${!leaving && html`<a class="button quiet" href=${`#/infrastructures/${encodeURIComponent(id)}/edit`}>Edit</a>`}
         <button class="danger quiet" disabled=${leaving} onClick=${() => setAsking(true)}>Destroy…</button></div>`}
       ${!caller.may("write") && html`<span class="tag">${caller.may("scale") ? "you may look and scale" : "you may look"}</span>`}
     </div>

@@ -30,3 +30,13 @@ function Implementation({ one, number, of }) {
   return html`${of > 1 && html`<p class="muted">${number + 1} of ${of} ways:</p>`}
     <dl>${facts.filter(([, value]) => value).map(([key, value]) => html`<div key=${key}><dt>${key}</dt><dd class="mono">${value}</dd></div>`)}</dl>`;
 }
+
+// The node definitions that the service has; null while they are not known.
+export function Types({ names }) {
+  return html`<aside class="panel aside"><h2>Types of nodes</h2>
+    <p class="small muted">The node definitions that this service has. A description names one as <code>type</code>.</p>
+    ${names === null ? html`<p class="muted">One moment…</p>` : names.length
+      ? html`<ul class="plain-list">${names.slice(0, 200).map((name) => html`<li key=${name}><${Type} name=${name} /></li>`)}</ul>`
+      : html`<p>There are none yet. Import some where the service runs:</p><pre>occopus-import examples/quickstart/nodes.yaml</pre>`}
+  </aside>`;
+}

@@ -1,0 +1,132 @@
+// Another description of an infrastructure: edited, its plan shown, and put in the place of the present one.
+
+import { at, call, get, open } from "./api.js";
+import { DescriptionForm } from "./description.js";
+import { Ask } from "./dialog.js";
+import { counted } from "./states.js";
+import { Types } from "./types.js";
+import { html, notify, plural, useEffect, useRef, useState } from "./ui.js";
+
+const ACTIONS = {
+  create: ["+", "Create"], replace: ["~", "Replace"], destroy: ["−", "Destroy"],
+  reconfigure: ["*", "Configure again"], wait: ["…", "Wait with"], keep: ["=", "Keep"],
+};
+
+async function read(id) {
+  const answer = await open("GET", at(id, "/description"));
+  return { text: await answer.text(), tag: answer.headers.get("ETag") };
+}
+
+export function Edit({ id, caller }) {
+  const [known, setKnown] = useState(null);
+  const [text, setText] = useState("");
+  const [names, setNames] = useState(null);
+  const [plan, setPlan] = useState(null);
+  const [problem, setProblem] = useState(null);
+  const [busy, setBusy] = useState(false);
+  const [asking, setAsking] = useState(false);
+  const start = async () => {
+    setProblem(null);
+    setPlan(null);
+    try {
+      const found = await read(id);
+      setKnown(found);
+      setText(found.text);
+    } catch (error) {
+      setProblem(error);
+    }
+  };
+  useEffect(() => {
+    document.title = "Edit – Occopus";
+    start();
+    get("node_definitions/").then((said) => setNames(said.node_definitions), () => setNames([]));
+  }, []);
+  const change = (news) => {
+    setText(news);
+    setPlan(null); // it was that of another text
+  };
+  const put = (rest) => call("PUT", at(id, `/description${rest}`), { body: text, headers: { "If-Match": known.tag, "Content-Type": "application/yaml" } });
+  const show = async (event) => {
+    event.preventDefault();
+    if (busy || !text.trim()) return;
+    setBusy(true);
+    setProblem(null);
+    try {
+      setPlan(await put("?dry_run=true"));
+    } catch (error) {
+      setProblem(error);
+    }
+    setBusy(false);
+  };
+  const apply = async () => {
+    await put("");
+    notify("It is being brought to this description.");
+    location.hash = `#/infrastructures/${encodeURIComponent(id)}`;
+  };
+  const decide = async () => {
+    const counts = numbers(plan);
+    if (counts.replace || counts.destroy) return setAsking(true);
+    setBusy(true);
+    try {
+      await apply();
+    } catch (error) {
+      setProblem(error);
+      setBusy(false);
+    }
+  };
+  const back = `#/infrastructures/${encodeURIComponent(id)}`;
+  const crumbs = html`<nav class="crumbs" aria-label="Where you are">${caller.infraid === null && html`<a href="#/">Infrastructures</a> / `}<a href=${back}>${id}</a></nav>`;
+  if (!caller.may("write")) return html`${crumbs}<div class="panel narrow"><h1 tabindex="-1">Edit the description</h1>
+    <p>Your token is for “${caller.scope}”; this needs one for “write”.</p></div>`;
+  return html`${crumbs}<div class="head"><h1 tabindex="-1">Edit the description</h1></div>
+    ${!known && !problem && html`<p class="muted" aria-busy="true">One moment…</p>`}
+    ${!known && problem && html`<div class="banner bad"><p>${problem.message}</p></div>`}
+    ${known && html`<div class="columns"><div class="stack">
+      <${DescriptionForm} text=${text} setText=${change} problem=${problem} nothing="Nothing was changed" submit=${show}>
+        <button class=${plan ? "" : "primary"} type="submit" disabled=${busy || !text.trim()}>${busy && !plan ? "Checking…" : "Show the plan"}</button>
+        ${(text !== known.text || problem?.status === 412) && html`<button type="button" onClick=${start}>${problem?.status === 412 ? "Read it again" : "As it was"}</button>`}
+      <//>
+      ${plan && html`<${Plan} plan=${plan} busy=${busy} decide=${decide} />`}
+    </div><${Types} names=${names} /></div>`}
+    ${asking && html`<${Ask} title="Update this infrastructure?" verb="Update it" act=${apply} close=${() => setAsking(false)}>
+      <p>${inWords(numbers(plan))}. What is on an instance that is replaced or destroyed is lost.</p><//>`}`;
+}
+
+const numbers = (plan) => counted(plan.steps.map((step) => step.action));
+
+function inWords({ replace = 0, destroy = 0 }) {
+  const words = [replace && `${plural(replace, "instance")} will be replaced`, destroy && `${plural(destroy, "instance")} will be destroyed`];
+  return words.filter(Boolean).join(", and ");
+}
+
+function Plan({ plan, busy, decide }) {
+  const heading = useRef();
+  useEffect(() => heading.current.focus(), [plan]);
+  const groups = new Map();
+  for (const step of plan.steps) {
+    const key = JSON.stringify([step.action, step.node, step.reason, step.hold]);
+    groups.set(key, { ...step, count: (groups.get(key)?.count ?? 0) + 1 });
+  }
+  const order = Object.keys(ACTIONS);
+  const steps = [...groups.values()].sort((one, other) => order.indexOf(one.action) - order.indexOf(other.action));
+  const first = new Set(); // the changes of a node are shown once
+  const rows = steps.map((step) => ({ ...step, changes: first.has(step.node) ? [] : (first.add(step.node), plan.changes[step.node] ?? []) }));
+  const some = steps.some((step) => step.action !== "keep");
+  return html`<section class="panel plan" aria-labelledby="plan"><div class="section-head"><h2 id="plan" tabindex="-1" ref=${heading}>Plan</h2>
+      <span class="muted small">Nothing has been changed yet.</span></div>
+    ${!some && html`<p>All instances stay as they are.</p>`}
+    ${plan.frozen && html`<p class="note">Healing is frozen: ${plan.frozen}</p>`}
+    <ul class="steps">${rows.map((row) => html`<${Step} key=${`${row.action} ${row.node} ${row.reason}`} row=${row} />`)}</ul>
+    <div class="actions left"><button class="primary" disabled=${busy} onClick=${decide}>${busy ? "One moment…" : "Apply"}</button></div></section>`;
+}
+
+function Step({ row }) {
+  const [sign, words] = ACTIONS[row.action];
+  return html`<li class=${`step ${row.action}`}><span class="mono step-sign" aria-hidden="true">${sign}</span>
+    <div><p>${words} ${plural(row.count, "instance")} of <b>${row.node}</b>${row.reason && html`<span class="muted">: ${row.reason}</span>`}</p>
+      ${row.changes.length > 0 && html`<table class="changes"><caption class="spoken">What changes for ${row.node}</caption>
+        <thead class="spoken"><tr><th scope="col">Key</th><th scope="col">Before</th><th scope="col">After</th></tr></thead>
+        <tbody>${row.changes.map((one) => html`<tr key=${one.path}><th scope="row" class="mono">${one.path}</th>
+          <td class="mono">${one.before ?? "(absent)"}</td><td class="mono"><span class="muted" aria-hidden="true">→ </span>${one.after ?? "(absent)"}</td></tr>`)}</tbody></table>`}
+    </div></li>`;
+}
