@@ -1,13 +1,13 @@
 # The two commands that matter: make demo, make test.
-.PHONY: audit demo test docs test-openstack azure-contract cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture strays bench dist schemas page-libraries clean
+.PHONY: audit demo test docs test-openstack azure-contract cloudsigma-contract venv dev lint typecheck unit model transitions fuzz torture strays bench dist pins schemas page-libraries clean
 
 # A checkout is compiled once, not by each of the thousands of commands that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-SETUP := setup.cfg pyproject.toml contrib/venv contrib/constraints.txt contrib/requirements-dev.txt contrib/occo/setup.cfg \
+SETUP := setup.cfg pyproject.toml contrib/venv $(wildcard contrib/constraints*.txt) contrib/occo/setup.cfg \
 	$(wildcard plugins/*/*/setup.cfg)
 PACKAGES := occopus_core $(wildcard plugins/*/*/occopus_*)
-CODE := $(filter-out %.egg-info,$(PACKAGES)) benchmarks contrib/occo/occo contrib/audit.py contrib/dist.py contrib/layers.py contrib/published.py contrib/site/*.py
+CODE := $(filter-out %.egg-info,$(PACKAGES)) benchmarks contrib/occo/occo contrib/audit.py contrib/dist.py contrib/layers.py contrib/pins.py contrib/published.py contrib/site/*.py
 
 demo: venv  ## build the quick start on this machine
 	@contrib/demo
@@ -68,6 +68,9 @@ typecheck: dev
 unit: dev  ## the fast tests alone: no processes but databases, nothing marked slow
 	.venv/bin/pytest -q -n 2 -m "not slow" tests/unit
 
+# Programs that single targets need.
+TOOLS = .venv/bin/pip install -q --require-hashes --no-deps --only-binary :all: -r contrib/constraints-tools.txt
+
 EXAMPLES ?= 1000
 SEED ?= $(shell date +%s)
 SECONDS ?= 60
@@ -81,7 +84,7 @@ transitions: dev  ## 10,000 changes of a store by eight processes that are kille
 	OCCOPUS_TEST_TRANSITIONS=10000 .venv/bin/pytest -q -s tests/integration/test_store_processes.py -k no_change_is_lost
 
 fuzz: dev  ## descriptions and templates: make fuzz SECONDS=60 TEMPLATES=100000; installs atheris where it is missing
-	@.venv/bin/python -c "import atheris" 2>/dev/null || .venv/bin/pip install -q -c contrib/constraints.txt --only-binary :all: atheris
+	@.venv/bin/python -c "import atheris" 2>/dev/null || $(TOOLS)
 	.venv/bin/python tests/fuzz/descriptions.py -max_total_time=$(SECONDS) -seed=$(SEED)
 	.venv/bin/python tests/fuzz/templates.py -max_total_time=$(SECONDS) -seed=$(SEED) -timeout=20
 	.venv/bin/python -m tests.fuzz.grammar --templates $(TEMPLATES) --seed $(SEED)
@@ -94,6 +97,12 @@ dist: dev  ## a wheel and a source distribution of everything, in dist/, and wha
 	.venv/bin/python contrib/dist.py
 	.venv/bin/twine check --strict dist/*
 	.venv/bin/check-wheel-contents dist/*.whl
+
+RAISE ?=
+
+pins: dev  ## write contrib/constraints*.txt from the requirements: make pins RAISE="urllib3 rich", or RAISE=all
+	@.venv/bin/python -c "import uv" 2>/dev/null || $(TOOLS)
+	.venv/bin/python contrib/pins.py $(RAISE)
 
 schemas: dev  ## write schemas/, plugins/README.md and what the core advises to install, from the core and the plugins
 	.venv/bin/occopus-plugins schema --output schemas --relative >/dev/null

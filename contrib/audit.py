@@ -1,6 +1,6 @@
 """Check that no requirement and no pin of the project allows a version with a known vulnerability.
 
-floors.txt names the lowest acceptable versions. Prints a line for each fault, and ends with 1 where there is one.
+floors.txt names the lowest acceptable versions. Each pin has hashes. Prints a line for each fault, and ends with 1 where there is one.
 """
 
 from __future__ import annotations
@@ -74,16 +74,21 @@ def faults(root: Path = ROOT) -> Iterator[str]:
             yield f"{where}: {requirement.name}: no lowest version: write >= {floor}"
         elif max(least) < floor:
             yield f"{where}: {requirement}: expected >= {floor}, see contrib/floors.txt"
-    for pin in _pins(root / "contrib" / "constraints.txt"):
+    for path in sorted((root / "contrib").glob("constraints*.txt")):
+        yield from _faults_of_pins(path, known)
+
+
+def _faults_of_pins(path: Path, known: dict[str, Version]) -> Iterator[str]:
+    for line in path.read_text().replace("\\\n", " ").splitlines():
+        text, *hashes = line.partition("#")[0].split(" --hash=")
+        if not text.strip():
+            continue
+        pin = Requirement(text.strip())
         floor = known.get(canonicalize_name(pin.name))
         if floor is not None and not any(Version(one.version) >= floor for one in pin.specifier):
-            yield f"contrib/constraints.txt: {pin}: expected >= {floor}, see contrib/floors.txt"
-
-
-def _pins(path: Path) -> Iterator[Requirement]:
-    for line in path.read_text().splitlines():
-        if line.strip() and not line.startswith("#"):
-            yield Requirement(line.partition("#")[0].strip())
+            yield f"contrib/{path.name}: {pin}: expected >= {floor}, see contrib/floors.txt"
+        if not hashes:
+            yield f"contrib/{path.name}: {pin}: it has no hash: make pins"
 
 
 def main() -> int:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pins import without_hashes
+
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +73,7 @@ def test_a_plugin_is_installed_from_a_folder_of_wheels_and_runs_in_an_empty_fold
     run(sys.executable, "contrib/dist.py", "--output", dist, "occopus-core", "occopus-resource-sim")
     run(sys.executable, "-m", "venv", "--without-pip", venv)
     install = [sys.executable, "-m", "pip", "--python", venv, "install", "--quiet", "--find-links", dist]
-    constraints = ["--constraint", ROOT / "contrib" / "constraints.txt"]
+    constraints = ["--constraint", without_hashes(tmp_path)]
     run(*install, *constraints, "occopus-resource-sim", cwd=home)
 
     def command(name, *words, **how):

@@ -16,6 +16,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from tests.pins import without_hashes
 from tests.unit.plugins import CHECKER, put
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -84,7 +85,7 @@ def make_and_install(outside):
     wheels = sorted(outside.dist.glob("occopus_*acme*.whl"))
     (core,), network = outside.dist.glob("occopus_core-*.whl"), outside.dist.glob("occopus_health_network-*.whl")
     pip = [sys.executable, "-m", "pip", "--python", outside.venv, "install", "--quiet"]
-    pinned = ["--constraint", ROOT / "contrib" / "constraints.txt", "--find-links", outside.dist]
+    pinned = ["--constraint", without_hashes(outside.folder), "--find-links", outside.dist]
     outside.run(*pip, *pinned, f"{core}[testing]", *network, *wheels)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+HASH = f"\\\n    --hash=sha256:{'a' * 64} \\\n    --hash=sha256:{'b' * 64}"
 
 
 def audit(root):
@@ -23,7 +24,7 @@ def audit(root):
 def project(tmp_path):
     (tmp_path / "contrib").mkdir()
     shutil.copy(ROOT / "contrib" / "floors.txt", tmp_path / "contrib")
-    (tmp_path / "contrib" / "constraints.txt").write_text("Jinja2==3.1.6\n")
+    (tmp_path / "contrib" / "constraints.txt").write_text(f"Jinja2==3.1.6 {HASH}\n")
     (tmp_path / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools >= 78.1.1"]\n')
     (tmp_path / "setup.cfg").write_text("[options]\ninstall_requires =\n    Jinja2 >= 3.1.6\n")
     return tmp_path
@@ -61,12 +62,20 @@ def test_a_requirement_below_the_floor_is_a_fault(project, requirement, fault, p
 
 
 def test_a_pin_and_what_a_package_is_built_with_count_too(project):
-    (project / "contrib" / "constraints.txt").write_text("# pins\nJinja2==3.1.5\nurllib3==2.7.0\n")
+    (project / "contrib" / "constraints.txt").write_text(f"# pins\nJinja2==3.1.5 {HASH}\nurllib3==2.7.0 {HASH}\n")
     (project / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools >= 77"]\n')
     assert audit(project)[1] == [
         "pyproject.toml: setuptools>=77: expected >= 78.1.1, see contrib/floors.txt",
         "contrib/constraints.txt: Jinja2==3.1.5: expected >= 3.1.6, see contrib/floors.txt",
     ]
+
+
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-dev.txt"])
+def test_a_pin_without_hashes_is_a_fault(project, file):
+    pins = f"certifi==2026.10.18 {HASH}\nidna==3.20 ; python_version < '4'\nJinja2==3.1.6 {HASH}\n"
+    (project / "contrib" / file).write_text(pins)
+    expected = f'contrib/{file}: idna==3.20; python_version < "4": it has no hash: make pins'
+    assert audit(project)[1] == [expected]
 
 
 @pytest.mark.parametrize("line", ["Jinja2 3.1.6", "Jinja2 3.1.6 now a good reason", "Jinja2 x 2026-11-28 a reason"])
