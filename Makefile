@@ -19,18 +19,17 @@ test: dev lint typecheck docs  ## everything: style, types, layers, the document
 test-openstack: dev  ## the nova handler against a real OpenStack, which is set up in .openstack/ first
 	.venv/bin/pytest -q -n 2 tests/openstack
 
-# Recorded exchanges with real clouds, where there are some.
-OCCOPUS_RECORDINGS ?= ../shared/clouds
+# $OCCOPUS_RECORDINGS names a folder of recorded exchanges with real clouds, where there is one.
 
 cloudsigma-contract: dev  ## the stand-in for CloudSigma beside recorded exchanges, where $OCCOPUS_RECORDINGS has them
 	@if [ -d "$(OCCOPUS_RECORDINGS)/cloudsigma" ]; then \
 		.venv/bin/python -m occopus_resource_cloudsigma.testing.recordings "$(OCCOPUS_RECORDINGS)/cloudsigma"; \
-	else echo "no recorded exchanges in $(OCCOPUS_RECORDINGS)/cloudsigma: nothing is compared"; fi
+	else echo "no recorded exchanges in the folder cloudsigma of \$$OCCOPUS_RECORDINGS: nothing is compared"; fi
 
 azure-contract: dev  ## the tests of Azure with every exchange checked against Microsoft's documents, and recordings replayed
 	@if [ -d "$(OCCOPUS_RECORDINGS)/azure/openapi" ]; then \
 		OCCOPUS_RECORDINGS="$(abspath $(OCCOPUS_RECORDINGS))" .venv/bin/pytest -q -n 2 plugins/resource/azure; \
-	else echo "no documents in $(OCCOPUS_RECORDINGS)/azure: nothing is checked"; fi
+	else echo "no documents in the folder azure of \$$OCCOPUS_RECORDINGS: nothing is checked"; fi
 
 torture: dev  ## kill the commands at every boundary; TORTURE="--kills 20000 --seed 7" for longer
 	.venv/bin/python -m tests.torture $(TORTURE)

@@ -1,6 +1,7 @@
 """Check that no requirement and no pin of the project allows a version with a known vulnerability.
 
-floors.txt names the lowest acceptable versions. Each pin has hashes. Prints a line for each fault, and ends with 1 where there is one.
+floors.txt names the lowest acceptable versions. Each pin has hashes. Prints a line for each fault, and ends with 1
+where there is one.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from jsonschema import Draft7Validator
 
 Json = dict[str, Any]
 
-_ROOT = Path(__file__).resolve().parents[6]
 _KEPT = ("pattern", "minLength", "maxLength", "minimum", "maximum", "enum", "minItems", "maxItems", "type")
 _METHODS = ("get", "put", "post", "patch", "delete", "head")
 
@@ -34,9 +33,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 
 
 def recordings() -> Path | None:
-    """The folder with ``azure/openapi`` and ``azure/exchanges``: $OCCOPUS_RECORDINGS, or ``../shared/clouds``."""
-    folder = Path(os.environ.get("OCCOPUS_RECORDINGS") or _ROOT.parent / "shared" / "clouds")
-    return folder / "azure" if (folder / "azure" / "openapi").is_dir() else None
+    """The folder with ``azure/openapi`` and ``azure/exchanges``: $OCCOPUS_RECORDINGS, if it is set."""
+    named = os.environ.get("OCCOPUS_RECORDINGS")
+    folder = Path(named, "azure") if named else None
+    return folder if folder and (folder / "openapi").is_dir() else None
 
 
 @dataclass(frozen=True)
