@@ -156,6 +156,24 @@ def test_a_life(user, account, until):
     assert user.rows("ping") == 0
 
 
+def test_a_sweep_deletes_no_instance_that_is_recorded_when_its_tags_are_lost(user, account):
+    user.ready("import", user.write("nodes.yaml", json.dumps({"node_def:vm": definition(account, timeout=60)})))
+    infrastructure = {"infra_name": "two", "user_id": "me", "nodes": [{"name": "vm", "type": "vm"}]}
+    user.ready("build", user.write("infra.yaml", json.dumps(infrastructure)), "-i", "two")
+    (machine,) = account.instances()
+    token = {"Key": "occopus:token", "Value": machine["tags"]["occopus:token"]}
+    account.client.delete_tags(Resources=[machine["id"]], Tags=[token])
+    planned = user.ready("maintain", "--sweep", "--plan")
+    assert "stray" not in planned.stdout
+    swept = user.ready("maintain", "--sweep", "-o", "json")
+    said = json.loads(swept.stdout)
+    assert said["strays"] == []
+    (line,) = said["untagged"]
+    assert machine["id"] in line
+    assert line.endswith("has lost its tags; they were written again")
+    assert account.instances() == [machine]
+
+
 def definition(account, timeout=1, **resource):
     """One implementation, whose node must be created within a second unless told otherwise."""
     values = account.values

@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - each class says what it does wrong
-"""Handlers that report wrong states, and stop or read the logs of instances wrongly."""
+"""Handlers that report wrong states, and stop, mark or read the logs of instances wrongly."""
 
 from __future__ import annotations
 
@@ -179,3 +179,46 @@ class LogsOfThePresent(MemoryHandler):
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
         return {id: text for id, text in super().logs(ids, lines).items() if text is not None}
+
+
+@breaks("mark_writes_lost_tags_again")
+class MarksNothing(MemoryHandler):
+    """Leaves the tags as they are."""
+
+    def mark(self, id: InstanceId, owner: Owner, token: str) -> None:
+        self.describe([id])
+
+
+@breaks("mark_writes_lost_tags_again")
+class MarksWithAnotherToken(MemoryHandler):
+    """Writes the owner, and a token of its own."""
+
+    def mark(self, id: InstanceId, owner: Owner, token: str) -> None:
+        super().mark(id, owner, f"{token}-again")
+
+
+@breaks("mark_writes_lost_tags_again")
+class MarksAll(MemoryHandler):
+    """Writes the tags on every instance of the account."""
+
+    def mark(self, id: InstanceId, owner: Owner, token: str) -> None:
+        for machine in self.cloud.inventory():
+            super().mark(machine["id"], owner, token)
+
+
+@breaks("mark_writes_lost_tags_again")
+class MarksOnce(MemoryHandler):
+    """Refuses to write tags that are there."""
+
+    def mark(self, id: InstanceId, owner: Owner, token: str) -> None:
+        if any(found.id == id for found in self.list_owned(owner)):
+            raise PermanentError("the tags are there already")
+        super().mark(id, owner, token)
+
+
+@breaks("mark_writes_lost_tags_again")
+class FindsByTagsAlone(_Reporting):
+    """Takes an instance without tags for one of others."""
+
+    def _reported(self, instance: Instance) -> Instance:
+        return instance if instance.token else replace(instance, state=InstanceState.ABSENT)

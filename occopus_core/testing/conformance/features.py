@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from occopus_core.api import Feature, InstanceId, InstanceState, ResourceHandler
+from occopus_core.api import Feature, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.testing.conformance.base import (
     BUSY_FACTOR,
     declares,
@@ -72,6 +72,27 @@ class StopClauses:
             return state(handler, id) is InstanceState.ABSENT
 
         patiently(harness, removed, "an instance that is deleted while it shuts down becomes absent")
+
+
+class MarkClauses:
+    """What `mark` promises."""
+
+    @declares(Feature.MARK)
+    def test_mark_writes_lost_tags_again(self, harness: ResourceHarness) -> None:
+        """`mark` writes the tags of an instance that lost them, and can be repeated; until then its id finds it."""
+        handler = harness.handler()
+        request = order(harness)
+        id, other = make(harness, handler, request).id, make(harness, handler, order(harness)).id
+        until(harness, handler, id, InstanceState.READY)
+        able(lambda: harness.lose_tags(id))
+        assert state(handler, id) is InstanceState.READY, "an instance without its tags is not found by its id any more"
+        for again in ("", " again"):
+            handler.mark(id, request.owner, request.token)
+            listed = {found.id: (found.token, found.owner) for found in handler.list_owned(Owner(harness.installation))}
+            assert listed.get(id) == (request.token, request.owner), f"it is not listed after mark was called{again}"
+            assert set(listed) == {id, other}, f"the instances are not the same after mark was called{again}"
+        assert listed[other] != listed[id], "an instance that was not named got the tags"
+        assert make(harness, handler, request).id == id, "its token does not find it"
 
 
 FAR_AWAY = 4_102_444_800.0

@@ -137,6 +137,10 @@ class ResourceHarness(Harness, ABC):
         """Whether an instance of kind ``graceful`` has come to its own end, rather than being cut off."""
         raise NotImplementedError("distinguish an instance that shut down from one that was cut off")
 
+    def lose_tags(self, id: InstanceId) -> None:
+        """Have owner and token removed from an instance, as by another user of the account; with `Feature.MARK`."""
+        raise NotImplementedError("remove the tags of an instance")
+
     @property
     def longest_installation(self) -> str:
         """Another name that the suite owns instances by, as long as one can be."""

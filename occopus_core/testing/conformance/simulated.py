@@ -176,6 +176,10 @@ class MemoryHarness(CloudHarness):
         """One second of the clock."""
         self._now += 1
 
+    def lose_tags(self, id: InstanceId) -> None:
+        """Tags of others."""
+        self._memory.tag(id, "", {"installation": "", "infra_id": "", "node_name": "", "node_id": ""})
+
     def close(self) -> None:
         """Nothing to do: the cloud goes with the harness."""
 

@@ -144,6 +144,10 @@ class Ec2Harness(ResourceHarness):
         else:
             self.ec2.set_state(id, "hibernating")
 
+    def lose_tags(self, id: InstanceId) -> None:
+        """Delete all tags of the instance."""
+        self.ec2.client().delete_tags(Resources=[id])
+
     def close(self) -> None:
         """Delete what was made; the pages are as they were. Idempotent."""
         super().close()
