@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,30 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 PUBLISHED = Path(os.environ.get("OCCOPUS_DESCRIPTIONS", ROOT.parent / "shared" / "descriptions"))
 """Descriptions that were published for 1.x; the test is skipped where there are none."""
+
+
+BIN = Path(sys.executable).parent
+LONGEST = 600.0
+"""Seconds after which a program is taken for stuck."""
+
+
+def run(*words, **environ):
+    words = [str(word) for word in words]
+    subprocess.run(words, env={**os.environ, **environ}, check=True, capture_output=True, timeout=LONGEST)
+
+
+@pytest.fixture(scope="module")
+def editor_of_plugins(tmp_path_factory):
+    """An editor with the schemas that are written once two plugins of a third party have been installed."""
+    folder = tmp_path_factory.mktemp("third-party")
+    made = [folder / f"occopus-{kind}-acme" for kind in ("resource", "config")]
+    for path in made:
+        run(BIN / "occopus-plugins", "new", path.name.split("-")[1], "acme", "--output", path)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--target", folder / "site"]
+    run(sys.executable, "-m", "pip", "install", *options, *made)
+    run(BIN / "occopus-plugins", "schema", "--output", folder / "schemas", PYTHONPATH=str(folder / "site"))
+    with served(folder / "schemas") as catalog, LanguageServer(catalog) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +89,54 @@ def test_values_and_keys_that_are_wrong_are_marked(editor):
     ((line, message),) = editor.marks("/a/infra.yaml", described)
     assert line == 6
     assert "Incorrect type" in message
+
+
+RESOURCE = """\
+'node_def:web':
+  - resource:
+      type: acme
+      endpoint: /srv/cloud
+      size: 2
+    config_management:
+      type: acme
+      endpoint: /srv/orders
+      roles: [web]
+"""
+
+
+def test_a_plugin_of_a_third_party_is_checked_as_soon_as_it_is_installed(editor_of_plugins, editor):
+    assert editor_of_plugins.marks("/new/nodes.yaml", RESOURCE) == []
+    wrong = RESOURCE.replace("size: 2", "size: large").replace("roles: [web]", "roles: web\n      rolls: []")
+    marks = editor_of_plugins.marks("/wrong/nodes.yaml", wrong)
+    assert sorted(line for line, _ in marks) == [5, 9, 10]
+    assert (10, "Property rolls is not allowed.") in marks
+    assert (5, "is not of the type integer, and not a template") in marks
+    less = editor_of_plugins.marks("/less/nodes.yaml", RESOURCE.replace("      endpoint: /srv/cloud\n", ""))
+    assert [message for _, message in less] == ['Missing property "endpoint".']
+    assert editor.marks("/other/nodes.yaml", RESOURCE), "without the plugin its type is marked"
+
+
+def test_a_plugin_of_a_third_party_has_hover_and_completion(editor_of_plugins):
+    path = "/hover/nodes.yaml"
+    editor_of_plugins.marks(path, RESOURCE)
+    shown = [editor_of_plugins.at("hover", path, line, 8)["contents"]["value"] for line in (4, 5, 9)]
+    for text, said in zip(shown, described("resource", "endpoint", "size") + described("config", "roles"), strict=True):
+        assert said in text.replace("\\", "")
+    path = "/completion/nodes.yaml"
+    editor_of_plugins.marks(path, RESOURCE.replace("      size: 2\n", "      \n"))
+    offered = {one["label"] for one in editor_of_plugins.at("completion", path, 5, 7)["items"]}
+    assert {"size", "name"} <= offered
+    assert "roles" not in offered, "a key of another section"
+    path = "/type/nodes.yaml"
+    editor_of_plugins.marks(path, "'node_def:web':\n  - resource:\n      type: \n")
+    offered = {one["label"] for one in editor_of_plugins.at("completion", path, 3, 13)["items"]}
+    assert {"acme", "local", "docker"} <= offered
+
+
+def described(kind, *keys):
+    """What the template says of keys of a plugin."""
+    template = (ROOT / "contrib" / "plugin-template" / "kinds" / kind / "schema.json.jinja").read_text()
+    return [json.loads(template)["properties"][key]["description"] for key in keys]
 
 
 def test_the_tags_are_those_that_the_documents_name():
