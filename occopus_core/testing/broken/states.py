@@ -185,7 +185,7 @@ class LogsOfThePresent(MemoryHandler):
 class MarksNothing(MemoryHandler):
     """Leaves the tags as they are."""
 
-    def mark(self, id: InstanceId, owner: Owner, token: str) -> None:
+    def mark(self, id: InstanceId, owner: Owner, token: str) -> None:  # noqa: ARG002 - it is what is wrong
         self.describe([id])
 
 
@@ -201,7 +201,7 @@ class MarksWithAnotherToken(MemoryHandler):
 class MarksAll(MemoryHandler):
     """Writes the tags on every instance of the account."""
 
-    def mark(self, id: InstanceId, owner: Owner, token: str) -> None:
+    def mark(self, id: InstanceId, owner: Owner, token: str) -> None:  # noqa: ARG002 - it is what is wrong
         for machine in self.cloud.inventory():
             super().mark(machine["id"], owner, token)
 
