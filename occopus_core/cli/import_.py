@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from occopus_core.cli.exits import ExitCode
@@ -19,9 +20,9 @@ def main(argv: Sequence[str]) -> int:
     """Run the command. Returns its exit code."""
     made = _parser()
     options = made.parse_args(argv)
-    stored = options.list or options.show is not None or options.delete is not None
-    if stored and (options.datafile is not None or options.check or options.check_1x):
-        made.error("--list, --show and --delete are about stored node definitions: leave out DATAFILE")
+    stored = options.list or any(name is not None for name in (options.show, options.delete, options.example))
+    if stored and options.datafile is not None:
+        made.error("--list, --show, --delete and --example read no file: leave out DATAFILE")
     if not stored and options.datafile is None:
         made.error("name the file with the node definitions: DATAFILE, or - for standard input")
     if options.output != "text" and not options.list:
@@ -51,6 +52,12 @@ def _parser() -> argparse.ArgumentParser:
         "--show", metavar="NAME", help="print a stored node definition in full, so that it can be imported again"
     )
     what.add_argument("--delete", metavar="NAME", help="delete a stored node definition that no infrastructure uses")
+    what.add_argument(
+        "--example",
+        metavar="TYPE",
+        help="write a commented node definition and a description for an installed type of resource, such as docker: "
+        "TYPE.nodes.yaml and TYPE.infra.yaml in the present folder",
+    )
     add_output(made, "text", "json")
     made.add_argument("datafile", nargs="?", help="file with the node definitions, or - for standard input")
     return made
@@ -61,8 +68,12 @@ def _run(options: argparse.Namespace) -> int:
         return _check_1x(options.datafile)
     if options.check:
         return _validate(options)
-    if options.datafile is not None:
-        return _import(options)
+    if options.example is not None:
+        return _write_example(options.example)
+    return _import(options) if options.datafile is not None else _about_stored(options)
+
+
+def _about_stored(options: argparse.Namespace) -> int:
     from occopus_core.cli import stored_definitions  # noqa: PLC0415  # help must not wait for all this
     from occopus_core.credentials import Credentials  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
@@ -94,6 +105,29 @@ def _import(options: argparse.Namespace) -> int:
     with InfrastructureManager(settings, credentials) as manager:
         names = manager.import_node_definitions(options.datafile, lambda text: say(f"warning: {text}"))
     result(f"Successfully imported nodes: {', '.join(names)}")
+    return ExitCode.OK
+
+
+def _write_example(resource_type: str) -> int:
+    from occopus_core.manager.example_files import example_files  # noqa: PLC0415  # help must not wait for all this
+    from occopus_core.registry import Registry  # noqa: PLC0415
+
+    made = example_files(Registry(), resource_type)
+    texts = {made.nodes_file: made.nodes, made.infrastructure_file: made.infrastructure}
+    written: list[str] = []
+    try:
+        for name, text in texts.items():
+            with open(name, "x", encoding="utf-8") as file:  # noqa: PTH123  # pathlib takes long to import
+                written.append(name)
+                file.write(text)
+    except OSError as error:
+        for made_before in written:
+            os.unlink(made_before)  # noqa: PTH108
+        say(f"error: {name}: the file cannot be written: {error.strerror}")
+        return ExitCode.BAD_INPUT
+    for name in texts:
+        result(name)
+    say(f"next: change them to your needs, then occopus-build --nodes {' '.join(texts)}")
     return ExitCode.OK
 
 

@@ -82,6 +82,7 @@ def test_dry_run_deletes_nothing(run, defined, home):
     [
         ([], "name the file with the node definitions"),
         (["--list", "nodes.yaml"], "leave out DATAFILE"),
+        (["--example", "local", "nodes.yaml"], "leave out DATAFILE"),
         (["--list", "--delete", "web"], "not allowed with argument"),
         (["--check"], "name the file with the node definitions"),
         (["--show", "web", "-o", "json"], "-o needs --list"),
