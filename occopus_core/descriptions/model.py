@@ -85,10 +85,14 @@ class Infrastructure:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """The checkers that must pass, by their key, and for how many seconds a node may fail."""
+    """The checkers that must pass, by their key, and for how many seconds a node may fail.
+
+    For `min_ready_seconds` they must pass, and the provider report the instance as ready, before the node is ready.
+    """
 
     checks: Mapping[str, Any] = field(default_factory=lambda: {"ping": True})
     timeout: float = DEFAULT_HEALTH_TIMEOUT
+    min_ready_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,8 @@ class Implementation:
             self.health_check.checks,
             self.health_check.timeout,
         ]
+        if self.health_check.min_ready_seconds:  # absent from older versions, whose digests stay valid
+            sections.append(self.health_check.min_ready_seconds)
         return hashlib.sha256(json.dumps(encoded(sections), sort_keys=True).encode()).hexdigest()[:32]
 
     @property

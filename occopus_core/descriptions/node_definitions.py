@@ -32,6 +32,8 @@ Examine = Callable[[Mapping[str, Any]], Iterable[SectionFault]]
 _SECTIONS = {*KINDS, "health_check"}
 _NAMES: Mapping[str, Collection[str]] = {"resource": (), "health_check": ("ip",)}
 _DEFAULT_CHECKS = {"ping": True}
+_HEALTH_KEYS = frozenset({"type", "timeout", "min_ready_seconds"})
+"""The keys of `health_check` that do not name a checker."""
 
 
 def load_node_definitions(
@@ -85,9 +87,10 @@ def _implementation(sections: Mapping[str, Any]) -> Implementation:
 
 
 def _health_check(section: Mapping[str, Any]) -> HealthCheck:
-    checks = {key: value for key, value in section.items() if key not in ("type", "timeout")}
+    checks = {key: value for key, value in section.items() if key not in _HEALTH_KEYS}
     wanted = {key: value for key, value in {**_DEFAULT_CHECKS, **checks}.items() if value is not False}
-    return HealthCheck(wanted, float(section.get("timeout", DEFAULT_HEALTH_TIMEOUT)))
+    timeout, proof = section.get("timeout", DEFAULT_HEALTH_TIMEOUT), section.get("min_ready_seconds", 0.0)
+    return HealthCheck(wanted, float(timeout), float(proof))
 
 
 def _is_off(value: Any) -> bool:
@@ -98,6 +101,8 @@ def _is_off(value: Any) -> bool:
 _NO_TEMPLATES = (
     ("resource", "stop_seconds", "the grace cannot be a template: write a number of seconds"),
     ("config_management", "max_parallel", "the limit cannot be a template: write a number"),
+    ("health_check", "timeout", "the timeout cannot be a template: write a number of seconds"),
+    ("health_check", "min_ready_seconds", "the time cannot be a template: write a number of seconds"),
 )
 """Keys of the core whose values are never rendered."""
 
@@ -171,11 +176,7 @@ class _Reader:
 
     def _health(self, path: Path, value: Any) -> None:
         for name in value if isinstance(value, dict) else ():
-            if name == "timeout" and is_template(value[name]):
-                self._fault(
-                    (*path, "health_check", name), "the timeout cannot be a template: write a number of seconds"
-                )
-            if name not in ("type", "timeout"):
+            if name not in _HEALTH_KEYS:
                 self._learn("health", name, (*path, "health_check", name), key=True, unused=_is_off(value[name]))
                 self._switch_off(path, value, name)
 

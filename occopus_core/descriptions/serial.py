@@ -92,7 +92,11 @@ def implementation_to_json(implementation: Implementation) -> dict[str, Any]:
         "resource": encoded(implementation.resource),
         "contextualisation": encoded(implementation.contextualisation),
         "config_management": encoded(implementation.config_management),
-        "health_check": {"checks": encoded(checks.checks), "timeout": checks.timeout},
+        "health_check": {
+            "checks": encoded(checks.checks),
+            "timeout": checks.timeout,
+            "min_ready_seconds": checks.min_ready_seconds,
+        },
     }
 
 
@@ -109,7 +113,11 @@ def implementation_from_json(data: Mapping[str, Any]) -> Implementation:
             typed(typed(section, dict)["type"], str)
     return Implementation(
         **sections,
-        health_check=HealthCheck(typed(read(checks["checks"]), dict), typed(checks["timeout"], float)),
+        health_check=HealthCheck(
+            typed(read(checks["checks"]), dict),
+            typed(checks["timeout"], float),
+            typed(checks.get("min_ready_seconds", 0.0), float),
+        ),
     )
 
 

@@ -70,7 +70,8 @@ def _described(node: NodeDescription) -> dict[str, Any]:
 def _sections(implementation: Implementation | None) -> dict[str, Any]:
     if implementation is None:
         return {}
-    health = {**implementation.health_check.checks, "timeout": implementation.health_check.timeout}
+    checks = implementation.health_check
+    health = {**checks.checks, "timeout": checks.timeout, "min_ready_seconds": checks.min_ready_seconds}
     return {
         "resource": implementation.resource,
         "contextualisation": implementation.contextualisation or {},

@@ -165,7 +165,11 @@ class InstanceRecord:
     """Why it is not well, or not yet ready."""
     condition: Condition = Condition.WELL
     unhealthy_since: float | None = None
-    """Since when a node that was ready is not well; None while it is well."""
+    """Since when a node that was ready is not well, without short recoveries; None while it is well."""
+    well_since: float | None = None
+    """When it recovered last; None if it has not."""
+    ill_seconds: float = 0.0
+    """How long it was not well before it recovered last. If it soon falls ill again, this time counts too."""
     condemned: bool = False
     """Marked for removal by a scaling request."""
     answered: bool = False

@@ -92,6 +92,8 @@ instances = Table(
     Column("unhealthy_since", Double),
     Column("condemned", Boolean, nullable=False, server_default=false()),
     Column("answered", Boolean, nullable=False, server_default=false()),
+    Column("well_since", Double),
+    Column("ill_seconds", Double, nullable=False, server_default="0"),
     Index(None, "infra_id"),
 )
 

@@ -1,4 +1,4 @@
 """The version of the store's schema."""
 
-HEAD = "0011"
+HEAD = "0012"
 """The version that `tables` describes; equals the newest file in `migrations/versions`."""

@@ -485,3 +485,21 @@ def test_why_a_node_failed(workspace, docker, restart):
     assert docker.engine.containers() == []
     events = workspace.ready("maintain", "-i", "crash", "--events").stdout
     assert "; its last output:\n    cannot open the database\n" in events
+
+
+def test_what_ends_soon_is_not_ready(workspace, docker):
+    """With `min_ready_seconds` a build fails where a container ends, once or again and again."""
+    ends = {"crash": ("always", "sh -c 'sleep 0.3; echo no database >&2; exit 1'"), "once": ("no", "echo hi")}
+    for name, (restart, command) in {**ends, "runs": ("always", "sleep 100000")}.items():
+        made = definition(docker.resource(restart=restart), timeout=6, command=command)
+        made[0]["health_check"]["min_ready_seconds"] = 1
+        workspace.ready("import", workspace.write("nodes.yaml", json.dumps({f"node_def:{name}": made})))
+        ended = workspace.run("build", workspace.write("infra.yaml", infrastructure(name, name)), "-i", name)
+        assert ended.code == (1 if name in ends else 0), ended.stderr
+        if name == "crash":
+            assert "not ready within 7 s: " in ended.stderr
+            assert "; its last output:\n    no database\n" in ended.stderr
+        elif name == "once":
+            assert "it completed: its process exited with code 0" in ended.stderr
+        assert len(docker.engine.containers()) == (0 if name in ends else 1)
+    workspace.ready("destroy", "-i", "runs")

@@ -34,7 +34,7 @@ from occopus_core.engine.planning.preparation import Configuration, Subject
 from occopus_core.events import EventKind
 from occopus_core.render import functions
 from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
-from occopus_core.store.records import Stage
+from occopus_core.store.records import InstanceRecord, Stage
 
 PASS_OVER_SECONDS = 300.0
 """How long an implementation is passed over after its provider had no room or could not be reached."""
@@ -106,7 +106,7 @@ class Execution:
         self._created_at = 0.0
         self._graph = Graph((), ())
         self.problems: list[str] = []
-        self.failed_nodes: list[str] = []
+        self._failed_starts: list[InstanceRecord] = []
         self.unconfigured: list[str] = []
         """The ready instances that could not be reconfigured, each with the reason."""
         self._rolling = Rolling(self._renew, self._leave_as_it_is, self._await_turn)
@@ -185,9 +185,9 @@ class Execution:
         """Whether the instance is being created, reconfigured or dropped."""
         return work in self._creating or work.dropping
 
-    def take_failed_nodes(self) -> list[str]:
-        """The nodes of instances that could not be created since the last call."""
-        failed, self.failed_nodes = self.failed_nodes, []
+    def take_failed_starts(self) -> list[InstanceRecord]:
+        """The instances that could not be made ready since the last call."""
+        failed, self._failed_starts = self._failed_starts, []
         return failed
 
     def _is_missing(self, node_name: str) -> bool:
@@ -360,7 +360,7 @@ class Execution:
     def _fail(self, work: Work, reason: str) -> None:
         self._runtime.emit(EventKind.NODE_FAILED, work, reason)
         self.problems.append(f"node '{work.node_name}' ({work.implementation.label}): {reason}")
-        self.failed_nodes.append(work.node_name)
+        self._failed_starts.append(work.record)
         if self._tolerant and not work.may_drop:
             self._discarded.add(work)
             self._deletion.begin(work)

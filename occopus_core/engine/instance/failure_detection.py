@@ -17,6 +17,7 @@ from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.clock import Clock
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps
+from occopus_core.engine.planning.backoff import PROVING_SECONDS
 from occopus_core.engine.planning.outage import Ailment, Source
 from occopus_core.engine.planning.plan import LOST
 from occopus_core.engine.planning.preparation import Scope, Subject
@@ -180,16 +181,23 @@ class Diagnosis:
 
     def _ill(self, work: Work, reason: str, *, fatal: bool) -> None:
         first = work.record.unhealthy_since is None
-        since = self._clock.now() if first else work.record.unhealthy_since
+        since = self._clock.now() - self._ill_before(work.record) if first else work.record.unhealthy_since
         condition = Condition.FAILED if fatal else Condition.AILING
         self._note(work, condition=condition, unhealthy_since=since, reason=reason)
         if first:
             self._notes.emit(EventKind.NODE_UNHEALTHY, work, reason)
 
+    def _ill_before(self, record: InstanceRecord) -> float:
+        """Seconds for which it was ill before a short recovery, which does not set the clock back."""
+        recovered = record.well_since
+        proven = recovered is None or self._clock.now() - recovered >= PROVING_SECONDS
+        return 0.0 if proven else record.ill_seconds
+
     def _well(self, work: Work) -> None:
-        ill = work.record.unhealthy_since is not None
-        self._note(work, condition=Condition.WELL, unhealthy_since=None, reason="")
-        if ill:
+        since, now = work.record.unhealthy_since, self._clock.now()
+        recovered = {} if since is None else {"well_since": now, "ill_seconds": max(0.0, now - since)}
+        self._note(work, condition=Condition.WELL, unhealthy_since=None, reason="", **recovered)
+        if recovered:
             self._notes.emit(EventKind.NODE_RECOVERED, work, "")
 
     def _unknown(self, work: Work, reason: str) -> Ailment | None:

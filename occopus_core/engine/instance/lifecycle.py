@@ -53,6 +53,10 @@ def _timeout(work: Work) -> float:
     return work.implementation.health_check.timeout
 
 
+def _proof(work: Work) -> float:
+    return _timeout(work) + work.implementation.health_check.min_ready_seconds
+
+
 def _longest_deletion(_work: Work) -> float:
     return LONGEST_DELETION
 
@@ -79,7 +83,7 @@ RULES: Mapping[Phase, Rule] = {
         Stage.BOOTING, _next(Phase.CONFIGURING, Phase.CHECKING, Phase.READY), _timeout, AtEnd.FAIL, "ready"
     ),
     Phase.CONFIGURING: Rule(Stage.CONFIGURING, _next(Phase.CHECKING), _timeout, AtEnd.CANCEL, "configured"),
-    Phase.CHECKING: Rule(Stage.CONFIGURING, _next(Phase.READY), _timeout, AtEnd.FAIL, "ready"),
+    Phase.CHECKING: Rule(Stage.CONFIGURING, _next(Phase.READY), _proof, AtEnd.FAIL, "ready"),
     Phase.READY: Rule(Stage.READY, _next(Phase.RECONFIGURING)),
     Phase.RECONFIGURING: Rule(Stage.READY, _next(Phase.READY), _timeout, AtEnd.CANCEL, "configured"),
     Phase.LEAVING: Rule(

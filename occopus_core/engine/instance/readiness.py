@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from occopus_core.api.errors import TransientError
-from occopus_core.api.health import Probe, Verdict
 from occopus_core.api.resource import Instance, InstanceId, InstanceState
-from occopus_core.engine.instance.checks import verdicts_of
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
-from occopus_core.engine.instance.lifecycle import Lifecycle, overdue
+from occopus_core.engine.instance.lifecycle import Lifecycle
 from occopus_core.engine.instance.observe import describe
+from occopus_core.engine.instance.proving import Proving
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
@@ -22,10 +21,6 @@ from occopus_core.engine.planning.plan import LOST
 from occopus_core.events import EventKind
 from occopus_core.render import TemplateError
 from occopus_core.store.records import Stage
-
-CHECK_SECONDS = (0.1, 5.0)
-"""Bounds of the seconds between two health checks of a node that is not ready yet."""
-
 
 _WATCHED = frozenset({Stage.BOOTING, Stage.CONFIGURING})
 """The stages in which the provider is polled for the instance."""
@@ -58,7 +53,7 @@ class Readiness:
         self._configuring = configuring
         self._progress = progress
         self._describing: dict[object, Batch[Work, Mapping[InstanceId, Instance]]] = {}
-        self._checking: dict[str, Batch[Work, Sequence[Verdict]]] = {}
+        self._proving = Proving(runtime, lifecycle, self._finish, progress.failed)
 
     def watch(self, work: Work, instance: Instance) -> None:
         """Watch an instance from the answer of `create` on."""
@@ -106,7 +101,7 @@ class Readiness:
     def _not_described(self, work: Work, error: Exception) -> None:
         if not isinstance(error, TransientError):
             self._progress.failed(work, reason(error))
-        elif not self._given_up(work, str(error)):
+        elif not self._proving.given_up(work, str(error)):
             self._look_again(work, self._runtime.failed_call(work))
 
     def _judge(self, work: Work, instance: Instance) -> None:
@@ -121,7 +116,7 @@ class Readiness:
         elif instance.state in LOST and not self._may_be_hidden(work, instance):
             self._progress.failed(work, instance.reason or LOST[instance.state])
         elif self._lifecycle.over(work):
-            self._give_up(work, instance.reason or f"the provider says {_state(instance)}")
+            self._proving.given_up(work, instance.reason or f"the provider says {_state(instance)}")
         else:
             if instance.reason:
                 self._runtime.waiting(work, instance.reason)
@@ -131,28 +126,18 @@ class Readiness:
         window = work.handler.consistency_window
         return instance.may_be_hidden and self._runtime.clock.now() - work.last_called <= window
 
-    def _given_up(self, work: Work, reason: str) -> bool:
-        if self._lifecycle.over(work):
-            self._give_up(work, reason)
-            return True
-        self._runtime.waiting(work, reason)
-        return False
-
-    def _give_up(self, work: Work, reason: str) -> None:
-        self._progress.failed(work, overdue(work, reason))
-
     # Configuring
 
     def _running(self, work: Work, instance: Instance) -> None:
         work.update(addresses=instance.addresses)
         assert work.prepared is not None, "an instance is prepared before it runs"
         try:
-            work.unmet = work.prepared.health_values(work.implementation, work.record.address)
+            checks = work.prepared.health_values(work.implementation, work.record.address)
         except TemplateError as error:
             self._progress.failed(work, str(error))
             return
         configuration = work.prepared.configuration
-        if not work.unmet and configuration is None:
+        if self._proving.running(work, checks) and configuration is None:
             self._finish(work)
             return
         phase = Phase.CHECKING if configuration is None else Phase.CONFIGURING
@@ -162,7 +147,7 @@ class Readiness:
         work.restart_watch(self._runtime.clock.monotonic())
         work.waiting_for = ""
         if configuration is None:
-            self._check(work)
+            self._proving.begin(work)
         else:
             self._configuring.begin(work, configuration.link, configuration.node, self._configured)
         self._glance_again(work)
@@ -175,16 +160,13 @@ class Readiness:
             return
         self._lifecycle.enter(work, Phase.CHECKING)
         work.restart_watch(self._runtime.clock.monotonic())
-        self._check(work)
-        self._finish_if_satisfied(work)
-
-    def _check(self, work: Work) -> None:
-        for key in list(work.unmet):
-            self._check_again(work, key)
+        self._proving.begin(work)
 
     def _glance_again(self, work: Work) -> None:
         """Look at the provider's state again: it shows a stopped instance sooner than the checks, with the reason."""
-        self._look_again(work, work.handler.poll_seconds[1])
+        bounds = work.handler.poll_seconds
+        seconds = self._runtime.next_look(work, bounds) if work.proof.is_down else bounds[1]
+        self._look_again(work, min(seconds, self._proving.seconds_left(work) or seconds))
 
     def _glanced(self, work: Work, outcome: Outcome[Mapping[InstanceId, Instance]]) -> None:
         instance = outcome.get()[_id(work)] if outcome.error is None else None
@@ -193,45 +175,17 @@ class Readiness:
         elif instance.state in LOST and not self._may_be_hidden(work, instance):
             self._progress.failed(work, instance.reason or LOST[instance.state])
         else:
-            ready = instance.state is InstanceState.READY
-            work.remark = instance.reason or ("" if ready else f"it is {_state(instance)}")
-            if not ready:
-                self._runtime.waiting(work, work.remark)
-            self._glance_again(work)
+            self._consider(work, instance)
 
-    def _check_again(self, work: Work, key: str) -> None:
-        if key not in self._checking:
-            checker = self._runtime.scope.connections.checker(key)
-            self._checking[key] = Batch(
-                self._runtime.loop,
-                CHECK_SECONDS[0],
-                lambda work: not work.dropping,
-                self._runtime.loop.submit,
-                lambda works: checker.check([self._probe(work, key) for work in works]),
-                lambda works, outcome: self._checked(key, works, outcome),
-                self._lifecycle.queue,
-            )
-        self._checking[key].add(work, self._runtime.next_look(work, CHECK_SECONDS))
-
-    def _probe(self, work: Work, key: str) -> Probe:
-        value = work.unmet[key]
-        connections = self._runtime.scope.connections
-        auth = connections.check_auth(key, value)
-        return Probe(work.node_id, work.record.address, value, auth=auth, host_keys=connections.host_keys)
-
-    def _checked(self, key: str, works: Sequence[Work], outcome: Outcome[Sequence[Verdict]]) -> None:
-        for work, verdict in zip(works, verdicts_of(key, len(works), outcome), strict=True):
-            if work.dropping:
-                continue
-            if verdict.healthy:
-                work.unmet.pop(key)
-                self._finish_if_satisfied(work)
-            elif not self._given_up(work, "; ".join(filter(None, (verdict.reason, work.remark)))):
-                self._check_again(work, key)
-
-    def _finish_if_satisfied(self, work: Work) -> None:
-        if not work.unmet and work.stage is Stage.CONFIGURING:
-            self._finish(work)
+    def _consider(self, work: Work, instance: Instance) -> None:
+        """The provider's state of an instance whose configuration or health checks are not complete."""
+        ready = instance.state is InstanceState.READY
+        work.remark = instance.reason or ("" if ready else f"it is {_state(instance)}")
+        if ready:
+            self._proving.reported(work)
+        elif self._proving.relapsed(work, work.remark):
+            return
+        self._glance_again(work)
 
     def _finish(self, work: Work) -> None:
         # Work that this starts is committed together with it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,26 @@ class Clock:
 
 
 @dataclass(slots=True, eq=False)
+class Proof:
+    """What is known of the health of an instance that is not ready yet. Times are monotonic, in seconds."""
+
+    checks: Mapping[str, Any] = field(default_factory=dict)
+    """The value for each health checker."""
+    awaited: set[str] = field(default_factory=set)
+    """The checks that have to pass, for the first time or again."""
+    passed_at: dict[str, float] = field(default_factory=dict)
+    """When each check last passed."""
+    reported_at: float = 0.0
+    """When the provider last reported the instance as READY."""
+    is_down: bool = False
+    """The provider's last report was another one."""
+    held_since: float | None = None
+    """Since when everything holds."""
+    is_timed: bool = False
+    """It will be judged again at a set time."""
+
+
+@dataclass(slots=True, eq=False)
 class Work:
     """An instance under way. Only the loop's thread changes it, apart from what calls record about themselves."""
 
@@ -95,8 +115,8 @@ class Work:
     """Its deletion has been requested at least once."""
     drop_reported: bool = False
     """The event of its drop has been reported."""
-    unmet: dict[str, Any] = field(default_factory=dict, repr=False)
-    """The health checks that do not pass yet, with the value of each."""
+    proof: Proof = field(default_factory=Proof, repr=False)
+    """The results of its health checks until it is ready."""
     remark: str = ""
     """What its provider reports about it while its health checks do not pass, such as a script that failed."""
     clock: Clock | None = None

@@ -29,12 +29,12 @@ from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.life_time import attend, is_due
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
-from occopus_core.engine.planning.backoff import next_setback
+from occopus_core.engine.planning.backoff import failed_to_start, next_setback
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
 from occopus_core.engine.planning.scaling import scale
 from occopus_core.events import EventKind
-from occopus_core.store.records import InfrastructureRecord, Lease, Stage
+from occopus_core.store.records import InfrastructureRecord, InstanceRecord, Lease, Stage
 
 
 @cleaning_up
@@ -145,7 +145,7 @@ class _Pass:
         for work in self._tell_overdue():
             self._unanswer(work, OVERDUE)
         self._undone += [*execution.problems, *execution.unconfigured]
-        self._count_setbacks(execution.take_failed_nodes())
+        self._count_setbacks(execution.take_failed_starts())
         self._runtime.journal.flush()
         yield from self._site.forget_left(self._runtime)
         self._site.refuse_if_abandoned()
@@ -179,7 +179,7 @@ class _Pass:
         self._record = dataclasses.replace(self._record, frozen=record.frozen, setbacks=record.setbacks)
         self._undone, self._unanswered = [], []
         self._ran = self._running()
-        self._count_setbacks(self._execution.take_failed_nodes())
+        self._count_setbacks(self._execution.take_failed_starts())
         self._tell_overdue()
         self._apply_requests()
         commit_due, is_under_way = self._runtime.journal.commit_due, self._execution.is_under_way
@@ -295,16 +295,13 @@ class _Pass:
 
     def _heal(self, replaced: Sequence[Step]) -> None:
         works = {work.node_id: work for work in self._works}
-        for step in replaced:
-            told = functools.partial(self._tell_healing, step)
-            if step.node_id in works:
-                self._execution.lost(works[step.node_id], told)
-            else:
-                told("")
-        self._count_setbacks(step.node_name for step in replaced)
+        lost = [(step, works[step.node_id]) for step in replaced if step.node_id in works]
+        for step, work in lost:
+            self._execution.lost(work, functools.partial(self._tell_healing, step, _short_life(work.record)))
+        self._count_setbacks(work.record for _, work in lost)
 
-    def _tell_healing(self, step: Step, output: str) -> None:
-        text = with_output(step.reason, output)
+    def _tell_healing(self, step: Step, more: str, output: str) -> None:
+        text = with_output(f"{step.reason}{more}", output)
         self._runtime.tell(EventKind.HEALING, text, node_name=step.node_name, node_id=step.node_id)
 
     def _doom(self, going: Sequence[Step]) -> list[Work]:
@@ -317,12 +314,23 @@ class _Pass:
         self._site.dropping = {work.node_id for work in self._works if work.dropping}
         return works
 
-    def _count_setbacks(self, node_names: Iterable[str]) -> None:
+    def _count_setbacks(self, failed: Iterable[InstanceRecord]) -> None:
         now = self._runtime.clock.now()
+        began: dict[str, float] = {}
+        for record in failed:
+            moment = record.created_at if failed_to_start(record) else now
+            began[record.node_name] = min(moment, began.get(record.node_name, now))
         setbacks = dict(self._record.setbacks)
-        for name in dict.fromkeys(node_names):
-            setbacks[name] = next_setback(setbacks.get(name), now)
+        for name, moment in began.items():
+            setbacks[name] = next_setback(setbacks.get(name), now, moment)
         if setbacks != dict(self._record.setbacks):
             self._record = dataclasses.replace(self._record, setbacks=setbacks)
             with self._site.resources.store.changing(self._lease) as change:
                 change.put_setbacks(setbacks)
+
+
+def _short_life(record: InstanceRecord) -> str:
+    """How long a ready instance was well, for messages, if it has failed before it was proven."""
+    if record.stage is not Stage.READY or not failed_to_start(record) or record.unhealthy_since is None:
+        return ""
+    return f" ({max(0.0, record.unhealthy_since - record.since):.0f} s after it became ready)"

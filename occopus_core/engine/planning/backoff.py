@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from occopus_core.store.records import Setback
+from occopus_core.store.records import InstanceRecord, Setback, Stage
+
+PROVING_SECONDS = 60.0
+"""How long an instance must be ready and well to be proven: what went wrong before no longer counts then.
+
+One that fails sooner after it became ready has failed to start. One that falls ill again sooner after it recovered has
+been ill for the whole time, apart from the recovery.
+"""
 
 FIRST_SETBACK_DELAY = 10.0
 LONGEST_SETBACK_DELAY = 600.0
@@ -12,9 +19,20 @@ SETBACK_MEMORY = 1800.0
 """Seconds without a failure after which a node's failures are forgotten."""
 
 
-def next_setback(setback: Setback | None, now: float) -> Setback:
-    """The record after another failure. `now` is in seconds since 1970."""
-    return Setback(_count(setback, now) + 1, now)
+def failed_to_start(record: InstanceRecord) -> bool:
+    """True for an instance that failed before it was ready, or before it was proven."""
+    if record.stage is not Stage.READY:
+        return True
+    return record.unhealthy_since is not None and record.unhealthy_since - record.since < PROVING_SECONDS
+
+
+def next_setback(setback: Setback | None, now: float, began: float) -> Setback:
+    """The record after another failure. Times are in seconds since 1970.
+
+    `began` is when the failed start began, `now` for an instance that was proven: however long a start takes before it
+    fails, the failures before it are not forgotten.
+    """
+    return Setback(_count(setback, min(began, now)) + 1, now)
 
 
 def setback_delay(setback: Setback | None, now: float) -> float:

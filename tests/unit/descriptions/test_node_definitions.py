@@ -28,6 +28,7 @@ FULL = """\
       type: basic
       ports: [80]
       timeout: 30
+      min_ready_seconds: 5
   - resource: {type: container, image: a}
     contextualisation: {type: docker, env: [A=b]}
     health_check: {ping: false, ports: false}
@@ -48,8 +49,8 @@ def test_everything(plugins):
     assert first.label == "my_cloud"
     assert first.contextualisation == {"type": "cloudinit", "context_template": {"runcmd": ["echo", "{{name}}"]}}
     assert first.config_management == {"type": "chef", "endpoint": "https://chef", "run_list": ["a"]}
-    assert first.health_check == HealthCheck({"ping": True, "ports": [80]}, 30.0)
-    assert second.health_check == HealthCheck({}, 600.0)
+    assert first.health_check == HealthCheck({"ping": True, "ports": [80]}, 30.0, 5.0)
+    assert second.health_check == HealthCheck({}, 600.0, 0.0)
     password = {"type": "machine", "password": "{{variables.password}}"}
     assert db == NodeDefinition("db_node", (Implementation(password),))
 

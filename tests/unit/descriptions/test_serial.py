@@ -52,12 +52,22 @@ def test_spoilt_outputs_are_refused(spoilt):
     [
         Implementation({"type": "a"}),
         Implementation({"type": "b"}, {"type": "c"}, {"type": "d"}, HealthCheck({"ports": [1]}, 5.0)),
+        Implementation({"type": "b"}, health_check=HealthCheck({}, 5.0, 2.5)),
     ],
 )
 def test_implementation(implementation):
     back = serial.implementation_from_json(through_json(serial.implementation_to_json(implementation)))
     assert back == implementation
     assert back.digest == implementation.digest
+
+
+def test_an_implementation_of_a_version_without_min_ready_seconds():
+    before = Implementation({"type": "a"}, health_check=HealthCheck({"ping": True}, 5.0))
+    data = through_json(serial.implementation_to_json(before))
+    del data["health_check"]["min_ready_seconds"]
+    assert serial.implementation_from_json(data) == before
+    assert before.digest == "1985a8606473cd445193dd02dd894e04", "stored under it"
+    assert before.digest != Implementation({"type": "a"}, health_check=HealthCheck({"ping": True}, 5.0, 1.0)).digest
 
 
 @pytest.mark.parametrize("read", [serial.infrastructure_from_json, serial.implementation_from_json])

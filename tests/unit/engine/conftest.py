@@ -141,7 +141,9 @@ class World:
                             {"type": "memory", "endpoint": "memory", **resource, **way.get("resource", {})},
                             contextualisation=way.get("contextualisation"),
                             config_management=way.get("config"),
-                            health_check=HealthCheck(way.get("checks", {}), way.get("timeout", 600.0)),
+                            health_check=HealthCheck(
+                                way.get("checks", {}), way.get("timeout", 600.0), way.get("min_ready_seconds", 0.0)
+                            ),
                         )
                         for way in ways
                     ),

@@ -153,6 +153,7 @@ def test_an_instance_that_is_replaced_keeps_its_output_in_the_event(world):
     world.define("web", boot_seconds=1, output=PRINTED)
     world.build(infrastructure("web"))
     (one,) = world.live()
+    world.clock.time += 60
     world.cloud.change(one["id"], "fail", "exit code 3")
     world.convergence().maintain()
     world.assert_runs({"web": 1})

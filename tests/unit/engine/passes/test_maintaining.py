@@ -88,7 +88,8 @@ def test_one_so_young_that_it_may_be_hidden_is_said_to_be_lost_and_replaced_when
     assert [e.text for e in world.events] == [kept.reason] == ["the provider does not know it any more"]
     later(world, 60)
     world.convergence().maintain()
-    assert [e.text for e in world.events if e.kind is EventKind.HEALING] == [kept.reason]
+    healed = [e.text for e in world.events if e.kind is EventKind.HEALING]
+    assert healed == [f"{kept.reason} (0 s after it became ready)"]
     assert young.node_id not in {r.node_id for r in records(world)}
 
 
@@ -117,7 +118,7 @@ def test_a_sick_node_is_replaced_after_its_timeout_and_not_before(world, sick):
     world.convergence().maintain()
     assert ill.node_id not in {r.node_id for r in records(world)}
     healing = next(e for e in world.events if e.kind is EventKind.HEALING)
-    assert healing.text == "for 70 s (limit 60 s): port 8080 refused"
+    assert healing.text == "for 70 s (limit 60 s): port 8080 refused (0 s after it became ready)"
     assert len(world.live()) == 2
 
 
@@ -133,6 +134,53 @@ def test_a_node_that_gets_well_is_left_alone(world, sick):
     assert [r.node_id for r in records(world)] == [ill.node_id]
     assert records(world)[0].unhealthy_since is None
     assert kinds(world) == [EventKind.NODE_UNHEALTHY, EventKind.NODE_RECOVERED]
+
+
+def cycles(world, sick, address, number, ill, well):
+    """Ill for so many seconds, then well for so many, seen every ten seconds."""
+    for _ in range(number):
+        for seconds, reason in ((ill, "port 80 refused"), (well, "")):
+            sick.update({address: reason} if reason else {})
+            if not reason:
+                sick.pop(address, None)
+            for _ in range(seconds // 10):
+                world.convergence().maintain()
+                later(world, 10)
+
+
+@pytest.mark.parametrize(("well", "replaced"), [(20, True), (50, True), (70, False)])
+def test_the_time_in_which_a_node_is_ill_adds_up_over_short_recoveries(world, sick, well, replaced):
+    """Ill for 20 s again and again, with a limit of 60: that is too long, unless it is well for a minute between."""
+    built(world, node("web", min=2), timeout=60.0)
+    later(world, 100)
+    ill = records(world)[0]
+    cycles(world, sick, ill.address, 8, ill=20, well=well)
+    assert (ill.node_id not in {r.node_id for r in records(world)}) == replaced
+    healed = [e.text for e in world.events if e.kind is EventKind.HEALING]
+    assert bool(healed) == replaced
+    assert all("(limit 60 s): port 80 refused" in text for text in healed)
+
+
+def test_what_fails_soon_after_it_was_ready_is_a_failed_start(world, sick):
+    """It is said so, and counts like one that could not be made, however long that took."""
+    built(world, node("web"), timeout=1800.0)
+    for expected in (1, 2, 3):
+        (new,) = records(world)
+        later(world, 30)
+        sick[new.address] = "port 80 refused"
+        world.convergence().maintain()
+        later(world, 1900)
+        world.convergence().maintain()
+        assert world.store.infrastructure("infra").setbacks["web"].count == expected
+    healed = [e.text for e in world.events if e.kind is EventKind.HEALING]
+    assert healed == ["for 1900 s (limit 1800 s): port 80 refused (30 s after it became ready)"] * 3
+    later(world, 600)
+    (new,) = records(world)
+    sick[new.address] = "port 80 refused"
+    world.convergence().maintain()
+    later(world, 1900)
+    world.convergence().maintain()
+    assert world.store.infrastructure("infra").setbacks["web"].count == 1, "that one had run well"
 
 
 def test_most_of_them_failing_at_once_freezes_and_unfreezes(world, sick):

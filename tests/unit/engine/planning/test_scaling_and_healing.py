@@ -151,7 +151,7 @@ def test_a_node_that_keeps_failing_is_never_given_up(pauses):
     setback, now = None, NOW
     for pause in pauses:
         now += pause
-        setback = next_setback(setback, now)
+        setback = next_setback(setback, now, now)
     plan = decide(Situation({"web": 1}, [], now + LONGEST_SETBACK_DELAY, setbacks={"web": setback}))
     assert [step.verb for step in plan.steps] == [Verb.CREATE]
 
