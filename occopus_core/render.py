@@ -28,7 +28,7 @@ from occopus_core.descriptions.schema import is_template
 from occopus_core.evaluate import UNREADABLE, FaultError, RefusalError, compiled, environment, evaluate, is_long, parsed
 from occopus_core.sandbox import BUDGET
 from occopus_core.templates_1x import ASKING, PEER_FUNCTIONS, Templates1x, filled, folded, is_plain, quoted, unfolded
-from occopus_core.variables import in_scope
+from occopus_core.variables import all_in_scope
 
 T = TypeVar("T")
 
@@ -140,7 +140,7 @@ class Renderer:
         return rendered
 
     def _visible(self, names: Mapping[str, object]) -> dict[str, object]:
-        return {name: in_scope(value, former=self._manners.former) for name, value in names.items()}
+        return all_in_scope(names, former=self._manners.former)
 
     def extended(self, names: Mapping[str, object]) -> Renderer:
         """A renderer with additional names in scope."""

@@ -75,6 +75,11 @@ def in_scope(value: Any, *, former: bool = False) -> Any:
     return value
 
 
+def all_in_scope(names: Mapping[str, object], *, former: bool = False) -> dict[str, object]:
+    """The values by these names as a template is to see them, see `in_scope`."""
+    return {name: in_scope(value, former=former) for name, value in names.items()}
+
+
 def _seen(value: Any, text: str | None, *, former: bool) -> Any:
     if isinstance(value, str | dict | list):
         return in_scope(value, former=former)

@@ -10,21 +10,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from occopus_core.api import scalars
-from occopus_core.api.written import WrittenList, WrittenMap, plain_keys_of, texts_of
+from occopus_core.api.written import WrittenList, WrittenMap
 
 MARK = "!"
 
 
 def encoded(value: Any) -> Any:
     """The value in JSON types. Shares no objects with it."""
-    texts = texts_of(value)
-    if isinstance(value, Mapping):
-        made = {key: _leaf(texts[key]) if key in texts else encoded(item) for key, item in value.items()}
-        keys = sorted(plain_keys_of(value))
+    if isinstance(value, WrittenMap):
+        made = {key: _leaf(value.texts[key]) if key in value.texts else encoded(item) for key, item in value.items()}
+        keys = sorted(value.plain_keys)
         return {MARK: {"map": made, "keys": keys}} if keys or list(made) == [MARK] else made
-    if isinstance(value, list | tuple):
-        return [_leaf(texts[at]) if at in texts else encoded(item) for at, item in enumerate(value)]
-    return value
+    if isinstance(value, WrittenList):
+        return [_leaf(value.texts[at]) if at in value.texts else encoded(item) for at, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        made = {key: encoded(item) for key, item in value.items()}
+        return {MARK: {"map": made, "keys": []}} if list(made) == [MARK] else made
+    return [encoded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _leaf(text: str) -> dict[str, str]:

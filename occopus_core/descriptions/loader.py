@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -79,11 +78,8 @@ class _Load:
         text = self._text(data, name, _UNPRINTABLE)
         if text.count("\n%TAG") > MAX_TAG_DIRECTIVES:
             raise self._reading.fatal((name, 0, 0), f"more than {MAX_TAG_DIRECTIVES} %TAG directives")
-        return Builder(self._reading, name, depth, self._import).build(self._events(text, name))
-
-    def _events(self, text: str, name: str) -> Iterator[Any]:
         try:
-            yield from yaml.parse(text, Loader=_PARSER)
+            return Builder(self._reading, name, depth, self._import).build(yaml.parse(text, Loader=_PARSER))
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line, mark.column) if mark else (0, 0)

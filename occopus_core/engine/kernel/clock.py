@@ -37,13 +37,8 @@ only when it is not blocked.
 class SystemClock:
     """The clock of this machine."""
 
-    def now(self) -> float:
-        """See `Clock.now`."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
-        return time.monotonic()
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
 
     def wait(self, inbox: SimpleQueue[Callable[[], None]], seconds: float | None) -> Callable[[], None] | None:
         """See `Clock.wait`."""
