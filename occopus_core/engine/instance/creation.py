@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from occopus_core.api.config import ConfigManager
@@ -13,6 +13,7 @@ from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.lifecycle import Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.observe import is_instance
 from occopus_core.engine.instance.runtime import Runtime
+from occopus_core.engine.instance.template_values import TemplateValues
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome
@@ -51,27 +52,24 @@ class Creation:
         self,
         runtime: Runtime,
         lifecycle: Lifecycle,
-        subject: Callable[[Work], Subject],
-        awaited: Callable[[Work], Sequence[str]],
+        values: TemplateValues,
         configuring: Configuring,
         progress: Progress,
     ) -> None:
-        """`awaited` returns the attributes that dependees have to publish before an instance is created."""
         self._runtime = runtime
         self._lifecycle = lifecycle
-        self._subject = subject
-        self._awaited = awaited
+        self._values = values
         self._configuring = configuring
         self._progress = progress
 
     def begin(self, work: Work) -> None:
         """Create a reserved instance."""
         runtime = self._runtime
-        awaited = self._awaited(work)
+        awaited = self._values.awaited(work)
         if awaited:
             self._await(work, ", ".join(awaited))
             return
-        subject = self._subject(work)
+        subject = self._values.subject(work)
         try:
             settings = runtime.scope.settings(subject)
             work.link = runtime.scope.connections.resource(work.implementation, settings)
@@ -102,7 +100,7 @@ class Creation:
     def resume(self, work: Work) -> None:
         """Continue the creation that another process started: `create` with the same token finds its result."""
         work.calling = True
-        subject = self._subject(work)
+        subject = self._values.subject(work)
         record = self._lifecycle.resume(work, created_at=self._runtime.clock.now(), answered=False)
         self._runtime.emit(EventKind.NODE_CREATING, work, work.implementation.label)
         self._runtime.journal.put(record, lambda: self._prepare(work, subject))

@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from occopus_core.api.config import ConfigState
 from occopus_core.api.errors import ProviderError
-from occopus_core.api.resource import Address, Instance, ResourceHandler
+from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.graph import Graph
-from occopus_core.descriptions.model import Dependency, Implementation, NodeDescription
+from occopus_core.descriptions.model import Dependency, NodeDescription
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
+from occopus_core.engine.instance.failover import Failover
+from occopus_core.engine.instance.failures import Failures
 from occopus_core.engine.instance.lifecycle import GRACE, RULES, AtEnd, Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
 from occopus_core.engine.instance.neighbours import Neighbours
-from occopus_core.engine.instance.output import LastOutput, with_output
 from occopus_core.engine.instance.readiness import Readiness
-from occopus_core.engine.instance.reservation import alternatives, reserve
-from occopus_core.engine.instance.rolling import Rolling
-from occopus_core.engine.instance.runtime import PassedOver, Runtime
+from occopus_core.engine.instance.reconfiguration import Reconfiguration
+from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.shutdown import Shutdown
 from occopus_core.engine.instance.start_order import StartOrder
+from occopus_core.engine.instance.template_values import TemplateValues
 from occopus_core.engine.instance.unanswered import Unanswered, summarise
 from occopus_core.engine.instance.work import Phase, Work
-from occopus_core.engine.kernel.error_text import reason
-from occopus_core.engine.kernel.loop import Outcome, Steps, Waiting
+from occopus_core.engine.kernel.loop import Steps, Waiting
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.planning.blueprint import Blueprint
-from occopus_core.engine.planning.preparation import Configuration, Subject
 from occopus_core.events import EventKind
-from occopus_core.render import functions
 from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
 from occopus_core.store.records import InstanceRecord, Stage
-
-PASS_OVER_SECONDS = 300.0
-"""How long an implementation is passed over after its provider had no room or could not be reached."""
 
 DELETION_SECONDS = 30.0
 """How long a repair waits for deletions when all other work is done."""
@@ -45,26 +38,6 @@ DELETION_SECONDS = 30.0
 
 Forgotten = Callable[[ManagerRecord], None]
 """Called with each manager that has deleted the infrastructure's data."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Neighbours:
-    """Addresses and attributes of other nodes for the templates of one node, read when its instance starts."""
-
-    node_name: str
-    known: Mapping[str, Sequence[Sequence[Address]]]
-    ids: Mapping[str, Sequence[str]]
-
-    def node_ids(self, node_name: str) -> Sequence[str]:
-        return self.ids[node_name] if self.addresses(node_name) else ()
-
-    def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
-        if node_name not in self.known:
-            raise LookupError(
-                f"it was not seen beforehand that '{self.node_name}' needs '{node_name}': add the dependency "
-                f"[{self.node_name}, {node_name}]"
-            )
-        return self.known[node_name]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,7 +67,6 @@ class Execution:
     ) -> None:
         self._runtime = runtime
         self._blueprints = blueprints
-        self._nodes = nodes
         self._works: dict[str, dict[Work, None]] = {}
         for work in works:
             self._works.setdefault(work.node_name, {})[work] = None
@@ -105,15 +77,6 @@ class Execution:
         self._tolerant = False
         self._created_at = 0.0
         self._graph = Graph((), ())
-        self.problems: list[str] = []
-        self._failed_starts: list[InstanceRecord] = []
-        self.unconfigured: list[str] = []
-        """The ready instances that could not be reconfigured, each with the reason."""
-        self._rolling = Rolling(self._renew, self._leave_as_it_is, self._await_turn)
-        self._foreseen: set[Work] = set()
-        """The ready instances that the plan reconfigures."""
-        self._awaiting: set[Work] = set()
-        """The instances among `_foreseen` that wait for their turn."""
         self.unsearched: list[str] = []
         """The providers that could not be searched for instances, each with the reason."""
         self._unconfirmed: list[Unanswered] = []
@@ -124,10 +87,13 @@ class Execution:
         self.neighbours = Neighbours(nodes, dependencies, lambda: self.works)
         lifecycle = self._lifecycle = Lifecycle(loop, self._expired)
         self._configuring = Configuring(runtime, lifecycle, self.neighbours.peers)
-        self._output = LastOutput(runtime)
+        self._reconfiguration = Reconfiguration(runtime, self._configuring, self.neighbours, self._creating.done)
+        self._failures = Failures(runtime)
+        self._failover = Failover(runtime, lambda node_name: self._blueprints[node_name])
         refuse = runtime.journal.refuse_if_lost
         self.cleanup = ManagerCleanup(loop, scope.connections, scope.installation, refuse)
-        self._creation = Creation(runtime, lifecycle, self._subject, self._awaited, self._configuring, self)
+        values = TemplateValues(self.neighbours, self._configuring, self._dependees)
+        self._creation = Creation(runtime, lifecycle, values, self._configuring, self)
         self._readiness = Readiness(runtime, lifecycle, self._creation, self._configuring, self)
         shutdown = Shutdown(runtime, lifecycle, self._configuring)
         self._deletion = Deletion(runtime, lifecycle, shutdown, self.cleanup, self)
@@ -136,6 +102,16 @@ class Execution:
     def works(self) -> list[Work]:
         """All instances that still have a row."""
         return [work for works in self._works.values() for work in works]
+
+    @property
+    def problems(self) -> list[str]:
+        """The instances that could not be made ready, each with the reason."""
+        return self._failures.problems
+
+    @property
+    def unconfigured(self) -> list[str]:
+        """The ready instances that could not be reconfigured, each with the reason."""
+        return self._reconfiguration.unconfigured
 
     @property
     def unconfirmed(self) -> list[str]:
@@ -163,8 +139,8 @@ class Execution:
             self._blueprints = {**self._blueprints, **orders.blueprints}
             self._graph = orders.graph
         self.adopt(orders.creations)
-        self._rolling.forgive(orders.renewals)
-        self._foreseen.update(orders.renewals)
+        self._reconfiguration.forgive(orders.renewals)
+        self._reconfiguration.foresee(orders.renewals)
         self._begin_to_drop(orders.drops, orders.graph)
         if orders.drops or orders.creations:
             self._created_at = self._runtime.clock.monotonic()
@@ -187,8 +163,7 @@ class Execution:
 
     def take_failed_starts(self) -> list[InstanceRecord]:
         """The instances that could not be made ready since the last call."""
-        failed, self._failed_starts = self._failed_starts, []
-        return failed
+        return self._failures.take_failed_starts()
 
     def _is_missing(self, node_name: str) -> bool:
         """True if the node has no instance that others can use."""
@@ -220,11 +195,11 @@ class Execution:
 
     def _start(self, work: Work) -> None:
         if work.stage is Stage.READY:
-            self._rolling.add(work)
+            self._reconfiguration.add(work)
             return
-        work.alternatives = alternatives(self._runtime, self._blueprints[work.node_name], work.implementation)
+        self._failover.find_alternatives(work)
         if work.stage is Stage.RESERVED:
-            self._choose(work)
+            self._failover.choose(work)
             self._creation.begin(work)
         else:  # started by another process: call `create` with its token again
             work.link = self._runtime.scope.connections.resource(work.implementation, work.record.connection)
@@ -241,96 +216,10 @@ class Execution:
         if not ready or self.interrupted:
             return
         self._graph, self._tolerant = graph, True
-        self._foreseen.update(work for work in ready if work.node_id in foreseen)
+        self._reconfiguration.foresee(work for work in ready if work.node_id in foreseen)
         self._creating.add(ready, graph.order, graph.dependees)
         yield from self.run(lambda: self._creating.finished or bool(self.interrupted))
         self._configuring.end(ready)  # jobs left by an interruption; their managers go on
-
-    def _await_turn(self, work: Work, at_once: int) -> None:
-        if work in self._foreseen:
-            self._awaiting.add(work)
-            self._configuring.wait(work, f"instances of '{work.node_name}' are reconfigured {at_once} at a time")
-
-    def _end_waiting(self, work: Work) -> None:
-        if work in self._awaiting:
-            self._awaiting.remove(work)
-            self._configuring.wait_no_more(work)
-
-    def _renew(self, work: Work) -> None:
-        self._end_waiting(work)
-        subject, scope = self.neighbours.subject(work), self._runtime.scope
-        call = functools.partial(scope.configuration, subject)
-        self._runtime.rendering.submit(call, functools.partial(self._rendered, work))
-
-    def _rendered(self, work: Work, outcome: Outcome[Configuration | None]) -> None:
-        configuration, record = outcome.value, work.configuration
-        if work.dropping or outcome.error is not None:
-            self._renewed(work, reason(outcome.error) if outcome.error is not None else "")
-        elif configuration is None:
-            self._configuring.renounce(work)
-            self._renewed(work, "")
-        else:
-            key = (work.node_id, configuration.kept.section["type"], configuration.settings)
-            known = record is not None and record.key == key
-            if known and record is not None and record.applied == configuration.node.generation:
-                self._renewed(work, "")
-                return
-            new = not known or record is None or record.state is ConfigState.UNKNOWN
-            self._runtime.emit(EventKind.NODE_RECONFIGURING, work, configuration.link.label)
-            link, node = configuration.link, configuration.node
-
-            def begin() -> None:
-                if not work.dropping:
-                    self._configuring.begin(work, link, node, self._reconfigured, register=new)
-
-            self._configuring.adopt(work, configuration, begin)
-
-    def _reconfigured(self, work: Work, why: str) -> None:
-        if not why and not work.dropping and work.configuration is not None:
-            self._runtime.emit(EventKind.NODE_RECONFIGURED, work, work.configuration.label)
-        self._renewed(work, why)
-
-    def _renewed(self, work: Work, why: str) -> None:
-        """A ready instance has been reconfigured, or keeps its configuration."""
-        if why and not work.dropping:
-            text = f"not reconfigured: {why}"
-            self._runtime.emit(EventKind.NODE_UNHEALTHY, work, text)
-            self.unconfigured.append(f"node '{work.node_name}' ({work.implementation.label}): {text}")
-        self._withdraw(work, failed=bool(why))
-
-    def _leave_as_it_is(self, work: Work) -> None:
-        text = "not reconfigured: another instance of the node could not be"
-        self._end_waiting(work)
-        self.unconfigured.append(f"node '{work.node_name}' ({work.implementation.label}): {text}")
-        self._creating.done(work)
-
-    def _withdraw(self, work: Work, *, failed: bool = False) -> None:
-        """Stop its creation or reconfiguration."""
-        self._foreseen.discard(work)
-        self._end_waiting(work)
-        self._rolling.ended(work, failed=failed)
-        self._creating.done(work)
-
-    def _choose(self, work: Work) -> None:
-        """Prefer implementations that have not declined recently."""
-        while work.alternatives and (reason := self._declined_lately(work.implementation)):
-            declined = work.implementation.label
-            self._take_next(work)
-            text = f"{declined} is passed over ({reason}): trying {work.implementation.label}"
-            self._runtime.emit(EventKind.NODE_MOVED, work, text)
-
-    def _declined_lately(self, implementation: Implementation) -> str:
-        """Why the implementation was declined recently; empty if it was not."""
-        known = self._runtime.experience.passed_over.get(implementation.digest)
-        return known.reason if known is not None and known.until > self._runtime.clock.monotonic() else ""
-
-    def _take_next(self, work: Work) -> None:
-        work.implementation = work.alternatives.popleft()
-        work.record = dataclasses.replace(
-            work.record,
-            implementation=work.implementation.digest,
-            fingerprint=self._blueprints[work.node_name].fingerprints[work.implementation.digest],
-        )
 
     def created(self, work: Work, instance: Instance) -> None:
         """See `creation.Progress`."""
@@ -349,18 +238,14 @@ class Execution:
         """
         if work.dropping:
             return
-        if work.remark and work.remark not in reason:
-            reason = f"{reason}; {work.remark}"
         work.dropping = True
         self._configuring.end([work])
         if not self._tolerant:
             self._stop_creating()
-        self._output.read(work, lambda output: self._fail(work, with_output(reason, output)))
+        self._failures.failed(work, reason, lambda: self._give_up(work))
 
-    def _fail(self, work: Work, reason: str) -> None:
-        self._runtime.emit(EventKind.NODE_FAILED, work, reason)
-        self.problems.append(f"node '{work.node_name}' ({work.implementation.label}): {reason}")
-        self._failed_starts.append(work.record)
+    def _give_up(self, work: Work) -> None:
+        """Delete a failed instance of a repair. Those of a build are deleted together when it is rolled back."""
         if self._tolerant and not work.may_drop:
             self._discarded.add(work)
             self._deletion.begin(work)
@@ -370,30 +255,17 @@ class Execution:
 
     def lost(self, work: Work, then: Callable[[str], None]) -> None:
         """Read the last output of an instance that is to be replaced, before it is deleted; `then` gets it."""
-
-        def answered(output: str) -> None:
-            then(output)
-            self.halted(work)
-
-        self._output.read(work, answered)
+        self._failures.lost(work, then, lambda: self.halted(work))
 
     def declined(self, work: Work, error: ProviderError) -> None:
         """See `creation.Progress`: try the next implementation, and drop what the first may have created."""
-        until = self._runtime.clock.monotonic() + PASS_OVER_SECONDS
-        self._runtime.experience.passed_over[work.implementation.digest] = PassedOver(until, str(error))
+        self._failover.pass_over(work.implementation, error)
         if not work.alternatives:
             self.failed(work, str(error))
             return
         self._runtime.emit(EventKind.NODE_MOVED, work, f"{error}: trying {work.alternatives[0].label}")
         self._discard(work)
-        before = work.record
-        blueprint = self._blueprints[work.node_name]
-        fresh = reserve(self._runtime, blueprint, work.implementation, before.position, provisional=before.provisional)
-        work.record, work.link, work.prepared, work.last_called, work.configuration = fresh, None, None, 0.0, None
-        work.clock = None
-        self._take_next(work)
-        self._choose(work)
-        self._runtime.journal.add(work.record, work.implementation)
+        self._failover.move(work)
         self._creation.begin(work)
 
     def _discard(self, work: Work) -> None:
@@ -426,7 +298,7 @@ class Execution:
         self._configuring.end(work for work in works if not _has_job(work))
         self._configuring.cancel(work for work in works if _has_job(work))
         for work in works:
-            self._withdraw(work)
+            self._reconfiguration.withdraw(work)
         known = frozenset(graph.order)
         order = tuple(reversed(graph.order))
         self._dropping.add(works, order, lambda name: graph.dependents(name) if name in known else ())
@@ -441,7 +313,7 @@ class Execution:
     def halt(self) -> None:
         """Stop all work; a later pass continues it."""
         self._lifecycle.stop()
-        self._output.halt()
+        self._failures.halt()
         self._configuring.halt()
         self._deletion.halt()
 
@@ -525,26 +397,7 @@ class Execution:
         for line in summary([*left, *(each for each in managers if each in kept)], cleanup.away):
             self._runtime.tell(EventKind.NOT_FORGOTTEN, line)
 
-    # Values for templates
-
-    def _subject(self, work: Work) -> Subject:
-        # A node that is no longer described is only dropped, and only its name is known.
-        node = self._nodes.get(work.node_name) or NodeDescription(work.node_name, type="")
-        needed = self._needed(node.name)
-        known = {name: self.neighbours.addresses(name) for name in needed}
-        neighbours = _Neighbours(node.name, known, {name: self.neighbours.node_ids(name) for name in needed})
-        handed = self.neighbours.handed(node.name).values
-        return Subject(node, work.node_id, work.record.token, work.implementation, functions(neighbours), handed)
-
-    def _awaited(self, work: Work) -> Sequence[str]:
-        """The attributes that dependees have to publish before the instance is created. Asks their managers."""
-        awaited = self.neighbours.handed(work.node_name).awaited
-        if awaited:
-            dependees = set(self._needed(work.node_name))
-            self._configuring.refresh(each for each in self.works if each.node_name in dependees)
-        return awaited
-
-    def _needed(self, name: str) -> Iterable[str]:
+    def _dependees(self, name: str) -> Iterable[str]:
         return self._graph.dependees(name) if name in self._blueprints else ()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from occopus_core.api import InstanceState, TransientError
 from occopus_core.engine.instance.creation import UNREACHED_SECONDS
-from occopus_core.engine.instance.execution import PASS_OVER_SECONDS
+from occopus_core.engine.instance.failover import PASS_OVER_SECONDS
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BuildError
 from occopus_core.events import EventKind
