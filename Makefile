@@ -77,7 +77,7 @@ TEMPLATES ?= 100000
 
 model: dev  ## the model test at length: make model EXAMPLES=1000 SEED=1
 	@echo "seed $(SEED)"
-	OCCOPUS_TEST_EXAMPLES=$(EXAMPLES) .venv/bin/pytest -q tests/unit/engine/passes/test_model.py --hypothesis-seed=$(SEED)
+	OCCOPUS_TEST_EXAMPLES=$(EXAMPLES) .venv/bin/pytest -q --timeout=0 tests/unit/engine/passes/test_model.py --hypothesis-seed=$(SEED)
 
 transitions: dev  ## 10,000 changes of a store by eight processes that are killed, with copies made meanwhile
 	OCCOPUS_TEST_TRANSITIONS=10000 .venv/bin/pytest -q -s tests/integration/test_store_processes.py -k no_change_is_lost
