@@ -8,6 +8,7 @@ _PAGES = {
         "What programs that use Occopus as a library import. [The guide](../docs/python-api.md) introduces it.",
         [
             "occopus_core.manager.manager.InfrastructureManager",
+            "occopus_core.manager.queries.Queries",
             "occopus_core.settings",
             "occopus_core.credentials",
             "occopus_core.events",

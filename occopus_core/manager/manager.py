@@ -6,7 +6,6 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Collection, Mapping
-from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,50 +13,41 @@ from occopus_core.credentials import Credentials
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.model import Infrastructure, NodeDefinition
 from occopus_core.descriptions.node_definitions import load_node_definitions
-from occopus_core.descriptions.text import description_text
-from occopus_core.descriptions.times import written
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.kernel.metrics import CallMetrics
 from occopus_core.engine.passes import building, destroying
 from occopus_core.engine.passes.context import PassContext, Resources
-from occopus_core.engine.passes.costing import costs
 from occopus_core.engine.passes.errors import Passed
-from occopus_core.engine.passes.life_time import extended, first_life_time
+from occopus_core.engine.passes.life_time import first_life_time
 from occopus_core.engine.passes.maintaining import maintain, preview
 from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
-from occopus_core.engine.passes.outputs import InstanceOutput
 from occopus_core.engine.passes.sweeping import Swept, sweep
-from occopus_core.engine.planning.design import Overlay
 from occopus_core.engine.planning.plan import Plan
-from occopus_core.engine.planning.scaling import Answer, scale, targets_of
+from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.engine.planning.trust import refuse_powers
-from occopus_core.events import Event, EventKind, Observer
+from occopus_core.events import Observer
 from occopus_core.manager.background import Background
 from occopus_core.manager.checked_definitions import checked_definitions
-from occopus_core.manager.describing import Description, described
+from occopus_core.manager.describing import Description
 from occopus_core.manager.dry_run import refuse_dry_run
-from occopus_core.manager.errors import NoSuchNodeError, NotProvisionedError, ProvisionedError
+from occopus_core.manager.errors import NotProvisionedError, ProvisionedError
 from occopus_core.manager.ids import new_id, refuse_impossible
 from occopus_core.manager.installation import WORKERS, Installation, Strategy
-from occopus_core.manager.instance_logs import read_logs
-from occopus_core.manager.updating import refuse_update, wanted_description
+from occopus_core.manager.life_times import extend
+from occopus_core.manager.queries import Queries
+from occopus_core.manager.scaling import refuse_unscalable
+from occopus_core.manager.updating import refuse_update
 from occopus_core.notify.subscribing import address_of
 from occopus_core.registry import Registry
 from occopus_core.render import expander
-from occopus_core.report import Snapshot, outputs_of, report_of
-from occopus_core.report.changes import Change, changes_of
 from occopus_core.settings import Settings
 from occopus_core.store.records import (
     InfrastructureRecord,
-    NoSuchDefinitionError,
     NoSuchInfrastructureError,
     ScaleKind,
     ScaleRequest,
-    Stage,
-    StoredEvent,
 )
-from occopus_core.store.repository import Store
 
 T = TypeVar("T")
 
@@ -69,7 +59,7 @@ def _ignore(*_: object) -> None:
     return
 
 
-class InfrastructureManager:
+class InfrastructureManager(Queries):
     """One installation: its store, its plugins, its credentials.
 
     `process_strategy` is "parallel" to create independent nodes in parallel, or "sequential" for one after another.
@@ -101,7 +91,7 @@ class InfrastructureManager:
         strategy = settings if isinstance(settings, str) else process_strategy
         if strategy not in WORKERS:
             raise ValueError(f"'{strategy}' is not a process strategy; allowed are {' and '.join(WORKERS)}")
-        self._installation = Installation(
+        installation = Installation(
             settings if isinstance(settings, Settings) else Settings.load(),
             credentials if credentials is not None else Credentials.load(),
             registry or Registry(),
@@ -110,6 +100,7 @@ class InfrastructureManager:
             warn,
             meter,
         )
+        super().__init__(installation)
         self._interval = interval
         self._told = told
         self._running: PassContext | None = None
@@ -123,11 +114,6 @@ class InfrastructureManager:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    @property
-    def store(self) -> Store:
-        """The store. Thread-safe. Raises `StoreError`."""
-        return self._installation.store
 
     def open(self) -> None:
         """Open the store now, not at its first use. Idempotent. Raises `StoreError`."""
@@ -168,18 +154,6 @@ class InfrastructureManager:
         self.store.put_definitions(definitions)
         return [definition.name for definition in definitions]
 
-    def node_definitions(self) -> dict[str, list[str]]:
-        """The ids of the infrastructures that use each stored node definition, by its name. Raises `StoreError`."""
-        users = self.store.definition_uses.all()
-        return {name: [one.infra_id for one in users.get(name, [])] for name in self.store.definition_names()}
-
-    def node_definition(self, name: str) -> NodeDefinition:
-        """A stored node definition. Raises `NoSuchDefinitionError`, `StoreError`."""
-        found = self.store.definitions([name]).get(name)
-        if found is None:
-            raise NoSuchDefinitionError(name)
-        return found
-
     def remove_node_definition(self, name: str) -> None:
         """Remove a stored node definition that no infrastructure uses.
 
@@ -187,18 +161,6 @@ class InfrastructureManager:
         """
         refuse_dry_run(self._installation.settings)
         self.store.definition_uses.remove(name)
-
-    def description(self, infra_id: str) -> str:
-        """The description of an infrastructure as YAML: the one requested last, or that of its last build.
-
-        It is written from what is stored: comments, aliases and imports are not kept. It may hold secrets. Raises
-        `NoSuchInfrastructureError`, `StoreError`.
-        """
-        return description_text(wanted_description(self.get(infra_id)))
-
-    def load(self, description: Description, warn: Callable[[str], None] = _ignore) -> Infrastructure:
-        """The model of a description: a file, a text, a mapping or the model itself. Raises `DescriptionError`."""
-        return described(description, warn)
 
     # One pass, now
 
@@ -234,20 +196,6 @@ class InfrastructureManager:
         """
         infrastructure = self.load(description)
         return self._pass(self.new_id(infra_id), lambda site: building.plan(site, infrastructure, definitions))
-
-    def changes(
-        self, description: Description, infra_id: str, definitions: Mapping[str, NodeDefinition] | None = None
-    ) -> dict[str, list[Change]]:
-        """What differs from the description in force, key by key and by node; secrets are hidden.
-
-        `definitions` count as in `plan`. Raises `DescriptionError`, `NoSuchInfrastructureError`, `StoreError`.
-        """
-        infrastructure, record = self.load(description), self.get(infra_id)
-        instances = [one for one in self.store.instances(infra_id) if one.stage is not Stage.DROPPING]
-        used = self.store.implementations({one.implementation for one in instances})
-        made_by = {one.node_name: used[one.implementation] for one in instances if one.implementation in used}
-        known = Overlay(definitions or {}, self.store).definitions({node.type for node in infrastructure.nodes})
-        return changes_of(record.current, made_by, infrastructure, known)
 
     def preview(self, infra_id: str) -> Plan:
         """The plan of the next pass. Changes nothing. Propagates the errors of `maintaining.preview`."""
@@ -291,16 +239,10 @@ class InfrastructureManager:
         Raises `LifeTimeError`, `NoSuchInfrastructureError`, `StoreError`; `BusyError` where it is being destroyed.
         """
         refuse_dry_run(self._installation.settings)
-        record, now = self.get(infra_id), SystemClock().now()
-        building.refuse_unwanted(record)
-        life_time = extended(record, by, now)
-        text = (
-            "it has no end" if life_time.expires_at is None else f"it is destroyed at {written(life_time.expires_at)}"
-        )
-        self.store.put_life_time(infra_id, life_time, Event(EventKind.LIFE_TIME_CHANGED, infra_id, text=text), now)
+        end = extend(self.store, self.get(infra_id), by)
         if self._background is not None:
             self._background.wake(infra_id)
-        return life_time.expires_at
+        return end
 
     def interrupt(self, reason: str) -> None:
         """Interrupt a running pass: a build rolls back, and stops at once at the second call. Signal-safe."""
@@ -418,16 +360,6 @@ class InfrastructureManager:
         """
         return self._request(infra_id, node_name, ScaleKind.CHANGE, count, instance)
 
-    def preview_scaling(
-        self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str = ""
-    ) -> Answer:
-        """The result of such a request after the pending ones. Changes nothing. Raises the errors of `scale_to`."""
-        wish = ScaleRequest(0, infra_id, node_name, kind, amount, instance, SystemClock().now())
-        record = self._scalable(infra_id, node_name)
-        requests = [*self.store.pending_requests(infra_id), wish]
-        targets = targets_of(record.current, record.targets)
-        return scale(requests, record.current, targets, self.store.instances(infra_id)).answers[-1]
-
     # Notifications
 
     def subscribe(self, infra_id: str, type: str, properties: Mapping[str, Any]) -> None:
@@ -441,94 +373,16 @@ class InfrastructureManager:
         address = address_of(own.settings.notify, own.registry, own.credentials, type, properties)
         self.store.outbox.subscribe(infra_id, type, address, SystemClock().now())
 
-    # Queries
-
-    def costs(self, infra_id: str, tell: Callable[[str], object] | None = None) -> dict[str, dict[str, Decimal | None]]:
-        """The cost of each instance so far, by node and node id; None if its provider reports none.
-
-        With `tell`, a cost is also None if the provider cannot be asked, and `tell` gets the reason; otherwise that is
-        raised.
-
-        Raises `ProviderError`, `NoSuchInfrastructureError`, `StoreError`.
-        """
-        refuse_impossible(infra_id)
-        self.store.infrastructure(infra_id)
-        return costs(self._installation.asking, self.store, self.store.instances(infra_id), tell)
-
-    def logs(
-        self, infra_id: str, wanted: str = "", lines: int = 100, since: float | None = None
-    ) -> list[InstanceOutput]:
-        """The last lines that instances have printed: of a node, of one instance (by its id or address), or of all.
-
-        Of instances that failed and are gone it is what was kept. Blocks as `outputs` does. Raises
-        `NoSuchInfrastructureError`, `NoSuchInstanceError`, `StoreError`.
-        """
-        refuse_impossible(infra_id)
-        return read_logs(self.store, self._installation.asking, infra_id, wanted, lines, since)
-
-    def get(self, infra_id: str) -> InfrastructureRecord:
-        """The stored record of an infrastructure. Raises `NoSuchInfrastructureError`, `StoreError`."""
-        refuse_impossible(infra_id)
-        return self.store.infrastructure(infra_id)
-
-    def report(self, infra_id: str) -> dict[str, dict[str, Any]]:
-        """See `occopus_core.report.report_of`. Raises `NoSuchInfrastructureError`, `StoreError`."""
-        return report_of(self.snapshot(infra_id))
-
-    def snapshot(self, infra_id: str) -> Snapshot:
-        """The stored state of an infrastructure, for the formats of `occopus_core.report`.
-
-        Raises `NoSuchInfrastructureError`, `StoreError`.
-        """
-        store = self.store
-        refuse_impossible(infra_id)
-        record, instances = store.infrastructure(infra_id), store.instances(infra_id)
-        used = store.implementations({instance.implementation for instance in instances})
-        maintainer = store.maintainers.of(infra_id)
-        requests, configurations = store.pending_requests(infra_id), store.configurations.of(infra_id)
-        return Snapshot.of(record, instances, requests, used, SystemClock().now(), configurations, maintainer)
-
-    def outputs(self, infra_id: str) -> dict[str, str | None]:
-        """The outputs of its description by name, without secrets; None where one has no value at present.
-
-        Raises `NoSuchInfrastructureError`, `StoreError`.
-        """
-        return outputs_of(self.snapshot(infra_id))
-
-    def events(self, infra_id: str, after: int = 0, most: int | None = None) -> list[StoredEvent]:
-        """At most `most` events after the event `after`, even of an infrastructure that is gone.
-
-        Raises `StoreError`.
-        """
-        refuse_impossible(infra_id)
-        return self.store.events(infra_id, after, most)
-
-    def redact(self, text: str) -> str:
-        """The text without the secrets of the credentials, in whatever form providers repeat them."""
-        return self._installation.redact(text)
-
     new_id = staticmethod(new_id)
 
     def _request(self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str = "") -> ScaleRequest:
         refuse_dry_run(self._installation.settings)
-        self._scalable(infra_id, node_name)
+        refuse_unscalable(self.get(infra_id), node_name)
         instance = instance.encode(errors="replace").decode()  # databases refuse lone surrogates
         request = self.store.request_scaling(infra_id, node_name, kind, amount, instance, SystemClock().now())
         if self._background is not None:
             self._background.wake(infra_id)
         return request
-
-    def _scalable(self, infra_id: str, node_name: str) -> InfrastructureRecord:
-        """The infrastructure whose node is to be scaled.
-
-        Raises `NoSuchInfrastructureError`, `NoSuchNodeError`, and `BusyError` if it is being destroyed.
-        """
-        record = self.get(infra_id)
-        building.refuse_unwanted(record)
-        nodes = [node.name for node in record.current.nodes]
-        if node_name not in nodes:
-            raise NoSuchNodeError(f"'{infra_id}' has no node '{node_name}'; it has: {', '.join(nodes)}")
-        return record
 
     def _pass(self, infra_id: str, steps: Callable[[PassContext], Steps[T]]) -> T:
         refuse_impossible(infra_id)
