@@ -98,10 +98,18 @@ def evaluate(text: str, scope: Mapping[str, object], left: list[int]) -> str:
         with budget(left):
             return compiled(text).render(scope)
     except jinja2.TemplateSyntaxError as error:
-        raise FaultError(error.lineno, error.message or "syntax error") from error
+        raise FaultError(error.lineno, syntax_reason(error)) from error
     except Exception as error:  # a template raises the errors of its expressions
         cut_off = isinstance(error, OverBudgetError | MemoryError)
         raise FaultError(_line(error), _reason(error, scope), cut_off=cut_off) from error
+
+
+def syntax_reason(error: jinja2.TemplateSyntaxError) -> str:
+    """The reason of a syntax error, with advice on texts in another language such as ``${#array[@]}`` of a shell."""
+    message = error.message or "syntax error"
+    if "end of comment tag" not in message:
+        return message
+    return "'{#' begins a comment that has no end: write {% raw %} before and {% endraw %} after what is no template"
 
 
 def compiled(text: str) -> jinja2.Template:

@@ -25,7 +25,17 @@ from occopus_core.api.ssh import HostKeyPair, generate_host_key
 from occopus_core.api.written import WrittenList, WrittenMap, items_of
 from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.descriptions.schema import is_template
-from occopus_core.evaluate import UNREADABLE, FaultError, RefusalError, compiled, environment, evaluate, is_long, parsed
+from occopus_core.evaluate import (
+    UNREADABLE,
+    FaultError,
+    RefusalError,
+    compiled,
+    environment,
+    evaluate,
+    is_long,
+    parsed,
+    syntax_reason,
+)
 from occopus_core.sandbox import BUDGET
 from occopus_core.templates_1x import ASKING, PEER_FUNCTIONS, Templates1x, filled, folded, is_plain, quoted, unfolded
 from occopus_core.variables import all_in_scope
@@ -298,7 +308,7 @@ def inspect(text: str, names: Collection[str] | None) -> str:
         unknown = _undefined(text) - {*NAMES, *names} if names is not None else set()
     except jinja2.TemplateSyntaxError as error:
         line = f"line {error.lineno} of it: " if "\n" in text.strip("\n") else ""
-        return f"{line}{error.message or 'syntax error'}"
+        return f"{line}{syntax_reason(error)}"
     except (jinja2.TemplateError, *UNREADABLE):
         return ""  # the rehearsal reports it, when all its names are known
     known = {*NAMES, *(names or ()), *FUNCTIONS}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.naming import meant
-from occopus_core.cli.options import NAMED, add_auth_data_path, number, parser, whole_number
+from occopus_core.cli.options import NAMED, add_auth_data_path, add_infra_id, number, parser, whole_number
 from occopus_core.cli.output import result as write
 from occopus_core.cli.output import say
 from occopus_core.cli.session import guarded, load_files
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "Log in to an instance with its pinned host key, or run a command (after --) on one or, with --all, on many.",
     )
     add_auth_data_path(made)
-    made.add_argument("-i", metavar="INFRA_ID", dest="infra_id", required=True, help=f"infrastructure: {NAMED}")
+    add_infra_id(made, f"infrastructure: {NAMED}")
     made.add_argument(
         "node", nargs="?", default="", metavar="NODE", help="node, node id or address (default: the only one)"
     )

@@ -23,14 +23,16 @@ class Docker(Contextualiser):
             "additionalProperties": False,
             "properties": {
                 "env": {
-                    "description": "Environment of the container.",
-                    "type": "array",
+                    "description": "Environment of the container: a list of NAME=VALUE, or a mapping.",
+                    "type": ["array", "object"],
                     "items": {
                         "type": "string",
                         "pattern": "^[^=]+=",
                         "patternErrorMessage": "is not of the form NAME=VALUE",
                         "examples": ["message={{variables.message}}"],
                     },
+                    "propertyNames": {"pattern": "^[^=]+$", "patternErrorMessage": "is not a name: it has a '='"},
+                    "additionalProperties": {"type": "string", "description": "The value of the variable."},
                     "default": [],
                 },
                 "command": {
@@ -54,4 +56,6 @@ class Docker(Contextualiser):
         variables = as_written(render(source, at=f"{at}.context_variables"), source)
         env = render(section.get("env", []), at=f"{at}.env", context_variables=variables)
         command = render(section.get("command"), at=f"{at}.command", context_variables=variables)
+        if isinstance(env, Mapping):
+            env = [f"{name}={value}" for name, value in env.items()]
         return Context(env=tuple(env), command=tuple(command) if isinstance(command, list) else command)

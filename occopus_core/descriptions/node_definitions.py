@@ -229,7 +229,7 @@ def _implementations(data: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _templates(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
-    if is_template(value):
+    if is_template(value) or (isinstance(value, str) and "{#" in value):  # which begins a comment
         yield path, value
     elif isinstance(value, dict | list):
         for step, item in value.items() if isinstance(value, dict) else enumerate(value):

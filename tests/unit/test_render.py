@@ -126,6 +126,9 @@ def test_a_template_may_ask_whether_there_is_a_variable(template, expected):
     assert renderer(variables={})(template, at="x") == expected
 
 
+COMMENT = "'{#' begins a comment that has no end: write {% raw %} before and {% endraw %} after what is no template"
+
+
 @pytest.mark.parametrize(
     ("text", "names", "fault"),
     [
@@ -137,6 +140,13 @@ def test_a_template_may_ask_whether_there_is_a_variable(template, expected):
         ("{{ whatever }}", None, ""),
         ("{{ name | shout }}", None, "No filter named 'shout'."),
         ("one\n{{ name }\n", None, "line 2 of it: unexpected '}'"),
+        (
+            "one\necho ${#array[@]}\n",
+            None,
+            f"line 2 of it: {COMMENT}",
+        ),
+        ("echo {% raw %}${#array[@]}{% endraw %}", (), ""),
+        ("{# a comment #}", (), ""),
         ("{{" + "(" * 5000 + "name" + ")" * 5000 + "}}", (), ""),
         ("{{ 10 ** 10 ** 10 }}", (), ""),
     ],

@@ -12,6 +12,7 @@ import pytest
 from occopus_core.api import Context, ContextForm
 from occopus_core.contextualisers.cloudinit import CloudInit
 from occopus_core.contextualisers.docker import Docker
+from occopus_core.descriptions.schema import validator
 from occopus_core.testing.context import CLAUSES, TEMPLATE, ContextHarness, ContextualiserConformance, failures
 from occopus_core.testing.contextualisers import basic_harness, cloudinit_harness, docker_harness
 from tests.unit.testing.documented import Script, script_harness
@@ -185,3 +186,23 @@ def test_a_section_that_cannot_be_meant_is_refused():
 
 def test_every_clause_has_a_contextualiser_that_breaks_it():
     assert set(CLAUSES) - {clause for _, clause in BROKEN} == {"wrong_section"}
+
+
+def test_the_environment_of_a_container_may_be_a_mapping():
+    rendered = []
+
+    def render(value, at, **names):
+        rendered.append((at, names))
+        return value
+
+    made = Docker().contextualise({"env": {"PORT": "8080", "EMPTY": "", "URL": "http://x?a=b"}}, render)
+    assert made.env == ("PORT=8080", "EMPTY=", "URL=http://x?a=b")
+    assert ("contextualisation.env", {"context_variables": {}}) in rendered
+
+
+@pytest.mark.parametrize(
+    ("env", "fits"),
+    [({"A": "b"}, True), ({"A=B": "c"}, False), ({"": "c"}, False), (["A=b"], True), (["A"], False), ("A=b", False)],
+)
+def test_the_forms_of_an_environment(env, fits):
+    assert validator(Docker.schema()).is_valid({"env": env}) is fits
