@@ -61,7 +61,7 @@ class Clock:
 class Proof:
     """What is known of the health of an instance that is not ready yet. Times are monotonic, in seconds."""
 
-    checks: Mapping[str, Any] = field(default_factory=dict)
+    checks: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The value for each health checker."""
     awaited: set[str] = field(default_factory=set)
     """The checks that have to pass, for the first time or again."""

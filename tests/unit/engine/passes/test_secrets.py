@@ -2,7 +2,7 @@ import pytest
 
 from occopus_core.api import AuthError
 from occopus_core.credentials import Credentials
-from occopus_core.engine.instance import readiness
+from occopus_core.engine.instance import proving
 from occopus_core.engine.passes.errors import BuildError
 from occopus_core.events import EventKind
 
@@ -37,13 +37,15 @@ def world(world, tmp_path):
 
 def test_no_secret_in_events_records_or_what_is_under_way(world, monkeypatch):
     seen = []
-    judge = readiness.Readiness._finish_if_satisfied
+    judge = proving.Proving._judge
 
     def spy(self, work):
-        seen.extend([repr(work), repr(work.prepared), repr(work.link.plugin.connection), repr(self._runtime)])
+        seen.extend(
+            [repr(work), repr(work.prepared), repr(work.proof), repr(work.link.plugin.connection), repr(self._runtime)]
+        )
         judge(self, work)
 
-    monkeypatch.setattr(readiness.Readiness, "_finish_if_satisfied", spy)
+    monkeypatch.setattr(proving.Proving, "_judge", spy)
     world.build(infrastructure("web"))
     assert len(seen) >= 4
     seen += [repr(event) for event in world.events]
