@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from occopus_core.api.config import ConfigManager
 from occopus_core.api.errors import PermanentError, ProviderError, QuotaError, TransientError
@@ -12,6 +11,7 @@ from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.lifecycle import Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.observe import is_instance
+from occopus_core.engine.instance.progress import Progress
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.template_values import TemplateValues
 from occopus_core.engine.instance.work import Phase, Work
@@ -27,22 +27,6 @@ UNREACHED_SECONDS = 10.0
 
 AWAIT_SECONDS = (1.0, 10.0)
 """Bounds of the seconds between two checks for an attribute that a mapping waits for."""
-
-
-class Progress(Protocol):
-    """Receives the results of a creation."""
-
-    def created(self, work: Work, instance: Instance) -> None:
-        """The provider has the instance, in a state other than PROVISIONING."""
-
-    def declined(self, work: Work, error: ProviderError) -> None:
-        """The provider has no room for it, or cannot be reached while another implementation is left."""
-
-    def failed(self, work: Work, reason: str) -> None:
-        """The creation failed permanently."""
-
-    def halted(self, work: Work) -> None:
-        """The instance is to be dropped, and no call for it is under way any more."""
 
 
 class Creation:

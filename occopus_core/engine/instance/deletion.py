@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from occopus_core.api.errors import PermanentError, ProviderError, TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
@@ -14,6 +13,7 @@ from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION, Lifecycle, phase_of
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
 from occopus_core.engine.instance.observe import describe
+from occopus_core.engine.instance.progress import Progress
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.shutdown import Shutdown
 from occopus_core.engine.instance.work import Phase, Work
@@ -46,16 +46,6 @@ class Located:
 
     asked_at: float
     by_token: Mapping[str, Instance]
-
-
-class Progress(Protocol):
-    """Receives the results of a deletion."""
-
-    def gone(self, work: Work) -> None:
-        """The instance is gone, and its row is removed."""
-
-    def unconfirmed_deletion(self, work: Work, why: Exception | str) -> None:
-        """The provider does not confirm the deletion now; the row stays for a later pass."""
 
 
 class Deletion:

@@ -222,17 +222,17 @@ class Execution:
         self._configuring.end(ready)  # jobs left by an interruption; their managers go on
 
     def created(self, work: Work, instance: Instance) -> None:
-        """See `creation.Progress`."""
+        """See `Progress`."""
         self._readiness.watch(work, instance)
 
     def ready(self, work: Work) -> None:
-        """See `readiness.Progress`."""
+        """See `Progress`."""
         if not work.dropping:
             self._runtime.emit(EventKind.NODE_READY, work, work.record.address)
             self._creating.done(work)
 
     def failed(self, work: Work, reason: str) -> None:
-        """See `creation.Progress`. A build fails with its first failed node; a repair gives up that instance alone.
+        """See `Progress`. A build fails with its first failed node; a repair gives up that instance alone.
 
         Its last output becomes part of the reason: it is read before the instance is deleted.
         """
@@ -258,7 +258,7 @@ class Execution:
         self._failures.lost(work, then, lambda: self.halted(work))
 
     def declined(self, work: Work, error: ProviderError) -> None:
-        """See `creation.Progress`: try the next implementation, and drop what the first may have created."""
+        """See `Progress`: try the next implementation, and drop what the first may have created."""
         self._failover.pass_over(work.implementation, error)
         if not work.alternatives:
             self.failed(work, str(error))
@@ -339,7 +339,7 @@ class Execution:
             self._deletion.begin(work)
 
     def halted(self, work: Work) -> None:
-        """See `creation.Progress`."""
+        """See `Progress`."""
         if work.may_drop and not work.given_up and work in self._works[work.node_name]:
             self._deletion.begin(work)
 
@@ -359,12 +359,12 @@ class Execution:
             self.failed(work, overdue(work, f"{_silent(work)} does not answer"))
 
     def gone(self, work: Work) -> None:
-        """See `deletion.Progress`."""
+        """See `Progress`."""
         del self._works[work.node_name][work]
         self._dropped(work)
 
     def unconfirmed_deletion(self, work: Work, why: Exception | str) -> None:
-        """See `deletion.Progress`."""
+        """See `Progress`."""
         self._unconfirmed.append(Unanswered(work.node_name, work.implementation.label, why))
         self._dropped(work)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState
@@ -11,6 +10,7 @@ from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.lifecycle import Lifecycle
 from occopus_core.engine.instance.observe import describe
+from occopus_core.engine.instance.progress import Progress
 from occopus_core.engine.instance.proving import Proving
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
@@ -24,16 +24,6 @@ from occopus_core.store.records import Stage
 
 _WATCHED = frozenset({Stage.BOOTING, Stage.CONFIGURING})
 """The stages in which the provider is polled for the instance."""
-
-
-class Progress(Protocol):
-    """Receives the results."""
-
-    def ready(self, work: Work) -> None:
-        """All checks pass."""
-
-    def failed(self, work: Work, reason: str) -> None:
-        """The instance cannot become ready."""
 
 
 class Readiness:
