@@ -30,6 +30,8 @@ def _health_check(wanted: HealthCheck) -> dict[str, Any]:
     made = WrittenMap()
     made.lay_over({key: value for key, value in wanted.checks.items() if default.checks.get(key) is not value})
     made.update({key: False for key in default.checks if key not in wanted.checks})
-    if wanted.timeout != default.timeout:
-        made["timeout"] = int(wanted.timeout) if wanted.timeout.is_integer() else wanted.timeout
+    for key in ("timeout", "min_ready_seconds"):
+        seconds = getattr(wanted, key)
+        if seconds != getattr(default, key):
+            made[key] = int(seconds) if seconds.is_integer() else seconds
     return made

@@ -1,5 +1,6 @@
 """A node definition that is written from the model makes an equal model when it is read."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,8 @@ def test_examples(file):
         HealthCheck(),
         HealthCheck({"ping": True}, 30.0),
         HealthCheck({}, 0.5),
+        HealthCheck({}, 30.0, 2.5),
+        HealthCheck({"ports": [80]}, min_ready_seconds=10.0),
         HealthCheck({"ping": False, "ports": [80, "{{ variables.port }}"]}),
         HealthCheck({"ping": True, "ports": [80]}),
     ],
@@ -39,7 +42,7 @@ def test_health_checks(checks):
     made = NodeDefinition("web", (Implementation({"type": "local"}, None, None, checks),))
     (again,) = load_node_definitions(definition_text(made), Registry(), name="again")
     wanted = {key: value for key, value in checks.checks.items() if value is not False}
-    assert again.implementations[0].health_check == HealthCheck(wanted, checks.timeout)
+    assert again.implementations[0].health_check == dataclasses.replace(checks, checks=wanted)
 
 
 def test_scalars_are_as_they_were_written():
