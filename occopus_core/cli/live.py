@@ -36,11 +36,21 @@ _MARKS = {EventKind.NODE_READY: ("✓", "green"), EventKind.NODE_DROPPED: ("-", 
 
 @contextlib.contextmanager
 def live_view() -> Iterator[Observer]:
-    """An observer that shows its events on stderr; completed work stays there as a line."""
+    """An observer that shows its events on stderr; completed work stays there as a line.
+
+    Nothing is drawn before the first event: a command may ask its user something until then.
+    """
     view = _View()
-    console = Console(stderr=True)
-    with Live(get_renderable=view.render, console=console, refresh_per_second=5, transient=True) as live:
-        yield lambda event: view.told(event, live)
+    live = Live(get_renderable=view.render, console=Console(stderr=True), refresh_per_second=5, transient=True)
+
+    def observe(event: Event) -> None:
+        live.start()  # which does nothing where it was started already
+        view.told(event, live)
+
+    try:
+        yield observe
+    finally:
+        live.stop()
 
 
 @dataclass(slots=True)
@@ -86,4 +96,7 @@ class _View:
         for node_id, row in rows[:MOST_ROWS]:
             table.add_row(row.name, node_id[:8], row.doing, f"{now - row.since:.0f} s", Text(row.waiting))
         more = f", {len(rows) - MOST_ROWS} more under way" if len(rows) > MOST_ROWS else ""
-        return Group(table, Text(f"{self._ended} ready, {len(rows)} under way{more}, {now - self._started:.0f} s"))
+        return Group(
+            *([table] if rows else []),
+            Text(f"{self._ended} ready, {len(rows)} under way{more}, {now - self._started:.0f} s"),
+        )

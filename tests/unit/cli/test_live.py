@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 from rich.live import Live
 
-from occopus_core.cli.live import MOST_ROWS, _View
+from occopus_core.cli.live import MOST_ROWS, _View, live_view
 from occopus_core.events import Event, EventKind
 
 
@@ -58,3 +58,14 @@ def test_of_many_the_number_is_told():
     now = shown(view)
     assert now.count("booting") == MOST_ROWS
     assert "22 under way, 7 more under way" in now
+
+
+def test_nothing_is_drawn_before_the_first_event(capfd, monkeypatch):
+    """A question that is asked until then, and its answer, stay on the terminal."""
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with live_view() as observe:
+        assert capfd.readouterr().err == ""
+        observe(Event(EventKind.NODE_DROPPING, "i", "db", "0123456789"))
+        observe(Event(EventKind.NODE_DROPPED, "i", "db", "0123456789"))
+    assert "- node dropped db 01234567" in capfd.readouterr().err

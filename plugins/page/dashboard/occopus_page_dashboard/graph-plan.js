@@ -37,7 +37,7 @@ export function boxed(nodes, open) {
 
 // Places of boxes and the lines between them; `along` is the axis in which arrows lead.
 export function arranged(boxes, narrow) {
-  const size = { width: narrow ? 150 : 196, height: 84 };
+  const size = { width: narrow ? 172 : 196, height: 84 };
   const plan = new Layout();
   plan.setGraph({ rankdir: narrow ? "TB" : "LR", nodesep: narrow ? 14 : 20, ranksep: narrow ? 44 : 72, marginx: 4, marginy: 4 });
   plan.setDefaultEdgeLabel(() => ({}));

@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error, expect, sync_playwright
@@ -71,8 +72,11 @@ class Visitor:
                 return self.page
         raise AssertionError(f"{self.base} cannot be opened: the network changes all the time")
 
-    def look(self, name, width=None):
-        """No serious fault of accessibility, nothing wider than the window; and a picture where one is wanted."""
+    def look(self, name, width=None, whole=False):
+        """No serious fault of accessibility, nothing wider than the window; and a picture where one is wanted.
+
+        It is of the `whole` page, or of what the window shows.
+        """
         if width:
             self.page.set_viewport_size({"width": width, "height": 780})
         wide = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
@@ -81,7 +85,7 @@ class Visitor:
         serious = {one["id"]: one["nodes"] for one in found if one["impact"] in {"serious", "critical"}}
         assert not serious, f"{name}: {serious}"
         if SHOTS:
-            self.page.screenshot(path=f"{SHOTS}/{name}.png")
+            self.page.screenshot(path=f"{SHOTS}/{name}.png", full_page=whole)
 
 
 @pytest.fixture
@@ -107,6 +111,26 @@ def user(workspace):
     yield workspace
     for line in workspace.run("maintain", "-l").stdout.splitlines():
         workspace.run("destroy", "-i", line.split()[0])
+
+
+@pytest.fixture
+def kill_node():
+    """Kills the processes of one node of the quick start, or only those with these words in their command."""
+
+    def kill(user, node_id, *words):
+        for process in psutil.process_iter(["environ", "cmdline"]):
+            environ, command = process.info["environ"] or {}, process.info["cmdline"] or []
+            here = environ.get("OCCOPUS_NODE_DIR", "").startswith(str(user.home))
+            if here and environ["OCCOPUS_NODE_ID"] == node_id and set(words) <= set(command):
+                process.kill()
+
+    return kill
+
+
+@pytest.fixture
+def shots():
+    """The folder for pictures, if one is wanted."""
+    return SHOTS
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import psutil
 import pytest
 from playwright.sync_api import expect
 
@@ -15,15 +14,6 @@ FOCUSED = """(() => {
     const name = one.getAttribute('aria-label') || one.labels?.[0]?.innerText || one.innerText || '';
     return {name: name.trim(), ring: getComputedStyle(one).outlineStyle, file: one.type === 'file'};
 })()"""
-
-
-def kill(user, node_id, *words):
-    """The processes of one node of the quick start, or only those with these words in their command."""
-    for process in psutil.process_iter(["environ", "cmdline"]):
-        environ, command = process.info["environ"] or {}, process.info["cmdline"] or []
-        mine = environ.get("OCCOPUS_NODE_DIR", "").startswith(str(user.home)) and environ["OCCOPUS_NODE_ID"] == node_id
-        if mine and set(words) <= set(command):
-            process.kill()
 
 
 def interrupt_maintenance(page):
@@ -38,7 +28,7 @@ def remove_one(page, web):
     page.get_by_role("dialog").get_by_role("button", name="Remove this instance").click()
 
 
-def test_a_newcomer_builds_scales_heals_and_destroys(user, serve, question, infra_id):
+def test_a_newcomer_builds_scales_heals_and_destroys(user, serve, question, infra_id, kill_node):
     with serve(user) as (_, client):
         visitor = question(client)
         page = visitor.go()
@@ -69,13 +59,13 @@ def test_a_newcomer_builds_scales_heals_and_destroys(user, serve, question, infr
         expect(web.get_by_role("row").filter(has_text="ready")).to_have_count(3)
 
         lost = next(iter(report))
-        kill(user, lost, "http.server")
+        kill_node(user, lost, "http.server")
         ill = web.get_by_role("row").filter(has_text="not well")
         expect(ill).to_contain_text(lost[:8])
         expect(ill).to_contain_text("replaced after 60 s")
         expect(graph.get_by_role("button", name=re.compile("^web"))).to_contain_text("1 not well")
         visitor.look("ill")
-        kill(user, lost)
+        kill_node(user, lost)
         expect(web).not_to_contain_text(lost[:8])
         expect(page.get_by_role("region", name="Events")).to_contain_text("healing")
         expect(web.get_by_role("row").filter(has_text="ready")).to_have_count(3)
