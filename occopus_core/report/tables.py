@@ -84,7 +84,7 @@ def _columns(heads: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequen
         table.add_column(head, width=width)
     for row in rows:
         table.add_row(*map(Text, row))  # text from outside is never interpreted as markup
-    console = Console(width=sum(widths) + _GAP * len(widths), no_color=True)
+    console = Console(width=sum(widths) + _GAP * len(widths), force_terminal=False)  # without escape sequences
     with console.capture() as captured:
         console.print(table)
     return captured.get()

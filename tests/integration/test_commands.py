@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
+import sys
+import termios
 import urllib.parse
 from pathlib import Path
 
@@ -387,3 +390,30 @@ def test_a_full_terminal_log_does_not_stop_a_build(ready, cloud):
         ended = ready.end(ready.start("build", "trial.yaml", "-i", "unheard", stderr=full))
     assert (ended.code, ended.stdout) == (0, "unheard\n")
     assert len(cloud.machines("unheard")) == 3
+
+
+def shown(workspace, width, *words):
+    """What occopus-maintain shows on a terminal of this width."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, width))
+    program = Path(sys.executable).with_name("occopus-maintain")
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+    with subprocess.Popen([program, *words], cwd=workspace.folder, env=workspace.environ, **streams) as process:
+        os.close(theirs)
+        found = b""
+        with contextlib.suppress(OSError):  # the end of what a terminal shows
+            while part := os.read(ours, 4096):
+                found += part
+    os.close(ours)
+    assert process.returncode == 0, found
+    return found.decode().splitlines()
+
+
+def test_a_terminal_gets_tables_of_its_width(ready):
+    ready.ready("build", "trial.yaml", "-i", "terminal", "--parallelize")
+    for width in (60, 80, 120):
+        listed, reported = shown(ready, width, "-l"), shown(ready, width, "-r", "-i", "terminal")
+        assert max(map(len, [*listed, *reported])) <= width
+        assert listed[0].split()[:3] == ["ID", "NAME", "STATE"]
+        assert listed[-1].split()[:5] == ["terminal", "trial", "ready", "3/3", "ready"]
+        assert sum("ready" in line.split() for line in reported) == 3, reported
