@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 import random
 import resource
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -31,6 +30,11 @@ HERE_MIB = 256
 CHILD_SECONDS = render_process.SECONDS + 0.5
 CHILD_MIB = (render_process.MEMORY >> 20) + 128
 """What one child may take; its memory counts what it shares with the helper."""
+
+ALLOWED = (HERE_SECONDS, HERE_MIB, CHILD_SECONDS, CHILD_MIB)
+
+PORTION = 1000
+"""After so many templates what they took is looked at."""
 
 NUMBERS = [
     "0",
@@ -269,27 +273,39 @@ def resident_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def check(templates: int, seed: int) -> tuple[Seen, dict[str, float]]:
-    """Render so many templates; what they took. Raises `AssertionError` beyond the limits, with the seed."""
+def check(
+    templates: int, seed: int, report: Callable[[Seen, Mapping[str, float]], object] = lambda *_: None
+) -> tuple[Seen, dict[str, float]]:
+    """Render so many templates; what they took. Raises `AssertionError` beyond the limits, with the seed.
+
+    `report` is called with what they took so far after every `PORTION` of them.
+    """
     before, seen = resident_mib(), Seen()
+    grammars = [Grammar(random.Random(f"{seed} {number}")) for number in range(2)]
+    measured: dict[str, float] = {}
+    for start in range(0, templates, PORTION):
+        count = min(PORTION, templates - start) // 2
 
-    def some(number: int) -> None:
-        grammar = Grammar(random.Random(f"{seed} {number}"))
-        run((grammar.template() for _ in range(templates // 2)), seen)
+        def some(grammar: Grammar, count: int = count) -> None:
+            run((grammar.template() for _ in range(count)), seen)
 
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(some, range(2)))
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(some, grammars))
+        measured = _measured(before, seen)
+        for (what, value), most in zip(measured.items(), ALLOWED, strict=True):
+            assert value <= most, f"seed {seed}: {value:.1f} {what}, allowed are {most}: {seen.slowest}"
+        report(seen, measured)
+    return seen, measured
+
+
+def _measured(before: float, seen: Seen) -> dict[str, float]:
     worst = render_process.worst()
-    measured = {
+    return {
         "seconds here": seen.here_seconds,
         "MiB here": resident_mib() - before,
         "seconds of a child": worst.seconds,
         "MiB of a child": worst.memory / 2**20,
     }
-    allowed = (HERE_SECONDS, HERE_MIB, CHILD_SECONDS, CHILD_MIB)
-    for (what, value), most in zip(measured.items(), allowed, strict=True):
-        assert value <= most, f"seed {seed}: {value:.1f} {what}, allowed are {most}: {seen.slowest}"
-    return seen, measured
 
 
 def main() -> None:
@@ -299,12 +315,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     began = time.monotonic()
-    seen, measured = check(options.templates, options.seed)
-    print(
-        f"{options.templates} templates, seed {options.seed}, {time.monotonic() - began:.0f} s: {dict(seen.outcomes)}"
-    )
-    print(", ".join(f"{value:.2f} {what}" for what, value in measured.items()))
-    sys.stdout.flush()
+
+    def report(seen: Seen, measured: Mapping[str, float]) -> None:
+        took = f"{seen.outcomes.total()} templates, seed {options.seed}, {time.monotonic() - began:.0f} s: "
+        print(took + ", ".join(f"at most {value:.2f} {what}" for what, value in measured.items()), flush=True)
+
+    seen, _ = check(options.templates, options.seed, report)
+    print(", ".join(f"{count} {outcome}" for outcome, count in sorted(seen.outcomes.items())))
 
 
 if __name__ == "__main__":
