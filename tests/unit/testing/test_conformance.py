@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from occopus_core.api import ContextForm
+from occopus_core.api import Context, ContextForm
 from occopus_core.testing.broken import BROKEN, content, shape, states
 from occopus_core.testing.broken.failures import SeesNothingInGarbage
 from occopus_core.testing.conformance import (
@@ -165,3 +167,28 @@ def test_the_documentation_lists_every_clause_with_what_it_asks():
     table = page.partition("| clause | what it asks |\n|---|---|\n")[2].partition("\n\n")[0]
     rows = {clause: getattr(ResourceHandlerConformance, f"test_{clause}").__doc__ for clause in CLAUSES}
     assert table.splitlines() == [f"| `{clause}` | {asks} |" for clause, asks in rows.items()]
+
+
+def test_a_handler_may_wait_for_a_program_within_a_time_limit():
+    class Programs(MemoryHandler):
+        contract_version = 1
+
+        def create(self, request):
+            subprocess.run(["sleep", "0.2"], check=True, timeout=60)
+            return super().create(request)
+
+    assert failures(functools.partial(MemoryHarness, Programs), ["create_and_delete_never_sleep"]) == {}
+
+
+def test_a_handler_that_is_given_nothing_secret_has_nothing_to_hide():
+    class Plain(MemoryHandler):
+        contract_version = 1
+        context_forms = frozenset()
+
+    class Harness(MemoryHarness):
+        connection = replace(MemoryHarness.connection, auth={})
+
+        def request(self, token, owner, kind="plain"):
+            return replace(super().request(token, owner, kind), context=Context())
+
+    assert failures(functools.partial(Harness, Plain), ["repr_keeps_secrets"]) == {}
