@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import signal
+import socket
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -219,6 +221,27 @@ def test_a_host_key_that_has_changed(shop, cloud, sshd, until):
     finally:
         sshd.stop()
         sshd.start(before)
+    assert cloud.machines("shop") == []
+    nothing_is_left(user, until)
+
+
+def test_destroying_does_not_need_the_hosts(shop, cloud, sshd, until):
+    """A run is under way on hosts that then answer no more: all of it goes, and the run ends."""
+    user = shop(TASKS + "    - {name: wait, wait_for: {timeout: 600}}\n")
+    with user.start("build", "infra.yaml", "-i", "shop", "--parallelize") as build:
+        until(lambda: len(runs(user)) > 1)
+        build.kill()
+        user.end(build)
+    with contextlib.closing(sqlite3.connect(user.store)) as store, store:
+        store.execute("UPDATE infrastructures SET lease_expires = 0")  # that of the process that was killed
+    sshd.stop()
+    try:
+        with socket.create_server(("0.0.0.0", sshd.port)):
+            ended = user.ready("destroy", "-i", "shop")
+    finally:
+        sshd.start(sshd.host_key)
+    assert not [line for line in ended.complaint if "Traceback" in line or "error" in line], ended
+    assert ended.complaint[-1] == "Destroyed infrastructure: 'shop'", ended
     assert cloud.machines("shop") == []
     nothing_is_left(user, until)
 
