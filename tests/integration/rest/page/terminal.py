@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -20,7 +21,8 @@ class Terminal:
 
     def __init__(self, folder: Path, environ: dict[str, str], columns: int, shots: str | None) -> None:
         self._name = f"occopus-{uuid.uuid4().hex[:8]}"
-        self._environ = {**environ, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+        self._sockets = tempfile.TemporaryDirectory()  # the path of a socket must be short
+        self._environ = {**environ, "TMUX_TMPDIR": self._sockets.name, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
         self._folder, self._shots, self._taken = folder, shots, 0
         self.columns = columns
 
@@ -32,6 +34,7 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         self._tmux("kill-server")
+        self._sockets.cleanup()
 
     def resize(self, columns: int) -> None:
         """Give the terminal another width."""
