@@ -10,7 +10,6 @@ import re
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from occopus_core.testing.simcloud.process import SimulatedCloud
+from tests.forking import SCRIPTS, Command
 
-SCRIPTS = Path(sys.executable).parent
 LONGEST = 600.0
 """Seconds after which a command is taken for stuck."""
 
@@ -40,8 +39,8 @@ class Ended:
         return self.stderr.splitlines()
 
 
-class Command(subprocess.Popen[str]):
-    """A command that is running. Where a test fails in its `with`, it is killed: it may be one that never ends."""
+class Script(subprocess.Popen[str]):
+    """A console script that is running. It is killed where a test fails in its `with`: it may never end."""
 
     def __exit__(self, kind, error, traceback) -> None:
         if kind is not None:
@@ -68,21 +67,23 @@ class Workspace:
 
     def start(
         self, command: str, *words: str, before: Sequence[str] = (), environ: dict[str, str | None] | None = None, **how
-    ) -> Command:
-        """``occopus-COMMAND`` with these words; an environment variable that is None is not set."""
+    ) -> Command | Script:
+        """``occopus-COMMAND`` with these words; an environment variable that is None is not set.
+
+        It is forked from a process that has imported the project, or else the console script, where that could differ.
+        """
         changed = {**self.environ, **(environ or {})}
-        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **how}
-        return Command(
-            [*before, SCRIPTS / f"occopus-{command}", *words],
-            cwd=self.folder,
-            env={key: value for key, value in changed.items() if value is not None},
-            **how,
-        )
+        env = {key: value for key, value in changed.items() if value is not None}
+        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
+        line = [*before, SCRIPTS / f"occopus-{command}", *words]
+        if before or any(key.startswith(("LANG", "LC_", "PYTHON")) for key in environ or ()):
+            return Script(line, cwd=self.folder, env=env, text=True, **how)
+        return Command(line, cwd=self.folder, env=env, **how)
 
     def run(self, command: str, *words: str, **how) -> Ended:
         return self.end(self.start(command, *words, **how))
 
-    def end(self, process: subprocess.Popen[str]) -> Ended:
+    def end(self, process: Command | Script) -> Ended:
         with process:
             stdout, stderr = process.communicate(timeout=LONGEST)
         return Ended(shell_code(process), stdout or "", stderr or "")
@@ -145,7 +146,7 @@ def wait_until(condition: Callable[[], object], seconds: float = LONGEST) -> obj
     return value
 
 
-def shell_code(process: subprocess.Popen[str]) -> int:
+def shell_code(process: Command | Script) -> int:
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 

@@ -18,7 +18,8 @@ import pytest
 
 from occopus_core.api.ssh import generate_host_key
 from occopus_core.testing.sshd import SshServer, installed, silent_port
-from tests.integration.conftest import LONGEST, SCRIPTS
+from tests.forking import SCRIPTS
+from tests.integration.conftest import LONGEST
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,8 @@ import requests
 
 from occopus_config_chef.testing import ChefClient, Goiardi, installed
 from occopus_core.testing.web import answering
-from tests.integration.conftest import LONGEST, SCRIPTS
+from tests.forking import SCRIPTS
+from tests.integration.conftest import LONGEST
 from tests.integration.test_ec2 import Account
 
 pytestmark = pytest.mark.integration
