@@ -39,7 +39,7 @@ def test_it_says_and_returns_what_the_script_does(started, tmp_path):
         timeout=600,
         check=False,
     )
-    assert forked == (script.stdout.decode(), script.stderr.decode(), script.returncode)
+    assert forked == (script.stdout, script.stderr, script.returncode)
     assert forked[2] != 0
 
 
