@@ -22,6 +22,8 @@ from tests.forking import SCRIPTS, Command
 
 LONGEST = 600.0
 """Seconds after which a command is taken for stuck."""
+DEEP = ("LANG", "LC_", "PYTHON")
+"""How the names of variables begin that Python reads when it starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ class Workspace:
         env = {key: value for key, value in changed.items() if value is not None}
         how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
         line = [*before, SCRIPTS / f"occopus-{command}", *words]
-        if before or any(key.startswith(("LANG", "LC_", "PYTHON")) for key in environ or ()):
+        differs = any(one != os.environ.get(key) for key, one in changed.items() if key.startswith(DEEP))
+        if before or differs:
             return Script(line, cwd=self.folder, env=env, text=True, **how)
         return Command(line, cwd=self.folder, env=env, **how)
 

@@ -22,6 +22,8 @@ nodes:
       title: the load balancer of the quick start
 dependencies:
   - [*loadbalancer, *web]    # the load balancer starts when every web node is healthy
+outputs:                      # printed after the build, and in every report
+  url: "http://{{ getip('loadbalancer') }}:8080/"
 `;
 const ITS_TYPES = ["quickstart_web", "quickstart_loadbalancer"];
 
