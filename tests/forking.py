@@ -231,6 +231,7 @@ def _watch(order: dict, descriptors: Sequence[int]) -> None:
         ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         os.write(report, NUMBER.pack(ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status))
         os.read(report, 1)  # until then /proc has it, as it has one below `Popen`
+        os.waitpid(pid, 0)
     os._exit(0)
 
 

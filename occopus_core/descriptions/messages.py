@@ -45,7 +45,8 @@ def explain(error: Error) -> Iterator[Fault]:
     elif keyword in ("anyOf", "oneOf"):
         yield from _alternatives(error, path)
     elif keyword == "required":
-        missing = (key for key in error.validator_value if key not in error.instance)
+        present = {*error.instance, *_suggested(error)}
+        missing = (key for key in error.validator_value if key not in present)
         yield from (Fault(path, f"the key '{key}' is missing{_misspelt(error, key)}") for key in missing)
     else:
         yield Fault(path, _MESSAGES.get(keyword, _other)(error))
@@ -61,9 +62,23 @@ def _unknown_keys(error: Error, path: Path) -> Iterator[Fault]:
             yield Fault((*path, key), f"unknown key '{key}'{hint}", key=True)
 
 
+def _suggested(error: Error) -> Iterator[str]:
+    """The keys that the faults of unknown keys suggest: each slip is one fault."""
+    if not _is_closed(error):
+        return
+    known = list(error.schema.get("properties", {}))
+    for unknown in set(error.instance) - set(known):
+        yield from (key for key in known if did_you_mean(unknown, known) == did_you_mean(unknown, [key]) != "")
+
+
+def _is_closed(error: Error) -> bool:
+    """Whether an unknown key is a fault."""
+    return error.schema.get("additionalProperties", True) is False
+
+
 def _misspelt(error: Error, key: str) -> str:
     """A similar unknown key, if the schema allows it; otherwise the unknown key is a fault itself."""
-    if error.schema.get("additionalProperties", True) is False:
+    if _is_closed(error):
         return ""
     known = error.schema.get("properties", {})
     close = did_you_mean(key, [one for one in error.instance if one not in known])
