@@ -62,3 +62,20 @@ def test_the_quick_start(user):
     assert alive(root) == []
     assert [path for path in root.rglob("*") if path.name != "addresses"] == []
     assert user.ready("maintain", "-l").stdout == ""
+
+
+def test_the_load_balancer_follows_scaling(user, until):
+    user.ready("import", "nodes.yaml")
+    user.ready("build", "infra.yaml", "-i", "first", "--parallelize")
+    (balancer,) = addresses(user.report("first"), "loadbalancer")
+    user.ready("scale", "-i", "first", "-n", "web", "-s", "4")
+    user.ready("maintain", "-i", "first", "--parallelize")
+    webs = {page(web) for web in addresses(user.report("first"), "web")}
+    assert len(webs) == 4
+    until(lambda: {page(balancer) for _ in range(8)} == webs)
+
+    user.ready("scale", "-i", "first", "-n", "web", "-s", "2")
+    user.ready("maintain", "-i", "first", "--parallelize")
+    left = {page(web) for web in addresses(user.report("first"), "web")}
+    assert len(left) == 2
+    assert {page(balancer) for _ in range(8)} == left, "those that are gone are passed over at once"

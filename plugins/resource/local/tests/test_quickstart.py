@@ -2,6 +2,7 @@
 
 import urllib.error
 import urllib.request
+import uuid
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,19 @@ class Quickstart:
         self.host = host
         self.definitions = load(QUICKSTART / "nodes.yaml").data
         self.made = {"web": [], "loadbalancer": []}
+        self.infra_id = uuid.uuid4().hex  # broadcasts of other tests on this computer are not for this one
 
     def addresses(self, node_name):
         return [instance.addresses for instance in self.made[node_name]]
 
     def add(self, node, number):
         section = self.definitions[f"node_def:quickstart_{node}"][0]["contextualisation"]
-        names = {"name": node, "node_id": f"id-{number}", "variables": {"greeting": "Hello", "title": "the title"}}
+        names = {
+            "name": node,
+            "node_id": f"id-{number}",
+            "infra_id": self.infra_id,
+            "variables": {"greeting": "Hello", "title": "the title"},
+        }
         context = CloudInit().contextualise(section, Renderer(names, functions(self), node))
         self.made[node].append(self.host.create(self.request(context, f"{node}-{number}")))
         return self.made[node][-1]
@@ -71,3 +78,14 @@ def test_the_load_balancer_asks_every_web_node_and_skips_a_dead_one(host, quicks
     host.delete(webs[1].token)
     assert page(balancer) == ""
     assert host.state(balancer.token) is InstanceState.READY
+
+
+def test_the_load_balancer_finds_web_nodes_that_come_after_it(host, quickstart):
+    balancer = quickstart.add("loadbalancer", 0)
+    for number in range(2):
+        quickstart.add("web", number)
+    host.until(lambda: len({page(balancer) for _ in range(4)} - {""}) == 2)
+    quickstart.infra_id = uuid.uuid4().hex
+    stranger = quickstart.add("web", 2)
+    host.until(lambda: page(stranger))
+    assert page(stranger) not in {page(balancer) for _ in range(6)}
