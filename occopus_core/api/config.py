@@ -14,7 +14,8 @@ The life of one instance, as a configuration manager sees it::
     cancel                     when a job under way is not wanted any more
     leave                      before the instance is deleted, for at most `leave_seconds`
       (the handler deletes the instance)
-    forget                     after it is gone
+    forget                     after it is gone; without `cancel` and `leave` where the section of a running node was
+                               removed, or names another type or other connection keys
     forget_infrastructure      after the last instance of the infrastructure is gone
 
 A wrong answer (a value of another type, an exception that is not a `ProviderError`) fails only the instance that it
@@ -234,9 +235,9 @@ class ConfigManager(ABC):
     def forget(self, node: ConfigNode) -> None:
         """Remove the data that `register` and `configure` made for the node. Raises `ProviderError`.
 
-        `node` has no address, since the instance is gone. Its section is that of its latest configuration, without the
-        output of `cmd()` and without credentials, which are not stored. MUST use only the connection keys of the
-        section. A node that the manager does not know is a success.
+        `node` has no address: the instance is gone, or has another manager or none. Its section is that of its latest
+        configuration, without the output of `cmd()` and without credentials, which are not stored. MUST use only the
+        connection keys of the section. A node that the manager does not know is a success.
         """
         return
 

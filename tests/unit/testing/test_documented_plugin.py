@@ -51,7 +51,25 @@ def test_a_folder_that_is_missing_is_said(harness, tmp_path):
         stage.handler().create(request)
 
 
-@pytest.mark.parametrize("name", ["Connection", "CreateRequest", "Context", "Owner", "Instance", "Address"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Connection",
+        "CreateRequest",
+        "Context",
+        "Owner",
+        "Instance",
+        "Address",
+        "ConfigNode",
+        "Peer",
+        "ConfigStatus",
+        "Registered",
+        "SectionFault",
+        "Probe",
+        "Verdict",
+        "Notification",
+    ],
+)
 def test_the_fields_of_a_type_are_those_documented(name):
     row = re.search(rf"^\| `{name}` \| (.*) \|$", (DOCS / "plugins.md").read_text("utf-8"), re.MULTILINE)
     documented = re.findall(r"`(\w+)(?: = [^`]+)?`", row[1])
@@ -59,7 +77,38 @@ def test_the_fields_of_a_type_are_those_documented(name):
     assert [word for word in documented if word in wanted] == wanted
 
 
-@pytest.mark.parametrize("method", ["create", "describe", "list_owned", "delete"])
-def test_a_method_has_the_signature_documented(method):
-    signature = str(inspect.signature(getattr(api.ResourceHandler, method))).replace("'", "").replace("(self, ", "(")
+@pytest.mark.parametrize("name", ["InstanceState", "ConfigState"])
+def test_the_states_are_those_documented(name):
+    row = re.search(rf"^\| `{name}` \| (.*) \|$", (DOCS / "plugins.md").read_text("utf-8"), re.MULTILINE)
+    assert re.findall(r"`(\w+)`", row[1]) == [state.name for state in getattr(api, name)]
+
+
+METHODS = [
+    (api.ResourceHandler, ["create", "describe", "list_owned", "delete"]),
+    (
+        api.ConfigManager,
+        [
+            "schema",
+            "powers",
+            "faults",
+            "check",
+            "template_variables",
+            "register",
+            "configure",
+            "status",
+            "cancel",
+            "leave",
+            "forget",
+            "forget_infrastructure",
+            "list_registered",
+        ],
+    ),
+    (api.HealthChecker, ["schema", "powers", "check_host", "check"]),
+    (api.Notifier, ["send"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "method"), [(kind, method) for kind, methods in METHODS for method in methods])
+def test_a_method_has_the_signature_documented(kind, method):
+    signature = str(inspect.signature(getattr(kind, method))).replace("'", "").replace("(self, ", "(")
     assert f"`{method}{signature}`" in (DOCS / "plugins.md").read_text("utf-8")

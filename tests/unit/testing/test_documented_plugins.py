@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from occopus_core.testing import config, conformance, context, health, notify, suite
@@ -42,6 +44,23 @@ def test_the_documentation_lists_every_clause_with_what_it_asks(module):
     table = page.removeprefix("| clause | what it asks |\n|---|---|\n").partition("\n\n")[0]
     asks = suite.describe(SUITES[module])
     assert table.splitlines() == [f"| `{clause}` | {text} |" for clause, text in asks.items()]
+
+
+def rows(page, heading):
+    """The names in the first column of the table below a heading."""
+    table = (DOCS / page).read_text("utf-8").partition(f"| {heading} |")[2].partition("\n\n")[0]
+    cells = [line.split(" | ")[0] for line in table.splitlines()[2:]]
+    return [name for cell in cells for name in re.findall(r"`(\w+)", cell)]
+
+
+def test_the_documentation_lists_every_part_of_a_harness_of_configuration_managers():
+    parts = {name for name in dir(config.ConfigHarness) if not name.startswith("_")} | {"installation"}
+    assert set(rows("testing.md", "of `ConfigHarness` | default | what it is")) == parts
+
+
+def test_the_documentation_lists_every_fault():
+    heading = "`Fault` | what the provider does | injected into | the handler raises"
+    assert rows("testing.md", heading) == [fault.name for fault in conformance.Fault]
 
 
 def test_a_clause_that_does_not_exist_cannot_be_declined():
