@@ -49,8 +49,9 @@ PLAIN_BUDGET = 500_000
 """The budget of the texts of one value if only plain templates are rendered: some tens of milliseconds."""
 
 _NOT_PLAIN = (
-    "a template here may use names, the functions, arithmetic, conditions, simple loops and the common filters; "
-    "macros, recursive loops, calls of values and other filters are not possible"
+    "a template here may use names, the functions (getip, getprivip, getipall, ibget, find_node_id, cut), arithmetic, "
+    "conditions, simple loops and the common filters; macros, recursive loops, calls of values and other filters are "
+    "not possible"
 )
 
 NAMES = frozenset(
