@@ -157,6 +157,7 @@ class _Server:
     """The process that commands are forked from."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # tests start commands in threads, too
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -168,16 +169,25 @@ class _Server:
 
     def order(self, what: Mapping[str, object], descriptors: Sequence[int]) -> None:
         body = json.dumps(what).encode()
-        socket.send_fds(self._socket, [NUMBER.pack(len(body))], list(descriptors))
-        self._socket.sendall(body)
+        with self._lock:
+            socket.send_fds(self._socket, [NUMBER.pack(len(body))], list(descriptors))
+            self._socket.sendall(body)
 
     def close(self) -> None:
         self._socket.close()
         self._process.wait()
 
 
-@functools.cache
+_starting = threading.Lock()
+
+
 def _server() -> _Server:
+    with _starting:
+        return _started()
+
+
+@functools.cache
+def _started() -> _Server:
     server = _Server()
     atexit.register(server.close)
     return server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -43,9 +43,8 @@ def test_it_says_and_returns_what_the_script_does(started, tmp_path):
     assert forked[2] != 0
 
 
-def test_it_has_its_own_folder_environment_and_standard_input(started, tmp_path):
+def test_it_has_its_own_standard_input(started):
     with started("occopus-import", "-", stdin=subprocess.PIPE) as process:
-        assert Path(f"/proc/{process.pid}/cwd").resolve() == tmp_path
         process.stdin.write("node_def:\n  - [")
         process.stdin.close()
         said = process.communicate(timeout=600)[1]
@@ -68,3 +67,18 @@ def test_what_never_ends_is_killed_where_a_test_fails(started):
     with pytest.raises(ZeroDivisionError), started("occopus-import", "-", stdin=subprocess.PIPE) as process:
         raise ZeroDivisionError
     assert process.returncode == -signal.SIGKILL
+
+
+def test_it_has_its_own_folder(started, tmp_path):
+    (tmp_path / "nodes.yaml").write_text("- a list")
+    with started("occopus-import", "nodes.yaml") as process:
+        assert "nodes.yaml:1" in process.communicate(timeout=600)[1]
+
+
+def test_threads_may_start_commands_side_by_side(started):
+    def ended(_):
+        with started("occopus-import", "missing.yaml") as process:
+            return process.communicate(timeout=600)[1], process.wait()
+
+    with ThreadPoolExecutor(10) as threads:
+        assert len(set(threads.map(ended, range(30)))) == 1

@@ -20,6 +20,7 @@ FLAGS = [
 ]
 LONGEST = 600_000  # milliseconds
 TRIES = 5
+NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
 QUICKSTART = Path(__file__).parents[4] / "examples" / "quickstart"
 SHOTS = os.environ.get("OCCOPUS_SHOTS")
 """A folder: pictures of what the tests see are put there."""
@@ -53,7 +54,7 @@ class Visitor:
     def _heard(self, message):
         # A status that is an error is written to the console by the browser itself.
         bad = message.type in {"error", "warning"} or message.text.startswith("[DOM]")
-        if bad and "Failed to load resource" not in message.text:
+        if bad and not any(one in message.text for one in ("Failed to load resource", NETWORK_CHANGED)):
             self.faults.append(message.text)
 
     def _asked(self, request):
@@ -66,7 +67,7 @@ class Visitor:
             try:
                 self.page.goto(f"{self.base}/{where}")
             except Error as error:
-                if "ERR_NETWORK_CHANGED" not in error.message:
+                if NETWORK_CHANGED not in error.message:
                     raise
             else:
                 return self.page
