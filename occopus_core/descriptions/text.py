@@ -77,10 +77,16 @@ def _edge(edge: Dependency) -> Iterator[str]:
         return
     yield f"- connection: {pair}\n  mappings:\n"
     for one in edge.mappings:
-        attributes = f"[{json.dumps(one.source)}, {json.dumps(one.target)}]"
+        attributes = f"[{_quoted(one.source)}, {_quoted(one.target)}]"
         yield f"  - {{attributes: {attributes}, synch: true}}\n" if one.synch else f"  - {attributes}\n"
 
 
 def _name(name: str) -> str:
     """The name of a node, which consists of letters, digits and hyphens."""
     return f"'{name}'" if is_ambiguous(name) or name.startswith("-") else name
+
+
+def _quoted(text: str) -> str:
+    """In double quotes, as YAML reads it: unlike JSON it has no pairs of escapes for one character."""
+    escaped = (f"\\U{ord(each):08X}" if ord(each) > 0xFFFF else json.dumps(each)[1:-1] for each in text)
+    return f'"{"".join(escaped)}"'

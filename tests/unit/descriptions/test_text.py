@@ -15,6 +15,7 @@ from occopus_core.descriptions import serial
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.model import Infrastructure
 from occopus_core.descriptions.text import description_digest, description_text
+from occopus_core.manager.describing import described
 from occopus_core.render import expander
 
 TEXTS = ["", "x", "yes", "010", "1e3", "null", "~", "- a", "a: b", "#", "two\nlines", " end ", "ä☃", "'"]
@@ -111,3 +112,10 @@ def test_any_variables(shared, own):
     }
     infrastructure = again(as_yaml(whole))
     assert stored(again(description_text(infrastructure))) == stored(infrastructure)
+
+
+def test_attributes_of_any_characters_are_read_again():
+    nodes = "user_id: me\ninfra_name: t\nnodes:\n- {name: a, type: w}\n- {name: b, type: w}\n"
+    mapped = 'dependencies:\n- connection: [a, b]\n  mappings:\n  - ["\U0001f600", \'x "y": #\\\']\n'
+    description = described(nodes + mapped, lambda _: None)
+    assert described(description_text(description), lambda _: None) == description
