@@ -65,7 +65,7 @@ def plan(
 
 def check(context: PassContext, candidate: Infrastructure) -> Steps[None]:
     """Check a description with the stored definitions. Asks no provider. Raises `InvalidDesignError`."""
-    yield from design_in_pool(context, context.scope(candidate))
+    yield from design_in_pool(context, context.scope(candidate), with_outputs=True)
 
 
 @cleaning_up

@@ -65,6 +65,9 @@ class Convergence:
     def build(self, candidate):
         self._run(building.build(self.context, candidate))
 
+    def check(self, candidate):
+        self._run(building.check(self.context, candidate))
+
     def plan(self, candidate):
         return self._run(building.plan(self.context, candidate))
 

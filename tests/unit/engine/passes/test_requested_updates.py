@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from occopus_core.descriptions.model import OutputTemplate
 from occopus_core.engine.passes.errors import BusyError
 from occopus_core.engine.passes.maintenance_loop import WAKE_SECONDS
+from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, WorkedOnError
 
@@ -153,3 +157,9 @@ def test_what_is_refused_changes_nothing(built):
         built.store.updates.request("nobody", MORE, 0.0, allowed)
     assert built.store.infrastructure("infra").candidate is None
     assert EventKind.UPDATE_REQUESTED.value not in kinds(built)
+
+
+def test_outputs_that_cannot_be_rendered_are_refused_with_the_request(built):
+    bad = dataclasses.replace(MORE, outputs=(OutputTemplate("out", "{{ cmd('id') }}"),))
+    with pytest.raises(InvalidDesignError, match="outputs.out: cmd"):
+        built.convergence().check(bad)
