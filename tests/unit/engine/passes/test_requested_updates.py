@@ -161,5 +161,5 @@ def test_what_is_refused_changes_nothing(built):
 
 def test_outputs_that_cannot_be_rendered_are_refused_with_the_request(built):
     bad = dataclasses.replace(MORE, outputs=(OutputTemplate("out", "{{ cmd('id') }}"),))
-    with pytest.raises(InvalidDesignError, match="outputs.out: cmd"):
+    with pytest.raises(InvalidDesignError, match=r"outputs\.out: cmd"):
         built.convergence().check(bad)
