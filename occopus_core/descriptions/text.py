@@ -11,6 +11,9 @@ from occopus_core.api.scalars import is_ambiguous
 from occopus_core.api.written import WrittenMap, as_yaml, plain_keys_of, texts_of
 from occopus_core.descriptions.model import Dependency, Infrastructure, NodeDescription, Scaling
 
+_LAST_SHORT = "\uffff"
+"""The last character that JSON escapes as a single one."""
+
 
 def description_text(infrastructure: Infrastructure) -> str:
     """The description as YAML, in the order of the file it was read from. Comments, aliases and imports are not kept.
@@ -88,5 +91,5 @@ def _name(name: str) -> str:
 
 def _quoted(text: str) -> str:
     """In double quotes, as YAML reads it: unlike JSON it has no pairs of escapes for one character."""
-    escaped = (f"\\U{ord(each):08X}" if ord(each) > 0xFFFF else json.dumps(each)[1:-1] for each in text)
+    escaped = (f"\\U{ord(each):08X}" if each > _LAST_SHORT else json.dumps(each)[1:-1] for each in text)
     return f'"{"".join(escaped)}"'
