@@ -16,10 +16,17 @@ HIDDEN = "***"
 SECRET_NAME = re.compile(r"pass|pw|secret|token|credential|private|cert|key$", re.IGNORECASE)
 """Names of values that may be secret."""
 
+LOGIN = re.compile(r"(?<!\bssh:)//[^/\s]*@|//[^/\s@]*:[^/\s]*@")
+"""The user and the password in a URL, each of which may be a secret. A user of SSH without a password is none."""
+
 MIN_SECRET = 4
 """A shorter text is part of too many words: it is hidden where it stands as a word of its own."""
 _MIN_SECRET_LINE = 16
 """A line of a key shorter than this gives nothing away."""
+MOST_SHOWN = 1000
+"""The most secrets, and lines of secrets, that are replaced one by one in a text by `hide`."""
+_WORD = re.compile(r"[A-Za-z0-9]+")
+"""What no escape changes."""
 _LINES = (64, 76)
 """The lengths of the lines that base64 is folded into (PEM and MIME)."""
 
@@ -43,6 +50,49 @@ class Redactor:
             known = tuple(self._secrets)
             self._pattern, self._count = _pattern(known), len(known)
         return self._pattern.sub(HIDDEN, text) if self._pattern else text
+
+
+def among(secrets: Iterable[str], text: str) -> set[str]:
+    """The secrets that may be in the text in any form."""
+    return {secret for secret in secrets if _may_be_in(text, secret)}
+
+
+def hide(secrets: Iterable[str], text: str) -> str:
+    """The text with every secret replaced, as by a `Redactor` of them; quick where most secrets are not in the text.
+
+    A text with more than `MOST_SHOWN` of them is hidden as a whole.
+    """
+    found, lines = [], 0
+    for secret in secrets:
+        if _may_be_in(text, secret):
+            found.append(secret)
+            lines += 1 + secret.count("\n")
+            if lines > MOST_SHOWN:
+                return HIDDEN
+    return Redactor(found)(text)
+
+
+def _may_be_in(text: str, secret: str) -> bool:
+    """False only if no form of the secret is in the text."""
+    bare = secret.strip()
+    lines = [line for line in map(str.strip, bare.splitlines()) if _is_telling(line)] if "\n" in bare else []
+    return any(_may_hold(text, part) for part in (bare, *lines))
+
+
+def _may_hold(text: str, part: str) -> bool:
+    words = _WORD.findall(part)
+    if len(part) < MIN_SECRET or not words:
+        return any(form in text for form in _forms(part))
+    if all(word in text for word in words):
+        return True
+    return any(_may_hold_encoded(text, written) for written in {part, _json(part)})
+
+
+def _may_hold_encoded(text: str, part: str) -> bool:
+    data = _bytes(part)
+    if len(data) * 4 > min(_LINES) * 3:  # it may be folded
+        return any(form in text for form in _encoded(part))
+    return any(all(word in text for word in _WORD.findall(_core(data, before))) for before in range(3))
 
 
 def _pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
@@ -122,16 +172,20 @@ def _escaped(texts: Iterable[str]) -> dict[str, None]:
 def _encoded(text: str) -> Iterator[str]:
     """What is the same in the base64 of every text that holds this one, and what that is folded into."""
     data = _bytes(text)
-    for before in range(3):  # bytes, which base64 takes three at a time
-        ends = (before * 8 + 5) // 6, (before + len(data)) * 8 // 6
-        core = base64.b64encode(bytes(before) + data).decode()[slice(*ends)]
-        yield from _spelt(core)
+    for before in range(3):
+        yield from _spelt(_core(data, before))
     whole = base64.b64encode(data).decode()
     for length in _LINES:
         if len(whole) > length:
             yield from (
                 line for at in range(0, len(whole), length) if len(line := whole[at : at + length]) >= _MIN_SECRET_LINE
             )
+
+
+def _core(data: bytes, before: int) -> str:
+    """What only these bytes decide of their base64 after `before` other bytes: it takes three at a time."""
+    ends = (before * 8 + 5) // 6, (before + len(data)) * 8 // 6
+    return base64.b64encode(bytes(before) + data).decode()[slice(*ends)]
 
 
 def _alone(text: str) -> Iterator[str]:

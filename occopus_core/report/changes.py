@@ -10,12 +10,11 @@ from typing import Any
 from occopus_core.api.scalars import canonical
 from occopus_core.api.written import items_of, texts_of
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition, NodeDescription
-from occopus_core.redaction import SECRET_NAME
+from occopus_core.redaction import LOGIN, SECRET_NAME
 
 HIDDEN = "(hidden)"
 LONGEST = 60
 """Characters of a value that is shown; of longer ones only the number is."""
-_LOGIN = re.compile(r"//[^/\s]*@")
 _FREE = ("contextualisation", "config_management")
 """Sections whose texts may hold anything: their values are never shown."""
 
@@ -120,7 +119,7 @@ def _shown(path: str, text: str | None) -> str | None:
         return None
     if path.partition(".")[0] in _FREE and not path.endswith(".type"):
         return HIDDEN
-    if _LOGIN.search(text) or any(SECRET_NAME.search(step) for step in re.split(r"[.\[\]]", path)):
+    if LOGIN.search(text) or any(SECRET_NAME.search(step) for step in re.split(r"[.\[\]]", path)):
         return HIDDEN
     if len(text) > LONGEST or not text.isprintable():
         return f"({len(text):,} characters)"

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occopus_core.credentials import Credentials
-from occopus_core.redaction import RedactingFilter, Redactor
+from occopus_core.redaction import MOST_SHOWN, RedactingFilter, Redactor, hide
 
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA1234567890\nabc\n-----END RSA PRIVATE KEY-----\n"
 
@@ -47,6 +47,15 @@ def test_every_form_of_a_secret_is_hidden(form, secret):
     assert "***" in hidden
     for word in re.findall(r"\w{4,}", secret):
         assert word not in hidden
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("secret", [SECRET, "demo password/1", "hunter22", "ab", "&!", "ä☃ é", KEY])
+def test_secrets_are_found_in_every_form_among_many(form, secret):
+    others = [f"other-{number}" for number in range(MOST_SHOWN + 1)]
+    for written in (FORMS[form](secret), FORMS[form](b64(f"u:{secret}")), b64(f"user:{secret} ")):
+        text = f"it said {written}, no more"
+        assert hide([*others, secret], text) == Redactor([secret])(text)
 
 
 def b64(text):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +12,10 @@ from occopus_core.api.written import items_of, texts_of
 from occopus_core.descriptions.model import Infrastructure, OutputTemplate
 from occopus_core.engine.planning.rehearsal import PlaceholderPeers
 from occopus_core.evaluate import FaultError, RefusalError
-from occopus_core.redaction import SECRET_NAME, Redactor
+from occopus_core.redaction import HIDDEN, LOGIN, SECRET_NAME, among, hide
 from occopus_core.render import PLAIN_BUDGET, Allowance, Peers, Renderer, TemplateError, functions
 from occopus_core.store.records import InstanceRecord, Stage
 from occopus_core.templates_1x import Templates1x
-
-_PASSWORD = re.compile(r"(//[^/\s:@]*:)[^/\s@]+@")
-"""The password in a URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +50,8 @@ def output_values(
 ) -> tuple[OutputValue, ...]:
     """The value of each output, in the order of the description. Takes milliseconds, runs nothing, raises nothing.
 
-    Secrets are replaced by ``***``: values of `variables` whose names say that they may be secret, and passwords in
-    URLs.
+    Secrets are replaced by ``***``: values of `variables` whose names say that they may be secret, and users and
+    passwords in URLs. A text with very many of them is replaced as a whole.
     """
     if not infrastructure.outputs:
         return ()
@@ -64,14 +60,14 @@ def output_values(
         if one.node_name in nodes and one.stage is not Stage.DROPPING:
             nodes[one.node_name].append(one)
     rendering = _Rendering(infra_id, infrastructure, _Present(nodes))
-    return tuple(map(rendering.value, infrastructure.outputs))
+    return rendering.values(infrastructure.outputs)
 
 
 def output_faults(infra_id: str, infrastructure: Infrastructure) -> list[str]:
     """A message for each output that cannot be rendered, whatever instances there are. Raises nothing."""
     peers = PlaceholderPeers(node.name for node in infrastructure.nodes)
     rendering = _Rendering(infra_id, infrastructure, peers)
-    found = ((one, rendering.value(one)) for one in infrastructure.outputs)
+    found = zip(infrastructure.outputs, rendering.values(infrastructure.outputs), strict=True)
     return [
         f"{one.where}: outputs.{one.name}: {made.problem}".removeprefix(": ") for one, made in found if made.problem
     ]
@@ -90,9 +86,22 @@ class _Rendering:
         self._functions = {**functions(peers), "cmd": _refuse_command}
         self._manners = Templates1x([node.name for node in infrastructure.nodes])
         self._allowance = Allowance(PLAIN_BUDGET)
-        self._hide = Redactor(frozenset(_secrets(infrastructure.variables)))
+        self._variables = infrastructure.variables
 
-    def value(self, output: OutputTemplate) -> OutputValue:
+    def values(self, outputs: Iterable[OutputTemplate]) -> tuple[OutputValue, ...]:
+        """The values, without secrets."""
+        shown = list(map(self._value, outputs))
+        secrets = among(_secrets(self._variables), "\n".join(one.value or one.problem for one in shown))
+        return tuple(
+            OutputValue(
+                one.name,
+                None if one.value is None else LOGIN.sub(f"//{HIDDEN}@", hide(secrets, one.value)),
+                hide(secrets, one.problem),
+            )
+            for one in shown
+        )
+
+    def _value(self, output: OutputTemplate) -> OutputValue:
         render = Renderer(
             self._names, self._functions, "", manners=self._manners, allowance=self._allowance, plain_only=True
         )
@@ -101,8 +110,8 @@ class _Rendering:
         except TemplateError as error:
             fault = error.__cause__
             problem = fault.reason if isinstance(fault, FaultError) else str(error).removeprefix(": ")
-            return OutputValue(output.name, None, self._hide(problem))
-        return OutputValue(output.name, _PASSWORD.sub(r"\1***@", self._hide(text)))
+            return OutputValue(output.name, None, problem)
+        return OutputValue(output.name, text)
 
 
 def _refuse_command(_command: str) -> str:

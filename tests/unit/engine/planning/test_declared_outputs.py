@@ -1,7 +1,10 @@
 """The values of the outputs of a description."""
 
+import dataclasses
+
 import pytest
 
+from occopus_core import redaction
 from occopus_core.api.resource import Address, AddressKind
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.engine.planning.declared_outputs import OutputValue, output_faults, output_values
@@ -70,10 +73,13 @@ def test_an_output_without_a_value_says_why_and_spoils_no_other():
 @pytest.mark.parametrize(
     ("template", "value"),
     [
-        ('"mysql://app:{{ variables.db_password }}@db"', "mysql://app:***@db"),
+        ('"mysql://app:{{ variables.db_password }}@db"', "mysql://***@db"),
         ('"{{ variables.db_password | b64encode }}"', "***g=="),  # the end says nothing of the secret
         ('"{{ variables.login }}"', "{'user': 'app', 'api_key': ***, 'private': true}"),
-        ("https://app:sesame@db/", "https://app:***@db/"),
+        ("https://app:sesame@db/", "https://***@db/"),
+        ("https://app:ses@me@db/", "https://***@db/"),
+        ("https://ghp_token@db/", "https://***@db/"),
+        ("ssh://ubuntu:sesame@10.0.0.1", "ssh://***@10.0.0.1"),
         ("ssh://ubuntu@10.0.0.1", "ssh://ubuntu@10.0.0.1"),
     ],
 )
@@ -102,3 +108,23 @@ def test_all_outputs_together_have_one_budget():
 def test_faults_are_found_without_instances():
     faults = output_faults("infra", described({"good": "\"{{ getip('db') }}\"", "bad": '"{{ nope }}"'}))
     assert [fault.partition(" is undefined")[0] for fault in faults] == ["i.yaml:9:8: outputs.bad: 'nope'"]
+
+
+def secret_lines(count, outputs):
+    passwords = [f"secret-{number}-abcdef" for number in range(count)]
+    text = described(outputs)
+    return dataclasses.replace(text, variables={"passwords": passwords})
+
+
+def test_secrets_that_no_output_shows_cost_next_to_nothing(monkeypatch):
+    patterns = []
+    made = redaction._pattern
+    monkeypatch.setattr(redaction, "_pattern", lambda secrets: patterns.append(len(secrets)) or made(secrets))
+    infrastructure = secret_lines(10_000, {"it": '"at {{ variables.passwords[77] }}"', "other": "x"})
+    assert [one.value for one in output_values("infra", infrastructure, [])] == ["at ***", "x"]
+    assert sum(patterns) < 10
+
+
+def test_a_text_of_very_many_secrets_is_hidden_as_a_whole():
+    infrastructure = secret_lines(2_000, {"it": '"{{ variables.passwords }}"'})
+    assert [one.value for one in output_values("infra", infrastructure, [])] == ["***"]
