@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from occopus_core.descriptions.model import Implementation, Infrastructure
+from occopus_core.descriptions.text import description_text
 from occopus_core.events import Event
 from occopus_core.store import tables
 from occopus_core.store.configurations import (
@@ -62,13 +63,13 @@ class Change:
         """Set the description that a build is working towards; None for no build."""
         self._put(candidate=candidate)
 
-    def begin_build(self, candidate: Infrastructure, known: Infrastructure | None) -> bool:
-        """Set the description of a build, in place of the `known` one.
+    def replace_candidate(self, candidate: Infrastructure | None, known: Infrastructure | None) -> bool:
+        """Set the description that a build is working towards, None for no build, in place of the `known` one.
 
         False, and without effect, if another one has been requested meanwhile.
         """
         row = infrastructure_row(self._connection, self._lease.infra_id)
-        if record_of(row).candidate != known:
+        if _text(record_of(row).candidate) != _text(known):
             return False
         self.put_candidate(candidate)
         return True
@@ -117,9 +118,15 @@ class Change:
         self._put(wanted=False)
 
     def finish_build(self, description: Infrastructure, targets: Mapping[str, int]) -> None:
-        """The build has succeeded: put its description in force and keep its instances."""
+        """The build has succeeded: put its description in force and keep its instances.
+
+        Another description that was requested meanwhile, in place of that of an update, stays requested.
+        """
+        record = record_of(infrastructure_row(self._connection, self._lease.infra_id))
         self._update(name=description.name)
-        self._put(description=description, candidate=None, targets=targets)
+        self._put(description=description, targets=targets)
+        if record.description is None or _text(record.candidate) == _text(description):
+            self.put_candidate(None)
         table = tables.instances
         self._connection.execute(
             table.update().where(table.c.infra_id == self._lease.infra_id).values(provisional=False)
@@ -186,3 +193,7 @@ class Change:
     def _update(self, **values: Any) -> None:
         table = tables.infrastructures
         self._connection.execute(table.update().where(table.c.id == self._lease.infra_id).values(**values))
+
+
+def _text(description: Infrastructure | None) -> str:
+    return "" if description is None else description_text(description)

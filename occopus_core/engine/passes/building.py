@@ -122,9 +122,14 @@ def _lease(context: PassContext, candidate: Infrastructure, end: float | None) -
 
 
 def build_leased(
-    context: PassContext, design: Design, lease: Lease, record: InfrastructureRecord, end: float | None = None
+    context: PassContext,
+    design: Design,
+    lease: Lease,
+    record: InfrastructureRecord,
+    end: float | None = None,
+    planned: Callable[[], None] = lambda: None,
 ) -> Steps[None]:
-    """Build under a lease, see `build`."""
+    """Build under a lease, see `build`. `planned` is called before anything is recorded or created."""
     store = context.resources.store
     candidate = design.scope.infrastructure
     runtime = context.runtime(design.scope)
@@ -132,6 +137,7 @@ def build_leased(
     targets = targets_of(candidate, record.targets)
     notes = notes_of(runtime)
     steps = yield from plan_build(context, design, record, works, runtime.journal.commit_due, notes)
+    planned()
     _begin(store, lease, record, candidate)
     unwanted = {step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)}
     for work in works:
@@ -177,7 +183,7 @@ def _begin(store: Store, lease: Lease, record: InfrastructureRecord, candidate: 
     if record.candidate == candidate:
         return
     with store.changing(lease) as change:
-        begun = change.begin_build(candidate, record.candidate)
+        begun = change.replace_candidate(candidate, record.candidate)
     if not begun:
         raise BusyError(f"another description of the infrastructure '{record.id}' has just been requested")
 
@@ -227,7 +233,7 @@ def _undo(
     context.refuse_if_abandoned()
     with context.resources.store.changing(lease) as change:
         if record.description is not None:
-            change.put_candidate(None)
+            change.replace_candidate(None, runtime.scope.infrastructure)
         elif execution.unconfirmed:
             change.request_destroy()
         else:

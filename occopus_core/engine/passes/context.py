@@ -29,7 +29,7 @@ from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.events import Event, EventKind, Observer
 from occopus_core.registry import Registry
-from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
+from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS, Change
 from occopus_core.store.records import (
     MAKING,
     InfrastructureRecord,
@@ -50,6 +50,9 @@ FORGET_SECONDS = 60.0
 
 LEAST_INTERVAL = 1.0
 """The shortest time, in seconds, between two ticks of a pass, whatever the maintenance interval."""
+
+POSTPONED_SECONDS = 60.0
+"""Seconds for which work under way goes on while a requested description waits for a provider."""
 
 LEASE_POLL = 0.25
 """Seconds between two tries for a lease that another process holds."""
@@ -106,6 +109,7 @@ class PassContext:
         self._woken = False
         self._next_tick = math.inf
         self._tidy_at = -math.inf
+        self._postponed: tuple[Infrastructure | None, float] = None, -math.inf
 
     @property
     def is_outdated(self) -> bool:
@@ -141,7 +145,7 @@ class PassContext:
         record = store.infrastructure(self.infra_id)
         if not record.wanted or (record.expires_at is not None and record.expires_at <= loop.clock.now()):
             self._unwanted()
-        elif record.candidate is not None and self.interval is not None and not self._interruptions:
+        elif self._is_requested(record) and self.interval is not None and not self._interruptions:
             self._woken = True  # the next pass, which builds it, follows at once
             self.interrupt("another description was requested")
         self.refuse_if_abandoned()
@@ -152,6 +156,16 @@ class PassContext:
             self._next_tick = loop.clock.monotonic() + seconds
             loop.after(seconds, lambda: None)
         return record
+
+    def postpone(self, candidate: Infrastructure) -> None:
+        """Let a requested description wait: ticks do not make way for it for `POSTPONED_SECONDS`."""
+        self._postponed = candidate, self.resources.loop.clock.monotonic() + POSTPONED_SECONDS
+
+    def _is_requested(self, record: InfrastructureRecord) -> bool:
+        """True if a pass that does not build should make way for one that builds the requested description."""
+        waits, until = self._postponed
+        over = self.resources.loop.clock.monotonic() >= until
+        return record.candidate is not None and (over or record.candidate != waits)
 
     def pause(self) -> float:
         """Seconds between the last observation of the instances and this call; 0 at the first call."""
@@ -334,6 +348,12 @@ class PassContext:
     def tell(self, kind: EventKind, text: str) -> None:
         """Report an event of the infrastructure as a whole to the observer."""
         self.resources.observer(Event(kind, self.infra_id, text=text))
+
+    def record(self, change: Change, kind: EventKind, text: str) -> None:
+        """Store an event of the infrastructure as a whole with a change; report it after the commit."""
+        event = Event(kind, self.infra_id, text=self.resources.connections.redact(text))
+        change.add_events([(self.resources.loop.clock.now(), event)])
+        change.then(lambda: self.resources.observer(event))
 
     # Leases
 

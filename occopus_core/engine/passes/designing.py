@@ -8,7 +8,7 @@ from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.planning.design import Definitions, Design, InvalidDesignError, make_design
 from occopus_core.engine.planning.preparation import Scope
-from occopus_core.events import Event, EventKind
+from occopus_core.events import EventKind
 from occopus_core.store.records import PARKED, InfrastructureRecord, Lease
 
 
@@ -49,12 +49,11 @@ def park_if_cut_off(context: PassContext, lease: Lease, scope: Scope) -> str:
         return ""
     resources = context.resources
     text = f"{PARKED}{scope.allowance.cut_off}: change that, then {_way_out(context.infra_id)}"
-    event = Event(EventKind.FROZEN, context.infra_id, text=resources.connections.redact(text))
+    reason = resources.connections.redact(text)
     with resources.store.changing(lease) as change:
-        change.put_frozen(event.text)
-        change.add_events([(resources.loop.clock.now(), event)])
-    resources.observer(event)
-    return event.text
+        change.put_frozen(reason)
+        context.record(change, EventKind.FROZEN, reason)
+    return reason
 
 
 def _way_out(infra_id: str) -> str:

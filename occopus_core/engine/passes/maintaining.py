@@ -20,14 +20,15 @@ from occopus_core.engine.instance.unanswered import Unanswered, summarise
 from occopus_core.engine.instance.work import Work, condemn
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.passes.belated import cleaning_up
-from occopus_core.engine.passes.building import build_leased, new_works, plan_build
+from occopus_core.engine.passes.building import new_works, plan_build
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
-from occopus_core.engine.passes.designing import design_candidate, design_in_pool, park_if_cut_off
+from occopus_core.engine.passes.designing import design_in_pool, park_if_cut_off
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.life_time import attend, is_due
 from occopus_core.engine.passes.reconfiguring import amend
+from occopus_core.engine.passes.requested_builds import build_requested
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
 from occopus_core.engine.planning.backoff import failed_to_start, next_setback
 from occopus_core.engine.planning.decision import Situation, decide
@@ -66,13 +67,13 @@ def maintain(context: PassContext) -> Steps[Passed]:
         if not record.wanted:
             yield from destroy_leased(context, lease, record)
             return Passed()
+        unbuilt = ""
         if record.candidate is not None:
-            design = yield from design_candidate(context, lease, record)
-            yield from build_leased(context, design, lease, record)
+            unbuilt = yield from build_requested(context, lease, record)
             record = context.resources.store.infrastructure(context.infra_id)
         passed = yield from _Pass(context, lease, record, looked).run()
     context.tidy()
-    return passed
+    return dataclasses.replace(passed, undone=(unbuilt, *passed.undone)) if unbuilt else passed
 
 
 def preview(context: PassContext) -> Steps[Plan]:

@@ -6,12 +6,14 @@ import dataclasses
 
 import pytest
 
+from occopus_core.api.errors import TransientError
 from occopus_core.descriptions.model import OutputTemplate
 from occopus_core.engine.passes.errors import BusyError
 from occopus_core.engine.passes.maintenance_loop import WAKE_SECONDS
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.events import EventKind
-from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, WorkedOnError
+from occopus_core.store import tables
+from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, Stage, WorkedOnError
 
 from ..conftest import infrastructure, node
 from .test_maintenance_loop import Keeper
@@ -157,6 +159,76 @@ def test_what_is_refused_changes_nothing(built):
         built.store.updates.request("nobody", MORE, 0.0, allowed)
     assert built.store.infrastructure("infra").candidate is None
     assert EventKind.UPDATE_REQUESTED.value not in kinds(built)
+
+
+def without_definition(world, name):
+    with world.store._database.writing() as connection:
+        connection.execute(tables.definitions.delete().where(tables.definitions.c.name == name))
+
+
+def test_one_that_cannot_be_built_any_more_is_dropped_and_healing_goes_on(built):
+    ask(built, MORE)
+    without_definition(built, "db")
+    built.cloud.change(built.live()[0]["id"], "fail", "gone")
+    passed = built.convergence().maintain()
+    built.assert_runs({"web": 2})
+    assert built.store.infrastructure("infra").description == WEB
+    [undone] = [one.text for one in built.store.events("infra") if one.kind == EventKind.ROLLING_BACK.value]
+    assert undone == "node 'db': there is no node definition 'db': import its file with occopus-import"
+    assert passed.undone == (f"the requested description was not built: {undone}",)
+
+
+def test_a_request_that_replaces_one_that_is_dropped_stays(built):
+    ask(built, MORE)
+    lease = built.store.acquire("infra", "test", built.clock.now())
+    with built.store.changing(lease) as change:
+        assert not change.replace_candidate(None, WEB)
+        assert change.replace_candidate(None, MORE)
+
+
+def test_one_waits_for_a_provider_while_healing_goes_on(built):
+    silent = [True]
+
+    def answered(operation):
+        if operation == "describe" and silent and built.store.infrastructure("infra").candidate is not None:
+            raise TransientError("the cloud is away")
+
+    built.answered = answered
+    ask(built, MORE)
+    keeper = Keeper(built)
+    keeper.rounds.attach("infra")
+    keeper.run(600)
+    assert built.store.infrastructure("infra").candidate == MORE
+    waits = [one.text for one in built.store.events("infra") if "to build the requested" in one.text]
+    assert waits == ["for a provider, to build the requested description: the cloud is away"]
+    silent.clear()
+    built.convergence().maintain()
+    built.assert_runs({"web": 2, "db": 1})
+
+
+def test_healing_on_other_clouds_goes_on_while_one_waits(world):
+    world.define("web")
+    world.define("far", endpoint="elsewhere")
+    world.build(infrastructure("web", "far"))
+    world.clock.time += 60
+    world.handler.describe = deaf(world.handler.describe, "elsewhere")
+    [gone] = [one.instance_id for one in world.store.instances("infra") if one.node_name == "web"]
+    world.cloud.change(gone, "fail", "gone")
+    ask(world, infrastructure("web", node("far", min=2)))
+    world.convergence().maintain()
+    webs = [one for one in world.store.instances("infra") if one.node_name == "web"]
+    assert [one.stage for one in webs] == [Stage.READY]
+    assert webs[0].instance_id != gone
+    assert world.store.infrastructure("infra").candidate is not None
+
+
+def deaf(describe, endpoint):
+    def answer(handler, ids):
+        if handler.connection.settings["endpoint"] == endpoint:
+            raise TransientError("the cloud is away")
+        return describe(handler, ids)
+
+    return answer
 
 
 def test_outputs_that_cannot_be_rendered_are_refused_with_the_request(built):

@@ -1,0 +1,61 @@
+"""Builds that a maintenance pass carries out: requested ones, and those that another process has begun."""
+
+from __future__ import annotations
+
+from occopus_core.api.errors import ProviderError
+from occopus_core.engine.kernel.loop import Steps
+from occopus_core.engine.passes.building import build_leased
+from occopus_core.engine.passes.context import PassContext
+from occopus_core.engine.passes.designing import design_candidate
+from occopus_core.engine.planning.design import InvalidDesignError
+from occopus_core.events import EventKind
+from occopus_core.store.records import InfrastructureRecord, Lease
+
+_WAITS = "requested build"
+"""The key of what was reported about a build that waits."""
+
+
+def build_requested(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[str]:
+    """Build the candidate of the record. Returns why it is not in force; empty if it is.
+
+    An update that has created nothing yet does not keep maintenance from the infrastructure: it is dropped if its
+    description has become invalid, and waits while a provider does not say which instances there are.
+
+    Propagates the errors of `build`, and of `design_candidate` for what is no such update.
+    """
+    store = context.resources.store
+    begun = record.description is None or any(one.provisional for one in store.instances(context.infra_id))
+    planned: list[None] = []
+    try:
+        design = yield from design_candidate(context, lease, record)
+        yield from build_leased(context, design, lease, record, planned=lambda: planned.append(None))
+    except InvalidDesignError as error:
+        if begun or store.infrastructure(context.infra_id).parked:
+            raise
+        return _drop(context, lease, record, "; ".join(error.problems))
+    except ProviderError as error:
+        if begun or planned:
+            raise
+        return _postpone(context, lease, record, str(error))
+    context.reported.pop(_WAITS, None)
+    return ""
+
+
+def _drop(context: PassContext, lease: Lease, record: InfrastructureRecord, why: str) -> str:
+    """Undo the request, unless another one has replaced it."""
+    with context.resources.store.changing(lease) as change:
+        if change.replace_candidate(None, record.candidate):
+            context.record(change, EventKind.ROLLING_BACK, why)
+    return f"the requested description was not built: {why}"
+
+
+def _postpone(context: PassContext, lease: Lease, record: InfrastructureRecord, why: str) -> str:
+    """Let the request wait for the next pass."""
+    assert record.candidate is not None, "a requested description waits"
+    context.postpone(record.candidate)
+    text = f"for a provider, to build the requested description: {why}"
+    if context.reported.get(_WAITS) != text:
+        context.reported[_WAITS] = text
+        with context.resources.store.changing(lease) as change:
+            context.record(change, EventKind.WAITING, text)
+    return f"waiting {text}"
