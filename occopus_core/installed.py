@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from occopus_core.registry import WORDS, PluginError, PluginState, clash, sound_schema, usable
+from occopus_core.registry import WORDS, PluginError, PluginState, clash, import_error, sound_schema, usable
 
 PluginClass: TypeAlias = type
 """The type of a plugin class."""
@@ -199,8 +199,7 @@ def _imported(kind: str, point: metadata.EntryPoint) -> object:
     try:
         return point.load()
     except (Exception, SystemExit) as error:  # whatever a plugin's import raises
-        message = f"the {WORDS[kind]} '{point.name}' cannot be imported: {one_line(error)}"
-        raise PluginError(message, PluginState.IMPORT_ERROR) from error
+        raise import_error(kind, point.name, point.module, error) from error
 
 
 def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:

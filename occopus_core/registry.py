@@ -22,6 +22,7 @@ from occopus_core.api.version import CONTRACT_VERSION
 from occopus_core.descriptions.coercion import coerced, leaves
 from occopus_core.descriptions.schema import is_template, section_schema, validator
 from occopus_core.descriptions.soundness import fault_of_schema
+from occopus_core.error_place import described, place
 
 T = TypeVar("T")
 
@@ -107,7 +108,7 @@ class Registry:
         try:
             return list(plugin.faults(section))
         except Exception as error:  # whatever the plugin raises
-            raise _breach("config", name, f"faults() raised {type(error).__name__}") from error
+            raise _breach("config", name, f"faults() raised {type(error).__name__}{place(error)}") from error
 
     def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:
         """A rendered section with its scalars converted to the types of the plugin's schema; changed in place.
@@ -153,8 +154,8 @@ class Registry:
                 on_missing_entrypoints_callback=_say_nothing,
             ).extensions
         except (Exception, SystemExit) as error:  # whatever a plugin's import raises
-            message = f"the {WORDS[kind]} '{name}' cannot be imported: {error}"
-            raise PluginError(message, PluginState.IMPORT_ERROR) from error
+            modules = [point.module for point in entry_points(group=f"occopus.{kind}", name=name)]
+            raise import_error(kind, name, modules[0], error) from error
         if len(found) != 1:
             raise self._none_or_several(kind, name)
         return usable(kind, name, found[0].plugin)
@@ -214,11 +215,20 @@ def sound_schema(kind: str, name: str, plugin: type) -> Mapping[str, Any]:
         schema = section_schema(plugin)
         fault = fault_of_schema(schema)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the plugin raises
-        schema, fault = {}, f"schema() raised {type(error).__name__}: {error}"
+        schema, fault = {}, f"schema() raised {described(error, plugin.__module__.partition('.')[0])}"
     if fault:
         message = f"the {WORDS[kind]} '{name}' has a malformed schema: {fault}"
         raise PluginError(message, PluginState.MALFORMED_SCHEMA)
     return schema
+
+
+def import_error(kind: str, name: str, module: str, error: BaseException) -> PluginError:
+    """The error for a plugin whose module raises an exception when it is imported."""
+    # The text of an ImportError says what is missing, that of a SyntaxError where it is.
+    speaks_for_itself = isinstance(error, ImportError | SyntaxError) and str(error)
+    text = str(error) if speaks_for_itself else described(error, module.partition(".")[0])
+    message = f"the {WORDS[kind]} '{name}' cannot be imported: {text}"
+    return PluginError(message, PluginState.IMPORT_ERROR)
 
 
 def clash(kind: str, name: str, distributions: Sequence[str]) -> PluginError:

@@ -19,6 +19,7 @@ from occopus_core.api.resource import Connection
 from occopus_core.credentials import Credentials
 from occopus_core.engine.kernel.clock import Clock, SystemClock
 from occopus_core.engine.kernel.intervals import backoff
+from occopus_core.error_place import place
 from occopus_core.events import FORMER_NAMES
 from occopus_core.redaction import Redactor
 from occopus_core.registry import Registry
@@ -228,4 +229,4 @@ def _reason(error: Exception) -> str:
     if isinstance(error, StoreError):
         return str(error)
     # The text of such an error may contain secrets.
-    return f"the plugin failed in a way its contract does not allow: {type(error).__name__}"
+    return f"the plugin failed in a way its contract does not allow: {type(error).__name__}{place(error)}"

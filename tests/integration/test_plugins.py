@@ -15,7 +15,11 @@ ROOT = Path(__file__).parents[2]
 GOOD = CHECKER.format(version=1)
 BROKEN = {
     "away": ("import nothing_of_this_name", "import error", "No module named 'nothing_of_this_name'"),
-    "ended": ("raise SystemExit('leaving')", "import error", "cannot be imported: leaving"),
+    "ended": (
+        "raise SystemExit('leaving')",
+        "import error",
+        "SystemExit: leaving (plugin_ended.py, line 1)",
+    ),
     "older": (CHECKER.format(version=0), "other contract", "speaks version 0 of the plugin contract"),
     "bent": (GOOD.replace("{}", "{'type': 7}"), "malformed schema", "is not a JSON Schema: 7 at /type"),
 }

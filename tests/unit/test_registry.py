@@ -34,6 +34,11 @@ def test_two_of_one_name_are_refused(install):
     ("target", "text", "message"),
     [
         ("broken_pulse:Checker", "raise ImportError('no libpulse')", "cannot be imported: no libpulse"),
+        (
+            "zero_pulse:Checker",
+            "\n\n1 / 0",
+            "cannot be imported: ZeroDivisionError: division by zero (zero_pulse.py, line 3)",
+        ),
         ("numeric_pulse:number", PLUGIN.format(version=1), "is not a HealthChecker"),
         ("older_pulse:Checker", PLUGIN.format(version=0), "speaks version 0 of the plugin contract"),
         (

@@ -26,11 +26,21 @@ PATIENCE = 30.0
 
 def describe(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
     """The provider's answer for these instances. Raises `ProviderError`."""
-    found = handler.describe(ids)
-    missing = [id for id in ids if not is_instance(found.get(id))]
-    if missing:
-        raise PermanentError(f"the plugin's describe left out '{missing[0]}', which its contract does not allow")
+    found: object = handler.describe(ids)
+    if not isinstance(found, Mapping):
+        raise _breach(f"answered {type(found).__name__}, expected a mapping")
+    for id in ids:
+        if id not in found:
+            raise _breach(f"left out '{id}'")
+        if not isinstance(found[id], Instance):
+            raise _breach(f"answered {type(found[id]).__name__} for '{id}', expected an Instance")
+        if not is_instance(found[id]):
+            raise _breach(f"answered addresses for '{id}' that are not Address")
     return found
+
+
+def _breach(how: str) -> PermanentError:
+    return PermanentError(f"the plugin's describe {how}, which its contract does not allow")
 
 
 def is_instance(answer: object) -> bool:

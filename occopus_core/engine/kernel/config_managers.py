@@ -14,6 +14,7 @@ from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
+from occopus_core.error_place import described
 from occopus_core.store.records import LeaseLostError
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
             raise
         except Exception as error:
             log_unexpected(error, self._redact)
-            raise self._breach(what, f"raised {type(error).__name__}: {error}") from error
+            raise self._breach(what, f"raised {described(error)}") from error
 
     def statuses(self, nodes: Sequence[ConfigNode]) -> Statuses:
         """The status of each node, or its own error. Runs in the pool. Raises `TransientError`, `AuthError`.
@@ -130,7 +131,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         """The outcome of a call, with errors that only the loop sees (a call given up) as errors of the manager."""
         if outcome.error is None or isinstance(outcome.error, ProviderError | LeaseLostError):
             return outcome
-        return Outcome(error=self._breach(what, f"raised {type(outcome.error).__name__}: {outcome.error}"))
+        return Outcome(error=self._breach(what, f"raised {described(outcome.error)}"))
 
 
 def _fault_of_answer(answer: object, node_id: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from occopus_core.api.errors import ProviderError
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.error_place import described
 from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError
 from occopus_core.store.records import LeaseLostError, StoreError
@@ -27,4 +28,4 @@ def reason(error: Exception | str) -> str:
     """The text of an error for users. An error of an unexpected type is reported as a breach of the contract."""
     if isinstance(error, str | ProviderError | TemplateError | PluginError | DescriptionError):
         return str(error)
-    return f"the plugin failed in a way its contract does not allow: {type(error).__name__}: {error}"
+    return f"the plugin failed in a way its contract does not allow: {described(error)}"

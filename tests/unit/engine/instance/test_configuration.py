@@ -276,9 +276,10 @@ def test_one_node_for_which_status_raises_does_not_fail_the_others(world, manage
     managers.define("good")
     managers.define("bad")
     (problem,) = failure(world, infrastructure(node("good", min=3), "bad"))
+    line = Wrong.status.__code__.co_firstlineno + 2
     assert problem == (
         "node 'bad' (memory memory): the configuration manager 'memory chef' breaks its contract: "
-        "status raised KeyError: 'bad'"
+        f"status raised KeyError: 'bad' (tests/unit/engine/instance/test_configuration.py, line {line})"
     )
 
 

@@ -1,8 +1,10 @@
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
 from occopus_core.api import AuthError, Instance, InstanceState, PermanentError, TransientError
+from occopus_core.engine.instance.observe import describe
 from occopus_core.engine.passes.errors import BuildError
 from occopus_core.events import EventKind
 from occopus_core.store.records import Stage
@@ -129,9 +131,10 @@ def test_a_handler_that_breaks_its_contract_is_reported(world, error):
     world.install("resource", "memory", type("Broken", (world.handler,), {"create": create}))
     world.define("web")
     (problem,) = failure(world, infrastructure("web"))
+    line = create.__code__.co_firstlineno + 1
     assert problem == (
         "node 'web' (memory memory): the plugin failed in a way its contract does not allow: "
-        f"{type(error).__name__}: {error}"
+        f"{type(error).__name__}: {error} (tests/unit/engine/instance/test_creation.py, line {line})"
     )
 
 
@@ -158,6 +161,27 @@ def test_a_handler_that_leaves_out_an_instance_is_reported(world):
     world.define("web", boot_seconds=5)
     (problem,) = failure(world, infrastructure("web"))
     assert "contract" in problem
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (lambda _ids: None, "answered NoneType, expected a mapping"),
+        (list, "answered list, expected a mapping"),
+        (lambda _ids: {}, "left out '{id}'"),
+        (lambda ids: {id: {"state": "ready"} for id in ids}, "answered dict for '{id}', expected an Instance"),
+        (
+            lambda ids: {id: Instance(id, InstanceState.READY, ("127.0.0.1",)) for id in ids},
+            "answered addresses for '{id}' that are not Address",
+        ),
+    ],
+)
+def test_a_wrong_answer_to_describe_is_said_as_what_it_is(answer, fault):
+    handler = SimpleNamespace(describe=answer)
+    with pytest.raises(PermanentError) as caught:
+        describe(handler, ["i-1", "i-2"])
+    message = f"the plugin's describe {fault.format(id='i-1')}, which its contract does not allow"
+    assert str(caught.value) == message
 
 
 def test_a_provider_that_never_answers_is_given_up_after_the_timeout(world):
