@@ -100,7 +100,7 @@ def assert_mistakes_are_told(client, rest):
     bad = "infra_name: trial\nuser_id: me\nnodes:\n- {name: web, typ: worker}\n- {name: db, type: wroker}\n"
     answer = put(client, bad, rest)
     assert answer.status == 422
-    assert [one["position"] for one in answer.json["errors"]] == ["request:4:3", "request:4:15"]
+    assert [one["position"] for one in answer.json["errors"]] == ["request:4:15"]
     unknown = put(client, bad.replace("typ:", "type:"), rest)
     assert unknown.status == 422
     assert "request:5:20" in unknown.json["detail"]
