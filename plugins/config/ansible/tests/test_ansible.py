@@ -187,7 +187,7 @@ class Account:
         for found in manager.list_registered("here"):
             manager.forget(dataclasses.replace(self.node("x", address="127.0.0.1"), node_id=found.node_id))
         self.await_(self.infra.is_locked, lambda locked: not locked)
-        assert self.processes() == []
+        self.await_(self.processes, lambda found: not found)
         manager.forget_infrastructure(self.infra_id)
         assert list(self.root.glob("*")) == []
 
@@ -211,7 +211,7 @@ def test_nodes_that_share_a_playbook_are_one_run(account):
     of_web = json.loads((account.folder / nodes[0].node_id).read_text())
     assert of_web["vars"]["db"] == {"port": 5432}
     assert of_web["vars"]["colour"] == "{{ red }}", "a value from a node is no template of Ansible's"
-    assert account.processes() == []
+    account.await_(account.processes, lambda found: not found)
 
 
 def test_progress_is_the_task_it_is_at(account):
