@@ -27,7 +27,7 @@ def test_the_description_is_edited(ready, serve, question, cloud, describe):
         field.fill(text.replace("type: worker", "typ: worker"))
         page.get_by_role("button", name="Show the plan").click()
         problems = page.get_by_role("alert")
-        expect(problems).to_contain_text("Nothing was changed: 2 mistakes")
+        expect(problems).to_contain_text("Nothing was changed: 1 mistake")
         visitor.look("edit-mistakes")
 
         blue = text.replace("colour: red", "colour: blue").replace("hush-hush", "another-one")
