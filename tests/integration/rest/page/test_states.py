@@ -256,3 +256,4 @@ def test_an_address_that_is_a_url_is_a_link_and_no_other_is(ready, serve, questi
             expect(web.get_by_text(address, exact=True)).to_be_visible()
         expect(web.get_by_role("link")).to_have_count(1)
         expect(web.get_by_role("link")).to_have_attribute("href", addresses[0])
+        visitor.page.unroute_all(behavior="wait")  # before the service ends

@@ -59,11 +59,11 @@ def test_the_first_hour(user, terminal, serve, question, kill_node):
     assert "name one of web " in terminal.run("occopus-ssh -i quickstart web", name="ssh", code=3)
 
     terminal.run("occopus-scale -i quickstart -n web -s 3", name="scale")
-    assert "scale applied" in terminal.run("occopus-maintain -i quickstart", name="scaled")
+    assert "node ready web" in terminal.run("occopus-maintain -i quickstart", name="scaled")
     lost = next(iter(user.report(infra_id)["web"]["instances"]))
     kill_node(user, lost)
-    healed = terminal.run("occopus-maintain -i quickstart", name="healed")
-    assert "its supervisor was ended from outside" in healed
+    terminal.run("occopus-maintain -i quickstart", name="healed")
+    assert "its supervisor was ended from outside" in user.ready("maintain", "--events", "-i", infra_id).stdout
     report = user.report(infra_id)
     assert len(report["web"]["instances"]) == 3
     assert lost not in report["web"]["instances"]
