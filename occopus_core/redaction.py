@@ -17,7 +17,7 @@ SECRET_NAME = re.compile(r"pass|pw|secret|token|credential|private|cert|key$", r
 """Names of values that may be secret."""
 
 LOGIN = re.compile(r"(?<!\bssh:)//[^/\s]*@|//[^/\s@]*:[^/\s]*@")
-"""The user and the password in a URL, each of which may be a secret. A user of SSH without a password is none."""
+"""The user and the password in a URL, each of which may be a secret. A user of SSH without a password is not hidden."""
 
 MIN_SECRET = 4
 """A shorter text is part of too many words: it is hidden where it stands as a word of its own."""

@@ -235,7 +235,7 @@ def _watch(order: dict, descriptors: Sequence[int]) -> None:
     for descriptor in (*streams, 0, 1, 2):
         os.close(descriptor)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # one that the group gets is meant for the command
+        signal.signal(number, signal.SIG_IGN)  # a signal to the process group is for the command
     with contextlib.suppress(BrokenPipeError):
         os.write(report, NUMBER.pack(pid))
         ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)

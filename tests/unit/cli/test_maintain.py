@@ -122,8 +122,8 @@ def test_with_nothing_to_list_a_terminal_gets_one_line(run, terminal, tmp_path, 
         change.remove_infrastructure(0.0)
     assert run("-l") == (0, "", "there are no infrastructures\n")
     terminal.setenv("OCCOPUS_STORE", "sqlite:///mistyped/occopus.db")
-    told = "warning: there is no store mistyped/occopus.db yet: it is created by the first import or build\n"
-    assert run("-l") == (0, "", told)
+    warning = "warning: there is no store mistyped/occopus.db yet: it is created by the first import or build\n"
+    assert run("-l") == (0, "", warning)
 
 
 def test_with_nothing_to_list_a_script_gets_nothing(run, store):
@@ -134,8 +134,8 @@ def test_with_nothing_to_list_a_script_gets_nothing(run, store):
 
 def test_a_store_that_is_not_there_is_said_with_the_empty_list(run, tmp_path, monkeypatch):
     monkeypatch.setenv("OCCOPUS_STORE", "sqlite:///mistyped/occopus.db")
-    told = "warning: there is no store mistyped/occopus.db yet: it is created by the first import or build\n"
-    assert run("-l") == (0, "", told)
+    warning = "warning: there is no store mistyped/occopus.db yet: it is created by the first import or build\n"
+    assert run("-l") == (0, "", warning)
     assert not (tmp_path / "mistyped").exists()
 
 
