@@ -21,10 +21,11 @@ from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
 from occopus_core.engine.instance.shutdown import Shutdown
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.journal import Journal
-from occopus_core.engine.passes import belated, building, context, destroying, maintaining, sweeping
+from occopus_core.engine.passes import belated, building, context, destroying, requested_builds, sweeping
 from occopus_core.engine.passes.used_connections import UsedConnections
 from occopus_core.store import change, repository, tables
 from occopus_core.store.configurations import ConfigurationRows
+from occopus_core.store.places import PlaceRows
 from occopus_core.store.records import Stage
 from occopus_core.store.repository import Store
 from occopus_resource_sim import SimHandler, handler
@@ -45,6 +46,9 @@ class Mutant:
 
 MUTANTS: dict[str, Mutant] = {}
 
+
+_SHOWS_NOTHING = ("does not end", "ends with an error of its own")
+"""The ends of failures of which a slow harness or a mutant that cannot be installed may be the cause."""
 
 TRIES = 3
 """How often a mutant is run at the most: some show only where a process is quick enough."""
@@ -291,7 +295,7 @@ def _settled_at_once() -> None:
 
 @_mutant("P10", "a build that was killed is not carried on", "old @ kill after create 2; maintain")
 def _forget_builds() -> None:
-    maintaining.build_leased = _nothing
+    requested_builds.build_leased = _nothing
 
 
 @_mutant("P11", "that nothing is wanted any more is not recorded", "old; destroy @ kill after delete 1; maintain")
@@ -308,13 +312,13 @@ def _no_last_search() -> None:
     "P12", "only where there are rows is searched", "old; storm; new; destroy @ kill before list 1", "forgetful", 4
 )
 def _only_where_rows_are() -> None:
-    places = Store.places
+    places = PlaceRows.all
 
     def few(self, infra_id=None):
-        used = {row.implementation for row in self.instances(infra_id)} if infra_id else None
+        used = {row.implementation for row in Store(self._database).instances(infra_id)} if infra_id else None
         return [each for each in places(self, infra_id) if used is None or each.implementation.digest in used]
 
-    Store.places = few
+    PlaceRows.all = few
 
 
 @_mutant("P12", "what cannot be searched does not matter", "storm; old; destroy", "mute")
@@ -325,13 +329,13 @@ def _silence_is_consent() -> None:
 
 @_mutant("P13", "the sweep reads the store first", "old; destroy; sweep @ pause before list 1; old; wake")
 def _store_first() -> None:
-    places, known = Store.places, Store.instances_by_token
+    used, known = UsedConnections.of, Store.instances_by_token
 
-    def early(self, infra_id=None):
-        self.known_early = known(self)
-        return places(self, infra_id)
+    def early(connections, store, *args):
+        store.known_early = known(store)
+        return used(connections, store, *args)
 
-    Store.places, Store.instances_by_token = early, lambda self: self.known_early
+    UsedConnections.of, Store.instances_by_token = early, lambda self: self.known_early
 
 
 @_mutant("P13", "the sweep takes what is under way for a stray", "old @ pause after create 1; sweep; wake")
@@ -490,8 +494,6 @@ def unseen(lanes: Lanes, told: Callable[[Mutant, Outcome], None] = lambda *_: No
     for _ in range(TRIES):
         for outcome in list(lanes.map(left)):
             told(left[outcome.run], outcome)
-            if outcome.failure and not outcome.failure.endswith(
-                "does not end"
-            ):  # that shows nothing but a slow harness
+            if outcome.failure and not outcome.failure.endswith(_SHOWS_NOTHING):
                 del left[outcome.run]
     return list(left)

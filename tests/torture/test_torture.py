@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import itertools
+import types
+from pathlib import Path
 
 import pytest
 
+from . import mutants
 from .acts import Act, Run
 from .campaign import OPERATIONS, at_boundaries, boundaries_of, campaign, crashing, paused, rehearsals, side_by_side
 from .lanes import Lanes
@@ -133,6 +137,22 @@ def test_a_run_can_be_replayed_from_its_command():
 
 def test_every_clause_has_a_mutant():
     assert {mutant.clause for mutant in MUTANTS.values()} == {f"P{number}" for number in range(1, 20)}
+
+
+def test_a_mutant_replaces_only_what_the_program_has():
+    """A name that the program no longer uses would make a mutant that changes nothing."""
+    replaced = [
+        target
+        for statement in ast.walk(ast.parse(Path(mutants.__file__).read_text()))
+        if isinstance(statement, ast.Assign)
+        for named in statement.targets
+        for target in (named.elts if isinstance(named, ast.Tuple) else [named])
+        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name)
+    ]
+    owners = [(getattr(mutants, target.value.id, None), target.attr) for target in replaced]
+    changed = [(owner, name) for owner, name in owners if isinstance(owner, type | types.ModuleType)]
+    assert len(changed) > 30
+    assert [(owner, name) for owner, name in changed if not hasattr(owner, name)] == []
 
 
 def test_each_mutant_is_seen():
