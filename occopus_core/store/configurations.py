@@ -63,6 +63,10 @@ class ConfigurationRecord:
         """The key of the row."""
         return self.node_id, self.type, self.settings
 
+    def has(self, generation: str) -> bool:
+        """Whether the generation is the last one that was asked for, and is applied."""
+        return self.applied == self.wanted == generation
+
     @property
     def may_have_job(self) -> bool:
         """Whether its manager may have a job for it, under way or in a queue."""

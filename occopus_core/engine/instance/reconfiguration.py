@@ -80,7 +80,7 @@ class Reconfiguration:
         else:
             key = (work.node_id, configuration.kept.section["type"], configuration.settings)
             known = record is not None and record.key == key
-            if known and record is not None and record.applied == configuration.node.generation:
+            if known and record is not None and record.has(configuration.node.generation):
                 self._renewed(work, "")
                 return
             new = not known or record is None or record.state is ConfigState.UNKNOWN

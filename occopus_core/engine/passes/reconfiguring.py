@@ -249,10 +249,12 @@ def _change(work: Work, configuration: Configuration | None, retries: Retries | 
         return f"{configuration.link.label} does not configure it yet"
     if record.key != (work.node_id, configuration.kept.section["type"], configuration.settings):
         return f"its configuration manager was {record.label} and is {configuration.link.label}"
-    if record.applied == configuration.node.generation:
+    if record.has(configuration.node.generation):
         if retries is not None:
             retries.forget(work.node_id)
         return ""
+    if record.applied == configuration.node.generation:
+        return "a reconfiguration with other values was interrupted"
     if record.wanted != configuration.node.generation:
         return _difference(record, configuration)
     return _unapplied(work, record, retries, now)

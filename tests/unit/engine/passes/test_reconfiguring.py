@@ -1,5 +1,7 @@
 """Configurations of instances that are ready: changed, moved, lost, and what dependees hand to dependents."""
 
+import itertools
+
 import pytest
 
 from occopus_core.api import ConfigState
@@ -15,6 +17,7 @@ from occopus_core.store.records import ScaleKind
 
 from ..configured import Managers
 from ..conftest import infrastructure, node
+from ..fakes import KilledError, Life
 from ..instance.test_creation import failure
 
 
@@ -144,6 +147,30 @@ def test_a_changed_section_reconfigures_without_replacement_and_the_plan_says_so
     assert world.told(EventKind.NODE_RECONFIGURING) == ["db", "db"]
     assert world.told(EventKind.NODE_RECONFIGURED) == ["db", "db"]
     assert world.convergence().plan(description).empty
+
+
+@pytest.mark.parametrize("moment", ["before commit", "after commit"])
+def test_a_reconfiguration_that_was_killed_is_taken_back_with_its_description(world, managers, moment):
+    """At whatever commit it is killed: the former configuration is wanted again, and applied."""
+    former, later = infrastructure(node("db", port=1)), infrastructure(node("db", port=2))
+    managers.define("db", attributes={"port": "{{ variables.port }}"}, seconds=5)
+    world.build(former)
+    before, killed_in_configuration = ids(world), 0
+    for commits in itertools.count(1):
+        try:
+            world.build(later, life=Life(moment, commits))
+        except KilledError:
+            (left,) = world.store.configurations.of("infra")
+            killed_in_configuration += left.applied != left.wanted
+            world.clock.time += 16
+            world.build(former)
+        else:
+            break
+        (kept,) = world.store.configurations.of("infra")
+        assert (kept.applied, kept.attributes) == (kept.wanted, {"port": "1"})
+        assert (ids(world), held(managers, "db").attributes) == (before, {"port": "1"})
+        assert world.convergence().plan(former).empty
+    assert killed_in_configuration >= 2
 
 
 def test_changed_attributes_and_variables_reconfigure(world, managers):
