@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Sequence
 
 from occopus_core.cli.confirmation import can_ask, confirm
@@ -42,7 +43,10 @@ CHANGES = 2
 def main(argv: Sequence[str]) -> int:
     """Run the command. Returns its exit code."""
     try:
-        options = _parser().parse_args(argv)
+        made = _parser()
+        options = made.parse_args(argv)
+        if options.replace and options.infra_id is None:
+            made.error("--replace needs -i: it replaces instances of an infrastructure that exists")
     except SystemExit as end:
         # Only two codes are left for errors and changes: a wrong command line must not look like a change.
         if end.code == ExitCode.BAD_INPUT and DETAILED in argv:
@@ -74,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
         help="file with node definitions: those that INFRA_DEF uses are imported first (with --plan: only used)",
     )
     add_variables(made)
+    made.add_argument(
+        "--replace",
+        metavar="NODE",
+        action="append",
+        default=[],
+        help="with -i: replace all instances of this node, also if nothing about it has changed; can be repeated",
+    )
     made.add_argument(
         "--plan", action="store_true", help="show what would be created, replaced, destroyed and kept; do nothing"
     )
@@ -117,6 +128,10 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
 
     infra_id = new_id(options.infra_id)
     files = read_files(options)
+    if options.replace:
+        from occopus_core.manager.updating import refuse_undescribed  # noqa: PLC0415
+
+        refuse_undescribed(files.infrastructure, options.replace)
     settings = files.settings
     if options.plan or planned or settings.dry_run:
         say_dry_run(settings)
@@ -129,29 +144,29 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
         if options.infra_id is not None:
             infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
             if not options.yes and can_ask(settings):
-                _ask(manager, files, infra_id)
+                _ask(manager, files, infra_id, options.replace)
         if files.definitions:
             manager.store.put_definitions(list(files.definitions.values()))
             say(f"Successfully imported nodes: {', '.join(files.definitions)}")
-        code = _build(manager, files.infrastructure, infra_id, options.ttl)
+        code = _build(manager, files.infrastructure, infra_id, options)
     if code in {ExitCode.OK, ExitCode.UNCONFIRMED}:
         result(_built(manager, infra_id, "1.x" if settings.former and options.output == "text" else options.output))
     return code
 
 
-def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str) -> None:
+def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str, replaced: Sequence[str]) -> None:
     """Have a build that replaces or destroys confirmed. Raises `DeclinedError`, and what a plan raises."""
     if manager.store.meant(infra_id) is None:
         return
     from occopus_core.engine.planning.plan import Verb  # noqa: PLC0415
     from occopus_core.report.plans import lines_of  # noqa: PLC0415
 
-    plan = manager.plan(files.infrastructure, infra_id, files.definitions)
-    replaced, destroyed = len(plan.of(Verb.REPLACE)), len(plan.of(Verb.DESTROY))
-    if replaced or destroyed:
+    plan = manager.plan(files.infrastructure, infra_id, files.definitions, replaced)
+    going, destroyed = len(plan.of(Verb.REPLACE)), len(plan.of(Verb.DESTROY))
+    if going or destroyed:
         changes = manager.changes(files.infrastructure, infra_id, files.definitions)
         say("\n".join(lines_of(plan, changes)))
-        what = f"replace {counted(replaced, 'instance')} and destroy {counted(destroyed, 'instance')}"
+        what = f"replace {counted(going, 'instance')} and destroy {counted(destroyed, 'instance')}"
         confirm(f"Update '{infra_id}': {what}?")
 
 
@@ -166,7 +181,7 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
     with watched(settings, credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
         if options.infra_id is not None:
             infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
-        plan = manager.plan(files.infrastructure, infra_id, files.definitions)
+        plan = manager.plan(files.infrastructure, infra_id, files.definitions, options.replace)
         if manager.store.meant(infra_id) is None:
             return plan, {}
         return plan, manager.changes(files.infrastructure, infra_id, files.definitions)
@@ -199,7 +214,9 @@ def _built(manager: InfrastructureManager, infra_id: str, form: str) -> str:
     return infra_id
 
 
-def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra_id: str, end: float | None) -> int:
+def _build(
+    manager: InfrastructureManager, infrastructure: Infrastructure, infra_id: str, options: argparse.Namespace
+) -> int:
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415
     from occopus_core.cli.lines import unconfirmed  # noqa: PLC0415
     from occopus_core.engine.passes.errors import AbandonedError, InterruptedBuildError, UnconfirmedError  # noqa: PLC0415
@@ -207,7 +224,8 @@ def _build(manager: InfrastructureManager, infrastructure: Infrastructure, infra
 
     with interruptible(manager.interrupt, "interrupted: undoing the build; a second signal stops at once") as signals:
         try:
-            manager.build(infrastructure, infra_id, lambda: say(f"Submitted infrastructure: '{infra_id}'"), end)
+            begun = functools.partial(say, f"Submitted infrastructure: '{infra_id}'")
+            manager.build(infrastructure, infra_id, begun, options.ttl, options.replace)
         except InterruptedBuildError as error:
             if signals.number is None:
                 raise

@@ -37,7 +37,7 @@ from occopus_core.manager.installation import WORKERS, Installation, Strategy
 from occopus_core.manager.life_times import extend
 from occopus_core.manager.queries import Queries
 from occopus_core.manager.scaling import refuse_unscalable
-from occopus_core.manager.updating import refuse_update
+from occopus_core.manager.updating import refuse_undescribed, refuse_update
 from occopus_core.notify.subscribing import address_of
 from occopus_core.registry import Registry
 from occopus_core.render import expander
@@ -170,18 +170,20 @@ class InfrastructureManager(Queries):
         infra_id: str | None = None,
         begun: Callable[[], None] = _ignore,
         end: float | None = None,
+        replaced: Collection[str] = (),
     ) -> str:
         """Build a new infrastructure, or update an existing one to this description. Returns its id.
 
         A failed build is rolled back. `infra_id` may be the id of a new infrastructure. `begun` is called after
         validation, before anything is recorded. `end` is the end of its life time (seconds since 1970), in place of the
-        one of the description. Raises `DescriptionError`, `InfraIdError`, and the errors of
-        `occopus_core.engine.passes.building.build`.
+        one of the description. All instances of the nodes `replaced` are replaced. Raises `DescriptionError`,
+        `InfraIdError`, `NoSuchNodeError`, and the errors of `occopus_core.engine.passes.building.build`.
         """
         infra_id = self.new_id(infra_id)
         infrastructure = self.load(description)
+        refuse_undescribed(infrastructure, replaced)
         refuse_dry_run(self._installation.settings)
-        self._pass(infra_id, lambda site: building.build(site, infrastructure, begun, end))
+        self._pass(infra_id, lambda site: building.build(site, infrastructure, begun, end, replaced))
         return infra_id
 
     def plan(
@@ -189,13 +191,17 @@ class InfrastructureManager(Queries):
         description: Description,
         infra_id: str | None = None,
         definitions: Mapping[str, NodeDefinition] | None = None,
+        replaced: Collection[str] = (),
     ) -> Plan:
         """The plan of `build`. Changes nothing. Propagates the errors of `occopus_core.engine.passes.building.plan`.
 
-        `definitions`, by name, replace stored ones.
+        `definitions`, by name, replace stored ones. Raises `NoSuchNodeError`.
         """
         infrastructure = self.load(description)
-        return self._pass(self.new_id(infra_id), lambda site: building.plan(site, infrastructure, definitions))
+        refuse_undescribed(infrastructure, replaced)
+        return self._pass(
+            self.new_id(infra_id), lambda site: building.plan(site, infrastructure, definitions, replaced)
+        )
 
     def preview(self, infra_id: str) -> Plan:
         """The plan of the next pass. Changes nothing. Propagates the errors of `maintaining.preview`."""

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from occopus_core.descriptions.model import Infrastructure
+from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.descriptions.text import description_digest
 from occopus_core.engine.passes.building import refuse_unwanted
-from occopus_core.manager.errors import ChangedMeanwhileError
+from occopus_core.manager.errors import ChangedMeanwhileError, NoSuchNodeError
 from occopus_core.store.records import InfrastructureRecord
 
 
 def wanted_description(record: InfrastructureRecord) -> Infrastructure:
     """The description that was requested last: that of a build under way, or the one in force."""
     return record.candidate or record.current
+
+
+def refuse_undescribed(infrastructure: Infrastructure, node_names: Iterable[str]) -> None:
+    """Raise `NoSuchNodeError` for the first name that is not that of a node of the description."""
+    nodes = [node.name for node in infrastructure.nodes]
+    for name in node_names:
+        if name not in nodes:
+            hint = did_you_mean(name, nodes) or f"; it has: {', '.join(nodes)}"
+            raise NoSuchNodeError(f"the description '{infrastructure.name}' has no node '{name}'{hint}")
 
 
 def refuse_update(candidate: Infrastructure, replaces: str, record: InfrastructureRecord) -> None:

@@ -120,6 +120,30 @@ def test_a_plan_changes_nothing(ready, cloud, describe):
     assert (cloud.inventory(), ready.query(RECORDED), ready.report("planned")) == before
 
 
+def test_a_plan_says_what_keeps_addresses_that_change_and_replace_makes_it_again(ready, cloud, describe):
+    web, proxy = (json.loads(cloud.definitions(name)) for name in ("web", "proxy"))
+    for definition, text in ((web, "port {{ variables.port }}"), (proxy, "to {{ getip('web') }}")):
+        next(iter(definition.values()))[0]["contextualisation"]["context_template"] = text
+    ready.ready("import", ready.write("pair.yaml", json.dumps({**web, **proxy})))
+    nodes = [{"name": name, "type": name, "variables": {"port": 1}} for name in ("web", "proxy")]
+    description = {**json.loads(describe("web")), "nodes": nodes, "dependencies": [["proxy", "web"]]}
+    ready.ready("build", ready.write("pair.infra.yaml", json.dumps(description)), "-i", "pair")
+    nodes[0]["variables"] = {"port": 2}
+    ready.write("pair.infra.yaml", json.dumps(description))
+    command = ["build", "pair.infra.yaml", "-i", "pair"]
+    kept = "its configuration was made with addresses of web, which change: it is not updated; occopus-build with"
+    assert f"= keep 1 x proxy: {kept} --replace proxy" in ready.ready(*command, "--plan").stdout
+    steps = json.loads(ready.ready(*command, "--plan", "-o", "json").stdout)["steps"]
+    assert [step["reason"].startswith(kept) for step in steps] == [False, True]
+    before = {machine["id"] for machine in cloud.machines("pair")}
+    ready.ready(*command, "--replace", "proxy")
+    assert not before & {machine["id"] for machine in cloud.machines("pair")}
+    assert "1 to replace, 0 to destroy" in ready.ready(*command, "--replace", "web", "--plan").stdout
+    ended = ready.run(*command, "--replace", "prox")
+    assert (ended.code, "has no node 'prox': did you mean 'proxy'?" in ended.stderr) == (3, True), ended.stderr
+    assert ready.run("build", "pair.infra.yaml", "--replace", "web").code == 2
+
+
 @pytest.mark.parametrize("options", [[], ["--parallelize"]], ids=["sequential", "parallel"])
 def test_a_refused_node_undoes_the_build(ready, cloud, describe, options):
     nodes = [f"n{number}" for number in range(1, 21)]

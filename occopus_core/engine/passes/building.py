@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
@@ -29,6 +29,7 @@ from occopus_core.engine.passes.errors import (
     UnconfirmedError,
 )
 from occopus_core.engine.passes.life_time import first_life_time, move_end
+from occopus_core.engine.passes.outdated import with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import survey
 from occopus_core.engine.planning.blueprint import Blueprint
@@ -46,11 +47,14 @@ PATIENCE = LEASE_SECONDS + SKEW_SECONDS
 
 
 def plan(
-    context: PassContext, candidate: Infrastructure, own: Mapping[str, NodeDefinition] | None = None
+    context: PassContext,
+    candidate: Infrastructure,
+    own: Mapping[str, NodeDefinition] | None = None,
+    replaced: Collection[str] = (),
 ) -> Steps[Plan]:
     """The plan of a build; changes nothing. Raises `InvalidDesignError`, `ProviderError`.
 
-    The node definitions `own` replace stored ones of the same names.
+    The node definitions `own` replace stored ones of the same names. It replaces all instances of the nodes `replaced`.
     """
     store, scope = context.resources.store, context.scope(candidate)
     definitions = Overlay(own or {}, store)
@@ -60,7 +64,9 @@ def plan(
         return (yield from context.resources.loop.in_pool(lambda: first_plan(scope, definitions)))
     design = yield from design_in_pool(context, scope, definitions=definitions, with_outputs=True)
     works = context.recorded_works()
-    return (yield from plan_build(context, design, record, works))
+    steps = yield from plan_build(context, design, record, works, replaced=replaced)
+    loop = context.resources.loop
+    return (yield from with_outdated(loop, scope, design.graph, works, steps, lambda work: _adopted(design, work)))
 
 
 def check(context: PassContext, candidate: Infrastructure) -> Steps[None]:
@@ -74,11 +80,13 @@ def build(
     candidate: Infrastructure,
     begun: Callable[[], None] = lambda: None,
     end: float | None = None,
+    replaced: Collection[str] = (),
 ) -> Steps[None]:
     """Build the infrastructure as described, or roll back and leave it as it was.
 
     `begun` is called when the description is valid, before anything is recorded. `end` is the end of its life time in
-    seconds since 1970; None for the one of the description.
+    seconds since 1970; None for the one of the description. All instances of the nodes `replaced` are replaced; a build
+    that continues a killed one does not know of them.
     Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
     `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
     """
@@ -91,7 +99,7 @@ def build(
         record = context.resources.store.infrastructure(context.infra_id)
         refuse_unwanted(record)
         context.building = True
-        yield from build_leased(context, design, lease, record, end)
+        yield from build_leased(context, design, lease, record, end, replaced=replaced)
 
 
 def refuse_unwanted(record: InfrastructureRecord) -> None:
@@ -128,6 +136,7 @@ def build_leased(
     record: InfrastructureRecord,
     end: float | None = None,
     planned: Callable[[], None] = lambda: None,
+    replaced: Collection[str] = (),
 ) -> Steps[None]:
     """Build under a lease, see `build`. `planned` is called before anything is recorded or created."""
     store = context.resources.store
@@ -136,7 +145,7 @@ def build_leased(
     works = context.recorded_works()
     targets = targets_of(candidate, record.targets)
     notes = notes_of(runtime)
-    steps = yield from plan_build(context, design, record, works, runtime.journal.commit_due, notes)
+    steps = yield from plan_build(context, design, record, works, runtime.journal.commit_due, notes, replaced)
     planned()
     _begin(store, lease, record, candidate)
     unwanted = {step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)}
@@ -250,6 +259,7 @@ def plan_build(
     works: Sequence[Work],
     commit_due: Callable[[], None] = lambda: None,
     notes: Notes = Notes(),  # noqa: B008  # it has no state
+    replaced: Collection[str] = (),
 ) -> Steps[Plan]:
     """The plan of a build: instances that do not fit the description or have failed are replaced at once.
 
@@ -261,7 +271,8 @@ def plan_build(
         outcome.get()
     targets = targets_of(design.scope.infrastructure, record.targets)
     records = [work.record for work in works]
-    unfit = {
+    unfit = {one.node_id: "its replacement is asked for" for one in records if one.node_name in replaced}
+    unfit |= {
         one.node_id: "its definition or its variables have changed"
         for one in records
         if one.node_name in design.blueprints

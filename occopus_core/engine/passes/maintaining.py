@@ -27,6 +27,7 @@ from occopus_core.engine.passes.designing import design_in_pool, park_if_cut_off
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.life_time import attend, is_due
+from occopus_core.engine.passes.outdated import with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.requested_builds import build_requested
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
@@ -101,8 +102,12 @@ def preview(context: PassContext) -> Steps[Plan]:
     scope = context.scope(record.current)
     found = yield from survey(context, scope, works, lambda: None, Notes())
     situation = yield from situation_of(context, record, works, scaled.targets, found)
-    amended = yield from amend(context.resources.loop, scope, works, situation, lambda: None)
-    return (yield from decide_pass(context, scope, amended.situation)).plan
+    loop = context.resources.loop
+    amended = yield from amend(loop, scope, works, situation, lambda: None)
+    plan = (yield from decide_pass(context, scope, amended.situation)).plan
+    if not plan.empty:
+        plan = yield from with_outdated(loop, scope, (yield from dependencies(loop, scope, works)), works, plan)
+    return plan
 
 
 class _Pass:

@@ -134,7 +134,7 @@ def amend(
         return Amended(situation)
     plan = decide(situation)
     staying = [work for work in concerned if work.node_id in plan.staying]
-    neighbours = _foreseen(scope, works, plan)
+    neighbours = foreseen_neighbours(scope, works, plan)
     rendered = yield from _render(loop, scope, staying, neighbours, implementation, commit_due)
     changed: dict[str, str] = {}
     unfit = dict(situation.unfit)
@@ -208,7 +208,7 @@ def _render(
     return found
 
 
-def _foreseen(scope: Scope, works: Sequence[Work], plan: Plan) -> Neighbours:
+def foreseen_neighbours(scope: Scope, works: Sequence[Work], plan: Plan) -> Neighbours:
     """The instances that exist once the plan is carried out. New ones have placeholder values."""
     positions = {work.node_id: work.record.position for work in works}
     staying = [work for work in works if work.node_id in plan.staying]

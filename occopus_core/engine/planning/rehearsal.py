@@ -34,8 +34,13 @@ _NODE_ID = "00000000-0000-4000-8000-000000000000"
 _TOKEN = f"occopus-{_NODE_ID}"
 # Addresses reserved for documentation (RFC 5737).
 _PLACEHOLDERS = ((Address("192.0.2.1"), Address("198.51.100.1", AddressKind.PRIVATE)), (Address("192.0.2.2"),))
-_HOST_KEY = HostKeyPair("ssh-ed25519 AAAA", "the private half")
+PLACEHOLDER_HOST_KEY = HostKeyPair("ssh-ed25519 AAAA", "the private half")
 """Replaces a generated key, so that a rehearsal gives the same result each time."""
+
+
+def rehearsal_allowance() -> Allowance:
+    """A fresh limit on the cost of rendering every template of one infrastructure once."""
+    return Allowance(REHEARSAL_UNITS, REHEARSAL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
     Where rendering is cut off, that is the only problem, and `scope.allowance` knows of it.
     """
     full = scope.allowance
-    scope = dataclasses.replace(scope, allowance=Allowance(REHEARSAL_UNITS, REHEARSAL_SECONDS))
+    scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
     references: list[Reference] = []
     problems: list[str] = []
     fingerprints: dict[str, dict[str, str]] = {name: {} for name in blueprints}
@@ -109,7 +114,7 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
 
 def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[Reference]:
     """The references in templates that can be rendered. Does not call `check` of plugins; raises nothing."""
-    scope = dataclasses.replace(scope, allowance=Allowance(REHEARSAL_UNITS, REHEARSAL_SECONDS))
+    scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
             peers = PlaceholderPeers(blueprints)
@@ -163,7 +168,7 @@ def _subject(
     blueprint: Blueprint, implementation: Implementation, peers: PlaceholderPeers, handed: Mapping[str, Any]
 ) -> Subject:
     functions = rehearsal_functions(peers)
-    return Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions, handed, lambda: _HOST_KEY)
+    return Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions, handed, lambda: PLACEHOLDER_HOST_KEY)
 
 
 def _check(plugin: ResourceHandler, request: CreateRequest) -> None:

@@ -29,6 +29,22 @@ def put(client, body, rest="", **headers):
     return client.call("PUT", f"{PATH}{rest}", body, **headers)
 
 
+def test_a_plan_names_the_addresses_that_a_kept_node_goes_on_with(ready, cloud, describe, serve):
+    definition = json.loads(cloud.definitions("proxy"))
+    definition["node_def:proxy"][0]["contextualisation"]["context_template"] = "to {{ getip('web') }}"
+    ready.ready("import", ready.write("proxy.yaml", json.dumps(definition)))
+    proxy = {"name": "proxy", "type": "proxy"}
+    web = {"name": "web", "type": "worker", "variables": {"port": 1}}
+    text = {**json.loads(describe("web")), "nodes": [web, proxy], "dependencies": [["proxy", "web"]]}
+    ready.ready("build", ready.write("pair.yaml", json.dumps(text)), "-i", "trial", "--parallelize")
+    definition = json.loads(cloud.definitions("worker", image="another"))
+    ready.ready("import", ready.write("worker.yaml", json.dumps(definition)))
+    with serve(ready) as (_, client):
+        steps = {one["node"]: one for one in put(client, json.dumps(text), "?dry_run=true").json["steps"]}
+    assert steps["web"]["action"] == "replace"
+    assert (steps["proxy"]["action"], "made with addresses of web" in steps["proxy"]["reason"]) == ("keep", True)
+
+
 def is_ready(client):
     return client.get("/infrastructures/trial/outline").json["state"] == "ready"
 

@@ -25,7 +25,7 @@ from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.passes import building, destroying
 from occopus_core.engine.passes.context import PassContext, Resources
-from occopus_core.engine.passes.maintaining import maintain
+from occopus_core.engine.passes.maintaining import maintain, preview
 from occopus_core.events import EventKind
 from occopus_core.registry import Registry
 from occopus_core.store.database import open_database
@@ -62,14 +62,17 @@ class Convergence:
                 steps.close()  # nobody cleans up after the dead
             raise
 
-    def build(self, candidate):
-        self._run(building.build(self.context, candidate))
+    def build(self, candidate, replaced=()):
+        self._run(building.build(self.context, candidate, replaced=replaced))
 
     def check(self, candidate):
         self._run(building.check(self.context, candidate))
 
-    def plan(self, candidate):
-        return self._run(building.plan(self.context, candidate))
+    def plan(self, candidate, replaced=()):
+        return self._run(building.plan(self.context, candidate, replaced=replaced))
+
+    def preview(self):
+        return self._run(preview(self.context))
 
     def destroy(self):
         self._run(destroying.destroy(self.context))

@@ -1,0 +1,159 @@
+"""Instances that a plan keeps although they were made with addresses that it changes: the plan says so."""
+
+import dataclasses
+
+import pytest
+
+from occopus_core.descriptions.model import AttributeMapping, Dependency, NodeDescription, Scaling
+from occopus_core.engine.planning.plan import Verb
+from occopus_core.store.records import ScaleKind
+from occopus_core.testing.simcloud.inventory import digest
+
+from ..configured import Managers
+from ..conftest import infrastructure, node, userdata
+
+WARNING = (
+    "its configuration was made with addresses of {}, which change: it is not updated; "
+    "occopus-build with --replace proxy replaces it, too (see docs/maintenance.md)"
+)
+
+
+def described(port=1, web=1, proxy=None):
+    return infrastructure(
+        "db", node("web", min=web, max=9, port=port), proxy or "proxy", edges=[("web", "db"), ("proxy", "web")]
+    )
+
+
+@pytest.fixture
+def proxied(world):
+    """Builds a proxy whose user data is this."""
+    world.define("db")
+    world.define("web", implementations=[{"contextualisation": userdata("port {{ variables.port }}")}])
+
+    def built(user_data, description=None):
+        world.define("proxy", implementations=[{"contextualisation": userdata(user_data)}])
+        world.build(description or described())
+        return world
+
+    return built
+
+
+def reasons(plan, name="proxy"):
+    return {(step.verb, step.reason) for step in plan.steps if step.node_name == name}
+
+
+@pytest.mark.parametrize(
+    "user_data",
+    [
+        "to {{ getip('web') }}",
+        "to {{ getprivip('web') }}",
+        "{% for one in getipall('web') %}to {{ one }}{% endfor %}",
+        "to {{ ibget('node.resource.address', find_node_id('web')) }}",
+        "{% set name = 'we' ~ 'b' %}to {{ getip(name) }}",
+    ],
+)
+def test_a_node_made_with_addresses_of_what_is_replaced_is_kept_with_that_reason(proxied, user_data):
+    plan = proxied(user_data).convergence().plan(described(port=2))
+    assert reasons(plan, "web") == {(Verb.REPLACE, "its definition or its variables have changed")}
+    assert reasons(plan) == {(Verb.KEEP, WARNING.format("web"))}
+    assert reasons(plan, "db") == {(Verb.KEEP, "")}
+
+
+@pytest.mark.parametrize(
+    "user_data",
+    ["nothing", "to {{ getip('db') }}", "{{ 'any' if getip('web') else 'none' }}", "{{ getipall('web')|length }}"],
+)
+def test_a_node_that_is_made_the_same_is_not_marked(proxied, user_data):
+    assert reasons(proxied(user_data).convergence().plan(described(port=2))) == {(Verb.KEEP, "")}
+
+
+def test_a_host_key_or_a_command_in_the_user_data_marks_nothing(proxied):
+    world = proxied("{{ cmd('date +%N') }} {{ node_id }} {{ getip('db') }}")
+    assert reasons(world.convergence().plan(described(port=2))) == {(Verb.KEEP, "")}
+
+
+def test_nothing_is_marked_where_nothing_changes(proxied):
+    assert reasons(proxied("to {{ getip('web') }}").convergence().plan(described())) == {(Verb.KEEP, "")}
+
+
+def test_the_first_address_stays_where_another_instance_comes(proxied):
+    world = proxied("to {{ getip('web') }}")
+    assert reasons(world.convergence().plan(described(web=2))) == {(Verb.KEEP, "")}
+
+
+def test_all_addresses_change_where_another_instance_comes(proxied):
+    world = proxied("to {{ getipall('web')|join(' ') }}")
+    assert reasons(world.convergence().plan(described(web=2))) == {(Verb.KEEP, WARNING.format("web"))}
+
+
+def test_all_nodes_that_matter_are_named(proxied):
+    world = proxied("{{ getip('web') }} {{ getip('db') }}")
+    world.define("db", image="another")
+    assert reasons(world.convergence().plan(described(port=2))) == {(Verb.KEEP, WARNING.format("db and web"))}
+
+
+def test_an_address_under_a_name_of_a_mapping_counts(proxied):
+    before = described()
+    edges = (before.dependencies[0], Dependency("proxy", "web", (AttributeMapping("ip", "upstream"),)))
+    before = dataclasses.replace(before, dependencies=edges)
+    after = dataclasses.replace(described(port=2), dependencies=edges)
+    plan = proxied("to {{ upstream }}", before).convergence().plan(after)
+    assert reasons(plan) == {(Verb.KEEP, WARNING.format("web"))}
+
+
+def test_a_failed_instance_in_the_plan_of_maintenance_counts(proxied):
+    world = proxied("to {{ getip('web') }}")
+    (row,) = [row for row in world.store.instances("infra") if row.node_name == "web"]
+    world.cloud.change(row.instance_id, "fail")
+    plan = world.convergence().preview()
+    assert {step.verb for step in plan.steps if step.node_name == "web"} == {Verb.REPLACE}
+    assert reasons(plan) == {(Verb.KEEP, WARNING.format("web"))}
+
+
+def test_an_instance_less_in_the_plan_of_maintenance_counts(proxied):
+    world = proxied("to {{ getipall('web')|join(' ') }}", described(web=2))
+    target = described(web=1)
+    world.build(target)
+    world.store.request_scaling("infra", "web", ScaleKind.CHANGE, -1, "", world.clock.now())
+    plan = world.convergence().preview()
+    assert reasons(plan) == {(Verb.KEEP, WARNING.format("web"))}
+
+
+def test_a_node_that_its_manager_reconfigures_is_not_marked(world):
+    managers = Managers(world)
+    world.define("db")
+    world.define("web", implementations=[{"contextualisation": userdata("port {{ variables.port }}")}])
+    managers.define("proxy", to="{{ getip('web') }}")
+    world.build(described())
+    plan = world.convergence().plan(described(port=2))
+    assert reasons(plan) == {(Verb.RECONFIGURE, "config_management.to changed")}
+
+
+def test_user_data_that_the_manager_does_not_see_is_marked(world):
+    managers = Managers(world)
+    world.define("db")
+    world.define("web", implementations=[{"contextualisation": userdata("port {{ variables.port }}")}])
+    managers.define("proxy", context="to {{ getip('web') }}", role="proxy")
+    world.build(described())
+    assert reasons(world.convergence().plan(described(port=2))) == {(Verb.KEEP, WARNING.format("web"))}
+
+
+def test_replacing_the_node_in_the_same_build_makes_it_with_the_new_addresses(proxied):
+    world = proxied("to {{ getip('web') }}")
+    plan = world.convergence().plan(described(port=2), replaced=["proxy"])
+    assert reasons(plan) == {(Verb.REPLACE, "its replacement is asked for")}
+    before = {row.node_id for row in world.store.instances("infra")}
+    world.convergence().build(described(port=2), replaced=["proxy"])
+    rows = {row.node_name: row for row in world.store.instances("infra")}
+    assert rows["proxy"].node_id not in before
+    assert rows["db"].node_id in before
+    (made,) = [one for one in world.live("infra") if one["owner"]["node_name"] == "proxy"]
+    assert made["order"]["user_data"] == digest(f"to {rows['web'].address}")
+    assert reasons(world.convergence().plan(described(port=2))) == {(Verb.KEEP, "")}
+
+
+def test_a_node_with_many_instances_is_marked_in_each_step(proxied):
+    proxy = NodeDescription("proxy", "proxy", scaling=Scaling(3, 3))
+    world = proxied("to {{ getip('web') }}", described(proxy=proxy))
+    steps = [s for s in world.convergence().plan(described(port=2, proxy=proxy)).steps if s.node_name == "proxy"]
+    assert [step.reason for step in steps] == [WARNING.format("web")] * 3
