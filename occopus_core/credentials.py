@@ -130,6 +130,14 @@ class Credentials:
             if "endpoint" in entry.selectors
         )
 
+    def values(self, section: Section, type: str, key: str) -> frozenset[str]:
+        """The values of a key of the section in the entries for plugins of this type."""
+        return frozenset(
+            entry.selectors[key]
+            for entry in self.entries.get(section, ())
+            if key in entry.selectors and entry.selectors.get("type", type) == type
+        )
+
     def secrets(self) -> Set[str]:
         """All values that must not be shown. Renewals add to them."""
         return self._secrets

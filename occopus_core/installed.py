@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from occopus_core.api.declared import guarded_keys
 from occopus_core.registry import WORDS, PluginError, PluginState, clash, import_error, sound_schema, usable
 
 PluginClass: TypeAlias = type
@@ -22,6 +23,9 @@ PluginClass: TypeAlias = type
 _LONGEST = 300
 """The longest reason in characters: errors of plugins may have any length."""
 _TEMPLATE = "{{ anything }}"
+_NEEDS_LEAVE = (
+    "where, or as whom, this side connects: clients of the REST service need the operator's leave for a value"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,10 @@ def details(one: InstalledPlugin) -> Details:
             _types(piece),
             name in required,
             piece.get("description", "") if isinstance(piece, Mapping) else "",
-            [power for power in _powers(plugin, {name: _anything(piece)}) if power not in always],
+            [
+                *_guarded(plugin, name),
+                *(each for each in _powers(plugin, {name: _anything(piece)}) if each not in always),
+            ],
         )
         for name, piece in one.schema.get("properties", {}).items()
     ]
@@ -208,6 +215,10 @@ def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
     with contextlib.suppress(Exception):
         found = [str(power) for power in plugin.powers(section)]
     return found
+
+
+def _guarded(plugin: PluginClass, key: str) -> Sequence[str]:
+    return [_NEEDS_LEAVE] if key in guarded_keys(plugin) else []
 
 
 def _anything(piece: Any) -> Any:

@@ -144,6 +144,8 @@ class ConfigManager(ABC):
     """The contract version that the plugin is written for: every plugin sets `contract_version = 1`."""
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
     """The keys of the section which, with its type and credentials, select the connection."""
+    harmless_keys: ClassVar[tuple[str, ...]] = ()
+    """The connection keys that a node definition from the network may set to any value; see `ResourceHandler`."""
     max_concurrency: ClassVar[int] = 16
     """The most calls the core has under way at once on one connection."""
     max_jobs: ClassVar[int | None] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from occopus_core.api.config import ConfigManager
@@ -20,6 +20,25 @@ def fault_of_declarations(plugin: type) -> str:
             value = getattr(plugin, name, None)
             if not is_right(value):
                 return f"its class attribute {name} is {reprlib.repr(value)}, expected {expected}"
+    return _fault_of_harmless_keys(plugin)
+
+
+def guarded_keys(plugin: type) -> frozenset[str]:
+    """The keys of a section whose values, in a definition from the network, need the operator's leave.
+
+    They say where, or as whom, this side connects: every connection key that the plugin does not declare harmless.
+    """
+    keys: Sequence[str] = getattr(plugin, "connection_keys", ())
+    return frozenset({_ENDPOINT, *keys}) - frozenset(getattr(plugin, "harmless_keys", ()))
+
+
+def _fault_of_harmless_keys(plugin: type) -> str:
+    harmless: Sequence[str] = getattr(plugin, "harmless_keys", ())
+    if _ENDPOINT in harmless:
+        return f"its class attribute harmless_keys names '{_ENDPOINT}', which is never harmless"
+    others = [key for key in harmless if key not in getattr(plugin, "connection_keys", ())]
+    if others:
+        return f"its class attribute harmless_keys names '{others[0]}', which is not one of its connection_keys"
     return ""
 
 
@@ -42,6 +61,8 @@ def _all_of(kind: type, *containers: type) -> Callable[[object], bool]:
     return lambda value: isinstance(value, containers) and all(isinstance(one, kind) for one in value)  # type: ignore[attr-defined]
 
 
+_ENDPOINT = "endpoint"
+
 _SECONDS = (lambda value: _is_number(value, 0), "a number of seconds, at least 0")
 _COUNT = (_is_count, "a whole number, at least 1")
 _POLL = (_is_pause, "the shortest and the longest time in seconds, above 0")
@@ -51,6 +72,7 @@ _FORMS = (_all_of(ContextForm, frozenset, set), "a frozenset of ContextForm")
 _RULES: Mapping[type, Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     ResourceHandler: {
         "connection_keys": _NAMES,
+        "harmless_keys": _NAMES,
         "context_forms": _FORMS,
         "features": (_all_of(Feature, frozenset, set), "a frozenset of Feature"),
         "stop_seconds": _SECONDS,
@@ -60,6 +82,7 @@ _RULES: Mapping[type, Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     },
     ConfigManager: {
         "connection_keys": _NAMES,
+        "harmless_keys": _NAMES,
         "max_concurrency": _COUNT,
         "max_jobs": (lambda value: value is None or _is_count(value), "a whole number, at least 1, or None"),
         "poll_seconds": _POLL,

@@ -163,6 +163,11 @@ class ResourceHandler(ABC):
     """The contract version that the plugin is written for: every plugin sets `contract_version = 1`."""
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
     """The keys of the `resource` section which, with its type and credentials, select the connection."""
+    harmless_keys: ClassVar[tuple[str, ...]] = ()
+    """The connection keys that a node definition from the network may set to any value.
+
+    No value of such a key may direct a call to another host, path or service, or select other credentials: it is a
+    region or a project, and never the `endpoint`. A value of any other connection key needs the operator's leave."""
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
     """The forms of context that the handler passes on, byte for byte."""
     features: ClassVar[frozenset[Feature]] = frozenset()

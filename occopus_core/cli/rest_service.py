@@ -71,8 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         "--endpoint",
         action="append",
         default=[],
-        metavar="URL",
-        help="an endpoint that node definitions of clients may name, as those in the credentials file; repeatable",
+        metavar="VALUE",
+        help="an endpoint, or value of another connection key, that node definitions of clients may name, as those in "
+        "the credentials file; repeatable",
     )
     made.add_argument("--interval", type=number, default=INTERVAL, help="seconds between two passes (default: 10)")
     made.add_argument("--max-body", type=whole_number, metavar="BYTES", help="largest body (default: 1 MiB)")

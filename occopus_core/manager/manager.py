@@ -145,12 +145,11 @@ class InfrastructureManager(Queries):
     def import_untrusted(self, text: bytes, endpoints: Collection[str] = ()) -> list[str]:
         """Import node definitions from the network; see `import_node_definitions`.
 
-        They can name no files and no machines other than their nodes. They can name only these endpoints, and those
-        with credentials. Raises `DescriptionError`, `StoreError`.
+        They can name no files and no machines other than their nodes. Of connection keys they can give only these
+        values, and those of entries of the credentials file. Raises `DescriptionError`, `StoreError`.
         """
         definitions = load_node_definitions(text, self._installation.registry, name="request", imports=False)
-        vouched = {*endpoints, *self._installation.credentials.endpoints}
-        refuse_powers(definitions, self._installation.registry, vouched)
+        refuse_powers(definitions, self._installation.registry, endpoints, self._installation.credentials)
         self.store.put_definitions(definitions)
         return [definition.name for definition in definitions]
 

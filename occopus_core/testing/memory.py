@@ -142,6 +142,7 @@ class MemoryHandler(ResourceHandler):
 
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
+    harmless_keys: ClassVar[tuple[str, ...]] = ("project",)
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset(ContextForm)
     features: ClassVar[frozenset[Feature]] = frozenset(Feature)
     max_concurrency: ClassVar[int] = 32

@@ -38,6 +38,9 @@ class Handler(ResourceHandler):
 """
 
 
+NEEDS_LEAVE = "where, or as whom, this side connects: clients of the REST service need the operator's leave for a value"
+
+
 def found(type, kind="health"):
     return [one for one in installed_plugins() if (one.kind, one.type) == (kind, type)]
 
@@ -122,7 +125,7 @@ def test_the_details_are_those_of_the_class_and_its_schema(install):
     install("one", "made", "installed_made:Handler", HANDLER, kind="resource")
     about = details(*found("made", "resource"))
     assert [(key.name, key.types, key.required, key.powers) for key in about.keys] == [
-        ("endpoint", "string", True, []),
+        ("endpoint", "string", True, [NEEDS_LEAVE]),
         ("size", "small | 2", False, []),
         ("mounts", "array", False, ["mount {{ anything }}"]),
         ("stop_seconds", "number", False, []),

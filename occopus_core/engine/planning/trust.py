@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from occopus_core.api import scalars
+from occopus_core.api.declared import guarded_keys
+from occopus_core.credentials import Credentials, Section
 from occopus_core.descriptions.model import Implementation, NodeDefinition
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem
 from occopus_core.registry import Registry
@@ -14,33 +18,66 @@ from occopus_core.render import calls_commands
 _DEVIOUS = re.compile(r"\{[{%#]|\.\.|[\\%@\s]")
 """In a source: templates, and ways out of a folder or to another host."""
 _ADVICE = "occopus-import this definition on the server"
+_JUMP = "jump"
+"""The key of a login that names a host on the way: see `occopus_core.api.ssh.LOGIN_PROPERTIES`."""
 
 
-def refuse_powers(definitions: Sequence[NodeDefinition], registry: Registry, endpoints: Collection[str]) -> None:
+def refuse_powers(
+    definitions: Sequence[NodeDefinition], registry: Registry, endpoints: Collection[str], credentials: Credentials
+) -> None:
     """Refuse definitions that only a local user may import. Raises `DescriptionError` with all of them.
 
-    `endpoints` were allowed by a local user. Raises `PluginError`.
+    `endpoints` and the entries of the credentials are what the operator allows. Raises `PluginError`.
     """
-    vouched = {endpoint.rstrip("/") for endpoint in endpoints}
+    allowed = _Allowed(frozenset(map(_normal, endpoints)), credentials)
     problems = [
         Problem(Position("request"), f"node_def:{definition.name}[{index}]", message)
         for definition in definitions
         for index, one in enumerate(definition.implementations)
-        for message in _faults(one, registry, vouched)
+        for message in _faults(one, registry, allowed)
     ]
     if problems:
         raise DescriptionError(problems)
 
 
-def _faults(one: Implementation, registry: Registry, vouched: Collection[str]) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """What the operator allows definitions from the network to name."""
+
+    endpoints: frozenset[str]
+    credentials: Credentials
+
+    def value(self, section: Section, type: str, key: str, value: Any) -> bool:
+        """True for a value of a connection key that was named, on the command line or in an entry for the plugin."""
+        if isinstance(value, Mapping | list | tuple):
+            return False
+        named = _normal(scalars.canonical(value))
+        return named in self.endpoints or named in map(_normal, self.credentials.values(section, type, key))
+
+    def source(self, source: str) -> bool:
+        """True if the source, or a folder that contains it, was named and cannot be rendered to something else."""
+        if _DEVIOUS.search(source):
+            return False
+        named = {*self.endpoints, *map(_normal, self.credentials.endpoints)}
+        return any(_normal(source) == each or source.startswith(f"{each}/") for each in named if each)
+
+
+def _normal(endpoint: str) -> str:
+    return endpoint.rstrip("/")
+
+
+def _faults(one: Implementation, registry: Registry, allowed: _Allowed) -> Iterator[str]:
     if calls_commands([one.resource, one.contextualisation, one.config_management, dict(one.health_check.checks)]):
         yield f"cmd() is not for definitions from the network: {_ADVICE}"
     for power in _powers(one, registry):
         yield f"{power}: {_ADVICE}"
-    for section in (one.resource, one.config_management or {}):
-        yield from _strangers(section, vouched)
-    for source in registry.resource(one.resource["type"]).sources(one.resource):
-        if not _allows(vouched, source):
+    handler = registry.resource(one.resource["type"])
+    yield from _strangers("resource", one.resource, handler, allowed)
+    if one.config_management is not None:
+        manager = registry.config(one.config_management["type"])
+        yield from _strangers("config_management", one.config_management, manager, allowed)
+    for source in handler.sources(one.resource):
+        if not allowed.source(source):
             yield (
                 f"fetching is not allowed from '{_without_secrets(source)}': start the service with --endpoint, or "
                 f"{_ADVICE}"
@@ -48,7 +85,7 @@ def _faults(one: Implementation, registry: Registry, vouched: Collection[str]) -
 
 
 def _powers(one: Implementation, registry: Registry) -> Iterator[str]:
-    """What each plugin of its sections refuses in definitions from the network."""
+    """What each plugin of its sections, and the core for all of them, refuses in definitions from the network."""
     yield from registry.resource(one.resource["type"]).powers(one.resource)
     if one.contextualisation is not None:
         yield from registry.context(one.contextualisation["type"]).powers(one.contextualisation)
@@ -56,13 +93,20 @@ def _powers(one: Implementation, registry: Registry) -> Iterator[str]:
         yield from registry.config(one.config_management["type"]).powers(one.config_management)
     for key, value in one.health_check.checks.items():
         yield from registry.health(key).powers(value)
+    if any(map(_jumps, (one.resource, one.config_management, *one.health_check.checks.values()))):
+        yield "log in to the host of `jump` with the credentials of the server"
 
 
-def _allows(vouched: Collection[str], source: str) -> bool:
-    """True if the source, or a folder that contains it, is allowed and cannot be rendered to something else."""
-    if _DEVIOUS.search(source):
-        return False
-    return any(source.rstrip("/") == each or source.startswith(f"{each}/") for each in vouched if each)
+def _jumps(section: Any) -> bool:
+    """True where a section has the key `jump`, or, anywhere within it, a jump host under this key."""
+    return isinstance(section, Mapping) and (_JUMP in section or _has_jump_host(section))
+
+
+def _has_jump_host(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        way = value.get(_JUMP)
+        return (isinstance(way, Mapping) and "host" in way) or any(map(_has_jump_host, value.values()))
+    return isinstance(value, list | tuple) and any(map(_has_jump_host, value))
 
 
 def _without_secrets(source: str) -> str:
@@ -70,10 +114,12 @@ def _without_secrets(source: str) -> str:
     return re.split(r"[?#]", re.sub(r"//[^/]*@", "//", source))[0]
 
 
-def _strangers(section: Mapping[str, Any], vouched: Collection[str]) -> Iterator[str]:
-    endpoint = section.get("endpoint")
-    if endpoint is not None and str(endpoint).rstrip("/") not in vouched:
-        yield (
-            f"the endpoint '{endpoint}' is not allowed: start the service with --endpoint, "
-            f"name it in an entry of the credentials file, or {_ADVICE}"
-        )
+def _strangers(kind: Section, section: Mapping[str, Any], plugin: type, allowed: _Allowed) -> Iterator[str]:
+    """Where, or as whom, the section would have this side connect without the operator's leave."""
+    for key in sorted(guarded_keys(plugin) & section.keys()):
+        value = section[key]
+        if not allowed.value(kind, section["type"], key, value):
+            yield (
+                f"the {key} '{value}' is not allowed: start the service with --endpoint, "
+                f"name it in an entry of the credentials file, or {_ADVICE}"
+            )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.plugins import put
+
 pytestmark = pytest.mark.integration
 
 REPORT = "/infrastructures/trial"
@@ -146,6 +148,59 @@ def test_it_may_name_what_the_server_was_told_of_or_has_credentials_for(ready, c
         infra_id = client.post("/infrastructures/", json.dumps(description)).json["infraid"]
         until(lambda: client.get(f"/infrastructures/{infra_id}/outline").json["instances"] == {"ready": 1})
         assert len(cloud.machines(infra_id)) == 1
+
+
+FILE_CLOUD = """
+from pathlib import Path
+
+from occopus_core.api.ssh import LOGIN_PROPERTIES
+from occopus_core.testing.memory import MemoryHandler
+
+class FileCloud(MemoryHandler):
+    connection_keys = ("database", "region")
+    harmless_keys = ("region",)
+
+    def __init__(self, connection):
+        Path(__file__).with_name("made").write_text(str(connection.settings))
+        super().__init__(connection)
+
+    @classmethod
+    def schema(cls):
+        text = {"type": "string", "description": "A text."}
+        return {"type": "object", "properties": {**LOGIN_PROPERTIES, "database": text, "region": text}}
+"""
+ADVICE = "start the service with --endpoint, name it in an entry of the credentials file"
+
+
+def test_a_plugin_of_a_third_party_is_safe_without_a_word_of_its_own(workspace, serve):
+    """Its connection keys, and hosts on the way, are refused unless the operator has allowed the value."""
+    folder = workspace.folder / "installed"
+    folder.mkdir()
+    put(folder, "of-files", "files", "files_cloud:FileCloud", FILE_CLOUD, kind="resource")
+    workspace.environ["PYTHONPATH"] = str(folder)
+    entry = {"type": "files", "database": "/srv/known.db", "auth_data": {"key": "k"}}
+    auth_data = workspace.write(
+        "auth.yaml", json.dumps({"resource": [entry, {**entry, "type": "x", "database": "/o"}]})
+    )
+    Path(auth_data).chmod(0o600)
+    with serve(workspace, "--endpoint", "/srv/cloud.db", "--auth_data_path", auth_data) as (_, client):
+
+        def put_one(keys):
+            text = json.dumps({"node_def:own": [{"resource": {"type": "files", **keys}}]})
+            answer = client.call("PUT", "/node_definitions/", text)
+            return answer.status, [problem["message"] for problem in answer.json.get("errors", ())]
+
+        for value in ("/root/x", "{{ variables.x }}", "/srv/cloud.db/../x", "/o"):
+            status, messages = put_one({"database": value})
+            assert (status, len(messages)) == (422, 1)
+            assert messages[0].startswith(f"the database '{value}' is not allowed: {ADVICE}")
+        status, messages = put_one({"database": "/srv/cloud.db", "jump": {"host": "/srv/cloud.db"}})
+        assert (status, len(messages)) == (422, 1)
+        assert messages[0].startswith("log in to the host of `jump` with the credentials of the server")
+        assert client.get("/node_definitions/own").status == 404
+        for value in ("/srv/cloud.db", "/srv/known.db"):
+            assert put_one({"database": value, "region": "any", "user": "me", "port": 2222}) == (200, [])
+    assert not (folder / "made").exists()
 
 
 def test_templates_in_variables_stay_text(open_service, until):

@@ -16,6 +16,7 @@ from occopus_core.registry import PluginError, Registry
 WRONG = [
     (ResourceHandler, "connection_keys", "endpoint", "a tuple of names"),
     (ResourceHandler, "connection_keys", (1,), "a tuple of names"),
+    (ResourceHandler, "harmless_keys", "region", "a tuple of names"),
     (ResourceHandler, "context_forms", frozenset({"user_data"}), "a frozenset of ContextForm"),
     (ResourceHandler, "features", None, "a frozenset of Feature"),
     (ResourceHandler, "stop_seconds", "5", "a number of seconds, at least 0"),
@@ -27,6 +28,7 @@ WRONG = [
     (ResourceHandler, "poll_seconds", (5.0, 0.2), "the shortest and the longest time in seconds, above 0"),
     (ResourceHandler, "poll_seconds", (0.0, 0.2), "the shortest and the longest time in seconds, above 0"),
     (ResourceHandler, "consistency_window", -1, "a number of seconds, at least 0"),
+    (ConfigManager, "harmless_keys", None, "a tuple of names"),
     (ConfigManager, "leave_seconds", "60", "a number of seconds, at least 0"),
     (ConfigManager, "leave_seconds", None, "a number of seconds, at least 0"),
     (ConfigManager, "max_jobs", "4", "a whole number, at least 1, or None"),
@@ -55,6 +57,19 @@ def test_a_wrong_one_is_one_message_of_that_plugin(base, name, value, expected):
     assert str(refused.value) == told
 
 
+@pytest.mark.parametrize("base", [ResourceHandler, ConfigManager])
+@pytest.mark.parametrize(
+    ("keys", "harmless", "told"),
+    [
+        (("endpoint",), ("endpoint",), "names 'endpoint', which is never harmless"),
+        (("endpoint",), ("regoin",), "names 'regoin', which is not one of its connection_keys"),
+    ],
+)
+def test_harmless_keys_are_other_connection_keys_than_the_endpoint(base, keys, harmless, told):
+    fault = fault_of_declarations(plugin(base, connection_keys=keys, harmless_keys=harmless))
+    assert fault == f"its class attribute harmless_keys {told}"
+
+
 @pytest.mark.parametrize("base", [*KINDS, HealthChecker])
 def test_the_defaults_are_right(base):
     assert fault_of_declarations(plugin(base)) == ""
@@ -64,6 +79,7 @@ def test_the_defaults_are_right(base):
     ("base", "attributes"),
     [
         (ResourceHandler, {"stop_seconds": 5, "consistency_window": 0, "poll_seconds": [1, 1]}),
+        (ResourceHandler, {"connection_keys": ["endpoint", "region"], "harmless_keys": ["region"]}),
         (ConfigManager, {"max_jobs": 4, "leave_seconds": 0, "connection_keys": ()}),
         (HealthChecker, {"max_jobs": "another plugin's own business"}),
     ],

@@ -54,11 +54,6 @@ class SshManager(ConfigManager):
         """See `ConfigManager.schema`."""
         return SCHEMA
 
-    @classmethod
-    def powers(cls, section: Mapping[str, Any]) -> Sequence[str]:
-        """A jump host is reached from the server with its credentials."""
-        return ["log in to the host of `jump` with the credentials of the server"] if "jump" in section else ()
-
     def check(self, node: ConfigNode) -> None:
         """Raises `PermanentError` for credentials that are missing, and for paths and modes that are none."""
         SshLogin.of(self.connection.auth, node.section.get("user", ""))

@@ -310,9 +310,6 @@ class TestFailures:
         assert configured(manager, node).state is ConfigState.READY
         assert keys.known(node.node_id, f"{server.addresses[1]}:{server.port}") == (server.host_key.public,)
 
-
-def test_the_jump_host_is_a_power():
-    assert SshManager.powers({"jump": {"host": "x"}})
     assert not SshManager.powers({"commands": ["reboot"]})
 
 

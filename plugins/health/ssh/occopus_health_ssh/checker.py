@@ -53,12 +53,6 @@ class SshCommand(HealthChecker):
             "examples": [{"user": "debian", "command": "systemctl is-system-running", "pattern": "running"}],
         }
 
-    @classmethod
-    def powers(cls, value: Any) -> Sequence[str]:
-        """A jump host is reached from the server with its credentials."""
-        has_jump = isinstance(value, Mapping) and "jump" in value
-        return ["log in to the host of `jump` with the credentials of the server"] if has_jump else ()
-
     def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
         """Logs in to every node, side by side; connections are kept for the next look."""
         turns = max(1, -(-len(probes) // AT_ONCE))

@@ -96,8 +96,3 @@ def test_connections_are_kept(probe):
     assert len(reasons) == 1
     first = probe("echo $PPID >&2; exit 1")
     assert checker.check([first])[0].reason == checker.check([first])[0].reason
-
-
-def test_the_jump_host_is_a_power():
-    assert SshCommand.powers({"jump": {"host": "x"}})
-    assert not SshCommand.powers({"command": "x"})

@@ -45,6 +45,7 @@ class Ec2Handler(ResourceHandler):
 
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "regionname")
+    harmless_keys: ClassVar[tuple[str, ...]] = ("regionname",)
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
     features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS, Feature.MARK})
     max_concurrency: ClassVar[int] = 16

@@ -24,14 +24,14 @@ class NovaHandler(ResourceHandler):
     """One project of one OpenStack cloud. The id of an instance is its token."""
 
     contract_version: ClassVar[int] = 1
-    connection_keys: ClassVar[tuple[str, ...]] = (
-        "endpoint",
+    harmless_keys: ClassVar[tuple[str, ...]] = (
         "project_id",
         "tenant_name",
         "region_name",
         "user_domain_name",
         "domain_name",
     )
+    connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", *harmless_keys)
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
     features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS})
     max_concurrency: ClassVar[int] = 8

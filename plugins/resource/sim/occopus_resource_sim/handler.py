@@ -36,6 +36,7 @@ class SimHandler(ResourceHandler):
 
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
+    harmless_keys: ClassVar[tuple[str, ...]] = ("project",)
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset(ContextForm)
     features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS, Feature.STOP})
     max_concurrency: ClassVar[int] = 16

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from occopus_core.api import ConfigManager
+from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.planning.trust import refuse_powers
@@ -35,11 +38,31 @@ class Runner(ConfigManager):
         return ["it runs a playbook on the server"] if "playbook" in section else []
 
 
-REGISTRY = Registry({("resource", "powerful"): Powerful, ("config", "runner"): Runner})
+class FileCloud(MemoryHandler):
+    """A cloud of a third party: a file of the server, in an account and a region."""
+
+    connection_keys = ("database", "account", "region")
+    harmless_keys = ("region",)
 
 
-def refuse(suspect, *endpoints):
-    refuse_powers([suspect], REGISTRY, endpoints)
+class FileTool(Runner):
+    """A tool of a third party with a file of the server."""
+
+    connection_keys = ("state",)
+
+
+REGISTRY = Registry(
+    {
+        ("resource", "powerful"): Powerful,
+        ("resource", "file"): FileCloud,
+        ("config", "runner"): Runner,
+        ("config", "file"): FileTool,
+    }
+)
+
+
+def refuse(suspect, *endpoints, credentials=None):
+    refuse_powers([suspect], REGISTRY, endpoints, credentials or Credentials())
 
 
 def definition(resource=None, text="plain", checks=None):
@@ -110,6 +133,107 @@ def test_a_configuration_manager_is_called_as_well():
     with pytest.raises(DescriptionError, match=r"endpoint 'http://10\.0\.0\.1'"):
         refuse(suspect)
     refuse(suspect, "http://10.0.0.1")
+
+
+@pytest.fixture
+def entries(tmp_path):
+    """The credentials of a file with these sections."""
+
+    def read(**sections):
+        file = tmp_path / "auth_data.yaml"
+        file.write_text(json.dumps(sections))
+        file.chmod(0o600)
+        return Credentials.load(str(file))
+
+    return read
+
+
+def on_file(**keys):
+    return NodeDefinition("web", (Implementation({"type": "file", **keys}, None, None, HealthCheck()),))
+
+
+def managed(**keys):
+    return NodeDefinition("web", (Implementation({"type": "sim"}, None, {"type": "file", **keys}, HealthCheck()),))
+
+
+@pytest.mark.parametrize(
+    ("suspect", "key", "value"),
+    [
+        (on_file(database="/root/x"), "database", "/root/x"),
+        (on_file(database="{{ variables.x }}"), "database", "{{ variables.x }}"),
+        (on_file(database=""), "database", ""),
+        (on_file(database=None), "database", None),
+        (on_file(database=["/srv/cloud.db"]), "database", ["/srv/cloud.db"]),
+        (on_file(database={"/srv/cloud.db": 1}), "database", {"/srv/cloud.db": 1}),
+        (on_file(database="/srv/cloud.db.evil"), "database", "/srv/cloud.db.evil"),
+        (on_file(account="root"), "account", "root"),
+        (on_file(endpoint="http://evil"), "endpoint", "http://evil"),
+        (managed(state="/etc/shadow"), "state", "/etc/shadow"),
+    ],
+)
+def test_every_connection_key_needs_the_operators_leave_whatever_its_name(suspect, key, value):
+    with pytest.raises(DescriptionError) as refused:
+        refuse(suspect, "/srv/cloud.db")
+    (problem,) = refused.value.problems
+    assert problem.message.startswith(f"the {key} '{value}' is not allowed: start the service with --endpoint")
+
+
+def test_values_that_the_operator_named_and_harmless_keys_are_allowed(entries):
+    for region in ("eu-1", "{{ variables.region }}"):
+        refuse(on_file(database="/srv/cloud.db", region=region), "/srv/cloud.db")
+    refuse(managed(state="/srv/state"), "/srv/state/")
+    named = entries(
+        resource=[{"type": "file", "database": "/srv/cloud.db", "account": 7, "auth_data": {"key": "k"}}],
+        config_management=[{"state": "/srv/state", "auth_data": {"key": "k"}}],
+    )
+    refuse(on_file(database="/srv/cloud.db", account=7), credentials=named)
+    refuse(managed(state="/srv/state"), credentials=named)
+
+
+@pytest.mark.parametrize(
+    "suspect",
+    [
+        on_file(account="/srv/cloud.db"),
+        on_file(database="/srv/of-another"),
+        on_file(database="/srv/state"),
+        managed(state="/srv/cloud.db"),
+    ],
+)
+def test_an_entry_allows_a_value_of_its_own_key_and_plugin_alone(entries, suspect):
+    named = entries(
+        resource=[
+            {"type": "file", "database": "/srv/cloud.db", "auth_data": {"key": "k"}},
+            {"type": "other", "database": "/srv/of-another", "auth_data": {"key": "k"}},
+        ],
+        config_management=[{"type": "file", "state": "/srv/state", "auth_data": {"key": "k"}}],
+    )
+    with pytest.raises(DescriptionError, match="is not allowed: start the service with --endpoint"):
+        refuse(suspect, credentials=named)
+
+
+JUMP = {"host": "10.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    "suspect",
+    [
+        definition(resource={"jump": JUMP}),
+        definition(resource={"jump": "{{ variables.way }}"}),
+        definition(resource={"login": [{"jump": JUMP}]}),
+        definition(checks={"ssh": {"jump": JUMP}}),
+        NodeDefinition(
+            "web",
+            (Implementation({"type": "sim"}), Implementation({"type": "sim"}, None, {"type": "runner", "jump": JUMP})),
+        ),
+    ],
+)
+def test_a_host_on_the_way_is_refused_of_every_plugin(suspect):
+    with pytest.raises(DescriptionError, match="log in to the host of `jump` with the credentials of the server"):
+        refuse(suspect, "10.0.0.1")
+
+
+def test_what_is_only_called_so_within_a_section_is_not():
+    refuse(definition(resource={"moves": {"jump": "high"}}, checks={"ports": [22]}))
 
 
 def test_the_powers_of_a_configuration_manager_are_refused():

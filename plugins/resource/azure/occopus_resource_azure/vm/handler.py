@@ -25,6 +25,7 @@ class AzureVmHandler(ResourceHandler):
 
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "subscription_id", "resource_group")
+    harmless_keys: ClassVar[tuple[str, ...]] = ("subscription_id", "resource_group")
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
     features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS, Feature.STOP})
     max_concurrency: ClassVar[int] = 8
