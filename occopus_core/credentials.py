@@ -25,7 +25,7 @@ Section = Literal["resource", "config_management", "health_check", "notify"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 _ENTRY = re.compile(r"(\w+)\[(\d+)\]")
 
-_PUBLIC_KEYS = frozenset(
+PUBLIC_KEYS = frozenset(
     {"type", "id", "user", "username", "email", "tenant_id", "client_id", "client_name", "subscription_id"},
 )
 """Keys of `auth_data` that identify a user. All other values are secrets."""
@@ -191,7 +191,7 @@ def _secrets_of(sections: Mapping[str, Iterable[_Entry]]) -> Iterator[str]:
     for entries in sections.values():
         for entry in entries:
             names = [value for key, value in entry.auth_data.items() if key in _NAMES]
-            for secret in (value for key, value in entry.auth_data.items() if key not in _PUBLIC_KEYS):
+            for secret in (value for key, value in entry.auth_data.items() if key not in PUBLIC_KEYS):
                 yield secret
                 if "\n" not in secret:
                     yield from (b64encode(f"{name}:{secret}".encode(errors="replace")).decode() for name in names)

@@ -268,8 +268,8 @@ class ResourceHandler(ABC):
         """Ask these instances to shut down; a key for every id, None for success.
 
         For handlers with `Feature.STOP`. Returns at once. MUST be idempotent; an instance that is absent or stopped is
-        a success. The core calls `delete` once `describe` no longer reports `READY`, or when the grace is over. Raises
-        `ProviderError` if no stop could be requested at all.
+        a success. `describe` MUST answer `READY` until the instance has stopped: the core calls `delete` once it
+        answers anything else, or when the grace is over. Raises `ProviderError` if no stop could be requested at all.
         """
         raise NotImplementedError
 

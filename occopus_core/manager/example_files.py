@@ -11,7 +11,7 @@ from typing import Any
 from occopus_core.api.context import ContextForm
 from occopus_core.api.written import as_yaml
 from occopus_core.descriptions.schema import is_template, validator
-from occopus_core.registry import Registry
+from occopus_core.registry import WORDS, PluginError, Registry
 
 _WIDTH = 100
 _CONTEXTS = ("docker", "cloudinit")
@@ -91,6 +91,7 @@ class ExampleFiles:
 
 def example_files(registry: Registry, resource_type: str) -> ExampleFiles:
     """The pair for an installed type of resource. Raises `PluginError` where it is not installed."""
+    _refuse_other_kinds(registry, resource_type)
     schema = registry.schema("resource", resource_type)
     section = _section(schema, resource_type)
     properties: Mapping[str, Any] = schema.get("properties", {})
@@ -113,6 +114,16 @@ def example_files(registry: Registry, resource_type: str) -> ExampleFiles:
     used = "".join(f"  {key}: <{key}>\n" for key in dict.fromkeys(_VARIABLE.findall(as_yaml(section))))
     infrastructure = _INFRASTRUCTURE.format(title=title, name=name, nodes_file=nodes_file, used=used)
     return ExampleFiles(nodes_file, nodes, f"{resource_type}.infra.yaml", infrastructure)
+
+
+def _refuse_other_kinds(registry: Registry, type: str) -> None:
+    """Raises `PluginError` for a type that is installed, but of plugins of another kind alone."""
+    kinds = [kind for kind in WORDS if type in registry.installed(kind)]
+    if kinds and "resource" not in kinds:
+        raise PluginError(
+            f"'{type}' is a {WORDS[kinds[0]]}, and examples are made for resource handlers: "
+            f"occopus-plugins show {kinds[0]}/{type} prints its keys"
+        )
 
 
 def _context_type(registry: Registry, resource_type: str) -> str:

@@ -132,9 +132,11 @@ class HealthCheckerConformance(suite.Suite):
             dataclasses.replace(harness.unhealthy, address=NO_SUCH_HOST),
             dataclasses.replace(harness.unhealthy, timeout=0.001),
         ]
-        secrets = [text for text in (harness.secret, *harness.unhealthy.auth.values()) if text]
+        auth = harness.unhealthy.auth
+        secrets = [text for text in (harness.secret, *suite.secrets_of(auth)) if text]
         for verdict in harness.checker.check(probes):
-            assert not [secret for secret in secrets if secret in verdict.reason], "a reason shows a secret"
+            found = suite.leaked(verdict.reason, secrets, auth)
+            assert not found, f"a reason shows {found}"
 
     def test_threads(self, harness: HealthHarness) -> None:
         """It is thread-safe: many threads may ask at once."""

@@ -89,8 +89,8 @@ class NotifyHarness(suite.Harness, ABC):
         """Have the receiver work again. Idempotent."""
 
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown: the credentials, and secrets in the settings."""
-        return tuple(self.notifier().connection.auth.values())
+        """What must never be shown: the secrets of the credentials (without `user` and the like) and settings."""
+        return suite.secrets_of(self.notifier().connection.auth)
 
 
 def notifications(count: int, first: int = 1) -> list[Notification]:
@@ -151,7 +151,8 @@ class NotifierConformance(suite.Suite):
         """No `repr` of the notifier shows a credential."""
         notifier = harness.notifier()
         shown = f"{notifier!r} {notifier}"
-        assert not [secret for secret in harness.secrets() if secret in shown], "a repr shows a secret"
+        found = suite.leaked(shown, harness.secrets(), notifier.connection.auth)
+        assert not found, f"a repr shows {found}"
 
     def test_all_in_order(self, harness: NotifyHarness) -> None:
         """`send` hands over every notification of a batch, in their order."""
@@ -209,9 +210,11 @@ class NotifierConformance(suite.Suite):
         secrets = harness.secrets()
         assert secrets, "the harness has no secrets: give it some, or name this clause in `not_applicable`"
         for fault in _injectable(harness) - {Fault.HANG}:
-            error = _failing(harness, harness.notifier(), fault)
+            notifier = harness.notifier()
+            error = _failing(harness, notifier, fault)
             shown = " ".join(f"{each} {each!r}" for each in chain(error))
-            assert not [secret for secret in secrets if secret in shown], f"{fault.value}: the error shows a secret"
+            found = suite.leaked(shown, secrets, notifier.connection.auth)
+            assert not found, f"{fault.value}: the error shows {found}"
 
     def test_only_provider_errors(self, harness: NotifyHarness) -> None:
         """A notifier raises nothing but `ProviderError` and its subclasses."""

@@ -16,6 +16,8 @@ from unittest import mock
 
 import pytest
 
+from occopus_core.credentials import PUBLIC_KEYS
+
 _PREFIX = "test_"
 _T = TypeVar("_T")
 
@@ -44,6 +46,17 @@ def never_sleeping(complaint: str) -> Iterator[None]:
     with mock.patch("time.sleep", noted_sleep), mock.patch.object(threading.Thread, "start", noted_start):
         yield
     assert not slept, complaint
+
+
+def secrets_of(auth: Mapping[str, str]) -> tuple[str, ...]:
+    """The secrets of `auth_data`: its values without those that identify a user, such as `user` and `username`."""
+    return tuple(value for key, value in auth.items() if key not in PUBLIC_KEYS and value)
+
+
+def leaked(shown: str, secrets: Collection[str], auth: Mapping[str, str]) -> str:
+    """Where the secrets that a text shows come from, as a list for people; empty if it shows none. Quotes none."""
+    names = {value: f"auth_data.{key}" for key, value in auth.items()}
+    return ", ".join(names.get(secret, "a secret of the harness") for secret in secrets if secret in shown)
 
 
 class Harness:

@@ -82,6 +82,16 @@ class StopCutsOff(MemoryHandler):
 
 
 @breaks("stop_in_its_own_time")
+class ShuttingDownIsPending(_Reporting):
+    """An instance that shuts down is no longer `READY`."""
+
+    def _reported(self, instance: Instance) -> Instance:
+        leaving = {machine["id"] for machine in self.cloud.inventory() if machine["stopped_at"] is not None}
+        is_leaving = instance.id in leaving and instance.state is InstanceState.READY
+        return replace(instance, state=InstanceState.PENDING) if is_leaving else instance
+
+
+@breaks("stop_in_its_own_time")
 class StopWaits(MemoryHandler):
     """Returns when the instance has stopped."""
 

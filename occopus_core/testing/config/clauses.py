@@ -30,7 +30,7 @@ from occopus_core.testing.shape import (
     assert_no_io,
     assert_states_version,
 )
-from occopus_core.testing.suite import able, never_sleeping
+from occopus_core.testing.suite import able, leaked, never_sleeping
 
 UNDER_WAY = (ConfigState.RUNNING, ConfigState.QUEUED)
 
@@ -109,7 +109,8 @@ class ShapeClauses:
         """No `repr` shows credentials or secrets of the section."""
         manager, one = harness.manager(), node(harness)
         shown = f"{manager!r} {manager} {one!r}"
-        assert not [secret for secret in harness.secrets() if secret in shown], "a repr shows a secret"
+        found = leaked(shown, harness.secrets(), manager.connection.auth)
+        assert not found, f"a repr shows {found}"
 
 
 class RegisterClauses:
@@ -230,8 +231,8 @@ class JobClauses:
         manager = harness.manager()
         found = becomes(harness, manager, begun(harness, manager, "failing"), ConfigState.FAILED)
         assert found.reason, "a job that failed has no reason"
-        leaked = [secret for secret in harness.secrets() if secret in f"{found.reason} {found.progress}"]
-        assert not leaked, "the reason shows a secret"
+        shown = leaked(f"{found.reason} {found.progress}", harness.secrets(), manager.connection.auth)
+        assert not shown, f"the reason shows {shown}"
 
     def test_older_generation_is_not_ready(self, harness: ConfigHarness) -> None:
         """A node is not `READY` for another generation than the one that was configured."""
@@ -369,9 +370,11 @@ class FailureClauses:
         assert secrets, "the harness has no secrets: give it some, or name this clause in `not_applicable`"
         for fault in _injectable(harness):
             for operation in OPERATIONS:
-                error = _failing(harness, _manager(harness, fault), fault, operation)
+                manager = _manager(harness, fault)
+                error = _failing(harness, manager, fault, operation)
                 shown = " ".join(f"{each} {each!r}" for each in chain(error))
-                assert not [secret for secret in secrets if secret in shown], f"{operation}, {fault.value}: a secret"
+                found = leaked(shown, secrets, manager.connection.auth)
+                assert not found, f"{operation}, {fault.value}: the error shows {found}"
 
 
 def _injectable(harness: ConfigHarness) -> frozenset[Fault]:

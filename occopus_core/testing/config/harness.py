@@ -90,8 +90,8 @@ class ConfigHarness(suite.Harness, ABC):
         """Have the manager work again. Idempotent."""
 
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown: credentials, and the secrets in its sections."""
-        return tuple(self.manager().connection.auth.values())
+        """What must never be shown: the secrets of its credentials (without `user` and the like) and sections."""
+        return suite.secrets_of(self.manager().connection.auth)
 
 
 def node(

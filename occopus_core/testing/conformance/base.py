@@ -27,6 +27,7 @@ from occopus_core.testing.conformance.harness import (
     Operation,
     ResourceHarness,
 )
+from occopus_core.testing.suite import secrets_of
 
 _Clause = TypeVar("_Clause", bound=Callable[..., None])
 _DECLARE = "the harness cannot {}: let it, or name the clause in `not_applicable` with the reason"
@@ -178,10 +179,13 @@ _SHORT_WORD = 3
 
 
 def secrets(handler: ResourceHandler, request: CreateRequest) -> list[str]:
-    """What must never be shown: credentials, and what the instance is given but for short words of a command."""
+    """What must never be shown: secrets of the credentials, and what the instance is given.
+
+    Without `user` and the like of the credentials, and short words of a command.
+    """
     context = request.context
     command = context.command or ()
-    texts = [*handler.connection.auth.values(), context.user_data, *context.env]
+    texts = [*secrets_of(handler.connection.auth), context.user_data, *context.env]
     texts += [word for word in ([command] if isinstance(command, str) else command) if len(word) > _SHORT_WORD]
     found = [text for text in texts if text]
     assert found or not handler.context_forms, (

@@ -32,6 +32,7 @@ from occopus_core.testing.conformance.base import (
     secrets,
 )
 from occopus_core.testing.conformance.harness import GARBLED, Fault, Operation, ResourceHarness
+from occopus_core.testing.suite import leaked
 
 _EVERYWHERE = (Fault.AUTH, Fault.THROTTLE, Fault.PERMANENT, Fault.SERVER_ERROR, Fault.LOST_REPLY)
 """Faults that any operation may meet and that are answered at once."""
@@ -186,8 +187,8 @@ class FailureClauses:
             faults.clear()
             assert_provider_error(error, fault.value)
             shown = " ".join(f"{each} {each!r}" for each in chain(error))
-            leaked = [secret for secret in secrets(handler, request) if secret in shown]
-            assert not leaked, f"{fault.value}: the error shows a secret"
+            found = leaked(shown, secrets(handler, request), handler.connection.auth)
+            assert not found, f"{fault.value}: the error shows {found}"
 
 
 def _expect(

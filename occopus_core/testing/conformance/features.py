@@ -18,6 +18,11 @@ from occopus_core.testing.conformance.base import (
 from occopus_core.testing.conformance.harness import PRINTED, Kind, ResourceHarness
 from occopus_core.testing.suite import able, never_sleeping
 
+_TOO_EARLY = (
+    "`describe` answered another state than READY while it was shutting down: let it come to its own end, and answer "
+    "READY until it has stopped, since the core deletes it as soon as it is not READY"
+)
+
 
 class StopClauses:
     """What `stop` promises."""
@@ -35,7 +40,7 @@ class StopClauses:
         limit = harness.short_timeout + harness.grace + BUSY_FACTOR * usual
         assert took < limit, f"stop took {took:.1f} s: it returns at once"
         _until_stopped(harness, handler, id)
-        assert able(lambda: harness.shut_down(id)), "stop cut the instance off: it must let it come to its own end"
+        assert able(lambda: harness.shut_down(id)), f"after `stop` the instance was cut off, or {_TOO_EARLY}"
 
     @declares(Feature.STOP)
     def test_stop_repeated(self, harness: ResourceHarness) -> None:
@@ -45,7 +50,7 @@ class StopClauses:
         for _ in range(2):
             assert handler.stop([id]) == {id: None}, "stopping again is no success"
         _until_stopped(harness, handler, id)
-        assert able(lambda: harness.shut_down(id)), "a second stop cut the instance off"
+        assert able(lambda: harness.shut_down(id)), f"after a second `stop` the instance was cut off, or {_TOO_EARLY}"
         assert handler.stop([id]) == {id: None}, "stopping what is stopped is no success"
         assert state(handler, id) is not InstanceState.READY, "stopping what is stopped started it"
 

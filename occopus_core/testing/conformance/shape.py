@@ -14,6 +14,7 @@ from occopus_core.testing.shape import (
     assert_no_io,
     assert_states_version,
 )
+from occopus_core.testing.suite import leaked
 
 
 class ShapeClauses:
@@ -80,4 +81,5 @@ class ShapeClauses:
         """Credentials and what the instance is given are in no `repr`."""
         handler, request = harness.handler(), order(harness)
         shown = f"{handler!r} {handler} {handler.connection!r} {request!r}"
-        assert not [secret for secret in secrets(handler, request) if secret in shown], "a repr shows a secret"
+        found = leaked(shown, secrets(handler, request), handler.connection.auth)
+        assert not found, f"a repr shows {found}"

@@ -42,6 +42,20 @@ def test_the_pair_of_every_handler_is_valid_and_can_be_planned_as_it_is(home, re
     assert "warning" not in printed.err
 
 
+@pytest.mark.parametrize(
+    ("type", "told"),
+    [
+        ("chef", "'chef' is a configuration manager, and examples are made for resource handlers: "),
+        ("ssh", "occopus-plugins show config/ssh prints its keys"),
+        ("cloudinit", "occopus-plugins show context/cloudinit prints its keys"),
+        ("nosuch", "there is no resource handler 'nosuch'"),
+    ],
+)
+def test_a_type_of_another_kind_is_said_to_be_one(type, told):
+    with pytest.raises(PluginError, match=told):
+        example_files(Registry(), type)
+
+
 @pytest.mark.parametrize("resource_type", TYPES)
 def test_every_key_is_there_once_needed_ones_without_a_comment(resource_type):
     schema = Registry().schema("resource", resource_type)

@@ -349,6 +349,15 @@ class TellsItsKey(FolderManager):
             raise
 
 
+class TellsItsUser(FolderManager):
+    def register(self, node):
+        try:
+            super().register(node)
+        except Exception as error:
+            error.message += f" (as {self.connection.auth['user']})"
+            raise
+
+
 class FindsFaultsInTemplates(FolderManager):
     @classmethod
     def faults(cls, section):
@@ -408,6 +417,22 @@ BROKEN = [
     (SilenceIsUnknown, "silence_is_not_unknown"),
     (TellsItsKey, "errors_keep_secrets"),
 ]
+
+
+class LogsInHarness(Harness):
+    """Its credentials have a user."""
+
+    def manager(self, *, call_timeout=None):
+        made = super().manager(call_timeout=call_timeout)
+        auth = {**made.connection.auth, "user": "debian"}
+        made.connection = dataclasses.replace(made.connection, auth=auth)
+        return made
+
+
+def test_the_user_of_the_credentials_is_not_a_secret_and_a_secret_is_named_by_its_key():
+    assert failures(functools.partial(LogsInHarness, TellsItsUser), ["errors_keep_secrets"]) == {}
+    found = failures(functools.partial(LogsInHarness, TellsItsKey), ["errors_keep_secrets"])
+    assert str(found["errors_keep_secrets"]).endswith("the error shows auth_data.key")
 
 
 @pytest.mark.parametrize(("manager", "clause"), BROKEN, ids=[manager.__name__ for manager, _ in BROKEN])

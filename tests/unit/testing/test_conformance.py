@@ -54,6 +54,7 @@ def message(handler, clause):
         (content.DropsUserData, "user_data_arrives", "the instance was given no user data"),
         (states.StoppedIsReady, "stopped_is_stopped", "an instance that does not run is READY, not STOPPED"),
         (states.ListsStoppedAsReady, "stopped_is_stopped", "an instance that does not run is READY and STOPPED"),
+        (states.ShuttingDownIsPending, "stop_in_its_own_time", "answer READY until it has stopped"),
         (states.UnknownIsReady, "unknown_is_unknown", "in a state that no handler knows is READY, not UNKNOWN"),
         (
             shape.InheritsItsVersion,

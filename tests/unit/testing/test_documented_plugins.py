@@ -58,6 +58,21 @@ def test_the_documentation_lists_every_part_of_a_harness_of_configuration_manage
     assert set(rows("testing.md", "of `ConfigHarness` | default | what it is")) == parts
 
 
+def test_the_documentation_lists_every_part_of_a_harness_of_handlers():
+    parts = {name for name in dir(conformance.ResourceHarness) if not name.startswith("_")} | {"installation"}
+    table = (DOCS / "testing.md").read_text("utf-8").partition("| of `ResourceHarness` |")[2].partition("\n\n")[0]
+    named = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)", line.split(" | ")[0])]
+    assert set(named) == parts
+
+
+@pytest.mark.parametrize("kind", [conformance.ResourceHarness, config.ConfigHarness])
+def test_the_defaults_of_a_harness_are_those_documented(kind):
+    table = (DOCS / "testing.md").read_text("utf-8").partition(f"| of `{kind.__name__}` |")[2].partition("\n\n")[0]
+    numbers = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", table, re.MULTILINE))
+    assert {"patience", "crowd", "short_timeout", "grace"} <= numbers.keys()
+    assert {name: float(number) for name, number in numbers.items()} == {name: getattr(kind, name) for name in numbers}
+
+
 def test_the_documentation_lists_every_fault():
     heading = "`Fault` | what the provider does | injected into | the handler raises"
     assert rows("testing.md", heading) == [fault.name for fault in conformance.Fault]

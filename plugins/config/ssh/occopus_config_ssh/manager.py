@@ -120,7 +120,7 @@ class SshManager(ConfigManager):
 
     def _status(self, node: ConfigNode, seconds: float) -> ConfigStatus:
         if not node.addresses:
-            return ConfigStatus(ConfigState.PENDING, "it has no address yet")
+            return ConfigStatus(ConfigState.UNKNOWN, "it has no address yet")
         try:
             result = self._run(node, scripts.status(node.node_id), seconds)
         except HostKeyError as error:

@@ -15,6 +15,7 @@ from unittest import mock
 
 from occopus_config_ssh import SshManager
 from occopus_core.api import ConfigManager, ConfigNode, Connection
+from occopus_core.api.ssh import HostKeyPair, generate_host_key
 from occopus_core.testing import sshd
 from occopus_core.testing.config import ConfigHarness, Kind
 from occopus_core.testing.conformance import Fault
@@ -46,12 +47,13 @@ class SshHarness(ConfigHarness):
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("paramiko", "cryptography")
     holds: ClassVar[bool] = False
-    faults: ClassVar[frozenset[Fault]] = frozenset({Fault.HANG})
+    faults: ClassVar[frozenset[Fault]] = frozenset({Fault.HANG, Fault.AUTH, Fault.REFUSED_CONNECTION})
+    login_seconds: ClassVar[float] = SECONDS
+    """The `connect_timeout` of its sections."""
     patience: ClassVar[int] = 2000
     grace: ClassVar[float] = 15.0
     not_applicable: ClassVar[Mapping[str, str]] = {
         "forgotten_is_unknown": _ON_THE_NODE,
-        "forget_as_registered": _ON_THE_NODE,
         "silence_is_not_unknown": "nothing is between Occopus and a node: a silent node has a state of its own",
         "status_costs_pages": "every node is asked itself, side by side",
     }
@@ -60,7 +62,9 @@ class SshHarness(ConfigHarness):
         super().__init__()
         self.server = server if server is not None else _shared_server()
         self.folder = Path(tempfile.mkdtemp(prefix="occopus-config-ssh-"))
-        self.silent: socket.socket | None = None
+        self._silent: socket.socket | None = None
+        self._user_key: HostKeyPair | None = None
+        self._faulty = False
         self.nodes: set[str] = set()
         self._patches = contextlib.ExitStack()
         self._patches.enter_context(mock.patch("occopus_core.testing.config.harness.ADDRESS", self.server.addresses[0]))
@@ -74,12 +78,12 @@ class SshHarness(ConfigHarness):
         jobs = self.folder / "jobs"
         last = {"plain": "true", "failing": "echo no such thing >&2; exit 3", "endless": "sleep 100000"}[kind]
         files = [{"path": str(self.folder / "file"), "content": f"{_SECRET} {variant}", "mode": "0600"}]
-        port = self.silent.getsockname()[1] if self.silent else self.server.port
         commands = [
             f"echo $PPID >>{jobs}.$(basename $(dirname $(tr '\\0' '\\n' </proc/$PPID/cmdline | tail -n 1)))",
             last,
         ]
-        return {"files": files, "commands": commands, "port": port}
+        # A login may take longer than any call: what ends a call in time is the manager.
+        return {"files": files, "commands": commands, "port": self.server.port, "connect_timeout": self.login_seconds}
 
     def settle(self) -> None:
         """A little time."""
@@ -98,15 +102,26 @@ class SshHarness(ConfigHarness):
         shutil.rmtree(STATE / node.node_id)
 
     def inject(self, fault: Fault) -> None:
-        """Have new sections name a port that takes connections and never answers."""
-        assert fault is Fault.HANG, "the only fault of a server that logs in here"
-        self.silent = socket.create_server(("127.0.0.1", 0))
+        """End the server; in its place one that knows another key, one that never answers, or nothing."""
+        self._faulty = True
+        self.server.stop()
+        if fault is Fault.AUTH:
+            self._user_key, self.server.user_key = self.server.user_key, generate_host_key()
+            self.server.start()
+        elif fault is Fault.HANG:
+            self._silent = socket.create_server((self.server.addresses[0], self.server.port))
 
     def clear(self) -> None:
-        """Have new sections name the server again. Idempotent."""
-        if self.silent is not None:
-            self.silent.close()
-            self.silent = None
+        """Start the server again, with its own key. Idempotent."""
+        if not self._faulty:
+            return
+        self.server.stop()
+        if self._silent is not None:
+            self._silent.close()
+        if self._user_key is not None:
+            self.server.user_key = self._user_key
+        self._silent, self._user_key, self._faulty = None, None, False
+        self.server.start()
 
     def secrets(self) -> tuple[str, ...]:
         """The key, and the content of the file."""

@@ -294,7 +294,7 @@ class TestFailures:
 
     def test_no_address_yet(self, manager, made):
         node = dataclasses.replace(made("true"), addresses=())
-        assert manager.status([node])[node.node_id].state is ConfigState.PENDING
+        assert manager.status([node])[node.node_id].state is ConfigState.UNKNOWN
         assert manager.leave(node)
         manager.cancel([node])
 

@@ -1,0 +1,103 @@
+"""The script of docs/ssh.md that puts files and starts a job, run by a shell of this machine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+import types
+
+import pytest
+
+from tests.unit.testing.documented import DOCS
+
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def start():
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "ssh.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    made = types.ModuleType("documented_job")
+    exec(next(block for block in blocks if "\ndef start(" in block), made.__dict__)
+    return made.start
+
+
+@pytest.fixture
+def node(tmp_path, start):
+    return Node(tmp_path, start)
+
+
+class Node:
+    """A host with a folder for a node's job."""
+
+    def __init__(self, path, start):
+        self.path, self.folder, self._start = path, path / "of a node", start
+
+    def configure(self, generation, command="true", files=()):
+        files = {str(self.path / name): content for name, content in dict(files).items()}
+        script = self._start(str(self.folder), generation, files, command)
+        done = subprocess.run(["sh"], input=script, capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert (done.stdout, done.stderr) == ("", "")
+        return done.returncode
+
+    def read(self, name):
+        file = self.folder / name
+        return file.read_text() if file.exists() else ""
+
+    def runs(self):
+        return subprocess.run(["flock", "-n", self.folder / "lock", "true"], check=False).returncode != 0
+
+    def until(self, done):
+        ends = time.monotonic() + SECONDS
+        while not done():
+            assert time.monotonic() < ends, (self.read("output"), self.read("code"))
+            time.sleep(0.01)
+
+    def ended(self):
+        self.until(lambda: self.read("code") and not self.runs())
+        return self.read("generation").strip(), self.read("code").strip(), self.read("output")
+
+
+def test_files_are_put_before_the_command_whatever_is_in_them(node):
+    content = 'it\'s "$HOME" `id` \\ \u00e4\nEND\n'
+    command = f"cat '{node.path}/it is $a'; echo 'a  \"b\"' \"$((6 * 7))\""
+    assert node.configure("g1", command, {"it is $a": content}) == 0
+    assert node.ended() == ("g1", "0", f'{content}a  "b" 42\n')
+    assert (node.path / "it is $a").stat().st_mode & 0o777 == 0o600
+    assert sorted(file.name for file in node.path.iterdir()) == ["it is $a", "of a node"]
+
+
+def test_the_exit_code_is_that_of_the_command_and_a_file_that_cannot_be_put_ends_the_job(node):
+    assert node.configure("g1", "echo no; exit 3") == 0
+    assert node.ended() == ("g1", "3", "no\n")
+    assert node.configure("g2", "echo ran", {"no/such/folder": "x"}) == 0
+    generation, code, output = node.ended()
+    assert (generation, code) == ("g2", "1")
+    assert "ran" not in output, "the output of an earlier job, or a command after a file that failed"
+
+
+def test_a_repeat_leaves_the_job_alone_running_or_done(node):
+    count, gate = node.path / "count", node.path / "gate"
+    command = f"echo begun >>{count}; while [ ! -e {gate} ]; do sleep 0.01; done"
+    assert node.configure("g1", command) == 0
+    node.until(count.exists)
+    assert node.configure("g1", command) == 0
+    gate.touch()
+    assert node.ended()[:2] == ("g1", "0")
+    assert node.configure("g1", command) == 0
+    assert not node.runs()
+    assert count.read_text() == "begun\n"
+
+
+def test_a_job_of_an_older_generation_is_ended(node):
+    assert node.configure("g1", "sleep 100000") == 0
+    node.until(lambda: node.read("pid"))
+    assert node.configure("g2") == 0
+    assert node.ended()[:2] == ("g2", "0")
+
+
+def test_a_job_that_failed_is_begun_again(node):
+    for _ in range(2):
+        assert node.configure("g1", f"echo begun >>{node.path}/count; false") == 0
+        node.ended()
+    assert (node.path / "count").read_text() == "begun\nbegun\n"
