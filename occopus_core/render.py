@@ -70,7 +70,15 @@ _ADDRESS_KEYS = ("node.resource.address", "node.resource.ip_address")
 
 
 class TemplateError(Exception):
-    """A template is wrong or refers to an unknown name. The message contains its place."""
+    """A template is wrong or refers to an unknown name. The message contains its place.
+
+    `at` is the path of its text within the implementation, `line` its line there if it is known.
+    """
+
+    def __init__(self, message: str, at: str = "", line: int | None = None) -> None:
+        super().__init__(message)
+        self.at = at
+        self.line = line
 
 
 class CutOffError(TemplateError):
@@ -129,14 +137,19 @@ class Renderer:
         allowance: Allowance | None = None,
         *,
         plain_only: bool = False,
+        faults: list[TemplateError] | None = None,
     ) -> None:
-        """With `plain_only`, all other templates are refused; rendering then takes milliseconds."""
+        """With `plain_only`, all other templates are refused; rendering then takes milliseconds.
+
+        With `faults`, errors other than `CutOffError` are added to that list, and the text becomes empty.
+        """
         self._manners = manners
         self._names = {**functions, **self._visible(names)}
         self._place = place
         self._host_key = host_key
         self._allowance = allowance or Allowance()
         self._plain_only = plain_only
+        self._faults = faults
         self._left = [PLAIN_BUDGET if plain_only else BUDGET]
 
     def host_key(self) -> HostKeyPair:
@@ -164,7 +177,16 @@ class Renderer:
         return self._like(self._names, plain_only=True)
 
     def _like(self, names: Mapping[str, object], *, plain_only: bool) -> Renderer:
-        return Renderer(names, {}, self._place, self._host_key, self._manners, self._allowance, plain_only=plain_only)
+        return Renderer(
+            names,
+            {},
+            self._place,
+            self._host_key,
+            self._manners,
+            self._allowance,
+            plain_only=plain_only,
+            faults=self._faults,
+        )
 
     def _render(self, value: Any, at: str, scope: Mapping[str, object]) -> Any:
         if isinstance(value, str):
@@ -198,8 +220,12 @@ class Renderer:
             message = self._message(text, at, fault.line, fault.reason)
             if fault.cut_off:
                 self._allowance.cut_off = message
-                raise CutOffError(message) from fault
-            raise TemplateError(message) from fault
+                raise CutOffError(message, at, fault.line) from fault
+            error = TemplateError(message, at, fault.line)
+            if self._faults is None:
+                raise error from fault
+            self._faults.append(error)
+            return ""
 
     def _evaluated(self, text: str, scope: Mapping[str, object]) -> str:
         """Raises `FaultError`."""

@@ -4,7 +4,6 @@
 
     ProviderError            what the core does next
     ├── TransientError       outcome unknown (network, 5xx, timeout): same call, same token, after a back-off
-    │   └── ThrottledError   slows the whole connection down for `retry_after` seconds
     │   └── ThrottledError   pauses calls on the whole connection for `retry_after` seconds
     ├── AuthError            stops calling this connection for a while, or until the credentials file changes
     ├── NotFoundError        something the description names does not exist: reported with its name
@@ -66,4 +65,13 @@ class NotFoundError(ProviderError):
 
 
 class PermanentError(ProviderError):
-    """The provider refused permanently, or the request is impossible."""
+    """The provider refused permanently, or the request is impossible.
+
+    `at` is the place in the node definition that is wrong, such as ``contextualisation.context_template.packages``, if
+    it is known: messages then begin with its file, line and column. Errors of `check` that do not depend on what
+    templates render to are reported at import already, if the value at `at` is not a template itself.
+    """
+
+    def __init__(self, message: str, *, request_id: str | None = None, unreached: bool = False, at: str = "") -> None:
+        super().__init__(message, request_id=request_id, unreached=unreached)
+        self.at = at

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from occopus_core.cli.build_files import BuildFiles
-    from occopus_core.descriptions.model import Infrastructure
     from occopus_core.engine.planning.plan import Plan
     from occopus_core.manager import InfrastructureManager
     from occopus_core.report.changes import Change
@@ -145,10 +144,7 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
             infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
             if not options.yes and can_ask(settings):
                 _ask(manager, files, infra_id, options.replace)
-        if files.definitions:
-            manager.store.put_definitions(list(files.definitions.values()))
-            say(f"Successfully imported nodes: {', '.join(files.definitions)}")
-        code = _build(manager, files.infrastructure, infra_id, options)
+        code = _build(manager, files, infra_id, options)
     if code in {ExitCode.OK, ExitCode.UNCONFIRMED}:
         result(_built(manager, infra_id, "1.x" if settings.former and options.output == "text" else options.output))
     return code
@@ -214,9 +210,13 @@ def _built(manager: InfrastructureManager, infra_id: str, form: str) -> str:
     return infra_id
 
 
-def _build(
-    manager: InfrastructureManager, infrastructure: Infrastructure, infra_id: str, options: argparse.Namespace
-) -> int:
+def _say_begun(infra_id: str, imported: Sequence[str]) -> None:
+    if imported:
+        say(f"Successfully imported nodes: {', '.join(imported)}")
+    say(f"Submitted infrastructure: '{infra_id}'")
+
+
+def _build(manager: InfrastructureManager, files: BuildFiles, infra_id: str, options: argparse.Namespace) -> int:
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415
     from occopus_core.cli.lines import unconfirmed  # noqa: PLC0415
     from occopus_core.engine.passes.errors import AbandonedError, InterruptedBuildError, UnconfirmedError  # noqa: PLC0415
@@ -224,8 +224,9 @@ def _build(
 
     with interruptible(manager.interrupt, "interrupted: undoing the build; a second signal stops at once") as signals:
         try:
-            begun = functools.partial(say, f"Submitted infrastructure: '{infra_id}'")
-            manager.build(infrastructure, infra_id, begun, options.ttl, options.replace)
+            own = files.definitions
+            begun = functools.partial(_say_begun, infra_id, list(own))
+            manager.build(files.infrastructure, infra_id, begun, options.ttl, options.replace, own.values())
         except InterruptedBuildError as error:
             if signals.number is None:
                 raise

@@ -57,6 +57,10 @@ class Document:
             return self.problem(path, f"line {line}, column {column} of the text: {message}")
         return Problem(Position(file, line, column), format_path(path), message)
 
+    def place(self, path: Path, line: int | None = None, *, key: bool = False) -> Position:
+        """The position of the value (or the key) at `path`; of a line (from 1) of it where the text was imported."""
+        return self.problem_within(path, "", line, 1).position if line else self.locate(path, key=key)
+
     def problem(self, path: Path, message: str, *, key: bool = False) -> Problem:
         """A problem of the value (or the key) at `path`."""
         return Problem(self.locate(path, key=key), format_path(path), message)

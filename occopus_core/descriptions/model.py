@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from occopus_core.api import scalars
 from occopus_core.api.written import texts_of
@@ -95,6 +95,17 @@ class HealthCheck:
     min_ready_seconds: float = 0.0
 
 
+class Places(Protocol):
+    """Finds places of one implementation in the file that it was read from."""
+
+    def __call__(self, at: str, line: int | None = None, *, key: bool = False) -> str:
+        """The place (file:line:column) of the value, or its key, at a path such as ``resource.image``.
+
+        `line` is a line of the value, a text. Of a path that does not exist, it is that of the part that does.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Implementation:
     """One way to make a node. Sections contain templates as written; they may hold passwords."""
@@ -103,6 +114,8 @@ class Implementation:
     contextualisation: Mapping[str, Any] | None = field(default=None, repr=False)
     config_management: Mapping[str, Any] | None = field(default=None, repr=False)
     health_check: HealthCheck = field(default_factory=HealthCheck, repr=False)
+    place: Places | None = field(default=None, repr=False, compare=False)
+    """Finds places in its file; None where it comes from the store."""
 
     @functools.cached_property
     def digest(self) -> str:

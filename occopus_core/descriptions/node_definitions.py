@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from occopus_core.api import scalars
 from occopus_core.api.config import SectionFault
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.loader import Source, load
-from occopus_core.descriptions.model import DEFAULT_HEALTH_TIMEOUT, HealthCheck, Implementation, NodeDefinition
-from occopus_core.descriptions.problems import DescriptionError, Path, Problem, in_order
+from occopus_core.descriptions.model import (
+    DEFAULT_HEALTH_TIMEOUT,
+    HealthCheck,
+    Implementation,
+    NodeDefinition,
+    Places,
+)
+from occopus_core.descriptions.problems import DescriptionError, Path, Problem, format_path, in_order, path_in
 from occopus_core.descriptions.schema import (
     KINDS,
     PluginSchemas,
@@ -29,6 +36,8 @@ Inspect = Callable[[str, Collection[str] | None], str]
 only a plugin knows them."""
 Examine = Callable[[Mapping[str, Any]], Iterable[SectionFault]]
 """Returns the mistakes that a configuration manager finds in a section. Raises `LookupError` for an invalid section."""
+Attempt = Callable[[Implementation], tuple[str, str] | None]
+"""Returns the path and the message of what the plugins of an implementation refuse, or None."""
 _SECTIONS = {*KINDS, "health_check"}
 _NAMES: Mapping[str, Collection[str]] = {"resource": (), "health_check": ("ip",)}
 _DEFAULT_CHECKS = {"ping": True}
@@ -45,28 +54,42 @@ def load_node_definitions(
     warn: Callable[[Problem], object] = lambda _: None,
     inspect: Inspect = lambda _text, _names: "",
     examine: Examine = lambda _section: (),
+    refusal: Attempt = lambda _implementation: None,
 ) -> tuple[NodeDefinition, ...]:
     """Read node definitions: the file `source`, or the text `source` if `name` is given.
 
     Loads only the plugins that the file uses. `imports` allows the import tags. `warn` is called with each key that a
-    plugin marks as deprecated; `inspect` with each template, if there is no other fault; `examine` with each
-    `config_management` section, last of all. Raises `DescriptionError` with every fault.
+    plugin marks as deprecated; `inspect` with each template; `examine` with each `config_management` section and
+    `refusal` with each implementation in which there is no other fault. Raises `DescriptionError` with every fault.
     """
     document = load(source, name=name, imports=imports)
     _refuse_infrastructure(document)
     reader = _Reader(document, plugins)
     using = validator(node_definitions_schema(reader.schemas), templates=True)
     problems = check(document, using, reader.warnings.append) + reader.problems
-    problems = problems or list(reader.templates(inspect)) or list(reader.examined(examine))
+    problems += reader.templates(inspect)
+    problems += reader.attempted(refusal, examine, problems)
     if problems:
         raise DescriptionError(in_order(problems, document.name))
     for warning in (*reader.warnings, *reader.deprecated()):
         warn(warning)
     return tuple(
-        NodeDefinition(key.removeprefix(PREFIX), tuple(map(_implementation, implementations)))
+        NodeDefinition(
+            key.removeprefix(PREFIX),
+            tuple(
+                _implementation(sections, functools.partial(_place, document, (key, number)))
+                for number, sections in enumerate(implementations)
+            ),
+        )
         for key, implementations in document.data.items()
         if key.startswith(PREFIX)
     )
+
+
+def _place(document: Document, path: Path, at: str, line: int | None = None, *, key: bool = False) -> str:
+    """See `Places`; `path` is that of the implementation."""
+    implementation = functools.reduce(lambda value, step: value[step], path, document.data)
+    return str(document.place((*path, *path_in(implementation, at)), line, key=key))
 
 
 def _refuse_infrastructure(document: Document) -> None:
@@ -77,12 +100,13 @@ def _refuse_infrastructure(document: Document) -> None:
         raise DescriptionError([document.problem((), message)])
 
 
-def _implementation(sections: Mapping[str, Any]) -> Implementation:
+def _implementation(sections: Mapping[str, Any], place: Places) -> Implementation:
     return Implementation(
         resource=sections["resource"],
         contextualisation=sections.get("contextualisation"),
         config_management=sections.get("config_management"),
         health_check=_health_check(sections.get("health_check", {})),
+        place=place,
     )
 
 
@@ -150,12 +174,20 @@ class _Reader:
                     if fault := inspect(text, known):
                         yield self._document.problem(at, fault)
 
-    def examined(self, examine: Examine) -> Iterator[Problem]:
-        """What the configuration managers find."""
+    def attempted(self, refusal: Attempt, examine: Examine, known: Sequence[Problem]) -> Iterator[Problem]:
+        """What the plugins find in implementations without a fault that is known."""
+        faulty = [problem.path for problem in known]
         for path, implementation in _implementations(self._document.data):
-            section = implementation.get("config_management")
-            if section is None:
+            if any(_is_within(one, format_path(path)) or _is_within(format_path(path), one) for one in faulty):
                 continue
+            yield from self._examined(path, implementation.get("config_management"), examine)
+            if found := refusal(_implementation(implementation, functools.partial(_place, self._document, path))):
+                at, message = found
+                yield self._document.problem((*path, *path_in(implementation, at)), message, key=True)
+
+    def _examined(self, path: Path, section: Any, examine: Examine) -> Iterator[Problem]:
+        """What the configuration manager of a section finds."""
+        if section is not None:
             at = (*path, "config_management")
             try:
                 for one in examine(section):
@@ -215,6 +247,11 @@ class _Reader:
 
     def _is_known(self, kind: str, name: Any) -> bool:
         return isinstance(name, str) and self.schemas.get(kind, {}).get(name) is not None
+
+
+def _is_within(path: str, outer: str) -> bool:
+    """True for a path that is another one, or leads into its value."""
+    return not outer or path == outer or path.startswith((f"{outer}.", f"{outer}["))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 Path = tuple[str | int, ...]
 """The path from the top of a document to a value: keys and indices."""
@@ -52,6 +54,31 @@ def format_path(path: Iterable[str | int]) -> str:
     """The path in the form for users, such as ``nodes[1].scaling.min``."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
+
+
+_INDEX = re.compile(r"\[(\d+)\]")
+
+
+def path_in(value: Any, text: str) -> Path:
+    """The path within a value that a text of the form of `format_path` names, as far as it exists."""
+    path: list[str | int] = []
+    while text := text.removeprefix("."):
+        index = _INDEX.match(text)
+        if isinstance(value, list | tuple) and index is not None and int(index[1]) < len(value):
+            path.append(int(index[1]))
+            text = text[index.end() :]
+        elif isinstance(value, Mapping):
+            # A key may have dots of its own: the longest one counts.
+            keys = [key for key in value if text == key or text.startswith((f"{key}.", f"{key}["))]
+            if not keys:
+                break
+            key = max(keys, key=len)
+            path.append(key)
+            text = text[len(key) :]
+        else:
+            break
+        value = value[path[-1]]
+    return tuple(path)
 
 
 _ALIKE = 0.8

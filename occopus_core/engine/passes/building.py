@@ -81,17 +81,20 @@ def build(
     begun: Callable[[], None] = lambda: None,
     end: float | None = None,
     replaced: Collection[str] = (),
+    own: Mapping[str, NodeDefinition] | None = None,
 ) -> Steps[None]:
     """Build the infrastructure as described, or roll back and leave it as it was.
 
     `begun` is called when the description is valid, before anything is recorded. `end` is the end of its life time in
     seconds since 1970; None for the one of the description. All instances of the nodes `replaced` are replaced; a build
-    that continues a killed one does not know of them.
+    that continues a killed one does not know of them. The node definitions `own` are those that `begun` stores.
     Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
     `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
     """
     context.building = True  # an interruption while templates are rendered ends a build
-    design = yield from design_in_pool(context, context.scope(candidate), with_outputs=True)
+    definitions = Overlay(own or {}, context.resources.store)
+    scope = context.scope(candidate)
+    design = yield from design_in_pool(context, scope, definitions=definitions, with_outputs=True)
     context.building = False
     begun()
     lease = yield from _lease(context, candidate, end)

@@ -77,9 +77,9 @@ def make_design(scope: Scope, definitions: Definitions, *, with_outputs: bool = 
 
     With `with_outputs`, faults in outputs count, too. Maintenance goes on whatever is wrong with them.
     """
-    blueprints = _blueprints(scope, definitions)
+    blueprints, missing = _blueprints(scope, definitions)
     rehearsed = rehearse(scope, blueprints)
-    problems = [*faults(scope.infrastructure.dependencies, blueprints), *rehearsed.problems]
+    problems = [*missing, *faults(scope.infrastructure.dependencies, blueprints), *rehearsed.problems]
     if with_outputs:
         problems += output_faults(scope.infra_id, scope.infrastructure)
     if problems:
@@ -96,7 +96,8 @@ def make_design(scope: Scope, definitions: Definitions, *, with_outputs: bool = 
     return Design(scope, known, graph)
 
 
-def _blueprints(scope: Scope, definitions: Definitions) -> dict[str, Blueprint]:
+def _blueprints(scope: Scope, definitions: Definitions) -> tuple[dict[str, Blueprint], list[str]]:
+    """The blueprints by node name, and a message for each node that cannot be made."""
     nodes = scope.infrastructure.nodes
     known = definitions.definitions({node.type for node in nodes})
     blueprints, problems = {}, []
@@ -107,6 +108,4 @@ def _blueprints(scope: Scope, definitions: Definitions) -> dict[str, Blueprint]:
             close = difflib.get_close_matches(node.type, [] if node.type in known else definitions.definition_names())
             place = f"{node.where}: " if node.where else ""
             problems.append(f"{place}{error}" + (f" (did you mean '{close[0]}'?)" if close else ""))
-    if problems:
-        raise InvalidDesignError(problems)
-    return blueprints
+    return blueprints, problems

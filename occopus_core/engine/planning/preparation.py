@@ -17,7 +17,7 @@ from occopus_core.descriptions.model import Implementation, Infrastructure, Node
 from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.registry import Registry
-from occopus_core.render import Allowance, Renderer, calls_commands
+from occopus_core.render import Allowance, Renderer, TemplateError, calls_commands
 from occopus_core.templates_1x import Templates1x
 from occopus_core.variables import plain
 
@@ -91,6 +91,8 @@ class Scope:
     """Called with a warning for each correction made in a template."""
     allowance: Allowance = dataclasses.field(default_factory=Allowance, repr=False, compare=False)
     """The limit on the cost of its templates; records whether rendering was cut off."""
+    faults: list[TemplateError] | None = dataclasses.field(default=None, repr=False, compare=False)
+    """If it is a list, it gets each fault of a template, whose text becomes empty, and rendering goes on."""
 
     def owner(self) -> Owner:
         """The owner named in all calls for this infrastructure."""
@@ -220,7 +222,7 @@ class Scope:
         }
         place = f"node '{node.name}', node definition '{node.type}', implementation '{subject.implementation.label}'"
         manners = Templates1x([one.name for one in self.infrastructure.nodes], self.former, self.warn)
-        return Renderer(names, subject.functions, place, subject.host_key, manners, self.allowance)
+        return Renderer(names, subject.functions, place, subject.host_key, manners, self.allowance, faults=self.faults)
 
     def _node(self, subject: Subject, section: Mapping[str, Any]) -> ConfigNode:
         return ConfigNode(

@@ -15,13 +15,12 @@ from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Address, AddressKind, CreateRequest, ResourceHandler
 from occopus_core.api.ssh import HostKeyPair
 from occopus_core.descriptions.model import Implementation
-from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.planning import mappings
 from occopus_core.engine.planning.blueprint import Blueprint
-from occopus_core.engine.planning.preparation import Scope, Subject
-from occopus_core.registry import PluginError
-from occopus_core.render import Allowance, CutOffError, TemplateError, named_peers, rehearsal_functions
+from occopus_core.engine.planning.preparation import Prepared, Scope, Subject
+from occopus_core.engine.planning.rehearsal_faults import Faults
+from occopus_core.render import Allowance, CutOffError, named_peers, rehearsal_functions
 from occopus_core.sandbox import BUDGET
 
 REHEARSAL_UNITS = 10 * BUDGET
@@ -91,22 +90,19 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
     references: list[Reference] = []
     problems: list[str] = []
     fingerprints: dict[str, dict[str, str]] = {name: {} for name in blueprints}
+    names = {*blueprints, *(node.name for node in scope.infrastructure.nodes)}
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
-            peers = PlaceholderPeers(blueprints)
+            peers = PlaceholderPeers(names)
+            found = Faults(blueprint.node, implementation)
             try:
-                fingerprint = _rehearse(scope, blueprint, implementation, peers)
-                fingerprints[blueprint.node.name][implementation.digest] = fingerprint
+                fingerprint = _rehearse(scope, blueprint, implementation, peers, found)
             except CutOffError as error:
                 full.cut_off = str(error)
                 return Rehearsed((), (str(error),), fingerprints)
-            except (TemplateError, PluginError, DescriptionError) as error:
-                problems.append(str(error))
-            except ProviderError as error:
-                problems.append(
-                    f"node '{blueprint.node.name}', node definition '{blueprint.node.type}', "
-                    f"implementation '{implementation.label}': {error}"
-                )
+            problems += found.messages
+            if not found.messages:
+                fingerprints[blueprint.node.name][implementation.digest] = fingerprint
             where = f"a template of the node definition '{blueprint.node.type}'"
             references.extend(Reference(blueprint.node.name, name, where) for name in sorted(peers.asked))
     return Rehearsed(tuple(references), tuple(dict.fromkeys(problems)), fingerprints)
@@ -146,22 +142,64 @@ def _named(implementation: Implementation) -> Iterable[str]:
     return named_peers([*sections, implementation.health_check.checks])
 
 
-def _rehearse(scope: Scope, blueprint: Blueprint, implementation: Implementation, peers: PlaceholderPeers) -> str:
+def _rehearse(
+    scope: Scope, blueprint: Blueprint, implementation: Implementation, peers: PlaceholderPeers, found: Faults
+) -> str:
+    """Render and check one implementation. What is wrong goes to `found`. Returns the fingerprint, if nothing is.
+
+    Raises `CutOffError`.
+    """
     handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
     subject = _subject(blueprint, implementation, peers, handed)
-    prepared = scope.prepare(subject)
-    for key, value in prepared.health_values(implementation, _PLACEHOLDERS[0][0].value).items():
-        checker = scope.connections.checker(key)
-        scope.connections.check_auth(key, value)
-        _check_host(checker, value)
+    rendered = _rendered(dataclasses.replace(scope, faults=[]), subject, found)
     for name in _named(implementation):
-        peers.addresses(name)
-    link = scope.connections.resource(implementation, scope.settings(subject))
-    _check(link.plugin, prepared.request)
+        try:
+            peers.addresses(name)
+        except LookupError as error:
+            if not any(str(error.args[0]) in message for message in found.messages):
+                found.add(PermanentError(str(error.args[0])))
+    if rendered is None or found.messages:
+        return ""
+    prepared, probes = rendered
+    for key, value in probes.items():
+        with found.collecting(f"health_check.{key}"):
+            checker = scope.connections.checker(key)
+            scope.connections.check_auth(key, value)
+            _check_host(checker, value)
+    with found.collecting("resource"):
+        link = scope.connections.resource(implementation, scope.settings(subject))
+        _check(link.plugin, prepared.request)
     if prepared.configuration is not None:
-        node = prepared.configuration.node
-        prepared.configuration.link.call("check", lambda manager: manager.check(node))
-    return _fingerprint(scope.installation, prepared.request)
+        node, link_of_manager = prepared.configuration.node, prepared.configuration.link
+        with found.collecting("config_management"):
+            link_of_manager.call("check", lambda manager: manager.check(node))
+    return "" if found.messages else _fingerprint(scope.installation, prepared.request)
+
+
+def _rendered(scope: Scope, subject: Subject, found: Faults) -> tuple[Prepared, Mapping[str, Any]] | None:
+    """The request, and the value for each health checker; None if a template or a section is wrong.
+
+    All faults of templates go to `found`. What follows from a text that could not be rendered is none.
+    """
+    templates = scope.faults
+    assert templates is not None
+    address = _PLACEHOLDERS[0][0].value
+    prepared, probes = None, None
+    try:
+        prepared = scope.prepare(subject)
+        probes = prepared.health_values(subject.implementation, address)
+    except CutOffError:
+        raise
+    except Exception:
+        if not templates:
+            with found.collecting():
+                raise
+    if prepared is None and templates:
+        with contextlib.suppress(Exception):
+            scope.health_values(subject, address)
+    for fault in templates:
+        found.add(fault)
+    return (prepared, probes) if prepared is not None and probes is not None and not templates else None
 
 
 def _subject(

@@ -8,6 +8,8 @@ import pytest
 
 from occopus_core.cli import build, import_, output
 from occopus_core.descriptions.model import Infrastructure, NodeDescription, OutputTemplate
+from occopus_core.engine.passes import building
+from occopus_core.engine.passes.errors import BuildError
 from occopus_core.engine.planning.plan import Plan, Step, Verb
 from occopus_core.store.database import open_database
 from occopus_core.store.repository import Store
@@ -58,11 +60,12 @@ def built(monkeypatch):
     """The descriptions that are built: nothing is made."""
     found = []
 
-    def record(_manager, infrastructure, *_how):
+    def record(_site, infrastructure, begun, *_how):
         found.append(infrastructure)
-        return 1
+        begun()
+        raise BuildError(["there is no cloud"])
 
-    monkeypatch.setattr(build, "_build", record)
+    monkeypatch.setattr(building, "build", record)
     return found
 
 
@@ -140,6 +143,109 @@ def test_check_stores_nothing(stored, files, capsys):
     (files / "nodes.yaml").write_text(NODES.replace("variables.size", "variables.size|shout"))
     assert import_.main(["--check", "nodes.yaml"]) == 2
     assert "No filter named 'shout'" in capsys.readouterr().err
+
+
+FAULTY = """\
+'node_def:web':
+- resource: {type: local}
+  contextualisation:
+    type: cloudinit
+    context_template:
+      runcmd:
+      - "serve {{ variables.prot }}"
+      - "to {{ getip('dbb') }}"
+      - |
+        first
+        {{ variables.sise }}
+  health_check:
+    urls: ["http://{{ ip }}:{{ variables.prt }}"]
+'node_def:other':
+- resource: {type: local}
+  contextualisation: {type: docker, command: "{{ variables.own }} {{ variables.size.x }}"}
+"""
+WHO = "node 'web', node definition 'web', implementation 'local': "
+OF_TEMPLATES = [
+    f"nodes.yaml:7:9: {WHO}contextualisation.context_template.runcmd[0]: variables has no 'prot'",
+    f"nodes.yaml:8:9: {WHO}contextualisation.context_template.runcmd[1]: there is no node 'dbb'",
+    f"nodes.yaml:9:9: {WHO}contextualisation.context_template.runcmd[2], line 2: variables has no 'sise'",
+    f"nodes.yaml:13:12: {WHO}health_check.urls[0]: variables has no 'prt'",
+    "nodes.yaml:16:46: node 'second', node definition 'other', implementation 'local': contextualisation.command: ",
+    "infra.yaml:7:23: node 'third': there is no node definition 'none'",
+]
+
+
+@pytest.mark.parametrize("words", [["--plan"], []])
+def test_all_faults_of_all_templates_are_reported_with_their_places(words, files, stored, capsys):
+    (files / "nodes.yaml").write_text(FAULTY)
+    more = "- {name: second, type: other}\n- {name: third, type: none}\n"
+    (files / "infra.yaml").write_text(DESCRIPTION + more)
+    assert build.main([*words, "--nodes", "nodes.yaml", "infra.yaml"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    for expected in OF_TEMPLATES:
+        assert [line.startswith(f"error: {expected}") for line in lines].count(True) == 1, (expected, lines)
+    assert len(lines) == len(OF_TEMPLATES), lines
+    assert stored() == [], "what cannot be built is not imported"
+
+
+def test_faults_of_stored_definitions_have_the_place_of_the_node(files, capsys):
+    (files / "nodes.yaml").write_text(FAULTY)
+    assert import_.main(["nodes.yaml"]) == 0
+    assert build.main(["--plan", "infra.yaml"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith(f"error: infra.yaml:5:21: {WHO}") for line in lines] == [True] * 4, lines
+
+
+REFUSED = """\
+'node_def:web':
+- resource: {type: local}
+  contextualisation:
+    type: cloudinit
+    context_template:
+      packages: ["{{ variables.database }}"]
+      runcmd: ["{{ variables.command }}"]
+- resource: {type: local}
+  contextualisation:
+    type: cloudinit
+    context_template:
+      write_files: [{content: a, path: /a}, {path: /b, content: "{{ variables.b }}", encoding: b64, defer: true}]
+- resource: {type: local}
+  contextualisation:
+    type: cloudinit
+    context_template:
+      write_files: [{path: "{{ variables.path }}", content: "{{ variables.b }}", encoding: b64}]
+'node_def:other':
+- resource: {type: sim, endpoint: "http://127.0.0.1:9", boot_seconds: "{{ variables.seconds|frown }}"}
+- resource: {type: sim, endpoint: "http://127.0.0.1:9", boot_seconds: soon}
+"""
+
+
+@pytest.mark.parametrize("words", [[], ["--check"]])
+def test_what_a_type_refuses_is_refused_at_import_with_its_place(words, files, stored, capsys):
+    (files / "nodes.yaml").write_text(REFUSED)
+    assert import_.main([*words, "nodes.yaml"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    expected = (
+        "nodes.yaml:6:7: node_def:web[0].contextualisation.context_template.packages: a local node cannot do",
+        "nodes.yaml:12:101: node_def:web[1].contextualisation.context_template.write_files[1].defer: a local node",
+        "nodes.yaml:19:71: node_def:other[0].resource.boot_seconds: No filter named 'frown'.",
+        "nodes.yaml:20:57: node_def:other[1].resource.boot_seconds: ",
+    )
+    assert len(lines) == len(expected), lines
+    assert all(line.startswith(f"error: {one}") for line, one in zip(lines, expected, strict=True)), lines
+    assert stored() == []
+
+
+def test_what_depends_on_a_template_is_not_refused_at_import(files):
+    (files / "nodes.yaml").write_text(
+        REFUSED.replace("packages:", "bootcmd:").replace(", defer: true", "").partition("'node_def:other'")[0]
+    )
+    assert import_.main(["--check", "nodes.yaml"]) == 0
+
+
+def test_a_plan_names_the_place_of_what_a_type_refuses(files, capsys):
+    (files / "nodes.yaml").write_text(NODES.replace("runcmd:", "runcmd: [], '{{ variables.size }}':"))
+    assert build.main(["--plan", "--nodes", "nodes.yaml", "infra.yaml"]) == 2
+    assert capsys.readouterr().err.startswith("error: nodes.yaml:5:36: ")
 
 
 def test_check_uses_no_store(files, monkeypatch):

@@ -47,9 +47,10 @@ def program(context: Context) -> dict[str, str]:
     config = _parse(context.user_data)
     for key in config:
         if key not in _KEYS:
-            raise PermanentError(
+            raise _refusal(
+                key,
                 f"a local node cannot do {key!r} of cloud-config, only {_listed(_KEYS)}: it is a process of this host, "
-                "so do it by a command, or use another resource type"
+                "so do it by a command, or use another resource type",
             )
     stages = {
         "bootcmd": _script("bootcmd", config.get("bootcmd")),
@@ -59,13 +60,19 @@ def program(context: Context) -> dict[str, str]:
     return {name: script for name, script in stages.items() if script}
 
 
+def _refusal(at: str, message: str) -> PermanentError:
+    """The error for what is wrong at a path of the cloud-config."""
+    return PermanentError(message, at=f"contextualisation.context_template.{at}".removesuffix("."))
+
+
 def _command(context: Context) -> dict[str, str]:
     """The one stage `command`; none where there is no command: the node is then an address and a folder."""
     exports = [_export(entry) for entry in context.env]
     try:
         words = shlex.split(context.command) if isinstance(context.command, str) else list(context.command or ())
     except ValueError as exc:
-        raise PermanentError(f"contextualisation.command cannot be split into words: {exc}") from exc
+        message = f"contextualisation.command cannot be split into words: {exc}"
+        raise PermanentError(message, at="contextualisation.command") from exc
     return {"command": "\n".join([*exports, f"exec {shlex.join(words)}", ""])} if words else {}
 
 
@@ -73,14 +80,15 @@ def _export(entry: str) -> str:
     name, equals, value = entry.partition("=")
     if not equals or not _NAME.fullmatch(name):
         raise PermanentError(
-            f"contextualisation.env cannot set {name!r}: write NAME=value, the name of letters, digits and _"
+            f"contextualisation.env cannot set {name!r}: write NAME=value, the name of letters, digits and _",
+            at="contextualisation.env",
         )
     return f"export {name}={shlex.quote(value)}"
 
 
 def _parse(user_data: str) -> Mapping[str, Any]:
     if user_data.split("\n", 1)[0].strip() != HEADER:
-        raise PermanentError(f"a local node takes cloud-config only: the first line of the user data must be {HEADER}")
+        raise _refusal("", f"a local node takes cloud-config only: the first line of the user data must be {HEADER}")
     try:
         config = yaml.safe_load(user_data)
     except yaml.MarkedYAMLError as exc:
@@ -90,7 +98,7 @@ def _parse(user_data: str) -> Mapping[str, Any]:
     except yaml.YAMLError:
         raise PermanentError("the cloud-config is not valid YAML: it holds a character YAML does not allow") from None
     if not isinstance(config or {}, dict):
-        raise PermanentError("the cloud-config must be a mapping with the keys " + _listed(_KEYS))
+        raise _refusal("", "the cloud-config must be a mapping with the keys " + _listed(_KEYS))
     return config or {}
 
 
@@ -133,7 +141,7 @@ def _line(at: str, command: Any) -> str:
         return command
     if isinstance(command, list) and command and all(isinstance(word, str | int | float) for word in command):
         return shlex.join(map(str, command))
-    raise PermanentError(f"{at} of the cloud-config must be a text (a line of shell) or a list of words; quote it")
+    raise _refusal(at, f"{at} of the cloud-config must be a text (a line of shell) or a list of words; quote it")
 
 
 def _files(entries: Any) -> str:
@@ -147,13 +155,13 @@ def _files(entries: Any) -> str:
 
 def _file(at: str, entry: Any) -> dict[str, Any]:
     if not isinstance(entry, dict):
-        raise PermanentError(f"{at} of the cloud-config must be a mapping with a `path`")
+        raise _refusal(at, f"{at} of the cloud-config must be a mapping with a `path`")
     for key in entry:
         if key not in _FILE_KEYS:
-            raise PermanentError(f"a local node cannot do {key!r} of {at}, only {_listed(_FILE_KEYS)}")
+            raise _refusal(f"{at}.{key}", f"a local node cannot do {key!r} of {at}, only {_listed(_FILE_KEYS)}")
     path = entry.get("path")
     if not isinstance(path, str) or not path.strip("/") or "\0" in path:
-        raise PermanentError(f"{at} of the cloud-config needs a `path`: the name of a file, as text")
+        raise _refusal(at, f"{at} of the cloud-config needs a `path`: the name of a file, as text")
     _check_owner(at, entry.get("owner"))
     return {
         "path": path,
@@ -167,11 +175,12 @@ def _content(at: str, entry: Mapping[str, Any]) -> str:
     """The content in base64."""
     content, encoding = entry.get("content", ""), entry.get("encoding", "text/plain")
     if not isinstance(content, str):
-        raise PermanentError(f"`content` of {at} must be a text; quote it")
+        raise _refusal(f"{at}.content", f"`content` of {at} must be a text; quote it")
     if encoding in _PLAIN:
         return base64.b64encode(content.encode()).decode()
     if encoding not in _BASE64:
-        raise PermanentError(f"a local node cannot do this `encoding` of {at}, only text/plain, b64 and base64")
+        message = f"a local node cannot do this `encoding` of {at}, only text/plain, b64 and base64"
+        raise _refusal(f"{at}.encoding", message)
     try:
         return base64.b64encode(base64.b64decode("".join(content.split()), validate=True)).decode()
     except (binascii.Error, ValueError):
@@ -185,7 +194,7 @@ def _permissions(at: str, value: Any) -> int:
     except (TypeError, ValueError):
         mode = -1
     if not 0 <= mode <= 0o7777:  # noqa: PLR2004
-        raise PermanentError(f"`permissions` of {at} must be an octal text such as '0644'")
+        raise _refusal(f"{at}.permissions", f"`permissions` of {at} must be an octal text such as '0644'")
     return mode
 
 
@@ -193,12 +202,13 @@ def _check_owner(at: str, owner: Any) -> None:
     """A node runs as the user who runs Occopus; files for other users would need a privilege that it does not have."""
     user, group = getpass.getuser(), grp.getgrgid(os.getgid()).gr_name
     if owner not in (None, user, f"{user}:{group}"):
-        raise PermanentError(f"a local node cannot do this `owner` of {at}: its files belong to {user}:{group}")
+        message = f"a local node cannot do this `owner` of {at}: its files belong to {user}:{group}"
+        raise _refusal(f"{at}.owner", message)
 
 
 def _list(key: str, value: Any) -> list[Any]:
     if not isinstance(value, list | None):
-        raise PermanentError(f"`{key}` of the cloud-config must be a list")
+        raise _refusal(key, f"`{key}` of the cloud-config must be a list")
     return value or []
 
 

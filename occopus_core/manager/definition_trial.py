@@ -1,0 +1,103 @@
+"""Asks plugins what they refuse in a node definition, before there is an infrastructure that uses it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from occopus_core.api.context import Context
+from occopus_core.api.errors import PermanentError
+from occopus_core.api.resource import Connection, CreateRequest, Feature, Owner
+from occopus_core.api.ssh import HostKeyPair
+from occopus_core.api.written import WrittenList, WrittenMap, items_of
+from occopus_core.credentials import Credentials
+from occopus_core.descriptions.model import Implementation
+from occopus_core.descriptions.problems import path_in
+from occopus_core.descriptions.schema import is_template
+from occopus_core.engine.planning.rehearsal_faults import named_path
+from occopus_core.registry import Registry
+
+T = TypeVar("T")
+
+_STAND_INS = ("0", "a")
+"""What templates may render to: a text that also passes as a number, and one that does not."""
+_OWNER = Owner("installation", "infrastructure", "node", "00000000-0000-4000-8000-000000000000")
+
+
+def refusal(registry: Registry, credentials: Credentials, implementation: Implementation) -> tuple[str, str] | None:
+    """The path and the message of a mistake that makes every node of this implementation impossible; None if unknown.
+
+    A mistake counts where it is certain: the plugin refuses it whatever templates render to, and names a place that is
+    no template itself, or there is none in the implementation. Calls no provider. Raises nothing.
+    """
+    found = [_error(registry, credentials, implementation, text) for text in _STAND_INS]
+    first = found[0]
+    if first is None or any(other is None or str(other) != str(first) for other in found):
+        return None
+    sections = {"resource": implementation.resource, "contextualisation": implementation.contextualisation}
+    if not first.at:
+        return None if _has_template(sections) else (named_path(first) or "resource", str(first))
+    place: Any = sections
+    for step in path_in(sections, first.at):
+        place = place[step]
+    return None if is_template(place) else (first.at, str(first))
+
+
+def _error(
+    registry: Registry, credentials: Credentials, implementation: Implementation, text: str
+) -> PermanentError | None:
+    """What a plugin raises if every template renders to this text."""
+    try:
+        _try(registry, credentials, implementation, text)
+    except PermanentError as error:
+        return error
+    except Exception:  # noqa: BLE001  # a plugin that fails in another way is reported by what uses it
+        return None
+    return None
+
+
+def _try(registry: Registry, credentials: Credentials, implementation: Implementation, text: str) -> None:
+    source, section = dict(implementation.resource), implementation.contextualisation
+    plugin = registry.resource(source["type"])
+    if Feature.STOP in plugin.features:
+        source.pop("stop_seconds", None)
+    resource = registry.typed("resource", source["type"], _stood_in(source, text), source, implementation.digest)
+    context = Context()
+    if section is not None:
+        context = registry.context(section["type"])().contextualise(section, _StandIns(text))
+    auth: Mapping[str, str] = {}
+    with contextlib.suppress(Exception):
+        auth = credentials.find("resource", resource)
+    settings = {key: resource[key] for key in plugin.connection_keys if key in resource}
+    handler = plugin(Connection(source["type"], settings, auth))
+    handler.check(CreateRequest(f"occopus-{_OWNER.node_id}", _OWNER, resource, context))
+
+
+class _StandIns:
+    """An `occopus_core.api.Render` in which every template renders to the same text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __call__(self, value: T, /, at: str, **names: object) -> T:  # noqa: ARG002
+        made: T = _stood_in(value, self._text)
+        return made
+
+    def host_key(self) -> HostKeyPair:
+        return HostKeyPair("ssh-ed25519 AAAA", "the private half")
+
+
+def _stood_in(value: Any, text: str) -> Any:
+    if isinstance(value, Mapping | list | tuple):
+        made: Any = WrittenMap() if isinstance(value, Mapping) else WrittenList([None] * len(value))
+        for key, item in items_of(value):
+            made[key] = _stood_in(item, text)
+        return made
+    return text if is_template(value) else value
+
+
+def _has_template(value: Any) -> bool:
+    if isinstance(value, Mapping | list | tuple):
+        return any(_has_template(item) for _, item in items_of(value))
+    return is_template(value)
