@@ -253,11 +253,10 @@ def _change(work: Work, configuration: Configuration | None, retries: Retries | 
         if retries is not None:
             retries.forget(work.node_id)
         return ""
-    if record.applied == configuration.node.generation:
-        return "a reconfiguration with other values was interrupted"
-    if record.wanted != configuration.node.generation:
-        return _difference(record, configuration)
-    return _unapplied(work, record, retries, now)
+    if record.wanted == configuration.node.generation != record.applied:
+        return _unapplied(work, record, retries, now)
+    interrupted = record.applied == configuration.node.generation
+    return "a reconfiguration with other values was interrupted" if interrupted else _difference(record, configuration)
 
 
 def _unapplied(work: Work, record: ConfigurationRecord, retries: Retries | None, now: float) -> str:
