@@ -23,6 +23,7 @@ from occopus_core.engine.passes.life_time import first_life_time
 from occopus_core.engine.passes.maintaining import maintain, preview
 from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.engine.passes.sweeping import Swept, sweep
+from occopus_core.engine.planning.design import refuse_undefined
 from occopus_core.engine.planning.plan import Plan
 from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.engine.planning.trust import refuse_powers
@@ -289,13 +290,18 @@ class InfrastructureManager(Queries):
         return infra_id
 
     def submit_update(
-        self, description: Description, infra_id: str, *, replaces: str = "", for_services: bool = False
+        self,
+        description: Description,
+        infra_id: str,
+        *,
+        replaces: str | Collection[str] = "",
+        for_services: bool = False,
     ) -> None:
         """Record another description for an infrastructure; its next maintenance pass builds it, as `build` does.
 
         `plan` shows what that will do. An earlier request that no build has taken up is replaced. Idempotent.
-        `replaces` is the digest (`description_digest`) of the description to be replaced; empty for any. With
-        `for_services`, a service on this store looks after the infrastructure from then on.
+        `replaces` is the digest (`description_digest`) of the description to be replaced, or several that may be;
+        empty for any. With `for_services`, a service on this store looks after the infrastructure from then on.
 
         Raises `DescriptionError`, `InvalidDesignError`, `NoSuchInfrastructureError`, `StoreError`; `WorkedOnError`
         while another build is under way, `BusyError` if the infrastructure is being destroyed, and
@@ -306,7 +312,9 @@ class InfrastructureManager(Queries):
         refuse = functools.partial(refuse_update, infrastructure, replaces)
         refuse(self.get(infra_id))
         self._pass(infra_id, lambda site: building.check(site, infrastructure))
-        self.store.updates.request(infra_id, infrastructure, SystemClock().now(), refuse, maintained=for_services)
+        types = functools.partial(refuse_undefined, infrastructure)
+        now = SystemClock().now()
+        self.store.updates.request(infra_id, infrastructure, now, refuse, maintained=for_services, check_types=types)
         if self._background is not None:
             self._background.wake(infra_id)
 

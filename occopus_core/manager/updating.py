@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from occopus_core.descriptions.model import Infrastructure
 from occopus_core.descriptions.problems import did_you_mean
@@ -26,12 +26,13 @@ def refuse_undescribed(infrastructure: Infrastructure, node_names: Iterable[str]
             raise NoSuchNodeError(f"the description '{infrastructure.name}' has no node '{name}'{hint}")
 
 
-def refuse_update(candidate: Infrastructure, replaces: str, record: InfrastructureRecord) -> None:
-    """Refuse to replace a description with another digest than `replaces`; an empty text stands for any.
+def refuse_update(candidate: Infrastructure, replaces: str | Collection[str], record: InfrastructureRecord) -> None:
+    """Refuse to replace a description with another digest than `replaces`, or those; an empty one stands for any.
 
     Raises `ChangedMeanwhileError`, and `BusyError` if the infrastructure is being destroyed.
     """
     refuse_unwanted(record)
     present = description_digest(wanted_description(record))
-    if replaces and present not in {replaces, description_digest(candidate)}:
+    known = {replaces} if isinstance(replaces, str) else set(replaces)
+    if replaces and present not in known | {description_digest(candidate)}:
         raise ChangedMeanwhileError(record.id)

@@ -19,6 +19,7 @@ from occopus_core.store.configurations import (
     put_configurations,
     remove_configurations,
 )
+from occopus_core.store.definition_uses import defined_types
 from occopus_core.store.host_keys import offer_host_key, remove_host_keys
 from occopus_core.store.records import InstanceRecord, Lease, Setback, Stage
 from occopus_core.store.row_conversion import (
@@ -73,6 +74,10 @@ class Change:
             return False
         self.put_candidate(candidate)
         return True
+
+    def defined_types(self, infrastructure: Infrastructure) -> set[str]:
+        """The types of its nodes that have a definition, which stays until the end of the transaction."""
+        return defined_types(self._connection, infrastructure)
 
     def put_targets(self, targets: Mapping[str, int]) -> None:
         """Set the wanted number of instances of each node."""

@@ -9,11 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from occopus_core.descriptions.model import Infrastructure
 from occopus_core.descriptions.serial import typed
 from occopus_core.store import tables
 from occopus_core.store.database import Database
 from occopus_core.store.records import DefinitionInUseError, NoSuchDefinitionError
-from occopus_core.store.row_conversion import forget_unused_implementations, understood
+from occopus_core.store.row_conversion import chunks, forget_unused_implementations, understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,24 @@ class DefinitionUses:
         """
         table = tables.definitions
         with self._database.writing() as connection:
+            # Whoever records another user locks the row, too.
+            connection.execute(sa.select(table.c.name).where(table.c.name == name).with_for_update())
             users = _users(connection).get(name)
             if users:
                 raise DefinitionInUseError(name, list(map(str, users)))
             if not connection.execute(table.delete().where(table.c.name == name)).rowcount:
                 raise NoSuchDefinitionError(name)
             forget_unused_implementations(connection)
+
+
+def defined_types(connection: sa.Connection, infrastructure: Infrastructure) -> set[str]:
+    """The types of its nodes that have a definition. They keep it until the end of the transaction."""
+    table = tables.definitions
+    found: set[str] = set()
+    for part in chunks(sorted({node.type for node in infrastructure.nodes})):
+        query = sa.select(table.c.name).where(table.c.name.in_(part)).order_by(table.c.name)
+        found.update(connection.scalars(query.with_for_update(read=True)))
+    return found
 
 
 def _users(connection: sa.Connection) -> dict[str, list[User]]:

@@ -15,7 +15,7 @@ from occopus_core.store import tables
 from occopus_core.store.change import LEASE_SECONDS, Change
 from occopus_core.store.configurations import ConfigurationRows
 from occopus_core.store.database import Database
-from occopus_core.store.definition_uses import DefinitionUses
+from occopus_core.store.definition_uses import DefinitionUses, defined_types
 from occopus_core.store.host_keys import HostKeyRows
 from occopus_core.store.maintainers import MaintainerRows
 from occopus_core.store.outbox import Outbox
@@ -184,12 +184,14 @@ class Store:
         *,
         maintained: bool = False,
         life_time: LifeTime = NO_END,
+        check_types: Callable[[Collection[str]], None] = lambda _types: None,
     ) -> Lease:
         """Record a new infrastructure to be built, leased to `holder` from the start.
 
         Without a holder, the returned lease has already expired, so that any process can take it. Services look after
-        an infrastructure that is `maintained`. It is destroyed at the end of its `life_time`. Raises
-        `InfrastructureTakenError`.
+        an infrastructure that is `maintained`. It is destroyed at the end of its `life_time`.
+        `check_types` is called in the transaction with the types of its nodes that have a definition, and may raise.
+        Raises `InfrastructureTakenError`.
         """
         # Epochs of an id are never repeated, so that a lease of a former infrastructure is not valid for the next.
         epoch = random.SystemRandom().randrange(1, _FIRST_EPOCHS)
@@ -216,6 +218,7 @@ class Store:
                 connection.execute(row)
             except sa.exc.IntegrityError:  # no query before: another process may add it in between
                 raise InfrastructureTakenError(infra_id) from None
+            check_types(defined_types(connection, candidate))
             self.outbox.forget_subscribers(connection, infra_id)  # of an earlier infrastructure with this id
             created = Event(EventKind.INFRA_CREATED, infra_id, text=candidate.name)
             connection.execute(tables.events.insert(), [event_row(now, created)])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+
+import sqlalchemy as sa
 
 from occopus_core.descriptions.model import Infrastructure
 from occopus_core.descriptions.text import description_text
 from occopus_core.events import Event, EventKind
 from occopus_core.store import tables
 from occopus_core.store.database import Database
+from occopus_core.store.definition_uses import defined_types
 from occopus_core.store.records import InfrastructureRecord, WorkedOnError
 from occopus_core.store.revisions import lock_infrastructures, raise_revision
 from occopus_core.store.row_conversion import INFRASTRUCTURES, event_row, infrastructure_row, record_of
@@ -28,12 +31,14 @@ class UpdateRows:
         refuse: Callable[[InfrastructureRecord], None],
         *,
         maintained: bool = False,
+        check_types: Callable[[Collection[str]], None] = lambda _types: None,
     ) -> bool:
         """Request another description; needs no lease. False, without effect, if it was requested already.
 
         The infrastructure is not parked any more, and services look after it from then on if it is to be `maintained`.
         `refuse` is called with the record in the transaction, and may raise. Raises `NoSuchInfrastructureError`,
-        `StoreError`, and `WorkedOnError` while another build is under way.
+        `StoreError`, and `WorkedOnError` while a build under way has created instances, or is the first one.
+        `check_types` is called in the transaction, too, with the types of its nodes that have a definition.
         """
         table = tables.infrastructures
         with self._database.writing() as connection:
@@ -45,8 +50,10 @@ class UpdateRows:
             same = pending is not None and description_text(pending) == description_text(candidate)
             if same and not record.parked and (row.maintained or not maintained):
                 return False
-            if pending is not None and not same and row.lease_holder is not None and row.lease_expires > now:
+            leased = row.lease_holder is not None and row.lease_expires > now
+            if pending is not None and not same and leased and _is_begun(connection, record):
                 raise WorkedOnError(infra_id, str(row.lease_holder))
+            check_types(defined_types(connection, candidate))
             values = {
                 **INFRASTRUCTURES.encode({"candidate": candidate}),
                 "maintained": row.maintained or maintained,
@@ -57,3 +64,10 @@ class UpdateRows:
             connection.execute(tables.events.insert(), [event_row(now, event)])
             raise_revision(connection, [infra_id])
         return True
+
+
+def _is_begun(connection: sa.Connection, record: InfrastructureRecord) -> bool:
+    """Whether a build of its candidate would have to be undone. A lease alone may be that of another pass."""
+    table = tables.instances
+    made = sa.select(sa.exists().where(table.c.infra_id == record.id, table.c.provisional))
+    return record.description is None or bool(connection.scalar(made))

@@ -159,10 +159,12 @@ class Readiness:
         self._look_again(work, min(seconds, self._proving.seconds_left(work) or seconds))
 
     def _glanced(self, work: Work, outcome: Outcome[Mapping[InstanceId, Instance]]) -> None:
-        instance = outcome.get()[_id(work)] if outcome.error is None else None
-        if instance is None:
+        if outcome.error is not None:
+            work.remark = reason(outcome.error)
             self._glance_again(work)
-        elif instance.state in LOST and not self._may_be_hidden(work, instance):
+            return
+        instance = outcome.get()[_id(work)]
+        if instance.state in LOST and not self._may_be_hidden(work, instance):
             self._progress.failed(work, instance.reason or LOST[instance.state])
         else:
             self._consider(work, instance)

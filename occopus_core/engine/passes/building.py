@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -34,7 +35,7 @@ from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import survey
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
-from occopus_core.engine.planning.design import Design, Overlay, first_plan
+from occopus_core.engine.planning.design import Design, Overlay, first_plan, refuse_undefined
 from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
@@ -126,6 +127,7 @@ def _lease(context: PassContext, candidate: Infrastructure, end: float | None) -
                     resources.holder,
                     now,
                     life_time=first_life_time(candidate, now, end),
+                    check_types=functools.partial(refuse_undefined, candidate),
                 )
             )
             context.tell(EventKind.INFRA_CREATED, candidate.name)
@@ -191,10 +193,15 @@ def build_leased(
 
 
 def _begin(store: Store, lease: Lease, record: InfrastructureRecord, candidate: Infrastructure) -> None:
-    """Record what the build works towards. Raises `BusyError` if something else was requested after its lease began."""
+    """Record what the build works towards.
+
+    Raises `BusyError` if something else was requested after its lease began, and `InvalidDesignError` if a node
+    definition was removed.
+    """
     if record.candidate == candidate:
         return
     with store.changing(lease) as change:
+        refuse_undefined(candidate, change.defined_types(candidate))
         begun = change.replace_candidate(candidate, record.candidate)
     if not begun:
         raise BusyError(f"another description of the infrastructure '{record.id}' has just been requested")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from occopus_core.descriptions.graph import CycleError, Edge, Graph
-from occopus_core.descriptions.model import NodeDefinition
+from occopus_core.descriptions.model import Infrastructure, NodeDefinition, NodeDescription
 from occopus_core.engine.planning.blueprint import Blueprint, UnbuildableError
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.declared_outputs import output_faults
@@ -96,6 +96,23 @@ def make_design(scope: Scope, definitions: Definitions, *, with_outputs: bool = 
     return Design(scope, known, graph)
 
 
+def refuse_undefined(infrastructure: Infrastructure, types: Collection[str]) -> None:
+    """Raises `InvalidDesignError` if nodes have a type that is not among those with a definition."""
+    problems = []
+    for node in infrastructure.nodes:
+        if node.type not in types:
+            try:
+                Blueprint.of(node, None)
+            except UnbuildableError as error:
+                problems.append(_placed(node, error))
+    if problems:
+        raise InvalidDesignError(problems)
+
+
+def _placed(node: NodeDescription, error: UnbuildableError) -> str:
+    return f"{node.where}: {error}" if node.where else str(error)
+
+
 def _blueprints(scope: Scope, definitions: Definitions) -> tuple[dict[str, Blueprint], list[str]]:
     """The blueprints by node name, and a message for each node that cannot be made."""
     nodes = scope.infrastructure.nodes
@@ -106,6 +123,5 @@ def _blueprints(scope: Scope, definitions: Definitions) -> tuple[dict[str, Bluep
             blueprints[node.name] = Blueprint.of(node, known.get(node.type))
         except UnbuildableError as error:
             close = difflib.get_close_matches(node.type, [] if node.type in known else definitions.definition_names())
-            place = f"{node.where}: " if node.where else ""
-            problems.append(f"{place}{error}" + (f" (did you mean '{close[0]}'?)" if close else ""))
+            problems.append(_placed(node, error) + (f" (did you mean '{close[0]}'?)" if close else ""))
     return blueprints, problems

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from anyio import to_thread
@@ -37,7 +38,7 @@ _TAG = re.compile(r'\s*(?:W/)?"([0-9a-f]{32})"\s*')
 DryRun = Annotated[bool, Query(description="answer with the plan, and change nothing")]
 IfMatch = Annotated[
     str | None,
-    Header(max_length=200, description="the `ETag` of the description that was read: 412 if it has changed since"),
+    Header(max_length=1000, description="the `ETag`, or several, of descriptions that may be replaced: 412 otherwise"),
 ]
 
 
@@ -111,7 +112,7 @@ async def replace(
 
 def _plan(request: Request, infra_id: str, body: bytes, if_match: str | None) -> dict[str, Any]:
     manager, infrastructure = manager_of(request), _described(request, body)
-    refuse_update(infrastructure, _digest(if_match), manager.get(infra_id))
+    refuse_update(infrastructure, _digests(if_match), manager.get(infra_id))
     plan = manager.plan(infrastructure, infra_id)
     changes = manager.changes(infrastructure, infra_id)
     return {
@@ -122,7 +123,7 @@ def _plan(request: Request, infra_id: str, body: bytes, if_match: str | None) ->
 
 def _replace(request: Request, infra_id: str, body: bytes, if_match: str | None) -> str:
     service, infrastructure = service_of(request), _described(request, body)
-    service.manager.submit_update(infrastructure, infra_id, replaces=_digest(if_match), for_services=True)
+    service.manager.submit_update(infrastructure, infra_id, replaces=_digests(if_match), for_services=True)
     service.update(infra_id)
     return _tag(infrastructure)
 
@@ -137,9 +138,9 @@ def _tag(description: Infrastructure) -> str:
     return f'"{description_digest(description)}"'
 
 
-def _digest(if_match: str | None) -> str:
-    """The digest that a client names; empty for any. What is no tag of a description matches none."""
+def _digests(if_match: str | None) -> Collection[str]:
+    """The digests that a client names; none for any. What is no tag of a description matches none."""
     if if_match is None or if_match.strip() == "*":
-        return ""
-    known = _TAG.fullmatch(if_match)
-    return known[1] if known else "another"
+        return ()
+    found = map(_TAG.fullmatch, if_match.split(","))
+    return [known[1] if known else "another" for known in found]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from occopus_core.api import Verdict
+from occopus_core.api import ProviderError, TransientError, Verdict
 from occopus_core.events import EventKind
 
 from ..conftest import infrastructure
@@ -76,6 +76,21 @@ def test_what_ends_within_that_time_fails_the_build_for_its_reason(world):
     world.define("web", implementations=[{"min_ready_seconds": 20.0}])
     at(world, 3, lambda: world.cloud.change(the_only(world), "fail", "it exited with code 1"))
     assert failure(world, infrastructure("web")) == ["node 'web' (memory memory): it exited with code 1"]
+
+
+@pytest.mark.parametrize("kind", [TransientError, ProviderError])
+def test_the_words_of_a_provider_that_fails_within_that_time_are_kept(world, kind):
+    world.define("web", implementations=[{"min_ready_seconds": 20.0}])
+    start = world.clock.now()
+
+    def answered(operation):
+        if operation == "describe" and world.clock.now() - start > 3 and not world.told(EventKind.NODE_FAILED):
+            raise kind("the region is down")
+
+    world.answered = answered
+    (problem,) = failure(world, infrastructure("web"))
+    assert problem.startswith("node 'web' (memory memory): not ready within 620 s: ")
+    assert problem.endswith("; the region is down")
 
 
 def test_a_relapse_begins_the_time_again(world):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 
 import pytest
 
 from occopus_core.api.errors import TransientError
 from occopus_core.descriptions.model import OutputTemplate
-from occopus_core.engine.passes.errors import BusyError
+from occopus_core.engine.passes import building
+from occopus_core.engine.passes.errors import BuildError, BusyError
 from occopus_core.engine.passes.maintenance_loop import WAKE_SECONDS
-from occopus_core.engine.planning.design import InvalidDesignError
+from occopus_core.engine.planning.design import InvalidDesignError, refuse_undefined
 from occopus_core.events import EventKind
 from occopus_core.store import tables
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, Stage, WorkedOnError
@@ -121,6 +124,64 @@ def test_another_one_is_refused_while_a_build_is_under_way(built):
     built.build(MORE)
     assert refused
     built.assert_runs({"web": 2, "db": 1})
+
+
+def test_another_one_replaces_one_that_waits_for_the_end_of_an_ordinary_pass(built):
+    built.define("web", boot_seconds=100_000)
+    built.cloud.change(built.live()[0]["id"], "fail", "gone")
+    keeper = Keeper(built)
+    keeper.rounds.attach("infra")
+
+    def twice():
+        assert built.store.lease_end("infra") is not None
+        ask(built, infrastructure("web"))
+        ask(built, infrastructure("db"))
+
+    keeper.after(30, twice)
+    keeper.run(60)
+    built.assert_runs({"db": 1})
+
+
+def test_another_one_that_replaces_a_failing_build_stays_requested(built):
+    """It was requested when the build had recorded its aim, and no instance yet."""
+    asked, changing = [], built.store.changing
+
+    @contextlib.contextmanager
+    def then_asked(lease, **how):
+        with changing(lease, **how) as change:
+            yield change
+        if not asked and built.store.infrastructure("infra").candidate is not None:
+            asked.append(ask(built, MORE))
+
+    built.define("far", fail="no such image", boot_seconds=1)
+    built.store.changing = then_asked
+    with pytest.raises(BuildError):
+        built.build(infrastructure(node("web", min=2, max=5), "far"))
+    built.store.changing = changing
+    assert asked == [True]
+    assert built.store.infrastructure("infra").candidate == MORE
+
+
+@pytest.mark.parametrize("way", ["first build", "build", "request"])
+def test_a_definition_removed_after_the_design_is_missed_when_it_is_recorded(world, way):
+    world.define("web", "db")
+    if way != "first build":
+        world.build(infrastructure("web"))
+    wanted, message = infrastructure("web", "db"), "node 'db': there is no node definition 'db': import its file"
+    if way == "request":
+        world.convergence().check(wanted)
+        world.store.definition_uses.remove("db")
+        with pytest.raises(InvalidDesignError, match=message):
+            ask(world, wanted, check_types=functools.partial(refuse_undefined, wanted))
+    else:
+        context = world.convergence().context
+        designed = lambda: world.store.definition_uses.remove("db")  # noqa: E731
+        with pytest.raises(InvalidDesignError, match=message):
+            context.resources.loop.run(context.attended(building.build(context, wanted, designed)))
+    if way == "first build":
+        world.assert_nothing()
+    else:
+        world.assert_runs({"web": 1})
 
 
 def test_a_build_that_began_before_does_not_override_it(built):
