@@ -275,17 +275,23 @@ class InfrastructureManager(Queries):
     ) -> str:
         """Record a new infrastructure, to be built by the first maintenance pass. Returns its id.
 
-        With `for_services`, a service on this store runs that pass. Raises `DescriptionError`, `InfraIdError`,
-        `InfrastructureTakenError`, `StoreError`.
+        With `for_services`, a service on this store runs that pass, and the node definitions must be there already.
+        Raises `DescriptionError`, `InvalidDesignError`, `InfraIdError`, `InfrastructureTakenError`, `StoreError`.
         """
         infra_id = self.new_id(infra_id)
         infrastructure = self.load(description)
         refuse_dry_run(self._installation.settings)
         targets = targets_of(infrastructure, {})
         now = SystemClock().now()
-        life_time = first_life_time(infrastructure, now)
         self.store.add_infrastructure(
-            infra_id, infrastructure, targets, None, now, maintained=for_services, life_time=life_time
+            infra_id,
+            infrastructure,
+            targets,
+            None,
+            now,
+            maintained=for_services,
+            life_time=first_life_time(infrastructure, now),
+            check_types=functools.partial(refuse_undefined, infrastructure) if for_services else _ignore,
         )
         return infra_id
 

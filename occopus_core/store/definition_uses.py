@@ -14,7 +14,7 @@ from occopus_core.descriptions.serial import typed
 from occopus_core.store import tables
 from occopus_core.store.database import Database
 from occopus_core.store.records import DefinitionInUseError, NoSuchDefinitionError
-from occopus_core.store.row_conversion import chunks, forget_unused_implementations, understood
+from occopus_core.store.row_conversion import chunks, forget_unused_implementations, lock_definitions, understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,7 @@ class DefinitionUses:
         """
         table = tables.definitions
         with self._database.writing() as connection:
-            # Whoever records another user locks the row, too.
-            connection.execute(sa.select(table.c.name).where(table.c.name == name).with_for_update())
+            lock_definitions(connection)  # before the users are read: another one may be about to be recorded
             users = _users(connection).get(name)
             if users:
                 raise DefinitionInUseError(name, list(map(str, users)))
@@ -58,11 +57,11 @@ class DefinitionUses:
 
 def defined_types(connection: sa.Connection, infrastructure: Infrastructure) -> set[str]:
     """The types of its nodes that have a definition. They keep it until the end of the transaction."""
+    lock_definitions(connection)
     table = tables.definitions
     found: set[str] = set()
     for part in chunks(sorted({node.type for node in infrastructure.nodes})):
-        query = sa.select(table.c.name).where(table.c.name.in_(part)).order_by(table.c.name)
-        found.update(connection.scalars(query.with_for_update(read=True)))
+        found.update(connection.scalars(sa.select(table.c.name).where(table.c.name.in_(part))))
     return found
 
 

@@ -49,6 +49,7 @@ from occopus_core.store.row_conversion import (
     implementation_of,
     infrastructure_row,
     instance_of,
+    lock_definitions,
     record_of,
     request_of,
 )
@@ -106,6 +107,7 @@ class Store:
     def put_definitions(self, definitions: Collection[NodeDefinition]) -> None:
         """Add these node definitions or replace those of the same names, in one transaction."""
         with self._database.writing() as connection:
+            lock_definitions(connection)
             add_implementations(connection, [i for d in definitions for i in d.implementations])
             names = [definition.name for definition in definitions]
             for part in chunks(names):
@@ -140,6 +142,7 @@ class Store:
     def remove_definition(self, name: str) -> bool:
         """Remove a node definition; instances made by it stay. False if it does not exist."""
         with self._database.writing() as connection:
+            lock_definitions(connection)
             removed = connection.execute(tables.definitions.delete().where(tables.definitions.c.name == name))
             forget_unused_implementations(connection)
             return bool(removed.rowcount)

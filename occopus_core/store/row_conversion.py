@@ -65,7 +65,7 @@ def add_implementations(connection: sa.Connection, implementations: Iterable[Imp
     table = tables.implementations
     new = {implementation.digest: implementation for implementation in implementations}
     if new:
-        _lock_implementations(connection)
+        lock_definitions(connection)
     for part in chunks(sorted(new)):
         known = set(connection.scalars(sa.select(table.c.digest).where(table.c.digest.in_(part))))
         rows = [
@@ -79,7 +79,7 @@ def add_implementations(connection: sa.Connection, implementations: Iterable[Imp
 
 def forget_unused_implementations(connection: sa.Connection) -> None:
     """Remove implementations without a definition, instance or place."""
-    _lock_implementations(connection)
+    lock_definitions(connection)
     digest = tables.implementations.c.digest
     users = (tables.definitions, tables.instances, tables.places)
     unused = [~sa.exists().where(user.c.implementation == digest) for user in users]
@@ -101,23 +101,26 @@ def add_places(connection: sa.Connection, infra_id: str, places: Iterable[tuple[
 
 def leave_places(connection: sa.Connection, infra_id: str) -> None:
     """Keep the places of an infrastructure that is removed."""
-    _lock_implementations(connection)
+    lock_definitions(connection)
     table = tables.places
     query = sa.select(table.c.implementation, table.c.connection).where(table.c.infra_id == infra_id)
     add_places(connection, FORGOTTEN, [(digest, settings) for digest, settings in connection.execute(query)])
     connection.execute(table.delete().where(table.c.infra_id == infra_id))
 
 
-def _lock_implementations(connection: sa.Connection) -> None:
-    # An unused implementation must not be removed while another process starts to use it. SQLite has one writer at a
-    # time.
+def lock_definitions(connection: sa.Connection) -> None:
+    """Keep others from changing definitions and implementations, or recording their users, until the commit.
+
+    None is removed while another process begins to use it. It is locked before the first row of a definition, and after
+    the rows of infrastructures.
+    """
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("LOCK TABLE implementations IN SHARE ROW EXCLUSIVE MODE")
+        connection.exec_driver_sql("LOCK TABLE implementations IN SHARE ROW EXCLUSIVE MODE")  # SQLite has one writer at a time
 
 
 def lock_places(connection: sa.Connection) -> None:
     """Lock the places, so that one can be removed: instances and their places are written together."""
-    _lock_implementations(connection)  # all other writers take this lock first
+    lock_definitions(connection)  # all other writers take this lock first
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("LOCK TABLE places IN ACCESS EXCLUSIVE MODE")
 

@@ -16,6 +16,7 @@ from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDef
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.descriptions.text import description_digest
 from occopus_core.engine.passes.errors import BusyError
+from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.manager import DryRunError
 from occopus_core.manager.errors import ChangedMeanwhileError
 from occopus_core.registry import Registry
@@ -101,6 +102,14 @@ def test_submit_stores_only(manager):
     infra_id = manager.submit_infrastructure(mapping())
     assert manager.get(infra_id).current.name == "shop"
     assert (manager.maintained, manager.process_table) == (frozenset(), {})
+
+
+def test_for_services_the_node_definitions_must_be_there(manager):
+    manager.remove_node_definition("t")
+    with pytest.raises(InvalidDesignError, match="there is no node definition 't': import its file"):
+        manager.submit_infrastructure(mapping(), "early", for_services=True)
+    with pytest.raises(InfrastructureIDNotFoundException):
+        manager.get("early")
 
 
 def test_add_stores_and_provisions(manager):
