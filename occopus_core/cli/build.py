@@ -143,21 +143,21 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
         if options.infra_id is not None:
             infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
             if not options.yes and can_ask(settings):
-                _ask(manager, files, infra_id, options.replace)
+                _ask(manager, files, infra_id, options)
         code = _build(manager, files, infra_id, options)
     if code in {ExitCode.OK, ExitCode.UNCONFIRMED}:
         result(_built(manager, infra_id, "1.x" if settings.former and options.output == "text" else options.output))
     return code
 
 
-def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str, replaced: Sequence[str]) -> None:
+def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str, options: argparse.Namespace) -> None:
     """Have a build that replaces or destroys confirmed. Raises `DeclinedError`, and what a plan raises."""
     if manager.store.meant(infra_id) is None:
         return
     from occopus_core.engine.planning.plan import Verb  # noqa: PLC0415
     from occopus_core.report.plans import lines_of  # noqa: PLC0415
 
-    plan = manager.plan(files.infrastructure, infra_id, files.definitions, replaced)
+    plan = manager.plan(files.infrastructure, infra_id, files.definitions, options.replace, options.ttl)
     going, destroyed = len(plan.of(Verb.REPLACE)), len(plan.of(Verb.DESTROY))
     if going or destroyed:
         changes = manager.changes(files.infrastructure, infra_id, files.definitions)
@@ -171,13 +171,13 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
     from occopus_core.manager.preview import preview_first_build  # noqa: PLC0415
 
     settings, credentials = files.settings, files.credentials
-    plan = preview_first_build(settings, credentials, files.infrastructure, infra_id, files.definitions)
+    plan = preview_first_build(settings, credentials, files.infrastructure, infra_id, files.definitions, options.ttl)
     if plan is not None:
         return plan, {}
     with watched(settings, credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
         if options.infra_id is not None:
             infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
-        plan = manager.plan(files.infrastructure, infra_id, files.definitions, options.replace)
+        plan = manager.plan(files.infrastructure, infra_id, files.definitions, options.replace, options.ttl)
         if manager.store.meant(infra_id) is None:
             return plan, {}
         return plan, manager.changes(files.infrastructure, infra_id, files.definitions)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -154,6 +153,7 @@ class _Reader:
             variables=variables,
             expires=self._data.get("expires", ""),
             outputs=tuple(self._output(*item) for item in self._data.get("outputs", {}).items()),
+            expires_where=str(self._document.locate(("expires",))) if "expires" in self._data else "",
         )
 
     def _output(self, name: str, template: str) -> OutputTemplate:
@@ -175,16 +175,12 @@ class _Reader:
         self.problems.append(self._document.problem(path, message))
 
     def _check_life_time(self) -> None:
-        expires, now = self._data.get("expires"), time.time()
-        if not isinstance(expires, str):
-            return
-        try:
-            over = end_of(expires, now) <= now
-        except ValueError as error:
-            self._fault(("expires",), str(error))
-        else:
-            if over:
-                self._fault(("expires",), f"the life time '{expires}' is over already")
+        expires = self._data.get("expires")
+        if isinstance(expires, str):
+            try:
+                end_of(expires, 0.0)
+            except ValueError as error:
+                self._fault(("expires",), str(error))
 
     # Nodes
 

@@ -81,6 +81,8 @@ class Infrastructure:
     """When it ends by itself: a time, or a duration from its first build on; empty for never. See `times.end_of`."""
     outputs: tuple[OutputTemplate, ...] = ()
     """In the order of the file."""
+    expires_where: str = field(default="", compare=False)
+    """The place of `expires` in the file, for messages."""
 
 
 @dataclass(frozen=True, slots=True)

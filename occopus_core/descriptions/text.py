@@ -37,6 +37,13 @@ def description_digest(infrastructure: Infrastructure) -> str:
     return hashlib.sha256(description_text(infrastructure).encode()).hexdigest()[:32]
 
 
+def same_description(one: Infrastructure | None, other: Infrastructure | None) -> bool:
+    """Whether two descriptions have the same text. Equal models may differ in it: ``1``, ``1.0`` and ``true``."""
+    if one is None or other is None:
+        return one is other
+    return one is other or description_text(one) == description_text(other)
+
+
 def _node(node: NodeDescription, inherited: Mapping[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {"name": node.name, "type": node.type}
     if node.filter:

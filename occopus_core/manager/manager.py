@@ -19,7 +19,7 @@ from occopus_core.engine.kernel.metrics import CallMetrics
 from occopus_core.engine.passes import building, destroying
 from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.errors import Passed
-from occopus_core.engine.passes.life_time import first_life_time
+from occopus_core.engine.passes.life_time import first_life_time, refuse_past_end
 from occopus_core.engine.passes.maintaining import maintain, preview
 from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.engine.passes.sweeping import Swept, sweep
@@ -201,15 +201,17 @@ class InfrastructureManager(Queries):
         infra_id: str | None = None,
         definitions: Mapping[str, NodeDefinition] | None = None,
         replaced: Collection[str] = (),
+        end: float | None = None,
     ) -> Plan:
         """The plan of `build`. Changes nothing. Propagates the errors of `occopus_core.engine.passes.building.plan`.
 
-        `definitions`, by name, replace stored ones. Raises `NoSuchNodeError`.
+        `definitions`, by name, replace stored ones. `replaced` and `end` are those of `build`. Raises
+        `NoSuchNodeError`.
         """
         infrastructure = self.load(description)
         refuse_undescribed(infrastructure, replaced)
         return self._pass(
-            self.new_id(infra_id), lambda site: building.plan(site, infrastructure, definitions, replaced)
+            self.new_id(infra_id), lambda site: building.plan(site, infrastructure, definitions, replaced, end)
         )
 
     def preview(self, infra_id: str) -> Plan:
@@ -283,6 +285,7 @@ class InfrastructureManager(Queries):
         refuse_dry_run(self._installation.settings)
         targets = targets_of(infrastructure, {})
         now = SystemClock().now()
+        refuse_past_end(infrastructure, now)
         self.store.add_infrastructure(
             infra_id,
             infrastructure,

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from occopus_core.descriptions.model import Implementation, Infrastructure
-from occopus_core.descriptions.text import description_text
+from occopus_core.descriptions.text import same_description
 from occopus_core.events import Event
 from occopus_core.store import tables
 from occopus_core.store.configurations import (
@@ -70,7 +70,7 @@ class Change:
         False, and without effect, if another one has been requested meanwhile.
         """
         row = infrastructure_row(self._connection, self._lease.infra_id)
-        if _text(record_of(row).candidate) != _text(known):
+        if not same_description(record_of(row).candidate, known):
             return False
         self.put_candidate(candidate)
         return True
@@ -130,7 +130,7 @@ class Change:
         record = record_of(infrastructure_row(self._connection, self._lease.infra_id))
         self._update(name=description.name)
         self._put(description=description, targets=targets)
-        if record.description is None or _text(record.candidate) == _text(description):
+        if record.description is None or same_description(record.candidate, description):
             self.put_candidate(None)
         table = tables.instances
         self._connection.execute(
@@ -198,7 +198,3 @@ class Change:
     def _update(self, **values: Any) -> None:
         table = tables.infrastructures
         self._connection.execute(table.update().where(table.c.id == self._lease.infra_id).values(**values))
-
-
-def _text(description: Infrastructure | None) -> str:
-    return "" if description is None else description_text(description)

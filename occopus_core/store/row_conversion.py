@@ -114,8 +114,8 @@ def lock_definitions(connection: sa.Connection) -> None:
     None is removed while another process begins to use it. It is locked before the first row of a definition, and after
     the rows of infrastructures.
     """
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("LOCK TABLE implementations IN SHARE ROW EXCLUSIVE MODE")  # SQLite has one writer at a time
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
+        connection.exec_driver_sql("LOCK TABLE implementations IN SHARE ROW EXCLUSIVE MODE")
 
 
 def lock_places(connection: sa.Connection) -> None:

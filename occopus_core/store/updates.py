@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 import sqlalchemy as sa
 
 from occopus_core.descriptions.model import Infrastructure
-from occopus_core.descriptions.text import description_text
+from occopus_core.descriptions.text import same_description
 from occopus_core.events import Event, EventKind
 from occopus_core.store import tables
 from occopus_core.store.database import Database
@@ -47,7 +47,7 @@ class UpdateRows:
             record = record_of(row)
             refuse(record)
             pending = record.candidate
-            same = pending is not None and description_text(pending) == description_text(candidate)
+            same = same_description(pending, candidate)
             if same and not record.parked and (row.maintained or not maintained):
                 return False
             leased = row.lease_holder is not None and row.lease_expires > now

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
+from occopus_core.descriptions.text import same_description
 from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.failure_detection import Notes, notes_of
 from occopus_core.engine.instance.output import without_output
@@ -29,7 +30,7 @@ from occopus_core.engine.passes.errors import (
     UnconfiguredError,
     UnconfirmedError,
 )
-from occopus_core.engine.passes.life_time import first_life_time, move_end
+from occopus_core.engine.passes.life_time import first_life_time, move_end, refuse_past_end
 from occopus_core.engine.passes.outdated import with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import survey
@@ -52,16 +53,18 @@ def plan(
     candidate: Infrastructure,
     own: Mapping[str, NodeDefinition] | None = None,
     replaced: Collection[str] = (),
+    end: float | None = None,
 ) -> Steps[Plan]:
     """The plan of a build; changes nothing. Raises `InvalidDesignError`, `ProviderError`.
 
     The node definitions `own` replace stored ones of the same names. It replaces all instances of the nodes `replaced`.
+    `end` is that of `build`.
     """
     store, scope = context.resources.store, context.scope(candidate)
     definitions = Overlay(own or {}, store)
-    try:
-        record = store.infrastructure(context.infra_id)
-    except NoSuchInfrastructureError:
+    record = _known(context)
+    refuse_past_end(candidate, context.resources.loop.clock.now(), record, end)
+    if record is None:
         return (yield from context.resources.loop.in_pool(lambda: first_plan(scope, definitions)))
     design = yield from design_in_pool(context, scope, definitions=definitions, with_outputs=True)
     works = context.recorded_works()
@@ -72,6 +75,7 @@ def plan(
 
 def check(context: PassContext, candidate: Infrastructure) -> Steps[None]:
     """Check a description with the stored definitions. Asks no provider. Raises `InvalidDesignError`."""
+    refuse_past_end(candidate, context.resources.loop.clock.now(), _known(context))
     yield from design_in_pool(context, context.scope(candidate), with_outputs=True)
 
 
@@ -92,6 +96,7 @@ def build(
     Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
     `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
     """
+    refuse_past_end(candidate, context.resources.loop.clock.now(), _known(context), end)
     context.building = True  # an interruption while templates are rendered ends a build
     definitions = Overlay(own or {}, context.resources.store)
     scope = context.scope(candidate)
@@ -104,6 +109,13 @@ def build(
         refuse_unwanted(record)
         context.building = True
         yield from build_leased(context, design, lease, record, end, replaced=replaced)
+
+
+def _known(context: PassContext) -> InfrastructureRecord | None:
+    """The record of the infrastructure; None where there is none yet."""
+    with contextlib.suppress(NoSuchInfrastructureError):
+        return context.resources.store.infrastructure(context.infra_id)
+    return None
 
 
 def refuse_unwanted(record: InfrastructureRecord) -> None:
@@ -174,7 +186,7 @@ def build_leased(
         change.condemn(unwanted)  # if this process dies now, the next pass removes them
         if record.description is None:
             runtime.tell_with(change, EventKind.INFRA_READY)
-        elif record.description != candidate or not steps.empty:
+        elif not same_description(record.description, candidate) or not steps.empty:
             runtime.tell_with(change, EventKind.INFRA_UPDATED)
     # Instances that stay are reconfigured before their former dependees are dropped.
     renewed = {step.node_id for step in steps.of(Verb.RECONFIGURE)}
@@ -198,7 +210,7 @@ def _begin(store: Store, lease: Lease, record: InfrastructureRecord, candidate: 
     Raises `BusyError` if something else was requested after its lease began, and `InvalidDesignError` if a node
     definition was removed.
     """
-    if record.candidate == candidate:
+    if same_description(record.candidate, candidate):
         return
     with store.changing(lease) as change:
         refuse_undefined(candidate, change.defined_types(candidate))
@@ -260,6 +272,18 @@ def _undo(
             runtime.tell_with(change, EventKind.INFRA_DROPPED, "its build was rolled back")
     error = BuildError if execution.problems else InterruptedBuildError
     raise error(execution.problems or [reason], execution.unconfirmed)
+
+
+def undo_leased(context: PassContext, lease: Lease, record: InfrastructureRecord, why: Sequence[str]) -> Steps[None]:
+    """Undo a build that another process has begun and that cannot be continued. Raises `BuildError`."""
+    assert record.candidate is not None, "there is a build to undo"
+    scope = context.scope(record.candidate)
+    runtime, works = context.runtime(scope), context.recorded_works()
+    context.connect(works)
+    execution = context.execution(runtime, {}, record, works)
+    execution.problems.extend(why)
+    graph = yield from dependencies(context.resources.loop, scope, works)
+    yield from _undo(context, execution, runtime, lease, record, graph)
 
 
 def plan_build(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from occopus_core.descriptions.model import Implementation, Infrastructure
+from occopus_core.descriptions.text import same_description
 from occopus_core.engine.instance.checks import HealthChecks
 from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
@@ -165,7 +166,7 @@ class PassContext:
         """True if a pass that does not build should make way for one that builds the requested description."""
         waits, until = self._postponed
         over = self.resources.loop.clock.monotonic() >= until
-        return record.candidate is not None and (over or record.candidate != waits)
+        return record.candidate is not None and (over or not same_description(record.candidate, waits))
 
     def pause(self) -> float:
         """Seconds between the last observation of the instances and this call; 0 at the first call."""

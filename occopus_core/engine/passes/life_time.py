@@ -5,6 +5,7 @@ from __future__ import annotations
 from occopus_core.descriptions.model import Infrastructure
 from occopus_core.descriptions.times import EXPECTED, end_of, moment_of, seconds_of, written
 from occopus_core.engine.passes.context import PassContext
+from occopus_core.engine.planning.design import refuse_over
 from occopus_core.events import Event, EventKind
 from occopus_core.store.change import Change
 from occopus_core.store.records import NO_END, InfrastructureRecord, Lease, LifeTime
@@ -30,6 +31,17 @@ def next_life_time(
     if end is None and (record.description is None or record.description.expires == candidate.expires):
         return None
     return first_life_time(candidate, now, end)
+
+
+def refuse_past_end(
+    candidate: Infrastructure, now: float, record: InfrastructureRecord | None = None, end: float | None = None
+) -> None:
+    """Refuse a description that brings an end which has passed already; `end` takes precedence over its own.
+
+    One that says the same as the description in force is accepted: it moves no end. Raises `InvalidDesignError`.
+    """
+    if end is None and (record is None or next_life_time(record, candidate, now) is not None):
+        refuse_over(candidate, now)
 
 
 def move_end(

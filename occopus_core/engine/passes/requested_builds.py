@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from occopus_core.api.errors import ProviderError
 from occopus_core.engine.kernel.loop import Steps
-from occopus_core.engine.passes.building import build_leased
+from occopus_core.engine.passes.building import build_leased, undo_leased
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.designing import design_candidate
 from occopus_core.engine.planning.design import InvalidDesignError
@@ -18,10 +18,10 @@ _WAITS = "requested build"
 def build_requested(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[str]:
     """Build the candidate of the record. Returns why it is not in force; empty if it is.
 
-    An update that has created nothing yet does not keep maintenance from the infrastructure: it is dropped if its
-    description has become invalid, and waits while a provider does not say which instances there are.
+    An update whose description has become invalid is undone. One that has created nothing yet does not keep maintenance
+    from the infrastructure: it is dropped then, and waits while a provider does not say which instances there are.
 
-    Propagates the errors of `build`, and of `design_candidate` for what is no such update.
+    Propagates the errors of `build`, and of `design_candidate` for a first build.
     """
     store = context.resources.store
     begun = record.description is None or any(one.provisional for one in store.instances(context.infra_id))
@@ -30,8 +30,10 @@ def build_requested(context: PassContext, lease: Lease, record: InfrastructureRe
         design = yield from design_candidate(context, lease, record)
         yield from build_leased(context, design, lease, record, planned=lambda: planned.append(None))
     except InvalidDesignError as error:
-        if begun or store.infrastructure(context.infra_id).parked:
+        if record.description is None or store.infrastructure(context.infra_id).parked:
             raise
+        if begun:
+            yield from undo_leased(context, lease, record, error.problems)
         return _drop(context, lease, record, "; ".join(error.problems))
     except ProviderError as error:
         if begun or planned:

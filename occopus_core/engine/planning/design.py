@@ -10,6 +10,7 @@ from typing import Protocol
 
 from occopus_core.descriptions.graph import CycleError, Edge, Graph
 from occopus_core.descriptions.model import Infrastructure, NodeDefinition, NodeDescription
+from occopus_core.descriptions.times import end_of
 from occopus_core.engine.planning.blueprint import Blueprint, UnbuildableError
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.declared_outputs import output_faults
@@ -107,6 +108,13 @@ def refuse_undefined(infrastructure: Infrastructure, types: Collection[str]) -> 
                 problems.append(_placed(node, error))
     if problems:
         raise InvalidDesignError(problems)
+
+
+def refuse_over(infrastructure: Infrastructure, now: float) -> None:
+    """Raises `InvalidDesignError` if the life time of the description would be over at once."""
+    if infrastructure.expires and end_of(infrastructure.expires, now) <= now:
+        place = f"{infrastructure.expires_where}: " if infrastructure.expires_where else ""
+        raise InvalidDesignError([f"{place}expires: the life time '{infrastructure.expires}' is over already"])
 
 
 def _placed(node: NodeDescription, error: UnbuildableError) -> str:

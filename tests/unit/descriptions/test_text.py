@@ -91,7 +91,7 @@ def test_examples(file):
 def test_every_field_of_the_model_is_written():
     """A field that this does not name is one that the text would leave out."""
     known = {"name", "nodes", "dependencies", "user_id", "variables", "expires", "outputs"}
-    assert {field.name for field in dataclasses.fields(Infrastructure)} == known
+    assert {field.name for field in dataclasses.fields(Infrastructure) if field.compare} == known
 
 
 values = st.recursive(

@@ -15,6 +15,7 @@ from occopus_core.store import definition_uses, repository
 from occopus_core.store.records import DefinitionInUseError
 from occopus_core.store.repository import Store
 
+from ..engine.conftest import unsynced
 from .builders import definition, implementation
 
 ROUNDS = int(os.environ.get("OCCOPUS_TEST_RACES", "15"))
@@ -62,7 +63,8 @@ ways = pytest.mark.parametrize("record", [by_first_build, by_build, by_request])
 @pytest.fixture
 def two(opened, store_url):
     """Two processes on one store."""
-    return [Store(opened(store_url)) for _ in range(2)]
+    databases = [opened(store_url) for _ in range(2)]
+    return [Store(unsynced(one) if store_url.startswith("sqlite") else one) for one in databases]
 
 
 def prepare(store, record, infra_id="shop"):

@@ -1,13 +1,16 @@
 """The life time of an infrastructure: warned of, moved, and over."""
 
 import dataclasses
+import re
 
 import pytest
 
+from occopus_core.descriptions.times import written
 from occopus_core.engine.passes import building
 from occopus_core.engine.passes.errors import BuildError
 from occopus_core.engine.passes.life_time import LifeTimeError, extended
 from occopus_core.engine.passes.maintaining import preview
+from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import Event, EventKind
 from occopus_core.store.records import LifeTime
@@ -63,6 +66,39 @@ def test_an_update_that_fails_leaves_the_end_where_it_was(built):
     with pytest.raises(BuildError):
         built.build(lasting("20h", "web", "bad"))
     assert end(built) == pytest.approx(36_000, abs=5)
+
+
+def test_an_end_that_has_passed_is_refused_where_it_would_be_set(world):
+    world.define("web")
+    past = dataclasses.replace(lasting("1970-01-02"), expires_where="infra.yaml:3:10")
+    said = "infra.yaml:3:10: expires: the life time '1970-01-02' is over already"
+    convergence = world.convergence()
+    for ask in (convergence.build, convergence.plan, convergence.check):
+        with pytest.raises(InvalidDesignError, match=f"^{re.escape(said)}$"):
+            ask(past)
+    world.assert_nothing()
+    world.build(lasting("10h"))
+    for ask in (convergence.build, convergence.plan, convergence.check):
+        with pytest.raises(InvalidDesignError, match=re.escape(said)):
+            ask(past)
+    convergence._run(building.build(convergence.context, past, end=world.clock.now() + 60))
+    assert world.store.infrastructure("infra").expires_at == pytest.approx(world.clock.now() + 60, abs=5)
+
+
+def test_a_description_that_says_nothing_new_of_its_end_is_accepted_when_that_has_passed(built):
+    """The end was moved; what is read from the store is sent back, with another node."""
+    day = written(built.clock.now() + 86_400)
+    built.build(lasting(day))
+    moved = LifeTime.until(built.clock.now() + 300_000, built.clock.now())
+    built.store.put_life_time("infra", moved, Event(EventKind.LIFE_TIME_CHANGED, "infra"), built.clock.now())
+    built.clock.time += 100_000
+    built.define("db")
+    convergence = built.convergence()
+    convergence.check(lasting(day, "web", "db"))
+    assert not convergence.plan(lasting(day, "web", "db")).empty
+    built.build(lasting(day, "web", "db"))
+    built.assert_runs({"web": 1, "db": 1})
+    assert built.store.infrastructure("infra").expires_at == moved.expires_at
 
 
 def test_maintenance_warns_once_and_destroys_then(built):

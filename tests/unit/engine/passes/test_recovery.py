@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 
 import pytest
@@ -87,6 +88,67 @@ def test_an_update_that_is_killed(world, moment, recovery):
         else:
             world.build({"new": NEW, "old": OLD}[recovery], infra_id=infra_id)
             world.assert_runs({"new": RUNS_NEW, "old": RUNS_OLD}[recovery], infra_id)
+
+
+def ask(world, infra_id, candidate):
+    world.store.updates.request(infra_id, candidate, world.clock.now(), lambda _record: None)
+
+
+@pytest.mark.parametrize(
+    ("moment", "recovery"),
+    [
+        *itertools.product(MOMENTS, ["maintain", "lost definition"]),
+        ("after commit", "another request"),
+        ("in a call", "another request"),
+    ],
+)
+def test_a_requested_update_that_is_killed(world, moment, recovery):
+    other = infrastructure("a", node("c", port=2))
+
+    def prepare(infra_id):
+        world.define("d")
+        world.build(OLD, infra_id=infra_id)
+        ask(world, infra_id, NEW)
+
+    for infra_id in kills(world, moment, prepare, lambda id, life: world.convergence(id, life=life).maintain()):
+        if recovery == "another request":
+            ask(world, infra_id, other)
+            world.convergence(infra_id).maintain()
+            world.assert_runs({"a": 1, "c": 1}, infra_id)
+        elif recovery == "lost definition":
+            in_force = world.store.infrastructure(infra_id).description
+            world.store.remove_definition("d")
+            with contextlib.suppress(BuildError):
+                world.convergence(infra_id).maintain()
+            world.convergence(infra_id).maintain()
+            world.assert_runs(RUNS_OLD if in_force == OLD else RUNS_NEW, infra_id)
+        else:
+            world.convergence(infra_id).maintain()
+            world.assert_runs(RUNS_NEW, infra_id)
+
+
+@pytest.mark.parametrize("moment", ["before commit", "in a call"])
+@pytest.mark.parametrize("recovery", ["maintain", "destroy"])
+def test_an_undoing_of_what_cannot_be_built_any_more_that_is_killed(world, moment, recovery):
+    def prepare(infra_id):
+        world.define("d", boot_seconds=30)
+        world.build(OLD, infra_id=infra_id)
+        ask(world, infra_id, NEW)
+        with pytest.raises(KilledError):
+            world.convergence(infra_id, life=Life("after commit", 4)).maintain()
+        assert any(row.provisional for row in world.store.instances(infra_id))
+        world.clock.time += LEASE_SECONDS + 1
+        world.store.remove_definition("d")
+
+    for infra_id in kills(world, moment, prepare, lambda id, life: world.convergence(id, life=life).maintain()):
+        if recovery == "destroy":
+            world.destroy(infra_id=infra_id)
+            world.assert_nothing(infra_id)
+        else:
+            with contextlib.suppress(BuildError):
+                world.convergence(infra_id).maintain()
+            world.convergence(infra_id).maintain()
+            world.assert_runs(RUNS_OLD, infra_id)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

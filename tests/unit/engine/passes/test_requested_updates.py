@@ -11,14 +11,15 @@ import pytest
 from occopus_core.api.errors import TransientError
 from occopus_core.descriptions.model import OutputTemplate
 from occopus_core.engine.passes import building
-from occopus_core.engine.passes.errors import BuildError, BusyError
+from occopus_core.engine.passes.errors import BuildError, BusyError, Passed
 from occopus_core.engine.passes.maintenance_loop import WAKE_SECONDS
 from occopus_core.engine.planning.design import InvalidDesignError, refuse_undefined
 from occopus_core.events import EventKind
 from occopus_core.store import tables
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, Stage, WorkedOnError
 
-from ..conftest import infrastructure, node
+from ..conftest import infrastructure, node, userdata
+from ..fakes import KilledError, Life
 from .test_maintenance_loop import Keeper
 
 WEB = infrastructure(node("web", min=2, max=5))
@@ -184,6 +185,21 @@ def test_a_definition_removed_after_the_design_is_missed_when_it_is_recorded(wor
         world.assert_runs({"web": 1})
 
 
+@pytest.mark.parametrize(("asked", "built_then"), [(1, True), (1.0, 1), (True, 1.0)])
+def test_one_that_is_equal_and_written_otherwise_is_another_one(built, asked, built_then):
+    """The numbers 1 and 1.0 and the truth are equal, and templates render them as they are written."""
+    built.define("web", contextualisation=userdata("{{ variables.n }}"))
+    one, other = (infrastructure(node("web", min=2, max=5, n=value)) for value in (asked, built_then))
+    assert one == other
+    ask(built, one)
+    built.build(other)
+    assert built.store.infrastructure("infra").candidate is None, "it was replaced"
+    built.events.clear()
+    built.build(one)
+    assert len(built.told(EventKind.INFRA_UPDATED)) == 1
+    built.assert_runs({"web": 2})
+
+
 def test_a_build_that_began_before_does_not_override_it(built):
     """It has the lease and has not recorded yet what it works towards."""
     asked = []
@@ -237,6 +253,29 @@ def test_one_that_cannot_be_built_any_more_is_dropped_and_healing_goes_on(built)
     [undone] = [one.text for one in built.store.events("infra") if one.kind == EventKind.ROLLING_BACK.value]
     assert undone == "node 'db': there is no node definition 'db': import its file with occopus-import"
     assert passed.undone == (f"the requested description was not built: {undone}",)
+
+
+def test_one_that_was_cut_off_and_cannot_be_built_any_more_is_undone(built):
+    """Its process was killed when it had created instances, and then a node definition was lost."""
+    first = infrastructure(node("web", min=2, max=5), "db", "far", edges=[("far", "db")])
+    built.define("far", boot_seconds=10)
+    life = Life("after commit", 3)
+    with pytest.raises(KilledError):
+        built.build(first, life=life)
+    made = [one.node_name for one in built.store.instances("infra") if one.provisional]
+    assert made
+    without_definition(built, "far")
+    built.clock.time += 60
+    with pytest.raises(BuildError) as caught:
+        built.convergence().maintain()
+    assert caught.value.problems == (
+        "node 'far': there is no node definition 'far': import its file with occopus-import",
+    )
+    built.assert_runs({"web": 2})
+    assert built.store.infrastructure("infra").description == WEB
+    [undone] = [one.text for one in built.store.events("infra") if one.kind == EventKind.ROLLING_BACK.value]
+    assert undone == caught.value.problems[0]
+    assert built.convergence().maintain() == Passed()
 
 
 def test_a_request_that_replaces_one_that_is_dropped_stays(built):
