@@ -294,7 +294,7 @@ class InfrastructureManager(Queries):
             now,
             maintained=for_services,
             life_time=first_life_time(infrastructure, now),
-            check_types=functools.partial(refuse_undefined, infrastructure) if for_services else _ignore,
+            check_types=functools.partial(refuse_undefined, infrastructure) if for_services else None,
         )
         return infra_id
 

@@ -190,9 +190,9 @@ class ConfigurationRows:
         """The managers have deleted the data of these nodes. Idempotent."""
         going = list(records)
         with self._database.writing() as connection:
-            lock_infrastructures(connection, [record.infra_id for record in going])
+            present = lock_infrastructures(connection, [record.infra_id for record in going])
             remove_configurations(connection, [record.key for record in going])
-            raise_revision(connection, [record.infra_id for record in going])
+            raise_revision(connection, present)
 
     def infrastructure_forgotten(self, record: ManagerRecord) -> None:
         """The manager has deleted the data of the infrastructure, whose lease the caller holds. Idempotent."""
@@ -208,10 +208,10 @@ class ConfigurationRows:
 
     def _infrastructure_forgotten(self, record: ManagerRecord, condition: sa.ColumnElement[bool]) -> None:
         with self._database.writing() as connection:
-            lock_infrastructures(connection, [record.infra_id])
+            present = lock_infrastructures(connection, [record.infra_id])
             connection.execute(tables.managers.delete().where(*_here(record), condition))
             _remember(connection, dataclasses.replace(record, infra_id=FORGOTTEN))
-            raise_revision(connection, [record.infra_id])
+            raise_revision(connection, present)
 
     def give_up(self, name: str) -> int:
         """Stop asking the manager with this label to delete data. Returns the number of rows. Idempotent."""

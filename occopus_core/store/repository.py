@@ -187,7 +187,7 @@ class Store:
         *,
         maintained: bool = False,
         life_time: LifeTime = NO_END,
-        check_types: Callable[[Collection[str]], None] = lambda _types: None,
+        check_types: Callable[[Collection[str]], None] | None = None,
     ) -> Lease:
         """Record a new infrastructure to be built, leased to `holder` from the start.
 
@@ -221,7 +221,8 @@ class Store:
                 connection.execute(row)
             except sa.exc.IntegrityError:  # no query before: another process may add it in between
                 raise InfrastructureTakenError(infra_id) from None
-            check_types(defined_types(connection, candidate))
+            if check_types is not None:
+                check_types(defined_types(connection, candidate))
             self.outbox.forget_subscribers(connection, infra_id)  # of an earlier infrastructure with this id
             created = Event(EventKind.INFRA_CREATED, infra_id, text=candidate.name)
             connection.execute(tables.events.insert(), [event_row(now, created)])

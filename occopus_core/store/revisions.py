@@ -42,11 +42,17 @@ def raise_revision(connection: sa.Connection, infra_ids: Iterable[str]) -> int:
     return int(revision)
 
 
-def lock_infrastructures(connection: sa.Connection, infra_ids: Iterable[str]) -> None:
-    """Lock the rows that `raise_revision` will change. All writers lock them before the counter row."""
+def lock_infrastructures(connection: sa.Connection, infra_ids: Iterable[str]) -> list[str]:
+    """Lock the rows that `raise_revision` will change, and return the ids of those that there are.
+
+    All writers lock them before the counter row. One that another process adds later is none of them.
+    """
     rows = tables.infrastructures
+    found: list[str] = []
     for part in chunks(sorted(set(infra_ids))):
-        connection.execute(sa.select(rows.c.id).where(rows.c.id.in_(part)).order_by(rows.c.id).with_for_update())
+        query = sa.select(rows.c.id).where(rows.c.id.in_(part)).order_by(rows.c.id).with_for_update()
+        found += connection.scalars(query)
+    return found
 
 
 class RevisionRows:

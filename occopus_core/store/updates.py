@@ -31,7 +31,7 @@ class UpdateRows:
         refuse: Callable[[InfrastructureRecord], None],
         *,
         maintained: bool = False,
-        check_types: Callable[[Collection[str]], None] = lambda _types: None,
+        check_types: Callable[[Collection[str]], None] | None = None,
     ) -> bool:
         """Request another description; needs no lease. False, without effect, if it was requested already.
 
@@ -53,7 +53,8 @@ class UpdateRows:
             leased = row.lease_holder is not None and row.lease_expires > now
             if pending is not None and not same and leased and _is_begun(connection, record):
                 raise WorkedOnError(infra_id, str(row.lease_holder))
-            check_types(defined_types(connection, candidate))
+            if check_types is not None:
+                check_types(defined_types(connection, candidate))
             values = {
                 **INFRASTRUCTURES.encode({"candidate": candidate}),
                 "maintained": row.maintained or maintained,

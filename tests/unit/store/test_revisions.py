@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from occopus_core.store import configurations
 from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
 from occopus_core.store.database import open_database
 from occopus_core.store.records import ScaleKind, Setback
 from occopus_core.store.repository import Store
+from occopus_core.store.revisions import raise_revision
 
 from .builders import implementation, infrastructure, record
 from .test_repository import TARGETS
@@ -160,8 +162,10 @@ def test_revisions_are_seen_in_their_order(store_url):
 
     with ThreadPoolExecutor() as pool:
         watching = pool.submit(watch)
-        list(pool.map(write, range(writers)))
-        over.set()
+        try:
+            list(pool.map(write, range(writers)))
+        finally:
+            over.set()
         watching.result()
     assert seen == {f"i{number}": stores[0].infrastructure(f"i{number}").revision for number in range(writers)}
     for store in stores:
@@ -180,3 +184,26 @@ def test_whatever_changes_rows_raises_the_revision(database, store, lease):
         writing = [one for one in statements if one.lstrip().startswith(("INSERT", "UPDATE", "DELETE"))]
         assert writing[-1].startswith("UPDATE infrastructures SET revision")
         assert writing[-2].startswith("UPDATE installation SET revision")
+
+
+def test_an_infrastructure_that_is_added_meanwhile_is_not_waited_for(store_url, monkeypatch):
+    """Its row was not there to be locked first: to lock it after the counter would be against the order of locks."""
+    store, other = (Store(open_database(store_url)) for _ in range(2))
+    raised, former = [], configurations.remove_configurations
+
+    def then_added(connection, keys):
+        former(connection, keys)
+        if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
+            other.add_infrastructure("late", infrastructure(), TARGETS, "me", 100.0)
+
+    def raising(connection, infra_ids):
+        raised.append(list(infra_ids))
+        return raise_revision(connection, infra_ids)
+
+    store.add_infrastructure("i", infrastructure(), TARGETS, "me", 100.0)
+    monkeypatch.setattr(configurations, "remove_configurations", then_added)
+    monkeypatch.setattr(configurations, "raise_revision", raising)
+    store.configurations.forgotten([configuration(infra_id="i"), configuration(infra_id="late")])
+    assert raised == [["i"]]
+    store.close()
+    other.close()

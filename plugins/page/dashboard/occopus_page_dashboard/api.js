@@ -48,9 +48,9 @@ async function problemOf(answer) {
   return new Problem(answer.status, said.detail || `The service answered ${answer.status}.`, { errors: said.errors, wait });
 }
 
-// The JSON of an answer.
-export async function call(method, path, options = {}) {
-  const limit = AbortSignal.timeout(CALL_SECONDS * 1000);
+// The JSON of an answer, which is waited for `seconds`.
+export async function call(method, path, { seconds = CALL_SECONDS, ...options } = {}) {
+  const limit = AbortSignal.timeout(seconds * 1000);
   const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
   return (await open(method, path, { ...options, signal })).json();
 }

@@ -12,6 +12,8 @@ const ACTIONS = {
   reconfigure: ["*", "Configure again"], wait: ["…", "Wait with"], keep: ["=", "Keep"],
 };
 
+const PLAN_SECONDS = 600; // providers are asked for it
+
 async function read(id) {
   const answer = await open("GET", at(id, "/description"));
   return { text: await answer.text(), tag: answer.headers.get("ETag") };
@@ -25,6 +27,7 @@ export function Edit({ id, caller }) {
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
   const [asking, setAsking] = useState(false);
+  const planning = useRef(null); // ends the call for a plan that is under way
   const start = async () => {
     setProblem(null);
     setPlan(null);
@@ -36,30 +39,55 @@ export function Edit({ id, caller }) {
       setProblem(error);
     }
   };
+  // The present description is what the text takes the place of from now on.
+  const keep = async () => {
+    setProblem(null);
+    try {
+      setKnown(await read(id));
+    } catch (error) {
+      setProblem(error);
+    }
+  };
   useEffect(() => {
     document.title = "Edit – Occopus";
     start();
     get("node_definitions/").then((said) => setNames(said.node_definitions), () => setNames([]));
+    return () => planning.current?.abort();
   }, []);
   const change = (news) => {
+    planning.current?.abort();
     setText(news);
     setPlan(null); // it was that of another text
   };
-  const put = (rest) => call("PUT", at(id, `/description${rest}`), { body: text, headers: { "If-Match": known.tag, "Content-Type": "application/yaml" } });
+  const put = (rest, options) => call("PUT", at(id, `/description${rest}`),
+    { body: text, headers: { "If-Match": known.tag, "Content-Type": "application/yaml" }, ...options });
   const show = async (event) => {
     event.preventDefault();
     if (busy || !text.trim()) return;
+    const own = new AbortController();
+    planning.current = own;
     setBusy(true);
+    setPlan(null);
     setProblem(null);
     try {
-      setPlan(await put("?dry_run=true"));
+      const found = await put("?dry_run=true", { signal: own.signal, seconds: PLAN_SECONDS });
+      if (!own.signal.aborted) setPlan(found);
     } catch (error) {
-      setProblem(error);
+      if (!own.signal.aborted) setProblem(error);
     }
     setBusy(false);
   };
   const apply = async () => {
-    await put("");
+    try {
+      await put("");
+    } catch (error) {
+      if (error.status !== 412) throw error;
+      setAsking(false);
+      setPlan(null); // it was made for another description
+      setProblem(error);
+      setBusy(false);
+      return;
+    }
     notify("It is being brought to this description.");
     location.hash = `#/infrastructures/${encodeURIComponent(id)}`;
   };
@@ -84,11 +112,14 @@ export function Edit({ id, caller }) {
     ${known && html`<div class="columns"><div class="stack">
       <${DescriptionForm} text=${text} setText=${change} problem=${problem} nothing="Nothing was changed" submit=${show}>
         <button class=${plan ? "" : "primary"} type="submit" disabled=${busy || !text.trim()}>${busy && !plan ? "Checking…" : "Show the plan"}</button>
-        ${(text !== known.text || problem?.status === 412) && html`<button type="button" onClick=${start}>${problem?.status === 412 ? "Read it again" : "As it was"}</button>`}
+        ${problem?.status === 412
+          ? html`<button type="button" onClick=${keep}>Keep this text</button><button type="button" onClick=${start}>Read it again</button>`
+          : text !== known.text && html`<button type="button" disabled=${busy} onClick=${start}>As it was</button>`}
       <//>
+      ${busy && !plan && html`<p class="muted" role="status">The providers are asked which instances there are. That may take minutes.</p>`}
       ${plan && html`<${Plan} plan=${plan} busy=${busy} decide=${decide} />`}
     </div><${Types} names=${names} /></div>`}
-    ${asking && html`<${Ask} title="Update this infrastructure?" verb="Update it" act=${apply} close=${() => setAsking(false)}>
+    ${asking && plan && html`<${Ask} title="Update this infrastructure?" verb="Update it" act=${apply} close=${() => setAsking(false)}>
       <p>${inWords(numbers(plan))}. What is on an instance that is replaced or destroyed is lost.</p><//>`}`;
 }
 

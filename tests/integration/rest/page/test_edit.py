@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.integration
@@ -63,6 +64,67 @@ def test_the_description_is_edited(ready, serve, question, cloud, describe):
         assert sorted(one["owner"]["node_name"] for one in cloud.machines("red")) == ["db", "web"]
 
         undone_update(page, cloud, visitor)
+
+
+SCRIPT = "</textarea><script>alert(1)</script>"
+IMAGE = "<img src=x onerror=alert(1)>"
+PLANNED = "**/description?dry_run=true"
+
+
+def test_a_plan_is_that_of_the_text_and_of_the_description_that_was_read(
+    ready, serve, question, cloud, describe, until
+):
+    """It takes long; another tab changes the description meanwhile. What the description holds is shown as text."""
+    description = {**json.loads(describe("web")), "variables": {"colour": "red", IMAGE: SCRIPT, "old": IMAGE}}
+    ready.ready("import", ready.write("web.yaml", cloud.definitions("worker", image="{{ variables.colour }}")))
+    ready.ready("build", ready.write("red.yaml", json.dumps(description)), "-i", "red", "--parallelize")
+    with serve(ready) as (_, client):
+        page = question(client).go("#/infrastructures/red/edit")
+        field, plan = page.get_by_label("Description"), page.get_by_role("region", name="Plan")
+        show = page.get_by_role("button", name="Show the plan")
+        expect(field).to_have_value(client.get("/infrastructures/red/description").text)
+        text = field.input_value().replace("colour: red", "colour: blue").replace("old:", f"'{IMAGE}new':")
+
+        held = []
+        page.route(PLANNED, lambda route: held.append(route))  # noqa: PLW0108
+        field.fill(text)
+        show.click()
+        expect(page.get_by_role("status").filter(has_text="The providers are asked")).to_be_visible()
+        try:
+            with page.expect_event("requestfailed", timeout=60_000):
+                field.fill(text + " ")  # the plan under way is that of another text
+        finally:
+            page.unroute_all(behavior="ignoreErrors")
+        expect(plan).to_have_count(0)
+        show.click()
+        expect(plan).to_contain_text("Replace 1 instance of web")
+        expect(plan.get_by_role("row", name=f"variables.{IMAGE}new")).to_contain_text(IMAGE)
+
+        def changed_elsewhere(user_id):
+            present = yaml.safe_load(client.get("/infrastructures/red/description").text)
+            changed = yaml.safe_dump({**present, "user_id": user_id})
+            assert client.call("PUT", "/infrastructures/red/description", changed).status == 202
+            until(lambda: client.get("/infrastructures/red/outline").json["state"] == "ready")
+
+        changed_elsewhere("one")
+        plan.get_by_role("button", name="Apply").click()
+        page.get_by_role("dialog").get_by_role("button", name="Update it").click()
+        problem = page.get_by_role("alert").filter(has_text="has changed since it was read")
+        expect(problem).to_be_focused()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(plan).to_have_count(0)
+        expect(field).to_have_value(text + " ")
+        page.get_by_role("button", name="Keep this text").click()
+        expect(problem).to_have_count(0)
+        show.click()
+        expect(plan).to_be_visible()
+        changed_elsewhere("two")
+        show.click()
+        expect(problem).to_be_visible()
+        page.get_by_role("button", name="Read it again").click()
+        expect(field).to_have_value(client.get("/infrastructures/red/description").text)
+        assert "user_id: two" in field.input_value()
+        assert [one["owner"]["node_name"] for one in cloud.machines("red")] == ["web"], "nothing was applied"
 
 
 def undone_update(page, cloud, visitor):
