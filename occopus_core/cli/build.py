@@ -20,6 +20,7 @@ from occopus_core.cli.options import (
     parser,
 )
 from occopus_core.cli.output import leave, redacted, result, say
+from occopus_core.cli.replaced_definitions import replaced_as_json, say_replaced
 from occopus_core.cli.session import guarded, say_dry_run, watched
 from occopus_core.cli.variables import add_variables
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from occopus_core.engine.planning.plan import Plan
     from occopus_core.manager import InfrastructureManager
     from occopus_core.report.changes import Change
+    from occopus_core.store.definition_uses import Users
 
     Changes = Mapping[str, Sequence[Change]]
 
@@ -134,19 +136,21 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
     settings = files.settings
     if options.plan or planned or settings.dry_run:
         say_dry_run(settings)
-        plan, changes = _plan(options, files, infra_id)
+        plan, changes, replaced = _plan(options, files, infra_id)
         if planned:
             planned(not plan.empty)
-        return _show_plan(plan, changes, options.output)
+        return _show_plan(plan, changes, replaced, options.output)
     with watched(settings, files.credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
         manager.open()
         if options.infra_id is not None:
             infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
             if not options.yes and can_ask(settings):
                 _ask(manager, files, infra_id, options)
-        code = _build(manager, files, infra_id, options)
+        replaced = manager.store.definition_uses.replaced_by(files.definitions.values(), infra_id)
+        code = _build(manager, files, infra_id, options, replaced)
     if code in {ExitCode.OK, ExitCode.UNCONFIRMED}:
-        result(_built(manager, infra_id, "1.x" if settings.former and options.output == "text" else options.output))
+        form = "1.x" if settings.former and options.output == "text" else options.output
+        result(_built(manager, infra_id, form, replaced))
     return code
 
 
@@ -166,24 +170,25 @@ def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str, optio
         confirm(f"Update '{infra_id}': {what}?")
 
 
-def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tuple[Plan, Changes]:
-    """The plan, and what has changed by node."""
+def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tuple[Plan, Changes, Users]:
+    """The plan, what has changed by node, and who uses definitions that would become others."""
     from occopus_core.manager.preview import preview_first_build  # noqa: PLC0415
 
     settings, credentials = files.settings, files.credentials
     plan = preview_first_build(settings, credentials, files.infrastructure, infra_id, files.definitions, options.ttl)
-    if plan is not None:
-        return plan, {}
+    if plan is not None and not files.definitions:
+        return plan, {}, {}
     with watched(settings, credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
-        if options.infra_id is not None:
+        if options.infra_id is not None and plan is None:
             infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
-        plan = manager.plan(files.infrastructure, infra_id, files.definitions, options.replace, options.ttl)
+        plan = plan or manager.plan(files.infrastructure, infra_id, files.definitions, options.replace, options.ttl)
+        replaced = manager.store.definition_uses.replaced_by(files.definitions.values(), infra_id)
         if manager.store.meant(infra_id) is None:
-            return plan, {}
-        return plan, manager.changes(files.infrastructure, infra_id, files.definitions)
+            return plan, {}, replaced
+        return plan, manager.changes(files.infrastructure, infra_id, files.definitions), replaced
 
 
-def _built(manager: InfrastructureManager, infra_id: str, form: str) -> str:
+def _built(manager: InfrastructureManager, infra_id: str, form: str, replaced: Users) -> str:
     """The result to print after a build. For people, says where the nodes are, and the outputs."""
     from occopus_core.report import outputs_of, report_of  # noqa: PLC0415
     from occopus_core.report.built import address_lines, output_lines  # noqa: PLC0415
@@ -199,7 +204,8 @@ def _built(manager: InfrastructureManager, infra_id: str, form: str) -> str:
     if form == "json":
         import json  # noqa: PLC0415
 
-        return json.dumps({"infraid": infra_id, "nodes": report_of(snapshot), "outputs": outputs_of(snapshot)})
+        shown = {"infraid": infra_id, "nodes": report_of(snapshot), "outputs": outputs_of(snapshot)}
+        return json.dumps({**shown, "replaced_definitions": replaced_as_json(replaced)})
     lines = output_lines(snapshot) if form == "1.x" else [*address_lines(snapshot), *output_lines(snapshot)]
     if lines:
         say("\n".join(lines))
@@ -210,13 +216,16 @@ def _built(manager: InfrastructureManager, infra_id: str, form: str) -> str:
     return infra_id
 
 
-def _say_begun(infra_id: str, imported: Sequence[str]) -> None:
+def _say_begun(infra_id: str, imported: Sequence[str], replaced: Users) -> None:
+    say_replaced(replaced)
     if imported:
         say(f"Successfully imported nodes: {', '.join(imported)}")
     say(f"Submitted infrastructure: '{infra_id}'")
 
 
-def _build(manager: InfrastructureManager, files: BuildFiles, infra_id: str, options: argparse.Namespace) -> int:
+def _build(
+    manager: InfrastructureManager, files: BuildFiles, infra_id: str, options: argparse.Namespace, replaced: Users
+) -> int:
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415
     from occopus_core.cli.lines import unconfirmed  # noqa: PLC0415
     from occopus_core.engine.passes.errors import AbandonedError, InterruptedBuildError, UnconfirmedError  # noqa: PLC0415
@@ -225,7 +234,7 @@ def _build(manager: InfrastructureManager, files: BuildFiles, infra_id: str, opt
     with interruptible(manager.interrupt, "interrupted: undoing the build; a second signal stops at once") as signals:
         try:
             own = files.definitions
-            begun = functools.partial(_say_begun, infra_id, list(own))
+            begun = functools.partial(_say_begun, infra_id, list(own), replaced)
             manager.build(files.infrastructure, infra_id, begun, options.ttl, options.replace, own.values())
         except InterruptedBuildError as error:
             if signals.number is None:
@@ -245,15 +254,17 @@ def _build(manager: InfrastructureManager, files: BuildFiles, infra_id: str, opt
     return ExitCode.OK
 
 
-def _show_plan(plan: Plan, changes: Changes, form: str) -> int:
+def _show_plan(plan: Plan, changes: Changes, replaced: Users, form: str) -> int:
     import dataclasses  # noqa: PLC0415
     import json  # noqa: PLC0415
 
     from occopus_core.report.plans import lines_of, steps_of  # noqa: PLC0415  # help must not wait for all this
 
+    say_replaced(replaced)
     if form == "json":
         by_node = {node: [dataclasses.asdict(one) for one in found] for node, found in changes.items()}
         shown = {"steps": steps_of(plan), "frozen": plan.frozen, "changes": by_node}
+        shown |= {"replaced_definitions": replaced_as_json(replaced)}
         result(redacted(json.dumps(shown, indent=2)))
         return ExitCode.OK
     for line in lines_of(plan, changes):

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.options import add_auth_data_path, add_output, parser
 from occopus_core.cli.output import redact_with, result, say
+from occopus_core.cli.replaced_definitions import replaced_as_json, say_replaced
 from occopus_core.cli.session import both, guarded, load_settings
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
     from occopus_core.credentials import Credentials
+    from occopus_core.store.definition_uses import User
 
 
 def main(argv: Sequence[str]) -> int:
@@ -25,8 +27,8 @@ def main(argv: Sequence[str]) -> int:
         made.error("--list, --show, --delete and --example read no file: leave out DATAFILE")
     if not stored and options.datafile is None:
         made.error("name the file with the node definitions: DATAFILE, or - for standard input")
-    if options.output != "text" and not options.list:
-        made.error("-o needs --list")
+    if options.output != "text" and not options.list and (stored or options.check or options.check_1x):
+        made.error("-o is for --list, and for importing a file")
     return guarded(lambda: _run(options))
 
 
@@ -102,9 +104,17 @@ def _import(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415  # help must not wait for all this
 
     settings, credentials = both(lambda: load_settings(options.cfg), lambda: _credentials(options.auth_data_path))
+    replaced: dict[str, Sequence[User]] = {}
     with InfrastructureManager(settings, credentials) as manager:
-        names = manager.import_node_definitions(options.datafile, lambda text: say(f"warning: {text}"))
-    result(f"Successfully imported nodes: {', '.join(names)}")
+        names = manager.import_node_definitions(options.datafile, lambda text: say(f"warning: {text}"), replaced.update)
+    say_replaced(replaced)
+    if options.output == "json":
+        import json  # noqa: PLC0415
+
+        shown = {"node_definitions": names, "replaced_definitions": replaced_as_json(replaced)}
+        result(json.dumps(shown, indent=2))
+    else:
+        result(f"Successfully imported nodes: {', '.join(names)}")
     return ExitCode.OK
 
 

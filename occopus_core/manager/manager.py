@@ -43,6 +43,7 @@ from occopus_core.notify.subscribing import address_of
 from occopus_core.registry import Registry
 from occopus_core.render import expander
 from occopus_core.settings import Settings
+from occopus_core.store.definition_uses import Users
 from occopus_core.store.records import (
     InfrastructureRecord,
     NoSuchInfrastructureError,
@@ -129,13 +130,17 @@ class InfrastructureManager(Queries):
 
     # Descriptions
 
-    def import_node_definitions(self, path: str, warn: Callable[[str], None] = _ignore) -> list[str]:
+    def import_node_definitions(
+        self, path: str, warn: Callable[[str], None] = _ignore, replacing: Callable[[Users], None] = _ignore
+    ) -> list[str]:
         """Validate a file of node definitions and store all of them, or none. Returns their names.
 
+        `replacing` is called before with the infrastructures that use definitions which become others, by their name.
         Idempotent. Raises `DescriptionError`, `StoreError`.
         """
         own = self._installation
         definitions = checked_definitions(path, own.registry, own.credentials, warn, former=own.settings.former)
+        replacing(self.store.definition_uses.replaced_by(definitions))
         self.store.put_definitions(definitions)
         return [definition.name for definition in definitions]
 

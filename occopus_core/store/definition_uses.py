@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from occopus_core.descriptions.model import Infrastructure
+from occopus_core.descriptions.model import Infrastructure, NodeDefinition
 from occopus_core.descriptions.serial import typed
 from occopus_core.store import tables
 from occopus_core.store.database import Database
@@ -28,6 +28,10 @@ class User:
         return self.infra_id if self.infra_id == self.name else f"{self.name} ({self.infra_id})"
 
 
+Users = Mapping[str, Sequence[User]]
+"""Infrastructures by the name of a node definition that they use."""
+
+
 class DefinitionUses:
     """Infrastructures by the node definitions in their descriptions, the one in force and the one being built."""
 
@@ -38,6 +42,25 @@ class DefinitionUses:
         """By name of a node definition: the infrastructures that use it, oldest first. Raises `StoreError`."""
         with self._database.reading() as connection:
             return _users(connection)
+
+    def replaced_by(self, definitions: Iterable[NodeDefinition], except_for: str = "") -> dict[str, list[User]]:
+        """By name of a stored definition that is not the same in `definitions`: the infrastructures that use it.
+
+        Those without one are left out, and so is the infrastructure `except_for`. Raises `StoreError`.
+        """
+        table = tables.definitions
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(table.c.name, table.c.implementation).order_by(table.c.position))
+            stored: dict[str, list[str]] = {}
+            for name, digest in rows:
+                stored.setdefault(name, []).append(digest)
+            users = _users(connection)
+        found = {}
+        for one in definitions:
+            digests = [way.digest for way in one.implementations]
+            if stored.get(one.name, digests) != digests:
+                found[one.name] = [user for user in users.get(one.name, []) if user.infra_id != except_for]
+        return {name: others for name, others in found.items() if others}
 
     def remove(self, name: str) -> None:
         """Remove a node definition that no infrastructure uses.

@@ -91,6 +91,56 @@ def test_a_plan_of_what_is_there_uses_them(store, stored, capsys):
     assert stored() == []
 
 
+@pytest.fixture
+def used(store, files):
+    """The stored definition `web` is used by two infrastructures."""
+    assert import_.main(["nodes.yaml"]) == 0
+    described = Infrastructure("farm", (NodeDescription("one", "web"),))
+    store.add_infrastructure("farm-2", described, {"one": 1}, None, 0.0)
+    return [{"infraid": "farm-2", "name": "farm"}, {"infraid": "infra-1", "name": "shop"}]
+
+
+NOTICE = "notice: the node definition 'web' becomes another one, and is used by {}: what runs there stays"
+
+
+def test_an_import_says_who_uses_what_it_replaces(used, files, capsys):
+    capsys.readouterr()
+    assert import_.main(["nodes.yaml", "-o", "json"]) == 0
+    printed = capsys.readouterr()
+    assert (json.loads(printed.out)["replaced_definitions"], printed.err) == ([], "")
+    (files / "nodes.yaml").write_text(NODES.replace("serve", "offer"))
+    assert import_.main(["nodes.yaml", "-o", "json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {
+        "node_definitions": ["web", "other"],
+        "replaced_definitions": [{"name": "web", "used_by": used}],
+    }
+    assert printed.err.startswith(NOTICE.format("farm (farm-2), shop (infra-1)"))
+    (files / "nodes.yaml").write_text(NODES)
+    assert import_.main(["nodes.yaml"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "Successfully imported nodes: web, other\n"
+    assert printed.err.count("notice: ") == 1
+
+
+def test_a_plan_says_who_else_uses_what_the_build_would_replace(used, files, stored, capsys):
+    (files / "nodes.yaml").write_text(NODES.replace("serve", "offer"))
+    capsys.readouterr()
+    for words, others in ((["-i", "new"], used), (["-i", "farm-2", "-y"], used[1:]), ([], used)):
+        assert build.main(["--plan", "-o", "json", *words, "--nodes", "nodes.yaml", "infra.yaml"]) == 0
+        printed = capsys.readouterr()
+        assert json.loads(printed.out)["replaced_definitions"] == [{"name": "web", "used_by": others}]
+        assert printed.err.startswith(NOTICE[:40])
+        assert build.main(["--plan", *words, "--nodes", "nodes.yaml", "infra.yaml"]) == 0
+        assert NOTICE[:40] not in capsys.readouterr().out
+
+
+def test_a_build_says_who_else_uses_what_it_replaces(used, files, built, capsys):
+    (files / "nodes.yaml").write_text(NODES.replace("serve", "offer"))
+    assert build.main(["-i", "farm-2", "--nodes", "nodes.yaml", "infra.yaml"]) == 1
+    assert NOTICE.format("shop (infra-1)") in capsys.readouterr().err
+
+
 def test_variables(built):
     words = ["--var", "size=large", "--var", "port=0644", "--var", "most=3", "--var", "most=4", "--var", "url=a=b"]
     assert build.main([*words, "--nodes", "nodes.yaml", "infra.yaml"]) == 1
@@ -266,7 +316,7 @@ def test_exit_codes_of_plans(files, capsys, monkeypatch):
 
 
 def test_a_plan_without_changes_ends_with_0(monkeypatch, capsys):
-    monkeypatch.setattr(build, "_plan", lambda *_: (Plan((Step(Verb.KEEP, "web", "", "id-1"),)), {}))
+    monkeypatch.setattr(build, "_plan", lambda *_: (Plan((Step(Verb.KEEP, "web", "", "id-1"),)), {}, {}))
     assert build.main(["--detailed-exitcode", "--nodes", "nodes.yaml", "infra.yaml"]) == 0
     assert "1 to keep" in capsys.readouterr().out
 

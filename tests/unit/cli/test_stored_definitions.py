@@ -85,7 +85,7 @@ def test_dry_run_deletes_nothing(run, defined, home):
         (["--example", "local", "nodes.yaml"], "leave out DATAFILE"),
         (["--list", "--delete", "web"], "not allowed with argument"),
         (["--check"], "name the file with the node definitions"),
-        (["--show", "web", "-o", "json"], "-o needs --list"),
+        (["--show", "web", "-o", "json"], "-o is for --list, and for importing a file"),
     ],
 )
 def test_options_that_make_no_sense_together_are_refused(run, store, argv, message):

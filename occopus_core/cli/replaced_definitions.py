@@ -1,0 +1,28 @@
+"""What is said where node definitions are replaced that other infrastructures use."""
+
+from __future__ import annotations
+
+from occopus_core.cli.output import say
+
+TYPE_CHECKING = False  # typing takes as long to import as argparse
+if TYPE_CHECKING:
+    from typing import Any
+
+    from occopus_core.store.definition_uses import Users
+
+
+def say_replaced(replaced: Users) -> None:
+    """Print a notice for each definition, by its name, with the infrastructures that use it."""
+    for name, users in replaced.items():
+        say(
+            f"notice: the node definition '{name}' becomes another one, and is used by {', '.join(map(str, users))}: "
+            "what runs there stays until it is built again, new instances are made from the new one"
+        )
+
+
+def replaced_as_json(replaced: Users) -> list[dict[str, Any]]:
+    """The same for programs."""
+    return [
+        {"name": name, "used_by": [{"infraid": one.infra_id, "name": one.name} for one in users]}
+        for name, users in replaced.items()
+    ]
