@@ -8,6 +8,7 @@ import sys
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, NoReturn
 
 _EPILOG = """exit codes: 0 done; 1 failed and undone; 2 wrong input, nothing was done; 3 no such infrastructure, node or
@@ -46,9 +47,34 @@ def columns() -> int:
 class Parser(argparse.ArgumentParser):
     """A parser that answers a wrong command line with one line."""
 
+    _words: Sequence[str] = ()
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of any parser."""
+        self._words = sys.argv[1:] if args is None else args
+        return super().parse_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and end with 2."""
-        self.exit(2, f"error: {message} ({self.prog} --help lists the options)\n")
+        self.exit(2, f"error: {message}{self._hint(message)} ({self.prog} --help lists the options)\n")
+
+    def _hint(self, message: str) -> str:
+        """How to name an infrastructure that is given without ``-i``; else an empty text."""
+        about = ("the following arguments are required: -i", "unrecognized arguments: ")
+        option = self._option_string_actions.get("-i")
+        if option is None or not message.startswith(about) or not {*option.option_strings}.isdisjoint(self._words):
+            return ""
+        before = [None, *self._words]
+        loose = [
+            word
+            for word, last in zip(self._words, before, strict=False)
+            if not word.startswith("-") and not self._takes_value(last)
+        ]
+        return f": did you mean -i {loose[0]}?" if loose else ""
+
+    def _takes_value(self, word: str | None) -> bool:
+        action = self._option_string_actions.get(word or "")
+        return action is not None and action.nargs != 0
 
 
 class _PrintVersion(argparse.Action):

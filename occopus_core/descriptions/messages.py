@@ -139,7 +139,21 @@ def _type(error: Error) -> str:
         return f"there is no value here: expected {allowed}"
     quote = ": put quotes around it" if "text" in allowed and not isinstance(error.instance, dict | list) else ""
     kind = "" if isinstance(error.instance, bool) else f"{_kind(error.instance)}, "
-    return f"{_shown(error)} is {kind}not {allowed}{quote}"
+    return f"{_shown(error)} is {kind}not {allowed}{quote}{_form_of_list(error)}"
+
+
+def _form_of_list(error: Error) -> str:
+    """How to write a list of named things that is written as a mapping by their names; else an empty text."""
+    items = error.schema.get("items")
+    if not (isinstance(error.instance, dict) and error.instance and isinstance(items, Mapping)):
+        return ""
+    name, value = next(iter(error.instance.items()))
+    if "name" in items.get("required", ()):
+        return f": write `- name: {name}` in the place of `{name}:`, and its other keys below `name`"
+    if tuple(error.absolute_path) == ("dependencies",):
+        needed = next(iter(value), "db") if isinstance(value, list | dict) else value
+        return f": write `- [{name}, {needed}]` for '{name}' needs '{needed}'"
+    return ""
 
 
 def _enum(error: Error) -> str:

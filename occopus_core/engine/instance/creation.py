@@ -235,13 +235,28 @@ class Creation:
             self._progress.declined(work, error)
             return
         limit = work.implementation.health_check.timeout
-        self._after(work, delay, str(error), self.call, f" (given up after {limit:g} s)")
+        self._after(work, delay, str(error), self.call, f" (tried again; given up after {limit:g} s)", error.message)
 
-    def _after(self, work: Work, seconds: float, reason: str, step: Callable[[Work], None], more: str = "") -> None:
+    def _after(
+        self,
+        work: Work,
+        seconds: float,
+        reason: str,
+        step: Callable[[Work], None],
+        more: str = "",
+        alike: str = "",
+    ) -> None:
+        """Take a step later. What it waits for is reported once, also where it alternates with something else.
+
+        `alike` is the reason without what differs at each time.
+        """
         if self._lifecycle.over(work):
             self._progress.failed(work, overdue(work, reason))
             return
-        self._runtime.waiting(work, f"{reason}{more}")
+        wait = (work.implementation.digest, alike or reason)
+        if wait not in work.reported_waits:
+            work.reported_waits.add(wait)
+            self._runtime.waiting(work, f"{reason}{more}")
         self._runtime.loop.after(seconds, lambda: None if work.dropping else step(work))
 
 

@@ -122,6 +122,8 @@ class Work:
     clock: Clock | None = None
     """Its phase and time limit; None until this process starts work on it."""
     waiting_for: str = ""
+    reported_waits: set[tuple[str, str]] = field(default_factory=set)
+    """What its creation has waited for so far: the digest of the implementation and the text."""
 
     @property
     def node_id(self) -> str:

@@ -195,6 +195,30 @@ def test_a_provider_that_never_answers_is_given_up_after_the_timeout(world):
     assert world.calls("create") < 20
 
 
+def test_what_is_tried_again_is_reported_once_where_progress_and_failure_alternate(world, monkeypatch):
+    real, calls = world.handler.create, []
+
+    def create(handler, request):
+        calls.append(request)
+        if len(calls) > 30:
+            return real(handler, request)
+        if len(calls) % 3:
+            reason = "pulling app:1" if len(calls) % 3 == 1 else "pulling app:1: 10 %"
+            return Instance(
+                "image", InstanceState.PROVISIONING, token=request.token, owner=request.owner, reason=reason
+            )
+        raise TransientError("the registry does not answer", request_id=f"id-{len(calls)}")
+
+    monkeypatch.setattr(world.handler, "create", create)
+    world.define("web")
+    world.build(infrastructure("web"))
+    assert [event.text for event in world.events if event.kind is EventKind.NODE_WAITING] == [
+        "pulling app:1",
+        "pulling app:1: 10 %",
+        "the registry does not answer (request id-3) (tried again; given up after 600 s)",
+    ]
+
+
 def test_steps_that_never_end_are_given_up_after_the_timeout(world):
     world.define("web", implementations=[{"timeout": 60.0}], steps=10**6)
     assert failure(world, infrastructure("web")) == [

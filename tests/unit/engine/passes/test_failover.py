@@ -187,7 +187,7 @@ def test_where_nobody_reaches_any_cloud_the_last_one_is_waited_for(world, monkey
         world.build(infrastructure("web"))
     assert len(refused(world)) == 1
     waits = [event.text for event in world.events if event.kind is EventKind.NODE_WAITING]
-    assert set(waits) == {"nobody there (given up after 60 s)"}
+    assert set(waits) == {"nobody there (tried again; given up after 60 s)"}
     world.assert_nothing()
 
 
