@@ -27,6 +27,8 @@ _KINDS: Mapping[str, Mapping[str, str]] = {
 """By command and option or argument: what completes it, beside infrastructures."""
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 """Words that mean nothing to a shell: those of a damaged store may be anything."""
+_TCSH_ARGUMENT = re.compile(r"'p/1/(f|`[^`]*`)/' \\\n *'p/\*/\(\)/'")
+"""The only argument of a command: `shtab` completes it as the first word alone, but it may come behind options."""
 
 _BASH = """
 _occopus_words() {{
@@ -68,7 +70,8 @@ def script(made: argparse.ArgumentParser, shell: str) -> str:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.dest in kinds:
             action.complete = _completer(kinds[action.dest])  # type: ignore[attr-defined]
-    return str(shtab.complete(made, shell))
+    text = str(shtab.complete(made, shell))
+    return _TCSH_ARGUMENT.sub(r"'p/*/\1/'", text) if shell == "tcsh" else text
 
 
 def _completer(kind: str) -> dict[str, object]:
