@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from occopus_core.api.auth import PUBLIC_KEYS
 from occopus_core.api.scalars import canonical
 from occopus_core.api.written import texts_of
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem, did_you_mean, in_order
@@ -25,12 +26,8 @@ Section = Literal["resource", "config_management", "health_check", "notify"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 _ENTRY = re.compile(r"(\w+)\[(\d+)\]")
 
-PUBLIC_KEYS = frozenset(
-    {"type", "id", "user", "username", "email", "tenant_id", "client_id", "client_name", "subscription_id"},
-)
-"""Keys of `auth_data` that identify a user. All other values are secrets."""
 _NAMES = frozenset({"user", "username", "email", "client_id", "client_name"})
-"""Those of them that basic authentication sends together with a secret."""
+"""Those of `PUBLIC_KEYS` that basic authentication sends together with a secret."""
 
 
 class AuthData(Mapping[str, str]):

@@ -16,7 +16,7 @@ from unittest import mock
 
 import pytest
 
-from occopus_core.credentials import PUBLIC_KEYS
+from occopus_core.api.auth import PUBLIC_KEYS
 
 _PREFIX = "test_"
 _T = TypeVar("_T")
