@@ -19,7 +19,7 @@ from occopus_core.engine.kernel.metrics import CallMetrics
 from occopus_core.engine.passes import building, destroying
 from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.errors import Passed
-from occopus_core.engine.passes.life_time import first_life_time, refuse_past_end
+from occopus_core.engine.passes.life_time import first_life_time, refuse_past_end, requested_life_time
 from occopus_core.engine.passes.maintaining import maintain, preview
 from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.engine.passes.sweeping import Swept, sweep
@@ -326,9 +326,16 @@ class InfrastructureManager(Queries):
         refuse = functools.partial(refuse_update, infrastructure, replaces)
         refuse(self.get(infra_id))
         self._pass(infra_id, lambda site: building.check(site, infrastructure))
-        types = functools.partial(refuse_undefined, infrastructure)
         now = SystemClock().now()
-        self.store.updates.request(infra_id, infrastructure, now, refuse, maintained=for_services, check_types=types)
+        self.store.updates.request(
+            infra_id,
+            infrastructure,
+            now,
+            refuse,
+            maintained=for_services,
+            check_types=functools.partial(refuse_undefined, infrastructure),
+            life_time=functools.partial(requested_life_time, infrastructure, now),
+        )
         if self._background is not None:
             self._background.wake(infra_id)
 

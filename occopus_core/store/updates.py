@@ -12,7 +12,7 @@ from occopus_core.events import Event, EventKind
 from occopus_core.store import tables
 from occopus_core.store.database import Database
 from occopus_core.store.definition_uses import defined_types
-from occopus_core.store.records import InfrastructureRecord, WorkedOnError
+from occopus_core.store.records import InfrastructureRecord, LifeTime, WorkedOnError
 from occopus_core.store.revisions import lock_infrastructures, raise_revision
 from occopus_core.store.row_conversion import INFRASTRUCTURES, event_row, infrastructure_row, record_of
 
@@ -32,13 +32,15 @@ class UpdateRows:
         *,
         maintained: bool = False,
         check_types: Callable[[Collection[str]], None] | None = None,
+        life_time: Callable[[InfrastructureRecord], LifeTime | None] = lambda _record: None,
     ) -> bool:
         """Request another description; needs no lease. False, without effect, if it was requested already.
 
         The infrastructure is not parked any more, and services look after it from then on if it is to be `maintained`.
         `refuse` is called with the record in the transaction, and may raise. Raises `NoSuchInfrastructureError`,
         `StoreError`, and `WorkedOnError` while a build under way has created instances, or is the first one.
-        `check_types` is called in the transaction, too, with the types of its nodes that have a definition.
+        `check_types` is called in the transaction, too, with the types of its nodes that have a definition. `life_time`
+        returns the one that counts from the request on, None for the present one.
         """
         table = tables.infrastructures
         with self._database.writing() as connection:
@@ -55,8 +57,10 @@ class UpdateRows:
                 raise WorkedOnError(infra_id, str(row.lease_holder))
             if check_types is not None:
                 check_types(defined_types(connection, candidate))
+            moved = life_time(record)
             values = {
                 **INFRASTRUCTURES.encode({"candidate": candidate}),
+                **({} if moved is None else {"expires_at": moved.expires_at, "warns_at": moved.warns_at}),
                 "maintained": row.maintained or maintained,
                 **({"frozen": ""} if record.parked else {}),
             }

@@ -26,11 +26,20 @@ def next_life_time(
 ) -> LifeTime | None:
     """That of an infrastructure brought to another description; None where it stays as it is.
 
-    A description that says the same as before moves nothing: the end may have been moved by `--extend`.
+    A description that says the same as before moves nothing: the end may have been moved by `--extend`. Before the
+    first build has ended, the description of that counts as the one before.
     """
-    if end is None and (record.description is None or record.description.expires == candidate.expires):
+    if end is None and record.current.expires == candidate.expires:
         return None
     return first_life_time(candidate, now, end)
+
+
+def requested_life_time(candidate: Infrastructure, now: float, record: InfrastructureRecord) -> LifeTime | None:
+    """That of an infrastructure while another description waits to be built; None where it stays as it is.
+
+    The end of what is in force stays until the build. The first build is another one from the request on.
+    """
+    return next_life_time(record, candidate, now) if record.description is None else None
 
 
 def refuse_past_end(

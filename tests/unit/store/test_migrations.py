@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
+import json
 import shutil
 import subprocess
 import sys
@@ -11,17 +13,21 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from occopus_core.descriptions.serial import implementation_to_json
 from occopus_core.store import migrations, tables
 from occopus_core.store.database import Database, open_database
 from occopus_core.store.engines import make_engine
-from occopus_core.store.records import StoreError
+from occopus_core.store.records import Condition, InfrastructureRecord, Stage, StoreError
 from occopus_core.store.repository import Store
+from occopus_core.store.row_conversion import INFRASTRUCTURES, INSTANCES
 
-from .builders import SECRET, add_instances, definition, infrastructure, record
+from .builders import SECRET, add_instances, definition, implementation, infrastructure, record
 
 LATER = "9000"
 NEXT = f"""
@@ -189,3 +195,42 @@ def _schema(connection):
 def _unordered(found):
     """Columns that are added come last, wherever `tables` has them."""
     return str(sorted(found, key=lambda one: one["name"]) if isinstance(found, list) else found)
+
+
+@pytest.mark.parametrize("version", ["0001", "0006", "0011"])
+def test_an_instance_that_was_ill_stays_so_in_a_store_of_an_older_version(store_url, opened, version):
+    """Its row keeps since when it is not well; what is new says nothing of former times."""
+    ill = record(condition=Condition.AILING, unhealthy_since=1234567900.5, stage=Stage.READY, provisional=False)
+    made = InfrastructureRecord("i", infrastructure(), None, wanted=True, created_at=1.0, targets={"web": 1})
+    used = {"digest": ill.implementation, "body": json.dumps(implementation_to_json(implementation()))}
+    database = Database(make_engine(store_url))
+    with contextlib.closing(database), database.migrating() as connection:
+        upgrade_to(connection, version)
+        connection.execute(tables.installation.insert().values(id="me"))
+        add(connection, tables.implementations, used)
+        add(connection, tables.infrastructures, {**INFRASTRUCTURES.row(made), "name": "shop", "epoch": 1})
+        kept = add(connection, tables.instances, INSTANCES.row(ill))
+    store = Store(opened(store_url))
+    unknown = {field.name: field.default for field in dataclasses.fields(ill) if field.name not in kept}
+    assert store.instances("i") == [dataclasses.replace(ill, **unknown)]
+    assert unknown.keys() <= {"condition", "unhealthy_since", "condemned", "answered", "well_since", "ill_seconds"}
+    assert store.infrastructure("i").description == infrastructure()
+    lease = store.acquire("i", "me", 1000.0)
+    with store.changing(lease) as change:
+        change.put_instances([dataclasses.replace(ill, ill_seconds=7.5, well_since=2.0)])
+    assert store.instances("i")[0].ill_seconds == 7.5
+
+
+def upgrade_to(connection, version):
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, version)
+
+
+def add(connection, table, values):
+    """Add a row to a table as it is now, with those columns that it has; returns them."""
+    present = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    row = {name: value for name, value in values.items() if name in present}
+    connection.execute(table.insert().values(row))
+    return row

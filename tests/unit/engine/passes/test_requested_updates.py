@@ -12,6 +12,7 @@ from occopus_core.api.errors import TransientError
 from occopus_core.descriptions.model import OutputTemplate
 from occopus_core.engine.passes import building
 from occopus_core.engine.passes.errors import BuildError, BusyError, Passed
+from occopus_core.engine.passes.life_time import first_life_time, requested_life_time
 from occopus_core.engine.passes.maintenance_loop import WAKE_SECONDS
 from occopus_core.engine.planning.design import InvalidDesignError, refuse_undefined
 from occopus_core.events import EventKind
@@ -224,6 +225,38 @@ def test_a_parked_infrastructure_is_built_again(built):
     ask(built, MORE)
     built.convergence().maintain()
     built.assert_runs({"web": 2, "db": 1})
+
+
+@pytest.mark.parametrize("way", ["request", "build"])
+@pytest.mark.parametrize(("expires", "seconds"), [("", None), ("9h", 9 * 3600), ("1h", 3600)])
+def test_a_first_build_that_is_replaced_ends_when_the_other_description_says(world, way, expires, seconds):
+    """It was parked, or its process was killed; the end of the one that was never built counts no more."""
+    world.define("web", "db")
+    began = world.clock.now()
+    first = dataclasses.replace(infrastructure("web"), expires="1h")
+    life_time = first_life_time(first, began)
+    lease = world.store.add_infrastructure("infra", first, {"web": 1}, None, began, life_time=life_time)
+    world.store.release(lease)
+    world.store.service.mark("infra", maintained=True)
+    lease = world.store.acquire("infra", "test", began)
+    with world.store.changing(lease) as change:
+        change.put_frozen("parked: cut off")
+    world.store.release(lease)
+    world.clock.time += 600
+    second = dataclasses.replace(infrastructure("web", "db"), expires=expires)
+    if way == "build":
+        world.build(second)
+    else:
+        now = world.clock.now()
+        ask(world, second, life_time=functools.partial(requested_life_time, second, now))
+        waiting = world.store.infrastructure("infra")
+        world.convergence().maintain()
+        built = world.store.infrastructure("infra")
+        assert (built.expires_at, built.warns_at) == (waiting.expires_at, waiting.warns_at)
+    world.assert_runs({"web": 1, "db": 1})
+    end = world.store.infrastructure("infra").expires_at
+    start = began if expires == "1h" else began + 600
+    assert end == (None if seconds is None else pytest.approx(start + seconds, abs=30))
 
 
 def test_what_is_refused_changes_nothing(built):
