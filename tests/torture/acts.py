@@ -27,8 +27,12 @@ COMMANDS = {
     "less": ("scale", "-i", INFRA, "-n", "web", "-c", "-2"),
     "destroy": ("destroy", "-i", INFRA),
     "sweep": ("maintain", "--sweep"),
+    "ask": ("ask", "new.yaml"),
 }
-"""The command lines by their word. A build of `bad` fails and undoes itself."""
+"""The command lines by their word. A build of `bad` fails and undoes itself.
+
+`ask` requests what `new` builds, as the REST service does; a `maintain` builds it.
+"""
 
 BY_THE_WAY = ("lose", "stop", "fail", "storm", "calm", "wake")
 """The first three happen to an instance behind our back; `storm` begins the faults before the first blow, or again;

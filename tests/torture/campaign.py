@@ -16,6 +16,8 @@ OPERATIONS: Mapping[str, tuple[str, str]] = {
     "update": ("old; ", "new"),
     "update that fails": ("old; ", "bad"),
     "scaling request": ("old; ", "more"),
+    "request": ("old; ", "ask"),
+    "requested update": ("old; ask; ", "maintain"),
     "scaling up": ("old; more; ", "maintain"),
     "scaling down": ("old; more; maintain; less; ", "maintain"),
     "healing of one that is lost": ("old; lose; ", "maintain"),
@@ -24,6 +26,9 @@ OPERATIONS: Mapping[str, tuple[str, str]] = {
     "destruction": ("old; ", "destroy"),
 }
 """What is done before, and the command under torture."""
+
+REQUESTS = ("scaling request", "request")
+"""Those that hold no lease."""
 
 RECOVERIES = ("maintain", "again", "old", "destroy")
 """What somebody does afterwards: one command, the same one `again` for instance."""
@@ -80,7 +85,17 @@ def at_boundaries(seed: int, boundaries: Boundaries) -> Iterator[Run]:
 def at_random(seed: int) -> Iterator[Run]:
     """Runs of mixed commands that are killed at random instants, one after another."""
     rng = random.Random(f"instants/{seed}")
-    words = ("new", "old", "bad", "more; maintain", "less; maintain", "lose; maintain", "fail; maintain", "destroy")
+    words = (
+        "new",
+        "old",
+        "bad",
+        "ask; maintain",
+        "more; maintain",
+        "less; maintain",
+        "lose; maintain",
+        "fail; maintain",
+        "destroy",
+    )
     while True:
         acts = [f"old @ kill {_instant(rng)}" if rng.random() < 0.5 else "old"]
         acts += [f"{rng.choice(words)} @ kill {_instant(rng)}" for _ in range(rng.randint(1, 3))]
@@ -91,7 +106,7 @@ def paused(seed: int, boundaries: Boundaries) -> Iterator[Run]:
     """Runs in which a process stands still until others have taken over, and then goes on."""
     rng = random.Random(f"pauses/{seed}")
     meanwhile = ("maintain", "again", "destroy", "destroy; old", "sweep", "sweep; maintain")
-    for name in _chosen(rng, [name for name in OPERATIONS if name != "scaling request"]):
+    for name in _chosen(rng, [name for name in OPERATIONS if name not in REQUESTS]):
         before, word = OPERATIONS[name]
         # One that stands still within a transaction keeps all others from writing: that is SQLite's way.
         where = rng.choice([each for each in boundaries[name, False] if each.startswith(("before", "after"))
@@ -105,7 +120,7 @@ def paused(seed: int, boundaries: Boundaries) -> Iterator[Run]:
 def interrupted(seed: int, boundaries: Boundaries) -> Iterator[Run]:
     """Runs in which a user interrupts a command at a boundary, and perhaps a kill meets the next one."""
     rng = random.Random(f"interruptions/{seed}")
-    for name in _chosen(rng, [name for name in OPERATIONS if name != "scaling request"]):
+    for name in _chosen(rng, [name for name in OPERATIONS if name not in REQUESTS]):
         before, word = OPERATIONS[name]
         parallel = rng.random() < 0.5
         where = rng.choice([each for each in boundaries[name, parallel] if each.startswith(("before", "after"))])
@@ -118,7 +133,7 @@ def side_by_side(seed: int) -> Iterator[Run]:
     rng = random.Random(f"rivals/{seed}")
     for name in _chosen(rng, list(OPERATIONS)):
         before, word = OPERATIONS[name]
-        rival = rng.choice(["maintain", "old", "new", "destroy", "sweep"])
+        rival = rng.choice(["maintain", "old", "new", "ask", "destroy", "sweep"])
         blow = f" @ kill {_instant(rng)}" if rng.random() < 0.7 else ""
         yield Run.parse(f"{before}{word}{blow} & {rival}", **_options(rng))
 
@@ -126,7 +141,7 @@ def side_by_side(seed: int) -> Iterator[Run]:
 def crashing(seed: int) -> Iterator[Run]:
     """Runs in which the cloud dies and comes back; some processes are killed as well."""
     rng = random.Random(f"crashes/{seed}")
-    for name in _chosen(rng, [name for name in OPERATIONS if name != "scaling request"]):
+    for name in _chosen(rng, [name for name in OPERATIONS if name not in REQUESTS]):
         before, word = OPERATIONS[name]
         then = rng.choice(["maintain", f"{word} @ kill {_instant(rng)}", "destroy"])
         yield Run.parse(f"{before}{word} @ crash {_instant(rng)}; {then}", **_options(rng))

@@ -207,11 +207,13 @@ class Course:
         elif act.how in (KILL, PAUSE):
             self._result.missed += 1
         done = ended.code == 0
-        leads = {"old": OLD, "new": NEW, "destroy": ABSENT}.get(act.word)
+        leads = {"old": OLD, "new": NEW, "ask": NEW, "destroy": ABSENT}.get(act.word)
         if act.word == "destroy" and alone and not act.rival and (done or ended.code == _GONE or _has_deleted(ended)):
             self._possible = {ABSENT}
         elif leads is not None:
-            self._possible = {leads} if done and alone and not act.rival else {*self._possible, leads}
+            # The build of what was requested comes later, and may be undone.
+            sure = done and alone and not act.rival and (act.word != "ask" or self._run.weather not in weather.REFUSING)
+            self._possible = {leads} if sure else {*self._possible, leads}
         quiet = not any(each.word in ("more", "less", "lose", "stop", "fail") for each in self._run.acts)
         if act.word == "bad" and self._untouched is None and quiet:
             self._untouched = before

@@ -119,7 +119,8 @@ def _live(act: Act, words: tuple[str, ...], folder: Path, trace: Path, log: Path
         manager.random = types.SimpleNamespace(Random=lambda: random.Random(seed))
         mutants.install(mutant)
         Boundaries(act, os.open(trace, os.O_WRONLY | os.O_APPEND)).install()
-        code = importlib.import_module(f"occopus_core.cli.{words[0]}").main(words[1:])
+        package = "tests.torture" if words[0] == "ask" else "occopus_core.cli"
+        code = importlib.import_module(f"{package}.{words[0]}").main(words[1:])
     except BaseException:  # noqa: BLE001
         traceback.print_exc()
     finally:
