@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from occopus_core.api.declared import guarded_keys
+from occopus_core.api.declared import JUMP, guarded_keys
 from occopus_core.registry import WORDS, PluginError, PluginState, clash, import_error, sound_schema, usable
 
 PluginClass: TypeAlias = type
@@ -23,6 +23,7 @@ PluginClass: TypeAlias = type
 _LONGEST = 300
 """The longest reason in characters: errors of plugins may have any length."""
 _TEMPLATE = "{{ anything }}"
+_LOGS_IN = "the service logs in to this host with its credentials: clients of the REST service may not set it"
 _NEEDS_LEAVE = (
     "where, or as whom, this side connects: clients of the REST service need the operator's leave for a value"
 )
@@ -218,6 +219,8 @@ def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _guarded(plugin: PluginClass, key: str) -> Sequence[str]:
+    if key == JUMP:
+        return [_LOGS_IN]
     return [_NEEDS_LEAVE] if key in guarded_keys(plugin) else []
 
 

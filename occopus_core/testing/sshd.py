@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
 import os
@@ -86,6 +87,7 @@ class SshServer:
 
     def start(self, host_key: HostKeyPair | None = None) -> None:
         """Start it, with another host key where one is given, and wait until it listens."""
+        atexit.register(self.stop)  # otherwise it would outlive a process that never stops it
         self.host_key = host_key or self.host_key
         folder = self._folder
         self._write("host_key", self.host_key.private)

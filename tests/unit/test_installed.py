@@ -24,6 +24,7 @@ class Handler(ResourceHandler):
             "endpoint": {"type": "string", "description": "Where."},
             "size": {"enum": ["small", 2], "description": "How large."},
             "mounts": {"type": "array", "description": "What is mounted."},
+            "jump": {"type": "object", "description": "The host on the way."},
         }
         return {"type": "object", "properties": properties, "required": ["endpoint"]}
 
@@ -38,6 +39,7 @@ class Handler(ResourceHandler):
 """
 
 
+LOGS_IN = "the service logs in to this host with its credentials: clients of the REST service may not set it"
 NEEDS_LEAVE = "where, or as whom, this side connects: clients of the REST service need the operator's leave for a value"
 
 
@@ -128,6 +130,7 @@ def test_the_details_are_those_of_the_class_and_its_schema(install):
         ("endpoint", "string", True, [NEEDS_LEAVE]),
         ("size", "small | 2", False, []),
         ("mounts", "array", False, ["mount {{ anything }}"]),
+        ("jump", "object", False, [LOGS_IN]),
         ("stop_seconds", "number", False, []),
     ]
     assert about.powers == ["a bill"]

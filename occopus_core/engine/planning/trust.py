@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from occopus_core.api import scalars
-from occopus_core.api.declared import guarded_keys
+from occopus_core.api.declared import JUMP, guarded_keys
 from occopus_core.credentials import Credentials, Section
 from occopus_core.descriptions.model import Implementation, NodeDefinition
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem
@@ -18,8 +18,6 @@ from occopus_core.render import calls_commands
 _DEVIOUS = re.compile(r"\{[{%#]|\.\.|[\\%@\s]")
 """In a source: templates, and ways out of a folder or to another host."""
 _ADVICE = "occopus-import this definition on the server"
-_JUMP = "jump"
-"""The key of a login that names a host on the way: see `occopus_core.api.ssh.LOGIN_PROPERTIES`."""
 
 
 def refuse_powers(
@@ -99,12 +97,12 @@ def _powers(one: Implementation, registry: Registry) -> Iterator[str]:
 
 def _jumps(section: Any) -> bool:
     """True where a section has the key `jump`, or, anywhere within it, a jump host under this key."""
-    return isinstance(section, Mapping) and (_JUMP in section or _has_jump_host(section))
+    return isinstance(section, Mapping) and (JUMP in section or _has_jump_host(section))
 
 
 def _has_jump_host(value: Any) -> bool:
     if isinstance(value, Mapping):
-        way = value.get(_JUMP)
+        way = value.get(JUMP)
         return (isinstance(way, Mapping) and "host" in way) or any(map(_has_jump_host, value.values()))
     return isinstance(value, list | tuple) and any(map(_has_jump_host, value))
 

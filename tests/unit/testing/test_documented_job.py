@@ -15,30 +15,37 @@ SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
-def start():
+def scripts():
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "ssh.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
     made = types.ModuleType("documented_job")
     exec(next(block for block in blocks if "\ndef start(" in block), made.__dict__)
-    return made.start
+    return made
 
 
 @pytest.fixture
-def node(tmp_path, start):
-    return Node(tmp_path, start)
+def node(tmp_path, scripts):
+    return Node(tmp_path, scripts)
 
 
 class Node:
     """A host with a folder for a node's job."""
 
-    def __init__(self, path, start):
-        self.path, self.folder, self._start = path, path / "of a node", start
+    def __init__(self, path, scripts):
+        self.path, self.folder, self.scripts = path, path / "of a node", scripts
 
     def configure(self, generation, command="true", files=()):
         files = {str(self.path / name): content for name, content in dict(files).items()}
-        script = self._start(str(self.folder), generation, files, command)
-        done = subprocess.run(["sh"], input=script, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = self._run(self.scripts.start(str(self.folder), generation, files, command))
         assert (done.stdout, done.stderr) == ("", "")
         return done.returncode
+
+    def ask(self, script):
+        done = self._run(self.scripts.other(script, str(self.folder)))
+        assert done.stderr == ""
+        return done.returncode, done.stdout.splitlines()
+
+    def _run(self, script):
+        return subprocess.run(["sh"], input=script, capture_output=True, text=True, timeout=SECONDS, check=False)
 
     def read(self, name):
         file = self.folder / name
@@ -65,6 +72,16 @@ def test_files_are_put_before_the_command_whatever_is_in_them(node):
     assert node.ended() == ("g1", "0", f'{content}a  "b" 42\n')
     assert (node.path / "it is $a").stat().st_mode & 0o777 == 0o600
     assert sorted(file.name for file in node.path.iterdir()) == ["it is $a", "of a node"]
+
+
+def test_what_may_be_secret_is_readable_by_its_owner_alone_and_what_the_command_makes_is_not(node):
+    made = node.path / "made"
+    assert node.configure("g1", f"touch {made}; echo said", {"file": "x"}) == 0
+    node.ended()
+    assert not (node.folder / "job").exists()
+    private = [node.folder, *node.folder.iterdir(), node.path / "file"]
+    assert [file for file in private if file.stat().st_mode & 0o077] == []
+    assert made.stat().st_mode & 0o777 == 0o644
 
 
 def test_the_exit_code_is_that_of_the_command_and_a_file_that_cannot_be_put_ends_the_job(node):
@@ -101,3 +118,34 @@ def test_a_job_that_failed_is_begun_again(node):
         assert node.configure("g1", f"echo begun >>{node.path}/count; false") == 0
         node.ended()
     assert (node.path / "count").read_text() == "begun\nbegun\n"
+
+
+def test_the_status_of_a_job(node, scripts):
+    assert node.ask(scripts.STATUS) == (0, ["unknown"])
+    assert (
+        node.configure("g1", f"echo first; echo 'it is on'; while [ ! -e {node.path}/gate ]; do sleep 0.01; done") == 0
+    )
+    node.until(lambda: "it is on" in node.read("output"))
+    assert node.ask(scripts.STATUS) == (0, ["running", "g1", "none", "it is on"])
+    (node.path / "gate").touch()
+    node.ended()
+    assert node.ask(scripts.STATUS) == (0, ["idle", "g1", "0", "it is on"])
+
+
+def test_cancelling_ends_the_job_with_what_it_started_and_leaving_removes_all(node, scripts):
+    assert node.ask(scripts.CANCEL) == node.ask(scripts.LEAVE) == (0, [])
+    for script in (scripts.CANCEL, scripts.LEAVE):
+        assert node.configure("g1", "echo begun; sleep 100000 & sleep 100000") == 0
+        node.until(lambda: "begun" in node.read("output"))
+        group = int(node.read("pid"))
+        assert node.ask(script) == (0, [])
+        node.until(lambda group=group: not members(group))
+        if script == scripts.CANCEL:
+            assert node.ask(scripts.STATUS) == (0, ["idle", "g1", "none", "begun"])
+    assert not node.folder.exists()
+
+
+def members(group):
+    """The processes of a process group that have not ended."""
+    found = subprocess.run(["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    return [line for line in found.splitlines() if line.split()[0] == str(group) and "Z" not in line.split()[1]]
