@@ -62,7 +62,7 @@ def _all_of(kind: type, *containers: type) -> Callable[[object], bool]:
 
 
 JUMP = "jump"
-"""The key of a login that names a host on the way (`occopus_core.api.ssh.LOGIN_PROPERTIES`): refused in every section."""
+"""The key of a login for a host on the way (`occopus_core.api.ssh.LOGIN_PROPERTIES`): refused in every section."""
 _ENDPOINT = "endpoint"
 
 _SECONDS = (lambda value: _is_number(value, 0), "a number of seconds, at least 0")
