@@ -14,8 +14,8 @@ The life of one instance, as a configuration manager sees it::
     cancel                     when a job under way is not wanted any more
     leave                      before the instance is deleted, for at most `leave_seconds`
       (the handler deletes the instance)
-    forget                     after it is gone; without `cancel` and `leave` where the section of a running node was
-                               removed, or names another type or other connection keys
+    forget                     after it is gone; also after `cancel` and `leave` where the section of a running node was
+                               removed, or names another type or other connection keys: the instance stays
     forget_infrastructure      after the last instance of the infrastructure is gone
 
 A wrong answer (a value of another type, an exception that is not a `ProviderError`) fails only the instance that it

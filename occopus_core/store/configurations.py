@@ -73,6 +73,11 @@ class ConfigurationRecord:
         return self.state in (ConfigState.RUNNING, ConfigState.QUEUED)
 
     @property
+    def has_to_leave(self) -> bool:
+        """Whether its manager has to take it out of service: it has, or may have, put it there."""
+        return not self.has_left and (self.served or self.state is ConfigState.FAILED)
+
+    @property
     def label(self) -> str:
         """The manager's name in messages."""
         return label(self.type, self.section)

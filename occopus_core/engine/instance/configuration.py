@@ -81,6 +81,11 @@ class Configuring:
         self._halted = True
         self.end(list(self._jobs))
 
+    @property
+    def halted(self) -> bool:
+        """True after `halt`."""
+        return self._halted
+
     def adopt(self, work: Work, configuration: Configuration, then: Callable[[], None]) -> None:
         """Record the intended registration, and the data that a former manager has to delete; then call `then`."""
         former, now = work.configuration, self._runtime.clock.now()
@@ -243,9 +248,13 @@ class Configuring:
             job.node, instance_id=work.record.instance_id, addresses=work.record.addresses, peers=self._peers()
         )
         job.node = node
-        # Before the call: if this process dies now, the next one cancels the job if it is not wanted.
-        self._note(work, state=ConfigState.RUNNING, reason="")
-        self._ask(job, "configure", lambda manager: manager.configure(node), self._configure)
+
+        def ask() -> None:
+            if not job.over:
+                self._ask(job, "configure", lambda manager: manager.configure(node), self._configure)
+
+        # Before the call: if this process dies then, the next one cancels the job if it is not wanted.
+        note(self._runtime, work, ask, state=ConfigState.RUNNING, reason="")
 
     def _register(self, job: _Job) -> None:
         if not job.over:
@@ -384,12 +393,14 @@ class Configuring:
         note(self._runtime, work, **changes)
 
 
-def note(runtime: Runtime, work: Work, **changes: Any) -> None:
-    """Store changes of an instance's configuration, if there are any."""
+def note(runtime: Runtime, work: Work, then: Callable[[], None] | None = None, /, **changes: Any) -> None:
+    """Store changes of an instance's configuration, if there are any; call `then` after they are committed."""
     record = work.configuration
     if record is not None and any(getattr(record, name) != value for name, value in changes.items()):
         work.configuration = dataclasses.replace(record, **changes)
-        runtime.journal.configure(work.configuration)
+        runtime.journal.configure(work.configuration, then)
+    elif then is not None:
+        then()
 
 
 def note_status(runtime: Runtime, work: Work, status: ConfigStatus) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from occopus_core.api.config import ConfigState
 from occopus_core.engine.instance.configuration import Configuring
+from occopus_core.engine.instance.departure import Departure
 from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.rolling import Rolling
 from occopus_core.engine.instance.runtime import Runtime
@@ -25,6 +26,7 @@ class Reconfiguration:
     ) -> None:
         self._runtime = runtime
         self._configuring = configuring
+        self._departure = Departure(runtime, configuring)
         self._neighbours = neighbours
         self._done = done
         self._rolling = Rolling(self._renew, self._leave_as_it_is, self._await_turn)
@@ -75,8 +77,7 @@ class Reconfiguration:
         if work.dropping or outcome.error is not None:
             self._renewed(work, reason(outcome.error) if outcome.error is not None else "")
         elif configuration is None:
-            self._configuring.renounce(work)
-            self._renewed(work, "")
+            self._part(work, lambda: self._renounce(work))
         else:
             key = (work.node_id, configuration.kept.section["type"], configuration.settings)
             known = record is not None and record.key == key
@@ -91,7 +92,19 @@ class Reconfiguration:
                 if not work.dropping:
                     self._configuring.begin(work, link, node, self._reconfigured, register=new)
 
-            self._configuring.adopt(work, configuration, begin)
+            adopt = functools.partial(self._configuring.adopt, work, configuration, begin)
+            if known:
+                adopt()
+            else:
+                self._part(work, adopt)
+
+    def _part(self, work: Work, then: Callable[[], None]) -> None:
+        """Have the former manager let it go, which deletes its data later."""
+        self._departure.begin(work, lambda: self._renewed(work, "") if work.dropping else then())
+
+    def _renounce(self, work: Work) -> None:
+        self._configuring.renounce(work)
+        self._renewed(work, "")
 
     def _reconfigured(self, work: Work, why: str) -> None:
         if not why and not work.dropping and work.configuration is not None:

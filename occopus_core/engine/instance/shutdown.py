@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from occopus_core.api.config import ConfigState
 from occopus_core.api.errors import PermanentError, ProviderError, TransientError
 from occopus_core.api.resource import Feature, Instance, InstanceId, InstanceState, ResourceHandler
 from occopus_core.engine.instance.configuration import Configuring, note
@@ -63,8 +62,7 @@ class Shutdown:
         record = work.configuration
         if self._halted:
             return
-        never = record is not None and not record.served and record.state is not ConfigState.FAILED
-        if record is None or record.has_left or never:
+        if record is None or not record.has_to_leave:
             self._stop(work)
             return
         try:

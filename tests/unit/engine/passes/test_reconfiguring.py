@@ -1,5 +1,6 @@
 """Configurations of instances that are ready: changed, moved, lost, and what dependees hand to dependents."""
 
+import contextlib
 import itertools
 
 import pytest
@@ -13,6 +14,7 @@ from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.report import Snapshot
+from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import ScaleKind
 
 from ..configured import Managers
@@ -360,6 +362,100 @@ def test_a_section_that_is_removed_is_forgotten_and_the_node_stays(world, manage
     world.destroy()
     world.assert_nothing()
     managers.assert_nothing()
+
+
+def killed_with_a_job(managers):
+    """The process dies once the second job of a node has begun."""
+    if any(node.jobs > 1 for node in managers.held()["db"]):
+        raise KilledError
+
+
+def without_section(world):
+    world.define(
+        "db", implementations=[{"contextualisation": {"type": "cloudinit", "context_template": "#cloud-config"}}]
+    )
+
+
+def test_the_manager_of_a_removed_section_takes_the_node_out_of_service_before_it_forgets_it(world, managers):
+    managers.define("db", leave_seconds=2)
+    world.build(infrastructure("db"))
+    before = ids(world)
+    without_section(world)
+    world.build(infrastructure("db"))
+    assert ids(world) == before
+    assert managers.at().service.forgotten == [{"node_name": "db", "state": "ready", "left": True}]
+    assert managers.held() == {}
+    assert world.store.configurations.of("infra") == []
+
+
+@pytest.mark.parametrize(
+    ("section", "faults", "longest"),
+    [
+        ({"leave_seconds": 100_000}, [], 65),
+        ({}, [{"kind": "hang", "operation": "leave"}], 65),
+        ({}, [{"kind": "error_500", "operation": "leave"}], 65),
+        ({}, [{"kind": "permanent", "operation": "leave"}], 5),
+    ],
+)
+def test_one_that_does_not_let_a_node_go_is_waited_for_as_long_as_it_may_take(
+    world, managers, section, faults, longest
+):
+    managers.define("db", **section)
+    world.build(infrastructure("db"))
+    without_section(world)
+    managers.at().set_faults(faults)
+    began = world.clock.now()
+    world.build(infrastructure("db"))
+    assert longest - 6 < world.clock.now() - began < longest
+    assert managers.at().service.forgotten == [{"node_name": "db", "state": "ready", "left": False}]
+    world.assert_runs({"db": 1})
+
+
+def test_the_new_manager_begins_when_the_old_one_has_let_the_node_go(world, managers):
+    managers.define("db", leave_seconds=3)
+    world.build(infrastructure("db"))
+    managers.define("db", endpoint="salt")
+    left = []
+
+    def answered(operation):
+        if operation == "configure":
+            left.append(
+                held(managers, "db").leaves_at is not None and world.clock.now() >= held(managers, "db").leaves_at
+            )
+
+    managers.at("salt").answered = answered
+    world.build(infrastructure("db"))
+    assert left == [True]
+
+
+@pytest.mark.parametrize("moment", ["before commit", "after commit", "in a call", "after a call"])
+@pytest.mark.parametrize("way", ["removed", "moved"])
+def test_a_running_job_is_cancelled_before_its_section_goes_whenever_that_is_killed(world, managers, moment, way):
+    """The process was killed while a new configuration was applied; the next description has no manager, or another."""
+    for number in itertools.count(1):
+        managers.define("db")
+        infra_id = f"infra{number}"
+        world.build(infrastructure("db"), infra_id=infra_id)
+        managers.define("db", role="other", seconds=1000)
+        managers.at().answered = lambda _operation: killed_with_a_job(managers)
+        with pytest.raises(KilledError):
+            world.build(infrastructure("db"), infra_id=infra_id)
+        without_section(world) if way == "removed" else managers.define("db", endpoint="salt")
+        life = Life(moment, number)
+        managers.at().during = lambda operation, life=life: life.moment("in a call")
+        managers.at().answered = lambda operation, life=life: life.moment("after a call")
+        with contextlib.suppress(KilledError):
+            world.build(infrastructure("db"), infra_id=infra_id, life=life)
+        managers.at().during = managers.at().answered = lambda operation: None
+        world.clock.time += LEASE_SECONDS + 1
+        world.convergence(infra_id).build(infrastructure("db"))
+        [gone] = managers.at().service.forgotten[number - 1 :]
+        assert gone == {"node_name": "db", "state": "pending", "left": True}
+        assert managers.held() == {}
+        assert len(world.store.configurations.of(infra_id)) == (0 if way == "removed" else 1)
+        if not life.over:
+            assert number > 2, "it was never killed"
+            return
 
 
 def test_a_section_that_moves_is_forgotten_by_the_old_manager(world, managers):
