@@ -126,7 +126,7 @@ def section_schema(plugin: Any) -> Mapping[str, Any]:
     schema: Mapping[str, Any] = plugin.schema()
     added: dict[str, Mapping[str, Any]] = {}
     if Feature.STOP in getattr(plugin, "features", ()):
-        added["stop_seconds"] = dict(STOP_SECONDS)
+        added["stop_seconds"] = {**STOP_SECONDS, "default": plugin.stop_seconds}
     if getattr(plugin, "live", False) is True:
         added["max_parallel"] = dict(MAX_PARALLEL)
     return {**schema, "properties": {**schema.get("properties", {}), **added}} if added else schema

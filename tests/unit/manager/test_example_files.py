@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 import pytest
 import yaml
 
-from occopus_core.api import ContextForm
+from occopus_core.api import ContextForm, Feature
 from occopus_core.cli import build, import_, output
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.manager.example_files import example_files
@@ -161,3 +161,9 @@ def test_a_type_that_is_not_installed_is_named_with_those_that_are(home, capsys)
     assert "there is no resource handler 'dockr'; installed are: " in capsys.readouterr().err
     with pytest.raises(PluginError):
         example_files(Registry(), "dockr")
+
+
+def test_the_grace_of_an_example_is_the_one_of_the_handler():
+    made = type("Stops", (MemoryHandler,), {"features": frozenset({Feature.STOP}), "stop_seconds": 7})
+    text = example_files(Registry({("resource", "stops"): made}), "stops").nodes
+    assert "      # stop_seconds: 7\n" in text
