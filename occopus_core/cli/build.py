@@ -180,7 +180,7 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
         return plan, {}, {}
     with watched(settings, credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
         if options.infra_id is not None and plan is None:
-            infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
+            infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes, is_there=True)
         plan = plan or manager.plan(files.infrastructure, infra_id, files.definitions, options.replace, options.ttl)
         replaced = manager.store.definition_uses.replaced_by(files.definitions.values(), infra_id)
         if manager.store.meant(infra_id) is None:

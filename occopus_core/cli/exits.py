@@ -27,3 +27,13 @@ class ExitCode(enum.IntEnum):
     """Ended by SIGINT, after undoing the work in progress."""
     TERMINATED = 143
     """Ended by SIGTERM, after undoing the work in progress."""
+
+
+class NameOnlyError(LookupError):
+    """A name is given where only an id counts; the message says which."""
+
+    def __init__(self, text: str, infra_id: str) -> None:
+        super().__init__(
+            f"'{text}' names the infrastructure '{infra_id}', but only its id counts where nobody can be asked: "
+            f"-i {infra_id}, or -y"
+        )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from occopus_core.api.errors import ProviderError
 from occopus_core.cli.confirmation import DeclinedError
-from occopus_core.cli.exits import ExitCode, UsageError
+from occopus_core.cli.exits import ExitCode, NameOnlyError, UsageError
 from occopus_core.cli.lines import unconfirmed
 from occopus_core.cli.output import OutputError
 from occopus_core.descriptions.problems import DescriptionError
@@ -34,6 +34,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (UsageError, ExitCode.BAD_INPUT),
     (DeclinedError, ExitCode.FAILED),
     (AmbiguousNameError, ExitCode.NOT_FOUND),
+    (NameOnlyError, ExitCode.NOT_FOUND),
     (InvalidDesignError, ExitCode.BAD_INPUT),
     (DescriptionError, ExitCode.BAD_INPUT),
     (PluginError, ExitCode.BAD_INPUT),

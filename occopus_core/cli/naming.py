@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from occopus_core.cli.confirmation import can_ask
+from occopus_core.cli.exits import NameOnlyError
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
@@ -18,12 +19,19 @@ def meant(manager: InfrastructureManager, text: str) -> str:
     return manager.store.meant(text) or text
 
 
-def meant_by_a_person(manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool) -> str:
+def meant_by_a_person(
+    manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool, is_there: bool = False
+) -> str:
     """The same for what cannot be undone: only an id counts where nobody can be asked and nobody has confirmed.
 
-    A script that names by its id what is gone already must not meet another infrastructure of this name.
+    A script that names by its id what is gone already must not meet another infrastructure of this name. With
+    `is_there`, raises `NameOnlyError` for what would be taken otherwise.
     """
-    return meant(manager, text) if yes or can_ask(settings) else text
+    if yes or can_ask(settings):
+        return meant(manager, text)
+    if is_there and (found := meant(manager, text)) != text:
+        raise NameOnlyError(text, found)
+    return text
 
 
 def meant_instance(manager: InfrastructureManager, infra_id: str, text: str) -> str:

@@ -17,7 +17,15 @@ from occopus_core.descriptions.model import (
     NodeDefinition,
     Places,
 )
-from occopus_core.descriptions.problems import DescriptionError, Path, Problem, format_path, in_order, path_in
+from occopus_core.descriptions.problems import (
+    DescriptionError,
+    Path,
+    Problem,
+    did_you_mean,
+    format_path,
+    in_order,
+    path_in,
+)
 from occopus_core.descriptions.schema import (
     KINDS,
     PluginSchemas,
@@ -228,7 +236,8 @@ class _Reader:
             try:
                 known[name] = self._plugins.schema(kind, name)
             except LookupError as error:
-                self._missing[kind, name] = str(error)
+                hint = did_you_mean(name, _HEALTH_KEYS) if kind == "health" else ""
+                self._missing[kind, name] = f"unknown key '{name}'{hint}" if hint else str(error)
         if not unused and (missing := self._missing.pop((kind, name), "")):
             self._fault(path, missing, key=key)
 

@@ -285,6 +285,14 @@ def test_what_a_type_refuses_is_refused_at_import_with_its_place(words, files, s
     assert stored() == []
 
 
+def test_a_misspelt_key_of_a_health_check_is_no_checker(files, capsys):
+    (files / "nodes.yaml").write_text(
+        NODES.partition("'node_def:other'")[0] + "  health_check: {ping: false, timout: 20}\n"
+    )
+    assert import_.main(["--check", "nodes.yaml"]) == 2
+    assert "health_check.timout: unknown key 'timout': did you mean 'timeout'?" in capsys.readouterr().err
+
+
 def test_what_depends_on_a_template_is_not_refused_at_import(files):
     (files / "nodes.yaml").write_text(
         REFUSED.replace("packages:", "bootcmd:").replace(", defer: true", "").partition("'node_def:other'")[0]

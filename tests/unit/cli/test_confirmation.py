@@ -80,7 +80,7 @@ def test_a_script_of_1x_on_a_terminal_is_not_asked(farm, terminal, monkeypatch, 
 @pytest.mark.parametrize("named", ["farm", ONE[:20]])
 def test_where_nobody_can_be_asked_only_the_id_counts(farm, named, capsys):
     assert destroy.main(["-i", named]) == 3
-    assert f"no infrastructure has the id '{named}'" in capsys.readouterr().err
+    assert f"'{named}' names the infrastructure '{ONE}', but only its id counts" in capsys.readouterr().err
     assert destroy.main(["-i", ONE]) == 0
     assert ids(farm) == {"infra-1"}
 
