@@ -72,7 +72,7 @@ class _UndefinedNameError(jinja2.UndefinedError):
 
 def _hint(name: str, names: Collection[str]) -> str:
     if name == "ip":
-        return ": only health_check has the address of the node; another one: getip('NODE')"
+        return ": only health_check has the node's address; another one: getip('NODE')"
     return did_you_mean(name, names) or f": put quotes around it if text is meant: '{name}'"
 
 

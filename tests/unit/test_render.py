@@ -61,7 +61,7 @@ def test_a_rendered_value_cannot_break_the_structure_around_it():
     [
         (
             "{{ ip }}",
-            "node 'lb': s.t: 'ip' is undefined: only health_check has the address of the node; another one: getip('NODE')",
+            "node 'lb': s.t: 'ip' is undefined: only health_check has the node's address; another one: getip('NODE')",
         ),
         ("{{ nothing }}", "node 'lb': s.t: 'nothing' is undefined: put quotes around it if text is meant: 'nothing'"),
         ("{{ variables.mesage }}", "node 'lb': s.t: variables has no 'mesage'; it has: db, message, size"),
