@@ -127,6 +127,28 @@ def test_a_plan_is_that_of_the_text_and_of_the_description_that_was_read(
         assert [one["owner"]["node_name"] for one in cloud.machines("red")] == ["web"], "nothing was applied"
 
 
+def test_the_plan_names_what_keeps_addresses_that_change(ready, serve, question, cloud, describe):
+    web, proxy = (json.loads(cloud.definitions(name)) for name in ("web", "proxy"))
+    web["node_def:web"][0]["contextualisation"]["context_template"] = "{{ variables.colour }}"
+    proxy["node_def:proxy"][0]["contextualisation"]["context_template"] = "to {{ getip('web') }}"
+    ready.ready("import", ready.write("both.yaml", json.dumps({**web, **proxy})))
+    description = json.loads(describe("web", type="web"))
+    description["variables"] = {"colour": "red"}
+    description["nodes"].append({"name": "proxy", "type": "proxy"})
+    ready.ready("build", ready.write("red.yaml", json.dumps(description)), "-i", "red", "--parallelize")
+    with serve(ready) as (_, client):
+        visitor = question(client)
+        page = visitor.go("#/infrastructures/red")
+        page.get_by_role("link", name="Edit").click()
+        field = page.get_by_label("Description")
+        expect(field).to_have_value(client.get("/infrastructures/red/description").text)
+        field.fill(field.input_value().replace("colour: red", "colour: blue"))
+        page.get_by_role("button", name="Show the plan").click()
+        plan = page.get_by_role("region", name="Plan")
+        expect(plan).to_contain_text("Keep 1 instance of proxy: its configuration was made with addresses of web")
+        visitor.look("edit-plan-addresses", width=390)
+
+
 def undone_update(page, cloud, visitor):
     """A build that fails leaves the description as it was, and the page says why."""
     cloud.set_faults([{"kind": "permanent", "operation": "create", "node_name": "db", "reason": "no such image"}])
