@@ -36,7 +36,7 @@ from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
 from occopus_core.engine.planning.scaling import scale
 from occopus_core.events import EventKind
-from occopus_core.store.records import InfrastructureRecord, InstanceRecord, Lease, Stage
+from occopus_core.store.records import Condition, InfrastructureRecord, InstanceRecord, Lease, Stage
 
 
 @cleaning_up
@@ -278,8 +278,8 @@ class _Pass:
         dropping = {work.node_id for work in self._works if work.dropping}
         replaced = plan.of(Verb.REPLACE)
         going = [step for step in (*plan.of(Verb.DESTROY), *replaced) if step.node_id not in dropping]
-        if replaced:
-            self._heal(replaced)
+        self._heal([*replaced, *filter(self._is_replaced, going)])
+        self._count_setbacks(work.record for _, work in self._with_works(replaced))
         drops = self._doom(going)
         if design is None:
             graph = Graph((), ())
@@ -299,15 +299,35 @@ class _Pass:
         idle = [work for work in self._works if not self._execution.is_under_way(work)]
         return [work for work in idle if work.node_id in kept and work.stage is not Stage.READY]
 
-    def _heal(self, replaced: Sequence[Step]) -> None:
+    def _with_works(self, steps: Iterable[Step]) -> list[tuple[Step, Work]]:
         works = {work.node_id: work for work in self._works}
-        lost = [(step, works[step.node_id]) for step in replaced if step.node_id in works]
-        for step, work in lost:
-            self._execution.lost(work, functools.partial(self._tell_healing, step, _short_life(work.record)))
-        self._count_setbacks(work.record for _, work in lost)
+        return [(step, works[step.node_id]) for step in steps if step.node_id in works]
 
-    def _tell_healing(self, step: Step, more: str, output: str) -> None:
-        text = with_output(f"{step.reason}{more}", output)
+    def _is_replaced(self, step: Step) -> bool:
+        """Whether a pass that was killed has begun to replace the failed instance, and has not reported that."""
+        if step.verb is not Verb.DESTROY:
+            return False
+        for _, work in self._with_works([step]):
+            since = work.record.unhealthy_since
+            failed = work.record.condition is Condition.FAILED and work.stage is Stage.READY
+            others = [one.record for one in self._works if one is not work and one.node_name == work.node_name]
+            return failed and since is not None and any(one.created_at >= since for one in others)
+        return False
+
+    def _heal(self, replaced: Iterable[Step]) -> None:
+        for step, work in self._with_works(replaced):
+            why = step.reason if step.verb is Verb.REPLACE else work.record.reason
+            text = f"{why}{_short_life(work.record)}{self._delay(work.record, why)}"
+            self._execution.lost(work, functools.partial(self._tell_healing, step, text))
+
+    def _delay(self, record: InstanceRecord, why: str) -> str:
+        """How long the instance was not well before it is replaced, for messages, if the reason does not say so."""
+        since = record.unhealthy_since
+        lasts = 0.0 if since is None else self._runtime.clock.now() - since
+        return f", replaced after {lasts:.0f} s" if lasts >= 1 and not why.startswith("for ") else ""
+
+    def _tell_healing(self, step: Step, why: str, output: str) -> None:
+        text = with_output(why, output)
         self._runtime.tell(EventKind.HEALING, text, node_name=step.node_name, node_id=step.node_id)
 
     def _doom(self, going: Sequence[Step]) -> list[Work]:

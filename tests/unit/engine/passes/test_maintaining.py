@@ -89,7 +89,7 @@ def test_one_so_young_that_it_may_be_hidden_is_said_to_be_lost_and_replaced_when
     later(world, 60)
     world.convergence().maintain()
     healed = [e.text for e in world.events if e.kind is EventKind.HEALING]
-    assert healed == [f"{kept.reason} (0 s after it became ready)"]
+    assert healed == [f"{kept.reason} (0 s after it became ready), replaced after 60 s"]
     assert young.node_id not in {r.node_id for r in records(world)}
 
 

@@ -4,6 +4,7 @@ import itertools
 import pytest
 
 from occopus_core.engine.passes.errors import BuildError
+from occopus_core.events import EventKind
 from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError
 
@@ -219,3 +220,24 @@ def test_a_build_that_is_carried_on_may_still_change_to_another_implementation(w
         (one,) = world.live(infra_id)
         assert one["project"] != chosen.resource["project"]
         return
+
+
+def test_a_node_that_is_healed_after_a_kill_says_how_long_it_was_not_well(world):
+    told = []
+    for number in itertools.count(1):
+        infra_id = f"infra{number}"
+        world.build(infrastructure("c"), infra_id=infra_id)
+        world.cloud.change(world.live(infra_id)[0]["id"], "fail", "disk on fire")
+        life = Life("after commit", number)
+        with contextlib.suppress(KilledError):
+            world.convergence(infra_id, life=life).maintain()
+        if not life.over:
+            break
+        world.clock.time += 300
+        world.convergence(infra_id).maintain()
+        world.assert_runs({"c": 1}, infra_id)
+        told += [one.text for one in world.store.events(infra_id) if one.kind == EventKind.HEALING.value]
+    assert len(told) == number - 1, "each once"
+    later = [text for text in told if "replaced after 300 s" in text]
+    assert later
+    assert all("disk on fire" in text for text in told)
