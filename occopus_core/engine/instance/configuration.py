@@ -154,6 +154,14 @@ class Configuring:
         """Cancel all jobs, at their managers too; queued jobs never start."""
         self.cancel(self.end(list(self._jobs)))
 
+    def end_job(self, work: Work, then: Callable[[], None]) -> None:
+        """End the job of an instance, at its manager too if that may have one, then call `then`."""
+        if work.configuration is not None and work.configuration.may_have_job:
+            self.cancel([work], then)
+        else:
+            self.end([work])
+            then()
+
     def cancel(self, works: Iterable[Work], then: Callable[[], None] = lambda: None) -> None:
         """Cancel jobs, at their managers too; call `then` when they have ended or the time for it is over."""
         cancelling = [work for work in dict.fromkeys(works) if work.configuration is not None]

@@ -31,11 +31,7 @@ class Departure:
     def begin(self, work: Work, then: Then) -> None:
         """Have the manager in the row of an instance let it go, then call `then`."""
         self._then[work] = then
-        record = work.configuration
-        if record is not None and record.may_have_job:
-            self._configuring.cancel([work], lambda: self._leave(work))
-        else:
-            self._leave(work)
+        self._configuring.end_job(work, lambda: self._leave(work))
 
     def _leave(self, work: Work) -> None:
         record = work.configuration

@@ -49,12 +49,7 @@ class Shutdown:
     def begin(self, work: Work, then: Then) -> None:
         """Prepare an instance whose row is `dropping`, then call `then`."""
         self._then[work] = then
-        record = work.configuration
-        if record is not None and record.may_have_job:
-            self._configuring.cancel([work], lambda: self._leave(work))
-        else:
-            self._configuring.end([work])
-            self._leave(work)
+        self._configuring.end_job(work, lambda: self._leave(work))
 
     # Taking it out of service
 
