@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
 from occopus_core.credentials import Credentials
-from occopus_core.descriptions.model import NodeDefinition
+from occopus_core.descriptions.model import Implementation, NodeDefinition
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.manager.auth import auth_faults
 from occopus_core.manager.definition_trial import refusal
@@ -19,15 +18,25 @@ def checked_definitions(
 ) -> tuple[NodeDefinition, ...]:
     """The node definitions of a file, templates and credentials checked; nothing is stored, no cloud is called.
 
-    `warn` gets what is odd but no fault; undefined names are none where `former`. Raises `DescriptionError`.
+    `warn` gets what is odd but no fault; undefined names are none where `former`, and what a plugin refuses is a
+    warning. Raises `DescriptionError`.
     """
+
+    def refused(implementation: Implementation) -> tuple[str, str] | None:
+        found = refusal(registry, credentials, implementation)
+        if found is None or not former or implementation.place is None:
+            return found
+        at, message = found
+        warn(f"{implementation.place(at, key=True)}: {message}")  # 1.x imported what had still to be filled in
+        return None
+
     definitions = load_node_definitions(
         path,
         registry,
         warn=lambda problem: warn(str(problem)),
         inspect=lambda text, names: inspect(text, None if former else names),
         examine=registry.section_faults,
-        refusal=functools.partial(refusal, registry, credentials),
+        refusal=refused,
     )
     for fault in auth_faults(definitions, credentials, registry):
         warn(fault)

@@ -285,6 +285,13 @@ def test_what_a_type_refuses_is_refused_at_import_with_its_place(words, files, s
     assert stored() == []
 
 
+def test_in_compatibility_with_1_x_what_a_type_refuses_is_a_warning(files, monkeypatch, capsys):
+    monkeypatch.setenv("OCCOPUS_COMPATIBILITY", "1.x")
+    (files / "nodes.yaml").write_text(NODES.replace("runcmd:", "packages: [a], runcmd:"))
+    assert import_.main(["nodes.yaml"]) == 0
+    assert "warning: nodes.yaml:5:24: a local node cannot do 'packages'" in capsys.readouterr().err
+
+
 def test_a_misspelt_key_of_a_health_check_is_no_checker(files, capsys):
     (files / "nodes.yaml").write_text(
         NODES.partition("'node_def:other'")[0] + "  health_check: {ping: false, timout: 20}\n"
