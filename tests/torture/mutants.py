@@ -50,7 +50,7 @@ MUTANTS: dict[str, Mutant] = {}
 _SHOWS_NOTHING = ("does not end", "ends with an error of its own")
 """The ends of failures of which a slow harness or a mutant that cannot be installed may be the cause."""
 
-TRIES = 3
+TRIES = 6
 """How often a mutant is run at the most: some show only where a process is quick enough."""
 
 
