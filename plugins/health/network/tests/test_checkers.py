@@ -77,8 +77,8 @@ class TestPing:
         assert len(verdicts) == 1000
 
     def test_a_host_that_does_not_answer(self, no_answers):
-        assert reason(Ping(), True, "127.0.0.9") == (
-            "127.0.0.9 does not answer pings (3 lost of 3 within 0.3 s): if the provider drops ICMP, set ping: false"
+        assert reason(Ping(), True, "127.0.0.9", timeout=2.0) == (
+            "127.0.0.9 does not answer pings (3 lost of 3 within 2 s): if the provider drops ICMP, set ping: false"
         )
         assert no_answers == ["127.0.0.9"] * 3
 
