@@ -321,6 +321,17 @@ class JobClauses:
             assert all(isinstance(answer, bool) for answer in answers), "leave answers True or False"
             assert manager.leave(each), "leave, once it is done, is not done any more"
 
+    def test_nothing_is_left(self, harness: ConfigHarness) -> None:
+        """A node that has left and was forgotten is as one that was never known; others stay."""
+        manager = harness.manager()
+        one, other = begun(harness, manager), begun(harness, manager)
+        becomes(harness, manager, one, ConfigState.READY)
+        patiently(harness, lambda: manager.leave(one), "leave comes to its end")
+        manager.forget(dataclasses.replace(one, instance_id=None, addresses=(), peers=()))
+        state, strange = status(manager, one).state, status(manager, node(harness)).state
+        assert state is strange, f"a node that left and was forgotten is {state.name}, one never known {strange.name}"
+        becomes(harness, manager, other, ConfigState.READY)
+
     def test_side_by_side(self, harness: ConfigHarness) -> None:
         """A manager is thread-safe: calls side by side do not mix up their nodes."""
         manager = harness.manager()

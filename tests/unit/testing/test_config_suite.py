@@ -317,6 +317,22 @@ class LeavesWithNone(FolderManager):
         return None
 
 
+class LeavesItBehind(FolderManager):
+    """As one that pushes, whose `leave` removes nothing."""
+
+    def forget(self, node):
+        return
+
+
+class LeavesAll(FolderManager):
+    """As one that pushes, whose `leave` removes the folder of all nodes."""
+
+    def leave(self, node):
+        for folder in self._file().iterdir():
+            super().forget_infrastructure(folder.name)
+        return True
+
+
 class SharesItsNode(FolderManager):
     def configure(self, node):
         self.node = node
@@ -412,6 +428,8 @@ BROKEN = [
     (CancelsKnown, "cancel_of_nothing"),
     (NeverLeaves, "leave_ends"),
     (LeavesWithNone, "leave_ends"),
+    (LeavesItBehind, "nothing_is_left"),
+    (LeavesAll, "nothing_is_left"),
     (SharesItsNode, "side_by_side"),
     (LeaksForeignErrors, "only_provider_errors"),
     (SilenceIsUnknown, "silence_is_not_unknown"),

@@ -32,20 +32,24 @@ class Node:
 
     def __init__(self, path, scripts):
         self.path, self.folder, self.scripts = path, path / "of a node", scripts
+        self.named = str(self.folder)
+        """The folder as the scripts are given it."""
 
     def configure(self, generation, command="true", files=()):
         files = {str(self.path / name): content for name, content in dict(files).items()}
-        done = self._run(self.scripts.start(str(self.folder), generation, files, command))
+        done = self.run(self.scripts.start(self.named, generation, files, command))
         assert (done.stdout, done.stderr) == ("", "")
         return done.returncode
 
     def ask(self, script):
-        done = self._run(self.scripts.other(script, str(self.folder)))
+        done = self.run(self.scripts.other(script, self.named))
         assert done.stderr == ""
         return done.returncode, done.stdout.splitlines()
 
-    def _run(self, script):
-        return subprocess.run(["sh"], input=script, capture_output=True, text=True, timeout=SECONDS, check=False)
+    def run(self, script):
+        return subprocess.run(
+            ["sh"], input=script, cwd=self.path, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
 
     def read(self, name):
         file = self.folder / name
@@ -143,6 +147,32 @@ def test_cancelling_ends_the_job_with_what_it_started_and_leaving_removes_all(no
         if script == scripts.CANCEL:
             assert node.ask(scripts.STATUS) == (0, ["idle", "g1", "none", "begun"])
     assert not node.folder.exists()
+
+
+@pytest.mark.parametrize("named", ["of a node", "./of a node"])
+def test_a_relative_folder_is_removed_as_well(node, scripts, named):
+    node.named = named
+    assert node.configure("g1", "echo begun; pwd; sleep 100000") == 0
+    node.until(lambda: "\n/" in node.read("output"))
+    assert node.read("output").splitlines()[1] == str(node.folder), "the job runs in the folder of the node"
+    beside = node.path / "beside"
+    beside.mkdir()
+    assert node.ask(scripts.LEAVE) == (0, [])
+    assert list(node.path.iterdir()) == [beside]
+    assert node.ask(scripts.LEAVE) == (0, [])
+    assert node.ask(scripts.STATUS) == (0, ["unknown"])
+
+
+def test_a_folder_is_kept_where_its_job_does_not_end(node, scripts):
+    assert node.configure("g1", "sleep 100000") == 0
+    node.until(lambda: node.read("pid"))
+    group = node.read("pid")
+    (node.folder / "pid").write_text("nonsense")
+    assert node.run(scripts.other(scripts.LEAVE, node.named)).returncode != 0
+    assert node.runs()
+    assert (node.folder / "generation").exists()
+    (node.folder / "pid").write_text(group)
+    assert node.ask(scripts.LEAVE) == (0, [])
 
 
 def members(group):

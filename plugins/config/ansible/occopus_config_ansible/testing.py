@@ -127,7 +127,7 @@ class AnsibleHarness(ConfigHarness):
         self.clear()
         (self._folder / "release").touch()
         for infra in self._root.glob("*/nodes"):
-            shutil.rmtree(infra)  # their workers end
+            shutil.rmtree(infra, ignore_errors=True)  # their workers end, which remove it as well
         end_all(str(self._root))
         self._stack.close()
         shutil.rmtree(self._folder, ignore_errors=True)
