@@ -14,7 +14,7 @@ from occopus_core.engine.passes.errors import BuildError, BusyError, Unconfigure
 from occopus_core.engine.passes.life_time import LifeTimeError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.manager import DryRunError, InfraIdError, NoSuchNodeError
-from occopus_core.manager.logins import NoSuchInstanceError
+from occopus_core.manager.logins import NoSuchInstanceError, UndescribedLoginError
 from occopus_core.registry import PluginError
 from occopus_core.store.records import (
     AmbiguousNameError,
@@ -39,6 +39,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (DescriptionError, ExitCode.BAD_INPUT),
     (PluginError, ExitCode.BAD_INPUT),
     (InfraIdError, ExitCode.BAD_INPUT),
+    (UndescribedLoginError, ExitCode.BAD_INPUT),
     (LifeTimeError, ExitCode.BAD_INPUT),
     (DryRunError, ExitCode.BAD_INPUT),
     (NoSuchInfrastructureError, ExitCode.NOT_FOUND),

@@ -89,8 +89,10 @@ def _run(options: argparse.Namespace) -> int:
     with InfrastructureManager(settings, credentials) as manager:
         store = manager.store
         infra_id = meant(manager, options.infra_id)
-        found = logins(store, credentials, infra_id, options.node, given, auth, several=options.all)
+        found, undescribed = logins(store, credentials, infra_id, options.node, given, auth, several=options.all)
         if options.all:
+            for one in undescribed:
+                say(f"skipped: {one}")
             return _everywhere(found, store.host_keys, options)
         return _session(found[0].target, store.host_keys, options.command)
 

@@ -19,6 +19,18 @@ class NoSuchInstanceError(LookupError):
     """The name matches no instance, or several; the message lists them."""
 
 
+class UndescribedLoginError(Exception):
+    """The node definition of an instance describes no SSH login, and no key was given; the message says what to do."""
+
+    def __init__(self, record: InstanceRecord) -> None:
+        known = f", which knows it as '{record.instance_id}'" if record.instance_id else ""
+        super().__init__(
+            f"{_name(record)}: its node definition describes no SSH login: enter it with the tools of its provider"
+            f"{known}, or read its output: occopus-logs -i {record.infra_id} {record.node_id}; for SSH, add "
+            "`config_management` of a type that logs in, or `ssh` in `health_check`, or give --identity and --user"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
     """One instance, and the data to log in to it."""
@@ -45,12 +57,13 @@ def logins(
     auth: Mapping[str, str],
     *,
     several: bool,
-) -> Sequence[Login]:
+) -> tuple[Sequence[Login], Sequence[UndescribedLoginError]]:
     """The logins of instances with an address: those that `wanted` names (a node, an instance, an address), or all.
 
     The login is that of the instance's configuration manager, else that of its health check `ssh`. `given` and
-    `auth` take precedence. Raises `NoSuchInfrastructureError`, `NoSuchInstanceError`, `StoreError`, `DescriptionError`,
-    and `PermanentError` without credentials.
+    `auth` take precedence. The second result has the instances without either, where `auth` is empty and there are
+    other instances. Raises `NoSuchInfrastructureError`, `NoSuchInstanceError`, `StoreError`, `DescriptionError`,
+    `UndescribedLoginError` if no instance has a login, and `PermanentError` without credentials.
     """
     store.infrastructure(infra_id)
     records = [record for record in store.instances(infra_id) if record.address]
@@ -62,17 +75,23 @@ def logins(
         raise NoSuchInstanceError(f"{what} {len(chosen)} instances: name one of {_names(chosen)}")
     sections = {one.node_id: one.section for one in store.configurations.of(infra_id) if one.forget_since is None}
     ways = store.implementations_of(chosen)
-    found = []
+    found, undescribed = [], []
     for record in chosen:
         check = ways[record.implementation].health_check.checks.get("ssh")
-        section, known = _login(credentials, sections.get(record.node_id), check)
+        managed = sections.get(record.node_id)
+        if managed is None and check in (None, False) and not auth:
+            undescribed.append(UndescribedLoginError(record))
+            continue
+        section, known = _login(credentials, managed, check)
         values = {**{key: section[key] for key in _KEYS if key in section}, **given}
         try:
             way = target(values, {**known, **auth}, record.node_id, record.address)
         except PermanentError as error:
             raise PermanentError(f"{_name(record)}: {error}") from error
         found.append(Login(record, way))
-    return found
+    if not found:
+        raise undescribed[0]
+    return found, undescribed
 
 
 def _login(

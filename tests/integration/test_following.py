@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import shutil
 import signal
 import sqlite3
@@ -167,6 +168,9 @@ def commands(user, balancer):
     name = f"loadbalancer/{record[0][:8]}"
     assert (ended.code, ended.stdout) == (1, f"{name}: one\n")
     assert ended.complaint == [f"{name}: two", f"error: {name}: ended with exit code 3"]
+    ended = user.run("ssh", "-i", "first", "--all", "--", "echo one")
+    assert (ended.code, ended.stdout, len(ended.complaint)) == (0, f"{name}: one\n", 2)
+    assert all(re.match("skipped: web/.*: its node definition describes no SSH", line) for line in ended.complaint)
     ended = user.end(user.start("ssh", "-i", "first", "loadbalancer"))  # an interactive one, with nothing to read
     assert ended.code == 0
 
