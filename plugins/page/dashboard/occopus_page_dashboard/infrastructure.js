@@ -7,6 +7,7 @@ import { Graph } from "./graph.js";
 import { byName } from "./graph-plan.js";
 import { useEvents, useLive } from "./live.js";
 import { Node } from "./nodes.js";
+import { Outputs } from "./outputs.js";
 import { Stale } from "./signin.js";
 import { Badge, counted, Fare, inWords, parked } from "./states.js";
 import { Time } from "./time.js";
@@ -83,6 +84,7 @@ function Known({ id, caller, live, events }) {
     ${!outline.maintained && !outline.maintainer?.alive && outline.state !== "dropping" && html`<div class="banner"><p><b>Nobody maintains this infrastructure.</b> Nothing is healed, and scaling requests wait.</p>
       ${caller.may("write") && html`<${Maintain} id=${id} verb="attach" refresh=${live.refresh}>Maintain it<//>`}</div>`}
     <div class="columns"><div class="stack">
+      <${Outputs} report=${report} />
       <${Graph} nodes=${outline.nodes} report=${report} choose=${choose} />
       ${names.map((name, number) => html`<${Node} key=${name} id=${id} name=${name} number=${number} node=${report[name]} type=${types[name]}
         caller=${caller} leaving=${outline.state === "dropping"} refresh=${live.refresh} />`)}

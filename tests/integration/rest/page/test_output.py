@@ -1,6 +1,8 @@
-"""Where instances are, and what they have printed."""
+"""Where instances are, what they have printed, and the outputs of an infrastructure."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 from playwright.sync_api import expect
@@ -35,3 +37,29 @@ def test_the_output_of_an_instance(ready, cloud, serve, question, until):
         expect(dialog.get_by_role("alert")).to_contain_text("not allowed")
         dialog.get_by_role("button", name="Close").click()
         expect(dialog).to_have_count(0)
+
+
+OUTPUTS = {
+    "page": "http://{{ getip('web') }}:8080/?a=1&b=<2>",
+    "text": "first line\nsecond <b>line</b>",
+    "script": "javascript:alert(1)",
+}
+
+
+def test_outputs_of_an_infrastructure(ready, serve, question):
+    description = json.loads((ready.folder / "trial.yaml").read_text())
+    ready.write("outputs.yaml", json.dumps({**description, "outputs": OUTPUTS}))
+    ready.ready("build", "outputs.yaml", "-i", "outputs", "--parallelize")
+    with serve(ready) as (_, client):
+        shown = client.get("/infrastructures/outputs").json["web"]["outputs"]
+        visitor = question(client)
+        page = visitor.go("#/infrastructures/outputs")
+        outputs = page.get_by_role("region", name="Outputs")
+        link = outputs.get_by_role("link")
+        expect(link).to_have_text(shown["page"])
+        expect(link).to_have_attribute("href", shown["page"])
+        expect(link).to_have_attribute("rel", "noopener noreferrer")
+        for text in (OUTPUTS["text"], OUTPUTS["script"]):
+            expect(outputs.get_by_text(text)).to_be_visible()
+        visitor.look("outputs", width=1280)
+        visitor.look("outputs-phone", width=390)
