@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from occopus_core.cli.confirmation import can_ask, confirm
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.lines import counted
-from occopus_core.cli.naming import meant_by_a_person
+from occopus_core.cli.naming import meant, meant_by_a_person
 from occopus_core.cli.options import (
     NAMED,
     add_auth_data_path,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from occopus_core.engine.planning.plan import Plan
     from occopus_core.manager import InfrastructureManager
     from occopus_core.report.changes import Change
+    from occopus_core.settings import Settings
     from occopus_core.store.definition_uses import Users
 
     Changes = Mapping[str, Sequence[Change]]
@@ -176,16 +177,36 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
 
     settings, credentials = files.settings, files.credentials
     plan = preview_first_build(settings, credentials, files.infrastructure, infra_id, files.definitions, options.ttl)
+    if plan is not None:
+        _say_new(options)
     if plan is not None and not files.definitions:
         return plan, {}, {}
     with watched(settings, credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
         if options.infra_id is not None and plan is None:
-            infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes, is_there=True)
+            infra_id = _planned_id(manager, settings, infra_id, yes=options.yes)
+        if plan is None and manager.store.meant(infra_id) is None:
+            _say_new(options)
         plan = plan or manager.plan(files.infrastructure, infra_id, files.definitions, options.replace, options.ttl)
         replaced = manager.store.definition_uses.replaced_by(files.definitions.values(), infra_id)
         if manager.store.meant(infra_id) is None:
             return plan, {}, replaced
         return plan, manager.changes(files.infrastructure, infra_id, files.definitions), replaced
+
+
+def _planned_id(manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool) -> str:
+    """The id that is meant. A plan changes nothing: a name is accepted where the build accepts only an id."""
+    found = meant(manager, text)
+    if found != meant_by_a_person(manager, settings, text, yes=yes):
+        say(
+            f"notice: '{text}' names the infrastructure '{found}', of which this is the plan; without a terminal a "
+            f"build needs -i {found}, or -y"
+        )
+    return found
+
+
+def _say_new(options: argparse.Namespace) -> None:
+    if options.infra_id is not None:
+        say(f"notice: there is no infrastructure '{options.infra_id}': this is the plan of a new one")
 
 
 def _built(manager: InfrastructureManager, infra_id: str, form: str, replaced: Users) -> str:

@@ -17,7 +17,7 @@ class OutputError(Exception):
     """A result cannot be written."""
 
 
-_HINT = re.compile(r"\boccopus-(?:build|destroy|logs|maintain|scale)(?= (?:-i|--sweep))")
+_HINT = re.compile(r"\boccopus-(?:build|destroy|logs|maintain|scale)(?= (?:-i|--sweep|--forget))")
 _repeated: dict[str, str] = {}
 """Options of this command to repeat in suggested commands, by name."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import signal
 import threading
 import time
@@ -97,6 +98,8 @@ def sweep(options: argparse.Namespace) -> int:
         say(f"warning: {line}; only a node definition names it")
     for line in (*swept.silent, *swept.left):
         say(f"unconfirmed: {line}")
+    for name in swept.unsearched:
+        say(f"to search it no more, if it is gone for good: occopus-maintain --forget {shlex.quote(name)}")
     count = f"{len(swept.strays)} found"
     say(count if only_told else f"{count}, {max(0, len(swept.strays) - len(swept.left))} deleted")
     return ExitCode.UNCONFIRMED if swept.silent or swept.left else ExitCode.OK

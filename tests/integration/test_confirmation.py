@@ -52,12 +52,13 @@ def test_destroying_and_updating_on_a_terminal(ready, cloud, describe, on_termin
 def test_in_a_pipe_nobody_is_asked_and_a_name_is_no_id(ready, cloud, describe):
     first = ready.ready("build", "trial.yaml", "--parallelize").stdout.strip()
     ready.write("less.yaml", describe("db"))
-    for words in (["destroy", "-i", "trial"], ["build", "less.yaml", "--plan", "-i", "trial"]):
-        ended = ready.run(*words)
-        assert (ended.code, f"only its id counts where nobody can be asked: -i {first}, or -y" in ended.stderr) == (
-            3,
-            True,
-        )
+    ended = ready.run("destroy", "-i", "trial")
+    assert (ended.code, f"only its id counts where nobody can be asked: -i {first}, or -y" in ended.stderr) == (3, True)
+    for name in ("trial", first[:8]):  # a plan changes nothing
+        planned = ready.ready("build", "less.yaml", "--plan", "-i", name)
+        assert "2 to destroy" in planned.stdout
+        assert f"notice: '{name}' names the infrastructure '{first}'" in planned.stderr
+    assert ready.ready("build", "less.yaml", "--plan", "-i", first).stderr == ""
     assert ready.ready("build", "less.yaml", "-i", first).stdout == f"{first}\n"
     assert len(cloud.machines(first)) == 1
     assert ready.ready("destroy", "-y", "-i", "trial").complaint[-1] == f"Destroyed infrastructure: '{first}'"

@@ -58,7 +58,10 @@ def test_a_cloud_that_is_no_more_is_forgotten_once_nothing_is_recorded_there(rea
     assert ended.complaint[-1].endswith(f"{store} occopus-destroy -i trial --give-up '{name}' --yes")
     ready.ready("destroy", "-i", "trial")
     cloud.set_faults([{"kind": "permanent", "operation": "list", "reason": "closed for ever"}])
-    assert ready.run("maintain", "--sweep").code == 5
+    ended = ready.run("maintain", "--sweep")
+    assert ended.code == 5
+    hint = f"to search it no more, if it is gone for good: {store} occopus-maintain --forget '{name}'"
+    assert ended.complaint[-2] == hint
     assert ready.ready("maintain", "--forget", name).complaint[-1] == f"'{name}' is not searched any more"
     warning, count = ready.ready("maintain", "--sweep").complaint[-2:]
     assert warning.startswith(f"warning: {name}")

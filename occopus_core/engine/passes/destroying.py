@@ -76,13 +76,13 @@ def places(context: PassContext, but: Collection[str] = ()) -> UsedConnections:
 def sweep(execution: Execution, runtime: Runtime, found: UsedConnections) -> Steps[None]:
     """Search those connections for instances the store does not know, such as duplicates, and drop them."""
     owner = runtime.scope.owner()
-    execution.unsearched.extend(found.closed)
+    execution.unsearched.extend(map(str, found.closed))
     for _ in range(SWEEPS):
         answers = yield from ask_each(
             runtime.loop, runtime.journal.commit_due, list(found.links), lambda link: owned(link, owner)
         )
         inventory = found.heard(answers)
-        execution.unsearched.extend(inventory.silent)
+        execution.unsearched.extend(map(str, inventory.silent))
         strays = [stray_work(runtime, found.links[link], link, instance) for link, instance in inventory.instances]
         if inventory.silent or not strays:
             return

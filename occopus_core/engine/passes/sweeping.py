@@ -55,6 +55,8 @@ class Swept:
     """Nodes registered at configuration managers that have no row: the manager, and the owner."""
     passed_over: Sequence[str] = ()
     """The clouds known only from a node definition that could not be searched, each with the reason."""
+    unsearched: Sequence[str] = ()
+    """The names of the places in `silent`: a user may have them forgotten."""
 
 
 def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
@@ -78,16 +80,18 @@ def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
         if (places.links[link].connection, instance.id) not in named and _is_stray(instance, known.get(instance.token))
     ]
     untagged = yield from look_for_untagged(resources, places, known.values(), repair=remove)
-    silent = [*places.closed, *inventory.silent]
+    unsearched = [*places.closed, *inventory.silent]
     listed = yield from find_registered(resources)
-    silent += listed.silent
+    silent = [*map(str, unsearched), *listed.silent]
+    passed_over = [str(each) for each in inventory.passed_over]
+    names = list(dict.fromkeys(each.name for each in unsearched))
     registered = described(listed.strays)
     if not remove:
-        return Swept(strays, silent, (), untagged, registered, inventory.passed_over)
+        return Swept(strays, silent, (), untagged, registered, passed_over, names)
     left = yield from remove_strays(resources, strays)
     left += yield from forget_registered(resources, listed)
     left += yield from forget_abandoned(resources)
-    return Swept(strays, silent, left, untagged, registered, inventory.passed_over)
+    return Swept(strays, silent, left, untagged, registered, passed_over, names)
 
 
 def _hidden_for(resources: Resources, places: UsedConnections) -> float:

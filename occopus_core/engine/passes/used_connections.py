@@ -22,12 +22,24 @@ _INVALID = TypeError("its list_owned did not answer instances")
 
 
 @dataclass(frozen=True, slots=True)
+class UnsearchedPlace:
+    """A place that could not be searched. As text, it is a message for users."""
+
+    name: str
+    """The label of its implementation, or the settings of a lost one: see `PlaceRows.forget`."""
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.name} cannot be searched for remaining instances: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
 class Inventory:
     """The instances at some places; `silent` has the places that did not answer, with reasons."""
 
     instances: Sequence[tuple[OpenConnection[ResourceHandler], Instance]]
-    silent: Sequence[str]
-    passed_over: Sequence[str] = ()
+    silent: Sequence[UnsearchedPlace]
+    passed_over: Sequence[UnsearchedPlace] = ()
     """Places known only from a node definition that could not be searched: the cloud may be gone."""
 
 
@@ -36,7 +48,7 @@ class UsedConnections:
     """Connections to ask, each with one of its places; `closed` has the places without a connection, with reasons."""
 
     links: Mapping[OpenConnection[ResourceHandler], Place]
-    closed: Sequence[str]
+    closed: Sequence[UnsearchedPlace]
     undeclared: Container[OpenConnection[ResourceHandler]] = frozenset()
     """Connections on which no instance was ever made, as far as the store knows."""
 
@@ -80,8 +92,8 @@ class UsedConnections:
     def heard(self, answers: Sequence[Outcome[list[Instance]]]) -> Inventory:
         """The inventory from the connections' answers, which are in their order."""
         instances: list[tuple[OpenConnection[ResourceHandler], Instance]] = []
-        silent: list[str] = []
-        passed_over: list[str] = []
+        silent: list[UnsearchedPlace] = []
+        passed_over: list[UnsearchedPlace] = []
         for (link, place), answer in zip(self.links.items(), answers, strict=True):
             error = answer.error or (None if all(map(is_instance, answer.get())) else _INVALID)
             if error is not None:
@@ -107,9 +119,9 @@ def owned(link: OpenConnection[ResourceHandler], owner: Owner) -> list[Instance]
     return list(link.plugin.list_owned(owner))
 
 
-def _lost(settings: str) -> str:
-    return f"{settings} cannot be searched for remaining instances: no node definition in the store has it"
+def _lost(settings: str) -> UnsearchedPlace:
+    return UnsearchedPlace(settings, "no node definition in the store has it")
 
 
-def _unsearched(place: Place, error: Exception) -> str:
-    return f"{place.implementation.label} cannot be searched for remaining instances: {reason(error)}"
+def _unsearched(place: Place, error: Exception) -> UnsearchedPlace:
+    return UnsearchedPlace(place.implementation.label, reason(error))

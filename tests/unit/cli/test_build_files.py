@@ -91,6 +91,29 @@ def test_a_plan_of_what_is_there_uses_them(store, stored, capsys):
     assert stored() == []
 
 
+FARM = "1234abcd-0000-4000-8000-000000000000"
+NEW = "notice: there is no infrastructure 'fram': this is the plan of a new one\n"
+
+
+@pytest.mark.parametrize("more", [[], ["--nodes", "nodes.yaml"]])
+def test_a_plan_for_an_unknown_id_says_so(store, capsys, more):
+    assert import_.main(["nodes.yaml"]) == 0
+    for words, said in ((["-i", "fram"], NEW), ([], "")):
+        capsys.readouterr()
+        assert build.main(["--plan", *words, *more, "infra.yaml"]) == 0
+        printed = capsys.readouterr()
+        assert (printed.out[:14], printed.err) == ("+ create 1 x w", said)
+
+
+def test_a_plan_in_a_pipe_accepts_a_name_and_a_beginning_of_an_id(store, capsys):
+    described = Infrastructure("farm", (NodeDescription("old", "gone"),))
+    store.add_infrastructure(FARM, described, {"old": 1}, None, 0.0)
+    for name in ("farm", "1234abcd"):
+        assert build.main(["--plan", "-i", name, "--nodes", "nodes.yaml", "infra.yaml"]) == 0
+        said = f"notice: '{name}' names the infrastructure '{FARM}', of which this is the plan; "
+        assert capsys.readouterr().err.startswith(said)
+
+
 @pytest.fixture
 def used(store, files):
     """The stored definition `web` is used by two infrastructures."""
@@ -130,7 +153,7 @@ def test_a_plan_says_who_else_uses_what_the_build_would_replace(used, files, sto
         assert build.main(["--plan", "-o", "json", *words, "--nodes", "nodes.yaml", "infra.yaml"]) == 0
         printed = capsys.readouterr()
         assert json.loads(printed.out)["replaced_definitions"] == [{"name": "web", "used_by": others}]
-        assert printed.err.startswith(NOTICE[:40])
+        assert NOTICE[:40] in printed.err
         assert build.main(["--plan", *words, "--nodes", "nodes.yaml", "infra.yaml"]) == 0
         assert NOTICE[:40] not in capsys.readouterr().out
 
