@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "--endpoint",
         action="append",
         default=[],
+        type=_endpoint,
         metavar="VALUE",
         help="an endpoint, or value of another connection key, that node definitions of clients may name, as those in "
         "the credentials file; repeatable",
@@ -107,6 +108,12 @@ def _network(text: str) -> str:
         return str(ipaddress.ip_network(text, strict=False))
     except ValueError as error:
         raise argparse.ArgumentTypeError("expected an IP address or a network such as 10.0.0.0/8") from error
+
+
+def _endpoint(text: str) -> str:
+    if any(mark in text for mark in ("{{", "{%", "{#")):
+        raise argparse.ArgumentTypeError(f"'{text}' is a template: expected the value that it is to become")
+    return text
 
 
 def _add_token(made: argparse.ArgumentParser) -> None:

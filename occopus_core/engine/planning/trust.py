@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from occopus_core.render import calls_commands
 
 _DEVIOUS = re.compile(r"\{[{%#]|\.\.|[\\%@\s]")
 """In a source: templates, and ways out of a folder or to another host."""
+_TEMPLATE = re.compile(r"\{[{%#]")
+_PLACE = re.compile(r"(.*):(\d+):(\d+)")
 _ADVICE = "occopus-import this definition on the server"
 
 
@@ -29,13 +32,19 @@ def refuse_powers(
     """
     allowed = _Allowed(frozenset(map(_normal, endpoints)), credentials)
     problems = [
-        Problem(Position("request"), f"node_def:{definition.name}[{index}]", message)
+        Problem(_position(one, at), ".".join(filter(None, (f"node_def:{definition.name}[{index}]", at))), message)
         for definition in definitions
         for index, one in enumerate(definition.implementations)
-        for message in _faults(one, registry, allowed)
+        for at, message in _faults(one, registry, allowed)
     ]
     if problems:
         raise DescriptionError(problems)
+
+
+def _position(one: Implementation, at: str) -> Position:
+    """Of the key at this path of an implementation; of the request as a whole where it is not known."""
+    found = _PLACE.fullmatch(one.place(at, key=True)) if at and one.place is not None else None
+    return Position(found[1], int(found[2]), int(found[3])) if found else Position("request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +73,17 @@ def _normal(endpoint: str) -> str:
     return endpoint.rstrip("/")
 
 
-def _faults(one: Implementation, registry: Registry, allowed: _Allowed) -> Iterator[str]:
+def _faults(one: Implementation, registry: Registry, allowed: _Allowed) -> Iterator[tuple[str, str]]:
+    """What is refused: the path within the implementation, empty for all of it, and the message."""
     if calls_commands([one.resource, one.contextualisation, one.config_management, dict(one.health_check.checks)]):
-        yield f"cmd() is not for definitions from the network: {_ADVICE}"
+        yield "", f"cmd() is not for definitions from the network: {_ADVICE}"
     for power in _powers(one, registry):
-        yield f"{power}: {_ADVICE}"
+        yield "", f"{power}: {_ADVICE}"
+    for at in _jumps(one):
+        yield (
+            at,
+            f"`jump` is refused: the service would log in to its host with the credentials of the server: {_ADVICE}",
+        )
     handler = registry.resource(one.resource["type"])
     yield from _strangers("resource", one.resource, handler, allowed)
     if one.config_management is not None:
@@ -76,14 +91,12 @@ def _faults(one: Implementation, registry: Registry, allowed: _Allowed) -> Itera
         yield from _strangers("config_management", one.config_management, manager, allowed)
     for source in handler.sources(one.resource):
         if not allowed.source(source):
-            yield (
-                f"fetching is not allowed from '{_without_secrets(source)}': start the service with --endpoint, or "
-                f"{_ADVICE}"
-            )
+            why = f"start the service with --endpoint, or {_ADVICE}"
+            yield "", f"fetching is not allowed from '{_without_secrets(source)}': {why}"
 
 
 def _powers(one: Implementation, registry: Registry) -> Iterator[str]:
-    """What each plugin of its sections, and the core for all of them, refuses in definitions from the network."""
+    """What each plugin of its sections refuses in definitions from the network."""
     yield from registry.resource(one.resource["type"]).powers(one.resource)
     if one.contextualisation is not None:
         yield from registry.context(one.contextualisation["type"]).powers(one.contextualisation)
@@ -91,13 +104,14 @@ def _powers(one: Implementation, registry: Registry) -> Iterator[str]:
         yield from registry.config(one.config_management["type"]).powers(one.config_management)
     for key, value in one.health_check.checks.items():
         yield from registry.health(key).powers(value)
-    if any(map(_jumps, (one.resource, one.config_management, *one.health_check.checks.values()))):
-        yield "log in to the host of `jump` with the credentials of the server"
 
 
-def _jumps(section: Any) -> bool:
-    """True where a section has the key `jump`, or, anywhere within it, a jump host under this key."""
-    return isinstance(section, Mapping) and (JUMP in section or _has_jump_host(section))
+def _jumps(one: Implementation) -> Iterator[str]:
+    """The paths of the sections that have the key `jump`, or, anywhere within them, a jump host under this key."""
+    checks = {f"health_check.{key}": value for key, value in one.health_check.checks.items()}
+    for at, section in {"resource": one.resource, "config_management": one.config_management, **checks}.items():
+        if isinstance(section, Mapping) and (JUMP in section or _has_jump_host(section)):
+            yield f"{at}.{JUMP}" if JUMP in section else at
 
 
 def _has_jump_host(value: Any) -> bool:
@@ -112,12 +126,17 @@ def _without_secrets(source: str) -> str:
     return re.split(r"[?#]", re.sub(r"//[^/]*@", "//", source))[0]
 
 
-def _strangers(kind: Section, section: Mapping[str, Any], plugin: type, allowed: _Allowed) -> Iterator[str]:
+def _strangers(kind: Section, section: Mapping[str, Any], plugin: type, allowed: _Allowed) -> Iterator[tuple[str, str]]:
     """Where, or as whom, the section would have this side connect without the operator's leave."""
     for key in sorted(guarded_keys(plugin) & section.keys()):
         value = section[key]
-        if not allowed.value(kind, section["type"], key, value):
-            yield (
-                f"the {key} '{value}' is not allowed: start the service with --endpoint, "
-                f"name it in an entry of the credentials file, or {_ADVICE}"
+        if _TEMPLATE.search(str(value)):  # whatever is allowed: variables, which clients choose, decide what it becomes
+            why = f"a template is never allowed here: write the value itself, or {_ADVICE}"
+        elif not allowed.value(kind, section["type"], key, value):
+            why = (
+                f"start the service with --endpoint {shlex.quote(scalars.canonical(value))}, which allows this value "
+                f"in other keys that need leave too, name it in an entry of the credentials file, or {_ADVICE}"
             )
+        else:
+            continue
+        yield f"{kind}.{key}", f"the {key} '{value}' is not allowed: {why}"

@@ -75,6 +75,7 @@ def test_a_playbook_from_the_network_is_refused(open_service):
     assert "an Ansible playbook can run any program on the server" in answer.text
 
 
+TEMPLATE = "the endpoint '{}' is not allowed: a template is never allowed here"
 STRANGER = "the endpoint '{}' is not allowed: start the service with --endpoint"
 DEFINITIONS = {
     "an address that only the server reaches": (
@@ -89,7 +90,7 @@ DEFINITIONS = {
         "{type: docker, endpoint: 'unix:///var/run/docker.sock', image: i}",
         STRANGER.format("unix:///var/run/docker.sock"),
     ),
-    "a template for an endpoint": ("{type: sim, endpoint: \"{{ 'http://x' }}\"}", STRANGER.format("{{ 'http://x' }}")),
+    "a template for an endpoint": ("{type: sim, endpoint: \"{{ 'http://x' }}\"}", TEMPLATE.format("{{ 'http://x' }}")),
     "programs of the server": ("{type: local}", "it runs programs of the server"),
     "the disk of an engine's machine": (
         f"{{type: docker, endpoint: '{ENGINE}', image: i, volumes: ['/:/host']}}",
@@ -122,7 +123,9 @@ def test_a_definition_from_the_network_reaches_its_nodes_only(open_service, what
     answer = open_service.call("PUT", "/node_definitions/", text)
     assert answer.status == 422
     (fault,) = answer.json["errors"]
-    assert fault["path"] == "node_def:evil[0]"
+    of_a_key = "endpoint '" in fault["message"]
+    assert fault["path"] == f"node_def:evil[0]{'.resource.endpoint' if of_a_key else ''}"
+    assert not of_a_key or fault["position"].startswith("request:2:")
     assert fault["message"].startswith(reason)
     assert open_service.get("/node_definitions/evil").status == 404
 
@@ -169,7 +172,7 @@ class FileCloud(MemoryHandler):
         text = {"type": "string", "description": "A text."}
         return {"type": "object", "properties": {**LOGIN_PROPERTIES, "database": text, "region": text}}
 """
-ADVICE = "start the service with --endpoint, name it in an entry of the credentials file"
+TEMPLATED = "{{ variables.x }}"
 
 
 def test_a_plugin_of_a_third_party_is_safe_without_a_word_of_its_own(workspace, serve):
@@ -179,9 +182,8 @@ def test_a_plugin_of_a_third_party_is_safe_without_a_word_of_its_own(workspace, 
     put(folder, "of-files", "files", "files_cloud:FileCloud", FILE_CLOUD, kind="resource")
     workspace.environ["PYTHONPATH"] = str(folder)
     entry = {"type": "files", "database": "/srv/known.db", "auth_data": {"key": "k"}}
-    auth_data = workspace.write(
-        "auth.yaml", json.dumps({"resource": [entry, {**entry, "type": "x", "database": "/o"}]})
-    )
+    others = [{**entry, "type": "x", "database": "/o"}, {**entry, "database": TEMPLATED}]
+    auth_data = workspace.write("auth.yaml", json.dumps({"resource": [entry, *others]}))
     Path(auth_data).chmod(0o600)
     with serve(workspace, "--endpoint", "/srv/cloud.db", "--auth_data_path", auth_data) as (_, client):
 
@@ -190,13 +192,18 @@ def test_a_plugin_of_a_third_party_is_safe_without_a_word_of_its_own(workspace, 
             answer = client.call("PUT", "/node_definitions/", text)
             return answer.status, [problem["message"] for problem in answer.json.get("errors", ())]
 
-        for value in ("/root/x", "{{ variables.x }}", "/srv/cloud.db/../x", "/o"):
+        status, messages = put_one({"database": TEMPLATED})
+        assert (status, len(messages)) == (422, 1)
+        assert messages[0].startswith(f"the database '{TEMPLATED}' is not allowed: a template is never allowed here")
+        for value in ("/root/x", "/srv/cloud.db/../x", "/o"):
             status, messages = put_one({"database": value})
             assert (status, len(messages)) == (422, 1)
-            assert messages[0].startswith(f"the database '{value}' is not allowed: {ADVICE}")
+            assert messages[0].startswith(
+                f"the database '{value}' is not allowed: start the service with --endpoint {value},"
+            )
         status, messages = put_one({"database": "/srv/cloud.db", "jump": {"host": "/srv/cloud.db"}})
         assert (status, len(messages)) == (422, 1)
-        assert messages[0].startswith("log in to the host of `jump` with the credentials of the server")
+        assert messages[0].startswith("`jump` is refused")
         assert client.get("/node_definitions/own").status == 404
         for value in ("/srv/cloud.db", "/srv/known.db"):
             assert put_one({"database": value, "region": "any", "user": "me", "port": 2222}) == (200, [])

@@ -44,6 +44,17 @@ def test_a_wrong_action_names_the_command_that_lists_its_options(capsys):
     )
 
 
+@pytest.mark.parametrize("value", ["{{ variables.db }}", "/srv/{% if x %}", "{# #}/srv/100%"])
+def test_an_endpoint_that_is_a_template_ends_the_service_at_its_start(value, capsys):
+    with pytest.raises(SystemExit) as ended:
+        rest_service.main(["--endpoint", "/srv/known", "--endpoint", value])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        f"error: argument --endpoint: '{value}' is a template: expected the value that it is to become "
+        "(occopus-rest-service --help lists the options)\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [(build, ["-o", "csv", "i.yaml"]), (plugins, ["list", "-o", "csv"]), (plugins, ["show", "ec2", "--output", "csv"])],

@@ -7,6 +7,7 @@ import pytest
 from occopus_core.api import ConfigManager
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition
+from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.planning.trust import refuse_powers
 from occopus_core.registry import Registry
@@ -113,7 +114,6 @@ def test_every_power_is_told():
         "http://cloud.example.evil.example",
         "http://cloud.example/evil",
         "unix:///var/run/docker.sock",
-        "{{ 'http://cloud.example' }}",
         "",
     ],
 )
@@ -160,7 +160,6 @@ def managed(**keys):
     ("suspect", "key", "value"),
     [
         (on_file(database="/root/x"), "database", "/root/x"),
-        (on_file(database="{{ variables.x }}"), "database", "{{ variables.x }}"),
         (on_file(database=""), "database", ""),
         (on_file(database=None), "database", None),
         (on_file(database=["/srv/cloud.db"]), "database", ["/srv/cloud.db"]),
@@ -176,6 +175,49 @@ def test_every_connection_key_needs_the_operators_leave_whatever_its_name(suspec
         refuse(suspect, "/srv/cloud.db")
     (problem,) = refused.value.problems
     assert problem.message.startswith(f"the {key} '{value}' is not allowed: start the service with --endpoint")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{{ variables.db }}",
+        "/srv/{{ variables.db }}",
+        "{% if true %}/srv/cloud.db{% endif %}",
+        "/srv/cloud.db{# #}",
+        ["{{ variables.db }}"],
+        {"of": "{{ variables.db }}"},
+    ],
+)
+def test_no_word_of_the_operator_allows_a_template(entries, value):
+    entry = {"type": "file", "database": value, "auth_data": {"key": "k"}}
+    named = entries(resource=[entry] if isinstance(value, str) else [])
+    with pytest.raises(DescriptionError) as refused:
+        refuse(on_file(database=value), str(value), credentials=named)
+    (problem,) = refused.value.problems
+    assert problem.message == (
+        f"the database '{value}' is not allowed: a template is never allowed here: write the value itself, or "
+        "occopus-import this definition on the server"
+    )
+
+
+def test_a_refusal_has_its_place_and_what_would_allow_it():
+    text = (
+        "node_def:web:\n- resource: {type: file}\n- resource:\n    type: file\n    database: a b\n    jump: {host: h}\n"
+    )
+    definitions = load_node_definitions(text.encode(), Anything(), name="request", imports=False)
+    with pytest.raises(DescriptionError) as refused:
+        refuse_powers(definitions, REGISTRY, (), Credentials())
+    jump, database = map(str, refused.value.problems)
+    assert jump.startswith("request:6:5: node_def:web[1].resource.jump: `jump` is refused: the service would log in")
+    assert database.startswith("request:5:5: node_def:web[1].resource.database: the database 'a b' is not allowed: ")
+    assert "start the service with --endpoint 'a b', which allows this value in other keys" in database
+
+
+class Anything:
+    """Schemas that accept these keys."""
+
+    def schema(self, kind, name):
+        return {"properties": {"type": {}, "database": {}, "jump": {}}}
 
 
 def test_values_that_the_operator_named_and_harmless_keys_are_allowed(entries):
@@ -228,7 +270,7 @@ JUMP = {"host": "10.0.0.1"}
     ],
 )
 def test_a_host_on_the_way_is_refused_of_every_plugin(suspect):
-    with pytest.raises(DescriptionError, match="log in to the host of `jump` with the credentials of the server"):
+    with pytest.raises(DescriptionError, match="`jump` is refused: the service would log in to its host"):
         refuse(suspect, "10.0.0.1")
 
 
