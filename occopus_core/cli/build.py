@@ -111,11 +111,12 @@ def _parser() -> argparse.ArgumentParser:
 def _end(text: str) -> float:
     import time  # noqa: PLC0415
 
-    from occopus_core.descriptions.times import end_of, written  # noqa: PLC0415
+    from occopus_core.descriptions.times import end_of, refuse_too_late, written  # noqa: PLC0415
 
     now = time.time()
     try:
         end = end_of(text, now)
+        refuse_too_late(text, now)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     if end <= now:

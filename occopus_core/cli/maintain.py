@@ -15,7 +15,7 @@ from occopus_core.cli.options import (
     add_parallelize,
     add_verbose,
     columns,
-    number,
+    interval,
     parser,
 )
 from occopus_core.cli.output import on_terminal, result, say
@@ -47,10 +47,6 @@ _OTHER_FORMS = (
 )
 """Names of forms that are not written: a file without a dot in its name would be a surprise."""
 _CLOSE = 0.75
-
-
-LONGEST_INTERVAL = 7 * 24 * 3600
-"""Seconds."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -127,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         "--interval",
         metavar="INTERVAL",
         dest="interval",
-        type=_seconds,
+        type=interval,
         default=10.0,
         help="with -c: seconds between two passes (default: 10)",
     )
@@ -141,13 +137,6 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("-f", "--filter", metavar="NODE", help="report on, or draw, only this node")
     made.add_argument("--complete", choices=KINDS, help=argparse.SUPPRESS)  # for scripts of --print-completion
     return made
-
-
-def _seconds(text: str) -> float:
-    seconds = number(text)
-    if not 0 <= seconds <= LONGEST_INTERVAL:
-        raise argparse.ArgumentTypeError(f"a number of seconds is between 0 and {LONGEST_INTERVAL:,}")
-    return seconds
 
 
 def _misuse(options: argparse.Namespace) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 
@@ -155,8 +156,34 @@ def whole_number(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """The number in the value of an option, decimals allowed. Raises `argparse.ArgumentTypeError`."""
+    """The finite number in the value of an option, decimals allowed. Raises `argparse.ArgumentTypeError`."""
     try:
-        return float(text)
+        found = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, got '{text}'") from None
+        found = math.nan
+    if not math.isfinite(found):
+        raise argparse.ArgumentTypeError(f"expected a number, got '{text}'")
+    return found
+
+
+LONGEST_INTERVAL = 7 * 24 * 3600
+"""Seconds between two passes."""
+
+
+def interval(text: str) -> float:
+    """The seconds between two passes in the value of an option. Raises `argparse.ArgumentTypeError`."""
+    return _bounded(text, LONGEST_INTERVAL)
+
+
+def login_seconds(text: str) -> float:
+    """The seconds of a command over SSH in the value of an option. Raises `argparse.ArgumentTypeError`."""
+    from occopus_core.api.seconds import MOST_LOGIN_SECONDS  # noqa: PLC0415  # help must not wait for all this
+
+    return _bounded(text, MOST_LOGIN_SECONDS)
+
+
+def _bounded(text: str, most: int) -> float:
+    seconds = number(text)
+    if not 0 <= seconds <= most:
+        raise argparse.ArgumentTypeError(f"a number of seconds is between 0 and {most:,}")
+    return seconds

@@ -14,6 +14,7 @@ from occopus_core.cli.options import (
     add_auth_data_path,
     add_parallelize,
     add_verbose,
+    interval,
     number,
     parser,
     whole_number,
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         help="an endpoint, or value of another connection key, that node definitions of clients may name, as those in "
         "the credentials file; repeatable",
     )
-    made.add_argument("--interval", type=number, default=INTERVAL, help="seconds between two passes (default: 10)")
+    made.add_argument("--interval", type=interval, default=INTERVAL, help="seconds between two passes (default: 10)")
     made.add_argument("--max-body", type=whole_number, metavar="BYTES", help="largest body (default: 1 MiB)")
     made.add_argument("--rate", type=number, help="requests of one client in a second (default: 200)")
     made.add_argument(

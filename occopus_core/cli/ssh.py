@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.naming import meant
-from occopus_core.cli.options import NAMED, add_auth_data_path, add_infra_id, number, parser, whole_number
+from occopus_core.cli.options import NAMED, add_auth_data_path, add_infra_id, login_seconds, parser, whole_number
 from occopus_core.cli.output import result as write
 from occopus_core.cli.output import say
 from occopus_core.cli.session import guarded, load_files
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--identity", metavar="FILE", help="file with the private key (default: that of the credentials)")
     made.add_argument(
         "--timeout",
-        type=number,
+        type=login_seconds,
         default=TIMEOUT,
         help=f"seconds that a command may take with --all (default: {TIMEOUT:g})",
     )

@@ -23,7 +23,7 @@ from occopus_core.descriptions.model import (
 from occopus_core.descriptions.node_definitions import FREE, PREFIX
 from occopus_core.descriptions.problems import DescriptionError, Path, Problem, did_you_mean, in_order
 from occopus_core.descriptions.schema import check, core_schema, is_template, validator
-from occopus_core.descriptions.times import end_of
+from occopus_core.descriptions.times import end_of, refuse_too_late
 
 Render = Callable[[str, Mapping[str, object]], str]
 """Renders a template with these names. Raises `ValueError` with the reason."""
@@ -179,6 +179,7 @@ class _Reader:
         if isinstance(expires, str):
             try:
                 end_of(expires, 0.0)
+                refuse_too_late(expires)
             except ValueError as error:
                 self._fault(("expires",), str(error))
 

@@ -19,6 +19,7 @@ from jsonschema.protocols import Validator
 from occopus_core.api import scalars
 from occopus_core.api.context import ContextForm
 from occopus_core.api.resource import Feature
+from occopus_core.api.seconds import MOST_SECONDS
 from occopus_core.descriptions.coercion import coerced
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.messages import explain
@@ -104,6 +105,7 @@ STOP_SECONDS: Mapping[str, Any] = {
     "description": "Seconds an instance has to shut down before it is deleted; 0 deletes it at once. No template.",
     "type": "number",
     "minimum": 0,
+    "maximum": MOST_SECONDS,
 }
 """Keys of the core in the section of a resource handler that can stop instances."""
 

@@ -10,6 +10,12 @@ _DURATION = re.compile("".join(rf"(?:(\d{{1,9}}){unit})?" for unit in _UNITS))
 
 EXPECTED = "a duration such as 90m, 8h or 1d12h, or a time such as 2026-12-24T18:00Z"
 
+LONGEST_LIFE = 365_250 * 86_400
+"""The longest duration, in seconds, that a life time may be set to, or moved by: 1,000 years."""
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC).timestamp()
+LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+"""Seconds since 1970: between these, a time can be shown in every time zone. A life time ends before `LATEST`."""
+
 
 def seconds_of(text: str) -> float | None:
     """The seconds of a duration of weeks, days, hours, minutes and seconds; None where it is none.
@@ -33,23 +39,39 @@ def moment_of(text: str) -> float | None:
 
 
 def end_of(text: str, start: float) -> float:
-    """When (seconds since 1970) what begins at `start` ends: a time, or a duration. Raises `ValueError`."""
+    """When (seconds since 1970) what begins at `start` ends: a time, or a duration. Raises `ValueError`.
+
+    At most `LATEST`: descriptions that were stored by older versions may have later ends, see `refuse_too_late`.
+    """
     lasts = seconds_of(text)
     end = moment_of(text) if lasts is None else start + lasts
     if end is None:
         raise ValueError(f"expected {EXPECTED}, got '{text}'")
-    return end
+    return min(end, LATEST)
+
+
+def refuse_too_late(text: str, start: float = 0.0) -> None:
+    """Raise `ValueError` for a time in or after the year 9999, and for a duration of more than 1,000 years.
+
+    `start` is when a duration begins. A text that is neither a time nor a duration is accepted here.
+    """
+    lasts = seconds_of(text)
+    end = moment_of(text) if lasts is None else start + lasts
+    if (lasts or 0.0) > LONGEST_LIFE or (end is not None and end >= LATEST):
+        days = LONGEST_LIFE // _UNITS["d"]
+        raise ValueError(f"'{text}' is too long: a life time is at most {days}d, and ends before the year 9999")
 
 
 def since(text: str, now: float) -> float:
-    """The time that is meant by a time, or by a duration that ends `now`. Raises `ValueError`."""
+    """The time that is meant by a time, or by a duration that ends `now`; at least 0. Raises `ValueError`."""
     lasts = seconds_of(text)
     begin = moment_of(text) if lasts is None else now - lasts
     if begin is None:
         raise ValueError(f"expected {EXPECTED}, got '{text}'")
-    return begin
+    return min(max(0.0, begin), LATEST)
 
 
 def written(seconds: float) -> str:
-    """A time as it is shown: ISO 8601 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    """A time as it is shown: ISO 8601 in UTC. One that no calendar has is shown as the nearest that has a form."""
+    shown = min(max(EARLIEST, seconds), LATEST) if seconds == seconds else LATEST  # noqa: PLR0124  # not a number
+    return datetime.fromtimestamp(shown, UTC).isoformat(timespec="seconds")

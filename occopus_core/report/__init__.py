@@ -6,12 +6,13 @@ import enum
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from occopus_core.api.config import ConfigState
+from occopus_core.api.seconds import MOST_SECONDS
 from occopus_core.descriptions.model import Implementation, Scaling
+from occopus_core.descriptions.times import written
 from occopus_core.report.maintenance import maintainer_of
 from occopus_core.report.places import InstancePlace, place_of
 from occopus_core.store.records import (
@@ -136,7 +137,7 @@ class Snapshot:
         lasts = max(0.0, self.at - instance.unhealthy_since)
         timeout = self.timeouts.get(instance.implementation, -math.inf)
         ailing = instance.stage is Stage.READY and instance.condition is Condition.AILING
-        until = f", replaced after {timeout:g} s" if ailing and lasts <= timeout else ""
+        until = f", replaced after {min(timeout, MOST_SECONDS):.15g} s" if ailing and lasts <= timeout else ""
         return f"for {lasts:.0f} s{until}: {instance.reason}"
 
     def only(self, *nodes: str) -> Snapshot:
@@ -188,7 +189,7 @@ def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
                 "pending": [_request(request) for request in snapshot.pending if request.node_name == name],
             },
             "frozen": snapshot.infrastructure.frozen,
-            "expires_at": None if expires_at is None else _time(expires_at),
+            "expires_at": None if expires_at is None else written(expires_at),
             "maintainer": maintainer_of(snapshot.maintainer, snapshot.at),
             "outputs": outputs_of(snapshot),
         }
@@ -207,8 +208,8 @@ def _instance(snapshot: Snapshot, instance: InstanceRecord) -> dict[str, Any]:
         "resource_address": instance.address,
         "state": state_of(instance),
         "stage": instance.stage.value,
-        "since": _time(instance.since),
-        "created_at": _time(instance.created_at),
+        "since": written(instance.since),
+        "created_at": written(instance.created_at),
         "position": instance.position,
         "instance_id": instance.instance_id,
         "addresses": [address.value for address in instance.addresses],
@@ -217,7 +218,7 @@ def _instance(snapshot: Snapshot, instance: InstanceRecord) -> dict[str, Any]:
         "implementation": place.implementation,
         "reason": instance.reason,
         "note": snapshot.note(instance),
-        "unhealthy_since": None if instance.unhealthy_since is None else _time(instance.unhealthy_since),
+        "unhealthy_since": None if instance.unhealthy_since is None else written(instance.unhealthy_since),
         "condemned": instance.condemned,
         **({} if snapshot.costs is None else {"cost": _cost(snapshot.costs.get(instance.node_id))}),
     }
@@ -232,9 +233,5 @@ def _request(request: ScaleRequest) -> dict[str, Any]:
         "kind": request.kind.value,
         "amount": request.amount,
         "instance": request.instance,
-        "requested_at": _time(request.requested_at),
+        "requested_at": written(request.requested_at),
     }
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+from occopus_core.descriptions.times import written
 from occopus_core.engine.planning.plan import Plan, Step, Verb
 from occopus_core.report.changes import Change, lines_of_changes
 
@@ -57,4 +57,4 @@ def _reason(step: Step) -> str:
 
 
 def _time(step: Step) -> str:
-    return "" if step.until is None else datetime.fromtimestamp(step.until, UTC).isoformat(timespec="seconds")
+    return "" if step.until is None else written(step.until)

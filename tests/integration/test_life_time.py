@@ -42,11 +42,18 @@ def test_ttl_is_set_shown_extended_and_kept(ready, cloud):
     assert expires(ready, "short") == end + 3600
     ready.ready("maintain", "-i", "short", "--extend", "never")
     assert expires(ready, "short") is None
-    for words in (("--extend", "soon"), ("--extend", "1h"), ("--extend", "2020-01-01")):
+    for words in (
+        ("--extend", "soon"),
+        ("--extend", "1h"),
+        ("--extend", "2020-01-01"),
+        ("--extend", "9999-12-31T23:59-12:00"),
+    ):
         ended = ready.run("maintain", "-i", "short", *words)
         assert ended.code == 2
         assert len(ended.complaint) == 1
     assert ready.run("build", "trial.yaml", "--ttl", "2020-01-01").code == 2
+    ended = ready.run("build", "trial.yaml", "--plan", "--ttl", "9999-12-31T23:59-12:00")
+    assert (ended.code, len(ended.complaint)) == (2, 1)
     past(ready, "short")
     ready.ready("maintain", "-i", "short", "--parallelize")
     assert ready.rows("short") == 0

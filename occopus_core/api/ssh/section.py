@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from occopus_core.api.errors import PermanentError
+from occopus_core.api.seconds import MOST_LOGIN_SECONDS
 from occopus_core.api.ssh.hostkeys import SSH_PORT
 from occopus_core.api.ssh.target import SshLogin, SshTarget
 
@@ -36,6 +39,7 @@ LOGIN_PROPERTIES: Mapping[str, Any] = {
     "connect_timeout": {
         "type": "number",
         "exclusiveMinimum": 0,
+        "maximum": MOST_LOGIN_SECONDS,
         "default": CONNECT_SECONDS,
         "description": "Seconds that a login may take.",
     },
@@ -46,7 +50,7 @@ LOGIN_PROPERTIES: Mapping[str, Any] = {
 def target(section: Mapping[str, Any], auth: Mapping[str, str], node_id: str, address: str) -> SshTarget:
     """The host and login from a rendered section and its `auth_data`.
 
-    Raises `PermanentError` if `auth_data` has neither a key nor a password.
+    Raises `PermanentError` if `auth_data` has neither a key nor a password, or `connect_timeout` is out of bounds.
     """
     login = SshLogin.of(auth, section.get("user", ""))
     jump = section.get("jump")
@@ -54,5 +58,16 @@ def target(section: Mapping[str, Any], auth: Mapping[str, str], node_id: str, ad
     if jump is not None:
         there = SshLogin.of(auth, jump.get("user", login.user))
         way = SshTarget(jump["host"], there, "", int(jump.get("port", SSH_PORT)), host_key=jump.get("host_key", ""))
-    port, timeout = int(section.get("port", SSH_PORT)), float(section.get("connect_timeout", CONNECT_SECONDS))
-    return SshTarget(address, login, node_id, port, way, connect_timeout=timeout)
+    timeout = _timeout(section.get("connect_timeout", CONNECT_SECONDS))
+    return SshTarget(address, login, node_id, int(section.get("port", SSH_PORT)), way, connect_timeout=timeout)
+
+
+def _timeout(value: object) -> float:
+    """The seconds, which a template may have made. Raises `PermanentError`."""
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= MOST_LOGIN_SECONDS:
+        raise PermanentError(f"connect_timeout must be more than 0 and at most {MOST_LOGIN_SECONDS}, not {value!r}")
+    return seconds

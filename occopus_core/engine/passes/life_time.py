@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from occopus_core.descriptions.model import Infrastructure
-from occopus_core.descriptions.times import EXPECTED, end_of, moment_of, seconds_of, written
+from occopus_core.descriptions.times import EXPECTED, end_of, moment_of, refuse_too_late, seconds_of, written
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.planning.design import refuse_over
 from occopus_core.events import Event, EventKind
@@ -76,6 +76,10 @@ def extended(record: InfrastructureRecord, by: str, now: float) -> LifeTime:
     end = moment_of(by) if lasts is None or record.expires_at is None else record.expires_at + lasts
     if end is None:
         raise LifeTimeError(f"expected {EXPECTED}, or {NEVER}, got '{by}'")
+    try:
+        refuse_too_late(by, record.expires_at or now)
+    except ValueError as error:
+        raise LifeTimeError(str(error)) from None
     if end <= now:
         raise LifeTimeError(f"{written(end)} is over already")
     return LifeTime.until(end, now)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -96,7 +95,7 @@ def _glimpsed(glimpse: Glimpse) -> dict[str, Any]:
         "state": glimpse.state,
         "maintained": glimpse.maintained,
         "frozen": glimpse.frozen,
-        "created_at": datetime.fromtimestamp(glimpse.created_at, UTC).isoformat(timespec="seconds"),
+        "created_at": written(glimpse.created_at),
         "expires_at": None if glimpse.expires_at is None else written(glimpse.expires_at),
         "maintainer": maintainer_of(glimpse.maintainer, time.time()),
         "target": glimpse.target,

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from occopus_core.cli import maintain
+from occopus_core.events import Event, EventKind
 from occopus_core.report import forms
-from occopus_core.store.records import ScaleKind
+from occopus_core.store.records import LifeTime, ScaleKind
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -97,6 +98,15 @@ def test_the_list_in_its_forms(run):
     assert json.loads(run("-l", "-o", "json")[1]) == {"infrastructures": rows}
 
 
+@pytest.mark.parametrize("seconds", [6e14, 1e300])
+def test_a_stored_end_that_no_calendar_has_breaks_no_list(run, store, seconds):
+    store.put_life_time("infra-1", LifeTime(seconds, seconds), Event(EventKind.LIFE_TIME_CHANGED, "infra-1"), 0.0)
+    for words in (("-l",), ("-l", "-o", "json"), ("-r", "-i", "infra-1"), ("-r", "-i", "infra-1", "-o", "json")):
+        code, out, err = run(*words)
+        assert (code, err) == (0, "")
+        assert "9999-01-01T00:00:00+00:00" in out
+
+
 @pytest.fixture
 def terminal(monkeypatch):
     monkeypatch.setattr(maintain, "on_terminal", lambda: True)
@@ -143,6 +153,22 @@ def test_a_store_that_is_not_there_is_said_with_the_empty_list(run, tmp_path, mo
     ("argv", "message"),
     [
         (["-c", "-t", "often", "-i", "infra-1"], "argument -t/--interval: expected a number, got 'often' ("),
+        *(
+            (
+                ["-c", "-t", text, "-i", "infra-1"],
+                "argument -t/--interval: a number of seconds is between 0 and 604,800",
+            )
+            for text in ("-1", "604801", "1e300")
+        ),
+        *(
+            (["-c", "-t", text, "-i", "infra-1"], f"argument -t/--interval: expected a number, got '{text}'")
+            for text in ("nan", "inf", "1e400")
+        ),
+        *(
+            (["-i", "infra-1", "--extend", text], f"'{text}' is too long: a life time is at most 365250d")
+            for text in ("9999-12-31T23:59-12:00", "9999-01-01")
+        ),
+        (["-i", "infra-1", "--extend", "0001-01-01T00:00+12:00"], "is over already"),
         ([], "name the infrastructure with -i INFRA_ID; or -l to list them all"),
         (["-r"], "name the infrastructure with -i"),
         (["--graph", "dot"], "name the infrastructure with -i"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 from decimal import Decimal
 
@@ -9,8 +10,10 @@ import pytest
 import yaml
 
 from occopus_core.api import ConfigState
+from occopus_core.engine.planning.plan import Plan, Step, Verb
 from occopus_core.report import Snapshot, report_of, state_of
 from occopus_core.report.forms import written
+from occopus_core.report.plans import lines_of, steps_of
 from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import Condition, Maintainer, ScaleKind, ScaleRequest, Stage
 
@@ -179,3 +182,22 @@ def test_the_table_says_when_it_ends_who_maintains_it_and_what_it_costs(snapshot
     assert written(later, "table").endswith(
         "not maintained: process 1 on host was last seen at 2023-11-14T22:15:00+00:00, and was killed or is frozen"
     )
+
+
+@pytest.mark.parametrize("seconds", [1e300, math.inf, math.nan, 6e14])
+def test_times_that_no_calendar_has_break_no_report(snapshot, instance, seconds):
+    found = snapshot(instance(condition=Condition.AILING, unhealthy_since=1_700_000_000.0))
+    late = dataclasses.replace(found.infrastructure, expires_at=seconds)
+    found = dataclasses.replace(found, infrastructure=late, timeouts={"implementation": seconds}, at=1_700_000_010.0)
+    for form in ("json", "table"):
+        assert "9999-01-01T00:00:00+00:00" in written(found, form)
+    step = Step(Verb.WAIT, "web", "id", "it has failed", until=seconds)
+    assert "(until 9999-01-01T00:00:00+00:00)" in next(lines_of(Plan((step,))))
+    assert steps_of(Plan((step,)))[0]["until"] == "9999-01-01T00:00:00+00:00"
+
+
+def test_a_stored_timeout_is_shown_with_its_bound(snapshot, instance):
+    found = snapshot(instance(condition=Condition.AILING, unhealthy_since=1_700_000_000.0, reason="no answer"))
+    found = dataclasses.replace(found, timeouts={"implementation": 1e300}, at=1_700_000_010.0)
+    (failing,) = found.nodes["web"]
+    assert found.note(failing) == "for 10 s, replaced after 315360000 s: no answer"

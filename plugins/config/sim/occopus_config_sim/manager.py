@@ -17,8 +17,9 @@ from occopus_core.api import (
     Registered,
     load_schema,
 )
+from occopus_core.api.seconds import MOST_SECONDS
 
-_NUMBERS = ("seconds", "leave_seconds")
+_NUMBERS = ("seconds", "queued_seconds", "leave_seconds")
 _PAGE = 1000
 
 
@@ -44,7 +45,7 @@ class SimManager(ConfigManager):
         return load_schema("occopus_config_sim")
 
     def check(self, node: ConfigNode) -> None:
-        """Raises `PermanentError` for a value that is not a number of at least 0."""
+        """Raises `PermanentError` for a value that is not a number of seconds within bounds."""
         _section(node)
 
     def template_variables(self, node: ConfigNode) -> Mapping[str, Any]:
@@ -112,8 +113,8 @@ def _number(key: str, value: object) -> float:
         number = float(str(value))
     except ValueError:
         number = math.nan
-    if not 0 <= number < math.inf:
-        raise PermanentError(f"config_management.{key} must be a number of at least 0, not {value!r}")
+    if not 0 <= number <= MOST_SECONDS:
+        raise PermanentError(f"config_management.{key} must be a number from 0 to {MOST_SECONDS}, not {value!r}")
     return number
 
 

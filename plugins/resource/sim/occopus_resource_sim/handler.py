@@ -23,6 +23,7 @@ from occopus_core.api import (
     ResourceHandler,
     load_schema,
 )
+from occopus_core.api.seconds import MOST_SECONDS
 from occopus_resource_sim.errors import provider_error
 
 _PAGE = 10_000
@@ -144,9 +145,9 @@ def _number(key: str, value: object) -> float:
         number = float(str(value))
     except ValueError:
         number = math.nan
-    if not _LEAST[key] <= number < math.inf or (key == "steps" and number % 1):
+    if not _LEAST[key] <= number <= MOST_SECONDS or (key == "steps" and number % 1):
         kind = "a whole number" if key == "steps" else "a number"
-        raise PermanentError(f"resource.{key} must be {kind} of at least {_LEAST[key]:g}, not {value!r}")
+        raise PermanentError(f"resource.{key} must be {kind} from {_LEAST[key]:g} to {MOST_SECONDS}, not {value!r}")
     return number
 
 

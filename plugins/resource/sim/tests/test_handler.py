@@ -43,10 +43,11 @@ def test_numbers_may_be_texts(resource):
 @pytest.mark.parametrize(
     ("resource", "named"),
     [
-        ({"boot_seconds": "soon"}, "boot_seconds must be a number of at least 0, not 'soon'"),
-        ({"delete_seconds": -1}, "delete_seconds must be a number of at least 0, not -1"),
-        ({"steps": "1.5"}, "steps must be a whole number of at least 1, not '1.5'"),
-        ({"steps": 0}, "steps must be a whole number of at least 1, not 0"),
+        ({"boot_seconds": "soon"}, "boot_seconds must be a number from 0 to 315360000, not 'soon'"),
+        ({"delete_seconds": -1}, "delete_seconds must be a number from 0 to 315360000, not -1"),
+        ({"steps": "1.5"}, "steps must be a whole number from 1 to 315360000, not '1.5'"),
+        ({"boot_seconds": "1e300"}, "boot_seconds must be a number from 0 to 315360000, not '1e300'"),
+        ({"steps": 0}, "steps must be a whole number from 1 to 315360000, not 0"),
         ({"boot_seconds": "inf"}, "boot_seconds must be"),
     ],
 )

@@ -178,3 +178,27 @@ def test_without_an_end_there_is_nothing_to_extend(world):
 def test_a_short_life_is_warned_of_near_its_end():
     assert LifeTime.until(1000.0, 0.0).warns_at == 900.0
     assert LifeTime.until(360_000.0, 0.0).warns_at == 356_400.0
+
+
+@pytest.mark.parametrize("by", ["999999999d", "365251d", "9999-12-31T23:59-12:00", "9999-01-01"])
+def test_an_end_is_moved_at_most_to_the_last_year_that_can_be_shown(built, by):
+    with pytest.raises(LifeTimeError, match=f"'{re.escape(by)}' is too long: a life time is at most 365250d"):
+        extended(built.store.infrastructure("infra"), by, built.clock.now())
+
+
+def test_a_time_before_every_calendar_is_over_already(built):
+    with pytest.raises(LifeTimeError, match="is over already"):
+        extended(built.store.infrastructure("infra"), "0001-01-01T00:00+12:00", built.clock.now())
+
+
+def test_a_stored_description_with_an_end_that_is_refused_now_can_be_built_shown_and_extended(built):
+    late = LifeTime.until(6e14, built.clock.now())
+    built.store.put_life_time("infra", late, Event(EventKind.LIFE_TIME_CHANGED, "infra"), built.clock.now())
+    built.build(lasting("999999999w"))
+    record = built.store.infrastructure("infra")
+    assert written(record.expires_at) == "9999-01-01T00:00:00+00:00"
+    with pytest.raises(LifeTimeError, match="is too long"):
+        extended(record, "1h", built.clock.now())
+    assert extended(record, "never", built.clock.now()).expires_at is None
+    built.convergence().maintain()
+    built.assert_runs({"web": 1})
