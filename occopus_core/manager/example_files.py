@@ -23,8 +23,8 @@ _NODES = """\
 # A node definition: how a node is made on '{type}'.
 {about}#
 # Every text may be a template, such as "{{{{ variables.greeting }}}}" or "{{{{ getip('NODE') }}}}".
-# Credentials do not belong here: auth_data.yaml has an entry with `type: {type}`, and the README of the plugin
-# says what it holds. Lines without a # are needed; the values are examples.
+# Credentials, if this type needs any, do not belong here: write them into an entry with `type: {type}` of the
+# credentials file, ~/.occopus/auth_data.yaml. Lines without a # are needed; the values are examples.
 'node_def:{name}':
   - resource:
       type: {type}
@@ -62,7 +62,7 @@ outputs:
 """
 _CONTEXT = {
     "cloudinit": """\
-    # What a node is given when it starts; here user data for cloud-init.
+    # What a node gets when it starts; here user data for cloud-init.
     contextualisation:
       type: cloudinit
       context_template:
@@ -70,7 +70,7 @@ _CONTEXT = {
           - echo "{{ variables.greeting }} from {{ name }} of {{ infra_name }}"
 """,
     "docker": """\
-    # What a node is given when it starts: environment variables, and a command in the place of the image's own.
+    # What a node gets when it starts: environment variables, and a command{instead}.
     contextualisation:
       type: docker
       env: ["GREETING={{ variables.greeting }}"]
@@ -108,7 +108,7 @@ def example_files(registry: Registry, resource_type: str) -> ExampleFiles:
         about=_comment(str(schema.get("description", "")), ""),
         required="".join(_key(key, value, properties.get(key), "      ") for key, value in section.items()),
         optional="".join(_optional(optional, properties)),
-        context=_CONTEXT.get(_context_type(registry, resource_type), ""),
+        context=_context(registry, resource_type, properties),
     )
     title = f"{resource_type}-example".replace("_", "-")
     used = "".join(f"  {key}: <{key}>\n" for key in dict.fromkeys(_VARIABLE.findall(as_yaml(section))))
@@ -124,6 +124,11 @@ def _refuse_other_kinds(registry: Registry, type: str) -> None:
             f"'{type}' is a {WORDS[kinds[0]]}, and examples are made for resource handlers: "
             f"occopus-plugins show {kinds[0]}/{type} prints its keys"
         )
+
+
+def _context(registry: Registry, resource_type: str, properties: Mapping[str, Any]) -> str:
+    instead = " that replaces the command of the image" if "image" in properties else ""
+    return _CONTEXT.get(_context_type(registry, resource_type), "").replace("{instead}", instead)
 
 
 def _context_type(registry: Registry, resource_type: str) -> str:

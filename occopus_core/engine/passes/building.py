@@ -188,6 +188,8 @@ def build_leased(
             runtime.tell_with(change, EventKind.INFRA_READY)
         elif not same_description(record.description, candidate) or not steps.empty:
             runtime.tell_with(change, EventKind.INFRA_UPDATED)
+        elif record.candidate is not None:  # it was requested: the log says what came of that
+            runtime.tell_with(change, EventKind.INFRA_UPDATED, "nothing had to be changed")
     # Instances that stay are reconfigured before their former dependees are dropped.
     renewed = {step.node_id for step in steps.of(Verb.RECONFIGURE)}
     yield from execution.reconfigure([work for work in works if not work.dropping], design.graph, renewed)

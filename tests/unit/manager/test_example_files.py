@@ -56,6 +56,13 @@ def test_a_type_of_another_kind_is_said_to_be_one(type, told):
         example_files(Registry(), type)
 
 
+@pytest.mark.parametrize(("resource_type", "has_image"), [("docker", True), ("azure_aci", True), ("local", False)])
+def test_the_command_of_an_image_is_named_only_where_there_are_images(resource_type, has_image):
+    nodes = example_files(Registry(), resource_type).nodes
+    assert "environment variables, and a command" in nodes
+    assert ("that replaces the command of the image" in nodes) is has_image
+
+
 @pytest.mark.parametrize("resource_type", TYPES)
 def test_every_key_is_there_once_needed_ones_without_a_comment(resource_type):
     schema = Registry().schema("resource", resource_type)

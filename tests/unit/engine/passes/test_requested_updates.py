@@ -96,6 +96,18 @@ def test_the_same_is_requested_once(built):
     assert kinds(built).count(EventKind.UPDATE_REQUESTED.value) == 1
 
 
+def test_a_request_that_changes_nothing_is_followed_by_an_event(built):
+    assert ask(built, WEB)
+    before = built.store.instances("infra")
+    keeper = Keeper(built)
+    keeper.rounds.attach("infra")
+    keeper.run(20)
+    last = built.store.events("infra")[-1]
+    assert (last.kind, last.text) == (EventKind.INFRA_UPDATED.value, "nothing had to be changed")
+    assert kinds(built).count(EventKind.INFRA_UPDATED.value) == 1
+    assert built.store.instances("infra") == before
+
+
 def test_services_look_after_it_where_they_are_to(built):
     ask(built, MORE)
     assert built.store.service.maintained() == []
