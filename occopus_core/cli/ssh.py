@@ -93,6 +93,8 @@ def _run(options: argparse.Namespace) -> int:
         if options.all:
             for one in undescribed:
                 say(f"skipped: {one}")
+            if not found:
+                return ExitCode.BAD_INPUT
             return _everywhere(found, store.host_keys, options)
         return _session(found[0].target, store.host_keys, options.command)
 

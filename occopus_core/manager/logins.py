@@ -61,9 +61,9 @@ def logins(
     """The logins of instances with an address: those that `wanted` names (a node, an instance, an address), or all.
 
     The login is that of the instance's configuration manager, else that of its health check `ssh`. `given` and
-    `auth` take precedence. The second result has the instances without either, where `auth` is empty and there are
-    other instances. Raises `NoSuchInfrastructureError`, `NoSuchInstanceError`, `StoreError`, `DescriptionError`,
-    `UndescribedLoginError` if no instance has a login, and `PermanentError` without credentials.
+    `auth` take precedence. With `several`, the second result has the instances without either, where `auth` is empty.
+    Raises `NoSuchInfrastructureError`, `NoSuchInstanceError`, `StoreError`, `DescriptionError`,
+    `UndescribedLoginError` for a single one without a login, and `PermanentError` without credentials.
     """
     store.infrastructure(infra_id)
     records = [record for record in store.instances(infra_id) if record.address]
@@ -89,7 +89,7 @@ def logins(
         except PermanentError as error:
             raise PermanentError(f"{_name(record)}: {error}") from error
         found.append(Login(record, way))
-    if not found:
+    if undescribed and not several:
         raise undescribed[0]
     return found, undescribed
 

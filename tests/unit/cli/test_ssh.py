@@ -84,10 +84,12 @@ def web(store):
         change.put_instances([dataclasses.replace(instance, instance_id="made-1")])
 
 
-@pytest.mark.parametrize("more", [["--all"], ["web"], [], ["-l", "admin"]])
-def test_an_instance_without_a_described_login(web, command, more):
+@pytest.mark.parametrize(
+    ("more", "word"), [(["--all"], "skipped"), (["web"], "error"), ([], "error"), (["-l", "admin"], "error")]
+)
+def test_an_instance_without_a_described_login(web, command, more, word):
     code, out, complaint = command(ssh, "-i", "shop", *more, "--", "true")
-    assert (code, out, complaint) == (ExitCode.BAD_INPUT, "", f"error: {UNDESCRIBED}\n")
+    assert (code, out, complaint) == (ExitCode.BAD_INPUT, "", f"{word}: {UNDESCRIBED}\n")
 
 
 @pytest.mark.parametrize(("ended", "code"), [(0, ExitCode.OK), (3, ExitCode.FAILED)])
