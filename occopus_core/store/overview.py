@@ -95,7 +95,7 @@ def _glimpse(
                 name=typed(name, str),
                 frozen=typed(frozen, str),
                 created_at=moment(created_at),
-                expires_at=None if expires_at is None else moment(expires_at),
+                expires_at=None if expires_at is None else typed(expires_at, float),
                 target=sum(typed(count, int) for count in typed(json.loads(targets), dict).values()),
             )
     except SpoiltError as error:

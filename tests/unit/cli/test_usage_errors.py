@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from occopus_core.cli import destroy, logs, maintain, scale
+from occopus_core.cli import build, destroy, logs, maintain, rest_service, scale, ssh
 
 WHO = "error: the following arguments are required: -i/--infra_id/--infraid"
 
@@ -27,3 +27,39 @@ def test_a_name_without_its_option(command, argv, message, capsys):
         command.main(argv)
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith(message)
+
+
+TOO_LONG = "is too long: a life time is at most 365250d, and ends before the year 9999 ("
+A_WEEK = "argument --interval: a number of seconds is between 0 and 604,800 ("
+A_DAY = "argument --timeout: a number of seconds is between 0 and 86,400 ("
+
+
+@pytest.mark.parametrize(
+    ("command", "argv", "message"),
+    [
+        (build, ["--ttl", "999999999w", "a.yaml"], f"argument --ttl: '999999999w' {TOO_LONG}"),
+        (build, ["--ttl", "365251d", "a.yaml"], f"argument --ttl: '365251d' {TOO_LONG}"),
+        (
+            build,
+            ["--plan", "--ttl", "9999-12-31T23:59-12:00", "a.yaml"],
+            f"argument --ttl: '9999-12-31T23:59-12:00' {TOO_LONG}",
+        ),
+        (
+            build,
+            ["--ttl", "0001-01-01T00:00+12:00", "a.yaml"],
+            "argument --ttl: 0001-01-02T00:00:00+00:00 is over already (",
+        ),
+        *((rest_service, [f"--interval={text}"], A_WEEK) for text in ("-1", "604801", "1e300")),
+        *((ssh, ["-i", "shop", f"--timeout={text}"], A_DAY) for text in ("-1", "86401", "1e300")),
+        *(
+            (command, [f"--{name}={text}"], f"argument --{name}: expected a number, got '{text}' (")
+            for command, name in ((rest_service, "interval"), (rest_service, "rate"), (ssh, "timeout"))
+            for text in ("nan", "inf", "-inf", "1e400")
+        ),
+    ],
+)
+def test_times_beyond_their_bounds_are_refused_with_the_name_of_the_option(command, argv, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(argv)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
