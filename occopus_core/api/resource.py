@@ -132,7 +132,7 @@ class Connection:
     auth: Mapping[str, str] = field(repr=False)
     """The matching `auth_data`; empty without credentials."""
     call_timeout: float = 30.0
-    """Seconds after which a call to the provider MUST have raised `TransientError`."""
+    """Seconds within which each call of a plugin MUST end; with `TransientError` where no answer came by then."""
     host_keys: HostKeys = field(default_factory=MemoryHostKeys, repr=False, compare=False)
     """The pinned SSH host keys of instances, for plugins that log in to them."""
 

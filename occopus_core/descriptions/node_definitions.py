@@ -181,6 +181,8 @@ class _Reader:
                 for at, text in _templates((*path, section), implementation[section]):
                     if fault := inspect(text, known):
                         yield self._document.problem(at, fault)
+                for at in _templated_keys((*path, section), implementation[section]):
+                    yield self._document.problem(at, _NOT_RENDERED, key=True)
 
     def attempted(self, refusal: Attempt, examine: Examine, known: Sequence[Problem]) -> Iterator[Problem]:
         """What the plugins find in implementations without a fault that is known."""
@@ -272,6 +274,16 @@ def _implementations(data: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
         for index, implementation in enumerate(definition if isinstance(definition, list) else ()):
             if key.startswith(PREFIX) and isinstance(implementation, dict):
                 yield (key, index), implementation
+
+
+_NOT_RENDERED = "a key cannot be a template: only values are rendered, and a context_template that is a text"
+
+
+def _templated_keys(path: Path, value: Any) -> Iterator[Path]:
+    for step, item in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
+        if isinstance(value, dict) and is_template(step):
+            yield (*path, step)
+        yield from _templated_keys((*path, step), item)
 
 
 def _templates(path: Path, value: Any) -> Iterator[tuple[Path, str]]:

@@ -99,6 +99,22 @@ def test_who_uses_none_is_not_warned(plugins):
     assert warnings == []
 
 
+@pytest.mark.parametrize("key", ["{{ variables.x }}", "a{% if x %}b{% endif %}"])
+def test_a_template_as_a_key_is_refused_with_its_place(plugins, key):
+    text = (
+        "node_def:web:\n- resource: {type: cloud, endpoint: 'http://x', name: n}\n  contextualisation:\n"
+        "    type: cloudinit\n    context_template:\n"
+        f"      write_files:\n      - '{key}': x\n        path: '{{{{ name }}}}'\n"
+    )
+    with pytest.raises(DescriptionError) as refused:
+        definitions(text, plugins)
+    assert str(refused.value) == (
+        f"n.yaml:7:9: node_def:web[0].contextualisation.context_template.write_files[0].{key}: a key cannot be a "
+        "template: only values are rendered, and a context_template that is a text"
+    )
+    definitions(text.replace(key, "{ key }"), plugins)
+
+
 def test_secrets_are_in_no_message(plugins):
     secret = "hunter2-hunter2"
     text = f"""\
