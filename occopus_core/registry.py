@@ -20,6 +20,7 @@ from occopus_core.api.resource import ResourceHandler
 from occopus_core.api.schema import load_schema
 from occopus_core.api.version import CONTRACT_VERSION
 from occopus_core.descriptions.coercion import coerced, leaves
+from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.descriptions.schema import is_template, section_schema, validator
 from occopus_core.descriptions.soundness import fault_of_schema
 from occopus_core.error_place import described, place
@@ -175,7 +176,9 @@ class Registry:
         others = sorted(folders.keys() - installed)
         lists = {"installed are": installed, "known and not installed": others}
         told = "".join(f"; {which}: {', '.join(names)}" for which, names in lists.items() if names)
-        return f"there is no {WORDS[kind]} '{name}'{told}"
+        close = did_you_mean(name, installed).removeprefix(": ")
+        hint = f" ({close})" if close else ""
+        return f"there is no {WORDS[kind]} '{name}'{hint}{told}"
 
 
 def _published() -> Mapping[str, Mapping[str, str]]:

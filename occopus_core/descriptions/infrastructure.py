@@ -12,6 +12,7 @@ from occopus_core.api.written import WrittenMap
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.graph import CycleError, Graph
 from occopus_core.descriptions.loader import Source, load
+from occopus_core.descriptions.messages import shortened
 from occopus_core.descriptions.model import (
     AttributeMapping,
     Dependency,
@@ -238,7 +239,9 @@ class _Reader:
         elif isinstance(end, str):
             if end in self._names:
                 return end
-            hint = did_you_mean(end, self._names) if len(self.problems) < MAX_HINTS else ""
+            hint = ""
+            if len(self.problems) < MAX_HINTS:
+                hint = did_you_mean(end, self._names) or f"; the nodes are: {shortened([*self._names])}"
             self._fault(path, f"there is no node '{end}'{hint}")
         return None
 

@@ -197,4 +197,7 @@ def _not_yaml(error: yaml.MarkedYAMLError, text: str, line: int, column: int) ->
     if fault[column : column + 1] == "\t":
         return "not valid YAML: a tab cannot stand here: indent with spaces"
     hint = ": quote a value that begins with '{{' or '{%'" if _BARE_TEMPLATE.search(fault) else ""
+    begun = error.context_mark if "parsing a block" in parts else None
+    if not hint and begun and begun.column != column and not fault[:column].strip():
+        hint = ": the indent differs from the lines around it"
     return f"not valid YAML: {parts}{hint}"

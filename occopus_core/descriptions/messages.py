@@ -247,6 +247,11 @@ def _kind(value: Any) -> str:
     return next((word for kind, word in kinds.items() if isinstance(value, kind)), "a number")
 
 
+def shortened(names: Sequence[str]) -> str:
+    """The names after each other; no more than a line takes."""
+    return _some(names, quote=False)
+
+
 def _some(names: Sequence[str], *, quote: bool = True) -> str:
     """A list of the allowed values, shortened if it is long."""
     more = len(names) - _LONGEST_LIST

@@ -107,6 +107,5 @@ def test_a_notifier_that_is_not_installed_is_a_mistake_in_the_file(ready, receiv
     file = ready.write("config.yaml", "notify:\n- type: webhok\n")
     ended = ready.run("build", "--cfg", file, "trial.yaml")
     assert ended.code == 2
-    assert ended.complaint == [
-        f"error: {file}:2:9: notify[0].type: there is no notifier 'webhok'; installed are: fcm, webhook",
-    ]
+    why = "there is no notifier 'webhok' (did you mean 'webhook'?); installed are: fcm, webhook"
+    assert ended.complaint == [f"error: {file}:2:9: notify[0].type: {why}"]

@@ -69,6 +69,7 @@ def test_says_what_to_install(caplog, monkeypatch):
         "there is no health checker 'pulse'; installed are: mysqldbs, ping, ports, ssh, urls; "
         "known and not installed: ldap"
     )
+    assert refusal("port").startswith("there is no health checker 'port' (did you mean 'ports'?); installed are: ")
     assert caplog.records == []
 
 
