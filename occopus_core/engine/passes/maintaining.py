@@ -105,9 +105,7 @@ def preview(context: PassContext) -> Steps[Plan]:
     loop = context.resources.loop
     amended = yield from amend(loop, scope, works, situation, lambda: None)
     plan = (yield from decide_pass(context, scope, amended.situation)).plan
-    if not plan.empty:
-        plan = yield from with_outdated(loop, scope, (yield from dependencies(loop, scope, works)), works, plan)
-    return plan
+    return (yield from with_outdated(loop, scope, (yield from dependencies(loop, scope, works)), works, plan))
 
 
 class _Pass:

@@ -1,11 +1,12 @@
-"""Finds instances that a plan keeps although their user data or settings hold addresses that the plan changes."""
+"""Finds instances that a plan keeps although their user data or settings lack the addresses of their dependees."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation
@@ -14,10 +15,22 @@ from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.passes.reconfiguring import foreseen_neighbours
 from occopus_core.engine.planning.mappings import ADDRESS
-from occopus_core.engine.planning.plan import Plan, Step, Verb
+from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.rehearsal import PLACEHOLDER_HOST_KEY, rehearsal_allowance
 from occopus_core.store.records import Stage
+
+_Kind: TypeAlias = tuple[str, str, frozenset[str]]
+"""Node name, digest of the implementation, and the ids of dependees that were made later."""
+
+_CHANGING = (
+    "its configuration was made with addresses of {0}, which change: it is not updated; "
+    "occopus-build with --replace {1} replaces it, too (see docs/maintenance.md)"
+)
+_LATER = (
+    "its configuration was made before other instances of {0}, without their addresses; "
+    "occopus-build with --replace {1} replaces it (see docs/maintenance.md)"
+)
 
 
 def with_outdated(
@@ -28,68 +41,74 @@ def with_outdated(
     plan: Plan,
     implementation: Callable[[Work], Implementation] = lambda work: work.implementation,
 ) -> Steps[Plan]:
-    """The plan, with a reason for each ready instance that is kept with addresses that will no longer be right.
+    """The plan, with a reason for each ready instance that it keeps and that lacks the addresses of its dependees.
 
-    The request of each kind of instance is rendered with the addresses before and after the plan, in the pool, without
-    running commands. What cannot be rendered with either is left as it is. `implementation` returns an instance's
-    implementation from then on.
+    These are addresses that the plan changes, and those of instances that were made later than itself. The request of
+    each kind of instance is rendered with the addresses before and after, in the pool, without running commands. What
+    cannot be rendered with either is left as it is. `implementation` returns an instance's implementation from then on.
     """
     changing = {step.node_name for step in plan.of(Verb.CREATE, Verb.REPLACE, Verb.DESTROY)}
     present = [dataclasses.replace(work, dropping=False) for work in works if work.stage is not Stage.DROPPING]
     kept = {step.node_id for step in plan.of(Verb.KEEP)}
-    concerned = {
-        (work.node_name, implementation(work).digest): work
-        for work in present
-        if work.node_id in kept and work.stage is Stage.READY and changing & set(graph.dependees(work.node_name))
-    }
+    kinds: dict[str, _Kind] = {}
+    concerned: dict[_Kind, Work] = {}
+    for work in present:
+        if work.node_id in kept and work.stage is Stage.READY:
+            dependees = frozenset(graph.dependees(work.node_name))
+            later = frozenset(_later(work, (one for one in present if one.node_name in dependees)))
+            if later or changing & dependees:
+                kinds[work.node_id] = (work.node_name, implementation(work).digest, later)
+                concerned.setdefault(kinds[work.node_id], work)
     if not concerned:
         return plan
     scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
     after = foreseen_neighbours(scope, works, plan)
 
-    def find() -> dict[tuple[str, str], list[str]]:
-        return {
-            key: list(_outdating(scope, present, after, work, implementation(work), changing))
-            for key, work in concerned.items()
-        }
+    def reason_of(kind: _Kind, work: Work) -> str:
+        outdating = functools.partial(_outdating, scope, after, work, implementation(work))
+        names = list(outdating(present, list(after.works()), changing))
+        if names:
+            return _CHANGING.format(" and ".join(names), work.node_name)
+        earlier = [one for one in present if one.node_id not in kind[2]]
+        names = list(outdating(earlier, present, {one.node_name for one in present if one.node_id in kind[2]}))
+        return _LATER.format(" and ".join(names), work.node_name) if names else ""
 
-    found = yield from loop.in_pool(find)
-    kinds = {work.node_id: (work.node_name, implementation(work).digest) for work in present}
-    steps = tuple(
-        _marked(step, found.get(kinds.get(step.node_id, ("", "")), [])) if step.node_id in kept else step
+    reasons = yield from loop.in_pool(lambda: {kind: reason_of(kind, work) for kind, work in concerned.items()})
+    steps = (
+        dataclasses.replace(step, reason=reasons[kinds[step.node_id]])
+        if step.node_id in kept & kinds.keys() and not step.reason
+        else step
         for step in plan.steps
     )
-    return dataclasses.replace(plan, steps=steps)
+    return dataclasses.replace(plan, steps=tuple(steps))
 
 
-def _marked(step: Step, dependees: Sequence[str]) -> Step:
-    if not dependees or step.reason:
-        return step
-    return dataclasses.replace(
-        step,
-        reason=f"its configuration was made with addresses of {' and '.join(dependees)}, which change: it is not "
-        f"updated; occopus-build with --replace {step.node_name} replaces it, too (see docs/maintenance.md)",
-    )
+def _later(work: Work, others: Iterable[Work]) -> Iterator[str]:
+    """The ids of the other instances that have addresses and were made later than the instance."""
+    for one in others:
+        if one.record.created_at > work.record.created_at and one.record.addresses:
+            yield one.node_id
 
 
 def _outdating(
     scope: Scope,
-    present: Sequence[Work],
-    after: Neighbours,
+    neighbours: Neighbours,
     work: Work,
     implementation: Implementation,
-    changing: set[str],
+    before: Sequence[Work],
+    after: Sequence[Work],
+    names: Collection[str],
 ) -> Iterator[str]:
-    """The nodes whose new addresses would make the instance another one, in the order of the description."""
-    before = dataclasses.replace(after, works=lambda: present)
-    handed = before.handed(work.node_name).values
-    made = _request(scope, before, work, implementation, handed)
-    for name in after.nodes:
-        if name not in changing or name == work.node_name:
+    """Of `names`, the nodes whose addresses afterwards would make the instance another one, as they are described."""
+    former = dataclasses.replace(neighbours, works=lambda: before)
+    handed = former.handed(work.node_name).values
+    made = _request(scope, former, work, implementation, handed)
+    for name in neighbours.nodes:
+        if name not in names or name == work.node_name:
             continue
-        others = [one for one in present if one.node_name != name]
-        mixed = [*others, *(one for one in after.works() if one.node_name == name)]
-        then = dataclasses.replace(after, works=lambda mixed=mixed: mixed)  # type: ignore[misc]
+        others = [one for one in before if one.node_name != name]
+        mixed = [*others, *(one for one in after if one.node_name == name)]
+        then = dataclasses.replace(neighbours, works=lambda mixed=mixed: mixed)  # type: ignore[misc]
         addresses = _handed_addresses(then, work.node_name)
         if _request(scope, then, work, implementation, {**handed, **addresses}) != made:
             yield name

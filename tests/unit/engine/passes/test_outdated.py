@@ -17,6 +17,11 @@ WARNING = (
     "occopus-build with --replace proxy replaces it, too (see docs/maintenance.md)"
 )
 
+LATER = (
+    "its configuration was made before other instances of {}, without their addresses; "
+    "occopus-build with --replace proxy replaces it (see docs/maintenance.md)"
+)
+
 
 def described(port=1, web=1, proxy=None):
     return infrastructure(
@@ -157,3 +162,46 @@ def test_a_node_with_many_instances_is_marked_in_each_step(proxied):
     world = proxied("to {{ getip('web') }}", described(proxy=proxy))
     steps = [s for s in world.convergence().plan(described(port=2, proxy=proxy)).steps if s.node_name == "proxy"]
     assert [step.reason for step in steps] == [WARNING.format("web")] * 3
+
+
+# Addresses that have changed before
+
+
+def heal(world):
+    (row,) = [row for row in world.store.instances("infra") if row.node_name == "web"]
+    world.cloud.change(row.instance_id, "lose")
+    world.clock.time += 600
+    world.convergence().maintain()
+    assert row.node_id not in {one.node_id for one in world.store.instances("infra")}
+
+
+def test_a_node_made_with_the_address_of_what_was_healed_is_marked_until_it_is_replaced(proxied):
+    world = proxied("to {{ getip('web') }}")
+    heal(world)
+    for plan in (world.convergence().preview(), world.convergence().plan(described())):
+        assert plan.empty
+        assert reasons(plan) == {(Verb.KEEP, LATER.format("web"))}
+        assert reasons(plan, "db") == reasons(plan, "web") == {(Verb.KEEP, "")}
+    world.convergence().build(described(), replaced=["proxy"])
+    assert reasons(world.convergence().plan(described())) == {(Verb.KEEP, "")}
+
+
+@pytest.mark.parametrize(("user_data", "marked"), [("{{ getipall('web')|join }}", True), ("{{ getip('web') }}", False)])
+def test_a_node_made_before_others_were_added_is_marked_where_it_would_have_their_addresses(proxied, user_data, marked):
+    world = proxied(user_data)
+    world.clock.time += 600
+    world.store.request_scaling("infra", "web", ScaleKind.CHANGE, 1, "", world.clock.now())
+    world.convergence().maintain()
+    assert reasons(world.convergence().preview()) == {(Verb.KEEP, LATER.format("web") if marked else "")}
+
+
+def test_instances_of_one_node_are_marked_each_by_its_own_age(proxied):
+    world = proxied("to {{ getip('web') }}", described(proxy=NodeDescription("proxy", "proxy", scaling=Scaling(1, 3))))
+    heal(world)
+    world.store.request_scaling("infra", "proxy", ScaleKind.CHANGE, 1, "", world.clock.now())
+    world.clock.time += 600
+    world.convergence().maintain()
+    assert [step.reason for step in world.convergence().preview().steps if step.node_name == "proxy"] == [
+        LATER.format("web"),
+        "",
+    ]
