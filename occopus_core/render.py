@@ -69,6 +69,10 @@ CONTEXT_TEMPLATE = "contextualisation.context_template"
 _ADDRESS_KEYS = ("node.resource.address", "node.resource.ip_address")
 
 
+MOST_FAULTS = 100
+"""How many faults of templates are looked for: each takes time, and a reader mends some and tries again."""
+
+
 class TemplateError(Exception):
     """A template is wrong or refers to an unknown name. The message contains its place.
 
@@ -141,7 +145,8 @@ class Renderer:
     ) -> None:
         """With `plain_only`, all other templates are refused; rendering then takes milliseconds.
 
-        With `faults`, errors other than `CutOffError` are added to that list, and the text becomes empty.
+        With `faults`, errors other than `CutOffError` are added to that list, and the text becomes empty; after
+        `MOST_FAULTS` of them the next one is raised.
         """
         self._manners = manners
         self._names = {**functions, **self._visible(names)}
@@ -222,7 +227,7 @@ class Renderer:
                 self._allowance.cut_off = message
                 raise CutOffError(message, at, fault.line) from fault
             error = TemplateError(message, at, fault.line)
-            if self._faults is None:
+            if self._faults is None or len(self._faults) >= MOST_FAULTS:
                 raise error from fault
             self._faults.append(error)
             return ""

@@ -91,9 +91,11 @@ class Configuring:
         former, now = work.configuration, self._runtime.clock.now()
         record = _record(configuration)
         if former is not None and former.key == record.key:
+            # What was applied before another one was begun is not known to be applied any more.
+            is_taken_back = former.applied == record.wanted != former.wanted
             record = dataclasses.replace(
                 record,
-                applied=former.applied,
+                applied="" if is_taken_back else former.applied,
                 published=former.published,
                 state=former.state,
                 reason=former.reason,

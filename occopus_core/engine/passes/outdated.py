@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from occopus_core.engine.planning.mappings import ADDRESS
 from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.rehearsal import PLACEHOLDER_HOST_KEY, rehearsal_allowance
+from occopus_core.render import CutOffError
 from occopus_core.store.records import Stage
 
 _Kind: TypeAlias = tuple[str, str, frozenset[str]]
@@ -45,7 +45,8 @@ def with_outdated(
 
     These are addresses that the plan changes, and those of instances that were made later than itself. The request of
     each kind of instance is rendered with the addresses before and after, in the pool, without running commands. What
-    cannot be rendered with either is left as it is. `implementation` returns an instance's implementation from then on.
+    cannot be rendered afterwards is left as it is, and everything where rendering is cut off. `implementation` returns
+    an instance's implementation from then on.
     """
     changing = {step.node_name for step in plan.of(Verb.CREATE, Verb.REPLACE, Verb.DESTROY)}
     present = [dataclasses.replace(work, dropping=False) for work in works if work.stage is not Stage.DROPPING]
@@ -73,7 +74,10 @@ def with_outdated(
         names = list(outdating(earlier, present, {one.node_name for one in present if one.node_id in kind[2]}))
         return _LATER.format(" and ".join(names), work.node_name) if names else ""
 
-    reasons = yield from loop.in_pool(lambda: {kind: reason_of(kind, work) for kind, work in concerned.items()})
+    try:
+        reasons = yield from loop.in_pool(lambda: {kind: reason_of(kind, work) for kind, work in concerned.items()})
+    except CutOffError:
+        return plan
     steps = (
         dataclasses.replace(step, reason=reasons[kinds[step.node_id]])
         if step.node_id in kept & kinds.keys() and not step.reason
@@ -110,7 +114,7 @@ def _outdating(
         mixed = [*others, *(one for one in after if one.node_name == name)]
         then = dataclasses.replace(neighbours, works=lambda mixed=mixed: mixed)  # type: ignore[misc]
         addresses = _handed_addresses(then, work.node_name)
-        if _request(scope, then, work, implementation, {**handed, **addresses}) != made:
+        if _request(scope, then, work, implementation, {**handed, **addresses}) not in (None, made):
             yield name
 
 
@@ -124,11 +128,14 @@ def _handed_addresses(neighbours: Neighbours, node_name: str) -> dict[str, Any]:
 def _request(
     scope: Scope, neighbours: Neighbours, work: Work, implementation: Implementation, handed: Mapping[str, Any]
 ) -> object:
-    """What its provider would be asked for; None if it cannot be rendered."""
+    """What its provider would be asked for; None if it cannot be rendered. Raises `CutOffError`."""
     subject = dataclasses.replace(
         neighbours.subject(work, implementation), mapped=handed, host_key=lambda: PLACEHOLDER_HOST_KEY
     )
-    with contextlib.suppress(Exception):  # a rehearsal has reported it
+    try:
         request = scope.prepare(subject.quiet()).request
-        return request.resource, request.context
-    return None
+    except CutOffError:
+        raise
+    except Exception:  # noqa: BLE001  # a rehearsal has reported it
+        return None
+    return request.resource, request.context

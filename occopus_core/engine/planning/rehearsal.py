@@ -20,7 +20,7 @@ from occopus_core.engine.planning import mappings
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Prepared, Scope, Subject
 from occopus_core.engine.planning.rehearsal_faults import Faults
-from occopus_core.render import Allowance, CutOffError, named_peers, rehearsal_functions
+from occopus_core.render import MOST_FAULTS, Allowance, CutOffError, named_peers, rehearsal_functions
 from occopus_core.sandbox import BUDGET
 
 REHEARSAL_UNITS = 10 * BUDGET
@@ -83,7 +83,8 @@ class PlaceholderPeers:
 def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
     """Render and check every implementation of every node without creating, changing or running anything.
 
-    Where rendering is cut off, that is the only problem, and `scope.allowance` knows of it.
+    Where rendering is cut off, that is the only problem, and `scope.allowance` knows of it. After `MOST_FAULTS`
+    problems no more are looked for.
     """
     full = scope.allowance
     scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
@@ -101,6 +102,8 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
                 full.cut_off = str(error)
                 return Rehearsed((), (str(error),), fingerprints)
             problems += found.messages
+            if len(problems) >= MOST_FAULTS:
+                return Rehearsed((), (*problems[:MOST_FAULTS], f"only the first {MOST_FAULTS} are shown"), fingerprints)
             if not found.messages:
                 fingerprints[blueprint.node.name][implementation.digest] = fingerprint
             where = f"a template of the node definition '{blueprint.node.type}'"

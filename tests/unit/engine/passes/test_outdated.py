@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 
 from occopus_core.descriptions.model import AttributeMapping, Dependency, NodeDescription, Scaling
+from occopus_core.engine.passes import outdated
 from occopus_core.engine.planning.plan import Verb
+from occopus_core.render import Allowance
 from occopus_core.store.records import ScaleKind
 from occopus_core.testing.simcloud.inventory import digest
 
@@ -162,6 +164,12 @@ def test_a_node_with_many_instances_is_marked_in_each_step(proxied):
     world = proxied("to {{ getip('web') }}", described(proxy=proxy))
     steps = [s for s in world.convergence().plan(described(port=2, proxy=proxy)).steps if s.node_name == "proxy"]
     assert [step.reason for step in steps] == [WARNING.format("web")] * 3
+
+
+def test_nothing_is_marked_where_rendering_is_cut_off(proxied, monkeypatch):
+    world = proxied("to {{ getip('web') }}")
+    monkeypatch.setattr(outdated, "rehearsal_allowance", lambda: Allowance(1, 0.0))
+    assert reasons(world.convergence().plan(described(port=2))) == {(Verb.KEEP, "")}
 
 
 # Addresses that have changed before

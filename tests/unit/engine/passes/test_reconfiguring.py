@@ -175,6 +175,28 @@ def test_a_reconfiguration_that_was_killed_is_taken_back_with_its_description(wo
     assert killed_in_configuration >= 2
 
 
+@pytest.mark.parametrize("kind", ["permanent", "error_500", "hang"])
+def test_a_configuration_that_cannot_be_taken_back_at_once_is_taken_back_later(world, managers, kind):
+    """The job of the interrupted reconfiguration ends meanwhile, and nothing is taken for what is wanted."""
+    former, later = infrastructure(node("db", port=1)), infrastructure(node("db", port=2))
+    managers.define("db", attributes={"port": "{{ variables.port }}"}, seconds=500)
+    world.build(former)
+    with pytest.raises(KilledError):
+        world.build(later, life=Life("after commit", 6))
+    assert held(managers, "db").attributes == {"port": "2"}
+    world.clock.time += 16
+    managers.at().set_faults([{"kind": kind, "operation": "configure"}, {"kind": kind, "operation": "cancel"}])
+    with pytest.raises(UnconfiguredError):
+        world.build(former)
+    assert world.store.configurations.of("infra")[0].applied == ""
+    managers.at().set_faults([])
+    for _ in range(3):
+        world.clock.time += 1000
+        world.convergence().maintain()
+    assert held(managers, "db").attributes == {"port": "1"}
+    assert world.convergence().plan(former).empty
+
+
 def test_changed_attributes_and_variables_reconfigure(world, managers):
     managers.define("db", attributes={"port": "{{ variables.port }}"})
     world.build(infrastructure(node("db", port=1)))
