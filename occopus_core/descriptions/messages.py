@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +36,10 @@ class Fault(NamedTuple):
     key: bool = False
 
 
+_MOST_COMPARED = 200
+"""How many unknown keys of a mapping are compared with the known ones: each comparison takes time."""
+
+
 def explain(error: Error) -> Iterator[Fault]:
     """The faults behind one validation error, each of which a user can correct."""
     path = tuple(error.absolute_path)
@@ -56,10 +62,10 @@ def _unknown_keys(error: Error, path: Path) -> Iterator[Fault]:
     schema: Mapping[str, Any] = error.schema
     known = list(schema.get("properties", {}))
     patterns = list(schema.get("patternProperties", {}))
-    for key in error.instance:
-        if key not in known and not any(re.search(pattern, key) for pattern in patterns):
-            hint = did_you_mean(key, known) or _allowed_keys(known, patterns)
-            yield Fault((*path, key), f"unknown key '{key}'{hint}", key=True)
+    found = (key for key in error.instance if key not in known and not any(re.search(one, key) for one in patterns))
+    for number, key in enumerate(found):
+        hint = (number < _MOST_COMPARED and did_you_mean(key, known)) or _allowed_keys(known, patterns)
+        yield Fault((*path, key), f"unknown key '{key}'{hint}", key=True)
 
 
 def _suggested(error: Error) -> Iterator[str]:
@@ -67,8 +73,11 @@ def _suggested(error: Error) -> Iterator[str]:
     if not _is_closed(error):
         return
     known = list(error.schema.get("properties", {}))
-    for unknown in set(error.instance) - set(known):
-        yield from (key for key in known if did_you_mean(unknown, known) == did_you_mean(unknown, [key]) != "")
+    unknown = list(itertools.islice((key for key in error.instance if key not in known), _MOST_COMPARED))
+    for key in error.validator_value:
+        alike = () if key in error.instance else difflib.get_close_matches(key, unknown)
+        if any(did_you_mean(one, known) == did_you_mean(one, [key]) != "" for one in alike):
+            yield key
 
 
 def _is_closed(error: Error) -> bool:
@@ -81,7 +90,7 @@ def _misspelt(error: Error, key: str) -> str:
     if _is_closed(error):
         return ""
     known = error.schema.get("properties", {})
-    close = did_you_mean(key, [one for one in error.instance if one not in known])
+    close = did_you_mean(key, itertools.islice((one for one in error.instance if one not in known), _MOST_COMPARED))
     return re.sub("did you mean '(.*)'", r"was it meant by '\1'", close)
 
 

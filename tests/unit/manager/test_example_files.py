@@ -165,7 +165,8 @@ def test_files_that_exist_are_left(home, capsys):
 
 def test_a_type_that_is_not_installed_is_named_with_those_that_are(home, capsys):
     assert import_.main(["--example", "dockr"]) == 2
-    assert "there is no resource handler 'dockr'; installed are: " in capsys.readouterr().err
+    said = "there is no resource handler 'dockr' (did you mean 'docker'?); installed are: "
+    assert said in capsys.readouterr().err
     with pytest.raises(PluginError):
         example_files(Registry(), "dockr")
 
