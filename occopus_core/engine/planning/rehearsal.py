@@ -182,7 +182,7 @@ def _rehearse(
 def _rendered(scope: Scope, subject: Subject, found: Faults) -> tuple[Prepared, Mapping[str, Any]] | None:
     """The request, and the value for each health checker; None if a template or a section is wrong.
 
-    All faults of templates go to `found`. What follows from a text that could not be rendered is none.
+    All faults of templates go to `found`. Faults that only follow from a text that could not be rendered are left out.
     """
     templates = scope.faults
     assert templates is not None
