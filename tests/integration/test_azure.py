@@ -360,8 +360,8 @@ MISTAKES = {
 def test_a_mistake_is_one_line_and_leaves_nothing(user, account, mistake):
     resource, words = MISTAKES[mistake]
     definition = json.dumps({"node_def:worker": [implementation(account, **resource)]})
-    user.ready("import", user.write("nodes.yaml", definition))
-    ended = user.run("build", user.write("infra.yaml", DESCRIPTION), "-i", "full")
+    nodes = user.write("nodes.yaml", definition)
+    ended = user.run("build", "--nodes", nodes, user.write("infra.yaml", DESCRIPTION), "-i", "full")
     assert ended.code in (1, 2)
     lines = [line for line in ended.complaint if words in line]
     assert lines, ended.stderr

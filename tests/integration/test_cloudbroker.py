@@ -124,11 +124,19 @@ def definition(cloud, timeout=60, **description):
     return [{"resource": resource, "health_check": {"ping": False, "timeout": timeout}}]
 
 
-def crowd(user, cloud, count, **description):
-    """Import a definition and write the description of so many machines."""
-    user.ready("import", user.write("nodes.yaml", json.dumps({"node_def:worker": definition(cloud, **description)})))
+def files(user, cloud, count, **description):
+    """Write a definition and the description of so many machines."""
+    definitions = user.write("nodes.yaml", json.dumps({"node_def:worker": definition(cloud, **description)}))
     described = [{"name": "web", "type": "worker", "scaling": {"min": count}}]
-    return user.write("infra.yaml", json.dumps({"user_id": "me", "infra_name": "crowd", "nodes": described}))
+    infrastructure = {"user_id": "me", "infra_name": "crowd", "nodes": described}
+    return definitions, user.write("infra.yaml", json.dumps(infrastructure))
+
+
+def crowd(user, cloud, count, **how):
+    """Import a definition and write the description of so many machines."""
+    definitions, description = files(user, cloud, count, **how)
+    user.ready("import", definitions)
+    return description
 
 
 def test_a_life(user, cloud, until):
@@ -284,11 +292,11 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("description", "words"), MISTAKES)
 def test_a_mistake_is_one_clear_line(user, cloud, description, words):
-    ended = user.run("build", crowd(user, cloud, 1, **description), "-i", "crowd")
+    ended = user.run("build", "--nodes", *files(user, cloud, 1, **description), "-i", "crowd")
     assert ended.code in (1, 2)
     (line,) = [line for line in ended.complaint if line.startswith("error: ")]
     assert re.search(words, line)
-    assert user.rows("crowd") == 0
+    assert (cloud.platform.running(), user.run("maintain", "-r", "-i", "crowd").code) == ([], 3)
 
 
 def test_a_wrong_password_is_one_clear_line(user, cloud):

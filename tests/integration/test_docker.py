@@ -343,8 +343,8 @@ def test_wrong_values_are_told_before_anything_is_asked(workspace, docker):
     ended = workspace.run("import", workspace.write("nodes.yaml", json.dumps(definitions)))
     assert ended.code != 0
     assert [word for word in ("restart", "origin") if word in ended.stderr] == ["restart", "origin"]
-    workspace.ready("import", workspace.write("nodes.yaml", json.dumps({"node_def:a": definitions["node_def:a"]})))
-    ended = workspace.run("build", workspace.write("infra.yaml", infrastructure("wrong", "a")))
+    alone = workspace.write("ports.yaml", json.dumps({"node_def:a": definitions["node_def:a"]}))
+    ended = workspace.run("import", alone)
     assert ended.code != 0
     assert "resource.ports: Invalid port" in ended.stderr
     assert len(docker.proxy.requests) == before

@@ -15,7 +15,10 @@ def dry(ready):
 
 def test_a_build_is_a_plan(dry, cloud):
     built = dry.ready("build", "trial.yaml", "-i", "shop")
-    assert built.complaint == [f"'dry_run' is set in {dry.folder}/c.yaml: this is the plan; nothing is changed"]
+    assert built.complaint == [
+        f"'dry_run' is set in {dry.folder}/c.yaml: this is the plan; nothing is changed",
+        "notice: there is no infrastructure 'shop': this is the plan of a new one",
+    ]
     assert "3 to create" in built.stdout
     assert (cloud.created, dry.run("maintain", "-r", "-i", "shop").code) == (set(), 3)
 

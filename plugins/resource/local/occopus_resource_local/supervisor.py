@@ -121,14 +121,14 @@ def stop(in_its_own_time: bool) -> None:
         signal.setitimer(signal.ITIMER_REAL, KILL_AFTER, KILL_EVERY)
     while reap()[1]:
         adopted = children(os.getpid()) - asked
-        send(signal.SIGTERM, adopted)
+        send(signal.SIGTERM, list(adopted))
         asked |= adopted
         if signal.sigwait(SIGNALS) == signal.SIGALRM:
             send(signal.SIGKILL, descendants(os.getpid()))
 
 
-def send(number: signal.Signals, pids: set[int]) -> None:
-    """Send a signal to these processes."""
+def send(number: signal.Signals, pids: list[int]) -> None:
+    """Send a signal to these processes, in their order."""
     for pid in pids:
         try:  # noqa: SIM105  # contextlib would cost every node memory
             os.kill(pid, number)
@@ -150,13 +150,16 @@ def parents_of_all() -> dict[int, int]:
     return parents
 
 
-def descendants(ancestor: int) -> set[int]:
-    """Process ids of everything below `ancestor`."""
+def descendants(ancestor: int) -> list[int]:
+    """Process ids of everything below `ancestor`, each parent before its children.
+
+    A program that waits for its child hears of a signal in this order before the child has ended by it.
+    """
     parents = parents_of_all()
-    found = {ancestor}
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {ancestor}
+    found = [ancestor]
+    for above in found:
+        found += [pid for pid, parent in parents.items() if parent == above and pid != ancestor]
+    return found[1:]
 
 
 def note(folder: str, line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,16 @@ FIRST_STEP: Mapping[Operation, tuple[Any, str]] = {
     "stop": (NodeFolder, "living_supervisor"),
     "logs": (handler, "output_of"),
 }
+GRACEFUL = """
+import pathlib, signal, sys, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+pathlib.Path("up").touch()
+signal.sigwait([signal.SIGTERM])
+time.sleep(float(sys.argv[1]))
+pathlib.Path("ended").touch()
+"""
+"""A program for Python that takes so many seconds to end once it is asked to. It misses no signal after ``up`` is
+there, as a shell may."""
 
 
 class HostFaults(FaultInjector):
@@ -119,9 +130,7 @@ class LocalHarness(ResourceHarness):
         if kind == "printing":
             context = Context(command=("sh", "-c", "printf '%s\\n' \"$@\"; sleep 1000 & wait", "sh", *PRINTED))
         if kind == "graceful":
-            context = Context(
-                command=("sh", "-c", "trap 'sleep 3; touch ended; exit' TERM; touch up; sleep 1000 & wait")
-            )
+            context = Context(command=(sys.executable, "-c", GRACEFUL, "3"))
         return CreateRequest(token, owner, {"root": str(self.root)}, context)
 
     def absent_ids(self, count: int) -> Sequence[InstanceId]:

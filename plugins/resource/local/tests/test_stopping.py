@@ -6,12 +6,14 @@ import io
 import os
 import select
 import signal
+import sys
 
 import psutil
 import pytest
 
 from occopus_core.api import InstanceState
-from occopus_resource_local import folders
+from occopus_resource_local import folders, supervisor
+from occopus_resource_local.testing import GRACEFUL
 
 DAEMON = """
 import os, sys, time
@@ -80,13 +82,19 @@ def test_descendants_without_any_mark_go_with_their_marked_parent(host):
     assert gone(process)
 
 
-def test_stop_lets_a_program_end_by_itself(host, tmp_path):
-    said = tmp_path / "said"
-    host.create(host.request(command=("sh", "-c", f"trap 'echo bye > {said}; exit' TERM; touch up; sleep 1000 & wait")))
+def test_stop_lets_a_program_end_by_itself(host):
+    host.create(host.request(command=(sys.executable, "-c", GRACEFUL, "0")))
     host.until((host.work() / "up").exists)
     assert host.handler.stop(["n1"]) == {"n1": None}
     host.until(lambda: host.state() is InstanceState.STOPPED)
-    assert said.read_text() == "bye\n"
+    assert (host.work() / "ended").exists()
+
+
+def test_a_signal_reaches_a_parent_before_its_children(monkeypatch):
+    """A shell that waits for a child that the signal has ended would end too, without its trap."""
+    parents = {4: 64, 64: 512, 2: 512, 1: 4, 512: 7, 7: 2}  # 7 is above 512: its number was given out again below it
+    monkeypatch.setattr(supervisor, "parents_of_all", lambda: parents)
+    assert supervisor.descendants(512) == [64, 2, 4, 7, 1]
 
 
 STUBBORN = 'trap "" TERM; touch up; while :; do sleep 1000; done'
