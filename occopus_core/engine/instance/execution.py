@@ -14,6 +14,7 @@ from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
 from occopus_core.engine.instance.failover import Failover
 from occopus_core.engine.instance.failures import Failures
+from occopus_core.engine.instance.leaving import Leaving
 from occopus_core.engine.instance.lifecycle import GRACE, RULES, AtEnd, Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
 from occopus_core.engine.instance.neighbours import Neighbours
@@ -87,7 +88,10 @@ class Execution:
         self.neighbours = Neighbours(nodes, dependencies, lambda: self.works)
         lifecycle = self._lifecycle = Lifecycle(loop, self._expired)
         self._configuring = Configuring(runtime, lifecycle, self.neighbours.peers)
-        self._reconfiguration = Reconfiguration(runtime, self._configuring, self.neighbours, self._creating.done)
+        leaving = self._leaving = Leaving(runtime, lifecycle, self._configuring)
+        self._reconfiguration = Reconfiguration(
+            runtime, self._configuring, leaving, self.neighbours, self._creating.done
+        )
         self._failures = Failures(runtime)
         self._failover = Failover(runtime, lambda node_name: self._blueprints[node_name])
         refuse = runtime.journal.refuse_if_lost
@@ -95,7 +99,7 @@ class Execution:
         values = TemplateValues(self.neighbours, self._configuring, self._dependees)
         self._creation = Creation(runtime, lifecycle, values, self._configuring, self)
         self._readiness = Readiness(runtime, lifecycle, self._creation, self._configuring, self)
-        shutdown = Shutdown(runtime, lifecycle, self._configuring)
+        shutdown = Shutdown(runtime, lifecycle, leaving)
         self._deletion = Deletion(runtime, lifecycle, shutdown, self.cleanup, self)
 
     @property
@@ -345,8 +349,11 @@ class Execution:
 
     def _expired(self, work: Work) -> None:
         """The time limit of its phase has passed, and no call for it returns."""
-        at_end = RULES[phase_of(work)].at_end
-        if at_end in (AtEnd.GO_ON, AtEnd.LEAVE):
+        phase = phase_of(work)
+        at_end = RULES[phase].at_end
+        if phase in (Phase.PARTING, Phase.LEAVING):
+            self._leaving.expire(work)
+        elif at_end in (AtEnd.GO_ON, AtEnd.LEAVE):
             self._deletion.expire(work)
         elif work.dropping:
             return

@@ -30,7 +30,7 @@ class AtEnd(enum.Enum):
     CANCEL = "cancel"
     """Cancel its job at the manager; then as FAIL, except that a ready instance stays as it is."""
     GO_ON = "go on"
-    """Continue its deletion with the next step."""
+    """Continue with the next step."""
     LEAVE = "leave"
     """Leave its deletion unconfirmed: the row stays, and a later pass continues it."""
 
@@ -84,7 +84,8 @@ RULES: Mapping[Phase, Rule] = {
     ),
     Phase.CONFIGURING: Rule(Stage.CONFIGURING, _next(Phase.CHECKING), _timeout, AtEnd.CANCEL, "configured"),
     Phase.CHECKING: Rule(Stage.CONFIGURING, _next(Phase.READY), _proof, AtEnd.FAIL, "ready"),
-    Phase.READY: Rule(Stage.READY, _next(Phase.RECONFIGURING)),
+    Phase.READY: Rule(Stage.READY, _next(Phase.PARTING, Phase.RECONFIGURING)),
+    Phase.PARTING: Rule(Stage.READY, _next(Phase.READY), at_end=AtEnd.GO_ON, aim="left", grace=0.0),
     Phase.RECONFIGURING: Rule(Stage.READY, _next(Phase.READY), _timeout, AtEnd.CANCEL, "configured"),
     Phase.LEAVING: Rule(
         Stage.DROPPING, frozenset({Phase.STOPPING, Phase.DELETING}), at_end=AtEnd.GO_ON, aim="left", grace=0.0
@@ -92,8 +93,8 @@ RULES: Mapping[Phase, Rule] = {
     Phase.STOPPING: Rule(Stage.DROPPING, frozenset({Phase.DELETING}), at_end=AtEnd.GO_ON, aim="stopped", grace=0.0),
     Phase.DELETING: Rule(Stage.DROPPING, frozenset(), _longest_deletion, AtEnd.LEAVE, "gone"),
 }
-"""The table. LEAVING lasts at most `leave_seconds` of its manager, STOPPING the `stop_seconds` of the section or the
-handler; both are counted from `since` of the row."""
+"""The table. PARTING and LEAVING last at most `leave_seconds` of the manager, STOPPING the `stop_seconds` of the
+section or the handler. LEAVING and STOPPING are counted from `since` of the row."""
 
 BEGUN = {
     Stage.RESERVED: Phase.RESERVED,

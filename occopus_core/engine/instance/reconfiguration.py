@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from occopus_core.api.config import ConfigState
 from occopus_core.engine.instance.configuration import Configuring
-from occopus_core.engine.instance.departure import Departure
+from occopus_core.engine.instance.leaving import Leaving
 from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.rolling import Rolling
 from occopus_core.engine.instance.runtime import Runtime
@@ -22,11 +22,16 @@ class Reconfiguration:
     """The ready instances that are being reconfigured. `done` gets each instance that is finished."""
 
     def __init__(
-        self, runtime: Runtime, configuring: Configuring, neighbours: Neighbours, done: Callable[[Work], None]
+        self,
+        runtime: Runtime,
+        configuring: Configuring,
+        leaving: Leaving,
+        neighbours: Neighbours,
+        done: Callable[[Work], None],
     ) -> None:
         self._runtime = runtime
         self._configuring = configuring
-        self._departure = Departure(runtime, configuring)
+        self._leaving = leaving
         self._neighbours = neighbours
         self._done = done
         self._rolling = Rolling(self._renew, self._leave_as_it_is, self._await_turn)
@@ -100,7 +105,7 @@ class Reconfiguration:
 
     def _part(self, work: Work, then: Callable[[], None]) -> None:
         """Have the former manager let it go, which deletes its data later."""
-        self._departure.begin(work, lambda: self._renewed(work, "") if work.dropping else then())
+        self._leaving.begin(work, lambda: self._renewed(work, "") if work.dropping else then())
 
     def _renounce(self, work: Work) -> None:
         self._configuring.renounce(work)

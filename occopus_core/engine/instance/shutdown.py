@@ -1,4 +1,4 @@
-"""Prepares an instance for its deletion: cancels its job, has its manager take it out of service, stops it.
+"""Prepares an instance for its deletion: has its manager let it go, then stops it.
 
 Each step ends after a limited time. The times are stored, so that a process that takes over waits only for the
 rest of them.
@@ -10,16 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from occopus_core.api.errors import PermanentError, ProviderError, TransientError
 from occopus_core.api.resource import Feature, Instance, InstanceId, InstanceState, ResourceHandler
-from occopus_core.engine.instance.configuration import Configuring, note
-from occopus_core.engine.instance.lifecycle import Lifecycle, phase_of
-from occopus_core.engine.instance.neighbours import recorded_node
+from occopus_core.engine.instance.configuration import note
+from occopus_core.engine.instance.leaving import Leaving
+from occopus_core.engine.instance.lifecycle import Lifecycle
 from occopus_core.engine.instance.observe import describe
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
-from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.error_text import reason
-from occopus_core.engine.kernel.intervals import poll_interval
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
 
@@ -29,17 +27,15 @@ Then = Callable[[Work], None]
 class Shutdown:
     """Prepares any number of instances for deletion, concurrently."""
 
-    def __init__(self, runtime: Runtime, lifecycle: Lifecycle, configuring: Configuring) -> None:
+    def __init__(self, runtime: Runtime, lifecycle: Lifecycle, leaving: Leaving) -> None:
         self._runtime = runtime
         self._lifecycle = lifecycle
-        self._configuring = configuring
+        self._leaving = leaving
         self._stopping: dict[
             OpenConnection[ResourceHandler], Batch[Work, Mapping[InstanceId, ProviderError | None]]
         ] = {}
         self._looking: dict[OpenConnection[ResourceHandler], Batch[Work, Mapping[InstanceId, Instance]]] = {}
         self._then: dict[Work, Then] = {}
-        self._overdue: dict[Work, str] = {}
-        """The message for an instance that is not taken out of service in time."""
         self._halted = False
 
     def halt(self) -> None:
@@ -49,73 +45,22 @@ class Shutdown:
     def begin(self, work: Work, then: Then) -> None:
         """Prepare an instance whose row is `dropping`, then call `then`."""
         self._then[work] = then
-        self._configuring.end_job(work, lambda: self._leave(work))
+        self._leaving.begin(work, lambda: self._left(work))
 
-    # Taking it out of service
-
-    def _leave(self, work: Work) -> None:
-        record = work.configuration
+    def _left(self, work: Work) -> None:
         if self._halted:
             return
-        if record is None or not record.has_to_leave:
-            self._stop(work)
-            return
-        try:
-            link = self._runtime.scope.connections.config(record.section)
-        except Exception:  # noqa: BLE001  # the plugin, or its credentials, are gone: that keeps nothing alive
-            self._left(work)
-            return
-        limit = float(link.plugin.leave_seconds)
-        left = work.record.since + limit - self._runtime.clock.now()
-        self._overdue[work] = f"{link.label} did not let it go within {limit:g} s"
-        if left <= 0:
-            self._left(work, self._overdue[work])
-            return
-        self._lifecycle.arm(work, min(left, limit))  # the system time may have been set back
-        self._ask_to_leave(work, link)
-
-    def _ask_to_leave(self, work: Work, link: ManagerConnection) -> None:
-        node = recorded_node(work, self._runtime.scope.installation)
-
-        def leave() -> bool:
-            self._runtime.journal.refuse_if_lost()
-            return link.leave(node)
-
-        def answered(outcome: Outcome[bool]) -> None:
-            if not self._is_leaving(work):
-                return
-            if outcome.value:
-                self._left(work)
-            elif outcome.error is None or isinstance(outcome.error, TransientError):
-                self._runtime.waiting(work, str(outcome.error or f"{link.label} is taking it out of service"))
-                pause = poll_interval(self._runtime.clock.now() - work.record.since, link.plugin.poll_seconds)
-                again = lambda: self._ask_to_leave(work, link) if self._is_leaving(work) else None  # noqa: E731
-                self._runtime.loop.after(pause, again)
-            else:
-                self._left(work, reason(outcome.error))
-
-        link.limits.submit(leave, answered)
-
-    def _is_leaving(self, work: Work) -> bool:
-        return phase_of(work) is Phase.LEAVING and not self._halted
+        if work.configuration is not None and work.configuration.has_to_leave:
+            note(self._runtime, work, has_left=True)
+            if self._grace(work):
+                # The time for its stop starts now.
+                self._runtime.journal.put(work.update(since=self._runtime.clock.now()))
+        self._stop(work)
 
     def expire(self, work: Work) -> None:
-        """The time to leave or to stop has passed: continue its deletion, even during a call."""
-        if self._halted:
-            return
-        if phase_of(work) is Phase.LEAVING:
-            self._left(work, self._overdue[work])
-        else:
+        """The time to stop has passed: continue its deletion, even during a call."""
+        if not self._halted:
             self._done(work)
-
-    def _left(self, work: Work, why: str = "") -> None:
-        if why:
-            self._runtime.waiting(work, why)
-        note(self._runtime, work, has_left=True)
-        if self._grace(work):
-            # The time for its stop starts now.
-            self._runtime.journal.put(work.update(since=self._runtime.clock.now()))
-        self._stop(work)
 
     # Stopping it
 

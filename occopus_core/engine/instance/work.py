@@ -35,6 +35,8 @@ class Phase(enum.Enum):
     CHECKING = "checking"
     """Its health checks are running."""
     READY = "ready"
+    PARTING = "parting"
+    """It is ready; its configuration manager takes it out of service, because it gets another one, or no manager."""
     RECONFIGURING = "reconfiguring"
     """It is ready, and is being configured again."""
     LEAVING = "leaving"

@@ -21,6 +21,7 @@ from ..configured import Managers
 from ..conftest import infrastructure, node
 from ..fakes import KilledError, Life
 from ..instance.test_creation import failure
+from .test_maintenance_loop import Keeper
 
 
 @pytest.fixture
@@ -448,6 +449,37 @@ def test_the_new_manager_begins_when_the_old_one_has_let_the_node_go(world, mana
     managers.at("salt").answered = answered
     world.build(infrastructure("db"))
     assert left == [True]
+
+
+def test_a_departure_has_its_whole_time_also_soon_after_another_one(world, managers):
+    """The address of the manager changes twice in one pass; the second manager does not let the node go."""
+    world.define("server")
+    world.define("slow", delete_seconds=600)
+    managers.define("db", endpoint="{{ getip('server') }}")
+    edges = [("db", "server")]
+    world.build(infrastructure("server", "db", node("slow", min=1, max=2), edges=edges))
+    world.store.request_scaling("infra", "slow", ScaleKind.SET, 2, "", world.clock.now())
+    world.convergence().maintain()
+    world.store.request_scaling("infra", "slow", ScaleKind.SET, 1, "", world.clock.now())
+    keeper, asked = Keeper(world), []
+
+    def lose():
+        (server,) = ids(world, "server")
+        world.cloud.change(server, "lose")
+
+    def hold():
+        (server,) = [row for row in world.store.instances("infra") if row.node_name == "server"]
+        store = managers.at(server.address)
+        store.set_faults([{"kind": "error_500", "operation": "leave"}])
+        store.during = lambda operation: asked.append(world.clock.now()) if operation == "leave" else None
+        lose()
+
+    keeper.rounds.attach("infra")
+    keeper.after(35, lose)
+    keeper.after(75, hold)
+    keeper.run(200)
+    assert keeper.taken.count("infra") <= 2, "one pass"
+    assert 55 < max(asked) - min(asked) < 61
 
 
 @pytest.mark.parametrize("moment", ["before commit", "after commit", "in a call", "after a call"])
