@@ -202,7 +202,7 @@ class Deletion:
                 self._failed(work, error, self._delete)
             else:
                 work.failures = 0
-                self._wait(work)
+                self._wait(work, instance)
 
     def _absent(self, work: Work, instance: Instance) -> None:
         """Remove its row, unless the provider may still hide it, or a second instance with its token.
@@ -219,12 +219,14 @@ class Deletion:
         else:
             self._delete(work, min(hidden_for + 0.001, work.handler.poll_seconds[1]))
 
-    def _wait(self, work: Work) -> None:
+    def _wait(self, work: Work, instance: Instance | None) -> None:
+        """Look at it again later. `instance` is as its provider has described it; None before that."""
         waited, kind = self._runtime.waited(work), work.record.fingerprint
         if self._lifecycle.over(work):
             self._give_up(work, OVERDUE)
             return
-        self._runtime.waiting(work, "the provider is deleting it")
+        if instance is not None:
+            self._runtime.waiting(work, _progress_of(instance))
         deletions = self._runtime.experience.deletions
         deletions.pending(kind, waited)
         self._delete(work, deletions.next_look(kind, waited, work.handler.poll_seconds))
@@ -282,6 +284,16 @@ class Deletion:
     def _remove(self, work: Work) -> None:
         self._runtime.emit(EventKind.NODE_DROPPED, work)
         self._runtime.journal.remove(work.node_id, lambda: self._progress.gone(work))
+
+
+def _progress_of(instance: Instance) -> str:
+    """What is known of an instance whose deletion the provider has accepted, for messages."""
+    if instance.state is InstanceState.DELETING:
+        return "the provider is deleting it"
+    state = instance.raw_state or instance.state.value
+    if instance.state is InstanceState.UNKNOWN:
+        return f"its deletion was asked for; its plugin does not know the provider's state '{state}'"
+    return f"its deletion was asked for; the provider still reports it as '{state}'"
 
 
 def owned_by_token(handler: ResourceHandler, owner: Owner) -> dict[str, Instance]:

@@ -16,6 +16,7 @@ from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.planning.preparation import Configuration
 from occopus_core.events import EventKind
+from occopus_core.store.configurations import Key
 
 
 class Reconfiguration:
@@ -63,8 +64,15 @@ class Reconfiguration:
 
     def _await_turn(self, work: Work, at_once: int) -> None:
         if work in self._foreseen:
-            self._awaiting.add(work)
-            self._configuring.wait(work, f"instances of '{work.node_name}' are reconfigured {at_once} at a time")
+            self._render(work, functools.partial(self._announce, work, at_once))
+
+    def _announce(self, work: Work, at_once: int, outcome: Outcome[Configuration | None]) -> None:
+        """Show that it waits, if its configuration is to change: the plan names those for which it only may."""
+        configuration = outcome.value
+        if configuration is None or work.dropping or not self._rolling.awaits(work) or _has(work, configuration):
+            return
+        self._awaiting.add(work)
+        self._configuring.wait(work, f"instances of '{work.node_name}' are reconfigured {at_once} at a time")
 
     def _end_waiting(self, work: Work) -> None:
         if work in self._awaiting:
@@ -73,9 +81,11 @@ class Reconfiguration:
 
     def _renew(self, work: Work) -> None:
         self._end_waiting(work)
+        self._render(work, functools.partial(self._rendered, work))
+
+    def _render(self, work: Work, done: Callable[[Outcome[Configuration | None]], None]) -> None:
         subject, scope = self._neighbours.subject(work), self._runtime.scope
-        call = functools.partial(scope.configuration, subject)
-        self._runtime.rendering.submit(call, functools.partial(self._rendered, work))
+        self._runtime.rendering.submit(functools.partial(scope.configuration, subject), done)
 
     def _rendered(self, work: Work, outcome: Outcome[Configuration | None]) -> None:
         configuration, record = outcome.value, work.configuration
@@ -84,11 +94,10 @@ class Reconfiguration:
         elif configuration is None:
             self._part(work, lambda: self._renounce(work))
         else:
-            key = (work.node_id, configuration.kept.section["type"], configuration.settings)
-            known = record is not None and record.key == key
-            if known and record is not None and record.has(configuration.node.generation):
+            if _has(work, configuration):
                 self._renewed(work, "")
                 return
+            known = record is not None and record.key == _key(work, configuration)
             new = not known or record is None or record.state is ConfigState.UNKNOWN
             self._runtime.emit(EventKind.NODE_RECONFIGURING, work, configuration.link.label)
             link, node = configuration.link, configuration.node
@@ -129,3 +138,13 @@ class Reconfiguration:
         self._end_waiting(work)
         self.unconfigured.append(f"node '{work.node_name}' ({work.implementation.label}): {text}")
         self._done(work)
+
+
+def _key(work: Work, configuration: Configuration) -> Key:
+    return work.node_id, configuration.kept.section["type"], configuration.settings
+
+
+def _has(work: Work, configuration: Configuration) -> bool:
+    """True if the instance has this configuration, from this manager."""
+    record = work.configuration
+    return record is not None and record.key == _key(work, configuration) and record.has(configuration.node.generation)

@@ -41,6 +41,11 @@ class Rolling:
         if work in queue.waiting:
             self._wait(work, _limit(work))
 
+    def awaits(self, work: Work) -> bool:
+        """True if the turn of an instance has not come yet."""
+        queue = self._queues.get(work.node_name)
+        return queue is not None and work in queue.waiting
+
     def forgive(self, works: Iterable[Work]) -> None:
         """Ignore earlier failures of the nodes of these instances, which are about to be added."""
         for name in {work.node_name for work in works} & self._queues.keys():

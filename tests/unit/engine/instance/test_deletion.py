@@ -43,6 +43,35 @@ def test_a_passing_failure_is_repeated(built, kind, operation):
     built.assert_nothing()
 
 
+@pytest.mark.parametrize(
+    ("state", "raw_state", "text"),
+    [
+        (InstanceState.DELETING, "deleting", "the provider is deleting it"),
+        (
+            InstanceState.UNKNOWN,
+            "evacuating",
+            "its deletion was asked for; its plugin does not know the provider's state 'evacuating'",
+        ),
+        (InstanceState.READY, "", "its deletion was asked for; the provider still reports it as 'ready'"),
+    ],
+)
+def test_what_a_deletion_waits_for_is_what_the_provider_reports(world, state, raw_state, text):
+    class Handler(world.handler):
+        def describe(self, ids):
+            found = super().describe(ids)
+            going = {id for id, one in found.items() if one.state is InstanceState.DELETING}
+            return {
+                id: replace(one, state=state, raw_state=raw_state) if id in going else one for id, one in found.items()
+            }
+
+    world.install("resource", "memory", Handler)
+    world.define("web", delete_seconds=20)
+    world.build(infrastructure("web"))
+    world.destroy()
+    assert [event.text for event in world.events if event.kind is EventKind.NODE_WAITING] == [text]
+    world.assert_nothing()
+
+
 def test_one_that_fails_does_not_stop_the_others(built):
     built.cloud.set_faults([{"kind": "permanent", "operation": "delete", "node_name": "db", "reason": "it is locked"}])
     with pytest.raises(UnconfirmedError) as caught:

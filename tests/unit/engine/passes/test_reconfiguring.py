@@ -249,6 +249,22 @@ def test_those_that_wait_for_their_turn_are_shown_with_the_reason(world, manager
     assert waiting.count("for its turn: instances of 'db' are reconfigured 1 at a time") == 2
 
 
+def test_only_those_that_are_reconfigured_wait_for_their_turn(world, managers):
+    """A dependee that is reconfigured may hand its dependents another value, and does not."""
+    managers.define("db", role=1, seconds=5, publish={"fqdn": "one"})
+    managers.define("web", seconds=5, attributes={"to": "{{ fqdn }}"})
+    description = mapped(AttributeMapping("fqdn", "fqdn"), web=3)
+    world.build(description)
+    managers.define("db", role=2, seconds=5, publish={"fqdn": "one"})
+    plan = world.convergence().plan(description)
+    assert len(plan.of(Verb.RECONFIGURE)) == 4, "the plan cannot know"
+    world.events.clear()
+    world.build(description)
+    assert world.told(EventKind.NODE_RECONFIGURED) == ["db"]
+    waiting = [event for event in world.events if event.kind is EventKind.NODE_WAITING]
+    assert not [event for event in waiting if event.node_name == "web"]
+
+
 def test_those_that_were_left_as_they_are_wait_no_more(world, managers):
     managers.define("db", role=1)
     description = infrastructure(node("db", min=3))
