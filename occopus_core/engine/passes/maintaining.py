@@ -302,14 +302,20 @@ class _Pass:
         return [(step, works[step.node_id]) for step in steps if step.node_id in works]
 
     def _is_replaced(self, step: Step) -> bool:
-        """Whether a pass that was killed has begun to replace the failed instance, and has not reported that."""
+        """Whether a pass that was killed has begun to replace the failed instance, and has not reported that.
+
+        A replacement has the position of the instance that it replaces; one of a scaling has a position of its own.
+        """
         if step.verb is not Verb.DESTROY:
             return False
         for _, work in self._with_works([step]):
             since = work.record.unhealthy_since
             failed = work.record.condition is Condition.FAILED and work.stage is Stage.READY
-            others = [one.record for one in self._works if one is not work and one.node_name == work.node_name]
-            return failed and since is not None and any(one.created_at >= since for one in others)
+            if not failed or since is None or work.record.condemned:
+                return False
+            place = (work.node_name, work.record.position)
+            others = [one.record for one in self._works if one is not work]
+            return any((one.node_name, one.position) == place and one.created_at >= since for one in others)
         return False
 
     def _heal(self, replaced: Iterable[Step]) -> None:

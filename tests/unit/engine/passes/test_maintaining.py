@@ -93,6 +93,27 @@ def test_one_so_young_that_it_may_be_hidden_is_said_to_be_lost_and_replaced_when
     assert young.node_id not in {r.node_id for r in records(world)}
 
 
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_failed_one_that_goes_with_a_scaling_down_is_not_healed(world, sick, chosen):
+    """Between its failure and its end another one was made, which does not replace it."""
+    world.handler.consistency_window = 60.0
+    built(world, node("web", min=1, max=3))
+    (failed,) = records(world)
+    world.cloud.change(failed.instance_id, "lose")
+    sick[failed.address] = "does not answer"
+    world.convergence().maintain()
+    later(world, 1)
+    world.store.request_scaling("infra", "web", ScaleKind.SET, 2, "", world.clock.now())
+    world.convergence().maintain()
+    assert [r.condition for r in records(world)] == [Condition.FAILED, Condition.WELL]
+    kind, count, node_id = (ScaleKind.CHANGE, -1, failed.node_id) if chosen else (ScaleKind.SET, 1, "")
+    world.store.request_scaling("infra", "web", kind, count, node_id, world.clock.now())
+    world.convergence().maintain()
+    assert {r.stage for r in records(world) if r.node_id == failed.node_id} <= {Stage.DROPPING}
+    assert world.told(EventKind.NODE_DROPPING) == ["web"]
+    assert EventKind.HEALING not in kinds(world)
+
+
 def test_one_that_is_hidden_for_a_moment_and_well_is_left_alone(world, sick):
     world.handler.consistency_window = 60.0
     built(world, node("web"))
