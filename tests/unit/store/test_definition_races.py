@@ -92,42 +92,36 @@ def forget(store, infra_id):
             change.remove_infrastructure()
 
 
-@ways
-def test_of_a_removal_and_a_user_one_fails(two, record):
-    """Begun together many times; neither waits for the other without end."""
-    barrier = threading.Barrier(2)
+def race(*acts):
+    """What becomes of acts that are begun at the same moment; neither waits for another without end."""
+    barrier = threading.Barrier(len(acts))
 
     def begun(act, *arguments):
         barrier.wait(60)
         return outcome(act, *arguments)
 
-    with ThreadPoolExecutor(2) as threads:
-        for number in range(ROUNDS):
-            infra_id = f"shop{number}"
-            prepare(two[0], record, infra_id)
-            removed, recorded = threads.submit(begun, remove, two[1]), threads.submit(begun, record, two[0], infra_id)
-            found = [removed.result(60), recorded.result(60)]
-            assert found in ([None, MissingError], [DefinitionInUseError, None])
-            assert ("web" in two[0].definition_names()) == (found[1] is None)
-            if found[1] is None or record is not by_first_build:
-                forget(two[0], infra_id)
+    with ThreadPoolExecutor(len(acts)) as threads:
+        return [one.result(60) for one in [threads.submit(begun, *act) for act in acts]]
+
+
+@ways
+def test_of_a_removal_and_a_user_one_fails(two, record):
+    for number in range(ROUNDS):
+        infra_id = f"shop{number}"
+        prepare(two[0], record, infra_id)
+        found = race((remove, two[1]), (record, two[0], infra_id))
+        assert found in ([None, MissingError], [DefinitionInUseError, None])
+        assert ("web" in two[0].definition_names()) == (found[1] is None)
+        if found[1] is None or record is not by_first_build:
+            forget(two[0], infra_id)
 
 
 @ways
 def test_an_import_at_the_same_time_is_no_removal(two, record):
-    barrier = threading.Barrier(3)
-
-    def begun(act, *arguments):
-        barrier.wait(60)
-        return outcome(act, *arguments)
-
-    with ThreadPoolExecutor(3) as threads:
-        for number in range(ROUNDS):
-            infra_id = f"shop{number}"
-            prepare(two[0], record, infra_id)
-            acts = [(replace, two[1]), (record, two[0], infra_id), (replace, two[0])]
-            begun_all = [threads.submit(begun, *act) for act in acts]
-            assert [one.result(60) for one in begun_all] == [None, None, None]
+    for number in range(ROUNDS):
+        infra_id = f"shop{number}"
+        prepare(two[0], record, infra_id)
+        assert race((replace, two[1]), (record, two[0], infra_id), (replace, two[0])) == [None, None, None]
 
 
 def waits_or_ended(store, started):
@@ -187,14 +181,6 @@ def test_a_user_waits_for_a_change_of_the_definition(two, record, monkeypatch, a
 
 
 def test_removals_and_imports_do_not_wait_for_each_other(two):
-    barrier = threading.Barrier(2)
-
-    def begun(act, store):
-        barrier.wait(60)
-        act(store)
-
-    with ThreadPoolExecutor(2) as threads:
-        for _ in range(ROUNDS):
-            replace(two[0])
-            both = [threads.submit(begun, remove, two[0]), threads.submit(begun, replace, two[1])]
-            assert [one.result(60) for one in both] == [None, None]
+    for _ in range(ROUNDS):
+        replace(two[0])
+        assert race((remove, two[0]), (replace, two[1])) == [None, None]
