@@ -31,6 +31,8 @@ class EventKind(enum.Enum):
     """A user declared its cloud gone for good; the text says what may still exist there."""
     NODE_UNHEALTHY = "node unhealthy"
     NODE_RECOVERED = "node recovered"
+    NODE_OUTDATED = "node outdated"
+    """Instances of a node lack the addresses of instances that were made later; the text says of which nodes."""
     NOT_FORGOTTEN = "not forgotten"
     """A configuration manager has not deleted data of gone instances; it is asked again later."""
     HEALING = "healing"

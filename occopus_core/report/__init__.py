@@ -13,6 +13,7 @@ from occopus_core.api.config import ConfigState
 from occopus_core.api.seconds import MOST_SECONDS
 from occopus_core.descriptions.model import Implementation, Scaling
 from occopus_core.descriptions.times import written
+from occopus_core.engine.planning.plan import lacks_addresses
 from occopus_core.report.maintenance import maintainer_of
 from occopus_core.report.places import InstancePlace, place_of
 from occopus_core.store.records import (
@@ -131,7 +132,11 @@ class Snapshot:
         return replace(self, costs=costs)
 
     def note(self, instance: InstanceRecord) -> str:
-        """The problem of an instance, for how long it has lasted, and when the instance will be replaced."""
+        """The problem of an instance, for how long, and when it is replaced; and which addresses it lacks."""
+        lacks = lacks_addresses(instance.outdated) if instance.outdated else ""
+        return "; ".join(filter(None, (self._problem(instance), lacks)))
+
+    def _problem(self, instance: InstanceRecord) -> str:
         if instance.unhealthy_since is None:
             return instance.reason or self.former.get(instance.node_id, "")
         lasts = max(0.0, self.at - instance.unhealthy_since)
@@ -219,6 +224,7 @@ def _instance(snapshot: Snapshot, instance: InstanceRecord) -> dict[str, Any]:
         "reason": instance.reason,
         "note": snapshot.note(instance),
         "unhealthy_since": None if instance.unhealthy_since is None else written(instance.unhealthy_since),
+        "outdated": list(instance.outdated),
         "condemned": instance.condemned,
         **({} if snapshot.costs is None else {"cost": _cost(snapshot.costs.get(instance.node_id))}),
     }

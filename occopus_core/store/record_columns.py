@@ -114,6 +114,10 @@ def _addresses(text: str) -> tuple[Address, ...]:
     return tuple(Address(typed(value, str), AddressKind(kind)) for value, kind in json.loads(text))
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(typed(name, str) for name in typed(json.loads(text), list))
+
+
 def _counts(text: str) -> dict[str, int]:
     return {name: typed(count, int) for name, count in typed(json.loads(text), dict).items()}
 
@@ -130,6 +134,7 @@ _CODECS: dict[Any, Codec] = {
     bool: _plain(bool),
     InstanceId: Codec(str, lambda value: InstanceId(typed(value, str))),
     tuple[Address, ...]: Codec(lambda value: json.dumps([(each.value, each.kind.value) for each in value]), _addresses),
+    tuple[str, ...]: Codec(lambda value: json.dumps(list(value)), _names),
     Mapping[str, int]: Codec(lambda value: json.dumps(dict(value)), _counts),
     Mapping[str, Any]: Codec(lambda value: json.dumps(dict(value)), lambda text: typed(json.loads(text), dict)),
     Mapping[str, Setback]: Codec(

@@ -174,6 +174,8 @@ class InstanceRecord:
     """Marked for removal by a scaling request."""
     answered: bool = False
     """The first `create` returned the whole instance: the provider has no other one with this token."""
+    outdated: tuple[str, ...] = ()
+    """The nodes with instances that were made later and whose addresses its user data or settings lack."""
 
     @property
     def address(self) -> str:

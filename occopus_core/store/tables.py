@@ -94,6 +94,7 @@ instances = Table(
     Column("answered", Boolean, nullable=False, server_default=false()),
     Column("well_since", Double),
     Column("ill_seconds", Double, nullable=False, server_default="0"),
+    Column("outdated", Text, nullable=False, server_default="[]"),
     Index(None, "infra_id"),
 )
 

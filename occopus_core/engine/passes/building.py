@@ -31,7 +31,7 @@ from occopus_core.engine.passes.errors import (
     UnconfirmedError,
 )
 from occopus_core.engine.passes.life_time import first_life_time, move_end, refuse_past_end
-from occopus_core.engine.passes.outdated import with_outdated
+from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import survey
 from occopus_core.engine.planning.blueprint import Blueprint
@@ -194,6 +194,8 @@ def build_leased(
     renewed = {step.node_id for step in steps.of(Verb.RECONFIGURE)}
     yield from execution.reconfigure([work for work in works if not work.dropping], design.graph, renewed)
     context.refuse_if_abandoned()
+    yield from mark_outdated(context, runtime, execution.works, design.graph)
+    runtime.journal.flush()
     before = design.graph
     if record.description is not None:
         before = yield from dependencies(context.resources.loop, context.scope(record.description), works)

@@ -94,6 +94,8 @@ class PassContext:
         self._held_lease: HeldLease | None = None
         self.reported: dict[str, object] = {}
         """Messages already reported, to avoid repeats."""
+        self.compared: frozenset[tuple[str, str]] | None = None
+        """The running instances, with their addresses, for which outdated ones were last looked for."""
         self.dropping: Collection[str] = ()
         """The node ids of the instances that the last pass was deleting."""
         self.retries = Retries()

@@ -27,7 +27,7 @@ from occopus_core.engine.passes.designing import design_in_pool, park_if_cut_off
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.life_time import attend, is_due
-from occopus_core.engine.passes.outdated import with_outdated
+from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.requested_builds import build_requested
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
@@ -121,6 +121,8 @@ class _Pass:
         self._targets = dict(record.targets)
         self._unanswered: list[Unanswered] = []
         self._undone: list[str] = []
+        self._graph: Graph | None = None
+        """The dependencies of the nodes, from the last design."""
         self._ran: frozenset[tuple[str, str | None]] = frozenset()
         """The running instances at the start of the tick, with their addresses."""
 
@@ -135,11 +137,9 @@ class _Pass:
         went in it, because other instances may have to be reconfigured.
         """
         execution = self._execution
-        yield from self._tick()
-        yield from execution.run(self._is_tick_over)
+        yield from self._turn()
         while not self._cut_off and (not self._is_mended() or self._is_to_follow()):
-            yield from self._tick()
-            yield from execution.run(self._is_tick_over)
+            yield from self._turn()
         if self._cut_off:
             # Their rows keep the definition that was cut off: a later pass makes instances from the new one.
             unfinished = [work for work in self._works if work.stage is not Stage.READY and not work.dropping]
@@ -176,6 +176,13 @@ class _Pass:
 
     def _is_tick_over(self) -> bool:
         return bool(self._cut_off) or self._is_mended() or self._site.is_tick_due
+
+    def _turn(self) -> Steps[None]:
+        """One tick, and the work until the next one is due."""
+        yield from self._tick()
+        yield from self._execution.run(self._is_tick_over)
+        if not self._cut_off:
+            yield from mark_outdated(self._site, self._runtime, self._works, self._graph)
 
     def _tick(self) -> Steps[None]:
         """Observe, decide, and start the work that is due."""
@@ -285,6 +292,7 @@ class _Pass:
                 graph = yield from dependencies(self._site.resources.loop, self._runtime.scope, self._works)
             self._execution.mend(Orders(graph, drops=drops))
             return
+        self._graph = design.graph
         fresh = new_works(self._runtime, design.blueprints, plan, self._works, provisional=False)
         renewed = {step.node_id for step in plan.of(Verb.RECONFIGURE)}
         renewals = [work for work in self._works if work.node_id in renewed]

@@ -1,22 +1,26 @@
-"""Finds instances that a plan keeps although their user data or settings lack the addresses of their dependees."""
+"""Finds instances that are kept although their user data or settings lack the addresses of their dependees."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.instance.neighbours import Neighbours
+from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Loop, Steps
-from occopus_core.engine.passes.reconfiguring import foreseen_neighbours
+from occopus_core.engine.passes.context import PassContext
+from occopus_core.engine.passes.dependencies import dependencies
+from occopus_core.engine.passes.reconfiguring import foreseen_neighbours, with_placeholder_addresses
 from occopus_core.engine.planning.mappings import ADDRESS
-from occopus_core.engine.planning.plan import Plan, Verb
+from occopus_core.engine.planning.plan import Plan, Step, Verb, lacks_addresses
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.rehearsal import PLACEHOLDER_HOST_KEY, rehearsal_allowance
+from occopus_core.events import EventKind
 from occopus_core.render import CutOffError
 from occopus_core.store.records import Stage
 
@@ -27,10 +31,21 @@ _CHANGING = (
     "its configuration was made with addresses of {0}, which change: it is not updated; "
     "occopus-build with --replace {1} replaces it, too (see docs/maintenance.md)"
 )
-_LATER = (
-    "its configuration was made before other instances of {0}, without their addresses; "
-    "occopus-build with --replace {1} replaces it (see docs/maintenance.md)"
-)
+_LATER = "{0}; occopus-build with --replace {1} replaces it (see docs/maintenance.md)"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Lack:
+    """The nodes whose addresses an instance lacks: of instances made later, or of those that the plan changes."""
+
+    names: tuple[str, ...] = ()
+    changing: bool = False
+
+    def text(self, node_name: str) -> str:
+        """The reason in a plan; empty if it lacks none."""
+        if self.changing:
+            return _CHANGING.format(" and ".join(self.names), node_name)
+        return _LATER.format(lacks_addresses(self.names), node_name) if self.names else ""
 
 
 def with_outdated(
@@ -48,50 +63,109 @@ def with_outdated(
     cannot be rendered afterwards is left as it is, and everything where rendering is cut off. `implementation` returns
     an instance's implementation from then on.
     """
-    changing = {step.node_name for step in plan.of(Verb.CREATE, Verb.REPLACE, Verb.DESTROY)}
-    present = [dataclasses.replace(work, dropping=False) for work in works if work.stage is not Stage.DROPPING]
-    kept = {step.node_id for step in plan.of(Verb.KEEP)}
-    kinds: dict[str, _Kind] = {}
-    concerned: dict[_Kind, Work] = {}
-    for work in present:
-        if work.node_id in kept and work.stage is Stage.READY:
-            dependees = frozenset(graph.dependees(work.node_name))
-            later = frozenset(_later(work, (one for one in present if one.node_name in dependees)))
-            if later or changing & dependees:
-                kinds[work.node_id] = (work.node_name, implementation(work).digest, later)
-                concerned.setdefault(kinds[work.node_id], work)
-    if not concerned:
-        return plan
-    scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
-    after = foreseen_neighbours(scope, works, plan)
-
-    def reason_of(kind: _Kind, work: Work) -> str:
-        outdating = functools.partial(_outdating, scope, after, work, implementation(work))
-        names = list(outdating(present, list(after.works()), changing))
-        if names:
-            return _CHANGING.format(" and ".join(names), work.node_name)
-        earlier = [one for one in present if one.node_id not in kind[2]]
-        names = list(outdating(earlier, present, {one.node_name for one in present if one.node_id in kind[2]}))
-        return _LATER.format(" and ".join(names), work.node_name) if names else ""
-
-    try:
-        reasons = yield from loop.in_pool(lambda: {kind: reason_of(kind, work) for kind, work in concerned.items()})
-    except CutOffError:
-        return plan
+    found = yield from _find(loop, scope, graph, works, plan, implementation)
     steps = (
-        dataclasses.replace(step, reason=reasons[kinds[step.node_id]])
-        if step.node_id in kept & kinds.keys() and not step.reason
+        dataclasses.replace(step, reason=found[step.node_id].text(step.node_name))
+        if found and step.node_id in found and step.verb is Verb.KEEP and not step.reason
         else step
         for step in plan.steps
     )
     return dataclasses.replace(plan, steps=tuple(steps))
 
 
-def _later(work: Work, others: Iterable[Work]) -> Iterator[str]:
+def mark_outdated(
+    context: PassContext, runtime: Runtime, works: Sequence[Work], graph: Graph | None = None
+) -> Steps[None]:
+    """Record in its row which addresses each ready instance lacks, with one event for each node.
+
+    Does nothing where no instance has come since the last call for this infrastructure, nor gone while others are
+    marked, and where rendering is cut off. Without the `graph` of the nodes, it is derived from their templates.
+    """
+    works = [work for work in works if work.stage is Stage.READY and not work.dropping]
+    running = frozenset((work.node_id, work.record.address) for work in works)
+    known, context.compared = context.compared, running
+    come = running - (known or frozenset())
+    if running == known or context.interrupted or not (come or any(work.record.outdated for work in works)):
+        return
+    commit_due = runtime.journal.commit_due
+    if graph is None:
+        graph = yield from dependencies(runtime.loop, runtime.scope, works)
+    kept = Plan(tuple(Step(Verb.KEEP, work.node_name, "", work.node_id) for work in works))
+    found = yield from _find(runtime.loop, runtime.scope, graph, works, kept, commit_due=commit_due)
+    if found is None:
+        return
+    newly: dict[str, dict[str, None]] = {}
+    for work in works:
+        names = found.get(work.node_id, _Lack()).names
+        if work.stage is Stage.READY and not work.dropping and names != work.record.outdated:
+            newly.setdefault(work.node_name, {}).update(dict.fromkeys(names))
+            runtime.journal.put(work.update(outdated=names))
+    for node_name, others in newly.items():
+        if others:
+            runtime.tell(EventKind.NODE_OUTDATED, _Lack(tuple(others)).text(node_name), node_name)
+
+
+def _find(
+    loop: Loop,
+    scope: Scope,
+    graph: Graph,
+    works: Sequence[Work],
+    plan: Plan,
+    implementation: Callable[[Work], Implementation] = lambda work: work.implementation,
+    commit_due: Callable[[], None] | None = None,
+) -> Steps[Mapping[str, _Lack] | None]:
+    """What each ready instance that the plan keeps lacks, by node id; None where rendering is cut off."""
+    changing = {step.node_name for step in plan.of(Verb.CREATE, Verb.REPLACE, Verb.DESTROY)}
+    present = [dataclasses.replace(work, dropping=False) for work in works if work.stage is not Stage.DROPPING]
+    by_node: dict[str, list[Work]] = {}
+    for work in present:
+        by_node.setdefault(work.node_name, []).append(work)
+    kept = {step.node_id for step in plan.of(Verb.KEEP)}
+    kinds: dict[str, _Kind] = {}
+    concerned: dict[_Kind, Work] = {}
+    for work in present:
+        if work.node_id in kept and work.stage is Stage.READY and work.node_name in graph.order:
+            dependees = graph.dependees(work.node_name)
+            later = frozenset(_later(work, (by_node.get(name, ()) for name in dependees)))
+            if later or changing.intersection(dependees):
+                kinds[work.node_id] = (work.node_name, implementation(work).digest, later)
+                concerned.setdefault(kinds[work.node_id], work)
+    if not concerned:
+        return {}
+    scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
+    after = foreseen_neighbours(scope, works, plan)
+
+    def lack_of(kind: _Kind, work: Work) -> _Lack:
+        outdating = functools.partial(_outdating, scope, after, work, implementation(work))
+        names = tuple(outdating(present, list(after.works()), changing))
+        if names:
+            return _Lack(names, changing=True)
+        earlier = [one for one in present if one.node_id not in kind[2]]
+        placeholders = [with_placeholder_addresses(one) for one in present if one.node_id in kind[2]]
+        # Where all instances of a node were made later, others were there before.
+        former = {one.node_name for one in earlier}
+        before = [*earlier, *(one for one in placeholders if one.node_name not in former)]
+        names = tuple(outdating(before, present, {one.node_name for one in placeholders}))
+        if names and len(before) < len(present):
+            # With fewer instances a request may differ although it uses no address.
+            names = tuple(outdating([*earlier, *placeholders], present, names))
+        return _Lack(names)
+
+    try:
+        lacks = yield from loop.in_pool(
+            lambda: {kind: lack_of(kind, work) for kind, work in concerned.items()}, commit_due
+        )
+    except CutOffError:
+        return None
+    return {node_id: lacks[kind] for node_id, kind in kinds.items()}
+
+
+def _later(work: Work, others: Iterator[Sequence[Work]]) -> Iterator[str]:
     """The ids of the other instances that have addresses and were made later than the instance."""
-    for one in others:
-        if one.record.created_at > work.record.created_at and one.record.addresses:
-            yield one.node_id
+    for instances in others:
+        for one in instances:
+            if one.record.created_at > work.record.created_at and one.record.addresses:
+                yield one.node_id
 
 
 def _outdating(

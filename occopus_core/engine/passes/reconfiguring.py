@@ -133,7 +133,8 @@ def amend(
     if not concerned:
         return Amended(situation)
     plan = decide(situation)
-    staying = [work for work in concerned if work.node_id in plan.staying]
+    kept = plan.staying
+    staying = [work for work in concerned if work.node_id in kept]
     neighbours = foreseen_neighbours(scope, works, plan)
     rendered = yield from _render(loop, scope, staying, neighbours, implementation, commit_due)
     changed: dict[str, str] = {}
@@ -211,7 +212,8 @@ def _render(
 def foreseen_neighbours(scope: Scope, works: Sequence[Work], plan: Plan) -> Neighbours:
     """The instances that exist once the plan is carried out. New ones have placeholder values."""
     positions = {work.node_id: work.record.position for work in works}
-    staying = [work for work in works if work.node_id in plan.staying]
+    kept = plan.staying
+    staying = [work for work in works if work.node_id in kept]
     last = max(positions.values(), default=0)
     coming = [
         _newcomer(step.node_name, positions.get(step.node_id, last + number), number, works)
@@ -220,6 +222,11 @@ def foreseen_neighbours(scope: Scope, works: Sequence[Work], plan: Plan) -> Neig
     nodes = {node.name: node for node in scope.infrastructure.nodes}
     everyone = [*staying, *coming]
     return Neighbours(nodes, scope.infrastructure.dependencies, lambda: everyone)
+
+
+def with_placeholder_addresses(work: Work) -> Work:
+    """The same instance with the addresses of one that is to be made."""
+    return dataclasses.replace(work, record=dataclasses.replace(work.record, addresses=_NEW))
 
 
 def _newcomer(node_name: str, position: int, number: int, works: Sequence[Work]) -> Work:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from occopus_core.api.resource import InstanceState
@@ -13,6 +14,11 @@ LOST = {
     InstanceState.STOPPED: "it was stopped",
 }
 """States in which an instance that was running has been lost."""
+
+
+def lacks_addresses(names: Collection[str]) -> str:
+    """What is said of an instance that was made before other instances of the nodes `names`."""
+    return f"its configuration was made before other instances of {' and '.join(names)}, without their addresses"
 
 
 class Verb(enum.Enum):

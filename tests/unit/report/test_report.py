@@ -40,6 +40,7 @@ def test_the_report_has_what_clients_read_and_what_the_store_knows(snapshot, ins
                     "cloud": "",
                     "region": "",
                     "implementation": "",
+                    "outdated": [],
                     "condemned": False,
                 }
             },
@@ -157,6 +158,15 @@ def test_a_ready_instance_with_its_former_configuration_has_a_note(instance, sta
     ready = instance("web"), instance("db"), instance("db", 2)
     taken = Snapshot.of(infrastructure(), ready, configurations=[ours, *others])
     assert [taken.note(one) for one in ready] == [note, "", ""]
+
+
+@pytest.mark.parametrize(("reason", "before"), [("", ""), ("slow", "slow; ")])
+def test_an_instance_that_lacks_addresses_is_reported_with_the_nodes_whose_they_are(snapshot, instance, reason, before):
+    made = snapshot(instance(outdated=("db", "web"), reason=reason))
+    (reported,) = report_of(made)["web"]["instances"].values()
+    said = "its configuration was made before other instances of db and web, without their addresses"
+    assert (reported["outdated"], reported["note"]) == (["db", "web"], before + said)
+    assert reported["note"] in written(made, "table")
 
 
 def configuration(node_id, **fields):

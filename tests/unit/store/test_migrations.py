@@ -197,7 +197,7 @@ def _unordered(found):
     return str(sorted(found, key=lambda one: one["name"]) if isinstance(found, list) else found)
 
 
-@pytest.mark.parametrize("version", ["0001", "0006", "0011"])
+@pytest.mark.parametrize("version", ["0001", "0006", "0011", "0012"])
 def test_an_instance_that_was_ill_stays_so_in_a_store_of_an_older_version(store_url, opened, version):
     """Its row keeps since when it is not well; what is new says nothing of former times."""
     ill = record(condition=Condition.AILING, unhealthy_since=1234567900.5, stage=Stage.READY, provisional=False)
@@ -213,12 +213,13 @@ def test_an_instance_that_was_ill_stays_so_in_a_store_of_an_older_version(store_
     store = Store(opened(store_url))
     unknown = {field.name: field.default for field in dataclasses.fields(ill) if field.name not in kept}
     assert store.instances("i") == [dataclasses.replace(ill, **unknown)]
-    assert unknown.keys() <= {"condition", "unhealthy_since", "condemned", "answered", "well_since", "ill_seconds"}
+    added = {"condition", "unhealthy_since", "condemned", "answered", "well_since", "ill_seconds", "outdated"}
+    assert unknown.keys() <= added
     assert store.infrastructure("i").description == infrastructure()
     lease = store.acquire("i", "me", 1000.0)
     with store.changing(lease) as change:
-        change.put_instances([dataclasses.replace(ill, ill_seconds=7.5, well_since=2.0)])
-    assert store.instances("i")[0].ill_seconds == 7.5
+        change.put_instances([dataclasses.replace(ill, ill_seconds=7.5, well_since=2.0, outdated=("db",))])
+    assert (store.instances("i")[0].ill_seconds, store.instances("i")[0].outdated) == (7.5, ("db",))
 
 
 def upgrade_to(connection, version):

@@ -53,6 +53,7 @@ SAMPLES: dict[Any, list[Any]] = {
     bool: [True, False],
     InstanceId: [InstanceId("vm-1")],
     tuple[Address, ...]: [(), (Address("192.0.2.1"), Address("db.example", AddressKind.PRIVATE))],
+    tuple[str, ...]: [(), ("web", "ü")],
     Mapping[str, int]: [{}, {"web": 2, "db": 0}],
     Mapping[str, Any]: [{}, {"a": [1, None, {"b": "ü"}]}],
     Mapping[str, Setback]: [{}, {"web": Setback(3, 1.5)}],

@@ -95,7 +95,7 @@ function Instance({ name, one, mayRemove, leave, read }) {
   return html`<tr>
     <th scope="row">${name}-${one.position}<span class="mono small muted clip" title=${one.key}>${one.key.slice(0, 8)}</span>
       ${one.cloud && html`<span class="small muted where" title=${one.implementation}>${[one.cloud, one.region].filter(Boolean).join(", ")}</span>`}</th>
-    <td><${Badge} state=${one.state} />${stage && html` <span class="small muted">${stage}</span>`}${one.condemned && html` <span class="tag">chosen to go</span>`}
+    <td><${Badge} state=${one.state} />${stage && html` <span class="small muted">${stage}</span>`}${one.condemned && html` <span class="tag">chosen to go</span>`}${one.outdated?.length > 0 && html` <span class="tag">outdated</span>`}
       ${one.note && html`<p class="note">${one.note}</p>`}</td>
     <td class="mono">${one.addresses.length ? one.addresses.map((address) => html`<${Address} key=${address} text=${address} />`) : html`<span class="muted">none yet</span>`}</td>
     <td><${Time} at=${one.unhealthy_since > one.since ? one.unhealthy_since : one.since} /></td>

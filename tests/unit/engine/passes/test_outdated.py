@@ -1,18 +1,21 @@
 """Instances that a plan keeps although they were made with addresses that it changes: the plan says so."""
 
 import dataclasses
+import itertools
 
 import pytest
 
 from occopus_core.descriptions.model import AttributeMapping, Dependency, NodeDescription, Scaling
 from occopus_core.engine.passes import outdated
 from occopus_core.engine.planning.plan import Verb
+from occopus_core.events import EventKind
 from occopus_core.render import Allowance
 from occopus_core.store.records import ScaleKind
 from occopus_core.testing.simcloud.inventory import digest
 
 from ..configured import Managers
 from ..conftest import infrastructure, node, userdata
+from ..fakes import KilledError, Life
 
 WARNING = (
     "its configuration was made with addresses of {}, which change: it is not updated; "
@@ -37,9 +40,9 @@ def proxied(world):
     world.define("db")
     world.define("web", implementations=[{"contextualisation": userdata("port {{ variables.port }}")}])
 
-    def built(user_data, description=None):
+    def built(user_data, description=None, **options):
         world.define("proxy", implementations=[{"contextualisation": userdata(user_data)}])
-        world.build(description or described())
+        world.build(description or described(), **options)
         return world
 
     return built
@@ -175,8 +178,8 @@ def test_nothing_is_marked_where_rendering_is_cut_off(proxied, monkeypatch):
 # Addresses that have changed before
 
 
-def heal(world):
-    (row,) = [row for row in world.store.instances("infra") if row.node_name == "web"]
+def heal(world, name="web"):
+    (row,) = [row for row in world.store.instances("infra") if row.node_name == name]
     world.cloud.change(row.instance_id, "lose")
     world.clock.time += 600
     world.convergence().maintain()
@@ -213,3 +216,127 @@ def test_instances_of_one_node_are_marked_each_by_its_own_age(proxied):
         LATER.format("web"),
         "",
     ]
+
+
+# What passes record
+
+
+def recorded(world, name="proxy"):
+    return [row.outdated for row in world.store.instances("infra") if row.node_name == name]
+
+
+def said(world):
+    kind = EventKind.NODE_OUTDATED.value
+    return [(one.node_name, one.node_id, one.text) for one in world.store.events("infra") if one.kind == kind]
+
+
+def test_a_node_that_lacks_the_address_of_what_was_healed_is_recorded_until_it_is_replaced(proxied):
+    world = proxied("to {{ getip('web') }}")
+    heal(world)
+    assert recorded(world) == [("web",)]
+    assert recorded(world, "db") == recorded(world, "web") == [()]
+    world.convergence().maintain()
+    assert said(world) == [("proxy", "", LATER.format("web"))], "once, in the words of the plan"
+    world.convergence().build(described(), replaced=["proxy"])
+    assert recorded(world) == [()]
+
+
+def test_a_node_has_one_event_whatever_the_number_of_its_instances(proxied):
+    proxy = NodeDescription("proxy", "proxy", scaling=Scaling(3, 3))
+    world = proxied("to {{ getip('web') }} {{ getip('db') }}", described(proxy=proxy))
+    heal(world)
+    heal(world, "db")
+    assert recorded(world) == [("db", "web")] * 3
+    assert [text for _, _, text in said(world)] == [LATER.format("web"), LATER.format("db and web")]
+
+
+def test_what_was_scaled_and_goes_again_leaves_no_mark(proxied):
+    world = proxied("to {{ getipall('web')|join }}")
+    for amount, marked in ((1, ("web",)), (-1, ())):
+        world.clock.time += 600
+        world.store.request_scaling("infra", "web", ScaleKind.CHANGE, amount, "", world.clock.now())
+        world.convergence().maintain()
+        assert recorded(world) == [marked]
+    assert len(said(world)) == 1
+
+
+def test_an_update_records_the_nodes_that_it_keeps_with_former_addresses(proxied):
+    world = proxied("to {{ getip('web') }}")
+    world.clock.time += 600
+    world.build(described(port=2))
+    assert recorded(world) == [("web",)]
+    assert said(world) == [("proxy", "", LATER.format("web"))]
+
+
+def test_a_killed_pass_leaves_the_mark_to_the_next_one(proxied):
+    """At whatever commit the process that heals is killed, the next pass marks the node, and nothing twice."""
+    for at in itertools.count(1):
+        infra_id = f"infra{at}"
+        world = proxied("to {{ getip('web') }}", infra_id=infra_id)
+        (row,) = [row for row in world.store.instances(infra_id) if row.node_name == "web"]
+        world.cloud.change(row.instance_id, "lose")
+        world.clock.time += 600
+        life = Life("after commit", at)
+        try:
+            world.convergence(infra_id, life=life).maintain()
+        except KilledError:
+            world.clock.time += 60
+            world.convergence(infra_id).maintain()
+        assert [one.outdated for one in world.store.instances(infra_id) if one.node_name == "proxy"] == [("web",)]
+        kind = EventKind.NODE_OUTDATED.value
+        assert len([one for one in world.store.events(infra_id) if one.kind == kind]) == 1
+        if not life.over:
+            assert at > 3, "it was never killed"
+            return
+
+
+def test_a_node_that_its_manager_reconfigures_is_not_recorded(world):
+    managers = Managers(world)
+    world.define("db")
+    world.define("web", implementations=[{"contextualisation": userdata("port {{ variables.port }}")}])
+    managers.define("proxy", to="{{ getip('web') }}")
+    world.build(described())
+    heal(world)
+    assert recorded(world) == [()]
+    assert said(world) == []
+
+
+@pytest.mark.parametrize(
+    "user_data", ["nothing", "{{ 'any' if getip('web') else 'none' }}", "{{ getipall('web')|length }}"]
+)
+def test_a_node_that_would_be_made_the_same_is_not_recorded(proxied, user_data):
+    world = proxied(user_data)
+    heal(world)
+    assert recorded(world) == [()]
+    assert reasons(world.convergence().preview()) == {(Verb.KEEP, "")}
+
+
+def test_no_secret_is_recorded(proxied):
+    world = proxied("password hunter2 for {{ getip('web') }}")
+    heal(world)
+    assert recorded(world) == [("web",)]
+    assert "hunter2" not in str(said(world))
+
+
+def test_nothing_is_rendered_where_nothing_was_made_or_has_no_dependents(proxied, monkeypatch):
+    world = proxied("to {{ getip('web') }}")
+    asked = []
+    monkeypatch.setattr(outdated, "rehearsal_allowance", lambda: asked.append(1) or Allowance())
+    convergence = world.convergence()
+    for _ in range(3):
+        world.clock.time += 600
+        convergence.maintain()
+    heal(world, "proxy")
+    assert asked == []
+    heal(world)
+    assert asked == [1]
+    assert recorded(world) == [("web",)]
+
+
+def test_the_mark_stays_where_rendering_is_cut_off(proxied, monkeypatch):
+    world = proxied("to {{ getip('web') }}")
+    heal(world)
+    monkeypatch.setattr(outdated, "rehearsal_allowance", lambda: Allowance(1, 0.0))
+    heal(world)
+    assert recorded(world) == [("web",)]
+    assert world.store.infrastructure("infra").parked == ""
