@@ -28,7 +28,6 @@ from occopus_core.descriptions.schema import is_template
 from occopus_core.evaluate import (
     UNREADABLE,
     FaultError,
-    RefusalError,
     compiled,
     environment,
     evaluate,
@@ -37,6 +36,7 @@ from occopus_core.evaluate import (
     syntax_reason,
 )
 from occopus_core.sandbox import BUDGET
+from occopus_core.template_errors import RefusalError
 from occopus_core.templates_1x import ASKING, PEER_FUNCTIONS, Templates1x, filled, folded, is_plain, quoted, unfolded
 from occopus_core.variables import all_in_scope
 
@@ -90,14 +90,18 @@ class CutOffError(TemplateError):
 
 
 class Peers(Protocol):
-    """The other nodes of the infrastructure, as far as templates may read them."""
+    """The other nodes of the infrastructure, as far as templates may read them.
+
+    The methods raise `LookupError` with a message, followed by the names of nodes in it: any other text that was asked
+    for may be a secret.
+    """
 
     def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
-        """The addresses of each instance of a node, the first instance first. Raises `LookupError` with a message."""
+        """The addresses of each instance of a node, the first instance first. Raises `LookupError`."""
         ...
 
     def node_ids(self, node_name: str) -> Sequence[str]:
-        """The ids of the same instances in the same order. Raises `LookupError` with a message."""
+        """The ids of the same instances in the same order. Raises `LookupError`."""
         ...
 
 
@@ -388,7 +392,7 @@ def _peer_functions(peers: Peers) -> dict[str, Callable[[str], object]]:
         try:
             instances = peers.addresses(node)
         except LookupError as error:
-            raise RefusalError(str(error.args[0])) from error
+            raise RefusalError(*map(str, error.args)) from error
         return [addresses[0].value for addresses in instances if addresses]
 
     def getip(node: str) -> str:
@@ -410,9 +414,9 @@ def _former_functions(peers: Peers) -> dict[str, Callable[..., object]]:
         try:
             ids = peers.node_ids(node)
         except LookupError as error:
-            raise RefusalError(str(error.args[0])) from error
+            raise RefusalError(*map(str, error.args)) from error
         if not ids:
-            raise RefusalError(f"there is no instance of node '{node}'")
+            raise RefusalError(f"there is no instance of node '{node}'", node)
         nodes[ids[0]] = node
         return ids[0]
 
@@ -428,7 +432,7 @@ def _former_functions(peers: Peers) -> dict[str, Callable[..., object]]:
 
 def _first(addresses: Sequence[str], node: str) -> str:
     if not addresses:
-        raise RefusalError(f"no instance of node '{node}' has an address")
+        raise RefusalError(f"no instance of node '{node}' has an address", node)
     return addresses[0]
 
 

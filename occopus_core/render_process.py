@@ -28,8 +28,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from occopus_core.evaluate import FaultError, RefusalError, evaluate
+from occopus_core.evaluate import FaultError, evaluate
 from occopus_core.sandbox import OverBudgetError
+from occopus_core.template_errors import RefusalError, without_values
 
 SECONDS = 2.0
 """Processor time of one text. The system ends a child that takes more."""
@@ -82,8 +83,8 @@ class _Helper:
         values = {name: value for name, value in scope.items() if name not in functions}
         try:
             request = pickle.dumps((text, values, tuple(functions), left))
-        except Exception as error:  # whatever an object raises that cannot be copied
-            raise FaultError(None, f"a value that it uses cannot be copied: {error}") from error
+        except Exception as error:  # noqa: BLE001  # whatever an object raises that cannot be copied
+            raise FaultError(None, f"a value that it uses cannot be copied: {type(error).__name__}") from None
         with self._turns:
             began = time.monotonic()
             try:
@@ -206,9 +207,9 @@ def _answer(function: Callable[..., object], arguments: list[object]) -> dict[st
     try:
         return {"value": function(*arguments)}
     except RefusalError as error:
-        return {"refused": str(error)}
+        return {"refused": str(error), "names": error.names}
     except Exception as error:  # noqa: BLE001  # arguments of any kind
-        return {"refused": f"{type(error).__name__}: {error}"}
+        return {"refused": without_values(error), "names": ()}
 
 
 def _dump(value: object) -> bytes:
@@ -330,7 +331,7 @@ def _call(connection: socket.socket, calls: Iterator[int], name: str, *arguments
     _send(connection, _dump({"call": name, "arguments": plain}))
     answer = json.loads(_receive(connection))
     if "refused" in answer:
-        raise RefusalError(answer["refused"])
+        raise RefusalError(answer["refused"], *answer["names"])
     return answer["value"]
 
 

@@ -16,9 +16,10 @@ from typing import Any, ClassVar, cast
 
 from jinja2 import Environment, pass_context
 from jinja2 import nodes as syntax
-from jinja2.exceptions import SecurityError
-from jinja2.runtime import Context
+from jinja2.runtime import Context, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from occopus_core.template_errors import LimitError, RefusalError, unsafe_attribute
 
 BUDGET = 10_000_000
 """The budget for rendering the texts of one value: each character created costs 1. It allows 1 to 2 s of work."""
@@ -43,7 +44,7 @@ _LONG_NUMBER = re.compile(r"\d{6,}")
 _INDIRECT_WIDTH = re.compile(r"%[^a-zA-Z%]*\*|\{[^{}]*\{")
 
 
-class OverBudgetError(SecurityError):
+class OverBudgetError(LimitError):
     """The template has used up its budget."""
 
 
@@ -85,12 +86,12 @@ def weight(value: object) -> int:
 
 def _refuse_large(numbers: Iterable[object]) -> None:
     if any(isinstance(number, int) and abs(number) > LARGEST_NUMBER for number in numbers):
-        raise SecurityError(f"no number here may be larger than {LARGEST_NUMBER}")
+        raise LimitError(f"no number here may be larger than {LARGEST_NUMBER}")
 
 
 def _check_format(text: object, values: Iterable[object]) -> None:
     if _LONG_NUMBER.search(str(text)):
-        raise SecurityError(f"no width may be larger than {LARGEST_NUMBER}")
+        raise LimitError(f"no width may be larger than {LARGEST_NUMBER}")
     if _INDIRECT_WIDTH.search(str(text)):
         _refuse_large(values)
     widths = sum(map(int, re.findall(r"\d+", str(text))))
@@ -189,9 +190,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(value, str | bytes | int):
             _foresee(method.__name__, value, (*args, *kwargs.values()))
         spend(CALL)
-        result = super().call(__context, __obj, *args, **kwargs)
+        try:
+            result = super().call(__context, __obj, *args, **kwargs)
+        except RefusalError as error:
+            error.given = (*args, *kwargs.values())
+            raise
         spend(weight(result))
         return result
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+        """See `jinja2.sandbox.SandboxedEnvironment`."""
+        return self.undefined(obj=obj, name=attribute, exc=unsafe_attribute(obj, attribute))  # type: ignore[arg-type]
 
 
 @pass_context  # so that constants are not put out, and evaluated, while the template is compiled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from occopus_core.api.resource import Address
@@ -19,6 +19,8 @@ class _Dependees:
     """Addresses and ids of the nodes that a node depends on, read when its instance starts."""
 
     node_name: str
+    nodes: Collection[str]
+    """The names of all nodes of the infrastructure."""
     known: Mapping[str, Sequence[Sequence[Address]]]
     ids: Mapping[str, Sequence[str]]
 
@@ -26,10 +28,13 @@ class _Dependees:
         return self.ids[node_name] if self.addresses(node_name) else ()
 
     def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
+        if node_name not in self.nodes:
+            raise LookupError(f"there is no node '{node_name}'; the nodes are: {', '.join(sorted(self.nodes))}")
         if node_name not in self.known:
             raise LookupError(
                 f"it was not seen beforehand that '{self.node_name}' needs '{node_name}': add the dependency "
-                f"[{self.node_name}, {node_name}]"
+                f"[{self.node_name}, {node_name}]",
+                node_name,
             )
         return self.known[node_name]
 
@@ -48,7 +53,8 @@ class TemplateValues:
         node = self.neighbours.nodes.get(work.node_name) or NodeDescription(work.node_name, type="")
         needed = self.dependees(node.name)
         known = {name: self.neighbours.addresses(name) for name in needed}
-        seen = _Dependees(node.name, known, {name: self.neighbours.node_ids(name) for name in needed})
+        ids = {name: self.neighbours.node_ids(name) for name in needed}
+        seen = _Dependees(node.name, self.neighbours.nodes.keys(), known, ids)
         handed = self.neighbours.handed(node.name).values
         return Subject(node, work.node_id, work.record.token, work.implementation, functions(seen), handed)
 

@@ -11,10 +11,11 @@ from occopus_core.api.scalars import canonical
 from occopus_core.api.written import items_of, texts_of
 from occopus_core.descriptions.model import Infrastructure, OutputTemplate
 from occopus_core.engine.planning.rehearsal import PlaceholderPeers
-from occopus_core.evaluate import FaultError, RefusalError
+from occopus_core.evaluate import FaultError
 from occopus_core.redaction import HIDDEN, LOGIN, SECRET_NAME, among, hide
 from occopus_core.render import PLAIN_BUDGET, Allowance, Peers, Renderer, TemplateError, functions
 from occopus_core.store.records import InstanceRecord, Stage
+from occopus_core.template_errors import RefusalError
 from occopus_core.templates_1x import Templates1x
 
 
