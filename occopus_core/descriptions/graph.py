@@ -10,24 +10,31 @@ from occopus_core.descriptions.model import Infrastructure
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """`dependent` needs `dependee`; `why` names the source, such as ``getip('web') in node_def:app[0]…``."""
+    """`dependent` needs `dependee`; `why` names the source, such as ``a template of the node definition 'app'``.
+
+    `place` and `path` are the position in the description, and empty for an edge that a template makes.
+    """
 
     dependent: str
     dependee: str
     why: str
+    place: str = ""
+    path: str = ""
 
 
 class CycleError(ValueError):
     """A cycle of nodes that wait for each other.
 
     `nodes` begins and ends with the same name; each needs the next. `closed_by` is the edge that closes the cycle: the
-    last one given.
+    last one given. `edges` are those of the cycle; this one is the last.
     """
 
-    def __init__(self, nodes: tuple[str, ...], closed_by: Edge) -> None:
+    def __init__(self, nodes: tuple[str, ...], edges: tuple[Edge, ...]) -> None:
         self.nodes = nodes
-        self.closed_by = closed_by
-        super().__init__(f"{' -> '.join(nodes)} (closed by {closed_by.why})")
+        self.edges = edges
+        self.closed_by = edges[-1]
+        self.chain = " -> ".join(nodes)
+        super().__init__(f"{self.chain} (closed by {self.closed_by.why})")
 
 
 class Graph:
@@ -50,8 +57,14 @@ class Graph:
     def of(cls, infrastructure: Infrastructure, extra: Iterable[Edge] = ()) -> Graph:
         """The graph of an infrastructure, with `extra` edges such as those of templates. Raises `CycleError`."""
         edges = [
-            Edge(one.dependent, one.dependee, f"the dependency at {one.where}" if one.where else "a dependency")
-            for one in infrastructure.dependencies
+            Edge(
+                one.dependent,
+                one.dependee,
+                f"the dependency at {one.where}" if one.where else "a dependency",
+                one.where,
+                f"dependencies[{index}]",
+            )
+            for index, one in enumerate(infrastructure.dependencies)
         ]
         return cls((node.name for node in infrastructure.nodes), [*edges, *extra])
 
@@ -86,4 +99,5 @@ class Graph:
         edges = [self._dependees[node][loop[(at + 1) % len(loop)]] for at, node in enumerate(loop)]
         last = max(range(len(edges)), key=lambda at: edges[at][0])
         turned = loop[last + 1 :] + loop[: last + 1]
-        return CycleError((*turned, turned[0]), edges[last][1])
+        around = edges[last + 1 :] + edges[: last + 1]
+        return CycleError((*turned, turned[0]), tuple(edge for _, edge in around))

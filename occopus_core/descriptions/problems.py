@@ -45,6 +45,26 @@ class DescriptionError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+class PlacedMessage(str):
+    """A message about a description that begins with its position; the parts are there for clients, too.
+
+    `position` and `path` are empty where they are not known. `message` is the text without them.
+    """
+
+    __slots__ = ("message", "path", "position")
+
+    position: str
+    path: str
+    message: str
+
+    @classmethod
+    def of(cls, position: str, path: str, message: str, *, with_path: bool = False) -> PlacedMessage:
+        """The message. `with_path`: its text names the path after the position."""
+        made = cls(": ".join(part for part in (position, path if with_path else "", message) if part))
+        made.position, made.path, made.message = position, path, message
+        return made
+
+
 def in_order(problems: Iterable[Problem], first: str) -> list[Problem]:
     """The problems in reading order: those of the file `first`, then those of its imports."""
     return sorted(problems, key=lambda problem: (problem.position.file != first, problem.position))

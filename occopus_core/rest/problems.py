@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from occopus_core.api.errors import ProviderError
-from occopus_core.descriptions.problems import DescriptionError, Problem
+from occopus_core.descriptions.problems import DescriptionError, PlacedMessage, Problem
 from occopus_core.engine.passes.errors import BusyError
 from occopus_core.engine.passes.life_time import LifeTimeError
 from occopus_core.engine.planning.design import InvalidDesignError
@@ -144,6 +144,8 @@ def _one_line(text: str) -> str:
 
 
 def _fault(one: Problem | str, redact: Callable[[str], str]) -> Fault:
+    if isinstance(one, PlacedMessage):
+        return Fault(position=one.position, path=one.path, message=redact(one.message))
     if isinstance(one, str):
         return Fault(position="", path="", message=redact(one))
     return Fault(position=str(one.position), path=one.path, message=redact(one.message))

@@ -10,6 +10,7 @@ from occopus_core.api.resource import Address
 from occopus_core.api.scalars import canonical
 from occopus_core.api.written import items_of, texts_of
 from occopus_core.descriptions.model import Infrastructure, OutputTemplate
+from occopus_core.descriptions.problems import PlacedMessage
 from occopus_core.engine.planning.rehearsal import PlaceholderPeers
 from occopus_core.evaluate import FaultError
 from occopus_core.redaction import HIDDEN, LOGIN, SECRET_NAME, among, hide
@@ -64,13 +65,15 @@ def output_values(
     return rendering.values(infrastructure.outputs)
 
 
-def output_faults(infra_id: str, infrastructure: Infrastructure) -> list[str]:
+def output_faults(infra_id: str, infrastructure: Infrastructure) -> list[PlacedMessage]:
     """A message for each output that cannot be rendered, whatever instances there are. Raises nothing."""
     peers = PlaceholderPeers(node.name for node in infrastructure.nodes)
     rendering = _Rendering(infra_id, infrastructure, peers)
     found = zip(infrastructure.outputs, rendering.values(infrastructure.outputs), strict=True)
     return [
-        f"{one.where}: outputs.{one.name}: {made.problem}".removeprefix(": ") for one, made in found if made.problem
+        PlacedMessage.of(one.where, f"outputs.{one.name}", made.problem, with_path=True)
+        for one, made in found
+        if made.problem
     ]
 
 

@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from occopus_core.descriptions.graph import CycleError, Edge, Graph
-from occopus_core.descriptions.model import Infrastructure, NodeDefinition, NodeDescription
+from occopus_core.descriptions.model import Infrastructure, NodeDefinition
+from occopus_core.descriptions.problems import PlacedMessage
 from occopus_core.descriptions.times import end_of
 from occopus_core.engine.planning.blueprint import Blueprint, UnbuildableError
+from occopus_core.engine.planning.cycles import cycle_message
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.declared_outputs import output_faults
 from occopus_core.engine.planning.mappings import faults
 from occopus_core.engine.planning.plan import Plan
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.rehearsal import rehearse
+from occopus_core.engine.planning.rehearsal_faults import type_paths
 from occopus_core.engine.planning.scaling import targets_of
 
 
@@ -51,7 +54,10 @@ class Overlay:
 
 
 class InvalidDesignError(Exception):
-    """The description cannot be built. `problems` has one message for each mistake. Nothing was changed."""
+    """The description cannot be built. `problems` has one message for each mistake. Nothing was changed.
+
+    A message whose place in the description is known is a `PlacedMessage`.
+    """
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -89,7 +95,7 @@ def make_design(scope: Scope, definitions: Definitions, *, with_outputs: bool = 
     try:
         graph = Graph.of(scope.infrastructure, edges)
     except CycleError as error:
-        raise InvalidDesignError([f"the nodes wait for each other: {error}"]) from error
+        raise InvalidDesignError([cycle_message(error, blueprints, scope.infrastructure)]) from error
     known = {
         name: dataclasses.replace(blueprint, fingerprints=rehearsed.fingerprints[name])
         for name, blueprint in blueprints.items()
@@ -99,13 +105,14 @@ def make_design(scope: Scope, definitions: Definitions, *, with_outputs: bool = 
 
 def refuse_undefined(infrastructure: Infrastructure, types: Collection[str]) -> None:
     """Raises `InvalidDesignError` if nodes have a type that is not among those with a definition."""
-    problems = []
+    problems: list[str] = []
+    paths = type_paths(infrastructure)
     for node in infrastructure.nodes:
         if node.type not in types:
             try:
                 Blueprint.of(node, None)
             except UnbuildableError as error:
-                problems.append(_placed(node, error))
+                problems.append(PlacedMessage.of(node.where, paths[node.name], str(error)))
     if problems:
         raise InvalidDesignError(problems)
 
@@ -113,23 +120,22 @@ def refuse_undefined(infrastructure: Infrastructure, types: Collection[str]) -> 
 def refuse_over(infrastructure: Infrastructure, now: float) -> None:
     """Raises `InvalidDesignError` if the life time of the description would be over at once."""
     if infrastructure.expires and end_of(infrastructure.expires, now) <= now:
-        place = f"{infrastructure.expires_where}: " if infrastructure.expires_where else ""
-        raise InvalidDesignError([f"{place}expires: the life time '{infrastructure.expires}' is over already"])
-
-
-def _placed(node: NodeDescription, error: UnbuildableError) -> str:
-    return f"{node.where}: {error}" if node.where else str(error)
+        message = f"the life time '{infrastructure.expires}' is over already"
+        raise InvalidDesignError([PlacedMessage.of(infrastructure.expires_where, "expires", message, with_path=True)])
 
 
 def _blueprints(scope: Scope, definitions: Definitions) -> tuple[dict[str, Blueprint], list[str]]:
     """The blueprints by node name, and a message for each node that cannot be made."""
     nodes = scope.infrastructure.nodes
     known = definitions.definitions({node.type for node in nodes})
-    blueprints, problems = {}, []
+    blueprints: dict[str, Blueprint] = {}
+    problems: list[str] = []
+    paths = type_paths(scope.infrastructure)
     for node in nodes:
         try:
             blueprints[node.name] = Blueprint.of(node, known.get(node.type))
         except UnbuildableError as error:
             close = difflib.get_close_matches(node.type, [] if node.type in known else definitions.definition_names())
-            problems.append(_placed(node, error) + (f" (did you mean '{close[0]}'?)" if close else ""))
+            hint = f" (did you mean '{close[0]}'?)" if close else ""
+            problems.append(PlacedMessage.of(node.where, paths[node.name], f"{error}{hint}"))
     return blueprints, problems

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from occopus_core.descriptions.model import Dependency
+from occopus_core.descriptions.model import AttributeMapping, Dependency
+from occopus_core.descriptions.problems import PlacedMessage
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.render import FUNCTIONS, NAMES
 
@@ -90,23 +91,24 @@ def rehearsed(node_name: str, dependencies: Sequence[Dependency]) -> dict[str, A
 def faults(dependencies: Sequence[Dependency], blueprints: Mapping[str, Blueprint]) -> Iterator[str]:
     """Check the mappings. Yields a message for each mistake."""
     given: dict[tuple[str, str], str] = {}
-    for edge in dependencies:
-        place = f"{edge.where}: " if edge.where else ""
+    for index, edge in enumerate(dependencies):
         for mapping in edge.mappings:
-            where = f"{place}mapping [{mapping.source}, {mapping.target}]"
-            if mapping.target in NAMES | FUNCTIONS:
-                yield f"{where}: '{mapping.target}' is reserved in templates: choose another name"
-            first = given.setdefault((edge.dependent, mapping.target), f"{edge.dependee}.{mapping.source}")
-            if first != f"{edge.dependee}.{mapping.source}":
-                yield f"{where}: node '{edge.dependent}' gets '{mapping.target}' from {first} already"
-            yield from _unpublished(where, mapping.source, blueprints.get(edge.dependee))
+            for message in _mapping_faults(edge, mapping, given, blueprints.get(edge.dependee)):
+                text = f"mapping [{mapping.source}, {mapping.target}]: {message}"
+                yield PlacedMessage.of(edge.where, f"dependencies[{index}]", text)
 
 
-def _unpublished(where: str, source: str, dependee: Blueprint | None) -> Iterator[str]:
-    for implementation in dependee.implementations if dependee is not None and source != ADDRESS else ():
+def _mapping_faults(
+    edge: Dependency, mapping: AttributeMapping, given: dict[tuple[str, str], str], dependee: Blueprint | None
+) -> Iterator[str]:
+    if mapping.target in NAMES | FUNCTIONS:
+        yield f"'{mapping.target}' is reserved in templates: choose another name"
+    first = given.setdefault((edge.dependent, mapping.target), f"{edge.dependee}.{mapping.source}")
+    if first != f"{edge.dependee}.{mapping.source}":
+        yield f"node '{edge.dependent}' gets '{mapping.target}' from {first} already"
+    for implementation in dependee.implementations if dependee is not None and mapping.source != ADDRESS else ():
         if implementation.config_management is None:
             yield (
-                f"{where}: nothing can publish '{source}': implementation '{implementation.label}' of node "
-                f"'{dependee.node.name if dependee else ''}' has no config_management; without one only "
-                f"'{ADDRESS}' is published"
+                f"nothing can publish '{mapping.source}': implementation '{implementation.label}' of node "
+                f"'{edge.dependee}' has no config_management; without one only '{ADDRESS}' is published"
             )

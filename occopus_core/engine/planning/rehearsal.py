@@ -19,7 +19,7 @@ from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.planning import mappings
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Prepared, Scope, Subject
-from occopus_core.engine.planning.rehearsal_faults import Faults
+from occopus_core.engine.planning.rehearsal_faults import Faults, type_paths
 from occopus_core.render import MOST_FAULTS, Allowance, CutOffError, named_peers, rehearsal_functions
 from occopus_core.sandbox import BUDGET
 
@@ -91,16 +91,17 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
     references: list[Reference] = []
     problems: list[str] = []
     fingerprints: dict[str, dict[str, str]] = {name: {} for name in blueprints}
-    names = {*blueprints, *(node.name for node in scope.infrastructure.nodes)}
+    paths = type_paths(scope.infrastructure)
+    names = {*blueprints, *paths}
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
             peers = PlaceholderPeers(names)
-            found = Faults(blueprint.node, implementation)
+            found = Faults(blueprint.node, implementation, paths.get(blueprint.node.name, ""))
             try:
                 fingerprint = _rehearse(scope, blueprint, implementation, peers, found)
             except CutOffError as error:
                 full.cut_off = str(error)
-                return Rehearsed((), (str(error),), fingerprints)
+                return Rehearsed((), (found.message(error),), fingerprints)
             problems += found.messages
             if len(problems) >= MOST_FAULTS:
                 return Rehearsed((), (*problems[:MOST_FAULTS], f"only the first {MOST_FAULTS} are shown"), fingerprints)

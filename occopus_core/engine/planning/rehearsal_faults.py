@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from occopus_core.api.errors import PermanentError, ProviderError
-from occopus_core.descriptions.model import Implementation, NodeDescription
-from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDescription
+from occopus_core.descriptions.problems import DescriptionError, PlacedMessage
 from occopus_core.registry import PluginError
 from occopus_core.render import CutOffError, TemplateError
 
@@ -24,14 +24,21 @@ def named_path(error: Exception) -> str:
     return found[0] if found else ""
 
 
+def type_paths(infrastructure: Infrastructure) -> Mapping[str, str]:
+    """By name of the node: the path of its type in the description."""
+    return {node.name: f"nodes[{index}].type" for index, node in enumerate(infrastructure.nodes)}
+
+
 class Faults:
     """What is wrong with one implementation of a node. `messages` has each once, in the order in which it was found.
 
     A message begins with the place in the file of node definitions if that is known, else with that of the node.
+    `path` is the path of the node's type in its description.
     """
 
-    def __init__(self, node: NodeDescription, implementation: Implementation) -> None:
+    def __init__(self, node: NodeDescription, implementation: Implementation, path: str = "") -> None:
         self.messages: list[str] = []
+        self._path = path
         self._node = node
         self._implementation = implementation
 
@@ -47,25 +54,27 @@ class Faults:
 
     def add(self, error: Exception, section: str = "") -> None:
         """Add the message of an error, once."""
-        message = self._message(error, section)
+        message = self.message(error, section)
         if message not in self.messages:
             self.messages.append(message)
 
-    def _message(self, error: Exception, section: str) -> str:
+    def message(self, error: Exception, section: str = "") -> str:
+        """The message of an error, with its place."""
         if isinstance(error, DescriptionError):  # the credentials file is wrong, and named
             return str(error)
         if isinstance(error, TemplateError):
-            return f"{self._place(error.at, error.line)}{error}"
+            return self._placed(str(error), error.at, error.line)
         if isinstance(error, PluginError):
-            return f"{self._place(section)}{error}"
+            return self._placed(str(error), section)
         at = named_path(error)
-        return f"{self._place(at or section, key=bool(at))}{self._who()}: {error}"
+        return self._placed(f"{self._who()}: {error}", at or section, key=bool(at))
 
     def _who(self) -> str:
         node, label = self._node, self._implementation.label
         return f"node '{node.name}', node definition '{node.type}', implementation '{label}'"
 
-    def _place(self, at: str, line: int | None = None, *, key: bool = False) -> str:
+    def _placed(self, text: str, at: str, line: int | None = None, *, key: bool = False) -> PlacedMessage:
         find = self._implementation.place
-        place = find(at, line, key=key) if find is not None else self._node.where
-        return f"{place}: " if place else ""
+        if find is None:
+            return PlacedMessage.of(self._node.where, self._path, text)
+        return PlacedMessage.of(find(at, line, key=key), at, text)

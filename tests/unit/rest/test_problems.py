@@ -6,7 +6,7 @@ import json
 import pytest
 
 from occopus_core.api.errors import TransientError
-from occopus_core.descriptions.problems import DescriptionError, Position, Problem
+from occopus_core.descriptions.problems import DescriptionError, PlacedMessage, Position, Problem
 from occopus_core.engine.passes.errors import BusyError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.redaction import Redactor
@@ -64,6 +64,16 @@ def test_every_mistake_of_a_description_is_told_with_its_place():
     assert details["errors"] == [
         {"position": "request:1:3", "path": "nodes[1]", "message": "no"},
         {"position": "request:2:3", "path": "nodes[2]", "message": "no"},
+    ]
+
+
+def test_a_fault_of_a_design_has_its_place_as_parts():
+    fault = PlacedMessage.of("request:3:9", "expires", "the life time '1d' is over already", with_path=True)
+    details = json.loads(answer(InvalidDesignError([fault, "another"])).body)
+    assert details["detail"] == "request:3:9: expires: the life time '1d' is over already; another"
+    assert details["errors"] == [
+        {"position": "request:3:9", "path": "expires", "message": "the life time '1d' is over already"},
+        {"position": "", "path": "", "message": "another"},
     ]
 
 

@@ -74,8 +74,10 @@ def test_an_end_that_has_passed_is_refused_where_it_would_be_set(world):
     said = "infra.yaml:3:10: expires: the life time '1970-01-02' is over already"
     convergence = world.convergence()
     for ask in (convergence.build, convergence.plan, convergence.check):
-        with pytest.raises(InvalidDesignError, match=f"^{re.escape(said)}$"):
+        with pytest.raises(InvalidDesignError, match=f"^{re.escape(said)}$") as caught:
             ask(past)
+        (problem,) = caught.value.problems
+        assert (problem.position, problem.path) == ("infra.yaml:3:10", "expires")
     world.assert_nothing()
     world.build(lasting("10h"))
     for ask in (convergence.build, convergence.plan, convergence.check):

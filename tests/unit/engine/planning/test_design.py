@@ -4,10 +4,17 @@ import hashlib
 import pytest
 
 from occopus_core.api import PermanentError, Verdict
-from occopus_core.descriptions.model import OutputTemplate
+from occopus_core.descriptions.model import (
+    AttributeMapping,
+    Dependency,
+    Infrastructure,
+    NodeDescription,
+    OutputTemplate,
+)
+from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BuildError
-from occopus_core.engine.planning.design import InvalidDesignError, make_design
+from occopus_core.engine.planning.design import InvalidDesignError, Overlay, make_design
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError, Registry
 from occopus_core.store.records import NoSuchInfrastructureError
@@ -125,10 +132,62 @@ def test_a_node_that_needs_itself(world):
 def test_a_cycle_is_named_with_what_closed_it(world):
     world.define("db")
     world.define("web", implementations=way("{{ getip('db') }}"))
-    (problem,) = problems(world, infrastructure("web", "db", edges=[("db", "web")]))
+    description = infrastructure("web", "db")
+    edges = (Dependency("db", "web", where="infra.yaml:7:5"),)
+    (problem,) = problems(world, dataclasses.replace(description, dependencies=edges))
     assert problem == (
-        "the nodes wait for each other: db -> web -> db (closed by a template of the node definition 'web')"
+        "infra.yaml:7:5: the nodes wait for each other: db -> web -> db "
+        "(closed by the dependency at infra.yaml:7:5 and a template of the node definition 'web')"
     )
+    assert (problem.position, problem.path) == ("infra.yaml:7:5", "dependencies[0]")
+
+
+def test_a_cycle_of_templates_is_at_the_template_in_its_file_else_at_the_node(world):
+    text = """node_def:web:
+  - resource: {type: memory, endpoint: memory}
+    contextualisation:
+      type: cloudinit
+      context_template:
+        runcmd:
+          - ping {{ getip('%s') }}
+"""
+    world.define("web", implementations=way({"runcmd": ["ping {{ getip('web') }}"]}))
+    description = Infrastructure("infra", (NodeDescription("web", "web", where="infra.yaml:4:9"),))
+    scope = PassContext(world.resources(), "infra").scope(description)
+    (own,) = load_node_definitions((text % "web").encode(), world.registry, name="nodes.yaml", imports=False)
+    for definitions, place, path in [
+        (world.store, "infra.yaml:4:9", "nodes[0].type"),
+        (Overlay({"web": own}, world.store), "nodes.yaml:7:13", "contextualisation.context_template.runcmd[0]"),
+    ]:
+        with pytest.raises(InvalidDesignError) as caught:
+            make_design(scope, definitions)
+        (problem,) = caught.value.problems
+        assert problem.startswith(f"{place}: the nodes wait for each other: web -> web (closed by a template of ")
+        assert (problem.position, problem.path) == (place, path)
+
+
+def test_faults_have_their_place_as_parts(world):
+    """The path is that within the file that the position names."""
+    world.define("web", implementations=way("{{ variables.nope }}"))
+    nodes = (NodeDescription("a", "apahce", where="request:3:9"), NodeDescription("b", "web", where="request:5:9"))
+    described = Infrastructure(
+        "infra",
+        nodes,
+        (Dependency("a", "b", (AttributeMapping("x", "name"),), where="request:8:3"),),
+        outputs=(OutputTemplate("url", "{{ zzz }}", "request:9:8"),),
+    )
+    missing, *mapped, template, output = problems(world, described)
+    for one, position, path in [
+        (missing, "request:3:9", "nodes[0].type"),
+        *((one, "request:8:3", "dependencies[0]") for one in mapped),
+        (template, "request:5:9", "nodes[1].type"),
+        (output, "request:9:8", "outputs.url"),
+    ]:
+        assert (one.position, one.path) == (position, path)
+        assert one.startswith(f"{position}: ")
+        assert one.endswith(one.message)
+    assert len(mapped) == 2
+    assert output.startswith("request:9:8: outputs.url: 'zzz' is undefined")
 
 
 def test_a_checker_that_is_not_installed(world):
