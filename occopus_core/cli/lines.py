@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from occopus_core.events import Event
 
 
+_MARGIN = "    "
+
+
 def counted(count: int, noun: str) -> str:
     """The number with the noun, in the plural but for one: `1 instance`, `2,000 instances`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
@@ -36,6 +39,11 @@ def unconfirmed(instances: Sequence[str]) -> list[str]:
 
 
 def indented(text: str) -> str:
-    """The text of an event without control characters; the output of an instance in lines of its own, indented."""
-    first, *more = ("".join(each if each.isprintable() else " " for each in line) for line in text.split("\n"))
-    return "\n".join([first, *(f"    {line.strip()}" for line in more)])
+    """The text of an event without control characters; its further lines are indented, and keep their own indentation.
+
+    Lines that have this indentation already, as the last output of an instance, stay as they are.
+    """
+    plain = ("".join(each if each.isprintable() else " " for each in line.expandtabs()) for line in text.split("\n"))
+    first, *more = (line.rstrip() for line in plain)
+    margin = "" if all(line.startswith(_MARGIN) for line in more if line) else _MARGIN
+    return "\n".join([first, *(f"{margin}{line}".rstrip() for line in more)])

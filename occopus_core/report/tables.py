@@ -101,10 +101,16 @@ def _blocks(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
 
 
 def _wrapped(text: str, first: str, further: str, width: int) -> list[str]:
-    """The lines of a cell; nothing for an empty one."""
-    if not text.strip():
-        return []
-    made = textwrap.TextWrapper(
-        width, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
-    )
-    return made.wrap(text)
+    """The lines of a cell, each wrapped by itself with its own indentation; nothing for an empty one."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        own = line[: len(line) - len(line.lstrip())]
+        made = textwrap.TextWrapper(
+            width,
+            initial_indent=further if lines else first,
+            subsequent_indent=further + own,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines += made.wrap(line)
+    return lines

@@ -40,7 +40,7 @@ def cleaned(text: str, redact: Callable[[str], str], length: int) -> list[str]:
     if len(text) > MOST_CHARACTERS:  # a line that was cut may begin within a secret
         text = text[-MOST_CHARACTERS:].partition("\n")[2]
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in redact(text).split("\n"))
-    plain = (_printable(_ESCAPES.sub("", line)).rstrip() for line in lines)
+    plain = (_printable(_ESCAPES.sub("", line).expandtabs()).rstrip() for line in lines)
     return [_cut(redact(line), length) for line in plain]
 
 

@@ -39,6 +39,15 @@ def test_rows_become_blocks_where_their_longest_words_do_not_fit():
     ]
 
 
+@pytest.mark.parametrize("name", ["x", "x" * 40])
+def test_lines_of_a_cell_keep_their_indentation(name):
+    cell = "it failed:\n  File with many words and with more\n    raise\nValueError" + "r" * 20
+    lines = table_text(("N", "NOTE"), [(name, cell)], 60).splitlines()
+    first = next(number for number, line in enumerate(lines) if "it failed:" in line)
+    at = lines[first].index("it failed:")
+    assert [line[at:] for line in lines[first:]] == cell.splitlines()
+
+
 def test_a_word_that_is_wider_than_the_terminal_is_left_whole():
     url = "https://" + "x" * 90
     assert url in table_text(("NODE", "URL"), [("web", url)], 60).split()

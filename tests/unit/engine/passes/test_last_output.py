@@ -199,6 +199,7 @@ def hide(text):
     ("text", "lines"),
     [
         ("plain\n", ["plain", ""]),
+        ("Traceback:\n  File\n\tat a\n", ["Traceback:", "  File", "        at a", ""]),
         ("\x1b[1;31mred\x1b[0m \x1b]0;title\x07text", ["red text"]),
         ("10%\r50%\r100%\r\ndone", ["100%", "done"]),
         ("bell\x07 null\x00 \u202eback", ["bell  null   back"]),
