@@ -148,6 +148,7 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
             infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
             if not options.yes and can_ask(settings):
                 _ask(manager, files, infra_id, options)
+        files.say_unused(manager.store)
         replaced = manager.store.definition_uses.replaced_by(files.definitions.values(), infra_id)
         code = _build(manager, files, infra_id, options, replaced)
     if code in {ExitCode.OK, ExitCode.UNCONFIRMED}:
@@ -175,18 +176,25 @@ def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str, optio
 def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tuple[Plan, Changes, Users]:
     """The plan, what has changed by node, and who uses definitions that would become others."""
     from occopus_core.manager.preview import preview_first_build  # noqa: PLC0415
+    from occopus_core.store.definitions import read_definitions  # noqa: PLC0415
+    from occopus_core.store.files import is_absent  # noqa: PLC0415
 
     settings, credentials = files.settings, files.credentials
+    stored = read_definitions(settings.store, infra_id) if files.variables else None
+    if stored is not None:
+        files.say_unused(stored)
     plan = preview_first_build(settings, credentials, files.infrastructure, infra_id, files.definitions, options.ttl)
     if plan is not None:
         _say_new(options)
-    if plan is not None and not files.definitions:
+    if plan is not None and (not files.definitions or is_absent(settings.store)):
         return plan, {}, {}
     with watched(settings, credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
         if options.infra_id is not None and plan is None:
             infra_id = _planned_id(manager, settings, infra_id, yes=options.yes)
         if plan is None and manager.store.meant(infra_id) is None:
             _say_new(options)
+        if stored is None:
+            files.say_unused(manager.store)
         plan = plan or manager.plan(files.infrastructure, infra_id, files.definitions, options.replace, options.ttl)
         replaced = manager.store.definition_uses.replaced_by(files.definitions.values(), infra_id)
         if manager.store.meant(infra_id) is None:

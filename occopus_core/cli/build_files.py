@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from occopus_core.cli.output import say
@@ -17,6 +17,10 @@ from occopus_core.registry import Registry
 from occopus_core.render import expander
 from occopus_core.settings import Settings
 
+TYPE_CHECKING = False  # typing takes as long to import as argparse
+if TYPE_CHECKING:
+    from occopus_core.engine.planning.design import Definitions
+
 
 @dataclass(frozen=True, slots=True)
 class BuildFiles:
@@ -27,6 +31,27 @@ class BuildFiles:
     infrastructure: Infrastructure
     definitions: Mapping[str, NodeDefinition] = field(default_factory=dict)
     """By name: those definitions of `--nodes` that the description uses."""
+    variables: Collection[str] = ()
+    """The names of the variables of the command line."""
+    declared: Collection[str] = ()
+    """The names of the variables that the description itself has."""
+    expanded: Collection[str] = ()
+    """The templates of the description that are rendered already."""
+
+    def say_unused(self, stored: Definitions) -> None:
+        """Print a notice for each variable of the command line that has no effect. Raises `StoreError`."""
+        if not self.variables:
+            return
+        from occopus_core.engine.planning.design import Overlay  # noqa: PLC0415  # only where it is needed
+        from occopus_core.manager.unused_variables import unused_variables  # noqa: PLC0415
+
+        types = {node.type for node in self.infrastructure.nodes}
+        known = Overlay(self.definitions, stored).definitions(types)
+        if known.keys() != types:  # it cannot be built, and what is missing may use them
+            return
+        infrastructure, definitions = self.infrastructure, known.values()
+        for name in unused_variables(self.variables, self.declared, infrastructure, self.expanded, definitions):
+            say(f"notice: the variable '{name}' is not used by any template of the description or its node definitions")
 
 
 def read_files(options: argparse.Namespace) -> BuildFiles:
@@ -37,7 +62,7 @@ def read_files(options: argparse.Namespace) -> BuildFiles:
     )
     used = {node.type for node in infrastructure.nodes}
     own = {definition.name: definition for definition in definitions if definition.name in used}
-    return BuildFiles(settings, credentials, infrastructure, own)
+    return BuildFiles(settings, credentials, infrastructure, own, reading.variables, reading.declared, reading.expanded)
 
 
 class _Reading:
@@ -47,6 +72,9 @@ class _Reading:
         self._options = options
         self._former = False
         self._credentials = Credentials()
+        self.variables: Collection[str] = ()
+        self.declared: set[str] = set()
+        self.expanded: list[str] = []
 
     def files(self) -> tuple[Settings, Credentials]:
         settings, self._credentials = load_files(self._options)
@@ -61,7 +89,16 @@ class _Reading:
 
     def infrastructure(self) -> Infrastructure:
         variables = given_variables(self._options)
-        return load_infrastructure(self._options.infra_def, warn=_warn, render=expander(), variables=variables)
+        self.variables = list(variables)
+        expand = expander()
+
+        def render(text: str, names: Mapping[str, object]) -> str:
+            self.expanded.append(text)
+            return expand(text, names)
+
+        return load_infrastructure(
+            self._options.infra_def, warn=_warn, render=render, variables=variables, declared=self.declared.update
+        )
 
 
 def _warn(problem: object) -> None:

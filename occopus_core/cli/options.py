@@ -60,18 +60,33 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}{self._hint(message)} ({self.prog} --help lists the options)\n")
 
     def _hint(self, message: str) -> str:
-        """How to name an infrastructure that is given without ``-i``; else an empty text."""
-        about = ("the following arguments are required: -i", "unrecognized arguments: ")
-        option = self._option_string_actions.get("-i")
-        if option is None or not message.startswith(about) or not {*option.option_strings}.isdisjoint(self._words):
+        """The option that an unknown one probably means, or how to give an infrastructure its ``-i``; may be empty."""
+        if not message.startswith(("the following arguments are required: -i", "unrecognized arguments: ")):
             return ""
-        before = [None, *self._words]
-        loose = [
-            word
-            for word, last in zip(self._words, before, strict=False)
-            if not word.startswith("-") and not self._takes_value(last)
-        ]
+        words = self._free_words()
+        unknown = [word.partition("=")[0] for word in words if word.startswith("-") and not self._is_known(word)]
+        if unknown:  # another word may be its value
+            from occopus_core.descriptions.problems import did_you_mean  # noqa: PLC0415  # only after a mistake
+
+            known = [option[2:] for option in self._option_string_actions if option.startswith("--")]
+            return did_you_mean(unknown[0].lstrip("-"), known).replace("'", "'--", 1)
+        option = self._option_string_actions.get("-i")
+        if option is None or not {*option.option_strings}.isdisjoint(self._words):
+            return ""
+        loose = [word for word in words if not word.startswith("-")]
         return f": did you mean -i {loose[0]}?" if loose else ""
+
+    def _free_words(self) -> list[str]:
+        """The words that are no values of options, up to ``--``."""
+        words = [*self._words[: self._words.index("--")]] if "--" in self._words else [*self._words]
+        return [word for word, last in zip(words, [None, *words], strict=False) if not self._takes_value(last)]
+
+    def _is_known(self, word: str) -> bool:
+        """True for an option, also one that is abbreviated or has its value in the same word, and for a number."""
+        name = word.partition("=")[0]
+        if not name.startswith("--"):
+            return name[:2] in self._option_string_actions or name[1:2].isdigit() or name == "-"
+        return any(option.startswith(name) for option in self._option_string_actions)
 
     def _takes_value(self, word: str | None) -> bool:
         action = self._option_string_actions.get(word or "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from jsonschema.protocols import Validator
@@ -41,17 +41,21 @@ def load_infrastructure(
     warn: Callable[[Problem], object] = lambda _: None,
     render: Render | None = None,
     variables: Mapping[str, Any] | None = None,
+    declared: Callable[[Iterable[str]], object] = lambda _: None,
 ) -> Infrastructure:
     """Read an infrastructure description: the file `source`, or the text `source` if `name` is given.
 
     `imports` allows the import tags. `warn` is called with each warning. With `render`, the limits of `scaling` may be
-    templates. `variables` replace those of the infrastructure with the same names; variables of nodes still win. Raises
-    `DescriptionError` with every fault.
+    templates. `variables` replace those of the infrastructure with the same names; variables of nodes still win.
+    `declared` is called with the names of the variables that the infrastructure itself has. Raises `DescriptionError`
+    with every fault.
     """
     document = load(source, name=name, imports=imports)
     _refuse_definitions(document)
     if variables and isinstance(document.data, dict):
-        document.data["variables"] = merged(_mapping(document.data.get("variables")), variables)
+        own = _mapping(document.data.get("variables"))
+        declared(own)
+        document.data["variables"] = merged(own, variables)
     warnings: list[Problem] = []
     problems = list(_expand_scaling(document, render)) if render else []
     problems += check(document, _validator(), warnings.append)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from occopus_core.descriptions.model import Implementation, NodeDefinition
 from occopus_core.descriptions.serial import implementation_from_json
-from occopus_core.store.files import file_of, opened
+from occopus_core.store.files import file_of, is_absent, opened
+from occopus_core.store.presence import remembered
 from occopus_core.store.version import HEAD
 
 _DEFINITIONS = """
@@ -37,14 +39,17 @@ class StoredDefinitions:
 
 
 def read_definitions(url: str, absent: str) -> StoredDefinitions | None:
-    """The node definitions of a store in which `absent` names no infrastructure. Changes nothing.
+    """The node definitions of a store in which `absent` names no infrastructure. Changes and creates nothing.
 
-    Returns None if the store is not a file of the present version, if an infrastructure may have this id or name, or if
-    anything is unusual: the caller then uses `Store`, which reports errors.
+    A file that does not exist is a store without definitions. Returns None if the store is not a file of the present
+    version, if an infrastructure may have this id or name, or if anything is unusual: the caller then uses `Store`,
+    which reports errors.
     """
     path = file_of(url)
     if path is None:
         return None
+    if is_absent(url):
+        return StoredDefinitions(remembered(str(path)) or str(uuid.uuid4()), {})
     try:
         with opened(path) as connection:
             connection.execute("BEGIN")  # one consistent state for all queries

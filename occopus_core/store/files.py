@@ -19,6 +19,20 @@ def file_of(url: str) -> Path | None:
     return Path(url.removeprefix("sqlite:///")) if plain else None
 
 
+def is_absent(url: str) -> bool:
+    """True if the store is a file that does not exist: nothing is stored there yet."""
+    path = file_of(url)
+    if path is None:
+        return False
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection to an existing store; never creates one. Raises `OSError`, `sqlite3.Error`."""

@@ -7,10 +7,17 @@ import json
 import pytest
 
 from occopus_core.cli import build, import_, output
-from occopus_core.descriptions.model import Infrastructure, NodeDescription, OutputTemplate
+from occopus_core.descriptions.model import (
+    Implementation,
+    Infrastructure,
+    NodeDefinition,
+    NodeDescription,
+    OutputTemplate,
+)
 from occopus_core.engine.passes import building
 from occopus_core.engine.passes.errors import BuildError
 from occopus_core.engine.planning.plan import Plan, Step, Verb
+from occopus_core.manager.unused_variables import unused_variables
 from occopus_core.store.database import open_database
 from occopus_core.store.repository import Store
 
@@ -190,6 +197,74 @@ def test_files_of_variables(built, files):
     found = built[0].nodes[0].variables
     assert (found["size"], found["port"], found["extra"]) == ("large", 9090, {"a": 1, "b": 3})
     assert found["own"] == "here", "the variable of a node wins"
+
+
+UNUSED = "notice: the variable '{}' is not used by any template of the description or its node definitions\n"
+GIVEN = ["--var", "size=large", "--var", "most=2", "--var", "prot=80", "--var-file", "more.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [([], 1), (["--plan"], 0), (["-i", "farm-1", "-y"], 1), (["-i", "farm-1", "-y", "--plan"], 0)]
+)
+@pytest.mark.parametrize("imported", [True, False])
+def test_variables_without_effect_get_a_notice(words, code, imported, store, built, files, capsys):
+    described = Infrastructure("farm", (NodeDescription("old", "gone"),))
+    store.add_infrastructure("farm-1", described, {"old": 1}, None, 0.0)
+    (files / "more.yaml").write_text("port: 8080\nidle: 1\n")
+    if imported:
+        assert import_.main(["nodes.yaml"]) == 0
+        capsys.readouterr()
+    nodes = [] if imported else ["--nodes", "nodes.yaml"]
+    assert build.main([*words, *GIVEN, *nodes, "infra.yaml"]) == code
+    said = capsys.readouterr().err
+    assert [line for line in said.splitlines(keepends=True) if "variable" in line] == [
+        UNUSED.format("idle"),
+        UNUSED.format("prot"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("template", "unused"),
+    [
+        ("{{ variables.a }}", "bc"),
+        ("{{ variables['a'] }}{% if variables.b %}x{% endif %}", "c"),
+        ("{% for name in variables %}{{ name }}{% endfor %}", ""),
+        ("{{ variables[variables.a] }}", ""),
+        ("{{ variables.get('a') }}", ""),
+        ("{{ variables|length }}", ""),
+        ("plain", "abc"),
+        ("{{ variables.", ""),
+    ],
+)
+def test_which_variables_templates_use(template, unused):
+    """What cannot be known counts as used."""
+    definition = NodeDefinition("web", (Implementation({"type": "local", "x": [{"y": template}]}),))
+    infrastructure = Infrastructure("shop", (NodeDescription("web", "web"),))
+    assert unused_variables("abc", "", infrastructure, (), [definition]) == list(unused)
+
+
+def test_a_configuration_manager_gets_the_variables_of_the_description():
+    managed = Implementation({"type": "local"}, config_management={"type": "chef"})
+    infrastructure = Infrastructure("shop", (NodeDescription("web", "web"),), outputs=(OutputTemplate("o", "{{ c }}"),))
+    found = unused_variables("abcd", "a", infrastructure, ["{{ d }}"], [NodeDefinition("web", (managed,))])
+    assert found == ["b"]
+
+
+@pytest.mark.parametrize("nodes", [["--nodes", "nodes.yaml"], []])
+def test_a_plan_creates_no_store(nodes, home, capsys):
+    before = sorted(home.rglob("*"))
+    code = build.main(["--plan", "-i", "new", *nodes, "--var", "x=1", "infra.yaml"])
+    said = capsys.readouterr()
+    if nodes:
+        assert (code, said.out) == (
+            0,
+            "+ create 1 x web: 1 wanted, 0 there\n1 to create, 0 to replace, 0 to destroy, 0 to keep\n",
+        ), said
+        assert said.err == UNUSED.format("x") + NEW.replace("fram", "new")
+    else:
+        assert code == 2
+        assert "there is no node definition 'web'" in said.err
+    assert sorted(home.rglob("*")) == before
 
 
 @pytest.mark.parametrize("word", ["size", "=x", ""])
