@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from occopus_core.api import scalars
 from occopus_core.api.declared import JUMP, guarded_keys
+from occopus_core.api.written import items_of
 from occopus_core.credentials import Credentials, Section
 from occopus_core.descriptions.model import Implementation, NodeDefinition
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem
@@ -18,6 +19,8 @@ from occopus_core.render import calls_commands
 
 _DEVIOUS = re.compile(r"\{[{%#]|\.\.|[\\%@\s]")
 """In a source: templates, and ways out of a folder or to another host."""
+_MOST_KEYS = 100
+"""Keys of one section that are tried for the place of a refusal."""
 _TEMPLATE = re.compile(r"\{[{%#]")
 _PLACE = re.compile(r"(.*):(\d+):(\d+)")
 _ADVICE = "occopus-import this definition on the server"
@@ -75,10 +78,11 @@ def _normal(endpoint: str) -> str:
 
 def _faults(one: Implementation, registry: Registry, allowed: _Allowed) -> Iterator[tuple[str, str]]:
     """What is refused: the path within the implementation, empty for all of it, and the message."""
-    if calls_commands([one.resource, one.contextualisation, one.config_management, dict(one.health_check.checks)]):
-        yield "", f"cmd() is not for definitions from the network: {_ADVICE}"
-    for power in _powers(one, registry):
-        yield "", f"{power}: {_ADVICE}"
+    for at, section in _sections(one).items():
+        for text_at in _calling(section, at):
+            yield text_at, f"cmd() is not for definitions from the network: {_ADVICE}"
+    for at, power in _powers(one, registry):
+        yield at, f"{power}: {_ADVICE}"
     for at in _jumps(one):
         yield (
             at,
@@ -89,21 +93,72 @@ def _faults(one: Implementation, registry: Registry, allowed: _Allowed) -> Itera
     if one.config_management is not None:
         manager = registry.config(one.config_management["type"])
         yield from _strangers("config_management", one.config_management, manager, allowed)
-    for source in handler.sources(one.resource):
+    for at, source in _placed("resource", one.resource, handler.sources):
         if not allowed.source(source):
             why = f"start the service with --endpoint, or {_ADVICE}"
-            yield "", f"fetching is not allowed from '{_without_secrets(source)}': {why}"
+            yield at, f"fetching is not allowed from '{_without_secrets(source)}': {why}"
 
 
-def _powers(one: Implementation, registry: Registry) -> Iterator[str]:
-    """What each plugin of its sections refuses in definitions from the network."""
-    yield from registry.resource(one.resource["type"]).powers(one.resource)
+def _sections(one: Implementation) -> dict[str, Any]:
+    """By path: its sections and the values for its health checkers."""
+    sections = {
+        "resource": one.resource,
+        "contextualisation": one.contextualisation,
+        "config_management": one.config_management,
+    }
+    checks = {f"health_check.{key}": value for key, value in one.health_check.checks.items()}
+    return {**{at: section for at, section in sections.items() if section is not None}, **checks}
+
+
+def _calling(value: Any, at: str) -> Iterator[str]:
+    """The paths of the texts that refer to `cmd`."""
+    if isinstance(value, str) and calls_commands(value):
+        yield at
+    for step, item in items_of(value):
+        yield from _calling(item, f"{at}.{step}" if isinstance(value, Mapping) else f"{at}[{step}]")
+
+
+def _powers(one: Implementation, registry: Registry) -> Iterator[tuple[str, str]]:
+    """What each plugin of its sections refuses in definitions from the network: path and message."""
+    yield from _placed("resource", one.resource, registry.resource(one.resource["type"]).powers)
     if one.contextualisation is not None:
-        yield from registry.context(one.contextualisation["type"]).powers(one.contextualisation)
+        plugin = registry.context(one.contextualisation["type"])
+        yield from _placed("contextualisation", one.contextualisation, plugin.powers)
     if one.config_management is not None:
-        yield from registry.config(one.config_management["type"]).powers(one.config_management)
+        manager = registry.config(one.config_management["type"])
+        yield from _placed("config_management", one.config_management, manager.powers)
     for key, value in one.health_check.checks.items():
-        yield from registry.health(key).powers(value)
+        yield from _placed(f"health_check.{key}", value, registry.health(key).powers)
+
+
+def _placed(at: str, value: Any, asked: Callable[[Any], Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """What a method of a plugin answers for a value, with the path of the key or item that each answer is about.
+
+    The answers of plugins have no place: an answer is about a key if it is not given without this key, and about an
+    item of a list if it is given for this item alone. Otherwise it is about the whole value.
+    """
+    found = asked(value)
+    places: dict[str, str] = {}
+    if found and isinstance(value, Mapping):
+        for key in list(value)[:_MOST_KEYS]:
+            rest = _tried(asked, {other: item for other, item in value.items() if other != key})
+            for answer in found if rest is not None else ():
+                if answer not in rest:
+                    places.setdefault(answer, f"{at}.{key}")
+    elif found and isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            for answer in _tried(asked, [item]) or ():
+                places.setdefault(answer, f"{at}[{index}]")
+    for answer in found:
+        yield places.get(answer, at), answer
+
+
+def _tried(asked: Callable[[Any], Sequence[str]], value: Any) -> Sequence[str] | None:
+    """The answer for a part of a value; None where the plugin fails, as it may without a key that is required."""
+    try:
+        return asked(value)
+    except Exception:  # noqa: BLE001  # it was asked for the whole value before
+        return None
 
 
 def _jumps(one: Implementation) -> Iterator[str]:

@@ -24,6 +24,14 @@ class Powerful(MemoryHandler):
         return resource.get("sources", ())
 
 
+class Touchy(MemoryHandler):
+    """It has powers if it has an `a`, and fails without a name."""
+
+    @classmethod
+    def powers(cls, resource):
+        return ["it opens doors"] if resource["name"] and "a" in resource else []
+
+
 class Runner(ConfigManager):
     """A tool that runs what its section says on the server."""
 
@@ -56,6 +64,7 @@ REGISTRY = Registry(
     {
         ("resource", "powerful"): Powerful,
         ("resource", "file"): FileCloud,
+        ("resource", "touchy"): Touchy,
         ("config", "runner"): Runner,
         ("config", "file"): FileTool,
     }
@@ -72,23 +81,52 @@ def definition(resource=None, text="plain", checks=None):
     return NodeDefinition("web", (Implementation({"type": "sim"}), implementation))
 
 
+TEXT = "contextualisation.context_template[0].deep"
+
+
 @pytest.mark.parametrize(
-    "suspect",
+    ("suspect", "path"),
     [
-        definition(text="{{ cmd('id') }}"),
-        definition(text="{% set run = cmd %}{{ run('id') }}"),
-        definition(text="{% if false %}{{ [cmd][0]('id') }}{% endif %}"),
-        definition(text="{{ cmd('id'"),
-        definition(resource={"name": "{{ cmd ('id') }}"}),
-        definition(checks={"urls": ["{{ cmd('id') }}"]}),
-        definition(resource={"type": "local"}),
-        definition(resource={"type": "powerful", "doors": ["the host"]}),
+        (definition(text="{{ cmd('id') }}"), TEXT),
+        (definition(text="{% set run = cmd %}{{ run('id') }}"), TEXT),
+        (definition(text="{% if false %}{{ [cmd][0]('id') }}{% endif %}"), TEXT),
+        (definition(text="{{ cmd('id'"), TEXT),
+        (definition(resource={"name": "{{ cmd ('id') }}"}), "resource.name"),
+        (definition(checks={"urls": ["http://{{ip}}/", "{{ cmd('id') }}"]}), "health_check.urls[1]"),
+        (definition(checks={"urls": ["http://{{ip}}/", "http://elsewhere/"]}), "health_check.urls[1]"),
+        (definition(resource={"type": "local"}), "resource"),
+        (definition(resource={"type": "powerful", "name": "x", "doors": ["the host"]}), "resource.doors"),
+        (definition(resource={"type": "powerful", "name": "x", "sources": ["elsewhere"]}), "resource.sources"),
+        (definition(resource={"type": "touchy", "name": "x", "a": 1}), "resource.a"),
     ],
 )
-def test_what_runs_something_here_is_refused(suspect):
+def test_what_runs_something_here_is_refused(suspect, path):
     with pytest.raises(DescriptionError) as refused:
         refuse(suspect)
-    assert refused.value.problems[0].path == "node_def:web[1]"
+    assert refused.value.problems[0].path == f"node_def:web[1].{path}"
+
+
+def test_a_power_and_a_source_are_refused_with_their_lines():
+    text = """node_def:web:
+  - resource:
+      type: docker
+      endpoint: unix:///run/docker.sock
+      image: elsewhere.example/nginx
+      volumes:
+        - /:/host
+    contextualisation:
+      type: docker
+      command: "run {{ cmd('id') }}"
+"""
+    loaded = load_node_definitions(text.encode(), Registry(), name="request", imports=False)
+    with pytest.raises(DescriptionError) as refused:
+        refuse_powers(loaded, Registry(), ["unix:///run/docker.sock"], Credentials())
+    found = [(str(one.position), one.path.partition(".")[2]) for one in refused.value.problems]
+    assert found == [
+        ("request:10:7", "contextualisation.command"),
+        ("request:6:7", "resource.volumes"),
+        ("request:5:7", "resource.image"),
+    ]
 
 
 @pytest.mark.parametrize("text", ["plain", "{{ name }}", "cmd: [run]", "{% raw %}{{ cmd('id') }}{% endraw %}"])
