@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -100,8 +101,15 @@ def endpoint(connection: Connection) -> str:
     return value
 
 
+_PART = re.compile(r"(?!.*\.\Z)[\w().-]+")
+"""What can be the id of a subscription or the name of a group in a URL: ``..`` cannot."""
+
+
 def subscription(connection: Connection) -> str:
-    """The subscription: of the description, of the credentials, or of the environment. Raises `AuthError`."""
+    """The subscription: of the description, of the credentials, or of the environment.
+
+    Raises `AuthError` without one, and `PermanentError` if it, or the name of the group, cannot be a part of a URL.
+    """
     found = (
         connection.settings.get("subscription_id")
         or connection.auth.get("subscription_id")
@@ -112,6 +120,9 @@ def subscription(connection: Connection) -> str:
             "no subscription: give subscription_id in auth_data.yaml, in resource.subscription_id, or as "
             "AZURE_SUBSCRIPTION_ID"
         )
+    for key, value in (("subscription_id", found), ("resource_group", connection.settings.get("resource_group"))):
+        if value and not _PART.fullmatch(str(value)):
+            raise PermanentError(f"resource.{key} cannot be {str(value)!r}", unreached=True)
     return str(found)
 
 

@@ -17,6 +17,19 @@ _MOST_PORTS = 65535
 _DIGITS = 15
 
 
+def refuse_bad_names(values: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Check what templates have made of values whose schema has a pattern: they become parts of URLs.
+
+    Raises `PermanentError` with the key.
+    """
+    for key, rule in schema["properties"].items():
+        text = str(values.get(key) or "")
+        pattern = re.sub(r"\$\Z", r"\\Z", rule.get("pattern", ""))  # not before a last newline, as JSON Schema has it
+        if text and not re.search(pattern, text):
+            message = f"resource.{key}: {reprlib.repr(text)} {rule['patternErrorMessage']}"
+            raise PermanentError(message, at=f"resource.{key}")
+
+
 def truth(resource: Mapping[str, Any], key: str, default: bool = False) -> bool:
     """True or false. Raises `PermanentError`."""
     if key not in resource:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from urllib.parse import quote
 
 from occopus_core.api import (
     CreateRequest,
@@ -62,7 +61,7 @@ class Making:
 
     def _clone(self, request: CreateRequest) -> Instance:
         answer = self._client.act(
-            f"/drives/{quote(str(request.resource['libdrive_id']), safe='')}/",
+            f"/drives/{order.drive_part(request.resource)}/",
             "clone",
             order.clone_body(request),
             key="resource.libdrive_id",

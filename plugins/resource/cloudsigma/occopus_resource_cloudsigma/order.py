@@ -6,6 +6,7 @@ import base64
 import reprlib
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from occopus_core.api import CreateRequest, PermanentError
 from occopus_resource_cloudsigma.marks import PREFIX, Thing, marks
@@ -34,8 +35,17 @@ _DEVICES = {"cdrom": "ide"}
 
 def check(request: CreateRequest) -> None:
     """Raises `PermanentError` for what can be known to be wrong without a call."""
+    drive_part(request.resource)
     server_body(request, {"uuid": ""})
     drive_size(request.resource)
+
+
+def drive_part(resource: Mapping[str, Any]) -> str:
+    """The id of the drive as a part of a URL. Raises `PermanentError` for a text that would change the path."""
+    text = str(resource["libdrive_id"])
+    if text in (".", ".."):
+        raise PermanentError(f"resource.libdrive_id: '{text}' is not the id of a drive", at="resource.libdrive_id")
+    return quote(text, safe="")
 
 
 def server_name(request: CreateRequest) -> str:

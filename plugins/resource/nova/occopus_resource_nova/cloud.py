@@ -35,6 +35,13 @@ _MICROVERSIONS: Mapping[Service, str] = {"compute": "2.52", "block-storage": "3.
 _VERSION = re.compile(r"/v\d[\d.]*(?=/|$)")
 
 
+def url_part(text: str, key: str) -> str:
+    """A name or an id as a part of a URL. Raises `PermanentError` for one that would change the path."""
+    if text in (".", ".."):
+        raise PermanentError(f"resource.{key}: '{text}' is not a name that a URL can hold", at=f"resource.{key}")
+    return quote(text, safe="")
+
+
 class Cloud:
     """The account of one connection. Thread-safe; every request ends within the time limit of the connection."""
 
@@ -134,7 +141,7 @@ class Cloud:
     def find(self, service: Service, path: str, name: str, wanted: str, key: str) -> Thing:
         """The one thing with this id or name. Raises `NotFoundError` naming the `key` of the description."""
         try:
-            found: Thing = self.unwrapped(self.get(service, f"{path}/{quote(wanted, safe='')}", key=key), name)
+            found: Thing = self.unwrapped(self.get(service, f"{path}/{url_part(wanted, key)}", key=key), name)
         except NotFoundError:
             same = [thing for thing in self._named(service, path, name, wanted) if thing["name"] == wanted]
             if len(same) != 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import quote
 
 from keystoneauth1.exceptions import HttpError
 
@@ -21,7 +20,7 @@ from occopus_core.api import (
     TransientError,
 )
 from occopus_resource_nova import marks, order
-from occopus_resource_nova.cloud import Cloud, Thing
+from occopus_resource_nova.cloud import Cloud, Thing, url_part
 from occopus_resource_nova.errors import is_no_room
 from occopus_resource_nova.floating import Floating
 from occopus_resource_nova.inventory import Inventory
@@ -129,7 +128,9 @@ class Steps:
         """What Nova looks for by itself, but only when the volume has been made. Raises `NotFoundError`."""
         resource = request.resource
         if "key_name" in resource:
-            self._cloud.get("compute", f"/os-keypairs/{quote(str(resource['key_name']), safe='')}", key="key_name")
+            self._cloud.get(
+                "compute", f"/os-keypairs/{url_part(str(resource['key_name']), 'key_name')}", key="key_name"
+            )
         for name in resource.get("security_groups") or ():
             self._cloud.find("network", "/security-groups", "security_group", str(name), "security_groups")
 

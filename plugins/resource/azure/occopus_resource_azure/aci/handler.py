@@ -54,12 +54,17 @@ class AzureAciHandler(ResourceHandler):
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for a value that makes no sense."""
+        from occopus_resource_azure import values  # noqa: PLC0415
         from occopus_resource_azure.aci import order  # noqa: PLC0415
 
+        values.refuse_bad_names(request.resource, self.schema())
         order.check(request)
 
     def create(self, request: CreateRequest) -> Instance:
         """Do the next step of network and container group; idempotent by token. Raises `ProviderError`."""
+        from occopus_resource_azure import values  # noqa: PLC0415
+
+        values.refuse_bad_names(request.resource, self.schema())
         return self._making.next(request)
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:

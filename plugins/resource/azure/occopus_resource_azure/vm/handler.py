@@ -63,12 +63,17 @@ class AzureVmHandler(ResourceHandler):
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for a value that makes no sense, and for custom data that are too long."""
+        from occopus_resource_azure import values  # noqa: PLC0415
         from occopus_resource_azure.vm import order  # noqa: PLC0415
 
+        values.refuse_bad_names(request.resource, self.schema())
         order.check(request)
 
     def create(self, request: CreateRequest) -> Instance:
         """Do the next step of network, address, interface, machine; idempotent by token. Raises `ProviderError`."""
+        from occopus_resource_azure import values  # noqa: PLC0415
+
+        values.refuse_bad_names(request.resource, self.schema())
         return self._making.next(request)
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
