@@ -69,9 +69,20 @@ class PermanentError(ProviderError):
 
     `at` is the place in the node definition that is wrong, such as ``contextualisation.context_template.packages``, if
     it is known: messages then begin with its file, line and column. Errors of `check` that do not depend on what
-    templates render to are reported at import already, if the value at `at` is not a template itself.
+    templates render to are reported at import already, if the value at `at` is not a template itself. `here` is True if
+    the request may be possible for another user or on another machine than those of this process: such an error is
+    reported by builds, not by an import.
     """
 
-    def __init__(self, message: str, *, request_id: str | None = None, unreached: bool = False, at: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        request_id: str | None = None,
+        unreached: bool = False,
+        at: str = "",
+        here: bool = False,
+    ) -> None:
         super().__init__(message, request_id=request_id, unreached=unreached)
         self.at = at
+        self.here = here

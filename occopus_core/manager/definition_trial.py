@@ -28,12 +28,13 @@ _OWNER = Owner("installation", "infrastructure", "node", "00000000-0000-4000-800
 def refusal(registry: Registry, credentials: Credentials, implementation: Implementation) -> tuple[str, str] | None:
     """The path and the message of a mistake that makes every node of this implementation impossible; None if unknown.
 
-    A mistake counts where it is certain: the plugin refuses it whatever templates render to, and names a place that is
-    no template itself, or there is none in the implementation. Calls no provider. Raises nothing.
+    A mistake counts where it is certain: the plugin refuses it whatever templates render to, and on every machine and
+    for every user, and names a place that is no template itself, or there is none in the implementation. Calls no
+    provider. Raises nothing.
     """
     found = [_error(registry, credentials, implementation, text) for text in _STAND_INS]
     first = found[0]
-    if first is None or any(other is None or str(other) != str(first) for other in found):
+    if first is None or first.here or any(other is None or str(other) != str(first) for other in found):
         return None
     sections = {"resource": implementation.resource, "contextualisation": implementation.contextualisation}
     if not first.at:

@@ -367,6 +367,19 @@ REFUSED = """\
 """
 
 
+def test_an_owner_is_accepted_at_import_and_refused_for_the_user_who_builds(files, stored, capsys):
+    (files / "nodes.yaml").write_text(
+        NODES.replace("runcmd:", "write_files: [{path: a, owner: 'another:group'}], runcmd:")
+    )
+    assert import_.main(["nodes.yaml"]) == 0
+    assert stored() == ["other", "web"]
+    for words in (["--plan"], []):
+        capsys.readouterr()
+        assert build.main([*words, "--nodes", "nodes.yaml", "infra.yaml"]) == 2
+        assert "nodes.yaml:5:48: node 'web', " in (said := capsys.readouterr().err)
+        assert "cannot do this `owner` of write_files[0]: its files belong to " in said
+
+
 @pytest.mark.parametrize("words", [[], ["--check"]])
 def test_what_a_type_refuses_is_refused_at_import_with_its_place(words, files, stored, capsys):
     (files / "nodes.yaml").write_text(REFUSED)

@@ -17,7 +17,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -35,13 +35,17 @@ _PROGRAM = re.compile(r"[A-Za-z0-9_./+-]{1,64}")
 _DEFAULT_PERMISSIONS = 0o644
 _PAIRS = (("if", "fi"), ("case", "esac"), ("do", "done"), ("{", "}"))
 """Words of the shell that begin and end what may go over several lines."""
+_OWNER = re.compile(r"[^\s:]+(:[^\s:]+)?")
 _MARK = """_occopus_at() { _occopus_status=$?; echo "$*" 2>/dev/null >"$0.at"; return $_occopus_status; }"""
 """Writes down which command is next, and leaves `$?` as it is. Called in a list with `&&`, it never ends a script that
 ends where a command fails."""
 
 
 def program(context: Context) -> dict[str, str]:
-    """The stages for a context. Raises `PermanentError` naming what this handler cannot do."""
+    """The stages for a context, run by the user of this process.
+
+    Raises `PermanentError` naming what this handler cannot do, last of all what it cannot do for this user.
+    """
     if context.user_data is None:
         return _command(context)
     config = _parse(context.user_data)
@@ -57,12 +61,13 @@ def program(context: Context) -> dict[str, str]:
         "write_files": _files(config.get("write_files")),
         "runcmd": _script("runcmd", config.get("runcmd")),
     }
+    _refuse_other_owners(config.get("write_files") or ())
     return {name: script for name, script in stages.items() if script}
 
 
-def _refusal(at: str, message: str) -> PermanentError:
-    """The error for what is wrong at a path of the cloud-config."""
-    return PermanentError(message, at=f"contextualisation.context_template.{at}".removesuffix("."))
+def _refusal(at: str, message: str, *, here: bool = False) -> PermanentError:
+    """The error for what is wrong at a path of the cloud-config; with `here`, for the user of this process alone."""
+    return PermanentError(message, at=f"contextualisation.context_template.{at}".removesuffix("."), here=here)
 
 
 def _command(context: Context) -> dict[str, str]:
@@ -162,7 +167,9 @@ def _file(at: str, entry: Any) -> dict[str, Any]:
     path = entry.get("path")
     if not isinstance(path, str) or not path.strip("/") or "\0" in path:
         raise _refusal(at, f"{at} of the cloud-config needs a `path`: the name of a file, as text")
-    _check_owner(at, entry.get("owner"))
+    owner = entry.get("owner")
+    if owner is not None and not (isinstance(owner, str) and _OWNER.fullmatch(owner)):
+        raise _refusal(f"{at}.owner", f"`owner` of {at} must be a text: USER or USER:GROUP")
     return {
         "path": path,
         "content": _content(at, entry),
@@ -198,12 +205,16 @@ def _permissions(at: str, value: Any) -> int:
     return mode
 
 
-def _check_owner(at: str, owner: Any) -> None:
+def _refuse_other_owners(entries: Sequence[Mapping[str, Any]]) -> None:
     """A node runs as the user who runs Occopus; files for other users would need a privilege that it does not have."""
+    owners = {f"write_files[{number}]": entry["owner"] for number, entry in enumerate(entries) if entry.get("owner")}
+    if not owners:
+        return
     user, group = getpass.getuser(), grp.getgrgid(os.getgid()).gr_name
-    if owner not in (None, user, f"{user}:{group}"):
-        message = f"a local node cannot do this `owner` of {at}: its files belong to {user}:{group}"
-        raise _refusal(f"{at}.owner", message)
+    for at, owner in owners.items():
+        if owner not in (user, f"{user}:{group}"):
+            message = f"a local node cannot do this `owner` of {at}: its files belong to {user}:{group}"
+            raise _refusal(f"{at}.owner", message, here=True)
 
 
 def _list(key: str, value: Any) -> list[Any]:
