@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
@@ -40,6 +40,14 @@ IfMatch = Annotated[
     str | None,
     Header(max_length=1000, description="the `ETag`, or several, of descriptions that may be replaced: 412 otherwise"),
 ]
+
+
+def _condition(request: Request, if_match: IfMatch = None) -> str | None:
+    """The header `If-Match`; several lines of it are one list, as RFC 9110 has it."""
+    return None if if_match is None else ", ".join(request.headers.getlist("if-match"))
+
+
+Condition = Annotated[str | None, Depends(_condition)]
 
 
 class ChangedKey(BaseModel):
@@ -95,7 +103,7 @@ async def replace(
     body: Body,
     *,
     dry_run: DryRun = False,
-    if_match: IfMatch = None,
+    if_match: Condition,
 ) -> Response:
     """Bring an infrastructure to this description, and maintain it from now on; or show the plan of that.
 
