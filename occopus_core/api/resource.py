@@ -166,8 +166,9 @@ class ResourceHandler(ABC):
     harmless_keys: ClassVar[tuple[str, ...]] = ()
     """The connection keys that a node definition from the network may set to any value.
 
-    No value of such a key may direct a call to another host, path or service, or select other credentials: it is a
-    region or a project, and never the `endpoint`. A value of any other connection key needs the operator's leave."""
+    No value of such a key may direct a call to another host, path or service: it is a region or a project, and never
+    the `endpoint`. It may select another entry of the credentials file, as any key of a section may. A value of any
+    other connection key needs the operator's leave."""
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.USER_DATA})
     """The forms of context that the handler passes on, byte for byte."""
     features: ClassVar[frozenset[Feature]] = frozenset()
