@@ -4,12 +4,13 @@ import { html, notify, plural, useEffect, useRef } from "./ui.js";
 
 const LARGEST = 2 ** 20; // bytes, as the service has it
 
-// `children` are buttons; `nothing` says what did not happen, above the mistakes of `problem`.
-export function DescriptionForm({ text, setText, problem, nothing, submit, children }) {
+// `children` are buttons; `nothing` says what did not happen, above the mistakes of `problem`. While it is `locked`, the
+// text cannot be changed.
+export function DescriptionForm({ text, setText, problem, nothing, submit, locked, children }) {
   const area = useRef(), summary = useRef();
   useEffect(() => problem && summary.current.focus(), [problem]);
   const take = async (file) => {
-    if (!file) return;
+    if (!file || locked) return;
     if (file.size > LARGEST) notify(`${file.name} is larger than a description may be.`, true);
     else setText(await file.text());
   };
@@ -22,13 +23,13 @@ export function DescriptionForm({ text, setText, problem, nothing, submit, child
     area.current.scrollTop = Math.max(0, (line - 4) * height);
   };
   return html`<form class="panel" onSubmit=${submit} onDragOver=${(event) => event.preventDefault()}
-      onDrop=${(event) => { event.preventDefault(); take(event.dataTransfer.files[0]); }}>
+      onDrop=${(event) => { event.preventDefault(); take(event.dataTransfer.files[0]); }} aria-busy=${locked ? "true" : null}>
     <label for="description">Description <span class="muted">YAML or JSON; a file can be dropped here</span></label>
-    <textarea id="description" ref=${area} class="mono" rows="18" spellcheck="false" autocapitalize="off" value=${text}
+    <textarea id="description" ref=${area} class="mono" rows="18" spellcheck="false" autocapitalize="off" value=${text} disabled=${locked}
       aria-invalid=${problem?.errors.length ? "true" : null} aria-describedby=${problem ? "problems" : null}
       onInput=${(event) => setText(event.target.value)}></textarea>
     <div class="actions left">${children}
-      <label class="button file">Open a file<input type="file" accept=".yaml,.yml,.json,text/*" onChange=${(event) => take(event.target.files[0])} /></label>
+      <label class="button file">Open a file<input type="file" accept=".yaml,.yml,.json,text/*" disabled=${locked} onChange=${(event) => take(event.target.files[0])} /></label>
     </div>
     ${problem && html`<${Problems} problem=${problem} nothing=${nothing} text=${text} jump=${jump} summary=${summary} />`}
   </form>`;

@@ -27,8 +27,25 @@ export function Edit({ id, caller }) {
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
   const [asking, setAsking] = useState(false);
+  const [locked, setLocked] = useState(false);
   const planning = useRef(null); // ends the call for a plan that is under way
-  const start = async () => {
+  const acting = useRef(false); // at once, not with the next rendering as `locked`
+  const confirming = useRef(false); // the dialog is open
+  // While an action is under way, nothing can be typed and no other one begins; after one that answers true, too.
+  const alone = async (act) => {
+    if (acting.current) return;
+    planning.current?.abort();
+    acting.current = true;
+    setLocked(true);
+    let last = false;
+    try {
+      last = await act();
+    } finally {
+      acting.current = last === true;
+      setLocked(last === true);
+    }
+  };
+  const start = () => alone(async () => {
     setProblem(null);
     setPlan(null);
     try {
@@ -38,16 +55,16 @@ export function Edit({ id, caller }) {
     } catch (error) {
       setProblem(error);
     }
-  };
+  });
   // The present description is what the text takes the place of from now on.
-  const keep = async () => {
+  const keep = () => alone(async () => {
     setProblem(null);
     try {
       setKnown(await read(id));
     } catch (error) {
       setProblem(error);
     }
-  };
+  });
   useEffect(() => {
     document.title = "Edit – Occopus";
     start();
@@ -55,6 +72,7 @@ export function Edit({ id, caller }) {
     return () => planning.current?.abort();
   }, []);
   const change = (news) => {
+    if (acting.current) return;
     planning.current?.abort();
     setText(news);
     setPlan(null); // it was that of another text
@@ -63,7 +81,7 @@ export function Edit({ id, caller }) {
     { body: text, headers: { "If-Match": known.tag, "Content-Type": "application/yaml" }, ...options });
   const show = async (event) => {
     event.preventDefault();
-    if (busy || !text.trim()) return;
+    if (busy || acting.current || !text.trim()) return;
     const own = new AbortController();
     planning.current = own;
     setBusy(true);
@@ -77,30 +95,28 @@ export function Edit({ id, caller }) {
     }
     setBusy(false);
   };
-  const apply = async () => {
+  const confirm = (open) => {
+    confirming.current = open;
+    setAsking(open);
+  };
+  const apply = () => alone(async () => {
+    setProblem(null);
     try {
       await put("");
     } catch (error) {
-      if (error.status !== 412) throw error;
-      setAsking(false);
-      setPlan(null); // it was made for another description
+      if (confirming.current && error.status !== 412) throw error; // the dialog shows it
+      confirm(false);
+      if (error.status === 412) setPlan(null); // it was made for another description
       setProblem(error);
-      setBusy(false);
-      return;
+      return false;
     }
     notify("It is being brought to this description.");
     location.hash = `#/infrastructures/${encodeURIComponent(id)}`;
-  };
-  const decide = async () => {
+    return true;
+  });
+  const decide = () => {
     const counts = numbers(plan);
-    if (counts.replace || counts.destroy) return setAsking(true);
-    setBusy(true);
-    try {
-      await apply();
-    } catch (error) {
-      setProblem(error);
-      setBusy(false);
-    }
+    return counts.replace || counts.destroy ? confirm(true) : apply();
   };
   const back = `#/infrastructures/${encodeURIComponent(id)}`;
   const crumbs = html`<nav class="crumbs" aria-label="Where you are">${caller.infraid === null && html`<a href="#/">Infrastructures</a> / `}<a href=${back}>${id}</a></nav>`;
@@ -110,16 +126,16 @@ export function Edit({ id, caller }) {
     ${!known && !problem && html`<p class="muted" aria-busy="true">One moment…</p>`}
     ${!known && problem && html`<div class="banner bad"><p>${problem.message}</p></div>`}
     ${known && html`<div class="columns"><div class="stack">
-      <${DescriptionForm} text=${text} setText=${change} problem=${problem} nothing="Nothing was changed" submit=${show}>
-        <button class=${plan ? "" : "primary"} type="submit" disabled=${busy || !text.trim()}>${busy && !plan ? "Checking…" : "Show the plan"}</button>
+      <${DescriptionForm} text=${text} setText=${change} problem=${problem} nothing="Nothing was changed" submit=${show} locked=${locked}>
+        <button class=${plan ? "" : "primary"} type="submit" disabled=${busy || locked || !text.trim()}>${busy && !plan ? "Checking…" : "Show the plan"}</button>
         ${problem?.status === 412
-          ? html`<button type="button" onClick=${keep}>Keep this text</button><button type="button" onClick=${start}>Read it again</button>`
-          : text !== known.text && html`<button type="button" disabled=${busy} onClick=${start}>As it was</button>`}
+          ? html`<button type="button" disabled=${locked} onClick=${keep}>Keep this text</button><button type="button" disabled=${locked} onClick=${start}>Read it again</button>`
+          : text !== known.text && html`<button type="button" disabled=${busy || locked} onClick=${start}>As it was</button>`}
       <//>
       ${busy && !plan && html`<p class="muted" role="status">The providers are asked which instances there are. That may take minutes.</p>`}
-      ${plan && html`<${Plan} plan=${plan} busy=${busy} decide=${decide} />`}
+      ${plan && html`<${Plan} plan=${plan} busy=${busy || locked} decide=${decide} />`}
     </div><${Types} names=${names} /></div>`}
-    ${asking && plan && html`<${Ask} title="Update this infrastructure?" verb="Update it" act=${apply} close=${() => setAsking(false)}>
+    ${asking && plan && html`<${Ask} title="Update this infrastructure?" verb="Update it" act=${apply} close=${() => confirm(false)}>
       <p>${inWords(numbers(plan))}. What is on an instance that is replaced or destroyed is lost.</p><//>`}`;
 }
 

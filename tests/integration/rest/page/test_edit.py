@@ -127,6 +127,87 @@ def test_a_plan_is_that_of_the_text_and_of_the_description_that_was_read(
         assert [one["owner"]["node_name"] for one in cloud.machines("red")] == ["web"], "nothing was applied"
 
 
+class Held:
+    """Requests for the description, not answered until the test does. Questions for a plan pass."""
+
+    def __init__(self, page):
+        self._page, self.requests = page, []
+        page.route("**/description", self._hold)
+
+    def _hold(self, route):
+        self.requests.append(route)
+
+    def one(self, method):
+        """The only request that waits."""
+        while not self.requests:
+            self._page.wait_for_event("request", timeout=60_000)
+        (route,) = self.requests
+        assert route.request.method == method
+        return route
+
+    def answer(self, status=None, text=""):
+        """Answer it with a problem, or let the service answer."""
+        (route,) = self.requests
+        self.requests.clear()
+        if status is None:
+            return route.continue_()
+        body = {"title": "x", "status": status, "detail": text, "errors": []}
+        return route.fulfill(status=status, body=json.dumps(body), content_type="application/problem+json")
+
+
+def test_nothing_can_be_typed_or_sent_twice_while_an_action_is_under_way(ready, serve, question, cloud, describe):
+    ready.ready("import", ready.write("web.yaml", cloud.definitions("worker")))
+    ready.ready("build", ready.write("red.yaml", describe("web")), "-i", "red", "--parallelize")
+    with serve(ready) as (_, client):
+        page = question(client).go("#/infrastructures/red/edit")
+        field, plan = page.get_by_label("Description"), page.get_by_role("region", name="Plan")
+        show, apply = page.get_by_role("button", name="Show the plan"), plan.get_by_role("button")
+        expect(field).to_be_enabled()
+        text = field.input_value().replace("user_id:", "variables: {note: red}\nuser_id:")
+        field.fill(text)
+        show.click()
+        held = Held(page)
+
+        def is_locked(method, *buttons):
+            held.one(method)
+            for one in (field, show, page.locator("input[type=file]"), *buttons):
+                expect(one).to_be_disabled()
+            for one in buttons:
+                one.dispatch_event("click")
+            assert len(held.requests) == 1
+
+        apply.click()
+        is_locked("PUT", apply)
+        held.answer(409, "another build is under way")
+        expect(page.get_by_role("alert")).to_contain_text("another build is under way")
+        expect(field).to_be_enabled()
+        expect(field).to_have_value(text)
+
+        apply.click()
+        is_locked("PUT", apply)
+        held.answer(412, "it has changed since it was read")
+        page.get_by_role("button", name="Keep this text").click()
+        is_locked("GET")
+        held.answer()
+        expect(field).to_be_enabled()
+        expect(field).to_have_value(text)
+
+        was = page.get_by_role("button", name="As it was")
+        was.click()
+        is_locked("GET", was)
+        held.answer()
+        expect(field).to_be_enabled()
+        expect(field).to_have_value(client.get("/infrastructures/red/description").text)
+
+        field.fill(text)
+        show.click()
+        apply.click()
+        is_locked("PUT", apply)
+        held.answer()
+        expect(page.get_by_role("region", name="Events")).to_contain_text("infrastructure updated")
+        assert "note: red" in client.get("/infrastructures/red/description").text
+
+
 def test_the_plan_names_what_keeps_addresses_that_change(ready, serve, question, cloud, describe):
     web, proxy = (json.loads(cloud.definitions(name)) for name in ("web", "proxy"))
     web["node_def:web"][0]["contextualisation"]["context_template"] = "{{ variables.colour }}"
