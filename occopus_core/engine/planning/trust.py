@@ -142,9 +142,8 @@ def _placed(at: str, value: Any, asked: Callable[[Any], Sequence[str]]) -> Itera
     if found and isinstance(value, Mapping):
         for key in list(value)[:_MOST_KEYS]:
             rest = _tried(asked, {other: item for other, item in value.items() if other != key})
-            for answer in found if rest is not None else ():
-                if answer not in rest:
-                    places.setdefault(answer, f"{at}.{key}")
+            if rest is not None:
+                places = {answer: f"{at}.{key}" for answer in found if answer not in rest} | places
     elif found and isinstance(value, list | tuple):
         for index, item in enumerate(value):
             for answer in _tried(asked, [item]) or ():
