@@ -403,6 +403,14 @@ class InfrastructureManager(Queries):
         """
         return self._request(infra_id, node_name, ScaleKind.CHANGE, count, instance)
 
+    def replace(self, infra_id: str, node_name: str) -> ScaleRequest:
+        """Request other instances in the place of all present ones of a node. The next maintenance pass begins that.
+
+        New instances are made first; if one cannot be made, none is replaced. Each call is a request of its own, but
+        requests that one pass finds together have the effect of one. Raises the errors of `scale_to`.
+        """
+        return self._request(infra_id, node_name, ScaleKind.REPLACE, 0)
+
     # Notifications
 
     def subscribe(self, infra_id: str, type: str, properties: Mapping[str, Any]) -> None:

@@ -132,6 +132,10 @@ class Change:
         self._put(description=description, targets=targets)
         if record.description is None or same_description(record.candidate, description):
             self.put_candidate(None)
+        self.keep_instances()
+
+    def keep_instances(self) -> None:
+        """A build has succeeded: none of the present instances is provisional any more."""
         table = tables.instances
         self._connection.execute(
             table.update().where(table.c.infra_id == self._lease.infra_id).values(provisional=False)

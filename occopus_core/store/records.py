@@ -262,11 +262,13 @@ class ScaleKind(enum.Enum):
     """The difference to the present number."""
     SET = "set"
     """The new total."""
+    REPLACE = "replace"
+    """There is no number: all instances of the node are to be replaced, see `engine.planning.replacing`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleRequest:
-    """A request for more or fewer instances of a node. Requests are applied once each, in the order of their ids."""
+    """A request for more, fewer or other instances of a node. Each is applied once, in the order of their ids."""
 
     id: int
     infra_id: str

@@ -295,9 +295,11 @@ class Store:
     def request_scaling(
         self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str, now: float
     ) -> ScaleRequest:
-        """Request more or fewer instances; a maintenance pass applies it. Raises `NoSuchInfrastructureError`."""
+        """Request more, fewer or other instances; a pass applies it. Raises `NoSuchInfrastructureError`."""
         table = tables.scale_requests
         event = Event(EventKind.SCALE_REQUESTED, infra_id, node_name, text=_request_text(kind, amount, instance))
+        if kind is ScaleKind.REPLACE:
+            event = Event(EventKind.REPLACEMENT_REQUESTED, infra_id, node_name)
         request = ScaleRequest(0, infra_id, node_name, kind, amount, instance, now)
         with self._database.writing() as connection:
             infrastructure_row(connection, infra_id)
@@ -308,7 +310,7 @@ class Store:
         return replace(request, id=key)
 
     def pending_requests(self, infra_id: str) -> list[ScaleRequest]:
-        """The scaling requests that have not been applied, in their order."""
+        """The requests for more, fewer or other instances that have not been applied, in their order."""
         table = tables.scale_requests
         query = sa.select(table).where(table.c.infra_id == infra_id, table.c.applied_at.is_(None)).order_by(table.c.id)
         with self._database.reading() as connection:

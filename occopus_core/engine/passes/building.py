@@ -38,6 +38,7 @@ from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Design, Overlay, first_plan, refuse_undefined
 from occopus_core.engine.planning.plan import Plan, Verb
+from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
 from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
@@ -68,7 +69,8 @@ def plan(
         return (yield from context.resources.loop.in_pool(lambda: first_plan(scope, definitions)))
     design = yield from design_in_pool(context, scope, definitions=definitions, with_outputs=True)
     works = context.recorded_works()
-    steps = yield from plan_build(context, design, record, works, replaced=replaced)
+    replacing = Replacing.of(store.pending_requests(context.infra_id), record, replaced)
+    steps = yield from plan_build(context, design, record, works, replacing)
     loop = context.resources.loop
     return (yield from with_outdated(loop, scope, design.graph, works, steps, lambda work: _adopted(design, work)))
 
@@ -154,17 +156,24 @@ def build_leased(
     end: float | None = None,
     planned: Callable[[], None] = lambda: None,
     replaced: Collection[str] = (),
+    *,
+    alone: bool = False,
 ) -> Steps[None]:
-    """Build under a lease, see `build`. `planned` is called before anything is recorded or created."""
+    """Build under a lease, see `build`. `planned` is called before anything is recorded or created.
+
+    Stored requests to replace nodes are carried out, too. `alone` is for a build that does nothing else, under the
+    description in force; if that fails, the requests are answered with the reason.
+    """
     store = context.resources.store
     candidate = design.scope.infrastructure
     runtime = context.runtime(design.scope)
     works = context.recorded_works()
-    targets = targets_of(candidate, record.targets)
     notes = notes_of(runtime)
-    steps = yield from plan_build(context, design, record, works, runtime.journal.commit_due, notes, replaced)
+    replacing = Replacing.of(store.pending_requests(context.infra_id), record, replaced, alone=alone)
+    steps = yield from plan_build(context, design, record, works, replacing, runtime.journal.commit_due, notes)
     planned()
-    _begin(store, lease, record, candidate)
+    if not alone:
+        _begin(store, lease, record, candidate)
     unwanted = {step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)}
     for work in works:
         work.dropping = work.node_id in unwanted
@@ -174,22 +183,10 @@ def build_leased(
     unfinished = [work for work in works if not work.dropping and work.stage is not Stage.READY]
     if not (yield from execution.create([*unfinished, *fresh], design.graph)):
         context.refuse_if_abandoned()
-        yield from _undo(context, execution, runtime, lease, record, design.graph)
+        yield from _undo(context, execution, runtime, lease, record, design.graph, replacing)
     _adopt_definitions(runtime, design, works)
     runtime.journal.flush()
-    with store.changing(lease) as change:
-        change.finish_build(candidate, targets)
-        move_end(change, record, candidate, runtime.clock.now(), end)
-        if record.frozen:  # the build replaces the failed instances
-            change.put_frozen("")
-            runtime.tell_with(change, EventKind.UNFROZEN, _thawed(record))
-        change.condemn(unwanted)  # if this process dies now, the next pass removes them
-        if record.description is None:
-            runtime.tell_with(change, EventKind.INFRA_READY)
-        elif not same_description(record.description, candidate) or not steps.empty:
-            runtime.tell_with(change, EventKind.INFRA_UPDATED)
-        elif record.candidate is not None:  # it was requested: the log says what came of that
-            runtime.tell_with(change, EventKind.INFRA_UPDATED, "nothing had to be changed")
+    _finish(context, runtime, lease, record, design, steps, works, replacing, end)
     # Instances that stay are reconfigured before their former dependees are dropped.
     renewed = {step.node_id for step in steps.of(Verb.RECONFIGURE)}
     yield from execution.reconfigure([work for work in works if not work.dropping], design.graph, renewed)
@@ -206,6 +203,39 @@ def build_leased(
         raise UnconfirmedError(execution.unconfirmed)
     if execution.unconfigured:
         raise UnconfiguredError(execution.unconfigured)
+
+
+def _finish(
+    context: PassContext,
+    runtime: Runtime,
+    lease: Lease,
+    record: InfrastructureRecord,
+    design: Design,
+    steps: Plan,
+    works: Sequence[Work],
+    replacing: Replacing,
+    end: float | None,
+) -> None:
+    """Record in one transaction that the build has succeeded, and what goes now. `works` were there before."""
+    candidate = design.scope.infrastructure
+    with context.resources.store.changing(lease) as change:
+        if replacing.alone:
+            change.keep_instances()
+        else:
+            change.finish_build(candidate, targets_of(candidate, record.targets))
+            move_end(change, record, candidate, runtime.clock.now(), end)
+        if record.frozen:  # the build replaces the failed instances
+            change.put_frozen("")
+            runtime.tell_with(change, EventKind.UNFROZEN, _thawed(record))
+        # If this process dies now, the next pass removes them.
+        change.condemn({step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)})
+        context.answer(change, replacing.answers([work.record for work in works], design.blueprints))
+        if record.description is None:
+            runtime.tell_with(change, EventKind.INFRA_READY)
+        elif not same_description(record.description, candidate) or not steps.empty:
+            runtime.tell_with(change, EventKind.INFRA_UPDATED)
+        elif record.candidate is not None:  # it was requested: the log says what came of that
+            runtime.tell_with(change, EventKind.INFRA_UPDATED, "nothing had to be changed")
 
 
 def _begin(store: Store, lease: Lease, record: InfrastructureRecord, candidate: Infrastructure) -> None:
@@ -257,6 +287,7 @@ def _undo(
     lease: Lease,
     record: InfrastructureRecord,
     graph: Graph,
+    replacing: Replacing,
 ) -> Steps[None]:
     reason = execution.interrupted or "; ".join(map(without_output, execution.problems))
     runtime.tell(EventKind.ROLLING_BACK, reason)
@@ -267,7 +298,10 @@ def _undo(
         yield from context.forget(execution)
     context.refuse_if_abandoned()
     with context.resources.store.changing(lease) as change:
-        if record.description is not None:
+        if replacing.alone:
+            if execution.problems:  # an interrupted one is begun again
+                context.answer(change, replacing.refusals(f"it failed and was undone: {reason}"))
+        elif record.description is not None:
             change.replace_candidate(None, runtime.scope.infrastructure)
         elif execution.unconfirmed:
             change.request_destroy()
@@ -280,14 +314,15 @@ def _undo(
 
 def undo_leased(context: PassContext, lease: Lease, record: InfrastructureRecord, why: Sequence[str]) -> Steps[None]:
     """Undo a build that another process has begun and that cannot be continued. Raises `BuildError`."""
-    assert record.candidate is not None, "there is a build to undo"
-    scope = context.scope(record.candidate)
+    scope = context.scope(record.candidate or record.current)
+    pending = context.resources.store.pending_requests(context.infra_id)
+    replacing = Replacing.of(pending, record, alone=record.candidate is None)
     runtime, works = context.runtime(scope), context.recorded_works()
     context.connect(works)
     execution = context.execution(runtime, {}, record, works)
     execution.problems.extend(why)
     graph = yield from dependencies(context.resources.loop, scope, works)
-    yield from _undo(context, execution, runtime, lease, record, graph)
+    yield from _undo(context, execution, runtime, lease, record, graph, replacing)
 
 
 def plan_build(
@@ -295,9 +330,9 @@ def plan_build(
     design: Design,
     record: InfrastructureRecord,
     works: Sequence[Work],
+    replacing: Replacing,
     commit_due: Callable[[], None] = lambda: None,
     notes: Notes = Notes(),  # noqa: B008  # it has no state
-    replaced: Collection[str] = (),
 ) -> Steps[Plan]:
     """The plan of a build: instances that do not fit the description or have failed are replaced at once.
 
@@ -309,13 +344,7 @@ def plan_build(
         outcome.get()
     targets = targets_of(design.scope.infrastructure, record.targets)
     records = [work.record for work in works]
-    unfit = {one.node_id: "its replacement is asked for" for one in records if one.node_name in replaced}
-    unfit |= {
-        one.node_id: "its definition or its variables have changed"
-        for one in records
-        if one.node_name in design.blueprints
-        and one.fingerprint not in design.blueprints[one.node_name].fingerprints.values()
-    }
+    unfit = replacing.unfit(design.blueprints, records)
     now = context.resources.loop.clock.now()
     situation = Situation(targets, records, now, found.ailments, unfit, ordered=True)
     amended = yield from amend(

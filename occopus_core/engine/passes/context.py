@@ -28,6 +28,7 @@ from occopus_core.engine.passes.quiet_infrastructures import Known
 from occopus_core.engine.passes.retries import Retries
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Scope
+from occopus_core.engine.planning.scaling import Answer
 from occopus_core.events import Event, EventKind, Observer
 from occopus_core.registry import Registry
 from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS, Change
@@ -113,6 +114,7 @@ class PassContext:
         self._next_tick = math.inf
         self._tidy_at = -math.inf
         self._postponed: tuple[Infrastructure | None, float] = None, -math.inf
+        self._replacing_at = -math.inf
 
     @property
     def is_outdated(self) -> bool:
@@ -163,6 +165,21 @@ class PassContext:
     def postpone(self, candidate: Infrastructure) -> None:
         """Let a requested description wait: ticks do not make way for it for `POSTPONED_SECONDS`."""
         self._postponed = candidate, self.resources.loop.clock.monotonic() + POSTPONED_SECONDS
+
+    def postpone_replacements(self) -> None:
+        """Let requested replacements wait: `make_way` does not end a pass for them for `POSTPONED_SECONDS`."""
+        self._replacing_at = self.resources.loop.clock.monotonic() + POSTPONED_SECONDS
+
+    def make_way(self) -> None:
+        """End a pass with work under way for one that replaces instances, which follows at once.
+
+        A single tick goes on. Raises `AbandonedError`.
+        """
+        due = self.resources.loop.clock.monotonic() >= self._replacing_at
+        if self.interval is not None and due and not self._interruptions:
+            self._woken = True
+            self.interrupt("a replacement was requested")
+        self.refuse_if_abandoned()
 
     def _is_requested(self, record: InfrastructureRecord) -> bool:
         """True if a pass that does not build should make way for one that builds the requested description."""
@@ -352,11 +369,19 @@ class PassContext:
         """Report an event of the infrastructure as a whole to the observer."""
         self.resources.observer(Event(kind, self.infra_id, text=text))
 
-    def record(self, change: Change, kind: EventKind, text: str) -> None:
-        """Store an event of the infrastructure as a whole with a change; report it after the commit."""
-        event = Event(kind, self.infra_id, text=self.resources.connections.redact(text))
+    def record(self, change: Change, kind: EventKind, text: str, node_name: str = "") -> None:
+        """Store an event of the infrastructure, or of a node, with a change; report it after the commit."""
+        event = Event(kind, self.infra_id, node_name, text=self.resources.connections.redact(text))
         change.add_events([(self.resources.loop.clock.now(), event)])
         change.then(lambda: self.resources.observer(event))
+
+    def answer(self, change: Change, answers: Iterable[Answer]) -> None:
+        """Store the results of requests with a change, and the events that report them."""
+        redact, results = self.resources.connections.redact, list(answers)
+        now = self.resources.loop.clock.now()
+        change.answer_requests({one.request.id: redact(one.text) for one in results}, now)
+        for one in results:
+            self.record(change, one.kind, one.text, one.request.node_name)
 
     # Leases
 

@@ -29,14 +29,15 @@ from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.life_time import attend, is_due
 from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
-from occopus_core.engine.passes.requested_builds import build_requested
+from occopus_core.engine.passes.requested_builds import carry_out_requests
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
 from occopus_core.engine.planning.backoff import failed_to_start, next_setback
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
+from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.engine.planning.scaling import scale
 from occopus_core.events import EventKind
-from occopus_core.store.records import Condition, InfrastructureRecord, InstanceRecord, Lease, Stage
+from occopus_core.store.records import Condition, InfrastructureRecord, InstanceRecord, Lease, ScaleKind, Stage
 
 
 @cleaning_up
@@ -68,13 +69,11 @@ def maintain(context: PassContext) -> Steps[Passed]:
         if not record.wanted:
             yield from destroy_leased(context, lease, record)
             return Passed()
-        unbuilt = ""
-        if record.candidate is not None:
-            unbuilt = yield from build_requested(context, lease, record)
-            record = context.resources.store.infrastructure(context.infra_id)
+        unbuilt = yield from carry_out_requests(context, lease, record)
+        record = context.resources.store.infrastructure(context.infra_id)
         passed = yield from _Pass(context, lease, record, looked).run()
     context.tidy()
-    return dataclasses.replace(passed, undone=(unbuilt, *passed.undone)) if unbuilt else passed
+    return dataclasses.replace(passed, undone=(*unbuilt, *passed.undone))
 
 
 def preview(context: PassContext) -> Steps[Plan]:
@@ -89,13 +88,11 @@ def preview(context: PassContext) -> Steps[Plan]:
     works = context.recorded_works()
     if not record.wanted or (record.expires_at is not None and record.expires_at <= context.resources.loop.clock.now()):
         return decide(Situation({}, [work.record for work in works]))
-    if record.candidate is not None:
-        return (
-            yield from plan_build(
-                context, (yield from design_in_pool(context, context.scope(record.candidate))), record, works
-            )
-        )
     requests = store.pending_requests(context.infra_id)
+    replacing = Replacing.of(requests, record, alone=record.candidate is None)
+    if record.candidate is not None or replacing.requests:
+        design = yield from design_in_pool(context, context.scope(record.candidate or record.current))
+        return (yield from plan_build(context, design, record, works, replacing))
     scaled = scale(requests, record.current, record.targets, [work.record for work in works])
     condemn(works, scaled.condemned)
     context.connect(works)
@@ -218,16 +215,15 @@ class _Pass:
     def _apply_requests(self) -> None:
         store = self._site.resources.store
         requests = store.pending_requests(self._site.infra_id)
-        if not requests:
-            return
+        if any(request.kind is ScaleKind.REPLACE for request in requests):
+            self._site.make_way()
         scaled = scale(requests, self._record.current, self._targets, [work.record for work in self._works])
-        now = self._runtime.clock.now()
+        if not scaled.answers:
+            return
         with store.changing(self._lease) as change:
             change.put_targets(scaled.targets)
             change.condemn(scaled.condemned)
-            change.answer_requests({answer.request.id: answer.text for answer in scaled.answers}, now)
-            for answer in scaled.answers:
-                self._runtime.tell_with(change, answer.kind, answer.text, answer.request.node_name)
+            self._site.answer(change, scaled.answers)
         self._targets = scaled.targets
         condemn(self._works, scaled.condemned)
 

@@ -1,4 +1,4 @@
-"""Builds that a maintenance pass carries out: requested ones, and those that another process has begun."""
+"""Builds that a maintenance pass carries out: requested ones, replacements, and what another process has begun."""
 
 from __future__ import annotations
 
@@ -6,13 +6,62 @@ from occopus_core.api.errors import ProviderError
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.building import build_leased, undo_leased
 from occopus_core.engine.passes.context import PassContext
-from occopus_core.engine.passes.designing import design_candidate
+from occopus_core.engine.passes.designing import design_candidate, design_in_pool, park_if_cut_off
 from occopus_core.engine.planning.design import InvalidDesignError
+from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureRecord, Lease
 
 _WAITS = "requested build"
 """The key of what was reported about a build that waits."""
+
+
+_REPLACEMENTS = "requested replacement"
+"""The key of what was reported about replacements that wait."""
+
+
+def carry_out_requests(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[list[str]]:
+    """Build the candidate of the record, then replace the instances of nodes for which that is requested.
+
+    Returns why something of it was not done. Propagates the errors of `build`.
+    """
+    store, left = context.resources.store, []
+    if record.candidate is not None:
+        left.append((yield from build_requested(context, lease, record)))
+        record = store.infrastructure(context.infra_id)
+    if record.candidate is None and Replacing.of(store.pending_requests(context.infra_id), record).requests:
+        left.append((yield from _replace_requested(context, lease, record)))
+    return [text for text in left if text]
+
+
+def _replace_requested(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[str]:
+    """Build the description in force with other instances of the requested nodes. Returns why that was not done.
+
+    It waits while a provider does not say which instances there are, unless it has begun.
+    """
+    store = context.resources.store
+    begun = any(one.provisional for one in store.instances(context.infra_id))
+    planned: list[None] = []
+    scope = context.scope(record.current)
+    try:
+        design = yield from design_in_pool(context, scope)
+        yield from build_leased(context, design, lease, record, planned=lambda: planned.append(None), alone=True)
+    except InvalidDesignError as error:
+        park_if_cut_off(context, lease, scope)
+        if begun:
+            yield from undo_leased(context, lease, record, error.problems)
+        why = "; ".join(error.problems)
+        pending = store.pending_requests(context.infra_id)
+        with store.changing(lease) as change:
+            context.answer(change, Replacing.of(pending, record).refusals(why))
+        return f"the requested replacement was not made: {why}"
+    except ProviderError as error:
+        if begun or planned:
+            raise
+        context.postpone_replacements()
+        return _waiting(context, lease, _REPLACEMENTS, f"for a provider, to replace instances as requested: {error}")
+    context.reported.pop(_REPLACEMENTS, None)
+    return ""
 
 
 def build_requested(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[str]:
@@ -55,9 +104,12 @@ def _postpone(context: PassContext, lease: Lease, record: InfrastructureRecord, 
     """Let the request wait for the next pass."""
     assert record.candidate is not None, "a requested description waits"
     context.postpone(record.candidate)
-    text = f"for a provider, to build the requested description: {why}"
-    if context.reported.get(_WAITS) != text:
-        context.reported[_WAITS] = text
+    return _waiting(context, lease, _WAITS, f"for a provider, to build the requested description: {why}")
+
+
+def _waiting(context: PassContext, lease: Lease, about: str, text: str) -> str:
+    if context.reported.get(about) != text:
+        context.reported[about] = text
         with context.resources.store.changing(lease) as change:
             context.record(change, EventKind.WAITING, text)
     return f"waiting {text}"

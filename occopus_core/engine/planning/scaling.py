@@ -43,10 +43,12 @@ def scale(
     targets: Mapping[str, int],
     records: Sequence[InstanceRecord],
 ) -> Scaled:
-    """Apply requests one after another, each within the limits of its node."""
+    """Apply requests one after another, each within the limits of its node. Replacements are left to builds."""
     limits = {node.name: node.scaling for node in description.nodes}
     scaled = Scaled(dict(targets))
     for request in requests:
+        if request.kind is ScaleKind.REPLACE:
+            continue
         node = limits.get(request.node_name)
         if node is None:
             scaled.answers.append(_refuse(request, f"there is no node '{request.node_name}'"))

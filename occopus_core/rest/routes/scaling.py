@@ -1,4 +1,4 @@
-"""Scaling requests: up, down, to."""
+"""Requests for more, fewer or other instances: scaling up, down, to a number; replacement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from occopus_core.manager import InfrastructureManager
 from occopus_core.rest.idempotency import once
 from occopus_core.rest.problems import documented
-from occopus_core.rest.routes.shared import INFRASTRUCTURE, InfraId, Scaler, manager_of, service_of
+from occopus_core.rest.routes.shared import INFRASTRUCTURE, InfraId, Scaler, Writer, manager_of, service_of
 
 router = APIRouter(tags=["scaling"], prefix="/infrastructures/{infraid}")
 
@@ -31,6 +31,14 @@ class Scaled(BaseModel):
     method: str
     nodename: str
     count: int
+
+
+class Replaced(BaseModel):
+    """A recorded request: the next maintenance pass begins the replacement."""
+
+    infraid: str
+    method: str
+    nodename: str
 
 
 class ScaledDown(Scaled):
@@ -114,3 +122,13 @@ def down(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, no
         lambda one: one.scale_by(infra_id, node, -1, nodeid),
         nodeid=nodeid,
     )
+
+
+@router.post("/nodes/{nodename}/replace", response_model=Replaced, responses=_PROBLEMS)
+def replace(request: Request, client: Writer, infra_id: InfraId, node: NodeName) -> Response:
+    """Replace all instances of a node, as `occopus-build --replace` does.
+
+    New instances are made first. When all are ready, the former ones are deleted; if one cannot be made, the new ones
+    are. Other nodes stay as they are, but instances of them that have failed are replaced, too.
+    """
+    return _ask(request, client, infra_id, node, "replace", lambda one: one.replace(infra_id, node))

@@ -1,0 +1,66 @@
+"""Which instances a build replaces. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.engine.planning.scaling import Answer
+from occopus_core.events import EventKind
+from occopus_core.store.records import InfrastructureRecord, InstanceRecord, ScaleKind, ScaleRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Replacing:
+    """The nodes whose instances a build replaces although nothing about them has changed."""
+
+    named: Collection[str] = ()
+    """Nodes named by the user of the build, which replaces all their instances."""
+    requests: Sequence[ScaleRequest] = ()
+    """Stored requests. Provisional instances stay: an interrupted build has made them as replacements."""
+    alone: bool = False
+    """The build does nothing else: node definitions that have changed since replace no instances of other nodes."""
+
+    @classmethod
+    def of(
+        cls,
+        pending: Sequence[ScaleRequest],
+        record: InfrastructureRecord,
+        named: Collection[str] = (),
+        *,
+        alone: bool = False,
+    ) -> Replacing:
+        """With those of the pending requests that ask for it. The first build of an infrastructure leaves them."""
+        requests = [one for one in pending if one.kind is ScaleKind.REPLACE and record.description is not None]
+        return cls(named, requests, alone)
+
+    def unfit(self, blueprints: Mapping[str, Blueprint], records: Sequence[InstanceRecord]) -> dict[str, str]:
+        """Why instances are to be replaced, by node id."""
+        found = {one.node_id: "its replacement is asked for" for one in records if self._is_asked_for(one)}
+        for one in records:
+            blueprint = blueprints.get(one.node_name)
+            if not self.alone and blueprint is not None and one.fingerprint not in blueprint.fingerprints.values():
+                found[one.node_id] = "its definition or its variables have changed"
+        return found
+
+    def answers(self, records: Sequence[InstanceRecord], described: Collection[str]) -> Iterator[Answer]:
+        """The results of the requests after the build, which kept none of these `records` of before."""
+        counts = Counter(one.node_name for one in records if self._is_asked_for(one))
+        for request in self.requests:
+            count = counts[request.node_name]
+            if request.node_name not in described:
+                yield Answer(request, EventKind.REPLACEMENT_REFUSED, f"there is no node '{request.node_name}'")
+            else:
+                text = f"{count} instance{'' if count == 1 else 's'} replaced"
+                yield Answer(request, EventKind.REPLACEMENT_DONE, text)
+
+    def refusals(self, why: str) -> Iterator[Answer]:
+        """The results of the requests where the build failed."""
+        for request in self.requests:
+            yield Answer(request, EventKind.REPLACEMENT_REFUSED, why)
+
+    def _is_asked_for(self, record: InstanceRecord) -> bool:
+        requested = any(one.node_name == record.node_name for one in self.requests)
+        return record.node_name in self.named or (requested and not record.provisional)
