@@ -271,9 +271,10 @@ def test_what_is_being_destroyed_is_planned_as_that_and_not_scaled(served, ready
     path = f"/infrastructures/{infra_id}"
     cloud.set_faults([{"kind": "permanent", "operation": "delete"}])
     assert served.call("DELETE", f"{path}?wait=false").status == 202
-    refused = served.post(f"{path}/scaleup/web/1")
-    assert refused.status == 409
-    assert "is being destroyed" in refused.json["detail"]
+    for call in ("scaleup/web/1", "nodes/web/replace"):
+        refused = served.post(f"{path}/{call}")
+        assert refused.status == 409
+        assert "is being destroyed" in refused.json["detail"]
     alert = {"status": "firing", "labels": {"node": "web", "scale": "up"}}
     answer = served.post(f"{path}/alerts", json.dumps({"alerts": [alert]}), Content_Type="application/json")
     (result,) = answer.json["results"]

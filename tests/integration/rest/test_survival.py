@@ -92,6 +92,38 @@ def test_two_services_share_the_work_and_do_nothing_twice(ready, serve, cloud, u
         assert waiting == 0
 
 
+def test_a_replacement_that_was_requested_before_a_kill_is_made_once(ready, serve, cloud, until, describe):
+    key = {"Idempotency_Key": "once"}
+    with serve(ready) as (process, client):
+        infra_id = created(client, describe("db", "web", edges=[("web", "db")]))
+        until(lambda: are_ready(client, 1))
+        path = f"/infrastructures/{infra_id}"
+        assert client.post(f"{path}/detach").status == 200
+        before = ids_of(client, path)
+        answer = client.post(f"{path}/nodes/web/replace", **key)
+        assert (answer.status, answer.json) == (200, {"infraid": infra_id, "method": "replace", "nodename": "web"})
+        assert client.get(path).json["web"]["scaling"]["pending"][0]["kind"] == "replace"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with serve(ready) as (_, client):
+        assert client.post(f"{path}/nodes/web/replace", **key).json == answer.json
+        actions = {step["node"]: step["action"] for step in client.get(f"{path}/plan").json["steps"]}
+        assert actions == {"db": "keep", "web": "replace"}
+        assert client.post(f"{path}/attach").status == 200
+        until(lambda: len(ids_of(client, path)["web"] - before["web"]) == len(ids_of(client, path)["web"]) == 1)
+        assert ids_of(client, path)["db"] == before["db"]
+        events = [one["event"] for one in client.get(f"{path}/events").json["events"]]
+        assert [one for one in events if one.startswith("replacement")] == [
+            "replacement requested",
+            "replacement done",
+        ]
+        assert len(set(tokens_of_creations(cloud))) == 3
+
+
+def ids_of(client, path):
+    return {name: set(node["instances"]) for name, node in client.get(path).json.items()}
+
+
 def test_sigterm_drains(ready, serve, cloud, until, describe):
     """Requests that wait are answered, readiness ends first, and the next service carries on at once."""
     cloud.set_faults([{"kind": "latency", "operation": "delete", "seconds": 20}])

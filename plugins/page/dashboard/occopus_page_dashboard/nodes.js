@@ -19,10 +19,26 @@ export function Node({ id, name, number, node, type, caller, leaving, refresh })
   return html`<section class="panel node" aria-labelledby=${`node-${number}`}>
     <div class="section-head"><div class="title"><h2 id=${`node-${number}`} tabindex="-1">${name}</h2>
         ${type ? html`<${Type} name=${type.type} />` : html`<span class="muted small">no longer described</span>`}</div>
-      <${Scale} id=${id} name=${name} scaling=${scaling} may=${mayScale} refresh=${refresh} /></div>
+      <div class="actions"><${Scale} id=${id} name=${name} scaling=${scaling} may=${mayScale} refresh=${refresh} />
+        ${caller.may("write") && !leaving && Boolean(type) && instances.length > 0 && html`<${Replace} id=${id} name=${name} count=${instances.length}
+          asked=${scaling.pending.some((one) => one.kind === "replace")} refresh=${refresh} />`}</div></div>
     <${Fare} counts=${counts} target=${scaling.target} />
-    ${scaling.pending.length > 0 && html`<p class="asked small">${plural(scaling.pending.length, "request")} to scale ${scaling.pending.length === 1 ? "waits" : "wait"} for the next pass.</p>`}
+    ${scaling.pending.length > 0 && html`<p class="asked small">${plural(scaling.pending.length, "request")} ${scaling.pending.length === 1 ? "waits" : "wait"} for the next pass.</p>`}
     <${Instances} id=${id} name=${name} instances=${instances} mayRemove=${mayScale && scaling.actual > scaling.min} refresh=${refresh} /></section>`;
+}
+
+function Replace({ id, name, count, asked, refresh }) {
+  const [asking, setAsking] = useState(false);
+  const replace = async () => {
+    await once(at(id, `/nodes/${encodeURIComponent(name)}/replace`));
+    notify(`${name} is asked to be replaced.`);
+    refresh();
+  };
+  return html`<button class="quiet" type="button" aria-label=${`Replace ${name}`} disabled=${asked} onClick=${() => setAsking(true)}>Replace…</button>
+    ${asking && html`<${Ask} title=${`Replace ${name}?`} verb=${`Replace ${plural(count, "instance")}`} act=${replace} close=${() => setAsking(false)}>
+      <p>New instances of ${name} are made first. When all are ready, the ${plural(count, "present instance")} and all that is on ${count === 1 ? "it" : "them"} will be deleted.
+        If a new one cannot be made, none is replaced.</p>
+      <p class="small muted">Other nodes stay as they are, but their instances that have failed are replaced, too.</p><//>`}`;
 }
 
 function Scale({ id, name, scaling, may, refresh }) {
