@@ -5,7 +5,7 @@ from __future__ import annotations
 from occopus_core.engine.passes.building import refuse_unwanted
 from occopus_core.engine.planning.scaling import Answer, scale, targets_of
 from occopus_core.manager.errors import NoSuchNodeError
-from occopus_core.store.records import InfrastructureRecord, ScaleRequest
+from occopus_core.store.records import InfrastructureRecord, ScaleKind, ScaleRequest
 from occopus_core.store.repository import Store
 
 
@@ -18,7 +18,9 @@ def refuse_unscalable(record: InfrastructureRecord, node_name: str) -> None:
 
 
 def preview_request(store: Store, record: InfrastructureRecord, wish: ScaleRequest) -> Answer:
-    """The result of a request after the pending ones. Changes nothing. Raises `StoreError`."""
+    """The result of a request for a number, after the pending ones. Changes nothing. Raises `StoreError`."""
+    if wish.kind is ScaleKind.REPLACE:
+        raise ValueError("a replacement is previewed by `preview`, once it is requested")
     requests = [*store.pending_requests(record.id), wish]
     targets = targets_of(record.current, record.targets)
     return scale(requests, record.current, targets, store.instances(record.id)).answers[-1]

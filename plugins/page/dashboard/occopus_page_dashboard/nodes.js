@@ -36,7 +36,7 @@ function Replace({ id, name, count, asked, refresh }) {
   };
   return html`<button class="quiet" type="button" aria-label=${`Replace ${name}`} disabled=${asked} onClick=${() => setAsking(true)}>Replace…</button>
     ${asking && html`<${Ask} title=${`Replace ${name}?`} verb=${`Replace ${plural(count, "instance")}`} act=${replace} close=${() => setAsking(false)}>
-      <p>New instances of ${name} are made first. When all are ready, the ${plural(count, "present instance")} and all that is on ${count === 1 ? "it" : "them"} will be deleted.
+      <p>New instances of ${name} are made first. When all are ready, ${count === 1 ? "the present instance and all that is on it" : `the ${count.toLocaleString("en")} present instances and all that is on them`} will be deleted.
         If a new one cannot be made, none is replaced.</p>
       <p class="small muted">Other nodes stay as they are, but their instances that have failed are replaced, too.</p><//>`}`;
 }

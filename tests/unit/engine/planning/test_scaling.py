@@ -36,3 +36,9 @@ def test_an_id_or_an_address_that_one_alone_has_chooses_it(instance, goes):
     other = record("a", Stage.READY if instance == "a" else Stage.DROPPING)
     answer, condemned, target = answered(instance, other, record("b"))
     assert (answer.kind, condemned, target) == (EventKind.SCALE_APPLIED, {goes}, 2)
+
+
+def test_requests_to_replace_a_node_are_left_to_builds():
+    requests = [ScaleRequest(1, "infra", name, ScaleKind.REPLACE, 0, "", 0.0) for name in ("web", "nobody")]
+    scaled = scale(requests, infrastructure(node("web", min=1, max=5)), {"web": 3}, [record("a")])
+    assert (scaled.targets, scaled.condemned, scaled.answers) == ({"web": 3}, set(), [])

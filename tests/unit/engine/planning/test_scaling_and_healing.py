@@ -167,7 +167,12 @@ def all_requests(draw):
     instance = st.one_of(st.just(""), st.integers(0, 6).map("id-{}".format), st.integers(0, 6).map("10.0.0.{}".format))
     drawn = draw(
         st.lists(
-            st.tuples(st.sampled_from((*LIMITS, "nobody")), st.sampled_from(ScaleKind), st.integers(-9, 9), instance),
+            st.tuples(
+                st.sampled_from((*LIMITS, "nobody")),
+                st.sampled_from([ScaleKind.SET, ScaleKind.CHANGE]),
+                st.integers(-9, 9),
+                instance,
+            ),
             max_size=30,
         )
     )
