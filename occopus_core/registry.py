@@ -175,10 +175,10 @@ class Registry:
         installed = self.installed(kind)
         others = sorted(folders.keys() - installed)
         lists = {"installed are": installed, "known and not installed": others}
-        told = "".join(f"; {which}: {', '.join(names)}" for which, names in lists.items() if names)
+        listed = "".join(f"; {which}: {', '.join(names)}" for which, names in lists.items() if names)
         close = did_you_mean(name, installed).removeprefix(": ")
         hint = f" ({close})" if close else ""
-        return f"there is no {WORDS[kind]} '{name}'{hint}{told}"
+        return f"there is no {WORDS[kind]} '{name}'{hint}{listed}"
 
 
 def _published() -> Mapping[str, Mapping[str, str]]:

@@ -185,7 +185,7 @@ def _unknown_notifiers(
 
 
 def _repeated_notifiers(document: Document) -> list[Problem]:
-    """A problem for each repeated notifier: cursors in the log could not be told apart."""
+    """A problem for each repeated notifier: their cursors in the log would be the same."""
     problems, known = [], set()
     for index, entry in enumerate(_mapping(document.data).get("notify", ())):
         name = _notifier(entry).name

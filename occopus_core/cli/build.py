@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     add_parallelize(made)
     add_infra_id(
         made,
-        f"update this infrastructure to the description ({NAMED}; only its id if nobody can be asked); if it does "
+        f"update this infrastructure to the description ({NAMED}; only its id without a terminal); if it does "
         "not exist, build it with this id",
         required=False,
     )

@@ -1,4 +1,4 @@
-"""Questions on a terminal before something is destroyed. Where nobody can answer, nothing is asked."""
+"""Questions on a terminal before something is destroyed. Without a terminal, nothing is asked."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command. Returns its exit code."""
     made = parser("destroy", "Destroy an infrastructure with all of its nodes. This cannot be undone.")
     add_auth_data_path(made)
-    add_infra_id(made, f"infrastructure to destroy: {NAMED}; only its id if nobody can be asked")
+    add_infra_id(made, f"infrastructure to destroy: {NAMED}; only its id without a terminal")
     made.add_argument(
         "--give-up",
         metavar="CLOUD",

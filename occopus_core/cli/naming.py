@@ -22,7 +22,7 @@ def meant(manager: InfrastructureManager, text: str) -> str:
 def meant_by_a_person(
     manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool, is_there: bool = False
 ) -> str:
-    """The same for what cannot be undone: only an id counts where nobody can be asked and nobody has confirmed.
+    """The same for what cannot be undone: without a terminal and without `--yes`, only an id counts.
 
     A script that names by its id what is gone already must not meet another infrastructure of this name. With
     `is_there`, raises `NameOnlyError` for what would be taken otherwise.

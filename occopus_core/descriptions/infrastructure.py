@@ -139,7 +139,7 @@ class _Reader:
         self._names: dict[str, int] = {}
         self._by_identity: dict[int, str] = {}
         if "user_id" not in self._data:
-            self.warnings.append(document.problem((), "the key 'user_id' is missing: nobody owns this infrastructure"))
+            self.warnings.append(document.problem((), "the key 'user_id' is missing: this infrastructure has no owner"))
         for index, node in self._nodes:
             self._check_name(index, node)
             self._check_scaling(index, node)

@@ -18,7 +18,7 @@ LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 def seconds_of(text: str) -> float | None:
-    """The seconds of a duration of weeks, days, hours, minutes and seconds; None where it is none.
+    """The seconds of a duration of weeks, days, hours, minutes and seconds; None for any other text.
 
     >>> seconds_of("1d12h")
     129600.0
@@ -30,7 +30,7 @@ def seconds_of(text: str) -> float | None:
 
 
 def moment_of(text: str) -> float | None:
-    """The seconds since 1970 of a time in the form of ISO 8601, UTC where no zone is given; None where it is none."""
+    """The seconds since 1970 of a time in the form of ISO 8601, UTC without a zone; None for any other text."""
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:

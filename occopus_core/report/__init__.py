@@ -88,7 +88,7 @@ class Snapshot:
     places: Mapping[str, InstancePlace] = field(default_factory=dict)
     """By node id: where the instance is."""
     costs: Mapping[str, Decimal | None] | None = None
-    """By node id: what the instance has cost so far, None where that is unknown; None where nobody asked."""
+    """By node id: what the instance has cost so far, None where that is unknown; None if costs were not asked for."""
     maintainer: Maintainer | None = None
     """Who maintains it again and again."""
     former: Mapping[str, str] = field(default_factory=dict)

@@ -132,10 +132,10 @@ async def _known(_request: Request, error: Exception, *, redact: Callable[[str],
     if isinstance(error, NoSuchInfrastructureError):
         return problem(status, f"no infrastructure has the id '{error.infra_id}'")
     if isinstance(error, DescriptionError | InvalidDesignError):
-        told = error.problems[:MOST_FAULTS]
-        more = len(error.problems) - len(told)
-        said = [*map(str, told), *([f"and {more:,} more mistakes"] if more else [])]
-        return problem(status, redact("; ".join(map(_one_line, said))), [_fault(one, redact) for one in told])
+        shown = error.problems[:MOST_FAULTS]
+        more = len(error.problems) - len(shown)
+        said = [*map(str, shown), *([f"and {more:,} more mistakes"] if more else [])]
+        return problem(status, redact("; ".join(map(_one_line, said))), [_fault(one, redact) for one in shown])
     return problem(status, redact(_one_line(str(error))))
 
 

@@ -113,7 +113,7 @@ class Service:
 
     def _divide(self) -> None:
         names = self.store.service.beat(self.name, time.time(), ALIVE_SECONDS)
-        for infra_id in self.store.service.expired(time.time()):  # whoever built it: somebody pays for it
+        for infra_id in self.store.service.expired(time.time()):  # however it was built: it costs money
             with contextlib.suppress(NoSuchInfrastructureError):
                 self.store.service.mark(infra_id, maintained=True)
         mine = frozenset(one for one in self.store.service.maintained() if keeper(one, names) == self.name)

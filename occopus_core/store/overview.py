@@ -35,7 +35,7 @@ class Glimpse:
     expires_at: float | None = None
     """When its life time is over; None where it has no end."""
     maintainer: Maintainer | None = None
-    """Who maintains it again and again, or did last without ending properly; None where nobody does."""
+    """Who maintains it again and again, or did last without ending properly; None without a maintainer."""
     unreadable: str = ""
     """Why it cannot be read, if one of its rows is damaged; the other fields except its id are empty then."""
 

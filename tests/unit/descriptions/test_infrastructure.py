@@ -89,7 +89,7 @@ def test_warnings():
     text = FULL.replace("user_id: me\n", "").replace("synch: true", "sync: true").replace("mappings:", "mapping:")
     infrastructure(text, warn=warnings.append)
     missing, mapping = map(str, warnings)
-    assert missing == "i.yaml:1:1: the key 'user_id' is missing: nobody owns this infrastructure"
+    assert missing == "i.yaml:1:1: the key 'user_id' is missing: this infrastructure has no owner"
     assert mapping.startswith("i.yaml:17:5: dependencies[1].mapping: the key 'mapping' means nothing here")
     assert mapping.endswith("did you mean 'mappings'?")
 

@@ -113,7 +113,7 @@ def _url_fault(text: str) -> str:
     """Why a text is no URL that can be asked for; empty where it is one."""
     try:
         url = urlsplit(text)
-        _ = url.port  # which raises where it is none
+        _ = url.port  # raises for an invalid port
     except ValueError as error:
         return str(error)
     if url.scheme not in ("http", "https"):

@@ -287,7 +287,7 @@ class Containers:
 
 
 def _of_type(kind: type[T], said: Any) -> T:
-    """What an engine says, where it is of this type. Raises `TypeError`: something else is none of its answers."""
+    """What an engine says, where it is of this type. Raises `TypeError`: an engine answers nothing else."""
     if not isinstance(said, kind):
         raise TypeError(f"{kind} is wanted, and it is {type(said)}")
     return said

@@ -108,7 +108,7 @@ class DockerHarness(ResourceHarness):
     sdk_modules: ClassVar[tuple[str, ...]] = ("docker", "requests")
     page_size: ClassVar[int | None] = None  # an engine lists all it has at once
     not_applicable: ClassVar[Mapping[str, str]] = {
-        "half_made_is_listed": "what is awaited before a container is made is an image, which is nobody's",
+        "half_made_is_listed": "what is awaited before a container is made is an image, which has no owner",
     }
 
     def __init__(self, stage: Stage | None = None, endpoint: str = "") -> None:
