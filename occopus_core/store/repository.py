@@ -281,7 +281,7 @@ class Store:
             raise_revision(connection, [infra_id])
 
     def put_life_time(self, infra_id: str, life_time: LifeTime, event: Event, now: float) -> None:
-        """Move the end of an infrastructure, also while another process holds it. Raises `NoSuchInfrastructureError`."""
+        """Move the end of an infrastructure, also of one that is leased. Raises `NoSuchInfrastructureError`."""
         table = tables.infrastructures
         moved = {"expires_at": life_time.expires_at, "warns_at": life_time.warns_at}
         with self._database.writing() as connection:

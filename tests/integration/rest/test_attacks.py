@@ -114,6 +114,16 @@ DEFINITIONS = {
     ),
 }
 
+KEYS = {
+    "programs of the server": "resource",
+    "the disk of an engine's machine": "resource.volumes",
+    "a template for a volume": "resource.volumes",
+    "an image from a server that only the engine reaches": "resource.origin",
+    "a registry that only the engine reaches": "resource.image",
+    "the network of an engine's machine": "resource.network",
+}
+"""The path of each that is not about the endpoint."""
+
 
 @pytest.mark.parametrize("what", DEFINITIONS)
 def test_a_definition_from_the_network_reaches_its_nodes_only(open_service, what):
@@ -123,9 +133,8 @@ def test_a_definition_from_the_network_reaches_its_nodes_only(open_service, what
     answer = open_service.call("PUT", "/node_definitions/", text)
     assert answer.status == 422
     (fault,) = answer.json["errors"]
-    of_a_key = "endpoint '" in fault["message"]
-    assert fault["path"] == f"node_def:evil[0]{'.resource.endpoint' if of_a_key else ''}"
-    assert not of_a_key or fault["position"].startswith("request:2:")
+    assert fault["path"] == f"node_def:evil[0].{KEYS.get(what, 'resource.endpoint')}"
+    assert fault["position"].startswith("request:2:")
     assert fault["message"].startswith(reason)
     assert open_service.get("/node_definitions/evil").status == 404
 
