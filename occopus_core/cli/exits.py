@@ -34,6 +34,6 @@ class NameOnlyError(LookupError):
 
     def __init__(self, text: str, infra_id: str) -> None:
         super().__init__(
-            f"'{text}' names the infrastructure '{infra_id}', but without a terminal only its id counts: "
+            f"'{text}' names the infrastructure '{infra_id}', but only its id counts without a terminal: "
             f"-i {infra_id}, or -y"
         )

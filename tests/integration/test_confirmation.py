@@ -53,7 +53,7 @@ def test_in_a_pipe_nobody_is_asked_and_a_name_is_no_id(ready, cloud, describe):
     first = ready.ready("build", "trial.yaml", "--parallelize").stdout.strip()
     ready.write("less.yaml", describe("db"))
     ended = ready.run("destroy", "-i", "trial")
-    assert (ended.code, f"without a terminal only its id counts: -i {first}, or -y" in ended.stderr) == (3, True)
+    assert (ended.code, f"only its id counts without a terminal: -i {first}, or -y" in ended.stderr) == (3, True)
     for name in ("trial", first[:8]):  # a plan changes nothing
         planned = ready.ready("build", "less.yaml", "--plan", "-i", name)
         assert "2 to destroy" in planned.stdout

@@ -78,7 +78,7 @@ def test_a_script_of_1x_on_a_terminal_is_not_asked(farm, terminal, monkeypatch, 
 
 
 @pytest.mark.parametrize("named", ["farm", ONE[:20]])
-def test_where_nobody_can_be_asked_only_the_id_counts(farm, named, capsys):
+def test_without_a_terminal_only_the_id_counts(farm, named, capsys):
     assert destroy.main(["-i", named]) == 3
     assert f"'{named}' names the infrastructure '{ONE}', but only its id counts" in capsys.readouterr().err
     assert destroy.main(["-i", ONE]) == 0
