@@ -1,15 +1,21 @@
-"""``occopus-scale``: request more or fewer instances of a node."""
+"""``occopus-scale``: request more, fewer or other instances of a node."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 
+from occopus_core.cli.confirmation import can_ask, confirm
 from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.lines import counted
 from occopus_core.cli.naming import meant, meant_instance
 from occopus_core.cli.options import NAMED, add_auth_data_path, add_infra_id, parser, whole_number
 from occopus_core.cli.output import say
 from occopus_core.cli.session import guarded, load_settings
+
+TYPE_CHECKING = False  # typing takes as long to import as argparse
+if TYPE_CHECKING:
+    from occopus_core.manager import InfrastructureManager
 
 MOST = 100_000
 """The largest number of instances of a node."""
@@ -23,26 +29,30 @@ def main(argv: Sequence[str]) -> int:
         made.error("-f chooses an instance to go: it belongs to -c with a negative number")
     if options.filter is not None and (options.changescale if options.changescale is not None else -1) >= 0:
         made.error("-f chooses an instance to go: -c must be negative with it")
-    if options.filter is None and options.changescale is None and options.setscale is None:
-        made.error("give -c (by how many), -s (to how many), or -f (which instance to remove)")
+    if options.replace and options.filter is not None:
+        made.error("-f chooses an instance to go: --replace replaces all instances of the node")
+    if options.filter is None and options.changescale is None and options.setscale is None and not options.replace:
+        made.error("give -c (by how many), -s (to how many), -f (which instance to remove), or --replace")
     if options.filter == "":  # such as an unset variable of a script
         made.error("-f chooses an instance to go: give its node id or address")
     return guarded(lambda: _run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = parser("scale", "Request more or fewer instances of a node. The next pass of occopus-maintain applies it.")
+    made = parser("scale", "Request more, fewer or other instances of a node. The next maintenance pass applies it.")
     add_auth_data_path(made)
     add_infra_id(made, f"infrastructure: {NAMED}")
     made.add_argument("-n", "--node", required=True, help="name of the node to scale")
     amount = made.add_mutually_exclusive_group()
     amount.add_argument("-c", "--changescale", type=_amount, help="by how many: positive for more, negative for fewer")
     amount.add_argument("-s", "--setscale", type=_count, help="to how many")
+    amount.add_argument("--replace", action="store_true", help="replace all instances: new ones are made first")
     made.add_argument(
         "-f",
         "--filter",
         help="node id, a unique beginning of it, or address of an instance to remove (alone: the same as -c -1)",
     )
+    made.add_argument("-y", "--yes", action="store_true", help="do not ask on a terminal before --replace")
     return made
 
 
@@ -69,8 +79,11 @@ def _run(options: argparse.Namespace) -> int:
     node = options.node
     change = -1 if options.changescale is None else options.changescale
     sets = options.setscale is not None
-    with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
+    settings = load_settings(options.cfg)
+    with InfrastructureManager(settings, Credentials()) as manager:
         infra_id = meant(manager, options.infra_id)
+        if options.replace:
+            return _replace(manager, infra_id, node, ask=not options.yes and can_ask(settings))
         instance = meant_instance(manager, infra_id, options.filter or "")
         kind, amount = (ScaleKind.SET, options.setscale) if sets else (ScaleKind.CHANGE, change)
         answer = manager.preview_scaling(infra_id, node, kind, amount, instance)
@@ -82,4 +95,15 @@ def _run(options: argparse.Namespace) -> int:
         else:
             request = manager.scale_by(infra_id, node, amount, instance)
     say(f"recorded as request {request.id}: {answer.text}; occopus-maintain -i {infra_id} applies it")
+    return ExitCode.OK
+
+
+def _replace(manager: InfrastructureManager, infra_id: str, node: str, *, ask: bool) -> int:
+    """Request other instances of a node. Raises `DeclinedError` and the errors of `InfrastructureManager.replace`."""
+    count = sum(one.node_name == node for one in manager.store.instances(infra_id))
+    if ask and count:
+        confirm(f"Replace {counted(count, 'instance')} of node '{node}' of the infrastructure {infra_id}?")
+    request = manager.replace(infra_id, node)
+    what = f"all instances of node '{node}' are replaced"
+    say(f"recorded as request {request.id}: {what}; occopus-maintain -i {infra_id} begins that")
     return ExitCode.OK

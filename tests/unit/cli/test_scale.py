@@ -1,8 +1,11 @@
 """The options of ``occopus-scale``, and what it refuses."""
 
+import io
+
 import pytest
 
 from occopus_core.cli import scale
+from occopus_core.store.records import ScaleKind
 
 
 @pytest.mark.parametrize(
@@ -12,7 +15,8 @@ from occopus_core.cli import scale
         (["-s", "1.5"], "argument -s/--setscale: expected an integer, got '1.5'"),
         (["-s", "-1"], "argument -s/--setscale: the number of instances must not be negative"),
         (["-f", ""], "-f chooses an instance to go: give its node id or address"),
-        ([], "give -c (by how many), -s (to how many), or -f (which instance to remove)"),
+        ([], "give -c (by how many), -s (to how many), -f (which instance to remove), or --replace"),
+        (["--replace", "-f", "id-1"], "-f chooses an instance to go: --replace replaces all instances of the node"),
     ],
 )
 def test_numbers_that_are_none_are_refused_in_words(argv, message, capsys):
@@ -40,6 +44,23 @@ def test_a_request_is_recorded_and_its_effect_is_told(store, argv, said, capsys)
     )
 
 
+def test_a_replacement_is_recorded(store, capsys):
+    assert scale.main(["-i", "infra-1", "-n", "web", "--replace"]) == 0
+    (request,) = store.pending_requests("infra-1")
+    assert (request.kind, request.node_name) == (ScaleKind.REPLACE, "web")
+    said = "all instances of node 'web' are replaced; occopus-maintain -i infra-1 begins that"
+    assert capsys.readouterr().err == f"recorded as request {request.id}: {said}\n"
+
+
+@pytest.mark.parametrize(("argv", "answer", "recorded"), [([], "n", 0), ([], "y", 1), (["-y"], "n", 1)])
+def test_a_replacement_is_confirmed_on_a_terminal(store, monkeypatch, capsys, argv, answer, recorded):
+    monkeypatch.setattr(scale, "can_ask", lambda _settings: True)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{answer}\n"))
+    assert (scale.main(["-i", "infra-1", "-n", "web", "--replace", *argv]) == 0) == bool(recorded)
+    assert len(store.pending_requests("infra-1")) == recorded
+    assert ("Replace 1 instance of node 'web'" in capsys.readouterr().err) == (argv == [])
+
+
 def test_what_is_told_counts_the_requests_that_wait(store, capsys):
     assert scale.main(["-i", "infra-1", "-n", "web", "-c", "3"]) == 0
     assert scale.main(["-i", "infra-1", "-n", "web", "-f", "id-1"]) == 0
@@ -57,6 +78,7 @@ def test_what_is_told_counts_the_requests_that_wait(store, capsys):
         (["-n", "web", "-f", "1.2.3.4"], "node 'web' has no instance '1.2.3.4'"),
         (["-n", "db", "-f", "10.0.0.1"], "node 'db' has no instance '10.0.0.1'"),
         (["-n", "wbe", "-c", "1"], "'infra-1' has no node 'wbe'; it has: web, db"),
+        (["-n", "wbe", "--replace"], "'infra-1' has no node 'wbe'; it has: web, db"),
     ],
 )
 def test_what_does_not_exist_is_refused_at_once(store, argv, said, capsys):

@@ -132,7 +132,8 @@ class Machine(RuleBasedStateMachine):
         except NoSuchInfrastructureError:
             assert store.instances(infra_id) == []
             return None
-        pending = tuple((request.node_name, request.amount) for request in store.pending_requests(infra_id))
+        requests = [one for one in store.pending_requests(infra_id) if one.kind is ScaleKind.SET]
+        pending = tuple((request.node_name, request.amount) for request in requests)
         return plain.Infra(
             None if record.description is None else plain.DESCRIPTIONS.index(record.description),
             None if record.candidate is None else plain.DESCRIPTIONS.index(record.candidate),
@@ -309,6 +310,12 @@ class Machine(RuleBasedStateMachine):
         pending = (*state.pending, (name, count))
         self.settle(infra_id, {dataclasses.replace(state, pending=pending)})
 
+    @rule(infra_id=IDS, name=st.sampled_from("abcd"))
+    def replace(self, infra_id, name):
+        """Other instances of a node: the same description and the same numbers."""
+        if self.may_be[infra_id] != {None}:
+            self.world.store.request_scaling(infra_id, name, ScaleKind.REPLACE, 0, "", self.world.clock.now())
+
     # What happens to the cloud
 
     @rule(rules=st.lists(FAULTS | HIDING, min_size=1, max_size=3) | UNCERTAIN)
@@ -404,6 +411,7 @@ class Machine(RuleBasedStateMachine):
                 self.world.assert_nothing(infra_id)
             else:
                 self.world.assert_runs({name: count for name, count in state.targets if count}, infra_id)
+                assert self.world.store.pending_requests(infra_id) == []
 
     def assert_managed(self):
         """The manager holds the nodes that there are, configured, and nothing else."""
