@@ -10,7 +10,7 @@ from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.manager.auth import auth_faults
 from occopus_core.manager.definition_trial import refusal
 from occopus_core.registry import Registry
-from occopus_core.render import inspect
+from occopus_core.template_inspection import inspect
 
 
 def checked_definitions(

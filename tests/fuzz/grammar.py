@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 from occopus_core import render_process
 from occopus_core.evaluate import environment
 from occopus_core.plain import is_plain
-from occopus_core.render import Renderer, TemplateError, calls_commands, cut, named_peers
+from occopus_core.render import Renderer, TemplateError
+from occopus_core.template_functions import cut
+from occopus_core.template_inspection import calls_commands, named_peers
 
 HERE_SECONDS = 5.0
 """Processor time that one template may take of the process that asks for it."""

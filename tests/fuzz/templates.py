@@ -5,7 +5,9 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["occopus_core", "jinja2"]):
-    from occopus_core.render import Renderer, TemplateError, calls_commands, cut, named_peers
+    from occopus_core.render import Renderer, TemplateError
+    from occopus_core.template_functions import cut
+    from occopus_core.template_inspection import calls_commands, named_peers
 
 RENDER = Renderer({"variables": {"a": [1, "b"]}, "name": "n"}, {"cut": cut, "getip": str, "getipall": list}, "fuzz")
 

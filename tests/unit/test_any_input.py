@@ -12,7 +12,8 @@ from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.registry import Registry
-from occopus_core.render import Renderer, TemplateError, calls_commands, named_peers
+from occopus_core.render import Renderer, TemplateError
+from occopus_core.template_inspection import calls_commands, named_peers
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,9 @@ from occopus_core.api import Address, AddressKind
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDescription
 from occopus_core.engine.planning.preparation import Scope, Subject
 from occopus_core.registry import Registry
-from occopus_core.render import NAMES, Renderer, TemplateError, functions, inspect, named_peers, rehearsal_functions
+from occopus_core.render import Renderer, TemplateError
+from occopus_core.template_functions import functions, rehearsal_functions
+from occopus_core.template_inspection import NAMES, inspect, named_peers
 
 
 class Town:

@@ -7,7 +7,9 @@ import time
 
 import pytest
 
-from occopus_core.render import Renderer, TemplateError, calls_commands, cut, named_peers
+from occopus_core.render import Renderer, TemplateError
+from occopus_core.template_functions import cut
+from occopus_core.template_inspection import calls_commands, named_peers
 
 GREEDY = [
     "{{ 'a' * 10**9 }}",

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from occopus_core import plain, render_process
 from occopus_core.api import Address
-from occopus_core.render import Renderer, TemplateError, functions
+from occopus_core.render import Renderer, TemplateError
+from occopus_core.template_functions import functions
 
 EXAMPLES = int(os.environ.get("OCCOPUS_TEST_EXAMPLES", "200"))
 

@@ -14,7 +14,8 @@ import pytest
 from occopus_core import render_process
 from occopus_core.evaluate import environment
 from occopus_core.plain import is_plain
-from occopus_core.render import CutOffError, Renderer, TemplateError, cut
+from occopus_core.render import CutOffError, Renderer, TemplateError
+from occopus_core.template_functions import cut
 
 from ..fuzz.grammar import CHILD_MIB, CHILD_SECONDS, Grammar, check
 

@@ -4,7 +4,9 @@ import pytest
 
 from occopus_core.api import Address
 from occopus_core.descriptions.loader import load
-from occopus_core.render import CONTEXT_TEMPLATE, Renderer, TemplateError, functions, inspect
+from occopus_core.render import CONTEXT_TEMPLATE, Renderer, TemplateError
+from occopus_core.template_functions import functions
+from occopus_core.template_inspection import inspect
 from occopus_core.templates_1x import Templates1x, folded, is_plain, unfolded
 
 NODES = ("master", "ping-receiver", "web-1")

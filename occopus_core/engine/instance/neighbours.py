@@ -13,7 +13,7 @@ from occopus_core.engine.instance.manager_cleanup import registered_node
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.planning.mappings import Handed, Publisher, hand
 from occopus_core.engine.planning.preparation import Subject
-from occopus_core.render import functions
+from occopus_core.template_functions import functions
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Neighbours:
     works: Callable[[], Iterable[Work]]
 
     def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
-        """See `occopus_core.render.Peers`."""
+        """See `occopus_core.template_functions.Peers`."""
         return [work.record.addresses for work in self._staying(node_name)]
 
     def node_ids(self, node_name: str) -> Sequence[str]:
-        """See `occopus_core.render.Peers`."""
+        """See `occopus_core.template_functions.Peers`."""
         return [work.node_id for work in self._staying(node_name)]
 
     def handed(self, node_name: str) -> Handed:

@@ -11,7 +11,7 @@ from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.planning.preparation import Subject
-from occopus_core.render import functions
+from occopus_core.template_functions import functions
 
 
 @dataclass(frozen=True, slots=True)

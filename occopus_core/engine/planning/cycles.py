@@ -11,7 +11,7 @@ from occopus_core.descriptions.model import Implementation, Infrastructure
 from occopus_core.descriptions.problems import PlacedMessage
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.rehearsal_faults import type_paths
-from occopus_core.render import named_peers
+from occopus_core.template_inspection import named_peers
 
 
 def cycle_message(

@@ -14,9 +14,10 @@ from occopus_core.descriptions.problems import PlacedMessage
 from occopus_core.engine.planning.rehearsal import PlaceholderPeers
 from occopus_core.evaluate import FaultError
 from occopus_core.redaction import HIDDEN, LOGIN, SECRET_NAME, among, hide
-from occopus_core.render import PLAIN_BUDGET, Allowance, Peers, Renderer, TemplateError, functions
+from occopus_core.render import PLAIN_BUDGET, Allowance, Renderer, TemplateError
 from occopus_core.store.records import InstanceRecord, Stage
 from occopus_core.template_errors import RefusalError
+from occopus_core.template_functions import Peers, functions
 from occopus_core.templates_1x import Templates1x
 
 

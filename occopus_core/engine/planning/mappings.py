@@ -9,7 +9,7 @@ from typing import Any
 from occopus_core.descriptions.model import AttributeMapping, Dependency
 from occopus_core.descriptions.problems import PlacedMessage
 from occopus_core.engine.planning.blueprint import Blueprint
-from occopus_core.render import FUNCTIONS, NAMES
+from occopus_core.template_inspection import FUNCTIONS, NAMES
 
 ADDRESS = "ip"
 """The attribute that every node publishes: its first address."""

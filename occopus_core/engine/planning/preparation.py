@@ -17,7 +17,8 @@ from occopus_core.descriptions.model import Implementation, Infrastructure, Node
 from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.registry import Registry
-from occopus_core.render import Allowance, Renderer, TemplateError, calls_commands
+from occopus_core.render import Allowance, Renderer, TemplateError
+from occopus_core.template_inspection import calls_commands
 from occopus_core.templates_1x import Templates1x
 from occopus_core.variables import plain
 

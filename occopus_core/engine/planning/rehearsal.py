@@ -20,8 +20,10 @@ from occopus_core.engine.planning import mappings
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Prepared, Scope, Subject
 from occopus_core.engine.planning.rehearsal_faults import Faults, type_paths
-from occopus_core.render import MOST_FAULTS, Allowance, CutOffError, named_peers, rehearsal_functions
+from occopus_core.render import MOST_FAULTS, Allowance, CutOffError
 from occopus_core.sandbox import BUDGET
+from occopus_core.template_functions import rehearsal_functions
+from occopus_core.template_inspection import named_peers
 
 REHEARSAL_UNITS = 10 * BUDGET
 """The budget of all plain templates of one infrastructure when each is rendered once."""
@@ -69,14 +71,14 @@ class PlaceholderPeers:
         self.asked: set[str] = set()
 
     def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
-        """See `occopus_core.render.Peers`."""
+        """See `occopus_core.template_functions.Peers`."""
         if node_name not in self._names:
             raise LookupError(f"there is no node '{node_name}'; the nodes are: {', '.join(sorted(self._names))}")
         self.asked.add(node_name)
         return _PLACEHOLDERS
 
     def node_ids(self, node_name: str) -> Sequence[str]:
-        """See `occopus_core.render.Peers`."""
+        """See `occopus_core.template_functions.Peers`."""
         return [_NODE_ID for _ in self.addresses(node_name)]
 
 

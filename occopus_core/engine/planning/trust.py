@@ -15,7 +15,7 @@ from occopus_core.credentials import Credentials, Section
 from occopus_core.descriptions.model import Implementation, NodeDefinition
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem
 from occopus_core.registry import Registry
-from occopus_core.render import calls_commands
+from occopus_core.template_inspection import calls_commands
 
 _DEVIOUS = re.compile(r"\{[{%#]|\.\.|[\\%@\s]")
 """In a source: templates, and ways out of a folder or to another host."""

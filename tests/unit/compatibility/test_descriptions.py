@@ -17,7 +17,8 @@ from ruamel.yaml.constructor import SafeConstructor
 from occopus_core.contextualisers.cloudinit import CloudInit
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.loader import load
-from occopus_core.render import Renderer, cut
+from occopus_core.render import Renderer
+from occopus_core.template_functions import cut
 from occopus_core.templates_1x import Templates1x
 from tests.unit.compatibility import reference
 

@@ -10,7 +10,8 @@ import pytest
 from occopus_core.api import Context, InstanceState
 from occopus_core.contextualisers.cloudinit import CloudInit
 from occopus_core.descriptions.loader import load
-from occopus_core.render import Renderer, functions
+from occopus_core.render import Renderer
+from occopus_core.template_functions import functions
 
 QUICKSTART = Path(__file__).parents[4] / "examples" / "quickstart"
 
