@@ -10,7 +10,7 @@ import pytest
 from occopus_core.api import TransientError
 from occopus_resource_cloudsigma import costs
 from occopus_resource_cloudsigma.testing import Fault
-from occopus_resource_cloudsigma.testing.model import PRICES
+from occopus_resource_cloudsigma.testing.billing import PRICES
 
 
 def polls(cloud, count, later=timedelta(0)):

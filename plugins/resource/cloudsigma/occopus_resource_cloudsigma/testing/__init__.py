@@ -1,7 +1,8 @@
 """CloudSigma on this machine, for tests: a server with the API of CloudSigma, a clock of its own, and faults."""
 
+from occopus_resource_cloudsigma.testing.behaviour import Behaviour
 from occopus_resource_cloudsigma.testing.faults import Fault
-from occopus_resource_cloudsigma.testing.model import LIBRARY_DRIVE, Behaviour
+from occopus_resource_cloudsigma.testing.model import LIBRARY_DRIVE
 from occopus_resource_cloudsigma.testing.server import EMAIL, PASSWORD, CloudSigma
 
 __all__ = ["EMAIL", "LIBRARY_DRIVE", "PASSWORD", "Behaviour", "CloudSigma", "Fault"]

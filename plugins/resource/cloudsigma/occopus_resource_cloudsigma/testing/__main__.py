@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from occopus_core.testing.processes import wait_for_end
-from occopus_resource_cloudsigma.testing.model import LIBRARY_DRIVE, Behaviour
+from occopus_resource_cloudsigma.testing.behaviour import Behaviour
+from occopus_resource_cloudsigma.testing.model import LIBRARY_DRIVE
 from occopus_resource_cloudsigma.testing.server import EMAIL, PASSWORD, CloudSigma
 
 

@@ -7,22 +7,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
+
+from occopus_resource_cloudsigma.testing.behaviour import Behaviour
+from occopus_resource_cloudsigma.testing.billing import billed, measured
 
 Thing = dict[str, Any]
 
 LIBRARY_DRIVE = "6fe24a6b-b5c5-40ba-8860-771044d2500d"
 """The one drive of the library."""
-
-POLL_SECONDS = 300
-PRICES = {
-    "cpu": Decimal("0.008") / 3600000,
-    "mem": Decimal("0.011") / 3865470566400,
-    "dssd": Decimal("0.28") / 2783138807808000,
-}
-"""What a MHz, and a byte of memory and of a drive, cost for a second."""
 
 _OWNER = "5b4a69a3-8e78-4c45-a8ba-8b13f0895e23"
 _GRAIN = 16384
@@ -33,42 +27,6 @@ _READ_ONLY = ("uuid", "status", "owner", "runtime", "resource_uri", "jobs", "mou
 _NOT_RUNNING = ("stopped", "starting", "stopping", "unavailable")
 _INNER = {"running": "started", "unavailable": "unavailable"}
 """What error messages call a status."""
-
-
-@dataclass
-class Behaviour:
-    """How the account behaves; a test may change it at any time. Times are in seconds."""
-
-    clone_seconds: float = 0.0
-    resize_seconds: float = 0.0
-    start_lag: float = 0.0
-    """How long a server is still ``stopped`` after its start was accepted."""
-    start_seconds: float = 0.0
-    address_lag: float = 0.0
-    """How long a running server has no address."""
-    stop_seconds: float = 0.0
-    shutdown_seconds: float = 5.0
-    """How long an ACPI shutdown takes where the guest heeds it."""
-    heeds_shutdown: bool = True
-    """Without it a server runs again after a minute of ACPI shutdown."""
-    give_up_seconds: float = 60.0
-    stops_while_stopping: bool = False
-    """Whether a server that is being shut down can be stopped."""
-    clone_takes_meta: bool = True
-    """Whether the `meta` of a clone is what the call says; without it, it is that of the source."""
-    clone_takes_size: bool = True
-    page_size: int | None = None
-    """The most entries of one answer, whatever is asked for; None where ``limit=0`` answers all."""
-    shares_drives: bool = False
-    """Whether a drive can be attached to a second server."""
-    credit: bool = True
-    """Without it a start is refused with 402."""
-    capacity: int | None = None
-    """The most servers that can run; a start beyond it is refused with 503."""
-    subscribed: float = 0.0
-    """The share of what is used that a subscription covers."""
-    running: str = "running"
-    """What a running server is called: ``started`` in older installations."""
 
 
 class RefusedError(Exception):
@@ -143,37 +101,10 @@ class Model:
 
     def poll(self, time: datetime) -> None:
         """Measure what everything uses, and bill the account for it; CloudSigma does so every five minutes."""
-        stamp = time.isoformat()
-        samples = [
-            {"amount": str(thing[field]), "poll_time": stamp, "resource": resource, "uuid": thing["uuid"]}
-            for things, resource, field in (
-                ([one for one in self.servers.values() if one["runtime"]], "cpu", "cpu"),
-                ([one for one in self.servers.values() if one["runtime"]], "mem", "mem"),
-                (self.drives.values(), "dssd", "size"),
-            )
-            for thing in things
-        ]
+        samples = measured(time, self.servers.values(), self.drives.values())
         self.usage += samples
-        for resource, price in PRICES.items():
-            used = sum(Decimal(one["amount"]) for one in samples if one["resource"] == resource)
-            burst = used * Decimal(str(1 - self.behaviour.subscribed))
-            if burst:
-                self.ledger.insert(0, self._entry(stamp, resource, burst, burst * price * POLL_SECONDS))
-
-    def _entry(self, stamp: str, resource: str, amount: Decimal, price: Decimal) -> Thing:
-        return {
-            "amount": f"{price:.20f}",
-            "billing_cycle": 1,
-            "end": "1",
-            "human_interval": "5 minutes",
-            "id": str(len(self.ledger)),
-            "initial": "1",
-            "interval": POLL_SECONDS,
-            "poll_time": stamp,
-            "reason": f"Burst: {amount} of {resource} for 5 minutes at {stamp}",
-            "resource_amount": str(amount),
-            "time": stamp,
-        }
+        for entry in billed(time, samples, self.behaviour.subscribed):
+            self.ledger.insert(0, {**entry, "id": str(len(self.ledger))})
 
     # Drives
 

@@ -17,8 +17,9 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from occopus_core.testing.web import PAGE
+from occopus_resource_cloudsigma.testing.behaviour import Behaviour
 from occopus_resource_cloudsigma.testing.faults import Fault, Faults
-from occopus_resource_cloudsigma.testing.model import Behaviour, Model, RefusedError, Thing
+from occopus_resource_cloudsigma.testing.model import Model, RefusedError, Thing
 from occopus_resource_cloudsigma.testing.routes import Call, Routes
 
 EMAIL = "me@example.org"
