@@ -12,6 +12,7 @@ from typing import Any
 
 from occopus_core.api.config import ConfigManager, ConfigNode, ConfigState, ConfigStatus, Peer
 from occopus_core.api.errors import TransientError
+from occopus_core.engine.instance.configuration_record import note, note_status
 from occopus_core.engine.instance.lifecycle import Lifecycle, overdue
 from occopus_core.engine.instance.neighbours import recorded_node
 from occopus_core.engine.instance.runtime import Runtime
@@ -21,9 +22,7 @@ from occopus_core.engine.kernel.config_managers import ManagerConnection, Status
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.intervals import backoff, poll_interval
 from occopus_core.engine.kernel.loop import Outcome
-from occopus_core.engine.planning.preparation import Configuration
 from occopus_core.events import IN_TURN
-from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import Stage
 
 REPEAT_SECONDS = 30.0
@@ -85,33 +84,6 @@ class Configuring:
     def halted(self) -> bool:
         """True after `halt`."""
         return self._halted
-
-    def adopt(self, work: Work, configuration: Configuration, then: Callable[[], None]) -> None:
-        """Record the intended registration, and the data that a former manager has to delete; then call `then`."""
-        former, now = work.configuration, self._runtime.clock.now()
-        record = _record(configuration)
-        if former is not None and former.key == record.key:
-            # What was applied before another one was begun is not known to be applied any more.
-            is_taken_back = former.applied == record.wanted != former.wanted
-            record = dataclasses.replace(
-                record,
-                applied="" if is_taken_back else former.applied,
-                published=former.published,
-                state=former.state,
-                reason=former.reason,
-                served=former.served,
-            )
-        elif former is not None:
-            self._runtime.journal.configure(dataclasses.replace(former, forget_since=now))
-        work.configuration = record
-        self._runtime.journal.configure(record, then)
-
-    def renounce(self, work: Work) -> None:
-        """The instance has no configuration manager any more: have the former one delete its data."""
-        if work.configuration is not None:
-            record = dataclasses.replace(work.configuration, forget_since=self._runtime.clock.now())
-            work.configuration = None
-            self._runtime.journal.configure(record)
 
     def begin(
         self, work: Work, link: ManagerConnection, node: ConfigNode, done: Done, *, register: bool = False
@@ -401,36 +373,3 @@ class Configuring:
 
     def _note(self, work: Work, **changes: Any) -> None:
         note(self._runtime, work, **changes)
-
-
-def note(runtime: Runtime, work: Work, then: Callable[[], None] | None = None, /, **changes: Any) -> None:
-    """Store changes of an instance's configuration, if there are any; call `then` after they are committed."""
-    record = work.configuration
-    if record is not None and any(getattr(record, name) != value for name, value in changes.items()):
-        work.configuration = dataclasses.replace(record, **changes)
-        runtime.journal.configure(work.configuration, then)
-    elif then is not None:
-        then()
-
-
-def note_status(runtime: Runtime, work: Work, status: ConfigStatus) -> None:
-    """Store the status that a manager reports."""
-    note(runtime, work, state=status.state, reason=status.reason, published=dict(status.attributes))
-
-
-def _record(configuration: Configuration) -> ConfigurationRecord:
-    kept = configuration.kept
-    return ConfigurationRecord(
-        node_id=kept.node_id,
-        type=kept.section["type"],
-        settings=configuration.settings,
-        infra_id=kept.infra_id,
-        infra_name=kept.infra_name,
-        node_name=kept.node_name,
-        token=kept.token,
-        section=dict(kept.section),
-        attributes=dict(kept.attributes),
-        mapped=dict(kept.mapped),
-        variables=dict(kept.variables),
-        wanted=kept.generation,
-    )

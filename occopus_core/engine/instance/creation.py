@@ -9,6 +9,7 @@ from occopus_core.api.errors import PermanentError, ProviderError, QuotaError, T
 from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.configuration import Configuring
+from occopus_core.engine.instance.configuration_record import adopt, renounce
 from occopus_core.engine.instance.lifecycle import Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.observe import is_instance
 from occopus_core.engine.instance.progress import Progress
@@ -143,10 +144,10 @@ class Creation:
         work.restart_watch(self._runtime.clock.monotonic())
         configuration = work.prepared.configuration
         if configuration is None:
-            self._configuring.renounce(work)
+            renounce(self._runtime, work)
             self.call(work)
         else:
-            self._configuring.adopt(work, configuration, lambda: self._register(work))
+            adopt(self._runtime, work, configuration, lambda: self._register(work))
 
     def _register(self, work: Work) -> None:
         """Register it with its configuration manager; the manager's errors do not count as errors of the provider."""

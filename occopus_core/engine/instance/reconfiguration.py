@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from occopus_core.api.config import ConfigState
 from occopus_core.engine.instance.configuration import Configuring
+from occopus_core.engine.instance.configuration_record import adopt, renounce
 from occopus_core.engine.instance.leaving import Leaving
 from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.rolling import Rolling
@@ -106,18 +107,18 @@ class Reconfiguration:
                 if not work.dropping:
                     self._configuring.begin(work, link, node, self._reconfigured, register=new)
 
-            adopt = functools.partial(self._configuring.adopt, work, configuration, begin)
+            register = functools.partial(adopt, self._runtime, work, configuration, begin)
             if known:
-                adopt()
+                register()
             else:
-                self._part(work, adopt)
+                self._part(work, register)
 
     def _part(self, work: Work, then: Callable[[], None]) -> None:
         """Have the former manager let it go, which deletes its data later."""
         self._leaving.begin(work, lambda: self._renewed(work, "") if work.dropping else then())
 
     def _renounce(self, work: Work) -> None:
-        self._configuring.renounce(work)
+        renounce(self._runtime, work)
         self._renewed(work, "")
 
     def _reconfigured(self, work: Work, why: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from occopus_core.api.errors import PermanentError, ProviderError, TransientError
 from occopus_core.api.resource import Feature, Instance, InstanceId, InstanceState, ResourceHandler
-from occopus_core.engine.instance.configuration import note
+from occopus_core.engine.instance.configuration_record import note
 from occopus_core.engine.instance.leaving import Leaving
 from occopus_core.engine.instance.lifecycle import Lifecycle
 from occopus_core.engine.instance.observe import describe

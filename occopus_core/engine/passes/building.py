@@ -34,6 +34,7 @@ from occopus_core.engine.passes.life_time import first_life_time, move_end, refu
 from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import survey
+from occopus_core.engine.passes.waiting_for_lease import acquire_in_time
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Design, Overlay, first_plan, refuse_undefined
@@ -131,7 +132,7 @@ def _lease(context: PassContext, candidate: Infrastructure, end: float | None) -
     resources = context.resources
     while True:
         with contextlib.suppress(NoSuchInfrastructureError):
-            return (yield from context.acquire_in_time(PATIENCE))
+            return (yield from acquire_in_time(context, PATIENCE))
         with contextlib.suppress(InfrastructureTakenError):  # another process created it first
             lease = context.take(
                 lambda now: resources.store.add_infrastructure(

@@ -23,7 +23,7 @@ from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.journal import Journal
 from occopus_core.engine.kernel.lease import HeldLease, moment
 from occopus_core.engine.kernel.loop import Loop, Steps, Waiting
-from occopus_core.engine.passes.errors import AbandonedError, BusyError
+from occopus_core.engine.passes.errors import AbandonedError
 from occopus_core.engine.passes.quiet_infrastructures import Known
 from occopus_core.engine.passes.retries import Retries
 from occopus_core.engine.planning.blueprint import Blueprint
@@ -31,7 +31,7 @@ from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.scaling import Answer
 from occopus_core.events import Event, EventKind, Observer
 from occopus_core.registry import Registry
-from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS, Change
+from occopus_core.store.change import LEASE_SECONDS, Change
 from occopus_core.store.records import (
     MAKING,
     InfrastructureRecord,
@@ -55,9 +55,6 @@ LEAST_INTERVAL = 1.0
 
 POSTPONED_SECONDS = 60.0
 """Seconds for which work under way goes on while a requested description waits for a provider."""
-
-LEASE_POLL = 0.25
-"""Seconds between two tries for a lease that another process holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,60 +393,6 @@ class PassContext:
         if lease is not None:
             self._held_lease = HeldLease(lease, self.resources.loop.clock, asked)
         return lease
-
-    def acquire_soon(self) -> Steps[Lease]:
-        """The lease; fails if another process holds it.
-
-        A lease that ends later than a new one could was taken before the system time was set back, so its real end is
-        unknown: it is watched for the length of a lease.
-
-        Raises `BusyError`, `AbandonedError`, `NoSuchInfrastructureError`.
-        """
-        lease = self.acquire()
-        if lease is None:
-            end, now = self.resources.store.lease_end(self.infra_id), self.resources.loop.clock.now()
-            set_back = end is not None and end > now + LEASE_SECONDS + SKEW_SECONDS
-            patience = LEASE_SECONDS + SKEW_SECONDS
-            lease = (yield from self.acquire_in_time(patience)) if set_back else self._acquire_now()
-        return lease
-
-    def _acquire_now(self) -> Lease:
-        lease = self.acquire()
-        if lease is None:
-            holder = self.resources.store.holder(self.infra_id)
-            raise BusyError(f"{holder} is working on the infrastructure '{self.infra_id}'")
-        return lease
-
-    def acquire_in_time(self, patience: float = math.inf) -> Steps[Lease]:
-        """The lease, once the process that holds it releases it or dies; `patience` is in seconds.
-
-        A lease that is not renewed for the length of a lease has run out, whatever the system time: that may have been
-        set since.
-
-        Raises `BusyError` after `patience`, `AbandonedError`, `NoSuchInfrastructureError`.
-        """
-        clock = self.resources.loop.clock
-        given_up_at = clock.monotonic() + patience
-        lease = self.acquire()
-        if lease is None:
-            self.tell(EventKind.WAITING, f"for {self.resources.store.holder(self.infra_id)}, which is working on it")
-        end, seen_since = None, clock.monotonic()
-        while lease is None:
-            yield from self.resources.loop.pause(LEASE_POLL)
-            self.refuse_if_abandoned()
-            renewed = self.resources.store.lease_end(self.infra_id)
-            if renewed != end:
-                end, seen_since = renewed, clock.monotonic()
-            elif end is not None and clock.monotonic() - seen_since > LEASE_SECONDS:
-                lease = self._take_over(end)
-                continue
-            lease = self.acquire() if clock.monotonic() < given_up_at else self._acquire_now()
-        return lease
-
-    def _take_over(self, end: float) -> Lease | None:
-        """Take over a lease whose clock was set back."""
-        store, holder = self.resources.store, self.resources.holder
-        return self.take(lambda now: store.acquire(self.infra_id, holder, max(end, now)))
 
     @contextlib.contextmanager
     def releasing(self, lease: Lease) -> Iterator[None]:

@@ -16,6 +16,7 @@ from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.errors import UnconfirmedError
 from occopus_core.engine.passes.giving_up import give_up
 from occopus_core.engine.passes.used_connections import UsedConnections, owned
+from occopus_core.engine.passes.waiting_for_lease import acquire_in_time
 from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, NoSuchPlaceError
 
@@ -39,7 +40,7 @@ def destroy(context: PassContext, given_up: Collection[str] = ()) -> Steps[None]
             raise NoSuchPlaceError(name)
     context.resources.store.request_destroy(context.infra_id)
     try:
-        lease = yield from context.acquire_in_time()
+        lease = yield from acquire_in_time(context)
     except NoSuchInfrastructureError:
         return  # another process has destroyed it
     with context.releasing(lease):

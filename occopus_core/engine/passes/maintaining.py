@@ -31,6 +31,7 @@ from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.requested_builds import carry_out_requests
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
+from occopus_core.engine.passes.waiting_for_lease import acquire_soon
 from occopus_core.engine.planning.backoff import failed_to_start, next_setback
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
@@ -61,7 +62,7 @@ def maintain(context: PassContext) -> Steps[Passed]:
         context.known = known_of(looked, context.resources)
         context.rest()
         return Passed()
-    lease = yield from context.acquire_soon()
+    lease = yield from acquire_soon(context)
     with context.releasing(lease):
         record = attend(context, lease, context.resources.store.infrastructure(context.infra_id))
         if record.parked:

@@ -6,10 +6,12 @@ import itertools
 
 import pytest
 
+from occopus_core.engine.passes import maintaining
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BusyError, Passed
 from occopus_core.engine.passes.maintaining import maintain
 from occopus_core.engine.passes.maintenance_loop import WAKE_SECONDS, MaintenanceLoop
+from occopus_core.engine.passes.waiting_for_lease import acquire_soon
 from occopus_core.store.database import Database
 from occopus_core.store.records import ScaleKind, Stage
 
@@ -58,18 +60,18 @@ def test_what_has_failed_is_replaced_after_one_look(built, writes):
     assert built.calls("describe") == before + 1 + 1, "one look, and one at the deletion of the lost one"
 
 
-def test_it_is_decided_again_where_another_process_was_quicker(built):
+def test_it_is_decided_again_where_another_process_was_quicker(built, monkeypatch):
     """Between the look and the lease somebody else has replaced what was lost."""
     lost = built.store.instances("infra")[0]
     built.cloud.change(lost.instance_id, "lose")
     context = PassContext(built.resources(holder="late"), "infra")
-    acquire_soon = context.acquire_soon
 
-    def late():
+    def late(context):
+        monkeypatch.undo()
         built.convergence(holder="quick").maintain()
-        return (yield from acquire_soon())
+        return (yield from acquire_soon(context))
 
-    context.acquire_soon = late
+    monkeypatch.setattr(maintaining, "acquire_soon", late)
     made = built.calls("create")
     context.resources.loop.run(context.attended(maintain(context)))
     assert built.calls("create") == made + 1

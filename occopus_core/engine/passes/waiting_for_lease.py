@@ -1,0 +1,74 @@
+"""Waits for the lease of an infrastructure that another process works on."""
+
+from __future__ import annotations
+
+import math
+
+from occopus_core.engine.kernel.loop import Steps
+from occopus_core.engine.passes.context import PassContext
+from occopus_core.engine.passes.errors import BusyError
+from occopus_core.events import EventKind
+from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
+from occopus_core.store.records import Lease
+
+LEASE_POLL = 0.25
+"""Seconds between two tries for a lease that another process holds."""
+
+
+def acquire_soon(context: PassContext) -> Steps[Lease]:
+    """The lease; fails if another process holds it.
+
+    A lease that ends later than a new one could was taken before the system time was set back, so its real end is
+    unknown: it is watched for the length of a lease.
+
+    Raises `BusyError`, `AbandonedError`, `NoSuchInfrastructureError`.
+    """
+    lease = context.acquire()
+    if lease is None:
+        end, now = context.resources.store.lease_end(context.infra_id), context.resources.loop.clock.now()
+        set_back = end is not None and end > now + LEASE_SECONDS + SKEW_SECONDS
+        patience = LEASE_SECONDS + SKEW_SECONDS
+        lease = (yield from acquire_in_time(context, patience)) if set_back else _acquire_now(context)
+    return lease
+
+
+def _acquire_now(context: PassContext) -> Lease:
+    lease = context.acquire()
+    if lease is None:
+        holder = context.resources.store.holder(context.infra_id)
+        raise BusyError(f"{holder} is working on the infrastructure '{context.infra_id}'")
+    return lease
+
+
+def acquire_in_time(context: PassContext, patience: float = math.inf) -> Steps[Lease]:
+    """The lease, once the process that holds it releases it or dies; `patience` is in seconds.
+
+    A lease that is not renewed for the length of a lease has run out, whatever the system time: that may have been
+    set since.
+
+    Raises `BusyError` after `patience`, `AbandonedError`, `NoSuchInfrastructureError`.
+    """
+    clock = context.resources.loop.clock
+    given_up_at = clock.monotonic() + patience
+    lease = context.acquire()
+    if lease is None:
+        holder = context.resources.store.holder(context.infra_id)
+        context.tell(EventKind.WAITING, f"for {holder}, which is working on it")
+    end, seen_since = None, clock.monotonic()
+    while lease is None:
+        yield from context.resources.loop.pause(LEASE_POLL)
+        context.refuse_if_abandoned()
+        renewed = context.resources.store.lease_end(context.infra_id)
+        if renewed != end:
+            end, seen_since = renewed, clock.monotonic()
+        elif end is not None and clock.monotonic() - seen_since > LEASE_SECONDS:
+            lease = _take_over(context, end)
+            continue
+        lease = context.acquire() if clock.monotonic() < given_up_at else _acquire_now(context)
+    return lease
+
+
+def _take_over(context: PassContext, end: float) -> Lease | None:
+    """Take over a lease whose clock was set back."""
+    store, holder = context.resources.store, context.resources.holder
+    return context.take(lambda now: store.acquire(context.infra_id, holder, max(end, now)))
