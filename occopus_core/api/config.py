@@ -229,8 +229,8 @@ class ConfigManager(ABC):
     def leave(self, node: ConfigNode) -> bool:
         """Start or continue taking the node out of service; True once it may be deleted. Raises `ProviderError`.
 
-        Called until it answers True, for at most `leave_seconds` in all. `node` is as in `cancel`. Any answer but True
-        and False is an error, after which the instance is deleted.
+        Called, if `configure` was called or may have been, until it answers True, for at most `leave_seconds` in all.
+        `node` is as in `cancel`. Any answer but True and False is an error, after which the instance is deleted.
         """
         return True
 

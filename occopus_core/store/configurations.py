@@ -74,8 +74,8 @@ class ConfigurationRecord:
 
     @property
     def has_to_leave(self) -> bool:
-        """Whether its manager has to take it out of service: it has, or may have, put it there."""
-        return not self.has_left and (self.served or self.state is ConfigState.FAILED)
+        """Whether its manager has to let it go: `configure` was called for it, or may have been."""
+        return not self.has_left and (self.served or self.state is not ConfigState.UNKNOWN)
 
     @property
     def label(self) -> str:

@@ -82,6 +82,18 @@ def test_a_command_that_fails(shop, cloud, until):
     refused(user, cloud, until, r"command 2 of 2 \(format\) ended with exit code 7: no disk$")
 
 
+def test_a_machine_is_cleaned_where_its_job_is_cancelled_for_the_failure_of_another(shop, cloud, until, tmp_path):
+    begun = tmp_path / "begun"
+    fails = f"until [ -e {begun} ]; do sleep 0.1; done; exit 7"
+    user = shop(f"if [ {{{{ name }}}} = web ]; then {fails}; fi; touch {begun}; exec sleep 100000")
+    nodes = [{"name": name, "type": "worker"} for name in ("web", "slow")]
+    user.write("infra.yaml", json.dumps({"user_id": "me", "infra_name": "shop", "nodes": nodes}))
+    ended = user.run("build", "infra.yaml", "-i", "shop", "--parallelize")
+    assert ended.code == 1, ended
+    assert begun.exists()
+    nothing_is_left(user, cloud, until)
+
+
 def test_a_command_that_hangs_is_ended_on_the_machine(shop, cloud, until):
     """The limit is doubled until the job comes to its command within it."""
     for seconds in (5, 20, 80, 320):

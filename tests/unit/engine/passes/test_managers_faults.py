@@ -56,11 +56,19 @@ def test_a_node_that_was_in_service_leaves_it_also_while_it_is_reconfigured(worl
     world.assert_nothing()
 
 
-def test_a_node_that_was_never_in_service_does_not_leave_it(world, managers):
+@pytest.mark.parametrize(
+    ("event", "last"),
+    [
+        (EventKind.NODE_CREATING, ["register", "forget", "forget_infrastructure"]),
+        (EventKind.NODE_CONFIGURING, ["register", "cancel", "leave", "forget", "forget_infrastructure"]),
+    ],
+)
+def test_a_node_that_may_have_been_configured_leaves(world, managers, event, last):
+    """What a job that was cancelled has put on the node is removed by `leave`, the last call with an address."""
     managers.define("app", seconds=10**6)
     with pytest.raises(InterruptedBuildError):
-        interrupter(world, 1, (EventKind.NODE_CONFIGURING,)).build(infrastructure("app"))
-    assert "leave" not in operations(managers)
+        interrupter(world, 1, (event,)).build(infrastructure("app"))
+    assert [operation for operation in operations(managers) if operation in {*last, "leave"}] == last
     world.assert_nothing()
     managers.assert_nothing()
 
