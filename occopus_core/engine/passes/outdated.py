@@ -116,22 +116,24 @@ def _find(
 ) -> Steps[Mapping[str, _Lack] | None]:
     """What each ready instance that the plan keeps lacks, by node id; None where rendering is cut off."""
     changing = {step.node_name for step in plan.of(Verb.CREATE, Verb.REPLACE, Verb.DESTROY)}
-    present = [dataclasses.replace(work, dropping=False) for work in works if work.stage is not Stage.DROPPING]
+    staying = [work for work in works if work.stage is not Stage.DROPPING]
     by_node: dict[str, list[Work]] = {}
-    for work in present:
+    for work in staying:
         by_node.setdefault(work.node_name, []).append(work)
     kept = {step.node_id for step in plan.of(Verb.KEEP)}
     kinds: dict[str, _Kind] = {}
     concerned: dict[_Kind, Work] = {}
-    for work in present:
-        if work.node_id in kept and work.stage is Stage.READY and work.node_name in graph.order:
-            dependees = graph.dependees(work.node_name)
+    dependees_of = {name: graph.dependees(name) for name in graph.order}
+    for work in staying:
+        dependees = dependees_of.get(work.node_name, ())
+        if dependees and work.node_id in kept and work.stage is Stage.READY:
             later = frozenset(_later(work, (by_node.get(name, ()) for name in dependees)))
             if later or changing.intersection(dependees):
                 kinds[work.node_id] = (work.node_name, implementation(work).digest, later)
-                concerned.setdefault(kinds[work.node_id], work)
+                concerned.setdefault(kinds[work.node_id], dataclasses.replace(work))
     if not concerned:
         return {}
+    present = [dataclasses.replace(work, dropping=False) for work in staying]
     scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
     after = foreseen_neighbours(scope, works, plan)
 
