@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from occopus_core.api.declared import JUMP, guarded_keys
-from occopus_core.registry import WORDS, PluginError, PluginState, clash, import_error, sound_schema, usable
+from occopus_core.registry import WORDS, PluginError, PluginState, clash, import_error, owner, sound_schema, usable
 
 PluginClass: TypeAlias = type
 """The type of a plugin class."""
@@ -26,6 +26,10 @@ _TEMPLATE = "{{ anything }}"
 _LOGS_IN = "the service logs in to this host with its credentials: clients of the REST service may not set it"
 _NEEDS_LEAVE = (
     "where, or as whom, this side connects: clients of the REST service need the operator's leave for a value"
+)
+_SOURCE = (
+    "where the provider, or this side, fetches from: clients of the REST service need the operator's leave for another "
+    "source than the default"
 )
 
 
@@ -70,7 +74,7 @@ class Key:
     required: bool
     description: str
     powers: Sequence[str]
-    """The powers beyond the node that a value of this key may give its writer."""
+    """The powers beyond the node that a value of this key may give its writer, and why else the service may refuse a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ def details(one: InstalledPlugin) -> Details:
     """The details of a usable plugin."""
     plugin: Any = one.plugin
     always = _powers(plugin, {})
+    defaults = _sources(plugin, {})
     required = one.schema.get("required", ())
     forms: Collection[Any] = getattr(plugin, "context_forms", getattr(plugin, "forms", ()))
     keys = [
@@ -122,6 +127,7 @@ def details(one: InstalledPlugin) -> Details:
             [
                 *_guarded(plugin, name),
                 *(each for each in _powers(plugin, {name: _anything(piece)}) if each not in always),
+                *([_SOURCE] if set(_sources(plugin, {name: _anything(piece)})) - set(defaults) else []),
             ],
         )
         for name, piece in one.schema.get("properties", {}).items()
@@ -173,15 +179,12 @@ def _version(distribution: str) -> str | None:
 
 
 def _of_kind(kind: str) -> list[InstalledPlugin]:
-    points = sorted(metadata.entry_points(group=f"occopus.{kind}"), key=lambda point: (point.name, _owner(point)))
+    found = {(point.name, owner(point), point.value): point for point in metadata.entry_points(group=f"occopus.{kind}")}
+    points = [found[key] for key in sorted(found)]
     providers: dict[str, list[str]] = {}
     for point in points:
-        providers.setdefault(point.name, []).append(_owner(point))
+        providers.setdefault(point.name, []).append(owner(point))
     return [_examined(kind, point, providers[point.name]) for point in points]
-
-
-def _owner(point: metadata.EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else point.value
 
 
 def _examined(kind: str, point: metadata.EntryPoint, providers: Sequence[str]) -> InstalledPlugin:
@@ -200,7 +203,7 @@ def _examined(kind: str, point: metadata.EntryPoint, providers: Sequence[str]) -
         plugin, state, reason = None, error.state or PluginState.BREAKS_CONTRACT, one_line(error)
     version = point.dist.version if point.dist is not None else ""
     contract = stated if isinstance(stated, int) and not isinstance(stated, bool) else None
-    return InstalledPlugin(kind, point.name, _owner(point), version, contract, state, reason, plugin, schema)
+    return InstalledPlugin(kind, point.name, owner(point), version, contract, state, reason, plugin, schema)
 
 
 def _imported(kind: str, point: metadata.EntryPoint) -> object:
@@ -215,6 +218,14 @@ def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
     found: Sequence[str] = ()
     with contextlib.suppress(Exception):
         found = [str(power) for power in plugin.powers(section)]
+    return found
+
+
+def _sources(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
+    """The sources of a section; empty if the plugin fails for an incomplete one, or is of a kind that fetches nothing."""
+    found: Sequence[str] = ()
+    with contextlib.suppress(Exception):
+        found = [str(source) for source in plugin.sources(section)]
     return found
 
 

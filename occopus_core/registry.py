@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from importlib.metadata import entry_points
+from importlib import invalidate_caches
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn, TypeVar, cast
 
 from jsonschema.protocols import Validator
@@ -157,16 +158,30 @@ class Registry:
         except (Exception, SystemExit) as error:  # whatever a plugin's import raises
             modules = [point.module for point in entry_points(group=f"occopus.{kind}", name=name)]
             raise import_error(kind, name, modules[0], error) from error
-        if len(found) != 1:
-            raise self._none_or_several(kind, name)
-        return usable(kind, name, found[0].plugin)
+        return usable(kind, name, found[0].plugin if len(found) == 1 else self._changed_since(kind, name))
 
-    def _none_or_several(self, kind: str, name: str) -> PluginError:
-        """The error if no plugin, or several, have this name."""
-        points = entry_points(group=f"occopus.{kind}", name=name)
-        if distributions := sorted({point.dist.name for point in points if point.dist is not None}):
-            return clash(kind, name, distributions)
-        return PluginError(self._advice(kind, name))
+    def _changed_since(self, kind: str, name: str) -> object:
+        """The plugin, where stevedore's list, made when the process began, has none or several of this name.
+
+        Packages are installed and removed while a service runs. Raises `PluginError` where none or several have it now.
+        """
+        invalidate_caches()  # the import system lists folders, too
+        points = {(point.value, owner(point)): point for point in entry_points(group=f"occopus.{kind}", name=name)}
+        if not points:
+            raise PluginError(self._advice(kind, name))
+        if len(points) > 1:
+            raise clash(kind, name, sorted({by for _, by in points}))
+        (point,) = points.values()
+        try:
+            return point.load()
+        except ModuleNotFoundError as error:
+            if error.name != point.module.partition(".")[0]:
+                raise import_error(kind, name, point.module, error) from error
+            why = "this process cannot find it, since it was installed after the start: start the process again"
+            message = f"the {WORDS[kind]} '{name}' cannot be imported: {error}; {why}"
+            raise PluginError(message, PluginState.IMPORT_ERROR) from error
+        except (Exception, SystemExit) as error:  # whatever a plugin's import raises
+            raise import_error(kind, name, point.module, error) from error
 
     def _advice(self, kind: str, name: str) -> str:
         folders = _published().get(kind, {})
@@ -238,6 +253,11 @@ def clash(kind: str, name: str, distributions: Sequence[str]) -> PluginError:
     """The error for a plugin that several distributions provide."""
     by = " and by ".join(distributions)
     return PluginError(f"the {WORDS[kind]} '{name}' is provided by {by}: uninstall one of them", PluginState.CLASH)
+
+
+def owner(point: EntryPoint) -> str:
+    """The distribution that provides a plugin; where that is not known, the class."""
+    return point.dist.name if point.dist is not None else point.value
 
 
 def _breach(kind: str, name: str, fault: str) -> PluginError:

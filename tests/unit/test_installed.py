@@ -25,12 +25,17 @@ class Handler(ResourceHandler):
             "size": {"enum": ["small", 2], "description": "How large."},
             "mounts": {"type": "array", "description": "What is mounted."},
             "jump": {"type": "object", "description": "The host on the way."},
+            "image": {"type": "string", "description": "What is fetched."},
         }
         return {"type": "object", "properties": properties, "required": ["endpoint"]}
 
     @classmethod
     def powers(cls, resource):
         return ["a bill", *(f"mount {one}" for one in resource.get("mounts", ()))]
+
+    @classmethod
+    def sources(cls, resource):
+        return ["files.example.org", *([resource["image"]] if "image" in resource else [])]
 
     def create(self, request): ...
     def describe(self, ids): ...
@@ -41,6 +46,10 @@ class Handler(ResourceHandler):
 
 LOGS_IN = "the service logs in to this host with its credentials: clients of the REST service may not set it"
 NEEDS_LEAVE = "where, or as whom, this side connects: clients of the REST service need the operator's leave for a value"
+FETCHES = (
+    "where the provider, or this side, fetches from: clients of the REST service need the operator's leave for another "
+    "source than the default"
+)
 
 
 def found(type, kind="health"):
@@ -131,6 +140,7 @@ def test_the_details_are_those_of_the_class_and_its_schema(install):
         ("size", "small | 2", False, []),
         ("mounts", "array", False, ["mount {{ anything }}"]),
         ("jump", "object", False, [LOGS_IN]),
+        ("image", "string", False, [FETCHES]),
         ("stop_seconds", "number", False, []),
     ]
     assert about.powers == ["a bill"]

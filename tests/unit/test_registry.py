@@ -1,14 +1,18 @@
 """Plugins as they are found among what is installed."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from stevedore.extension import ExtensionManager
 
 from occopus_core import registry
+from occopus_core.installed import installed_plugins
 from occopus_core.registry import PluginError, Registry
 from tests.unit.plugins import CHECKER as PLUGIN
+from tests.unit.plugins import put
 
 
 def refusal(name):
@@ -28,6 +32,53 @@ def test_two_of_one_name_are_refused(install):
     install("one", "twin", "first_twin:Checker", PLUGIN.format(version=1))
     install("two", "twin", "second_twin:Checker", PLUGIN.format(version=1))
     assert refusal("twin") == "the health checker 'twin' is provided by one and by two: uninstall one of them"
+
+
+def test_what_is_installed_while_the_process_runs_is_usable_at_once(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    known = Registry()
+    with pytest.raises(PluginError, match="there is no health checker 'late'"):
+        known.health("late")
+    put(tmp_path, "late-one", "late", "late_pulse:Checker", PLUGIN.format(version=1))
+    assert known.health("late").__module__ == "late_pulse"
+    put(tmp_path, "late-old", "late_old", "late_old_pulse:Checker", PLUGIN.format(version=0))
+    assert "speaks version 0" in refusal("late_old")
+    put(tmp_path, "late-bad", "late_bad", "late_bad_pulse:Checker", "1 / 0")
+    assert "cannot be imported: ZeroDivisionError" in refusal("late_bad")
+    put(tmp_path, "late-two", "late_twin", "late_first:Checker", PLUGIN.format(version=1))
+    put(tmp_path, "late-three", "late_twin", "late_second:Checker", PLUGIN.format(version=1))
+    assert "is provided by late-three and by late-two: uninstall one of them" in refusal("late_twin")
+
+
+def test_what_was_uninstalled_while_the_process_runs_clashes_no_more(install, tmp_path):
+    install("stays", "pair", "stays_pulse:Checker", PLUGIN.format(version=1))
+    install("goes", "pair", "goes_pulse:Checker", PLUGIN.format(version=1))
+    assert "is provided by goes and by stays" in refusal("pair")
+    shutil.rmtree(tmp_path / "goes-1.0.dist-info")
+    assert Registry().health("pair").__module__ == "stays_pulse"
+
+
+def test_a_module_that_only_a_new_process_finds_says_so(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    refusal("linked")
+    put(tmp_path, "linked-one", "linked", "linked_pulse:Checker", "")
+    (tmp_path / "linked_pulse.py").unlink()  # as where it is installed with -e
+    assert refusal("linked") == (
+        "the health checker 'linked' cannot be imported: No module named 'linked_pulse'; this process cannot find it, "
+        "since it was installed after the start: start the process again"
+    )
+
+
+def test_one_distribution_that_is_found_twice_is_no_clash(install, tmp_path, monkeypatch):
+    install("one-more", "double", "double_pulse:Checker", PLUGIN.format(version=1))
+    again = tmp_path / "again"
+    again.mkdir()
+    put(again, "one_more", "double", "double_pulse:Checker", PLUGIN.format(version=1))
+    monkeypatch.syspath_prepend(again)
+    monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
+    assert Registry().health("double").__module__ == "double_pulse"
+    listed = [one.state.value for one in installed_plugins() if one.type == "double"]
+    assert listed == ["usable"]
 
 
 @pytest.mark.parametrize(
