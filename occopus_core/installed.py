@@ -74,7 +74,7 @@ class Key:
     required: bool
     description: str
     powers: Sequence[str]
-    """The powers beyond the node that a value of this key may give its writer, and why else the service may refuse a value."""
+    """The powers beyond the node that a value of this key may give its writer, and why others may be refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _sources(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
-    """The sources of a section; empty if the plugin fails for an incomplete one, or is of a kind that fetches nothing."""
+    """The sources of a section; empty if the plugin fails for it, or is of a kind that has none."""
     found: Sequence[str] = ()
     with contextlib.suppress(Exception):
         found = [str(source) for source in plugin.sources(section)]

@@ -24,7 +24,7 @@ import jsonschema
 
 from occopus_core.api.health import HealthChecker, Probe, Verdict
 from occopus_core.testing import suite
-from occopus_core.testing.shape import assert_no_io, assert_states_version
+from occopus_core.testing.shape import assert_no_io, assert_states_version, plugin_class
 
 CROWD = 100
 """How many silent targets are looked at side by side."""
@@ -53,7 +53,7 @@ class HealthCheckerConformance(suite.Suite):
     def test_contract_version(self, harness: HealthHarness) -> None:
         """The class states itself which version of the contract it is written for, and it is this one."""
         assert isinstance(harness.checker, HealthChecker), "it is no `HealthChecker`"
-        assert_states_version(type(harness.checker))
+        assert_states_version(plugin_class(harness.checker))
 
     def test_powers_without_io(self, harness: HealthHarness) -> None:
         """`powers` answers texts without I/O, for values that are still templates too."""

@@ -39,6 +39,7 @@ from occopus_core.testing.shape import (
     assert_imports_none,
     assert_no_io,
     assert_states_version,
+    plugin_class,
 )
 from occopus_core.testing.suite import able
 
@@ -116,7 +117,7 @@ class NotifierConformance(suite.Suite):
 
     def test_contract_version(self, harness: NotifyHarness) -> None:
         """The class states itself which version of the contract it is written for, and it is this one."""
-        assert_states_version(type(harness.notifier()))
+        assert_states_version(plugin_class(harness.notifier()))
 
     def test_class_attributes(self, harness: NotifyHarness) -> None:
         """`batch_size` is a number of at least 1."""
@@ -140,7 +141,7 @@ class NotifierConformance(suite.Suite):
     def test_schema_imports_no_sdk(self, harness: NotifyHarness) -> None:
         """`schema` does not import the receiver's library."""
         assert harness.sdk_modules, "the harness names no `sdk_modules`: name them, or this clause in `not_applicable`"
-        assert_imports_none(type(harness.notifier()), harness.sdk_modules)
+        assert_imports_none(plugin_class(harness.notifier()), harness.sdk_modules)
 
     def test_constructor_does_no_io(self, harness: NotifyHarness) -> None:
         """The constructor does no I/O: no connection, no process, no file that is written."""

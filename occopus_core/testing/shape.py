@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from typing import Any
 
 from occopus_core.api import CONTRACT_VERSION
@@ -18,10 +19,32 @@ functools.reduce(getattr, sys.argv[2].split("."), importlib.import_module(sys.ar
 print(json.dumps(sorted(sys.modules)))
 """
 _IMPORT_SECONDS = 60
+_GROUPS = tuple(f"occopus.{kind}" for kind in ("resource", "config", "health", "context", "notify"))
 _NETWORK = frozenset({"socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"})
 _PROCESSES = frozenset({"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork"})
 _FILES = frozenset({"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "os.link", "os.symlink"})
 _WRITING = 3  # O_WRONLY | O_RDWR
+
+
+def plugin_class(made: object) -> type:
+    """The class of the plugin that an object of a harness is of.
+
+    A harness may use a subclass of the plugin, which counts calls or notes what it is given: where the subclass states
+    no version of the contract and is not installed as a plugin, the plugin is the nearest base class that is installed.
+    """
+    own = type(made)
+    for cls in own.__mro__:
+        if _is_installed(cls):
+            return cls
+        if "contract_version" in vars(cls):
+            break
+    return own
+
+
+def _is_installed(cls: type) -> bool:
+    package = cls.__module__.partition(".")[0]
+    points = (point for group in _GROUPS for point in entry_points(group=group))
+    return any(point.load() is cls for point in points if point.module.partition(".")[0] == package)
 
 
 def assert_states_version(plugin: type) -> None:
@@ -44,14 +67,18 @@ def assert_describes_properties(schema: Mapping[str, Any]) -> None:
 
 
 def assert_imports_none(plugin: type, modules: Collection[str]) -> None:
-    """Fail where asking the class for its schema, in a new process, imports one of these modules."""
+    """Fail where asking the class for its schema, in a new process, imports one of these modules, or fails."""
     loaded = subprocess.run(
         [sys.executable, "-c", _MODULES_FOR_SCHEMA, plugin.__module__, plugin.__qualname__],
-        check=True,
+        check=False,
         capture_output=True,
         text=True,
         timeout=_IMPORT_SECONDS,
     )
+    if loaded.returncode:
+        error = (loaded.stderr.strip() or f"exit code {loaded.returncode}").splitlines()
+        name = f"{plugin.__module__}.{plugin.__qualname__}"
+        raise AssertionError("\n".join([f"a new process cannot ask {name} for its schema: {error[-1]}", *error]))
     wrong = set(modules) & set(json.loads(loaded.stdout))
     assert not wrong, f"asking for the schema imported {', '.join(sorted(wrong))}"
 

@@ -29,6 +29,7 @@ from occopus_core.testing.shape import (
     assert_imports_none,
     assert_no_io,
     assert_states_version,
+    plugin_class,
 )
 from occopus_core.testing.suite import able, leaked, never_sleeping
 
@@ -42,7 +43,7 @@ class ShapeClauses:
 
     def test_contract_version(self, harness: ConfigHarness) -> None:
         """The class states itself which version of the contract it is written for, and it is this one."""
-        assert_states_version(type(harness.manager()))
+        assert_states_version(plugin_class(harness.manager()))
 
     def test_class_attributes(self, harness: ConfigHarness) -> None:
         """The class attributes make sense: names, positive limits, seconds in order."""
@@ -71,7 +72,7 @@ class ShapeClauses:
     def test_schema_imports_no_sdk(self, harness: ConfigHarness) -> None:
         """`schema` does not import the manager's library."""
         assert harness.sdk_modules, "the harness names no `sdk_modules`: name them, or this clause in `not_applicable`"
-        assert_imports_none(type(harness.manager()), harness.sdk_modules)
+        assert_imports_none(plugin_class(harness.manager()), harness.sdk_modules)
 
     def test_constructor_does_no_io(self, harness: ConfigHarness) -> None:
         """The constructor does no I/O: no connection, no process, no file that is written."""

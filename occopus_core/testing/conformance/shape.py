@@ -13,6 +13,7 @@ from occopus_core.testing.shape import (
     assert_imports_none,
     assert_no_io,
     assert_states_version,
+    plugin_class,
 )
 from occopus_core.testing.suite import leaked
 
@@ -22,7 +23,7 @@ class ShapeClauses:
 
     def test_contract_version(self, harness: ResourceHarness) -> None:
         """The class states itself which version of the contract it is written for, and it is this one."""
-        assert_states_version(type(harness.handler()))
+        assert_states_version(plugin_class(harness.handler()))
 
     def test_class_attributes(self, harness: ResourceHarness) -> None:
         """The class attributes make sense: names, a positive concurrency, seconds in order."""
@@ -58,7 +59,7 @@ class ShapeClauses:
     def test_schema_imports_no_sdk(self, harness: ResourceHarness) -> None:
         """`schema` must not import the provider's library."""
         assert harness.sdk_modules, "the harness names no `sdk_modules`: name them, or this clause in `not_applicable`"
-        assert_imports_none(type(harness.handler()), harness.sdk_modules)
+        assert_imports_none(plugin_class(harness.handler()), harness.sdk_modules)
 
     def test_making_calls_nobody(self, harness: ResourceHarness) -> None:
         """The constructor does no I/O."""
