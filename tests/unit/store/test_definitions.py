@@ -51,7 +51,14 @@ def test_of_an_infrastructure_that_exists_are_left_to_the_store(filled, store_ur
     assert read_definitions(store_url, "newer") is not None
 
 
-@pytest.mark.parametrize("url", ["postgresql://localhost/occopus", "sqlite:///a%20b.db", "sqlite:///missing.db"])
+def test_a_store_that_does_not_exist_has_none_and_is_not_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = read_definitions("sqlite:///missing.db", "new")
+    assert found.definition_names() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["postgresql://localhost/occopus", "sqlite:///a%20b.db", "sqlite:///a?b/missing.db"])
 def test_of_another_store_are_left_to_it(url, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert read_definitions(url, "new") is None
