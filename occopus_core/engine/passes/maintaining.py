@@ -29,7 +29,7 @@ from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.life_time import attend, is_due
 from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
-from occopus_core.engine.passes.requested_builds import carry_out_requests
+from occopus_core.engine.passes.requested_builds import apply_scaling, carry_out_requests
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
 from occopus_core.engine.passes.waiting_for_lease import acquire_soon
 from occopus_core.engine.planning.backoff import failed_to_start, next_setback
@@ -91,11 +91,13 @@ def preview(context: PassContext) -> Steps[Plan]:
         return decide(Situation({}, [work.record for work in works]))
     requests = store.pending_requests(context.infra_id)
     replacing = Replacing.of(requests, record, alone=record.candidate is None)
+    scaled = scale(requests, record.current, record.targets, [work.record for work in works])
+    if record.candidate is None:
+        condemn(works, scaled.condemned)
+        record = dataclasses.replace(record, targets=scaled.targets)
     if record.candidate is not None or replacing.requests:
         design = yield from design_in_pool(context, context.scope(record.candidate or record.current))
         return (yield from plan_build(context, design, record, works, replacing))
-    scaled = scale(requests, record.current, record.targets, [work.record for work in works])
-    condemn(works, scaled.condemned)
     context.connect(works)
     scope = context.scope(record.current)
     found = yield from survey(context, scope, works, lambda: None, Notes())
@@ -214,17 +216,11 @@ class _Pass:
     # Scaling
 
     def _apply_requests(self) -> None:
-        store = self._site.resources.store
-        requests = store.pending_requests(self._site.infra_id)
+        requests = self._site.resources.store.pending_requests(self._site.infra_id)
         if any(request.kind is ScaleKind.REPLACE for request in requests):
             self._site.make_way()
-        scaled = scale(requests, self._record.current, self._targets, [work.record for work in self._works])
-        if not scaled.answers:
-            return
-        with store.changing(self._lease) as change:
-            change.put_targets(scaled.targets)
-            change.condemn(scaled.condemned)
-            self._site.answer(change, scaled.answers)
+        records = [work.record for work in self._works]
+        scaled = apply_scaling(self._site, self._lease, self._record, self._targets, records)
         self._targets = scaled.targets
         condemn(self._works, scaled.condemned)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from occopus_core.api.errors import ProviderError
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.building import build_leased, undo_leased
@@ -9,8 +11,9 @@ from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.designing import design_candidate, design_in_pool, park_if_cut_off
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.engine.planning.replacing import Replacing
+from occopus_core.engine.planning.scaling import Scaled, scale
 from occopus_core.events import EventKind
-from occopus_core.store.records import InfrastructureRecord, Lease
+from occopus_core.store.records import InfrastructureRecord, InstanceRecord, Lease
 
 _WAITS = "requested build"
 """The key of what was reported about a build that waits."""
@@ -23,15 +26,39 @@ _REPLACEMENTS = "requested replacement"
 def carry_out_requests(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[list[str]]:
     """Build the candidate of the record, then replace the instances of nodes for which that is requested.
 
+    Requests for numbers of instances are applied before a replacement: what is to go is not replaced.
     Returns why something of it was not done. Propagates the errors of `build`.
     """
     store, left = context.resources.store, []
     if record.candidate is not None:
         left.append((yield from build_requested(context, lease, record)))
         record = store.infrastructure(context.infra_id)
-    if record.candidate is None and Replacing.of(store.pending_requests(context.infra_id), record).requests:
+    if record.candidate is not None:  # replacements wait with it
+        context.postpone_replacements()
+    elif Replacing.of(store.pending_requests(context.infra_id), record).requests:
+        # An instance that a request names would not be there any more afterwards.
+        apply_scaling(context, lease, record, record.targets, store.instances(context.infra_id))
+        record = store.infrastructure(context.infra_id)
         left.append((yield from _replace_requested(context, lease, record)))
     return [text for text in left if text]
+
+
+def apply_scaling(
+    context: PassContext,
+    lease: Lease,
+    record: InfrastructureRecord,
+    targets: Mapping[str, int],
+    records: Sequence[InstanceRecord],
+) -> Scaled:
+    """Record the results of the pending requests for more or fewer instances, which a plan then follows."""
+    store = context.resources.store
+    scaled = scale(store.pending_requests(context.infra_id), record.current, targets, records)
+    if scaled.answers:
+        with store.changing(lease) as change:
+            change.put_targets(scaled.targets)
+            change.condemn(scaled.condemned)
+            context.answer(change, scaled.answers)
+    return scaled
 
 
 def _replace_requested(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[str]:

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from occopus_core.api.errors import TransientError
+from occopus_core.api.errors import AuthError, TransientError
 from occopus_core.engine.passes.errors import BuildError
 from occopus_core.engine.passes.maintenance_loop import WAKE_SECONDS
 from occopus_core.engine.planning.plan import Verb
@@ -155,6 +155,21 @@ def test_one_without_a_usable_definition_is_refused(built):
     assert built.store.pending_requests("infra") == []
 
 
+def test_an_instance_that_is_to_go_goes_and_is_not_replaced(built):
+    gone = next(iter(ids(built)["web"]))
+    built.store.request_scaling("infra", "web", ScaleKind.SET, 3, "", built.clock.now())
+    built.convergence().maintain()
+    built.store.request_scaling("infra", "web", ScaleKind.CHANGE, -1, gone, built.clock.now())
+    ask(built)
+    created = built.calls("create")
+    assert len(built.convergence().preview().of(Verb.REPLACE)) == 2
+    built.convergence().maintain()
+    built.assert_runs(RUNS)
+    assert built.calls("create") == created + 2
+    assert said(built, EventKind.SCALE_APPLIED)[-1] == ("web", "3 -> 2")
+    assert said(built, EventKind.SCALE_REFUSED) == []
+
+
 def test_maintenance_begins_within_a_second_and_scales_as_well(built):
     before = ids(built)
     keeper = Keeper(built)
@@ -199,6 +214,32 @@ def test_it_waits_for_a_provider_that_does_not_answer(built):
     away[0] = False
     keeper.run(90)
     assert_replaced(built, before)
+
+
+def test_one_that_waits_behind_a_requested_description_keeps_no_maintenance_from_other_clouds(world):
+    def describe(handler, ids):
+        if handler.connection.settings["endpoint"] == "elsewhere":
+            raise AuthError("no such user")  # at once, so that nothing but the interval limits the passes
+        return answer(handler, ids)
+
+    world.define("web")
+    world.define("far", endpoint="elsewhere")
+    world.build(infrastructure("web", "far"))
+    world.clock.time += 60
+    answer, world.handler.describe = world.handler.describe, describe
+    [gone] = [one.instance_id for one in world.store.instances("infra") if one.node_name == "web"]
+    world.cloud.change(gone, "fail", "gone")
+    world.store.updates.request(
+        "infra", infrastructure("web", node("far", min=2)), world.clock.now(), lambda _record: None
+    )
+    ask(world, "far")
+    keeper = Keeper(world)
+    keeper.rounds.attach("infra")
+    keeper.run(90)
+    [web] = [one for one in world.store.instances("infra") if one.node_name == "web"]
+    assert web.instance_id != gone
+    assert len(keeper.taken) <= 20, "about one for each interval"
+    assert len(world.store.pending_requests("infra")) == 1, "it is not forgotten"
 
 
 def test_a_build_of_another_description_carries_it_out_too(built):
