@@ -193,7 +193,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         try:
             result = super().call(__context, __obj, *args, **kwargs)
         except RefusalError as error:
-            error.given = (*args, *kwargs.values())
+            if error.given is None:  # else it comes through a macro, whose arguments are others
+                error.given = (*args, *kwargs.values())
             raise
         spend(weight(result))
         return result

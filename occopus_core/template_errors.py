@@ -36,13 +36,13 @@ class RefusalError(Exception):
     def __init__(self, message: str, *names: str) -> None:
         super().__init__(message)
         self.names = names
-        self.given: tuple[object, ...] = ()
+        self.given: tuple[object, ...] | None = None
         """The arguments, once they are known."""
 
     def reason(self, literals: Literals) -> str:
         """The message without values."""
         known = {*literals(), *self.names} if self.given else set()
-        return hide([text for text in map(_text_of, self.given) if text not in known], str(self))
+        return hide([text for text in map(_text_of, self.given or ()) if text not in known], str(self))
 
 
 class LimitError(SecurityError):

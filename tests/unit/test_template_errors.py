@@ -267,6 +267,10 @@ HELD_BACK = "its message is not shown, because it may hold the value of a variab
         ("'' | attr('__' ~ 'class__')", "access to attribute of that name of 'str' object is unsafe."),
         ("getip(variables.password)", "there is no node '***'; the nodes are: web"),
         ("getip('db')", "there is no node 'db'; the nodes are: web"),
+        (
+            "'' }}{% macro ask() %}{{ getip(variables.password) }}{% endmacro %}{{ ask()",
+            "there is no node '***'; the nodes are: web",
+        ),
         ("getip(variables.node)", "it was not seen beforehand that it needs 'late'"),
         ("getip(variables.empty)", "no instance of node 'empty' has an address"),
         (
