@@ -41,7 +41,10 @@ def live_view() -> Iterator[Observer]:
     Nothing is drawn before the first event: a command may ask its user something until then.
     """
     view = _View()
-    live = Live(get_renderable=view.render, console=Console(stderr=True), refresh_per_second=5, transient=True)
+    console = Console(stderr=True)
+    live = Live(
+        get_renderable=view.render, console=console, refresh_per_second=5, transient=True, redirect_stdout=False
+    )
 
     def observe(event: Event) -> None:
         live.start()  # which does nothing where it was started already

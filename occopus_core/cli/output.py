@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -9,12 +11,52 @@ import sys
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import NoReturn, TextIO
 
 
 class OutputError(Exception):
     """A result cannot be written."""
+
+
+class _Printed(io.TextIOBase):
+    """Standard output while a command runs: what plugins and libraries print goes to stderr, redacted."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return sys.stderr.encoding
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(redacted(text))
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
+_results: list[TextIO] = []
+"""The standard output of this command while `only_results` holds."""
+
+
+@contextlib.contextmanager
+def only_results() -> Iterator[None]:
+    """While the block runs, only `result` writes on stdout, which scripts read; other prints go to stderr, redacted."""
+    _results.append(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(_Printed()):
+            yield
+    finally:
+        _results.pop()
+
+
+def _stdout() -> TextIO:
+    """The standard output of this process, also within `only_results`."""
+    return _results[-1] if _results else sys.stdout
 
 
 _HINT = re.compile(r"\boccopus-(?:build|destroy|logs|maintain|scale)(?= (?:-i|--sweep|--forget))")
@@ -68,18 +110,18 @@ def say(text: str) -> None:
 def result(text: str) -> None:
     """Print a result on stdout; the reader may have closed it. Raises `OutputError`."""
     try:
-        print(text, flush=True)
+        print(text, file=_stdout(), flush=True)
     except BrokenPipeError:
-        discard(sys.stdout)
+        discard(_stdout())
     except OSError as error:
-        discard(sys.stdout)
+        discard(_stdout())
         raise OutputError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def on_terminal() -> bool:
     """True if results are shown on a terminal, to a person."""
     try:
-        return sys.stdout.isatty()
+        return _stdout().isatty()
     except ValueError:  # it is closed
         return False
 
@@ -91,5 +133,5 @@ def discard(stream: TextIO) -> None:
 
 def leave(code: int) -> NoReturn:
     """End the process now, whatever calls are under way."""
-    sys.stdout.flush()
+    _stdout().flush()
     os._exit(code)

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import os
 
-from occopus_core.cli.output import redact_with, repeat_option, repeat_store, say
+from occopus_core.cli.output import only_results, redact_with, repeat_option, repeat_store, say
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
@@ -100,9 +100,10 @@ def load_files(options: argparse.Namespace) -> tuple[Settings, Credentials]:
 
 
 def guarded(run: Callable[[], int]) -> int:
-    """Run a command; an error that users can cause becomes its message and exit code."""
+    """Run a command; an error that users can cause becomes its message and exit code. See `only_results`."""
     try:
-        return run()
+        with only_results():
+            return run()
     except Exception as error:
         from occopus_core.cli.failures import exit_code, lines  # noqa: PLC0415  # only when something went wrong
 

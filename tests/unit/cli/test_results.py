@@ -1,0 +1,60 @@
+"""Only results are on standard output, whatever plugins print."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from occopus_core.cli import output
+from occopus_core.cli.session import guarded
+
+SECRET = "open-sesame"
+
+
+@pytest.fixture(autouse=True)
+def redacting(monkeypatch):
+    monkeypatch.setattr(output, "_redactors", [lambda text: text.replace(SECRET, "***")])
+
+
+def test_what_a_plugin_prints_goes_to_stderr_redacted(capsys):
+    def run():
+        print("debug", SECRET)
+        sys.stdout.write(f"{SECRET}, too\n")
+        sys.stdout.flush()
+        output.result("the-id")
+        return 7
+
+    assert guarded(run) == 7
+    assert capsys.readouterr() == ("the-id\n", "debug ***\n***, too\n")
+
+
+def test_stdout_is_back_after_the_command(capsys):
+    def run():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        guarded(run)
+    print("after")
+    output.result("and a result")
+    assert capsys.readouterr() == ("after\nand a result\n", "")
+
+
+def test_prints_do_not_fail_where_stderr_is_gone(monkeypatch, capsys):
+    class Gone:
+        encoding = "utf-8"
+
+        def write(self, text):
+            raise BrokenPipeError
+
+        flush = write
+
+    def run():
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", Gone())
+            print("lost")
+        output.result("the-id")
+        return 0
+
+    assert guarded(run) == 0
+    assert capsys.readouterr().out == "the-id\n"
