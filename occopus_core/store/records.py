@@ -338,6 +338,8 @@ class InfrastructureRecord:
     """The end of its life time, at which maintenance destroys it; None if it has no end."""
     warns_at: float | None = None
     """When the warning of that end is due; None once it is recorded."""
+    awaited_until: float | None = None
+    """Until when (seconds since 1970) a build waits for the lease; None if none waits."""
     revision: int = field(default=0, compare=False)
     """Raised by every change of the infrastructure or its rows, see `occopus_core.store.revisions`."""
 

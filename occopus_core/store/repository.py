@@ -395,6 +395,16 @@ class Store:
             end: float | None = infrastructure_row(connection, infra_id).lease_expires
         return end
 
+    def await_lease(self, infra_id: str, until: float | None) -> None:
+        """Record until when (seconds since 1970) a build waits for the lease; None if it waits no more.
+
+        The process that holds the lease is notified as of every change. Nothing for an infrastructure that is gone.
+        """
+        table = tables.infrastructures
+        with self._database.writing() as connection:
+            connection.execute(table.update().where(table.c.id == infra_id).values(awaited_until=until))
+            raise_revision(connection, [infra_id])
+
     def catch_up(self, lease: Lease, revision: int) -> None:
         """Record that the holder of the lease has read all changes up to a revision. See `reached`."""
         if lease in self._reached:

@@ -67,6 +67,7 @@ infrastructures = Table(
     Column("revision", BigInteger, nullable=False, server_default="0"),
     Column("expires_at", Double),
     Column("warns_at", Double),
+    Column("awaited_until", Double),
     Index(None, "revision"),
 )
 

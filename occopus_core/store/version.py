@@ -1,4 +1,4 @@
 """The version of the store's schema."""
 
-HEAD = "0013"
+HEAD = "0014"
 """The version that `tables` describes; equals the newest file in `migrations/versions`."""

@@ -34,7 +34,7 @@ from occopus_core.engine.passes.life_time import first_life_time, move_end, refu
 from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import survey
-from occopus_core.engine.passes.waiting_for_lease import acquire_in_time
+from occopus_core.engine.passes.waiting_for_lease import acquire_for_build
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Design, Overlay, first_plan, refuse_undefined
@@ -42,12 +42,8 @@ from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
-from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
 from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, Stage
 from occopus_core.store.repository import InfrastructureTakenError, Store
-
-PATIENCE = LEASE_SECONDS + SKEW_SECONDS
-"""Seconds for which a build waits for another process on the infrastructure; the lease of a killed one ends by then."""
 
 
 def plan(
@@ -57,7 +53,9 @@ def plan(
     replaced: Collection[str] = (),
     end: float | None = None,
 ) -> Steps[Plan]:
-    """The plan of a build; changes nothing. Raises `InvalidDesignError`, `ProviderError`.
+    """The plan of a build; changes nothing.
+
+    Raises `InvalidDesignError`, `ProviderError`, and `BusyError` if the infrastructure is being destroyed.
 
     The node definitions `own` replace stored ones of the same names. It replaces all instances of the nodes `replaced`.
     `end` is that of `build`.
@@ -68,6 +66,7 @@ def plan(
     refuse_past_end(candidate, context.resources.loop.clock.now(), record, end)
     if record is None:
         return (yield from context.resources.loop.in_pool(lambda: first_plan(scope, definitions)))
+    refuse_unwanted(record)
     design = yield from design_in_pool(context, scope, definitions=definitions, with_outputs=True)
     works = context.recorded_works()
     replacing = Replacing.of(store.pending_requests(context.infra_id), record, replaced)
@@ -132,7 +131,7 @@ def _lease(context: PassContext, candidate: Infrastructure, end: float | None) -
     resources = context.resources
     while True:
         with contextlib.suppress(NoSuchInfrastructureError):
-            return (yield from acquire_in_time(context, PATIENCE))
+            return (yield from acquire_for_build(context))
         with contextlib.suppress(InfrastructureTakenError):  # another process created it first
             lease = context.take(
                 lambda now: resources.store.add_infrastructure(

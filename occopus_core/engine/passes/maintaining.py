@@ -25,7 +25,7 @@ from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import design_in_pool, park_if_cut_off
 from occopus_core.engine.passes.destroying import destroy_leased
-from occopus_core.engine.passes.errors import Passed
+from occopus_core.engine.passes.errors import BusyError, Passed
 from occopus_core.engine.passes.life_time import attend, is_due
 from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
@@ -56,6 +56,8 @@ def maintain(context: PassContext) -> Steps[Passed]:
     if record.parked and not is_due(record, context.resources.loop.clock.now()):
         context.revision = record.revision
         return Passed((record.parked,))
+    if context.is_awaited(record):
+        raise BusyError(f"a build waits for the infrastructure '{record.id}'")
     looked = yield from look(context, record)
     if looked is not None and looked.quiet:
         context.revision = looked.revision

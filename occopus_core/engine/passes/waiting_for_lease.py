@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 from occopus_core.engine.kernel.loop import Steps
@@ -9,8 +10,10 @@ from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BusyError
 from occopus_core.events import EventKind
 from occopus_core.store.change import LEASE_SECONDS, SKEW_SECONDS
-from occopus_core.store.records import Lease
+from occopus_core.store.records import Lease, StoreError
 
+BUILD_PATIENCE = LEASE_SECONDS + SKEW_SECONDS
+"""Seconds for which a build waits: as long as a killed process would hold the lease."""
 LEASE_POLL = 0.25
 """Seconds between two tries for a lease that another process holds."""
 
@@ -66,6 +69,23 @@ def acquire_in_time(context: PassContext, patience: float = math.inf) -> Steps[L
             continue
         lease = context.acquire() if clock.monotonic() < given_up_at else _acquire_now(context)
     return lease
+
+
+def acquire_for_build(context: PassContext) -> Steps[Lease]:
+    """The lease, for a build: maintenance that holds it with ticks ends its pass, and begins none meanwhile.
+
+    Raises `BusyError` after `BUILD_PATIENCE` seconds, `AbandonedError`, `NoSuchInfrastructureError`.
+    """
+    lease = context.acquire()
+    if lease is not None:
+        return lease
+    store = context.resources.store
+    store.await_lease(context.infra_id, context.resources.loop.clock.now() + BUILD_PATIENCE)
+    try:
+        return (yield from acquire_in_time(context, BUILD_PATIENCE))
+    finally:
+        with contextlib.suppress(StoreError):  # it ends by itself
+            store.await_lease(context.infra_id, None)
 
 
 def _take_over(context: PassContext, end: float) -> Lease | None:

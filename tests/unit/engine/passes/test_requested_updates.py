@@ -11,6 +11,7 @@ import pytest
 from occopus_core.api.errors import TransientError
 from occopus_core.descriptions.model import OutputTemplate
 from occopus_core.engine.passes import building
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BuildError, BusyError, Passed
 from occopus_core.engine.passes.life_time import first_life_time, requested_life_time
 from occopus_core.engine.passes.maintenance_loop import WAKE_SECONDS
@@ -75,6 +76,34 @@ def test_a_pass_that_waits_for_an_instance_makes_way(built):
     keeper.after(30, lambda: ask(built, infrastructure("db")))
     keeper.run(60)
     built.assert_runs({"db": 1})
+
+
+def test_a_pass_that_waits_for_an_instance_makes_way_for_a_build_of_another_process(built):
+    built.define("web", boot_seconds=100_000)
+    built.cloud.change(built.live()[0]["id"], "fail", "gone")
+    keeper = Keeper(built)
+    context = PassContext(dataclasses.replace(keeper.resources, holder="second"), "infra")
+    ended = []
+    steps = context.attended(building.build(context, infrastructure("db")))
+    keeper.after(30, lambda: keeper.resources.loop.begin(steps, ended.append))
+    keeper.rounds.attach("infra")
+    keeper.run(60)
+    assert [outcome.error for outcome in ended] == [None]
+    assert built.store.infrastructure("infra").awaited_until is None
+    built.assert_runs({"db": 1})
+
+
+def test_maintenance_begins_nothing_while_a_build_waits(built):
+    built.cloud.change(built.live()[0]["id"], "fail", "gone")
+    built.store.await_lease("infra", built.clock.now() + 30)
+    keeper = Keeper(built)
+    keeper.rounds.attach("infra")
+    seen = []
+    keeper.after(25, lambda: seen.extend(kinds(built)))
+    keeper.run(50)
+    begun = EventKind.NODE_CREATING.value
+    assert (seen.count(begun), kinds(built).count(begun)) == (2, 3)
+    built.assert_runs({"web": 2})
 
 
 def test_one_that_fails_is_undone_and_the_one_before_is_in_force(built):
