@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn, TypeVar, cast
@@ -25,6 +25,7 @@ from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.descriptions.schema import is_template, section_schema, validator
 from occopus_core.descriptions.soundness import fault_of_schema
 from occopus_core.error_place import described, place
+from occopus_core.redaction import Redactor
 
 T = TypeVar("T")
 
@@ -108,9 +109,38 @@ class Registry:
         name = str(section["type"])
         plugin = self.config(name)
         try:
-            return list(plugin.faults(section))
+            found: list[object] = list(plugin.faults(section))
         except Exception as error:  # whatever the plugin raises
             raise _breach("config", name, f"faults() raised {type(error).__name__}{place(error)}") from error
+        for each in found:
+            if not isinstance(each, SectionFault):
+                raise _breach("config", name, f"faults() answered {type(each).__name__}, expected a SectionFault")
+        return cast("list[SectionFault]", found)
+
+    def texts(self, kind: str, name: str, method: str, section: Any) -> Sequence[str]:
+        """What the method `powers` or `sources` of a plugin answers for a section. Raises `PluginError`."""
+        plugin: Any = self._load(kind, name)
+        try:
+            answer: object = getattr(plugin, method)(section)
+            found: list[Any] = list(answer) if isinstance(answer, Iterable) and not isinstance(answer, str) else [None]
+        except Exception as error:  # whatever the plugin raises
+            raise _breach(kind, name, f"{method}() raised {described(error)}") from error
+        if not all(isinstance(each, str) for each in found):
+            raise _breach(kind, name, f"{method}() answered a value that is not a sequence of texts")
+        return found
+
+    def auth_fault(self, name: str, auth: Mapping[str, str]) -> str:
+        """Why a resource handler cannot use these credentials; empty if it may. Raises `PluginError`."""
+        try:
+            fault: object = self.resource(name).auth_fault(auth)
+        except PluginError:
+            raise
+        except Exception as error:  # whatever the plugin raises: its text may repeat a secret
+            shown = Redactor(list(map(str, auth.values())))(described(error))
+            raise _breach("resource", name, f"auth_fault() raised {shown}") from error
+        if not isinstance(fault, str):
+            raise _breach("resource", name, f"auth_fault() answered {type(fault).__name__}, expected a text")
+        return fault
 
     def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:
         """A rendered section with its scalars converted to the types of the plugin's schema; changed in place.

@@ -14,6 +14,8 @@ A message is shown to users and logged unchanged: it names what was refused and 
 
 from __future__ import annotations
 
+import math
+
 
 class ProviderError(Exception):
     """A call to a provider failed.
@@ -21,12 +23,15 @@ class ProviderError(Exception):
     `request_id` is the provider's id of the failed call, if known. `unreached` is True if the call certainly had no
     effect: nothing listened at the endpoint, or not the provider, or the credentials were refused. The core does not
     search for results of such a call.
+
+    A message that is no text becomes one: that of an exception is its type and text.
     """
 
     def __init__(self, message: str, *, request_id: str | None = None, unreached: bool = False) -> None:
-        super().__init__(message)
-        self.message = message
-        self.request_id = request_id
+        text = _text(message)
+        super().__init__(text)
+        self.message = text
+        self.request_id = None if request_id is None else _text(request_id)
         self.unreached = unreached
 
     def __str__(self) -> str:
@@ -38,11 +43,14 @@ class TransientError(ProviderError):
 
 
 class ThrottledError(TransientError):
-    """The provider asks for fewer calls. `retry_after` is in seconds, None if the provider does not say."""
+    """The provider asks for fewer calls. `retry_after` is in seconds, None if the provider does not say.
+
+    A header's text that is a number becomes that number; what is no number of seconds becomes None.
+    """
 
     def __init__(self, message: str, *, retry_after: float | None = None, request_id: str | None = None) -> None:
         super().__init__(message, request_id=request_id)
-        self.retry_after = retry_after
+        self.retry_after = _seconds(retry_after)
 
 
 class QuotaError(ProviderError):
@@ -84,5 +92,31 @@ class PermanentError(ProviderError):
         here: bool = False,
     ) -> None:
         super().__init__(message, request_id=request_id, unreached=unreached)
-        self.at = at
+        self.at = at if isinstance(at, str) else ""
         self.here = here
+
+
+def _text(message: object) -> str:
+    """The message as text, whatever a plugin passes."""
+    if isinstance(message, str):
+        return str(message)
+    if message is None:
+        return "the plugin gives no reason"
+    try:
+        text = str(message)
+    except Exception:  # noqa: BLE001  # an object of the plugin's own may raise anything
+        text = ""
+    if isinstance(message, BaseException):
+        return f"{type(message).__name__}: {text}" if text else type(message).__name__
+    return text or type(message).__name__
+
+
+def _seconds(value: object) -> float | None:
+    """A number of seconds, at least 0; None for everything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None

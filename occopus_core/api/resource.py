@@ -52,10 +52,17 @@ class AddressKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address of an instance: an IP address or a host name, as text."""
+    """One address of an instance: an IP address or a host name, as text.
+
+    Raises `TypeError` for a value of another type.
+    """
 
     value: str
     kind: AddressKind = AddressKind.PUBLIC
+
+    def __post_init__(self) -> None:
+        _require("Address", "value", self.value, str)
+        _require("Address", "kind", self.kind, AddressKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,10 @@ class CreateRequest:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One instance, as the provider describes it at present."""
+    """One instance, as the provider describes it at present.
+
+    Raises `TypeError` for a value of another type; None is accepted for `token`, `raw_state` and `reason`, as empty.
+    """
 
     id: InstanceId
     state: InstanceState
@@ -115,6 +125,24 @@ class Instance:
     """The provider's explanation of a state other than READY, for users; for PROVISIONING, the progress.
 
     Each new text is shown to the user: report progress in large steps."""
+
+    def __post_init__(self) -> None:
+        _require("Instance", "id", self.id, str)
+        _require("Instance", "state", self.state, InstanceState)
+        addresses: object = self.addresses
+        if isinstance(addresses, list):
+            addresses = tuple(addresses)
+            object.__setattr__(self, "addresses", addresses)
+        _require("Instance", "addresses", addresses, tuple)
+        for address in self.addresses:
+            _require("Instance", "addresses", address, Address)
+        _require("Instance", "owner", self.owner, Owner, type(None))
+        for name in ("token", "raw_state", "reason"):
+            value = getattr(self, name)
+            if value is None:
+                object.__setattr__(self, name, "")
+            else:
+                _require("Instance", name, value, str)
 
     @property
     def may_be_hidden(self) -> bool:
@@ -135,6 +163,13 @@ class Connection:
     """Seconds within which each call of a plugin MUST end; with `TransientError` where no answer came by then."""
     host_keys: HostKeys = field(default_factory=MemoryHostKeys, repr=False, compare=False)
     """The pinned SSH host keys of instances, for plugins that log in to them."""
+
+
+def _require(owner: str, name: str, value: object, *kinds: type) -> None:
+    """Raise `TypeError` where a value is of none of these types. The message holds no value."""
+    if not isinstance(value, kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{owner}.{name} is of the type {type(value).__name__}, expected {expected}")
 
 
 class Feature(enum.Enum):

@@ -11,7 +11,10 @@ from occopus_core.registry import Registry
 
 
 def auth_faults(definitions: Iterable[NodeDefinition], credentials: Credentials, registry: Registry) -> Iterator[str]:
-    """A warning for each resource whose credentials are wrong, or of a type its handler does not support. No I/O."""
+    """A warning for each resource whose credentials are wrong, or of a type its handler does not support. No I/O.
+
+    Raises `PluginError` where a handler fails.
+    """
     for definition in definitions:
         for implementation in definition.implementations:
             resource = implementation.resource
@@ -20,6 +23,6 @@ def auth_faults(definitions: Iterable[NodeDefinition], credentials: Credentials,
             except DescriptionError as error:
                 fault = "; ".join(map(str, error.problems))
             else:
-                fault = registry.resource(resource["type"]).auth_fault(auth) if auth else ""
+                fault = registry.auth_fault(resource["type"], auth) if auth else ""
             if fault:
                 yield f"the node definition '{definition.name}' cannot be built with its credentials: {fault}"

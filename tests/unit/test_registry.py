@@ -11,6 +11,8 @@ from stevedore.extension import ExtensionManager
 from occopus_core import registry
 from occopus_core.installed import installed_plugins
 from occopus_core.registry import PluginError, Registry
+from occopus_core.testing.memory import MemoryHandler
+from tests.unit.engine.fakes import config_manager
 from tests.unit.plugins import CHECKER as PLUGIN
 from tests.unit.plugins import put
 
@@ -145,3 +147,66 @@ def test_nothing_advises_a_name_of_an_index_that_the_project_does_not_hold():
         if advice.search(line) and "advice" not in line
     ]
     assert found == []
+
+
+class Fussy(MemoryHandler):
+    """Raises an exception in each method that is asked at import."""
+
+    answer = None
+
+    @classmethod
+    def powers(cls, resource):
+        return cls._asked(resource)
+
+    sources = powers
+
+    @classmethod
+    def auth_fault(cls, auth):
+        return cls._asked(auth)
+
+    @classmethod
+    def _asked(cls, section):
+        return section["absent"] if cls.answer is None else cls.answer
+
+
+@pytest.mark.parametrize("method", ["powers", "sources"])
+def test_a_plugin_that_fails_when_it_is_asked_is_named_with_the_place(method):
+    registry = Registry({("resource", "fussy"): Fussy})
+    with pytest.raises(PluginError) as caught:
+        registry.texts("resource", "fussy", method, {})
+    line = Fussy._asked.__func__.__code__.co_firstlineno + 2
+    where = f"(tests/unit/test_registry.py, line {line})"
+    expected = f"the resource handler 'fussy' breaks its contract: {method}() raised KeyError: 'absent' {where}"
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("answer", ["a text", 5, [1], [None]])
+def test_an_answer_that_is_no_sequence_of_texts_is_refused(answer):
+    registry = Registry({("resource", "fussy"): type("Answers", (Fussy,), {"answer": answer})})
+    with pytest.raises(PluginError, match=r"powers\(\) answered a value that is not a sequence of texts"):
+        registry.texts("resource", "fussy", "powers", {})
+
+
+def test_credentials_that_a_handler_fails_to_check_are_not_shown():
+    class Shows(Fussy):
+        @classmethod
+        def auth_fault(cls, auth):
+            raise ValueError(f"cannot read {auth['password']}")
+
+    registry = Registry({("resource", "fussy"): Shows})
+    with pytest.raises(PluginError) as caught:
+        registry.auth_fault("fussy", {"password": "s3cret-value"})
+    assert "auth_fault() raised ValueError: cannot read *** (tests/unit/test_registry.py" in str(caught.value)
+
+
+def test_an_answer_about_credentials_that_is_no_text_is_refused():
+    registry = Registry({("resource", "fussy"): type("Answers", (Fussy,), {"answer": True})})
+    with pytest.raises(PluginError, match=r"auth_fault\(\) answered bool, expected a text"):
+        registry.auth_fault("fussy", {"password": "x"})
+
+
+def test_a_fault_of_a_section_that_is_of_a_wrong_type_is_refused():
+    manager = config_manager()
+    manager.faults = classmethod(lambda cls, section: ["bad"])
+    with pytest.raises(PluginError, match=r"faults\(\) answered str, expected a SectionFault"):
+        Registry({("config", "fussy"): manager}).section_faults({"type": "fussy"})

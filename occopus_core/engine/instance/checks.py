@@ -10,6 +10,7 @@ from occopus_core.api.health import Probe, Verdict
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.connections import Connections
+from occopus_core.engine.kernel.error_text import text_of
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
 
 SPACING = 0.05
@@ -128,7 +129,7 @@ def _outcomes_of(key: str, count: int, outcome: Outcome[Sequence[Verdict]]) -> S
     """The outcome of a call for each of `count` probes, even if the checker broke its contract."""
     verdicts = outcome.value
     if outcome.error is not None:
-        problem = f"failed: {outcome.error}"
+        problem = f"failed: {text_of(outcome.error)}"
     elif not isinstance(verdicts, Sequence) or not all(isinstance(verdict, Verdict) for verdict in verdicts):
         problem = "did not answer verdicts, which its contract does not allow"
     elif len(verdicts) != count:

@@ -7,12 +7,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from occopus_core.api.errors import PermanentError, ProviderError, TransientError
+from occopus_core.api.errors import ProviderError, TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION, Lifecycle, phase_of
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
-from occopus_core.engine.instance.observe import describe
+from occopus_core.engine.instance.observe import describe, each_outcome
 from occopus_core.engine.instance.progress import Progress
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.shutdown import Shutdown
@@ -181,9 +181,7 @@ class Deletion:
         states = describe(handler, asked) if asked else {}
         left = [id for id in ids if id not in states or states[id].state is not InstanceState.ABSENT]
         self._runtime.journal.refuse_if_lost()
-        errors = handler.delete(left) if left else {}
-        if not isinstance(errors, Mapping):
-            raise PermanentError("the plugin's delete did not answer for each id, which its contract does not allow")
+        errors = each_outcome("delete", handler.delete(left), left) if left else {}
         for work in works:
             work.asked_to_go = True
         return Deleted(states, errors)

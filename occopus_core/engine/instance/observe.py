@@ -43,6 +43,28 @@ def _breach(how: str) -> PermanentError:
     return PermanentError(f"the plugin's describe {how}, which its contract does not allow")
 
 
+def each_outcome(what: str, answer: object, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
+    """The answer of `delete` or `stop`, with a wrong answer for an instance as the error of this instance.
+
+    Raises `PermanentError` where the answer is no mapping.
+    """
+    if not isinstance(answer, Mapping):
+        raise PermanentError(f"the plugin's {what} did not answer for each id, which its contract does not allow")
+    return {id: _outcome(what, answer.get(id)) for id in ids}
+
+
+def _outcome(what: str, answer: object) -> ProviderError | None:
+    if answer is None or isinstance(answer, ProviderError):
+        return answer
+    if isinstance(answer, Exception):
+        return PermanentError(reason(answer))
+    kind = type(answer).__name__
+    return PermanentError(
+        f"the plugin's {what} answered {kind} for an instance, expected None or a ProviderError, "
+        "which its contract does not allow"
+    )
+
+
 def is_instance(answer: object) -> bool:
     """True if the answer is a valid `Instance`."""
     return isinstance(answer, Instance) and all(isinstance(address, Address) for address in answer.addresses)

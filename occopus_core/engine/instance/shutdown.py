@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from occopus_core.api.errors import PermanentError, ProviderError, TransientError
+from occopus_core.api.errors import ProviderError, TransientError
 from occopus_core.api.resource import Feature, Instance, InstanceId, InstanceState, ResourceHandler
 from occopus_core.engine.instance.configuration_record import note
 from occopus_core.engine.instance.leaving import Leaving
 from occopus_core.engine.instance.lifecycle import Lifecycle
-from occopus_core.engine.instance.observe import describe
+from occopus_core.engine.instance.observe import describe, each_outcome
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
@@ -101,10 +101,8 @@ class Shutdown:
     def _call_stop(self, handler: ResourceHandler, works: Sequence[Work]) -> Mapping[InstanceId, ProviderError | None]:
         """Call `stop`. Runs in the pool."""
         self._runtime.journal.refuse_if_lost()
-        errors = handler.stop([_id(work) for work in works])
-        if not isinstance(errors, Mapping):
-            raise PermanentError("the plugin's stop did not answer for each id, which its contract does not allow")
-        return errors
+        ids = [_id(work) for work in works]
+        return each_outcome("stop", handler.stop(ids), ids)
 
     def _stopped(self, works: Sequence[Work], outcome: Outcome[Mapping[InstanceId, ProviderError | None]]) -> None:
         for work in filter(self._waits, works):

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from occopus_core.api.errors import PermanentError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Connection, ResourceHandler
 from occopus_core.api.ssh import HostKeys, MemoryHostKeys
@@ -20,6 +19,7 @@ from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.kernel.open_connection import ConnectionKey, OpenConnection, connection_key
+from occopus_core.engine.kernel.stand_in import made_or_stand_in, set_up_error
 from occopus_core.redaction import Redactor
 from occopus_core.registry import Registry
 from occopus_core.store.records import label
@@ -61,7 +61,10 @@ class Connections:
         return _settings(implementation.resource, keys, render)
 
     def resource(self, implementation: Implementation, settings: str) -> OpenConnection[ResourceHandler]:
-        """The connection to the provider of an instance."""
+        """The connection to the provider of an instance. Raises `PluginError`, `DescriptionError`.
+
+        If the handler's constructor fails, so does each call on the connection, with its reason.
+        """
         section = {**implementation.resource, **json.loads(settings)}
         auth = self._credentials.find("resource", section)
         key = connection_key(section["type"], settings, auth)
@@ -70,7 +73,13 @@ class Connections:
                 plugin = self._registry.resource(section["type"])
                 connection = self._connection(section, settings, auth)
                 limit = min(self._workers, plugin.max_concurrency)
-                make = logging_calls(plugin, label(section["type"], section), self.redact)
+                name = label(section["type"], section)
+                logged = logging_calls(plugin, name, self.redact)
+
+                def make(connection: Connection) -> ResourceHandler:
+                    who = f"the resource handler '{name}'"
+                    return made_or_stand_in(lambda: logged(connection), plugin, who, self.redact)
+
                 self._resources[key] = OpenConnection(make, section, connection, CallLimits(self._loop, limit))
             return self._resources[key]
 
@@ -93,8 +102,7 @@ class Connections:
                 try:
                     self._configs[key] = ManagerConnection(make, section, connection, limits, jobs, name, self.redact)
                 except Exception as error:
-                    fault = f"the configuration manager '{name}' cannot be set up: {type(error).__name__}: {error}"
-                    raise PermanentError(fault) from error
+                    raise set_up_error(f"the configuration manager '{name}'", error) from error
             return self._configs[key]
 
     def _connection(self, section: Mapping[str, Any], settings: str, auth: Mapping[str, str]) -> Connection:
@@ -130,9 +138,13 @@ class Connections:
         return self._credentials.find("health_check", {**(value if isinstance(value, Mapping) else {}), "type": key})
 
     def checker(self, key: str) -> HealthChecker:
-        """The checker for a key of `health_check`."""
+        """The checker for a key of `health_check`. If its constructor fails, so does each call.
+
+        Raises `PluginError`.
+        """
         if key not in self._checkers:
-            self._checkers[key] = self._registry.health(key)()
+            plugin = self._registry.health(key)
+            self._checkers[key] = made_or_stand_in(plugin, plugin, f"the health checker '{key}'", self.redact)
         return self._checkers[key]
 
 

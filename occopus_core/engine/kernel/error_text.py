@@ -26,6 +26,15 @@ def log_unexpected(error: Exception, redact: Callable[[str], str]) -> None:
 
 def reason(error: Exception | str) -> str:
     """The text of an error for users. An error of an unexpected type is reported as a breach of the contract."""
-    if isinstance(error, str | ProviderError | TemplateError | PluginError | DescriptionError):
+    if _speaks_for_itself(error):
         return str(error)
-    return f"the plugin failed in a way its contract does not allow: {described(error)}"
+    return f"the plugin failed in a way its contract does not allow: {text_of(error)}"
+
+
+def text_of(error: Exception | str) -> str:
+    """The text of an error; one of an unexpected type has its type and its place in the plugin, too."""
+    return str(error) if isinstance(error, str) or _speaks_for_itself(error) else described(error)
+
+
+def _speaks_for_itself(error: Exception | str) -> bool:
+    return isinstance(error, str | ProviderError | TemplateError | PluginError | DescriptionError)

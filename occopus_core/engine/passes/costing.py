@@ -8,6 +8,7 @@ from decimal import Decimal
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.resource import InstanceId, ResourceHandler
 from occopus_core.engine.kernel.connections import Connections
+from occopus_core.engine.kernel.error_text import reason
 from occopus_core.store.records import InstanceRecord
 from occopus_core.store.repository import Store
 
@@ -48,7 +49,12 @@ def costs(
 
 def _asked(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
     """The answer for these instances. Raises `ProviderError`."""
-    answer = handler.cost(ids)
+    try:
+        answer = handler.cost(ids)
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise PermanentError(reason(error)) from error
     if not isinstance(answer, Mapping) or not all(isinstance(answer.get(id), Decimal | None) for id in ids):
         raise PermanentError("the plugin's cost did not answer amounts, which its contract does not allow")
     return {id: answer.get(id) for id in ids}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.descriptions.model import Implementation
-from occopus_core.engine.instance.observe import ask_each, describe
+from occopus_core.engine.instance.observe import ask_each, describe, each_outcome
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.kernel.open_connection import OpenConnection
@@ -158,7 +158,7 @@ def _fates(resources: Resources, strays: Sequence[Stray]) -> Steps[list[tuple[St
 def _delete(handler: ResourceHandler, strays: Sequence[Stray]) -> Mapping[InstanceId, Fate]:
     """The remaining state of each, None if it is gone, or the error of its deletion. Raises `ProviderError`."""
     ids = [stray.instance.id for stray in strays]
-    errors = handler.delete(ids)
+    errors = each_outcome("delete", handler.delete(ids), ids)
     present = describe(handler, ids)
     fates: dict[InstanceId, Fate] = {}
     for id in ids:

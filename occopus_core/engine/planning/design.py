@@ -82,10 +82,11 @@ def first_plan(scope: Scope, definitions: Definitions) -> Plan:
 def make_design(scope: Scope, definitions: Definitions, *, with_outputs: bool = False) -> Design:
     """Find the definitions, rehearse the templates, order the nodes. Raises `InvalidDesignError`, `StoreError`.
 
-    With `with_outputs`, faults in outputs count, too. Maintenance goes on whatever is wrong with them.
+    With `with_outputs`, faults in outputs count, too, and plugins that cannot be set up. Maintenance goes on whatever
+    is wrong with them: only the nodes that need them fail.
     """
     blueprints, missing = _blueprints(scope, definitions)
-    rehearsed = rehearse(scope, blueprints)
+    rehearsed = rehearse(scope, blueprints, set_up=with_outputs)
     problems = [*missing, *faults(scope.infrastructure.dependencies, blueprints), *rehearsed.problems]
     if with_outputs:
         problems += output_faults(scope.infra_id, scope.infrastructure)

@@ -16,6 +16,7 @@ from occopus_core.api.resource import Address, AddressKind, CreateRequest, Resou
 from occopus_core.api.ssh import HostKeyPair
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.kernel.error_text import reason
+from occopus_core.engine.kernel.stand_in import cannot_be_made
 from occopus_core.engine.planning import mappings
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Prepared, Scope, Subject
@@ -82,11 +83,11 @@ class PlaceholderPeers:
         return [_NODE_ID for _ in self.addresses(node_name)]
 
 
-def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
+def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint], *, set_up: bool = True) -> Rehearsed:
     """Render and check every implementation of every node without creating, changing or running anything.
 
     Where rendering is cut off, that is the only problem, and `scope.allowance` knows of it. After `MOST_FAULTS`
-    problems no more are looked for.
+    problems no more are looked for. Without `set_up`, handlers and health checkers that cannot be made are no problem.
     """
     full = scope.allowance
     scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
@@ -100,7 +101,7 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Rehearsed:
             peers = PlaceholderPeers(names)
             found = Faults(blueprint.node, implementation, paths.get(blueprint.node.name, ""))
             try:
-                fingerprint = _rehearse(scope, blueprint, implementation, peers, found)
+                fingerprint = _rehearse(scope, blueprint, implementation, peers, found, set_up=set_up)
             except CutOffError as error:
                 full.cut_off = str(error)
                 return Rehearsed((), (found.message(error),), fingerprints)
@@ -149,7 +150,13 @@ def _named(implementation: Implementation) -> Iterable[str]:
 
 
 def _rehearse(
-    scope: Scope, blueprint: Blueprint, implementation: Implementation, peers: PlaceholderPeers, found: Faults
+    scope: Scope,
+    blueprint: Blueprint,
+    implementation: Implementation,
+    peers: PlaceholderPeers,
+    found: Faults,
+    *,
+    set_up: bool,
 ) -> str:
     """Render and check one implementation. What is wrong goes to `found`. Returns the fingerprint, if nothing is.
 
@@ -171,10 +178,12 @@ def _rehearse(
         with found.collecting(f"health_check.{key}"):
             checker = scope.connections.checker(key)
             scope.connections.check_auth(key, value)
-            _check_host(checker, value)
+            if set_up or not cannot_be_made(checker):
+                _check_host(checker, value)
     with found.collecting("resource"):
         link = scope.connections.resource(implementation, scope.settings(subject))
-        _check(link.plugin, prepared.request)
+        if set_up or not cannot_be_made(link.plugin):
+            _check(link.plugin, prepared.request)
     if prepared.configuration is not None:
         node, link_of_manager = prepared.configuration.node, prepared.configuration.link
         with found.collecting("config_management"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -93,7 +94,7 @@ def _faults(one: Implementation, registry: Registry, allowed: _Allowed) -> Itera
     if one.config_management is not None:
         manager = registry.config(one.config_management["type"])
         yield from _strangers("config_management", one.config_management, manager, allowed)
-    for at, source in _placed("resource", one.resource, handler.sources):
+    for at, source in _placed("resource", one.resource, _asking(registry, "resource", one.resource["type"], "sources")):
         if not allowed.source(source):
             why = f"start the service with --endpoint, or {_ADVICE}"
             yield at, f"fetching is not allowed from '{_without_secrets(source)}': {why}"
@@ -120,15 +121,20 @@ def _calling(value: Any, at: str) -> Iterator[str]:
 
 def _powers(one: Implementation, registry: Registry) -> Iterator[tuple[str, str]]:
     """What each plugin of its sections refuses in definitions from the network: path and message."""
-    yield from _placed("resource", one.resource, registry.resource(one.resource["type"]).powers)
-    if one.contextualisation is not None:
-        plugin = registry.context(one.contextualisation["type"])
-        yield from _placed("contextualisation", one.contextualisation, plugin.powers)
-    if one.config_management is not None:
-        manager = registry.config(one.config_management["type"])
-        yield from _placed("config_management", one.config_management, manager.powers)
+    sections = {
+        "resource": ("resource", one.resource),
+        "contextualisation": ("context", one.contextualisation),
+        "config_management": ("config", one.config_management),
+    }
+    for at, (kind, section) in sections.items():
+        if section is not None:
+            yield from _placed(at, section, _asking(registry, kind, section["type"], "powers"))
     for key, value in one.health_check.checks.items():
-        yield from _placed(f"health_check.{key}", value, registry.health(key).powers)
+        yield from _placed(f"health_check.{key}", value, _asking(registry, "health", key, "powers"))
+
+
+def _asking(registry: Registry, kind: str, name: str, method: str) -> Callable[[Any], Sequence[str]]:
+    return functools.partial(registry.texts, kind, name, method)
 
 
 def _placed(at: str, value: Any, asked: Callable[[Any], Sequence[str]]) -> Iterator[tuple[str, str]]:

@@ -163,6 +163,12 @@ def test_a_handler_that_leaves_out_an_instance_is_reported(world):
     assert "contract" in problem
 
 
+def unchecked(instance):
+    """The instance with an address that its constructor refuses."""
+    object.__setattr__(instance, "addresses", ("127.0.0.1",))
+    return instance
+
+
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [
@@ -171,7 +177,7 @@ def test_a_handler_that_leaves_out_an_instance_is_reported(world):
         (lambda _ids: {}, "left out '{id}'"),
         (lambda ids: {id: {"state": "ready"} for id in ids}, "answered dict for '{id}', expected an Instance"),
         (
-            lambda ids: {id: Instance(id, InstanceState.READY, ("127.0.0.1",)) for id in ids},
+            lambda ids: {id: unchecked(Instance(id, InstanceState.READY)) for id in ids},
             "answered addresses for '{id}' that are not Address",
         ),
     ],

@@ -1,0 +1,64 @@
+"""Stands for a plugin object that cannot be made: its calls fail with the reason, and the core goes on with others."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from occopus_core.api.errors import PermanentError, ProviderError
+from occopus_core.error_place import described
+
+P = TypeVar("P")
+
+
+def made_or_stand_in(make: Callable[[], P], plugin: type, name: str, redact: Callable[[str], str] = str) -> P:
+    """What `make` returns. Where it raises, an object in its place whose calls try again, and raise a `ProviderError`.
+
+    `plugin` is the class, whose attributes the object shows. `name` is the plugin in messages, such as
+    ``the resource handler 'x'``. `redact` takes secrets out of a message.
+    """
+    try:
+        return make()
+    except Exception:  # noqa: BLE001  # a constructor of a plugin may raise anything: each call reports it
+        return cast("P", _StandIn(make, plugin, name, redact))
+
+
+def cannot_be_made(plugin: object) -> bool:
+    """True for the stand-in of a plugin object that still cannot be made."""
+    if not isinstance(plugin, _StandIn):
+        return False
+    try:
+        plugin.made()
+    except ProviderError:
+        return True
+    return False
+
+
+def set_up_error(name: str, error: Exception) -> PermanentError:
+    """The error for a plugin whose constructor raises: its type, text and place."""
+    return PermanentError(f"{name} cannot be set up: {described(error)}")
+
+
+class _StandIn:
+    def __init__(self, make: Callable[[], Any], plugin: type, name: str, redact: Callable[[str], str]) -> None:
+        self._make, self._plugin, self._name, self._redact = make, plugin, name, redact
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._plugin, name)
+        if not inspect.isfunction(found):
+            return found
+
+        def call(*values: Any, **named: Any) -> Any:
+            return getattr(self.made(), name)(*values, **named)
+
+        return call
+
+    def made(self) -> Any:
+        """The plugin object. Raises `ProviderError`."""
+        try:
+            return self._make()
+        except ProviderError:
+            raise
+        except Exception as error:
+            raise PermanentError(self._redact(str(set_up_error(self._name, error)))) from error

@@ -1,0 +1,237 @@
+"""Handlers and checkers that break their contract: one node fails, with the reason, and the others go on."""
+
+import functools
+
+import pytest
+
+from occopus_core.api import Address, HealthChecker, Instance, InstanceState, PermanentError, ThrottledError
+from occopus_core.credentials import Credentials
+from occopus_core.descriptions.model import Implementation, NodeDefinition
+from occopus_core.engine.passes.errors import BuildError, UnconfirmedError
+from occopus_core.engine.planning.design import InvalidDesignError
+from occopus_core.events import EventKind
+from occopus_core.store.records import Stage
+
+from ..conftest import infrastructure, node
+
+HERE = "tests/unit/engine/instance/test_wrong_answers.py"
+
+
+def failure(world, candidate):
+    with pytest.raises(BuildError) as caught:
+        world.build(candidate)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def other_cloud(world, **methods):
+    """A second handler, `other`, with these methods; returns its class. Nodes named `odd` are there."""
+    handler = type("Other", (world.handler,), methods)
+    world.install("resource", "other", handler)
+    world.store.put_definitions([NodeDefinition("odd", (Implementation({"type": "other", "endpoint": "there"}),))])
+    return handler
+
+
+class Unset:
+    """A constructor which needs a token that the credentials do not have, until `token` is set."""
+
+    token = ""
+
+    def __init__(self, connection):
+        super().__init__(connection)
+        if not type(self).token:
+            self.token = connection.auth["token"]
+
+
+def unset(world):
+    handler = type("NeedsToken", (Unset, world.handler), {"token": "set"})
+    world.install("resource", "other", handler)
+    world.store.put_definitions([NodeDefinition("odd", (Implementation({"type": "other", "endpoint": "there"}),))])
+    return handler
+
+
+WHY = "the resource handler 'other there' cannot be set up: KeyError: 'token' "
+
+
+def test_a_handler_that_cannot_be_made_refuses_the_build(world):
+    unset(world).token = ""
+    world.define("web")
+    with pytest.raises(InvalidDesignError) as caught:
+        world.build(infrastructure("web", "odd"))
+    (problem,) = caught.value.problems
+    assert WHY in str(problem)
+    assert HERE in str(problem)
+    world.assert_nothing()
+
+
+def test_a_handler_that_cannot_be_made_leaves_the_healing_of_others_alone(world):
+    handler = unset(world)
+    world.define("web")
+    world.build(infrastructure("web", "odd"))
+    handler.token = ""
+    (lost,) = [one for one in world.live() if one["owner"]["node_name"] == "web"]
+    world.clock.time += 100
+    world.cloud.change(lost["id"], "lose")
+    world.events.clear()
+    world.convergence().maintain()
+    assert world.told(EventKind.NODE_READY) == ["web"]
+    assert sorted(record.node_name for record in world.store.instances("infra")) == ["odd", "web"]
+    assert any(WHY in event.text for event in world.events)
+
+
+def test_a_destroy_leaves_instances_whose_handler_cannot_be_made_with_the_reason(world):
+    handler = unset(world)
+    world.define("web")
+    world.build(infrastructure("web", "odd"))
+    handler.token = ""
+    with pytest.raises(UnconfirmedError) as caught:
+        world.destroy()
+    assert WHY in str(caught.value)
+    (row,) = world.store.instances("infra")
+    assert (row.node_name, row.stage) == ("odd", Stage.DROPPING)
+    assert WHY in row.reason
+    handler.token = "set"
+    world.destroy()
+    world.assert_nothing()
+
+
+def test_a_handler_that_cannot_be_made_shows_no_secret(world, tmp_path):
+    (tmp_path / "auth.yaml").write_text("resource: [{type: other, auth_data: {p: s3cret-value}}]")
+    world.credentials = Credentials.load(str(tmp_path / "auth.yaml"), {})
+
+    def construct(self, connection):
+        raise ValueError(f"cannot use {connection.auth['p']}")
+
+    other_cloud(world, __init__=construct)
+    with pytest.raises(InvalidDesignError) as caught:
+        world.build(infrastructure("odd"))
+    assert "ValueError: cannot use ***" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def once(method):
+    """The method, which is that of the base class from the second call on."""
+    asked = []
+
+    @functools.wraps(method)
+    def call(self, *values):
+        asked.append(values)
+        if len(asked) > 1:
+            return getattr(super(type(self), self), method.__name__)(*values)
+        return method(self, *values)
+
+    return call
+
+
+def create(make):
+    def create(self, request):
+        return make(super(type(self), self).create(request))
+
+    return once(create)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda found: Instance(found.id, "ready"),
+            "TypeError: Instance.state is of the type str, expected InstanceState",
+        ),
+        (
+            lambda found: Instance(found.id, None, raw_state="ACTIVE"),
+            "TypeError: Instance.state is of the type NoneType, expected InstanceState",
+        ),
+        (lambda found: Instance(17, InstanceState.READY), "TypeError: Instance.id is of the type int, expected str"),
+        (
+            lambda found: Instance(found.id, InstanceState.READY, (Address(127),)),
+            "TypeError: Address.value is of the type int, expected str",
+        ),
+    ],
+)
+def test_a_wrong_value_fails_its_node_with_the_place_in_the_plugin(world, make, message):
+    other_cloud(world, create=create(make))
+    (problem,) = failure(world, infrastructure("odd"))
+    assert problem.startswith("node 'odd' (other there): the plugin failed in a way its contract does not allow: ")
+    assert f"{message} ({HERE}, line " in problem
+    world.assert_nothing()
+
+
+def raising(error):
+    def create(self, request):
+        raise error
+
+    return create
+
+
+@pytest.mark.parametrize(
+    ("said", "text"), [(ValueError("no"), "ValueError: no"), (None, "the plugin gives no reason"), (404, "404")]
+)
+def test_an_error_whose_message_is_no_text_fails_its_node(world, said, text):
+    other_cloud(world, create=raising(PermanentError(said)))
+    assert failure(world, infrastructure("odd")) == [f"node 'odd' (other there): {text}"]
+
+
+def test_a_time_to_wait_that_was_not_converted_is_waited_for(world):
+    def create(self, request):
+        raise ThrottledError("busy", retry_after="50")
+
+    other_cloud(world, create=once(create))
+    start = world.clock.now()
+    world.build(infrastructure("odd"))
+    world.assert_runs({"odd": 1})
+    assert world.clock.now() - start >= 50
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (
+            "done",
+            "the plugin's delete answered str for an instance, expected None or a ProviderError",
+        ),
+        (ValueError("no"), "the plugin failed in a way its contract does not allow: ValueError: no"),
+    ],
+)
+def test_a_wrong_answer_to_delete_concerns_its_instance_alone(world, answer, text):
+    def delete(self, ids):
+        super(type(self), self).delete(ids)
+        return {id: answer if id == wrong else None for id in ids}
+
+    other_cloud(world, delete=once(delete))
+    world.build(infrastructure(node("odd", min=2)))
+    wrong, _other = (record.instance_id for record in world.store.instances("infra"))
+    with pytest.raises(UnconfirmedError) as caught:
+        world.destroy()
+    assert text in str(caught.value)
+    assert [record.instance_id for record in world.store.instances("infra")] == [wrong]
+    world.destroy()
+    world.assert_nothing()
+
+
+class Checker(HealthChecker):
+    """A checker that needs a key of its value."""
+
+    @classmethod
+    def schema(cls):
+        return {}
+
+    def check(self, probes):
+        return [probe.value["port"] for probe in probes]
+
+
+def test_the_error_of_a_checker_has_its_type_and_place(world):
+    world.install("health", "odd", Checker)
+    world.define("web", implementations=[{"checks": {"odd": {}}, "timeout": 10.0}])
+    (problem,) = failure(world, infrastructure("web"))
+    line = Checker.check.__code__.co_firstlineno + 1
+    assert f"the health checker 'odd' failed: KeyError: 'port' ({HERE}, line {line})" in problem
+
+
+def test_a_checker_that_cannot_be_made_refuses_the_build(world):
+    def construct(self):
+        raise KeyError("port")
+
+    world.install("health", "odd", type("Odd", (Checker,), {"__init__": construct}))
+    world.define("web", implementations=[{"checks": {"odd": {}}}])
+    with pytest.raises(InvalidDesignError) as caught:
+        world.build(infrastructure("web"))
+    assert f"the health checker 'odd' cannot be set up: KeyError: 'port' ({HERE}, line " in str(caught.value)
