@@ -173,6 +173,7 @@ class _Reader:
             filter=node.get("filter", {}),
             scaling=Scaling(least, max(int(scaling.get("max", least)), least)),
             variables=merged(variables, node["variables"]) if node.get("variables") else variables,
+            discovers=node.get("discovers", False),
             where=str(self._document.locate(("nodes", index, "type"))),
         )
 

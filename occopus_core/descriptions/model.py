@@ -54,6 +54,8 @@ class NodeDescription:
     filter: Mapping[str, Any] = field(default_factory=dict)
     scaling: Scaling = Scaling()
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    discovers: bool = False
+    """Its programs find the instances of other nodes that are made later by themselves."""
     where: str = field(default="", compare=False)
     """The place of `type` in the file, for messages."""
 

@@ -73,6 +73,7 @@ def _node(data: Mapping[str, Any], read: Callable[[Any], Any]) -> NodeDescriptio
     node = NodeDescription(**{**data, **own, "scaling": scaling})
     for value, kind in ((node.name, str), (node.type, str), (node.filter, dict), (node.variables, dict)):
         typed(value, kind)
+    typed(node.discovers, bool)
     return node
 
 

@@ -50,6 +50,8 @@ def _node(node: NodeDescription, inherited: Mapping[str, Any]) -> dict[str, Any]
         made["filter"] = node.filter
     if node.scaling != Scaling():
         made["scaling"] = {"min": node.scaling.min, "max": node.scaling.max}
+    if node.discovers:
+        made["discovers"] = True
     own = _own(node.variables, inherited)
     if own:
         made["variables"] = own

@@ -123,7 +123,8 @@ def _find(
     kept = {step.node_id for step in plan.of(Verb.KEEP)}
     kinds: dict[str, _Kind] = {}
     concerned: dict[_Kind, Work] = {}
-    dependees_of = {name: graph.dependees(name) for name in graph.order}
+    discovering = {node.name for node in scope.infrastructure.nodes if node.discovers}
+    dependees_of = {name: graph.dependees(name) for name in graph.order if name not in discovering}
     for work in staying:
         dependees = dependees_of.get(work.node_name, ())
         if dependees and work.node_id in kept and work.stage is Stage.READY:

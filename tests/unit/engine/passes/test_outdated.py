@@ -241,6 +241,14 @@ def test_a_node_that_lacks_the_address_of_what_was_healed_is_recorded_until_it_i
     assert recorded(world) == [()]
 
 
+def test_a_node_that_discovers_others_is_not_marked(proxied):
+    description = described(proxy=NodeDescription("proxy", "proxy", discovers=True))
+    world = proxied("to {{ getip('web') }}", description)
+    heal(world)
+    assert recorded(world) == [()]
+    assert reasons(world.convergence().preview()) == {(Verb.KEEP, "")}
+
+
 def test_a_node_has_one_event_whatever_the_number_of_its_instances(proxied):
     proxy = NodeDescription("proxy", "proxy", scaling=Scaling(3, 3))
     world = proxied("to {{ getip('web') }} {{ getip('db') }}", described(proxy=proxy))
