@@ -125,7 +125,7 @@ class HealthCheckerConformance(suite.Suite):
         assert well.healthy
 
     def test_secrets(self, harness: HealthHarness) -> None:
-        """No reason holds a secret or a credential, whatever went wrong."""
+        """No reason, and nothing printed or logged, holds a secret or a credential, whatever went wrong."""
         probes = [
             harness.unhealthy,
             dataclasses.replace(harness.unhealthy, address=""),
@@ -134,7 +134,11 @@ class HealthCheckerConformance(suite.Suite):
         ]
         auth = harness.unhealthy.auth
         secrets = [text for text in (harness.secret, *suite.secrets_of(auth)) if text]
-        for verdict in harness.checker.check(probes):
+        with suite.printed(plugin_class(harness.checker)) as shown:
+            verdicts = harness.checker.check(probes)
+        found = suite.leaked(shown(), secrets, auth)
+        assert not found, f"what is printed or logged shows {found}"
+        for verdict in verdicts:
             found = suite.leaked(verdict.reason, secrets, auth)
             assert not found, f"a reason shows {found}"
 

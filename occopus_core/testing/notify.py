@@ -217,6 +217,16 @@ class NotifierConformance(suite.Suite):
             found = suite.leaked(shown, secrets, notifier.connection.auth)
             assert not found, f"{fault.value}: the error shows {found}"
 
+    def test_prints_keep_secrets(self, harness: NotifyHarness) -> None:
+        """Nothing that is printed or logged during calls shows a credential."""
+        notifier = harness.notifier()
+        with suite.printed(plugin_class(notifier)) as shown:
+            _send(notifier, notifications(2))
+            for fault in harness.faults - {Fault.HANG}:
+                _failing(harness, notifier, fault)
+        found = suite.leaked(shown(), harness.secrets(), notifier.connection.auth)
+        assert not found, f"what is printed or logged shows {found}"
+
     def test_only_provider_errors(self, harness: NotifyHarness) -> None:
         """A notifier raises nothing but `ProviderError` and its subclasses."""
         for fault in _injectable(harness) - {Fault.HANG}:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -57,6 +59,23 @@ def leaked(shown: str, secrets: Collection[str], auth: Mapping[str, str]) -> str
     """Where the secrets that a text shows come from, as a list for people; empty if it shows none. Quotes none."""
     names = {value: f"auth_data.{key}" for key, value in auth.items()}
     return ", ".join(names.get(secret, "a secret of the harness") for secret in secrets if secret in shown)
+
+
+@contextlib.contextmanager
+def printed(plugin: type) -> Iterator[Callable[[], str]]:
+    """What is printed and logged while the block runs: all that the plugin's package logs, and warnings of others."""
+    shown = io.StringIO()
+    handler, root = logging.StreamHandler(shown), logging.getLogger()
+    own = logging.getLogger(plugin.__module__.partition(".")[0])
+    level = own.level
+    root.addHandler(handler)
+    own.setLevel(logging.DEBUG)
+    try:
+        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+            yield shown.getvalue
+    finally:
+        own.setLevel(level)
+        root.removeHandler(handler)
 
 
 class Harness:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import socket
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -146,3 +147,21 @@ class ShowsCredentials(MemoryHandler):
 
     def __repr__(self) -> str:
         return f"ShowsCredentials({self.connection.auth})"
+
+
+@breaks("prints_keep_secrets")
+class PrintsCredentials(MemoryHandler):
+    """Prints its credentials when it creates."""
+
+    def create(self, request: CreateRequest) -> Instance:
+        print("debug", dict(self.connection.auth))  # noqa: T201
+        return super().create(request)
+
+
+@breaks("prints_keep_secrets")
+class LogsUserData(MemoryHandler):
+    """Logs what it is given."""
+
+    def create(self, request: CreateRequest) -> Instance:
+        logging.getLogger(__name__).debug("create %s", request.context.user_data)
+        return super().create(request)

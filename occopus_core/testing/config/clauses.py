@@ -31,7 +31,7 @@ from occopus_core.testing.shape import (
     assert_states_version,
     plugin_class,
 )
-from occopus_core.testing.suite import able, leaked, never_sleeping
+from occopus_core.testing.suite import able, leaked, never_sleeping, printed
 
 UNDER_WAY = (ConfigState.RUNNING, ConfigState.QUEUED)
 
@@ -387,6 +387,19 @@ class FailureClauses:
                 shown = " ".join(f"{each} {each!r}" for each in chain(error))
                 found = leaked(shown, secrets, manager.connection.auth)
                 assert not found, f"{operation}, {fault.value}: the error shows {found}"
+
+    def test_prints_keep_secrets(self, harness: ConfigHarness) -> None:
+        """Nothing that is printed or logged during calls shows credentials or secrets of the section."""
+        manager = harness.manager()
+        with printed(plugin_class(manager)) as shown:
+            one = begun(harness, manager)
+            for operation in OPERATIONS:
+                raised(lambda operation=operation: perform(manager, operation, one))  # type: ignore[misc]
+            for fault in harness.faults & {Fault.AUTH, Fault.SERVER_ERROR}:
+                for operation in OPERATIONS:
+                    _failing(harness, manager, fault, operation)
+        found = leaked(shown(), harness.secrets(), manager.connection.auth)
+        assert not found, f"what is printed or logged shows {found}"
 
 
 def _injectable(harness: ConfigHarness) -> frozenset[Fault]:

@@ -32,7 +32,8 @@ from occopus_core.testing.conformance.base import (
     secrets,
 )
 from occopus_core.testing.conformance.harness import GARBLED, Fault, Operation, ResourceHarness
-from occopus_core.testing.suite import leaked
+from occopus_core.testing.shape import plugin_class
+from occopus_core.testing.suite import leaked, printed
 
 _EVERYWHERE = (Fault.AUTH, Fault.THROTTLE, Fault.PERMANENT, Fault.SERVER_ERROR, Fault.LOST_REPLY)
 """Faults that any operation may meet and that are answered at once."""
@@ -189,6 +190,22 @@ class FailureClauses:
             shown = " ".join(f"{each} {each!r}" for each in chain(error))
             found = leaked(shown, secrets(handler, request), handler.connection.auth)
             assert not found, f"{fault.value}: the error shows {found}"
+
+    def test_prints_keep_secrets(self, harness: ResourceHarness) -> None:
+        """Nothing that is printed or logged during calls shows credentials or what the instance is given."""
+        handler, request, faults = harness.handler(), order(harness), harness.faults
+        with printed(plugin_class(handler)) as shown:
+            id = make(harness, handler, request).id
+            for operation in operations(handler):
+                raised(lambda operation=operation: perform(handler, operation, request, [id]))  # type: ignore[misc]
+                if faults is None:
+                    continue
+                for fault in faults.faults & {Fault.AUTH, Fault.SERVER_ERROR}:
+                    faults.inject(fault, operation)
+                    raised(lambda operation=operation: perform(handler, operation, request, [id]))  # type: ignore[misc]
+                    faults.clear()
+        found = leaked(shown(), secrets(handler, request), handler.connection.auth)
+        assert not found, f"what is printed or logged shows {found}"
 
 
 def _expect(

@@ -112,6 +112,12 @@ class ShowsCredentials(FolderManager):
         return f"ShowsCredentials({self.connection.auth})"
 
 
+class PrintsCredentials(FolderManager):
+    def configure(self, node):
+        print(self.connection.auth)
+        super().configure(node)
+
+
 class RegistersAgain(FolderManager):
     def register(self, node):
         twin = dataclasses.replace(node, infra_id=f"{node.infra_id}-{uuid.uuid4().hex[:4]}")
@@ -434,6 +440,7 @@ BROKEN = [
     (LeaksForeignErrors, "only_provider_errors"),
     (SilenceIsUnknown, "silence_is_not_unknown"),
     (TellsItsKey, "errors_keep_secrets"),
+    (PrintsCredentials, "prints_keep_secrets"),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import socket
+import sys
 import threading
 from typing import ClassVar
 
@@ -99,6 +100,12 @@ class TellsItsKey(FileNotifier):
             raise
 
 
+class PrintsItsKey(FileNotifier):
+    def send(self, notifications):
+        print(self.connection.auth, file=sys.stderr)
+        super().send(notifications)
+
+
 class LeaksForeignErrors(FileNotifier):
     def send(self, notifications):
         try:
@@ -126,6 +133,7 @@ BROKEN = [
     (GivesUp, "goes_on_after_a_failure"),
     (FailsForGood, "failures_are_what_they_mean"),
     (TellsItsKey, "errors_keep_secrets"),
+    (PrintsItsKey, "prints_keep_secrets"),
     (LeaksForeignErrors, "only_provider_errors"),
     (AnyAddress, "address"),
 ]
