@@ -49,7 +49,10 @@ def main(argv: Sequence[str]) -> int:
         unknown = sorted(set(options.clause or ()) - set(_clauses(asked)))
         if unknown:
             return _refused(BAD_INPUT, f"no clause {', '.join(unknown)}; there are: {', '.join(_clauses(asked))}")
-        return report(title, asked, _harness(points[0]), options.clause or _clauses(asked))
+        harness = _harness(points[0])
+        if lacking := _lacking(harness):
+            return _refused(FAILED, f"{title} cannot be checked: its harness {points[0].value} has no {lacking}")
+        return report(title, asked, harness, options.clause or _clauses(asked))
     except ModuleNotFoundError as error:
         extra = f"the extra [testing] of {points[0].dist.name if points[0].dist else 'its distribution'}"
         return _refused(UNAVAILABLE, f"{title} cannot be checked: {error.name} is not installed: it comes with {extra}")
@@ -104,6 +107,11 @@ def _suite(kind: str) -> Any:
 def _harness(point: EntryPoint) -> Callable[[], Any]:
     made: Callable[[], Any] = point.load()
     return made
+
+
+def _lacking(harness: Callable[[], Any]) -> str:
+    """The methods that the class of a harness must have and does not, as a list for people."""
+    return ", ".join(sorted(getattr(harness, "__abstractmethods__", ())))
 
 
 def _reason(error: Exception) -> str:
