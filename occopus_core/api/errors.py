@@ -98,10 +98,10 @@ class PermanentError(ProviderError):
 
 def _text(message: object) -> str:
     """The message as text, whatever a plugin passes."""
+    if message is None or (isinstance(message, str) and not message.strip()):
+        return "the plugin gives no reason"
     if isinstance(message, str):
         return str(message)
-    if message is None:
-        return "the plugin gives no reason"
     try:
         text = str(message)
     except Exception:  # noqa: BLE001  # an object of the plugin's own may raise anything

@@ -60,11 +60,17 @@ def last_lines(
     found = handler.logs(ids, lines) if since is None else handler.logs_since(ids, lines, since)
     if not isinstance(found, Mapping):
         raise PermanentError("the plugin's logs did not answer for each id, which its contract does not allow")
+    if wrong := [(id, text) for id in ids if not isinstance(text := found.get(id), str | None)]:
+        id, text = wrong[0]
+        kind = type(text).__name__
+        raise PermanentError(
+            f"the plugin's logs answered {kind} for '{id}', expected a text or None, which its contract does not allow"
+        )
     return {id: _lines(found.get(id), lines, redact, length) for id in ids}
 
 
-def _lines(text: object, lines: int, redact: Callable[[str], str], length: int) -> list[str] | None:
-    if not isinstance(text, str):
+def _lines(text: str | None, lines: int, redact: Callable[[str], str], length: int) -> list[str] | None:
+    if text is None:
         return None
     found = cleaned(text, redact, length)
     while found and not found[-1]:

@@ -73,6 +73,8 @@ class Mute:
         (ValueError("bad value"), "ValueError: bad value"),
         (ValueError(), "ValueError"),
         (None, "the plugin gives no reason"),
+        ("", "the plugin gives no reason"),
+        (" \n", "the plugin gives no reason"),
         (404, "404"),
         (Mute(), "Mute"),
     ],

@@ -1,12 +1,14 @@
 """Handlers and checkers that break their contract: one node fails, with the reason, and the others go on."""
 
 import functools
+from types import SimpleNamespace
 
 import pytest
 
 from occopus_core.api import Address, HealthChecker, Instance, InstanceState, PermanentError, ThrottledError
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import Implementation, NodeDefinition
+from occopus_core.engine.instance.output import last_lines
 from occopus_core.engine.passes.errors import BuildError, UnconfirmedError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.events import EventKind
@@ -235,3 +237,15 @@ def test_a_checker_that_cannot_be_made_refuses_the_build(world):
     with pytest.raises(InvalidDesignError) as caught:
         world.build(infrastructure("web"))
     assert f"the health checker 'odd' cannot be set up: KeyError: 'port' ({HERE}, line " in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [b"booted", 7, ["booted"]])
+def test_logs_of_another_type_are_a_wrong_answer_not_no_output(text):
+    handler = SimpleNamespace(logs=lambda ids, lines: {"i-0": None, "i-1": text})
+    expected = (
+        f"the plugin's logs answered {type(text).__name__} for 'i-1', expected a text or None, "
+        "which its contract does not allow"
+    )
+    with pytest.raises(PermanentError) as caught:
+        last_lines(handler, ["i-0", "i-1"], 5, str, 100)
+    assert str(caught.value) == expected
