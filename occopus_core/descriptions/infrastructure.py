@@ -237,7 +237,9 @@ class _Reader:
     def _end(self, path: Path, end: Any) -> str | None:
         """The name of the node at one end of an edge, given as its name, its alias, or a copy of it."""
         if isinstance(end, dict):
-            name = self._by_identity.get(id(end), end.get("name"))
+            if id(end) in self._by_identity:
+                return self._by_identity[id(end)]
+            name = end.get("name")
             if isinstance(name, str) and name in self._names and self._nodes[self._names[name]][1] == end:
                 return name
             self._fault(path, "there is no such node: write the alias of a node (*NAME) or its name")

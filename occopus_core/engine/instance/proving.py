@@ -157,9 +157,18 @@ class Proving:
                 continue
             if verdict.healthy:
                 work.proof.awaited.discard(key)
+                work.proof.failing.pop(key, None)
                 work.proof.passed_at[key] = self._now()
                 self._judge(work)
             else:
                 work.proof.held_since = None
-                if not self.given_up(work, "; ".join(filter(None, (verdict.reason, work.remark)))):
+                work.proof.failing[key] = verdict.reason
+                if not self.given_up(work, _illness(work)):
                     self._ask(work, key, self._runtime.next_look(work, CHECK_SECONDS))
+
+
+def _illness(work: Work) -> str:
+    """Why the instance is not ready: the reasons of all failing checks, in the order of the checks, and the remark."""
+    proof = work.proof
+    reasons = [proof.failing[key] for key in proof.checks if key in proof.failing]
+    return "; ".join(dict.fromkeys(filter(None, [*reasons, work.remark])))

@@ -69,6 +69,8 @@ class Proof:
     """The checks that have to pass, for the first time or again."""
     passed_at: dict[str, float] = field(default_factory=dict)
     """When each check last passed."""
+    failing: dict[str, str] = field(default_factory=dict)
+    """The reason of each check whose last answer was a failure."""
     reported_at: float = 0.0
     """When the provider last reported the instance as READY."""
     is_down: bool = False

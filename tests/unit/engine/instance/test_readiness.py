@@ -162,6 +162,16 @@ def test_a_node_that_fails_two_checks_fails_once(world):
     assert world.told(EventKind.NODE_FAILED) == ["web"]
 
 
+def test_all_checks_that_fail_are_one_reason_which_is_reported_once(world):
+    for name in ("first", "second"):
+        world.install("health", name, health_checker(lambda probe, name=name: Verdict(False, f"{name} refused")))
+    world.define("web", implementations=[{"checks": {"first": True, "second": True}, "timeout": 60.0}])
+    ended = "node 'web' (memory memory): not ready within 60 s: first refused; second refused"
+    assert failure(world, infrastructure("web")) == [ended]
+    assert reasons(world)[-1] == "first refused; second refused"
+    assert len([text for text in reasons(world) if "refused" in text]) <= 2
+
+
 def test_a_checker_that_raises_is_asked_again(world):
     calls = []
 
