@@ -13,6 +13,7 @@ from occopus_core.report.graph import dot, mermaid
 from occopus_core.report.inventory import ansible_inventory, hosts, ssh_config
 from occopus_core.report.maintenance import maintained_text
 from occopus_core.report.tables import WIDEST, is_roomy, shortened, table_text
+from occopus_core.store.records import InfrastructureState
 
 
 def written(snapshot: Snapshot, form: str, width: int = WIDEST) -> str:
@@ -74,9 +75,17 @@ def _minute(time: str) -> str:
     return f"{time[:16]}Z"
 
 
+_UNDER_WAY = {
+    InfrastructureState.BUILDING: "it is being built",
+    InfrastructureState.UPDATING: "another description of it is being applied",
+    InfrastructureState.DROPPING: "it is being destroyed: occopus-destroy -i {} finishes that",
+}
+
+
 def _remarks(snapshot: Snapshot) -> list[str]:
     """What is said of the infrastructure as a whole."""
-    infrastructure, remarks = snapshot.infrastructure, []
+    infrastructure = snapshot.infrastructure
+    remarks = [_UNDER_WAY[infrastructure.state].format(infrastructure.id)] if infrastructure.state in _UNDER_WAY else []
     if infrastructure.parked:
         remarks.append(infrastructure.parked)
     elif infrastructure.frozen:

@@ -194,6 +194,21 @@ def test_the_table_says_when_it_ends_who_maintains_it_and_what_it_costs(snapshot
     )
 
 
+def test_the_table_says_what_is_under_way(snapshot, instance):
+    ready = snapshot(instance("web", 1))
+    assert "being" not in written(ready, "table")
+    first = dataclasses.replace(ready.infrastructure, description=None, candidate=ready.infrastructure.current)
+    for record, words in (
+        (first, "it is being built"),
+        (dataclasses.replace(first, description=first.candidate), "another description of it is being applied"),
+        (
+            dataclasses.replace(first, wanted=False),
+            f"it is being destroyed: occopus-destroy -i {first.id} finishes that",
+        ),
+    ):
+        assert words in written(dataclasses.replace(ready, infrastructure=record), "table").splitlines()
+
+
 @pytest.mark.parametrize("seconds", [1e300, math.inf, math.nan, 6e14])
 def test_times_that_no_calendar_has_break_no_report(snapshot, instance, seconds):
     found = snapshot(instance(condition=Condition.AILING, unhealthy_since=1_700_000_000.0))
