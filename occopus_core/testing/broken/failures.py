@@ -165,6 +165,16 @@ class ForgetsRetryAfter(_Translating):
         return ThrottledError(error.message) if isinstance(error, ThrottledError) else error
 
 
+@breaks("throttled")
+class LeavesRetryAfterAText(_Translating):
+    """Passes on the text of the header."""
+
+    def _wrong(self, error: ProviderError) -> Exception:
+        if isinstance(error, ThrottledError):
+            error.retry_after = "5"  # type: ignore[assignment]  # this is what is wrong
+        return error
+
+
 @breaks("refused_for_good")
 class EverythingIsTransient(_Translating):
     """Tries again what can never be met."""

@@ -141,6 +141,42 @@ class AsksInCheck(MemoryHandler):
         list(self.list_owned(request.owner))
 
 
+@breaks("powers_without_io")
+class NeedsAKeyForPowers(MemoryHandler):
+    """Expects a key in every section that is optional."""
+
+    @classmethod
+    def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        return [resource["volumes"]]
+
+
+@breaks("sources_without_io")
+class TakesTemplatesForLists(MemoryHandler):
+    """Reads a template as the value it renders to."""
+
+    @classmethod
+    def sources(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        return [] if resource["endpoint"].startswith("m") else [resource["endpoint"]["url"]]
+
+
+@breaks("sources_without_io")
+class AnswersOneSource(MemoryHandler):
+    """Answers a text where several may be."""
+
+    @classmethod
+    def sources(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        return str(resource.get("endpoint", "endpoint"))
+
+
+@breaks("auth_fault_without_io")
+class NeedsAToken(MemoryHandler):
+    """Expects a key in all credentials."""
+
+    @classmethod
+    def auth_fault(cls, auth: Mapping[str, str]) -> str:
+        return "" if auth["token"] else "no token"
+
+
 @breaks("repr_keeps_secrets")
 class ShowsCredentials(MemoryHandler):
     """Has its credentials in its `repr`."""

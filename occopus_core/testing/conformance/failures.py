@@ -133,7 +133,9 @@ class FailureClauses:
         for operation in operations(harness.handler()):
             error = _expect(harness, Fault.THROTTLE, operation, ThrottledError)
             assert isinstance(error, ThrottledError)
-            assert error.retry_after, f"{operation}: retry_after is {error.retry_after}"
+            seconds: object = error.retry_after
+            assert isinstance(seconds, int | float), f"{operation}: retry_after is {seconds!r}, not a number of seconds"
+            assert seconds, f"{operation}: retry_after is {seconds}"
 
     def test_refused_for_good(self, harness: ResourceHarness) -> None:
         """What the provider refuses for good is `PermanentError`."""

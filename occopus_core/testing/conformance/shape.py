@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
 import jsonschema
 
-from occopus_core.api import Feature
+from occopus_core.api import Feature, ResourceHandler
 from occopus_core.api.declared import fault_of_declarations
 from occopus_core.testing.conformance.base import calls, order, secrets
 from occopus_core.testing.conformance.harness import ResourceHarness
@@ -78,9 +81,51 @@ class ShapeClauses:
         handler.check(request)
         assert calls(harness) == before, "check called the provider"
 
+    def test_powers_without_io(self, harness: ResourceHarness) -> None:
+        """`powers` answers texts without I/O, for sections whose values are still templates too."""
+        plugin, section = _class_of(harness), order(harness).resource
+        for asked in (section, _as_templates(section)):
+            _assert_texts(lambda: plugin.powers(asked), "powers")  # noqa: B023 - it is called at once
+
+    def test_sources_without_io(self, harness: ResourceHarness) -> None:
+        """`sources` answers texts without I/O, for sections whose values are still templates too."""
+        plugin, section = _class_of(harness), order(harness).resource
+        for asked in (section, _as_templates(section)):
+            _assert_texts(lambda: plugin.sources(asked), "sources")  # noqa: B023 - it is called at once
+
+    def test_auth_fault_without_io(self, harness: ResourceHarness) -> None:
+        """`auth_fault` finds nothing wrong with credentials that work, and raises nothing for others, without I/O."""
+        handler = harness.handler()
+        plugin, works = _class_of(harness), handler.connection.auth
+        plugin.auth_fault(works)  # performs its imports first
+        for auth in (works, {}, {"unknown": "unknown"}):
+            found: list[object] = []
+            assert_no_io(lambda: found.append(plugin.auth_fault(auth)))  # noqa: B023 - it is called at once
+            assert isinstance(found[0], str), f"auth_fault answered {type(found[0]).__name__}, expected a text"
+            assert auth is not works or not found[0], "auth_fault refuses credentials that work"
+
     def test_repr_keeps_secrets(self, harness: ResourceHarness) -> None:
         """Credentials and what the instance is given are in no `repr`."""
         handler, request = harness.handler(), order(harness)
         shown = f"{handler!r} {handler} {handler.connection!r} {request!r}"
         found = leaked(shown, secrets(handler, request), handler.connection.auth)
         assert not found, f"a repr shows {found}"
+
+
+def _class_of(harness: ResourceHarness) -> type[ResourceHandler]:
+    return cast("type[ResourceHandler]", plugin_class(harness.handler()))
+
+
+def _as_templates(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The section with a template in place of each value but its type."""
+    return {key: value if key == "type" else "{{ variables.x }}" for key, value in section.items()}
+
+
+def _assert_texts(ask: Callable[[], Sequence[str]], name: str) -> None:
+    """The call answers a sequence of texts that are not empty, without I/O."""
+    ask()  # performs its imports first
+    found: list[object] = []
+    assert_no_io(lambda: found.append(ask()))
+    (answer,) = found
+    assert isinstance(answer, list | tuple), f"{name} answered {type(answer).__name__}, expected a list of texts"
+    assert all(isinstance(each, str) and each for each in answer), f"{name} answers texts that say what they mean"
