@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 from collections.abc import Sequence
 
@@ -273,7 +274,7 @@ def _build(
             say("\n".join([f"the build was interrupted{undone}", *unconfirmed(error.unconfirmed)]))
             return signals.exit_code
         except AbandonedError:
-            say(f"stopped; to remove what is left: occopus-destroy -i {infra_id}")
+            say(_way_on(manager, infra_id))
             leave(signals.exit_code)
         except StoreError:
             say(f"work in progress, if any, is recorded: occopus-build -i {infra_id} continues it")
@@ -282,6 +283,21 @@ def _build(
             say("\n".join(unconfirmed(error.instances)))
             return ExitCode.UNCONFIRMED
     return ExitCode.OK
+
+
+def _way_on(manager: InfrastructureManager, infra_id: str) -> str:
+    """What to do after a build that was stopped before it was undone. Destruction is for a first build alone."""
+    from occopus_core.store.records import NoSuchInfrastructureError, StoreError  # noqa: PLC0415
+
+    in_force = None
+    with contextlib.suppress(NoSuchInfrastructureError, StoreError):
+        in_force = manager.store.infrastructure(infra_id).description
+    if in_force is None:
+        return f"stopped; to remove what is left: occopus-destroy -i {infra_id}"
+    return (
+        f"stopped; the update is neither finished nor undone: occopus-build -i {infra_id} with the former description "
+        f"undoes it, occopus-maintain -i {infra_id} carries it on"
+    )
 
 
 def _show_plan(plan: Plan, changes: Changes, replaced: Users, form: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import signal
@@ -85,6 +86,26 @@ def test_a_second_signal_stops_at_once_and_destroy_finishes(user, cloud, describ
     user.ready("destroy", "-i", "twice")
     assert cloud.machines("twice") == []
     assert user.rows("twice") == 0
+
+
+def test_a_second_signal_during_an_update_says_how_to_undo_it_and_names_no_destruction(user, cloud, describe):
+    user.write("small.yaml", describe("db"))
+    user.ready("build", "small.yaml", "-i", "both")
+    user.ready("import", user.write("slow.yaml", cloud.definitions("slow", delete_seconds=4, boot_seconds=4)))
+    nodes = [{"name": "db", "type": "worker"}, {"name": "web", "type": "slow"}]
+    user.write("more.yaml", json.dumps({"user_id": "me", "infra_name": "trial", "nodes": nodes}))
+    with user.start("build", "more.yaml", "-i", "both") as process:
+        read_until(process, "node creating web")
+        process.send_signal(signal.SIGINT)
+        read_until(process, "rolling back")
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(3) == 130
+    assert "occopus-destroy" not in rest
+    assert "occopus-build -i both with the former description undoes it" in rest
+    user.ready("build", "small.yaml", "-i", "both")
+    assert len(cloud.machines("both")) == 1
+    assert user.report("both").keys() == {"db"}
 
 
 def test_an_interrupted_destroy_says_how_to_go_on(user, cloud, describe):

@@ -18,6 +18,7 @@ nodes:
   - &loadbalancer
     name: loadbalancer
     type: quickstart_loadbalancer
+    discovers: true           # it hears of web nodes that come later
     variables:
       title: the load balancer of the quick start
 dependencies:

@@ -44,6 +44,11 @@ def replace_the_outdated(visitor, name):
     expect(page.get_by_role("region", name="Events")).to_contain_text("replacement done")
 
 
+def without_discovery(user):
+    """The description of the quick start, whose load balancer counts as outdated where it lacks addresses."""
+    return (user.folder / "infra.yaml").read_text().replace("    discovers: true\n", "")
+
+
 def test_a_newcomer_builds_scales_heals_and_destroys(user, serve, question, infra_id, kill_node):
     with serve(user) as (_, client):
         visitor = question(client)
@@ -51,7 +56,7 @@ def test_a_newcomer_builds_scales_heals_and_destroys(user, serve, question, infr
         expect(page.get_by_text("Nothing has been built yet")).to_be_visible()
         visitor.look("empty")
         page.get_by_role("link", name="New infrastructure").first.click()
-        page.get_by_label("Description").fill((user.folder / "infra.yaml").read_text())
+        page.get_by_label("Description").fill(without_discovery(user))
         page.evaluate("window.neverReloaded = true")
         page.get_by_role("button", name="Build").click()
 
