@@ -181,6 +181,7 @@ def build_leased(
     execution = context.execution(runtime, design.blueprints, record, [*works, *fresh])
     execution.links.update(places(context).links)  # a killed process may have left instances there
     unfinished = [work for work in works if not work.dropping and work.stage is not Stage.READY]
+    _adopt_definitions(runtime, design, unfinished)  # their health checks decide whether they become ready
     if not (yield from execution.create([*unfinished, *fresh], design.graph)):
         context.refuse_if_abandoned()
         yield from _undo(context, execution, runtime, lease, record, design.graph, replacing)

@@ -1,9 +1,12 @@
 import pytest
 
-from occopus_core.engine.passes.errors import BuildError
+from occopus_core.api import Verdict
+from occopus_core.engine.passes.errors import AbandonedError, BuildError
+from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, Stage
 
-from ..conftest import infrastructure, node
+from ..conftest import infrastructure, interrupter, node
+from ..fakes import health_checker
 
 
 def test_a_built_infrastructure_is_recorded_and_runs(world):
@@ -40,3 +43,16 @@ def test_a_failed_build_is_undone(world):
     assert world.live() == []
     with pytest.raises(NoSuchInfrastructureError):
         world.store.infrastructure("infra")
+
+
+def test_a_build_that_takes_over_an_instance_checks_it_as_its_own_description_says(world):
+    world.install("health", "well", health_checker(lambda probe: Verdict(probe.value == "right", "refused")))
+    world.define("web", implementations=[{"checks": {"well": "wrong"}, "timeout": 600.0}])
+    with pytest.raises(AbandonedError):
+        interrupter(world, 1, (EventKind.NODE_WAITING,), times=2).build(infrastructure("web"))
+    (begun,) = world.live()
+    world.define("web", implementations=[{"checks": {"well": "right"}, "timeout": 600.0}])
+    start = world.clock.now()
+    world.build(infrastructure("web"))
+    assert world.clock.now() - start < 60
+    assert [one["id"] for one in world.live()] == [begun["id"]]
