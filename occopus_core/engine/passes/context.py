@@ -139,8 +139,8 @@ class PassContext:
     def begin_tick(self) -> InfrastructureRecord:
         """Start a tick and return the infrastructure's record. Requests that are read later need not wake it again.
 
-        Raises `AbandonedError` after an interruption, or a request to destroy it or for another description, or while a
-        build of another process waits; `NoSuchInfrastructureError`, `StoreError`.
+        Raises `AbandonedError` after an interruption, or a request to destroy it or for another description;
+        `NoSuchInfrastructureError`, `StoreError`.
         """
         loop, store = self.resources.loop, self.resources.store
         self._woken = False
@@ -150,11 +150,9 @@ class PassContext:
         elif self._is_requested(record) and self.interval is not None and not self._interruptions:
             self._woken = True  # the next pass, which builds it, follows at once
             self.interrupt("another description was requested")
-        elif self.is_awaited(record) and not self._interruptions:
-            self._catch_up(record)  # the next pass follows after the interval
-            self.interrupt("a build waits for the infrastructure")
         self.refuse_if_abandoned()
-        self._catch_up(record)
+        if self._held_lease is not None:
+            store.catch_up(self._held_lease.lease, record.revision)
         if self.interval is not None:
             seconds = max(self.interval, LEAST_INTERVAL)
             self._next_tick = loop.clock.monotonic() + seconds
@@ -185,9 +183,13 @@ class PassContext:
         until = record.awaited_until
         return self.interval is not None and until is not None and self.resources.loop.clock.now() < until
 
-    def _catch_up(self, record: InfrastructureRecord) -> None:
-        if self._held_lease is not None:
-            self.resources.store.catch_up(self._held_lease.lease, record.revision)
+    def make_way_for_build(self) -> None:
+        """End the pass, also one that carries on a build, if a build of another process waits.
+
+        Raises `StoreError` and `NoSuchInfrastructureError`.
+        """
+        if not self._interruptions and self.is_awaited(self.resources.store.infrastructure(self.infra_id)):
+            self.interrupt("a build waits for the infrastructure")
 
     def _is_requested(self, record: InfrastructureRecord) -> bool:
         """True if a pass that does not build should make way for one that builds the requested description."""

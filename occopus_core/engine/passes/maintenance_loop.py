@@ -198,6 +198,9 @@ class MaintenanceLoop:
             context.revision = revision
         elif context.is_outdated:
             self._wake(infra_id)
+            if infra_id in self._under_way:
+                with contextlib.suppress(StoreError, NoSuchInfrastructureError):  # the pass reports it
+                    context.make_way_for_build()
 
     # Observing
 

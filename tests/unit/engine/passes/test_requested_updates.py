@@ -93,6 +93,22 @@ def test_a_pass_that_waits_for_an_instance_makes_way_for_a_build_of_another_proc
     built.assert_runs({"db": 1})
 
 
+def test_a_pass_that_carries_on_an_update_makes_way_for_a_build_of_another_process(built):
+    built.define("db", boot_seconds=100_000)
+    ask(built, MORE)
+    keeper = Keeper(built)
+    context = PassContext(dataclasses.replace(keeper.resources, holder="second"), "infra")
+    ended = []
+    steps = context.attended(building.build(context, WEB))
+    keeper.after(30, lambda: keeper.resources.loop.begin(steps, ended.append))
+    keeper.rounds.attach("infra")
+    keeper.run(70)
+    assert [outcome.error for outcome in ended] == [None]
+    assert built.store.infrastructure("infra").description == WEB
+    assert built.store.infrastructure("infra").candidate is None
+    built.assert_runs({"web": 2})
+
+
 def test_maintenance_begins_nothing_while_a_build_waits(built):
     built.cloud.change(built.live()[0]["id"], "fail", "gone")
     built.store.await_lease("infra", built.clock.now() + 30)
