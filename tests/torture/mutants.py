@@ -17,11 +17,19 @@ from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
 from occopus_core.engine.instance.execution import Execution
+from occopus_core.engine.instance.leaving import Leaving
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
 from occopus_core.engine.instance.shutdown import Shutdown
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.journal import Journal
-from occopus_core.engine.passes import belated, building, context, destroying, requested_builds, sweeping
+from occopus_core.engine.passes import (
+    belated,
+    building,
+    destroying,
+    requested_builds,
+    sweeping,
+    waiting_for_lease,
+)
 from occopus_core.engine.passes.used_connections import UsedConnections
 from occopus_core.store import change, repository, tables
 from occopus_core.store.configurations import ConfigurationRows
@@ -272,7 +280,7 @@ def _first_epoch() -> None:
 
 @_mutant("P9", "a lease never runs out", "old @ kill after create 2; maintain")
 def _endless_lease() -> None:
-    change.LEASE_SECONDS = repository.LEASE_SECONDS = context.LEASE_SECONDS = 1e9
+    change.LEASE_SECONDS = repository.LEASE_SECONDS = waiting_for_lease.LEASE_SECONDS = 1e9
 
 
 @_mutant("P10", "a failed update undoes everything", "old; bad")
@@ -397,7 +405,7 @@ def _not_cancelled() -> None:
 
 @_mutant("P16", "an instance is deleted before its manager has let it go", "old; destroy", managed=True)
 def _no_leave() -> None:
-    Shutdown._leave = lambda self, work: self._stop(work)
+    Leaving._start = lambda self, leave: self._end(leave)
 
 
 @_mutant("P16", "a manager forgets before the deletion is confirmed", "old; destroy @ kill after forget 1; destroy",
