@@ -13,8 +13,9 @@ from stevedore.extension import Extension
 from stevedore.named import NamedExtensionManager
 
 from occopus_core.api.config import ConfigManager, SectionFault
-from occopus_core.api.context import ContextForm, Contextualiser
+from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
 from occopus_core.api.declared import fault_of_declarations
+from occopus_core.api.errors import PermanentError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
 from occopus_core.api.resource import ResourceHandler
@@ -141,6 +142,26 @@ class Registry:
         if not isinstance(fault, str):
             raise _breach("resource", name, f"auth_fault() answered {type(fault).__name__}, expected a text")
         return fault
+
+    def contextualised(self, section: Mapping[str, Any], render: Render) -> Context:
+        """The context that the contextualiser of a section makes.
+
+        Raises `PluginError`, the errors of `render`, and `PermanentError`, also where the plugin breaks its contract.
+        """
+        name = str(section["type"])
+        plugin = self.context(name)
+        try:
+            made: object = plugin().contextualise(section, render)
+        except (Exception, SystemExit) as error:  # whatever the plugin raises
+            if type(error).__module__.startswith("occopus_core."):
+                raise
+            # The text of the exception may repeat a value of the section.
+            fault = f"contextualise() raised {type(error).__name__}{place(error)}"
+        else:
+            fault = _fault_of_context(made, plugin.forms)
+            if isinstance(made, Context) and not fault:
+                return made
+        raise PermanentError(str(_breach("context", name, fault)))
 
     def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:
         """A rendered section with its scalars converted to the types of the plugin's schema; changed in place.
@@ -288,6 +309,25 @@ def clash(kind: str, name: str, distributions: Sequence[str]) -> PluginError:
 def owner(point: EntryPoint) -> str:
     """The distribution that provides a plugin; where that is not known, the class."""
     return point.dist.name if point.dist is not None else point.value
+
+
+def _fault_of_context(made: object, forms: Collection[ContextForm]) -> str:
+    """What is wrong with the answer of a contextualiser that declares these forms; empty if nothing is."""
+    if not isinstance(made, Context):
+        return f"contextualise() answered {type(made).__name__}, expected a Context"
+    words = () if made.command is None or isinstance(made.command, str) else made.command
+    for name, value, kinds in (
+        ("user_data", made.user_data, (str, type(None))),
+        ("env", made.env, (list, tuple)),
+        ("command", words, (list, tuple)),
+        ("host_key", made.host_key, (str,)),
+    ):
+        items = value if isinstance(value, list | tuple) else ()
+        if not isinstance(value, kinds) or not all(isinstance(item, str) for item in items):
+            return f"the {name} of its Context is of a wrong type"
+    used = {ContextForm.USER_DATA: made.user_data is not None, ContextForm.PROCESS: bool(made.env or words)}
+    undeclared = [form.value for form in ContextForm if used[form] and form not in forms]
+    return f"its Context has {undeclared[0]}, which is not among its forms" if undeclared else ""
 
 
 def _breach(kind: str, name: str, fault: str) -> PluginError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import random
 import threading
 import time
@@ -19,6 +20,7 @@ from occopus_core.api.resource import Connection
 from occopus_core.credentials import Credentials
 from occopus_core.engine.kernel.clock import Clock, SystemClock
 from occopus_core.engine.kernel.intervals import backoff
+from occopus_core.engine.kernel.stand_in import ensure_made, made_or_stand_in
 from occopus_core.error_place import place
 from occopus_core.events import FORMER_NAMES
 from occopus_core.redaction import Redactor
@@ -78,6 +80,7 @@ class Route:
         if rest > 0:
             return rest
         try:
+            ensure_made(self._notifier)
             self._outbox.register(self._settings.name)
             while self._deliver():
                 pass
@@ -193,20 +196,29 @@ def make_delivery(
     outbox: Outbox,
     told: Callable[[str], None],
 ) -> Delivery:
-    """The delivery for these notifiers; its reports contain no secrets. Raises `PluginError`, `DescriptionError`."""
+    """The delivery for these notifiers; its reports contain no secrets. Raises `PluginError`, `DescriptionError`.
+
+    A notifier that cannot be set up is one that cannot send.
+    """
     redact = Redactor(credentials.secrets())
     clock, rng = SystemClock(), random.Random()
-    routes = [
-        Route(made_notifier(one, registry, credentials), one, outbox, clock, rng, lambda text: told(redact(text)))
-        for one in notifiers
-    ]
+    routes = []
+    for one in notifiers:
+        plugin, connection = registry.notify(one.type), _connection(one, credentials)
+        make = functools.partial(plugin, connection)
+        notifier = made_or_stand_in(make, plugin, f"the notifier '{one.name}'", redact)
+        routes.append(Route(notifier, one, outbox, clock, rng, lambda text: told(redact(text))))
     return Delivery(routes)
 
 
 def made_notifier(settings: NotifierSettings, registry: Registry, credentials: Credentials) -> Notifier:
     """The notifier object with the settings of the installation. Raises `PluginError`, `DescriptionError`."""
+    return registry.notify(settings.type)(_connection(settings, credentials))
+
+
+def _connection(settings: NotifierSettings, credentials: Credentials) -> Connection:
     auth = credentials.find("notify", {**settings.settings, "type": settings.type, "name": settings.name})
-    return registry.notify(settings.type)(Connection(settings.type, settings.settings, auth, CALL_TIMEOUT))
+    return Connection(settings.type, settings.settings, auth, CALL_TIMEOUT)
 
 
 def notification(event: StoredEvent) -> Notification:

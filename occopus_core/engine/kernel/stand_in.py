@@ -24,12 +24,16 @@ def made_or_stand_in(make: Callable[[], P], plugin: type, name: str, redact: Cal
         return cast("P", _StandIn(make, plugin, name, redact))
 
 
+def ensure_made(plugin: object) -> None:
+    """Raise a `ProviderError` for the stand-in of a plugin object that still cannot be made."""
+    if isinstance(plugin, _StandIn):
+        plugin.made()
+
+
 def cannot_be_made(plugin: object) -> bool:
     """True for the stand-in of a plugin object that still cannot be made."""
-    if not isinstance(plugin, _StandIn):
-        return False
     try:
-        plugin.made()
+        ensure_made(plugin)
     except ProviderError:
         return True
     return False

@@ -242,7 +242,7 @@ class Scope:
         section = implementation.contextualisation
         if section is None:
             return Context()
-        return self.registry.context(section["type"])().contextualise(section, render)
+        return self.registry.contextualised(section, render)
 
 
 def _managed(implementation: Implementation) -> dict[str, Any]:

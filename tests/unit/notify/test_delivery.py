@@ -469,6 +469,18 @@ class TestMaking:
         delivery.finish(30.0)
         assert post.warnings == ["notifications to 'hook' are late: *** was not welcome"]
 
+    def test_one_that_cannot_be_set_up_is_one_that_cannot_send(self, post):
+        class Unset(Receiver):
+            def __init__(self, connection):
+                super().__init__(connection)
+                raise KeyError(SECRET)
+
+        delivery = self.make(post, Unset, url="u")
+        post.happens("one")
+        delivery.finish(30.0)
+        (warning,) = post.warnings
+        assert "the notifier 'hook' cannot be set up: KeyError: '***'" in warning
+
     def test_one_that_is_not_installed_is_refused(self, post):
         notifier = NotifierSettings("hook", "smoke-signals", {})
         with pytest.raises(PluginError, match="there is no notifier 'smoke-signals'; installed are: fcm, webhook"):

@@ -5,7 +5,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from occopus_core.api import Address, HealthChecker, Instance, InstanceState, PermanentError, ThrottledError
+from occopus_core.api import (
+    Address,
+    Context,
+    ContextForm,
+    Contextualiser,
+    HealthChecker,
+    Instance,
+    InstanceState,
+    PermanentError,
+    ThrottledError,
+)
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import Implementation, NodeDefinition
 from occopus_core.engine.instance.output import last_lines
@@ -249,3 +259,70 @@ def test_logs_of_another_type_are_a_wrong_answer_not_no_output(text):
     with pytest.raises(PermanentError) as caught:
         last_lines(handler, ["i-0", "i-1"], 5, str, 100)
     assert str(caught.value) == expected
+
+
+# Contextualisers
+
+
+def breaking(answer):
+    """A contextualiser that makes its context by calling `answer`, whose `user data` is its only form."""
+
+    class Breaking(Contextualiser):
+        contract_version = 1
+        forms = frozenset({ContextForm.USER_DATA})
+
+        @classmethod
+        def schema(cls):
+            return {"type": "object"}
+
+        def contextualise(self, section, render):
+            return answer()
+
+    return Breaking
+
+
+def leave_the_process():
+    raise SystemExit(4)
+
+
+CONTEXTS = {
+    "raises": (lambda: {}["y"], "contextualise() raised KeyError"),
+    "ends": (leave_the_process, "contextualise() raised SystemExit"),
+    "none": (lambda: None, "contextualise() answered NoneType, expected a Context"),
+    "mapping": (lambda: Context(user_data={"a": 1}), "the user_data of its Context is of a wrong type"),
+    "bytes": (lambda: Context(user_data=b"x"), "the user_data of its Context is of a wrong type"),
+    "env": (lambda: Context(env="A=b"), "the env of its Context is of a wrong type"),
+    "form": (lambda: Context(env=("A=b",)), "its Context has environment and command, which is not among its forms"),
+}
+
+
+@pytest.mark.parametrize("case", CONTEXTS)
+def test_a_contextualiser_that_breaks_its_contract_refuses_the_build(world, case):
+    answer, words = CONTEXTS[case]
+    world.install("context", "mine", breaking(answer))
+    world.define("odd", implementations=[{"contextualisation": {"type": "mine"}}])
+    world.define("web")
+    with pytest.raises(InvalidDesignError) as caught:
+        world.build(infrastructure("web", "odd"))
+    (problem,) = caught.value.problems
+    assert f"the contextualisation 'mine' breaks its contract: {words}" in str(problem)
+    world.assert_nothing()
+
+
+def test_a_contextualiser_that_breaks_its_contract_holds_replacements_with_the_reason(world):
+    answers = [Context()]
+    world.install("context", "mine", breaking(lambda: answers[0]))
+    world.define("odd", implementations=[{"contextualisation": {"type": "mine"}}])
+    world.define("web")
+    world.build(infrastructure("web", "odd"))
+    (lost,) = [one for one in world.live() if one["owner"]["node_name"] == "web"]
+    world.clock.time += 100
+    world.cloud.change(lost["id"], "lose")
+    world.events.clear()
+    answers[0] = None
+    world.convergence().maintain()
+    (waiting,) = [event.text for event in world.events if event.kind is EventKind.WAITING]
+    assert "the contextualisation 'mine' breaks its contract: contextualise() answered NoneType" in waiting
+    answers[0] = Context()
+    world.convergence().maintain()
+    assert world.told(EventKind.NODE_READY) == ["web"]
