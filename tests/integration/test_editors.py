@@ -69,7 +69,7 @@ def test_a_mistake_in_any_example_is_marked(editor):
             assert 1 in {line for line, _ in marks}, path
 
 
-CHECKED = re.compile(r"\b(endpoint|location|libdrive_id): replace_with\w+")
+CHECKED = re.compile(r"\b(endpoint|location|libdrive_id) *: replace_with\w+")
 """The placeholders that a schema can tell from a value."""
 
 
@@ -85,7 +85,7 @@ def test_published_descriptions_are_marked_for_their_placeholders_alone(editor):
         values = {"endpoint": place, "location": "westeurope", "libdrive_id": "4a3f7f0e-0000-4000-8000-000000000001"}
         filled = text
         for key, value in values.items():
-            filled = re.sub(rf"\b{key}: replace_with\w+", f"{key}: {value}", filled)
+            filled = re.sub(rf"\b{key} *: replace_with\w+", f"{key}: {value}", filled)
         assert editor.marks(f"/filled{path}", filled) == [], path
 
 
