@@ -67,18 +67,24 @@ def test_an_interrupted_update_leaves_what_was_running(user, cloud, describe):
     assert user.report("grown").keys() == {"db"}
 
 
-def test_a_second_signal_stops_at_once_and_destroy_finishes(user, cloud, describe):
-    user.write("slow.yaml", cloud.definitions("slow", delete_seconds=4))
-    user.ready("import", "slow.yaml")
-    user.write("slow-trial.yaml", describe("db", "web", type="slow", edges=[("web", "db")]))
-    with user.start("build", "slow-trial.yaml", "-i", "twice") as process:
-        read_until(process, "node ready db")
+def stopped_while_it_is_undone(user, file, infra_id, line):
+    """Interrupt a build after a line, and again while it is undone; what it prints on stderr after that."""
+    with user.start("build", file, "-i", infra_id) as process:
+        read_until(process, line)
         process.send_signal(signal.SIGINT)
         read_until(process, "rolling back")
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(3) == 130
         assert process.stdout.read() == ""
+    return rest
+
+
+def test_a_second_signal_stops_at_once_and_destroy_finishes(user, cloud, describe):
+    user.write("slow.yaml", cloud.definitions("slow", delete_seconds=4))
+    user.ready("import", "slow.yaml")
+    user.write("slow-trial.yaml", describe("db", "web", type="slow", edges=[("web", "db")]))
+    rest = stopped_while_it_is_undone(user, "slow-trial.yaml", "twice", "node ready db")
     assert "stopping at once\n" in rest
     assert re.search(r"stopped; to remove what is left: (OCCOPUS_STORE=\S+ )?occopus-destroy -i twice\n", rest)
     assert len(cloud.machines("twice")) >= 1
@@ -94,13 +100,7 @@ def test_a_second_signal_during_an_update_says_how_to_undo_it_and_names_no_destr
     user.ready("import", user.write("slow.yaml", cloud.definitions("slow", delete_seconds=4, boot_seconds=4)))
     nodes = [{"name": "db", "type": "worker"}, {"name": "web", "type": "slow"}]
     user.write("more.yaml", json.dumps({"user_id": "me", "infra_name": "trial", "nodes": nodes}))
-    with user.start("build", "more.yaml", "-i", "both") as process:
-        read_until(process, "node creating web")
-        process.send_signal(signal.SIGINT)
-        read_until(process, "rolling back")
-        process.send_signal(signal.SIGINT)
-        rest = process.stderr.read()
-        assert process.wait(3) == 130
+    rest = stopped_while_it_is_undone(user, "more.yaml", "both", "node creating web")
     assert "occopus-destroy" not in rest
     assert "occopus-build -i both with the former description undoes it" in rest
     user.ready("build", "small.yaml", "-i", "both")
