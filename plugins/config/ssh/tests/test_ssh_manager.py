@@ -75,6 +75,11 @@ def gone(file):
         return True
 
 
+def written(file):
+    """Whether a command has written a line to the file: a shell makes the file before it writes to it."""
+    return file.exists() and file.read_text().endswith("\n")
+
+
 def until(true, what):
     ends = time.monotonic() + SECONDS
     while not true():
@@ -157,7 +162,7 @@ class TestCommands:
     def test_a_daemon_that_a_command_starts_goes_on(self, manager, made, tmp_path):
         node = made(f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 1000' >/dev/null 2>&1 &")
         assert configured(manager, node).state is ConfigState.READY
-        until((tmp_path / "pid").exists, "the daemon has not started")
+        until(lambda: written(tmp_path / "pid"), "the daemon has not started")
         os.kill(int((tmp_path / "pid").read_text()), 15)
 
     def test_what_is_done_is_not_done_again(self, manager, made, tmp_path):
@@ -179,7 +184,7 @@ class TestKills:
     def test_a_job_goes_on_without_its_manager(self, server, keys, manager, made, tmp_path):
         node = made(f"echo >>{tmp_path}/log; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done")
         manager.configure(node)
-        until((tmp_path / "log").exists, "the job has not begun")
+        until(lambda: written(tmp_path / "log"), "the job has not begun")
         manager._pool.close()
         other = SshManager(Connection("ssh", {}, server.auth, SECONDS, keys))
         other.configure(node)
@@ -190,7 +195,7 @@ class TestKills:
     def test_a_newer_generation_ends_the_job_with_all_it_started(self, manager, made, tmp_path):
         first = made(f"echo $$ >{tmp_path}/pid; sleep 1000 & trap '' TERM; wait; sleep 1000")
         manager.configure(first)
-        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the job has not begun")
+        until(lambda: written(tmp_path / "pid"), "the job has not begun")
         second = made("true", node_id=first.node_id, generation="g2")
         assert configured(manager, second).generation == "g2"
         until(lambda: gone(tmp_path / "pid"), "the command is still running")
@@ -198,7 +203,7 @@ class TestKills:
     def test_a_job_that_was_lost_may_begin_again(self, manager, made, tmp_path):
         node = made(f"echo >>{tmp_path}/log; sleep 1000")
         manager.configure(node)
-        until((tmp_path / "log").exists, "the job has not begun")
+        until(lambda: written(tmp_path / "log"), "the job has not begun")
         os.killpg(int((STATE / node.node_id / "session").read_text()), 9)  # as a restart of the node would
         assert ended(manager, node).state is ConfigState.PENDING
         manager.configure(node)
@@ -229,7 +234,7 @@ class TestKills:
     def test_leaving_ends_the_job_and_removes_what_is_kept(self, manager, made, tmp_path):
         node = made(f"echo $$ >{tmp_path}/pid; sleep 1000")
         manager.configure(node)
-        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the job has not begun")
+        until(lambda: written(tmp_path / "pid"), "the job has not begun")
         assert manager.leave(node)
         assert not (STATE / node.node_id).exists()
         until(lambda: gone(tmp_path / "pid"), "the command is still running")
