@@ -478,6 +478,20 @@ def test_forgetting_ends_the_run(account):
     assert account.statuses(node)[0].state is ConfigState.UNKNOWN
 
 
+def test_a_status_that_is_written_while_its_node_is_forgotten_leaves_nothing(tmp_path, monkeypatch):
+    infra, rmdir = InfraFolder(tmp_path / "infrastructure"), os.rmdir
+    infra.node("n").register({"installation": "here"})
+
+    def late(*arguments, **keywords):
+        infra.node("n").write_status({"state": "failed"})
+        rmdir(*arguments, **keywords)
+
+    monkeypatch.setattr(os, "rmdir", late)
+    infra.node("n").remove()
+    assert infra.all_nodes() == []
+    assert list(infra.path.iterdir()) == [infra.nodes]
+
+
 def test_secrets_are_in_private_files_for_as_long_as_they_are_needed(account):
     (node,) = account.begin(account.node(WAIT))
     account.await_(lambda: account.runs(node), len)
