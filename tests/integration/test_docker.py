@@ -183,28 +183,33 @@ def test_a_life(workspace, stage, until):
     assert workspace.rows("ping") == 0
 
 
-def test_a_pull_is_told_of_while_it_lasts(workspace, docker):
-    image = f"{docker.registry.address}/tiny"
+@pytest.fixture
+def pulled(docker):
+    """The name of the image in the registry, which the engine does not have."""
+    client, image = docker.engine.client(), f"{docker.registry.address}/tiny"
+    if client.images(image):
+        client.remove_image(f"{image}:1", force=True)
+    docker.registry.asked.clear()
+    return image
+
+
+def test_a_pull_is_told_of_while_it_lasts(workspace, docker, pulled):
     docker.registry.seconds_per_chunk = 0.1
-    resource = docker.resource(image=image, origin="dockerhub")
+    resource = docker.resource(image=pulled, origin="dockerhub")
     workspace.ready("import", workspace.write("nodes.yaml", json.dumps({"node_def:web": definition(resource)})))
     built = workspace.ready("build", workspace.write("infra.yaml", infrastructure("pull", "web", min=5)), "-i", "pull")
     docker.registry.seconds_per_chunk = 0.0
-    assert f"pulling {image}:1: " in built.stderr
+    assert f"pulling {pulled}:1: " in built.stderr
     assert docker.registry.asked["layers"] == 1, "five instances want it, and it is pulled once"
     assert len(docker.running()) == 5
     workspace.ready("destroy", "-i", "pull")
 
 
 @pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGTERM])
-def test_a_build_that_dies_during_the_pull(workspace, docker, what, until):
+def test_a_build_that_dies_during_the_pull(workspace, docker, pulled, what, until):
     """Nothing is made yet; whoever carries on has the image brought anew, and a deletion finds nothing to delete."""
-    image = f"{docker.registry.address}/tiny"
-    client = docker.engine.client()
-    if client.images(image):
-        client.remove_image(f"{image}:1", force=True)
     docker.registry.flowing.clear()
-    resource = docker.resource(image=image, origin="dockerhub")
+    resource = docker.resource(image=pulled, origin="dockerhub")
     workspace.ready("import", workspace.write("nodes.yaml", json.dumps({"node_def:web": definition(resource)})))
     description = workspace.write("infra.yaml", infrastructure("cut", "web"))
     with workspace.start("build", description, "-i", "cut") as build:

@@ -55,6 +55,7 @@ def created(client, body):
 
 def healed(until, client, cloud, infra_id):
     """The only instance of an infrastructure is lost, and another one takes its place."""
+    until(lambda: len(cloud.machines(infra_id)) == 1)  # the one that was lost before may still be there
     (before,) = cloud.machines(infra_id)
     cloud.change(before["id"], "fail", "by the test")
     until(lambda: [one for one in cloud.machines(infra_id) if one["state"] == "ready" and one["id"] != before["id"]])
