@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from occopus_core.testing import ports
+
 from . import postgresql as server
 
 
@@ -32,3 +34,10 @@ def store_url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/store/occopus.db"
     return request.getfixturevalue("postgresql").new_database()
+
+
+@pytest.fixture
+def held_port():
+    """A port of the loopback that nobody else gets; nothing listens there until the test has something do so."""
+    with ports.held_port() as port:
+        yield port

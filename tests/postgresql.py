@@ -7,37 +7,39 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from occopus_core.testing.ports import held_port
+
+LONGEST = 600.0
+"""Seconds after which a program is taken for stuck."""
+
 
 class PostgreSQL:
-    """A server of our own on a free port of the loopback, as the user postgres where we are root."""
+    """A server of our own on a port of the loopback, as the user postgres where we are root."""
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
+    def __init__(self, binaries: Path, folder: Path, port: int) -> None:
         self._binaries = binaries
         self._folder = folder
         self._numbers = itertools.count()
         self._identity = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = port
 
     def start(self) -> None:
         if self._identity:
             shutil.chown(self._folder, "postgres", "postgres")
         options = ["-U", "postgres", "-A", "trust", "-N", "--locale=C.UTF-8"]
-        self._run("initdb", "-D", "data", *options).wait(60)
+        self._run("initdb", "-D", "data", *options).wait(LONGEST)
         socket_and_port = ["-h", "127.0.0.1", "-p", str(self._port), "-k", str(self._folder)]
         self._process = self._run("postgres", "-D", "data", *socket_and_port, "-c", "fsync=off")
 
     def wait(self) -> None:
         """Until it answers."""
-        deadline = time.monotonic() + 600
+        deadline = time.monotonic() + LONGEST
         while True:
             with contextlib.suppress(self._driver.OperationalError):
                 self._execute("SELECT 1")
@@ -48,7 +50,7 @@ class PostgreSQL:
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)  # disconnects everybody
-        self._process.wait(30)
+        self._process.wait(LONGEST)
 
     def new_database(self) -> str:
         """The URL of an empty database."""
@@ -83,8 +85,11 @@ def is_installed() -> bool:
 @contextlib.contextmanager
 def running() -> Iterator[PostgreSQL]:
     """A running server; `new_database` makes an empty database on it."""
-    with tempfile.TemporaryDirectory(prefix="occopus-pg-", ignore_cleanup_errors=True) as folder:
-        server = PostgreSQL(_installed()[-1].parent, Path(folder))
+    with (
+        tempfile.TemporaryDirectory(prefix="occopus-pg-", ignore_cleanup_errors=True) as folder,
+        held_port() as port,
+    ):
+        server = PostgreSQL(_installed()[-1].parent, Path(folder), port)
         server.start()
         try:
             server.wait()

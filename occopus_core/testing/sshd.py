@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from occopus_core.api.ssh import HostKeyPair, SshLogin, SshTarget, generate_host_key
+from occopus_core.testing.ports import held_port
 from occopus_core.testing.processes import end
 
 START_SECONDS = 60.0
@@ -56,19 +57,13 @@ def _sshd() -> str | None:
     return shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")
 
 
-def free_port(address: str = "127.0.0.1") -> int:
-    """A port that nothing listens on at the moment."""
-    with socket.socket() as tried:
-        tried.bind((address, 0))
-        return int(tried.getsockname()[1])
-
-
 class SshServer:
     """OpenSSH on some addresses, all with one port, one host key and one user key. Use it in a ``with`` block."""
 
     def __init__(self, addresses: Sequence[str] = ("127.0.0.1",), host_key: HostKeyPair | None = None) -> None:
         self.addresses = tuple(addresses)
-        self.port = free_port(self.addresses[0])
+        self._stack = contextlib.ExitStack()
+        self.port = self._stack.enter_context(held_port(*self.addresses))
         self.user_key = generate_host_key()
         """The key of the user root."""
         self.host_key = host_key or generate_host_key()
@@ -134,6 +129,7 @@ class SshServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._stack.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -422,12 +421,10 @@ def test_a_server_that_is_down_at_the_destruction_is_asked_again(shop, cloud, ow
     assert own_goiardi.left() == []
 
 
-def test_the_example_as_its_readme_has_it(workspace):
+def test_the_example_as_its_readme_has_it(workspace, held_port):
     if not installed():
         pytest.skip("goiardi is not installed: apt-get install goiardi")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(held_port)
     for file in EXAMPLE.glob("*.*"):
         workspace.write(f"chef/{file.name}", file.read_text().replace("5500", port))
     blocks = re.findall(r"```sh\n(.*?)```", (workspace.folder / "chef" / "README.md").read_text(), re.DOTALL)

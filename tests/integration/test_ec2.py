@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import signal
-import socket
 from pathlib import Path
 
 import pytest
@@ -298,12 +297,10 @@ def test_mistakes_and_outages_are_one_line_each(user, account):
     assert account.cloud.inventory() == []
 
 
-def test_an_endpoint_that_refuses_and_comes_back(user, account):
+def test_an_endpoint_that_refuses_and_comes_back(user, account, held_port):
     from occopus_resource_ec2.testing import Ec2Cloud  # noqa: PLC0415
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    endpoint = f"http://127.0.0.1:{held_port}"
     user.ready(
         "import", user.write("nodes.yaml", json.dumps({"node_def:away": definition(account, endpoint=endpoint)}))
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -26,11 +25,8 @@ FULL = "InstanceLimitExceeded: You have requested more instances than your curre
 class User:
     """Somebody who does what the README says, in a copy of the folder."""
 
-    def __init__(self, workspace):
-        self.workspace = workspace
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = str(free.getsockname()[1])
+    def __init__(self, workspace, port):
+        self.workspace, self.port = workspace, str(port)
         for file in EXAMPLE.glob("*.yaml"):
             text = file.read_text()
             assert (PORT in text) == (file.name == "nodes.yaml")
@@ -58,13 +54,13 @@ class User:
 
 
 @pytest.fixture
-def user(workspace):
+def user(workspace, held_port):
     missing = [name for name in ("moto", "flask", "flask_cors") if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(
             f"{missing[0]} is not installed: pip install './plugins/resource/ec2[testing]' in a checkout of Occopus"
         )
-    somebody = User(workspace)
+    somebody = User(workspace, held_port)
     with somebody.serve() as server:
         try:
             assert server.stdout.readline() == f"http://127.0.0.1:{somebody.port}\n"

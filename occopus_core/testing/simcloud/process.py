@@ -16,12 +16,13 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
+from occopus_core.testing.ports import held_port
 from occopus_core.testing.processes import end
 from occopus_core.testing.simcloud.inventory import PAGE
 
 _START_SECONDS = 600.0
 _STOP_SECONDS = 10.0
-_CALL_SECONDS = 60.0
+_CALL_SECONDS = 600.0
 
 
 class SimulatedServer:
@@ -38,6 +39,7 @@ class SimulatedServer:
     def __init__(self, database: Path | None = None, *, seed: int = 0, api_key: str | None = None) -> None:
         self._stack = contextlib.ExitStack()
         self._database = database
+        self._port: int | None = None
         self._options = ["--seed", str(seed), *(["--api-key", api_key] if api_key is not None else [])]
         self._process: subprocess.Popen[str] | None = None
         self.endpoint = ""
@@ -63,8 +65,10 @@ class SimulatedServer:
             folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="occopus-simcloud-"))
             self._database = Path(folder, "inventory.sqlite")
             self._stack.callback(setattr, self, "_database", None)
-        port = urlsplit(self.endpoint).port or 0
-        command = [sys.executable, "-m", self.module, "--port", str(port)]
+        if self._port is None:
+            self._port = self._stack.enter_context(held_port(port=urlsplit(self.endpoint).port or 0))
+            self._stack.callback(setattr, self, "_port", None)
+        command = [sys.executable, "-m", self.module, "--port", str(self._port)]
         self._process = subprocess.Popen(
             [*command, "--database", str(self._database), *self._options],
             stdout=subprocess.PIPE,

@@ -154,9 +154,9 @@ class TestFailures:
         with pytest.raises(PermanentError, match="no key and no password for the SSH user 'admin'"):
             SshLogin.of({}, "admin")
 
-    def test_nothing_listens(self, keys):
+    def test_nothing_listens(self, keys, held_port):
         with pytest.raises(TransientError, match=r"cannot be reached: Connection refused") as caught:
-            connect(SshTarget("127.0.0.1", SshLogin("root", password="x"), "n", sshd.free_port()), keys)
+            connect(SshTarget("127.0.0.1", SshLogin("root", password="x"), "n", held_port), keys)
         assert caught.value.unreached
 
     def test_a_silent_host_is_given_up_in_time(self, keys):

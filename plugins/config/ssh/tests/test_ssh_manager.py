@@ -17,7 +17,6 @@ import pytest
 from occopus_config_ssh import SshManager, scripts
 from occopus_core.api import Address, ConfigNode, ConfigState, Connection, PermanentError, TransientError
 from occopus_core.api.ssh import MemoryHostKeys, generate_host_key
-from occopus_core.testing import sshd
 
 SECONDS = 120.0
 STATE = Path("/var/lib/occopus")
@@ -263,8 +262,8 @@ class TestFailures:
         status = manager.status([node])[node.node_id]
         assert (status.state, status.reason) == (ConfigState.PENDING, message)
 
-    def test_an_unreachable_host_holds_up_no_other(self, manager, made):
-        away, well = made("true", port=sshd.free_port()), made("true")
+    def test_an_unreachable_host_holds_up_no_other(self, manager, made, refusing):
+        away, well = made("true", port=refusing), made("true")
         with pytest.raises(TransientError, match="cannot be reached: Connection refused"):
             manager.configure(away)
         manager.configure(well)

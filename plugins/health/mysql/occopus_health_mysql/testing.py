@@ -19,11 +19,12 @@ import trustme
 
 from occopus_core.api import Probe
 from occopus_core.testing.health import HealthHarness
+from occopus_core.testing.ports import held_port
 from occopus_core.testing.processes import end
 from occopus_core.testing.standing import Unavailable, until_exit
 from occopus_health_mysql import MySqlDatabases
 
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 GENEROUS = 60.0
 TIMEOUT = 0.5
 """Seconds for a look at a target that keeps silent."""
@@ -77,15 +78,12 @@ def running(*more: str) -> Iterator[Server]:
     """
     if reason := lacking():
         raise Unavailable(reason)
-    with tempfile.TemporaryDirectory(prefix="occopus-mariadb-") as name:
+    with tempfile.TemporaryDirectory(prefix="occopus-mariadb-") as name, held_port() as port:
         folder = Path(name)
         common = ["--no-defaults", f"--user={folder.owner()}", f"--datadir={folder / 'data'}"]
         options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
         install = ["mariadb-install-db", *common, *options]
         subprocess.run(install, check=True, capture_output=True, timeout=START_SECONDS)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = int(free.getsockname()[1])
         path = str(folder / "server.sock")
         files = [f"--socket={path}", f"--pid-file={folder / 'pid'}", f"--log-error={folder / 'log'}"]
         network = ["--bind-address=127.0.0.1", f"--port={port}", "--skip-log-bin"]

@@ -8,8 +8,8 @@ import pytest
 
 from occopus_core.api import Probe
 from occopus_core.api.ssh import MemoryHostKeys, generate_host_key
-from occopus_core.testing import sshd
 from occopus_core.testing.health import HealthCheckerConformance
+from occopus_core.testing.ports import held_port
 from occopus_health_ssh import SshCommand
 from occopus_health_ssh.testing import SshHarness
 
@@ -69,7 +69,8 @@ def test_no_credentials(probe):
 
 
 def test_nothing_listens(probe):
-    ((_, reason),) = look(probe(port=sshd.free_port()))
+    with held_port() as port:
+        ((_, reason),) = look(probe(port=port))
     assert reason.endswith("cannot be reached: Connection refused")
 
 

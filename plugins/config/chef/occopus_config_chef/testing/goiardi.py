@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -13,9 +14,10 @@ from typing import Self
 from occopus_config_chef.manager import Chef
 from occopus_config_chef.server import ChefServer, time_of_day
 from occopus_core.api import Connection
+from occopus_core.testing.ports import held_port
 from occopus_core.testing.processes import end
 
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 """It makes three RSA keys at its first start."""
 _KINDS = ("nodes", "clients", "roles", "environments")
 _BUILT_IN = {"clients": {"admin", "chef-validator", "chef-webui"}, "environments": {"_default"}}
@@ -30,9 +32,8 @@ class Goiardi:
     """A running Chef server: ``with Goiardi() as server``. It keeps its objects over `stop` and `start`."""
 
     def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = int(free.getsockname()[1])
+        self._stack = contextlib.ExitStack()
+        self._port = self._stack.enter_context(held_port())
         self.endpoint = f"http://127.0.0.1:{self._port}"
         self._folder = Path(tempfile.mkdtemp(prefix="occopus-goiardi-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -43,6 +44,7 @@ class Goiardi:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._stack.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
