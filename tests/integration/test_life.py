@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -22,12 +23,14 @@ from occopus_core.store.database import open_database
 from occopus_core.store.records import ScaleKind
 from occopus_core.store.repository import Store
 
+from .conftest import LONGEST, catches
+
 pytestmark = pytest.mark.integration
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 WORKER = Path(__file__).with_name("life_worker.py")
-TIMEOUT = 3.0
-"""For how long a node of the quick start may be ill here."""
+LIMIT = 60
+"""For how many seconds a node of the quick start may be ill."""
 
 REQUESTS = int(os.environ.get("OCCOPUS_TEST_REQUESTS", "200"))
 SENDERS = 10
@@ -47,10 +50,10 @@ def maintained(workspace, infra_id, *options):
             process.wait()
 
 
-def stopped(process, within=60.0):
+def stopped(process):
     """Ask it to end; its exit code."""
     process.send_signal(signal.SIGTERM)
-    return process.wait(within)
+    return process.wait(LONGEST)
 
 
 def events(workspace, infra_id):
@@ -105,6 +108,10 @@ class Demo:
         return False
 
     def replaced(self, node_id):
+        """Whether it is, once it is ill; that began a minute earlier than it did: nobody waits for the limit."""
+        ill = "UPDATE instances SET unhealthy_since = unhealthy_since - ? WHERE node_id = ? AND unhealthy_since > ?"
+        with contextlib.closing(sqlite3.connect(self.workspace.store, timeout=LONGEST)) as store, store:
+            store.execute(ill, (LIMIT, node_id, time.time() - LIMIT))
         web = self.web()
         return node_id not in web and len(web) == 2 and self.answers()
 
@@ -112,8 +119,7 @@ class Demo:
 @pytest.fixture
 def demo(workspace):
     shutil.copytree(QUICKSTART, workspace.folder, dirs_exist_ok=True)
-    nodes = workspace.folder / "nodes.yaml"
-    nodes.write_text(nodes.read_text().replace("timeout: 60", f"timeout: {TIMEOUT:g}"))
+    assert f"timeout: {LIMIT}\n" in (workspace.folder / "nodes.yaml").read_text()
     workspace.ready("import", "nodes.yaml")
     workspace.ready("build", "infra.yaml", "-i", "first", "--parallelize")
     yield Demo(workspace)
@@ -127,11 +133,11 @@ def test_the_nodes_of_the_quick_start_are_replaced(demo, until):
         until(lambda: demo.replaced(killed))
         assert halted in demo.web()
         demo.server(halted).send_signal(signal.SIGSTOP)
-        until(lambda: demo.replaced(halted), 60)
+        until(lambda: demo.replaced(halted))
         assert stopped(maintainer) == 0
     said = events(demo.workspace, "first")
     for node_id in (killed, halted):
-        assert re.search(rf" healing web {node_id[:8]}: for \d+ s \(limit 3 s\): ", said), said
+        assert re.search(rf" healing web {node_id[:8]}: for \d+ s \(limit {LIMIT} s\): ", said), said
 
 
 # On the simulated cloud
@@ -165,7 +171,7 @@ def test_maintenance_ends_in_the_middle_of_anything(user, cloud, until, rule):
         before = len(cloud.log())
         cloud.set_faults([rule] if rule else [])
         scale_to(user, "life", 6)
-        until(lambda: any(call["outcome"] == "hang" or len(call["tokens"]) for call in cloud.log()[before:]), 20)
+        until(lambda: any(call["outcome"] == "hang" or len(call["tokens"]) for call in cloud.log()[before:]))
         assert stopped(maintainer) == 0
     cloud.set_faults([])
     user.ready("maintain", "-i", "life", "--parallelize")
@@ -186,10 +192,10 @@ def test_a_cloud_that_goes_and_comes_back_is_told_once(workspace, new_cloud, des
             cloud.kill()
             until(lambda: "for a provider" in said.read_text())
             begun = workspace.query("SELECT epoch FROM infrastructures")[0][0]
-            until(lambda: workspace.query("SELECT epoch FROM infrastructures")[0][0] > begun, 60)
+            until(lambda: workspace.query("SELECT epoch FROM infrastructures")[0][0] > begun)
             cloud.start()
             cloud.change(before[0]["id"], "lose")
-            until(lambda: len(cloud.machines("life")) == 2, 60)
+            until(lambda: len(cloud.machines("life")) == 2)
             assert stopped(maintainer) == 0
         assert said.read_text().count("for a provider") == 1, said.read_text()
         workspace.ready("maintain", "-i", "life")
@@ -197,27 +203,28 @@ def test_a_cloud_that_goes_and_comes_back_is_told_once(workspace, new_cloud, des
 
 
 class Crowd:
-    """Processes of `life_worker`, all with the same store."""
+    """Processes of `life_worker`, all with the same store; what they print is in the file `said`."""
 
     def __init__(self, workspace):
         self._workspace = workspace
         self._processes = []
+        self.said = workspace.folder / "said"
 
     def start(self, *words):
-        process = subprocess.Popen(
-            [sys.executable, str(WORKER), *map(str, words)],
-            env=self._workspace.environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with self.said.open("a") as said:
+            process = subprocess.Popen(
+                [sys.executable, str(WORKER), *map(str, words)],
+                env=self._workspace.environ,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )
         self._processes.append(process)
         return process
 
     def close(self):
         for process in self._processes:
             process.kill()
-            process.communicate()
+            process.wait()
 
 
 @pytest.fixture
@@ -253,18 +260,16 @@ def test_requests_from_everywhere_are_applied_once_and_in_order(user, cloud, cro
             return True
         return False
 
-    kills, deadline = 0, time.monotonic() + 60 + REQUESTS / 5
-    while kills < 2 or not settled(rng.uniform(*BETWEEN_KILLS)):
-        assert time.monotonic() < deadline
+    kills = 0
+    while kills < 2 or not settled(kills * rng.uniform(*BETWEEN_KILLS)):  # later and later, however slow they are
         victim = maintainers.pop(0)
         victim.kill()
         kills += 1
         maintainers.append(crowd.start("keep", "life"))
     for maintainer in maintainers:
-        maintainer.send_signal(signal.SIGTERM)
-        # The one that was started last may not have come so far as to listen.
-        assert maintainer.wait(10) in ({0, -signal.SIGTERM} if maintainer is maintainers[-1] else {0})
-    assert {sender.wait() for sender in senders} == {0}, [sender.stderr.read() for sender in senders]
+        until(lambda pid=maintainer.pid: catches(pid, signal.SIGTERM))
+        assert stopped(maintainer) == 0, crowd.said.read_text()
+    assert {sender.wait() for sender in senders} == {0}, crowd.said.read_text()
     until(lambda: not user.query("SELECT 1 FROM infrastructures WHERE lease_expires > ?", time.time()))
     user.ready("maintain", "-i", "life", "--parallelize")
     rows = user.query("SELECT kind, amount, instance, result FROM scale_requests ORDER BY id")
@@ -278,7 +283,7 @@ def test_destroyed_while_others_maintain_it(user, cloud, crowd):
     maintainers = [crowd.start("keep", "life") for _ in range(2)]
     scale_to(user, "life", 8)
     user.ready("destroy", "-i", "life")
-    assert [maintainer.wait(10) for maintainer in maintainers] == [0, 0], [m.stderr.read() for m in maintainers]
+    assert [maintainer.wait(LONGEST) for maintainer in maintainers] == [0, 0], crowd.said.read_text()
     assert cloud.machines("life") == []
     assert user.rows("life") == 0
     assert user.query("SELECT 1 FROM scale_requests") == []
