@@ -28,7 +28,7 @@ from occopus_core.testing.shape import assert_no_io, assert_states_version, plug
 
 CROWD = 100
 """How many silent targets are looked at side by side."""
-GRACE = 3.0
+GRACE = 15.0
 """Seconds by which a loaded machine may overrun a probe's timeout."""
 NO_SUCH_HOST = "x" * 64 + ".invalid"
 """A name that no resolver needs to be asked about: its label is too long."""

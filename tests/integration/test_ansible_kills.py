@@ -18,7 +18,7 @@ from occopus_core.api import ConfigState, Connection
 from occopus_core.testing import sshd
 
 from ..unit.engine.conftest import World, empty_store, world  # noqa: F401  # fixtures
-from .conftest import wait_until
+from .conftest import LONGEST, wait_until
 from .kills import MOMENTS, Campaign, mortal, on
 
 pytestmark = pytest.mark.integration
@@ -105,7 +105,7 @@ def test_nothing_is_doubled_and_nothing_is_left(killed, moment, worker):
     def struck():
         for process in workers(killed.root) if worker == "its worker is killed" else ():
             process.kill()
-            process.wait(60)
+            process.wait(LONGEST)
 
     def nothing_is_left(infra_id, known):
         assert "doubled" not in killed.log.read_text()

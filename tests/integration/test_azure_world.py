@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import LONGEST
+
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
@@ -29,5 +31,5 @@ exec "$2" -m tests.integration.azure_world "$3" "$4" "$1"
 @pytest.mark.parametrize(("name", "node"), [("azure-ping", "ping-receiver"), ("azure-aci-nginx", "nginx-server")])
 def test_a_life_of_published_descriptions(tmp_path, name, node):
     words = ["unshare", "-n", "-m", "sh", "-c", WORLD, "sh", tmp_path, sys.executable, DESCRIPTIONS / name, node]
-    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST, check=False)
     assert ended.stdout.endswith("done\n"), ended.stderr

@@ -303,7 +303,7 @@ def test_the_completion_is_good_bash(workspace, command):
     completion = workspace.ready(command, "--print-completion", "bash").stdout
     assert f"occopus-{command}" in completion
     assert "--cfg" in completion
-    subprocess.run(["bash", "-n"], input=completion, text=True, check=True, timeout=30)
+    subprocess.run(["bash", "-n"], input=completion, text=True, check=True, timeout=600)
 
 
 # Configuration and credentials

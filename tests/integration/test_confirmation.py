@@ -7,6 +7,8 @@ import pty
 
 import pytest
 
+from .conftest import LONGEST
+
 pytestmark = pytest.mark.integration
 
 
@@ -27,7 +29,7 @@ def on_terminal(ready):
             except OSError:  # the last process on the terminal has ended
                 break
         os.close(controller)
-        return process.wait(60), shown.decode(errors="replace")
+        return process.wait(LONGEST), shown.decode(errors="replace")
 
     return run
 

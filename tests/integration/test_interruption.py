@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from .conftest import LONGEST
+
 pytestmark = pytest.mark.integration
 
 LINES = 36
@@ -75,7 +77,7 @@ def stopped_while_it_is_undone(user, file, infra_id, line):
         read_until(process, "rolling back")
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
-        assert process.wait(3) == 130
+        assert process.wait(LONGEST) == 130
         assert process.stdout.read() == ""
     return rest
 
@@ -117,7 +119,7 @@ def test_an_interrupted_destroy_says_how_to_go_on(user, cloud, describe):
         read_until(process, "node dropping")
         process.send_signal(signal.SIGTERM)
         rest = process.stderr.read()
-        assert process.wait(3) == 143
+        assert process.wait(LONGEST) == 143
     assert re.search(r"to go on later: (OCCOPUS_STORE=\S+ )?occopus-destroy -i leaving\n", rest)
     assert "dropping" in user.ready("maintain", "-l").stdout
     user.ready("destroy", "-i", "leaving")

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from .conftest import LONGEST
+
 pytestmark = pytest.mark.integration
 
 
@@ -97,7 +99,7 @@ def test_who_maintains_is_shown_until_the_end(ready, until):
         assert maintained()["name"].startswith(f"process {process.pid} on ")
         assert f"maintained by process {process.pid} on " in ready.ready("maintain", "-l").stdout
         process.send_signal(signal.SIGKILL)
-        process.wait(60)
+        process.wait(LONGEST)
     with contextlib.closing(sqlite3.connect(ready.store, timeout=60)) as connection, connection:
         connection.execute("UPDATE maintainers SET seen = seen - 100")
     assert not maintained()["alive"]
@@ -105,7 +107,7 @@ def test_who_maintains_is_shown_until_the_end(ready, until):
     with ready.start("maintain", "-c", "-i", "kept", "-t", "1") as process:
         until(lambda: maintained()["alive"])
         process.send_signal(signal.SIGTERM)
-        process.wait(120)
+        process.wait(LONGEST)
     assert maintained() is None
 
 

@@ -7,6 +7,8 @@ import signal
 
 import pytest
 
+from .conftest import LONGEST
+
 pytestmark = pytest.mark.integration
 
 PRINTED = "starting\nlistening on 80\n"
@@ -75,7 +77,7 @@ def test_the_output_is_followed_until_it_is_interrupted(printing, until):
     with printing.start("logs", "-i", "shop", "db", "--follow") as process:
         assert [process.stdout.readline() for _ in range(2)] == PRINTED.splitlines(keepends=True)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == -signal.SIGTERM or process.returncode == 143
+        assert process.wait(LONGEST) == -signal.SIGTERM or process.returncode == 143
 
 
 def test_what_a_failed_build_left_is_still_there(workspace, cloud, describe):

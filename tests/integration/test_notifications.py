@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -30,7 +29,7 @@ class Receiver:
 
     def take(self, signature, body):
         expected = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        self.let_go.wait(60.0)
+        self.let_go.wait()
         if signature != f"sha256={expected}":
             return 403
         if self.well:
@@ -95,11 +94,10 @@ def test_what_could_not_be_told_is_told_by_the_next_command(ready, receiver):
     assert [one["id"] for one in receiver.told] == recorded(ready)
 
 
-def test_one_that_hangs_holds_a_command_up_for_a_few_seconds_only(ready, receiver):
+def test_one_that_hangs_does_not_keep_a_command_from_its_end(ready, receiver):
+    """It takes nothing until the test has ended: a command that waited for it to do so would never end."""
     receiver.let_go.clear()
-    started = time.monotonic()
     ready.ready("build", "-i", "shop", "trial.yaml")
-    assert time.monotonic() - started < 15.0
     assert receiver.told == []
 
 

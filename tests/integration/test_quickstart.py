@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from .conftest import LONGEST
+
 pytestmark = pytest.mark.integration
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
@@ -22,7 +24,7 @@ def user(workspace):
 
 
 def page(address: str) -> str:
-    with urllib.request.urlopen(f"http://{address}:8080/", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}:8080/", timeout=LONGEST) as answer:
         return answer.read().decode()
 
 

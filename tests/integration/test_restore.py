@@ -8,6 +8,8 @@ import sqlite3
 
 import pytest
 
+from .conftest import LONGEST
+
 pytestmark = pytest.mark.integration
 
 
@@ -48,7 +50,7 @@ def built_with_a_copy(user, moment):
         assert any(line.startswith(moment) for line in process.stderr)
         copy = copied(user)
         process.stderr.read()
-        assert process.wait(60) == 0
+        assert process.wait(LONGEST) == 0
     return copy
 
 
@@ -73,9 +75,8 @@ def test_a_copy_from_the_middle_of_a_build_finds_all_that_the_build_made_later(s
 
 def test_a_copy_from_before_the_first_token_builds_anew_and_tells_what_was_built(slow, cloud):
     copy = built_with_a_copy(slow, "node creating db")
-    with contextlib.closing(sqlite3.connect(copy)) as store:
-        store.execute("DELETE FROM instances")  # what the build has stored between its word and the copy
-        store.commit()
+    with contextlib.closing(sqlite3.connect(copy)) as store, store:
+        store.execute("DELETE FROM instances")  # the line is said just before the rows are written
     made = ids(cloud.machines("x"))
     restore(slow, copy)
     slow.await_lease("x")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import LONGEST
+
 pytestmark = pytest.mark.integration
 
 
@@ -38,7 +40,7 @@ def test_a_build_whose_terminal_vanishes_is_undone(ready, cloud, describe):
     ready.ready("import", ready.write("slow.yaml", cloud.definitions("slow", boot_seconds=30)))
     ready.write("slow-trial.yaml", describe("first", "last", type="slow"))
     process = close_terminal(ready, b"booting", "build", "slow-trial.yaml", "-i", "gone", "--parallelize")
-    assert process.wait(60) in (128 + signal.SIGHUP, -signal.SIGHUP)
+    assert process.wait(LONGEST) in (128 + signal.SIGHUP, -signal.SIGHUP)
     assert cloud.machines("gone") == []
     assert ready.rows("gone") == 0
 
@@ -48,7 +50,7 @@ def test_a_destruction_whose_terminal_vanishes_can_be_gone_on_with(ready, cloud,
     ready.write("slow-trial.yaml", describe("first", type="slow"))
     ready.ready("build", "slow-trial.yaml", "-i", "gone")
     process = close_terminal(ready, b"dropping", "destroy", "-y", "-i", "gone")
-    assert process.wait(60) in (128 + signal.SIGHUP, -signal.SIGHUP)
+    assert process.wait(LONGEST) in (128 + signal.SIGHUP, -signal.SIGHUP)
     assert ready.rows("gone") == 2
     ready.ready("destroy", "-i", "gone")
     assert cloud.machines("gone") == []
@@ -71,7 +73,7 @@ def test_a_pass_that_heals_ends_at_a_signal_and_the_next_carries_it_on(ill, asse
     with healing_of(ill) as process:
         process.send_signal(number)
         rest = process.stderr.read()
-        assert process.wait(30) == 128 + number, rest
+        assert process.wait(LONGEST) == 128 + number, rest
     assert "interrupted; the next pass continues" in rest
     assert "Traceback" not in rest
     assert_carried_on()
@@ -82,7 +84,7 @@ def test_passes_over_and_over_end_at_a_signal_in_order(ill, assert_carried_on, n
     with healing_of(ill, "-c") as process:
         process.send_signal(number)
         rest = process.stderr.read()
-        assert process.wait(30) == 0, rest
+        assert process.wait(LONGEST) == 0, rest
     assert "Traceback" not in rest
     assert_carried_on()
 
@@ -91,7 +93,7 @@ def test_passes_over_and_over_end_although_the_cloud_hangs(ill, cloud, assert_ca
     with healing_of(ill, "-c", "-t", "0") as process:
         cloud.set_faults([{"kind": "hang"}])
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(LONGEST) == 0
     cloud.set_faults([])
     assert_carried_on()
 
@@ -101,14 +103,14 @@ def test_a_signal_ends_maintenance_whichever_thread_receives_it(ill, assert_carr
         other = max(int(thread.name) for thread in Path(f"/proc/{process.pid}/task").iterdir())
         assert other != process.pid
         assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
-        assert process.wait(60) == 0
+        assert process.wait(LONGEST) == 0
     assert_carried_on()
 
 
 @pytest.mark.parametrize("words", [[], ["-c"]], ids=["once", "over and over"])
 def test_a_pass_whose_terminal_vanishes_is_carried_on(ill, assert_carried_on, words):
     process = close_terminal(ill, b"booting", "maintain", "-i", "ill", *words)
-    assert process.wait(60) in (0, 128 + signal.SIGHUP, -signal.SIGHUP)
+    assert process.wait(LONGEST) in (0, 128 + signal.SIGHUP, -signal.SIGHUP)
     assert_carried_on()
 
 
@@ -117,7 +119,7 @@ def test_who_starts_it_with_nohup_has_it_go_on(ill, assert_carried_on):
         process.send_signal(signal.SIGHUP)
         assert any("node ready" in line for line in process.stderr), "it goes on"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(LONGEST) == 0
     assert_carried_on()
 
 
@@ -165,7 +167,7 @@ def test_a_disk_that_fills_up_during_a_build_loses_nothing(ready, cloud, little_
         assert any(line.startswith("node booting") for line in process.stderr)
         fill(little_disk)
         rest = process.stderr.read()
-        assert process.wait(120) == 4, rest
+        assert process.wait(LONGEST) == 4, rest
     assert "Traceback" not in rest
     assert "error: the store " in rest
     assert "occopus-build -i x continues it" in rest

@@ -23,6 +23,8 @@ from occopus_core.store.listing import list_infrastructures
 from occopus_core.store.records import InstanceRecord, Stage
 from occopus_core.store.repository import InfrastructureTakenError, Store
 
+from .conftest import LONGEST
+
 pytestmark = pytest.mark.integration
 
 PROCESSES = 8
@@ -60,7 +62,7 @@ class Workers:
         self._lines = open(output, encoding="utf-8")  # noqa: PTH123, SIM115  # closed by `close`
         self._running = [self._started() for _ in range(PROCESSES)]
         self.killed = 0
-        self._deadline = threading.Timer(300, self.stop)
+        self._deadline = threading.Timer(LONGEST, self.stop)
         self._deadline.start()
 
     def _started(self):
@@ -211,6 +213,6 @@ def test_those_who_open_a_new_store_at_once_make_one(store_url):
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    answers = {process.communicate(timeout=60) for process in processes}
+    answers = {process.communicate(timeout=LONGEST) for process in processes}
     assert len(answers) == 1, answers
     assert answers.pop()[1] == ""

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import LONGEST
+
 pytestmark = pytest.mark.integration
 
 INFRA = "trial"
@@ -134,7 +136,7 @@ def test_a_stream_of_events_tells_them_as_they_happen(served, ready):
         f"{served.base}/infrastructures/{infra_id}/events", headers={"Accept": "text/event-stream"}
     )
     ids = []
-    with urllib.request.urlopen(request, timeout=30) as stream:
+    with urllib.request.urlopen(request, timeout=LONGEST) as stream:
         for line in stream:
             ids += [int(line.split()[1])] if line.startswith(b"id:") else []
             if line == b"event: infrastructure ready\n":
@@ -195,7 +197,7 @@ def test_the_example_walks_through_it(ready, serve):
             env={**os.environ, "OCCOPUS_URL": client.base},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=LONGEST,
             check=False,
         )
         assert ended.returncode == 0, ended
@@ -212,7 +214,7 @@ def test_the_documented_call_stores_the_example(ready, serve):
     with serve(ready, "--endpoint", "unix:///var/run/docker.sock") as (_, client):
         words = shlex.split(call.replace("http://127.0.0.1:5000", client.base))
         ended = subprocess.run(
-            [*words, "--silent", "--show-error"], cwd=root, capture_output=True, text=True, timeout=60, check=True
+            [*words, "--silent", "--show-error"], cwd=root, capture_output=True, text=True, timeout=LONGEST, check=True
         )
         assert json.loads(ended.stdout) == {"node_definitions": ["rest_web"]}
         assert client.get("/node_definitions/rest_web").json["implementations"][0]["resource"] == "docker"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -49,9 +48,8 @@ def test_a_slow_provider_holds_up_no_other_request(printing, cloud, serve, until
         for thread in threads:
             thread.start()
         until(lambda: cloud.calls()["most_at_once"] >= 1)
-        began = time.monotonic()
         assert client.get("/overview").status == 200
-        assert time.monotonic() - began < 15
+        assert answers == [], "those who asked the provider wait on"
         cloud.set_faults([])
         for thread in threads:
             thread.join(200)

@@ -93,10 +93,10 @@ def test_others_are_not_served_without_tokens(ready, serve):
 
 
 def test_who_asks_too_often_is_told_to_wait(ready, serve):
-    with serve(ready, "--rate", "1") as (_, client):
+    with serve(ready, "--rate", "0.1") as (_, client):  # one request in ten seconds
         answers = [client.get("/infrastructures/") for _ in range(15)]
     assert {answer.status for answer in answers} == {200, 429}
-    assert answers[-1].headers["Retry-After"] == "1"
+    assert all(1 <= int(answer.headers["Retry-After"]) <= 10 for answer in answers if answer.status == 429)
 
 
 def test_no_more_is_built_at_once_than_may_be(ready, cloud, serve, until):

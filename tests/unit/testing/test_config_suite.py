@@ -530,7 +530,7 @@ class Hanging(Harness):
     faults = frozenset({Fault.HANG})
     not_applicable: ClassVar = {}
     short_timeout = 0.1
-    grace = 0.5
+    grace = 4.0
     waits = False
 
     def inject(self, fault):
@@ -551,7 +551,7 @@ class InTime(FolderManager):
 
 
 class TooLate(InTime):
-    patience = 20.0
+    patience = 60.0
 
 
 @pytest.mark.parametrize(("manager", "fails"), [(TooLate, True), (InTime, False)])

@@ -158,7 +158,7 @@ class Reached(FileNotifierHarness):
     sdk_modules = ("wave",)
     not_applicable: ClassVar = {}
     short_timeout = 0.1
-    grace = 0.5
+    grace = 4.0
     asked = 0
     fault = None
 
@@ -185,7 +185,7 @@ class Sends(FileNotifier):
 
 
 class WaitsForEver(Sends):
-    patience = 20.0
+    patience = 60.0
 
 
 class Retries(Sends):

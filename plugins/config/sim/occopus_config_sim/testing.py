@@ -35,6 +35,7 @@ class SimHarness(ConfigHarness):
     sdk_modules: ClassVar[tuple[str, ...]] = ("urllib3",)
     published: ClassVar[Mapping[str, Any]] = {"fqdn": "node.internal"}
     faults: ClassVar[frozenset[Fault]] = frozenset({*RULES, Fault.REFUSED_CONNECTION})
+    grace: ClassVar[float] = 15.0
 
     def __init__(self, server: SimulatedManager | None = None) -> None:
         super().__init__()

@@ -17,6 +17,8 @@ from occopus_health_network import Ping, Ports, Urls
 
 TIMEOUT = 0.5
 """Seconds for a look at a target that keeps silent."""
+GENEROUS = 60.0
+"""Seconds for a look at one that answers, on a busy machine."""
 LOST = "127.0.0.9"
 """Where no echo request arrives."""
 
@@ -58,7 +60,7 @@ def ping_harness() -> NetworkHarness:
     stack = contextlib.ExitStack()
     stack.enter_context(mock.patch("occopus_health_network.icmp.ICMPv4Socket", _Lossy))
     lost = Probe("ill", LOST, True, TIMEOUT)
-    return NetworkHarness(stack, Ping(), Probe("well", "127.0.0.1", True, TIMEOUT), lost, lost)
+    return NetworkHarness(stack, Ping(), Probe("well", "127.0.0.1", True, GENEROUS), lost, lost)
 
 
 def ports_harness() -> NetworkHarness:
@@ -72,10 +74,10 @@ def ports_harness() -> NetworkHarness:
     full.listen(0)
     first.connect(full.getsockname())
 
-    def probe(server: socket.socket) -> Probe:
-        return Probe("node", "127.0.0.1", [server.getsockname()[1]], TIMEOUT)
+    def probe(server: socket.socket, timeout: float = GENEROUS) -> Probe:
+        return Probe("node", "127.0.0.1", [server.getsockname()[1]], timeout)
 
-    return NetworkHarness(stack, Ports(), probe(accepting), probe(refusing), probe(full))
+    return NetworkHarness(stack, Ports(), probe(accepting), probe(refusing), probe(full, TIMEOUT))
 
 
 def urls_harness() -> NetworkHarness:
@@ -88,14 +90,14 @@ def urls_harness() -> NetworkHarness:
     stack.callback(thread.join)
     stack.callback(web.shutdown)
 
-    def probe(place: str, timeout: float = TIMEOUT) -> Probe:
+    def probe(place: str, timeout: float = GENEROUS) -> Probe:
         return Probe("node", "127.0.0.1", [f"http://{place}"], timeout)
 
     return NetworkHarness(
         stack,
         Urls(),
-        probe(f"127.0.0.1:{web.server_port}/200", 5.0),
+        probe(f"127.0.0.1:{web.server_port}/200"),
         probe(f"user:hidden@127.0.0.1:{web.server_port}/503?token=hidden"),
-        probe(f"127.0.0.1:{silent.getsockname()[1]}/"),
+        probe(f"127.0.0.1:{silent.getsockname()[1]}/", TIMEOUT),
         secret="hidden",  # noqa: S106 - what no reason may show
     )

@@ -126,6 +126,7 @@ class FcmHarness(NotifyHarness):
     sdk_modules: ClassVar[tuple[str, ...]] = ("requests", "google.auth")
     faults: ClassVar[frozenset[Fault]] = frozenset({*ANSWERS, Fault.HANG})
     subscription: ClassVar[Mapping[str, Any] | None] = {"reg_id": "registration-of-an-app"}
+    grace: ClassVar[float] = 15.0
 
     def __init__(self) -> None:
         self._stack = ExitStack()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from contextlib import ExitStack
 from email.message import Message
@@ -12,6 +11,7 @@ from typing import ClassVar
 from occopus_core.api import Connection, Notifier
 from occopus_core.testing.conformance import Fault
 from occopus_core.testing.notify import NotifyHarness
+from occopus_core.testing.ports import held_port
 from occopus_core.testing.web import answering
 from occopus_notify_webhook import Webhook
 
@@ -23,6 +23,7 @@ class WebhookHarness(NotifyHarness):
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("requests", "urllib3")
     faults: ClassVar[frozenset[Fault]] = frozenset({*STATUSES, Fault.REFUSED_CONNECTION, Fault.HANG})
+    grace: ClassVar[float] = 15.0
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -32,8 +33,7 @@ class WebhookHarness(NotifyHarness):
         self._requests: list[bytes] = []
         self._ids: list[int] = []
         self._url = self._stack.enter_context(answering(self._answer))
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            self._deaf = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        self._deaf = f"http://127.0.0.1:{self._stack.enter_context(held_port())}/"
 
     def _answer(self, _path: str, _headers: Message, body: bytes) -> tuple[int, dict[str, str], bytes]:
         self._requests.append(body)

@@ -12,7 +12,7 @@ from occopus_resource_docker import pulls as module
 from occopus_resource_docker.order import Image
 
 IMAGE = Image("tiny:1")
-LONGEST = 60.0
+LONGEST = 600.0
 
 
 class Lines:

@@ -12,7 +12,7 @@ from occopus_resource_docker.testing.images import root_file_system
 
 pytestmark = pytest.mark.integration
 
-LONGEST = 60.0
+LONGEST = 600.0
 SOME_RESTARTS = 4
 
 

@@ -13,7 +13,8 @@ from occopus_core.api import Connection, Context, CreateRequest, Instance, Insta
 from occopus_resource_local import LocalHandler
 from occopus_resource_local.folders import NodeFolder
 
-DEADLINE = 20.0
+DEADLINE = 600.0
+"""Seconds after which something is taken for stuck."""
 
 
 class Host:

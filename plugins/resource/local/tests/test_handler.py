@@ -17,6 +17,8 @@ from occopus_resource_local.errors import provider_errors
 from occopus_resource_local.folders import Record
 from occopus_resource_local.launch import start_supervisor
 
+from .conftest import DEADLINE
+
 
 def test_a_node_is_ready_with_an_address_that_can_be_bound(host):
     made = host.create(host.request())
@@ -168,7 +170,7 @@ def test_a_stopped_node_is_not_started_again(host):
 def test_a_second_supervisor_runs_nothing(host):
     host.create(host.request(command="sh -c 'echo ran >> ran'"))
     host.until(lambda: host.state() is InstanceState.STOPPED)
-    start_supervisor(host.folder(), host.folder().record(), {"command": "echo again >> ran\n"}, 20.0)
+    start_supervisor(host.folder(), host.folder().record(), {"command": "echo again >> ran\n"}, DEADLINE)
     host.until(lambda: host.processes() == [])
     assert (host.work() / "ran").read_text() == "ran\n"
 

@@ -13,6 +13,8 @@ from occopus_core.descriptions.loader import load
 from occopus_core.render import Renderer
 from occopus_core.template_functions import functions
 
+from .conftest import DEADLINE
+
 QUICKSTART = Path(__file__).parents[4] / "examples" / "quickstart"
 
 
@@ -47,7 +49,7 @@ class Quickstart:
 def page(instance):
     """What a node answers; nothing while it does not answer well."""
     try:
-        with urllib.request.urlopen(f"http://{instance.addresses[0].value}:8080/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{instance.addresses[0].value}:8080/", timeout=DEADLINE) as answer:
             return answer.read().decode()
     except urllib.error.HTTPError as error:
         error.close()

@@ -15,6 +15,8 @@ from occopus_core.api import InstanceState
 from occopus_resource_local import folders, supervisor
 from occopus_resource_local.testing import GRACEFUL
 
+from .conftest import DEADLINE
+
 DAEMON = """
 import os, sys, time
 if os.fork(): os._exit(0)
@@ -30,7 +32,7 @@ def kill(pid):
     descriptor = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        assert select.select([descriptor], [], [], 10)[0]
+        assert select.select([descriptor], [], [], DEADLINE)[0]
     finally:
         os.close(descriptor)
 
@@ -51,7 +53,9 @@ def daemon(host):
 
 
 def gone(process):
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    with contextlib.suppress(psutil.NoSuchProcess):  # it may be reaped between two looks
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 @pytest.mark.parametrize("before", ["", 'env -i /usr/bin/env PATH="$PATH"'])

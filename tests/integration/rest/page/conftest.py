@@ -123,7 +123,8 @@ def kill_node():
             environ, command = process.info["environ"] or {}, process.info["cmdline"] or []
             here = environ.get("OCCOPUS_NODE_DIR", "").startswith(str(user.home))
             if here and environ["OCCOPUS_NODE_ID"] == node_id and set(words) <= set(command):
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # one may end with another
+                    process.kill()
 
     return kill
 

@@ -86,6 +86,6 @@ class Terminal:
     def _tmux(self, *words: str) -> str:
         command = ["tmux", "-L", self._name, *words]
         ended = subprocess.run(
-            command, cwd=self._folder, env=self._environ, capture_output=True, text=True, timeout=60, check=True
+            command, cwd=self._folder, env=self._environ, capture_output=True, text=True, timeout=LONGEST, check=True
         )
         return ended.stdout
