@@ -1,4 +1,4 @@
-"""Where the variable CI is set, a test fails that would be skipped because a real part is not installed."""
+"""Of all tests: a missing real part fails one where the variable CI is set, and none depends on chance or on speed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples every time, unless a test says otherwise, however long they take.
+settings.register_profile("occopus", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("occopus")
 
 MISSING = "not installed"
 """Stands in the reason of every skip for a missing real part."""

@@ -18,7 +18,7 @@ import functools, importlib, json, sys
 functools.reduce(getattr, sys.argv[2].split("."), importlib.import_module(sys.argv[1])).schema()
 print(json.dumps(sorted(sys.modules)))
 """
-_IMPORT_SECONDS = 60
+_IMPORT_SECONDS = 600
 _GROUPS = tuple(f"occopus.{kind}" for kind in ("resource", "config", "health", "context", "notify"))
 _NETWORK = frozenset({"socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"})
 _PROCESSES = frozenset({"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork"})

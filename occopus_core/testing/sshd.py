@@ -19,7 +19,7 @@ from occopus_core.api.ssh import HostKeyPair, SshLogin, SshTarget, generate_host
 from occopus_core.testing.ports import held_port
 from occopus_core.testing.processes import end
 
-START_SECONDS = 60.0
+START_SECONDS = 600.0
 _MOST_ADDRESSES = 16
 """On how many addresses one sshd listens at the most."""
 

@@ -15,7 +15,7 @@ from typing import Self
 
 from .acts import COMMANDS, Run
 
-PATIENCE = 60.0
+PATIENCE = 600.0
 ROOT = Path(__file__).parents[2]
 
 
@@ -59,7 +59,7 @@ class Lanes:
         for lane in self._idle:
             lane.stdin.close()
         for lane in self._idle:
-            lane.wait(30)
+            lane.wait(PATIENCE)
             lane.stdout.close()
 
     def map(self, runs: Iterable[Run]) -> Iterator[Outcome]:

@@ -12,7 +12,7 @@ import time
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from occopus_core.credentials import Credentials
@@ -101,7 +101,6 @@ def test_the_header_of_basic_authentication_is_hidden_whatever_the_length(tmp_pa
     assert redact(f"Authorization: Basic {b64('demo:x7')} (demo)") == "Authorization: Basic *** (demo)"
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=4).filter(lambda text: len(text.strip()) >= 4))
 def test_no_secret_is_left_whatever_its_characters(secret):
     redact = Redactor([secret])

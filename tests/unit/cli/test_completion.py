@@ -104,7 +104,7 @@ def asked(capsys, command, *words):
         function=f"_shtab_{name.replace('-', '_')}",
         command=name,
     )
-    ended = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=30, check=True)
+    ended = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=600, check=True)
     assert ended.stderr == ""
     return ended.stdout.strip()
 

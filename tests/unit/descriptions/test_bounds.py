@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from occopus_core.api.errors import PermanentError
@@ -85,7 +85,6 @@ def test_extreme_numbers_of_seconds_are_refused_with_their_place(key, value):
 
 
 @pytest.mark.parametrize("key", ["timeout", "min_ready_seconds", "stop_seconds"])
-@settings(deadline=None)
 @given(value=st.floats() | st.integers())
 @example(MOST_SECONDS)
 @example(MOST_SECONDS + 1)

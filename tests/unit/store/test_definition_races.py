@@ -97,11 +97,11 @@ def race(*acts):
     barrier = threading.Barrier(len(acts))
 
     def begun(act, *arguments):
-        barrier.wait(60)
+        barrier.wait(600)
         return outcome(act, *arguments)
 
     with ThreadPoolExecutor(len(acts)) as threads:
-        return [one.result(60) for one in [threads.submit(begun, *act) for act in acts]]
+        return [one.result(600) for one in [threads.submit(begun, *act) for act in acts]]
 
 
 @ways
@@ -148,7 +148,7 @@ def test_a_removal_waits_for_a_user_that_is_being_recorded(two, record, monkeypa
 
         monkeypatch.setitem(globals(), "refuse", then_removed)
         assert outcome(record, two[0], "shop") is None
-        assert begun[0].result(60) is DefinitionInUseError
+        assert begun[0].result(600) is DefinitionInUseError
     assert "web" in two[0].definition_names()
 
 
@@ -175,7 +175,7 @@ def test_a_user_waits_for_a_change_of_the_definition(two, record, monkeypatch, a
 
         monkeypatch.setattr(module, step, then)
         act(two[1])
-        assert begun[0].result(60) is expected
+        assert begun[0].result(600) is expected
         monkeypatch.undo()
     assert ("web" in two[0].definition_names()) == (expected is None)
 

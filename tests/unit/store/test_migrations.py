@@ -144,7 +144,7 @@ class TestUpgrade:
         for process in processes:
             process.stdin.write("go\n")
             process.stdin.flush()
-        assert [process.communicate(timeout=60)[1] for process in processes] == ["", "", ""]
+        assert [process.communicate(timeout=600)[1] for process in processes] == ["", "", ""]
         assert rows(store_url)["infrastructures"][0]["epoch"] == before + 100
 
 

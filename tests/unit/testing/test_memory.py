@@ -289,7 +289,7 @@ def test_calls_are_counted_and_logged(world):
 
 def test_calls_side_by_side_are_counted():
     together = threading.Barrier(4)
-    cloud = MemoryCloud(lambda: 0.0, during=lambda _operation: together.wait(10) and None)
+    cloud = MemoryCloud(lambda: 0.0, during=lambda _operation: together.wait(600) and None)
     handler = MemoryHandler(Connection("memory", {}, {}), cloud)
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda _: handler.describe([InstanceId("sim-1")]), range(4)))

@@ -99,7 +99,7 @@ def test_two_handlers_that_create_at_once_leave_one(cloud, connect, order):
 
     def meet(operation, moment):
         if (operation, moment) == ("create", "before"):
-            both.wait(30)
+            both.wait(600)
 
     cloud.during = meet
     with ThreadPoolExecutor(2) as pool:
@@ -407,7 +407,7 @@ def test_silence_is_not_waited_for_once_for_each(cloud, connect, order):
 
 
 def test_one_that_keeps_silent_holds_up_no_other(cloud, connect, order):
-    handler = connect(timeout=5.0)
+    handler = connect(timeout=15.0)
     ids = [connect().create(order(f"t-{number}")).id for number in range(8)]
     cloud.set_faults(Fault("hang", "stop", id=ids[0]))
     results = handler.delete(ids)

@@ -9,7 +9,7 @@ WITHOUT_MOTO = f"import runpy, sys; sys.modules['moto'] = None; runpy.run_module
 
 def test_without_moto_it_says_what_to_install():
     ended = subprocess.run(
-        [sys.executable, "-c", WITHOUT_MOTO], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", WITHOUT_MOTO], capture_output=True, text=True, timeout=600, check=False
     )
     assert (ended.returncode, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 import time
 
 import pytest
 from playwright.sync_api import expect
+
+from ...conftest import LONGEST
 
 pytestmark = pytest.mark.integration
 
@@ -32,10 +36,7 @@ def test_end_cost_and_maintainers(ready, serve, question, until):
         visitor.look("life-time")
         visitor.look("life-time-phone", width=390)
 
-        maintainer.send_signal(signal.SIGSTOP)
-        stopped = time.time() - 100
-        ready.query("SELECT 1")  # the store is there
-        _age(ready, stopped)
+        _freeze(maintainer, ready)
         expect(page.get_by_text("Its maintainer is lost.")).to_be_visible()
         expect(page.get_by_text("Nobody maintains")).to_be_visible()
         visitor.look("lost", width=1280)
@@ -46,13 +47,15 @@ def test_end_cost_and_maintainers(ready, serve, question, until):
         assert f"not maintained: process {maintainer.pid} on " in shown
         maintainer.send_signal(signal.SIGCONT)
         maintainer.send_signal(signal.SIGTERM)
-        assert maintainer.wait(120) == 0
+        assert maintainer.wait(LONGEST) == 0
 
 
-def _age(workspace, seen):
-    """Have the maintainer be silent since then: nobody waits for 30 seconds."""
-    import contextlib  # noqa: PLC0415
-    import sqlite3  # noqa: PLC0415
-
-    with contextlib.closing(sqlite3.connect(workspace.store, timeout=60)) as connection, connection:
-        connection.execute("UPDATE maintainers SET seen = ?", (seen,))
+def _freeze(maintainer, workspace):
+    """Stop the maintainer when it does not write, and have it be silent: nobody waits for 30 seconds."""
+    with contextlib.closing(sqlite3.connect(workspace.store, timeout=1)) as connection:
+        while True:
+            maintainer.send_signal(signal.SIGSTOP)
+            with contextlib.suppress(sqlite3.OperationalError), connection:
+                connection.execute("UPDATE maintainers SET seen = ?", (time.time() - 100,))
+                return
+            maintainer.send_signal(signal.SIGCONT)

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from playwright.sync_api import expect
 
+from occopus_core.testing.ports import held_port
+
 pytestmark = pytest.mark.integration
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -121,15 +123,17 @@ def test_a_service_that_goes_and_comes_back(ready, serve, question, until):
         expect(page.get_by_text("live", exact=True)).to_be_visible()
         process.send_signal(signal.SIGSTOP)  # the stream stays open, and says nothing
         process.send_signal(signal.SIGKILL)
-        expect(page.get_by_role("alert")).to_contain_text("does not answer")
-        expect(page.get_by_text("not live")).to_be_visible()
-        expect(page.get_by_role("heading", name="trial")).to_be_visible()
-        visitor.look("away")
-        port = client.base.rsplit(":", 1)[1]
-        with serve(ready, "--port", port):
-            page.get_by_role("button", name="Look again now").click()
-            expect(page.get_by_role("alert")).to_have_count(0)
-            expect(page.get_by_text("live", exact=True)).to_be_visible()
+        process.wait()
+        port = int(client.base.rsplit(":", 1)[1])
+        with held_port(port=port):
+            expect(page.get_by_role("alert")).to_contain_text("does not answer")
+            expect(page.get_by_text("not live")).to_be_visible()
+            expect(page.get_by_role("heading", name="trial")).to_be_visible()
+            visitor.look("away")
+            with serve(ready, "--port", str(port)):
+                page.get_by_role("button", name="Look again now").click()
+                expect(page.get_by_role("alert")).to_have_count(0)
+                expect(page.get_by_text("live", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize("part", ["list.js", "lib/preact.js", "style.css"])
