@@ -58,7 +58,8 @@ def lines_of_changes(changes: Sequence[Change]) -> Iterator[str]:
     """A line for each."""
     for change in changes:
         before, after = ("(absent)" if value is None else value for value in (change.before, change.after))
-        yield f"    {change.path}: {before} -> {after}"
+        told = f"changed {HIDDEN}" if before == after == HIDDEN else f"{before} -> {after}"
+        yield f"    {change.path}: {told}"
 
 
 def _described(node: NodeDescription) -> dict[str, Any]:

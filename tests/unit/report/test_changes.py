@@ -12,7 +12,7 @@ from occopus_core.descriptions.model import (
     Scaling,
 )
 from occopus_core.engine.planning.plan import Plan, Step, Verb
-from occopus_core.report.changes import Change, changes_of
+from occopus_core.report.changes import HIDDEN, Change, changes_of, lines_of_changes
 from occopus_core.report.plans import lines_of
 
 SECRET = "open-sesame"
@@ -130,4 +130,12 @@ def test_lines_stand_below_the_first_step_of_their_node():
         "- destroy 1 x web: too many",
         "= keep 1 x db",
         "0 to create, 1 to replace, 1 to destroy, 1 to keep",
+    ]
+
+
+def test_a_line_for_a_secret_says_that_it_has_changed():
+    secret, added = Change("variables.password", HIDDEN, HIDDEN), Change("variables.token", None, HIDDEN)
+    assert list(lines_of_changes([secret, added])) == [
+        "    variables.password: changed (hidden)",
+        "    variables.token: (absent) -> (hidden)",
     ]
