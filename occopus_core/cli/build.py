@@ -21,7 +21,7 @@ from occopus_core.cli.options import (
     parser,
 )
 from occopus_core.cli.output import leave, redacted, result, say
-from occopus_core.cli.replaced_definitions import replaced_as_json, say_replaced
+from occopus_core.cli.replaced_definitions import Importing, replaced_as_json, say_replaced
 from occopus_core.cli.session import guarded, say_dry_run, watched
 from occopus_core.cli.variables import add_variables
 
@@ -78,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--nodes",
         metavar="FILE",
-        help="file with node definitions: those that INFRA_DEF uses are imported first (with --plan: only used)",
+        help="file with node definitions: those that INFRA_DEF uses are imported when the build begins (with "
+        "--plan: only used)",
     )
     add_variables(made)
     made.add_argument(
@@ -147,14 +148,22 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
         manager.open()
         if options.infra_id is not None:
             infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
-            if not options.yes and can_ask(settings):
-                _ask(manager, files, infra_id, options)
+        importing = Importing(manager.store, files.used.values(), infra_id)
+        say_replaced(importing.replaced)
+        if options.infra_id is not None and not options.yes and can_ask(settings):
+            _ask(manager, files, infra_id, options)
         files.say_unused(manager.store)
-        replaced = manager.store.definition_uses.replaced_by(files.definitions.values(), infra_id)
-        code = _build(manager, files, infra_id, options, replaced)
+        try:
+            code = _build(manager, files, infra_id, options, importing)
+        except Exception as error:
+            for line in importing.kept():
+                error.add_note(line)
+            raise
     if code in {ExitCode.OK, ExitCode.UNCONFIRMED}:
+        if files.used:
+            say(f"Successfully imported nodes: {', '.join(files.used)}")
         form = "1.x" if settings.former and options.output == "text" else options.output
-        result(_built(manager, infra_id, form, replaced))
+        result(_built(manager, infra_id, form, importing.replaced))
     return code
 
 
@@ -197,7 +206,7 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
         if stored is None:
             files.say_unused(manager.store)
         plan = plan or manager.plan(files.infrastructure, infra_id, files.definitions, options.replace, options.ttl)
-        replaced = manager.store.definition_uses.replaced_by(files.definitions.values(), infra_id)
+        replaced = manager.store.definition_uses.replaced_by(files.used.values(), infra_id)
         if manager.store.meant(infra_id) is None:
             return plan, {}, replaced
         return plan, manager.changes(files.infrastructure, infra_id, files.definitions), replaced
@@ -247,15 +256,8 @@ def _built(manager: InfrastructureManager, infra_id: str, form: str, replaced: U
     return infra_id
 
 
-def _say_begun(infra_id: str, imported: Sequence[str], replaced: Users) -> None:
-    say_replaced(replaced)
-    if imported:
-        say(f"Successfully imported nodes: {', '.join(imported)}")
-    say(f"Submitted infrastructure: '{infra_id}'")
-
-
 def _build(
-    manager: InfrastructureManager, files: BuildFiles, infra_id: str, options: argparse.Namespace, replaced: Users
+    manager: InfrastructureManager, files: BuildFiles, infra_id: str, options: argparse.Namespace, importing: Importing
 ) -> int:
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415
     from occopus_core.cli.lines import unconfirmed  # noqa: PLC0415
@@ -264,17 +266,17 @@ def _build(
 
     with interruptible(manager.interrupt, "interrupted: undoing the build; a second signal stops at once") as signals:
         try:
-            own = files.definitions
-            begun = functools.partial(_say_begun, infra_id, list(own), replaced)
-            manager.build(files.infrastructure, infra_id, begun, options.ttl, options.replace, own.values())
+            begun = functools.partial(say, f"Submitted infrastructure: '{infra_id}'")
+            own = files.definitions.values()
+            manager.build(files.infrastructure, infra_id, begun, options.ttl, options.replace, own)
         except InterruptedBuildError as error:
             if signals.number is None:
                 raise
             undone = "; what could be undone was undone" if error.unconfirmed else " and undone"
-            say("\n".join([f"the build was interrupted{undone}", *unconfirmed(error.unconfirmed)]))
+            say("\n".join([f"the build was interrupted{undone}", *unconfirmed(error.unconfirmed), *importing.kept()]))
             return signals.exit_code
         except AbandonedError:
-            say(_way_on(manager, infra_id))
+            say("\n".join([_way_on(manager, infra_id), *importing.kept()]))
             leave(signals.exit_code)
         except StoreError:
             say(f"work in progress, if any, is recorded: occopus-build -i {infra_id} continues it")

@@ -30,13 +30,19 @@ class BuildFiles:
     credentials: Credentials
     infrastructure: Infrastructure
     definitions: Mapping[str, NodeDefinition] = field(default_factory=dict)
-    """By name: those definitions of `--nodes` that the description uses."""
+    """By name: those of `--nodes`."""
     variables: Collection[str] = ()
     """The names of the variables of the command line."""
     declared: Collection[str] = ()
     """The names of the variables that the description itself has."""
     expanded: Collection[str] = ()
     """The templates of the description that are rendered already."""
+
+    @property
+    def used(self) -> Mapping[str, NodeDefinition]:
+        """By name: those definitions of `--nodes` that the description uses."""
+        types = {node.type for node in self.infrastructure.nodes}
+        return {name: definition for name, definition in self.definitions.items() if name in types}
 
     def say_unused(self, stored: Definitions) -> None:
         """Print a notice for each variable of the command line that has no effect. Raises `StoreError`."""
@@ -60,8 +66,7 @@ def read_files(options: argparse.Namespace) -> BuildFiles:
     (settings, credentials), (definitions, infrastructure) = both(
         reading.files, lambda: both(reading.definitions, reading.infrastructure)
     )
-    used = {node.type for node in infrastructure.nodes}
-    own = {definition.name: definition for definition in definitions if definition.name in used}
+    own = {definition.name: definition for definition in definitions}
     return BuildFiles(settings, credentials, infrastructure, own, reading.variables, reading.declared, reading.expanded)
 
 

@@ -182,22 +182,16 @@ class InfrastructureManager(Queries):
 
         A failed build is rolled back. `infra_id` may be the id of a new infrastructure. `begun` is called after
         validation, before anything is recorded. `end` is the end of its life time (seconds since 1970), in place of the
-        one of the description. All instances of the nodes `replaced` are replaced. The node `definitions` are stored
-        before `begun` is called, in the place of others of the same names. Raises `DescriptionError`,
+        one of the description. All instances of the nodes `replaced` are replaced. Those of the node `definitions` that
+        the description uses replace stored ones; a refused build stores none. Raises `DescriptionError`,
         `InfraIdError`, `NoSuchNodeError`, and the errors of `occopus_core.engine.passes.building.build`.
         """
         infra_id = self.new_id(infra_id)
         infrastructure = self.load(description)
         refuse_undescribed(infrastructure, replaced)
         refuse_dry_run(self._installation.settings)
-
-        def valid() -> None:
-            if definitions:
-                self.store.put_definitions(list(definitions))
-            begun()
-
         own = {definition.name: definition for definition in definitions}
-        self._pass(infra_id, lambda site: building.build(site, infrastructure, valid, end, replaced, own))
+        self._pass(infra_id, lambda site: building.build(site, infrastructure, begun, end, replaced, own))
         return infra_id
 
     def plan(

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from occopus_core.descriptions.model import Implementation, Infrastructure
+from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
 from occopus_core.descriptions.text import same_description
 from occopus_core.events import Event
 from occopus_core.store import tables
@@ -32,6 +32,7 @@ from occopus_core.store.row_conversion import (
     forget_unused_implementations,
     infrastructure_row,
     leave_places,
+    put_definitions,
     record_of,
 )
 
@@ -74,6 +75,10 @@ class Change:
             return False
         self.put_candidate(candidate)
         return True
+
+    def put_definitions(self, definitions: Collection[NodeDefinition]) -> None:
+        """Add these node definitions or replace those of the same names. Idempotent."""
+        put_definitions(self._connection, definitions)
 
     def defined_types(self, infrastructure: Infrastructure) -> set[str]:
         """The types of its nodes that have a definition, which stays until the end of the transaction."""

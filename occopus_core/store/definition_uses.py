@@ -48,19 +48,19 @@ class DefinitionUses:
 
         Those without one are left out, and so is the infrastructure `except_for`. Raises `StoreError`.
         """
-        table = tables.definitions
         with self._database.reading() as connection:
-            rows = connection.execute(sa.select(table.c.name, table.c.implementation).order_by(table.c.position))
-            stored: dict[str, list[str]] = {}
-            for name, digest in rows:
-                stored.setdefault(name, []).append(digest)
-            users = _users(connection)
+            stored, users = _stored(connection), _users(connection)
         found = {}
         for one in definitions:
-            digests = [way.digest for way in one.implementations]
-            if stored.get(one.name, digests) != digests:
+            if stored.get(one.name, _digests(one)) != _digests(one):
                 found[one.name] = [user for user in users.get(one.name, []) if user.infra_id != except_for]
         return {name: others for name, others in found.items() if others}
+
+    def not_stored(self, definitions: Iterable[NodeDefinition]) -> list[str]:
+        """The names of the definitions that the store has otherwise, or not at all. Raises `StoreError`."""
+        with self._database.reading() as connection:
+            stored = _stored(connection)
+        return [one.name for one in definitions if stored.get(one.name) != _digests(one)]
 
     def remove(self, name: str) -> None:
         """Remove a node definition that no infrastructure uses.
@@ -85,6 +85,19 @@ def defined_types(connection: sa.Connection, infrastructure: Infrastructure) -> 
     found: set[str] = set()
     for part in chunks(sorted({node.type for node in infrastructure.nodes})):
         found.update(connection.scalars(sa.select(table.c.name).where(table.c.name.in_(part))))
+    return found
+
+
+def _digests(definition: NodeDefinition) -> list[str]:
+    return [implementation.digest for implementation in definition.implementations]
+
+
+def _stored(connection: sa.Connection) -> dict[str, list[str]]:
+    """The digests of the implementations of every stored definition, by its name."""
+    table = tables.definitions
+    found: dict[str, list[str]] = {}
+    for name, digest in connection.execute(sa.select(table.c.name, table.c.implementation).order_by(table.c.position)):
+        found.setdefault(name, []).append(digest)
     return found
 
 

@@ -41,7 +41,6 @@ from occopus_core.store.revisions import RevisionRows, raise_revision
 from occopus_core.store.row_conversion import (
     INFRASTRUCTURES,
     REQUESTS,
-    add_implementations,
     chunks,
     event_of,
     event_row,
@@ -50,6 +49,7 @@ from occopus_core.store.row_conversion import (
     infrastructure_row,
     instance_of,
     lock_definitions,
+    put_definitions,
     record_of,
     request_of,
 )
@@ -107,19 +107,7 @@ class Store:
     def put_definitions(self, definitions: Collection[NodeDefinition]) -> None:
         """Add these node definitions or replace those of the same names, in one transaction."""
         with self._database.writing() as connection:
-            lock_definitions(connection)
-            add_implementations(connection, [i for d in definitions for i in d.implementations])
-            names = [definition.name for definition in definitions]
-            for part in chunks(names):
-                connection.execute(tables.definitions.delete().where(tables.definitions.c.name.in_(part)))
-            rows = [
-                {"name": definition.name, "position": position, "implementation": implementation.digest}
-                for definition in definitions
-                for position, implementation in enumerate(definition.implementations)
-            ]
-            if rows:
-                connection.execute(tables.definitions.insert(), rows)
-            forget_unused_implementations(connection)
+            put_definitions(connection, definitions)
 
     def definitions(self, names: Collection[str]) -> dict[str, NodeDefinition]:
         """The named definitions, as far as they exist. Raises `StoreError` if a part of one is missing."""
@@ -187,12 +175,14 @@ class Store:
         *,
         maintained: bool = False,
         life_time: LifeTime = NO_END,
+        definitions: Collection[NodeDefinition] = (),
         check_types: Callable[[Collection[str]], None] | None = None,
     ) -> Lease:
         """Record a new infrastructure to be built, leased to `holder` from the start.
 
         Without a holder, the returned lease has already expired, so that any process can take it. Services look after
-        an infrastructure that is `maintained`. It is destroyed at the end of its `life_time`.
+        an infrastructure that is `maintained`. It is destroyed at the end of its `life_time`. The node `definitions`
+        are stored with it, in the place of others of the same names.
         `check_types` is called in the transaction with the types of its nodes that have a definition, and may raise.
         Raises `InfrastructureTakenError`.
         """
@@ -221,6 +211,8 @@ class Store:
                 connection.execute(row)
             except sa.exc.IntegrityError:  # no query before: another process may add it in between
                 raise InfrastructureTakenError(infra_id) from None
+            if definitions:
+                put_definitions(connection, definitions)
             if check_types is not None:
                 check_types(defined_types(connection, candidate))
             self.outbox.forget_subscribers(connection, infra_id)  # of an earlier infrastructure with this id

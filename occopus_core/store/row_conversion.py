@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from occopus_core.descriptions.model import Implementation
+from occopus_core.descriptions.model import Implementation, NodeDefinition
 from occopus_core.descriptions.serial import implementation_from_json, implementation_to_json, typed
 from occopus_core.events import Event
 from occopus_core.store import tables
@@ -75,6 +75,23 @@ def add_implementations(connection: sa.Connection, implementations: Iterable[Imp
         ]
         if rows:
             connection.execute(table.insert(), rows)
+
+
+def put_definitions(connection: sa.Connection, definitions: Collection[NodeDefinition]) -> None:
+    """Add these node definitions or replace those of the same names."""
+    lock_definitions(connection)
+    table = tables.definitions
+    add_implementations(connection, [i for definition in definitions for i in definition.implementations])
+    for part in chunks([definition.name for definition in definitions]):
+        connection.execute(table.delete().where(table.c.name.in_(part)))
+    rows = [
+        {"name": definition.name, "position": position, "implementation": implementation.digest}
+        for definition in definitions
+        for position, implementation in enumerate(definition.implementations)
+    ]
+    if rows:
+        connection.execute(table.insert(), rows)
+    forget_unused_implementations(connection)
 
 
 def forget_unused_implementations(connection: sa.Connection) -> None:

@@ -94,23 +94,27 @@ def build(
 
     `begun` is called when the description is valid, before anything is recorded. `end` is the end of its life time in
     seconds since 1970; None for the one of the description. All instances of the nodes `replaced` are replaced; a build
-    that continues a killed one does not know of them. The node definitions `own` are those that `begun` stores.
+    that continues a killed one does not know of them. Those of the node definitions `own` (by name) that the
+    description uses are stored with the first record of the build, in the place of others of the same names.
     Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
     `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
     """
     refuse_past_end(candidate, context.resources.loop.clock.now(), _known(context), end)
     context.building = True  # an interruption while templates are rendered ends a build
-    definitions = Overlay(own or {}, context.resources.store)
+    own = own or {}
     scope = context.scope(candidate)
+    definitions = Overlay(own, context.resources.store)
     design = yield from design_in_pool(context, scope, definitions=definitions, with_outputs=True)
     context.building = False
     begun()
-    lease = yield from _lease(context, candidate, end)
+    types = {node.type for node in candidate.nodes}
+    used = [definition for name, definition in own.items() if name in types]
+    lease = yield from _lease(context, candidate, end, used)
     with context.releasing(lease):
         record = context.resources.store.infrastructure(context.infra_id)
         refuse_unwanted(record)
         context.building = True
-        yield from build_leased(context, design, lease, record, end, replaced=replaced)
+        yield from build_leased(context, design, lease, record, end, replaced=replaced, own=used)
 
 
 def _known(context: PassContext) -> InfrastructureRecord | None:
@@ -127,7 +131,10 @@ def refuse_unwanted(record: InfrastructureRecord) -> None:
         raise BusyError(f"the infrastructure '{record.id}' is being destroyed: {finish} finishes that")
 
 
-def _lease(context: PassContext, candidate: Infrastructure, end: float | None) -> Steps[Lease]:
+def _lease(
+    context: PassContext, candidate: Infrastructure, end: float | None, own: Collection[NodeDefinition]
+) -> Steps[Lease]:
+    """The lease. An infrastructure that does not exist yet is recorded, with the definitions `own`."""
     resources = context.resources
     while True:
         with contextlib.suppress(NoSuchInfrastructureError):
@@ -141,6 +148,7 @@ def _lease(context: PassContext, candidate: Infrastructure, end: float | None) -
                     resources.holder,
                     now,
                     life_time=first_life_time(candidate, now, end),
+                    definitions=own,
                     check_types=functools.partial(refuse_undefined, candidate),
                 )
             )
@@ -156,6 +164,7 @@ def build_leased(
     end: float | None = None,
     planned: Callable[[], None] = lambda: None,
     replaced: Collection[str] = (),
+    own: Collection[NodeDefinition] = (),
     *,
     alone: bool = False,
 ) -> Steps[None]:
@@ -173,7 +182,7 @@ def build_leased(
     steps = yield from plan_build(context, design, record, works, replacing, runtime.journal.commit_due, notes)
     planned()
     if not alone:
-        _begin(store, lease, record, candidate)
+        _begin(store, lease, record, candidate, own)
     unwanted = {step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)}
     for work in works:
         work.dropping = work.node_id in unwanted
@@ -239,19 +248,26 @@ def _finish(
             runtime.tell_with(change, EventKind.INFRA_UPDATED, "nothing had to be changed")
 
 
-def _begin(store: Store, lease: Lease, record: InfrastructureRecord, candidate: Infrastructure) -> None:
-    """Record what the build works towards.
+def _begin(
+    store: Store,
+    lease: Lease,
+    record: InfrastructureRecord,
+    candidate: Infrastructure,
+    own: Collection[NodeDefinition],
+) -> None:
+    """Record what the build works towards, with the definitions `own`.
 
     Raises `BusyError` if something else was requested after its lease began, and `InvalidDesignError` if a node
     definition was removed.
     """
-    if same_description(record.candidate, candidate):
+    if same_description(record.candidate, candidate) and not own:
         return
     with store.changing(lease) as change:
+        if own:
+            change.put_definitions(own)
         refuse_undefined(candidate, change.defined_types(candidate))
-        begun = change.replace_candidate(candidate, record.candidate)
-    if not begun:
-        raise BusyError(f"another description of the infrastructure '{record.id}' has just been requested")
+        if not change.replace_candidate(candidate, record.candidate):
+            raise BusyError(f"another description of the infrastructure '{record.id}' has just been requested")
 
 
 def _thawed(record: InfrastructureRecord) -> str:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 
 from occopus_core.descriptions.model import Implementation, NodeDefinition, NodeDescription
 
+NOT_STORED = ": import its file with occopus-import"
+NOT_GIVEN = ", neither in the given file nor stored: add it to the file"
+"""The same where a file of node definitions was given."""
+
 
 class UnbuildableError(Exception):
     """A node cannot be made; the message says why."""
@@ -24,12 +28,13 @@ class Blueprint:
     has to be replaced."""
 
     @classmethod
-    def of(cls, node: NodeDescription, definition: NodeDefinition | None) -> Blueprint:
-        """The blueprint. Raises `UnbuildableError` without a definition or an implementation that passes the filter."""
+    def of(cls, node: NodeDescription, definition: NodeDefinition | None, missing: str = NOT_STORED) -> Blueprint:
+        """The blueprint. Raises `UnbuildableError` without a definition or an implementation that passes the filter.
+
+        `missing` says what to do where there is no definition.
+        """
         if definition is None:
-            raise UnbuildableError(
-                f"node '{node.name}': there is no node definition '{node.type}': import its file with occopus-import"
-            )
+            raise UnbuildableError(f"node '{node.name}': there is no node definition '{node.type}'{missing}")
         fitting = tuple(found for found in definition.implementations if found.passes(node.filter))
         if not fitting:
             labels = ", ".join(implementation.label for implementation in definition.implementations)

@@ -12,7 +12,7 @@ from occopus_core.descriptions.graph import CycleError, Edge, Graph
 from occopus_core.descriptions.model import Infrastructure, NodeDefinition
 from occopus_core.descriptions.problems import PlacedMessage
 from occopus_core.descriptions.times import end_of
-from occopus_core.engine.planning.blueprint import Blueprint, UnbuildableError
+from occopus_core.engine.planning.blueprint import NOT_GIVEN, NOT_STORED, Blueprint, UnbuildableError
 from occopus_core.engine.planning.cycles import cycle_message
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.declared_outputs import output_faults
@@ -132,9 +132,10 @@ def _blueprints(scope: Scope, definitions: Definitions) -> tuple[dict[str, Bluep
     blueprints: dict[str, Blueprint] = {}
     problems: list[str] = []
     paths = type_paths(scope.infrastructure)
+    missing = NOT_GIVEN if isinstance(definitions, Overlay) and definitions.own else NOT_STORED
     for node in nodes:
         try:
-            blueprints[node.name] = Blueprint.of(node, known.get(node.type))
+            blueprints[node.name] = Blueprint.of(node, known.get(node.type), missing)
         except UnbuildableError as error:
             close = difflib.get_close_matches(node.type, [] if node.type in known else definitions.definition_names())
             hint = f" (did you mean '{close[0]}'?)" if close else ""

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from occopus_core.api.errors import PermanentError
 from occopus_core.cli import build, import_, output
+from occopus_core.cli.confirmation import DeclinedError
 from occopus_core.descriptions.model import (
     Implementation,
     Infrastructure,
@@ -15,10 +17,11 @@ from occopus_core.descriptions.model import (
     OutputTemplate,
 )
 from occopus_core.engine.passes import building
-from occopus_core.engine.passes.errors import BuildError
+from occopus_core.engine.passes.errors import BuildError, BusyError
 from occopus_core.engine.planning.plan import Plan, Step, Verb
 from occopus_core.manager.unused_variables import unused_variables
 from occopus_core.store.database import open_database
+from occopus_core.store.records import StoreError
 from occopus_core.store.repository import Store
 
 DESCRIPTION = """\
@@ -67,19 +70,58 @@ def built(monkeypatch):
     """The descriptions that are built: nothing is made."""
     found = []
 
-    def record(_site, infrastructure, begun, *_how):
+    def record(site, infrastructure, begun, _end, _replaced, own):
         found.append(infrastructure)
         begun()
+        site.resources.store.put_definitions([own[one.type] for one in infrastructure.nodes if one.type in own])
         raise BuildError(["there is no cloud"])
 
     monkeypatch.setattr(building, "build", record)
     return found
 
 
-def test_definitions_that_are_used_are_imported_first(stored, built, capsys):
+@pytest.mark.parametrize("more", [[], ["--plan"], ["-i", "infra-1", "-y"]])
+def test_a_definition_that_the_file_lacks_is_to_be_added_to_it(more, store, files, capsys):
+    (files / "infra.yaml").write_text(DESCRIPTION.replace("type: web", "type: othr"))
+    assert build.main([*more, "--nodes", "nodes.yaml", "infra.yaml"]) == 2
+    missing = "node 'web': there is no node definition 'othr'"
+    where = ", neither in the given file nor stored: add it to the file (did you mean 'other'?)\n"
+    assert f"{missing}{where}" in capsys.readouterr().err
+    assert build.main([*more, "infra.yaml"]) == 2
+    assert f"{missing}: import its file with occopus-import\n" in capsys.readouterr().err
+
+
+KEPT = "the node definitions that the build has imported stay: "
+
+
+def test_definitions_that_a_failed_build_has_imported_are_named_at_the_end(stored, built, capsys):
     assert build.main(["--nodes", "nodes.yaml", "infra.yaml"]) == 1
     assert (stored(), len(built)) == (["web"], 1)
-    assert "Successfully imported nodes: web\n" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.endswith(f"the build failed and was undone\n{KEPT}web\n")
+    assert "Successfully imported" not in said
+    assert build.main(["--nodes", "nodes.yaml", "infra.yaml"]) == 1
+    assert KEPT not in capsys.readouterr().err, "they were the same before"
+
+
+@pytest.mark.parametrize("error", [BusyError("another process"), PermanentError("no leave"), StoreError("away")])
+def test_a_refused_build_says_nothing_of_an_import(error, stored, monkeypatch, capsys):
+    def refuse(_site, _infrastructure, begun, *_how):
+        begun()
+        raise error
+
+    monkeypatch.setattr(building, "build", refuse)
+    assert build.main(["--nodes", "nodes.yaml", "infra.yaml"]) != 0
+    assert stored() == []
+    assert "import" not in capsys.readouterr().err
+
+
+def test_a_build_that_succeeds_says_what_it_has_imported(stored, files, capsys):
+    described = "{user_id: me, infra_name: shop, nodes: [{name: web, type: other, scaling: {min: 0}}]}"
+    (files / "infra.yaml").write_text(described)
+    assert build.main(["--nodes", "nodes.yaml", "infra.yaml"]) == 0
+    assert stored() == ["other"]
+    assert "\nSuccessfully imported nodes: other\n" in capsys.readouterr().err
 
 
 def test_a_plan_uses_them_and_stores_nothing(stored, capsys):
@@ -168,7 +210,24 @@ def test_a_plan_says_who_else_uses_what_the_build_would_replace(used, files, sto
 def test_a_build_says_who_else_uses_what_it_replaces(used, files, built, capsys):
     (files / "nodes.yaml").write_text(NODES.replace("serve", "offer"))
     assert build.main(["-i", "farm-2", "--nodes", "nodes.yaml", "infra.yaml"]) == 1
-    assert NOTICE.format("shop (infra-1)") in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith(NOTICE.format("shop (infra-1)"))
+    assert said.endswith(f"{KEPT}web (replaced another one, used by shop (infra-1))\n")
+
+
+def test_a_build_says_that_before_it_asks(used, files, stored, built, monkeypatch, capsys):
+    (files / "nodes.yaml").write_text(NODES.replace("serve", "offer"))
+    monkeypatch.setattr(build, "can_ask", lambda _settings: True)
+    asked = []
+
+    def ask(*_how):
+        asked.append(capsys.readouterr().err)
+        raise DeclinedError
+
+    monkeypatch.setattr(build, "_ask", ask)
+    assert build.main(["-i", "farm-2", "--nodes", "nodes.yaml", "infra.yaml"]) == 1
+    assert NOTICE.format("shop (infra-1)") in asked[0]
+    assert KEPT not in capsys.readouterr().err
 
 
 def test_variables(built):

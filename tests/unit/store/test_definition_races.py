@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from occopus_core.descriptions.model import Infrastructure, NodeDescription
-from occopus_core.store import definition_uses, repository
+from occopus_core.store import definition_uses, row_conversion
 from occopus_core.store.records import DefinitionInUseError
 from occopus_core.store.repository import Store
 
@@ -158,8 +158,8 @@ def test_a_removal_waits_for_a_user_that_is_being_recorded(two, record, monkeypa
     [
         (remove, definition_uses, "_users", MissingError),
         (remove, definition_uses, "forget_unused_implementations", MissingError),
-        (replace, repository, "add_implementations", None),
-        (replace, repository, "forget_unused_implementations", None),
+        (replace, row_conversion, "add_implementations", None),
+        (replace, row_conversion, "forget_unused_implementations", None),
     ],
 )
 def test_a_user_waits_for_a_change_of_the_definition(two, record, monkeypatch, act, module, step, expected):
