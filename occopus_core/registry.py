@@ -18,7 +18,7 @@ from occopus_core.api.declared import fault_of_declarations
 from occopus_core.api.errors import PermanentError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
-from occopus_core.api.resource import ResourceHandler
+from occopus_core.api.resource import InstanceId, ResourceHandler
 from occopus_core.api.schema import load_schema
 from occopus_core.api.version import CONTRACT_VERSION
 from occopus_core.descriptions.coercion import coerced, leaves
@@ -142,6 +142,17 @@ class Registry:
         if not isinstance(fault, str):
             raise _breach("resource", name, f"auth_fault() answered {type(fault).__name__}, expected a text")
         return fault
+
+    def way_in(self, name: str, settings: Mapping[str, Any], id: InstanceId) -> str:
+        """A command by which people enter an instance without SSH; empty if there is none. Raises `PluginError`."""
+        plugin = self.resource(name)
+        try:
+            command: object = plugin.way_in(settings, id)
+        except Exception as error:  # whatever the plugin raises
+            raise _breach("resource", name, f"way_in() raised {described(error)}") from error
+        if not isinstance(command, str):
+            raise _breach("resource", name, f"way_in() answered {type(command).__name__}, expected a text")
+        return command
 
     def contextualised(self, section: Mapping[str, Any], render: Render) -> Context:
         """The context that the contextualiser of a section makes.

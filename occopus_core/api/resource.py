@@ -258,6 +258,15 @@ class ResourceHandler(ABC):
         """
         return ()
 
+    @classmethod
+    def way_in(cls, settings: Mapping[str, Any], id: InstanceId) -> str:
+        """A shell command by which people enter an instance without SSH; empty if there is none.
+
+        `settings` are those of its `Connection`. The command is shown with what it needs quoted, and never run. Does no
+        I/O.
+        """
+        return ""
+
     def check(self, request: CreateRequest) -> None:
         """Refuse a request with a mistake that can be found without the provider. Called before anything is created.
 

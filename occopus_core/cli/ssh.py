@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415  # help must not wait for all this
     from occopus_core.manager.logins import logins  # noqa: PLC0415
+    from occopus_core.registry import Registry  # noqa: PLC0415
 
     settings, credentials = load_files(options)
     given = {key: getattr(options, key) for key in ("user", "port") if getattr(options, key)}
@@ -89,7 +90,8 @@ def _run(options: argparse.Namespace) -> int:
     with InfrastructureManager(settings, credentials) as manager:
         store = manager.store
         infra_id = meant(manager, options.infra_id)
-        found, undescribed = logins(store, credentials, infra_id, options.node, given, auth, several=options.all)
+        wanted, several = options.node, options.all
+        found, undescribed = logins(store, Registry(), credentials, infra_id, wanted, given, auth, several=several)
         if options.all:
             for one in undescribed:
                 say(f"skipped: {one}")

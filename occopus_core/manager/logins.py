@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from occopus_core.api.errors import PermanentError
+from occopus_core.api.resource import InstanceId
 from occopus_core.api.ssh import SshTarget, target
 from occopus_core.credentials import AuthData, Credentials
+from occopus_core.descriptions.model import Implementation
+from occopus_core.registry import PluginError, Registry
 from occopus_core.store.records import SHORTEST_BEGINNING, InstanceRecord
 from occopus_core.store.repository import Store
 
@@ -22,11 +27,13 @@ class NoSuchInstanceError(LookupError):
 class UndescribedLoginError(Exception):
     """The node definition of an instance describes no SSH login, and no key was given; the message says what to do."""
 
-    def __init__(self, record: InstanceRecord) -> None:
+    def __init__(self, record: InstanceRecord, way_in: str = "") -> None:
+        """`way_in` is a command by which people enter it, if there is one."""
         known = f", which knows it as '{record.instance_id}'" if record.instance_id else ""
+        enter = f"`{way_in}`" if way_in else f"the tools of its provider{known}"
         super().__init__(
-            f"{_name(record)}: its node definition describes no SSH login: enter it with the tools of its provider"
-            f"{known}, or read its output: occopus-logs -i {record.infra_id} {record.node_id}; for SSH, add "
+            f"{_name(record)}: its node definition describes no SSH login: enter it with {enter}"
+            f", or read its output: occopus-logs -i {record.infra_id} {record.node_id}; for SSH, add "
             "`config_management` of a type that logs in, or `ssh` in `health_check`, or give --identity and --user"
         )
 
@@ -50,6 +57,7 @@ def _name(record: InstanceRecord) -> str:
 
 def logins(
     store: Store,
+    registry: Registry,
     credentials: Credentials,
     infra_id: str,
     wanted: str,
@@ -80,7 +88,7 @@ def logins(
         check = ways[record.implementation].health_check.checks.get("ssh")
         managed = sections.get(record.node_id)
         if managed is None and check in (None, False) and not auth:
-            undescribed.append(UndescribedLoginError(record))
+            undescribed.append(UndescribedLoginError(record, _way_in(registry, ways[record.implementation], record)))
             continue
         section, known = _login(credentials, managed, check)
         values = {**{key: section[key] for key in _KEYS if key in section}, **given}
@@ -92,6 +100,16 @@ def logins(
     if undescribed and not several:
         raise undescribed[0]
     return found, undescribed
+
+
+def _way_in(registry: Registry, implementation: Implementation, record: InstanceRecord) -> str:
+    """The command of its handler by which people enter the instance; empty if it has none, or cannot be asked."""
+    if not record.instance_id:
+        return ""
+    with contextlib.suppress(PluginError):
+        settings = json.loads(record.connection or "{}")
+        return registry.way_in(implementation.resource["type"], settings, InstanceId(record.instance_id))
+    return ""
 
 
 def _login(

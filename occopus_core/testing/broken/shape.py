@@ -177,6 +177,15 @@ class NeedsAToken(MemoryHandler):
         return "" if auth["token"] else "no token"
 
 
+@breaks("way_in_without_io")
+class HasNoWayIn(MemoryHandler):
+    """Answers nothing where it knows no way."""
+
+    @classmethod
+    def way_in(cls, settings: Mapping[str, Any], id: InstanceId) -> str:  # noqa: ARG003
+        return None  # type: ignore[return-value]
+
+
 @breaks("repr_keeps_secrets")
 class ShowsCredentials(MemoryHandler):
     """Has its credentials in its `repr`."""

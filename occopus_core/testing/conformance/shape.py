@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import jsonschema
 
-from occopus_core.api import Feature, ResourceHandler
+from occopus_core.api import Feature, InstanceId, ResourceHandler
 from occopus_core.api.declared import fault_of_declarations
 from occopus_core.testing.conformance.base import calls, order, secrets
 from occopus_core.testing.conformance.harness import ResourceHarness
@@ -103,6 +103,16 @@ class ShapeClauses:
             assert_no_io(lambda: found.append(plugin.auth_fault(auth)))  # noqa: B023 - it is called at once
             assert isinstance(found[0], str), f"auth_fault answered {type(found[0]).__name__}, expected a text"
             assert auth is not works or not found[0], "auth_fault refuses credentials that work"
+
+    def test_way_in_without_io(self, harness: ResourceHarness) -> None:
+        """`way_in` answers a text without I/O, and no secret is in it."""
+        handler, request = harness.handler(), order(harness)
+        plugin, found = _class_of(harness), list[object]()
+        for settings in ({}, handler.connection.settings):
+            assert_no_io(lambda: found.append(plugin.way_in(settings, InstanceId(request.token))))  # noqa: B023
+        assert all(isinstance(each, str) for each in found), "way_in answers a text; an empty one where there is no way"
+        shown = leaked(" ".join(map(str, found)), secrets(handler, request), handler.connection.auth)
+        assert not shown, f"way_in shows {shown}"
 
     def test_repr_keeps_secrets(self, harness: ResourceHarness) -> None:
         """Credentials and what the instance is given are in no `repr`."""

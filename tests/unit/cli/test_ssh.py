@@ -13,6 +13,7 @@ from occopus_core.cli import ssh
 from occopus_core.cli.exits import ExitCode
 from occopus_core.descriptions.model import HealthCheck, Implementation
 from occopus_core.store.records import InstanceRecord, Stage
+from occopus_core.testing.memory import MemoryHandler
 
 
 def test_the_usage_has_the_command(capsys):
@@ -90,6 +91,34 @@ def web(store):
 def test_an_instance_without_a_described_login(web, command, more, word):
     code, out, complaint = command(ssh, "-i", "shop", *more, "--", "true")
     assert (code, out, complaint) == (ExitCode.BAD_INPUT, "", f"{word}: {UNDESCRIBED}\n")
+
+
+@pytest.fixture
+def way_in(monkeypatch):
+    """Sets how the handler answers; the resource type `memory` is installed."""
+
+    class Handler(MemoryHandler):
+        pass
+
+    monkeypatch.setattr("occopus_core.registry.Registry.resource", lambda _registry, _name: Handler)
+
+    def answer(found):
+        monkeypatch.setattr(Handler, "way_in", classmethod(lambda _cls, settings, id: found(settings, id)))
+
+    return answer
+
+
+def test_the_way_in_that_its_handler_knows_is_named(web, way_in, command):
+    way_in(lambda settings, id: f"enter {settings} {id}")
+    code, _, complaint = command(ssh, "-i", "shop", "web")
+    known = "with the tools of its provider, which knows it as 'made-1'"
+    assert (code, complaint) == (2, f"error: {UNDESCRIBED}\n".replace(known, "with `enter {} made-1`"))
+
+
+@pytest.mark.parametrize("found", [lambda *_: "", lambda *_: None, lambda *_: 1 / 0])
+def test_a_handler_that_names_no_way_in_changes_nothing(web, way_in, command, found):
+    way_in(found)
+    assert command(ssh, "-i", "shop", "web") == (2, "", f"error: {UNDESCRIBED}\n")
 
 
 @pytest.mark.parametrize(("ended", "code"), [(0, ExitCode.OK), (3, ExitCode.FAILED)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -19,6 +20,9 @@ from occopus_core.api import (
     load_schema,
 )
 from occopus_resource_docker import powers
+
+_DEFAULT = "unix:///var/run/docker.sock"
+"""The engine that the program `docker` asks where none is named."""
 
 
 class DockerHandler(ResourceHandler):
@@ -55,6 +59,13 @@ class DockerHandler(ResourceHandler):
     def sources(cls, resource: Mapping[str, Any]) -> Sequence[str]:
         """The URL that the engine imports from, or the registry that it pulls from."""
         return powers.sources(resource)
+
+    @classmethod
+    def way_in(cls, settings: Mapping[str, Any], id: InstanceId) -> str:
+        """A shell in the container, whose name is the id."""
+        endpoint = str(settings.get("endpoint", _DEFAULT))
+        engine = [] if endpoint == _DEFAULT else ["-H", endpoint]
+        return shlex.join(["docker", *engine, "exec", "-it", id, "sh"])
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for what no engine would take."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shlex
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
@@ -53,14 +54,18 @@ class LocalHandler(ResourceHandler):
 
     def __init__(self, connection: Connection, *, network: IPv4Network = addresses.NETWORK) -> None:
         super().__init__(connection)
-        # One name for one folder: processes are recognised by the path in their environment.
-        self.root = Path(os.path.realpath(Path(connection.settings.get("root", DEFAULT_ROOT)).expanduser()))
+        self.root = _root(connection.settings)
         self._addresses = AddressPool(self.root, network)
 
     @classmethod
     def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG003 - whatever it says
         """Every node is a program of this host."""
         return ("it runs programs of the server",)
+
+    @classmethod
+    def way_in(cls, settings: Mapping[str, Any], id: InstanceId) -> str:
+        """Its folder."""
+        return f"cd {shlex.quote(str(_root(settings) / id))}"
 
     @classmethod
     def schema(cls) -> Mapping[str, Any]:
@@ -156,6 +161,11 @@ class LocalHandler(ResourceHandler):
             if held:
                 write_files.remove_outside(folder.path)
             return held
+
+
+def _root(settings: Mapping[str, Any]) -> Path:
+    """One name for one folder: processes are recognised by the path in their environment."""
+    return Path(os.path.realpath(Path(settings.get("root", DEFAULT_ROOT)).expanduser()))
 
 
 @contextlib.contextmanager

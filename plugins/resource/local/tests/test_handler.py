@@ -204,6 +204,12 @@ def test_list_owned_finds_what_the_owner_asks_for(host):
     assert listed("elsewhere") == {"n3"}
 
 
+def test_the_way_in_is_the_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert LocalHandler.way_in({}, "node-1") == f"cd {tmp_path}/.occopus/local/node-1"
+    assert LocalHandler.way_in({"root": "/a b"}, "node-1") == "cd '/a b/node-1'"
+
+
 def test_nothing_is_known_on_a_root_that_does_not_exist(host):
     assert list(host.handler.list_owned(Owner("here"))) == []
     assert host.state("n9") is InstanceState.ABSENT
