@@ -6,7 +6,13 @@ from collections.abc import Callable
 
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.context import PassContext
-from occopus_core.engine.planning.design import Definitions, Design, InvalidDesignError, make_design
+from occopus_core.engine.planning.design import (
+    Definitions,
+    Design,
+    InvalidDesignError,
+    make_design,
+    make_partial_design,
+)
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.events import EventKind
 from occopus_core.store.records import PARKED, InfrastructureRecord, Lease
@@ -30,6 +36,14 @@ def design_in_pool(
         return make_design(scope, known, with_outputs=with_outputs)
 
     return (yield from context.resources.loop.in_pool(make, commit_due))
+
+
+def partial_design_in_pool(
+    context: PassContext, scope: Scope, commit_due: Callable[[], None] | None = None
+) -> Steps[Design]:
+    """See `make_partial_design`, whose errors it propagates."""
+    store = context.resources.store
+    return (yield from context.resources.loop.in_pool(lambda: make_partial_design(scope, store), commit_due))
 
 
 def design_candidate(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[Design]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from occopus_core.api.resource import Instance
@@ -206,12 +206,11 @@ class _Pass:
         self._tell_unanswered("a provider", found.seen)
         self._note_unanswered([work for work in works if work.stage is Stage.READY], found.seen)
         self._tell_unanswered("a health checker", found.examined)
-        self._tell_unanswered("a configuration manager", found.managed)
         situation = yield from situation_of(self._site, self._record, self._works, self._targets, found)
         loop, retries = self._site.resources.loop, self._site.retries
         amended = yield from amend(loop, scope, self._works, situation, commit_due, retries, is_under_way=is_under_way)
-        self._undone += amended.problems
         decided = yield from decide_pass(self._site, scope, amended.situation, commit_due)
+        self._tell_managers(found.managed, amended.problems, decided.waiting)
         self._tell_plan(decided)
         yield from self._carry_out(decided)
 
@@ -237,6 +236,25 @@ class _Pass:
         for work in works:
             if work.node_id in errors:
                 self._unanswer(work, errors[work.node_id])
+
+    def _tell_managers(
+        self, managed: Mapping[str, Outcome[Any]], unrendered: Mapping[str, str], waiting: Collection[str]
+    ) -> None:
+        """Report managers that do not answer, and configurations that cannot be rendered.
+
+        A fault for which its node is among those `waiting` is reported with the plan.
+        """
+        works = [work for work in self._works if work.node_name not in waiting]
+        outcomes = {work.node_id: managed[work.node_id] for work in works if work.node_id in managed}
+        self._tell_unanswered("a configuration manager", outcomes)
+        for work in works:
+            error = outcomes[work.node_id].error if work.node_id in outcomes else None
+            why = unrendered.get(work.node_id, "")
+            if error is not None and work.configuration is not None:
+                self._unanswered.append(Unanswered(work.node_name, work.configuration.label, error))
+            if why and (error is None or str(error) != why):
+                text = f"node '{work.node_name}': its configuration cannot be rendered: {why}"
+                self._undone += [text] if text not in self._undone else []
 
     def _unanswer(self, work: Work, why: Exception | str) -> None:
         self._unanswered.append(Unanswered(work.node_name, work.implementation.label, why))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from occopus_core.api.config import ConfigState, ConfigStatus
@@ -37,10 +37,10 @@ Managed = Mapping[str, Outcome[ConfigStatus]]
 
 @dataclass(frozen=True, slots=True)
 class Amended:
-    """The situation with instances to reconfigure, and messages about configurations that could not be rendered."""
+    """The situation with instances to reconfigure, and why configurations could not be rendered, by node id."""
 
     situation: Situation
-    problems: tuple[str, ...] = ()
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
 # Observing
@@ -139,12 +139,12 @@ def amend(
     rendered = yield from _render(loop, scope, staying, neighbours, implementation, commit_due)
     changed: dict[str, str] = {}
     unfit = dict(situation.unfit)
-    problems: list[str] = []
+    problems: dict[str, str] = {}
     held: set[str] = set()
     for work in staying:
         outcome = rendered[work.node_id]
         if outcome.error is not None:
-            problems.append(f"node '{work.node_name}': its configuration cannot be rendered: {reason(outcome.error)}")
+            problems[work.node_id] = reason(outcome.error)
             continue
         why = _change(work, outcome.value, retries, situation.now)
         if not why:
@@ -158,7 +158,7 @@ def amend(
     changed.update(_followers(scope, staying, {*changed, *unfit}))
     names = {work.node_id: work.node_name for work in staying}
     changed = {node_id: why for node_id, why in changed.items() if names[node_id] not in held}
-    return Amended(dataclasses.replace(situation, changed=changed, unfit=unfit), tuple(problems))
+    return Amended(dataclasses.replace(situation, changed=changed, unfit=unfit), problems)
 
 
 def _followers(scope: Scope, staying: Sequence[Work], changing: set[str]) -> dict[str, str]:

@@ -17,14 +17,14 @@ from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.dependencies import dependencies
-from occopus_core.engine.passes.designing import design_in_pool
+from occopus_core.engine.passes.designing import partial_design_in_pool
 from occopus_core.engine.passes.life_time import is_due
 from occopus_core.engine.passes.quiet_infrastructures import Expected, Known, is_as
 from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Design, InvalidDesignError
 from occopus_core.engine.planning.outage import Ailment
-from occopus_core.engine.planning.plan import Plan, Verb
+from occopus_core.engine.planning.plan import Hold, Plan, Verb
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.store.records import InfrastructureRecord, InstanceRecord, Stage
 
@@ -198,25 +198,53 @@ def situation_of(
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A plan, its blueprints, and why they are unknown (empty if they are known or not needed)."""
+    """A plan, its blueprints, and what keeps nodes without usable definitions waiting.
+
+    Without a design, the plan needs none, or there is none.
+    """
 
     plan: Plan
     design: Design | None = None
     problem: str = ""
+    waiting: Collection[str] = ()
+    """The names of the nodes that the problem is about."""
 
 
 def decide_pass(
     context: PassContext, scope: Scope, situation: Situation, commit_due: Callable[[], None] | None = None
 ) -> Steps[Decided]:
-    """The plan of a maintenance pass; instances without a usable definition wait."""
+    """The plan of a maintenance pass; nodes without a usable definition wait, and those that need instances of them."""
     plan = decide(situation)
     if not plan.of(Verb.CREATE, Verb.REPLACE, Verb.RECONFIGURE) and not _unfinished(situation, plan):
         return Decided(plan)
     try:
-        return Decided(plan, (yield from design_in_pool(context, scope, commit_due)))
+        design = yield from partial_design_in_pool(context, scope, commit_due)
     except InvalidDesignError as error:
-        problem = f"for a usable definition: {error}"
-        return Decided(decide(dataclasses.replace(situation, undefined=f"waiting {problem}")), None, problem)
+        problem = f"{_FOR_A_DEFINITION}{error}"
+        undefined = dict.fromkeys(situation.targets, f"waiting {problem}")
+        return Decided(decide(dataclasses.replace(situation, undefined=undefined)), None, problem, undefined)
+    if not design.faulty:
+        return Decided(plan, design)
+    plan = decide(dataclasses.replace(situation, undefined=_undefined(situation, design)))
+    waiting = [name for name in plan.held(Hold.DEFINITION) if name in design.faulty]
+    faults = dict.fromkeys(fault for name in waiting for fault in design.faulty[name])
+    return Decided(plan, design, f"{_FOR_A_DEFINITION}{'; '.join(faults)}" if faults else "", waiting)
+
+
+_FOR_A_DEFINITION = "for a usable definition: "
+
+
+def _undefined(situation: Situation, design: Design) -> Mapping[str, str]:
+    """By node name: why it waits. A node waits, too, if it needs one that waits and has no ready instance."""
+    running = {record.node_name for record in situation.records if record.stage is Stage.READY}
+    found: dict[str, str] = {}
+    for name in design.graph.order:
+        absent = [each for each in design.graph.dependees(name) if each in found and each not in running]
+        if name in design.faulty:
+            found[name] = f"waiting {_FOR_A_DEFINITION}{'; '.join(design.faulty[name])}"
+        elif any(situation.targets.get(each) for each in absent):
+            found[name] = f"waiting for instances of {' and '.join(absent)}"
+    return found
 
 
 def _unfinished(situation: Situation, plan: Plan) -> bool:

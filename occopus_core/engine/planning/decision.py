@@ -35,8 +35,8 @@ class Situation:
     """By node name: all nodes it depends on, directly or indirectly."""
     places: Mapping[str, str] = field(default_factory=dict)
     """The name of the provider that runs an instance."""
-    undefined: str = ""
-    """Why no instance can be created at present; empty if instances can be created."""
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    """By node name: why no instance of the node can be created or reconfigured at present."""
     ordered: bool = False
     """True for an explicit order of a user: freeze, budget and back-off do not apply."""
 
@@ -142,8 +142,8 @@ class _Node:
     def _stopped(self, node_id: str = "") -> Step | None:
         """The WAIT step for new instances of this node; None if one can be made."""
         situation = self.situation
-        if situation.undefined:
-            return Step(Verb.WAIT, self.name, situation.undefined, node_id, Hold.DEFINITION)
+        if self.name in situation.undefined:
+            return self._undefined(node_id)
         pause = 0.0 if situation.ordered else setback_delay(situation.setbacks.get(self.name), situation.now)
         if not pause:
             return None
@@ -153,11 +153,16 @@ class _Node:
     def _staying(self, record: InstanceRecord) -> Step:
         ailment = self.situation.ailments.get(record.node_id)
         if record.stage is not Stage.READY:
-            if self.situation.undefined:
-                return Step(Verb.WAIT, self.name, self.situation.undefined, record.node_id, Hold.DEFINITION)
+            if self.name in self.situation.undefined:
+                return self._undefined(record.node_id)
             return Step(Verb.KEEP, self.name, f"its creation is under way ({record.stage.value})", record.node_id)
         if ailment is not None:
             return Step(Verb.WAIT, self.name, ailment.reason, record.node_id, Hold.ILLNESS, ailment.until)
         if record.node_id in self.situation.changed:
+            if self.name in self.situation.undefined:
+                return self._undefined(record.node_id)
             return Step(Verb.RECONFIGURE, self.name, self.situation.changed[record.node_id], record.node_id)
         return Step(Verb.KEEP, self.name, "", record.node_id)
+
+    def _undefined(self, node_id: str) -> Step:
+        return Step(Verb.WAIT, self.name, self.situation.undefined[self.name], node_id, Hold.DEFINITION)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from occopus_core.descriptions.graph import CycleError, Edge, Graph
@@ -19,7 +20,7 @@ from occopus_core.engine.planning.declared_outputs import output_faults
 from occopus_core.engine.planning.mappings import faults
 from occopus_core.engine.planning.plan import Plan
 from occopus_core.engine.planning.preparation import Scope
-from occopus_core.engine.planning.rehearsal import rehearse
+from occopus_core.engine.planning.rehearsal import Rehearsed, rehearse
 from occopus_core.engine.planning.rehearsal_faults import type_paths
 from occopus_core.engine.planning.scaling import targets_of
 
@@ -71,6 +72,8 @@ class Design:
     scope: Scope
     blueprints: Mapping[str, Blueprint]
     graph: Graph
+    faulty: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By node name: why the node cannot be made. It has no blueprint. Empty for a build."""
 
 
 def first_plan(scope: Scope, definitions: Definitions) -> Plan:
@@ -87,11 +90,36 @@ def make_design(scope: Scope, definitions: Definitions, *, with_outputs: bool = 
     """
     blueprints, missing = _blueprints(scope, definitions)
     rehearsed = rehearse(scope, blueprints, set_up=with_outputs)
-    problems = [*missing, *faults(scope.infrastructure.dependencies, blueprints), *rehearsed.problems]
+    unmapped = [message for _, message in faults(scope.infrastructure.dependencies, blueprints)]
+    problems = [*missing.values(), *unmapped, *rehearsed.problems]
     if with_outputs:
         problems += output_faults(scope.infra_id, scope.infrastructure)
     if problems:
         raise InvalidDesignError(problems)
+    return _design(scope, blueprints, rehearsed, {})
+
+
+def make_partial_design(scope: Scope, definitions: Definitions) -> Design:
+    """The same for maintenance: a mistake concerns only its node, which `Design.faulty` names.
+
+    Raises `StoreError`, and `InvalidDesignError` where nodes wait for each other or rendering is cut off.
+    """
+    blueprints, missing = _blueprints(scope, definitions)
+    rehearsed = rehearse(scope, blueprints, set_up=False, most=math.inf)
+    if scope.allowance.cut_off:
+        raise InvalidDesignError(rehearsed.problems)
+    faulty = {name: [message] for name, message in missing.items()}
+    unmapped = faults(scope.infrastructure.dependencies, blueprints)
+    mistakes = ((name, message) for name, messages in rehearsed.faulty.items() for message in messages)
+    for name, message in (*unmapped, *mistakes):
+        faulty.setdefault(name, []).append(message)
+    return _design(scope, blueprints, rehearsed, faulty)
+
+
+def _design(
+    scope: Scope, blueprints: Mapping[str, Blueprint], rehearsed: Rehearsed, faulty: Mapping[str, Sequence[str]]
+) -> Design:
+    """The design with the blueprints of all nodes that are not faulty. Raises `InvalidDesignError` for a cycle."""
     edges = [Edge(found.dependent, found.dependee, found.where) for found in rehearsed.references]
     try:
         graph = Graph.of(scope.infrastructure, edges)
@@ -100,8 +128,9 @@ def make_design(scope: Scope, definitions: Definitions, *, with_outputs: bool = 
     known = {
         name: dataclasses.replace(blueprint, fingerprints=rehearsed.fingerprints[name])
         for name, blueprint in blueprints.items()
+        if name not in faulty
     }
-    return Design(scope, known, graph)
+    return Design(scope, known, graph, faulty)
 
 
 def refuse_undefined(infrastructure: Infrastructure, types: Collection[str]) -> None:
@@ -125,12 +154,12 @@ def refuse_over(infrastructure: Infrastructure, now: float) -> None:
         raise InvalidDesignError([PlacedMessage.of(infrastructure.expires_where, "expires", message, with_path=True)])
 
 
-def _blueprints(scope: Scope, definitions: Definitions) -> tuple[dict[str, Blueprint], list[str]]:
-    """The blueprints by node name, and a message for each node that cannot be made."""
+def _blueprints(scope: Scope, definitions: Definitions) -> tuple[dict[str, Blueprint], dict[str, str]]:
+    """The blueprints by node name, and a message for each node that cannot be made, by its name."""
     nodes = scope.infrastructure.nodes
     known = definitions.definitions({node.type for node in nodes})
     blueprints: dict[str, Blueprint] = {}
-    problems: list[str] = []
+    problems: dict[str, str] = {}
     paths = type_paths(scope.infrastructure)
     missing = NOT_GIVEN if isinstance(definitions, Overlay) and definitions.own else NOT_STORED
     for node in nodes:
@@ -139,5 +168,5 @@ def _blueprints(scope: Scope, definitions: Definitions) -> tuple[dict[str, Bluep
         except UnbuildableError as error:
             close = difflib.get_close_matches(node.type, [] if node.type in known else definitions.definition_names())
             hint = f" (did you mean '{close[0]}'?)" if close else ""
-            problems.append(PlacedMessage.of(node.where, paths[node.name], f"{error}{hint}"))
+            problems[node.name] = PlacedMessage.of(node.where, paths[node.name], f"{error}{hint}")
     return blueprints, problems

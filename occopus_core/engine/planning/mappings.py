@@ -88,14 +88,14 @@ def rehearsed(node_name: str, dependencies: Sequence[Dependency]) -> dict[str, A
     return {mapping.target: PLACEHOLDER for edge in edges for mapping in edge.mappings}
 
 
-def faults(dependencies: Sequence[Dependency], blueprints: Mapping[str, Blueprint]) -> Iterator[str]:
-    """Check the mappings. Yields a message for each mistake."""
+def faults(dependencies: Sequence[Dependency], blueprints: Mapping[str, Blueprint]) -> Iterator[tuple[str, str]]:
+    """Check the mappings. Yields for each mistake the name of the node that is to get the attribute, and a message."""
     given: dict[tuple[str, str], str] = {}
     for index, edge in enumerate(dependencies):
         for mapping in edge.mappings:
             for message in _mapping_faults(edge, mapping, given, blueprints.get(edge.dependee)):
                 text = f"mapping [{mapping.source}, {mapping.target}]: {message}"
-                yield PlacedMessage.of(edge.where, f"dependencies[{index}]", text)
+                yield edge.dependent, PlacedMessage.of(edge.where, f"dependencies[{index}]", text)
 
 
 def _mapping_faults(

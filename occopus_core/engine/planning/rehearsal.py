@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from occopus_core.api.errors import PermanentError, ProviderError
@@ -62,6 +62,8 @@ class Rehearsed:
     problems: tuple[str, ...]
     fingerprints: Mapping[str, Mapping[str, str]]
     """By node name and digest of the implementation: see `Blueprint.fingerprints`."""
+    faulty: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By node name: its part of `problems`. The other nodes were found to be valid."""
 
 
 class PlaceholderPeers:
@@ -83,16 +85,19 @@ class PlaceholderPeers:
         return [_NODE_ID for _ in self.addresses(node_name)]
 
 
-def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint], *, set_up: bool = True) -> Rehearsed:
+def rehearse(
+    scope: Scope, blueprints: Mapping[str, Blueprint], *, set_up: bool = True, most: float = MOST_FAULTS
+) -> Rehearsed:
     """Render and check every implementation of every node without creating, changing or running anything.
 
-    Where rendering is cut off, that is the only problem, and `scope.allowance` knows of it. After `MOST_FAULTS`
-    problems no more are looked for. Without `set_up`, handlers and health checkers that cannot be made are no problem.
+    Where rendering is cut off, that is the only problem, and `scope.allowance` knows of it. After `most` problems no
+    more are looked for. Without `set_up`, handlers and health checkers that cannot be made are no problem.
     """
     full = scope.allowance
     scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
     references: list[Reference] = []
     problems: list[str] = []
+    faulty: dict[str, list[str]] = {}
     fingerprints: dict[str, dict[str, str]] = {name: {} for name in blueprints}
     paths = type_paths(scope.infrastructure)
     names = {*blueprints, *paths}
@@ -106,13 +111,15 @@ def rehearse(scope: Scope, blueprints: Mapping[str, Blueprint], *, set_up: bool 
                 full.cut_off = str(error)
                 return Rehearsed((), (found.message(error),), fingerprints)
             problems += found.messages
-            if len(problems) >= MOST_FAULTS:
+            if len(problems) >= most:
                 return Rehearsed((), (*problems[:MOST_FAULTS], f"only the first {MOST_FAULTS} are shown"), fingerprints)
-            if not found.messages:
+            if found.messages:
+                faulty.setdefault(blueprint.node.name, []).extend(found.messages)
+            else:
                 fingerprints[blueprint.node.name][implementation.digest] = fingerprint
             where = f"a template of the node definition '{blueprint.node.type}'"
             references.extend(Reference(blueprint.node.name, name, where) for name in sorted(peers.asked))
-    return Rehearsed(tuple(references), tuple(dict.fromkeys(problems)), fingerprints)
+    return Rehearsed(tuple(references), tuple(dict.fromkeys(problems)), fingerprints, faulty)
 
 
 def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[Reference]:

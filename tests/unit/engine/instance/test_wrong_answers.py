@@ -307,22 +307,3 @@ def test_a_contextualiser_that_breaks_its_contract_refuses_the_build(world, case
     (problem,) = caught.value.problems
     assert f"the contextualisation 'mine' breaks its contract: {words}" in str(problem)
     world.assert_nothing()
-
-
-def test_a_contextualiser_that_breaks_its_contract_holds_replacements_with_the_reason(world):
-    answers = [Context()]
-    world.install("context", "mine", breaking(lambda: answers[0]))
-    world.define("odd", implementations=[{"contextualisation": {"type": "mine"}}])
-    world.define("web")
-    world.build(infrastructure("web", "odd"))
-    (lost,) = [one for one in world.live() if one["owner"]["node_name"] == "web"]
-    world.clock.time += 100
-    world.cloud.change(lost["id"], "lose")
-    world.events.clear()
-    answers[0] = None
-    world.convergence().maintain()
-    (waiting,) = [event.text for event in world.events if event.kind is EventKind.WAITING]
-    assert "the contextualisation 'mine' breaks its contract: contextualise() answered NoneType" in waiting
-    answers[0] = Context()
-    world.convergence().maintain()
-    assert world.told(EventKind.NODE_READY) == ["web"]

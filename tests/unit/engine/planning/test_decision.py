@@ -169,7 +169,7 @@ def test_as_many_as_the_budget_allows_are_replaced_at_the_same_time():
 
 def test_without_a_usable_definition_nothing_is_made_and_nothing_failed_goes():
     rows = [row("a"), row("b", stage=Stage.BOOTING), row("c")]
-    situation = Situation({"web": 4}, rows, ailments=ill("a"), undefined="waiting for a usable definition: x")
+    situation = Situation({"web": 4}, rows, ailments=ill("a"), undefined={"web": "waiting for a usable definition: x"})
     assert held(situation) == dict.fromkeys(["a", "b", ""], (Hold.DEFINITION, None))
 
 
