@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+
+from occopus_core.testing import sshd
 
 from ...conftest import SCRIPTS
 from .terminal import Terminal
 
 pytestmark = pytest.mark.integration
 
+SSHD = Path(__file__).parents[4] / "examples" / "following" / "sshd.sh"
 HEAD = "infra_name: own\nuser_id: me@example.com\nnodes:\n"
 MISTAKES = {
     "indented": (HEAD + "- name: web\n type: quickstart_web\n", "5:2: not valid YAML"),
@@ -26,7 +31,33 @@ MISTAKES = {
 
 
 @pytest.fixture
-def terminal(user, shots):
+def door(user):
+    """The files `door-nodes.yaml` and `door.yaml`: a node with an SSH server of its own, and the key for it."""
+    if reason := sshd.lacking():
+        pytest.skip(reason)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", user.folder / "key"], check=True)
+    files = {"authorized_keys": (user.folder / "key.pub").read_text(), "sshd.sh": SSHD.read_text()}
+    node = {
+        "resource": {"type": "local"},
+        "contextualisation": {
+            "type": "cloudinit",
+            "context_template": {
+                "write_files": [{"path": path, "content": content} for path, content in files.items()],
+                "runcmd": ["sh sshd.sh"],
+            },
+        },
+        "health_check": {"ping": False, "ssh": {"command": "true", "user": "root", "port": 2222}},
+    }
+    user.write("door-nodes.yaml", json.dumps({"node_def:door": [node]}))
+    user.write("door.yaml", HEAD + "- {name: door, type: door}\n")
+    private = {"private_key": (user.folder / "key").read_text()}
+    auth = user.folder / user.write("auth.yaml", json.dumps({"health_check": [{"type": "ssh", "auth_data": private}]}))
+    auth.chmod(0o600)
+    user.environ["OCCOPUS_AUTH_DATA_PATH"] = str(auth)
+
+
+@pytest.fixture
+def terminal(user, door, shots):
     """A terminal in which the commands are found."""
     if shutil.which("tmux") is None:
         pytest.skip("tmux is not installed: apt-get install tmux")
@@ -54,9 +85,11 @@ def test_the_first_hour(user, terminal, serve, question, kill_node):
     refuses_mistakes(terminal)
     failed = terminal.run("occopus-build --nodes crash-nodes.yaml crash.yaml", name="failing", code=1)
     assert "ended with exit status 3: cannot open the database" in failed
-    assert failed.rstrip().splitlines()[-2] == "the build failed and was undone"
+    end = ["the build failed and was undone", "the node definitions that the build has imported stay: crash"]
+    assert failed.rstrip().splitlines()[-3:-1] == end
     assert '"GET / HTTP/1.1" 200' in terminal.run("occopus-logs -i quickstart web", name="logs")
     assert "name one of web " in terminal.run("occopus-ssh -i quickstart web", name="ssh", code=3)
+    enters(terminal)
 
     terminal.run("occopus-scale -i quickstart -n web -s 3", name="scale")
     assert "node ready web" in terminal.run("occopus-maintain -i quickstart", name="scaled")
@@ -100,6 +133,15 @@ def test_the_first_hour(user, terminal, serve, question, kill_node):
     assert gone.count("node dropped web") == 3
     assert "under way" not in gone
     assert user.query("SELECT count(*) FROM infrastructures") == [(0,)]
+
+
+def enters(terminal):
+    terminal.run("occopus-build --nodes door-nodes.yaml door.yaml -i door", name="door")
+    words = "echo this is $OCCOPUS_NODE_ADDRESS; exit"
+    inside = terminal.run("occopus-ssh -i door", name="ssh-session", answers=(("#", words),))
+    assert re.search(r"^this is 127\.\d+\.\d+\.\d+$", inside, re.MULTILINE), inside
+    assert "this is 127." in terminal.run("occopus-ssh -i door door -- 'echo this is $OCCOPUS_NODE_ADDRESS'", name="ssh")
+    terminal.run("occopus-destroy -y -i door", name="door-destroyed")
 
 
 def refuses_mistakes(terminal):
