@@ -140,7 +140,8 @@ def enters(terminal):
     words = "echo this is $OCCOPUS_NODE_ADDRESS; exit"
     inside = terminal.run("occopus-ssh -i door", name="ssh-session", answers=(("#", words),))
     assert re.search(r"^this is 127\.\d+\.\d+\.\d+$", inside, re.MULTILINE), inside
-    assert "this is 127." in terminal.run("occopus-ssh -i door door -- 'echo this is $OCCOPUS_NODE_ADDRESS'", name="ssh")
+    asked = terminal.run("occopus-ssh -i door door -- 'echo this is $OCCOPUS_NODE_ADDRESS'", name="ssh-command")
+    assert "this is 127." in asked
     terminal.run("occopus-destroy -y -i door", name="door-destroyed")
 
 
