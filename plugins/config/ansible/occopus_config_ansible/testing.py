@@ -53,7 +53,7 @@ class AnsibleHarness(ConfigHarness):
         "status_costs_pages": "it reads files of this machine: there are no calls to count",
         "hang": "its service is the disk of this machine; a test of its own has nodes that are silent",
     }
-    patience: ClassVar[int] = 900
+    patience: ClassVar[int] = 3000
     grace: ClassVar[float] = 15.0
     crowd: ClassVar[int] = 4
 
