@@ -2,11 +2,18 @@
 
 import io
 
+import pytest
 from rich.console import Console
 from rich.live import Live
 
 from occopus_core.cli.live import MOST_ROWS, _View, live_view
 from occopus_core.events import Event, EventKind
+
+
+@pytest.fixture(autouse=True)
+def _standing_clock(monkeypatch):
+    """No second passes between two lines of a test."""
+    monkeypatch.setattr("occopus_core.cli.live.time.monotonic", lambda: 1000.0)
 
 
 def shown(view: _View) -> str:
