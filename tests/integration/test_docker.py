@@ -295,7 +295,7 @@ def test_an_engine_that_is_started_anew_amid_a_build_and_amid_maintenance(worksp
 
 MISTAKES = {
     "image": ({"image": "nothing"}, "the engine has no image 'nothing:1', and resource.origin is 'local'"),
-    "pull": ({"image": "{registry}/nothing", "origin": "dockerhub"}, "manifest unknown (resource.image)"),
+    "pull": ({"image": "{registry}/nothing", "origin": "dockerhub"}, "(manifest unknown) (resource.image)"),
     "network": ({"network": "nowhere"}, "(resource.network)"),
     "volume": ({"volumes": ["./relative:/x"]}, "(resource.volumes)"),
     "refused": (
@@ -502,7 +502,7 @@ def test_what_ends_soon_is_not_ready(workspace, docker):
         ended = workspace.run("build", workspace.write("infra.yaml", infrastructure(name, name)), "-i", name)
         assert ended.code == (1 if name in ends else 0), ended.stderr
         if name == "crash":
-            assert "not ready within 7 s: " in ended.stderr
+            assert "not ready within 6 s: " in ended.stderr
             assert "; its last output:\n    no database\n" in ended.stderr
         elif name == "once":
             assert "it completed: its process exited with code 0" in ended.stderr

@@ -262,7 +262,7 @@ class Containers:
     def _seen(self, docker: APIClient, listed: Mapping[str, Any], budget: Iterator[int]) -> Instance:
         """The instance; a list has neither the output of a health check nor the number of restarts."""
         seen = view.instance(listed, self._host)
-        if view.may_be_looping(listed) and seen.state is InstanceState.READY:
+        if view.may_be_looping(listed) and seen.state in _RUNNING and not seen.reason:
             restarts = int(_inspected(docker, listed["Id"]).get("RestartCount") or 0)
             return replace(seen, state=InstanceState.PENDING, reason=view.looping(restarts)) if restarts else seen
         if view.is_unhealthy(listed) and next(budget, None) is not None:

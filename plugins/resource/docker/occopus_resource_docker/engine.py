@@ -59,7 +59,7 @@ class Engine:
             with client.post(url, params=wanted, headers=headers, stream=True, timeout=timeout) as answer:
                 yield from _lines(answer)
         except Exception as error:  # noqa: BLE001
-            told = image_error(error, image.what, self._where, _SILENCE)
+            told = image_error(error, image.what, image.source, self._where, _SILENCE)
             if isinstance(told, AuthError):  # the registry's, not the engine's
                 how = "username and password belong into auth_data, or use docker login"
                 told = PermanentError(f"{told.message} (resource.image: {how})")

@@ -89,15 +89,28 @@ _WORDS: Mapping[tuple[type[ProviderError], str], str] = {
 """What an engine says: it gives 400, 404 and 500 for the same, from one version to the next."""
 _MEANINGS = tuple((re.compile(words, re.IGNORECASE), kind, key) for (kind, key), words in _WORDS.items())
 _LONGEST = 400
-_FOREIGN = re.compile(
-    r"no such host|connection refused|connection reset|no route to host|i/o timeout|TLS handshake|unexpected EOF|x509"
-    r"|server gave HTTP response to HTTPS client|manifest unknown|name unknown|pull access denied|unauthorized"
-    r"|authentication required|no basic auth credentials|incorrect username or password|denied|toomanyrequests"
-    r"|status [45]\d\d|archive/tar|invalid tar header|unrecognized image|no space left on device|context canceled"
-    r"|invalid reference format|repository name must be|no matching manifest|did not resolve to an alias",
-    re.IGNORECASE,
-)
-"""All that is repeated of what an engine says of an image's source: the rest may be the answer of another server."""
+_LOGIN = "{source} wants another login"
+_CHECK = "{source}: check its name, and the network of the engine"
+_AWAY = f"the engine cannot reach {_CHECK}"
+_NO_IMAGE = "{source} has no such image, or shows it only after a login: check its name and tag"
+_CAUSES: Mapping[str, str] = {
+    r"no such host": f"the engine does not find the host {_CHECK}",
+    r"connection refused|connection reset|no route to host|i/o timeout|unexpected EOF": _AWAY,
+    r"TLS handshake|x509": "the engine does not trust the certificate of {source}",
+    r"server gave HTTP response to HTTPS client": "{source} speaks no HTTPS: name it to the engine as insecure",
+    r"toomanyrequests|pull rate limit": "{source} limits pulls: log in, or try again later",
+    r"unauthorized|authentication required|no basic auth credentials|incorrect username or": _LOGIN,
+    r"no matching manifest": "{source} has the image only for processors of another kind",
+    r"manifest unknown|name unknown|pull access denied|did not resolve to an alias|denied": _NO_IMAGE,
+    r"status [45]\d\d": "{source} does not give it: check the URL",
+    r"archive/tar|invalid tar header|unrecognized image": "what {source} gives is no tar of a root file system",
+    r"no space left on device": "the engine has no space left for it",
+    r"context canceled": "it was broken off",
+    r"invalid reference format|repository name must be": "that is not the name of an image",
+}
+"""What an engine says of an image's source, and what that means. Nothing else of it is repeated: the rest may be the
+answer of another server."""
+_FOREIGN = tuple((re.compile(words, re.IGNORECASE), cause) for words, cause in _CAUSES.items())
 _URL = re.compile(r"""(https?://)(?:[^\s"'/?#]*@)?([^\s"'?#]*)[^\s"']*""")
 _NOT_DOCKER = "not as Docker does: is resource.endpoint that of an engine?"
 _UNTRUSTED = "its certificate is not trusted: tlscacert in auth_data has to be that of its authority"
@@ -134,14 +147,15 @@ def provider_error(error: Exception, where: str, seconds: float, *, greeting: bo
     return _trouble(chain, where, seconds, greeting)
 
 
-def image_error(error: Exception, what: str, where: str, seconds: float) -> ProviderError:
-    """The error for an image that an engine could not bring. The answer of the image's source is not repeated."""
+def image_error(error: Exception, what: str, source: str, where: str, seconds: float) -> ProviderError:
+    """The error for an image that an engine could not bring. The answer of the image's `source` is not repeated."""
     told = provider_error(error, where, seconds)
     if not any(isinstance(each, PullError | APIError) for each in _chain(error)):
         return told
-    words = ", ".join(dict.fromkeys(match.lower() for match in _FOREIGN.findall(told.message)))
+    found = ((words.search(told.message), cause) for words, cause in _FOREIGN)
+    cause = next((f"{cause} ({match[0].lower()})" for match, cause in found if match), "{source} gave no image")
     key = next((text for text in ("(resource.image)", "(resource.origin)") if told.message.endswith(text)), "")
-    told.message = " ".join(filter(None, (f"{where}: {what} failed: {words or 'its source gave no image'}", key)))
+    told.message = " ".join(filter(None, (f"{where}: {what} failed: {cause.format(source=source)}", key)))
     told.args = (told.message,)
     return told
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import reprlib
@@ -9,8 +10,10 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from docker.errors import DockerException
+from docker.auth import resolve_repository_name
+from docker.errors import DockerException, InvalidRepository
 from docker.utils import parse_bytes, parse_repository_tag
 from docker.utils.ports import build_port_bindings
 
@@ -51,6 +54,16 @@ class Image:
     def what(self) -> str:
         """What an engine does to have it."""
         return f"importing {without_secrets(self.url)}" if self.url else f"pulling {self.reference}"
+
+    @property
+    def source(self) -> str:
+        """The host that has it, for messages."""
+        with contextlib.suppress(InvalidRepository, ValueError):
+            if not self.url:
+                return f"the registry {resolve_repository_name(self.reference)[0]}"
+            if host := urlsplit(self.url).hostname:
+                return host
+        return "its source"
 
 
 def image(resource: Mapping[str, Any]) -> Image:

@@ -34,6 +34,8 @@ _HEALTH = {_STARTING: "its health check has not passed yet", _UNHEALTHY: "its he
 _SETTLED_SECONDS = 10
 """How long a container that was restarted must run before it counts as running."""
 _YOUNG = re.compile(r"Up (?:Less than a|(\d+)) seconds?\b")
+_JUST_STARTED = "Up Less than a second"
+"""Whether its process can be started at all shows only then: one that exits at once must not count as running."""
 _LONGEST = 300
 _REASONS = {
     "created": "it is to be started",
@@ -99,6 +101,8 @@ def _judged(raw_state: str, status: str, *, job: bool) -> tuple[InstanceState, s
         return state, _reason(raw_state, status)
     if job:
         return InstanceState.PENDING, "the job is running"
+    if status.startswith(_JUST_STARTED):
+        return InstanceState.PENDING, ""
     unwell = next((reason for words, reason in _HEALTH.items() if words in status), "")
     return (InstanceState.PENDING, unwell) if unwell else (state, "")
 

@@ -27,6 +27,7 @@ from occopus_resource_docker.errors import (
     provider_error,
     without_secrets,
 )
+from occopus_resource_docker.order import Image
 
 
 def refusal(status, message, kind="application/json", **headers):
@@ -198,20 +199,53 @@ def test_a_long_url_is_cut_without_its_secrets():
     ("said", "kind", "words"),
     [
         ('error parsing HTTP 404 response body: invalid character: "TOP SECRET manifest unknown"', NotFoundError, "r"),
-        ("failed to GET http://h/x.tar with status 404 Not Found: TOP SECRET", NotFoundError, "status 404"),
-        ("Get https://r/v2/: unauthorized: TOP SECRET", AuthError, "unauthorized"),
-        ("Error processing tar file: TOP SECRET: invalid tar header", PermanentError, "invalid tar header"),
-        ("TOP SECRET", TransientError, "its source gave no image"),
+        ("failed to GET http://h/x.tar with status 404 Not Found: TOP SECRET", NotFoundError, "(status 404)"),
+        (
+            "Get https://r/v2/: unauthorized: TOP SECRET",
+            AuthError,
+            "h wants another login (unauthorized)",
+        ),
+        (
+            "Error processing tar file: TOP SECRET: invalid tar header",
+            PermanentError,
+            "h gives is no tar",
+        ),
+        ("dial tcp: lookup TOP SECRET: no such host", TransientError, "the engine does not find the host h: check"),
+        ("TOP SECRET", TransientError, "h gave no image"),
     ],
 )
 def test_the_answer_of_another_server_is_not_repeated(said, kind, words):
     for error in (PullError(said), refusal(500, said)):
-        seen = image_error(error, "importing http://h/x.tar", "Docker engine unix:///x", 30.0)
+        seen = image_error(error, "importing http://h/x.tar", "h", "Docker engine unix:///x", 30.0)
         assert type(seen) is kind
         assert "SECRET" not in f"{seen} {seen!r} {seen.args}", "the args of an exception are shown by tracebacks"
         assert words in seen.message
 
 
 def test_what_the_engine_itself_fails_of_is_told_as_ever():
-    seen = image_error(ConnectionRefusedError(), "pulling x", "Docker engine unix:///x", 30.0)
+    seen = image_error(ConnectionRefusedError(), "pulling x", "h", "Docker engine unix:///x", 30.0)
     assert "nothing listens" in seen.message
+
+
+def test_an_image_that_cannot_be_pulled_is_one_line_with_what_to_do():
+    image = Image("nosuch:1")
+    said = "pull access denied for nosuch, repository does not exist or may require 'docker login': denied"
+    seen = image_error(refusal(404, said), image.what, image.source, "Docker engine unix:///x", 30.0)
+    assert str(seen) == (
+        "Docker engine unix:///x: pulling nosuch:1 failed: the registry docker.io has no such image, or shows it only "
+        "after a login: check its name and tag (pull access denied) (resource.image)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "source"),
+    [
+        (Image("nginx:1"), "the registry docker.io"),
+        (Image("registry.example.org:5000/team/web@sha256:0"), "the registry registry.example.org:5000"),
+        (Image("-a.b/c:1"), "its source"),
+        (Image("x", url="http://[a/b"), "its source"),
+        (Image("x", url="https://me:word@files.example.org/a.tar?sig=s"), "files.example.org"),
+    ],
+)
+def test_the_source_of_an_image_is_a_host(image, source):
+    assert image.source == source

@@ -41,13 +41,13 @@ def patiently(look):
 
 
 def made(handler, request):
-    """The instance, once it is no longer half made; and what was said until then."""
+    """The instance, once it runs or has failed; and what was said until then."""
     said = []
 
     def look():
         instance = handler.create(request)
         said.append(instance.reason)
-        return instance if instance.state is not InstanceState.PROVISIONING else None
+        return instance if instance.state not in {InstanceState.PROVISIONING, InstanceState.PENDING} else None
 
     return patiently(look), said
 
@@ -74,7 +74,7 @@ def test_a_container_is_what_the_description_says(stage, order, tmp_path):
     )
     handler = stage.handler()
     handler.check(request)
-    instance = handler.create(request)
+    instance, _ = made(handler, request)
     assert (instance.id, instance.token, instance.state) == ("t-1", "t-1", InstanceState.READY)
     assert instance.owner == request.owner
     found = inspected(stage)
@@ -147,7 +147,7 @@ def test_what_was_created_and_not_started_is_found_and_started(stage, order):
     (half_made,) = handler.list_owned(Owner("here"))
     assert (half_made.state, half_made.owner) == (InstanceState.PROVISIONING, order().owner)
     stage.proxy.set_rules([])
-    assert handler.create(order()).state is InstanceState.READY
+    assert made(handler, order())[0].state is InstanceState.READY
 
 
 def test_a_container_of_somebody_elses_has_the_name(stage, order):
@@ -161,11 +161,11 @@ def test_a_container_of_somebody_elses_has_the_name(stage, order):
 
 def test_one_that_was_renamed_is_still_ours(stage, order):
     handler, client = stage.handler(), stage.engine.client()
-    handler.create(order())
+    made(handler, order())
     client.rename("t-1", "somebody")
     stranger = client.create_container("tiny:1", "sleep 1000", name="t-1")["Id"]
     assert handler.describe(["t-1"])["t-1"].state is InstanceState.READY
-    assert handler.create(order()).state is InstanceState.READY
+    assert made(handler, order())[0].state is InstanceState.READY
     assert handler.delete(["t-1"]) == {"t-1": None}
     assert handler.describe(["t-1"])["t-1"].state is InstanceState.ABSENT
     assert [each["Id"] for each in client.containers(all=True)] == [stranger], "it only has the name"
@@ -176,13 +176,13 @@ def test_one_that_was_renamed_is_not_made_again(stage, order):
     handler.create(order())
     before = inspected(stage)["Id"]
     client.rename("t-1", "somebody")
-    assert handler.create(order()).state is InstanceState.READY
+    assert made(handler, order())[0].state is InstanceState.READY
     assert [each["Id"] for each in stage.engine.containers()] == [before]
 
 
 def test_a_container_of_an_image_of_ours_is_not_ours(stage, order):
     handler, client = stage.handler(), stage.engine.client()
-    handler.create(order())
+    made(handler, order())
     client.commit("t-1", "snapshot", "1")
     users = client.create_container("snapshot:1", "true", name="users")["Id"]
     assert handler.describe(["t-1"])["t-1"].state is InstanceState.READY
@@ -293,7 +293,9 @@ def test_what_a_url_keeps_secret_is_not_told(stage, order, caplog, where):
 def test_a_private_image_takes_a_password(stage, pulled, order, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     request = order(image=f"{stage.private.address}/tiny", origin="dockerhub")
-    told = r"(unauthorized|no basic auth credentials) \(resource\.image: username and password belong into auth_data"
+    told = (
+        r"\((unauthorized|no basic auth credentials)\) \(resource\.image: username and password belong into auth_data"
+    )
     with pytest.raises(PermanentError, match=told):
         made(stage.handler(), request)
     auth = {"username": USERNAME, "password": PASSWORD}
@@ -432,7 +434,7 @@ def test_what_an_answer_that_is_cut_tells_of_is_found_again(stage, order):
         handler.create(order())
     assert not raised.value.unreached
     assert len(stage.engine.containers()) == 1
-    assert handler.create(order()).state is InstanceState.READY
+    assert made(handler, order())[0].state is InstanceState.READY
     assert len(stage.engine.containers()) == 1
 
 

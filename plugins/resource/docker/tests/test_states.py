@@ -52,6 +52,16 @@ def test_a_crash_loop_never_counts_as_running_once_it_was_restarted(stage, order
     assert "restarted" in seen(handler).reason
 
 
+def test_a_container_that_exits_at_once_never_counts_as_running(stage, order):
+    handler, states = stage.handler(), set()
+    instance = handler.create(order(command="sh -c 'exit 3'"))
+    while instance.state is not InstanceState.STOPPED:
+        states.add(instance.state)
+        instance = seen(handler)
+    assert InstanceState.READY not in states
+    assert instance.reason == "it exited with code 3"
+
+
 def test_a_container_that_ends_well_has_completed_and_is_of_no_use(stage, order):
     handler = stage.handler()
     handler.create(order(command="echo hi"))
@@ -97,7 +107,7 @@ def test_the_health_check_of_an_image_counts_unless_it_is_switched_off(docker_st
         found = patiently(lambda: "fails" in (found := seen(handler)).reason and found)
         assert found.state is InstanceState.PENDING
         assert found.reason == "its health check fails: the disk is full"
-        assert handler.create(order("t-2", image="sick", healthcheck=False)).state is InstanceState.READY
+        ready(handler, order("t-2", image="sick", healthcheck=False))
     finally:
         stage.engine.clear()
         client.remove_image("sick:1", force=True)

@@ -106,6 +106,15 @@ def test_the_verdict_of_the_engine_counts(status, state, reason):
 
 
 @pytest.mark.parametrize(
+    ("status", "state"),
+    [("Up Less than a second", InstanceState.PENDING), ("Up 1 second", InstanceState.READY)],
+)
+def test_a_container_runs_once_it_has_not_exited_within_a_second(status, state):
+    found = instance(listed(status=status), "host")
+    assert (found.state, found.reason) == (state, "")
+
+
+@pytest.mark.parametrize(
     ("state", "status", "job", "seen"),
     [
         ("exited", "Exited (0) 1 second ago", True, InstanceState.READY),
