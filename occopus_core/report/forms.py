@@ -91,7 +91,7 @@ def _remarks(snapshot: Snapshot) -> list[str]:
     elif infrastructure.frozen:
         remarks.append(f"healing is frozen: {infrastructure.frozen}")
     if infrastructure.expires_at is not None:
-        remarks.append(f"it is destroyed at {time_text(infrastructure.expires_at)}")
+        remarks.append(_end(infrastructure.expires_at, snapshot))
     if snapshot.costs is not None:
         known = [cost for cost in snapshot.costs.values() if cost is not None]
         unknown = len(snapshot.costs) - len(known)
@@ -100,6 +100,13 @@ def _remarks(snapshot: Snapshot) -> list[str]:
             f"cost so far: {total}" + (f", and that of {unknown} more is unknown" if known and unknown else "")
         )
     return [*remarks, maintained_text(snapshot.maintainer, snapshot.at), *output_lines(snapshot)]
+
+
+def _end(expires_at: float, snapshot: Snapshot) -> str:
+    """When it is destroyed by itself: only maintenance does that."""
+    if snapshot.maintainer is not None and snapshot.maintainer.is_alive(snapshot.at):
+        return f"it is destroyed at {time_text(expires_at)}"
+    return f"it expires at {time_text(expires_at)}, and is destroyed by maintenance after that: none is running"
 
 
 _WRITERS: Mapping[str, Callable[[Snapshot], str]] = {

@@ -30,7 +30,7 @@ def _rows(summaries: Sequence[InfrastructureSummary], short: Mapping[str, str]) 
     return [
         (
             *(short.get(one.id, one.id), one.name, one.state.value, health(one)),
-            *(age(now - one.created_at), _maintained_by(one, now), "; ".join(_notes(one))),
+            *(age(now - one.created_at), _maintained_by(one, now), "; ".join(_notes(one, now))),
         )
         for one in summaries
     ]
@@ -41,7 +41,7 @@ def listed_lines(summaries: Sequence[InfrastructureSummary]) -> list[str]:
     lines = []
     for one in summaries:
         instances = f"{one.instances:,} instance{'' if one.instances == 1 else 's'}"
-        held = [_held(one)] if one.frozen else []
+        held = [*([_held(one)] if one.frozen else []), *_outdated(one)]
         end = [f"expires {written(one.expires_at)}"] if one.expires_at is not None else []
         maintained = [maintained_text(one.maintainer, time.time())] if one.maintainer is not None else []
         lines.append("\t".join([one.id, one.name, one.state.value, instances, *held, *end, *maintained]))
@@ -58,6 +58,7 @@ def listed_rows(summaries: Sequence[InfrastructureSummary]) -> list[dict[str, An
             "instances": one.instances,
             "target": one.target,
             "health": states(one),
+            "outdated": one.outdated,
             "created_at": written(one.created_at),
             "frozen": one.frozen,
             "expires_at": None if one.expires_at is None else written(one.expires_at),
@@ -100,9 +101,16 @@ def _maintained_by(summary: InfrastructureSummary, now: float) -> str:
     return f"- ({maintainer.name} was last seen at {written(maintainer.seen)})"
 
 
-def _notes(summary: InfrastructureSummary) -> list[str]:
-    notes = [_held(summary)] if summary.frozen else []
-    return [*notes, *([f"expires {written(summary.expires_at)}"] if summary.expires_at is not None else [])]
+def _notes(summary: InfrastructureSummary, now: float) -> list[str]:
+    notes = [*([_held(summary)] if summary.frozen else []), *_outdated(summary)]
+    if summary.expires_at is not None:
+        alive = summary.maintainer is not None and summary.maintainer.is_alive(now)
+        notes.append(f"expires {written(summary.expires_at)}{'' if alive else ' if it is maintained then'}")
+    return notes
+
+
+def _outdated(summary: InfrastructureSummary) -> list[str]:
+    return [f"{summary.outdated:,} outdated"] if summary.outdated else []
 
 
 def _held(summary: InfrastructureSummary) -> str:

@@ -37,6 +37,9 @@ SELECT i.id, i.name,
 FROM infrastructures i ORDER BY i.created_at, i.id
 """
 _COUNTS = 'SELECT infra_id, stage, "condition", count(*) FROM instances GROUP BY infra_id, stage, "condition"'
+_OUTDATED = "SELECT infra_id, count(*) FROM instances WHERE outdated <> '[]' GROUP BY infra_id"
+_OUTDATED_KNOWN = "0013"
+"""The version in which outdated instances came."""
 _INSTANCES = """
 SELECT i.id, i.name, n.node_name, n.node_id FROM infrastructures i LEFT JOIN instances n ON n.infra_id = i.id
 ORDER BY i.created_at, i.id, n.node_name, n.position
@@ -73,11 +76,12 @@ _Run = Callable[[str], _Rows]
 T = TypeVar("T")
 
 
-def _list(run: _Run, version: str) -> tuple[_Rows, _Rows, _Rows]:
-    """The rows of the infrastructures, those of their maintainers, and the numbers of their instances."""
+def _list(run: _Run, version: str) -> tuple[_Rows, _Rows, _Rows, _Rows]:
+    """The rows of the infrastructures, those of their maintainers, and the numbers of all and of outdated instances."""
     if version < _LIFE_TIMES:
-        return run(_SELECT.format(expires_at="NULL")), [], []
-    return run(_SELECT.format(expires_at="i.expires_at")), run(_MAINTAINERS), run(_COUNTS)
+        return run(_SELECT.format(expires_at="NULL")), [], [], []
+    outdated = run(_OUTDATED) if version >= _OUTDATED_KNOWN else []
+    return run(_SELECT.format(expires_at="i.expires_at")), run(_MAINTAINERS), run(_COUNTS), outdated
 
 
 def _read(url: str, warn: Callable[[str], object], queries: Callable[[_Run, str], T]) -> T | None:
@@ -118,23 +122,25 @@ def _known_version(connection: sqlite3.Connection) -> str:
     return version
 
 
-def _summaries(rows: _Rows, maintainers: _Rows, counted: _Rows) -> Sequence[InfrastructureSummary]:
+def _summaries(rows: _Rows, maintainers: _Rows, counted: _Rows, outdated: _Rows) -> Sequence[InfrastructureSummary]:
     known = {infra_id: Maintainer(name, since, seen) for infra_id, name, since, seen in maintainers}
     counts: dict[str, dict[tuple[Stage, Condition], int]] = {}
     for infra_id, stage, condition, count in counted:
         with contextlib.suppress(ValueError):  # a damaged row
             counts.setdefault(infra_id, {})[Stage(stage), Condition(condition)] = count
-    return [_summary(row, known.get(row[0]), counts.get(row[0], {})) for row in rows]
+    behind = {row[0]: row[1] for row in outdated}
+    return [_summary(row, known.get(row[0]), counts.get(row[0], {}), behind.get(row[0], 0)) for row in rows]
 
 
 def _summary(
-    row: Sequence[Any], maintainer: Maintainer | None, counts: Mapping[tuple[Stage, Condition], int]
+    row: Sequence[Any], maintainer: Maintainer | None, counts: Mapping[tuple[Stage, Condition], int], outdated: int
 ) -> InfrastructureSummary:
     infra_id, name, state, instances, created_at, frozen, targets, expires_at = row
     return InfrastructureSummary(
         *(infra_id, name, InfrastructureState(state), instances, created_at, frozen, expires_at, maintainer),
         target=_total(targets),
         counts=counts,
+        outdated=outdated,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +33,8 @@ class Glimpse:
     target: int
     """The wanted number of instances."""
     instances: Mapping[tuple[Stage, Condition], int]
+    outdated: int = 0
+    """The number of instances that were made or configured with other addresses than those of now."""
     expires_at: float | None = None
     """When its life time is over; None where it has no end."""
     maintainer: Maintainer | None = None
@@ -58,14 +61,17 @@ class Overview:
     def _read(self, chosen: sa.ColumnElement[bool], theirs: sa.ColumnElement[bool]) -> list[Glimpse]:
         table, instances = tables.infrastructures, tables.instances
         kind = (instances.c.infra_id, instances.c.stage, instances.c.condition)
-        counting = sa.select(*kind, sa.func.count()).where(theirs).group_by(*kind)
+        outdated = sa.func.sum(sa.case((instances.c.outdated != "[]", 1), else_=0))
+        counting = sa.select(*kind, sa.func.count(), outdated).where(theirs).group_by(*kind)
         columns = [table.c[name] for name in _COLUMNS]
         settled = [table.c.description.is_not(None), table.c.candidate.is_not(None)]
         query = sa.select(*columns, *settled).where(chosen).order_by(table.c.created_at, table.c.id)
         counts: dict[str, dict[tuple[Stage, Condition], int]] = {}
         faults: dict[str, str] = {}
+        left: Counter[str] = Counter()
         with self._database.reading() as connection:
-            for infra_id, stage, condition, count in connection.execute(counting):
+            for infra_id, stage, condition, count, behind in connection.execute(counting):
+                left[infra_id] += behind
                 try:
                     with understood(f"an instance of '{infra_id}'"):
                         counts.setdefault(infra_id, {})[Stage(stage), Condition(condition)] = count
@@ -73,7 +79,8 @@ class Overview:
                     faults[infra_id] = str(error)
             rows = connection.execute(query).all()
             maintainers = read_maintainers(connection)
-        return [_glimpse(row, counts.get(row.id, {}), maintainers.get(row.id), faults.get(row.id, "")) for row in rows]
+        known = [_glimpse(row, counts.get(row.id, {}), maintainers.get(row.id), faults.get(row.id, "")) for row in rows]
+        return [replace(one, outdated=left[one.id]) for one in known]
 
 
 _COLUMNS = ("id", "name", "wanted", "maintained", "frozen", "created_at", "targets", "expires_at")
@@ -85,7 +92,9 @@ def _glimpse(
     infra_id, name, wanted, maintained, frozen, created_at, targets, expires_at, described, candidate = row
     state = InfrastructureState.of(wanted=wanted, described=described, under_way=candidate)
     known = Glimpse(
-        str(infra_id), str(infra_id), state, bool(maintained), "", 0.0, 0, instances, None, maintainer, fault
+        *(str(infra_id), str(infra_id), state, bool(maintained), "", 0.0, 0, instances),
+        maintainer=maintainer,
+        unreadable=fault,
     )
     try:
         with understood(f"the infrastructure '{infra_id}'"):

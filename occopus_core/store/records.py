@@ -314,6 +314,8 @@ class InfrastructureSummary:
     """The wanted number of instances."""
     counts: Mapping[tuple[Stage, Condition], int] = field(default_factory=dict)
     """The number of instances by stage and condition, without those whose row is damaged."""
+    outdated: int = 0
+    """The number of instances that were made or configured with other addresses than those of now."""
 
 
 @dataclass(frozen=True, slots=True)

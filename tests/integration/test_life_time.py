@@ -32,7 +32,10 @@ def test_ttl_is_set_shown_extended_and_kept(ready, cloud):
     end = expires(ready, "short")
     assert began + 7200 <= end <= time.time() + 7200
     shown = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(end))
-    assert f"it is destroyed at {shown}" in ready.ready("maintain", "-r", "-i", "short").stdout
+    assert (
+        f"it expires at {shown}, and is destroyed by maintenance after that: none is running"
+        in ready.ready("maintain", "-r", "-i", "short").stdout
+    )
     assert ready.report("short")["web"]["expires_at"] == shown
     assert "expires " in ready.ready("maintain", "-l").stdout
     (listed,) = json.loads(ready.ready("maintain", "-l", "-o", "json").stdout)["infrastructures"]

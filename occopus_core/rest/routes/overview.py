@@ -41,6 +41,9 @@ class Glimpsed(BaseModel):
     maintainer: MaintainedBy | None = Field(description="the process that maintains it periodically; null without one")
     target: int = Field(description="the wanted number of instances")
     instances: dict[str, int] = Field(description="the number of instances by state")
+    outdated: int = Field(
+        description="the number of instances that were made or configured with other addresses than those of now"
+    )
     unreadable: str = Field(description="why it cannot be read, if its rows in the store are damaged; else empty")
 
 
@@ -100,5 +103,6 @@ def _glimpsed(glimpse: Glimpse) -> dict[str, Any]:
         "maintainer": maintainer_of(glimpse.maintainer, time.time()),
         "target": glimpse.target,
         "instances": counts,
+        "outdated": glimpse.outdated,
         "unreadable": glimpse.unreadable,
     }

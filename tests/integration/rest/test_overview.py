@@ -26,6 +26,7 @@ def test_at_a_glance_and_the_graph(served, ready, until):
         "frozen": "",
         "target": 3,
         "instances": {"ready": 3},
+        "outdated": 0,
         "unreadable": "",
         "expires_at": None,
     }

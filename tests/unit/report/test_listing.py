@@ -75,8 +75,21 @@ def test_the_note_says_what_holds_an_infrastructure():
     frozen = summary("a", frozen="half of it is away", expires_at=NOW + 60)
     parked = summary("b", frozen=f"{PARKED}a template")
     (_, _, one, two) = listed_table([frozen, parked], 200).splitlines()
-    assert one.endswith("frozen; expires 2023-11-16T02:01:00+00:00")
+    assert one.endswith("frozen; expires 2023-11-16T02:01:00+00:00 if it is maintained then")
     assert two.endswith("parked")
+
+
+def test_the_end_of_what_is_maintained_comes_by_itself():
+    text = listed_table([summary(expires_at=NOW + 60, maintainer=MAINTAINER)], 200)
+    assert text.endswith("expires 2023-11-16T02:01:00+00:00")
+
+
+def test_outdated_instances_are_counted():
+    some, none = summary(outdated=2), summary()
+    assert listed_table([some], 200).endswith("  2 outdated")
+    assert listed_lines([some]) == [f"{ID}\tshop\tready\t1 instance\t2 outdated"]
+    assert [row["outdated"] for row in listed_rows([some, none])] == [2, 0]
+    assert "outdated" not in listed_table([none], 200)
 
 
 def test_a_maintainer_that_was_killed_is_no_maintainer():

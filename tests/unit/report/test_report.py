@@ -192,6 +192,9 @@ def test_the_table_says_when_it_ends_who_maintains_it_and_what_it_costs(snapshot
     assert written(later, "table").endswith(
         "not maintained: process 1 on host was last seen at 2023-11-14T22:15:00+00:00, and was killed or is frozen"
     )
+    end = "it expires at 2023-11-14T23:13:20+00:00, and is destroyed by maintenance after that: none is running"
+    assert end in written(later, "table")
+    assert end in written(dataclasses.replace(taken, maintainer=None), "table")
 
 
 def test_the_table_says_what_is_under_way(snapshot, instance):

@@ -26,6 +26,7 @@ def view(store, *ids):
             *(one.id, one.current.name, one.state, len(store.instances(one.id)), one.created_at),
             target=sum(one.targets.values()),
             counts=Counter((each.stage, each.condition) for each in store.instances(one.id)),
+            outdated=sum(bool(each.outdated) for each in store.instances(one.id)),
         )
         for one in records
     ]
@@ -37,7 +38,8 @@ def test_says_what_the_store_says_in_every_state(store, store_url):
         for state, created_at in zip(InfrastructureState, [30.0, 10.5, 20.0, 20.0], strict=True)
     }
     for number, lease in enumerate(leases.values()):
-        add_instances(store, lease, *(record(f"{number}-{one}", lease.infra_id) for one in range(number)))
+        rows = (record(f"{number}-{one}", lease.infra_id, outdated=("db",) * (one % 2)) for one in range(number))
+        add_instances(store, lease, *rows)
     for state in (InfrastructureState.READY, InfrastructureState.UPDATING):
         with store.changing(leases[state]) as change:
             change.finish_build(infrastructure(state.value), {})
@@ -47,7 +49,7 @@ def test_says_what_the_store_says_in_every_state(store, store_url):
     listed = list_infrastructures(store_url)
     assert [one.state.value for one in listed] == ["updating", "dropping", "ready", "building"]
     assert listed == view(store, "updating", "dropping", "ready", "building")
-    assert [one.instances for one in listed] == [1, 3, 2, 0]
+    assert [(one.instances, one.outdated) for one in listed] == [(1, 0), (3, 1), (2, 1), (0, 0)]
 
 
 def test_of_an_empty_store_is_empty(database, store_url):

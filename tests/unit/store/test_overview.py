@@ -15,13 +15,12 @@ from .builders import add_instances, infrastructure, record
 def test_names_states_and_counts(store):
     lease = store.add_infrastructure("i", infrastructure("shop"), {"db": 1, "web": 2}, "me", 100.0, maintained=True)
     store.add_infrastructure("j", infrastructure("blog"), {"db": 1}, "me", 99.0)
-    ailing = record("n-3", stage=Stage.READY, condition=Condition.AILING)
+    ailing = record("n-3", stage=Stage.READY, condition=Condition.AILING, outdated=("db",))
     add_instances(store, lease, record("n-1", stage=Stage.READY), record("n-2", stage=Stage.READY), ailing)
     store.request_destroy("j")
     well = (Stage.READY, Condition.WELL)
-    shop = Glimpse(
-        "i", "shop", InfrastructureState.BUILDING, True, "", 100.0, 3, {well: 2, (Stage.READY, Condition.AILING): 1}
-    )
+    counts = {well: 2, (Stage.READY, Condition.AILING): 1}
+    shop = Glimpse("i", "shop", InfrastructureState.BUILDING, True, "", 100.0, 3, counts, outdated=1)
     blog = Glimpse("j", "blog", InfrastructureState.DROPPING, False, "", 99.0, 1, {})
     assert store.overview.all() == [blog, shop]
     assert [store.overview.one(infra_id) for infra_id in "ijk"] == [shop, blog, None]

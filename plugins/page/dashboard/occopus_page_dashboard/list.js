@@ -11,7 +11,7 @@ const SHOWN = 100;
 const load = (signal) => get("overview", signal);
 
 const lost = (one) => Boolean(one.maintainer && !one.maintainer.alive);
-const ill = (one) => Boolean(one.frozen || one.unreadable) || lost(one) || ILL.some((state) => one.instances[state]);
+const ill = (one) => Boolean(one.frozen || one.unreadable || one.outdated) || lost(one) || ILL.some((state) => one.instances[state]);
 const under = (one) => one.state !== "ready" || Boolean(one.instances.pending || one.instances.shutdown);
 const KINDS = { all: ["All", () => true], ill: ["Needs attention", ill], under: ["Under way", under] };
 
@@ -59,7 +59,7 @@ function Row({ one }) {
     <td>${one.unreadable ? html`<${Badge} state="failed">unreadable<//>` : html`<${Badge} state=${one.state} />`}${one.frozen && html`<${Badge} state="temp_failed">${parked(one) ? "parked" : "healing frozen"}<//>`}
       ${one.state !== "dropping" && (lost(one) ? html`<${Badge} state="temp_failed">maintainer lost<//>` : !one.maintained && !one.maintainer && html`<span class="tag">not maintained</span>`)}
       ${one.expires_at && html`<span class="small muted nowrap">ends <${Time} at=${one.expires_at} /></span>`}</td>
-    <td class=${one.unreadable && "wide"}>${one.unreadable ? html`<span class="small">${one.unreadable}</span>` : html`<${Fare} counts=${one.instances} target=${one.target} />`}</td>
+    <td class=${one.unreadable && "wide"}>${one.unreadable ? html`<span class="small">${one.unreadable}</span>` : html`<${Fare} counts=${one.instances} target=${one.target} />`}${one.outdated > 0 && html` <span class="tag">${one.outdated.toLocaleString("en")} outdated</span>`}</td>
     <td>${!one.unreadable && html`<${Time} at=${one.created_at} />`}</td>
   </tr>`;
 }
