@@ -103,13 +103,17 @@ class SshManager(ConfigManager):
     def leave(self, node: ConfigNode) -> bool:
         """End the job and remove what the node keeps of it. False while the job does not end.
 
-        True where the node cannot be reached: its instance is deleted all the same.
+        True where the node cannot be reached: its instance is deleted all the same. Raises `PermanentError` where it
+        cannot be logged in to: a machine that outlives the instance, such as that of a `local` one, keeps the folder.
         """
         if node.addresses:
             try:
                 return self._run(node, scripts.leave(node.node_id), self._seconds).exit_code != _MANGLED
-            except ProviderError:
-                return True
+            except ProviderError as error:
+                if isinstance(error, TransientError) and not isinstance(error.__cause__, AuthError):
+                    return True
+                folder = f"/var/lib/occopus/{node.node_id}, or ~/.occopus/{node.node_id} of a user other than root"
+                raise PermanentError(f"the folder of its job stays on its machine ({folder}): {error}") from error
             finally:
                 self._pool.drop(node.addresses[0].value)
         return True

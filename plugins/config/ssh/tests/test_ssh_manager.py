@@ -262,6 +262,21 @@ class TestFailures:
         status = manager.status([node])[node.node_id]
         assert (status.state, status.reason) == (ConfigState.PENDING, message)
 
+    @pytest.mark.parametrize(
+        ("auth", "why"),
+        [
+            ({}, "no key and no password for the SSH user"),
+            ({"user": "root", "private_key": generate_host_key().private}, "refused the key of the SSH user 'root'"),
+        ],
+    )
+    def test_a_folder_that_stays_because_nobody_can_log_in_is_named(self, keys, manager, made, auth, why):
+        node = made("true")
+        configured(manager, node)
+        folder = f"the folder of its job stays on its machine .{STATE / node.node_id}, or "
+        with pytest.raises(PermanentError, match=f"{folder}.*: .*{why}"):
+            SshManager(Connection("ssh", {}, auth, SECONDS, keys)).leave(node)
+        assert manager.leave(node)
+
     def test_an_unreachable_host_holds_up_no_other(self, manager, made, refusing):
         away, well = made("true", port=refusing), made("true")
         with pytest.raises(TransientError, match="cannot be reached: Connection refused"):
