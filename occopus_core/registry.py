@@ -172,7 +172,7 @@ class Registry:
             fault = _fault_of_context(made, plugin.forms)
             if isinstance(made, Context) and not fault:
                 return made
-        raise PermanentError(str(_breach("context", name, fault)))
+        raise PermanentError(f"{self.named('context', name)} breaks its contract: {fault}")
 
     def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:
         """A rendered section with its scalars converted to the types of the plugin's schema; changed in place.
@@ -193,6 +193,12 @@ class Registry:
     def undeliverable(self, resource_type: str, context_type: str) -> Collection[ContextForm]:
         """The forms of context that the contextualiser makes but the handler does not pass on. Raises `PluginError`."""
         return self.context(context_type).forms - self.resource(resource_type).context_forms
+
+    def named(self, kind: str, name: str, label: str = "") -> str:
+        """A plugin in messages: its kind, its type or `label`, and its distribution, if it has one."""
+        points = () if (kind, name) in self._extra else entry_points(group=f"occopus.{kind}", name=name)
+        by = next((f" of {point.dist.name}" for point in points if point.dist is not None), "")
+        return f"the {WORDS[kind]} '{label or name}'{by}"
 
     def installed(self, kind: str) -> list[str]:
         """The names of all plugins of a kind, without importing them."""

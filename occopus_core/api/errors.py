@@ -24,13 +24,14 @@ class ProviderError(Exception):
     effect: nothing listened at the endpoint, or not the provider, or the credentials were refused. The core does not
     search for results of such a call.
 
-    A message that is no text becomes one: that of an exception is its type and text.
+    A message that is no text becomes one: that of an exception is its type and text. `has_text` is False then.
     """
 
     def __init__(self, message: str, *, request_id: str | None = None, unreached: bool = False) -> None:
         text = _text(message)
         super().__init__(text)
         self.message = text
+        self.has_text = isinstance(message, str) and bool(message.strip())
         self.request_id = None if request_id is None else _text(request_id)
         self.unreached = unreached
 

@@ -190,8 +190,9 @@ class ResourceHandler(ABC):
 
     Threads: MUST be thread-safe and MUST keep no state of its own per instance. Time: every call to the provider MUST
     end within `Connection.call_timeout`; a handler MUST never sleep or retry, as the core does both. Errors: MUST raise
-    only `ProviderError` and its subclasses. A wrong answer (another type, a missing key, another exception) fails only
-    the instance that it concerns, with the handler's name in the message. The constructor MUST NOT do I/O.
+    only `ProviderError` and its subclasses. A wrong answer (another type, a missing key, another exception) concerns
+    only its instance, with the names of the handler and its distribution in the message: one that is being made fails,
+    of a running one it is not known how it is. The constructor MUST NOT do I/O.
     """
 
     contract_version: ClassVar[int]

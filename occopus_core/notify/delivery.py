@@ -206,7 +206,8 @@ def make_delivery(
     for one in notifiers:
         plugin, connection = registry.notify(one.type), _connection(one, credentials)
         make = functools.partial(plugin, connection)
-        notifier = made_or_stand_in(make, plugin, f"the notifier '{one.name}'", redact)
+        who = functools.partial(registry.named, "notify", one.type, one.name)
+        notifier = made_or_stand_in(make, plugin, who, redact)
         routes.append(Route(notifier, one, outbox, clock, rng, lambda text: told(redact(text))))
     return Delivery(routes)
 

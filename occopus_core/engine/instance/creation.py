@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from occopus_core.api.config import ConfigManager
-from occopus_core.api.errors import PermanentError, ProviderError, QuotaError, TransientError
+from occopus_core.api.errors import ProviderError, QuotaError, TransientError
 from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.configuration import Configuring
@@ -17,6 +17,7 @@ from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.template_values import TemplateValues
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.error_text import reason
+from occopus_core.engine.kernel.guard import breach
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.planning.preparation import Prepared, Subject
 from occopus_core.events import EventKind
@@ -191,7 +192,7 @@ class Creation:
         finally:  # until then it may have created something
             work.last_called = self._runtime.clock.now()
         if not is_instance(instance):
-            raise PermanentError("the plugin's create did not answer an instance, which its contract does not allow")
+            raise breach(work.handler, f"create() answered {type(instance).__name__}, expected an Instance")
         return instance
 
     def _returned(self, work: Work, outcome: Outcome[Instance | None]) -> None:

@@ -7,18 +7,19 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from occopus_core.api.errors import ProviderError, TransientError
+from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION, Lifecycle, phase_of
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
-from occopus_core.engine.instance.observe import describe, each_outcome
+from occopus_core.engine.instance.observe import describe, each_outcome, owned
 from occopus_core.engine.instance.progress import Progress
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.shutdown import Shutdown
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.error_text import reason
+from occopus_core.engine.kernel.guard import BreachError
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError
@@ -37,7 +38,7 @@ class Deleted:
     """The result of one deletion call: the instances that still exist, and the errors."""
 
     states: Mapping[InstanceId, Instance]
-    errors: Mapping[InstanceId, ProviderError | None]
+    errors: Mapping[InstanceId, Exception | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Located:
 
     asked_at: float
     by_token: Mapping[str, Instance]
+    fault: BreachError | None = None
+    """What is wrong with the answer: an instance that is not in `by_token` may exist."""
 
 
 class Deletion:
@@ -125,7 +128,7 @@ class Deletion:
                 link.plugin.poll_seconds[0],
                 lambda work: work not in self._left and not self._halted,
                 link.limits.submit,
-                lambda _works: Located(self._runtime.clock.now(), owned_by_token(link.plugin, owner)),
+                lambda _works: _located(link.plugin, owner, self._runtime.clock.now()),
                 self._located,
             )
         self._locating[link].add(work, delay)
@@ -138,12 +141,15 @@ class Deletion:
             if outcome.error is not None:
                 self._failed(work, outcome.error, self._locate)
                 continue
+            fault = outcome.get().fault
             work.failures = 0
             found = outcome.get().by_token.get(work.record.token)
             hidden_for = self._hidden_for(work, outcome.get().asked_at)
             if found is not None:
                 record = work.update(instance_id=found.id)
                 self._runtime.journal.put(record, lambda work=work: self._delete(work, 0.0))  # type: ignore[misc]
+            elif fault is not None:
+                self._failed(work, fault, self._locate)
             elif self._is_stuck(work):
                 self._give_up(work, UNRETURNED)
             elif hidden_for > 0:
@@ -178,13 +184,14 @@ class Deletion:
         """Runs in the pool. Deletes at once the first time; later it looks first, and deletes what still exists."""
         ids = [work.record.instance_id for work in works if work.record.instance_id is not None]
         asked = [work.record.instance_id for work in works if work.asked_to_go and work.record.instance_id is not None]
-        states = describe(handler, asked) if asked else {}
+        found = describe(handler, asked) if asked else {}
+        states = {id: one.value for id, one in found.items() if one.value is not None}
         left = [id for id in ids if id not in states or states[id].state is not InstanceState.ABSENT]
         self._runtime.journal.refuse_if_lost()
-        errors = each_outcome("delete", handler.delete(left), left) if left else {}
+        errors = each_outcome(handler, "delete", left) if left else {}
         for work in works:
             work.asked_to_go = True
-        return Deleted(states, errors)
+        return Deleted(states, {**errors, **{id: one.error for id, one in found.items() if one.error is not None}})
 
     def _deleted(self, works: Sequence[Work], outcome: Outcome[Deleted]) -> None:
         for work in self._concerned(works):
@@ -294,12 +301,13 @@ def _progress_of(instance: Instance) -> str:
     return f"its deletion was asked for; the provider still reports it as '{state}'"
 
 
-def owned_by_token(handler: ResourceHandler, owner: Owner) -> dict[str, Instance]:
+def _located(handler: ResourceHandler, owner: Owner, asked_at: float) -> Located:
     """All instances of an owner at the provider, by token. Raises `ProviderError`.
 
     An instance without its token tag is identified by its node id tag: the token is derived from the node id.
     """
-    return {instance.token or _token(instance): instance for instance in handler.list_owned(owner)}
+    instances, fault = owned(handler, owner)
+    return Located(asked_at, {instance.token or _token(instance): instance for instance in instances}, fault)
 
 
 def _token(instance: Instance) -> str:

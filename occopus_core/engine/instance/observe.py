@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from occopus_core.api.errors import PermanentError, ProviderError, TransientError
-from occopus_core.api.resource import Address, Instance, InstanceId, ResourceHandler
+from occopus_core.api.resource import Address, Instance, InstanceId, Owner, ResourceHandler
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.error_text import reason
+from occopus_core.engine.kernel.guard import BreachError, breach
 from occopus_core.engine.kernel.intervals import FIRST_DELAY
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
 from occopus_core.engine.kernel.open_connection import OpenConnection
+from occopus_core.error_place import described
 
 T = TypeVar("T")
 
@@ -24,44 +26,70 @@ PATIENCE = 30.0
 """Seconds for which the observation waits for the remaining providers after the first has answered."""
 
 
-def describe(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
-    """The provider's answer for these instances. Raises `ProviderError`."""
-    found: object = handler.describe(ids)
-    if not isinstance(found, Mapping):
-        raise _breach(f"answered {type(found).__name__}, expected a mapping")
-    for id in ids:
-        if id not in found:
-            raise _breach(f"left out '{id}'")
-        if not isinstance(found[id], Instance):
-            raise _breach(f"answered {type(found[id]).__name__} for '{id}', expected an Instance")
-        if not is_instance(found[id]):
-            raise _breach(f"answered addresses for '{id}' that are not Address")
-    return found
+Descriptions = Mapping[InstanceId, Outcome[Instance]]
+"""By id: the instance as its provider describes it, or how its part of the answer breaks the contract."""
 
 
-def _breach(how: str) -> PermanentError:
-    return PermanentError(f"the plugin's describe {how}, which its contract does not allow")
+def describe(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Descriptions:
+    """The provider's answer for these instances. Raises `ProviderError`.
 
-
-def each_outcome(what: str, answer: object, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-    """The answer of `delete` or `stop`, with a wrong answer for an instance as the error of this instance.
-
-    Raises `PermanentError` where the answer is no mapping.
+    Where a call for several breaks the contract, each half of them is asked for by itself: one may be the cause.
     """
+    try:
+        found: object = handler.describe(ids)
+    except BreachError as error:
+        if len(ids) == 1:
+            return {ids[0]: Outcome(error=error)}
+        half = len(ids) // 2
+        return {**describe(handler, ids[:half]), **describe(handler, ids[half:])}
+    if not isinstance(found, Mapping):
+        raise breach(handler, f"describe() answered {type(found).__name__}, expected a mapping")
+    return {id: _description(handler, id, found) for id in ids}
+
+
+def _description(handler: ResourceHandler, id: InstanceId, found: Mapping[Any, Any]) -> Outcome[Instance]:
+    if id not in found:
+        fault = f"left out '{id}'"
+    elif not isinstance(found[id], Instance):
+        fault = f"answered {type(found[id]).__name__} for '{id}', expected an Instance"
+    elif not is_instance(found[id]):
+        fault = f"answered addresses for '{id}' that are not Address"
+    else:
+        return Outcome(value=found[id])
+    return Outcome(error=breach(handler, f"describe() {fault}"))
+
+
+def each_outcome(
+    handler: ResourceHandler, what: str, ids: Sequence[InstanceId]
+) -> Mapping[InstanceId, ProviderError | None]:
+    """Call `delete` or `stop` for these instances. A wrong answer for an instance is the error of this instance.
+
+    Raises `ProviderError`, also where the answer is no mapping.
+    """
+    answer: object = getattr(handler, what)(ids)
     if not isinstance(answer, Mapping):
-        raise PermanentError(f"the plugin's {what} did not answer for each id, which its contract does not allow")
-    return {id: _outcome(what, answer.get(id)) for id in ids}
+        raise breach(handler, f"{what}() answered {type(answer).__name__}, expected a mapping")
+    return {id: _outcome(handler, what, answer.get(id)) for id in ids}
 
 
-def _outcome(what: str, answer: object) -> ProviderError | None:
+def _outcome(handler: ResourceHandler, what: str, answer: object) -> ProviderError | None:
     if answer is None or isinstance(answer, ProviderError):
         return answer
-    if isinstance(answer, Exception):
-        return PermanentError(reason(answer))
-    kind = type(answer).__name__
-    return PermanentError(
-        f"the plugin's {what} answered {kind} for an instance, expected None or a ProviderError, "
-        "which its contract does not allow"
+    shown = described(answer) if isinstance(answer, Exception) else type(answer).__name__
+    return breach(handler, f"{what}() answered {shown} for an instance, expected None or a ProviderError")
+
+
+Owned = tuple[list[Instance], BreachError | None]
+"""The instances of an owner at a provider, and what is wrong with the rest of its answer."""
+
+
+def owned(handler: ResourceHandler, owner: Owner) -> Owned:
+    """All instances with the owner's tags. Raises `ProviderError`."""
+    found: list[object] = list(handler.list_owned(owner))
+    wrong = {type(one).__name__: None for one in found if not is_instance(one)}
+    fault = f"list_owned() answered {', '.join(wrong)} among its instances, expected an Instance"
+    return [one for one in found if isinstance(one, Instance) and is_instance(one)], (
+        breach(handler, fault) if wrong else None
     )
 
 
@@ -70,8 +98,13 @@ def is_instance(answer: object) -> bool:
     return isinstance(answer, Instance) and all(isinstance(address, Address) for address in answer.addresses)
 
 
-Described = Outcome[Mapping[InstanceId, Instance]]
+Described = Outcome[Descriptions]
 """A provider's answer, or its error."""
+
+
+def of_one(described: Described, id: InstanceId) -> Outcome[Instance]:
+    """The part of a provider's answer, or of its error, that concerns one instance."""
+    return Outcome(error=described.error) if described.error is not None else described.get()[id]
 
 
 @dataclass(slots=True, eq=False)
@@ -91,9 +124,7 @@ class Observatory:
     """Asks for many instances at once; requests made in the same turn of the loop share one call."""
 
     loop: Loop
-    _batches: dict[OpenConnection[ResourceHandler], Batch[_Question, Mapping[InstanceId, Instance]]] = field(
-        default_factory=dict
-    )
+    _batches: dict[OpenConnection[ResourceHandler], Batch[_Question, Descriptions]] = field(default_factory=dict)
 
     def observe(self, works: Sequence[Work], commit_due: Callable[[], None]) -> Steps[Mapping[str, Outcome[Instance]]]:
         """The present instances, by node id, without those that have no id or are too young to be visible.
@@ -134,7 +165,7 @@ class Observatory:
         self,
         link: OpenConnection[ResourceHandler],
         works: Sequence[Work],
-        answer: Outcome[Mapping[InstanceId, Instance]],
+        answer: Described,
     ) -> Mapping[str, Outcome[Instance]]:
         if answer.error is not None:
             return {work.node_id: Outcome(error=answer.error) for work in works}
@@ -142,8 +173,9 @@ class Observatory:
         seen = {}
         for work, id in zip(works, _ids(works), strict=True):
             young = now - work.record.created_at <= link.plugin.consistency_window
-            if not (young and instances[id].may_be_hidden):
-                seen[work.node_id] = Outcome(value=instances[id])
+            instance = instances[id].value
+            if not (young and instance is not None and instance.may_be_hidden):
+                seen[work.node_id] = instances[id]
         return seen
 
     def ask(
@@ -169,7 +201,7 @@ class Observatory:
         self,
         link: OpenConnection[ResourceHandler],
         questions: Sequence[_Question],
-        outcome: Outcome[Mapping[InstanceId, Instance]],
+        outcome: Described,
     ) -> None:
         for question in questions:
             if question.answer is not None:  # the observation did not wait for it

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from occopus_core.api.errors import PermanentError, ThrottledError
+from occopus_core.api.errors import ThrottledError
 from occopus_core.api.resource import Feature, InstanceId, ResourceHandler
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.guard import breach
 
 KEPT_LINES = 10
 """The most lines of output that the reason of a failure has."""
@@ -57,15 +58,14 @@ def last_lines(
     `since` (seconds since 1970) is for handlers with `Feature.LOGS_SINCE`: lines printed before are left out.
     Blocks as long as the provider does. Raises `ProviderError`.
     """
+    what = "logs" if since is None else "logs_since"
     found = handler.logs(ids, lines) if since is None else handler.logs_since(ids, lines, since)
     if not isinstance(found, Mapping):
-        raise PermanentError("the plugin's logs did not answer for each id, which its contract does not allow")
+        raise breach(handler, f"{what}() answered {type(found).__name__}, expected a mapping")
     if wrong := [(id, text) for id in ids if not isinstance(text := found.get(id), str | None)]:
         id, text = wrong[0]
         kind = type(text).__name__
-        raise PermanentError(
-            f"the plugin's logs answered {kind} for '{id}', expected a text or None, which its contract does not allow"
-        )
+        raise breach(handler, f"{what}() answered {kind} for '{id}', expected a text or None")
     return {id: _lines(found.get(id), lines, redact, length) for id in ids}
 
 

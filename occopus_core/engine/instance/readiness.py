@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.lifecycle import Lifecycle
-from occopus_core.engine.instance.observe import describe
+from occopus_core.engine.instance.observe import Described, Descriptions, describe, of_one
 from occopus_core.engine.instance.progress import Progress
 from occopus_core.engine.instance.proving import Proving
 from occopus_core.engine.instance.runtime import Runtime
@@ -42,7 +42,7 @@ class Readiness:
         self._creation = creation
         self._configuring = configuring
         self._progress = progress
-        self._describing: dict[object, Batch[Work, Mapping[InstanceId, Instance]]] = {}
+        self._describing: dict[object, Batch[Work, Descriptions]] = {}
         self._proving = Proving(runtime, lifecycle, self._finish, progress.failed)
 
     def watch(self, work: Work, instance: Instance) -> None:
@@ -76,17 +76,18 @@ class Readiness:
             delay = self._runtime.experience.boots.next_look(kind, waited, bounds)
         self._describing[link].add(work, delay)
 
-    def _described(self, works: Sequence[Work], outcome: Outcome[Mapping[InstanceId, Instance]]) -> None:
+    def _described(self, works: Sequence[Work], outcome: Described) -> None:
         for work in works:
             if work.dropping or work.stage not in _WATCHED:
                 continue
+            one = of_one(outcome, _id(work))
             if work.stage is Stage.CONFIGURING:
-                self._glanced(work, outcome)
-            elif outcome.error is not None:
-                self._not_described(work, outcome.error)
+                self._glanced(work, one)
+            elif one.error is not None:
+                self._not_described(work, one.error)
             else:
                 work.failures = 0
-                self._judge(work, outcome.get()[_id(work)])
+                self._judge(work, one.get())
 
     def _not_described(self, work: Work, error: Exception) -> None:
         if not isinstance(error, TransientError):
@@ -158,12 +159,12 @@ class Readiness:
         seconds = self._runtime.next_look(work, bounds) if work.proof.is_down else bounds[1]
         self._look_again(work, min(seconds, self._proving.seconds_left(work) or seconds))
 
-    def _glanced(self, work: Work, outcome: Outcome[Mapping[InstanceId, Instance]]) -> None:
+    def _glanced(self, work: Work, outcome: Outcome[Instance]) -> None:
         if outcome.error is not None:
             work.remark = reason(outcome.error)
             self._glance_again(work)
             return
-        instance = outcome.get()[_id(work)]
+        instance = outcome.get()
         if instance.state in LOST and not self._may_be_hidden(work, instance):
             self._progress.failed(work, instance.reason or LOST[instance.state])
         else:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from occopus_core.api.errors import ProviderError, TransientError
-from occopus_core.api.resource import Feature, Instance, InstanceId, InstanceState, ResourceHandler
+from occopus_core.api.resource import Feature, InstanceId, InstanceState, ResourceHandler
 from occopus_core.engine.instance.configuration_record import note
 from occopus_core.engine.instance.leaving import Leaving
 from occopus_core.engine.instance.lifecycle import Lifecycle
-from occopus_core.engine.instance.observe import describe, each_outcome
+from occopus_core.engine.instance.observe import Described, Descriptions, describe, each_outcome, of_one
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
@@ -34,7 +34,7 @@ class Shutdown:
         self._stopping: dict[
             OpenConnection[ResourceHandler], Batch[Work, Mapping[InstanceId, ProviderError | None]]
         ] = {}
-        self._looking: dict[OpenConnection[ResourceHandler], Batch[Work, Mapping[InstanceId, Instance]]] = {}
+        self._looking: dict[OpenConnection[ResourceHandler], Batch[Work, Descriptions]] = {}
         self._then: dict[Work, Then] = {}
         self._halted = False
 
@@ -101,8 +101,7 @@ class Shutdown:
     def _call_stop(self, handler: ResourceHandler, works: Sequence[Work]) -> Mapping[InstanceId, ProviderError | None]:
         """Call `stop`. Runs in the pool."""
         self._runtime.journal.refuse_if_lost()
-        ids = [_id(work) for work in works]
-        return each_outcome("stop", handler.stop(ids), ids)
+        return each_outcome(handler, "stop", [_id(work) for work in works])
 
     def _stopped(self, works: Sequence[Work], outcome: Outcome[Mapping[InstanceId, ProviderError | None]]) -> None:
         for work in filter(self._waits, works):
@@ -132,12 +131,13 @@ class Shutdown:
             )
         self._looking[link].add(work, self._runtime.next_look(work, work.handler.poll_seconds))
 
-    def _looked(self, works: Sequence[Work], outcome: Outcome[Mapping[InstanceId, Instance]]) -> None:
+    def _looked(self, works: Sequence[Work], outcome: Described) -> None:
         for work in filter(self._waits, works):
-            if outcome.error is None and outcome.get()[_id(work)].state is not InstanceState.READY:
+            one = of_one(outcome, _id(work))
+            if one.error is None and one.get().state is not InstanceState.READY:
                 self._done(work)
             else:
-                self._runtime.waiting(work, str(outcome.error or "it is shutting down"))
+                self._runtime.waiting(work, str(one.error or "it is shutting down"))
                 self._look(work)
 
     def _done(self, work: Work) -> None:

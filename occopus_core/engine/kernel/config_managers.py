@@ -36,13 +36,14 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         limits: CallLimits,
         jobs: Jobs,
         label: str,
+        who: Callable[[], str],
         redact: Callable[[str], str] = str,
     ) -> None:
-        """`redact` takes secrets out of what is logged."""
+        """`who` returns its name where it breaks its contract; `redact` takes secrets out of what is logged."""
         super().__init__(make, section, connection, limits)
         self.jobs = jobs
         self.label = label
-        self._redact = redact
+        self._who, self._redact = who, redact
 
     def ask(
         self,
@@ -75,7 +76,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
             return call(self.plugin)
         except ProviderError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log_unexpected(error, self._redact)
             raise self._breach(what, f"raised {described(error)}") from error
 
@@ -124,7 +125,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
 
     def _breach(self, what: str, how: str) -> PermanentError:
         return PermanentError(
-            f"the configuration manager '{self.label}' breaks its contract: {what} {how}",
+            f"{self._who()} breaks its contract: {what} {how}",
         )
 
     def _of(self, what: str, outcome: Outcome[T]) -> Outcome[T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.kernel.call_limits import CallLimits
 from occopus_core.engine.kernel.call_log import logging_calls
 from occopus_core.engine.kernel.config_managers import ManagerConnection
+from occopus_core.engine.kernel.guard import guarding
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.kernel.open_connection import ConnectionKey, OpenConnection, connection_key
@@ -74,11 +76,11 @@ class Connections:
                 connection = self._connection(section, settings, auth)
                 limit = min(self._workers, plugin.max_concurrency)
                 name = label(section["type"], section)
-                logged = logging_calls(plugin, name, self.redact)
+                who = functools.partial(self._registry.named, "resource", section["type"], name)
+                guarded = guarding(logging_calls(plugin, name, self.redact), who, self.redact)
 
                 def make(connection: Connection) -> ResourceHandler:
-                    who = f"the resource handler '{name}'"
-                    return made_or_stand_in(lambda: logged(connection), plugin, who, self.redact)
+                    return made_or_stand_in(lambda: guarded(connection), plugin, who, self.redact)
 
                 self._resources[key] = OpenConnection(make, section, connection, CallLimits(self._loop, limit))
             return self._resources[key]
@@ -99,10 +101,13 @@ class Connections:
                 limits, jobs = CallLimits(self._loop, limit), Jobs(plugin.max_jobs)
                 name = label(section["type"], section)
                 make = logging_calls(plugin, name, self.redact)
+                who = functools.partial(self._registry.named, "config", section["type"], name)
                 try:
-                    self._configs[key] = ManagerConnection(make, section, connection, limits, jobs, name, self.redact)
-                except Exception as error:
-                    raise set_up_error(f"the configuration manager '{name}'", error) from error
+                    self._configs[key] = ManagerConnection(
+                        make, section, connection, limits, jobs, name, who, self.redact
+                    )
+                except (Exception, SystemExit) as error:
+                    raise set_up_error(who(), error) from error
             return self._configs[key]
 
     def _connection(self, section: Mapping[str, Any], settings: str, auth: Mapping[str, str]) -> Connection:
@@ -144,7 +149,8 @@ class Connections:
         """
         if key not in self._checkers:
             plugin = self._registry.health(key)
-            self._checkers[key] = made_or_stand_in(plugin, plugin, f"the health checker '{key}'", self.redact)
+            who = functools.partial(self._registry.named, "health", key)
+            self._checkers[key] = made_or_stand_in(plugin, plugin, who, self.redact)
         return self._checkers[key]
 
 

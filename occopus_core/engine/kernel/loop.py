@@ -15,6 +15,7 @@ from occopus_core.engine.kernel.clock import Clock
 from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.engine.kernel.metrics import CallMetrics
 from occopus_core.engine.kernel.outcome import Outcome
+from occopus_core.error_place import described
 
 __all__ = ["Loop", "Outcome", "Steps", "Waiting"]
 
@@ -78,9 +79,11 @@ class Loop:
             try:
                 outcome = Outcome.of(call)
             except BaseException as error:  # such as SystemExit, or `done` never runs
-                ended = RuntimeError(f"a call ended with {type(error).__name__}: {error}")
+                ended = RuntimeError(f"a call ended with {described(error)}")
                 self.meter.called(self.clock.monotonic() - began, ended)
                 self.post(lambda: done(Outcome(error=ended)))
+                if isinstance(error, SystemExit):  # a plugin does not end the process
+                    return
                 raise
             self.meter.called(self.clock.monotonic() - began, outcome.error)
             if outcome.error is not None:

@@ -12,16 +12,18 @@ from occopus_core.error_place import described
 P = TypeVar("P")
 
 
-def made_or_stand_in(make: Callable[[], P], plugin: type, name: str, redact: Callable[[str], str] = str) -> P:
+def made_or_stand_in(
+    make: Callable[[], P], plugin: type, who: Callable[[], str], redact: Callable[[str], str] = str
+) -> P:
     """What `make` returns. Where it raises, an object in its place whose calls try again, and raise a `ProviderError`.
 
-    `plugin` is the class, whose attributes the object shows. `name` is the plugin in messages, such as
+    `plugin` is the class, whose attributes the object shows. `who` returns the name of the plugin in messages, such as
     ``the resource handler 'x'``. `redact` takes secrets out of a message.
     """
     try:
         return make()
-    except Exception:  # noqa: BLE001  # a constructor of a plugin may raise anything: each call reports it
-        return cast("P", _StandIn(make, plugin, name, redact))
+    except (Exception, SystemExit):  # noqa: BLE001  # a constructor of a plugin may raise anything: each call reports it
+        return cast("P", _StandIn(make, plugin, who, redact))
 
 
 def ensure_made(plugin: object) -> None:
@@ -39,14 +41,16 @@ def cannot_be_made(plugin: object) -> bool:
     return False
 
 
-def set_up_error(name: str, error: Exception) -> PermanentError:
+def set_up_error(name: str, error: BaseException) -> PermanentError:
     """The error for a plugin whose constructor raises: its type, text and place."""
     return PermanentError(f"{name} cannot be set up: {described(error)}")
 
 
 class _StandIn:
-    def __init__(self, make: Callable[[], Any], plugin: type, name: str, redact: Callable[[str], str]) -> None:
-        self._make, self._plugin, self._name, self._redact = make, plugin, name, redact
+    def __init__(
+        self, make: Callable[[], Any], plugin: type, who: Callable[[], str], redact: Callable[[str], str]
+    ) -> None:
+        self._make, self._plugin, self.who, self._redact = make, plugin, who, redact
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._plugin, name)
@@ -64,5 +68,5 @@ class _StandIn:
             return self._make()
         except ProviderError:
             raise
-        except Exception as error:
-            raise PermanentError(self._redact(str(set_up_error(self._name, error)))) from error
+        except (Exception, SystemExit) as error:  # whatever the constructor raises
+            raise PermanentError(self._redact(str(set_up_error(self.who(), error)))) from error

@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 from occopus_core.api.resource import Instance, InstanceState, Owner, ResourceHandler
-from occopus_core.engine.instance.observe import ask_each
+from occopus_core.engine.instance.observe import ask_each, owned
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Steps, Waiting
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.sweeping import Stray, remove_strays
-from occopus_core.engine.passes.used_connections import owned
 from occopus_core.store.records import LeaseLostError, Stage, StoreError
 
 P = ParamSpec("P")
@@ -84,16 +83,18 @@ def _look(context: PassContext, works: Sequence[Work]) -> Steps[tuple[list[Stray
         if work.link is not None:
             by_link.setdefault(work.link, {})[work.record.token] = work
     owner = Owner(context.resources.store.installation, context.infra_id)
-    answers = yield from ask_each(context.resources.loop, _nothing, list(by_link), lambda link: owned(link, owner))
+    answers = yield from ask_each(
+        context.resources.loop, _nothing, list(by_link), lambda link: owned(link.plugin, owner)
+    )
     known = context.resources.store.instances_by_token()
     strays: list[Stray] = []
     silent: list[str] = []
     for (link, mine), answer in zip(by_link.items(), answers, strict=True):
         label = next(iter(mine.values())).implementation.label
-        if answer.error is not None:
+        found, fault = answer.value or ([], answer.error)
+        if fault is not None:
             silent.append(f"{label} cannot be searched")
-            continue
-        strays += [_stray(link, mine, one) for one in answer.get() if _is_late(one, mine, known)]
+        strays += [_stray(link, mine, one) for one in found if _is_late(one, mine, known)]
     rows = [known.get(work.record.token) for work in works]
     return strays, any(row is not None and row.stage is Stage.DROPPING for row in rows), silent
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
-from occopus_core.api.errors import PermanentError, ProviderError
+from occopus_core.api.errors import ProviderError
 from occopus_core.api.resource import InstanceId, ResourceHandler
 from occopus_core.engine.kernel.connections import Connections
-from occopus_core.engine.kernel.error_text import reason
+from occopus_core.engine.kernel.guard import breach
 from occopus_core.store.records import InstanceRecord
 from occopus_core.store.repository import Store
 
@@ -49,12 +49,7 @@ def costs(
 
 def _asked(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
     """The answer for these instances. Raises `ProviderError`."""
-    try:
-        answer = handler.cost(ids)
-    except ProviderError:
-        raise
-    except Exception as error:
-        raise PermanentError(reason(error)) from error
+    answer = handler.cost(ids)
     if not isinstance(answer, Mapping) or not all(isinstance(answer.get(id), Decimal | None) for id in ids):
-        raise PermanentError("the plugin's cost did not answer amounts, which its contract does not allow")
+        raise breach(handler, "cost() did not answer a Decimal or None for each id")
     return {id: answer.get(id) for id in ids}

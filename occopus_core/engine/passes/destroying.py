@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.instance.execution import Execution
-from occopus_core.engine.instance.observe import ask_each
+from occopus_core.engine.instance.observe import ask_each, owned
 from occopus_core.engine.instance.reservation import stray_work
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.kernel.loop import Steps
@@ -15,7 +15,7 @@ from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.errors import UnconfirmedError
 from occopus_core.engine.passes.giving_up import give_up
-from occopus_core.engine.passes.used_connections import UsedConnections, owned
+from occopus_core.engine.passes.used_connections import UsedConnections
 from occopus_core.engine.passes.waiting_for_lease import acquire_in_time
 from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, NoSuchPlaceError
@@ -80,12 +80,12 @@ def sweep(execution: Execution, runtime: Runtime, found: UsedConnections) -> Ste
     execution.unsearched.extend(map(str, found.closed))
     for _ in range(SWEEPS):
         answers = yield from ask_each(
-            runtime.loop, runtime.journal.commit_due, list(found.links), lambda link: owned(link, owner)
+            runtime.loop, runtime.journal.commit_due, list(found.links), lambda link: owned(link.plugin, owner)
         )
         inventory = found.heard(answers)
         execution.unsearched.extend(map(str, inventory.silent))
         strays = [stray_work(runtime, found.links[link], link, instance) for link, instance in inventory.instances]
-        if inventory.silent or not strays:
-            return
         execution.adopt(strays)
         yield from execution.drop(strays, Graph((), ()))
+        if inventory.silent or not strays:
+            return

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from occopus_core.api.health import Probe, Verdict
 from occopus_core.api.resource import Address, Instance, InstanceId, InstanceState, ResourceHandler
 from occopus_core.engine.instance.checks import HealthChecks
-from occopus_core.engine.instance.observe import PATIENCE, Observatory
+from occopus_core.engine.instance.observe import PATIENCE, Described, Observatory
 from occopus_core.engine.kernel.clock import Clock
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
@@ -79,10 +79,8 @@ class Tick:
         ids = [id for _, instances in asked for id, _ in instances]
         self._observatory.ask(link, ids, lambda outcome: self._described(asked, outcome))
 
-    def _described(
-        self, asked: Sequence[tuple[str, Sequence[Expected]]], outcome: Outcome[Mapping[InstanceId, Instance]]
-    ) -> None:
-        answer: Mapping[InstanceId, Instance] = outcome.value or {}
+    def _described(self, asked: Sequence[tuple[str, Sequence[Expected]]], outcome: Described) -> None:
+        answer = {id: one.value for id, one in (outcome.value or {}).items()}
         seen: list[str] = []
         for infra_id, instances in asked:
             if not all(is_as(expected, answer.get(expected[0])) for expected in instances):

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.descriptions.model import Implementation
-from occopus_core.engine.instance.observe import ask_each, describe, each_outcome
+from occopus_core.engine.instance.observe import ask_each, describe, each_outcome, owned
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.passes.abandoned import described, find_registered, forget_abandoned, forget_registered
 from occopus_core.engine.passes.context import Resources
 from occopus_core.engine.passes.tagging import look_for_untagged
-from occopus_core.engine.passes.used_connections import UsedConnections, owned
+from occopus_core.engine.passes.used_connections import UsedConnections
 from occopus_core.store.records import MAKING, InstanceRecord, Stage
 
 PATIENCE = 120.0
@@ -56,7 +56,7 @@ class Swept:
     passed_over: Sequence[str] = ()
     """The clouds known only from a node definition that could not be searched, each with the reason."""
     unsearched: Sequence[str] = ()
-    """The names of the places in `silent`: a user may have them forgotten."""
+    """The names of the places in `silent` that may be gone, not of those whose plugin is broken."""
 
 
 def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
@@ -70,7 +70,7 @@ def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
     places = known_places.with_definitions(resources.connections, resources.store)
     yield from resources.loop.pause(_hidden_for(resources, places))
     owner = Owner(resources.store.installation)
-    answers = yield from ask_each(resources.loop, _nothing, list(places.links), lambda link: owned(link, owner))
+    answers = yield from ask_each(resources.loop, _nothing, list(places.links), lambda link: owned(link.plugin, owner))
     inventory = places.heard(answers)
     known = resources.store.instances_by_token()
     named = {(record.connection, record.instance_id): record for record in known.values()}
@@ -84,7 +84,7 @@ def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
     listed = yield from find_registered(resources)
     silent = [*map(str, unsearched), *listed.silent]
     passed_over = [str(each) for each in inventory.passed_over]
-    names = list(dict.fromkeys(each.name for each in unsearched))
+    names = list(dict.fromkeys(each.name for each in unsearched if not each.broken))
     registered = described(listed.strays)
     if not remove:
         return Swept(strays, silent, (), untagged, registered, passed_over, names)
@@ -158,12 +158,11 @@ def _fates(resources: Resources, strays: Sequence[Stray]) -> Steps[list[tuple[St
 def _delete(handler: ResourceHandler, strays: Sequence[Stray]) -> Mapping[InstanceId, Fate]:
     """The remaining state of each, None if it is gone, or the error of its deletion. Raises `ProviderError`."""
     ids = [stray.instance.id for stray in strays]
-    errors = each_outcome("delete", handler.delete(ids), ids)
-    present = describe(handler, ids)
+    errors = each_outcome(handler, "delete", ids)
     fates: dict[InstanceId, Fate] = {}
-    for id in ids:
-        gone = present[id].state is InstanceState.ABSENT
-        fates[id] = Outcome(value=None if gone else present[id], error=None if gone else errors.get(id))
+    for id, present in describe(handler, ids).items():
+        gone = present.value is not None and present.value.state is InstanceState.ABSENT
+        fates[id] = Outcome() if gone else Outcome(present.value, errors.get(id) or present.error)
     return fates
 
 

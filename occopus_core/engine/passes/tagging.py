@@ -46,7 +46,7 @@ def _look(handler: ResourceHandler, records: Sequence[InstanceRecord], installat
     lost = {
         id: Owner(installation, record.infra_id, record.node_name, record.node_id)
         for id, record in wanted.items()
-        if _differs(found[id], record, installation)
+        if _differs(found[id].value, record, installation)
     }
     if not lost:
         return []
@@ -57,8 +57,8 @@ def _look(handler: ResourceHandler, records: Sequence[InstanceRecord], installat
     ]
 
 
-def _differs(instance: Instance, record: InstanceRecord, installation: str) -> bool:
-    if instance.state in _GONE:
+def _differs(instance: Instance | None, record: InstanceRecord, installation: str) -> bool:
+    if instance is None or instance.state in _GONE:
         return False
     owner = instance.owner
     return instance.token != record.token or owner is None or not Owner(installation, record.infra_id).matches(owner)

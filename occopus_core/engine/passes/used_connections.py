@@ -7,18 +7,17 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from occopus_core.api.resource import Instance, Owner, ResourceHandler
+from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.engine.instance.observe import is_instance
+from occopus_core.engine.instance.observe import Owned
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.error_text import reason
+from occopus_core.engine.kernel.guard import BreachError
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.registry import PluginError
 from occopus_core.store.records import Place
 from occopus_core.store.repository import Store
-
-_INVALID = TypeError("its list_owned did not answer instances")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,8 @@ class UnsearchedPlace:
     name: str
     """The label of its implementation, or the settings of a lost one: see `PlaceRows.forget`."""
     why: str
+    broken: bool = False
+    """True if its plugin breaks its contract, which says nothing of the cloud."""
 
     def __str__(self) -> str:
         return f"{self.name} cannot be searched for remaining instances: {self.why}"
@@ -89,17 +90,16 @@ class UsedConnections:
         """The connections that are in `links`, and the places without a connection."""
         return UsedConnections({link: place for link, place in self.links.items() if link in links}, self.closed)
 
-    def heard(self, answers: Sequence[Outcome[list[Instance]]]) -> Inventory:
+    def heard(self, answers: Sequence[Outcome[Owned]]) -> Inventory:
         """The inventory from the connections' answers, which are in their order."""
         instances: list[tuple[OpenConnection[ResourceHandler], Instance]] = []
         silent: list[UnsearchedPlace] = []
         passed_over: list[UnsearchedPlace] = []
         for (link, place), answer in zip(self.links.items(), answers, strict=True):
-            error = answer.error or (None if all(map(is_instance, answer.get())) else _INVALID)
-            if error is not None:
-                (passed_over if link in self.undeclared else silent).append(_unsearched(place, error))
-            else:
-                instances.extend((link, instance) for instance in answer.get())
+            found, fault = answer.value or ([], answer.error)
+            if fault is not None:
+                (passed_over if link in self.undeclared else silent).append(_unsearched(place, fault))
+            instances.extend((link, instance) for instance in found)
         return Inventory(instances, silent, passed_over)
 
 
@@ -114,14 +114,9 @@ def _literal(value: Any) -> Any:
     return value
 
 
-def owned(link: OpenConnection[ResourceHandler], owner: Owner) -> list[Instance]:
-    """All instances with the owner's tags. Raises `ProviderError`."""
-    return list(link.plugin.list_owned(owner))
-
-
 def _lost(settings: str) -> UnsearchedPlace:
     return UnsearchedPlace(settings, "no node definition in the store has it")
 
 
 def _unsearched(place: Place, error: Exception) -> UnsearchedPlace:
-    return UnsearchedPlace(place.implementation.label, reason(error))
+    return UnsearchedPlace(place.implementation.label, reason(error), isinstance(error, BreachError))

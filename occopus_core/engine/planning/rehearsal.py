@@ -12,7 +12,7 @@ from typing import Any
 
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.health import HealthChecker
-from occopus_core.api.resource import Address, AddressKind, CreateRequest, ResourceHandler
+from occopus_core.api.resource import Address, AddressKind, CreateRequest
 from occopus_core.api.ssh import HostKeyPair
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.kernel.error_text import reason
@@ -190,7 +190,7 @@ def _rehearse(
     with found.collecting("resource"):
         link = scope.connections.resource(implementation, scope.settings(subject))
         if set_up or not cannot_be_made(link.plugin):
-            _check(link.plugin, prepared.request)
+            link.plugin.check(prepared.request)
     if prepared.configuration is not None:
         node, link_of_manager = prepared.configuration.node, prepared.configuration.link
         with found.collecting("config_management"):
@@ -231,23 +231,13 @@ def _subject(
     return Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions, handed, lambda: PLACEHOLDER_HOST_KEY)
 
 
-def _check(plugin: ResourceHandler, request: CreateRequest) -> None:
-    """Check a request. Any error of the plugin is raised as a `ProviderError`, so that other mistakes are shown too."""
-    try:
-        plugin.check(request)
-    except ProviderError:
-        raise
-    except Exception as error:
-        raise PermanentError(reason(error)) from error
-
-
 def _check_host(checker: HealthChecker, value: Any) -> None:
     """Check a value. Any error of the plugin is raised as a `ProviderError`."""
     try:
         checker.check_host(value)
     except ProviderError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PermanentError(reason(error)) from error
 
 

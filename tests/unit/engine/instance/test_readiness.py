@@ -72,7 +72,7 @@ def test_a_handler_that_breaks_its_contract_while_it_boots_is_reported(world):
     world.install("resource", "memory", Broken)
     world.define("web", boot_seconds=5)
     (problem,) = failure(world, infrastructure("web"))
-    assert "its contract does not allow: ValueError: oops" in problem
+    assert "the resource handler 'memory memory' breaks its contract: describe() raised ValueError: oops (" in problem
 
 
 def test_one_that_never_boots_is_given_up_after_the_timeout(world):

@@ -1,6 +1,7 @@
 """Handlers and checkers that break their contract: one node fails, with the reason, and the others go on."""
 
 import functools
+from importlib.metadata import entry_points
 from types import SimpleNamespace
 
 import pytest
@@ -17,12 +18,13 @@ from occopus_core.api import (
     ThrottledError,
 )
 from occopus_core.credentials import Credentials
-from occopus_core.descriptions.model import Implementation, NodeDefinition
+from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition
 from occopus_core.engine.instance.output import last_lines
 from occopus_core.engine.passes.errors import BuildError, UnconfirmedError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.events import EventKind
-from occopus_core.store.records import Stage
+from occopus_core.registry import Registry
+from occopus_core.store.records import Condition, Stage
 
 from ..conftest import infrastructure, node
 
@@ -61,6 +63,7 @@ def unset(world):
     return handler
 
 
+OTHER = "the resource handler 'other there'"
 WHY = "the resource handler 'other there' cannot be set up: KeyError: 'token' "
 
 
@@ -162,8 +165,9 @@ def create(make):
 def test_a_wrong_value_fails_its_node_with_the_place_in_the_plugin(world, make, message):
     other_cloud(world, create=create(make))
     (problem,) = failure(world, infrastructure("odd"))
-    assert problem.startswith("node 'odd' (other there): the plugin failed in a way its contract does not allow: ")
-    assert f"{message} ({HERE}, line " in problem
+    assert problem.startswith(
+        f"node 'odd' (other there): {OTHER} breaks its contract: create() raised {message} ({HERE}, line "
+    )
     world.assert_nothing()
 
 
@@ -178,8 +182,10 @@ def raising(error):
     ("said", "text"), [(ValueError("no"), "ValueError: no"), (None, "the plugin gives no reason"), (404, "404")]
 )
 def test_an_error_whose_message_is_no_text_fails_its_node(world, said, text):
-    other_cloud(world, create=raising(PermanentError(said)))
-    assert failure(world, infrastructure("odd")) == [f"node 'odd' (other there): {text}"]
+    create = raising(PermanentError(said))
+    other_cloud(world, create=create)
+    line = create.__code__.co_firstlineno + 1
+    assert failure(world, infrastructure("odd")) == [f"node 'odd' (other there): {text} ({HERE}, line {line})"]
 
 
 def test_a_time_to_wait_that_was_not_converted_is_waited_for(world):
@@ -198,9 +204,12 @@ def test_a_time_to_wait_that_was_not_converted_is_waited_for(world):
     [
         (
             "done",
-            "the plugin's delete answered str for an instance, expected None or a ProviderError",
+            f"{OTHER} breaks its contract: delete() answered str for an instance, expected None or a ProviderError",
         ),
-        (ValueError("no"), "the plugin failed in a way its contract does not allow: ValueError: no"),
+        (
+            ValueError("no"),
+            f"{OTHER} breaks its contract: delete() answered ValueError: no for an instance, expected None or a",
+        ),
     ],
 )
 def test_a_wrong_answer_to_delete_concerns_its_instance_alone(world, answer, text):
@@ -253,8 +262,7 @@ def test_a_checker_that_cannot_be_made_refuses_the_build(world):
 def test_logs_of_another_type_are_a_wrong_answer_not_no_output(text):
     handler = SimpleNamespace(logs=lambda ids, lines: {"i-0": None, "i-1": text})
     expected = (
-        f"the plugin's logs answered {type(text).__name__} for 'i-1', expected a text or None, "
-        "which its contract does not allow"
+        f"the plugin breaks its contract: logs() answered {type(text).__name__} for 'i-1', expected a text or None"
     )
     with pytest.raises(PermanentError) as caught:
         last_lines(handler, ["i-0", "i-1"], 5, str, 100)
@@ -307,3 +315,106 @@ def test_a_contextualiser_that_breaks_its_contract_refuses_the_build(world, case
     (problem,) = caught.value.problems
     assert f"the contextualisation 'mine' breaks its contract: {words}" in str(problem)
     world.assert_nothing()
+
+
+# One wrong answer among many
+
+
+def left_out(found, wrong):
+    del found[wrong]
+
+
+def no_instance(found, wrong):
+    found[wrong] = {"state": "ready"}
+
+
+def wrong_field(found, wrong):
+    Instance(wrong, "ready")
+
+
+AMONG_MANY = {
+    left_out: "describe() left out '{}'",
+    no_instance: "describe() answered dict for '{}', expected an Instance",
+    wrong_field: "describe() raised TypeError: Instance.state is of the type str, expected InstanceState (tests/",
+}
+
+
+@pytest.mark.parametrize("spoil", AMONG_MANY)
+def test_a_wrong_instance_among_many_is_unknown_alone(world, spoil):
+    wrong = []
+
+    def describe(self, ids):
+        found = dict(super(type(self), self).describe(ids))
+        for id in wrong:
+            if id in found:
+                spoil(found, id)
+        return found
+
+    other_cloud(world, describe=describe)
+    unchecked = Implementation({"type": "other", "endpoint": "there"}, health_check=HealthCheck({}))
+    world.store.put_definitions([NodeDefinition("odd", (unchecked,))])
+    world.build(infrastructure(node("odd", min=5)))
+    first, *_, lost = world.store.instances("infra")
+    wrong.append(first.instance_id)
+    world.clock.time += 100
+    world.cloud.change(lost.instance_id, "lose")
+    world.events.clear()
+    passed = world.convergence().maintain()
+    assert world.told(EventKind.NODE_READY) == ["odd"]
+    message = f"{OTHER} breaks its contract: {AMONG_MANY[spoil].format(wrong[0])}"
+    (unconfirmed,) = passed.unconfirmed
+    assert unconfirmed.startswith(f"node 'odd' (other there): {message}")
+    rows = world.store.instances("infra")
+    assert [row.condition for row in rows].count(Condition.UNKNOWN) == 1
+    (row,) = [row for row in rows if row.condition is Condition.UNKNOWN]
+    assert row.reason.startswith(message)
+    (waiting,) = [event.text for event in world.events if event.kind is EventKind.WAITING]
+    assert waiting.startswith(f"for a provider: {message}")
+
+
+def test_what_list_owned_answers_beside_an_instance_hides_none(world):
+    handler = other_cloud(world, list_owned=lambda self, owner: [*super(handler, self).list_owned(owner), "i-17"])
+    world.build(infrastructure("odd"))
+    with pytest.raises(UnconfirmedError) as caught:
+        world.destroy()
+    said = f"{OTHER} breaks its contract: list_owned() answered str among its instances, expected an Instance"
+    assert f"other there cannot be searched for remaining instances: {said}" in str(caught.value)
+    assert world.live() == []
+
+
+@pytest.mark.parametrize("answer", [None, 5, "i-17"])
+def test_an_answer_of_list_owned_that_is_no_list_is_a_breach_with_the_name_of_the_plugin(world, answer):
+    other_cloud(world, list_owned=lambda self, owner: answer)
+    world.build(infrastructure("odd"))
+    with pytest.raises(UnconfirmedError) as caught:
+        world.destroy()
+    said = f"{OTHER} breaks its contract: list_owned() answered {type(answer).__name__}, expected instances"
+    assert f"other there cannot be searched for remaining instances: {said}" in str(caught.value)
+
+
+def test_a_handler_that_ends_the_process_fails_its_node_with_the_place(world):
+    def create(self, request):
+        raise SystemExit(4)
+
+    other_cloud(world, create=create)
+    (problem,) = failure(world, infrastructure("odd"))
+    line = create.__code__.co_firstlineno + 1
+    said = f"{OTHER} breaks its contract: create() raised SystemExit: 4 ({HERE}, line {line})"
+    assert problem == f"node 'odd' (other there): {said}"
+
+
+def test_a_checker_that_ends_the_process_is_named_with_the_place(world):
+    def check(self, probes):
+        raise SystemExit(4)
+
+    world.install("health", "odd", type("Odd", (Checker,), {"check": check}))
+    world.define("web", implementations=[{"checks": {"odd": {}}, "timeout": 10.0}])
+    (problem,) = failure(world, infrastructure("web"))
+    assert f"SystemExit: 4 ({HERE}, line {check.__code__.co_firstlineno + 1})" in problem
+
+
+def test_the_name_of_an_installed_plugin_has_its_distribution():
+    registry = Registry()
+    (by,) = {point.dist.name for point in entry_points(group="occopus.resource", name="docker")}
+    assert registry.named("resource", "docker", "docker here") == f"the resource handler 'docker here' of {by}"
+    assert registry.named("resource", "absent") == "the resource handler 'absent'"

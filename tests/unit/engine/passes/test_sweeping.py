@@ -212,3 +212,25 @@ def test_a_store_that_is_made_anew_after_a_loss_finds_what_the_lost_one_has_made
 def test_connections_that_are_templates_are_left_out_of_a_sweep(built):
     built.define("web", endpoint="{{ variables.where }}")
     assert run(built).silent == []
+
+
+def answering(world, extra):
+    """The handler of the cloud, which answers `extra` beside the instances."""
+    real = world.handler.list_owned
+    world.handler.list_owned = lambda self, owner: [*real(self, owner), *extra]
+
+
+def test_a_plugin_that_breaks_its_contract_hides_no_stray_and_is_no_reason_to_forget_its_cloud(built):
+    id = stray(built)
+    answering(built, [None])
+    swept = run(built)
+    assert [each.instance.id for each in swept.strays] == [id]
+    (silent,) = swept.silent
+    assert "breaks its contract: list_owned() answered NoneType among its instances" in silent
+    assert swept.unsearched == []
+    built.assert_runs({"web": 2})
+
+
+def test_a_cloud_that_does_not_answer_may_be_forgotten(built):
+    built.cloud.set_faults([{"kind": "auth", "operation": "list"}])
+    assert run(built).unsearched == ["memory memory"]

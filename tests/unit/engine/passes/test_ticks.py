@@ -165,7 +165,8 @@ def known(*links, probes=()):
 
 
 def described(state=InstanceState.READY):
-    return Outcome(value={InstanceId("vm"): Instance(InstanceId("vm"), state, addresses=(Address("127.0.0.1"),))})
+    instance = Instance(InstanceId("vm"), state, addresses=(Address("127.0.0.1"),))
+    return Outcome(value={instance.id: Outcome(value=instance)})
 
 
 class TestOneTick:

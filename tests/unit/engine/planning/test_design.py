@@ -108,7 +108,7 @@ def test_a_plugin_that_breaks_its_contract_hides_no_other_problem(world):
     world.define("stranger", implementations=way("{{ getip('nobody') }}"))
     careless, stranger = problems(world, infrastructure("web", "stranger"))
     assert careless.startswith(
-        "node 'web', node definition 'web', implementation 'memory memory': the plugin failed in"
+        "node 'web', node definition 'web', implementation 'memory memory': the resource handler "
     )
     assert "OverflowError: cannot convert float infinity" in careless
     assert "nobody" in stranger

@@ -1,0 +1,72 @@
+"""Guards the calls of a resource handler: what breaks its contract is an error that names the plugin and the place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
+
+from occopus_core.api.errors import PermanentError, ProviderError
+from occopus_core.api.resource import Connection
+from occopus_core.engine.kernel.error_text import log_unexpected
+from occopus_core.error_place import described, place
+
+P = TypeVar("P")
+
+_CALLS = frozenset({"check", "create", "describe", "delete", "stop", "mark", "logs", "logs_since", "cost"})
+
+
+class BreachError(PermanentError):
+    """A plugin has broken its contract."""
+
+
+def guarding(
+    make: Callable[[Connection], P], who: Callable[[], str], redact: Callable[[str], str]
+) -> Callable[[Connection], P]:
+    """The same maker of a handler, whose calls raise nothing but `ProviderError`.
+
+    `who` returns the name of the plugin in messages. `redact` takes secrets out of them.
+    """
+    return lambda connection: cast("P", _Guarded(make(connection), who, redact))
+
+
+def breach(plugin: object, how: str) -> BreachError:
+    """The error for a plugin that breaks its contract in this way, such as ``delete() answered str``."""
+    who: Callable[[], str] = getattr(plugin, "who", lambda: "the plugin")
+    return BreachError(f"{who()} breaks its contract: {how}")
+
+
+class _Guarded:
+    def __init__(self, plugin: object, who: Callable[[], str], redact: Callable[[str], str]) -> None:
+        self._plugin, self.who, self._redact = plugin, who, redact
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._plugin, name)
+        if name not in _CALLS:
+            return found
+        return lambda *values, **named: self._call(name, lambda: found(*values, **named))
+
+    def list_owned(self, owner: object) -> list[Any]:
+        """See `ResourceHandler.list_owned`; an error while the answer is iterated is one of the call."""
+        plugin: Any = self._plugin
+
+        def call() -> list[Any]:
+            found: object = plugin.list_owned(owner)
+            if not isinstance(found, Iterable) or isinstance(found, str | bytes):
+                raise breach(self, f"list_owned() answered {type(found).__name__}, expected instances")
+            return list(found)
+
+        answered: list[Any] = self._call("list_owned", call)
+        return answered
+
+    def _call(self, name: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except ProviderError as error:
+            if not getattr(error, "has_text", True):  # a subclass of the plugin's own may leave out what it inherits
+                error.message = f"{error.message}{place(error)}"
+            raise
+        except (Exception, SystemExit) as error:  # whatever the plugin raises
+            if type(error).__module__.startswith("occopus_core."):
+                raise
+            log_unexpected(error, self._redact)
+            raise breach(self, f"{name}() raised {self._redact(described(error))}") from error
