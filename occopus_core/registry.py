@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn, TypeVar, cast
@@ -14,7 +14,7 @@ from stevedore.named import NamedExtensionManager
 
 from occopus_core.api.config import ConfigManager, SectionFault
 from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
-from occopus_core.api.declared import fault_of_declarations
+from occopus_core.api.declared import fault_of_answer, fault_of_answers, fault_of_declarations
 from occopus_core.api.errors import PermanentError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
@@ -122,26 +122,26 @@ class Registry:
         """What the method `powers` or `sources` of a plugin answers for a section. Raises `PluginError`."""
         plugin: Any = self._load(kind, name)
         try:
-            answer: object = getattr(plugin, method)(section)
-            found: list[Any] = list(answer) if isinstance(answer, Iterable) and not isinstance(answer, str) else [None]
-        except Exception as error:  # whatever the plugin raises
+            answer: Any = getattr(plugin, method)(section)
+            found = list(answer) if isinstance(answer, Iterator) else answer
+            fault = fault_of_answer(method, found)
+        except (Exception, SystemExit) as error:  # whatever the plugin raises
             raise _breach(kind, name, f"{method}() raised {described(error)}") from error
-        if not all(isinstance(each, str) for each in found):
-            raise _breach(kind, name, f"{method}() answered a value that is not a sequence of texts")
-        return found
+        if fault:
+            raise _breach(kind, name, fault)
+        return list(found)
 
     def auth_fault(self, name: str, auth: Mapping[str, str]) -> str:
         """Why a resource handler cannot use these credentials; empty if it may. Raises `PluginError`."""
+        plugin = self.resource(name)
         try:
-            fault: object = self.resource(name).auth_fault(auth)
-        except PluginError:
-            raise
-        except Exception as error:  # whatever the plugin raises: its text may repeat a secret
+            answer = plugin.auth_fault(auth)
+        except (Exception, SystemExit) as error:  # whatever the plugin raises: its text may repeat a secret
             shown = Redactor(list(map(str, auth.values())))(described(error))
             raise _breach("resource", name, f"auth_fault() raised {shown}") from error
-        if not isinstance(fault, str):
-            raise _breach("resource", name, f"auth_fault() answered {type(fault).__name__}, expected a text")
-        return fault
+        if fault := fault_of_answer("auth_fault", answer):
+            raise _breach("resource", name, fault)
+        return answer
 
     def way_in(self, name: str, settings: Mapping[str, Any], id: InstanceId) -> str:
         """A command by which people enter an instance without SSH; empty if there is none. Raises `PluginError`."""
@@ -210,7 +210,7 @@ class Registry:
             plugin = self._extra.get((kind, name))
             if plugin is None:
                 plugin = self._import(kind, name)
-            elif fault := fault_of_declarations(plugin):
+            elif fault := fault_of_declarations(plugin) or fault_of_answers(plugin):
                 raise _breach(kind, name, fault)
             self._loaded[kind, name] = plugin
         return self._loaded[kind, name]
@@ -290,7 +290,7 @@ def usable(kind: str, name: str, plugin: object) -> type:
         )
     if missing := ", ".join(sorted(getattr(plugin, "__abstractmethods__", ()))):
         raise _breach(kind, name, f"its class {plugin.__name__} has no {missing}")
-    if fault := fault_of_declarations(plugin):
+    if fault := fault_of_declarations(plugin) or fault_of_answers(plugin):
         raise _breach(kind, name, fault)
     return plugin
 

@@ -1,14 +1,16 @@
-"""Checks the types and values of the class attributes that plugins declare."""
+"""Checks the types and values of what plugins declare: class attributes, and answers of methods without I/O."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from occopus_core.api.config import ConfigManager
 from occopus_core.api.context import ContextForm, Contextualiser
+from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
 from occopus_core.api.resource import Feature, ResourceHandler
 
@@ -21,6 +23,32 @@ def fault_of_declarations(plugin: type) -> str:
             if not is_right(value):
                 return f"its class attribute {name} is {reprlib.repr(value)}, expected {expected}"
     return _fault_of_harmless_keys(plugin)
+
+
+def fault_of_answers(plugin: type) -> str:
+    """What is wrong with what `powers`, `sources` and `auth_fault` answer for an empty section; empty if nothing is.
+
+    A call that raises is no fault: an empty section may lack what the method needs.
+    """
+    for base, names in _ASKED.items():
+        for name in names if issubclass(plugin, base) else ():
+            method: Any = getattr(plugin, name)
+            if not callable(method):
+                return f"its {name} is {reprlib.repr(method)}, expected a method"
+            fault = ""
+            with contextlib.suppress(Exception, SystemExit):
+                fault = fault_of_answer(name, method({}))
+            if fault:
+                return fault
+    return ""
+
+
+def fault_of_answer(name: str, answer: object) -> str:
+    """What is wrong with the answer of `powers`, `sources` or `auth_fault`, in words; empty if nothing is."""
+    if name == "auth_fault":
+        return "" if isinstance(answer, str) else f"{name}() answered {type(answer).__name__}, expected a text"
+    texts = not isinstance(answer, str) and isinstance(answer, Iterable) and all(isinstance(one, str) for one in answer)
+    return "" if texts else f"{name}() answered a value that is not a sequence of texts"
 
 
 def guarded_keys(plugin: type) -> frozenset[str]:
@@ -70,6 +98,14 @@ _COUNT = (_is_count, "a whole number, at least 1")
 _POLL = (_is_pause, "the shortest and the longest time in seconds, above 0")
 _NAMES = (_all_of(str, tuple, list), "a tuple of names")
 _FORMS = (_all_of(ContextForm, frozenset, set), "a frozenset of ContextForm")
+
+_ASKED: Mapping[type, Sequence[str]] = {
+    ResourceHandler: ("powers", "sources", "auth_fault"),
+    ConfigManager: ("powers",),
+    HealthChecker: ("powers",),
+    Contextualiser: ("powers",),
+}
+"""The class methods whose answers are checked when a plugin is loaded."""
 
 _RULES: Mapping[type, Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     ResourceHandler: {

@@ -200,7 +200,8 @@ def test_credentials_that_a_handler_fails_to_check_are_not_shown():
 
 
 def test_an_answer_about_credentials_that_is_no_text_is_refused():
-    registry = Registry({("resource", "fussy"): type("Answers", (Fussy,), {"answer": True})})
+    answers = type("Answers", (MemoryHandler,), {"auth_fault": staticmethod(lambda auth: bool(auth) or "")})
+    registry = Registry({("resource", "fussy"): answers})
     with pytest.raises(PluginError, match=r"auth_fault\(\) answered bool, expected a text"):
         registry.auth_fault("fussy", {"password": "x"})
 

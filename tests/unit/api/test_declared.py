@@ -10,7 +10,7 @@ from occopus_core.api import (
     Notifier,
     ResourceHandler,
 )
-from occopus_core.api.declared import fault_of_declarations
+from occopus_core.api.declared import fault_of_answers, fault_of_declarations
 from occopus_core.registry import PluginError, Registry
 
 WRONG = [
@@ -86,3 +86,32 @@ def test_the_defaults_are_right(base):
 )
 def test_right_values_of_other_types_are_taken(base, attributes):
     assert fault_of_declarations(plugin(base, **attributes)) == ""
+
+
+ANSWERS = [
+    ("powers", None, "its powers is None, expected a method"),
+    ("powers", (), "its powers is (), expected a method"),
+    ("powers", lambda section: "a bill", "powers() answered a value that is not a sequence of texts"),
+    ("powers", lambda section: None, "powers() answered a value that is not a sequence of texts"),
+    ("powers", lambda section: [None], "powers() answered a value that is not a sequence of texts"),
+    ("sources", lambda section: "files.example.org", "sources() answered a value that is not a sequence of texts"),
+    ("auth_fault", lambda auth: None, "auth_fault() answered NoneType, expected a text"),
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "fault"), ANSWERS)
+def test_a_method_without_io_that_answers_a_wrong_type_is_found_when_the_plugin_is_loaded(name, answer, fault):
+    value = staticmethod(answer) if callable(answer) else answer
+    with pytest.raises(PluginError) as refused:
+        Registry({("resource", "mine"): plugin(ResourceHandler, **{name: value})}).resource("mine")
+    assert str(refused.value) == f"the resource handler 'mine' breaks its contract: {fault}"
+
+
+@pytest.mark.parametrize("base", [ConfigManager, HealthChecker, Contextualiser])
+def test_powers_are_texts_for_every_kind(base):
+    wrong = plugin(base, powers=staticmethod(lambda section: "a bill"))
+    assert fault_of_answers(wrong) == "powers() answered a value that is not a sequence of texts"
+
+
+def test_a_method_that_needs_more_than_an_empty_section_is_no_fault():
+    assert fault_of_answers(plugin(ResourceHandler, powers=staticmethod(lambda section: section["x"]))) == ""
