@@ -7,22 +7,27 @@ from collections.abc import Iterable, Iterator
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import NodeDefinition
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.registry import Registry
+from occopus_core.registry import PluginError, Registry
 
 
 def auth_faults(definitions: Iterable[NodeDefinition], credentials: Credentials, registry: Registry) -> Iterator[str]:
     """A warning for each resource whose credentials are wrong, or of a type its handler does not support. No I/O.
 
-    Raises `PluginError` where a handler fails.
+    A handler that breaks its contract when it is asked is one warning; the resources of other types are judged.
     """
+    broken: dict[str, None] = {}
     for definition in definitions:
         for implementation in definition.implementations:
             resource = implementation.resource
             try:
                 auth = credentials.find("resource", resource)
+                fault = registry.auth_fault(resource["type"], auth) if auth else ""
             except DescriptionError as error:
                 fault = "; ".join(map(str, error.problems))
-            else:
-                fault = registry.auth_fault(resource["type"], auth) if auth else ""
+            except PluginError as error:
+                broken[str(error)] = None
+                continue
             if fault:
                 yield f"the node definition '{definition.name}' cannot be built with its credentials: {fault}"
+    for message in broken:
+        yield f"credentials are not checked: {message}"
