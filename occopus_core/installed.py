@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
+from importlib import invalidate_caches, metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -101,6 +102,29 @@ class Details:
 def installed_plugins() -> list[InstalledPlugin]:
     """Every installed plugin, sorted by kind and type; those of one name by distribution. Imports them all."""
     return [plugin for kind in WORDS for plugin in _of_kind(kind)]
+
+
+class PluginList:
+    """`installed_plugins`, listed again only when a distribution with plugins was installed, changed or removed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._points: frozenset[tuple[str, ...]] = frozenset()
+        self._listed: Sequence[InstalledPlugin] = ()
+
+    def __call__(self) -> Sequence[InstalledPlugin]:
+        """The plugins that are installed now. Takes some milliseconds where nothing has changed. Thread-safe."""
+        with self._lock:
+            found = metadata.entry_points()
+            points = frozenset(
+                (kind, point.name, point.value, owner(point), _version(owner(point)) or "")
+                for kind in WORDS
+                for point in found.select(group=f"occopus.{kind}")
+            )
+            if points != self._points:
+                invalidate_caches()  # the import system lists folders
+                self._points, self._listed = points, installed_plugins()
+            return self._listed
 
 
 def usable_schemas(plugins: Collection[InstalledPlugin]) -> dict[str, dict[str, Mapping[str, Any]]]:

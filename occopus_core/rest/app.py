@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import AsyncIterator, Collection
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
-from occopus_core.installed import installed_plugins
+from occopus_core.installed import PluginList
 from occopus_core.rest import docs, document, page, problems
 from occopus_core.rest.access import Access
 from occopus_core.rest.auth import Gatekeeper
@@ -62,7 +61,7 @@ def create_app(
     )
     app.state.service, app.state.gatekeeper, app.state.limits = service, gatekeeper, limits
     app.state.metrics, app.state.streams, app.state.endpoints = metrics, 0, frozenset(endpoints)
-    app.state.plugins = functools.cache(installed_plugins)  # imported modules do not change
+    app.state.plugins = PluginList()
     resources = (
         infrastructures,
         descriptions,

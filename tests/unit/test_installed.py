@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
-from occopus_core.installed import details, installed_plugins, needs, one_line, usable_schemas
+from occopus_core import installed
+from occopus_core.installed import PluginList, details, installed_plugins, needs, one_line, usable_schemas
 from occopus_core.registry import PluginError, PluginState, Registry
 from tests.unit.plugins import CHECKER
 
@@ -88,6 +91,12 @@ def schema(answer):
         (CHECKER.format(version=9), "other contract", "speaks version 9 of the plugin contract, this core version 1"),
         (GOOD.replace("    contract_version = 1\n", ""), "other contract", "does not say which version"),
         ("Checker = 5", "breaks its contract", "is not a HealthChecker"),
+        (f"{GOOD}\nChecker.powers = None", "breaks its contract", "its powers is None, expected a method"),
+        (
+            f"{GOOD}\nChecker.powers = lambda value: 1",
+            "breaks its contract",
+            "is not a sequence of texts",
+        ),
         (schema("{'type': 'objekt'}"), "malformed schema", "is not a JSON Schema: 'objekt' at /type"),
         (schema("[]"), "malformed schema", "schema() answers [], expected a mapping"),
         (schema("{'enum': {1, 2}}"), "malformed schema", "not JSON: Object of type set"),
@@ -160,3 +169,21 @@ def test_needs_are_those_of_the_distribution_without_its_extras(install):
 def test_a_long_error_is_cut():
     assert one_line("x\n y" * 300).startswith("x yx y")
     assert len(one_line("x" * 1000)) == 301
+
+
+def types(plugins):
+    return {one.type for one in plugins if one.distribution in {"one", "two"}}
+
+
+def test_the_list_of_a_service_follows_what_is_installed(install, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(installed, "installed_plugins", lambda: made.append(1) or installed_plugins())
+    listed = PluginList()
+    install("one", "pulse", "installed_one:Checker", GOOD)
+    assert [types(listed()) for _ in range(3)] == [{"pulse"}] * 3
+    assert len(made) == 1
+    install("two", "breath", "installed_two:Checker", GOOD)
+    assert types(listed()) == {"pulse", "breath"}
+    shutil.rmtree(tmp_path / "one-1.0.dist-info")
+    assert types(listed()) == {"breath"}
+    assert len(made) == 3

@@ -45,7 +45,7 @@ class Files(BaseModel):
 
 @router.get("/plugins", response_model=Plugins, responses=COMMON)
 def list_plugins(request: Request, _client: Reader) -> dict[str, Any]:
-    """List the plugins of the service, and why one cannot be used. The list is made at the first request."""
+    """List the plugins that are installed now, and why one cannot be used."""
     return {"plugins": [one.summary() for one in _installed(request)]}
 
 
