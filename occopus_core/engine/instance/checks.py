@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from occopus_core.api.errors import PermanentError
 from occopus_core.api.health import Probe, Verdict
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.kernel.batch import Batch
@@ -26,7 +27,7 @@ class CheckTarget:
     checks: Mapping[str, Any] = field(repr=False)
 
 
-class CheckerError(Exception):
+class CheckerError(PermanentError):
     """A health checker broke its contract or failed; the health of the nodes stays unknown."""
 
 

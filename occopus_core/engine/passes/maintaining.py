@@ -8,7 +8,6 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from occopus_core.api.resource import Instance
 from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.instance.deletion import OVERDUE
 from occopus_core.engine.instance.execution import DELETION_SECONDS, Orders
@@ -204,8 +203,10 @@ class _Pass:
         works = self._works
         found = yield from survey(self._site, scope, works, commit_due, notes, pause, answered, is_under_way)
         self._tell_unanswered("a provider", found.seen)
-        self._note_unanswered([work for work in works if work.stage is Stage.READY], found.seen)
+        ready = [work for work in works if work.stage is Stage.READY]
+        self._note_unanswered(ready, found.seen)
         self._tell_unanswered("a health checker", found.examined)
+        self._note_unanswered(ready, found.examined)
         situation = yield from situation_of(self._site, self._record, self._works, self._targets, found)
         loop, retries = self._site.resources.loop, self._site.retries
         amended = yield from amend(loop, scope, self._works, situation, commit_due, retries, is_under_way=is_under_way)
@@ -231,8 +232,8 @@ class _Pass:
         reasons = sorted({str(outcome.error) for outcome in outcomes.values() if outcome.error is not None})
         self._tell_once(who, EventKind.WAITING, f"for {who}: {'; '.join(reasons)}" if reasons else "")
 
-    def _note_unanswered(self, works: Iterable[Work], seen: Mapping[str, Outcome[Instance]]) -> None:
-        errors = {node_id: outcome.error for node_id, outcome in seen.items() if outcome.error is not None}
+    def _note_unanswered(self, works: Iterable[Work], outcomes: Mapping[str, Outcome[Any]]) -> None:
+        errors = {node_id: outcome.error for node_id, outcome in outcomes.items() if outcome.error is not None}
         for work in works:
             if work.node_id in errors:
                 self._unanswer(work, errors[work.node_id])

@@ -8,6 +8,7 @@ import pytest
 
 from occopus_core.api import HealthChecker, Instance, InstanceState, Verdict
 from occopus_core.engine.passes.context import PassContext
+from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.maintaining import maintain
 from occopus_core.events import EventKind
 from occopus_core.store.records import Condition, ScaleKind, Stage
@@ -93,6 +94,16 @@ def test_a_checker_that_fails_says_nothing_of_the_nodes(world, doctor, maintaine
     doctor.broken.append("too many open files")
     maintainer.passes(20)
     assert len(world.events) == 2, "again, when it begins again"
+
+
+def test_a_checker_that_fails_is_answered(world, doctor):
+    built(world, node("web", min=2))
+    doctor.broken.append("too many open files")
+    (unconfirmed,) = world.convergence().maintain().unconfirmed
+    said = "2 instances of node 'web' (memory memory): the health checker 'fake' failed: OSError: too many open files ("
+    assert unconfirmed.startswith(said)
+    doctor.broken.clear()
+    assert world.convergence().maintain() == Passed()
 
 
 def test_what_nobody_could_see_does_not_count(world, doctor, maintainer):
