@@ -240,7 +240,7 @@ def _imported(kind: str, point: metadata.EntryPoint) -> object:
 def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
     """The powers of a section; empty if the plugin fails for an incomplete one."""
     found: Sequence[str] = ()
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception, SystemExit):
         found = [str(power) for power in plugin.powers(section)]
     return found
 
@@ -248,7 +248,7 @@ def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
 def _sources(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
     """The sources of a section; empty if the plugin fails for it, or is of a kind that has none."""
     found: Sequence[str] = ()
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception, SystemExit):
         found = [str(source) for source in plugin.sources(section)]
     return found
 

@@ -111,7 +111,7 @@ class Registry:
         plugin = self.config(name)
         try:
             found: list[object] = list(plugin.faults(section))
-        except Exception as error:  # whatever the plugin raises
+        except (Exception, SystemExit) as error:  # whatever the plugin raises
             raise _breach("config", name, f"faults() raised {type(error).__name__}{place(error)}") from error
         for each in found:
             if not isinstance(each, SectionFault):

@@ -53,7 +53,7 @@ def _error(
         _try(registry, credentials, implementation, text)
     except PermanentError as error:
         return error
-    except Exception:  # noqa: BLE001  # a plugin that fails in another way is reported by what uses it
+    except (Exception, SystemExit):  # noqa: BLE001  # a plugin that fails in another way is reported by what uses it
         return None
     return None
 

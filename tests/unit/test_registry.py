@@ -206,6 +206,19 @@ def test_an_answer_about_credentials_that_is_no_text_is_refused():
         registry.auth_fault("fussy", {"password": "x"})
 
 
+def test_a_manager_that_ends_the_process_when_it_is_asked_is_named_with_the_place():
+    def faults(cls, section):
+        raise SystemExit(4)
+
+    manager = config_manager()
+    manager.faults = classmethod(faults)
+    line = faults.__code__.co_firstlineno + 1
+    with pytest.raises(
+        PluginError, match=rf"faults\(\) raised SystemExit \(tests/unit/test_registry.py, line {line}\)"
+    ):
+        Registry({("config", "fussy"): manager}).section_faults({"type": "fussy"})
+
+
 def test_a_fault_of_a_section_that_is_of_a_wrong_type_is_refused():
     manager = config_manager()
     manager.faults = classmethod(lambda cls, section: ["bad"])
