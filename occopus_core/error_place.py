@@ -1,11 +1,13 @@
-"""Where in a plugin an unexpected exception was raised, for messages: a file and a line, never a value."""
+"""Where in a plugin an unexpected exception was raised, or a method is, for messages: a file and a line, no value."""
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 _CORE = "occopus_core"
 
@@ -28,7 +30,16 @@ def place(error: BaseException, package: str = "") -> str:
     if not inside:
         return ""
     frame, line = inside[-1]
-    return f" ({_file(frame)}, line {line})"
+    return f" ({_file(frame.f_code.co_filename, _module(frame))}, line {line})"
+
+
+def place_of(function: object) -> str:
+    """The file and line where a function of a plugin begins, as `place` has them; empty where that is not known."""
+    inner: Any = inspect.unwrap(function) if callable(function) else None
+    code, module = getattr(inner, "__code__", None), str(getattr(inner, "__module__", ""))
+    if code is None or module.partition(".")[0] in {"", _CORE}:
+        return ""
+    return f" ({_file(code.co_filename, module)}, line {code.co_firstlineno})"
 
 
 def _module(frame: FrameType) -> str:
@@ -39,8 +50,8 @@ def _package(frame: FrameType) -> str:
     return _module(frame).partition(".")[0] or _CORE
 
 
-def _file(frame: FrameType) -> str:
+def _file(name: str, module: str) -> str:
     """The file, from its top-level package on."""
-    path = Path(frame.f_code.co_filename)
-    depth = len(_module(frame).split(".")) + (path.stem == "__init__")
+    path = Path(name)
+    depth = len(module.split(".")) + (path.stem == "__init__")
     return "/".join(path.parts[-depth:])

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from occopus_core.error_place import described, place
+from occopus_core.error_place import described, place, place_of
 from occopus_core.testing.memory import MemoryHandler
 
 
@@ -70,3 +70,12 @@ def test_the_core_and_an_error_that_was_never_raised_have_no_place():
     assert place(raised(json.loads, "{")) == ""
     assert described(KeyError("id")) == "KeyError: 'id'"
     assert described(SystemExit()) == "SystemExit"
+
+
+def test_the_place_of_a_function_is_where_it_begins(module):
+    wrapped = "@functools.wraps(f)\ndef g(self): ...\n"
+    text = f"import functools\n\ndef f(self): ...\n\n{wrapped}\nclass C:\n    def m(self): ...\n"
+    made = module("minihost.handler", text)
+    assert place_of(made.f) == place_of(made.g) == " (minihost/handler.py, line 3)"
+    assert place_of(made.C().m) == " (minihost/handler.py, line 9)"
+    assert [place_of(one) for one in (None, 5, len, MemoryHandler.create)] == [""] * 4

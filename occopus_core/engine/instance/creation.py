@@ -17,7 +17,7 @@ from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.template_values import TemplateValues
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.error_text import reason
-from occopus_core.engine.kernel.guard import breach
+from occopus_core.engine.kernel.guard import wrong_answer
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.planning.preparation import Prepared, Subject
 from occopus_core.events import EventKind
@@ -192,7 +192,7 @@ class Creation:
         finally:  # until then it may have created something
             work.last_called = self._runtime.clock.now()
         if not is_instance(instance):
-            raise breach(work.handler, f"create() answered {type(instance).__name__}, expected an Instance")
+            raise wrong_answer(work.handler, "create", f"answered {type(instance).__name__}, expected an Instance")
         return instance
 
     def _returned(self, work: Work, outcome: Outcome[Instance | None]) -> None:

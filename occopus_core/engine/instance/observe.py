@@ -11,7 +11,7 @@ from occopus_core.api.resource import Address, Instance, InstanceId, Owner, Reso
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.error_text import reason
-from occopus_core.engine.kernel.guard import BreachError, breach
+from occopus_core.engine.kernel.guard import BreachError, wrong_answer
 from occopus_core.engine.kernel.intervals import FIRST_DELAY
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
 from occopus_core.engine.kernel.open_connection import OpenConnection
@@ -43,7 +43,7 @@ def describe(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Description
         half = len(ids) // 2
         return {**describe(handler, ids[:half]), **describe(handler, ids[half:])}
     if not isinstance(found, Mapping):
-        raise breach(handler, f"describe() answered {type(found).__name__}, expected a mapping")
+        raise wrong_answer(handler, "describe", f"answered {type(found).__name__}, expected a mapping")
     return {id: _description(handler, id, found) for id in ids}
 
 
@@ -56,7 +56,7 @@ def _description(handler: ResourceHandler, id: InstanceId, found: Mapping[Any, A
         fault = f"answered addresses for '{id}' that are not Address"
     else:
         return Outcome(value=found[id])
-    return Outcome(error=breach(handler, f"describe() {fault}"))
+    return Outcome(error=wrong_answer(handler, "describe", fault))
 
 
 def each_outcome(
@@ -68,7 +68,7 @@ def each_outcome(
     """
     answer: object = getattr(handler, what)(ids)
     if not isinstance(answer, Mapping):
-        raise breach(handler, f"{what}() answered {type(answer).__name__}, expected a mapping")
+        raise wrong_answer(handler, what, f"answered {type(answer).__name__}, expected a mapping")
     return {id: _outcome(handler, what, answer.get(id)) for id in ids}
 
 
@@ -76,7 +76,7 @@ def _outcome(handler: ResourceHandler, what: str, answer: object) -> ProviderErr
     if answer is None or isinstance(answer, ProviderError):
         return answer
     shown = described(answer) if isinstance(answer, Exception) else type(answer).__name__
-    return breach(handler, f"{what}() answered {shown} for an instance, expected None or a ProviderError")
+    return wrong_answer(handler, what, f"answered {shown} for an instance, expected None or a ProviderError")
 
 
 Owned = tuple[list[Instance], BreachError | None]
@@ -87,9 +87,9 @@ def owned(handler: ResourceHandler, owner: Owner) -> Owned:
     """All instances with the owner's tags. Raises `ProviderError`."""
     found: list[object] = list(handler.list_owned(owner))
     wrong = {type(one).__name__: None for one in found if not is_instance(one)}
-    fault = f"list_owned() answered {', '.join(wrong)} among its instances, expected an Instance"
+    fault = f"answered {', '.join(wrong)} among its instances, expected an Instance"
     return [one for one in found if isinstance(one, Instance) and is_instance(one)], (
-        breach(handler, fault) if wrong else None
+        wrong_answer(handler, "list_owned", fault) if wrong else None
     )
 
 

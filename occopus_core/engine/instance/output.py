@@ -9,7 +9,7 @@ from occopus_core.api.errors import ThrottledError
 from occopus_core.api.resource import Feature, InstanceId, ResourceHandler
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
-from occopus_core.engine.kernel.guard import breach
+from occopus_core.engine.kernel.guard import wrong_answer
 
 KEPT_LINES = 10
 """The most lines of output that the reason of a failure has."""
@@ -61,11 +61,11 @@ def last_lines(
     what = "logs" if since is None else "logs_since"
     found = handler.logs(ids, lines) if since is None else handler.logs_since(ids, lines, since)
     if not isinstance(found, Mapping):
-        raise breach(handler, f"{what}() answered {type(found).__name__}, expected a mapping")
+        raise wrong_answer(handler, what, f"answered {type(found).__name__}, expected a mapping")
     if wrong := [(id, text) for id in ids if not isinstance(text := found.get(id), str | None)]:
         id, text = wrong[0]
         kind = type(text).__name__
-        raise breach(handler, f"{what}() answered {kind} for '{id}', expected a text or None")
+        raise wrong_answer(handler, what, f"answered {kind} for '{id}', expected a text or None")
     return {id: _lines(found.get(id), lines, redact, length) for id in ids}
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.resource import Connection
 from occopus_core.engine.kernel.error_text import log_unexpected
-from occopus_core.error_place import described, place
+from occopus_core.error_place import described, place, place_of
 
 P = TypeVar("P")
 
@@ -30,29 +30,35 @@ def guarding(
 
 
 def breach(plugin: object, how: str) -> BreachError:
-    """The error for a plugin that breaks its contract in this way, such as ``delete() answered str``."""
+    """The error for a plugin that breaks its contract in this way, such as ``create() raised KeyError: 'x'``."""
     who: Callable[[], str] = getattr(plugin, "who", lambda: "the plugin")
     return BreachError(f"{who()} breaks its contract: {how}")
 
 
+def wrong_answer(handler: object, what: str, how: str) -> BreachError:
+    """The error for a wrong answer of a method, with its place; `how` is such as ``answered str, expected bool``."""
+    method = getattr(getattr(handler, "guarded", handler), what, None)
+    return breach(handler, f"{what}() {how}{place_of(method)}")
+
+
 class _Guarded:
     def __init__(self, plugin: object, who: Callable[[], str], redact: Callable[[str], str]) -> None:
-        self._plugin, self.who, self._redact = plugin, who, redact
+        self.guarded, self.who, self._redact = plugin, who, redact
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._plugin, name)
+        found = getattr(self.guarded, name)
         if name not in _CALLS:
             return found
         return lambda *values, **named: self._call(name, lambda: found(*values, **named))
 
     def list_owned(self, owner: object) -> list[Any]:
         """See `ResourceHandler.list_owned`; an error while the answer is iterated is one of the call."""
-        plugin: Any = self._plugin
+        plugin: Any = self.guarded
 
         def call() -> list[Any]:
             found: object = plugin.list_owned(owner)
             if not isinstance(found, Iterable) or isinstance(found, str | bytes):
-                raise breach(self, f"list_owned() answered {type(found).__name__}, expected instances")
+                raise wrong_answer(self, "list_owned", f"answered {type(found).__name__}, expected instances")
             return list(found)
 
         answered: list[Any] = self._call("list_owned", call)

@@ -266,7 +266,7 @@ def test_logs_of_another_type_are_a_wrong_answer_not_no_output(text):
     )
     with pytest.raises(PermanentError) as caught:
         last_lines(handler, ["i-0", "i-1"], 5, str, 100)
-    assert str(caught.value) == expected
+    assert str(caught.value).startswith(f"{expected} ({HERE}, line ")
 
 
 # Contextualisers
@@ -384,11 +384,15 @@ def test_what_list_owned_answers_beside_an_instance_hides_none(world):
 
 @pytest.mark.parametrize("answer", [None, 5, "i-17"])
 def test_an_answer_of_list_owned_that_is_no_list_is_a_breach_with_the_name_of_the_plugin(world, answer):
-    other_cloud(world, list_owned=lambda self, owner: answer)
+    def list_owned(self, owner):
+        return answer
+
+    other_cloud(world, list_owned=list_owned)
     world.build(infrastructure("odd"))
     with pytest.raises(UnconfirmedError) as caught:
         world.destroy()
-    said = f"{OTHER} breaks its contract: list_owned() answered {type(answer).__name__}, expected instances"
+    place = f"({HERE}, line {list_owned.__code__.co_firstlineno})"
+    said = f"{OTHER} breaks its contract: list_owned() answered {type(answer).__name__}, expected instances {place}"
     assert f"other there cannot be searched for remaining instances: {said}" in str(caught.value)
 
 
