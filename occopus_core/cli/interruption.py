@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -14,6 +16,8 @@ from occopus_core.cli.output import with_options
 
 PATIENCE = 2
 """The number of signals after which the next one ends the process; work in progress is recorded."""
+REPEAT_SECONDS = 1.0
+"""Seconds after a signal within which others are repeats of it: `timeout` signals a command and then its group."""
 
 
 def signals() -> tuple[signal.Signals, ...]:
@@ -34,16 +38,25 @@ class Interruption:
 
 
 @contextlib.contextmanager
-def interruptible(interrupt: Callable[[str], None], notice: str) -> Iterator[Interruption]:
-    """Call `interrupt` with a reason at each signal; print `notice` at the first. Signals are ignored afterwards."""
+def interruptible(
+    interrupt: Callable[[str], None], notice: str, monotonic: Callable[[], float] = time.monotonic
+) -> Iterator[Interruption]:
+    """Call `interrupt` with a reason at each signal; print `notice` at the first. Signals are ignored afterwards.
+
+    A signal and its repeats within `REPEAT_SECONDS` are one. `monotonic` returns the time in seconds.
+    """
     interruption = Interruption()
-    count = 0
+    count, counted_at = 0, -math.inf
 
     def receive(number: int, _frame: FrameType | None) -> None:
+        nonlocal count, counted_at
+        now = monotonic()
+        if now - counted_at < REPEAT_SECONDS:
+            return
+        counted_at = now
         first = interruption.number is None
         if first:
             interruption.number = number
-        nonlocal count
         count += 1
         if count > PATIENCE:  # the work in progress does not react
             os._exit(128 + number)

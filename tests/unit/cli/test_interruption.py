@@ -7,25 +7,53 @@ import sys
 
 import pytest
 
-from occopus_core.cli.interruption import interruptible
+from occopus_core.cli.interruption import REPEAT_SECONDS, interruptible
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_decides_the_exit_code(number):
-    reasons = []
-    with interruptible(reasons.append, "undoing") as interruption:
+    reasons, clock = [], Clock()
+    with interruptible(reasons.append, "undoing", clock) as interruption:
         assert interruption.number is None
         signal.raise_signal(number)
+        clock.now += REPEAT_SECONDS
         signal.raise_signal(signal.SIGINT)
     assert interruption.exit_code == 128 + number
     assert reasons == [f"interrupted by {number.name}", "interrupted by SIGINT"]
 
 
 def test_it_is_told_once_and_then_otherwise(capfd):
-    with interruptible(lambda _reason: None, "undoing; once more to stop"):
+    clock = Clock()
+    with interruptible(lambda _reason: None, "undoing; once more to stop", clock):
         signal.raise_signal(signal.SIGINT)
+        clock.now += REPEAT_SECONDS
         signal.raise_signal(signal.SIGINT)
     assert capfd.readouterr() == ("", "undoing; once more to stop\nstopping at once\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_repeats_within_a_second_are_one_signal(number, capfd):
+    reasons, clock = [], Clock()
+    with interruptible(reasons.append, "undoing", clock) as interruption:
+        for _ in range(5):
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(number)
+            clock.now += REPEAT_SECONDS / 8
+        assert reasons == ["interrupted by SIGTERM"]
+        clock.now += REPEAT_SECONDS
+        for _ in range(5):
+            signal.raise_signal(number)
+    assert reasons == ["interrupted by SIGTERM", f"interrupted by {number.name}"]
+    assert interruption.exit_code == 128 + signal.SIGTERM
+    assert capfd.readouterr().err == "undoing\nstopping at once\n"
 
 
 def test_a_signal_after_the_end_changes_nothing():
