@@ -291,11 +291,16 @@ def _way_on(manager: InfrastructureManager, infra_id: str) -> str:
     """What to do after a build that was stopped before it was undone. Destruction is for a first build alone."""
     from occopus_core.store.records import NoSuchInfrastructureError, StoreError  # noqa: PLC0415
 
-    in_force = None
+    record = None
     with contextlib.suppress(NoSuchInfrastructureError, StoreError):
-        in_force = manager.store.infrastructure(infra_id).description
-    if in_force is None:
+        record = manager.store.infrastructure(infra_id)
+    if record is None or record.description is None:
         return f"stopped; to remove what is left: occopus-destroy -i {infra_id}"
+    if record.rolling_back:
+        return (
+            f"stopped; the update is being rolled back: occopus-maintain -i {infra_id} finishes that, occopus-build "
+            f"-i {infra_id} builds a description in its place"
+        )
     return (
         f"stopped; the update is neither finished nor undone: occopus-build -i {infra_id} with the former description "
         f"undoes it, occopus-maintain -i {infra_id} carries it on"

@@ -176,8 +176,8 @@ def _why_former(configuration: ConfigurationRecord) -> str:
 def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
     """By node name: its `instances` by node id, its `scaling`, and what is the same for all nodes.
 
-    That is why healing is `frozen`, when the infrastructure `expires_at`, its `maintainer`, and its `outputs`: by name
-    the value, None where there is none at present.
+    That is why healing is `frozen`, why a build is being rolled back (`rolling_back`), when the infrastructure
+    `expires_at`, its `maintainer`, and its `outputs`: by name the value, None where there is none at present.
 
     The order is that of the snapshot.
     """
@@ -194,6 +194,7 @@ def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
                 "pending": [_request(request) for request in snapshot.pending if request.node_name == name],
             },
             "frozen": snapshot.infrastructure.frozen,
+            "rolling_back": snapshot.infrastructure.rolling_back,
             "expires_at": None if expires_at is None else written(expires_at),
             "maintainer": maintainer_of(snapshot.maintainer, snapshot.at),
             "outputs": outputs_of(snapshot),

@@ -13,7 +13,7 @@ from occopus_core.report.graph import dot, mermaid
 from occopus_core.report.inventory import ansible_inventory, hosts, ssh_config
 from occopus_core.report.maintenance import maintained_text
 from occopus_core.report.tables import WIDEST, is_roomy, shortened, table_text
-from occopus_core.store.records import InfrastructureState
+from occopus_core.store.records import InfrastructureRecord, InfrastructureState
 
 
 def written(snapshot: Snapshot, form: str, width: int = WIDEST) -> str:
@@ -82,10 +82,19 @@ _UNDER_WAY = {
 }
 
 
+def _under_way(infrastructure: InfrastructureRecord) -> list[str]:
+    if infrastructure.wanted and infrastructure.rolling_back:
+        what = "a build of it" if infrastructure.description is None else "an update of it"
+        finish = f"occopus-maintain -i {infrastructure.id} finishes that"
+        return [f"{what} is being rolled back: {infrastructure.rolling_back}; {finish}"]
+    known = _UNDER_WAY.get(infrastructure.state, "").format(infrastructure.id)
+    return [known] if known else []
+
+
 def _remarks(snapshot: Snapshot) -> list[str]:
     """What is said of the infrastructure as a whole."""
     infrastructure = snapshot.infrastructure
-    remarks = [_UNDER_WAY[infrastructure.state].format(infrastructure.id)] if infrastructure.state in _UNDER_WAY else []
+    remarks = _under_way(infrastructure)
     if infrastructure.parked:
         remarks.append(infrastructure.parked)
     elif infrastructure.frozen:

@@ -62,8 +62,8 @@ class Change:
         self._update(lease_expires=now + LEASE_SECONDS)
 
     def put_candidate(self, candidate: Infrastructure | None) -> None:
-        """Set the description that a build is working towards; None for no build."""
-        self._put(candidate=candidate)
+        """Set the description that a build is working towards; None for no build. A rollback ends with it."""
+        self._put(candidate=candidate, rolling_back="")
 
     def replace_candidate(self, candidate: Infrastructure | None, known: Infrastructure | None) -> bool:
         """Set the description that a build is working towards, None for no build, in place of the `known` one.
@@ -79,6 +79,15 @@ class Change:
     def put_definitions(self, definitions: Collection[NodeDefinition]) -> None:
         """Add these node definitions or replace those of the same names. Idempotent."""
         put_definitions(self._connection, definitions)
+
+    def roll_back(self, candidate: Infrastructure | None, reason: str) -> None:
+        """Record that the build of this description is being rolled back; None for a build without a new one.
+
+        Without effect if another one has been requested meanwhile.
+        """
+        row = infrastructure_row(self._connection, self._lease.infra_id)
+        if same_description(record_of(row).candidate, candidate):
+            self._put(rolling_back=reason)
 
     def defined_types(self, infrastructure: Infrastructure) -> set[str]:
         """The types of its nodes that have a definition, which stays until the end of the transaction."""

@@ -41,6 +41,8 @@ class Glimpse:
     """Who maintains it again and again, or did last without ending properly; None without a maintainer."""
     unreadable: str = ""
     """Why it cannot be read, if one of its rows is damaged; the other fields except its id are empty then."""
+    rolling_back: str = ""
+    """Why a build is being rolled back; empty if none is."""
 
 
 class Overview:
@@ -83,13 +85,14 @@ class Overview:
         return [replace(one, outdated=left[one.id]) for one in known]
 
 
-_COLUMNS = ("id", "name", "wanted", "maintained", "frozen", "created_at", "targets", "expires_at")
+_COLUMNS = ("id", "name", "wanted", "maintained", "frozen", "rolling_back", "created_at", "targets", "expires_at")
 
 
 def _glimpse(
     row: Sequence[Any], instances: Mapping[tuple[Stage, Condition], int], maintainer: Maintainer | None, fault: str
 ) -> Glimpse:
-    infra_id, name, wanted, maintained, frozen, created_at, targets, expires_at, described, candidate = row
+    infra_id, name, wanted, maintained, frozen, rolling_back, created_at, targets, expires_at, *settled = row
+    described, candidate = settled
     state = InfrastructureState.of(wanted=wanted, described=described, under_way=candidate)
     known = Glimpse(
         *(str(infra_id), str(infra_id), state, bool(maintained), "", 0.0, 0, instances),
@@ -103,6 +106,7 @@ def _glimpse(
                 id=typed(infra_id, str),
                 name=typed(name, str),
                 frozen=typed(frozen, str),
+                rolling_back=typed(rolling_back, str),
                 created_at=moment(created_at),
                 expires_at=None if expires_at is None else typed(expires_at, float),
                 target=sum(typed(count, int) for count in typed(json.loads(targets), dict).values()),

@@ -342,6 +342,8 @@ class InfrastructureRecord:
     """When the warning of that end is due; None once it is recorded."""
     awaited_until: float | None = None
     """Until when (seconds since 1970) a build waits for the lease; None if none waits."""
+    rolling_back: str = ""
+    """Why a build is being rolled back, which the next pass finishes; empty if none is."""
     revision: int = field(default=0, compare=False)
     """Raised by every change of the infrastructure or its rows, see `occopus_core.store.revisions`."""
 

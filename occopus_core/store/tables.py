@@ -68,6 +68,7 @@ infrastructures = Table(
     Column("expires_at", Double),
     Column("warns_at", Double),
     Column("awaited_until", Double),
+    Column("rolling_back", Text, nullable=False, server_default=""),
     Index(None, "revision"),
 )
 

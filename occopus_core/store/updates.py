@@ -37,10 +37,11 @@ class UpdateRows:
         """Request another description; needs no lease. False, without effect, if it was requested already.
 
         The infrastructure is not parked any more, and services look after it from then on if it is to be `maintained`.
-        `refuse` is called with the record in the transaction, and may raise. Raises `NoSuchInfrastructureError`,
-        `StoreError`, and `WorkedOnError` while a build under way has created instances, or is the first one.
-        `check_types` is called in the transaction, too, with the types of its nodes that have a definition. `life_time`
-        returns the one that counts from the request on, None for the present one.
+        A rollback that no process is carrying out any more is not finished. `refuse` is called with the record in the
+        transaction, and may raise. Raises `NoSuchInfrastructureError`, `StoreError`, and `WorkedOnError` while a build
+        under way has created instances, is rolled back, or is the first one. `check_types` is called in the
+        transaction, too, with the types of its nodes that have a definition. `life_time` returns the one that counts
+        from the request on, None for the present one.
         """
         table = tables.infrastructures
         with self._database.writing() as connection:
@@ -49,7 +50,7 @@ class UpdateRows:
             record = record_of(row)
             refuse(record)
             pending = record.candidate
-            same = same_description(pending, candidate)
+            same = same_description(pending, candidate) and not record.rolling_back
             if same and not record.parked and (row.maintained or not maintained):
                 return False
             leased = row.lease_holder is not None and row.lease_expires > now
@@ -59,7 +60,7 @@ class UpdateRows:
                 check_types(defined_types(connection, candidate))
             moved = life_time(record)
             values = {
-                **INFRASTRUCTURES.encode({"candidate": candidate}),
+                **INFRASTRUCTURES.encode({"candidate": candidate, "rolling_back": ""}),
                 **({} if moved is None else {"expires_at": moved.expires_at, "warns_at": moved.warns_at}),
                 "maintained": row.maintained or maintained,
                 **({"frozen": ""} if record.parked else {}),
@@ -72,7 +73,7 @@ class UpdateRows:
 
 
 def _is_begun(connection: sa.Connection, record: InfrastructureRecord) -> bool:
-    """Whether a build of its candidate would have to be undone. A lease alone may be that of another pass."""
+    """Whether a build of its candidate has to be undone, or is. A lease alone may be that of another pass."""
     table = tables.instances
     made = sa.select(sa.exists().where(table.c.infra_id == record.id, table.c.provisional))
-    return record.description is None or bool(connection.scalar(made))
+    return record.description is None or bool(record.rolling_back) or bool(connection.scalar(made))

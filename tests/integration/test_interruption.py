@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from occopus_core.cli.interruption import REPEAT_SECONDS
 
 from .conftest import LONGEST
 
@@ -69,24 +73,39 @@ def test_an_interrupted_update_leaves_what_was_running(user, cloud, describe):
     assert user.report("grown").keys() == {"db"}
 
 
-def stopped_while_it_is_undone(user, file, infra_id, line):
+def test_a_signal_sent_twice_at_once_is_one(user, cloud, describe):
+    """As `timeout` sends it: to the command, and to its whole group."""
+    with user.start("build", "trial.yaml", "-i", "once") as process:
+        read_until(process, "node creating")
+        for _ in range(3):
+            process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+        assert process.wait(60) == 143
+    assert "stopping at once" not in rest
+    assert rest.endswith("the build was interrupted and undone\n")
+    assert cloud.machines("once") == []
+    assert user.rows("once") == 0
+
+
+def stopped_while_it_is_undone(user, cloud, file, infra_id, line):
     """Interrupt a build after a line, and again while it is undone; what it prints on stderr after that."""
     with user.start("build", file, "-i", infra_id) as process:
         read_until(process, line)
+        cloud.set_faults([{"kind": "hang", "operation": "delete"}])
         process.send_signal(signal.SIGINT)
-        read_until(process, "rolling back")
+        read_until(process, "node dropping")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(REPEAT_SECONDS)  # what comes earlier is a repeat of the first signal
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(LONGEST) == 130
         assert process.stdout.read() == ""
+    cloud.set_faults([])
     return rest
 
 
 def test_a_second_signal_stops_at_once_and_destroy_finishes(user, cloud, describe):
-    user.write("slow.yaml", cloud.definitions("slow", delete_seconds=4))
-    user.ready("import", "slow.yaml")
-    user.write("slow-trial.yaml", describe("db", "web", type="slow", edges=[("web", "db")]))
-    rest = stopped_while_it_is_undone(user, "slow-trial.yaml", "twice", "node ready db")
+    rest = stopped_while_it_is_undone(user, cloud, "trial.yaml", "twice", "node ready db")
     assert "stopping at once\n" in rest
     assert re.search(r"stopped; to remove what is left: (OCCOPUS_STORE=\S+ )?occopus-destroy -i twice\n", rest)
     assert len(cloud.machines("twice")) >= 1
@@ -99,15 +118,53 @@ def test_a_second_signal_stops_at_once_and_destroy_finishes(user, cloud, describ
 def test_a_second_signal_during_an_update_says_how_to_undo_it_and_names_no_destruction(user, cloud, describe):
     user.write("small.yaml", describe("db"))
     user.ready("build", "small.yaml", "-i", "both")
-    user.ready("import", user.write("slow.yaml", cloud.definitions("slow", delete_seconds=4, boot_seconds=4)))
+    user.ready("import", user.write("slow.yaml", cloud.definitions("slow", boot_seconds=600)))
     nodes = [{"name": "db", "type": "worker"}, {"name": "web", "type": "slow"}]
     user.write("more.yaml", json.dumps({"user_id": "me", "infra_name": "trial", "nodes": nodes}))
-    rest = stopped_while_it_is_undone(user, "more.yaml", "both", "node creating web")
+    rest = stopped_while_it_is_undone(user, cloud, "more.yaml", "both", "node booting web")
     assert "occopus-destroy" not in rest
-    assert "occopus-build -i both with the former description undoes it" in rest
-    user.ready("build", "small.yaml", "-i", "both")
+    assert re.search(r"is being rolled back: (OCCOPUS_STORE=\S+ )?occopus-maintain -i both finishes that", rest)
+    finished = user.run("maintain", "-i", "both")
+    assert finished.code == 1
+    assert "error: the update was rolled back: interrupted by SIGINT\n" in finished.stderr
     assert len(cloud.machines("both")) == 1
     assert user.report("both").keys() == {"db"}
+
+
+def test_a_rollback_that_is_killed_is_finished_by_the_next_pass(workspace):
+    """With processes of this machine; the one that is rolled back ends only when `go` is there."""
+    go = workspace.folder / "go"
+    resource = {"type": "local", "root": str(workspace.folder / "nodes"), "stop_seconds": 600}
+    script = f"trap '' TERM; while [ ! -e {go} ]; do sleep 0.1; done"
+    held = {
+        "resource": resource,
+        "contextualisation": {"type": "cloudinit", "context_template": {"runcmd": [script]}},
+        "health_check": {"ping": False, "ports": [1], "timeout": 600},
+    }
+    nodes = {"node_def:calm": [{"resource": resource, "health_check": {"ping": False}}], "node_def:held": [held]}
+    workspace.ready("import", workspace.write("local.yaml", json.dumps(nodes)))
+    before, after = [{"name": "one", "type": "calm"}], [{"name": "two", "type": "held"}]
+    workspace.write("before.yaml", json.dumps({"infra_name": "cut", "nodes": before}))
+    workspace.write("after.yaml", json.dumps({"infra_name": "cut", "nodes": [*before, *after]}))
+    workspace.ready("build", "before.yaml", "-i", "cut")
+    with workspace.start("build", "after.yaml", "-i", "cut") as process:
+        read_until(process, "node waiting two")
+        process.send_signal(signal.SIGINT)
+        read_until(process, "node dropping two")
+        process.kill()
+    report = workspace.ready("maintain", "-r", "-i", "cut").stdout
+    assert "an update of it is being rolled back: interrupted by SIGINT; " in report
+    go.touch()
+    with contextlib.closing(sqlite3.connect(workspace.store)) as store, store:
+        store.execute("UPDATE infrastructures SET lease_expires = 0")  # nobody waits for it to run out
+    finished = workspace.run("maintain", "-i", "cut")
+    assert finished.code == 1, finished
+    assert "rolling back: interrupted by SIGINT (carried on)\n" in finished.stderr
+    assert "error: the update was rolled back: interrupted by SIGINT\n" in finished.stderr
+    assert workspace.report("cut").keys() == {"one"}
+    assert "rolled back" not in workspace.ready("maintain", "-r", "-i", "cut").stdout
+    workspace.ready("maintain", "-i", "cut")
+    workspace.ready("destroy", "-i", "cut")
 
 
 def test_an_interrupted_destroy_says_how_to_go_on(user, cloud, describe):

@@ -10,6 +10,7 @@ from occopus_core.engine.kernel.answers import redacted
 from occopus_core.engine.kernel.lease import HeldLease, moment
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.events import PASSING, Event
+from occopus_core.store.change import Change
 from occopus_core.store.configurations import ConfigurationRecord, Key
 from occopus_core.store.records import InstanceRecord
 from occopus_core.store.repository import Store
@@ -125,6 +126,13 @@ class Journal:
         if self._gathered:
             self._commit()
 
+    def commit_with(self, add: Callable[[Change], None]) -> None:
+        """Commit every gathered change, and what `add` changes, together. Raises `LeaseLostError`, `StoreError`.
+
+        The callbacks run with the next `commit_due`.
+        """
+        self._commit(add)
+
     def _due(self) -> bool:
         return (self._gathered and self._loop.clock.monotonic() - self._committed >= LAG) or self._held_lease.is_due
 
@@ -144,9 +152,10 @@ class Journal:
         values = {name: redacted(getattr(record, name), self._redact) for name in _MAPPINGS}
         return dataclasses.replace(record, reason=self._redact(record.reason), **values)
 
-    def _commit(self) -> None:
+    def _commit(self, add: Callable[[Change], None] | None = None) -> None:
         due, asked = self._held_lease.is_due, moment(self._loop.clock)
-        with self._store.changing(self._held_lease.lease, brief=not (self._gathered or self._removed)) as change:
+        brief = not (self._gathered or self._removed or add)
+        with self._store.changing(self._held_lease.lease, brief=brief) as change:
             if due:
                 change.renew(asked[0])
             change.add_implementations(self._implementations.values())
@@ -157,6 +166,8 @@ class Journal:
             change.remove_configurations(self._forgotten)
             change.put_configurations([self._without_secrets(one) for one in self._configurations.values()])
             change.add_events(self._events)
+            if add is not None:
+                add(change)
             wanted = change.wanted
         if due:
             self._held_lease.renewed(asked)

@@ -255,12 +255,12 @@ def _begin(
     candidate: Infrastructure,
     own: Collection[NodeDefinition],
 ) -> None:
-    """Record what the build works towards, with the definitions `own`.
+    """Record what the build works towards, with the definitions `own`, also in the place of a rollback that was begun.
 
     Raises `BusyError` if something else was requested after its lease began, and `InvalidDesignError` if a node
     definition was removed.
     """
-    if same_description(record.candidate, candidate) and not own:
+    if same_description(record.candidate, candidate) and not own and not record.rolling_back:
         return
     with store.changing(lease) as change:
         if own:
@@ -307,7 +307,11 @@ def _undo(
     replacing: Replacing,
 ) -> Steps[None]:
     reason = execution.interrupted or "; ".join(map(without_output, execution.problems))
-    runtime.tell(EventKind.ROLLING_BACK, reason)
+    candidate = None if replacing.alone else runtime.scope.infrastructure
+    runtime.tell(EventKind.ROLLING_BACK, f"{reason} (carried on)" if record.rolling_back else reason)
+    if execution.problems or not replacing.alone:  # an interrupted replacement is begun again
+        why = context.resources.connections.redact(reason)
+        runtime.journal.commit_with(lambda change: change.roll_back(candidate, why))
     yield from execution.drop([work for work in execution.works if work.record.provisional], graph)
     context.refuse_if_abandoned()
     if record.description is None and not execution.unconfirmed:
@@ -315,11 +319,10 @@ def _undo(
         yield from context.forget(execution)
     context.refuse_if_abandoned()
     with context.resources.store.changing(lease) as change:
-        if replacing.alone:
-            if execution.problems:  # an interrupted one is begun again
-                context.answer(change, replacing.refusals(f"it failed and was undone: {reason}"))
-        elif record.description is not None:
-            change.replace_candidate(None, runtime.scope.infrastructure)
+        if replacing.alone and execution.problems:
+            context.answer(change, replacing.refusals(f"it failed and was undone: {reason}"))
+        if record.description is not None:
+            change.replace_candidate(None, candidate)
         elif execution.unconfirmed:
             change.request_destroy()
         else:
@@ -330,7 +333,7 @@ def _undo(
 
 
 def undo_leased(context: PassContext, lease: Lease, record: InfrastructureRecord, why: Sequence[str]) -> Steps[None]:
-    """Undo a build that another process has begun and that cannot be continued. Raises `BuildError`."""
+    """Undo a build that another process has begun and that is not continued. Raises `BuildError`."""
     scope = context.scope(record.candidate or record.current)
     pending = context.resources.store.pending_requests(context.infra_id)
     replacing = Replacing.of(pending, record, alone=record.candidate is None)

@@ -91,6 +91,13 @@ def preview(context: PassContext) -> Steps[Plan]:
     if not record.wanted or (record.expires_at is not None and record.expires_at <= context.resources.loop.clock.now()):
         return decide(Situation({}, [work.record for work in works]))
     requests = store.pending_requests(context.infra_id)
+    if record.rolling_back:
+        if record.candidate is None:  # the replacements that are being undone are refused
+            requests = [one for one in requests if one.kind is not ScaleKind.REPLACE]
+        condemn(works, [work.node_id for work in works if work.record.provisional])
+        if record.description is None:
+            return decide(Situation({}, [work.record for work in works]))
+        record = dataclasses.replace(record, candidate=None)
     replacing = Replacing.of(requests, record, alone=record.candidate is None)
     scaled = scale(requests, record.current, record.targets, [work.record for work in works])
     if record.candidate is None:

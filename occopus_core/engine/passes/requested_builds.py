@@ -9,6 +9,7 @@ from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.building import build_leased, undo_leased
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.designing import design_candidate, design_in_pool, park_if_cut_off
+from occopus_core.engine.passes.errors import BuildError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.engine.planning.scaling import Scaled, scale
@@ -27,9 +28,13 @@ def carry_out_requests(context: PassContext, lease: Lease, record: Infrastructur
     """Build the candidate of the record, then replace the instances of nodes for which that is requested.
 
     Requests for numbers of instances are applied before a replacement: what is to go is not replaced.
-    Returns why something of it was not done. Propagates the errors of `build`.
+    A rollback that another process has begun is finished first. Returns why something of it was not done. Propagates
+    the errors of `build`.
     """
     store, left = context.resources.store, []
+    if record.rolling_back:
+        left.append((yield from _finish_rollback(context, lease, record)))
+        record = store.infrastructure(context.infra_id)
     if record.candidate is not None:
         left.append((yield from build_requested(context, lease, record)))
         record = store.infrastructure(context.infra_id)
@@ -41,6 +46,16 @@ def carry_out_requests(context: PassContext, lease: Lease, record: Infrastructur
         record = store.infrastructure(context.infra_id)
         left.append((yield from _replace_requested(context, lease, record)))
     return [text for text in left if text]
+
+
+def _finish_rollback(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[str]:
+    """Undo what is being undone. Returns why. Raises `BuildError` if it was the first build: nothing is left then."""
+    try:
+        yield from undo_leased(context, lease, record, [record.rolling_back])
+    except BuildError:
+        if record.description is None:
+            raise
+    return f"the update was rolled back: {record.rolling_back}"
 
 
 def apply_scaling(

@@ -112,7 +112,8 @@ def look(context: PassContext, record: InfrastructureRecord) -> Steps[Look | Non
     """
     store = context.resources.store
     due = is_due(record, context.resources.loop.clock.now())
-    if due or not record.wanted or record.candidate is not None or store.lease_end(context.infra_id) is not None:
+    under_way = record.candidate is not None or record.rolling_back
+    if due or not record.wanted or under_way or store.lease_end(context.infra_id) is not None:
         return None
     if store.pending_requests(context.infra_id):
         return None

@@ -36,6 +36,7 @@ class Glimpsed(BaseModel):
     state: InfrastructureState
     maintained: bool = Field(description="true if services maintain it")
     frozen: str = Field(description="why healing is frozen, or the infrastructure parked (`parked: …`); else empty")
+    rolling_back: str = Field(description="why a build is being rolled back; empty if none is")
     created_at: str
     expires_at: str | None = Field(description="when it is destroyed by itself; null if its life time has no end")
     maintainer: MaintainedBy | None = Field(description="the process that maintains it periodically; null without one")
@@ -98,6 +99,7 @@ def _glimpsed(glimpse: Glimpse) -> dict[str, Any]:
         "state": glimpse.state,
         "maintained": glimpse.maintained,
         "frozen": glimpse.frozen,
+        "rolling_back": glimpse.rolling_back,
         "created_at": written(glimpse.created_at),
         "expires_at": None if glimpse.expires_at is None else written(glimpse.expires_at),
         "maintainer": maintainer_of(glimpse.maintainer, time.time()),

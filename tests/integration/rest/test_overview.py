@@ -24,6 +24,7 @@ def test_at_a_glance_and_the_graph(served, ready, until):
         "state": "ready",
         "maintained": True,
         "frozen": "",
+        "rolling_back": "",
         "target": 3,
         "instances": {"ready": 3},
         "outdated": 0,

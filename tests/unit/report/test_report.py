@@ -46,6 +46,7 @@ def test_the_report_has_what_clients_read_and_what_the_store_knows(snapshot, ins
             },
             "scaling": {"actual": 1, "target": 1, "min": 1, "max": 3, "pending": []},
             "frozen": "",
+            "rolling_back": "",
             "expires_at": None,
             "maintainer": None,
             "outputs": {},
@@ -207,6 +208,14 @@ def test_the_table_says_what_is_under_way(snapshot, instance):
         (
             dataclasses.replace(first, wanted=False),
             f"it is being destroyed: occopus-destroy -i {first.id} finishes that",
+        ),
+        (
+            dataclasses.replace(first, rolling_back="SIGINT"),
+            f"a build of it is being rolled back: SIGINT; occopus-maintain -i {first.id} finishes that",
+        ),
+        (
+            dataclasses.replace(ready.infrastructure, rolling_back="SIGINT"),
+            f"an update of it is being rolled back: SIGINT; occopus-maintain -i {first.id} finishes that",
         ),
     ):
         assert words in written(dataclasses.replace(ready, infrastructure=record), "table").splitlines()

@@ -34,6 +34,7 @@ UNDER_A_LEASE = {
     "candidate": lambda change: change.put_candidate(infrastructure("other")),
     "targets": lambda change: change.put_targets(TARGETS),
     "setbacks": lambda change: change.put_setbacks({"web": Setback(1, 100.0)}),
+    "rollback": lambda change: change.roll_back(infrastructure(), "why"),
     "frozen": lambda change: change.put_frozen("why"),
     "condemned": lambda change: change.condemn(["n"]),
     "requests": lambda change: change.answer_requests({}, 100.0),

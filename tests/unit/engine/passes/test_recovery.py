@@ -3,10 +3,11 @@ import itertools
 
 import pytest
 
-from occopus_core.engine.passes.errors import BuildError
+from occopus_core.engine.passes.errors import BuildError, Passed
+from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.store.change import LEASE_SECONDS
-from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError
+from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, ScaleKind, WorkedOnError
 
 from ..conftest import infrastructure, node
 from ..fakes import KilledError, Life
@@ -14,6 +15,7 @@ from ..fakes import KilledError, Life
 MOMENTS = ("before commit", "after commit", "in a call", "after a call")
 OLD = infrastructure("a", node("b", port=1), "c", edges=[("b", "a")])
 NEW = infrastructure("a", node("b", port=2), node("d", min=2), edges=[("b", "a"), ("d", "b")])
+FAILING = infrastructure("a", node("b", port=2), "bad", edges=[("b", "a"), ("bad", "b")])
 RUNS_OLD = {"a": 1, "b": 1, "c": 1}
 RUNS_NEW = {"a": 1, "b": 1, "d": 2}
 
@@ -182,6 +184,102 @@ def test_an_undoing_that_is_killed(world, moment, recovery):
             world.assert_nothing(infra_id)
         else:
             world.assert_nothing(infra_id)
+
+
+def rollbacks(world, moment, prepare, candidate):
+    """Kill builds of a candidate with a node that fails; yields the infrastructures whose rollback had begun, and why.
+
+    The candidate could be built by then.
+    """
+    begun = 0
+    for infra_id in kills(world, moment, prepare, lambda id, life: world.build(candidate, infra_id=id, life=life)):
+        if exists(world, infra_id) and (why := world.store.infrastructure(infra_id).rolling_back):
+            begun += 1
+            world.define("bad")
+            yield infra_id, why
+        world.define("bad", boot_seconds=1, fail="disk on fire")
+    assert begun >= 2, "most are killed in the midst of it"
+
+
+def build_old(world):
+    return lambda infra_id: world.build(OLD, infra_id=infra_id)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_rollback_that_is_killed_is_finished_by_maintenance(world, moment):
+    for infra_id, why in rollbacks(world, moment, build_old(world), FAILING):
+        plan = world.convergence(infra_id).preview()
+        made = {row.node_id for row in world.store.instances(infra_id) if row.provisional}
+        assert {step.node_id for step in plan.of(Verb.DESTROY)} == made
+        assert not plan.of(Verb.CREATE, Verb.REPLACE)
+        passed = world.convergence(infra_id).maintain()
+        assert passed.undone == (f"the update was rolled back: {why}",)
+        world.assert_runs(RUNS_OLD, infra_id)
+        record = world.store.infrastructure(infra_id)
+        assert (record.description, record.candidate, record.rolling_back) == (OLD, None, "")
+        told = [one.text for one in world.store.events(infra_id) if one.kind == EventKind.ROLLING_BACK.value]
+        assert told == [why, f"{why} (carried on)"]
+        assert world.convergence(infra_id).maintain() == Passed()
+
+
+@pytest.mark.parametrize("moment", ["after commit", "in a call"])
+def test_a_rollback_of_a_first_build_that_is_killed_is_finished_by_maintenance(world, moment):
+    for infra_id, why in rollbacks(world, moment, nothing, FAILING):
+        assert all(step.verb is Verb.DESTROY for step in world.convergence(infra_id).preview().steps)
+        with pytest.raises(BuildError) as caught:
+            world.convergence(infra_id).maintain()
+        assert caught.value.problems == (why,)
+        world.assert_nothing(infra_id)
+
+
+@pytest.mark.parametrize("moment", ["after commit", "in a call"])
+def test_a_build_takes_the_place_of_a_rollback_that_was_killed(world, moment):
+    for candidate in (OLD, FAILING, NEW):
+        for infra_id, _ in rollbacks(world, moment, build_old(world), FAILING):
+            world.build(candidate, infra_id=infra_id)
+            counts = {each.name: max(1, each.scaling.min) for each in candidate.nodes}
+            world.assert_runs(counts, infra_id)
+            assert world.store.infrastructure(infra_id).rolling_back == ""
+            assert world.convergence(infra_id).maintain() == Passed()
+
+
+@pytest.mark.parametrize("candidate", [NEW, FAILING], ids=["another", "the same"])
+def test_a_request_takes_the_place_of_a_rollback_that_was_killed_but_not_of_one_under_way(world, candidate):
+    for infra_id, _ in rollbacks(world, "after commit", build_old(world), FAILING):
+        lease = world.store.acquire(infra_id, "another", world.clock.now())
+        with pytest.raises(WorkedOnError):
+            ask(world, infra_id, candidate)
+        world.store.release(lease)
+        ask(world, infra_id, candidate)
+        assert world.convergence(infra_id).maintain() == Passed()
+        assert world.store.infrastructure(infra_id).description == candidate
+
+
+@pytest.mark.parametrize("moment", ["after commit", "in a call"])
+def test_a_replacement_whose_rollback_is_killed_is_refused(world, moment):
+    running = infrastructure("a", "c")
+
+    def prepare(infra_id):
+        world.cloud.set_faults([])
+        world.build(running, infra_id=infra_id)
+        world.store.request_scaling(infra_id, "a", ScaleKind.REPLACE, 0, "", world.clock.now())
+        world.store.request_scaling(infra_id, "c", ScaleKind.REPLACE, 0, "", world.clock.now())
+        world.cloud.set_faults([{"kind": "permanent", "operation": "create", "node_name": "c"}])
+
+    begun = 0
+    for infra_id in kills(world, moment, prepare, lambda id, life: world.convergence(id, life=life).maintain()):
+        why = world.store.infrastructure(infra_id).rolling_back
+        if not why:
+            continue
+        begun += 1
+        world.cloud.set_faults([])
+        assert not world.convergence(infra_id).preview().of(Verb.CREATE, Verb.REPLACE)
+        world.convergence(infra_id).maintain()
+        refused = [one.text for one in world.store.events(infra_id) if one.kind == "replacement refused"]
+        assert refused == [f"it failed and was undone: {why}"] * 2
+        world.assert_runs({"a": 1, "c": 1}, infra_id)
+        assert world.convergence(infra_id).maintain() == Passed()
+    assert begun
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -152,6 +152,23 @@ def test_a_second_interrupt_while_it_is_undone_abandons_it(world):
     world.assert_nothing()
 
 
+def test_a_rollback_that_a_second_interrupt_ends_is_finished_by_maintenance(world):
+    world.define("a", "b", boot_seconds=1, delete_seconds=100)
+    world.build(infrastructure("a"))
+
+    def observer(event):
+        if event.kind in (EventKind.NODE_BOOTING, EventKind.NODE_DROPPING) and event.node_name == "b":
+            convergence.interrupt("SIGINT")
+
+    convergence = world.convergence(observer=observer)
+    with pytest.raises(AbandonedError):
+        convergence.build(infrastructure("a", "b"))
+    assert world.store.infrastructure("infra").rolling_back == "SIGINT"
+    assert world.convergence().maintain().undone == ("the update was rolled back: SIGINT",)
+    assert world.store.infrastructure("infra").description == infrastructure("a")
+    world.assert_runs({"a": 1})
+
+
 def test_an_abandoned_update_says_so_although_the_new_description_is_in_force(world):
     world.define("a", "b", delete_seconds=100)
     world.build(infrastructure("a", "b"))
