@@ -13,10 +13,12 @@ from occopus_core.api.config import ConfigState
 from occopus_core.api.seconds import MOST_SECONDS
 from occopus_core.descriptions.model import Implementation, Scaling
 from occopus_core.descriptions.times import written
+from occopus_core.engine.planning.backoff import setback_delay
 from occopus_core.engine.planning.plan import lacks_addresses
 from occopus_core.report.maintenance import maintainer_of
 from occopus_core.report.places import InstancePlace, place_of
 from occopus_core.store.records import (
+    PENDING,
     Condition,
     InfrastructureRecord,
     InstanceRecord,
@@ -132,18 +134,67 @@ class Snapshot:
         return replace(self, costs=costs)
 
     def note(self, instance: InstanceRecord) -> str:
-        """The problem of an instance, for how long, and when it is replaced; and which addresses it lacks."""
-        lacks = lacks_addresses(instance.outdated) if instance.outdated else ""
+        """The problem of an instance, for how long, and when it is replaced; and which addresses it lacks.
+
+        Of one that is not ready yet: what it waits for.
+        """
+        lacks = ""
+        if instance.outdated:
+            order = f"occopus-scale -i {instance.infra_id} -n {instance.node_name} --replace"
+            lacks = f"{lacks_addresses(instance.outdated)}; {order} replaces it"
         return "; ".join(filter(None, (self._problem(instance), lacks)))
 
+    def node_note(self, node: str) -> str:
+        """Why instances of the node are missing, and until when; empty if none is, or another one is being made."""
+        delay = setback_delay(self.infrastructure.setbacks.get(node), self.at)
+        present = [one for one in self.nodes[node] if one.stage is not Stage.DROPPING]
+        if not delay or len(present) >= self.target(node):
+            return ""
+        why = f"occopus-maintain -i {self.infrastructure.id} --events says why"
+        return f"it keeps failing: tried again at {written(self.at + delay)}; {why}"
+
     def _problem(self, instance: InstanceRecord) -> str:
+        if instance.stage in PENDING:
+            return self._waiting(instance)
         if instance.unhealthy_since is None:
             return instance.reason or self.former.get(instance.node_id, "")
         lasts = max(0.0, self.at - instance.unhealthy_since)
+        return f"for {lasts:.0f} s{self._replacement(instance, lasts)}: {instance.reason}"
+
+    def _waiting(self, instance: InstanceRecord) -> str:
+        """What an instance that is not ready waits for, as far as that is known."""
+        if instance.stage is Stage.RESERVED and not instance.reason:
+            absent = [f"'{name}'" for name in self._dependees(instance.node_name) if not self._running(name)]
+            return f"waiting for {' and '.join(absent)}" if absent else ""
+        return f"waiting {instance.reason}" if instance.reason.startswith("for ") else instance.reason
+
+    def _replacement(self, instance: InstanceRecord, lasts: float) -> str:
+        """When an instance that has been ill for so many seconds is replaced, or why it is not for now."""
         timeout = self.timeouts.get(instance.implementation, -math.inf)
-        ailing = instance.stage is Stage.READY and instance.condition is Condition.AILING
-        until = f", replaced after {min(timeout, MOST_SECONDS):.15g} s" if ailing and lasts <= timeout else ""
-        return f"for {lasts:.0f} s{until}: {instance.reason}"
+        if instance.stage is not Stage.READY or instance.condition is not Condition.AILING or lasts > timeout:
+            return ""
+        if self.infrastructure.frozen:
+            return ", not replaced while healing is frozen"
+        down = next((name for name in self._needed(instance.node_name) if not self._healthy(name)), None)
+        if down is not None:
+            return f", not replaced while '{down}' is down"
+        return f", replaced after {min(timeout, MOST_SECONDS):.15g} s"
+
+    def _dependees(self, node: str) -> list[str]:
+        return [each.dependee for each in self.infrastructure.current.dependencies if each.dependent == node]
+
+    def _needed(self, node: str) -> list[str]:
+        """The nodes that a node depends on, directly or indirectly."""
+        found = [node]
+        for name in found:  # it grows meanwhile
+            found += [each for each in dict.fromkeys(self._dependees(name)) if each not in found]
+        return found[1:]
+
+    def _running(self, node: str) -> list[InstanceRecord]:
+        return [one for one in self.nodes.get(node, ()) if one.stage is Stage.READY]
+
+    def _healthy(self, node: str) -> bool:
+        return any(one.condition in (Condition.WELL, Condition.UNKNOWN) for one in self._running(node))
 
     def only(self, *nodes: str) -> Snapshot:
         """A snapshot with these nodes only. Raises `KeyError`."""
@@ -174,7 +225,7 @@ def _why_former(configuration: ConfigurationRecord) -> str:
 
 
 def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-    """By node name: its `instances` by node id, its `scaling`, and what is the same for all nodes.
+    """By node name: its `instances` by node id, its `scaling`, a `note`, and what is the same for all nodes.
 
     That is why healing is `frozen`, why a build is being rolled back (`rolling_back`), when the infrastructure
     `expires_at`, its `maintainer`, and its `outputs`: by name the value, None where there is none at present.
@@ -193,6 +244,7 @@ def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
                 "max": scaling.get(name, _UNDESCRIBED).max,
                 "pending": [_request(request) for request in snapshot.pending if request.node_name == name],
             },
+            "note": snapshot.node_note(name),
             "frozen": snapshot.infrastructure.frozen,
             "rolling_back": snapshot.infrastructure.rolling_back,
             "expires_at": None if expires_at is None else written(expires_at),

@@ -50,8 +50,6 @@ def _rows(snapshot: Snapshot, short: Mapping[str, str]) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = []
     for name, node in report_of(snapshot).items():
         title = _title(name, node["scaling"])
-        if not node["instances"]:
-            rows.append((title, *[""] * (6 if snapshot.costs is None else 7)))
         for number, (node_id, instance) in enumerate(node["instances"].items()):
             # It became ill after it was ready, and is deleted after that.
             since = max(instance["since"], instance["unhealthy_since"] or "")
@@ -61,6 +59,9 @@ def _rows(snapshot: Snapshot, short: Mapping[str, str]) -> list[Sequence[str]]:
                 [("unknown" if instance["cost"] is None else f"{instance['cost']:.2f}")] if "cost" in instance else []
             )
             rows.append(("" if number else title, short.get(node_id, node_id), *cells, *cost, instance["note"]))
+        if node["note"] or not node["instances"]:
+            blank = [""] * (5 if snapshot.costs is None else 6)
+            rows.append(("" if node["instances"] else title, *blank, node["note"]))
     return rows
 
 

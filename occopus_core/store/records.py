@@ -124,6 +124,9 @@ class Stage(enum.Enum):
 MAKING = frozenset({Stage.CREATING, Stage.BOOTING})
 """Stages in which `create` may be in flight."""
 
+PENDING = frozenset({Stage.RESERVED, *MAKING, Stage.CONFIGURING})
+"""Stages before `READY`."""
+
 
 class Condition(enum.Enum):
     """The health of an instance that was ready."""

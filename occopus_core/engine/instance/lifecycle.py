@@ -13,7 +13,7 @@ from typing import Any
 
 from occopus_core.engine.instance.work import Clock, Phase, Work
 from occopus_core.engine.kernel.loop import Loop
-from occopus_core.store.records import InstanceRecord, Stage
+from occopus_core.store.records import PENDING, InstanceRecord, Stage
 
 GRACE = 45.0
 """Seconds for which a call is awaited after its time limit: a plugin has to end every call within 30 s."""
@@ -137,7 +137,9 @@ class Lifecycle:
         if phase not in RULES[before].followed_by:
             raise TransitionError(f"'{before.value}' is not followed by '{phase.value}'")
         if RULES[phase].stage is not RULES[before].stage:
-            changes = {"stage": RULES[phase].stage, "since": self._loop.clock.now(), **changes}
+            # What it waited for before is over; why it goes is kept.
+            over = {"reason": ""} if RULES[phase].stage in PENDING else {}
+            changes = {"stage": RULES[phase].stage, "since": self._loop.clock.now(), **over, **changes}
         self._begin(work, phase)
         return work.update(**changes)
 

@@ -15,6 +15,7 @@ from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.events import Event, EventKind, Observer
 from occopus_core.store.change import Change
+from occopus_core.store.records import PENDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +101,12 @@ class Runtime:
         change.then(lambda: self.observer(event))
 
     def waiting(self, work: Work, reason: str) -> None:
-        """Emit what an instance waits for, once for each reason."""
+        """Emit what an instance waits for, once for each reason, and record it for one that is not ready yet."""
         if reason != work.waiting_for:
             work.waiting_for = reason
             self.emit(EventKind.NODE_WAITING, work, reason)
+            if work.stage in PENDING:
+                self.journal.put(work.update(reason=reason))
 
     def failed_call(self, work: Work) -> float:
         """Count a failed call. Returns the seconds to wait before the next."""

@@ -15,7 +15,7 @@ from occopus_core.report import Snapshot, report_of, state_of
 from occopus_core.report.forms import written
 from occopus_core.report.plans import lines_of, steps_of
 from occopus_core.store.configurations import ConfigurationRecord
-from occopus_core.store.records import Condition, Maintainer, ScaleKind, ScaleRequest, Stage
+from occopus_core.store.records import Condition, Maintainer, ScaleKind, ScaleRequest, Setback, Stage
 
 from .conftest import infrastructure
 
@@ -45,6 +45,7 @@ def test_the_report_has_what_clients_read_and_what_the_store_knows(snapshot, ins
                 }
             },
             "scaling": {"actual": 1, "target": 1, "min": 1, "max": 3, "pending": []},
+            "note": "",
             "frozen": "",
             "rolling_back": "",
             "expires_at": None,
@@ -141,7 +142,7 @@ def test_the_table_says_since_when_an_instance_is_not_well(snapshot, instance):
 )
 def test_a_note_says_for_how_long_and_until_when(instance, snapshot, at, condition, note):
     ill = instance(reason="port 8080 refused on 127.3.0.2", condition=condition, unhealthy_since=100.0)
-    taken = dataclasses.replace(snapshot(ill), timeouts={ill.implementation: 600.0}, at=at)
+    taken = dataclasses.replace(snapshot(ill, instance("db")), timeouts={ill.implementation: 600.0}, at=at)
     assert taken.note(ill) == note
 
 
@@ -165,9 +166,70 @@ def test_a_ready_instance_with_its_former_configuration_has_a_note(instance, sta
 def test_an_instance_that_lacks_addresses_is_reported_with_the_nodes_whose_they_are(snapshot, instance, reason, before):
     made = snapshot(instance(outdated=("db", "web"), reason=reason))
     (reported,) = report_of(made)["web"]["instances"].values()
-    said = "its configuration was made before other instances of db and web, without their addresses"
+    said = (
+        "its configuration was made before other instances of db and web, without their addresses; "
+        "occopus-scale -i infra-1 -n web --replace replaces it"
+    )
     assert (reported["outdated"], reported["note"]) == (["db", "web"], before + said)
-    assert reported["note"] in written(made, "table")
+    assert all(word in written(made, "table") for word in reported["note"].split())
+
+
+@pytest.mark.parametrize(
+    ("dependee", "frozen", "words"),
+    [
+        ({}, "", "for 20 s, replaced after 60 s: no answer"),
+        ({"condition": Condition.UNKNOWN}, "", "for 20 s, replaced after 60 s: no answer"),
+        ({"condition": Condition.AILING}, "", "for 20 s, not replaced while 'db' is down: no answer"),
+        ({"stage": Stage.BOOTING}, "", "for 20 s, not replaced while 'db' is down: no answer"),
+        ({}, "an outage", "for 20 s, not replaced while healing is frozen: no answer"),
+    ],
+)
+def test_a_note_announces_no_replacement_that_is_held_back(snapshot, instance, dependee, frozen, words):
+    ill = instance(reason="no answer", condition=Condition.AILING, unhealthy_since=1_700_000_000.0)
+    nodes, edges = ("web", "cache", "db"), (("web", "cache"), ("cache", "db"), ("db", "web"))
+    found = snapshot(ill, instance("cache"), instance("db", **dependee), nodes=nodes, edges=edges)
+    record = dataclasses.replace(found.infrastructure, frozen=frozen)
+    found = dataclasses.replace(found, infrastructure=record, timeouts={"implementation": 60.0}, at=1_700_000_020.0)
+    assert found.note(ill) == words
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"stage": Stage.RESERVED}, "waiting for 'db' and 'cache'"),
+        ({"stage": Stage.RESERVED, "reason": "for the attribute 'url'"}, "waiting for the attribute 'url'"),
+        ({"stage": Stage.CREATING, "reason": "sim: busy"}, "sim: busy"),
+        ({"stage": Stage.CONFIGURING, "reason": "port 80 refused"}, "port 80 refused"),
+        ({"stage": Stage.BOOTING}, ""),
+    ],
+)
+def test_an_instance_that_is_not_ready_has_what_it_waits_for_as_its_note(snapshot, instance, fields, words):
+    waiting = instance(**fields)
+    others = instance("db", stage=Stage.BOOTING), instance("stays")
+    edges = (("web", "db"), ("web", "cache"), ("web", "stays"))
+    found = snapshot(waiting, *others, nodes=("web", "db", "cache", "stays"), edges=edges)
+    assert found.note(waiting) == words
+
+
+@pytest.mark.parametrize(
+    ("rows", "last", "said"),
+    [
+        ([], 1_700_000_000.0, True),
+        (["dropping"], 1_700_000_000.0, True),
+        (["ready"], 1_700_000_000.0, False),
+        ([], 1_699_999_000.0, False),
+    ],
+)
+def test_a_node_whose_instances_are_missing_for_a_back_off_says_until_when(snapshot, instance, rows, last, said):
+    found = snapshot(*(instance(stage=Stage(stage)) for stage in rows))
+    record = dataclasses.replace(found.infrastructure, setbacks={"web": Setback(4, last)})
+    found = dataclasses.replace(found, infrastructure=record, at=1_700_000_010.0)
+    why = "tried again at 2023-11-14T22:14:00+00:00; occopus-maintain -i infra-1 --events says why"
+    assert report_of(found)["web"]["note"] == (f"it keeps failing: {why}" if said else "")
+    assert report_of(found)["db"]["note"] == ""
+    lines = written(found, "table").split("\n")
+    assert (f"it keeps failing: {why}" in written(found, "table")) == said
+    assert len([line for line in lines if line.startswith("web ")]) == 1
 
 
 def configuration(node_id, **fields):
@@ -234,7 +296,8 @@ def test_times_that_no_calendar_has_break_no_report(snapshot, instance, seconds)
 
 
 def test_a_stored_timeout_is_shown_with_its_bound(snapshot, instance):
-    found = snapshot(instance(condition=Condition.AILING, unhealthy_since=1_700_000_000.0, reason="no answer"))
+    ill = instance(condition=Condition.AILING, unhealthy_since=1_700_000_000.0, reason="no answer")
+    found = snapshot(ill, instance("db"))
     found = dataclasses.replace(found, timeouts={"implementation": 1e300}, at=1_700_000_010.0)
     (failing,) = found.nodes["web"]
     assert found.note(failing) == "for 10 s, replaced after 315360000 s: no answer"

@@ -24,6 +24,7 @@ export function Node({ id, name, number, node, type, caller, leaving, refresh })
           asked=${scaling.pending.some((one) => one.kind === "replace")} refresh=${refresh} />`}</div></div>
     <${Fare} counts=${counts} target=${scaling.target} />
     ${scaling.pending.length > 0 && html`<p class="asked small">${plural(scaling.pending.length, "request")} ${scaling.pending.length === 1 ? "waits" : "wait"} for the next pass.</p>`}
+    ${node.note && html`<p class="note">${node.note}</p>`}
     <${Instances} id=${id} name=${name} instances=${instances} mayRemove=${mayScale && scaling.actual > scaling.min} refresh=${refresh} /></section>`;
 }
 

@@ -357,3 +357,43 @@ def test_what_stops_while_its_checks_are_awaited_is_given_up_for_the_providers_r
     assert problem == f"node 'web' (memory memory): {reason or 'the provider does not know it any more'}"
     assert world.clock.now() - start < 120
     world.assert_nothing()
+
+
+# The reason in its row
+
+
+def test_its_row_has_what_it_waits_for_until_it_is_ready(world, monkeypatch):
+    """The report shows it to others than the process at work."""
+    seen = []
+
+    def note(step):
+        rows = world.store.instances("infra")
+        seen.extend((step, row.stage.value, row.reason) for row in rows)
+
+    real, calls = world.handler.create, []
+
+    def create(handler, request):
+        note("create")
+        calls.append(request)
+        if len(calls) < 4:
+            raise TransientError("the provider is busy")
+        return real(handler, request)
+
+    def answer(_probe):
+        note("check")
+        return Verdict(sum(step == "check" for step, *_ in seen) > 5, "port 80 refused")
+
+    monkeypatch.setattr(world.handler, "create", create)
+    world.answered = lambda operation: operation == "describe" and note("describe")
+    world.install("health", "well", health_checker(answer))
+    world.define("web", boot_seconds=10, implementations=[{"checks": {"well": True}}])
+    world.build(infrastructure("web"))
+    waits = list(dict.fromkeys(seen))
+    assert waits[:2] == [
+        ("create", "creating", ""),
+        ("create", "creating", "the provider is busy (tried again; given up after 600 s)"),
+    ]
+    assert ("describe", "booting", "") in waits, "what was true of its creation is over"
+    assert ("check", "configuring", "port 80 refused") in waits
+    (row,) = world.store.instances("infra")
+    assert row.reason == ""
