@@ -8,10 +8,11 @@ import signal
 import sqlite3
 import time
 
+import psutil
 import pytest
 from playwright.sync_api import expect
 
-from ...conftest import LONGEST
+from ...conftest import LONGEST, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -55,6 +56,7 @@ def _freeze(maintainer, workspace):
     with contextlib.closing(sqlite3.connect(workspace.store, timeout=1)) as connection:
         while True:
             maintainer.send_signal(signal.SIGSTOP)
+            wait_until(lambda: psutil.Process(maintainer.pid).status() == psutil.STATUS_STOPPED)
             with contextlib.suppress(sqlite3.OperationalError), connection:
                 connection.execute("UPDATE maintainers SET seen = ?", (time.time() - 100,))
                 return
