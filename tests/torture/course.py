@@ -124,6 +124,7 @@ class Course:
             self._refuse(self._mismanaged())
             self._refuse(verdict.unrevised(self._world, self._revisions))
             self._refuse(self._unreasonable(act, main, rows))
+            self._refuse(self._carried_on(act, main))
         if act.word == "sweep" and not (self._forgetful or self._may_stray or act.how):
             self._refuse(f"a sweep deletes what is known: {line}" for line in main.boundaries if "delete" in line)
 
@@ -139,6 +140,22 @@ class Course:
         left = [row for row in self._world.rows("instances") if row["node_id"] not in before]
         if left and "unconfirmed" not in ended.log.read_text():
             yield f"'{act}' failed and left behind {left}"
+
+    def _carried_on(self, act: Act, ended: Process) -> Iterable[str]:
+        """Maintenance finishes a rollback that was killed: it makes nothing where nothing else asks for that."""
+        if act.word != "maintain" or len(self._processes) < 2:
+            return
+        before = self._processes[-2]
+        undoing = before.act.word == "bad" and before.killed and any(" delete " in line for line in before.boundaries)
+        alone = self._is_quiet and self._run.weather == "calm" and not any(each.rival for each in self._run.acts)
+        if undoing and alone:
+            made = [line for line in ended.boundaries if " create " in line]
+            yield from (f"carried on what was being rolled back: {line}" for line in made)
+
+    @property
+    def _is_quiet(self) -> bool:
+        """Whether no number of instances is asked for, and none is hurt by itself."""
+        return not any(each.word in ("more", "less", "lose", "stop", "fail") for each in self._run.acts)
 
     def _mismanaged(self) -> Iterable[str]:
         """What is wrong at the configuration manager, as far as this run lets it be judged."""
@@ -214,8 +231,7 @@ class Course:
             # The build of what was requested comes later, and may be undone.
             sure = done and alone and not act.rival and (act.word != "ask" or self._run.weather not in weather.REFUSING)
             self._possible = {leads} if sure else {*self._possible, leads}
-        quiet = not any(each.word in ("more", "less", "lose", "stop", "fail") for each in self._run.acts)
-        if act.word == "bad" and self._untouched is None and quiet:
+        if act.word == "bad" and self._untouched is None and self._is_quiet:
             self._untouched = before
         elif act.word not in ("bad", "maintain"):
             self._untouched = None

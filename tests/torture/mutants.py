@@ -301,6 +301,11 @@ def _settled_at_once() -> None:
     building.new_works = lambda *args: new_works(*args, provisional=False)
 
 
+@_mutant("P10", "a rollback that was killed is carried on as a build", "old; bad @ kill after delete 1; maintain")
+def _rolled_forward() -> None:
+    change.Change.roll_back = _nothing
+
+
 @_mutant("P10", "a build that was killed is not carried on", "old @ kill after create 2; maintain")
 def _forget_builds() -> None:
     requested_builds.build_leased = _nothing
