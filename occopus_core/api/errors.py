@@ -15,6 +15,7 @@ A message is shown to users and logged unchanged: it names what was refused and 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 
 class ProviderError(Exception):
@@ -80,7 +81,8 @@ class PermanentError(ProviderError):
     it is known: messages then begin with its file, line and column. Errors of `check` that do not depend on what
     templates render to are reported at import already, if the value at `at` is not a template itself. `here` is True if
     the request may be possible for another user or on another machine than those of this process: such an error is
-    reported by builds, not by an import.
+    reported by builds, not by an import. `more` has what else `check` finds wrong with the same request: all of it is
+    reported at once.
     """
 
     def __init__(
@@ -91,10 +93,12 @@ class PermanentError(ProviderError):
         unreached: bool = False,
         at: str = "",
         here: bool = False,
+        more: Iterable[PermanentError] = (),
     ) -> None:
         super().__init__(message, request_id=request_id, unreached=unreached)
         self.at = at if isinstance(at, str) else ""
         self.here = here
+        self.more = tuple(each for each in more if isinstance(each, PermanentError))
 
 
 def _text(message: object) -> str:

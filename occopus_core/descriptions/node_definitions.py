@@ -44,8 +44,8 @@ Inspect = Callable[[str, Collection[str] | None], str]
 only a plugin knows them."""
 Examine = Callable[[Mapping[str, Any]], Iterable[SectionFault]]
 """Returns the mistakes that a configuration manager finds in a section. Raises `LookupError` for an invalid section."""
-Attempt = Callable[[Implementation], tuple[str, str] | None]
-"""Returns the path and the message of what the plugins of an implementation refuse, or None."""
+Attempt = Callable[[Implementation], Sequence[tuple[str, str]]]
+"""Returns the path and the message of each thing that the plugins of an implementation refuse."""
 _SECTIONS = {*KINDS, "health_check"}
 _NAMES: Mapping[str, Collection[str]] = {"resource": (), "health_check": ("ip",)}
 _DEFAULT_CHECKS = {"ping": True}
@@ -62,13 +62,13 @@ def load_node_definitions(
     warn: Callable[[Problem], object] = lambda _: None,
     inspect: Inspect = lambda _text, _names: "",
     examine: Examine = lambda _section: (),
-    refusal: Attempt = lambda _implementation: None,
+    refusals: Attempt = lambda _implementation: (),
 ) -> tuple[NodeDefinition, ...]:
     """Read node definitions: the file `source`, or the text `source` if `name` is given.
 
     Loads only the plugins that the file uses. `imports` allows the import tags. `warn` is called with each key that a
     plugin marks as deprecated; `inspect` with each template; `examine` with each `config_management` section and
-    `refusal` with each implementation in which there is no other fault. Raises `DescriptionError` with every fault.
+    `refusals` with each implementation in which there is no other fault. Raises `DescriptionError` with every fault.
     """
     document = load(source, name=name, imports=imports)
     _refuse_infrastructure(document)
@@ -76,7 +76,7 @@ def load_node_definitions(
     using = validator(node_definitions_schema(reader.schemas), templates=True)
     problems = check(document, using, reader.warnings.append) + reader.problems
     problems += reader.templates(inspect)
-    problems += reader.attempted(refusal, examine, problems)
+    problems += reader.attempted(refusals, examine, problems)
     if problems:
         raise DescriptionError(in_order(problems, document.name))
     for warning in (*reader.warnings, *reader.deprecated()):
@@ -184,15 +184,15 @@ class _Reader:
                 for at in _templated_keys((*path, section), implementation[section]):
                     yield self._document.problem(at, _NOT_RENDERED, key=True)
 
-    def attempted(self, refusal: Attempt, examine: Examine, known: Sequence[Problem]) -> Iterator[Problem]:
+    def attempted(self, refusals: Attempt, examine: Examine, known: Sequence[Problem]) -> Iterator[Problem]:
         """What the plugins find in implementations without a fault that is known."""
         faulty = [problem.path for problem in known]
         for path, implementation in _implementations(self._document.data):
             if any(_is_within(one, format_path(path)) or _is_within(format_path(path), one) for one in faulty):
                 continue
             yield from self._examined(path, implementation.get("config_management"), examine)
-            if found := refusal(_implementation(implementation, functools.partial(_place, self._document, path))):
-                at, message = found
+            found = refusals(_implementation(implementation, functools.partial(_place, self._document, path)))
+            for at, message in found:
                 yield self._document.problem((*path, *path_in(implementation, at)), message, key=True)
 
     def _examined(self, path: Path, section: Any, examine: Examine) -> Iterator[Problem]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import Implementation, NodeDefinition
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.manager.auth import auth_faults
-from occopus_core.manager.definition_trial import refusal
+from occopus_core.manager.definition_trial import refusals
 from occopus_core.registry import Registry
 from occopus_core.template_inspection import inspect
 
@@ -22,13 +22,13 @@ def checked_definitions(
     warning. Raises `DescriptionError`.
     """
 
-    def refused(implementation: Implementation) -> tuple[str, str] | None:
-        found = refusal(registry, credentials, implementation)
-        if found is None or not former or implementation.place is None:
+    def refused(implementation: Implementation) -> Sequence[tuple[str, str]]:
+        found = refusals(registry, credentials, implementation)
+        if not former or implementation.place is None:
             return found
-        at, message = found
-        warn(f"{implementation.place(at, key=True)}: {message}")  # 1.x imported what had still to be filled in
-        return None
+        for at, message in found:
+            warn(f"{implementation.place(at, key=True)}: {message}")  # 1.x imported what had still to be filled in
+        return []
 
     definitions = load_node_definitions(
         path,
@@ -36,7 +36,7 @@ def checked_definitions(
         warn=lambda problem: warn(str(problem)),
         inspect=lambda text, names: inspect(text, None if former else names),
         examine=registry.section_faults,
-        refusal=refused,
+        refusals=refused,
     )
     for fault in auth_faults(definitions, credentials, registry):
         warn(fault)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from occopus_core.api.context import Context
@@ -25,37 +25,40 @@ _STAND_INS = ("0", "a")
 _OWNER = Owner("installation", "infrastructure", "node", "00000000-0000-4000-8000-000000000000")
 
 
-def refusal(registry: Registry, credentials: Credentials, implementation: Implementation) -> tuple[str, str] | None:
-    """The path and the message of a mistake that makes every node of this implementation impossible; None if unknown.
+def refusals(registry: Registry, credentials: Credentials, implementation: Implementation) -> Sequence[tuple[str, str]]:
+    """The path and the message of each mistake that makes every node of this implementation impossible.
 
     A mistake counts where it is certain: the plugin refuses it whatever templates render to, and on every machine and
     for every user, and names a place that is no template itself, or there is none in the implementation. Calls no
     provider. Raises nothing.
     """
-    found = [_error(registry, credentials, implementation, text) for text in _STAND_INS]
-    first = found[0]
-    if first is None or first.here or any(other is None or str(other) != str(first) for other in found):
-        return None
+    first, *others = (_errors(registry, credentials, implementation, text) for text in _STAND_INS)
+    always = frozenset(map(str, first)).intersection(*(map(str, other) for other in others))
     sections = {"resource": implementation.resource, "contextualisation": implementation.contextualisation}
-    if not first.at:
-        return None if _has_template(sections) else (named_path(first) or "resource", str(first))
+    certain = [error for error in first if str(error) in always and not error.here and _is_certain(error, sections)]
+    return [(error.at or named_path(error) or "resource", str(error)) for error in certain]
+
+
+def _is_certain(error: PermanentError, sections: Mapping[str, Any]) -> bool:
+    if not error.at:
+        return not _has_template(sections)
     place: Any = sections
-    for step in path_in(sections, first.at):
+    for step in path_in(sections, error.at):
         place = place[step]
-    return None if is_template(place) else (first.at, str(first))
+    return not is_template(place)
 
 
-def _error(
+def _errors(
     registry: Registry, credentials: Credentials, implementation: Implementation, text: str
-) -> PermanentError | None:
-    """What a plugin raises if every template renders to this text."""
+) -> Sequence[PermanentError]:
+    """What a plugin finds wrong if every template renders to this text."""
     try:
         _try(registry, credentials, implementation, text)
     except PermanentError as error:
-        return error
+        return [error, *error.more]
     except (Exception, SystemExit):  # noqa: BLE001  # a plugin that fails in another way is reported by what uses it
-        return None
-    return None
+        return []
+    return []
 
 
 def _try(registry: Registry, credentials: Credentials, implementation: Implementation, text: str) -> None:

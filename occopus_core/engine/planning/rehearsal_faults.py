@@ -53,10 +53,11 @@ class Faults:
             self.add(error, section)
 
     def add(self, error: Exception, section: str = "") -> None:
-        """Add the message of an error, once."""
-        message = self.message(error, section)
-        if message not in self.messages:
-            self.messages.append(message)
+        """Add the messages of an error, each once."""
+        for each in (error, *(error.more if isinstance(error, PermanentError) else ())):
+            message = self.message(each, section)
+            if message not in self.messages:
+                self.messages.append(message)
 
     def message(self, error: Exception, section: str = "") -> str:
         """The message of an error, with its place."""

@@ -455,6 +455,46 @@ def test_what_a_type_refuses_is_refused_at_import_with_its_place(words, files, s
     assert stored() == []
 
 
+FAULTS = [
+    "nodes.yaml:5:24: node_def:web[0].contextualisation.context_template.packages: a local node cannot do 'packages'",
+    "nodes.yaml:5:70: node_def:web[0].contextualisation.context_template.runcmd[1]: runcmd[1] of the cloud-config must",
+]
+
+
+def test_an_import_reports_all_that_a_type_refuses_at_once(files, capsys):
+    (files / "nodes.yaml").write_text(
+        NODES.replace('runcmd: ["serve', 'packages: [a], runcmd: ["{{variables.size}}", {}, "serve')
+    )
+    assert import_.main(["--check", "nodes.yaml"]) == 2
+    assert [
+        line[7:][: len(fault)] for line, fault in zip(capsys.readouterr().err.splitlines(), FAULTS, strict=True)
+    ] == FAULTS
+
+
+def test_a_plan_reports_all_that_a_type_refuses_where_it_depends_on_templates(files, capsys):
+    (files / "nodes.yaml").write_text(
+        NODES.replace(
+            'runcmd: ["serve', "write_files: [{path: a, permissions: '{{variables.size}}'}, 1], runcmd: [\"serve"
+        )
+    )
+    assert build.main(["--plan", "--nodes", "nodes.yaml", "infra.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert "write_files[1] of the cloud-config must be a mapping" in said
+    (files / "nodes.yaml").write_text(
+        NODES.replace(
+            'runcmd: ["serve',
+            "write_files: [{path: a, permissions: '{{variables.size}}'}, "
+            "{path: b, permissions: '{{variables.size}}'}], runcmd: [\"serve",
+        )
+    )
+    assert build.main(["--plan", "--nodes", "nodes.yaml", "infra.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert [line.count(f"`permissions` of write_files[{number}]") for number, line in enumerate(said.splitlines())] == [
+        1,
+        1,
+    ]
+
+
 def test_in_compatibility_with_1_x_what_a_type_refuses_is_a_warning(files, monkeypatch, capsys):
     monkeypatch.setenv("OCCOPUS_COMPATIBILITY", "1.x")
     (files / "nodes.yaml").write_text(NODES.replace("runcmd:", "packages: [a], runcmd:"))

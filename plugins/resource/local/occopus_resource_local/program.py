@@ -17,13 +17,15 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import yaml
 
 from occopus_core.api import Context, PermanentError
 from occopus_resource_local import write_files
+
+T = TypeVar("T")
 
 HEADER = "#cloud-config"
 _KEYS = ("bootcmd", "write_files", "runcmd")
@@ -49,18 +51,23 @@ def program(context: Context) -> dict[str, str]:
     if context.user_data is None:
         return _command(context)
     config = _parse(context.user_data)
-    for key in config:
-        if key not in _KEYS:
-            raise _refusal(
-                key,
-                f"a local node cannot do {key!r} of cloud-config, only {_listed(_KEYS)}: it is a process of this host, "
-                "so do it by a command, or use another resource type",
-            )
+    faults = [
+        _refusal(
+            key,
+            f"a local node cannot do {key!r} of cloud-config, only {_listed(_KEYS)}: it is a process of this host, "
+            "so do it by a command, or use another resource type",
+        )
+        for key in config
+        if key not in _KEYS
+    ]
     stages = {
-        "bootcmd": _script("bootcmd", config.get("bootcmd")),
-        "write_files": _files(config.get("write_files")),
-        "runcmd": _script("runcmd", config.get("runcmd")),
+        "bootcmd": _script("bootcmd", config.get("bootcmd"), faults),
+        "write_files": _files(config.get("write_files"), faults),
+        "runcmd": _script("runcmd", config.get("runcmd"), faults),
     }
+    if faults:
+        first, *others = faults
+        raise PermanentError(first.message, at=first.at, more=others)
     _refuse_other_owners(config.get("write_files") or ())
     return {name: script for name, script in stages.items() if script}
 
@@ -107,9 +114,9 @@ def _parse(user_data: str) -> Mapping[str, Any]:
     return config or {}
 
 
-def _script(key: str, commands: Any) -> str:
+def _script(key: str, commands: Any, faults: list[PermanentError]) -> str:
     """One script of all commands, so that what one sets (a folder, a variable) holds for the next."""
-    lines = [_line(f"{key}[{number}]", command) for number, command in enumerate(_list(key, commands))]
+    lines = _each(key, commands, _line, faults)
     if lines and all(map(_is_whole, lines)):
         marks = [f"_occopus_at {number} {_program(line)} && :" for number, line in enumerate(lines)]
         lines = [_MARK, *itertools.chain.from_iterable(zip(marks, lines, strict=True))]
@@ -149,8 +156,8 @@ def _line(at: str, command: Any) -> str:
     raise _refusal(at, f"{at} of the cloud-config must be a text (a line of shell) or a list of words; quote it")
 
 
-def _files(entries: Any) -> str:
-    files = [_file(f"write_files[{number}]", entry) for number, entry in enumerate(_list("write_files", entries))]
+def _files(entries: Any, faults: list[PermanentError]) -> str:
+    files = _each("write_files", entries, _file, faults)
     if not files:
         return ""
     words = [sys.executable, "-I", "-S", write_files.__file__]
@@ -217,10 +224,18 @@ def _refuse_other_owners(entries: Sequence[Mapping[str, Any]]) -> None:
             raise _refusal(f"{at}.owner", message, here=True)
 
 
-def _list(key: str, value: Any) -> list[Any]:
-    if not isinstance(value, list | None):
-        raise _refusal(key, f"`{key}` of the cloud-config must be a list")
-    return value or []
+def _each(key: str, values: Any, make: Callable[[str, Any], T], faults: list[PermanentError]) -> list[T]:
+    """What is made of each value of a list; what is wrong with others goes to `faults`."""
+    if not isinstance(values, list | None):
+        faults.append(_refusal(key, f"`{key}` of the cloud-config must be a list"))
+        return []
+    made: list[T] = []
+    for number, value in enumerate(values or ()):
+        try:
+            made.append(make(f"{key}[{number}]", value))
+        except PermanentError as fault:
+            faults.append(fault)
+    return made
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -85,6 +85,15 @@ def test_what_cannot_be_done_is_named(text, named):
     assert named in str(refusal.value)
 
 
+def test_all_that_cannot_be_done_is_named_at_once():
+    with pytest.raises(PermanentError) as refusal:
+        cloud("packages: [a]\nusers: [b]\nruncmd: [date, {echo: a}, []]\nbootcmd: date\n")
+    found = [refusal.value, *refusal.value.more]
+    assert [one.at.removeprefix("contextualisation.context_template.") for one in found] == [
+        *("packages", "users", "bootcmd", "runcmd[1]", "runcmd[2]"),
+    ]
+
+
 @pytest.mark.parametrize("user_data", ["#!/bin/sh\necho topsecret", "", "topsecret: 1", "## template: jinja\n"])
 def test_other_user_data_is_refused_and_not_shown(user_data):
     with pytest.raises(PermanentError, match="#cloud-config") as refusal:
