@@ -25,7 +25,7 @@ from occopus_core.descriptions.coercion import coerced, leaves
 from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.descriptions.schema import is_template, section_schema, validator
 from occopus_core.descriptions.soundness import fault_of_schema
-from occopus_core.error_place import described, place
+from occopus_core.error_place import described, place, place_of
 from occopus_core.redaction import Redactor
 
 T = TypeVar("T")
@@ -172,6 +172,7 @@ class Registry:
             fault = _fault_of_context(made, plugin.forms)
             if isinstance(made, Context) and not fault:
                 return made
+            fault += place_of(plugin.contextualise)
         raise PermanentError(f"{self.named('context', name)} breaks its contract: {fault}")
 
     def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:

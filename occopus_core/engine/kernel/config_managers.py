@@ -14,7 +14,7 @@ from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
-from occopus_core.error_place import described
+from occopus_core.error_place import described, place_of
 from occopus_core.store.records import LeaseLostError
 
 T = TypeVar("T")
@@ -99,14 +99,14 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         """See `ConfigManager.leave`. Runs in the pool. Raises `ProviderError`."""
         answer: Any = self.call("leave", lambda manager: manager.leave(node))
         if answer is not True and answer is not False:
-            raise self._breach("leave", f"answered {type(answer).__name__}, expected a bool")
+            raise self._wrong_answer("leave", f"answered {type(answer).__name__}, expected a bool")
         return bool(answer)
 
     def template_variables(self, node: ConfigNode) -> Mapping[str, Any]:
         """See `ConfigManager.template_variables`. Raises `ProviderError`."""
         answer: Any = self.call("template_variables", lambda manager: manager.template_variables(node))
         if not isinstance(answer, Mapping) or not all(isinstance(name, str) for name in answer):
-            raise self._breach("template_variables", "must answer a mapping whose keys are names")
+            raise self._wrong_answer("template_variables", "must answer a mapping whose keys are names")
         return answer
 
     def _status_of(self, node: ConfigNode) -> Outcome[ConfigStatus]:
@@ -121,7 +121,10 @@ class ManagerConnection(OpenConnection[ConfigManager]):
             status = answer[node.node_id] if not fault else None  # type: ignore[index]  # a fault otherwise
         except Exception as error:  # noqa: BLE001  # a mapping of the plugin's own may raise anything
             fault, status = f"answered an object that raises {type(error).__name__}: {error}", None
-        return Outcome(error=self._breach("status", fault)) if status is None else Outcome(value=status)
+        return Outcome(error=self._wrong_answer("status", fault)) if status is None else Outcome(value=status)
+
+    def _wrong_answer(self, what: str, how: str) -> PermanentError:
+        return self._breach(what, f"{how}{place_of(getattr(self.plugin, what, None))}")
 
     def _breach(self, what: str, how: str) -> PermanentError:
         return PermanentError(

@@ -54,7 +54,7 @@ def plugin(request):
 
 
 WHY = {
-    "context": "the contextualisation 'mine' breaks its contract: contextualise() answered NoneType",
+    "context": "contextualise() answered NoneType, expected a Context (tests/unit/engine/passes/test_held_nodes.py",
     "config": "the configuration manager 'mine there' cannot be set up: KeyError: 'token' (tests/unit/engine/",
 }
 
