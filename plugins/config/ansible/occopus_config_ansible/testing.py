@@ -103,8 +103,8 @@ class AnsibleHarness(ConfigHarness):
         return max(len(file.read_text().splitlines()), self._orders[node.node_id])
 
     def lose(self, node: ConfigNode) -> None:
-        """Remove its folder."""
-        shutil.rmtree(self._root / node.infra_id / "nodes" / node.node_id)
+        """Remove its folder, in which its worker may still write."""
+        NodeFolder(self._root / node.infra_id / "nodes" / node.node_id).remove()
 
     def inject(self, fault: Fault) -> None:
         """A file takes the place of the folder."""
