@@ -93,13 +93,14 @@ class SshHarness(ConfigHarness):
         """How many lines the jobs of the node have written; it waits for the first."""
         counted = Path(f"{self.folder}/jobs.{node.node_id}")
         ends = time.monotonic() + SECONDS
-        while not counted.exists() and time.monotonic() < ends:
+        while not (counted.exists() and counted.read_text()) and time.monotonic() < ends:
             self.settle()
         return len(counted.read_text().splitlines())
 
     def lose(self, node: ConfigNode) -> None:
-        """Remove what is held on the node."""
-        shutil.rmtree(STATE / node.node_id)
+        """Remove what is held on the node, into which its job may still write."""
+        removed = (STATE / node.node_id).rename(f"{self.folder}/lost.{node.node_id}")
+        shutil.rmtree(removed, ignore_errors=True)
 
     def inject(self, fault: Fault) -> None:
         """End the server; in its place one that knows another key, one that never answers, or nothing."""
