@@ -226,7 +226,11 @@ def decide_pass(
         return Decided(decide(dataclasses.replace(situation, undefined=undefined)), None, problem, undefined)
     if not design.faulty:
         return Decided(plan, design)
-    plan = decide(dataclasses.replace(situation, undefined=_undefined(situation, design)))
+    waits = _undefined(situation, design)
+    if any(step.node_name in waits for step in plan.of(Verb.CREATE, Verb.REPLACE)):
+        # Settings that differ may do so by the addresses of instances that are not made now.
+        situation = dataclasses.replace(situation, changed={}, unfit={})
+    plan = decide(dataclasses.replace(situation, undefined=waits))
     waiting = [name for name in plan.held(Hold.DEFINITION) if name in design.faulty]
     faults = dict.fromkeys(fault for name in waiting for fault in design.faulty[name])
     return Decided(plan, design, f"{_FOR_A_DEFINITION}{'; '.join(faults)}" if faults else "", waiting)

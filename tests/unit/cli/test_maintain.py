@@ -93,6 +93,7 @@ def test_what_is_not_there_is_named(run):
 def test_the_list_in_its_forms(run):
     assert run("-l") == (0, "infra-1\tshop\tready\t1 instance\n", "")
     shop = {"infraid": "infra-1", "name": "shop", "state": "ready", "instances": 1, "target": 2, "health": {"ready": 1}}
+    shop |= {"outdated": 0}
     rows = [{**shop, "created_at": "1970-01-01T00:00:00+00:00", "frozen": "", "expires_at": None, "maintainer": None}]
     assert json.loads(run("-l", "-o", "json")[1]) == yaml.safe_load(run("-l", "-o", "yaml")[1])
     assert json.loads(run("-l", "-o", "json")[1]) == {"infrastructures": rows}

@@ -209,3 +209,25 @@ def test_a_configuration_that_cannot_be_rendered_is_one_reason(world):
     passed = world.convergence().maintain()
     (undone,) = passed.undone
     assert undone.startswith("node 'odd': its configuration cannot be rendered: ")
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_settings_with_the_addresses_of_a_held_node_stay_as_they_are(world, contextualiser, live):
+    world.install("config", "mine", type("Mine", (config_manager(),), {"live": live}))
+    section = {"type": "mine", "endpoint": "there", "peers": "{{ getipall('odd') | join(',') }}"}
+    world.define("web", implementations=[{"config": section}])
+    world.build(infrastructure(node("odd", min=2), "web"))
+    (web,) = [record.node_id for record in world.store.instances("infra") if record.node_name == "web"]
+    contextualiser.broken = True
+    lost = next(one for one in world.live() if one["owner"]["node_name"] == "odd")
+    world.clock.time += 100
+    world.cloud.change(lost["id"], "lose")
+    for _ in range(4):
+        world.convergence().maintain()
+        world.clock.time += 60
+        plan = world.convergence().preview()
+        assert [step.node_name for step in plan.of(Verb.REPLACE, Verb.RECONFIGURE)] == []
+    assert [record.node_id for record in world.store.instances("infra") if record.node_name == "web"] == [web]
+    contextualiser.broken = False
+    assert world.convergence().maintain() == Passed()
+    world.assert_runs({"odd": 2, "web": 1})
