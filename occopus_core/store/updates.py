@@ -54,7 +54,8 @@ class UpdateRows:
             if same and not record.parked and (row.maintained or not maintained):
                 return False
             leased = row.lease_holder is not None and row.lease_expires > now
-            if pending is not None and not same and leased and _is_begun(connection, record):
+            begun = pending is not None and not same and _is_begun(connection, record)
+            if leased and (begun or record.rolling_back):
                 raise WorkedOnError(infra_id, str(row.lease_holder))
             if check_types is not None:
                 check_types(defined_types(connection, candidate))
@@ -64,6 +65,8 @@ class UpdateRows:
                 **({} if moved is None else {"expires_at": moved.expires_at, "warns_at": moved.warns_at}),
                 "maintained": row.maintained or maintained,
                 **({"frozen": ""} if record.parked else {}),
+                # A process that stands still in a rollback may not end it any more.
+                **({"epoch": row.epoch + 1} if record.rolling_back else {}),
             }
             connection.execute(table.update().where(table.c.id == infra_id).values(values))
             event = Event(EventKind.UPDATE_REQUESTED, infra_id)
@@ -73,7 +76,7 @@ class UpdateRows:
 
 
 def _is_begun(connection: sa.Connection, record: InfrastructureRecord) -> bool:
-    """Whether a build of its candidate has to be undone, or is. A lease alone may be that of another pass."""
+    """Whether a build of its candidate would have to be undone. A lease alone may be that of another pass."""
     table = tables.instances
     made = sa.select(sa.exists().where(table.c.infra_id == record.id, table.c.provisional))
-    return record.description is None or bool(record.rolling_back) or bool(connection.scalar(made))
+    return record.description is None or bool(connection.scalar(made))

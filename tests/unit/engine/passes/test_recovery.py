@@ -7,7 +7,13 @@ from occopus_core.engine.passes.errors import BuildError, Passed
 from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.store.change import LEASE_SECONDS
-from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, ScaleKind, WorkedOnError
+from occopus_core.store.records import (
+    InfrastructureState,
+    LeaseLostError,
+    NoSuchInfrastructureError,
+    ScaleKind,
+    WorkedOnError,
+)
 
 from ..conftest import infrastructure, node
 from ..fakes import KilledError, Life
@@ -255,6 +261,27 @@ def test_a_request_takes_the_place_of_a_rollback_that_was_killed_but_not_of_one_
         assert world.store.infrastructure(infra_id).description == candidate
 
 
+def test_a_request_while_the_process_of_a_rollback_stands_still_is_carried_out(world):
+    world.build(OLD)
+    asked = []
+
+    def during(_operation):
+        if world.store.infrastructure("infra").rolling_back and not asked:
+            world.clock.time += LEASE_SECONDS + 1
+            world.define("bad")
+            ask(world, "infra", FAILING)
+            asked.append(True)
+
+    world.during = during
+    with pytest.raises(LeaseLostError):
+        world.build(FAILING)
+    world.during = lambda _operation: None
+    assert asked
+    world.clock.time += LEASE_SECONDS + 1
+    assert world.convergence().maintain() == Passed()
+    assert world.store.infrastructure("infra").description == FAILING
+
+
 @pytest.mark.parametrize("moment", ["after commit", "in a call"])
 def test_a_replacement_whose_rollback_is_killed_is_refused(world, moment):
     running = infrastructure("a", "c")
@@ -274,6 +301,10 @@ def test_a_replacement_whose_rollback_is_killed_is_refused(world, moment):
         begun += 1
         world.cloud.set_faults([])
         assert not world.convergence(infra_id).preview().of(Verb.CREATE, Verb.REPLACE)
+        lease = world.store.acquire(infra_id, "another", world.clock.now())
+        with pytest.raises(WorkedOnError):
+            ask(world, infra_id, NEW)
+        world.store.release(lease)
         world.convergence(infra_id).maintain()
         refused = [one.text for one in world.store.events(infra_id) if one.kind == "replacement refused"]
         assert refused == [f"it failed and was undone: {why}"] * 2
