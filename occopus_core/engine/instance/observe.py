@@ -33,18 +33,32 @@ Descriptions = Mapping[InstanceId, Outcome[Instance]]
 def describe(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Descriptions:
     """The provider's answer for these instances. Raises `ProviderError`.
 
-    Where a call for several breaks the contract, each half of them is asked for by itself: one may be the cause.
+    Where a call for several breaks the contract, each half of them is asked for by itself, as often as it takes to
+    find one that is the cause.
     """
-    try:
-        found: object = handler.describe(ids)
-    except BreachError as error:
-        if len(ids) == 1:
-            return {ids[0]: Outcome(error=error)}
-        half = len(ids) // 2
-        return {**describe(handler, ids[:half]), **describe(handler, ids[half:])}
-    if not isinstance(found, Mapping):
-        raise wrong_answer(handler, "describe", f"answered {type(found).__name__}, expected a mapping")
-    return {id: _description(handler, id, found) for id in ids}
+    found: dict[InstanceId, Outcome[Instance]] = {}
+    groups, calls_left = [ids], _calls_to_find_one(len(ids))
+    while groups:
+        group = groups.pop()
+        calls_left -= 1
+        try:
+            answer: object = handler.describe(group)
+        except BreachError as error:
+            if len(group) > 1 and calls_left > len(groups) + 1:
+                half = len(group) // 2
+                groups += [group[:half], group[half:]]
+            else:
+                found |= {id: Outcome(error=error) for id in group}
+            continue
+        if not isinstance(answer, Mapping):
+            raise wrong_answer(handler, "describe", f"answered {type(answer).__name__}, expected a mapping")
+        found |= {id: _description(handler, id, answer) for id in group}
+    return found
+
+
+def _calls_to_find_one(count: int) -> int:
+    """How many calls find one among so many, two for each time that they are halved."""
+    return 1 + 2 * count.bit_length()
 
 
 def _description(handler: ResourceHandler, id: InstanceId, found: Mapping[Any, Any]) -> Outcome[Instance]:

@@ -372,6 +372,27 @@ def test_a_wrong_instance_among_many_is_unknown_alone(world, spoil):
     assert waiting.startswith(f"for a provider: {message}")
 
 
+def test_a_handler_that_fails_for_all_instances_is_not_asked_for_each(world):
+    failing, asked = [], []
+
+    def describe(self, ids):
+        asked.append(len(ids))
+        if failing:
+            raise KeyError("state")
+        return super(type(self), self).describe(ids)
+
+    other_cloud(world, describe=describe)
+    unchecked = Implementation({"type": "other", "endpoint": "there"}, health_check=HealthCheck({}))
+    world.store.put_definitions([NodeDefinition("odd", (unchecked,))])
+    world.build(infrastructure(node("odd", min=40)))
+    failing.append(True)
+    asked.clear()
+    passed = world.convergence().maintain()
+    assert asked[0] == 40
+    assert len(asked) <= 13
+    assert len(passed.unconfirmed) == 1
+
+
 def test_what_list_owned_answers_beside_an_instance_hides_none(world):
     handler = other_cloud(world, list_owned=lambda self, owner: [*super(handler, self).list_owned(owner), "i-17"])
     world.build(infrastructure("odd"))
