@@ -111,6 +111,8 @@ class Readiness:
         else:
             if instance.reason:
                 self._runtime.waiting(work, instance.reason)
+            else:
+                self._runtime.not_waiting(work)
             self._look_again(work)
 
     def _may_be_hidden(self, work: Work, instance: Instance) -> bool:

@@ -108,6 +108,12 @@ class Runtime:
             if work.stage in PENDING:
                 self.journal.put(work.update(reason=reason))
 
+    def not_waiting(self, work: Work) -> None:
+        """Forget what an instance that is not ready yet has waited for."""
+        work.waiting_for = ""
+        if work.stage in PENDING and work.record.reason:
+            self.journal.put(work.update(reason=""))
+
     def failed_call(self, work: Work) -> float:
         """Count a failed call. Returns the seconds to wait before the next."""
         if not work.failures:

@@ -362,6 +362,23 @@ def test_what_stops_while_its_checks_are_awaited_is_given_up_for_the_providers_r
 # The reason in its row
 
 
+def test_its_row_forgets_what_is_over_when_its_provider_answers(world, monkeypatch):
+    seen = []
+    real = world.handler.describe
+
+    def describe(handler, ids):
+        seen.extend(row.reason for row in world.store.instances("infra"))
+        if len(seen) == 1:
+            raise TransientError("connection refused")
+        return real(handler, ids)
+
+    monkeypatch.setattr(world.handler, "describe", describe)
+    world.define("web", boot_seconds=100)
+    world.build(infrastructure("web"))
+    assert "connection refused" in seen
+    assert seen[-1] == ""
+
+
 def test_its_row_has_what_it_waits_for_until_it_is_ready(world, monkeypatch):
     """The report shows it to others than the process at work."""
     seen = []
