@@ -9,7 +9,7 @@
     ROOT/INFRASTRUCTURE/nodes/ID/work-X.json  all that the job of the order X needs, until it has ended
     ROOT/INFRASTRUCTURE/nodes/ID/status.json  how far the worker has come with an order
     ROOT/INFRASTRUCTURE/jobs/ID/              the files of one run of Ansible, for as long as it lasts
-    ROOT/INFRASTRUCTURE/removed-X/            a node's folder, from when its removal begins until it is over
+    ROOT/INFRASTRUCTURE/removed-ID/           a node's folder, from when its removal begins until it is over
 
 Jobs need credentials and rendered values: every folder and file is readable by its owner alone, and what holds them is
 removed with the job.
@@ -151,7 +151,8 @@ class NodeFolder:
         """Remove all of it. Idempotent. Raises `OSError`."""
         self.withdraw()
         (self.path / NODE).unlink(missing_ok=True)
-        removed = self.path.parents[1] / f"removed-{uuid.uuid4().hex}"  # in it, no writer finds a file's folder
+        removed = self.path.parents[1] / f"removed-{self.node_id}"  # in it, no writer finds a file's folder
+        shutil.rmtree(removed, ignore_errors=True)  # of a removal that was killed
         with contextlib.suppress(FileNotFoundError):
             self.path.rename(removed)
         shutil.rmtree(removed, ignore_errors=True)

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -487,6 +488,17 @@ def test_a_status_that_is_written_while_its_node_is_forgotten_leaves_nothing(tmp
     monkeypatch.setattr(os, "rmdir", late)
     infra.node("n").remove()
     assert infra.all_nodes() == []
+    assert list(infra.path.iterdir()) == [infra.nodes]
+
+
+def test_a_removal_of_a_node_that_is_killed_is_finished_by_the_next(tmp_path, monkeypatch):
+    infra = InfraFolder(tmp_path / "infrastructure")
+    infra.node("n").register({"installation": "here"})
+    infra.node("n").write_status({"state": "failed"})
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", lambda *_, **__: None)
+        infra.node("n").remove()
+    infra.node("n").remove()
     assert list(infra.path.iterdir()) == [infra.nodes]
 
 
