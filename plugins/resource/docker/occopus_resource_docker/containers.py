@@ -33,6 +33,7 @@ from occopus_resource_docker.errors import (
     ContainerMissingError,
     ImageMissingError,
     NameTakenError,
+    StartingError,
     UnreadableLogError,
 )
 from occopus_resource_docker.labels import IMPORTED, TOKEN, selectors
@@ -126,6 +127,8 @@ class Containers:
             if key not in error.message:
                 raise _of_network(error) from None
             # Somebody has removed it in this very moment.
+        except StartingError:
+            pass  # what it has become is seen below
         return self._of(request.token)
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:

@@ -27,6 +27,10 @@ class NameTakenError(TransientError):
     """There is a container with this name, or about to be."""
 
 
+class StartingError(TransientError):
+    """Another call starts the container in this moment."""
+
+
 class ContainerMissingError(NotFoundError):
     """There is no such container, or not yet the whole of it."""
 
@@ -54,6 +58,7 @@ _BY_STATUS: Mapping[int, type[ProviderError]] = {
 _NEEDS_TLS = "tlscacert, and mostly tlscert and tlskey, are needed in auth_data"
 _WORDS: Mapping[tuple[type[ProviderError], str], str] = {
     (NameTakenError, ""): r"container name .* is already in use",
+    (StartingError, ""): r"must be in Created or Stopped state to be started",
     (ContainerMissingError, ""): r"no such container|no container with name",
     (
         UnreadableLogError,

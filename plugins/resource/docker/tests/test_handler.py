@@ -150,6 +150,15 @@ def test_what_was_created_and_not_started_is_found_and_started(stage, order):
     assert made(handler, order())[0].state is InstanceState.READY
 
 
+def test_a_container_that_another_call_starts_is_an_instance(stage, order):
+    handler, request = stage.handler(), order()
+    improper = "container 7 must be in Created or Stopped state to be started: container state improper"
+    stage.proxy.set_rules([Rule("refuse", "^POST .*/start", status=500, message=improper, count=1)])
+    first = handler.create(request)
+    assert first.state is InstanceState.PROVISIONING
+    assert made(handler, request)[0].id == first.id
+
+
 def test_a_container_of_somebody_elses_has_the_name(stage, order):
     stage.engine.client().create_container("tiny:1", "sleep 1000", name="t-1")
     instance = stage.handler().create(order())
