@@ -13,7 +13,7 @@ from typing import Self
 
 from occopus_config_chef.manager import Chef
 from occopus_config_chef.server import ChefServer, time_of_day
-from occopus_core.api import Connection
+from occopus_core.api import Connection, TransientError
 from occopus_core.testing.ports import held_port
 from occopus_core.testing.processes import end
 
@@ -101,8 +101,17 @@ class Goiardi:
         self.server.put("nodes", node_id, body=node)
 
     def names(self, kind: str) -> set[str]:
-        """The names of all its ``nodes``, ``clients``, ``roles`` or ``environments``."""
-        return set(self.server.get(kind))
+        """The names of all its ``nodes``, ``clients``, ``roles`` or ``environments``.
+
+        An answer that was cut off is asked for again. Raises `TransientError` where the server is down.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return set(self.server.get(kind))
+            except TransientError as error:
+                if error.unreached or time.monotonic() > deadline:
+                    raise
 
     def left(self) -> list[str]:
         """Everything on it but what it has at its first start, such as ``nodes/NAME``."""
