@@ -14,7 +14,7 @@ demo: venv  ## build the quick start on this machine
 
 test: dev lint typecheck docs  ## everything: style, types, layers, the documentation, every test
 	@contrib/real-parts
-	.venv/bin/pytest -n 8 --dist worksteal
+	.venv/bin/pytest -n 8 --dist worksteal $(PYTEST)
 
 test-openstack: dev  ## the nova handler against a real OpenStack, which is set up in .openstack/ first
 	.venv/bin/pytest -q -n 2 tests/openstack
