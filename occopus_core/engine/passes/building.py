@@ -42,6 +42,7 @@ from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
+from occopus_core.store.change import Change
 from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, Stage
 from occopus_core.store.repository import InfrastructureTakenError, Store
 
@@ -310,8 +311,13 @@ def _undo(
     candidate = None if replacing.alone else runtime.scope.infrastructure
     runtime.tell(EventKind.ROLLING_BACK, f"{reason} (carried on)" if record.rolling_back else reason)
     if execution.problems or not replacing.alone:  # an interrupted replacement is begun again
-        why = context.resources.connections.redact(reason)
-        runtime.journal.commit_with(lambda change: change.roll_back(candidate, why))
+
+        def begin(change: Change) -> None:
+            change.roll_back(candidate, context.resources.connections.redact(reason))
+            if replacing.alone:
+                context.answer(change, replacing.refusals(f"it failed and is undone: {reason}"))
+
+        runtime.journal.commit_with(begin)
     yield from execution.drop([work for work in execution.works if work.record.provisional], graph)
     context.refuse_if_abandoned()
     if record.description is None and not execution.unconfirmed:
@@ -319,8 +325,6 @@ def _undo(
         yield from context.forget(execution)
     context.refuse_if_abandoned()
     with context.resources.store.changing(lease) as change:
-        if replacing.alone and execution.problems:
-            context.answer(change, replacing.refusals(f"it failed and was undone: {reason}"))
         if record.description is not None:
             change.replace_candidate(None, candidate)
         elif execution.unconfirmed:
@@ -335,7 +339,8 @@ def _undo(
 def undo_leased(context: PassContext, lease: Lease, record: InfrastructureRecord, why: Sequence[str]) -> Steps[None]:
     """Undo a build that another process has begun and that is not continued. Raises `BuildError`."""
     scope = context.scope(record.candidate or record.current)
-    pending = context.resources.store.pending_requests(context.infra_id)
+    # Those that a rollback is about were answered when it began: the others were requested later.
+    pending = [] if record.rolling_back else context.resources.store.pending_requests(context.infra_id)
     replacing = Replacing.of(pending, record, alone=record.candidate is None)
     runtime, works = context.runtime(scope), context.recorded_works()
     context.connect(works)

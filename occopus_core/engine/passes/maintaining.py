@@ -92,8 +92,6 @@ def preview(context: PassContext) -> Steps[Plan]:
         return decide(Situation({}, [work.record for work in works]))
     requests = store.pending_requests(context.infra_id)
     if record.rolling_back:
-        if record.candidate is None:  # the replacements that are being undone are refused
-            requests = [one for one in requests if one.kind is not ScaleKind.REPLACE]
         condemn(works, [work.node_id for work in works if work.record.provisional])
         if record.description is None:
             return decide(Situation({}, [work.record for work in works]))

@@ -282,35 +282,64 @@ def test_a_request_while_the_process_of_a_rollback_stands_still_is_carried_out(w
     assert world.store.infrastructure("infra").description == FAILING
 
 
-@pytest.mark.parametrize("moment", ["after commit", "in a call"])
-def test_a_replacement_whose_rollback_is_killed_is_refused(world, moment):
-    running = infrastructure("a", "c")
+def replacement_rollbacks(world, moment):
+    """Kill passes in which the replacement of `a` and `c` fails; yields those whose rollback had begun, and why.
+
+    Instances could be replaced by then.
+    """
 
     def prepare(infra_id):
         world.cloud.set_faults([])
-        world.build(running, infra_id=infra_id)
+        world.build(infrastructure("a", "c"), infra_id=infra_id)
         world.store.request_scaling(infra_id, "a", ScaleKind.REPLACE, 0, "", world.clock.now())
         world.store.request_scaling(infra_id, "c", ScaleKind.REPLACE, 0, "", world.clock.now())
         world.cloud.set_faults([{"kind": "permanent", "operation": "create", "node_name": "c"}])
 
     begun = 0
     for infra_id in kills(world, moment, prepare, lambda id, life: world.convergence(id, life=life).maintain()):
-        why = world.store.infrastructure(infra_id).rolling_back
-        if not why:
-            continue
-        begun += 1
-        world.cloud.set_faults([])
+        if why := world.store.infrastructure(infra_id).rolling_back:
+            begun += 1
+            world.cloud.set_faults([])
+            yield infra_id, why
+    assert begun
+
+
+def refused(world, infra_id):
+    log = world.store.events(infra_id)
+    return [(one.node_name, one.text) for one in log if one.kind == EventKind.REPLACEMENT_REFUSED.value]
+
+
+@pytest.mark.parametrize("moment", ["after commit", "in a call"])
+def test_a_replacement_whose_rollback_is_killed_is_refused(world, moment):
+    for infra_id, why in replacement_rollbacks(world, moment):
         assert not world.convergence(infra_id).preview().of(Verb.CREATE, Verb.REPLACE)
         lease = world.store.acquire(infra_id, "another", world.clock.now())
         with pytest.raises(WorkedOnError):
             ask(world, infra_id, NEW)
         world.store.release(lease)
         world.convergence(infra_id).maintain()
-        refused = [one.text for one in world.store.events(infra_id) if one.kind == "replacement refused"]
-        assert refused == [f"it failed and was undone: {why}"] * 2
+        assert refused(world, infra_id) == [(name, f"it failed and is undone: {why}") for name in ("a", "c")]
         world.assert_runs({"a": 1, "c": 1}, infra_id)
         assert world.convergence(infra_id).maintain() == Passed()
-    assert begun
+
+
+@pytest.mark.parametrize("moment", ["after commit", "in a call"])
+def test_a_replacement_that_is_requested_after_a_rollback_was_killed_is_carried_out(world, moment):
+    for infra_id, why in replacement_rollbacks(world, moment):
+        world.store.request_scaling(infra_id, "a", ScaleKind.REPLACE, 0, "", world.clock.now())
+        before = {row.node_id: row for row in world.store.instances(infra_id)}
+        plan = world.convergence(infra_id).preview()
+        replaced = [before[step.node_id] for step in plan.of(Verb.REPLACE)]
+        assert [(row.node_name, row.provisional) for row in replaced] == [("a", False)]
+        passed = world.convergence(infra_id).maintain()
+        assert passed.undone == (f"the update was rolled back: {why}",)
+        assert [name for name, _ in refused(world, infra_id)] == ["a", "c"]
+        [done] = [one for one in world.store.events(infra_id) if one.kind == EventKind.REPLACEMENT_DONE.value]
+        assert (done.node_name, done.text) == ("a", "1 instance replaced")
+        kept = {row.node_name for row in world.store.instances(infra_id) if row.node_id in before}
+        assert kept == {"c"}
+        world.assert_runs({"a": 1, "c": 1}, infra_id)
+        assert world.convergence(infra_id).maintain() == Passed()
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
