@@ -28,6 +28,7 @@ from occopus_core.engine.passes import (
     destroying,
     requested_builds,
     sweeping,
+    undoing,
     waiting_for_lease,
 )
 from occopus_core.engine.passes.used_connections import UsedConnections
@@ -285,14 +286,14 @@ def _endless_lease() -> None:
 
 @_mutant("P10", "a failed update undoes everything", "old; bad")
 def _undo_all() -> None:
-    undo = building._undo
+    undo = undoing.undo
 
     def everything(_site, execution, *rest):
         for work in execution.works:
             work.record = dataclasses.replace(work.record, provisional=True)
         return undo(_site, execution, *rest)
 
-    building._undo = everything
+    undoing.undo = building.undo = everything
 
 
 @_mutant("P10", "what a build makes is not provisional", "old; bad")
@@ -318,7 +319,7 @@ def _still_wanted() -> None:
 
 @_mutant("P12", "there is no last search", "storm; old", "forgetful")
 def _no_last_search() -> None:
-    destroying.sweep = building.sweep = _nothing
+    destroying.sweep = undoing.sweep = _nothing
 
 
 @_mutant(

@@ -8,12 +8,9 @@ import functools
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
 from occopus_core.descriptions.text import same_description
-from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.failure_detection import Notes, notes_of
-from occopus_core.engine.instance.output import without_output
 from occopus_core.engine.instance.reservation import new_work
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
@@ -22,18 +19,13 @@ from occopus_core.engine.passes.belated import cleaning_up
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import design_in_pool
-from occopus_core.engine.passes.destroying import places, sweep
-from occopus_core.engine.passes.errors import (
-    BuildError,
-    BusyError,
-    InterruptedBuildError,
-    UnconfiguredError,
-    UnconfirmedError,
-)
+from occopus_core.engine.passes.destroying import places
+from occopus_core.engine.passes.errors import BusyError, UnconfiguredError, UnconfirmedError
 from occopus_core.engine.passes.life_time import first_life_time, move_end, refuse_past_end
 from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import survey
+from occopus_core.engine.passes.undoing import undo
 from occopus_core.engine.passes.waiting_for_lease import acquire_for_build
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
@@ -42,7 +34,6 @@ from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
-from occopus_core.store.change import Change
 from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, Stage
 from occopus_core.store.repository import InfrastructureTakenError, Store
 
@@ -194,7 +185,7 @@ def build_leased(
     _adopt_definitions(runtime, design, unfinished)  # their health checks decide whether they become ready
     if not (yield from execution.create([*unfinished, *fresh], design.graph)):
         context.refuse_if_abandoned()
-        yield from _undo(context, execution, runtime, lease, record, design.graph, replacing)
+        yield from undo(context, execution, runtime, lease, record, design.graph, replacing)
     _adopt_definitions(runtime, design, works)
     runtime.journal.flush()
     _finish(context, runtime, lease, record, design, steps, works, replacing, end)
@@ -296,58 +287,6 @@ def _adopted(design: Design, work: Work) -> Implementation:
         return work.implementation
     alike = (i for i in blueprint.implementations if blueprint.fingerprints[i.digest] == work.record.fingerprint)
     return next(alike, work.implementation)
-
-
-def _undo(
-    context: PassContext,
-    execution: Execution,
-    runtime: Runtime,
-    lease: Lease,
-    record: InfrastructureRecord,
-    graph: Graph,
-    replacing: Replacing,
-) -> Steps[None]:
-    reason = execution.interrupted or "; ".join(map(without_output, execution.problems))
-    candidate = None if replacing.alone else runtime.scope.infrastructure
-    runtime.tell(EventKind.ROLLING_BACK, f"{reason} (carried on)" if record.rolling_back else reason)
-    if execution.problems or not replacing.alone:  # an interrupted replacement is begun again
-
-        def begin(change: Change) -> None:
-            change.roll_back(candidate, context.resources.connections.redact(reason))
-            if replacing.alone:
-                context.answer(change, replacing.refusals(f"it failed and is undone: {reason}"))
-
-        runtime.journal.commit_with(begin)
-    yield from execution.drop([work for work in execution.works if work.record.provisional], graph)
-    context.refuse_if_abandoned()
-    if record.description is None and not execution.unconfirmed:
-        yield from sweep(execution, runtime, places(context).among(execution.links))
-        yield from context.forget(execution)
-    context.refuse_if_abandoned()
-    with context.resources.store.changing(lease) as change:
-        if record.description is not None:
-            change.replace_candidate(None, candidate)
-        elif execution.unconfirmed:
-            change.request_destroy()
-        else:
-            change.remove_infrastructure(runtime.clock.now())
-            runtime.tell_with(change, EventKind.INFRA_DROPPED, "its build was rolled back")
-    error = BuildError if execution.problems else InterruptedBuildError
-    raise error(execution.problems or [reason], execution.unconfirmed)
-
-
-def undo_leased(context: PassContext, lease: Lease, record: InfrastructureRecord, why: Sequence[str]) -> Steps[None]:
-    """Undo a build that another process has begun and that is not continued. Raises `BuildError`."""
-    scope = context.scope(record.candidate or record.current)
-    # Those that a rollback is about were answered when it began: the others were requested later.
-    pending = [] if record.rolling_back else context.resources.store.pending_requests(context.infra_id)
-    replacing = Replacing.of(pending, record, alone=record.candidate is None)
-    runtime, works = context.runtime(scope), context.recorded_works()
-    context.connect(works)
-    execution = context.execution(runtime, {}, record, works)
-    execution.problems.extend(why)
-    graph = yield from dependencies(context.resources.loop, scope, works)
-    yield from _undo(context, execution, runtime, lease, record, graph, replacing)
 
 
 def plan_build(

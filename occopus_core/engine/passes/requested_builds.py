@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from occopus_core.api.errors import ProviderError
 from occopus_core.engine.kernel.loop import Steps
-from occopus_core.engine.passes.building import build_leased, undo_leased
+from occopus_core.engine.passes.building import build_leased
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.designing import design_candidate, design_in_pool, park_if_cut_off
 from occopus_core.engine.passes.errors import BuildError
+from occopus_core.engine.passes.undoing import undo_leased
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.engine.planning.scaling import Scaled, scale
