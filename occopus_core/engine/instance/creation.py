@@ -248,7 +248,7 @@ class Creation:
         more: str = "",
         alike: str = "",
     ) -> None:
-        """Take a step later. What it waits for is reported once, also where it alternates with something else.
+        """Take a step later. The row has what it waits for; the event of each reason is emitted once.
 
         `alike` is the reason without what differs at each time.
         """
@@ -256,9 +256,8 @@ class Creation:
             self._progress.failed(work, overdue(work, reason))
             return
         wait = (work.implementation.digest, alike or reason)
-        if wait not in work.reported_waits:
-            work.reported_waits.add(wait)
-            self._runtime.waiting(work, f"{reason}{more}")
+        self._runtime.waiting(work, f"{reason}{more}", reported=wait in work.reported_waits)
+        work.reported_waits.add(wait)
         self._runtime.loop.after(seconds, lambda: None if work.dropping else step(work))
 
 

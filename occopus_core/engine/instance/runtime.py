@@ -100,11 +100,15 @@ class Runtime:
         change.add_events([(self.clock.now(), event)])
         change.then(lambda: self.observer(event))
 
-    def waiting(self, work: Work, reason: str) -> None:
-        """Emit what an instance waits for, once for each reason, and record it for one that is not ready yet."""
+    def waiting(self, work: Work, reason: str, *, reported: bool = False) -> None:
+        """Emit what an instance waits for when that changes, and record it for one that is not ready yet.
+
+        No event is emitted for what was `reported` before.
+        """
         if reason != work.waiting_for:
             work.waiting_for = reason
-            self.emit(EventKind.NODE_WAITING, work, reason)
+            if not reported:
+                self.emit(EventKind.NODE_WAITING, work, reason)
             if work.stage in PENDING:
                 self.journal.put(work.update(reason=reason))
 

@@ -202,10 +202,12 @@ def test_a_provider_that_never_answers_is_given_up_after_the_timeout(world):
 
 
 def test_what_is_tried_again_is_reported_once_where_progress_and_failure_alternate(world, monkeypatch):
-    real, calls = world.handler.create, []
+    world.handler.poll_seconds = (1.0, 5.0)  # rows are written within that time
+    real, calls, shown = world.handler.create, [], []
 
     def create(handler, request):
         calls.append(request)
+        shown.append(world.store.instances("infra")[0].reason)
         if len(calls) > 30:
             return real(handler, request)
         if len(calls) % 3:
@@ -222,6 +224,12 @@ def test_what_is_tried_again_is_reported_once_where_progress_and_failure_alterna
         "pulling app:1",
         "pulling app:1: 10 %",
         "the registry does not answer (request id-3) (tried again; given up after 600 s)",
+    ]
+    assert shown[21:25] == [  # the row has the newest one
+        "the registry does not answer (request id-21) (tried again; given up after 600 s)",
+        "pulling app:1",
+        "pulling app:1: 10 %",
+        "the registry does not answer (request id-24) (tried again; given up after 600 s)",
     ]
 
 
