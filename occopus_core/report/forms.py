@@ -84,7 +84,7 @@ _UNDER_WAY = {
 
 
 def _under_way(infrastructure: InfrastructureRecord) -> list[str]:
-    if infrastructure.wanted and infrastructure.rolling_back:
+    if infrastructure.rolling_back:
         what = "a build of it" if infrastructure.description is None else "an update of it"
         finish = f"occopus-maintain -i {infrastructure.id} finishes that"
         return [f"{what} is being rolled back: {infrastructure.rolling_back}; {finish}"]

@@ -83,10 +83,10 @@ class Change:
     def roll_back(self, candidate: Infrastructure | None, reason: str) -> None:
         """Record that the build of this description is being rolled back; None for a build without a new one.
 
-        Without effect if another one has been requested meanwhile.
+        Without effect if another one, or the destruction, has been requested meanwhile.
         """
         row = infrastructure_row(self._connection, self._lease.infra_id)
-        if same_description(record_of(row).candidate, candidate):
+        if self.wanted and same_description(record_of(row).candidate, candidate):
             self._put(rolling_back=reason)
 
     def defined_types(self, infrastructure: Infrastructure) -> set[str]:
@@ -133,8 +133,8 @@ class Change:
         self._put(expires_at=expires_at, warns_at=warns_at)
 
     def request_destroy(self) -> None:
-        """Request the destruction of the infrastructure."""
-        self._put(wanted=False)
+        """Request the destruction of the infrastructure, also in the place of a rollback."""
+        self._put(wanted=False, rolling_back="")
 
     def finish_build(self, description: Infrastructure, targets: Mapping[str, int]) -> None:
         """The build has succeeded: put its description in force and keep its instances.

@@ -102,7 +102,7 @@ class LeaseLostError(Exception):
 
 
 PARKED = "parked: "
-"""The start of the reason for which an infrastructure is parked: passes leave it alone unless it is destroyed."""
+"""The start of the reason for which an infrastructure is parked: passes only destroy it or finish a rollback."""
 
 
 class Stage(enum.Enum):
@@ -346,7 +346,7 @@ class InfrastructureRecord:
     awaited_until: float | None = None
     """Until when (seconds since 1970) a build waits for the lease; None if none waits."""
     rolling_back: str = ""
-    """Why a build is being rolled back, which the next pass finishes; empty if none is."""
+    """Why a build is being rolled back, which the next pass finishes; empty if none is, or it is being destroyed."""
     revision: int = field(default=0, compare=False)
     """Raised by every change of the infrastructure or its rows, see `occopus_core.store.revisions`."""
 

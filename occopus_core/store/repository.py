@@ -264,10 +264,13 @@ class Store:
             return {row.token: instance_of(row) for row in connection.execute(sa.select(tables.instances))}
 
     def request_destroy(self, infra_id: str) -> None:
-        """Request the destruction of an infrastructure; needs no lease. Raises `NoSuchInfrastructureError`."""
-        table = tables.infrastructures
+        """Request the destruction of an infrastructure, also in the place of a rollback; needs no lease.
+
+        Raises `NoSuchInfrastructureError`.
+        """
+        table, values = tables.infrastructures, INFRASTRUCTURES.encode({"wanted": False, "rolling_back": ""})
         with self._database.writing() as connection:
-            result = connection.execute(table.update().where(table.c.id == infra_id).values(wanted=False))
+            result = connection.execute(table.update().where(table.c.id == infra_id).values(values))
             if not result.rowcount:
                 raise NoSuchInfrastructureError(infra_id)
             raise_revision(connection, [infra_id])

@@ -28,7 +28,7 @@ from occopus_core.engine.passes.errors import BusyError, Passed
 from occopus_core.engine.passes.life_time import attend, is_due
 from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
-from occopus_core.engine.passes.requested_builds import apply_scaling, carry_out_requests
+from occopus_core.engine.passes.requested_builds import apply_scaling, carry_out_requests, finish_rollback
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
 from occopus_core.engine.passes.waiting_for_lease import acquire_soon
 from occopus_core.engine.planning.backoff import failed_to_start, next_setback
@@ -45,14 +45,14 @@ def maintain(context: PassContext) -> Steps[Passed]:
     """Run one pass. It continues an interrupted build, or the destruction of an infrastructure.
 
     It observes first: if there is nothing to do, it takes no lease and writes nothing. Otherwise it decides again
-    under a lease. A parked infrastructure is left alone, unless it is to be destroyed.
+    under a lease. A parked infrastructure is left alone, unless it is to be destroyed; but a rollback is finished.
 
     Raises `BusyError` while another process works on the infrastructure, `NoSuchInfrastructureError`, and the errors of
     a build or a destruction that it continues. A node that cannot be made or observed is an event, not an error: it is
     in the result, and the next pass tries again.
     """
     record = context.resources.store.infrastructure(context.infra_id)
-    if record.parked and not is_due(record, context.resources.loop.clock.now()):
+    if record.parked and not record.rolling_back and not is_due(record, context.resources.loop.clock.now()):
         context.revision = record.revision
         return Passed((record.parked,))
     if context.is_awaited(record):
@@ -66,16 +66,18 @@ def maintain(context: PassContext) -> Steps[Passed]:
     lease = yield from acquire_soon(context)
     with context.releasing(lease):
         record = attend(context, lease, context.resources.store.infrastructure(context.infra_id))
-        if record.parked:
-            return Passed((record.parked,))
         if not record.wanted:
             yield from destroy_leased(context, lease, record)
             return Passed()
+        undone = yield from finish_rollback(context, lease, record)
+        record = context.resources.store.infrastructure(context.infra_id)
+        if record.parked:
+            return Passed((*undone, record.parked))
         unbuilt = yield from carry_out_requests(context, lease, record)
         record = context.resources.store.infrastructure(context.infra_id)
         passed = yield from _Pass(context, lease, record, looked).run()
     context.tidy()
-    return dataclasses.replace(passed, undone=(*unbuilt, *passed.undone))
+    return dataclasses.replace(passed, undone=(*undone, *unbuilt, *passed.undone))
 
 
 def preview(context: PassContext) -> Steps[Plan]:
@@ -85,16 +87,18 @@ def preview(context: PassContext) -> Steps[Plan]:
     """
     store = context.resources.store
     record = store.infrastructure(context.infra_id)
-    if record.parked:
+    if record.parked and not record.rolling_back:
         return Plan((), record.parked)
     works = context.recorded_works()
     if not record.wanted or (record.expires_at is not None and record.expires_at <= context.resources.loop.clock.now()):
         return decide(Situation({}, [work.record for work in works]))
     requests = store.pending_requests(context.infra_id)
     if record.rolling_back:
-        condemn(works, [work.node_id for work in works if work.record.provisional])
-        if record.description is None:
-            return decide(Situation({}, [work.record for work in works]))
+        made = [work for work in works if work.record.provisional]
+        condemn(works, [work.node_id for work in made])
+        if record.description is None or record.parked:
+            going = decide(Situation({}, [work.record for work in made]))
+            return dataclasses.replace(going, frozen=record.parked)
         record = dataclasses.replace(record, candidate=None)
     replacing = Replacing.of(requests, record, alone=record.candidate is None)
     scaled = scale(requests, record.current, record.targets, [work.record for work in works])

@@ -29,13 +29,9 @@ def carry_out_requests(context: PassContext, lease: Lease, record: Infrastructur
     """Build the candidate of the record, then replace the instances of nodes for which that is requested.
 
     Requests for numbers of instances are applied before a replacement: what is to go is not replaced.
-    A rollback that another process has begun is finished first. Returns why something of it was not done. Propagates
-    the errors of `build`.
+    Returns why something of it was not done. Propagates the errors of `build`.
     """
     store, left = context.resources.store, []
-    if record.rolling_back:
-        left.append((yield from _finish_rollback(context, lease, record)))
-        record = store.infrastructure(context.infra_id)
     if record.candidate is not None:
         left.append((yield from build_requested(context, lease, record)))
         record = store.infrastructure(context.infra_id)
@@ -49,14 +45,19 @@ def carry_out_requests(context: PassContext, lease: Lease, record: Infrastructur
     return [text for text in left if text]
 
 
-def _finish_rollback(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[str]:
-    """Undo what is being undone. Returns why. Raises `BuildError` if it was the first build: nothing is left then."""
+def finish_rollback(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[tuple[str, ...]]:
+    """Finish the rollback that another process has begun, if any. Returns why it was begun.
+
+    Raises `BuildError` if it was the first build: nothing is left then.
+    """
+    if not record.rolling_back:
+        return ()
     try:
         yield from undo_leased(context, lease, record, [record.rolling_back])
     except BuildError:
         if record.description is None:
             raise
-    return f"the update was rolled back: {record.rolling_back}"
+    return (f"the update was rolled back: {record.rolling_back}",)
 
 
 def apply_scaling(

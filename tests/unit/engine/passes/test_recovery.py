@@ -8,6 +8,7 @@ from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import (
+    PARKED,
     InfrastructureState,
     LeaseLostError,
     NoSuchInfrastructureError,
@@ -236,6 +237,73 @@ def test_a_rollback_of_a_first_build_that_is_killed_is_finished_by_maintenance(w
             world.convergence(infra_id).maintain()
         assert caught.value.problems == (why,)
         world.assert_nothing(infra_id)
+
+
+def park(world, infra_id):
+    lease = world.store.acquire(infra_id, "another", world.clock.now())
+    with world.store.changing(lease) as change:
+        change.put_frozen(f"{PARKED}the template takes too long")
+    world.store.release(lease)
+    return world.store.infrastructure(infra_id).parked
+
+
+def test_a_rollback_that_is_killed_is_finished_also_where_the_infrastructure_is_parked(world):
+    for infra_id, why in rollbacks(world, "after commit", build_old(world), FAILING):
+        parked = park(world, infra_id)
+        plan = world.convergence(infra_id).preview()
+        made = {row.node_id for row in world.store.instances(infra_id) if row.provisional}
+        assert (
+            {step.node_id for step in plan.steps if step.verb is Verb.DESTROY}
+            == made
+            == {s.node_id for s in plan.steps}
+        )
+        assert plan.frozen == parked
+        assert world.convergence(infra_id).maintain().undone == (f"the update was rolled back: {why}", parked)
+        world.assert_runs(RUNS_OLD, infra_id)
+        assert world.store.infrastructure(infra_id).parked == parked
+        assert world.convergence(infra_id).maintain().undone == (parked,)
+
+
+def test_a_rollback_of_a_first_build_that_is_killed_is_finished_also_where_it_is_parked(world):
+    for infra_id, _ in rollbacks(world, "after commit", nothing, FAILING):
+        park(world, infra_id)
+        with pytest.raises(BuildError):
+            world.convergence(infra_id).maintain()
+        world.assert_nothing(infra_id)
+
+
+@pytest.mark.parametrize("moment", ["after commit", "in a call"])
+def test_a_destruction_takes_the_place_of_a_rollback_that_was_killed(world, moment):
+    for infra_id, _ in rollbacks(world, moment, build_old(world), FAILING):
+        world.store.request_destroy(infra_id)
+        assert world.store.infrastructure(infra_id).rolling_back == ""
+        world.convergence(infra_id).maintain()
+        world.assert_nothing(infra_id)
+
+
+def test_a_rollback_that_leaves_something_unconfirmed_ends_as_a_destruction(world):
+    world.define("stuck", delete_seconds=10**6)
+    candidate = infrastructure("stuck", "bad", edges=[("bad", "stuck")])
+    with pytest.raises(BuildError) as caught:
+        world.build(candidate)
+    assert caught.value.unconfirmed
+    record = world.store.infrastructure("infra")
+    assert (record.wanted, record.rolling_back) == (False, "")
+
+
+def test_a_build_whose_destruction_was_requested_is_not_said_to_be_rolled_back(world):
+    world.build(OLD)
+    said = []
+
+    def during(operation):
+        if operation == "create":
+            world.store.request_destroy("infra")
+        said.append(world.store.infrastructure("infra").rolling_back)
+
+    world.during = during
+    with contextlib.suppress(BuildError):
+        world.build(NEW)
+    assert set(said) == {""}
 
 
 @pytest.mark.parametrize("moment", ["after commit", "in a call"])
