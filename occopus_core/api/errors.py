@@ -81,8 +81,8 @@ class PermanentError(ProviderError):
     it is known: messages then begin with its file, line and column. Errors of `check` that do not depend on what
     templates render to are reported at import already, if the value at `at` is not a template itself. `here` is True if
     the request may be possible for another user or on another machine than those of this process: such an error is
-    reported by builds, not by an import. `more` has what else `check` finds wrong with the same request: all of it is
-    reported at once.
+    reported by builds, not by an import. `more` has what else `check` finds wrong with the same request, also in the
+    `more` of those errors: all of it is reported at once.
     """
 
     def __init__(
@@ -98,7 +98,8 @@ class PermanentError(ProviderError):
         super().__init__(message, request_id=request_id, unreached=unreached)
         self.at = at if isinstance(at, str) else ""
         self.here = here
-        self.more = tuple(each for each in more if isinstance(each, PermanentError))
+        others = [each for each in more if isinstance(each, PermanentError)]
+        self.more: tuple[PermanentError, ...] = tuple(each for other in others for each in (other, *other.more))
 
 
 def _text(message: object) -> str:

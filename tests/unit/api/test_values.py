@@ -110,3 +110,11 @@ def test_the_time_of_a_throttled_call_is_a_number_or_none(said, seconds):
 
 def test_a_place_that_is_no_text_is_not_known():
     assert PermanentError("refused", at=None).at == ""
+
+
+def test_errors_within_more_are_all_in_it():
+    deep = PermanentError("d", at="resource.d")
+    middle = PermanentError("c", more=[deep])
+    error = PermanentError("a", more=[PermanentError("b"), middle, "no error"])
+    assert [one.message for one in error.more] == ["b", "c", "d"]
+    assert error.more[2] is deep
