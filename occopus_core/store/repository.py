@@ -37,7 +37,7 @@ from occopus_core.store.records import (
     StoreError,
     is_made,
 )
-from occopus_core.store.revisions import RevisionRows, raise_revision
+from occopus_core.store.revisions import RevisionRows, lock_infrastructures, raise_revision
 from occopus_core.store.row_conversion import (
     INFRASTRUCTURES,
     REQUESTS,
@@ -297,7 +297,8 @@ class Store:
             event = Event(EventKind.REPLACEMENT_REQUESTED, infra_id, node_name)
         request = ScaleRequest(0, infra_id, node_name, kind, amount, instance, now)
         with self._database.writing() as connection:
-            infrastructure_row(connection, infra_id)
+            if not lock_infrastructures(connection, [infra_id]):
+                raise NoSuchInfrastructureError(infra_id)
             key = connection.scalar(table.insert().values(REQUESTS.row(request)).returning(table.c.id))
             connection.execute(tables.events.insert(), [event_row(now, event)])
             raise_revision(connection, [infra_id])
