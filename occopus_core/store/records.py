@@ -179,6 +179,8 @@ class InstanceRecord:
     """The first `create` returned the whole instance: the provider has no other one with this token."""
     outdated: tuple[str, ...] = ()
     """The nodes with instances that were made later and whose addresses its user data or settings lack."""
+    rendered: str = ""
+    """Identifies its request with the addresses that it was made with; empty if unknown, or if it has no dependees."""
 
     @property
     def address(self) -> str:

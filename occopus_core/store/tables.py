@@ -97,6 +97,7 @@ instances = Table(
     Column("well_since", Double),
     Column("ill_seconds", Double, nullable=False, server_default="0"),
     Column("outdated", Text, nullable=False, server_default="[]"),
+    Column("rendered", String(64), nullable=False, server_default=""),
     Index(None, "infra_id"),
 )
 

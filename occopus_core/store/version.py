@@ -1,4 +1,4 @@
 """The version of the store's schema."""
 
-HEAD = "0015"
+HEAD = "0016"
 """The version that `tables` describes; equals the newest file in `migrations/versions`."""

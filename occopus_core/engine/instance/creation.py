@@ -19,6 +19,7 @@ from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.guard import wrong_answer
 from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.planning.fingerprints import rendered_fingerprint
 from occopus_core.engine.planning.preparation import Prepared, Subject
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError
@@ -121,19 +122,22 @@ class Creation:
 
     def _prepare(self, work: Work, subject: Subject) -> None:
         queue, scope = self._runtime.rendering, self._runtime.scope
+        has_dependees = any(self._values.dependees(work.node_name))
         begun = self._lifecycle.queue([work], queue.moved)
 
-        def prepare() -> Prepared:
+        def prepare() -> tuple[Prepared, str]:
             begun()
-            return scope.prepare(subject)
+            return scope.prepare(subject), rendered_fingerprint(scope, subject) if has_dependees else ""
 
         queue.submit(prepare, lambda outcome: self._prepared(work, outcome))
 
-    def _prepared(self, work: Work, outcome: Outcome[Prepared]) -> None:
+    def _prepared(self, work: Work, outcome: Outcome[tuple[Prepared, str]]) -> None:
         if outcome.error is not None or work.dropping:
             self._go_on(work, Outcome(error=outcome.error))
             return
-        work.prepared = outcome.get()
+        work.prepared, rendered = outcome.get()
+        if rendered != work.record.rendered:
+            self._runtime.journal.put(work.update(rendered=rendered))
         host_key = work.prepared.request.context.host_key
         if host_key:
             self._runtime.journal.offer_host_key(work.node_id, host_key, lambda: self._register_or_call(work))

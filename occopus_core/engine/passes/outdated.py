@@ -16,16 +16,17 @@ from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.reconfiguring import foreseen_neighbours, with_placeholder_addresses
+from occopus_core.engine.planning.fingerprints import rendered_fingerprint
 from occopus_core.engine.planning.mappings import ADDRESS
 from occopus_core.engine.planning.plan import Plan, Step, Verb, lacks_addresses
 from occopus_core.engine.planning.preparation import Scope
-from occopus_core.engine.planning.rehearsal import PLACEHOLDER_HOST_KEY, rehearsal_allowance
+from occopus_core.engine.planning.rehearsal import rehearsal_allowance
 from occopus_core.events import EventKind
 from occopus_core.render import CutOffError
 from occopus_core.store.records import Stage
 
-_Kind: TypeAlias = tuple[str, str, frozenset[str]]
-"""Node name, digest of the implementation, and the ids of dependees that were made later."""
+_Kind: TypeAlias = tuple[str, str, frozenset[str], str]
+"""Node name, digest of the implementation, the ids of dependees that were made later, and what it was made from."""
 
 _CHANGING = (
     "its configuration was made with addresses of {0}, which change: it is not updated; "
@@ -58,10 +59,10 @@ def with_outdated(
 ) -> Steps[Plan]:
     """The plan, with a reason for each ready instance that it keeps and that lacks the addresses of its dependees.
 
-    These are addresses that the plan changes, and those of instances that were made later than itself. The request of
-    each kind of instance is rendered with the addresses before and after, in the pool, without running commands. What
-    cannot be rendered afterwards is left as it is, and everything where rendering is cut off. `implementation` returns
-    an instance's implementation from then on.
+    These are addresses that the plan changes, and those of instances that were made later than itself, unless its
+    request would be the one that it was made from. The request of each kind of instance is rendered with the addresses
+    before and after, in the pool, without running commands. What cannot be rendered afterwards is left as it is, and
+    everything where rendering is cut off. `implementation` returns an instance's implementation from then on.
     """
     found = yield from _find(loop, scope, graph, works, plan, implementation)
     steps = (
@@ -117,9 +118,7 @@ def _find(
     """What each ready instance that the plan keeps lacks, by node id; None where rendering is cut off."""
     changing = {step.node_name for step in plan.of(Verb.CREATE, Verb.REPLACE, Verb.DESTROY)}
     staying = [work for work in works if work.stage is not Stage.DROPPING]
-    by_node: dict[str, list[Work]] = {}
-    for work in staying:
-        by_node.setdefault(work.node_name, []).append(work)
+    by_node = _by_node(staying)
     kept = {step.node_id for step in plan.of(Verb.KEEP)}
     kinds: dict[str, _Kind] = {}
     concerned: dict[_Kind, Work] = {}
@@ -130,19 +129,22 @@ def _find(
         if dependees and work.node_id in kept and work.stage is Stage.READY:
             later = frozenset(_later(work, (by_node.get(name, ()) for name in dependees)))
             if later or changing.intersection(dependees):
-                kinds[work.node_id] = (work.node_name, implementation(work).digest, later)
+                kinds[work.node_id] = (work.node_name, implementation(work).digest, later, work.record.rendered)
                 concerned.setdefault(kinds[work.node_id], dataclasses.replace(work))
     if not concerned:
         return {}
     present = [dataclasses.replace(work, dropping=False) for work in staying]
     scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
     after = foreseen_neighbours(scope, works, plan)
+    now = dataclasses.replace(after, works=lambda: present)
 
     def lack_of(kind: _Kind, work: Work) -> _Lack:
         outdating = functools.partial(_outdating, scope, after, work, implementation(work))
         names = tuple(outdating(present, list(after.works()), changing))
         if names:
             return _Lack(names, changing=True)
+        if work.record.rendered and work.record.rendered == _rendered(scope, now, work, implementation(work)):
+            return _Lack()  # the later ones have the addresses of the former ones
         earlier = [one for one in present if one.node_id not in kind[2]]
         placeholders = [with_placeholder_addresses(one) for one in present if one.node_id in kind[2]]
         # Where all instances of a node were made later, others were there before.
@@ -161,6 +163,13 @@ def _find(
     except CutOffError:
         return None
     return {node_id: lacks[kind] for node_id, kind in kinds.items()}
+
+
+def _by_node(works: Sequence[Work]) -> Mapping[str, Sequence[Work]]:
+    found: dict[str, list[Work]] = {}
+    for work in works:
+        found.setdefault(work.node_name, []).append(work)
+    return found
 
 
 def _later(work: Work, others: Iterator[Sequence[Work]]) -> Iterator[str]:
@@ -183,7 +192,7 @@ def _outdating(
     """Of `names`, the nodes whose addresses afterwards would make the instance another one, as they are described."""
     former = dataclasses.replace(neighbours, works=lambda: before)
     handed = former.handed(work.node_name).values
-    made = _request(scope, former, work, implementation, handed)
+    made = _rendered(scope, former, work, implementation)
     for name in neighbours.nodes:
         if name not in names or name == work.node_name:
             continue
@@ -191,7 +200,7 @@ def _outdating(
         mixed = [*others, *(one for one in after if one.node_name == name)]
         then = dataclasses.replace(neighbours, works=lambda mixed=mixed: mixed)  # type: ignore[misc]
         addresses = _handed_addresses(then, work.node_name)
-        if _request(scope, then, work, implementation, {**handed, **addresses}) not in (None, made):
+        if _rendered(scope, then, work, implementation, {**handed, **addresses}) not in ("", made):
             yield name
 
 
@@ -202,17 +211,13 @@ def _handed_addresses(neighbours: Neighbours, node_name: str) -> dict[str, Any]:
     return {name: value for name, value in neighbours.handed(node_name).values.items() if name in targets}
 
 
-def _request(
-    scope: Scope, neighbours: Neighbours, work: Work, implementation: Implementation, handed: Mapping[str, Any]
-) -> object:
-    """What its provider would be asked for; None if it cannot be rendered. Raises `CutOffError`."""
-    subject = dataclasses.replace(
-        neighbours.subject(work, implementation), mapped=handed, host_key=lambda: PLACEHOLDER_HOST_KEY
-    )
-    try:
-        request = scope.prepare(subject.quiet()).request
-    except CutOffError:
-        raise
-    except Exception:  # noqa: BLE001  # a rehearsal has reported it
-        return None
-    return request.resource, request.context
+def _rendered(
+    scope: Scope,
+    neighbours: Neighbours,
+    work: Work,
+    implementation: Implementation,
+    handed: Mapping[str, Any] | None = None,
+) -> str:
+    """The fingerprint of its request beside these neighbours; empty if it cannot be rendered. Raises `CutOffError`."""
+    subject = neighbours.subject(work, implementation)
+    return rendered_fingerprint(scope, subject if handed is None else dataclasses.replace(subject, mapped=handed))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +11,12 @@ from typing import Any
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Address, AddressKind, CreateRequest
-from occopus_core.api.ssh import HostKeyPair
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.stand_in import cannot_be_made
 from occopus_core.engine.planning import mappings
 from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.engine.planning.fingerprints import PLACEHOLDER_HOST_KEY, PLACEHOLDER_NODE_ID, fingerprint
 from occopus_core.engine.planning.preparation import Prepared, Scope, Subject
 from occopus_core.engine.planning.rehearsal_faults import Faults, type_paths
 from occopus_core.render import MOST_FAULTS, Allowance, CutOffError
@@ -32,12 +30,9 @@ REHEARSAL_UNITS = 10 * BUDGET
 REHEARSAL_SECONDS = 10.0
 """The limit on the processor time, in seconds, of all its other templates."""
 
-_NODE_ID = "00000000-0000-4000-8000-000000000000"
-_TOKEN = f"occopus-{_NODE_ID}"
+_TOKEN = f"occopus-{PLACEHOLDER_NODE_ID}"
 # Addresses reserved for documentation (RFC 5737).
 _PLACEHOLDERS = ((Address("192.0.2.1"), Address("198.51.100.1", AddressKind.PRIVATE)), (Address("192.0.2.2"),))
-PLACEHOLDER_HOST_KEY = HostKeyPair("ssh-ed25519 AAAA", "the private half")
-"""Replaces a generated key, so that a rehearsal gives the same result each time."""
 
 
 def rehearsal_allowance() -> Allowance:
@@ -82,7 +77,7 @@ class PlaceholderPeers:
 
     def node_ids(self, node_name: str) -> Sequence[str]:
         """See `occopus_core.template_functions.Peers`."""
-        return [_NODE_ID for _ in self.addresses(node_name)]
+        return [PLACEHOLDER_NODE_ID for _ in self.addresses(node_name)]
 
 
 def rehearse(
@@ -195,7 +190,7 @@ def _rehearse(
         node, link_of_manager = prepared.configuration.node, prepared.configuration.link
         with found.collecting("config_management"):
             link_of_manager.call("check", lambda manager: manager.check(node))
-    return "" if found.messages else _fingerprint(scope.installation, prepared.request)
+    return "" if found.messages else fingerprint(scope.installation, prepared.request)
 
 
 def _rendered(scope: Scope, subject: Subject, found: Faults) -> tuple[Prepared, Mapping[str, Any]] | None:
@@ -228,7 +223,8 @@ def _subject(
     blueprint: Blueprint, implementation: Implementation, peers: PlaceholderPeers, handed: Mapping[str, Any]
 ) -> Subject:
     functions = rehearsal_functions(peers)
-    return Subject(blueprint.node, _NODE_ID, _TOKEN, implementation, functions, handed, lambda: PLACEHOLDER_HOST_KEY)
+    node_id, host_key = PLACEHOLDER_NODE_ID, PLACEHOLDER_HOST_KEY
+    return Subject(blueprint.node, node_id, _TOKEN, implementation, functions, handed, lambda: host_key)
 
 
 def _check_host(checker: HealthChecker, value: Any) -> None:
@@ -239,10 +235,3 @@ def _check_host(checker: HealthChecker, value: Any) -> None:
         raise
     except (Exception, SystemExit) as error:
         raise PermanentError(reason(error)) from error
-
-
-def _fingerprint(salt: str, request: CreateRequest) -> str:
-    """A salted digest. A request may hold passwords, which could be guessed from a plain digest."""
-    context = request.context
-    content = [salt, dict(request.resource), context.user_data, context.env, context.command]
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -27,7 +27,7 @@ COLUMNS = {
     "infrastructures": ("description", "candidate", "wanted", "targets", "setbacks", "frozen", "created_at", "epoch",
                         "lease_holder", "lease_expires", "name", "rolling_back"),
     "instances": ("stage", "condition", "addresses", "position", "since", "created_at", "unhealthy_since",
-                  "well_since", "ill_seconds", "outdated",
+                  "well_since", "ill_seconds", "outdated", "rendered",
                   "instance_id", "node_name", "token", "connection", "reason", "provisional", "condemned",
                   "implementation"),
     "implementations": ("body",),

@@ -213,7 +213,16 @@ def test_an_instance_that_was_ill_stays_so_in_a_store_of_an_older_version(store_
     store = Store(opened(store_url))
     unknown = {field.name: field.default for field in dataclasses.fields(ill) if field.name not in kept}
     assert store.instances("i") == [dataclasses.replace(ill, **unknown)]
-    added = {"condition", "unhealthy_since", "condemned", "answered", "well_since", "ill_seconds", "outdated"}
+    added = {
+        "condition",
+        "unhealthy_since",
+        "condemned",
+        "answered",
+        "well_since",
+        "ill_seconds",
+        "outdated",
+        "rendered",
+    }
     assert unknown.keys() <= added
     assert store.infrastructure("i").description == infrastructure()
     lease = store.acquire("i", "me", 1000.0)

@@ -11,6 +11,7 @@ from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.render import Allowance
 from occopus_core.store.records import ScaleKind
+from occopus_core.testing.simcloud import inventory
 from occopus_core.testing.simcloud.inventory import digest
 
 from ..configured import Managers
@@ -239,6 +240,73 @@ def test_a_node_that_lacks_the_address_of_what_was_healed_is_recorded_until_it_i
     assert said(world) == [("proxy", "", LATER.format("web"))], "once, in the words of the plan"
     world.convergence().build(described(), replaced=["proxy"])
     assert recorded(world) == [()]
+
+
+@pytest.fixture
+def same_addresses(monkeypatch):
+    """Once called, every new instance of the cloud has the addresses of the instance with this number."""
+    made = inventory._addresses
+
+    def switch(number):
+        monkeypatch.setattr(inventory, "_addresses", lambda _serial: made(number))
+
+    return switch
+
+
+WEB = 2
+"""The number of the first web instance in the cloud: it is made after that of db."""
+
+
+@pytest.mark.parametrize(
+    "user_data", ["to {{ getip('web') }}", "{{ cmd('date +%N') }} {{ node_id }} {{ getip('web') }}"]
+)
+def test_a_node_whose_dependee_came_back_with_the_same_address_is_not_marked(proxied, same_addresses, user_data):
+    world = proxied(user_data)
+    same_addresses(WEB)
+    heal(world)
+    assert recorded(world) == [()]
+    assert said(world) == []
+    assert reasons(world.convergence().preview()) == {(Verb.KEEP, "")}
+
+
+def test_the_mark_goes_where_the_first_address_comes_back(proxied, same_addresses):
+    world = proxied("to {{ getip('web') }}")
+    heal(world)
+    assert recorded(world) == [("web",)]
+    same_addresses(WEB)
+    heal(world)
+    assert recorded(world) == [()]
+
+
+def test_instances_made_with_different_addresses_are_marked_each_by_its_own(proxied, same_addresses):
+    world = proxied("to {{ getip('web') }}", described(proxy=NodeDescription("proxy", "proxy", scaling=Scaling(1, 3))))
+    heal(world)
+    world.store.request_scaling("infra", "proxy", ScaleKind.CHANGE, 1, "", world.clock.now())
+    world.clock.time += 600
+    world.convergence().maintain()
+    same_addresses(WEB)
+    heal(world)
+    assert recorded(world) == [(), ("web",)]
+
+
+def test_a_row_of_an_older_version_is_marked_whatever_the_address(proxied, same_addresses):
+    world = proxied("to {{ getip('web') }}")
+    (row,) = [row for row in world.store.instances("infra") if row.node_name == "proxy"]
+    lease = world.store.acquire("infra", "me", world.clock.now())
+    with world.store.changing(lease) as change:
+        change.put_instances([dataclasses.replace(row, rendered="")])
+    world.store.release(lease)
+    same_addresses(WEB)
+    heal(world)
+    assert recorded(world) == [("web",)]
+
+
+def test_the_row_holds_no_secret_of_what_was_rendered(proxied):
+    world = proxied("password hunter2 for {{ getip('web') }}")
+    (row,) = [row for row in world.store.instances("infra") if row.node_name == "proxy"]
+    assert len(row.rendered) == 32
+    assert "hunter2" not in str(row)
+    assert [row.rendered for row in world.store.instances("infra") if row.node_name == "db"] == [""]
 
 
 def test_a_node_that_discovers_others_is_not_marked(proxied):
