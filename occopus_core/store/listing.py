@@ -30,6 +30,7 @@ ORDER BY m.seen, b.since
 _SELECT = """
 SELECT i.id, i.name,
        CASE WHEN NOT i.wanted THEN 'dropping'
+            WHEN {rolling_back} <> '' THEN 'rolling_back'
             WHEN i.candidate IS NULL THEN 'ready'
             WHEN i.description IS NULL THEN 'building'
             ELSE 'updating' END,
@@ -40,6 +41,8 @@ _COUNTS = 'SELECT infra_id, stage, "condition", count(*) FROM instances GROUP BY
 _OUTDATED = "SELECT infra_id, count(*) FROM instances WHERE outdated <> '[]' GROUP BY infra_id"
 _OUTDATED_KNOWN = "0013"
 """The version in which outdated instances came."""
+_ROLLBACKS_KNOWN = "0015"
+"""The version in which rollbacks were recorded."""
 _INSTANCES = """
 SELECT i.id, i.name, n.node_name, n.node_id FROM infrastructures i LEFT JOIN instances n ON n.infra_id = i.id
 ORDER BY i.created_at, i.id, n.node_name, n.position
@@ -79,9 +82,11 @@ T = TypeVar("T")
 def _list(run: _Run, version: str) -> tuple[_Rows, _Rows, _Rows, _Rows]:
     """The rows of the infrastructures, those of their maintainers, and the numbers of all and of outdated instances."""
     if version < _LIFE_TIMES:
-        return run(_SELECT.format(expires_at="NULL")), [], [], []
+        return run(_SELECT.format(expires_at="NULL", rolling_back="''")), [], [], []
     outdated = run(_OUTDATED) if version >= _OUTDATED_KNOWN else []
-    return run(_SELECT.format(expires_at="i.expires_at")), run(_MAINTAINERS), run(_COUNTS), outdated
+    rolling_back = "i.rolling_back" if version >= _ROLLBACKS_KNOWN else "''"
+    rows = run(_SELECT.format(expires_at="i.expires_at", rolling_back=rolling_back))
+    return rows, run(_MAINTAINERS), run(_COUNTS), outdated
 
 
 def _read(url: str, warn: Callable[[str], object], queries: Callable[[_Run, str], T]) -> T | None:

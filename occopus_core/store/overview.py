@@ -93,7 +93,8 @@ def _glimpse(
 ) -> Glimpse:
     infra_id, name, wanted, maintained, frozen, rolling_back, created_at, targets, expires_at, *settled = row
     described, candidate = settled
-    state = InfrastructureState.of(wanted=wanted, described=described, under_way=candidate)
+    undone = bool(rolling_back)
+    state = InfrastructureState.of(wanted=wanted, described=described, under_way=candidate, rolling_back=undone)
     known = Glimpse(
         *(str(infra_id), str(infra_id), state, bool(maintained), "", 0.0, 0, instances),
         maintainer=maintainer,

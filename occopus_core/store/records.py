@@ -239,14 +239,18 @@ class InfrastructureState(enum.Enum):
 
     BUILDING = "building"
     UPDATING = "updating"
+    ROLLING_BACK = "rolling_back"
+    """A build, an update or a replacement is being undone."""
     READY = "ready"
     DROPPING = "dropping"
 
     @classmethod
-    def of(cls, *, wanted: bool, described: bool, under_way: bool) -> InfrastructureState:
-        """The state of an infrastructure that is wanted, has a description in force, has a build under way, or not."""
+    def of(cls, *, wanted: bool, described: bool, under_way: bool, rolling_back: bool) -> InfrastructureState:
+        """The state, from whether it is wanted, has a description in force, has a build under way or being undone."""
         if not wanted:
             return cls.DROPPING
+        if rolling_back:
+            return cls.ROLLING_BACK
         if not under_way:
             return cls.READY
         return cls.UPDATING if described else cls.BUILDING
@@ -360,8 +364,12 @@ class InfrastructureRecord:
     @property
     def state(self) -> InfrastructureState:
         """The state, derived from the other fields."""
-        described, under_way = self.description is not None, self.candidate is not None
-        return InfrastructureState.of(wanted=self.wanted, described=described, under_way=under_way)
+        return InfrastructureState.of(
+            wanted=self.wanted,
+            described=self.description is not None,
+            under_way=self.candidate is not None,
+            rolling_back=bool(self.rolling_back),
+        )
 
     @property
     def due_at(self) -> float | None:

@@ -104,15 +104,19 @@ class ServiceRows:
         with self._database.reading() as connection:
             return [infra_id for infra_id in connection.scalars(query) if isinstance(infra_id, str)]
 
-    def in_state(self, state: InfrastructureState) -> int:
-        """The number of infrastructures in this state."""
-        return self.states().get(state, 0)
+    def first_builds(self) -> int:
+        """The number of infrastructures whose first build is under way, or is being rolled back."""
+        table = tables.infrastructures
+        query = sa.select(sa.func.count()).where(table.c.wanted, table.c.description.is_(None))
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar_one()
 
     def states(self) -> dict[InfrastructureState, int]:
         """The number of infrastructures in each state."""
         table = tables.infrastructures
         state = sa.case(
             (~table.c.wanted, InfrastructureState.DROPPING.value),
+            (table.c.rolling_back != "", InfrastructureState.ROLLING_BACK.value),
             (table.c.candidate.is_(None), InfrastructureState.READY.value),
             (table.c.description.is_(None), InfrastructureState.BUILDING.value),
             else_=InfrastructureState.UPDATING.value,

@@ -31,7 +31,7 @@ from occopus_core.rest.routes.shared import (
     yaml_body,
 )
 from occopus_core.rest.service import Service
-from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError
+from occopus_core.store.records import NoSuchInfrastructureError
 
 router = APIRouter(tags=["infrastructures"])
 
@@ -105,7 +105,7 @@ def _create(service: Service, request: Request, body: bytes) -> str:
 
 
 def _refuse_too_many(service: Service, most: int) -> None:
-    if service.store.service.in_state(InfrastructureState.BUILDING) >= most:
+    if service.store.service.first_builds() >= most:
         raise Refused(503, f"{most} infrastructures are being built already", {"Retry-After": "10"})
 
 

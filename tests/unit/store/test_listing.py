@@ -35,7 +35,7 @@ def view(store, *ids):
 def test_says_what_the_store_says_in_every_state(store, store_url):
     leases = {
         state: store.add_infrastructure(state.value, infrastructure(state.value), {"db": 1, "web": 2}, "me", created_at)
-        for state, created_at in zip(InfrastructureState, [30.0, 10.5, 20.0, 20.0], strict=True)
+        for state, created_at in zip(InfrastructureState, [30.0, 10.5, 40.0, 20.0, 20.0], strict=True)
     }
     for number, lease in enumerate(leases.values()):
         rows = (record(f"{number}-{one}", lease.infra_id, outdated=("db",) * (one % 2)) for one in range(number))
@@ -45,11 +45,17 @@ def test_says_what_the_store_says_in_every_state(store, store_url):
             change.finish_build(infrastructure(state.value), {})
     with store.changing(leases[InfrastructureState.UPDATING]) as change:
         change.put_candidate(infrastructure("another"))
+    with store.changing(leases[InfrastructureState.ROLLING_BACK]) as change:
+        change.roll_back(infrastructure("rolling_back"), "SIGINT")
     store.request_destroy("dropping")
     listed = list_infrastructures(store_url)
-    assert [one.state.value for one in listed] == ["updating", "dropping", "ready", "building"]
-    assert listed == view(store, "updating", "dropping", "ready", "building")
-    assert [(one.instances, one.outdated) for one in listed] == [(1, 0), (3, 1), (2, 1), (0, 0)]
+    states = ["updating", "dropping", "ready", "building", "rolling_back"]
+    assert [one.state.value for one in listed] == states
+    assert listed == view(store, *states)
+    assert [(one.instances, one.outdated) for one in listed] == [(1, 0), (4, 2), (3, 1), (0, 0), (2, 1)]
+    assert store.service.states() == dict.fromkeys(InfrastructureState, 1)
+    assert [one.state.value for one in store.overview.all()] == states
+    assert store.service.first_builds() == 2
 
 
 def test_of_an_empty_store_is_empty(database, store_url):

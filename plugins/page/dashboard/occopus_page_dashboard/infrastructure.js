@@ -78,7 +78,7 @@ function Known({ id, caller, live, events }) {
     ${outline.frozen && !parked(outline) && html`<div class="banner warn"><p><b>Healing is frozen.</b> ${outline.frozen}</p></div>`}
     ${parked(outline) && html`<div class="banner warn"><p><b>This infrastructure is parked.</b> ${parked(outline)}</p>
       ${caller.may("write") && html`<${Maintain} id=${id} verb="attach" refresh=${live.refresh}>Try it again<//>`}</div>`}
-    ${outline.rolling_back && outline.state !== "dropping" && html`<div class="banner warn"><p><b>A build is being rolled back.</b> ${outline.rolling_back}</p></div>`}
+    ${outline.state === "rolling_back" && html`<div class="banner warn"><p><b>A build is being rolled back.</b> ${outline.rolling_back}</p></div>`}
     <${Undone} outline=${outline} events=${events.events} />
     ${outline.maintainer && !outline.maintainer.alive && html`<div class="banner warn"><p><b>Its maintainer is lost.</b> ${outline.maintainer.name} maintained it since <${Time} at=${outline.maintainer.since} />,
       and was last seen <${Time} at=${outline.maintainer.seen} />: it was killed or is frozen.</p></div>`}

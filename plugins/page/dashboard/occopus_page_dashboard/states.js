@@ -3,9 +3,9 @@
 import { html, plural } from "./ui.js";
 
 // Worse ones first.
-export const ORDER = ["failed", "temp_failed", "unknown", "pending", "updating", "building", "shutdown", "dropping", "ready"];
+export const ORDER = ["failed", "temp_failed", "unknown", "pending", "rolling_back", "updating", "building", "shutdown", "dropping", "ready"];
 export const ILL = ["failed", "temp_failed", "unknown"];
-const WORDS = { temp_failed: "not well", shutdown: "shutting down", dropping: "being destroyed" };
+const WORDS = { temp_failed: "not well", rolling_back: "rolling back", shutdown: "shutting down", dropping: "being destroyed" };
 const SIGNS = {
   ready: "M4 8.5l2.7 2.7L12 5.5",
   pending: "M8 4.5V8l2.5 1.8",
@@ -14,7 +14,7 @@ const SIGNS = {
   unknown: "M6 6.2a2 2 0 1 1 2.8 1.9c-.6.3-.8.6-.8 1.3M8 11.6v.2",
   shutdown: "M4.8 8h6.4",
 };
-const ALIKE = { building: "pending", updating: "pending", dropping: "shutdown" };
+const ALIKE = { building: "pending", updating: "pending", rolling_back: "pending", dropping: "shutdown" };
 
 // How the reason begins where no pass touches an infrastructure until somebody orders it.
 const PARKED = "parked: ";
