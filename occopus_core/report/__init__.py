@@ -145,7 +145,9 @@ class Snapshot:
         return "; ".join(filter(None, (self._problem(instance), lacks)))
 
     def node_note(self, node: str) -> str:
-        """Why instances of the node are missing, and until when; empty if none is, or another one is being made."""
+        """Why instances of the node are missing, or failed ones stay; empty if neither is so, or others come."""
+        if node in self.infrastructure.undefined:
+            return self.infrastructure.undefined[node]
         delay = setback_delay(self.infrastructure.setbacks.get(node), self.at)
         present = [one for one in self.nodes[node] if one.stage is not Stage.DROPPING]
         if not delay or len(present) >= self.target(node):

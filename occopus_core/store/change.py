@@ -101,6 +101,10 @@ class Change:
         """Set the recent failures, by node name."""
         self._put(setbacks=setbacks)
 
+    def put_undefined(self, reasons: Mapping[str, str]) -> None:
+        """Set why nodes have no usable definition, by node name."""
+        self._put(undefined=reasons)
+
     def put_frozen(self, reason: str) -> None:
         """Set the reason why healing is frozen; empty if it is not."""
         self._put(frozen=reason)
@@ -143,7 +147,7 @@ class Change:
         """
         record = record_of(infrastructure_row(self._connection, self._lease.infra_id))
         self._update(name=description.name)
-        self._put(description=description, targets=targets)
+        self._put(description=description, targets=targets, undefined={})
         if record.description is None or same_description(record.candidate, description):
             self.put_candidate(None)
         self.keep_instances()

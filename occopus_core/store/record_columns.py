@@ -122,6 +122,10 @@ def _counts(text: str) -> dict[str, int]:
     return {name: typed(count, int) for name, count in typed(json.loads(text), dict).items()}
 
 
+def _texts(text: str) -> dict[str, str]:
+    return {name: typed(one, str) for name, one in typed(json.loads(text), dict).items()}
+
+
 def _setbacks(text: str) -> dict[str, Setback]:
     found = typed(json.loads(text), dict)
     return {name: Setback(typed(one["count"], int), typed(one["last"], float)) for name, one in found.items()}
@@ -136,6 +140,7 @@ _CODECS: dict[Any, Codec] = {
     tuple[Address, ...]: Codec(lambda value: json.dumps([(each.value, each.kind.value) for each in value]), _addresses),
     tuple[str, ...]: Codec(lambda value: json.dumps(list(value)), _names),
     Mapping[str, int]: Codec(lambda value: json.dumps(dict(value)), _counts),
+    Mapping[str, str]: Codec(lambda value: json.dumps(dict(value)), _texts),
     Mapping[str, Any]: Codec(lambda value: json.dumps(dict(value)), lambda text: typed(json.loads(text), dict)),
     Mapping[str, Setback]: Codec(
         lambda value: json.dumps({name: dataclasses.asdict(each) for name, each in value.items()}), _setbacks

@@ -343,6 +343,8 @@ class InfrastructureRecord:
     """The wanted number of instances of each node."""
     setbacks: Mapping[str, Setback] = field(default_factory=dict)
     """Recent failures by node name, for the back-off."""
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    """By node name: why instances of the node cannot be made, as the last pass has found: no usable definition."""
     frozen: str = ""
     """Why healing is frozen; empty if it is not."""
     expires_at: float | None = None

@@ -58,6 +58,7 @@ infrastructures = Table(
     Column("wanted", Boolean, nullable=False),
     Column("targets", Text, nullable=False),
     Column("setbacks", Text, nullable=False, server_default="{}"),
+    Column("undefined", Text, nullable=False, server_default="{}"),
     Column("frozen", Text, nullable=False, server_default=""),
     Column("created_at", Double, nullable=False),
     Column("epoch", Integer, nullable=False),

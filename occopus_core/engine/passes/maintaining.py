@@ -197,7 +197,8 @@ class _Pass:
     def _tick(self) -> Steps[None]:
         """Observe, decide, and start the work that is due."""
         record = self._site.begin_tick()
-        self._record = dataclasses.replace(self._record, frozen=record.frozen, setbacks=record.setbacks)
+        noted = {name: getattr(record, name) for name in ("frozen", "setbacks", "undefined")}
+        self._record = dataclasses.replace(self._record, **noted)
         self._undone, self._unanswered = [], []
         self._ran = self._running()
         self._count_setbacks(self._execution.take_failed_starts())
@@ -277,11 +278,19 @@ class _Pass:
                 change.put_frozen(plan.frozen)
                 kind = EventKind.FROZEN if plan.frozen else EventKind.UNFROZEN
                 self._runtime.tell_with(change, kind, plan.frozen or "most instances are healthy again")
+        self._put_undefined(plan.held(Hold.DEFINITION))
         for name in self._targets:
             self._tell_once(f"held {name}", EventKind.HELD, held.get(name, ""), key=name in held)
         self._undone += [f"waiting {decided.problem}"] if decided.problem else []
         if decided.problem or decided.design is not None:
             self._tell_once("design", EventKind.WAITING, decided.problem)
+
+    def _put_undefined(self, reasons: Mapping[str, str]) -> None:
+        redact = self._site.resources.connections.redact
+        reasons = {name: redact(why) for name, why in reasons.items()}
+        if reasons != self._record.undefined:
+            with self._site.resources.store.changing(self._lease) as change:
+                change.put_undefined(reasons)
 
     def _tell_overdue(self) -> list[Work]:
         """Report overdue deletions: they may still cost money. Returns the instances."""

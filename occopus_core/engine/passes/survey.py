@@ -132,7 +132,7 @@ def look(context: PassContext, record: InfrastructureRecord) -> Steps[Look | Non
     plan = decide((yield from situation_of(context, record, works, record.targets, found)))
     quiet = (
         not changes.some
-        and not (plan.frozen or record.frozen)
+        and not (plan.frozen or record.frozen or record.undefined)
         and all(step.verb is Verb.KEEP for step in plan.steps)
         and all(answer.error is None for answer in answers)
     )

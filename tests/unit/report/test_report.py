@@ -232,6 +232,19 @@ def test_a_node_whose_instances_are_missing_for_a_back_off_says_until_when(snaps
     assert len([line for line in lines if line.startswith("web ")]) == 1
 
 
+@pytest.mark.parametrize("stage", ["dropping", "ready"])
+def test_a_node_that_waits_for_a_usable_definition_says_so(snapshot, instance, stage):
+    why = "waiting for a usable definition: node 'web': there is no node definition 'web'"
+    found = snapshot(instance(stage=Stage(stage)))
+    record = dataclasses.replace(
+        found.infrastructure, undefined={"web": why}, setbacks={"web": Setback(4, 1_700_000_000.0)}
+    )
+    found = dataclasses.replace(found, infrastructure=record, at=1_700_000_010.0)
+    assert report_of(found)["web"]["note"] == why
+    assert report_of(found)["db"]["note"] == ""
+    assert why in " ".join(written(found, "table").split())
+
+
 def configuration(node_id, **fields):
     names = ("type", "settings", "infra_id", "infra_name", "node_name", "token")
     changed = {"wanted": "second", "applied": "first", "served": True, "section": {}, **fields}

@@ -33,6 +33,7 @@ def configuration(**changes):
 UNDER_A_LEASE = {
     "candidate": lambda change: change.put_candidate(infrastructure("other")),
     "targets": lambda change: change.put_targets(TARGETS),
+    "undefined": lambda change: change.put_undefined({"web": "waiting for a usable definition: x"}),
     "setbacks": lambda change: change.put_setbacks({"web": Setback(1, 100.0)}),
     "rollback": lambda change: change.roll_back(infrastructure(), "why"),
     "frozen": lambda change: change.put_frozen("why"),

@@ -71,6 +71,10 @@ def lose(world, *names):
     world.events.clear()
 
 
+def noted(world):
+    return world.store.infrastructure("infra").undefined
+
+
 def waiting(world):
     return [event.text for event in world.events if event.kind is EventKind.WAITING]
 
@@ -158,8 +162,37 @@ def test_a_definition_that_is_gone_holds_its_own_node_alone(world):
     world.store.remove_definition("odd")
     lose(world, "odd", "web")
     (undone,) = world.convergence().maintain().undone
-    assert undone.startswith("waiting for a usable definition: node 'odd': there is no node definition 'odd'")
+    why = "waiting for a usable definition: node 'odd': there is no node definition 'odd'"
+    assert undone.startswith(why)
     assert world.told(EventKind.NODE_READY) == ["web"]
+    assert list(noted(world)) == ["odd"]
+    assert noted(world)["odd"].startswith(why)
+    world.define("odd")
+    world.convergence().maintain()
+    assert noted(world) == {}
+
+
+def test_a_node_that_needs_no_definition_any_more_has_no_note(world):
+    world.define("odd", "web")
+    world.build(infrastructure(node("odd", min=1, max=3), "web"))
+    world.store.remove_definition("odd")
+    world.store.request_scaling("infra", "odd", ScaleKind.SET, 2, "", world.clock.now())
+    world.convergence().maintain()
+    assert list(noted(world)) == ["odd"]
+    world.store.request_scaling("infra", "odd", ScaleKind.SET, 1, "", world.clock.now())
+    world.convergence().maintain()
+    assert noted(world) == {}
+
+
+def test_a_build_ends_the_notes(world):
+    world.define("odd", "web")
+    world.build(infrastructure("odd", "web"))
+    world.store.remove_definition("odd")
+    lose(world, "odd")
+    world.convergence().maintain()
+    assert list(noted(world)) == ["odd"]
+    world.build(infrastructure("web"))
+    assert noted(world) == {}
 
 
 BROKEN_STATUS = "the configuration manager 'mine there' breaks its contract: status raised KeyError: 'x' (tests/"
