@@ -21,6 +21,7 @@ from occopus_core.store.records import (
     PENDING,
     Condition,
     InfrastructureRecord,
+    InfrastructureState,
     InstanceRecord,
     Maintainer,
     ScaleRequest,
@@ -204,7 +205,15 @@ class Snapshot:
 
     def target(self, node: str) -> int:
         """The wanted number of instances of the node."""
-        return self.infrastructure.targets.get(node, 0)
+        return self.infrastructure.targets.get(node, self.scaling(node).min)
+
+    def scaling(self, node: str) -> Scaling:
+        """The bounds of the node; of one that an update under way adds, those that it is to have."""
+        infrastructure = self.infrastructure
+        described = list(infrastructure.current.nodes)
+        if infrastructure.state is InfrastructureState.UPDATING and infrastructure.candidate is not None:
+            described += infrastructure.candidate.nodes
+        return next((one.scaling for one in described if one.name == node), _UNDESCRIBED)
 
     @property
     def edges(self) -> list[tuple[str, str]]:
@@ -235,15 +244,14 @@ def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
     The order is that of the snapshot.
     """
     expires_at = snapshot.infrastructure.expires_at
-    scaling = {node.name: node.scaling for node in snapshot.infrastructure.current.nodes}
     return {
         name: {
             "instances": {instance.node_id: _instance(snapshot, instance) for instance in instances},
             "scaling": {
                 "actual": len(instances),
                 "target": snapshot.target(name),
-                "min": scaling.get(name, _UNDESCRIBED).min,
-                "max": scaling.get(name, _UNDESCRIBED).max,
+                "min": snapshot.scaling(name).min,
+                "max": snapshot.scaling(name).max,
                 "pending": [_request(request) for request in snapshot.pending if request.node_name == name],
             },
             "note": snapshot.node_note(name),

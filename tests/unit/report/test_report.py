@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from occopus_core.api import ConfigState
+from occopus_core.descriptions.model import NodeDescription, Scaling
 from occopus_core.engine.planning.plan import Plan, Step, Verb
 from occopus_core.report import Snapshot, report_of, state_of
 from occopus_core.report.forms import written
@@ -294,6 +295,20 @@ def test_the_table_says_what_is_under_way(snapshot, instance):
         ),
     ):
         assert words in written(dataclasses.replace(ready, infrastructure=record), "table").splitlines()
+
+
+def test_a_node_that_an_update_adds_has_its_wanted_bounds(snapshot, instance):
+    found = snapshot(instance("web"), instance("two"))
+    before = found.infrastructure
+    two = NodeDescription("two", "two", scaling=Scaling(2, 5))
+    candidate = dataclasses.replace(before.description, nodes=(*before.description.nodes, two))
+    for record, bounds in (
+        (dataclasses.replace(before, candidate=candidate), "two 1/2 (2..5)"),
+        (dataclasses.replace(before, candidate=candidate, rolling_back="SIGINT"), "two 1/0 (0..0)"),
+    ):
+        updated = dataclasses.replace(found, infrastructure=record)
+        assert bounds in written(updated, "table")
+        assert "web 1/1 (1..3)" in written(updated, "table")
 
 
 @pytest.mark.parametrize("seconds", [1e300, math.inf, math.nan, 6e14])
