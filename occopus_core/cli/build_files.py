@@ -12,6 +12,7 @@ from occopus_core.cli.variables import given_variables
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.model import Infrastructure, NodeDefinition
+from occopus_core.engine.planning.declared_outputs import output_faults
 from occopus_core.manager.checked_definitions import checked_definitions
 from occopus_core.registry import Registry
 from occopus_core.render import expander
@@ -102,7 +103,12 @@ class _Reading:
             return expand(text, names)
 
         return load_infrastructure(
-            self._options.infra_def, warn=_warn, render=render, variables=variables, declared=self.declared.update
+            self._options.infra_def,
+            warn=_warn,
+            render=render,
+            judge_outputs=output_faults,
+            variables=variables,
+            declared=self.declared.update,
         )
 
 

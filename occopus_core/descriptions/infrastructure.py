@@ -22,12 +22,15 @@ from occopus_core.descriptions.model import (
     Scaling,
 )
 from occopus_core.descriptions.node_definitions import FREE, PREFIX
-from occopus_core.descriptions.problems import DescriptionError, Path, Problem, did_you_mean, in_order
+from occopus_core.descriptions.problems import DescriptionError, Path, PlacedMessage, Problem, did_you_mean, in_order
 from occopus_core.descriptions.schema import check, core_schema, is_template, validator
 from occopus_core.descriptions.times import end_of, refuse_too_late
 
 Render = Callable[[str, Mapping[str, object]], str]
 """Renders a template with these names. Raises `ValueError` with the reason."""
+
+JudgeOutputs = Callable[[Infrastructure], Iterable[PlacedMessage]]
+"""Finds the outputs that cannot be rendered. Raises nothing."""
 
 MAX_HINTS = 20
 """How many faults get a close name as a hint: finding one compares all names."""
@@ -40,6 +43,7 @@ def load_infrastructure(
     imports: bool = True,
     warn: Callable[[Problem], object] = lambda _: None,
     render: Render | None = None,
+    judge_outputs: JudgeOutputs = lambda _: (),
     variables: Mapping[str, Any] | None = None,
     declared: Callable[[Iterable[str]], object] = lambda _: None,
 ) -> Infrastructure:
@@ -48,7 +52,7 @@ def load_infrastructure(
     `imports` allows the import tags. `warn` is called with each warning. With `render`, the limits of `scaling` may be
     templates. `variables` replace those of the infrastructure with the same names; variables of nodes still win.
     `declared` is called with the names of the variables that the infrastructure itself has. Raises `DescriptionError`
-    with every fault.
+    with every fault; only then does it ask `judge_outputs`, so that theirs are told with the others.
     """
     document = load(source, name=name, imports=imports)
     _refuse_definitions(document)
@@ -61,10 +65,12 @@ def load_infrastructure(
     problems += check(document, _validator(), warnings.append)
     reader = _Reader(document)
     problems += reader.problems
-    if problems:
+    infrastructure = None if problems else reader.infrastructure()
+    if infrastructure is not None:
+        problems += _cycles(infrastructure, document)
+    if problems or infrastructure is None:
+        problems += reader.output_faults(judge_outputs)
         raise DescriptionError(in_order(problems, document.name))
-    infrastructure = reader.infrastructure()
-    _check_cycles(infrastructure, document)
     for warning in (*warnings, *reader.warnings):
         warn(warning)
     return infrastructure
@@ -98,14 +104,13 @@ def _expand_scaling(document: Document, render: Render) -> Iterator[Problem]:
                 del scaling[key]
 
 
-def _check_cycles(infrastructure: Infrastructure, document: Document) -> None:
+def _cycles(infrastructure: Infrastructure, document: Document) -> Iterator[Problem]:
     try:
         Graph.of(infrastructure)
     except CycleError as error:
         closing = error.closed_by.dependent, error.closed_by.dependee
         pairs = [(one.dependent, one.dependee) for one in infrastructure.dependencies]
-        problem = document.problem(("dependencies", pairs.index(closing)), f"the nodes wait for each other: {error}")
-        raise DescriptionError([problem]) from None
+        yield document.problem(("dependencies", pairs.index(closing)), f"the nodes wait for each other: {error}")
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,6 +165,25 @@ class _Reader:
             outputs=tuple(self._output(*item) for item in self._data.get("outputs", {}).items()),
             expires_where=str(self._document.locate(("expires",))) if "expires" in self._data else "",
         )
+
+    def output_faults(self, judge: JudgeOutputs) -> Iterator[Problem]:
+        """The faults in outputs of a document that has others; none where a node has no name that they could use."""
+        named = [node.get("name") for _, node in self._nodes]
+        names = [name for name in named if isinstance(name, str)]
+        if len(names) < len(named):
+            return
+        outputs = _mapping(self._data.get("outputs")).items()
+        outline = Infrastructure(
+            name=str(self._data.get("infra_name", "")),
+            nodes=tuple(NodeDescription(name, type="") for name in names),
+            user_id=str(self._data.get("user_id", "")),
+            variables=_mapping(self._data.get("variables")),
+            outputs=tuple(
+                self._output(name, text) for name, text in outputs if isinstance(name, str) and isinstance(text, str)
+            ),
+        )
+        for fault in judge(outline):
+            yield self._document.problem(("outputs", fault.path.removeprefix("outputs.")), fault.message)
 
     def _output(self, name: str, template: str) -> OutputTemplate:
         return OutputTemplate(name, template, str(self._document.locate(("outputs", name))))

@@ -24,6 +24,7 @@ from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.planning.blueprint import Blueprint, UnbuildableError
+from occopus_core.engine.planning.declared_outputs import output_faults
 from occopus_core.engine.planning.design import InvalidDesignError, make_design
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.rehearsal import requests_of
@@ -130,7 +131,12 @@ class _Check:
         self._found.add(_written(document, (), document.data))
 
     def _infrastructure(self, path: str, document: Document) -> None:
-        made = load_infrastructure(path, warn=lambda problem: self._found.add([problem]), render=expander())
+        made = load_infrastructure(
+            path,
+            warn=lambda problem: self._found.add([problem]),
+            render=expander(),
+            judge_outputs=output_faults,
+        )
         self._infrastructures.append((path, made))
         self._found.add(_written(document, (), document.data))
         places: list[tuple[faults.Path, Any]] = [(("variables",), document.data.get("variables"))]

@@ -9,6 +9,7 @@ from typing import Any
 
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.model import Infrastructure
+from occopus_core.engine.planning.declared_outputs import output_faults
 from occopus_core.render import expander
 
 Description = Infrastructure | Mapping[str, Any] | str | os.PathLike[str]
@@ -27,7 +28,13 @@ def described(description: Description, warn: Callable[[str], None]) -> Infrastr
         source = description
     if isinstance(description, str) and ("\n" in description or description.lstrip().startswith("{")):
         name = "description"
-    return load_infrastructure(source, name=name, warn=lambda problem: warn(str(problem)), render=expander())
+    return load_infrastructure(
+        source,
+        name=name,
+        warn=lambda problem: warn(str(problem)),
+        render=expander(),
+        judge_outputs=output_faults,
+    )
 
 
 def _plain(value: object) -> object:

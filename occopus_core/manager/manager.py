@@ -23,6 +23,7 @@ from occopus_core.engine.passes.life_time import first_life_time, refuse_past_en
 from occopus_core.engine.passes.maintaining import maintain, preview
 from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.engine.passes.sweeping import Swept, sweep
+from occopus_core.engine.planning.declared_outputs import output_faults
 from occopus_core.engine.planning.design import refuse_undefined
 from occopus_core.engine.planning.plan import Plan
 from occopus_core.engine.planning.scaling import targets_of
@@ -146,7 +147,7 @@ class InfrastructureManager(Queries):
 
     def load_untrusted(self, text: bytes) -> Infrastructure:
         """The infrastructure in a text from the network, which can name no files. Raises `DescriptionError`."""
-        return load_infrastructure(text, name="request", imports=False, render=expander())
+        return load_infrastructure(text, name="request", imports=False, render=expander(), judge_outputs=output_faults)
 
     def import_untrusted(self, text: bytes, endpoints: Collection[str] = ()) -> list[str]:
         """Import node definitions from the network; see `import_node_definitions`.

@@ -66,7 +66,7 @@ def output_values(
     return rendering.values(infrastructure.outputs)
 
 
-def output_faults(infra_id: str, infrastructure: Infrastructure) -> list[PlacedMessage]:
+def output_faults(infrastructure: Infrastructure, infra_id: str = "") -> list[PlacedMessage]:
     """A message for each output that cannot be rendered, whatever instances there are. Raises nothing."""
     peers = PlaceholderPeers(node.name for node in infrastructure.nodes)
     rendering = _Rendering(infra_id, infrastructure, peers)

@@ -93,7 +93,7 @@ def make_design(scope: Scope, definitions: Definitions, *, with_outputs: bool = 
     unmapped = [message for _, message in faults(scope.infrastructure.dependencies, blueprints)]
     problems = [*missing.values(), *unmapped, *rehearsed.problems]
     if with_outputs:
-        problems += output_faults(scope.infra_id, scope.infrastructure)
+        problems += output_faults(scope.infrastructure, scope.infra_id)
     if problems:
         raise InvalidDesignError(problems)
     return _design(scope, blueprints, rehearsed, {})

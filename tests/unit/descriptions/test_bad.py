@@ -9,6 +9,7 @@ from occopus_core.credentials import Credentials
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.planning.declared_outputs import output_faults
 from occopus_core.settings import Settings
 
 BAD = Path(__file__).parent / "bad"
@@ -23,7 +24,7 @@ def test_there_are_enough_cases_and_each_says_what_it_expects():
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_refused_with_these_lines(case, plugins, monkeypatch):
     loaders: dict[str, Callable[[str], object]] = {
-        "infrastructure": load_infrastructure,
+        "infrastructure": lambda name: load_infrastructure(name, judge_outputs=output_faults),
         "node_definitions": lambda name: load_node_definitions(name, plugins),
         "auth_data": lambda name: Credentials.load(name, {}),
         "config": lambda name: Settings.load(name, {}),

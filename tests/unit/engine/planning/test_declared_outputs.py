@@ -106,7 +106,7 @@ def test_all_outputs_together_have_one_budget():
 
 
 def test_faults_are_found_without_instances():
-    faults = output_faults("infra", described({"good": "\"{{ getip('db') }}\"", "bad": '"{{ nope }}"'}))
+    faults = output_faults(described({"good": "\"{{ getip('db') }}\"", "bad": '"{{ nope }}"'}))
     assert [fault.partition(" is undefined")[0] for fault in faults] == ["i.yaml:9:8: outputs.bad: 'nope'"]
 
 
