@@ -69,15 +69,15 @@ def maintain(context: PassContext) -> Steps[Passed]:
         if not record.wanted:
             yield from destroy_leased(context, lease, record)
             return Passed()
-        undone = yield from finish_rollback(context, lease, record)
+        rollback = yield from finish_rollback(context, lease, record)
         record = context.resources.store.infrastructure(context.infra_id)
         if record.parked:
-            return Passed((*undone, record.parked))
+            return Passed((*rollback.undone, record.parked), rollback.unconfirmed)
         unbuilt = yield from carry_out_requests(context, lease, record)
         record = context.resources.store.infrastructure(context.infra_id)
         passed = yield from _Pass(context, lease, record, looked).run()
     context.tidy()
-    return dataclasses.replace(passed, undone=(*undone, *unbuilt, *passed.undone))
+    return dataclasses.replace(passed, undone=(*rollback.undone, *unbuilt, *passed.undone))
 
 
 def preview(context: PassContext) -> Steps[Plan]:

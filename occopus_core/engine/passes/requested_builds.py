@@ -9,7 +9,7 @@ from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.building import build_leased
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.designing import design_candidate, design_in_pool, park_if_cut_off
-from occopus_core.engine.passes.errors import BuildError
+from occopus_core.engine.passes.errors import BuildError, Passed
 from occopus_core.engine.passes.undoing import undo_leased
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.engine.planning.replacing import Replacing
@@ -45,19 +45,21 @@ def carry_out_requests(context: PassContext, lease: Lease, record: Infrastructur
     return [text for text in left if text]
 
 
-def finish_rollback(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[tuple[str, ...]]:
-    """Finish the rollback that another process has begun, if any. Returns why it was begun.
+def finish_rollback(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[Passed]:
+    """Finish the rollback that another process has begun, if any. Returns why it was begun, and what is unconfirmed.
 
     Raises `BuildError` if it was the first build: nothing is left then.
     """
     if not record.rolling_back:
-        return ()
+        return Passed()
+    unconfirmed: Sequence[str] = ()
     try:
         yield from undo_leased(context, lease, record, [record.rolling_back])
-    except BuildError:
+    except BuildError as error:
         if record.description is None:
             raise
-    return (f"the update was rolled back: {record.rolling_back}",)
+        unconfirmed = error.unconfirmed
+    return Passed((f"the update was rolled back: {record.rolling_back}",), tuple(unconfirmed))
 
 
 def apply_scaling(

@@ -18,6 +18,9 @@ from occopus_core.events import EventKind
 from occopus_core.store.change import Change
 from occopus_core.store.records import InfrastructureRecord, Lease
 
+_CARRIED_ON = "rollback"
+"""The key of what was reported about a rollback that another pass has begun."""
+
 
 def undo(
     context: PassContext,
@@ -28,10 +31,17 @@ def undo(
     graph: Graph,
     replacing: Replacing,
 ) -> Steps[None]:
-    """Undo the build under way: delete what it has made, dependents first. Raises `BuildError`."""
+    """Undo the build under way: delete what it has made, dependents first. Raises `BuildError`.
+
+    In a parked infrastructure, which all other passes leave alone, it ends when every deletion is confirmed.
+    """
     reason = execution.interrupted or "; ".join(map(without_output, execution.problems))
     candidate = None if replacing.alone else runtime.scope.infrastructure
-    runtime.tell(EventKind.ROLLING_BACK, f"{reason} (carried on)" if record.rolling_back else reason)
+    if not record.rolling_back:
+        runtime.tell(EventKind.ROLLING_BACK, reason)
+    elif context.reported.get(_CARRIED_ON) != reason:
+        context.reported[_CARRIED_ON] = reason
+        runtime.tell(EventKind.ROLLING_BACK, f"{reason} (carried on)")
     if execution.problems or not replacing.alone:  # an interrupted replacement is begun again
 
         def begin(change: Change) -> None:
@@ -48,7 +58,9 @@ def undo(
     context.refuse_if_abandoned()
     with context.resources.store.changing(lease) as change:
         if record.description is not None:
-            change.replace_candidate(None, candidate)
+            if not (record.parked and execution.unconfirmed):
+                change.replace_candidate(None, candidate)
+                context.reported.pop(_CARRIED_ON, None)
         elif execution.unconfirmed:
             change.request_destroy()
         else:

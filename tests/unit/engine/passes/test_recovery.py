@@ -264,6 +264,29 @@ def test_a_rollback_that_is_killed_is_finished_also_where_the_infrastructure_is_
         assert world.convergence(infra_id).maintain().undone == (parked,)
 
 
+def test_a_rollback_of_a_parked_infrastructure_goes_on_until_its_deletions_are_confirmed(world):
+    stuck = 0
+    for infra_id, why in rollbacks(world, "after commit", build_old(world), FAILING):
+        parked, left = park(world, infra_id), [row for row in world.store.instances(infra_id) if row.provisional]
+        if not left:
+            continue
+        stuck += 1
+        world.cloud.set_faults([{"kind": "permanent", "operation": "delete"}])
+        convergence = world.convergence(infra_id)
+        for _ in range(2):
+            passed = convergence.maintain()
+            assert passed.undone == (f"the update was rolled back: {why}", parked)
+            assert passed.unconfirmed
+        assert world.store.infrastructure(infra_id).rolling_back == why
+        world.cloud.set_faults([])
+        assert convergence.maintain().unconfirmed == ()
+        world.assert_runs(RUNS_OLD, infra_id)
+        assert convergence.maintain().undone == (parked,)
+        told = [one.text for one in world.store.events(infra_id) if one.kind == EventKind.ROLLING_BACK.value]
+        assert told == [why, f"{why} (carried on)"]
+    assert stuck
+
+
 def test_a_rollback_of_a_first_build_that_is_killed_is_finished_also_where_it_is_parked(world):
     for infra_id, _ in rollbacks(world, "after commit", nothing, FAILING):
         park(world, infra_id)
