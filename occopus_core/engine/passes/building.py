@@ -231,7 +231,7 @@ def _finish(
             runtime.tell_with(change, EventKind.UNFROZEN, _thawed(record))
         # If this process dies now, the next pass removes them.
         change.condemn({step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)})
-        context.answer(change, replacing.answers([work.record for work in works], design.blueprints))
+        context.answer(change, replacing.answers([work.record for work in works], steps, design.blueprints))
         if record.description is None:
             runtime.tell_with(change, EventKind.INFRA_READY)
         elif not same_description(record.description, candidate) or not steps.empty:

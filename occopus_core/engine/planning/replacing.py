@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.scaling import Answer
 from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureRecord, InstanceRecord, ScaleKind, ScaleRequest
@@ -45,11 +46,16 @@ class Replacing:
                 found[one.node_id] = "its definition or its variables have changed"
         return found
 
-    def answers(self, records: Sequence[InstanceRecord], described: Collection[str]) -> Iterator[Answer]:
-        """The results of the requests after the build, which kept none of these `records` of before."""
-        counts = Counter(one.node_name for one in records if self._is_asked_for(one))
+    def answers(self, records: Sequence[InstanceRecord], plan: Plan, described: Collection[str]) -> Iterator[Answer]:
+        """The results of the requests after a build that has carried out this plan for the `records` of before.
+
+        An instance that went without another one in its place was not replaced.
+        """
+        former = Counter(one.node_name for one in records if self._is_asked_for(one))
+        others = Counter(one.node_name for one in records if one.provisional)  # an interrupted build has made them
+        others.update(step.node_name for step in plan.of(Verb.REPLACE))
         for request in self.requests:
-            count = counts[request.node_name]
+            count = min(former[request.node_name], others[request.node_name])
             if request.node_name not in described:
                 yield Answer(request, EventKind.REPLACEMENT_REFUSED, f"there is no node '{request.node_name}'")
             else:

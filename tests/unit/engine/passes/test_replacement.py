@@ -72,6 +72,16 @@ def test_all_instances_of_the_node_are_replaced_once_and_no_others(built):
     assert said(built, EventKind.NODE_OUTDATED)[-1][0] == "lb", "its dependents stay, and are named"
 
 
+def test_instances_that_go_with_a_scaling_down_do_not_count_as_replaced(built):
+    built.store.request_scaling("infra", "web", ScaleKind.SET, 4, "", built.clock.now())
+    built.convergence().maintain()
+    built.store.request_scaling("infra", "web", ScaleKind.SET, 3, "", built.clock.now())
+    ask(built)
+    built.convergence().maintain()
+    assert said(built, EventKind.REPLACEMENT_DONE) == [("web", "3 instances replaced")]
+    assert len(ids(built)["web"]) == 3
+
+
 def test_new_instances_are_ready_before_the_former_ones_go(built):
     ask(built)
     built.convergence().maintain()
