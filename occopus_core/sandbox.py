@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import wraps
+from types import BuiltinMethodType
 from typing import Any, ClassVar, cast
 
 from jinja2 import Environment, pass_context
@@ -19,7 +20,7 @@ from jinja2 import nodes as syntax
 from jinja2.runtime import Context, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from occopus_core.template_errors import LimitError, RefusalError, unsafe_attribute
+from occopus_core.template_errors import LimitError, RefusalError, raised_in, unsafe_attribute
 
 BUDGET = 10_000_000
 """The budget for rendering the texts of one value: each character created costs 1. It allows 1 to 2 s of work."""
@@ -136,7 +137,11 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def bounded(*arguments: Any, **named: Any) -> Any:
         value, *others = arguments[1:] if passes else arguments
         _foresee(name, value, (*others, *named.values()))
-        result = function(*arguments, **named)
+        try:
+            result = function(*arguments, **named)
+        except Exception as error:
+            raised_in(error, f"the filter '{name}'")
+            raise
         spend(weight(result))
         return result
 
@@ -181,7 +186,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
             spend(_product(left, right) if isinstance(right, int) else 1)
         else:
             spend(weight(left) + weight(right))
-        return super().call_binop(context, operator, left, right)
+        try:
+            return super().call_binop(context, operator, left, right)
+        except Exception as error:
+            raised_in(error, f"the operator '{operator}'")
+            raise
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  # named as in Jinja2
         """See `jinja2.sandbox.SandboxedEnvironment`."""
@@ -195,6 +204,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         except RefusalError as error:
             if error.given is None:  # else it comes through a macro, whose arguments are others
                 error.given = (*args, *kwargs.values())
+            raise
+        except Exception as error:
+            if isinstance(method, BuiltinMethodType):  # other names of functions are not those in the template
+                raised_in(error, f"the method '{method.__name__}'")
             raise
         spend(weight(result))
         return result

@@ -136,13 +136,20 @@ def reason_of(error: Exception, scope: Mapping[str, object], literals: Literals)
     return without_values(error, literals)
 
 
+def raised_in(error: Exception, what: str) -> None:
+    """Note the filter, function or operator of a template that has raised the error; the innermost one counts."""
+    error.__dict__.setdefault("raised_in", what)
+
+
 def without_values(error: Exception, literals: Literals = frozenset) -> str:
-    """The type of an error, and its message if that can hold no value."""
+    """The type of an error, and its message if that can hold no value, else what has raised it."""
     message = _text_of(error)
     name = _NAMED.fullmatch(message)
     if _HARMLESS.fullmatch(message) or (name is not None and name[1] in literals()):
         return message if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: {message}"
-    return f"{type(error).__name__}: its message is not shown, because it may hold the value of a variable"
+    what = error.__dict__.get("raised_in")
+    raised = f"{what} raised {type(error).__name__}" if what else type(error).__name__
+    return f"{raised}: its message is not shown, because it may hold the value of a variable"
 
 
 def _hint(name: str, names: Collection[str]) -> str:
@@ -199,6 +206,8 @@ _HARMLESS = re.compile(
             r"too many values to unpack \(expected \d+\)",
             r"not enough values to unpack \(expected \d+, got \d+\)",
             r"not enough arguments for format string",
+            r"%\w format: (?:a real number|an integer) is required, not \w+",
+            r"substring not found",
             r"not all arguments converted during string formatting",
             r"slice indices must be integers or None or have an __index__ method",
             r"\w+ index out of range",
