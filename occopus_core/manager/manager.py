@@ -20,8 +20,9 @@ from occopus_core.engine.passes import building, destroying
 from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.life_time import first_life_time, refuse_past_end, requested_life_time
-from occopus_core.engine.passes.maintaining import maintain, preview
+from occopus_core.engine.passes.maintaining import maintain
 from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
+from occopus_core.engine.passes.previewing import preview
 from occopus_core.engine.passes.sweeping import Swept, sweep
 from occopus_core.engine.planning.declared_outputs import output_faults
 from occopus_core.engine.planning.design import refuse_undefined
@@ -215,7 +216,7 @@ class InfrastructureManager(Queries):
         )
 
     def preview(self, infra_id: str) -> Plan:
-        """The plan of the next pass. Changes nothing. Propagates the errors of `maintaining.preview`."""
+        """The plan of the next pass. Changes nothing. Propagates the errors of `previewing.preview`."""
         return self._pass(infra_id, preview)
 
     def maintain(self, infra_id: str) -> Passed:

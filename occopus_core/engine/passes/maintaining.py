@@ -11,7 +11,7 @@ from typing import Any
 from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.instance.deletion import OVERDUE
 from occopus_core.engine.instance.execution import DELETION_SECONDS, Orders
-from occopus_core.engine.instance.failure_detection import Notes, notes_of
+from occopus_core.engine.instance.failure_detection import notes_of
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION
 from occopus_core.engine.instance.output import with_output
 from occopus_core.engine.instance.runtime import Runtime
@@ -19,23 +19,20 @@ from occopus_core.engine.instance.unanswered import Unanswered, summarise
 from occopus_core.engine.instance.work import Work, condemn
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.passes.belated import cleaning_up
-from occopus_core.engine.passes.building import new_works, plan_build
+from occopus_core.engine.passes.building import new_works
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
-from occopus_core.engine.passes.designing import design_in_pool, park_if_cut_off
+from occopus_core.engine.passes.designing import park_if_cut_off
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import BusyError, Passed
 from occopus_core.engine.passes.life_time import attend, is_due
-from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
+from occopus_core.engine.passes.outdated import mark_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.requested_builds import apply_scaling, carry_out_requests, finish_rollback
 from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
 from occopus_core.engine.passes.waiting_for_lease import acquire_soon
 from occopus_core.engine.planning.backoff import failed_to_start, next_setback
-from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
-from occopus_core.engine.planning.replacing import Replacing
-from occopus_core.engine.planning.scaling import scale
 from occopus_core.events import EventKind
 from occopus_core.store.records import Condition, InfrastructureRecord, InstanceRecord, Lease, ScaleKind, Stage
 
@@ -78,44 +75,6 @@ def maintain(context: PassContext) -> Steps[Passed]:
         passed = yield from _Pass(context, lease, record, looked).run()
     context.tidy()
     return dataclasses.replace(passed, undone=(*rollback.undone, *unbuilt, *passed.undone))
-
-
-def preview(context: PassContext) -> Steps[Plan]:
-    """The plan of the next pass, pending scaling requests included. Changes nothing.
-
-    Raises `InvalidDesignError`, `ProviderError`, `NoSuchInfrastructureError`.
-    """
-    store = context.resources.store
-    record = store.infrastructure(context.infra_id)
-    if record.parked and not record.rolling_back:
-        return Plan((), record.parked)
-    works = context.recorded_works()
-    if not record.wanted or (record.expires_at is not None and record.expires_at <= context.resources.loop.clock.now()):
-        return decide(Situation({}, [work.record for work in works]))
-    requests = store.pending_requests(context.infra_id)
-    if record.rolling_back:
-        made = [work for work in works if work.record.provisional]
-        condemn(works, [work.node_id for work in made])
-        if record.description is None or record.parked:
-            going = decide(Situation({}, [work.record for work in made]))
-            return dataclasses.replace(going, frozen=record.parked)
-        record = dataclasses.replace(record, candidate=None)
-    replacing = Replacing.of(requests, record, alone=record.candidate is None)
-    scaled = scale(requests, record.current, record.targets, [work.record for work in works])
-    if record.candidate is None:
-        condemn(works, scaled.condemned)
-        record = dataclasses.replace(record, targets=scaled.targets)
-    if record.candidate is not None or replacing.requests:
-        design = yield from design_in_pool(context, context.scope(record.candidate or record.current))
-        return (yield from plan_build(context, design, record, works, replacing))
-    context.connect(works)
-    scope = context.scope(record.current)
-    found = yield from survey(context, scope, works, lambda: None, Notes())
-    situation = yield from situation_of(context, record, works, scaled.targets, found)
-    loop = context.resources.loop
-    amended = yield from amend(loop, scope, works, situation, lambda: None)
-    plan = (yield from decide_pass(context, scope, amended.situation)).plan
-    return (yield from with_outdated(loop, scope, (yield from dependencies(loop, scope, works)), works, plan))
 
 
 class _Pass:

@@ -9,7 +9,7 @@ from occopus_core.descriptions.times import written
 from occopus_core.engine.passes import building
 from occopus_core.engine.passes.errors import BuildError
 from occopus_core.engine.passes.life_time import LifeTimeError, extended
-from occopus_core.engine.passes.maintaining import preview
+from occopus_core.engine.passes.previewing import preview
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import Event, EventKind

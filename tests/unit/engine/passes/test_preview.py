@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from occopus_core.api import HealthChecker, Verdict
-from occopus_core.engine.passes.maintaining import preview
+from occopus_core.engine.passes.previewing import preview
 from occopus_core.engine.planning.plan import Hold, Verb
 from occopus_core.store.records import ScaleKind, Stage
 

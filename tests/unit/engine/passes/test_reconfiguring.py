@@ -9,7 +9,7 @@ from occopus_core.api import ConfigState
 from occopus_core.descriptions.model import AttributeMapping, Dependency, Infrastructure, Scaling
 from occopus_core.descriptions.model import NodeDescription as Node
 from occopus_core.engine.passes.errors import UnconfiguredError
-from occopus_core.engine.passes.maintaining import preview
+from occopus_core.engine.passes.previewing import preview
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind

@@ -208,6 +208,9 @@ def rollbacks(world, moment, prepare, candidate):
     assert begun >= 2, "most are killed in the midst of it"
 
 
+ROLLED_BACK = "it was made by a build that is being rolled back"
+
+
 def build_old(world):
     return lambda infra_id: world.build(OLD, infra_id=infra_id)
 
@@ -218,6 +221,7 @@ def test_a_rollback_that_is_killed_is_finished_by_maintenance(world, moment):
         plan = world.convergence(infra_id).preview()
         made = {row.node_id for row in world.store.instances(infra_id) if row.provisional}
         assert {step.node_id for step in plan.of(Verb.DESTROY)} == made
+        assert {step.reason for step in plan.of(Verb.DESTROY)} <= {ROLLED_BACK}
         assert not plan.of(Verb.CREATE, Verb.REPLACE)
         passed = world.convergence(infra_id).maintain()
         assert passed.undone == (f"the update was rolled back: {why}",)
@@ -232,7 +236,8 @@ def test_a_rollback_that_is_killed_is_finished_by_maintenance(world, moment):
 @pytest.mark.parametrize("moment", ["after commit", "in a call"])
 def test_a_rollback_of_a_first_build_that_is_killed_is_finished_by_maintenance(world, moment):
     for infra_id, why in rollbacks(world, moment, nothing, FAILING):
-        assert all(step.verb is Verb.DESTROY for step in world.convergence(infra_id).preview().steps)
+        steps = world.convergence(infra_id).preview().steps
+        assert {(step.verb, step.reason) for step in steps} <= {(Verb.DESTROY, ROLLED_BACK)}
         with pytest.raises(BuildError) as caught:
             world.convergence(infra_id).maintain()
         assert caught.value.problems == (why,)

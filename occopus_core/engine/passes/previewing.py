@@ -1,0 +1,79 @@
+"""The plan of the next maintenance pass, without carrying it out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from occopus_core.engine.instance.failure_detection import Notes
+from occopus_core.engine.instance.work import condemn
+from occopus_core.engine.kernel.loop import Steps
+from occopus_core.engine.passes.building import plan_build
+from occopus_core.engine.passes.context import PassContext
+from occopus_core.engine.passes.dependencies import dependencies
+from occopus_core.engine.passes.designing import design_in_pool
+from occopus_core.engine.passes.outdated import with_outdated
+from occopus_core.engine.passes.reconfiguring import amend
+from occopus_core.engine.passes.survey import decide_pass, situation_of, survey
+from occopus_core.engine.planning.decision import Situation, decide
+from occopus_core.engine.planning.plan import Plan, Verb
+from occopus_core.engine.planning.replacing import Replacing
+from occopus_core.engine.planning.scaling import scale
+from occopus_core.store.records import InfrastructureRecord, InfrastructureState
+
+_ROLLED_BACK = "it was made by a build that is being rolled back"
+
+
+def preview(context: PassContext) -> Steps[Plan]:
+    """The plan of the next pass, pending scaling requests included. Changes nothing.
+
+    Raises `InvalidDesignError`, `ProviderError`, `NoSuchInfrastructureError`.
+    """
+    record = context.resources.store.infrastructure(context.infra_id)
+    if record.parked and not record.rolling_back:
+        return Plan((), record.parked)
+    if record.expires_at is not None and record.expires_at <= context.resources.loop.clock.now():
+        record = dataclasses.replace(record, wanted=False)
+    if not record.wanted:
+        return decide(Situation({}, [work.record for work in context.recorded_works()]))
+    plan = yield from _next(context, record)
+    return _naming_rollback(context, plan) if record.state is InfrastructureState.ROLLING_BACK else plan
+
+
+def _next(context: PassContext, record: InfrastructureRecord) -> Steps[Plan]:
+    """The plan for an infrastructure that is wanted; for a parked one, the end of its rollback."""
+    store = context.resources.store
+    requests = store.pending_requests(context.infra_id)
+    works = context.recorded_works()
+    if record.rolling_back:
+        made = [work for work in works if work.record.provisional]
+        condemn(works, [work.node_id for work in made])
+        if record.description is None or record.parked:
+            going = decide(Situation({}, [work.record for work in made]))
+            return dataclasses.replace(going, frozen=record.parked)
+        record = dataclasses.replace(record, candidate=None)
+    replacing = Replacing.of(requests, record, alone=record.candidate is None)
+    scaled = scale(requests, record.current, record.targets, [work.record for work in works])
+    if record.candidate is None:
+        condemn(works, scaled.condemned)
+        record = dataclasses.replace(record, targets=scaled.targets)
+    if record.candidate is not None or replacing.requests:
+        design = yield from design_in_pool(context, context.scope(record.candidate or record.current))
+        return (yield from plan_build(context, design, record, works, replacing))
+    context.connect(works)
+    scope = context.scope(record.current)
+    found = yield from survey(context, scope, works, lambda: None, Notes())
+    situation = yield from situation_of(context, record, works, scaled.targets, found)
+    loop = context.resources.loop
+    amended = yield from amend(loop, scope, works, situation, lambda: None)
+    plan = (yield from decide_pass(context, scope, amended.situation)).plan
+    return (yield from with_outdated(loop, scope, (yield from dependencies(loop, scope, works)), works, plan))
+
+
+def _naming_rollback(context: PassContext, plan: Plan) -> Plan:
+    """The plan with the reason of those deletions that belong to the rollback."""
+    made = {one.node_id for one in context.resources.store.instances(context.infra_id) if one.provisional}
+    steps = (
+        dataclasses.replace(step, reason=_ROLLED_BACK) if step.verb is Verb.DESTROY and step.node_id in made else step
+        for step in plan.steps
+    )
+    return dataclasses.replace(plan, steps=tuple(steps))
