@@ -1,4 +1,4 @@
-"""Where in a plugin an unexpected exception was raised, or a method is, for messages: a file and a line, no value."""
+"""What messages show of an unexpected exception of a plugin: its type, file and line, and no value."""
 
 from __future__ import annotations
 
@@ -9,12 +9,26 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from occopus_core.api.field_types import FieldTypeError
+
 _CORE = "occopus_core"
 
 
-def described(error: BaseException, package: str = "") -> str:
-    """The type, text and place of an exception: ``KeyError: 'nope' (mycloud/handler.py, line 80)``; see `place`."""
-    text = str(error)
+def described(error: BaseException) -> str:
+    """The type and place of an exception: ``KeyError (mycloud/handler.py, line 80)``; see `place`.
+
+    The text may repeat a secret that the plugin was given, so only that of a `FieldTypeError` is shown.
+    """
+    text = f": {error}" if isinstance(error, FieldTypeError) else ""
+    return f"{type(error).__name__}{text}{place(error)}"
+
+
+def described_in_full(error: BaseException, package: str) -> str:
+    """The same with the text, of code that was given nothing: ``KeyError: 'nope' (mycloud/handler.py, line 80)``."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  # an exception of the plugin's own may raise another one
+        text = ""
     return f"{type(error).__name__}{f': {text}' if text else ''}{place(error, package)}"
 
 
@@ -34,12 +48,22 @@ def place(error: BaseException, package: str = "") -> str:
 
 
 def place_of(function: object) -> str:
-    """The file and line where a function of a plugin begins, as `place` has them; empty where that is not known."""
+    """The file and line where a function or class of a plugin begins, as `place` has them; empty if not known."""
+    if isinstance(function, type):
+        return _place_of_class(function)
     inner: Any = inspect.unwrap(function) if callable(function) else None
     code, module = getattr(inner, "__code__", None), str(getattr(inner, "__module__", ""))
     if code is None or module.partition(".")[0] in {"", _CORE}:
         return ""
     return f" ({_file(code.co_filename, module)}, line {code.co_firstlineno})"
+
+
+def _place_of_class(plugin: type) -> str:
+    try:
+        file, line = inspect.getsourcefile(plugin), inspect.getsourcelines(plugin)[1]
+    except (OSError, TypeError, SyntaxError):  # its source is not there, or cannot be read
+        return ""
+    return f" ({_file(file or '', plugin.__module__)}, line {line})"
 
 
 def _module(frame: FrameType) -> str:

@@ -17,7 +17,17 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from occopus_core.api.declared import JUMP, guarded_keys
-from occopus_core.registry import WORDS, PluginError, PluginState, clash, import_error, owner, sound_schema, usable
+from occopus_core.registry import (
+    WORDS,
+    PluginError,
+    PluginState,
+    clash,
+    import_error,
+    named,
+    owner,
+    sound_schema,
+    usable,
+)
 
 PluginClass: TypeAlias = type
 """The type of a plugin class."""
@@ -221,7 +231,7 @@ def _examined(kind: str, point: metadata.EntryPoint, providers: Sequence[str]) -
         loaded = _imported(kind, point)
         stated = getattr(loaded, "contract_version", None)
         plugin = usable(kind, point.name, loaded)
-        schema = sound_schema(kind, point.name, plugin)
+        schema = sound_schema(named(kind, point.name), plugin)
         state, reason = PluginState.USABLE, ""
     except PluginError as error:
         plugin, state, reason = None, error.state or PluginState.BREAKS_CONTRACT, one_line(error)

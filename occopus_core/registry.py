@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn, TypeVar, cast
@@ -25,8 +25,7 @@ from occopus_core.descriptions.coercion import coerced, leaves
 from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.descriptions.schema import is_template, section_schema, validator
 from occopus_core.descriptions.soundness import fault_of_schema
-from occopus_core.error_place import described, place, place_of
-from occopus_core.redaction import Redactor
+from occopus_core.error_place import described, described_in_full, place_of
 
 T = TypeVar("T")
 
@@ -102,7 +101,7 @@ class Registry:
     def schema(self, kind: str, name: str) -> Mapping[str, Any]:
         """The JSON Schema of a plugin's section, with the core's keys for its features. Raises `PluginError`."""
         if (kind, name) not in self._schemas:
-            self._schemas[kind, name] = sound_schema(kind, name, self._load(kind, name))
+            self._schemas[kind, name] = sound_schema(self.named(kind, name), self._load(kind, name))
         return self._schemas[kind, name]
 
     def section_faults(self, section: Mapping[str, Any]) -> Sequence[SectionFault]:
@@ -110,13 +109,15 @@ class Registry:
         name = str(section["type"])
         plugin = self.config(name)
         try:
-            found: list[object] = list(plugin.faults(section))
+            answer: Any = plugin.faults(section)
+            found = list(answer) if isinstance(answer, Iterable) and not isinstance(answer, str | bytes) else [answer]
         except (Exception, SystemExit) as error:  # whatever the plugin raises
-            raise _breach("config", name, f"faults() raised {type(error).__name__}{place(error)}") from error
-        for each in found:
-            if not isinstance(each, SectionFault):
-                raise _breach("config", name, f"faults() answered {type(each).__name__}, expected a SectionFault")
-        return cast("list[SectionFault]", found)
+            raise self._breach("config", name, f"faults() raised {described(error)}") from error
+        wrong = [type(each).__name__ for each in found if not isinstance(each, SectionFault)]
+        if wrong:
+            fault = f"faults() answered {wrong[0]}, expected a sequence of SectionFault{place_of(plugin.faults)}"
+            raise self._breach("config", name, fault)
+        return found
 
     def texts(self, kind: str, name: str, method: str, section: Any) -> Sequence[str]:
         """What the method `powers` or `sources` of a plugin answers for a section. Raises `PluginError`."""
@@ -126,9 +127,9 @@ class Registry:
             found = list(answer) if isinstance(answer, Iterator) else answer
             fault = fault_of_answer(method, found)
         except (Exception, SystemExit) as error:  # whatever the plugin raises
-            raise _breach(kind, name, f"{method}() raised {described(error)}") from error
+            raise self._breach(kind, name, f"{method}() raised {described(error)}") from error
         if fault:
-            raise _breach(kind, name, fault)
+            raise self._breach(kind, name, f"{fault}{place_of(getattr(plugin, method))}")
         return list(found)
 
     def auth_fault(self, name: str, auth: Mapping[str, str]) -> str:
@@ -136,11 +137,10 @@ class Registry:
         plugin = self.resource(name)
         try:
             answer = plugin.auth_fault(auth)
-        except (Exception, SystemExit) as error:  # whatever the plugin raises: its text may repeat a secret
-            shown = Redactor(list(map(str, auth.values())))(described(error))
-            raise _breach("resource", name, f"auth_fault() raised {shown}") from error
+        except (Exception, SystemExit) as error:  # whatever the plugin raises
+            raise self._breach("resource", name, f"auth_fault() raised {described(error)}") from error
         if fault := fault_of_answer("auth_fault", answer):
-            raise _breach("resource", name, fault)
+            raise self._breach("resource", name, f"{fault}{place_of(plugin.auth_fault)}")
         return answer
 
     def way_in(self, name: str, settings: Mapping[str, Any], id: InstanceId) -> str:
@@ -148,10 +148,11 @@ class Registry:
         plugin = self.resource(name)
         try:
             command: object = plugin.way_in(settings, id)
-        except Exception as error:  # whatever the plugin raises
-            raise _breach("resource", name, f"way_in() raised {described(error)}") from error
+        except (Exception, SystemExit) as error:  # whatever the plugin raises
+            raise self._breach("resource", name, f"way_in() raised {described(error)}") from error
         if not isinstance(command, str):
-            raise _breach("resource", name, f"way_in() answered {type(command).__name__}, expected a text")
+            fault = f"way_in() answered {type(command).__name__}, expected a text{place_of(plugin.way_in)}"
+            raise self._breach("resource", name, fault)
         return command
 
     def contextualised(self, section: Mapping[str, Any], render: Render) -> Context:
@@ -166,8 +167,7 @@ class Registry:
         except (Exception, SystemExit) as error:  # whatever the plugin raises
             if type(error).__module__.startswith("occopus_core."):
                 raise
-            # The text of the exception may repeat a value of the section.
-            fault = f"contextualise() raised {type(error).__name__}{place(error)}"
+            fault = f"contextualise() raised {described(error)}"
         else:
             fault = _fault_of_context(made, plugin.forms)
             if isinstance(made, Context) and not fault:
@@ -197,9 +197,12 @@ class Registry:
 
     def named(self, kind: str, name: str, label: str = "") -> str:
         """A plugin in messages: its kind, its type or `label`, and its distribution, if it has one."""
-        points = () if (kind, name) in self._extra else entry_points(group=f"occopus.{kind}", name=name)
-        by = next((f" of {point.dist.name}" for point in points if point.dist is not None), "")
-        return f"the {WORDS[kind]} '{label or name}'{by}"
+        if (kind, name) in self._extra:
+            return f"the {WORDS[kind]} '{label or name}'"
+        return named(kind, name, label)
+
+    def _breach(self, kind: str, name: str, fault: str) -> PluginError:
+        return PluginError(f"{self.named(kind, name)} breaks its contract: {fault}", PluginState.BREAKS_CONTRACT)
 
     def installed(self, kind: str) -> list[str]:
         """The names of all plugins of a kind, without importing them."""
@@ -211,8 +214,8 @@ class Registry:
             plugin = self._extra.get((kind, name))
             if plugin is None:
                 plugin = self._import(kind, name)
-            elif fault := fault_of_declarations(plugin) or fault_of_answers(plugin):
-                raise _breach(kind, name, fault)
+            elif fault := fault_of_class(plugin):
+                raise self._breach(kind, name, fault)
             self._loaded[kind, name] = plugin
         return self._loaded[kind, name]
 
@@ -247,7 +250,7 @@ class Registry:
             if error.name != point.module.partition(".")[0]:
                 raise import_error(kind, name, point.module, error) from error
             why = "this process cannot find it, since it was installed after the start: start the process again"
-            message = f"the {WORDS[kind]} '{name}' cannot be imported: {error}; {why}"
+            message = f"{named(kind, name)} cannot be imported: {error}; {why}"
             raise PluginError(message, PluginState.IMPORT_ERROR) from error
         except (Exception, SystemExit) as error:  # whatever a plugin's import raises
             raise import_error(kind, name, point.module, error) from error
@@ -271,50 +274,79 @@ def _published() -> Mapping[str, Mapping[str, str]]:
     return found
 
 
+def named(kind: str, name: str, label: str = "") -> str:
+    """An installed plugin in messages: its kind, its type or `label`, and its distribution."""
+    points = entry_points(group=f"occopus.{kind}", name=name)
+    by = next((f" of {point.dist.name}" for point in points if point.dist is not None), "")
+    return f"the {WORDS[kind]} '{label or name}'{by}"
+
+
 def usable(kind: str, name: str, plugin: object) -> type:
     """The plugin, if it is a class of its kind for this version of the contract. Raises `PluginError`."""
+    who = named(kind, name)
     if not (isinstance(plugin, type) and issubclass(plugin, _BASES[kind])):
-        message = f"the {WORDS[kind]} '{name}' is not a {_BASES[kind].__name__}"
+        message = f"{who} breaks its contract: {_fault_of_base(kind, plugin)}"
         raise PluginError(message, PluginState.BREAKS_CONTRACT)
     version = getattr(plugin, "contract_version", None)
     if version is None:
         raise PluginError(
-            f"the {WORDS[kind]} '{name}' does not say which version of the plugin contract it is written for: "
-            f"its class needs contract_version = {CONTRACT_VERSION}",
+            f"{who} does not say which version of the plugin contract it is written for: "
+            f"its class needs contract_version = {CONTRACT_VERSION}{place_of(plugin)}",
             PluginState.OTHER_CONTRACT,
         )
     if version != CONTRACT_VERSION:
         raise PluginError(
-            f"the {WORDS[kind]} '{name}' speaks version {version} of the plugin contract, this core version "
+            f"{who} speaks version {version} of the plugin contract, this core version "
             f"{CONTRACT_VERSION}: upgrade the older of the two",
             PluginState.OTHER_CONTRACT,
         )
-    if missing := ", ".join(sorted(getattr(plugin, "__abstractmethods__", ()))):
-        raise _breach(kind, name, f"its class {plugin.__name__} has no {missing}")
-    if fault := fault_of_declarations(plugin) or fault_of_answers(plugin):
-        raise _breach(kind, name, fault)
+    missing = ", ".join(sorted(getattr(plugin, "__abstractmethods__", ())))
+    fault = f"its class {plugin.__name__} has no {missing}{place_of(plugin)}" if missing else fault_of_class(plugin)
+    if fault:
+        raise PluginError(f"{who} breaks its contract: {fault}", PluginState.BREAKS_CONTRACT)
     return plugin
 
 
-def sound_schema(kind: str, name: str, plugin: type) -> Mapping[str, Any]:
-    """The schema of a plugin's section, checked for use in validation. Raises `PluginError`."""
+def fault_of_class(plugin: type) -> str:
+    """What is wrong with the class attributes of a plugin and the answers of its class methods, with the place."""
+    if fault := fault_of_declarations(plugin):
+        return f"{fault}{place_of(plugin)}"
+    method, fault = fault_of_answers(plugin)
+    return f"{fault}{place_of(getattr(plugin, method)) or place_of(plugin)}" if fault else ""
+
+
+def sound_schema(who: str, plugin: type) -> Mapping[str, Any]:
+    """The schema of a plugin's section, checked for use in validation. Raises `PluginError`; `who` is its name."""
     try:
-        schema = section_schema(plugin)
-        fault = fault_of_schema(schema)
+        answer = cast("Any", plugin).schema()
+        fault = fault_of_schema(answer)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the plugin raises
-        schema, fault = {}, f"schema() raised {described(error, plugin.__module__.partition('.')[0])}"
+        answer, fault = {}, f"schema() raised {described_in_full(error, plugin.__module__.partition('.')[0])}"
+    else:
+        fault = f"{fault}{place_of(cast('Any', plugin).schema)}" if fault else ""
     if fault:
-        message = f"the {WORDS[kind]} '{name}' has a malformed schema: {fault}"
-        raise PluginError(message, PluginState.MALFORMED_SCHEMA)
-    return schema
+        raise PluginError(f"{who} has a malformed schema: {fault}", PluginState.MALFORMED_SCHEMA)
+    return section_schema(plugin, answer)
+
+
+def _fault_of_base(kind: str, plugin: object) -> str:
+    """The mistake of an entry point that names something else than a class of its kind."""
+    point = f"its entry point of the group occopus.{kind} names"
+    if not isinstance(plugin, type):
+        return f"{point} {type(plugin).__name__}, expected a class"
+    other = next((one for one, base in _BASES.items() if issubclass(plugin, base)), "")
+    why = f"is not derived from occopus_core.api.{_BASES[kind].__name__}"
+    if other:
+        why = f"is a {_BASES[other].__name__} and belongs to the group occopus.{other}"
+    return f"{point} the class {plugin.__name__}, which {why}{place_of(plugin)}"
 
 
 def import_error(kind: str, name: str, module: str, error: BaseException) -> PluginError:
     """The error for a plugin whose module raises an exception when it is imported."""
     # The text of an ImportError says what is missing, that of a SyntaxError where it is.
     speaks_for_itself = isinstance(error, ImportError | SyntaxError) and str(error)
-    text = str(error) if speaks_for_itself else described(error, module.partition(".")[0])
-    message = f"the {WORDS[kind]} '{name}' cannot be imported: {text}"
+    text = str(error) if speaks_for_itself else described_in_full(error, module.partition(".")[0])
+    message = f"{named(kind, name)} cannot be imported: {text}"
     return PluginError(message, PluginState.IMPORT_ERROR)
 
 
@@ -346,11 +378,6 @@ def _fault_of_context(made: object, forms: Collection[ContextForm]) -> str:
     used = {ContextForm.USER_DATA: made.user_data is not None, ContextForm.PROCESS: bool(made.env or words)}
     undeclared = [form.value for form in ContextForm if used[form] and form not in forms]
     return f"its Context has {undeclared[0]}, which is not among its forms" if undeclared else ""
-
-
-def _breach(kind: str, name: str, fault: str) -> PluginError:
-    message = f"the {WORDS[kind]} '{name}' breaks its contract: {fault}"
-    return PluginError(message, PluginState.BREAKS_CONTRACT)
 
 
 def _raise(_manager: object, _point: object, error: BaseException) -> NoReturn:

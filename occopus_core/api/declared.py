@@ -25,8 +25,10 @@ def fault_of_declarations(plugin: type) -> str:
     return _fault_of_harmless_keys(plugin)
 
 
-def fault_of_answers(plugin: type) -> str:
-    """What is wrong with what `powers`, `sources` and `auth_fault` answer for an empty section; empty if nothing is.
+def fault_of_answers(plugin: type) -> tuple[str, str]:
+    """The method among `powers`, `sources` and `auth_fault` that answers wrongly for an empty section, and the fault.
+
+    Both are empty if none does.
 
     A call that raises is no fault: an empty section may lack what the method needs.
     """
@@ -34,13 +36,13 @@ def fault_of_answers(plugin: type) -> str:
         for name in names if issubclass(plugin, base) else ():
             method: Any = getattr(plugin, name)
             if not callable(method):
-                return f"its {name} is {reprlib.repr(method)}, expected a method"
+                return name, f"its {name} is {reprlib.repr(method)}, expected a method"
             fault = ""
             with contextlib.suppress(Exception, SystemExit):
                 fault = fault_of_answer(name, method({}))
             if fault:
-                return fault
-    return ""
+                return name, fault
+    return "", ""
 
 
 def fault_of_answer(name: str, answer: object) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from occopus_core.api.field_types import require
 from occopus_core.api.ssh import HostKeys, MemoryHostKeys
 
 
@@ -34,6 +35,11 @@ class Verdict:
 
     healthy: bool
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise `TypeError` for a field of a wrong type."""
+        require("Verdict", "healthy", self.healthy, bool)
+        require("Verdict", "reason", self.reason, str)
 
 
 class HealthChecker(ABC):

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NewType
 
 from occopus_core.api.context import Context, ContextForm
 from occopus_core.api.errors import ProviderError
+from occopus_core.api.field_types import require
 from occopus_core.api.ssh import HostKeys, MemoryHostKeys
 
 InstanceId = NewType("InstanceId", str)
@@ -61,8 +62,8 @@ class Address:
     kind: AddressKind = AddressKind.PUBLIC
 
     def __post_init__(self) -> None:
-        _require("Address", "value", self.value, str)
-        _require("Address", "kind", self.kind, AddressKind)
+        require("Address", "value", self.value, str)
+        require("Address", "kind", self.kind, AddressKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +128,22 @@ class Instance:
     Each new text is shown to the user: report progress in large steps."""
 
     def __post_init__(self) -> None:
-        _require("Instance", "id", self.id, str)
-        _require("Instance", "state", self.state, InstanceState)
+        require("Instance", "id", self.id, str)
+        require("Instance", "state", self.state, InstanceState)
         addresses: object = self.addresses
         if isinstance(addresses, list):
             addresses = tuple(addresses)
             object.__setattr__(self, "addresses", addresses)
-        _require("Instance", "addresses", addresses, tuple)
+        require("Instance", "addresses", addresses, tuple)
         for address in self.addresses:
-            _require("Instance", "addresses", address, Address)
-        _require("Instance", "owner", self.owner, Owner, type(None))
+            require("Instance", "addresses", address, Address)
+        require("Instance", "owner", self.owner, Owner, type(None))
         for name in ("token", "raw_state", "reason"):
             value = getattr(self, name)
             if value is None:
                 object.__setattr__(self, name, "")
             else:
-                _require("Instance", name, value, str)
+                require("Instance", name, value, str)
 
     @property
     def may_be_hidden(self) -> bool:
@@ -163,13 +164,6 @@ class Connection:
     """Seconds within which each call of a plugin MUST end; with `TransientError` where no answer came by then."""
     host_keys: HostKeys = field(default_factory=MemoryHostKeys, repr=False, compare=False)
     """The pinned SSH host keys of instances, for plugins that log in to them."""
-
-
-def _require(owner: str, name: str, value: object, *kinds: type) -> None:
-    """Raise `TypeError` where a value is of none of these types. The message holds no value."""
-    if not isinstance(value, kinds):
-        expected = " or ".join(kind.__name__ for kind in kinds)
-        raise TypeError(f"{owner}.{name} is of the type {type(value).__name__}, expected {expected}")
 
 
 class Feature(enum.Enum):

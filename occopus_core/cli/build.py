@@ -161,7 +161,7 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
             raise
     if code in {ExitCode.OK, ExitCode.UNCONFIRMED}:
         if files.used:
-            say(f"Successfully imported nodes: {', '.join(files.used)}")
+            say(f"Node definitions imported with the build: {', '.join(files.used)}")
         form = "1.x" if settings.former and options.output == "text" else options.output
         result(_built(manager, infra_id, form, importing.replaced))
     return code

@@ -20,7 +20,7 @@ class ExitCode(enum.IntEnum):
     NOT_FOUND = 3
     """There is no such infrastructure, or no such node or instance in it."""
     UNAVAILABLE = 4
-    """The store or the output cannot be used, or another process is working on the infrastructure."""
+    """The store, the output or an extra cannot be used, or another process is working on the infrastructure."""
     UNCONFIRMED = 5
     """Done, but a provider has not confirmed every deletion, or did not answer for all instances."""
     INTERRUPTED = 130

@@ -55,22 +55,27 @@ def load_credentials(path: str | None) -> Credentials:
 
 
 def log_calls(*, verbose: bool) -> None:
-    """Where it is wanted, have each call of a cloud or a configuration manager be a line on stderr, with its time."""
+    """Where it is wanted, print each call of a cloud or a configuration manager on stderr, with its time.
+
+    So are exceptions that the plugin contract does not allow, with their tracebacks.
+    """
     if not verbose:
         return
     import logging  # noqa: PLC0415  # only where it is wanted
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from occopus_core.engine.kernel.call_log import LOGGER  # noqa: PLC0415
+    from occopus_core.engine.kernel.error_text import UNEXPECTED  # noqa: PLC0415
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             say(f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%SZ} {record.getMessage()}")
 
-    log = logging.getLogger(LOGGER)
-    log.handlers[:] = [Lines()]
-    log.setLevel(logging.DEBUG)
-    log.propagate = False
+    for name in (LOGGER, UNEXPECTED):
+        log = logging.getLogger(name)
+        log.handlers[:] = [Lines()]
+        log.setLevel(logging.DEBUG)
+        log.propagate = False
 
 
 def both(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:

@@ -120,12 +120,11 @@ MAX_PARALLEL: Mapping[str, Any] = {
 """Keys of the core in the section of a configuration manager that can configure ready instances."""
 
 
-def section_schema(plugin: Any) -> Mapping[str, Any]:
-    """The schema of a plugin class with the core's keys for its features.
+def section_schema(plugin: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema that a plugin class has answered, with the core's keys for its features.
 
     A handler that can stop instances gets `stop_seconds`, a `live` configuration manager `max_parallel`.
     """
-    schema: Mapping[str, Any] = plugin.schema()
     added: dict[str, Mapping[str, Any]] = {}
     if Feature.STOP in getattr(plugin, "features", ()):
         added["stop_seconds"] = {**STOP_SECONDS, "default": plugin.stop_seconds}

@@ -16,11 +16,11 @@ _DATA = frozenset({"const", "default", "enum", "examples"})
 def fault_of_schema(schema: object) -> str:
     """The mistake in a plugin's schema, in words; empty if there is none."""
     if not isinstance(schema, Mapping):
-        return f"schema() answers {reprlib.repr(schema)}, expected a mapping"
+        return f"schema() answered {reprlib.repr(schema)}, expected a mapping"
     try:
         json.dumps(schema)
     except (TypeError, ValueError, RecursionError) as error:
-        return f"schema() answers what is not JSON: {error}"
+        return f"schema() answered what is not JSON: {error}"
     try:
         jsonschema.Draft7Validator.check_schema(schema)
     except jsonschema.SchemaError as error:

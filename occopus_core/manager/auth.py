@@ -15,7 +15,7 @@ def auth_faults(definitions: Iterable[NodeDefinition], credentials: Credentials,
 
     A handler that breaks its contract when it is asked is one warning; the resources of other types are judged.
     """
-    broken: dict[str, None] = {}
+    broken: dict[str, dict[str, None]] = {}
     for definition in definitions:
         for implementation in definition.implementations:
             resource = implementation.resource
@@ -25,9 +25,9 @@ def auth_faults(definitions: Iterable[NodeDefinition], credentials: Credentials,
             except DescriptionError as error:
                 fault = "; ".join(map(str, error.problems))
             except PluginError as error:
-                broken[str(error)] = None
+                broken.setdefault(str(error), {})[f"'{definition.name}'"] = None
                 continue
             if fault:
                 yield f"the node definition '{definition.name}' cannot be built with its credentials: {fault}"
-    for message in broken:
-        yield f"credentials are not checked: {message}"
+    for message, names in broken.items():
+        yield f"credentials are not checked ({', '.join(names)}): {message}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -15,8 +16,12 @@ from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import Implementation
 from occopus_core.descriptions.problems import path_in
 from occopus_core.descriptions.schema import is_template
+from occopus_core.engine.kernel.guard import guarded
 from occopus_core.engine.planning.rehearsal_faults import named_path
+from occopus_core.engine.planning.trust import breaches
+from occopus_core.redaction import Redactor
 from occopus_core.registry import Registry
+from occopus_core.store.records import label
 
 T = TypeVar("T")
 
@@ -29,14 +34,16 @@ def refusals(registry: Registry, credentials: Credentials, implementation: Imple
     """The path and the message of each mistake that makes every node of this implementation impossible.
 
     A mistake counts where it is certain: the plugin refuses it whatever templates render to, and on every machine and
-    for every user, and names a place that is no template itself, or there is none in the implementation. Calls no
-    provider. Raises nothing.
+    for every user, and names a place that is no template itself, or there is none in the implementation. A plugin that
+    breaks its contract is such a mistake, but for a handler that cannot be set up: that may be due to this machine or
+    to missing credentials. Calls no provider. Raises nothing.
     """
     first, *others = (_errors(registry, credentials, implementation, text) for text in _STAND_INS)
     always = frozenset(map(str, first)).intersection(*(map(str, other) for other in others))
     sections = {"resource": implementation.resource, "contextualisation": implementation.contextualisation}
     certain = [error for error in first if str(error) in always and not error.here and _is_certain(error, sections)]
-    return [(error.at or named_path(error) or "resource", str(error)) for error in certain]
+    refused = [(error.at or named_path(error) or "resource", str(error)) for error in certain]
+    return [*breaches(implementation, registry), *refused]
 
 
 def _is_certain(error: PermanentError, sections: Mapping[str, Any]) -> bool:
@@ -56,7 +63,7 @@ def _errors(
         _try(registry, credentials, implementation, text)
     except PermanentError as error:
         return [error, *error.more]
-    except (Exception, SystemExit):  # noqa: BLE001  # a plugin that fails in another way is reported by what uses it
+    except (Exception, SystemExit):  # noqa: BLE001  # a handler that cannot be set up; a build reports it
         return []
     return []
 
@@ -69,12 +76,13 @@ def _try(registry: Registry, credentials: Credentials, implementation: Implement
     resource = registry.typed("resource", source["type"], _stood_in(source, text), source, implementation.digest)
     context = Context()
     if section is not None:
-        context = registry.context(section["type"])().contextualise(section, _StandIns(text))
+        context = registry.contextualised(section, _StandIns(text))
     auth: Mapping[str, str] = {}
     with contextlib.suppress(Exception):
         auth = credentials.find("resource", resource)
     settings = {key: resource[key] for key in plugin.connection_keys if key in resource}
-    handler = plugin(Connection(source["type"], settings, auth))
+    who = functools.partial(registry.named, "resource", source["type"], label(source["type"], resource))
+    handler = guarded(plugin(Connection(source["type"], settings, auth)), who, Redactor(credentials.secrets()))
     handler.check(CreateRequest(f"occopus-{_OWNER.node_id}", _OWNER, resource, context))
 
 

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from occopus_core.error_place import described, place, place_of
+from occopus_core.error_place import described, described_in_full, place, place_of
 from occopus_core.testing.memory import MemoryHandler
 
 
@@ -39,7 +39,8 @@ def test_it_is_the_innermost_frame_of_the_plugin(module):
     errors = module("minihost.errors", "\n\ndef look_up(values, name):\n    return values[name]\n")
     handler = module("minihost.handler", "def describe(look_up):\n    return look_up({'secret': 1}, 'nope')\n")
     error = raised(handler.describe, errors.look_up)
-    assert described(error) == "KeyError: 'nope' (minihost/errors.py, line 4)"
+    assert described(error) == "KeyError (minihost/errors.py, line 4)"
+    assert described_in_full(error, "minihost") == "KeyError: 'nope' (minihost/errors.py, line 4)"
 
 
 def test_libraries_that_the_plugin_calls_are_not_the_place(module):
@@ -68,7 +69,8 @@ def test_another_package_can_be_named(module):
 def test_the_core_and_an_error_that_was_never_raised_have_no_place():
     assert place(raised(MemoryHandler, None, None, None, None)) == ""
     assert place(raised(json.loads, "{")) == ""
-    assert described(KeyError("id")) == "KeyError: 'id'"
+    assert described(KeyError("id")) == "KeyError"
+    assert described_in_full(KeyError("id"), "minihost") == "KeyError: 'id'"
     assert described(SystemExit()) == "SystemExit"
 
 

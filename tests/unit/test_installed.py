@@ -90,7 +90,7 @@ def schema(answer):
         (CHECKER.format(version=0), "other contract", "speaks version 0 of the plugin contract, this core version 1"),
         (CHECKER.format(version=9), "other contract", "speaks version 9 of the plugin contract, this core version 1"),
         (GOOD.replace("    contract_version = 1\n", ""), "other contract", "does not say which version"),
-        ("Checker = 5", "breaks its contract", "is not a HealthChecker"),
+        ("Checker = 5", "breaks its contract", "its entry point of the group occopus.health names int"),
         (f"{GOOD}\nChecker.powers = None", "breaks its contract", "its powers is None, expected a method"),
         (
             f"{GOOD}\nChecker.powers = lambda value: 1",
@@ -98,7 +98,7 @@ def schema(answer):
             "is not a sequence of texts",
         ),
         (schema("{'type': 'objekt'}"), "malformed schema", "is not a JSON Schema: 'objekt' at /type"),
-        (schema("[]"), "malformed schema", "schema() answers [], expected a mapping"),
+        (schema("[]"), "malformed schema", "schema() answered [], expected a mapping"),
         (schema("{'enum': {1, 2}}"), "malformed schema", "not JSON: Object of type set"),
         (schema("1 / 0"), "malformed schema", "schema() raised ZeroDivisionError: division by zero"),
         (schema("{'$ref': '#/definitions/lost'}"), "malformed schema", "has broken references: #/definitions/lost"),
@@ -131,7 +131,7 @@ def test_two_of_one_name_clash_and_neither_is_imported(install):
 def test_what_has_no_sound_schema_is_refused_in_words_where_it_is_used(install, request, answer):
     module = f"installed_mute_{abs(hash(request.node.name))}"
     install("one", "mute", f"{module}:Checker", schema(answer))
-    with pytest.raises(PluginError, match="the health checker 'mute' has a malformed schema"):
+    with pytest.raises(PluginError, match="the health checker 'mute' of one has a malformed schema"):
         Registry().schema("health", "mute")
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from occopus_core.api.errors import PermanentError
-from occopus_core.api.health import Probe, Verdict
+from occopus_core.api.health import HealthChecker, Probe, Verdict
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.error_text import text_of
+from occopus_core.engine.kernel.guard import BreachError, wrong_answer
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
 
 SPACING = 0.05
@@ -99,7 +100,9 @@ class HealthChecks:
                 SPACING,
                 lambda _ask: True,
                 self.loop.submit,
-                lambda questions: checker.check([probe for question in questions for probe in question.probes]),
+                lambda questions: answered_verdicts(
+                    checker, [probe for question in questions for probe in question.probes]
+                ),
                 lambda questions, outcome: _answer(key, questions, outcome),
             )
         self._batches[key].add(question, 0.0)
@@ -127,14 +130,22 @@ def verdicts_of(key: str, count: int, outcome: Outcome[Sequence[Verdict]]) -> Se
 
 
 def _outcomes_of(key: str, count: int, outcome: Outcome[Sequence[Verdict]]) -> Sequence[Outcome[Verdict]]:
-    """The outcome of a call for each of `count` probes, even if the checker broke its contract."""
-    verdicts = outcome.value
-    if outcome.error is not None:
-        problem = f"failed: {text_of(outcome.error)}"
-    elif not isinstance(verdicts, Sequence) or not all(isinstance(verdict, Verdict) for verdict in verdicts):
-        problem = "did not answer verdicts, which its contract does not allow"
-    elif len(verdicts) != count:
-        problem = "did not answer for every node"
-    else:
-        return [Outcome(value=verdict) for verdict in verdicts]
-    return [Outcome(error=CheckerError(f"the health checker '{key}' {problem}"))] * count
+    """The outcome of a call for each of `count` probes."""
+    error = outcome.error
+    if error is None:
+        return [Outcome(value=verdict) for verdict in outcome.get()]
+    problem = str(error) if isinstance(error, BreachError) else f"the health checker '{key}' failed: {text_of(error)}"
+    return [Outcome(error=CheckerError(problem))] * count
+
+
+def answered_verdicts(checker: HealthChecker, probes: Sequence[Probe]) -> Sequence[Verdict]:
+    """The answer of a checker, one verdict for each probe. Raises `ProviderError`."""
+    answer: object = checker.check(probes)
+    if not isinstance(answer, Sequence):
+        raise wrong_answer(checker, "check", f"answered {type(answer).__name__}, expected a sequence of Verdict")
+    wrong = {type(one).__name__: None for one in answer if not isinstance(one, Verdict)}
+    if wrong:
+        raise wrong_answer(checker, "check", f"answered {', '.join(wrong)} for probes, expected a Verdict for each")
+    if len(answer) != len(probes):
+        raise wrong_answer(checker, "check", f"answered {len(answer)} verdicts for {len(probes)} probes")
+    return answer

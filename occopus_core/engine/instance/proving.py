@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from occopus_core.api.health import Probe, Verdict
-from occopus_core.engine.instance.checks import verdicts_of
+from occopus_core.engine.instance.checks import answered_verdicts, verdicts_of
 from occopus_core.engine.instance.lifecycle import Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Proof, Work
@@ -139,7 +139,7 @@ class Proving:
                 CHECK_SECONDS[0],
                 lambda work: not work.dropping,
                 self._runtime.loop.submit,
-                lambda works: checker.check([self._probe(work, key) for work in works]),
+                lambda works: answered_verdicts(checker, [self._probe(work, key) for work in works]),
                 lambda works, outcome: self._checked(key, works, outcome),
                 self._lifecycle.queue,
             )

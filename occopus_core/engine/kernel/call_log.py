@@ -8,7 +8,9 @@ from collections.abc import Callable, Sized
 from typing import Any, TypeVar, cast
 
 from occopus_core.api.config import ConfigNode
+from occopus_core.api.errors import ProviderError
 from occopus_core.api.resource import Connection, CreateRequest
+from occopus_core.error_place import described
 
 P = TypeVar("P")
 
@@ -52,7 +54,8 @@ class _Logged:
             try:
                 answer = found(*values, **named)
             except Exception as error:
-                self._say(what, began, f", failed: {' '.join(str(error).split()) or type(error).__name__}")
+                why = str(error) if isinstance(error, ProviderError) else described(error)
+                self._say(what, began, f", failed: {' '.join(why.split())}")
                 raise
             self._say(what, began, "")
             return answer

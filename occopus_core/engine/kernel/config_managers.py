@@ -106,7 +106,9 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         """See `ConfigManager.template_variables`. Raises `ProviderError`."""
         answer: Any = self.call("template_variables", lambda manager: manager.template_variables(node))
         if not isinstance(answer, Mapping) or not all(isinstance(name, str) for name in answer):
-            raise self._wrong_answer("template_variables", "must answer a mapping whose keys are names")
+            raise self._wrong_answer(
+                "template_variables", f"answered {type(answer).__name__}, expected a mapping whose keys are names"
+            )
         return answer
 
     def _status_of(self, node: ConfigNode) -> Outcome[ConfigStatus]:
@@ -120,16 +122,14 @@ class ManagerConnection(OpenConnection[ConfigManager]):
             fault = _fault_of_answer(answer, node.node_id)
             status = answer[node.node_id] if not fault else None  # type: ignore[index]  # a fault otherwise
         except Exception as error:  # noqa: BLE001  # a mapping of the plugin's own may raise anything
-            fault, status = f"answered an object that raises {type(error).__name__}: {error}", None
+            fault, status = f"answered an object that raises {described(error)}", None
         return Outcome(error=self._wrong_answer("status", fault)) if status is None else Outcome(value=status)
 
     def _wrong_answer(self, what: str, how: str) -> PermanentError:
         return self._breach(what, f"{how}{place_of(getattr(self.plugin, what, None))}")
 
     def _breach(self, what: str, how: str) -> PermanentError:
-        return PermanentError(
-            f"{self._who()} breaks its contract: {what} {how}",
-        )
+        return PermanentError(f"{self._who()} breaks its contract: {what}() {how}")
 
     def _of(self, what: str, outcome: Outcome[T]) -> Outcome[T]:
         """The outcome of a call, with errors that only the loop sees (a call given up) as errors of the manager."""

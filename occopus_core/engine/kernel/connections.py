@@ -17,7 +17,8 @@ from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.kernel.call_limits import CallLimits
 from occopus_core.engine.kernel.call_log import logging_calls
 from occopus_core.engine.kernel.config_managers import ManagerConnection
-from occopus_core.engine.kernel.guard import guarding
+from occopus_core.engine.kernel.error_text import log_unexpected
+from occopus_core.engine.kernel.guard import guarded, guarding
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.kernel.open_connection import ConnectionKey, OpenConnection, connection_key
@@ -77,10 +78,10 @@ class Connections:
                 limit = min(self._workers, plugin.max_concurrency)
                 name = label(section["type"], section)
                 who = functools.partial(self._registry.named, "resource", section["type"], name)
-                guarded = guarding(logging_calls(plugin, name, self.redact), who, self.redact)
+                made = guarding(logging_calls(plugin, name, self.redact), who, self.redact)
 
                 def make(connection: Connection) -> ResourceHandler:
-                    return made_or_stand_in(lambda: guarded(connection), plugin, who, self.redact)
+                    return made_or_stand_in(lambda: made(connection), plugin, who, self.redact)
 
                 self._resources[key] = OpenConnection(make, section, connection, CallLimits(self._loop, limit))
             return self._resources[key]
@@ -107,6 +108,7 @@ class Connections:
                         make, section, connection, limits, jobs, name, who, self.redact
                     )
                 except (Exception, SystemExit) as error:
+                    log_unexpected(error, self.redact)
                     raise set_up_error(who(), error) from error
             return self._configs[key]
 
@@ -150,7 +152,11 @@ class Connections:
         if key not in self._checkers:
             plugin = self._registry.health(key)
             who = functools.partial(self._registry.named, "health", key)
-            self._checkers[key] = made_or_stand_in(plugin, plugin, who, self.redact)
+
+            def make() -> HealthChecker:
+                return guarded(plugin(), who, self.redact)
+
+            self._checkers[key] = made_or_stand_in(make, plugin, who, self.redact)
         return self._checkers[key]
 
 

@@ -13,7 +13,9 @@ from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError
 from occopus_core.store.records import LeaseLostError, StoreError
 
-_log = logging.getLogger("occopus.plugins")
+UNEXPECTED = "occopus.plugins"
+"""Exceptions that the plugin contract does not allow are logged here at DEBUG level, with their tracebacks."""
+_log = logging.getLogger(UNEXPECTED)
 
 _EXPECTED = (ProviderError, TemplateError, PluginError, DescriptionError, LeaseLostError, StoreError)
 

@@ -1,4 +1,4 @@
-"""Guards the calls of a resource handler: what breaks its contract is an error that names the plugin and the place."""
+"""Guards the calls of a plugin object: what breaks its contract is an error that names the plugin and the place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from occopus_core.error_place import described, place, place_of
 
 P = TypeVar("P")
 
-_CALLS = frozenset({"check", "create", "describe", "delete", "stop", "mark", "logs", "logs_since", "cost"})
+_CALLS = frozenset(
+    {"check", "check_host", "create", "describe", "delete", "stop", "mark", "logs", "logs_since", "cost"}
+)
 
 
 class BreachError(PermanentError):
@@ -22,11 +24,16 @@ class BreachError(PermanentError):
 def guarding(
     make: Callable[[Connection], P], who: Callable[[], str], redact: Callable[[str], str]
 ) -> Callable[[Connection], P]:
-    """The same maker of a handler, whose calls raise nothing but `ProviderError`.
+    """The same maker of a handler, whose calls raise nothing but `ProviderError`; see `guarded`."""
+    return lambda connection: guarded(make(connection), who, redact)
 
-    `who` returns the name of the plugin in messages. `redact` takes secrets out of them.
+
+def guarded(plugin: P, who: Callable[[], str], redact: Callable[[str], str]) -> P:
+    """The same plugin object, whose calls raise nothing but `ProviderError`.
+
+    `who` returns the name of the plugin in messages. `redact` takes secrets out of what is logged.
     """
-    return lambda connection: cast("P", _Guarded(make(connection), who, redact))
+    return cast("P", _Guarded(plugin, who, redact))
 
 
 def breach(plugin: object, how: str) -> BreachError:
@@ -72,7 +79,5 @@ class _Guarded:
                 error.message = f"{error.message}{place(error)}"
             raise
         except (Exception, SystemExit) as error:  # whatever the plugin raises
-            if type(error).__module__.startswith("occopus_core."):
-                raise
             log_unexpected(error, self._redact)
-            raise breach(self, f"{name}() raised {self._redact(described(error))}") from error
+            raise breach(self, f"{name}() raised {described(error)}") from error

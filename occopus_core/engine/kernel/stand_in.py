@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from occopus_core.api.errors import PermanentError, ProviderError
+from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.error_place import described
 
 P = TypeVar("P")
@@ -18,7 +19,7 @@ def made_or_stand_in(
     """What `make` returns. Where it raises, an object in its place whose calls try again, and raise a `ProviderError`.
 
     `plugin` is the class, whose attributes the object shows. `who` returns the name of the plugin in messages, such as
-    ``the resource handler 'x'``. `redact` takes secrets out of a message.
+    ``the resource handler 'x'``. `redact` takes secrets out of what is logged.
     """
     try:
         return make()
@@ -42,7 +43,7 @@ def cannot_be_made(plugin: object) -> bool:
 
 
 def set_up_error(name: str, error: BaseException) -> PermanentError:
-    """The error for a plugin whose constructor raises: its type, text and place."""
+    """The error for a plugin whose constructor raises: its type and place."""
     return PermanentError(f"{name} cannot be set up: {described(error)}")
 
 
@@ -69,4 +70,5 @@ class _StandIn:
         except ProviderError:
             raise
         except (Exception, SystemExit) as error:  # whatever the constructor raises
-            raise PermanentError(self._redact(str(set_up_error(self.who(), error)))) from error
+            log_unexpected(error, self._redact)
+            raise set_up_error(self.who(), error) from error

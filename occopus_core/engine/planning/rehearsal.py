@@ -8,11 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from occopus_core.api.errors import PermanentError, ProviderError
-from occopus_core.api.health import HealthChecker
+from occopus_core.api.errors import PermanentError
 from occopus_core.api.resource import Address, AddressKind, CreateRequest
 from occopus_core.descriptions.model import Implementation
-from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.stand_in import cannot_be_made
 from occopus_core.engine.planning import mappings
 from occopus_core.engine.planning.blueprint import Blueprint
@@ -181,7 +179,7 @@ def _rehearse(
             checker = scope.connections.checker(key)
             scope.connections.check_auth(key, value)
             if set_up or not cannot_be_made(checker):
-                _check_host(checker, value)
+                checker.check_host(value)
     with found.collecting("resource"):
         link = scope.connections.resource(implementation, scope.settings(subject))
         if set_up or not cannot_be_made(link.plugin):
@@ -225,13 +223,3 @@ def _subject(
     functions = rehearsal_functions(peers)
     node_id, host_key = PLACEHOLDER_NODE_ID, PLACEHOLDER_HOST_KEY
     return Subject(blueprint.node, node_id, _TOKEN, implementation, functions, handed, lambda: host_key)
-
-
-def _check_host(checker: HealthChecker, value: Any) -> None:
-    """Check a value. Any error of the plugin is raised as a `ProviderError`."""
-    try:
-        checker.check_host(value)
-    except ProviderError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise PermanentError(reason(error)) from error

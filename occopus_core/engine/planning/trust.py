@@ -15,7 +15,7 @@ from occopus_core.api.written import items_of
 from occopus_core.credentials import Credentials, Section
 from occopus_core.descriptions.model import Implementation, NodeDefinition
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem
-from occopus_core.registry import Registry
+from occopus_core.registry import PluginError, PluginState, Registry
 from occopus_core.template_inspection import calls_commands
 
 _DEVIOUS = re.compile(r"\{[{%#]|\.\.|[\\%@\s]")
@@ -82,6 +82,10 @@ def _faults(one: Implementation, registry: Registry, allowed: _Allowed) -> Itera
     for at, section in _sections(one).items():
         for text_at in _calling(section, at):
             yield text_at, f"cmd() is not for definitions from the network: {_ADVICE}"
+    broken = list(breaches(one, registry))
+    if broken:
+        yield from broken
+        return
     for at, power in _powers(one, registry):
         yield at, f"{power}: {_ADVICE}"
     for at in _jumps(one):
@@ -94,7 +98,8 @@ def _faults(one: Implementation, registry: Registry, allowed: _Allowed) -> Itera
     if one.config_management is not None:
         manager = registry.config(one.config_management["type"])
         yield from _strangers("config_management", one.config_management, manager, allowed)
-    for at, source in _placed("resource", one.resource, _asking(registry, "resource", one.resource["type"], "sources")):
+    asked = functools.partial(registry.texts, "resource", one.resource["type"], "sources")
+    for at, source in _placed("resource", one.resource, asked):
         if not allowed.source(source):
             why = f"start the service with --endpoint, or {_ADVICE}"
             yield at, f"fetching is not allowed from '{_without_secrets(source)}': {why}"
@@ -119,22 +124,37 @@ def _calling(value: Any, at: str) -> Iterator[str]:
         yield from _calling(item, f"{at}.{step}" if isinstance(value, Mapping) else f"{at}[{step}]")
 
 
+def breaches(one: Implementation, registry: Registry) -> Iterator[tuple[str, str]]:
+    """The path and the message of each plugin whose `powers` or `sources` break its contract."""
+    for kind, name, at, value in _plugins(one):
+        for method in ("powers", "sources") if kind == "resource" else ("powers",):
+            try:
+                registry.texts(kind, name, method, value)
+            except PluginError as error:
+                if error.state is PluginState.BREAKS_CONTRACT:
+                    yield _place(at, kind), str(error)
+
+
+def _plugins(one: Implementation) -> Iterator[tuple[str, str, str, Any]]:
+    """The plugins of an implementation: kind, name, and the path and the value of their section or key."""
+    yield "resource", one.resource["type"], "resource", one.resource
+    if one.contextualisation is not None:
+        yield "context", one.contextualisation["type"], "contextualisation", one.contextualisation
+    if one.config_management is not None:
+        yield "config", one.config_management["type"], "config_management", one.config_management
+    for key, value in one.health_check.checks.items():
+        yield "health", key, f"health_check.{key}", value
+
+
+def _place(at: str, kind: str) -> str:
+    """The path at which a section names its plugin."""
+    return at if kind == "health" else f"{at}.type"
+
+
 def _powers(one: Implementation, registry: Registry) -> Iterator[tuple[str, str]]:
     """What each plugin of its sections refuses in definitions from the network: path and message."""
-    sections = {
-        "resource": ("resource", one.resource),
-        "contextualisation": ("context", one.contextualisation),
-        "config_management": ("config", one.config_management),
-    }
-    for at, (kind, section) in sections.items():
-        if section is not None:
-            yield from _placed(at, section, _asking(registry, kind, section["type"], "powers"))
-    for key, value in one.health_check.checks.items():
-        yield from _placed(f"health_check.{key}", value, _asking(registry, "health", key, "powers"))
-
-
-def _asking(registry: Registry, kind: str, name: str, method: str) -> Callable[[Any], Sequence[str]]:
-    return functools.partial(registry.texts, kind, name, method)
+    for kind, name, at, value in _plugins(one):
+        yield from _placed(at, value, functools.partial(registry.texts, kind, name, "powers"))
 
 
 def _placed(at: str, value: Any, asked: Callable[[Any], Sequence[str]]) -> Iterator[tuple[str, str]]:

@@ -104,14 +104,15 @@ def test_a_method_without_io_that_answers_a_wrong_type_is_found_when_the_plugin_
     value = staticmethod(answer) if callable(answer) else answer
     with pytest.raises(PluginError) as refused:
         Registry({("resource", "mine"): plugin(ResourceHandler, **{name: value})}).resource("mine")
-    assert str(refused.value) == f"the resource handler 'mine' breaks its contract: {fault}"
+    place = f" (tests/unit/api/test_declared.py, line {answer.__code__.co_firstlineno})" if callable(answer) else ""
+    assert str(refused.value) == f"the resource handler 'mine' breaks its contract: {fault}{place}"
 
 
 @pytest.mark.parametrize("base", [ConfigManager, HealthChecker, Contextualiser])
 def test_powers_are_texts_for_every_kind(base):
     wrong = plugin(base, powers=staticmethod(lambda section: "a bill"))
-    assert fault_of_answers(wrong) == "powers() answered a value that is not a sequence of texts"
+    assert fault_of_answers(wrong) == ("powers", "powers() answered a value that is not a sequence of texts")
 
 
 def test_a_method_that_needs_more_than_an_empty_section_is_no_fault():
-    assert fault_of_answers(plugin(ResourceHandler, powers=staticmethod(lambda section: section["x"]))) == ""
+    assert fault_of_answers(plugin(ResourceHandler, powers=staticmethod(lambda section: section["x"]))) == ("", "")

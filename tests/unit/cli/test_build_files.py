@@ -99,7 +99,7 @@ def test_definitions_that_a_failed_build_has_imported_are_named_at_the_end(store
     assert (stored(), len(built)) == (["web"], 1)
     said = capsys.readouterr().err
     assert said.endswith(f"the build failed and was undone\n{KEPT}web\n")
-    assert "Successfully imported" not in said
+    assert "imported with the build" not in said
     assert build.main(["--nodes", "nodes.yaml", "infra.yaml"]) == 1
     assert KEPT not in capsys.readouterr().err, "they were the same before"
 
@@ -119,7 +119,7 @@ def test_a_refused_build_says_nothing_of_an_import(error, stored, monkeypatch, c
 def test_a_build_that_succeeds_says_what_it_has_imported(monkeypatch, capsys):
     monkeypatch.setattr(building, "build", lambda *_how: iter(()))  # nothing is made
     assert build.main(["--nodes", "nodes.yaml", "infra.yaml"]) == 0
-    assert "Successfully imported nodes: web\n" in capsys.readouterr().err
+    assert "Node definitions imported with the build: web\n" in capsys.readouterr().err
 
 
 def test_a_plan_uses_them_and_stores_nothing(stored, capsys):

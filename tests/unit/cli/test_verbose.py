@@ -18,6 +18,8 @@ from occopus_core.cli import build, destroy, import_, logs, maintain, output, pl
 from occopus_core.cli.live import _View
 from occopus_core.cli.session import log_calls
 from occopus_core.engine.kernel.call_log import LOGGER, logging_calls
+from occopus_core.engine.kernel.error_text import UNEXPECTED
+from occopus_core.engine.kernel.guard import guarding
 from occopus_core.events import Event, EventKind
 
 COMMANDS = {
@@ -37,12 +39,13 @@ CONNECTION = Connection("cloud", {}, {"secret": "open-sesame"})
 @pytest.fixture
 def verbose(monkeypatch):
     monkeypatch.setattr(output, "_redactors", [])
-    log = logging.getLogger(LOGGER)
-    handlers, level, propagate = list(log.handlers), log.level, log.propagate
+    logs = [logging.getLogger(name) for name in (LOGGER, UNEXPECTED)]
+    before = [(list(log.handlers), log.level, log.propagate) for log in logs]
     log_calls(verbose=True)
     yield
-    log.handlers[:], log.propagate = handlers, propagate
-    log.setLevel(level)
+    for log, (handlers, level, propagate) in zip(logs, before, strict=True):
+        log.handlers[:], log.propagate = handlers, propagate
+        log.setLevel(level)
 
 
 class Cloud:
@@ -93,6 +96,27 @@ def test_each_call_is_a_line_without_secrets(capsys):
     time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ cloud http://there: "
     assert re.fullmatch(time + r"describe \(2\) took \d+\.\d\d s", lines[0])
     assert re.fullmatch(time + r"delete \(1\) took \d+\.\d\d s, failed: not with \*\*\*", lines[1])
+
+
+class UnreadableError(Exception):
+    def __str__(self):
+        raise ValueError("open-sesame")
+
+
+@pytest.mark.usefixtures("verbose")
+def test_an_exception_that_the_contract_does_not_allow_is_a_line_and_a_traceback(capsys):
+    def describe(self, ids):
+        raise UnreadableError
+
+    cloud = guarding(
+        logging_calls(type("Odd", (Cloud,), {"describe": describe}), "cloud", hidden), lambda: "it", hidden
+    )
+    with pytest.raises(PermanentError, match=r"it breaks its contract: describe\(\) raised UnreadableError \("):
+        cloud(CONNECTION).describe(["a"])
+    text = capsys.readouterr().err
+    assert "failed: UnreadableError (tests/unit/cli/test_verbose.py, line " in text
+    assert "Traceback" in text
+    assert "open-sesame" not in text
 
 
 def test_without_it_plugins_are_what_they_are():

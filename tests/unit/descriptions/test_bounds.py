@@ -16,7 +16,7 @@ from occopus_core.api.ssh import LOGIN_PROPERTIES, target
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.descriptions.schema import core_schema, section_schema
+from occopus_core.descriptions.schema import core_schema
 from occopus_core.registry import Registry
 
 SECONDS = re.compile("seconds$|timeout$|^interval$")
@@ -66,13 +66,14 @@ class Slow:
 
     def schema(self, kind: str, name: str) -> Mapping[str, Any]:
         assert (kind, name) == ("resource", "slow")
-        return section_schema(Registry().resource("local")) | {"required": [], "properties": {"stop_seconds": STOP}}
+        return LOCAL | {"required": [], "properties": {"stop_seconds": STOP}}
 
     def undeliverable(self, resource_type: str, context_type: str) -> frozenset[Any]:
         return frozenset()
 
 
-STOP = section_schema(Registry().resource("local"))["properties"]["stop_seconds"]
+LOCAL = Registry().schema("resource", "local")
+STOP = LOCAL["properties"]["stop_seconds"]
 
 
 @pytest.mark.parametrize("key", ["timeout", "min_ready_seconds", "stop_seconds"])

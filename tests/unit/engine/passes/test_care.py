@@ -87,7 +87,9 @@ def test_a_checker_that_fails_says_nothing_of_the_nodes(world, doctor, maintaine
     assert {record.unhealthy_since for record in records(world)} == {None}
     told = [event.text for event in world.events]
     (text,) = told  # once
-    assert text.startswith("for a health checker: the health checker 'fake' failed: OSError: too many open files (")
+    assert text.startswith(
+        "for a health checker: the health checker 'fake' breaks its contract: check() raised OSError ("
+    )
     doctor.broken.clear()
     maintainer.passes(20)
     assert {record.condition for record in records(world)} == {Condition.WELL}
@@ -100,8 +102,8 @@ def test_a_checker_that_fails_is_answered(world, doctor):
     built(world, node("web", min=2))
     doctor.broken.append("too many open files")
     (unconfirmed,) = world.convergence().maintain().unconfirmed
-    said = "2 instances of node 'web' (memory memory): the health checker 'fake' failed: OSError: too many open files ("
-    assert unconfirmed.startswith(said)
+    said = "the health checker 'fake' breaks its contract: check() raised OSError ("
+    assert unconfirmed.startswith(f"2 instances of node 'web' (memory memory): {said}")
     doctor.broken.clear()
     assert world.convergence().maintain() == Passed()
 

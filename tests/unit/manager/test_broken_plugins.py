@@ -1,0 +1,110 @@
+"""Plugins that break their contract when node definitions are imported."""
+
+import pytest
+
+from occopus_core.api import Context, ContextForm, Contextualiser
+from occopus_core.credentials import Credentials
+from occopus_core.descriptions.node_definitions import load_node_definitions
+from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.planning.trust import refuse_powers
+from occopus_core.manager.checked_definitions import checked_definitions
+from occopus_core.registry import Registry
+from occopus_core.testing.memory import MemoryHandler
+
+HERE = "tests/unit/manager/test_broken_plugins.py"
+NODES = """\
+'node_def:one':
+  - resource: {type: mine, endpoint: here}
+    contextualisation: {type: mine, text: TEXT}
+    health_check: {ping: false}
+"""
+
+
+class Handler(MemoryHandler):
+    def __init__(self, connection):
+        super().__init__(connection, None)
+
+
+class Plain(Contextualiser):
+    contract_version = 1
+    forms = frozenset({ContextForm.USER_DATA})
+
+    @classmethod
+    def schema(cls):
+        return {"type": "object", "properties": {"text": {"type": "string"}}}
+
+    def contextualise(self, section, render):
+        return Context(user_data=render(section["text"], at="contextualisation.text"))
+
+
+def raises(*_):
+    raise KeyError("s3cret-value")
+
+
+def ends(*_):
+    raise SystemExit(4)
+
+
+def answers(*_):
+    return 5
+
+
+def place(function, lines=1):
+    return f"({HERE}, line {function.__code__.co_firstlineno + lines})"
+
+
+HANDLER, CONTEXT = ("the resource handler 'mine", "the contextualisation 'mine")
+BROKEN = {
+    "powers raises": ("resource", "powers", raises, f"{HANDLER}' breaks its contract: powers() raised KeyError"),
+    "powers ends": ("resource", "powers", ends, f"{HANDLER}' breaks its contract: powers() raised SystemExit"),
+    "sources raises": ("resource", "sources", raises, f"{HANDLER}' breaks its contract: sources() raised KeyError"),
+    "check raises": ("resource", "check", raises, f"{HANDLER} here' breaks its contract: check() raised KeyError"),
+    "check ends": ("resource", "check", ends, f"{HANDLER} here' breaks its contract: check() raised SystemExit"),
+    "context's powers": ("context", "powers", raises, f"{CONTEXT}' breaks its contract: powers() raised KeyError"),
+    "contextualise": ("context", "contextualise", raises, "breaks its contract: contextualise() raised KeyError"),
+    "answers": ("context", "contextualise", answers, "contextualise() answered int, expected a Context"),
+}
+
+
+def imported(tmp_path, kind, name, method, text="plain"):
+    """Import definitions with a plugin of which one method is replaced."""
+    (tmp_path / "nodes.yaml").write_text(NODES.replace("TEXT", text))
+    value = staticmethod(method) if name in {"powers", "sources"} else method
+    broken = type("Broken", (Handler if kind == "resource" else Plain,), {name: value})
+    plugins = {("resource", "mine"): Handler, ("context", "mine"): Plain, (kind, "mine"): broken}
+    registry = Registry(plugins)
+    return checked_definitions(str(tmp_path / "nodes.yaml"), registry, Credentials(), pytest.fail, former=False)
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_plugin_that_breaks_its_contract_refuses_the_import_with_its_place(tmp_path, case):
+    kind, name, method, said = BROKEN[case]
+    with pytest.raises(DescriptionError) as caught:
+        imported(tmp_path, kind, name, method)
+    text = str(caught.value)
+    assert f"{said} {place(method, lines=method is not answers)}" in text
+    assert "nodes.yaml:" in text
+    assert "node_def:one[0]" in text
+    assert "s3cret" not in text
+
+
+@pytest.mark.parametrize("name", ["check", "contextualise"])
+def test_what_templates_may_decide_is_left_to_the_build(tmp_path, name):
+    kind = "resource" if name == "check" else "context"
+    assert imported(tmp_path, kind, name, raises, text="'{{ variables.text }}'")
+
+
+def test_a_handler_that_cannot_be_set_up_is_left_to_the_build(tmp_path):
+    assert imported(tmp_path, "resource", "__init__", raises)
+
+
+@pytest.mark.parametrize("name", ["powers", "sources"])
+def test_a_definition_from_the_network_is_refused_with_its_name_and_position(name):
+    text = b"'node_def:one':\n  - resource:\n      type: mine\n      endpoint: here\n"
+    registry = Registry({("resource", "mine"): type("Broken", (Handler,), {name: staticmethod(raises)})})
+    definitions = load_node_definitions(text, registry, name="request", imports=False)
+    with pytest.raises(DescriptionError) as caught:
+        refuse_powers(definitions, registry, (), Credentials())
+    (problem,) = caught.value.problems
+    assert (str(problem.position), problem.path) == ("request:3:7", "node_def:one[0].resource.type")
+    assert problem.message == f"{HANDLER}' breaks its contract: {name}() raised KeyError {place(raises)}"
