@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections import deque
+from collections.abc import Mapping, Sequence
 
 from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.model import Implementation
@@ -11,6 +13,7 @@ from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.store.records import InstanceRecord, Place, Stage
 
 
@@ -76,3 +79,30 @@ def new_work(runtime: Runtime, blueprint: Blueprint, position: int, *, provision
 
 def _new_id(runtime: Runtime) -> str:
     return str(uuid.UUID(int=runtime.rng.getrandbits(128), version=4))
+
+
+def new_works(
+    runtime: Runtime,
+    blueprints: Mapping[str, Blueprint],
+    steps: Plan,
+    works: Sequence[Work],
+    *,
+    provisional: bool = True,
+) -> list[Work]:
+    """Reserve the instances that a plan creates, each with the lowest free position or that of the one it replaces.
+
+    `provisional` instances are rolled back if their build fails.
+    """
+    positions = {work.node_id: work.record.position for work in works}
+    taken: dict[str, set[int]] = {}
+    for work in works:
+        if not work.dropping:
+            taken.setdefault(work.node_name, set()).add(work.record.position)
+    fresh = []
+    # Replacements first: they keep the positions of the instances they replace.
+    for step in sorted(steps.of(Verb.CREATE, Verb.REPLACE), key=lambda step: step.verb is Verb.CREATE):
+        used = taken.setdefault(step.node_name, set())
+        position = positions.get(step.node_id) or next(number for number in itertools.count(1) if number not in used)
+        used.add(position)
+        fresh.append(new_work(runtime, blueprints[step.node_name], position, provisional=provisional))
+    return fresh

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
 from occopus_core.descriptions.text import same_description
 from occopus_core.engine.instance.failure_detection import Notes, notes_of
-from occopus_core.engine.instance.reservation import new_work
+from occopus_core.engine.instance.reservation import new_works
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Steps
@@ -24,10 +23,9 @@ from occopus_core.engine.passes.errors import BusyError, UnconfiguredError, Unco
 from occopus_core.engine.passes.life_time import first_life_time, move_end, refuse_past_end
 from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
-from occopus_core.engine.passes.survey import survey
+from occopus_core.engine.passes.survey import survey, waiting_for_definitions
 from occopus_core.engine.passes.undoing import undo
 from occopus_core.engine.passes.waiting_for_lease import acquire_for_build
-from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Design, Overlay, first_plan, refuse_undefined
 from occopus_core.engine.planning.plan import Plan, Verb
@@ -181,7 +179,7 @@ def build_leased(
     fresh = new_works(runtime, design.blueprints, steps, works)
     execution = context.execution(runtime, design.blueprints, record, [*works, *fresh])
     execution.links.update(places(context).links)  # a killed process may have left instances there
-    unfinished = [work for work in works if not work.dropping and work.stage is not Stage.READY]
+    unfinished = [work for work in works if work.stage is not Stage.READY and _is_made(work, design)]
     _adopt_definitions(runtime, design, unfinished)  # their health checks decide whether they become ready
     if not (yield from execution.create([*unfinished, *fresh], design.graph)):
         context.refuse_if_abandoned()
@@ -191,7 +189,7 @@ def build_leased(
     _finish(context, runtime, lease, record, design, steps, works, replacing, end)
     # Instances that stay are reconfigured before their former dependees are dropped.
     renewed = {step.node_id for step in steps.of(Verb.RECONFIGURE)}
-    yield from execution.reconfigure([work for work in works if not work.dropping], design.graph, renewed)
+    yield from execution.reconfigure([work for work in works if _is_made(work, design)], design.graph, renewed)
     context.refuse_if_abandoned()
     yield from mark_outdated(context, runtime, execution.works, design.graph)
     runtime.journal.flush()
@@ -269,7 +267,7 @@ def _thawed(record: InfrastructureRecord) -> str:
 def _adopt_definitions(runtime: Runtime, design: Design, works: Sequence[Work]) -> None:
     """Apply the new definitions to instances that stay."""
     for work in works:
-        if work.dropping:
+        if not _is_made(work, design):
             continue
         blueprint = design.blueprints[work.node_name]
         if work.record.implementation in blueprint.fingerprints:
@@ -278,6 +276,11 @@ def _adopt_definitions(runtime: Runtime, design: Design, works: Sequence[Work]) 
         runtime.journal.keep(work.implementation)
         work.record = dataclasses.replace(work.record, implementation=work.implementation.digest)
         runtime.journal.put(work.record)
+
+
+def _is_made(work: Work, design: Design) -> bool:
+    """True for an instance that stays and whose node can be made: a replacement leaves other nodes alone."""
+    return not work.dropping and work.node_name in design.blueprints
 
 
 def _adopted(design: Design, work: Work) -> Implementation:
@@ -304,8 +307,9 @@ def plan_build(
     """
     context.connect(works)
     found = yield from survey(context, context.scope(record.current), works, commit_due, notes)
-    for outcome in found.seen.values():
-        outcome.get()
+    needed = {record.node_id for record in (work.record for work in works) if replacing.needs(record)}
+    for node_id in needed & found.seen.keys():
+        found.seen[node_id].get()
     targets = targets_of(design.scope.infrastructure, record.targets)
     records = [work.record for work in works]
     unfit = replacing.unfit(design.blueprints, records)
@@ -314,31 +318,4 @@ def plan_build(
     amended = yield from amend(
         context.resources.loop, design.scope, works, situation, commit_due, None, lambda work: _adopted(design, work)
     )
-    return decide(amended.situation)
-
-
-def new_works(
-    runtime: Runtime,
-    blueprints: Mapping[str, Blueprint],
-    steps: Plan,
-    works: Sequence[Work],
-    *,
-    provisional: bool = True,
-) -> list[Work]:
-    """Reserve the instances that a plan creates, each with the lowest free position or that of the one it replaces.
-
-    `provisional` instances are rolled back if their build fails.
-    """
-    positions = {work.node_id: work.record.position for work in works}
-    taken: dict[str, set[int]] = {}
-    for work in works:
-        if not work.dropping:
-            taken.setdefault(work.node_name, set()).add(work.record.position)
-    fresh = []
-    # Replacements first: they keep the positions of the instances they replace.
-    for step in sorted(steps.of(Verb.CREATE, Verb.REPLACE), key=lambda step: step.verb is Verb.CREATE):
-        used = taken.setdefault(step.node_name, set())
-        position = positions.get(step.node_id) or next(number for number in itertools.count(1) if number not in used)
-        used.add(position)
-        fresh.append(new_work(runtime, blueprints[step.node_name], position, provisional=provisional))
-    return fresh
+    return decide(dataclasses.replace(amended.situation, undefined=waiting_for_definitions(amended.situation, design)))

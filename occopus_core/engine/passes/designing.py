@@ -14,6 +14,7 @@ from occopus_core.engine.planning.design import (
     make_partial_design,
 )
 from occopus_core.engine.planning.preparation import Scope
+from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.events import EventKind
 from occopus_core.store.records import PARKED, InfrastructureRecord, Lease
 
@@ -21,7 +22,6 @@ from occopus_core.store.records import PARKED, InfrastructureRecord, Lease
 def design_in_pool(
     context: PassContext,
     scope: Scope,
-    commit_due: Callable[[], None] | None = None,
     definitions: Definitions | None = None,
     *,
     with_outputs: bool = False,
@@ -35,7 +35,7 @@ def design_in_pool(
     def make() -> Design:
         return make_design(scope, known, with_outputs=with_outputs)
 
-    return (yield from context.resources.loop.in_pool(make, commit_due))
+    return (yield from context.resources.loop.in_pool(make))
 
 
 def partial_design_in_pool(
@@ -44,6 +44,18 @@ def partial_design_in_pool(
     """See `make_partial_design`, whose errors it propagates."""
     store = context.resources.store
     return (yield from context.resources.loop.in_pool(lambda: make_partial_design(scope, store), commit_due))
+
+
+def design_of_replacement(context: PassContext, scope: Scope, replacing: Replacing) -> Steps[Design]:
+    """The design in which the requested nodes can be made; others may have faults.
+
+    Raises `InvalidDesignError`, and the errors of `make_partial_design`.
+    """
+    design = yield from partial_design_in_pool(context, scope)
+    faults = [text for one in replacing.requests for text in design.faulty.get(one.node_name, ())]
+    if faults:
+        raise InvalidDesignError(list(dict.fromkeys(faults)))
+    return design
 
 
 def design_candidate(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[Design]:

@@ -14,12 +14,12 @@ from occopus_core.engine.instance.execution import DELETION_SECONDS, Orders
 from occopus_core.engine.instance.failure_detection import notes_of
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION
 from occopus_core.engine.instance.output import with_output
+from occopus_core.engine.instance.reservation import new_works
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.unanswered import Unanswered, summarise
 from occopus_core.engine.instance.work import Work, condemn
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.passes.belated import cleaning_up
-from occopus_core.engine.passes.building import new_works
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import park_if_cut_off

@@ -10,7 +10,7 @@ from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.building import plan_build
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
-from occopus_core.engine.passes.designing import design_in_pool
+from occopus_core.engine.passes.designing import design_in_pool, design_of_replacement
 from occopus_core.engine.passes.outdated import with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import decide_pass, situation_of, survey
@@ -56,11 +56,14 @@ def _next(context: PassContext, record: InfrastructureRecord) -> Steps[Plan]:
     if record.candidate is None:
         condemn(works, scaled.condemned)
         record = dataclasses.replace(record, targets=scaled.targets)
-    if record.candidate is not None or replacing.requests:
-        design = yield from design_in_pool(context, context.scope(record.candidate or record.current))
+    scope = context.scope(record.candidate or record.current)
+    if record.candidate is not None:
+        design = yield from design_in_pool(context, scope)
+        return (yield from plan_build(context, design, record, works, replacing))
+    if replacing.requests:
+        design = yield from design_of_replacement(context, scope, replacing)
         return (yield from plan_build(context, design, record, works, replacing))
     context.connect(works)
-    scope = context.scope(record.current)
     found = yield from survey(context, scope, works, lambda: None, Notes())
     situation = yield from situation_of(context, record, works, scaled.targets, found)
     loop = context.resources.loop

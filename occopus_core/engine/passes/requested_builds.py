@@ -8,7 +8,7 @@ from occopus_core.api.errors import ProviderError
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.building import build_leased
 from occopus_core.engine.passes.context import PassContext
-from occopus_core.engine.passes.designing import design_candidate, design_in_pool, park_if_cut_off
+from occopus_core.engine.passes.designing import design_candidate, design_of_replacement, park_if_cut_off
 from occopus_core.engine.passes.errors import BuildError, Passed
 from occopus_core.engine.passes.undoing import undo_leased
 from occopus_core.engine.planning.design import InvalidDesignError
@@ -83,14 +83,16 @@ def apply_scaling(
 def _replace_requested(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[str]:
     """Build the description in force with other instances of the requested nodes. Returns why that was not done.
 
-    It waits while a provider does not say which instances there are, unless it has begun.
+    It waits while a provider does not say which instances of these nodes there are, unless it has begun. Other nodes
+    that cannot be made, or whose provider does not answer, are left as they are.
     """
     store = context.resources.store
     begun = any(one.provisional for one in store.instances(context.infra_id))
     planned: list[None] = []
     scope = context.scope(record.current)
     try:
-        design = yield from design_in_pool(context, scope)
+        replacing = Replacing.of(store.pending_requests(context.infra_id), record)
+        design = yield from design_of_replacement(context, scope, replacing)
         yield from build_leased(context, design, lease, record, planned=lambda: planned.append(None), alone=True)
     except InvalidDesignError as error:
         park_if_cut_off(context, lease, scope)

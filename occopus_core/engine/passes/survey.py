@@ -226,7 +226,7 @@ def decide_pass(
         return Decided(decide(dataclasses.replace(situation, undefined=undefined)), None, problem, undefined)
     if not design.faulty:
         return Decided(plan, design)
-    waits = _undefined(situation, design)
+    waits = waiting_for_definitions(situation, design)
     if any(step.node_name in waits for step in plan.of(Verb.CREATE, Verb.REPLACE)):
         # Settings that differ may do so by the addresses of instances that are not made now.
         situation = dataclasses.replace(situation, changed={}, unfit={})
@@ -239,8 +239,11 @@ def decide_pass(
 _FOR_A_DEFINITION = "for a usable definition: "
 
 
-def _undefined(situation: Situation, design: Design) -> Mapping[str, str]:
-    """By node name: why it waits. A node waits, too, if it needs one that waits and has no ready instance."""
+def waiting_for_definitions(situation: Situation, design: Design) -> Mapping[str, str]:
+    """By name of a node without a usable definition: why it waits.
+
+    A node waits, too, if it needs one that waits and has no ready instance.
+    """
     running = {record.node_name for record in situation.records if record.stage is Stage.READY}
     found: dict[str, str] = {}
     for name in design.graph.order:

@@ -46,6 +46,10 @@ class Replacing:
                 found[one.node_id] = "its definition or its variables have changed"
         return found
 
+    def needs(self, record: InstanceRecord) -> bool:
+        """True if the provider has to say how an instance is. A build needs all, a replacement those of its nodes."""
+        return not self.alone or any(one.node_name == record.node_name for one in self.requests)
+
     def answers(self, records: Sequence[InstanceRecord], plan: Plan, described: Collection[str]) -> Iterator[Answer]:
         """The results of the requests after a build that has carried out this plan for the `records` of before.
 

@@ -244,6 +244,85 @@ def test_a_configuration_that_cannot_be_rendered_is_one_reason(world):
     assert undone.startswith("node 'odd': its configuration cannot be rendered: ")
 
 
+def requested(world, name):
+    world.store.request_scaling("infra", name, ScaleKind.REPLACE, 0, "", world.clock.now())
+
+
+def ids(world, name):
+    return {record.node_id for record in world.store.instances("infra") if record.node_name == name}
+
+
+def test_a_sound_node_is_replaced_as_requested_while_another_has_a_broken_plugin(world, plugin):
+    world.define("web")
+    world.build(infrastructure(node("odd", min=2), node("web", min=2)))
+    odd, web = ids(world, "odd"), ids(world, "web")
+    plugin.broken = True
+    requested(world, "web")
+    plan = world.convergence().preview()
+    assert {(step.node_name, step.verb) for step in plan.of(Verb.REPLACE)} == {("web", Verb.REPLACE)}
+    world.events.clear()
+    world.convergence().maintain()
+    assert [event.text for event in world.events if event.kind is EventKind.REPLACEMENT_DONE] == [
+        "2 instances replaced"
+    ]
+    assert world.told(EventKind.REPLACEMENT_REFUSED) == []
+    assert ids(world, "odd") == odd
+    assert not ids(world, "web") & web
+    world.assert_runs({"odd": 2, "web": 2})
+
+
+def test_a_node_with_a_broken_plugin_is_not_replaced_and_the_request_is_answered(world, contextualiser):
+    world.define("web")
+    world.build(infrastructure("odd", "web"))
+    odd = ids(world, "odd")
+    contextualiser.broken = True
+    requested(world, "odd")
+    world.events.clear()
+    world.convergence().maintain()
+    (text,) = [event.text for event in world.events if event.kind is EventKind.REPLACEMENT_REFUSED]
+    assert why(contextualiser) in text
+    assert ids(world, "odd") == odd
+
+
+def test_a_lost_instance_of_a_broken_plugin_waits_while_another_node_is_replaced(world, contextualiser):
+    world.define("web")
+    world.build(infrastructure(node("odd", min=2), "web"))
+    lost, *_ = [one for one in world.live() if one["owner"]["node_name"] == "odd"]
+    world.clock.time += 100
+    world.cloud.change(lost["id"], "lose")
+    contextualiser.broken = True
+    requested(world, "web")
+    world.events.clear()
+    world.convergence().maintain()
+    assert world.told(EventKind.NODE_READY) == ["web"]
+    assert len(ids(world, "odd")) == 2
+    contextualiser.broken = False
+    assert world.convergence().maintain() == Passed()
+    world.assert_runs({"odd": 2, "web": 1})
+
+
+def test_a_sound_node_is_replaced_while_the_provider_of_another_does_not_answer(world):
+    def describe(self, ids):
+        if type(self).broken:
+            raise KeyError("state")
+        return super(made, self).describe(ids)
+
+    made = type("Other", (world.handler,), {"broken": False, "describe": describe})
+    world.install("resource", "other", made)
+    world.define("odd", type="other")
+    world.define("web")
+    world.build(infrastructure("odd", "web"))
+    odd, web = ids(world, "odd"), ids(world, "web")
+    made.broken = True
+    requested(world, "web")
+    world.events.clear()
+    passed = world.convergence().maintain()
+    assert "web" in world.told(EventKind.NODE_READY)
+    assert ids(world, "odd") == odd
+    assert ids(world, "web") != web
+    assert any("describe() raised KeyError" in text for text in passed.unconfirmed)
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_settings_with_the_addresses_of_a_held_node_stay_as_they_are(world, contextualiser, live):
     world.install("config", "mine", type("Mine", (config_manager(),), {"live": live}))

@@ -155,12 +155,12 @@ def test_one_that_fails_is_undone_answered_and_not_tried_again(built):
 
 
 def test_one_without_a_usable_definition_is_refused(built):
-    built.store.remove_definition("db")
+    built.store.remove_definition("web")
     before = ids(built)
     ask(built)
     passed = built.convergence().maintain()
     assert "the requested replacement was not made" in passed.undone[0]
-    assert "db" in said(built, EventKind.REPLACEMENT_REFUSED)[0][1]
+    assert "web" in said(built, EventKind.REPLACEMENT_REFUSED)[0][1]
     assert ids(built) == before
     assert built.store.pending_requests("infra") == []
 
