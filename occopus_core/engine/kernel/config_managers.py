@@ -11,6 +11,7 @@ from occopus_core.api.errors import AuthError, PermanentError, ProviderError, Tr
 from occopus_core.api.resource import Connection
 from occopus_core.engine.kernel.call_limits import CallLimits
 from occopus_core.engine.kernel.error_text import log_unexpected
+from occopus_core.engine.kernel.guard import is_of_plugin
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
@@ -76,7 +77,9 @@ class ManagerConnection(OpenConnection[ConfigManager]):
             return call(self.plugin)
         except ProviderError:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if not is_of_plugin(error):
+                raise
             log_unexpected(error, self._redact)
             raise self._breach(what, f"raised {described(error)}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
@@ -19,6 +20,14 @@ _CALLS = frozenset(
 
 class BreachError(PermanentError):
     """A plugin has broken its contract."""
+
+
+def is_of_plugin(error: BaseException) -> bool:
+    """True for an exception that a call of a plugin has raised; False for one that ends this process.
+
+    Signals interrupt the main thread alone: in the threads of the pool even a `KeyboardInterrupt` is the plugin's.
+    """
+    return isinstance(error, Exception | SystemExit) or threading.current_thread() is not threading.main_thread()
 
 
 def guarding(
@@ -78,6 +87,8 @@ class _Guarded:
             if not getattr(error, "has_text", True):  # a subclass of the plugin's own may leave out what it inherits
                 error.message = f"{error.message}{place(error)}"
             raise
-        except (Exception, SystemExit) as error:  # whatever the plugin raises
+        except BaseException as error:  # whatever the plugin raises
+            if not is_of_plugin(error):
+                raise
             log_unexpected(error, self._redact)
             raise breach(self, f"{name}() raised {described(error)}") from error
