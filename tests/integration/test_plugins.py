@@ -107,7 +107,7 @@ def test_the_schema_of_one_plugin_is_printed(broken):
     assert broken.ready("plugins", "schema", "loud").complaint == ["good morning"]
     for words, code, complaint in (
         ("sim", 2, "error: 2 plugins are called 'sim': say config/sim or resource/sim"),
-        ("bent", 1, "error: the health checker 'bent' has a malformed schema: "),
+        ("bent", 1, "error: the health checker 'bent' of of-bent has a malformed schema: "),
         ("twin", 1, "error: the health checker 'twin' is provided by first-twin and by second-twin"),
         ("ghost", 3, "error: no plugin 'ghost' is installed"),
     ):
