@@ -56,6 +56,8 @@ class Course:
         self._result = Result(run)
         self._processes: list[Process] = []
         self._possible = {ABSENT}
+        self._before_request: set[str] = set()
+        """What was possible before a request that may not be built yet."""
         self._forgetful = run.weather in weather.FORGETFUL
         self._hurt: set[str] = set()
         self._revisions: dict[str, tuple[int, str]] = {}
@@ -223,18 +225,28 @@ class Course:
             self._result.pauses += 1
         elif act.how in (KILL, PAUSE):
             self._result.missed += 1
-        done = ended.code == 0
-        leads = {"old": OLD, "new": NEW, "ask": NEW, "destroy": ABSENT}.get(act.word)
-        if act.word == "destroy" and alone and not act.rival and (done or ended.code == _GONE or _has_deleted(ended)):
-            self._possible = {ABSENT}
-        elif leads is not None:
-            # The build of what was requested comes later, and may be undone.
-            sure = done and alone and not act.rival and (act.word != "ask" or self._run.weather not in weather.REFUSING)
-            self._possible = {leads} if sure else {*self._possible, leads}
+        self._widen(act, ended, alone=alone and not act.rival)
         if act.word == "bad" and self._untouched is None and self._is_quiet:
             self._untouched = before
         elif act.word not in ("bad", "maintain"):
             self._untouched = None
+
+    def _widen(self, act: Act, ended: Process, *, alone: bool) -> None:
+        """What is possible after an act: of a request only its build tells, and that may come later or be undone."""
+        done = alone and ended.code == 0
+        steady = self._run.weather not in weather.REFUSING
+        if act.word == "ask":
+            self._before_request |= self._possible
+        elif act.word == "bad":  # takes the place of a request, and is undone
+            self._possible |= self._before_request
+        elif done and act.word in _LEASING and (act.word != "maintain" or steady):
+            self._before_request = set()
+        leads = {"old": OLD, "new": NEW, "ask": NEW, "destroy": ABSENT}.get(act.word)
+        if act.word == "destroy" and alone and (done or ended.code == _GONE or _has_deleted(ended)):
+            self._possible = {ABSENT}
+        elif leads is not None:
+            sure = done and (act.word != "ask" or steady)
+            self._possible = {leads} if sure else {*self._possible, leads}
 
     def _refuse(self, reasons: Iterable[str]) -> None:
         found = list(reasons)

@@ -68,6 +68,10 @@ def test_without_a_blow_every_operation_ends_well(rehearsed):
     check(rehearsed.values(), 0)
 
 
+def test_a_build_that_takes_the_place_of_a_request_and_fails_leaves_the_description_before(lanes):
+    check(lanes.map([Run.parse("old; ask; bad; maintain", seed=SEED)]), 0)
+
+
 def test_kills_at_boundaries(lanes, boundaries):
     runs = itertools.islice(at_boundaries(SEED, boundaries), 24)
     check(lanes.map(runs), 12)
