@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from occopus_core.cli.confirmation import can_ask, confirm
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.lines import counted
-from occopus_core.cli.naming import meant, meant_by_a_person
+from occopus_core.cli.naming import meant, meant_by_a_person, say_namesakes
 from occopus_core.cli.options import (
     NAMED,
     add_auth_data_path,
@@ -138,7 +138,9 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
 
         refuse_undescribed(files.infrastructure, options.replace)
     settings = files.settings
-    if options.plan or planned or settings.dry_run:
+    only_plan = bool(options.plan or planned or settings.dry_run)
+    _say_another(options, files, only_plan=only_plan)
+    if only_plan:
         say_dry_run(settings)
         plan, changes, replaced = _plan(options, files, infra_id)
         if planned:
@@ -165,6 +167,12 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
         form = "1.x" if settings.former and options.output == "text" else options.output
         result(_built(manager, infra_id, form, importing.replaced))
     return code
+
+
+def _say_another(options: argparse.Namespace, files: BuildFiles, *, only_plan: bool) -> None:
+    """Print a notice if this is a new infrastructure with the name of one that exists."""
+    if options.infra_id is None:
+        say_namesakes(files.settings, files.infrastructure.name, only_plan=only_plan)
 
 
 def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str, options: argparse.Namespace) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from occopus_core.cli.confirmation import can_ask
 from occopus_core.cli.exits import NameOnlyError
+from occopus_core.cli.output import say
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
@@ -32,6 +35,27 @@ def meant_by_a_person(
     if is_there and (found := meant(manager, text)) != text:
         raise NameOnlyError(text, found)
     return text
+
+
+def say_namesakes(settings: Settings, name: str, *, only_plan: bool) -> None:
+    """Print a notice if there are infrastructures of this name: a build without `-i` makes another one."""
+    from occopus_core.report.tables import shortened  # noqa: PLC0415  # help is to be fast
+    from occopus_core.store.listing import list_infrastructures  # noqa: PLC0415
+    from occopus_core.store.records import InfrastructureState, StoreError  # noqa: PLC0415
+
+    with contextlib.suppress(StoreError):  # what follows reports it
+        found = list_infrastructures(settings.store)
+        namesakes = [one.id for one in found if one.name == name and one.state is not InfrastructureState.DROPPING]
+        if not namesakes:
+            return
+        newest = namesakes[-1]
+        if can_ask(settings):  # without a terminal, a build accepts only whole ids
+            newest = shortened(one.id for one in found).get(newest, newest)
+        there, which = f"is already an infrastructure '{name}'", "it"
+        if len(namesakes) > 1:
+            there, which = f"are already {len(namesakes)} infrastructures '{name}'", "the newest"
+        this = "this is the plan of" if only_plan else "this build makes"
+        say(f"notice: there {there}: {this} another one; -i {newest} updates {which}")
 
 
 def meant_instance(manager: InfrastructureManager, infra_id: str, text: str) -> str:

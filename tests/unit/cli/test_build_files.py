@@ -7,7 +7,7 @@ import json
 import pytest
 
 from occopus_core.api.errors import PermanentError
-from occopus_core.cli import build, import_, output
+from occopus_core.cli import build, import_, naming, output
 from occopus_core.cli.confirmation import DeclinedError
 from occopus_core.descriptions.model import (
     Implementation,
@@ -145,11 +145,10 @@ NEW = "notice: there is no infrastructure 'fram': this is the plan of a new one\
 @pytest.mark.parametrize("more", [[], ["--nodes", "nodes.yaml"]])
 def test_a_plan_for_an_unknown_id_says_so(store, capsys, more):
     assert import_.main(["nodes.yaml"]) == 0
-    for words, said in ((["-i", "fram"], NEW), ([], "")):
-        capsys.readouterr()
-        assert build.main(["--plan", *words, *more, "infra.yaml"]) == 0
-        printed = capsys.readouterr()
-        assert (printed.out[:14], printed.err) == ("+ create 1 x w", said)
+    capsys.readouterr()
+    assert build.main(["--plan", "-i", "fram", *more, "infra.yaml"]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out[:14], printed.err) == ("+ create 1 x w", NEW)
 
 
 def test_a_plan_in_a_pipe_accepts_a_name_and_a_beginning_of_an_id(store, capsys):
@@ -159,6 +158,29 @@ def test_a_plan_in_a_pipe_accepts_a_name_and_a_beginning_of_an_id(store, capsys)
         assert build.main(["--plan", "-i", name, "--nodes", "nodes.yaml", "infra.yaml"]) == 0
         said = f"notice: '{name}' names the infrastructure '{FARM}', of which this is the plan; "
         assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_second_infrastructure_of_a_name_gets_a_notice(store, built, monkeypatch, capsys):
+    assert import_.main(["nodes.yaml"]) == 0
+    there = "notice: there is already an infrastructure 'shop': "
+    capsys.readouterr()
+    assert build.main(["--plan", "infra.yaml"]) == 0
+    assert capsys.readouterr().err == f"{there}this is the plan of another one; -i infra-1 updates it\n"
+    assert build.main(["infra.yaml"]) == 1
+    assert capsys.readouterr().err.startswith(f"{there}this build makes another one; -i infra-1 updates it\nSubmitted ")
+    assert build.main(["--plan", "-i", "new", "infra.yaml"]) == 0
+    assert there not in capsys.readouterr().err, "it was wanted"
+    store.add_infrastructure(FARM, built[0], {"web": 1}, None, 1.0)
+    for terminal, named in ((False, FARM), (True, "1234abcd")):
+        monkeypatch.setattr(naming, "can_ask", lambda _settings, terminal=terminal: terminal)
+        assert build.main(["--plan", "infra.yaml"]) == 0
+        assert f"already 2 infrastructures 'shop': this is the plan of another one; -i {named} updates the newest" in (
+            capsys.readouterr().err
+        )
+    for infra_id in ("infra-1", FARM):
+        store.request_destroy(infra_id)
+    assert build.main(["--plan", "infra.yaml"]) == 0
+    assert "notice" not in capsys.readouterr().err
 
 
 @pytest.fixture
