@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from docker import APIClient
-from docker.errors import DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.types import HostConfig
 
 from occopus_core.api import (
@@ -224,8 +224,15 @@ class Containers:
 
     def _remove(self, key: str) -> None:
         """Idempotent. Raises `ProviderError`."""
+
+        def act(docker: APIClient) -> None:
+            # A forced removal kills by itself, but in Podman only after the ten seconds that `podman stop` waits.
+            with contextlib.suppress(APIError):  # it has ended or is gone; all else the removal reports, too
+                docker.kill(key)
+            docker.remove_container(key, v=True, force=True)
+
         with contextlib.suppress(ContainerMissingError):
-            self._engine.call(lambda docker: docker.remove_container(key, v=True, force=True))
+            self._engine.call(act)
 
     def _signal(self, key: str) -> None:
         """Ask a container to stop, as its image wants to be asked. Idempotent. Raises `ProviderError`."""

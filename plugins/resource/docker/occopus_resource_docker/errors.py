@@ -95,11 +95,10 @@ _WORDS: Mapping[tuple[type[ProviderError], str], str] = {
 _MEANINGS = tuple((re.compile(words, re.IGNORECASE), kind, key) for (kind, key), words in _WORDS.items())
 _LONGEST = 400
 _LOGIN = "{source} wants another login"
-_CHECK = "{source}: check its name, and the network of the engine"
-_AWAY = f"the engine cannot reach {_CHECK}"
+_AWAY = "the engine cannot reach {source}: check its name, and the network of the engine"
 _NO_IMAGE = "{source} has no such image, or shows it only after a login: check its name and tag"
 _CAUSES: Mapping[str, str] = {
-    r"no such host": f"the engine does not find the host {_CHECK}",
+    r"no such host": "the engine does not find the address of {source}: check its name, and the network of the engine",
     r"connection refused|connection reset|no route to host|i/o timeout|unexpected EOF": _AWAY,
     r"TLS handshake|x509": "the engine does not trust the certificate of {source}",
     r"server gave HTTP response to HTTPS client": "{source} speaks no HTTPS: name it to the engine as insecure",

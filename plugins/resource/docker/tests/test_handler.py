@@ -168,6 +168,27 @@ def test_a_container_of_somebody_elses_has_the_name(stage, order):
     )
 
 
+def test_deleting_kills_before_it_removes(stage, order):
+    """A forced removal alone first waits for ten seconds in Podman."""
+    handler = stage.handler()
+    made(handler, order())
+    stage.proxy.set_rules([Rule("refuse", "^DELETE ", status=409, message="not now")])
+    assert handler.delete(["t-1"])["t-1"] is not None
+    assert inspected(stage)["State"]["Running"] is False
+    stage.proxy.set_rules([])
+    assert handler.delete(["t-1", "t-2"]) == {"t-1": None, "t-2": None}
+    assert stage.engine.containers() == []
+
+
+@pytest.mark.parametrize("status", [404, 409, 500])
+def test_what_cannot_be_killed_is_removed(docker_stage, order, status):
+    handler = docker_stage.handler()
+    made(handler, order())
+    docker_stage.proxy.set_rules([Rule("refuse", "^POST .*/kill", status=status, message="no such container")])
+    assert handler.delete(["t-1"]) == {"t-1": None}
+    assert docker_stage.engine.containers() == []
+
+
 def test_one_that_was_renamed_is_still_ours(stage, order):
     handler, client = stage.handler(), stage.engine.client()
     made(handler, order())
