@@ -34,7 +34,7 @@ class Pulls:
         with self._lock:
             pull = self._pulls.get(image)
             if pull is None or pull.is_over(time.monotonic()):
-                pull = self._pulls[image] = _Pull(image, self._bring(image))
+                pull = self._pulls[image] = _Pull(image, self._bring(image), pull.error if pull else None)
                 threading.Thread(target=pull.run, name="docker pull", daemon=True).start()
         return pull.progress()
 
@@ -42,12 +42,14 @@ class Pulls:
 class _Pull:
     """One image on its way. One thread runs it, and others look."""
 
-    def __init__(self, image: Image, lines: Iterator[Mapping[str, Any]]) -> None:
+    def __init__(self, image: Image, lines: Iterator[Mapping[str, Any]], before: ProviderError | None) -> None:
+        """`before` is what has ended the attempt before this one."""
         self._what = image.what
         self._lines = lines
+        self._again = f"{self._what} again ({before.message})" if before else ""
         self._layers: dict[str, tuple[int, int]] = {}
         self._percent = 0
-        self._error: ProviderError | None = None
+        self.error: ProviderError | None = None
         self._ended: float | None = None
 
     def run(self) -> None:
@@ -56,9 +58,9 @@ class _Pull:
             for line in self._lines:
                 self._hear(line)
         except ProviderError as error:
-            self._error = error
+            self.error = error
         except Exception as error:  # noqa: BLE001 - the waiting calls report it
-            self._error = PermanentError(f"{self._what} failed: {type(error).__name__}")
+            self.error = PermanentError(f"{self._what} failed: {type(error).__name__}")
         self._ended = time.monotonic()
 
     def is_over(self, now: float) -> bool:
@@ -67,9 +69,9 @@ class _Pull:
 
     def progress(self) -> str:
         """Raises the `ProviderError` that has ended it."""
-        if self._error is not None:
-            raise self._error
-        return f"{self._what}: {self._percent} %" if self._percent else self._what
+        if self.error is not None:
+            raise self.error
+        return f"{self._what}: {self._percent} %" if self._percent else self._again or self._what
 
     def _hear(self, line: Mapping[str, Any]) -> None:
         layer, detail = str(line.get("id", "")), line.get("progressDetail") or {}

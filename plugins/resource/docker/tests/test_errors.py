@@ -217,7 +217,7 @@ def test_a_long_url_is_cut_without_its_secrets():
             PermanentError,
             "h gives is no tar",
         ),
-        ("dial tcp: lookup TOP SECRET: no such host", TransientError, "the engine does not find the host h: check"),
+        ("dial tcp: lookup TOP SECRET: no such host", TransientError, "does not find the address of h: check"),
         ("TOP SECRET", TransientError, "h gave no image"),
     ],
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 
 import pytest
 
-from occopus_core.api import NotFoundError, PermanentError
+from occopus_core.api import NotFoundError, PermanentError, TransientError
 from occopus_resource_docker import pulls as module
 from occopus_resource_docker.order import Image
 
@@ -106,3 +107,22 @@ def test_all_who_wait_hear_of_its_failure(error, words):
     until(failure)
     assert str(failure()) == words
     assert type(failure()) is (NotFoundError if isinstance(error, NotFoundError) else PermanentError)
+
+
+def test_the_next_attempt_has_the_reason_of_the_last_one_until_there_is_progress(lines, monkeypatch):
+    monkeypatch.setattr(module, "_MEMORY", -1.0)
+    failing = [TransientError("the registry cannot be reached")]
+
+    def bring(image):
+        if failing:
+            raise failing.pop()
+        yield from lines.bring(image)
+
+    pulls = module.Pulls(bring)
+    with contextlib.suppress(TransientError):
+        pulls.progress(IMAGE)
+    until(lambda: pulls._pulls[IMAGE].is_over(time.monotonic()))
+    assert pulls.progress(IMAGE) == "pulling tiny:1 again (the registry cannot be reached)"
+    lines.said.put(layer("a", 55, 100))
+    until(lambda: pulls.progress(IMAGE) == "pulling tiny:1: 50 %")
+    lines.said.put(None)
