@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from occopus_core.api.auth import PUBLIC_KEYS
 from occopus_core.api.scalars import canonical
+from occopus_core.api.spelling import did_you_mean
 from occopus_core.api.written import texts_of
-from occopus_core.descriptions.problems import DescriptionError, Position, Problem, did_you_mean, in_order
+from occopus_core.descriptions.problems import DescriptionError, Position, Problem, in_order
 from occopus_core.locations import FOLDER, find
 from occopus_core.redaction import HIDDEN
 

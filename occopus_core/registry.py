@@ -20,9 +20,9 @@ from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
 from occopus_core.api.resource import InstanceId, ResourceHandler
 from occopus_core.api.schema import load_schema
+from occopus_core.api.spelling import did_you_mean
 from occopus_core.api.version import CONTRACT_VERSION
 from occopus_core.descriptions.coercion import coerced, leaves
-from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.descriptions.schema import is_template, section_schema, validator
 from occopus_core.descriptions.soundness import fault_of_schema
 from occopus_core.error_place import described, described_in_full, place_of

@@ -16,7 +16,7 @@ from jinja2 import nodes as syntax
 from jinja2.exceptions import SecurityError
 from jinja2.utils import missing, object_type_repr
 
-from occopus_core.descriptions.problems import did_you_mean
+from occopus_core.api.spelling import did_you_mean
 from occopus_core.redaction import hide
 
 MOST_NAMES = 10

@@ -11,7 +11,7 @@ import jinja2
 from jinja2 import nodes as syntax
 from jinja2.meta import find_undeclared_variables
 
-from occopus_core.descriptions.problems import did_you_mean
+from occopus_core.api.spelling import did_you_mean
 from occopus_core.evaluate import UNREADABLE, compiled, environment, is_long, parsed, syntax_reason
 from occopus_core.templates_1x import ASKING, PEER_FUNCTIONS
 

@@ -36,6 +36,7 @@ from occopus_core.api.resource import (
     ResourceHandler,
 )
 from occopus_core.api.schema import load_schema
+from occopus_core.api.spelling import did_you_mean
 from occopus_core.api.version import CONTRACT_VERSION
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "ThrottledError",
     "TransientError",
     "Verdict",
+    "did_you_mean",
     "last_lines",
     "load_schema",
     "within",

@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
         words = self._free_words()
         unknown = [word.partition("=")[0] for word in words if word.startswith("-") and not self._is_known(word)]
         if unknown:  # another word may be its value
-            from occopus_core.descriptions.problems import did_you_mean  # noqa: PLC0415  # only after a mistake
+            from occopus_core.api.spelling import did_you_mean  # noqa: PLC0415  # only after a mistake
 
             known = [option[2:] for option in self._option_string_actions if option.startswith("--")]
             return did_you_mean(unknown[0].lstrip("-"), known).replace("'", "'--", 1)

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from occopus_core.api import scalars
+from occopus_core.api.spelling import did_you_mean
 from occopus_core.api.written import WrittenList, WrittenMap
 from occopus_core.descriptions.document import Mark, Marks
-from occopus_core.descriptions.problems import DescriptionError, Position, Problem, did_you_mean
+from occopus_core.descriptions.problems import DescriptionError, Position, Problem
 
 MAX_DEPTH = 100
 MAX_SIZE = 1_000_000

@@ -8,6 +8,7 @@ from typing import Any
 
 from jsonschema.protocols import Validator
 
+from occopus_core.api.spelling import did_you_mean
 from occopus_core.api.written import WrittenMap
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.graph import CycleError, Graph
@@ -22,7 +23,7 @@ from occopus_core.descriptions.model import (
     Scaling,
 )
 from occopus_core.descriptions.node_definitions import FREE, PREFIX
-from occopus_core.descriptions.problems import DescriptionError, Path, PlacedMessage, Problem, did_you_mean, in_order
+from occopus_core.descriptions.problems import DescriptionError, Path, PlacedMessage, Problem, in_order
 from occopus_core.descriptions.schema import check, core_schema, is_template, validator
 from occopus_core.descriptions.times import end_of, refuse_too_late
 

@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from occopus_core.descriptions.problems import Path, did_you_mean
+from occopus_core.api.spelling import did_you_mean
+from occopus_core.descriptions.problems import Path
 
 Error = Any
 """A `jsonschema.ValidationError`; its declared types include attributes that are not set yet."""
@@ -62,9 +63,11 @@ def _unknown_keys(error: Error, path: Path) -> Iterator[Fault]:
     schema: Mapping[str, Any] = error.schema
     known = list(schema.get("properties", {}))
     patterns = list(schema.get("patternProperties", {}))
+    messages: Mapping[str, str] = schema.get("unknownKeyMessages", {})
     found = (key for key in error.instance if key not in known and not any(re.search(one, key) for one in patterns))
     for number, key in enumerate(found):
-        hint = (number < _MOST_COMPARED and did_you_mean(key, known)) or _allowed_keys(known, patterns)
+        hint = f": {messages[key]}" if key in messages else ""
+        hint = hint or (number < _MOST_COMPARED and did_you_mean(key, known)) or _allowed_keys(known, patterns)
         yield Fault((*path, key), f"unknown key '{key}'{hint}", key=True)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from occopus_core.api import scalars
 from occopus_core.api.config import SectionFault
+from occopus_core.api.spelling import did_you_mean
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.loader import Source, load
 from occopus_core.descriptions.model import (
@@ -17,15 +18,7 @@ from occopus_core.descriptions.model import (
     NodeDefinition,
     Places,
 )
-from occopus_core.descriptions.problems import (
-    DescriptionError,
-    Path,
-    Problem,
-    did_you_mean,
-    format_path,
-    in_order,
-    path_in,
-)
+from occopus_core.descriptions.problems import DescriptionError, Path, Problem, format_path, in_order, path_in
 from occopus_core.descriptions.schema import (
     KINDS,
     PluginSchemas,

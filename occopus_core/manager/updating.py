@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from occopus_core.api.spelling import did_you_mean
 from occopus_core.descriptions.model import Infrastructure
-from occopus_core.descriptions.problems import did_you_mean
 from occopus_core.descriptions.text import description_digest
 from occopus_core.engine.passes.building import refuse_unwanted
 from occopus_core.manager.errors import ChangedMeanwhileError, NoSuchNodeError

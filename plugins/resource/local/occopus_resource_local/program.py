@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from occopus_core.api import Context, PermanentError
+from occopus_core.api import Context, PermanentError, did_you_mean
 from occopus_resource_local import write_files
 
 T = TypeVar("T")
@@ -54,8 +54,11 @@ def program(context: Context) -> dict[str, str]:
     faults = [
         _refusal(
             key,
-            f"a local node cannot do {key!r} of cloud-config, only {_listed(_KEYS)}: it is a process of this host, "
-            "so do it by a command, or use another resource type",
+            f"a local node cannot do {key!r} of cloud-config, only {_listed(_KEYS)}"
+            + (
+                did_you_mean(str(key), _KEYS)
+                or ": it is a process of this host, so do it by a command, or use another resource type"
+            ),
         )
         for key in config
         if key not in _KEYS

@@ -132,3 +132,10 @@ def test_a_command_that_cannot_run_is_refused(context, named):
         program(context)
     assert named in str(refusal.value)
     assert "topsecret" not in str(refusal.value)
+
+
+def test_a_misspelt_key_gets_the_one_that_is_meant():
+    with pytest.raises(PermanentError) as raised:
+        cloud("run_cmd: [date]\n")
+    assert raised.value.message.endswith("and runcmd: did you mean 'runcmd'?")
+    assert raised.value.at == "contextualisation.context_template.run_cmd"

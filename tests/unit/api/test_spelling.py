@@ -2,7 +2,7 @@
 
 import pytest
 
-from occopus_core.descriptions.problems import did_you_mean
+from occopus_core.api.spelling import did_you_mean
 
 KEYS = [
     "type",
