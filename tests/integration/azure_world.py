@@ -50,7 +50,7 @@ def main(source: Path, node: str, folder: Path) -> None:
         user.ready("import", str(nodes))
         user.ready("build", str(infrastructure), "-i", "world")
         assert len(machines()) == 2
-        assert "(the limit is 1)" in user.ready("scale", "-i", "world", "-n", node, "-c", "1").stderr
+        assert "(the maximum is 1)" in user.ready("scale", "-i", "world", "-n", node, "-c", "1").stderr
         (lost,) = user.report("world")[node]["instances"]
         cloud.lose(next(one["id"] for one in machines() if one["tags"]["occopus-node_id"] == lost))
 

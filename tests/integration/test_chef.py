@@ -263,7 +263,7 @@ def test_the_life_of_a_published_description(user, account, goiardi, until):
         (node,) = chef_nodes(goiardi)["apache2"]
         assert node["run_list"] == ["role[published_apache2]", "recipe[apache2]"]
         assert node["name"] in goiardi.names("clients")
-        assert "(the limit is 1)" in user.ready("scale", "-i", "published", "-n", "apache2", "-c", "1").stderr
+        assert "(the maximum is 1)" in user.ready("scale", "-i", "published", "-n", "apache2", "-c", "1").stderr
         user.ready("maintain", "-i", "published")
         assert len(account.instances()) == 1
         account.client.terminate_instances(InstanceIds=[account.instances()[0]["id"]])

@@ -70,7 +70,8 @@ def _move(request: ScaleRequest, limits: Scaling, scaled: Scaled) -> Answer:
     scaled.targets[request.node_name] = after
     if after == wanted:
         return Answer(request, EventKind.SCALE_APPLIED, f"{before} -> {after}")
-    return Answer(request, EventKind.SCALE_CLIPPED, f"{before} -> {after} (the limit is {after})")
+    bound = "maximum" if wanted > after else "minimum"
+    return Answer(request, EventKind.SCALE_CLIPPED, f"{before} -> {after} (the {bound} is {after})")
 
 
 def _remove(request: ScaleRequest, limits: Scaling, scaled: Scaled, records: Sequence[InstanceRecord]) -> Answer:

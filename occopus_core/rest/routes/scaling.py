@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from occopus_core.manager import InfrastructureManager
 from occopus_core.rest.idempotency import once
 from occopus_core.rest.problems import documented
 from occopus_core.rest.routes.shared import INFRASTRUCTURE, InfraId, Scaler, Writer, manager_of, service_of
+from occopus_core.store.records import ScaleKind
 
 router = APIRouter(tags=["scaling"], prefix="/infrastructures/{infraid}")
 
@@ -31,6 +30,7 @@ class Scaled(BaseModel):
     method: str
     nodename: str
     count: int
+    result: str = Field(description="what the next pass is expected to do, such as: 2 -> 5 (the maximum is 5)")
 
 
 class Replaced(BaseModel):
@@ -54,21 +54,29 @@ class ScaledOne(BaseModel):
     method: str
     nodename: str
     nodeid: str
+    result: str = Field(description="what the next pass is expected to do, such as: 2 -> 5 (the maximum is 5)")
 
 
-def _ask(
+def _scale(
     request: Request,
     client: str,
     infra_id: str,
     node: str,
     method: str,
-    ask: Callable[[InfrastructureManager], object],
+    kind: ScaleKind,
+    amount: int,
+    instance: str = "",
     **said: Any,
 ) -> Response:
     def act() -> dict[str, Any]:
-        ask(manager_of(request))
+        manager = manager_of(request)
+        result = manager.preview_scaling(infra_id, node, kind, amount, instance).text
+        if kind is ScaleKind.SET:
+            manager.scale_to(infra_id, node, amount)
+        else:
+            manager.scale_by(infra_id, node, amount, instance)
         service_of(request).wake(infra_id)
-        return {"infraid": infra_id, "method": method, "nodename": node, **said}
+        return {"infraid": infra_id, "method": method, "nodename": node, **said, "result": result}
 
     return once(request, client, b"", act)
 
@@ -82,46 +90,25 @@ def up_by_one(request: Request, client: Scaler, infra_id: InfraId, node: NodeNam
 @router.post("/scaleup/{nodename}/{count}", response_model=Scaled, responses=_PROBLEMS)
 def up(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, count: Count) -> Response:
     """Add this many instances."""
-    return _ask(
-        request, client, infra_id, node, "scaleup", lambda one: one.scale_by(infra_id, node, count), count=count
-    )
+    return _scale(request, client, infra_id, node, "scaleup", ScaleKind.CHANGE, count, count=count)
 
 
 @router.post("/scaleto/{nodename}/{count}", response_model=Scaled, responses=_PROBLEMS)
 def to(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, count: Count) -> Response:
     """Set the total number of instances."""
-    return _ask(
-        request, client, infra_id, node, "scaleto", lambda one: one.scale_to(infra_id, node, count), count=count
-    )
+    return _scale(request, client, infra_id, node, "scaleto", ScaleKind.SET, count, count=count)
 
 
 @router.post("/scaledown/{nodename}", response_model=ScaledDown, responses=_PROBLEMS)
 def down_by_one(request: Request, client: Scaler, infra_id: InfraId, node: NodeName) -> Response:
     """Remove one instance: the youngest."""
-    return _ask(
-        request,
-        client,
-        infra_id,
-        node,
-        "scaledown",
-        lambda one: one.scale_by(infra_id, node, -1),
-        count=1,
-        nodeid=None,
-    )
+    return _scale(request, client, infra_id, node, "scaledown", ScaleKind.CHANGE, -1, count=1, nodeid=None)
 
 
 @router.post("/scaledown/{nodename}/{nodeid}", response_model=ScaledOne, responses=_PROBLEMS)
 def down(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, nodeid: str) -> Response:
     """Remove the instance with this node id or address."""
-    return _ask(
-        request,
-        client,
-        infra_id,
-        node,
-        "scaledown",
-        lambda one: one.scale_by(infra_id, node, -1, nodeid),
-        nodeid=nodeid,
-    )
+    return _scale(request, client, infra_id, node, "scaledown", ScaleKind.CHANGE, -1, nodeid, nodeid=nodeid)
 
 
 @router.post("/nodes/{nodename}/replace", response_model=Replaced, responses=_PROBLEMS)
@@ -131,4 +118,10 @@ def replace(request: Request, client: Writer, infra_id: InfraId, node: NodeName)
     New instances are made first. When all are ready, the former ones are deleted; if one cannot be made, the new ones
     are. Other nodes stay as they are, but instances of them that have failed are replaced, too.
     """
-    return _ask(request, client, infra_id, node, "replace", lambda one: one.replace(infra_id, node))
+
+    def act() -> dict[str, Any]:
+        manager_of(request).replace(infra_id, node)
+        service_of(request).wake(infra_id)
+        return {"infraid": infra_id, "method": "replace", "nodename": node}
+
+    return once(request, client, b"", act)

@@ -44,7 +44,7 @@ def test_every_call_of_the_user_guide(served, ready, cloud, until):
     assert served.get("/infrastructures/").json == {"infrastructures": [infra_id]}
 
     up = {"infraid": infra_id, "method": "scaleup", "nodename": "web", "count": 1}
-    assert served.post(f"{path}/scaleup/web").json == up
+    assert served.post(f"{path}/scaleup/web").json == {**up, "result": "1 -> 2"}
     until(lambda: states(served, infra_id, "web") == ["ready", "ready"])
     report = served.get(path).json["web"]
     assert {key: report["scaling"][key] for key in ("actual", "target", "min", "max")} == {
@@ -54,19 +54,20 @@ def test_every_call_of_the_user_guide(served, ready, cloud, until):
         "max": 2,
     }
     # an alert that fires again and again stops at the limit, without an error
-    assert served.post(f"{path}/scaleup/web/5").json == {**up, "count": 5}
+    assert served.post(f"{path}/scaleup/web/5").json == {**up, "count": 5, "result": "2 -> 2 (the maximum is 2)"}
 
     node_id, instance = next(iter(report["instances"].items()))
     assert instance["resource_address"]
     down = {"infraid": infra_id, "method": "scaledown", "nodename": "web", "nodeid": node_id}
-    assert served.post(f"{path}/scaledown/web/{node_id}").json == down
+    assert served.post(f"{path}/scaledown/web/{node_id}").json == {**down, "result": "2 -> 1"}
     until(lambda: served.get(path).json["web"]["scaling"]["actual"] == 1)
     assert node_id not in served.get(path).json["web"]["instances"]
 
     to = {"infraid": infra_id, "method": "scaleto", "nodename": "web", "count": 2}
-    assert served.post(f"{path}/scaleto/web/2").json == to
+    assert served.post(f"{path}/scaleto/web/2").json == {**to, "result": "1 -> 2"}
     until(lambda: states(served, infra_id, "web") == ["ready", "ready"])
-    assert served.post(f"{path}/scaledown/web").json == {**up, "method": "scaledown", "nodeid": None}
+    down = {**up, "method": "scaledown", "nodeid": None, "result": "2 -> 1"}
+    assert served.post(f"{path}/scaledown/web").json == down
     until(lambda: states(served, infra_id, "web") == ["ready"])
 
     for _ in range(2):

@@ -44,7 +44,8 @@ def test_calls_without_a_body(client, call, answer):
     """Relative scaling that goes beyond the limits, again and again, is answered like any other."""
     for _ in range(3):
         given = client.post(f"{PATH}/{call}", **FORM)
-        assert (given.status, given.headers["Content-Type"], given.json) == (200, "application/json", answer)
+        said = {key: value for key, value in given.json.items() if key != "result"}  # 1.x did not have it
+        assert (given.status, given.headers["Content-Type"], said) == (200, "application/json", answer)
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "application/json", "text/plain", "x"])

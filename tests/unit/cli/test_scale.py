@@ -30,10 +30,10 @@ def test_numbers_that_are_none_are_refused_in_words(argv, message, capsys):
     ("argv", "said"),
     [
         (["-c", "2"], "1 -> 3"),
-        (["-s", "99"], "1 -> 5 (the limit is 5)"),
-        (["-c", "9"], "1 -> 5 (the limit is 5)"),
-        (["-s", "0"], "1 -> 1 (the limit is 1)"),
-        (["-f", "10.0.0.1"], "1 -> 1 (the limit is 1)"),
+        (["-s", "99"], "1 -> 5 (the maximum is 5)"),
+        (["-c", "9"], "1 -> 5 (the maximum is 5)"),
+        (["-s", "0"], "1 -> 1 (the minimum is 1)"),
+        (["-f", "10.0.0.1"], "1 -> 1 (the minimum is 1)"),
     ],
 )
 def test_a_request_is_recorded_and_its_effect_is_told(store, argv, said, capsys):

@@ -277,7 +277,7 @@ def test_scaling_up_and_down_within_the_limits(world, sick):
     scale(world, ScaleKind.CHANGE, 5)
     world.convergence().maintain()
     assert len(records(world)) == len(world.live()) == 4
-    assert [e.text for e in world.events if e.kind is EventKind.SCALE_CLIPPED] == ["3 -> 4 (the limit is 4)"]
+    assert [e.text for e in world.events if e.kind is EventKind.SCALE_CLIPPED] == ["3 -> 4 (the maximum is 4)"]
     scale(world, ScaleKind.SET, 2)
     world.convergence().maintain()
     assert len(records(world)) == len(world.live()) == 2
