@@ -21,7 +21,7 @@ from occopus_core.cli.options import (
     parser,
 )
 from occopus_core.cli.output import leave, redacted, result, say
-from occopus_core.cli.replaced_definitions import Importing, replaced_as_json, say_replaced
+from occopus_core.cli.replaced_definitions import replaced_as_json, say_replaced
 from occopus_core.cli.session import guarded, say_dry_run, watched
 from occopus_core.cli.variables import add_variables
 
@@ -78,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--nodes",
         metavar="FILE",
-        help="file with node definitions: those that INFRA_DEF uses are imported when the build begins (with "
-        "--plan: only used)",
+        help="file with node definitions: those that INFRA_DEF uses are imported when the build has succeeded "
+        "(with --plan: only used)",
     )
     add_variables(made)
     made.add_argument(
@@ -150,22 +150,17 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
         manager.open()
         if options.infra_id is not None:
             infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
-        importing = Importing(manager.store, files.used.values(), infra_id)
-        say_replaced(importing.replaced)
+        replaced = manager.store.definition_uses.replaced_by(files.used.values(), infra_id) if files.used else {}
+        say_replaced(replaced)
         if options.infra_id is not None and not options.yes and can_ask(settings):
             _ask(manager, files, infra_id, options)
         files.say_unused(manager.store)
-        try:
-            code = _build(manager, files, infra_id, options, importing)
-        except Exception as error:
-            for line in importing.kept():
-                error.add_note(line)
-            raise
+        code = _build(manager, files, infra_id, options)
     if code in {ExitCode.OK, ExitCode.UNCONFIRMED}:
         if files.used:
             say(f"Node definitions imported with the build: {', '.join(files.used)}")
         form = "1.x" if settings.former and options.output == "text" else options.output
-        result(_built(manager, infra_id, form, importing.replaced))
+        result(_built(manager, infra_id, form, replaced))
     return code
 
 
@@ -264,9 +259,7 @@ def _built(manager: InfrastructureManager, infra_id: str, form: str, replaced: U
     return infra_id
 
 
-def _build(
-    manager: InfrastructureManager, files: BuildFiles, infra_id: str, options: argparse.Namespace, importing: Importing
-) -> int:
+def _build(manager: InfrastructureManager, files: BuildFiles, infra_id: str, options: argparse.Namespace) -> int:
     from occopus_core.cli.interruption import interruptible  # noqa: PLC0415
     from occopus_core.cli.lines import unconfirmed  # noqa: PLC0415
     from occopus_core.engine.passes.errors import AbandonedError, InterruptedBuildError, UnconfirmedError  # noqa: PLC0415
@@ -281,13 +274,13 @@ def _build(
             if signals.number is None:
                 raise
             undone = "; what could be undone was undone" if error.unconfirmed else " and undone"
-            say("\n".join([f"the build was interrupted{undone}", *unconfirmed(error.unconfirmed), *importing.kept()]))
+            say("\n".join([f"the build was interrupted{undone}", *unconfirmed(error.unconfirmed)]))
             return signals.exit_code
         except AbandonedError:
-            say("\n".join([_way_on(manager, infra_id), *importing.kept()]))
+            say(_way_on(manager, infra_id))
             leave(signals.exit_code)
         except StoreError:
-            say(f"work in progress, if any, is recorded: occopus-build -i {infra_id} continues it")
+            say(f"work in progress, if any, is recorded: occopus-build -i {infra_id} with the same files continues it")
             raise
         except UnconfirmedError as error:  # it is built, but the deletion of replaced instances is unconfirmed
             say("\n".join(unconfirmed(error.instances)))

@@ -185,7 +185,7 @@ class InfrastructureManager(Queries):
         A failed build is rolled back. `infra_id` may be the id of a new infrastructure. `begun` is called after
         validation, before anything is recorded. `end` is the end of its life time (seconds since 1970), in place of the
         one of the description. All instances of the nodes `replaced` are replaced. Those of the node `definitions` that
-        the description uses replace stored ones; a refused build stores none. Raises `DescriptionError`,
+        the description uses replace stored ones when the build has succeeded. Raises `DescriptionError`,
         `InfraIdError`, `NoSuchNodeError`, and the errors of `occopus_core.engine.passes.building.build`.
         """
         infra_id = self.new_id(infra_id)

@@ -61,19 +61,29 @@ class Change:
         """Renew the lease for `LEASE_SECONDS`."""
         self._update(lease_expires=now + LEASE_SECONDS)
 
-    def put_candidate(self, candidate: Infrastructure | None) -> None:
-        """Set the description that a build is working towards; None for no build. A rollback ends with it."""
-        self._put(candidate=candidate, rolling_back="")
+    def put_candidate(
+        self, candidate: Infrastructure | None, definitions: Mapping[str, NodeDefinition] | None = None
+    ) -> None:
+        """Set the description that a build is working towards, None for no build, and the node `definitions` it brings.
 
-    def replace_candidate(self, candidate: Infrastructure | None, known: Infrastructure | None) -> bool:
-        """Set the description that a build is working towards, None for no build, in place of the `known` one.
+        A rollback ends with it.
+        """
+        self._put(candidate=candidate, candidate_definitions=definitions or {}, rolling_back="")
+
+    def replace_candidate(
+        self,
+        candidate: Infrastructure | None,
+        known: Infrastructure | None,
+        definitions: Mapping[str, NodeDefinition] | None = None,
+    ) -> bool:
+        """The same in place of the `known` description.
 
         False, and without effect, if another one has been requested meanwhile.
         """
         row = infrastructure_row(self._connection, self._lease.infra_id)
         if not same_description(record_of(row).candidate, known):
             return False
-        self.put_candidate(candidate)
+        self.put_candidate(candidate, definitions)
         return True
 
     def put_definitions(self, definitions: Collection[NodeDefinition]) -> None:

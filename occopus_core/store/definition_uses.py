@@ -56,12 +56,6 @@ class DefinitionUses:
                 found[one.name] = [user for user in users.get(one.name, []) if user.infra_id != except_for]
         return {name: others for name, others in found.items() if others}
 
-    def not_stored(self, definitions: Iterable[NodeDefinition]) -> list[str]:
-        """The names of the definitions that the store has otherwise, or not at all. Raises `StoreError`."""
-        with self._database.reading() as connection:
-            stored = _stored(connection)
-        return [one.name for one in definitions if stored.get(one.name) != _digests(one)]
-
     def remove(self, name: str) -> None:
         """Remove a node definition that no infrastructure uses.
 

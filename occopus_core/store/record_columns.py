@@ -14,8 +14,14 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from occopus_core.api.resource import Address, AddressKind, InstanceId
-from occopus_core.descriptions.model import Infrastructure
-from occopus_core.descriptions.serial import infrastructure_from_json, infrastructure_to_json, typed
+from occopus_core.descriptions.model import Infrastructure, NodeDefinition
+from occopus_core.descriptions.serial import (
+    implementation_from_json,
+    implementation_to_json,
+    infrastructure_from_json,
+    infrastructure_to_json,
+    typed,
+)
 from occopus_core.store.records import Setback
 
 R = TypeVar("R")
@@ -131,6 +137,20 @@ def _setbacks(text: str) -> dict[str, Setback]:
     return {name: Setback(typed(one["count"], int), typed(one["last"], float)) for name, one in found.items()}
 
 
+def _definitions(text: str) -> dict[str, NodeDefinition]:
+    found = typed(json.loads(text), dict)
+    return {
+        name: NodeDefinition(name, tuple(map(implementation_from_json, typed(bodies, list))))
+        for name, bodies in found.items()
+    }
+
+
+def _definitions_text(definitions: Mapping[str, NodeDefinition]) -> str:
+    return json.dumps(
+        {name: list(map(implementation_to_json, one.implementations)) for name, one in definitions.items()}
+    )
+
+
 _CODECS: dict[Any, Codec] = {
     str: Codec(_storable, lambda value: typed(value, str)),
     int: _plain(int),
@@ -145,6 +165,7 @@ _CODECS: dict[Any, Codec] = {
     Mapping[str, Setback]: Codec(
         lambda value: json.dumps({name: dataclasses.asdict(each) for name, each in value.items()}), _setbacks
     ),
+    Mapping[str, NodeDefinition]: Codec(_definitions_text, _definitions),
     Infrastructure: Codec(
         lambda value: json.dumps(infrastructure_to_json(value)), lambda text: infrastructure_from_json(json.loads(text))
     ),

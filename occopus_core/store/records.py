@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from occopus_core.api.resource import Address, InstanceId
-from occopus_core.descriptions.model import Implementation, Infrastructure
+from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
 
 SHORTEST_BEGINNING = 6
 """Characters of an id that name what has it: fewer may belong to something else tomorrow."""
@@ -355,6 +355,8 @@ class InfrastructureRecord:
     """Until when (seconds since 1970) a build waits for the lease; None if none waits."""
     rolling_back: str = ""
     """Why a build is being rolled back, which the next pass finishes; empty if none is, or it is being destroyed."""
+    candidate_definitions: Mapping[str, NodeDefinition] = field(default_factory=dict)
+    """By name: the node definitions that this build takes in place of stored ones, and stores when it has succeeded."""
     revision: int = field(default=0, compare=False)
     """Raised by every change of the infrastructure or its rows, see `occopus_core.store.revisions`."""
 

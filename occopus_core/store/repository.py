@@ -175,14 +175,14 @@ class Store:
         *,
         maintained: bool = False,
         life_time: LifeTime = NO_END,
-        definitions: Collection[NodeDefinition] = (),
+        definitions: Mapping[str, NodeDefinition] | None = None,
         check_types: Callable[[Collection[str]], None] | None = None,
     ) -> Lease:
         """Record a new infrastructure to be built, leased to `holder` from the start.
 
         Without a holder, the returned lease has already expired, so that any process can take it. Services look after
-        an infrastructure that is `maintained`. It is destroyed at the end of its `life_time`. The node `definitions`
-        are stored with it, in the place of others of the same names.
+        an infrastructure that is `maintained`. It is destroyed at the end of its `life_time`. Its build takes the node
+        `definitions`, by name, in place of stored ones.
         `check_types` is called in the transaction with the types of its nodes that have a definition, and may raise.
         Raises `InfrastructureTakenError`.
         """
@@ -198,6 +198,7 @@ class Store:
                 targets=targets,
                 expires_at=life_time.expires_at,
                 warns_at=life_time.warns_at,
+                candidate_definitions=definitions or {},
             )
             row = tables.infrastructures.insert().values(
                 **INFRASTRUCTURES.row(added),
@@ -211,10 +212,8 @@ class Store:
                 connection.execute(row)
             except sa.exc.IntegrityError:  # no query before: another process may add it in between
                 raise InfrastructureTakenError(infra_id) from None
-            if definitions:
-                put_definitions(connection, definitions)
             if check_types is not None:
-                check_types(defined_types(connection, candidate))
+                check_types({*(definitions or ()), *defined_types(connection, candidate)})
             self.outbox.forget_subscribers(connection, infra_id)  # of an earlier infrastructure with this id
             created = Event(EventKind.INFRA_CREATED, infra_id, text=candidate.name)
             connection.execute(tables.events.insert(), [event_row(now, created)])

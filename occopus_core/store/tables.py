@@ -70,6 +70,7 @@ infrastructures = Table(
     Column("warns_at", Double),
     Column("awaited_until", Double),
     Column("rolling_back", Text, nullable=False, server_default=""),
+    Column("candidate_definitions", Text, nullable=False, server_default="{}"),
     Index(None, "revision"),
 )
 

@@ -50,7 +50,8 @@ class UpdateRows:
             record = record_of(row)
             refuse(record)
             pending = record.candidate
-            same = same_description(pending, candidate) and not record.rolling_back
+            unlike = record.rolling_back or record.candidate_definitions
+            same = same_description(pending, candidate) and not unlike
             if same and not record.parked and (row.maintained or not maintained):
                 return False
             leased = row.lease_holder is not None and row.lease_expires > now
@@ -61,7 +62,7 @@ class UpdateRows:
                 check_types(defined_types(connection, candidate))
             moved = life_time(record)
             values = {
-                **INFRASTRUCTURES.encode({"candidate": candidate, "rolling_back": ""}),
+                **INFRASTRUCTURES.encode({"candidate": candidate, "candidate_definitions": {}, "rolling_back": ""}),
                 **({} if moved is None else {"expires_at": moved.expires_at, "warns_at": moved.warns_at}),
                 "maintained": row.maintained or maintained,
                 **({"frozen": ""} if record.parked else {}),
@@ -76,7 +77,7 @@ class UpdateRows:
 
 
 def _is_begun(connection: sa.Connection, record: InfrastructureRecord) -> bool:
-    """Whether a build of its candidate would have to be undone. A lease alone may be that of another pass."""
+    """Whether a build of its candidate has begun. A lease alone may be that of another pass."""
     table = tables.instances
     made = sa.select(sa.exists().where(table.c.infra_id == record.id, table.c.provisional))
-    return record.description is None or bool(connection.scalar(made))
+    return record.description is None or bool(record.candidate_definitions) or bool(connection.scalar(made))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from occopus_core.testing.simcloud.process import SimulatedCloud
@@ -193,6 +194,21 @@ def describe():
 def new_workspace():
     """Makes a workspace in a folder."""
     return Workspace
+
+
+@pytest.fixture
+def kill_node():
+    """Kills the processes of one `local` node, or only those with these words in their command."""
+
+    def kill(user, node_id, *words):
+        for process in psutil.process_iter(["environ", "cmdline"]):
+            environ, command = process.info["environ"] or {}, process.info["cmdline"] or []
+            here = environ.get("OCCOPUS_NODE_DIR", "").startswith(str(user.home))
+            if here and environ["OCCOPUS_NODE_ID"] == node_id and set(words) <= set(command):
+                with contextlib.suppress(psutil.NoSuchProcess):  # one may end with another
+                    process.kill()
+
+    return kill
 
 
 @pytest.fixture

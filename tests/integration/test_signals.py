@@ -170,7 +170,7 @@ def test_a_disk_that_fills_up_during_a_build_loses_nothing(ready, cloud, little_
         assert process.wait(LONGEST) == 4, rest
     assert "Traceback" not in rest
     assert "error: the store " in rest
-    assert "occopus-build -i x continues it" in rest
+    assert "occopus-build -i x with the same files continues it" in rest
     (little_disk / "filler").unlink()
     ready.ready("build", "slow-trial.yaml", "-i", "x", "--parallelize", environ=url)
     assert len(cloud.machines("x")) == 9

@@ -32,6 +32,7 @@ from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
+from occopus_core.store.change import Change
 from occopus_core.store.records import InfrastructureRecord, Lease, NoSuchInfrastructureError, Stage
 from occopus_core.store.repository import InfrastructureTakenError, Store
 
@@ -85,7 +86,7 @@ def build(
     `begun` is called when the description is valid, before anything is recorded. `end` is the end of its life time in
     seconds since 1970; None for the one of the description. All instances of the nodes `replaced` are replaced; a build
     that continues a killed one does not know of them. Those of the node definitions `own` (by name) that the
-    description uses are stored with the first record of the build, in the place of others of the same names.
+    description uses are recorded with it, and stored in the place of others of the same names when it is in force.
     Raises `InvalidDesignError`, `BusyError`, `BuildError`, `InterruptedBuildError`, `AbandonedError`,
     `UnconfirmedError`, `ProviderError`, `LeaseLostError`, `StoreError`.
     """
@@ -98,7 +99,7 @@ def build(
     context.building = False
     begun()
     types = {node.type for node in candidate.nodes}
-    used = [definition for name, definition in own.items() if name in types]
+    used = {name: definition for name, definition in own.items() if name in types}
     lease = yield from _lease(context, candidate, end, used)
     with context.releasing(lease):
         record = context.resources.store.infrastructure(context.infra_id)
@@ -122,7 +123,7 @@ def refuse_unwanted(record: InfrastructureRecord) -> None:
 
 
 def _lease(
-    context: PassContext, candidate: Infrastructure, end: float | None, own: Collection[NodeDefinition]
+    context: PassContext, candidate: Infrastructure, end: float | None, own: Mapping[str, NodeDefinition]
 ) -> Steps[Lease]:
     """The lease. An infrastructure that does not exist yet is recorded, with the definitions `own`."""
     resources = context.resources
@@ -154,12 +155,13 @@ def build_leased(
     end: float | None = None,
     planned: Callable[[], None] = lambda: None,
     replaced: Collection[str] = (),
-    own: Collection[NodeDefinition] = (),
+    own: Mapping[str, NodeDefinition] | None = None,
     *,
     alone: bool = False,
 ) -> Steps[None]:
     """Build under a lease, see `build`. `planned` is called before anything is recorded or created.
 
+    The `design` was made with the node definitions `own`; None where the build of the record is continued.
     Stored requests to replace nodes are carried out, too. `alone` is for a build that does nothing else, under the
     description in force; if that fails, the requests are answered with the reason.
     """
@@ -171,7 +173,9 @@ def build_leased(
     replacing = Replacing.of(store.pending_requests(context.infra_id), record, replaced, alone=alone)
     steps = yield from plan_build(context, design, record, works, replacing, runtime.journal.commit_due, notes)
     planned()
-    if not alone:
+    if own is None:
+        own = record.candidate_definitions
+    else:
         _begin(store, lease, record, candidate, own)
     unwanted = {step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)}
     for work in works:
@@ -184,9 +188,11 @@ def build_leased(
     if not (yield from execution.create([*unfinished, *fresh], design.graph)):
         context.refuse_if_abandoned()
         yield from undo(context, execution, runtime, lease, record, design.graph, replacing)
-    _adopt_definitions(runtime, design, works)
     runtime.journal.flush()
-    _finish(context, runtime, lease, record, design, steps, works, replacing, end)
+    _adopt_definitions(runtime, design, works)
+    runtime.journal.commit_with(
+        lambda change: _finish(change, context, runtime, record, design, steps, works, replacing, end, own)
+    )
     # Instances that stay are reconfigured before their former dependees are dropped.
     renewed = {step.node_id for step in steps.of(Verb.RECONFIGURE)}
     yield from execution.reconfigure([work for work in works if _is_made(work, design)], design.graph, renewed)
@@ -206,36 +212,38 @@ def build_leased(
 
 
 def _finish(
+    change: Change,
     context: PassContext,
     runtime: Runtime,
-    lease: Lease,
     record: InfrastructureRecord,
     design: Design,
     steps: Plan,
     works: Sequence[Work],
     replacing: Replacing,
     end: float | None,
+    own: Mapping[str, NodeDefinition],
 ) -> None:
-    """Record in one transaction that the build has succeeded, and what goes now. `works` were there before."""
+    """Record that the build has succeeded, with the definitions `own`, and what goes now. `works` were there before."""
     candidate = design.scope.infrastructure
-    with context.resources.store.changing(lease) as change:
-        if replacing.alone:
-            change.keep_instances()
-        else:
-            change.finish_build(candidate, targets_of(candidate, record.targets))
-            move_end(change, record, candidate, runtime.clock.now(), end)
-        if record.frozen:  # the build replaces the failed instances
-            change.put_frozen("")
-            runtime.tell_with(change, EventKind.UNFROZEN, _thawed(record))
-        # If this process dies now, the next pass removes them.
-        change.condemn({step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)})
-        context.answer(change, replacing.answers([work.record for work in works], steps, design.blueprints))
-        if record.description is None:
-            runtime.tell_with(change, EventKind.INFRA_READY)
-        elif not same_description(record.description, candidate) or not steps.empty:
-            runtime.tell_with(change, EventKind.INFRA_UPDATED)
-        elif record.candidate is not None:  # it was requested: the log says what came of that
-            runtime.tell_with(change, EventKind.INFRA_UPDATED, "nothing had to be changed")
+    if replacing.alone:
+        change.keep_instances()
+    else:
+        if own:
+            change.put_definitions(own.values())
+        change.finish_build(candidate, targets_of(candidate, record.targets))
+        move_end(change, record, candidate, runtime.clock.now(), end)
+    if record.frozen:  # the build replaces the failed instances
+        change.put_frozen("")
+        runtime.tell_with(change, EventKind.UNFROZEN, _thawed(record))
+    # If this process dies now, the next pass removes them.
+    change.condemn({step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)})
+    context.answer(change, replacing.answers([work.record for work in works], steps, design.blueprints))
+    if record.description is None:
+        runtime.tell_with(change, EventKind.INFRA_READY)
+    elif not same_description(record.description, candidate) or not steps.empty:
+        runtime.tell_with(change, EventKind.INFRA_UPDATED)
+    elif record.candidate is not None:  # it was requested: the log says what came of that
+        runtime.tell_with(change, EventKind.INFRA_UPDATED, "nothing had to be changed")
 
 
 def _begin(
@@ -243,20 +251,19 @@ def _begin(
     lease: Lease,
     record: InfrastructureRecord,
     candidate: Infrastructure,
-    own: Collection[NodeDefinition],
+    own: Mapping[str, NodeDefinition],
 ) -> None:
     """Record what the build works towards, with the definitions `own`, also in the place of a rollback that was begun.
 
     Raises `BusyError` if something else was requested after its lease began, and `InvalidDesignError` if a node
     definition was removed.
     """
-    if same_description(record.candidate, candidate) and not own and not record.rolling_back:
+    unlike = own or record.candidate_definitions or record.rolling_back
+    if same_description(record.candidate, candidate) and not unlike:
         return
     with store.changing(lease) as change:
-        if own:
-            change.put_definitions(own)
-        refuse_undefined(candidate, change.defined_types(candidate))
-        if not change.replace_candidate(candidate, record.candidate):
+        refuse_undefined(candidate, {*own, *change.defined_types(candidate)})
+        if not change.replace_candidate(candidate, record.candidate, own):
             raise BusyError(f"another description of the infrastructure '{record.id}' has just been requested")
 
 

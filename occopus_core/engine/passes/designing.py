@@ -10,6 +10,7 @@ from occopus_core.engine.planning.design import (
     Definitions,
     Design,
     InvalidDesignError,
+    Overlay,
     make_design,
     make_partial_design,
 )
@@ -59,11 +60,15 @@ def design_of_replacement(context: PassContext, scope: Scope, replacing: Replaci
 
 
 def design_candidate(context: PassContext, lease: Lease, record: InfrastructureRecord) -> Steps[Design]:
-    """The design of a build that is continued. If its rendering is cut off, the infrastructure is parked."""
+    """The design of a build that is continued, with the definitions that it has brought.
+
+    If its rendering is cut off, the infrastructure is parked.
+    """
     assert record.candidate is not None, "there is a build to carry on"
     scope = context.scope(record.candidate)
+    definitions = Overlay(record.candidate_definitions, context.resources.store)
     try:
-        return (yield from design_in_pool(context, scope))
+        return (yield from design_in_pool(context, scope, definitions=definitions))
     except InvalidDesignError:
         park_if_cut_off(context, lease, scope)
         raise

@@ -15,6 +15,7 @@ from occopus_core.engine.passes.outdated import with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import decide_pass, situation_of, survey
 from occopus_core.engine.planning.decision import Situation, decide
+from occopus_core.engine.planning.design import Overlay
 from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.engine.planning.scaling import scale
@@ -50,7 +51,7 @@ def _next(context: PassContext, record: InfrastructureRecord) -> Steps[Plan]:
         if record.description is None or record.parked:
             going = decide(Situation({}, [work.record for work in made]))
             return dataclasses.replace(going, frozen=record.parked)
-        record = dataclasses.replace(record, candidate=None)
+        record = dataclasses.replace(record, candidate=None, candidate_definitions={})
     replacing = Replacing.of(requests, record, alone=record.candidate is None)
     scaled = scale(requests, record.current, record.targets, [work.record for work in works])
     if record.candidate is None:
@@ -58,7 +59,8 @@ def _next(context: PassContext, record: InfrastructureRecord) -> Steps[Plan]:
         record = dataclasses.replace(record, targets=scaled.targets)
     scope = context.scope(record.candidate or record.current)
     if record.candidate is not None:
-        design = yield from design_in_pool(context, scope)
+        definitions = Overlay(record.candidate_definitions, store)
+        design = yield from design_in_pool(context, scope, definitions)
         return (yield from plan_build(context, design, record, works, replacing))
     if replacing.requests:
         design = yield from design_of_replacement(context, scope, replacing)

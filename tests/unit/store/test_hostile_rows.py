@@ -25,7 +25,8 @@ pytestmark = pytest.mark.slow
 
 COLUMNS = {
     "infrastructures": ("description", "candidate", "wanted", "targets", "setbacks", "frozen", "created_at", "epoch",
-                        "lease_holder", "lease_expires", "name", "rolling_back", "undefined"),
+                        "lease_holder", "lease_expires", "name", "rolling_back", "undefined",
+                        "candidate_definitions"),
     "instances": ("stage", "condition", "addresses", "position", "since", "created_at", "unhealthy_since",
                   "well_since", "ill_seconds", "outdated", "rendered",
                   "instance_id", "node_name", "token", "connection", "reason", "provisional", "condemned",

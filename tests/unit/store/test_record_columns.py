@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from occopus_core.api.resource import Address, AddressKind, InstanceId
-from occopus_core.descriptions.model import Infrastructure
+from occopus_core.descriptions.model import Infrastructure, NodeDefinition
 from occopus_core.store import tables
 from occopus_core.store.configurations import CONFIGURATIONS, MANAGERS
 from occopus_core.store.record_columns import Columns, codec_of
@@ -21,7 +21,7 @@ from occopus_core.store.row_conversion import EVENTS, INFRASTRUCTURES, INSTANCES
 from occopus_core.store.service import ANSWERS
 from occopus_core.store.tokens import TOKENS
 
-from .builders import infrastructure
+from .builders import definition, implementation, infrastructure
 
 ALL = [INFRASTRUCTURES, INSTANCES, REQUESTS, EVENTS, ANSWERS, TOKENS, CONFIGURATIONS, MANAGERS]
 
@@ -55,6 +55,8 @@ SAMPLES: dict[Any, list[Any]] = {
     tuple[Address, ...]: [(), (Address("192.0.2.1"), Address("db.example", AddressKind.PRIVATE))],
     tuple[str, ...]: [(), ("web", "ü")],
     Mapping[str, int]: [{}, {"web": 2, "db": 0}],
+    Mapping[str, str]: [{}, {"web": "", "db": "ü"}],
+    Mapping[str, NodeDefinition]: [{}, {"web": definition("web", implementation("one"), implementation("two"))}],
     Mapping[str, Any]: [{}, {"a": [1, None, {"b": "ü"}]}],
     Mapping[str, Setback]: [{}, {"web": Setback(3, 1.5)}],
     Infrastructure: [infrastructure()],

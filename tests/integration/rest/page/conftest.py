@@ -8,7 +8,6 @@ import re
 import shutil
 from pathlib import Path
 
-import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error, expect, sync_playwright
@@ -112,21 +111,6 @@ def user(workspace):
     yield workspace
     for line in workspace.run("maintain", "-l").stdout.splitlines():
         workspace.run("destroy", "-i", line.split()[0])
-
-
-@pytest.fixture
-def kill_node():
-    """Kills the processes of one node of the quick start, or only those with these words in their command."""
-
-    def kill(user, node_id, *words):
-        for process in psutil.process_iter(["environ", "cmdline"]):
-            environ, command = process.info["environ"] or {}, process.info["cmdline"] or []
-            here = environ.get("OCCOPUS_NODE_DIR", "").startswith(str(user.home))
-            if here and environ["OCCOPUS_NODE_ID"] == node_id and set(words) <= set(command):
-                with contextlib.suppress(psutil.NoSuchProcess):  # one may end with another
-                    process.kill()
-
-    return kill
 
 
 @pytest.fixture
