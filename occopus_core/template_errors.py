@@ -72,8 +72,9 @@ class _MissingPartError(jinja2.UndefinedError):
         names = sorted(name for name in map(_text_of, self.value) if path or name in literals)
         more = ", ..." if len(names) > MOST_NAMES else ""
         has = f"it has: {', '.join(names[:MOST_NAMES])}{more}" if names else "it is empty"
-        ending = f"; {has}" if names or not self.value else ""
-        return f"{path or 'the mapping'} has no {part or 'such key'}{ending}"
+        advice = _advice(f"{path}.{self.part}") if part else ""
+        parts = (f"{path or 'the mapping'} has no {part or 'such key'}", has if names or not self.value else "", advice)
+        return "; ".join(filter(None, parts))
 
 
 class _UndefinedNameError(jinja2.UndefinedError):
@@ -86,6 +87,19 @@ class _UndefinedNameError(jinja2.UndefinedError):
     def reason(self, scope: Mapping[str, object], _literals: Collection[str]) -> str:
         """Names come from the template: nothing else is looked up without a value."""
         return f"{self}{_hint(self.name, scope.keys())}"
+
+
+class NoValueError(jinja2.UndefinedError):
+    """The value is a variable with nothing behind it."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__()
+        self.value = value
+
+    def reason(self, scope: Mapping[str, object], _literals: Collection[str]) -> str:
+        """Name the variable. Its name comes from the description."""
+        path = _path_to(self.value, scope)
+        return "; ".join(filter(None, (f"{path or 'a variable'} has nothing behind it", _advice(path))))
 
 
 class _StatedError(jinja2.UndefinedError):
@@ -125,7 +139,7 @@ def literals_of(tree: syntax.Template) -> frozenset[str]:
 
 def reason_of(error: Exception, scope: Mapping[str, object], literals: Literals) -> str:
     """The message of an error of rendering, without values."""
-    if isinstance(error, _MissingPartError | _UndefinedNameError):
+    if isinstance(error, _MissingPartError | _UndefinedNameError | NoValueError):
         return error.reason(scope, literals())
     if isinstance(error, MemoryError):
         return "the template takes too much memory"
@@ -156,6 +170,15 @@ def _hint(name: str, names: Collection[str]) -> str:
     if name == "ip":
         return ": only health_check has the node's address; another one: getip('NODE')"
     return did_you_mean(name, names) or f": put quotes around it if text is meant: '{name}'"
+
+
+def _advice(path: str) -> str:
+    """How a variable gets its value; empty for what is not a variable of the infrastructure."""
+    found = _VARIABLE.fullmatch(path)
+    return f"give it a value in the description, or with --var {found[1]}=..." if found else ""
+
+
+_VARIABLE = re.compile(r"variables\.([\w-]+)")
 
 
 def _text_of(value: object) -> str:

@@ -1,4 +1,7 @@
-"""Values as templates see them: a number, a truth or nothing prints as it was written, and is a value all the same."""
+"""Values as templates see them: a number, a truth or nothing prints as it was written, and is a value all the same.
+
+A variable with nothing behind it does not print: that is an error.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from jinja2 import Environment
 
 from occopus_core.api.scalars import canonical
 from occopus_core.api.written import WrittenList, WrittenMap
+from occopus_core.template_errors import NoValueError
 
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 
@@ -63,6 +67,15 @@ class _Nothing(_Printed):
         return hash(None)
 
 
+class _Blank(_Nothing):
+    """Nothing was written. It is false and none, but cannot be printed."""
+
+    text = ""
+
+    def __str__(self) -> str:
+        raise NoValueError(self)
+
+
 def in_scope(value: Any, *, former: bool = False) -> Any:
     """The value as a template is to see it. With `former`, only whole numbers with leading zeros print as written.
 
@@ -93,7 +106,7 @@ def _seen(value: Any, text: str | None, *, former: bool) -> Any:
 def _with_text(value: Any, text: str) -> _Printed:
     made: _Printed
     if value is None:
-        made = _Nothing()
+        made = _Nothing() if text else _Blank()
     elif isinstance(value, bool):
         made = _Truth(value)
     else:
@@ -116,7 +129,20 @@ def install(environment: Environment) -> None:
     for name in ("none", "true", "false", "boolean", "integer", "float", "number", "sameas"):
         test: Any = environment.tests[name]
         environment.tests[name] = _on_plain(test)
+    undefined = environment.undefined()
+    of_absent: tuple[tuple[dict[str, Any], str], ...] = (
+        (environment.filters, "default"),
+        (environment.filters, "d"),
+        (environment.tests, "defined"),
+        (environment.tests, "undefined"),
+    )
+    for functions, name in of_absent:
+        functions[name] = _on_absent(functions[name], undefined)
     environment.policies["json.dumps_function"] = lambda value, **options: json.dumps(plain(value), **options)
+
+
+def _on_absent(function: Callable[..., Any], undefined: object) -> Callable[..., Any]:
+    return lambda value, *others, **named: function(undefined if isinstance(value, _Blank) else value, *others, **named)
 
 
 def _on_plain(test: Callable[..., bool]) -> Callable[..., bool]:

@@ -58,6 +58,9 @@ def test_a_rendered_value_cannot_break_the_structure_around_it():
     assert renderer(evil='"\n- injected: yes')({"a": "{{evil}}"}, at="x") == {"a": '"\n- injected: yes'}
 
 
+GIVE = "give it a value in the description, or with --var mesage=..."
+
+
 @pytest.mark.parametrize(
     ("template", "message"),
     [
@@ -66,8 +69,8 @@ def test_a_rendered_value_cannot_break_the_structure_around_it():
             "node 'lb': s.t: 'ip' is undefined: only health_check has the node's address; another one: getip('NODE')",
         ),
         ("{{ nothing }}", "node 'lb': s.t: 'nothing' is undefined: put quotes around it if text is meant: 'nothing'"),
-        ("{{ variables.mesage }}", "node 'lb': s.t: variables has no 'mesage'; it has: db, message, size"),
-        ("{{ variables['mesage'] }}", "node 'lb': s.t: variables has no 'mesage'; it has: db, message, size"),
+        ("{{ variables.mesage }}", f"node 'lb': s.t: variables has no 'mesage'; it has: db, message, size; {GIVE}"),
+        ("{{ variables['mesage'] }}", f"node 'lb': s.t: variables has no 'mesage'; it has: db, message, size; {GIVE}"),
         ("{{ variables.db.prot }}", "node 'lb': s.t: variables.db has no 'prot'; it has: name, port"),
         ("{{ empty.x }}", "node 'lb': s.t: empty has no 'x'; it is empty"),
         ("{{ {'a': 1}.b }}", "node 'lb': s.t: the mapping has no 'b'; it has: a"),

@@ -123,7 +123,8 @@ def test_functions_are_called_where_their_answers_are():
 def test_an_error_of_a_template_apart_reads_as_any_other():
     with pytest.raises(TemplateError) as caught:
         render("a\n{% macro m() %}{% endmacro %}\n{{ variables.nope }}")
-    assert str(caught.value) == "here: there, line 3: variables has no 'nope'; it has: a"
+    reason = "variables has no 'nope'; it has: a; give it a value in the description, or with --var nope=..."
+    assert str(caught.value) == f"here: there, line 3: {reason}"
 
 
 def test_calls_of_functions_are_counted_and_their_time_is():

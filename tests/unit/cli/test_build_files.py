@@ -412,6 +412,18 @@ def test_faults_of_stored_definitions_have_the_place_of_the_node(files, capsys):
     assert [line.startswith(f"error: infra.yaml:5:21: {WHO}") for line in lines] == [True] * 4, lines
 
 
+@pytest.mark.parametrize("words", [["--plan"], []])
+def test_a_template_that_prints_a_variable_without_a_value_is_refused_with_its_place(words, files, stored, capsys):
+    (files / "infra.yaml").write_text(DESCRIPTION.replace("size: small", "size: "))
+    assert build.main([*words, "--nodes", "nodes.yaml", "infra.yaml"]) == 2
+    what = "variables.size has nothing behind it; give it a value in the description, or with --var size=..."
+    place = f"nodes.yaml:5:33: {WHO}contextualisation.context_template.runcmd[0]"
+    assert capsys.readouterr().err == f"error: {place}: {what}\n"
+    assert stored() == []
+    assert build.main(["--plan", "--var", "size=", "--nodes", "nodes.yaml", "infra.yaml"]) == 2
+    assert build.main(["--plan", "--var", "size=large", "--nodes", "nodes.yaml", "infra.yaml"]) == 0
+
+
 REFUSED = """\
 'node_def:web':
 - resource: {type: local}

@@ -8,7 +8,8 @@ from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.registry import Registry
-from occopus_core.render import Renderer, expander
+from occopus_core.render import Renderer, TemplateError, expander
+from occopus_core.templates_1x import Templates1x
 
 INFRA = "infra_name: x\nuser_id: me\nnodes:\n- name: n\n  type: t\n"
 
@@ -164,14 +165,50 @@ def test_a_required_key_with_nothing_behind_it_is_refused_at_its_place(plugins):
             (text, text)
             for text in ("0644", "1.10", "1e3", "0x1F", "+5", "yes", "12:30", "1_000", "true", "False", "TRUE")
         ],
-        *[("~", "~"), ("null", "null"), ("", ""), ("'0644'", "0644"), (".inf", ".inf"), ("3", "3")],
+        *[("~", "~"), ("null", "null"), ("'0644'", "0644"), (".inf", ".inf"), ("3", "3")],
     ],
 )
 def test_a_variable_prints_as_it_was_written(written, printed):
     assert rendered("{{variables.v}}", f"{{v: {written}}}") == printed
-    assert (
-        rendered("{% for v in variables.l %}{{v}};{% endfor %}", f"{{l: [{written or '~'}]}}") == f"{printed or '~'};"
-    )
+    assert rendered("{% for v in variables.l %}{{v}};{% endfor %}", f"{{l: [{written}]}}") == f"{printed};"
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "advice"),
+    [
+        ("{{variables.v}}", "v", "; give it a value in the description, or with --var v=..."),
+        ("a {{variables.v ~ 'x'}}", "v", "; give it a value in the description, or with --var v=..."),
+        ("{{variables['v']|upper}}", "v", "; give it a value in the description, or with --var v=..."),
+        ("{{variables.v|b64encode}}", "v", "; give it a value in the description, or with --var v=..."),
+        ("{% macro m(x) %}{{ x }}{% endmacro %}{{ m(variables.v) }}", "v", "; give it a value in the description, "),
+        ("{{variables.map.w}}", "map.w", ""),
+    ],
+)
+def test_a_variable_with_nothing_behind_it_is_not_printed(template, name, advice):
+    with pytest.raises(TemplateError) as caught:
+        rendered(template, "{v: , map: {w: }}")
+    assert f"variables.{name} has nothing behind it{advice}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("variables.v | default('x')", "x"),
+        ("variables.v is defined or variables.v is not undefined", "False"),
+        ("'a' if variables.v else 'b'", "b"),
+        ("variables.v is none and variables.v == none", "True"),
+        ("variables | tojson", '{"v": null}'),
+    ],
+)
+def test_a_template_can_ask_whether_a_variable_has_something_behind_it(expression, value):
+    assert rendered(f"{{{{ {expression} }}}}", "{v: }") == value
+
+
+def test_in_compatibility_with_1_x_a_variable_with_nothing_behind_it_prints_as_there():
+    found, _ = infrastructure("variables: {v: }\n" + INFRA)
+    manners = Templates1x(former=True)
+    made = Renderer({"variables": found.variables}, {}, "", manners=manners)("{{ variables.v }}", at="")
+    assert made == "None"
 
 
 @pytest.mark.parametrize(
