@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import enum
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from occopus_core.api.errors import PermanentError
 from occopus_core.api.ssh.hostkeys import HostKeyPair
 
 T = TypeVar("T")
@@ -37,6 +39,17 @@ class Context:
     """Command of a container: a text, to be split as a shell would, or its words."""
     host_key: str = ""
     """The public SSH host key that the user data gives the instance; pinned before the instance is created."""
+
+    def words(self) -> list[str]:
+        """The words of the command, split as a shell would; none without a command. Raises `PermanentError`."""
+        if not isinstance(self.command, str):
+            return list(self.command or ())
+        try:
+            return shlex.split(self.command)
+        except ValueError as error:
+            fault = "it ends with a backslash" if "escape" in str(error) else "a quotation in it is not closed"
+            at = "contextualisation.command"
+            raise PermanentError(f"{at}: {fault}", at=at) from None
 
 
 class Render(Protocol):

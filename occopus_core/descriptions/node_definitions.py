@@ -186,7 +186,9 @@ class _Reader:
             yield from self._examined(path, implementation.get("config_management"), examine)
             found = refusals(_implementation(implementation, functools.partial(_place, self._document, path)))
             for at, message in found:
-                yield self._document.problem((*path, *path_in(implementation, at)), message, key=True)
+                within = path_in(implementation, at)
+                shown = message.removeprefix(f"{format_path(within)}: ")  # a problem has its path already
+                yield self._document.problem((*path, *within), shown, key=True)
 
     def _examined(self, path: Path, section: Any, examine: Examine) -> Iterator[Problem]:
         """What the configuration manager of a section finds."""

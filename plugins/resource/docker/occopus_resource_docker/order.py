@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import re
 import reprlib
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -96,7 +95,7 @@ def container(request: CreateRequest) -> dict[str, Any]:
     return {
         "name": request.token,
         "image": wanted.reference,
-        "command": _command(request.context.command),
+        "command": request.context.words() or None,
         "environment": list(request.context.env),
         "labels": {
             **own_labels(request.owner, request.token, _network(resource)),
@@ -123,12 +122,6 @@ def host(resource: Mapping[str, Any]) -> dict[str, Any]:
         "nano_cpus": _nano_cpus(resource.get("cpus")),
     }
     return {key: value for key, value in wanted.items() if value}
-
-
-def _command(command: str | tuple[str, ...] | None) -> list[str] | None:
-    if isinstance(command, str):
-        return _understood("contextualisation.command", lambda: shlex.split(command)) or None
-    return list(command) if command else None
 
 
 def _volumes(resource: Mapping[str, Any]) -> list[str]:

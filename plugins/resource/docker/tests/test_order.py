@@ -128,7 +128,7 @@ def test_commands_are_words(order, command, words):
         ({"cpus": 1e-12}, "resource.cpus must be"),
         ({"cpus": "9" * 5000}, "resource.cpus"),
         ({"cpus": "two"}, "resource.cpus: could not convert"),
-        ({"command": "sh -c 'unfinished"}, "contextualisation.command: No closing quotation"),
+        ({"command": "sh -c 'unfinished"}, "contextualisation.command: a quotation in it is not closed"),
     ],
 )
 def test_nonsense_is_refused_before_anything_is_called(order, check, resource, words):

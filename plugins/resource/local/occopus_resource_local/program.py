@@ -83,11 +83,7 @@ def _refusal(at: str, message: str, *, here: bool = False) -> PermanentError:
 def _command(context: Context) -> dict[str, str]:
     """The one stage `command`; none where there is no command: the node is then an address and a folder."""
     exports = [_export(entry) for entry in context.env]
-    try:
-        words = shlex.split(context.command) if isinstance(context.command, str) else list(context.command or ())
-    except ValueError as exc:
-        message = f"contextualisation.command cannot be split into words: {exc}"
-        raise PermanentError(message, at="contextualisation.command") from exc
+    words = context.words()
     return {"command": "\n".join([*exports, f"exec {shlex.join(words)}", ""])} if words else {}
 
 

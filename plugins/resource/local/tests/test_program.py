@@ -122,7 +122,7 @@ def test_no_command_is_no_stage():
 @pytest.mark.parametrize(
     ("context", "named"),
     [
-        (Context(command="echo 'topsecret"), "command cannot be split"),
+        (Context(command="echo 'topsecret"), "contextualisation.command: a quotation in it is not closed"),
         (Context(env=("a.b=topsecret",)), "'a.b'"),
         (Context(env=("A",)), "NAME=value"),
     ],

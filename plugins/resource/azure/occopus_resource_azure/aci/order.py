@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,7 +71,7 @@ def _container(request: CreateRequest, ports: list[Thing]) -> Thing:
         "environmentVariables": [_variable(each) for each in request.context.env],
         "resources": {"requests": wanted},
     }
-    if command := _command(request):
+    if command := request.context.words():
         container["command"] = command
     return container
 
@@ -87,16 +86,6 @@ def _variable(text: str) -> Thing:
     if not sign or not _NAME.fullmatch(name):
         raise PermanentError(f"contextualisation.env: NAME=value is expected, not '{name[:40]}…'")
     return {"name": name, "secureValue" if value else "value": value}
-
-
-def _command(request: CreateRequest) -> list[str]:
-    command = request.context.command
-    if isinstance(command, str):
-        try:
-            return shlex.split(command)
-        except ValueError as error:
-            raise PermanentError(f"contextualisation.command: {error}") from None
-    return list(command or ())
 
 
 def _one_of(resource: Mapping[str, Any], key: str, known: Mapping[str, str], default: str = "") -> str:
