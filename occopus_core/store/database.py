@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -15,6 +16,11 @@ from occopus_core.store import migrations, tables
 from occopus_core.store.engines import BRIEF, WRITES, make_engine
 from occopus_core.store.presence import Presence, remember, remembered
 from occopus_core.store.records import StoreError
+
+_WAYS_ON = {
+    "database or disk is full": ": free space in {folder} and run the command again: nothing recorded is lost",
+    "disk I/O error": ": where {folder} is full, free space and run the command again: nothing recorded is lost",
+}
 
 
 def open_database(url: str) -> Database:
@@ -105,9 +111,15 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
-            raise StoreError(f"the store {self._name} cannot be used: {_reason(error)}") from error
+            raise StoreError(f"the store {self._name} cannot be used: {_reason(error)}{self._way_on(error)}") from error
         except UnicodeDecodeError as error:  # SQLite quotes damaged text, which its driver cannot decode
             raise StoreError(f"the store {self._name} cannot be used: it is damaged") from error
+
+    def _way_on(self, error: SQLAlchemyError) -> str:
+        """What to do where a disk is full, as far as SQLite finds that out."""
+        said = _reason(error)
+        hint = next((hint for words, hint in _WAYS_ON.items() if words in said), "")
+        return hint.format(folder=Path(self._name).absolute().parent)
 
     @property
     def _name(self) -> str:

@@ -484,11 +484,11 @@ FAULTS = [
 
 
 def test_an_import_names_the_path_of_a_command_once(files, capsys):
-    command = "  contextualisation:\n    type: docker\n    env: ['A={{variables.a}}']\n    command: echo 'it\n"
+    command = "  contextualisation:\n    type: docker\n    command: echo 'it\n"
     (files / "nodes.yaml").write_text(f"'node_def:web':\n- resource: {{type: local}}\n{command}")
     assert import_.main(["nodes.yaml"]) == 2
     path = "node_def:web[0].contextualisation.command"
-    assert capsys.readouterr().err == f"error: nodes.yaml:6:5: {path}: a quotation in it is not closed\n"
+    assert capsys.readouterr().err == f"error: nodes.yaml:5:5: {path}: a quotation in it is not closed\n"
 
 
 def test_an_import_reports_all_that_a_type_refuses_at_once(files, capsys):

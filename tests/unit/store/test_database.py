@@ -217,10 +217,17 @@ class TestFailures:
         sa.event.listen(database._engine, "connect", limit)
         with pytest.raises(StoreError) as caught:
             store.put_definitions([definition(f"web-{n}", implementation(f"{n} {SECRET * 9999}")) for n in range(9)])
-        assert str(caught.value) == f"the store {file} cannot be used: database or disk is full"
+        way_on = f"free space in {file.parent} and run the command again: nothing recorded is lost"
+        assert str(caught.value) == f"the store {file} cannot be used: database or disk is full: {way_on}"
         assert store.definition_names() == []
         with store.changing(lease) as change:
             change.renew(200.0)
+
+    def test_an_error_of_the_disk(self, file, opened):
+        with pytest.raises(StoreError) as caught, opened(f"sqlite:///{file}").reading():
+            raise sa.exc.OperationalError("", {}, sqlite3.OperationalError("disk I/O error"))
+        hint = f"where {file.parent} is full, free space and run the command again: nothing recorded is lost"
+        assert str(caught.value) == f"the store {file} cannot be used: disk I/O error: {hint}"
 
     def test_somebody_writes_for_too_long(self, file, opened, impatient):
         database, other = opened(f"sqlite:///{file}"), opened(f"sqlite:///{file}")
