@@ -70,11 +70,15 @@ class _View:
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
         self._ended = 0
+        self._undoing = False
         self._started = time.monotonic()
 
     def told(self, event: Event, live: Live) -> None:
         """Handle an event; one that completes work stays on the terminal as a line."""
         text = redacted(event.text)
+        if event.kind is EventKind.ROLLING_BACK:  # each instance that is deleted comes again
+            self._rows.clear()
+            self._ended, self._undoing = 0, True
         if event.kind is EventKind.NODE_WAITING:
             if event.node_id in self._rows:
                 self._rows[event.node_id].waiting = text
@@ -83,7 +87,7 @@ class _View:
             return
         if event.kind in _ENDED or not event.node_id:
             self._rows.pop(event.node_id, None)
-            self._ended += event.kind is EventKind.NODE_READY
+            self._ended += event.kind is (EventKind.NODE_DROPPED if self._undoing else EventKind.NODE_READY)
             shown = Text.assemble(_MARKS.get(event.kind, "·"), f" {redacted(short_line(event))}")
             with contextlib.suppress(OSError):
                 live.console.print(shown)
@@ -99,7 +103,8 @@ class _View:
         for node_id, row in rows[:MOST_ROWS]:
             table.add_row(row.name, node_id[:8], row.doing, f"{now - row.since:.0f} s", Text(row.waiting))
         more = f", {len(rows) - MOST_ROWS} more under way" if len(rows) > MOST_ROWS else ""
+        done = "dropped" if self._undoing else "ready"
         return Group(
             *([table] if rows else []),
-            Text(f"{self._ended} ready, {len(rows)} under way{more}, {now - self._started:.0f} s"),
+            Text(f"{self._ended} {done}, {len(rows)} under way{more}, {now - self._started:.0f} s"),
         )

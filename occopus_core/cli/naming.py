@@ -10,6 +10,8 @@ from occopus_core.cli.output import say
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from occopus_core.manager import InfrastructureManager
     from occopus_core.settings import Settings
 
@@ -56,6 +58,23 @@ def say_namesakes(settings: Settings, name: str, *, only_plan: bool) -> None:
             there, which = f"are already {len(namesakes)} infrastructures '{name}'", "the newest"
         this = "this is the plan of" if only_plan else "this build makes"
         say(f"notice: there {there}: {this} another one; -i {newest} updates {which}")
+
+
+@contextlib.contextmanager
+def pointing_to_events(manager: InfrastructureManager) -> Iterator[None]:
+    """Add to the error about an infrastructure that is gone which commands still know it."""
+    from occopus_core.store.records import NoSuchInfrastructureError, StoreError  # noqa: PLC0415
+
+    try:
+        yield
+    except NoSuchInfrastructureError as error:
+        with contextlib.suppress(NoSuchInfrastructureError, StoreError):
+            if manager.events(error.infra_id, most=1):
+                error.add_note(
+                    f"it was there: occopus-maintain --events -i {error.infra_id} shows what happened, occopus-logs -i "
+                    f"{error.infra_id} what its failed instances printed"
+                )
+        raise
 
 
 def meant_instance(manager: InfrastructureManager, infra_id: str, text: str) -> str:

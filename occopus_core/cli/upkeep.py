@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from occopus_core.cli.exits import ExitCode
-from occopus_core.cli.naming import meant
+from occopus_core.cli.naming import meant, pointing_to_events
 from occopus_core.cli.output import leave, result, say
 from occopus_core.cli.session import load_files, load_settings, say_dry_run, watched
 
@@ -42,6 +42,7 @@ def one_pass(options: argparse.Namespace) -> int:
     with (
         watched(settings, credentials, parallel=options.parallelize, verbose=options.verbose) as manager,
         interruptible(manager.interrupt, "interrupted; the next pass continues") as signals,
+        pointing_to_events(manager),
     ):
         infra_id = meant(manager, options.infra_id)
         if settings.dry_run:

@@ -57,6 +57,24 @@ def test_an_instance_that_waits_for_its_turn_and_the_end_of_a_reconfiguration():
     ]
 
 
+def test_it_follows_a_rollback():
+    view = _View()
+    live = Live(console=Console(file=io.StringIO(), width=120))
+    for kind, name in (("READY", "a"), ("CREATING", "b"), ("CONFIGURING", "b"), ("CREATING", "c")):
+        view.told(Event(EventKind[f"NODE_{kind}"], "i", name, name * 8), live)
+    assert "1 ready, 2 under way" in shown(view)
+    view.told(Event(EventKind.ROLLING_BACK, "i", text="interrupted"), live)
+    assert "0 dropped, 0 under way" in shown(view)
+    for name in "ab":
+        view.told(Event(EventKind.NODE_DROPPING, "i", name, name * 8), live)
+    view.told(Event(EventKind.NODE_WAITING, "i", "c", "c" * 8, "pending"), live)
+    view.told(Event(EventKind.NODE_DROPPED, "i", "a", "a" * 8), live)
+    now = shown(view)
+    assert "b  bbbbbbbb  dropping  0 s" in now
+    assert "1 dropped, 1 under way" in now
+    assert "configuring" not in now
+
+
 def test_of_many_the_number_is_told():
     view = _View()
     live = Live(console=Console(file=io.StringIO()))

@@ -90,6 +90,20 @@ def test_what_is_not_there_is_named(run):
     assert "'infra-2'" in err
 
 
+@pytest.mark.parametrize("words", [["-r"], ["--graph", "dot"], ["--description"], []])
+def test_of_what_is_gone_the_commands_that_know_it_are_named(command, store, words):
+    infrastructure = store.infrastructure("infra-1").current
+    lease = store.add_infrastructure("bad1", infrastructure, {"web": 1, "db": 1}, "test", 0.0)
+    with store.changing(lease) as change:
+        change.add_events([(1.0, Event(EventKind.INFRA_DROPPED, "bad1"))])
+        change.remove_infrastructure()
+    gone = "error: no infrastructure has the id '{}'; occopus-maintain -l lists them\n"
+    known = "it was there: occopus-maintain --events -i bad1 shows what happened, occopus-logs -i bad1 what its failed"
+    code, _, said = command(maintain, *words, "-i", "bad1")
+    assert (code, said) == (3, f"{gone.format('bad1')}{known} instances printed\n")
+    assert command(maintain, *words, "-i", "bad2")[2] == gone.format("bad2")
+
+
 def test_the_list_in_its_forms(run):
     assert run("-l") == (0, "infra-1\tshop\tready\t1 instance\n", "")
     shop = {"infraid": "infra-1", "name": "shop", "state": "ready", "instances": 1, "target": 2, "health": {"ready": 1}}
