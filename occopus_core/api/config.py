@@ -66,6 +66,12 @@ class ConfigStatus:
     """The attributes that the node publishes for its dependents; a dotted name reaches into mappings: ``db.port``."""
     generation: str = ""
     """The `ConfigNode.generation` of this state. Empty if the manager does not know it; then it counts as current."""
+    output: str = field(default="", repr=False)
+    """What a job that `FAILED` has printed: its last lines, some tens of them, where the manager has them.
+
+    The core adds the last ten that are not empty to the reason, of at most 300 characters each. It removes control
+    characters, the secrets of the credentials file, and the values of the `ConfigNode` whose names say that they are
+    secrets. MUST be whole lines: a part of a secret is not found. The last 100,000 characters are used."""
 
 
 @dataclass(frozen=True, slots=True)

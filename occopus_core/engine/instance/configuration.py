@@ -15,6 +15,7 @@ from occopus_core.api.errors import TransientError
 from occopus_core.engine.instance.configuration_record import note, note_status
 from occopus_core.engine.instance.lifecycle import Lifecycle, overdue
 from occopus_core.engine.instance.neighbours import recorded_node
+from occopus_core.engine.instance.output import job_output, with_output, without_output
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
@@ -22,6 +23,7 @@ from occopus_core.engine.kernel.config_managers import ManagerConnection, Status
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.intervals import backoff, poll_interval
 from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.planning.named_secrets import named_secrets
 from occopus_core.events import IN_TURN
 from occopus_core.store.records import Stage
 
@@ -299,7 +301,8 @@ class Configuring:
         if status.state is ConfigState.READY and current:
             self._published(job, status)
         elif status.state is ConfigState.FAILED and current:
-            self._finish(job, status.reason or f"{job.link.label} could not configure it")
+            why = status.reason or f"{job.link.label} could not configure it"
+            self._finish(job, with_output(why, self._output(job, status)))
         elif status.state is ConfigState.QUEUED:
             job.queued_at = self._runtime.clock.monotonic()
             if not job.queued:
@@ -314,6 +317,13 @@ class Configuring:
                 self._configure(job)
             else:
                 self._look(job)
+
+    def _output(self, job: _Job, status: ConfigStatus) -> str:
+        """The last lines that the job has printed, without secrets."""
+        node = job.node
+        given = (node.section, node.attributes, node.mapped, node.variables)
+        secrets = {secret for values in given for secret in named_secrets(values)}
+        return job_output(status.output, secrets, self._runtime.scope.connections.redact)
 
     def _pause(self, job: _Job, moved: Callable[[], float]) -> None:
         """Stop the clock of a job that is queued. `moved` returns when (monotonic) the queue was last seen to work."""
@@ -359,7 +369,7 @@ class Configuring:
     def _finish(self, job: _Job, why: str) -> None:
         self._close(job)
         if why:
-            self._note(job.work, state=ConfigState.FAILED, reason=why)
+            self._note(job.work, state=ConfigState.FAILED, reason=without_output(why))
         job.done(job.work, why)
 
     def _close(self, job: _Job) -> None:

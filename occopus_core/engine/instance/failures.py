@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from occopus_core.engine.instance.output import LastOutput, with_output
+from occopus_core.engine.instance.output import LastOutput, split_output, with_output
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.events import EventKind
@@ -31,7 +31,11 @@ class Failures:
         return failed
 
     def failed(self, work: Work, reason: str, then: Callable[[], None]) -> None:
-        """Report an instance that could not be made ready; `then` is called when it may be deleted."""
+        """Report an instance that could not be made ready; `then` is called when it may be deleted.
+
+        Where the reason has the output of the job that failed, that of the instance is not read.
+        """
+        reason, printed = split_output(reason)
         if work.remark and work.remark not in reason:
             reason = f"{reason}; {work.remark}"
 
@@ -42,7 +46,10 @@ class Failures:
             self._failed_starts.append(work.record)
             then()
 
-        self._output.read(work, answered)
+        if printed:
+            answered(printed)
+        else:
+            self._output.read(work, answered)
 
     def lost(self, work: Work, report: Callable[[str], None], then: Callable[[], None]) -> None:
         """Have `report` called with the last output of an instance that is to be replaced, and `then` afterwards."""

@@ -1,15 +1,19 @@
-"""The output of instances: its last lines are read when an instance fails, before it is deleted."""
+"""The output of instances and of the jobs that configure them: the last lines become part of the reason of a failure.
+
+That of an instance is read when it fails, before it is deleted; that of a job is in the answer of its manager.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from occopus_core.api.errors import ThrottledError
 from occopus_core.api.resource import Feature, InstanceId, ResourceHandler
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.guard import wrong_answer
+from occopus_core.redaction import hide
 
 KEPT_LINES = 10
 """The most lines of output that the reason of a failure has."""
@@ -26,6 +30,9 @@ _READ_LINES = 40
 MOST_CHARACTERS = 1_000_000
 """Of a text that a handler answers, this much of its end is looked at."""
 
+_MOST_OF_A_JOB = 100_000
+"""Of what a job has printed, this much of its end is looked at, in the loop."""
+
 LAST_OUTPUT = "; its last output:\n"
 """Between the reason of a failure and the last lines of output, each of which is indented."""
 
@@ -38,9 +45,7 @@ def cleaned(text: str, redact: Callable[[str], str], length: int) -> list[str]:
 
     Of what a carriage return overwrites on a terminal, the last text is kept.
     """
-    if len(text) > MOST_CHARACTERS:  # a line that was cut may begin within a secret
-        text = text[-MOST_CHARACTERS:].partition("\n")[2]
-    lines = (line.rstrip("\r").rpartition("\r")[2] for line in redact(text).split("\n"))
+    lines = (line.rstrip("\r").rpartition("\r")[2] for line in redact(_end(text, MOST_CHARACTERS)).split("\n"))
     plain = (_printable(_ESCAPES.sub("", line).expandtabs()).rstrip() for line in lines)
     return [_cut(redact(line), length) for line in plain]
 
@@ -129,18 +134,38 @@ class LastOutput:
         self._runtime.loop.after(READ_SECONDS, lambda: end(""))
 
 
+def job_output(text: str, secrets: Collection[str], redact: Callable[[str], str]) -> str:
+    """The last lines that a job of a configuration manager has printed, as `with_output` adds them to a reason.
+
+    `secrets` are those of its node, `redact` removes all others.
+    """
+    lines = cleaned(hide(secrets, _end(text, _MOST_OF_A_JOB)), redact, KEPT_LENGTH)
+    return hide(secrets, _text(lines))  # again: control characters within a secret are gone
+
+
 def with_output(reason: str, output: str) -> str:
     """A reason, and the last lines of output that were read."""
     return f"{reason}{LAST_OUTPUT}{output}" if output else reason
 
 
+def split_output(text: str) -> tuple[str, str]:
+    """A reason as it was before `with_output`, and the lines that were added; empty where there are none."""
+    reason, _, output = text.partition(LAST_OUTPUT)
+    return reason, output
+
+
 def without_output(text: str) -> str:
     """A reason as it was before `with_output`, where it is one of several in a line."""
-    return text.partition(LAST_OUTPUT)[0]
+    return split_output(text)[0]
 
 
 def _text(lines: Sequence[str]) -> str:
     return "\n".join(f"    {line}" for line in [line for line in lines if line][-KEPT_LINES:])
+
+
+def _end(text: str, most: int) -> str:
+    """The last lines of a text, of `most` characters together: a line that was cut may begin within a secret."""
+    return text if len(text) <= most else text[-most:].partition("\n")[2]
 
 
 def _printable(line: str) -> str:

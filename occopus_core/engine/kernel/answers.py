@@ -18,7 +18,7 @@ T = TypeVar("T")
 _TEXTS: Mapping[type, tuple[str, ...]] = {
     Instance: ("reason",),
     Verdict: ("reason",),
-    ConfigStatus: ("reason", "progress", "attributes"),
+    ConfigStatus: ("reason", "progress", "attributes", "output"),
 }
 """Fields with texts of providers, by class. All other parts of a result stay as they are."""
 

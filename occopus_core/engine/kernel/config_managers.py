@@ -156,7 +156,7 @@ def _fault_of_answer(answer: object, node_id: str) -> str:
 def _fault_of_status(status: Any) -> str:
     if not isinstance(status.state, ConfigState):
         return f"answered the state {status.state!r}, expected a ConfigState"
-    for name in ("reason", "progress", "generation"):
+    for name in ("reason", "progress", "generation", "output"):
         if not isinstance(getattr(status, name), str):
             return f"answered {type(getattr(status, name)).__name__} as {name}, expected a string"
     return _fault_of_attributes(status.attributes)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from occopus_core.api.resource import Address
-from occopus_core.api.scalars import canonical
-from occopus_core.api.written import items_of, texts_of
 from occopus_core.descriptions.model import Infrastructure, OutputTemplate
 from occopus_core.descriptions.problems import PlacedMessage
+from occopus_core.engine.planning.named_secrets import named_secrets
 from occopus_core.engine.planning.rehearsal import PlaceholderPeers
 from occopus_core.evaluate import FaultError
-from occopus_core.redaction import HIDDEN, LOGIN, SECRET_NAME, among, hide
+from occopus_core.redaction import HIDDEN, LOGIN, among, hide
 from occopus_core.render import PLAIN_BUDGET, Allowance, Renderer, TemplateError
 from occopus_core.store.records import InstanceRecord, Stage
 from occopus_core.template_errors import RefusalError
@@ -96,7 +94,7 @@ class _Rendering:
     def values(self, outputs: Iterable[OutputTemplate]) -> tuple[OutputValue, ...]:
         """The values, without secrets."""
         shown = list(map(self._value, outputs))
-        secrets = among(_secrets(self._variables), "\n".join(one.value or one.problem for one in shown))
+        secrets = among(named_secrets(self._variables), "\n".join(one.value or one.problem for one in shown))
         return tuple(
             OutputValue(
                 one.name,
@@ -121,13 +119,3 @@ class _Rendering:
 
 def _refuse_command(_command: str) -> str:
     raise RefusalError("cmd() runs a program, which an output cannot do: outputs are rendered for every report")
-
-
-def _secrets(values: Any, *, secret: bool = False) -> Iterator[str]:
-    """The written text of each value that may be secret by its name, or by that of a mapping it is in."""
-    for step, item in items_of(values):
-        hidden = secret or (isinstance(step, str) and SECRET_NAME.search(step) is not None)
-        if isinstance(item, Mapping | list | tuple):
-            yield from _secrets(item, secret=hidden)
-        elif hidden and item is not None and not isinstance(item, bool):
-            yield from {canonical(item), texts_of(values).get(step, canonical(item))} - {""}

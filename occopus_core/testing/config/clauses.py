@@ -228,12 +228,24 @@ class JobClauses:
         becomes(harness, manager, one, ConfigState.READY)
 
     def test_failed_says_why(self, harness: ConfigHarness) -> None:
-        """A job that fails is `FAILED`, with a reason that holds no secret."""
+        """A job that fails is `FAILED`, with a reason; neither that nor its output holds a secret."""
         manager = harness.manager()
         found = becomes(harness, manager, begun(harness, manager, "failing"), ConfigState.FAILED)
         assert found.reason, "a job that failed has no reason"
-        shown = leaked(f"{found.reason} {found.progress}", harness.secrets(), manager.connection.auth)
-        assert not shown, f"the reason shows {shown}"
+        for what, text in (("reason", f"{found.reason} {found.progress}"), ("output", found.output)):
+            shown = leaked(text, harness.secrets(), manager.connection.auth)
+            assert not shown, f"the {what} shows {shown}"
+
+    def test_failed_has_output(self, harness: ConfigHarness) -> None:
+        """A job that fails has its last lines of output where the manager has them; one that succeeds has none."""
+        if not harness.printed:
+            return
+        manager = harness.manager()
+        found = becomes(harness, manager, begun(harness, manager, "failing"), ConfigState.FAILED)
+        lines = [line.strip() for line in found.output.splitlines()]
+        assert harness.printed in lines, f"the output is {found.output!r}, without the line {harness.printed!r}"
+        ready = becomes(harness, manager, begun(harness, manager), ConfigState.READY)
+        assert not ready.output, "a job that succeeded has output"
 
     def test_older_generation_is_not_ready(self, harness: ConfigHarness) -> None:
         """A node is not `READY` for another generation than the one that was configured."""

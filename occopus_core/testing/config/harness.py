@@ -39,6 +39,8 @@ class ConfigHarness(suite.Harness, ABC):
     """False where the manager holds nothing for a node that could be left behind."""
     published: ClassVar[Mapping[str, Any]] = {}
     """What a ``plain`` node publishes, at least."""
+    printed: ClassVar[str] = ""
+    """A line that the job of a ``failing`` node prints; empty where the manager has no output of jobs."""
     faults: ClassVar[frozenset[Fault]] = frozenset()
     """The ways in which `inject` can have the manager fail."""
     crowd: ClassVar[int] = 8

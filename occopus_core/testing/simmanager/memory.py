@@ -37,6 +37,7 @@ SECTION: Mapping[str, Any] = {
         "description": "Seconds that a job waits for its turn before it begins.",
     },
     "fail": {"type": "string", "default": "", "description": "Reason for which a job fails; empty for one that works."},
+    "output": {"type": "string", "default": "", "description": "What a job that fails has printed."},
     "leave_seconds": {
         "type": ["number", "string"],
         "minimum": 0,

@@ -4,7 +4,8 @@ What a client calls, each a POST below ``/nodes``; with ``--api-key``, each need
 
     register, configure, cancel, forget   {nodes: [{node_id, installation, infra_id, node_name, token, section,
                                            attributes, mapped, generation, addresses, peers}]}  -> {}
-    status                 {nodes}          -> {status: {node_id: {state, reason, progress, generation, attributes}}}
+    status                 {nodes}          -> {status: {node_id: {state, reason, progress, generation, attributes,
+                                               output}}}
     leave                  {nodes}          -> {left}
     forget_infrastructure  {infra_id}       -> {}
     list                   {installation}   -> {nodes: [{infra_id, node_name, node_id}]}

@@ -62,7 +62,8 @@ class Managed:
             return {"state": "running", "progress": "a task is running", "generation": self.generation}
         reason = self.fail or str(self.section.get("fail", ""))
         if reason:
-            return {"state": "failed", "reason": reason, "generation": self.generation}
+            output = str(self.section.get("output", ""))
+            return {"state": "failed", "reason": reason, "generation": self.generation, "output": output}
         published = {**self.attributes, **dict(self.section.get("publish", {}))}
         return {"state": "ready", "generation": self.generation, "attributes": published}
 

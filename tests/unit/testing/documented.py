@@ -73,12 +73,14 @@ class Agent:
             "state": "failed" if failed else "ready",
             "reason": "the agent does not know the role" if failed else "",
             "attributes": {"address": "db-1"},
+            "output": "roles: none of this name\n" if failed else "",
         }
         file.with_suffix(".report").write_text(json.dumps(report))
 
 
 class FolderManagerHarness(ConfigHarness):
     published = {"address": "db-1"}
+    printed = "roles: none of this name"
     faults = frozenset({Fault.REFUSED_CONNECTION})
     not_applicable = {
         "schema_imports_no_sdk": "there is no library",

@@ -243,6 +243,23 @@ class TellsTheKey(FolderManager):
         return {id: dataclasses.replace(each, reason=said) for id, each in super().status(nodes).items()}
 
 
+class PrintsTheKey(FolderManager):
+    def status(self, nodes):
+        printed = f"key={self.connection.auth['key']}\n"
+        return {id: dataclasses.replace(each, output=printed) for id, each in super().status(nodes).items()}
+
+
+class KeepsNoOutput(FolderManager):
+    def status(self, nodes):
+        return {id: dataclasses.replace(each, output="") for id, each in super().status(nodes).items()}
+
+
+class KeepsTheOutputOfAll(FolderManager):
+    def status(self, nodes):
+        printed = f"{FolderManagerHarness.printed}\n"
+        return {id: dataclasses.replace(each, output=printed) for id, each in super().status(nodes).items()}
+
+
 class BelievesOldReports(FolderManager):
     """Does not say which generation a report is about."""
 
@@ -422,6 +439,9 @@ BROKEN = [
     (RemembersRegistering, "configure_without_register"),
     (FailsWithoutAReason, "failed_says_why"),
     (TellsTheKey, "failed_says_why"),
+    (PrintsTheKey, "failed_says_why"),
+    (KeepsNoOutput, "failed_has_output"),
+    (KeepsTheOutputOfAll, "failed_has_output"),
     (BelievesOldReports, "older_generation_is_not_ready"),
     (ConfiguresOnce, "new_generation"),
     (WaitsForOlderJobs, "new_generation"),
@@ -442,6 +462,16 @@ BROKEN = [
     (TellsItsKey, "errors_keep_secrets"),
     (PrintsCredentials, "prints_keep_secrets"),
 ]
+
+
+class WithoutOutputHarness(Harness):
+    """As one that was written before there was output."""
+
+    printed = ""
+
+
+def test_a_manager_need_not_have_output():
+    assert failures(functools.partial(WithoutOutputHarness, KeepsNoOutput), ["failed_has_output"]) == {}
 
 
 class LogsInHarness(Harness):

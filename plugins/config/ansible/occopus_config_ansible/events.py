@@ -10,6 +10,10 @@ from occopus_config_ansible.checking import Fault
 
 _LONGEST = 500
 """Characters of a reason."""
+_OUTPUT_LINES, _OUTPUT_LENGTH = 40, 16_000
+"""Of what a failed task has printed, this many last lines are kept, of this many characters together."""
+_PRINTED = ("stdout", "module_stdout", "stderr", "module_stderr")
+"""Parts of a result with what a program or a module has printed."""
 _DENIED = re.compile(r"(\S+): Permission denied \(([^)]*)\)")
 _CHANGED_KEY = ("REMOTE HOST IDENTIFICATION HAS CHANGED", "Host key verification failed")
 _WITHOUT_CAUSE = ("non-zero return code", "MODULE FAILURE", "Module result deserialization failed")
@@ -26,6 +30,7 @@ class Outcomes:
         self._secrets = sorted({each for each in secrets if each}, key=len, reverse=True)
         self.failures: dict[str, str] = {}
         """By host: why it failed."""
+        self._printed: dict[str, str] = {}
         self.ended: set[str] = set()
         """Hosts that the playbook has come to the end with."""
         self.progress = ""
@@ -41,7 +46,8 @@ class Outcomes:
             return self._at(data.get("name") or data.get("task") or "")
         if kind in ("runner_on_failed", "runner_item_on_failed", "runner_on_async_failed"):
             if kind == "runner_on_failed" and not data.get("ignore_errors"):
-                self._fail(data, f"task '{data.get('task', '')}': {_message(data.get('res') or {})}")
+                result = _cause(data.get("res") or {})
+                self._fail(data, f"task '{data.get('task', '')}': {_message(result)}", _printed(result))
         elif kind == "runner_on_unreachable":
             self._fail(data, _unreachable(str((data.get("res") or {}).get("msg", ""))))
         elif kind in ("runner_on_ok", "runner_item_on_ok"):
@@ -51,6 +57,7 @@ class Outcomes:
             for host in data.get("rescued") or {}:
                 if not ((data.get("failures") or {}).get(host) or (data.get("dark") or {}).get(host)):
                     self.failures.pop(host, None)
+                    self._printed.pop(host, None)
         elif kind in ("verbose", "error", "warning", ""):
             self._said.append(str(event.get("stdout", "")))
         return False
@@ -68,15 +75,17 @@ class Outcomes:
             return "another node of the same run failed, and the playbook ends then for all"
         return "the playbook has no play for it: its `hosts` select neither its node's name nor a group of it"
 
+    def output(self, host: str) -> str:
+        """The last lines that the task has printed with which the host failed, without secrets."""
+        return self._printed.get(host, "")
+
     def published(self, host: str) -> dict[str, Any]:
         """What the host publishes: set by all, then by itself."""
         return {**self._common, **self._own.get(host, {})}
 
     def redact(self, text: str) -> str:
         """The text in one line, without secrets, of a bounded length."""
-        text = " ".join(_COLOURS.sub("", text).split())
-        for secret in self._secrets:
-            text = text.replace(secret, "[secret]")
+        text = self._without_secrets(" ".join(_COLOURS.sub("", text).split()))
         return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
     def refusal(self, output: str, text_file: str = "") -> str:
@@ -91,8 +100,16 @@ class Outcomes:
         before, self.progress = self.progress, self.redact(task)
         return self.progress != before
 
-    def _fail(self, data: Mapping[str, Any], why: str) -> None:
-        self.failures.setdefault(str(data.get("host", "")), self.redact(why))
+    def _fail(self, data: Mapping[str, Any], why: str, printed: str = "") -> None:
+        host = str(data.get("host", ""))
+        if host not in self.failures:
+            self.failures[host] = self.redact(why)
+            self._printed[host] = _last_lines(self._without_secrets(printed))
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "[secret]")
+        return text
 
     def _publish(self, data: Mapping[str, Any]) -> None:
         stats = (data.get("res") or {}).get("ansible_stats")
@@ -120,15 +137,19 @@ def refusal_of(output: str, text_file: str = "") -> tuple[Fault, str] | None:
     return Fault(message, int(place[2]), int(place[3] or 1)), "" if place[1] == text_file else place[1]
 
 
-def _message(result: Mapping[str, Any]) -> str:
-    """What a failed task says: of its items the first that failed, else its message, else its last output."""
+def _cause(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The result that a failed task is about: of its items, or of the modules it is made of, the first that failed."""
     if result.get("censored"):
-        return "it failed, and its output is hidden by `no_log`"
-    # Of a loop the items, of the gathering of facts the modules it is made of.
+        return result
     parts = [*(result.get("results") or ()), *dict(result.get("failed_modules") or {}).values()]
     failed = [part for part in parts if isinstance(part, Mapping) and part.get("failed")]
-    if failed:
-        return _message(failed[0])
+    return _cause(failed[0]) if failed else result
+
+
+def _message(result: Mapping[str, Any]) -> str:
+    """What a failed task says: its message, else its last output."""
+    if result.get("censored"):
+        return "it failed, and its output is hidden by `no_log`"
     message = str(result.get("msg") or result.get("reason") or "")  # `reason` where an include fails
     if not message or message.startswith(_WITHOUT_CAUSE):
         output = [line for key in ("stderr", "module_stderr", "stdout", "module_stdout")
@@ -136,6 +157,24 @@ def _message(result: Mapping[str, Any]) -> str:
         code = f" (exit code {result['rc']})" if "rc" in result else ""
         return f"{output[0] if output else message or 'it failed'}{code}"
     return message
+
+
+def _printed(result: Mapping[str, Any]) -> str:
+    """What a failed task has printed, else its message if that is of several lines."""
+    if result.get("censored"):
+        return ""
+    message = str(result.get("msg") or "").strip()
+    return "\n".join(filter(None, (str(result.get(key) or "").strip("\n") for key in _PRINTED))) or (
+        message if "\n" in message else ""
+    )
+
+
+def _last_lines(text: str) -> str:
+    """The last lines that are not empty, as whole lines."""
+    lines = [line for line in _COLOURS.sub("", text).splitlines() if line.strip()][-_OUTPUT_LINES:]
+    while sum(map(len, lines)) > _OUTPUT_LENGTH:
+        lines.pop(0)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _unreachable(message: str) -> str:

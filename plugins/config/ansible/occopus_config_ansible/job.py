@@ -112,10 +112,17 @@ class Job:
     def _show(self, state: str, reasons: Mapping[str, str]) -> None:
         for host, reason in reasons.items():
             order = self.orders[host]
-            attributes = self._outcomes.published(host) if state == "ready" else {}
-            status = {"order": order["id"], "state": state, "reason": reason, "progress": self._outcomes.progress}
+            status = {
+                "order": order["id"],
+                "state": state,
+                "reason": reason,
+                "progress": self._outcomes.progress,
+                "attributes": self._outcomes.published(host) if state == "ready" else {},
+                "output": self._outcomes.output(host) if state == "failed" else "",
+                "job": self.id,
+            }
             with contextlib.suppress(OSError):  # a job that cannot be recorded counts as lost, and is started again
-                self.nodes[host].write_status({**status, "attributes": attributes, "job": self.id})
+                self.nodes[host].write_status(status)
                 if state != "running":
                     self.nodes[host].finish(order["id"])
 

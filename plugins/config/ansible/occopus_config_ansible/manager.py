@@ -198,7 +198,8 @@ class Ansible(ConfigManager):
 def _ended(status: Mapping[str, Any], generation: str) -> ConfigStatus:
     if status["state"] == "ready":
         return ConfigStatus(ConfigState.READY, attributes=status["attributes"], generation=generation)
-    return ConfigStatus(ConfigState.FAILED, status["reason"], status["progress"], generation=generation)
+    output = status.get("output", "")  # a worker of an older version writes none
+    return ConfigStatus(ConfigState.FAILED, status["reason"], status["progress"], generation=generation, output=output)
 
 
 def _owner(node: ConfigNode) -> dict[str, str]:

@@ -37,7 +37,7 @@ PLAYBOOK = """\
       wait_for: {path: "{{ folder }}/release", timeout: 600}
       when: kind == "endless"
     - name: fail
-      fail: {msg: "no database lets {{ db_password }} in"}
+      shell: echo "trying {{ db_password }}"; echo "{{ printed }}" >&2; exit 1
       when: kind == "failing"
 """
 SETTLE_SECONDS = 0.2
@@ -47,6 +47,7 @@ class AnsibleHarness(ConfigHarness):
     """Nodes are logins to one SSH server of this machine, which needs root. It is started where none is given."""
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("ansible", "ansible_runner", "paramiko", "yaml")
+    printed: ClassVar[str] = "no database lets it in"
     faults: ClassVar[frozenset[Fault]] = frozenset({Fault.SERVER_ERROR})
     published: ClassVar[Mapping[str, Any]] = {"fqdn": "node.internal"}
     not_applicable: ClassVar[Mapping[str, str]] = {
@@ -81,6 +82,7 @@ class AnsibleHarness(ConfigHarness):
     def section(self, kind: Kind = "plain", variant: int = 0) -> Mapping[str, Any]:
         """A playbook with a secret among its variables."""
         variables = {"folder": str(self._folder), "kind": kind, "variant": str(variant), "db_password": SECRET}
+        variables["printed"] = self.printed
         return {
             "root": str(self._root),
             "playbook": PLAYBOOK,

@@ -258,6 +258,24 @@ def test_the_message_of_the_task_that_failed_is_the_reason(account, task, reason
     assert "\n" not in status.reason
 
 
+PRINTS = {
+    "command": ("shell: 'seq 100; echo {{ api_token }} >&2; exit 3'", [*map(str, range(62, 101)), "[secret]"]),
+    "message": ('fail: {msg: "one\\n\\ntwo {{ api_token }}\\n"}', ["one", "two [secret]"]),
+    "one line": ("fail: {msg: of one line}", []),
+    "loop": ("shell: 'echo at {{ item }}; exit {{ item }}', loop: [0, 7, 8]", ["at 7"]),
+    "no_log": ("shell: echo abc; exit 3, no_log: true", []),
+}
+
+
+@pytest.mark.parametrize(("task", "lines"), PRINTS.values(), ids=PRINTS)
+def test_what_the_task_that_failed_has_printed_is_the_output(account, task, lines):
+    playbook = f"{TASKS}    - shell: echo before\n    - {{{task}}}\n"
+    (node,) = account.begin(account.node(playbook, extra_vars={"api_token": "0xDEADBEEF"}))
+    (status,) = account.ended(node)
+    assert status.state is ConfigState.FAILED
+    assert status.output.splitlines() == lines
+
+
 def test_a_module_of_a_collection_that_is_not_there(account):
     """Only the run can know: the collections of `requirements` are installed with it."""
     folder = account.folder / "collection"
@@ -331,6 +349,14 @@ def test_one_that_fails_does_not_stop_the_others(account):
     (account.folder / "again").touch()
     nodes = account.begin(*nodes)  # what has failed is tried again, and what is ready is left alone
     assert [status.reason for status in account.ended(*nodes)] == ["", "task 'fail': mine"]
+
+
+def test_a_status_of_an_older_worker_has_no_output(account):
+    (node,) = account.begin(account.node(TASKS + "    - fail: {msg: no}\n"))
+    account.ended(node)
+    folder = account.infra.node(node.node_id)
+    folder.write_status({key: value for key, value in folder.status().items() if key != "output"})
+    assert account.statuses(node)[0].output == ""
 
 
 def test_a_rescued_failure_is_none(account):

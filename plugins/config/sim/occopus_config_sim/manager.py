@@ -140,6 +140,7 @@ def _statuses(nodes: Sequence[ConfigNode], answer: Mapping[str, Any]) -> dict[st
             progress=str(found[node.node_id].get("progress", "")),
             attributes=dict(found[node.node_id].get("attributes", {})),
             generation=str(found[node.node_id].get("generation", "")),
+            output=str(found[node.node_id].get("output", "")),
         )
         for node in nodes
     }

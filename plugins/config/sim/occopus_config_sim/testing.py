@@ -36,6 +36,7 @@ class SimHarness(ConfigHarness):
     published: ClassVar[Mapping[str, Any]] = {"fqdn": "node.internal"}
     faults: ClassVar[frozenset[Fault]] = frozenset({*RULES, Fault.REFUSED_CONNECTION})
     grace: ClassVar[float] = 15.0
+    printed: ClassVar[str] = "web: role not found"
 
     def __init__(self, server: SimulatedManager | None = None) -> None:
         super().__init__()
@@ -53,6 +54,7 @@ class SimHarness(ConfigHarness):
             "endpoint": self._server.endpoint,
             "seconds": ENDLESS_SECONDS if kind == "endless" else JOB_SECONDS,
             "fail": "there is no such role" if kind == "failing" else "",
+            "output": f"looking for the role\n{self.printed}\n",
             "publish": {"fqdn": "node.internal"},
             "role": ["web", variant],
         }

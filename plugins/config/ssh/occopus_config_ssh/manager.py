@@ -155,17 +155,20 @@ def _status_of(node: ConfigNode, result: SshResult) -> ConfigStatus:
     if start is None:
         return ConfigStatus(ConfigState.PENDING, f"{_place(node)}: {_line(result) or _code(result)}")
     _, state, generation, code, step = [*lines[start].split(" ", 4), "", "", ""][:5]
-    more = lines[start + 1].strip() if len(lines) > start + 1 else ""
+    more = lines[start + 1 :]
     if state == scripts.UNKNOWN:
         return ConfigStatus(ConfigState.UNKNOWN, "the node has no job")
     if state == scripts.RUNNING:
-        return ConfigStatus(ConfigState.RUNNING, "its job is running", progress=more, generation=generation)
+        return ConfigStatus(
+            ConfigState.RUNNING, "its job is running", progress="".join(more[:1]).strip(), generation=generation
+        )
     if state == scripts.IDLE or not code:
         return ConfigStatus(ConfigState.PENDING, "its job was ended", generation=generation)
     if code == "0":
         return ConfigStatus(ConfigState.READY, generation=generation)
-    last = f": {more[:_LONGEST_LINE]}" if more else ""
-    return ConfigStatus(ConfigState.FAILED, f"{step} ended with exit code {code}{last}", generation=generation)
+    last = f": {more[-1].strip()[:_LONGEST_LINE]}" if more else ""
+    why, output = f"{step} ended with exit code {code}{last}", "".join(f"{line}\n" for line in more)
+    return ConfigStatus(ConfigState.FAILED, why, generation=generation, output=output)
 
 
 def _place(node: ConfigNode) -> str:

@@ -23,6 +23,8 @@ from typing import Any
 UNKNOWN, IDLE, RUNNING, ENDED = "unknown", "idle", "running", "ended"
 """What the script of `status` prints first, after `MARK`."""
 MARK = "occopus-status"
+OUTPUT_LINES, OUTPUT_BYTES = 40, 65536
+"""The last lines of a job's output that the script of `status` prints, of this many bytes at the most."""
 END_SECONDS = 5
 """For how long a job that is to end may clean up before it is killed."""
 
@@ -96,6 +98,9 @@ finish 0
 """
 
 _STATUS = """\
+printed() {{  # whole lines: a part of a secret would not be recognised
+    if [ "$(wc -c <"$d/output")" -gt {bytes} ]; then tail -c {bytes} "$d/output" | sed 1d; else cat "$d/output"; fi
+}}
 main() {{
     if [ ! -f "$d/generation" ]; then echo "{mark} {unknown}"; exit 0; fi
     if running; then
@@ -103,7 +108,7 @@ main() {{
     fi
     if [ ! -f "$d/result" ]; then echo "{mark} {idle} $(cat "$d/generation")"; exit 0; fi
     echo "{mark} {ended} $(cat "$d/generation") $(cat "$d/result")"
-    tail -c 4000 "$d/output" 2>/dev/null | grep -v '^[[:space:]]*$' | tail -n 1
+    [ ! -f "$d/output" ] || printed | grep -v '^[[:space:]]*$' | tail -n {lines}
 }}
 main
 """
@@ -135,8 +140,9 @@ def configure(node_id: str, generation: str, section: Mapping[str, Any]) -> str:
 
 
 def status(node_id: str) -> str:
-    """Print how far the job is."""
-    return _script(_STATUS, node_id, mark=MARK, unknown=UNKNOWN, idle=IDLE, running=RUNNING, ended=ENDED)
+    """Print how far the job is; of one that has ended also the last lines of its output."""
+    states = {"unknown": UNKNOWN, "idle": IDLE, "running": RUNNING, "ended": ENDED}
+    return _script(_STATUS, node_id, mark=MARK, **states, lines=OUTPUT_LINES, bytes=OUTPUT_BYTES)
 
 
 def cancel(node_id: str) -> str:

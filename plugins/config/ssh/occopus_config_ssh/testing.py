@@ -47,6 +47,7 @@ class SshHarness(ConfigHarness):
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("paramiko", "cryptography")
     holds: ClassVar[bool] = False
+    printed: ClassVar[str] = "no such thing"
     faults: ClassVar[frozenset[Fault]] = frozenset({Fault.HANG, Fault.AUTH, Fault.REFUSED_CONNECTION})
     login_seconds: ClassVar[float] = SECONDS
     """The `connect_timeout` of its sections."""
@@ -76,7 +77,7 @@ class SshHarness(ConfigHarness):
     def section(self, kind: Kind = "plain", variant: int = 0) -> Mapping[str, Any]:
         """A file with a secret, a command that counts the job, and one that says how it is to end."""
         jobs = self.folder / "jobs"
-        last = {"plain": "true", "failing": "echo no such thing >&2; exit 3", "endless": "sleep 100000"}[kind]
+        last = {"plain": "true", "failing": f"echo {self.printed} >&2; exit 3", "endless": "sleep 100000"}[kind]
         files = [{"path": str(self.folder / "file"), "content": f"{_SECRET} {variant}", "mode": "0600"}]
         commands = [
             f"echo $PPID >>{jobs}.$(basename $(dirname $(tr '\\0' '\\n' </proc/$PPID/cmdline | tail -n 1)))",

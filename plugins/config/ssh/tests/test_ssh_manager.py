@@ -137,6 +137,18 @@ class TestCommands:
         assert status.reason == "command 2 of 3 (format) ended with exit code 7: no disk"
         assert not (tmp_path / "never").exists()
 
+    def test_what_a_failed_job_has_printed_is_in_its_status(self, manager, made):
+        status = configured(manager, made("seq 100; echo; echo '  last' >&2; exit 7"))
+        assert status.reason == "command 1 of 1 ended with exit code 7: last"
+        assert status.output == "".join(f"{number}\n" for number in range(62, 101)) + "  last\n"
+
+    def test_output_that_is_cut_begins_with_a_whole_line(self, manager, made):
+        status = configured(manager, made("echo begin; seq -s x 20000; echo end; exit 7"))
+        assert status.output == "end\n"
+
+    def test_a_job_that_succeeds_has_no_output(self, manager, made):
+        assert not configured(manager, made("echo done")).output
+
     def test_unless_of_a_command(self, manager, made, tmp_path):
         command = {"run": f"echo >>{tmp_path}/log", "unless": f"test -e {tmp_path}/log"}
         assert configured(manager, made(command, command)).state is ConfigState.READY

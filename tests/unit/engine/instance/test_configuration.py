@@ -231,6 +231,7 @@ SHAPES = [
     (lambda id: {id: "ready"}, "status() answered str for a node, expected a ConfigStatus"),
     (lambda id: {id: ConfigStatus("ready")}, "status() answered the state 'ready', expected a ConfigState"),
     (lambda id: {id: ConfigStatus(ConfigState.READY, reason=None)}, "NoneType as reason, expected a string"),
+    (lambda id: {id: ConfigStatus(ConfigState.FAILED, output=None)}, "NoneType as output, expected a string"),
     (lambda id: {id: ConfigStatus(ConfigState.READY, attributes=[1])}, "attributes that are not a mapping of names"),
     (lambda id: {id: ConfigStatus(ConfigState.READY, attributes={"a": object()})}, "attributes that are not JSON"),
     (lambda id: {id: ConfigStatus(ConfigState.READY, attributes={"a": "x" * 300_000})}, "attributes of 30"),
