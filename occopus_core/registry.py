@@ -120,7 +120,7 @@ class Registry:
         return found
 
     def texts(self, kind: str, name: str, method: str, section: Any) -> Sequence[str]:
-        """What the method `powers` or `sources` of a plugin answers for a section. Raises `PluginError`."""
+        """What `powers`, `sources` or `exclusive` of a plugin answers for a section. Raises `PluginError`."""
         plugin: Any = self._load(kind, name)
         try:
             answer: Any = getattr(plugin, method)(section)

@@ -26,7 +26,7 @@ def fault_of_declarations(plugin: type) -> str:
 
 
 def fault_of_answers(plugin: type) -> tuple[str, str]:
-    """The method among `powers`, `sources` and `auth_fault` that answers wrongly for an empty section, and the fault.
+    """The class method, such as `powers`, that answers wrongly for an empty section, and the fault.
 
     Both are empty if none does.
 
@@ -46,7 +46,7 @@ def fault_of_answers(plugin: type) -> tuple[str, str]:
 
 
 def fault_of_answer(name: str, answer: object) -> str:
-    """What is wrong with the answer of `powers`, `sources` or `auth_fault`, in words; empty if nothing is."""
+    """What is wrong with the answer of a class method of a plugin, in words; empty if nothing is."""
     if name == "auth_fault":
         return "" if isinstance(answer, str) else f"{name}() answered {type(answer).__name__}, expected a text"
     texts = not isinstance(answer, str) and isinstance(answer, Iterable) and all(isinstance(one, str) for one in answer)
@@ -102,7 +102,7 @@ _NAMES = (_all_of(str, tuple, list), "a tuple of names")
 _FORMS = (_all_of(ContextForm, frozenset, set), "a frozenset of ContextForm")
 
 _ASKED: Mapping[type, Sequence[str]] = {
-    ResourceHandler: ("powers", "sources", "auth_fault"),
+    ResourceHandler: ("powers", "sources", "exclusive", "auth_fault"),
     ConfigManager: ("powers",),
     HealthChecker: ("powers",),
     Contextualiser: ("powers",),

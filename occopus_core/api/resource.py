@@ -254,6 +254,16 @@ class ResourceHandler(ABC):
         return ()
 
     @classmethod
+    def exclusive(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """What this section asks for that only one instance at a time can have, each as "the host port 8000/tcp".
+
+        Where a new instance and the one that goes name the same on one connection, the latter is deleted before the
+        former is created. The texts are compared and shown; they hold no secret. Values are rendered, but may be
+        invalid, or still be templates. Does no I/O.
+        """
+        return ()
+
+    @classmethod
     def way_in(cls, settings: Mapping[str, Any], id: InstanceId) -> str:
         """A shell command by which people enter an instance without SSH; empty if there is none.
 

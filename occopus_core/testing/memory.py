@@ -167,9 +167,15 @@ class MemoryHandler(ResourceHandler):
             "steps": {**_NUMBER, "minimum": 1, "default": 1, "description": "Calls it takes to create the instance."},
             "shutdown_seconds": {**_NUMBER, "description": "Seconds the instance takes to stop when it is asked to."},
             "fail": {"type": "string", "description": "Reason for which the instance fails when it has booted."},
+            "port": {"type": "string", "description": "A port that only one instance of the project can have."},
             "output": {"type": "string", "description": "What the instance prints when it has booted."},
         }
         return {"type": "object", "properties": properties, "additionalProperties": False}
+
+    @classmethod
+    def exclusive(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """The port."""
+        return [f"the port {resource['port']}"] if resource.get("port") else []
 
     def create(self, request: CreateRequest) -> Instance:
         """Do one step of the creation. Raises `ProviderError`."""

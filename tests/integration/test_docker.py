@@ -508,3 +508,60 @@ def test_what_ends_soon_is_not_ready(workspace, docker):
             assert "it completed: its process exited with code 0" in ended.stderr
         assert len(docker.engine.containers()) == (0 if name in ends else 1)
     workspace.ready("destroy", "-i", "runs")
+
+
+HELD = ["the host port 18080/tcp", "the volume occopus-test"]
+
+
+def exclusive(workspace, stage, number=1, **more):
+    """The description of a node that publishes a port of the host and has a volume with a name."""
+    resource = stage.resource(ports=["127.0.0.1:18080:80"], volumes=["occopus-test:/data"], stop_seconds=0, **more)
+    command = f"sh -c 'echo {number}; exec sleep 100000'"
+    nodes = json.dumps({"node_def:proxy": definition(resource, command=command)})
+    workspace.ready("import", workspace.write("nodes.yaml", nodes))
+    return workspace.write("infra.yaml", infrastructure("held", "proxy"))
+
+
+def test_a_published_port_is_given_up_before_it_is_taken(workspace, stage):
+    """By an update, by `--replace`, and where maintenance heals a container that is paused."""
+    description = exclusive(workspace, stage)
+    workspace.ready("build", description, "-i", "held")
+    (first,) = stage.of("proxy")
+
+    description = exclusive(workspace, stage, 2)
+    plan = workspace.ready("build", description, "-i", "held", "--plan").stdout
+    assert f"(it is deleted first: it holds {' and '.join(HELD)})" in plan
+    workspace.ready("build", description, "-i", "held", "-y")
+    (second,) = stage.of("proxy")
+    assert (stage.said(second), second != first) == ("2\n", True)
+
+    workspace.ready("build", description, "-i", "held", "--replace", "proxy", "-y")
+    (third,) = stage.of("proxy")
+    assert third != second
+
+    stage.engine.client().pause(third)
+    healed = workspace.run("maintain", "-i", "held")
+    (fourth,) = stage.of("proxy")
+    assert fourth != third, healed.stderr
+    workspace.ready("destroy", "-i", "held")
+    stage.engine.client().remove_volume("occopus-test")
+
+
+def test_a_kill_between_the_deletion_and_the_creation(workspace, docker, until):
+    """The next pass makes the new container; it carries the update on."""
+    workspace.ready("build", exclusive(workspace, docker), "-i", "held")
+    description = exclusive(workspace, docker, 2)
+    docker.proxy.set_rules([Rule("hang", "^POST .*/create")])
+    with workspace.start("build", description, "-i", "held", "-y") as build:
+        for line in build.stderr:
+            if "node dropped" in line:
+                break
+        build.send_signal(signal.SIGKILL)
+        build.stderr.read()
+    assert docker.engine.containers() == []
+    docker.proxy.set_rules([])
+    until(lambda: workspace.run("maintain", "-i", "held").code == 0)
+    (made,) = docker.of("proxy")
+    until(lambda: docker.said(made) == "2\n")
+    workspace.ready("destroy", "-i", "held")
+    docker.engine.client().remove_volume("occopus-test")

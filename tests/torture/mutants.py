@@ -17,6 +17,7 @@ from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
 from occopus_core.engine.instance.execution import Execution
+from occopus_core.engine.instance.former_first import FormerFirst
 from occopus_core.engine.instance.leaving import Leaving
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
 from occopus_core.engine.instance.shutdown import Shutdown
@@ -488,6 +489,11 @@ def _known_first() -> None:
 @_mutant("P18", "what changes under a lease has no revision of its own", "old; new")
 def _unrevised() -> None:
     repository.raise_revision = lambda _connection, _infra_ids: 0
+
+
+@_mutant("P20", "a new instance does not wait for the one that holds what it needs", "old; new", seed=2)
+def _no_former_first() -> None:
+    FormerFirst.before = lambda _self, _work, _subject, begin: begin()
 
 
 @_mutant(

@@ -16,7 +16,7 @@ ABSENT, OLD, NEW = "absent", "old", "new"
 FOUND = 0
 """The position of a row for a machine that was found at the cloud."""
 
-_NODES = {OLD: {"db": 1, "any": 1}, NEW: {"db": 1}}
+_NODES = {OLD: {"db": 1, "any": 1}, NEW: {"db": 1, "heir": 1}}
 _GENERATIONS = {"db": 2, "web": 1}
 """The nodes that a manager configures, and how many configurations the descriptions have for an instance."""
 _PORTS = {OLD: OLD_PORT, NEW: NEW_PORT}

@@ -42,14 +42,15 @@ def _nodes(endpoint: str, manager: str) -> str:
     role = "port-{{ variables.port }}"
     managed_db = {"seconds": 0.4, "leave_seconds": 0.05, "role": role, "publish": {"fqdn": FQDN}}
 
-    slow = {"delete_seconds": 0.3}
+    held = {"delete_seconds": 0.3, "port": "80"}
     return json.dumps(
         {
             "node_def:db": definition({"steps": 2}),
             "node_def:web": definition({"image": "port-{{ variables.port }}"}),
             "node_def:managed_db": definition({}, config=managed_db),
             "node_def:managed_web": definition({"image": role}, config={"seconds": 0.05, "leave_seconds": 0.05}),
-            "node_def:any": definition({"project": "east", **slow}, {"project": "west", "steps": 2, **slow}),
+            "node_def:any": definition({"project": "east", **held}, {"project": "west", "steps": 2, **held}),
+            "node_def:heir": definition({"project": "east", **held}),
             "node_def:bad": definition({"fail": "disk on fire"}),
         }
     )
@@ -77,7 +78,7 @@ def _description(port: int, *others: str, managed: bool = False) -> str:
 DESCRIPTIONS = {
     managed: {
         "old.yaml": _description(OLD_PORT, "any", managed=managed),
-        "new.yaml": _description(NEW_PORT, managed=managed),
+        "new.yaml": _description(NEW_PORT, "heir", managed=managed),
         "bad.yaml": _description(NEW_PORT, "bad", managed=managed),
     }
     for managed in (False, True)

@@ -10,6 +10,7 @@ from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.configuration_record import adopt, renounce
+from occopus_core.engine.instance.former_first import FormerFirst
 from occopus_core.engine.instance.lifecycle import Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.observe import is_instance
 from occopus_core.engine.instance.progress import Progress
@@ -41,12 +42,14 @@ class Creation:
         lifecycle: Lifecycle,
         values: TemplateValues,
         configuring: Configuring,
+        former_first: FormerFirst,
         progress: Progress,
     ) -> None:
         self._runtime = runtime
         self._lifecycle = lifecycle
         self._values = values
         self._configuring = configuring
+        self._former_first = former_first
         self._progress = progress
 
     def begin(self, work: Work) -> None:
@@ -63,6 +66,11 @@ class Creation:
         except (TemplateError, PluginError, DescriptionError) as error:
             self._progress.failed(work, str(error))
             return
+        self._former_first.before(work, subject, lambda: self._announce(work, settings))
+
+    def _announce(self, work: Work, settings: str) -> None:
+        """Record that it is about to be created."""
+        runtime, subject = self._runtime, self._values.subject(work)
         work.calling = True
         work.may_exist = False
         work.creations = 0

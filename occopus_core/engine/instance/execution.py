@@ -14,6 +14,7 @@ from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
 from occopus_core.engine.instance.failover import Failover
 from occopus_core.engine.instance.failures import Failures
+from occopus_core.engine.instance.former_first import FormerFirst
 from occopus_core.engine.instance.leaving import Leaving
 from occopus_core.engine.instance.lifecycle import GRACE, RULES, AtEnd, Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
@@ -97,7 +98,8 @@ class Execution:
         refuse = runtime.journal.refuse_if_lost
         self.cleanup = ManagerCleanup(loop, scope.connections, scope.installation, refuse)
         values = TemplateValues(self.neighbours, self._configuring, self._dependees)
-        self._creation = Creation(runtime, lifecycle, values, self._configuring, self)
+        self._former_first = FormerFirst(runtime, self, lambda: self.works, self._delete_early)
+        self._creation = Creation(runtime, lifecycle, values, self._configuring, self._former_first, self)
         self._readiness = Readiness(runtime, lifecycle, self._creation, self._configuring, self)
         shutdown = Shutdown(runtime, lifecycle, leaving)
         self._deletion = Deletion(runtime, lifecycle, shutdown, self.cleanup, self)
@@ -185,6 +187,7 @@ class Execution:
     def _stop_creating(self) -> None:
         """Roll back a build. Its jobs end now, not when their instances are deleted."""
         self._creating.stop()
+        self._former_first.stop()
         if not self._tolerant:
             self._configuring.cancel_all()
 
@@ -234,6 +237,7 @@ class Execution:
         if not work.dropping:
             self._runtime.emit(EventKind.NODE_READY, work, work.record.address)
             self._creating.done(work)
+            self._former_first.ended(work)
 
     def failed(self, work: Work, reason: str) -> None:
         """See `Progress`. A build fails with its first failed node; a repair gives up that instance alone.
@@ -256,6 +260,7 @@ class Execution:
             self._creating.done(work)
         else:
             self.halted(work)
+        self._former_first.ended(work)
 
     def lost(self, work: Work, then: Callable[[str], None]) -> None:
         """Read the last output of an instance that is to be replaced, before it is deleted; `then` gets it."""
@@ -297,15 +302,27 @@ class Execution:
 
     def _begin_to_drop(self, works: Iterable[Work], graph: Graph) -> None:
         works = [work for work in works if work not in self._discarded]
+        self._withdraw(works)
+        known = frozenset(graph.order)
+        order = tuple(reversed(graph.order))
+        self._dropping.add(works, order, lambda name: graph.dependents(name) if name in known else ())
+
+    def _withdraw(self, works: Sequence[Work]) -> None:
+        """Configure instances no more that are to be dropped."""
         for work in works:
             work.dropping = True
         self._configuring.end(work for work in works if not _has_job(work))
         self._configuring.cancel(work for work in works if _has_job(work))
         for work in works:
             self._reconfiguration.withdraw(work)
-        known = frozenset(graph.order)
-        order = tuple(reversed(graph.order))
-        self._dropping.add(works, order, lambda name: graph.dependents(name) if name in known else ())
+
+    def _delete_early(self, work: Work) -> None:
+        """Delete an instance that is to go, before its turn, for a new one that needs what it holds."""
+        if work in self._discarded or work in self._dropping:
+            return
+        self._discarded.add(work)
+        self._withdraw([work])
+        self._drop_one(work)
 
     def abandon(self) -> None:
         """Stop all work. Unfinished instances stay in the store for a later pass."""
@@ -369,11 +386,13 @@ class Execution:
         """See `Progress`."""
         del self._works[work.node_name][work]
         self._dropped(work)
+        self._former_first.gone(work)
 
     def unconfirmed_deletion(self, work: Work, why: Exception | str) -> None:
         """See `Progress`."""
         self._unconfirmed.append(Unanswered(work.node_name, work.implementation.label, why))
         self._dropped(work)
+        self._former_first.unconfirmed(work, why)
 
     def given_up(self, work: Work) -> None:
         """Its row is removed although the provider has not confirmed its deletion."""

@@ -12,6 +12,7 @@ from typing import Any
 from occopus_core.api.resource import ResourceHandler
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.kernel.open_connection import OpenConnection
+from occopus_core.engine.planning.exclusive import Claims
 from occopus_core.engine.planning.preparation import Prepared
 from occopus_core.store.configurations import ConfigurationRecord
 from occopus_core.store.records import InstanceRecord, Stage
@@ -126,6 +127,8 @@ class Work:
     clock: Clock | None = None
     """Its phase and time limit; None until this process starts work on it."""
     waiting_for: str = ""
+    claims: Claims | None = field(default=None, repr=False)
+    """What it holds that only one instance at a time can have, if it is to go; None if that is not known."""
     reported_waits: set[tuple[str, str]] = field(default_factory=set)
     """What its creation has waited for so far: the digest of the implementation and the text."""
 

@@ -20,11 +20,12 @@ from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import design_in_pool
 from occopus_core.engine.passes.destroying import places
 from occopus_core.engine.passes.errors import BusyError, UnconfiguredError, UnconfirmedError
+from occopus_core.engine.passes.former_first import with_former_first
 from occopus_core.engine.passes.life_time import first_life_time, move_end, refuse_past_end
 from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.survey import survey, waiting_for_definitions
-from occopus_core.engine.passes.undoing import undo
+from occopus_core.engine.passes.undoing import say_what_lacks, undo
 from occopus_core.engine.passes.waiting_for_lease import acquire_for_build
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Design, Overlay, first_plan, refuse_undefined
@@ -187,6 +188,7 @@ def build_leased(
     _adopt_definitions(runtime, design, unfinished)  # their health checks decide whether they become ready
     if not (yield from execution.create([*unfinished, *fresh], design.graph)):
         context.refuse_if_abandoned()
+        say_what_lacks(execution, record)
         yield from undo(context, execution, runtime, lease, record, design.graph, replacing)
     runtime.journal.flush()
     _adopt_definitions(runtime, design, works)
@@ -325,4 +327,7 @@ def plan_build(
     amended = yield from amend(
         context.resources.loop, design.scope, works, situation, commit_due, None, lambda work: _adopted(design, work)
     )
-    return decide(dataclasses.replace(amended.situation, undefined=waiting_for_definitions(amended.situation, design)))
+    loop, before = context.resources.loop, context.scope(record.current)
+    waiting = waiting_for_definitions(amended.situation, design)
+    steps = decide(dataclasses.replace(amended.situation, undefined=waiting))
+    return (yield from with_former_first(loop, design.scope, before, works, steps, design.blueprints, commit_due))

@@ -179,7 +179,7 @@ class _Pass:
         situation = yield from situation_of(self._site, self._record, self._works, self._targets, found)
         loop, retries = self._site.resources.loop, self._site.retries
         amended = yield from amend(loop, scope, self._works, situation, commit_due, retries, is_under_way=is_under_way)
-        decided = yield from decide_pass(self._site, scope, amended.situation, commit_due)
+        decided = yield from decide_pass(self._site, scope, self._works, amended.situation, commit_due)
         self._tell_managers(found.managed, amended.problems, decided.waiting)
         self._tell_plan(decided)
         yield from self._carry_out(decided)

@@ -70,7 +70,7 @@ def _next(context: PassContext, record: InfrastructureRecord) -> Steps[Plan]:
     situation = yield from situation_of(context, record, works, scaled.targets, found)
     loop = context.resources.loop
     amended = yield from amend(loop, scope, works, situation, lambda: None)
-    plan = (yield from decide_pass(context, scope, amended.situation)).plan
+    plan = (yield from decide_pass(context, scope, works, amended.situation)).plan
     return (yield from with_outdated(loop, scope, (yield from dependencies(loop, scope, works)), works, plan))
 
 

@@ -18,6 +18,7 @@ from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import partial_design_in_pool
+from occopus_core.engine.passes.former_first import with_former_first
 from occopus_core.engine.passes.life_time import is_due
 from occopus_core.engine.passes.quiet_infrastructures import Expected, Known, is_as
 from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
@@ -212,9 +213,24 @@ class Decided:
 
 
 def decide_pass(
-    context: PassContext, scope: Scope, situation: Situation, commit_due: Callable[[], None] | None = None
+    context: PassContext,
+    scope: Scope,
+    works: Sequence[Work],
+    situation: Situation,
+    commit_due: Callable[[], None] | None = None,
 ) -> Steps[Decided]:
     """The plan of a maintenance pass; nodes without a usable definition wait, and those that need instances of them."""
+    decided = yield from _decide(context, scope, situation, commit_due)
+    if decided.design is None:
+        return decided
+    loop, blueprints = context.resources.loop, decided.design.blueprints
+    plan = yield from with_former_first(loop, scope, scope, works, decided.plan, blueprints, commit_due)
+    return dataclasses.replace(decided, plan=plan)
+
+
+def _decide(
+    context: PassContext, scope: Scope, situation: Situation, commit_due: Callable[[], None] | None
+) -> Steps[Decided]:
     plan = decide(situation)
     if not plan.of(Verb.CREATE, Verb.REPLACE, Verb.RECONFIGURE) and not _unfinished(situation, plan):
         return Decided(plan)

@@ -16,10 +16,24 @@ from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError
 from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.events import EventKind
 from occopus_core.store.change import Change
-from occopus_core.store.records import InfrastructureRecord, Lease
+from occopus_core.store.records import InfrastructureRecord, Lease, Stage
 
 _CARRIED_ON = "rollback"
 """The key of what was reported about a rollback that another pass has begun."""
+
+
+def say_what_lacks(execution: Execution, record: InfrastructureRecord) -> None:
+    """Add to the reason of a rollback which nodes are left with too few instances: former ones were deleted first."""
+    lacking = []
+    for name, target in record.targets.items() if record.description is not None else ():
+        works = [work.record for work in execution.works if work.node_name == name]
+        left = sum(not (one.provisional or one.stage is Stage.DROPPING) for one in works)
+        if left < target and any(one.provisional for one in works):
+            lacking.append(f"node '{name}' has {left} of {target} instances until maintenance makes it as it was")
+    if execution.problems:
+        execution.problems.extend(lacking)
+    else:
+        execution.interrupted = "; ".join([execution.interrupted, *lacking])
 
 
 def undo(

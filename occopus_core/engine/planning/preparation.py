@@ -107,6 +107,10 @@ class Scope:
         render = self._renderer(subject).plainly()
         return self.connections.settings(subject.implementation, lambda value: render(value, at="resource"))
 
+    def resource(self, subject: Subject) -> dict[str, Any]:
+        """The rendered `resource` section. Runs in the pool. Raises `TemplateError`, `PluginError`."""
+        return self._typed_resource(subject.implementation, self._renderer(subject))
+
     def prepare(self, subject: Subject) -> Prepared:
         """Render everything for one instance. May run commands (`cmd()`): runs in the pool.
 

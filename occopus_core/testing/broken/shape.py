@@ -168,6 +168,15 @@ class AnswersOneSource(MemoryHandler):
         return str(resource.get("endpoint", "endpoint"))
 
 
+@breaks("exclusive_without_io")
+class AnswersOneThing(MemoryHandler):
+    """Answers a text where several may be."""
+
+    @classmethod
+    def exclusive(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        return str(resource.get("port", "port"))
+
+
 @breaks("auth_fault_without_io")
 class NeedsAToken(MemoryHandler):
     """Expects a key in all credentials."""

@@ -66,6 +66,7 @@ class Order:
     image: str
     fail: str
     output: str
+    port: str
     boot_seconds: float
     delete_seconds: float
     shutdown_seconds: float
@@ -86,6 +87,7 @@ class Order:
             image=str(body.get("image", "default")),
             fail=str(body.get("fail", "")),
             output=str(body.get("output", "")),
+            port=str(body.get("port", "")),
             boot_seconds=_number(body, "boot_seconds", 0.0),
             delete_seconds=_number(body, "delete_seconds", 0.0),
             shutdown_seconds=_number(body, "shutdown_seconds", 0.0),
@@ -115,6 +117,8 @@ class Machine:
     fail: str
     output: str = ""
     """What it prints once it is ready."""
+    port: str = ""
+    """No other machine of its project can have it; empty for none."""
     shutdown_seconds: float = 0.0
     """How long it takes to stop by itself when it is asked to."""
     stopped_at: float | None = None
@@ -287,6 +291,8 @@ class Inventory:
         quota = self.limits.quotas.get(order.project)
         if quota is not None and self._used[order.project] >= quota:
             raise Refusal("quota", f"project {order.project!r} may have no more than {quota} instances")
+        if order.port and any((m.project, m.port) == (order.project, order.port) for m in self._machines.values()):
+            raise Refusal("permanent", f"port {order.port} is in use")
         self.serial += 1
         machine = Machine(
             id=f"sim-{self.serial:08x}",
@@ -302,6 +308,7 @@ class Inventory:
             delete_seconds=order.delete_seconds,
             fail=order.fail,
             output=order.output,
+            port=order.port,
             shutdown_seconds=order.shutdown_seconds,
         )
         self._add(machine)

@@ -19,7 +19,7 @@ from occopus_core.api import (
     ResourceHandler,
     load_schema,
 )
-from occopus_resource_docker import powers
+from occopus_resource_docker import exclusive, powers
 
 _DEFAULT = "unix:///var/run/docker.sock"
 """The engine that the program `docker` asks where none is named."""
@@ -59,6 +59,11 @@ class DockerHandler(ResourceHandler):
     def sources(cls, resource: Mapping[str, Any]) -> Sequence[str]:
         """The URL that the engine imports from, or the registry that it pulls from."""
         return powers.sources(resource)
+
+    @classmethod
+    def exclusive(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """Published ports of the host, and the named volumes and folders that it may write to."""
+        return exclusive.of(resource)
 
     @classmethod
     def way_in(cls, settings: Mapping[str, Any], id: InstanceId) -> str:

@@ -57,6 +57,11 @@ class SimHandler(ResourceHandler):
         """The `resource` section of type `sim`."""
         return load_schema("occopus_resource_sim")
 
+    @classmethod
+    def exclusive(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """The port."""
+        return [f"the port {resource['port']}"] if resource.get("port") else []
+
     def check(self, request: CreateRequest) -> None:
         """Raise `PermanentError` for an invalid or too small number."""
         _order(request)
@@ -126,7 +131,7 @@ def _tags(owner: Owner) -> dict[str, str | None]:
 def _order(request: CreateRequest) -> dict[str, Any]:
     """The body of a create call. Raises `PermanentError`."""
     resource, context = request.resource, request.context
-    texts = {key: str(resource[key]) for key in ("project", "image", "fail", "output") if key in resource}
+    texts = {key: str(resource[key]) for key in ("project", "image", "fail", "output", "port") if key in resource}
     numbers = {key: _number(key, resource[key]) for key in _LEAST if key in resource}
     return {
         "token": request.token,

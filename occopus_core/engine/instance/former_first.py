@@ -1,0 +1,128 @@
+"""Deletes instances that hold what a new one needs for itself alone, before the new one is created."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from occopus_core.engine.instance.progress import Progress
+from occopus_core.engine.instance.runtime import Runtime
+from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.error_text import reason
+from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.planning.exclusive import Claims, claims_of, named
+from occopus_core.engine.planning.preparation import Subject
+from occopus_core.registry import PluginError
+from occopus_core.store.records import Stage
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A new instance that waits until others are gone."""
+
+    work: Work
+    begin: Callable[[], None]
+    former: set[Work] = field(default_factory=set)
+
+
+class FormerFirst:
+    """Lets a new instance begin when those are gone that hold what it needs; one instance of a node after the other.
+
+    Of its own node, an instance waits only for the one whose position it takes: others share what they hold.
+    """
+
+    def __init__(
+        self, runtime: Runtime, progress: Progress, works: Callable[[], Iterable[Work]], delete: Callable[[Work], None]
+    ) -> None:
+        """`works` returns all instances. `delete` deletes an instance that is to go; it is idempotent."""
+        self._runtime = runtime
+        self._progress = progress
+        self._works = works
+        self._delete = delete
+        self._waiting: dict[Work, _Waiting] = {}
+        self._turns: dict[str, Work] = {}
+        """By node name: the new instance that takes the place of another one, until it has ended."""
+        self._queues: dict[str, list[Callable[[], None]]] = {}
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._stopped = True
+
+    def before(self, work: Work, subject: Subject, begin: Callable[[], None]) -> None:
+        """Call `begin` at once where no instance that is to go may be in its way, otherwise when all those are gone."""
+        former = [one for one in self._works() if _may_be_in_the_way(one, work)]
+        if not former:
+            begin()
+            return
+        scope = self._runtime.scope
+        self._runtime.rendering.submit(
+            lambda: claims_of(scope, subject), lambda outcome: self._claimed(work, outcome, begin)
+        )
+
+    def _claimed(self, work: Work, outcome: Outcome[Claims], begin: Callable[[], None]) -> None:
+        if work.dropping or self._stopped:
+            return
+        if isinstance(outcome.error, PluginError):
+            self._progress.failed(work, reason(outcome.error))
+            return
+        # Other errors are those of its creation.
+        self._take_turn(work, outcome.value or frozenset(), begin)
+
+    def _take_turn(self, work: Work, needed: Claims, begin: Callable[[], None]) -> None:
+        if work.dropping or self._stopped:
+            return
+        common = {one: _common(one, work, needed) for one in self._works() if _may_be_in_the_way(one, work)}
+        former = {one for one, claims in common.items() if claims}
+        if not former:
+            begin()
+        elif self._turns.setdefault(work.node_name, work) is not work:
+            again = self._queues.setdefault(work.node_name, [])
+            again.append(lambda: self._take_turn(work, needed, begin))
+        else:
+            held = named({claim for one in former for claim in common[one]})
+            self._waiting[work] = _Waiting(work, begin, former)
+            self._runtime.waiting(work, f"until the former instance is gone, which holds {held}")
+            for one in former:
+                self._delete(one)
+
+    def gone(self, former: Work) -> None:
+        """An instance is gone, and its row is removed."""
+        self._waiting.pop(former, None)
+        for waiting in [each for each in self._waiting.values() if former in each.former]:
+            waiting.former.discard(former)
+            if not waiting.former:
+                del self._waiting[waiting.work]
+                if not (waiting.work.dropping or self._stopped):
+                    self._runtime.not_waiting(waiting.work)
+                    waiting.begin()
+        self.ended(former)
+
+    def unconfirmed(self, former: Work, why: Exception | str) -> None:
+        """The provider does not confirm the deletion of an instance: those that wait for it fail."""
+        for waiting in [each for each in self._waiting.values() if former in each.former]:
+            del self._waiting[waiting.work]
+            text = f"the former instance, which is in its way, is not deleted: {reason(why)}"
+            self._progress.failed(waiting.work, text)
+        self.ended(former)
+
+    def ended(self, work: Work) -> None:
+        """A new instance is ready, or has failed: the next one of its node may take its place. Idempotent."""
+        if self._turns.get(work.node_name) is work:
+            del self._turns[work.node_name]
+            for take_turn in self._queues.pop(work.node_name, []):
+                take_turn()
+
+
+def _may_be_in_the_way(former: Work, work: Work) -> bool:
+    if former is work or not former.dropping or former.stage is Stage.RESERVED or former.claims == frozenset():
+        return False
+    return former.node_name != work.node_name or former.record.position == work.record.position
+
+
+def _common(former: Work, work: Work, needed: Claims) -> Claims:
+    """What both need for themselves alone. Where that of the former is not known, all that its successor needs."""
+    if former.claims is not None:
+        return former.claims & needed
+    same = former.node_name == work.node_name
+    return frozenset(claim for claim in needed if same and claim.connection == former.record.connection)

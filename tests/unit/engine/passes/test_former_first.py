@@ -1,0 +1,219 @@
+"""What only one instance at a time can have: the former instance is gone before the new one is created."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+
+import pytest
+
+from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError
+from occopus_core.engine.planning.plan import Verb
+from occopus_core.events import EventKind
+from occopus_core.store.records import ScaleKind
+
+from ..conftest import World, infrastructure, interrupter, node
+from ..fakes import KilledError, Life
+
+PORT = {"port": "{{ variables.port }}", "image": "v{{ variables.version }}", "boot_seconds": 2, "delete_seconds": 3}
+HELD = "(it is deleted first: it holds the port 8000)"
+
+
+def trial(version=1, port="8000", **more):
+    return infrastructure("db", node("proxy", port=port, version=version, **more), edges=[("proxy", "db")])
+
+
+@pytest.fixture
+def built(world):
+    world.define("db", boot_seconds=2)
+    world.define("proxy", **PORT)
+    world.build(trial())
+    world.clock.time += 600
+    world.events.clear()
+    return world
+
+
+def kinds(world, name="proxy"):
+    return [one.kind for one in world.events if one.node_name == name]
+
+
+def ports(world):
+    return sorted((one["owner"]["node_name"], one["port"]) for one in world.live() if one["port"])
+
+
+def assert_former_first(world, name="proxy"):
+    seen = kinds(world, name)
+    assert seen.index(EventKind.NODE_DROPPED) < seen.index(EventKind.NODE_CREATING)
+    assert EventKind.NODE_FAILED not in seen
+
+
+def reasons(plan, verb):
+    return [step.reason for step in plan.of(verb)]
+
+
+def test_an_update_deletes_the_former_instance_first(built):
+    assert [HELD in one for one in reasons(built.convergence().plan(trial(2)), Verb.REPLACE)] == [True]
+    built.build(trial(2))
+    built.assert_runs({"db": 1, "proxy": 1})
+    assert_former_first(built)
+    (waited,) = [one.text for one in built.events if one.kind is EventKind.NODE_WAITING and "former" in one.text]
+    assert waited == "until the former instance is gone, which holds the port 8000"
+
+
+def test_another_port_needs_nobody_to_go(built):
+    assert reasons(built.convergence().plan(trial(1, "9000")), Verb.REPLACE) == [
+        "its definition or its variables have changed"
+    ]
+    built.build(trial(1, "9000"))
+    seen = kinds(built)
+    assert seen.index(EventKind.NODE_READY) < seen.index(EventKind.NODE_DROPPING)
+
+
+def test_it_goes_only_when_the_new_one_may_begin(built):
+    built.define("db", boot_seconds=2, image="other")
+    built.build(trial(2))
+    moments = [(one.kind, one.node_name) for one in built.events]
+    assert moments.index((EventKind.NODE_READY, "db")) < moments.index((EventKind.NODE_DROPPING, "proxy"))
+    built.assert_runs({"db": 1, "proxy": 1})
+
+
+@pytest.mark.parametrize("how", ["option", "request"])
+def test_a_replacement_deletes_it_first(built, how):
+    if how == "option":
+        built.convergence().build(trial(), replaced=["proxy"])
+    else:
+        built.store.request_scaling("infra", "proxy", ScaleKind.REPLACE, 0, "", built.clock.now())
+        assert [HELD in one for one in reasons(built.convergence().preview(), Verb.REPLACE)] == [True]
+        built.convergence().maintain()
+    built.assert_runs({"db": 1, "proxy": 1})
+    assert_former_first(built)
+
+
+@pytest.mark.parametrize("how", ["stop", "fail", "lose"])
+def test_healing_deletes_the_sick_one_first(built, how):
+    (sick,) = [one for one in built.live() if one["owner"]["node_name"] == "proxy"]
+    built.cloud.change(sick["id"], how)
+    assert [HELD in one for one in reasons(built.convergence().preview(), Verb.REPLACE)] == [True]
+    built.convergence().maintain()
+    built.assert_runs({"db": 1, "proxy": 1})
+    assert_former_first(built)
+
+
+def test_what_another_node_gives_up_is_awaited(built):
+    """A node that is renamed, and two nodes that change what they hold."""
+    built.define("front", **PORT)
+    renamed = infrastructure("db", node("front", "front", port="8000", version=1))
+    assert [HELD in one for one in reasons(built.convergence().plan(renamed), Verb.DESTROY)] == [True]
+    built.build(renamed)
+    built.assert_runs({"db": 1, "front": 1})
+    two = infrastructure("db", node("front", port="8000", version=1), node("proxy", port="9000", version=1))
+    built.build(two)
+    swapped = infrastructure("db", node("front", port="9000", version=1), node("proxy", port="8000", version=1))
+    built.build(swapped)
+    built.assert_runs({"db": 1, "front": 1, "proxy": 1})
+    assert ports(built) == [("front", "9000"), ("proxy", "8000")]
+
+
+def test_several_instances_are_replaced_one_by_one(world):
+    """They share what they hold: it is not theirs alone, but none is beside its successor."""
+    shared = world.handler
+    shared.exclusive = classmethod(lambda _cls, resource: [f"the volume {resource['image'][0]}"])
+    world.define("web", image="v{{ variables.version }}", boot_seconds=2)
+    world.build(infrastructure(node("web", min=3, version=1)))
+    world.clock.time += 600
+    running = []
+    world.answered = lambda _operation: running.append(sum(one["state"] == "ready" for one in world.live()))
+    world.build(infrastructure(node("web", min=3, version=2)))
+    world.assert_runs({"web": 3})
+    assert min(running) == 2
+
+
+def test_a_failed_update_is_rolled_back_and_says_what_lacks(built):
+    built.define("proxy", **PORT, fail="no good")
+    with pytest.raises(BuildError) as caught:
+        built.build(trial(2))
+    said = "node 'proxy' has 0 of 1 instances until maintenance makes it as it was"
+    assert caught.value.problems[-1] == said
+    assert [said in one.text for one in built.events if one.kind is EventKind.ROLLING_BACK] == [True]
+    assert reasons(built.convergence().preview(), Verb.CREATE) == ["1 wanted, 0 there"]
+    built.define("proxy", **PORT)
+    built.convergence().maintain()
+    built.assert_runs({"db": 1, "proxy": 1})
+    assert built.store.infrastructure("infra").description == trial()
+
+
+def test_a_failure_before_its_turn_keeps_the_former_one(built):
+    before = built.store.instances("infra")
+    built.define("db", boot_seconds=2, image="other", fail="no good")
+    with pytest.raises(BuildError) as caught:
+        built.build(trial(2))
+    assert len(caught.value.problems) == 1
+    built.assert_runs({"db": 1, "proxy": 1})
+    assert {one.node_id for one in built.store.instances("infra")} == {one.node_id for one in before}
+
+
+def test_an_interruption_after_the_deletion_says_what_lacks(built):
+    build = interrupter(built, 1, [EventKind.NODE_DROPPED])
+    with pytest.raises(InterruptedBuildError, match="node 'proxy' has 0 of 1 instances until maintenance"):
+        build.build(trial(2))
+    built.convergence().maintain()
+    built.assert_runs({"db": 1, "proxy": 1})
+    assert built.store.infrastructure("infra").description == trial()
+
+
+def test_a_deletion_that_is_not_confirmed_fails_the_new_one(built):
+    built.cloud.set_faults([{"kind": "permanent", "operation": "delete", "count": 1000}])
+    with pytest.raises(BuildError, match="the former instance, which is in its way, is not deleted: "):
+        built.build(trial(2))
+    built.cloud.set_faults([])
+    built.convergence().maintain()
+    built.assert_runs({"db": 1, "proxy": 1})
+
+
+@pytest.mark.parametrize("moment", ["after commit", "in a call"])
+@pytest.mark.parametrize("act", ["update", "heal"])
+def test_a_kill_at_any_moment_loses_nothing(tmp_path, empty_store, moment, act):
+    for number in itertools.count(1):
+        shutil.copy(empty_store, tmp_path / f"{number}.db")
+        world = World(tmp_path / f"{number}.db")
+        world.define("db", boot_seconds=2)
+        world.define("proxy", **PORT)
+        world.build(trial())
+        world.clock.time += 600
+        life = Life(moment, number)
+        world.during = lambda _operation, life=life: life.moment("in a call")
+        world.answered = lambda _operation, life=life: life.moment("after a call")
+        if act == "heal":
+            world.cloud.change(next(one["id"] for one in world.live() if one["port"]), "stop")
+        killed = world.convergence(life=life, holder="killed")
+        with contextlib.suppress(KilledError):
+            killed.build(trial(2)) if act == "update" else killed.maintain()
+        world.during = world.answered = lambda _operation: None
+        world.clock.time += 60
+        world.convergence().maintain()
+        world.assert_runs({"db": 1, "proxy": 1})
+        if not life.over:
+            return
+
+
+def test_a_plugin_that_answers_nonsense_is_named(built):
+    built.handler.exclusive = classmethod(lambda _cls, resource: [8000] if resource["image"] == "v2" else ["the port"])
+    with pytest.raises(BuildError, match=r"exclusive\(\) answered a value that is not a sequence of texts"):
+        built.build(trial(2))
+    built.assert_runs({"db": 1, "proxy": 1})
+
+
+def test_what_an_old_instance_holds_is_what_its_successor_needs_where_it_is_not_known(built):
+    """Its section cannot be rendered any more."""
+    described = built.handler.exclusive
+
+    def unknown(resource):
+        if resource["image"] == "v1":
+            raise LookupError
+        return described(resource)
+
+    built.handler.exclusive = staticmethod(unknown)
+    assert [HELD in one for one in reasons(built.convergence().plan(trial(2)), Verb.REPLACE)] == [True]
+    built.build(trial(2))
+    assert_former_first(built)
