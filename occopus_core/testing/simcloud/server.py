@@ -3,8 +3,8 @@
 What a client calls; with ``--api-key``, each of these needs the key in ``X-Api-Key``::
 
     POST /instances/create    {token, owner: {installation, infra_id, node_name, node_id}, project, image,
-                               boot_seconds, delete_seconds, shutdown_seconds, steps, fail, output, user_data, env,
-                               command}
+                               boot_seconds, delete_seconds, shutdown_seconds, steps, port, fail, output, user_data,
+                               env, command}
                               -> {instance: {id, state, addresses, token, owner, reason}}
     POST /instances/describe  {ids, after}    -> {instances, next}, only those that exist
     POST /instances/list      {owner, after}  -> {instances, next} with all these tags; a tag that is null matches any
