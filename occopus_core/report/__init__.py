@@ -141,8 +141,7 @@ class Snapshot:
         """
         lacks = ""
         if instance.outdated:
-            order = f"occopus-scale -i {instance.infra_id} -n {instance.node_name} --replace"
-            lacks = f"{lacks_addresses(instance.outdated)}; {order} replaces it"
+            lacks = lacks_addresses(instance.outdated, instance.infra_id, instance.node_name)
         return "; ".join(filter(None, (self._problem(instance), lacks)))
 
     def node_note(self, node: str) -> str:

@@ -32,7 +32,6 @@ _CHANGING = (
     "its configuration was made with addresses of {0}, which change: it is not updated; "
     "occopus-build with --replace {1} replaces it, too (see docs/maintenance.md)"
 )
-_LATER = "{0}; occopus-build with --replace {1} replaces it (see docs/maintenance.md)"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,11 +41,11 @@ class _Lack:
     names: tuple[str, ...] = ()
     changing: bool = False
 
-    def text(self, node_name: str) -> str:
+    def text(self, infra_id: str, node_name: str) -> str:
         """The reason in a plan; empty if it lacks none."""
         if self.changing:
             return _CHANGING.format(" and ".join(self.names), node_name)
-        return _LATER.format(lacks_addresses(self.names), node_name) if self.names else ""
+        return lacks_addresses(self.names, infra_id, node_name) if self.names else ""
 
 
 def with_outdated(
@@ -66,7 +65,7 @@ def with_outdated(
     """
     found = yield from _find(loop, scope, graph, works, plan, implementation)
     steps = (
-        dataclasses.replace(step, reason=found[step.node_id].text(step.node_name))
+        dataclasses.replace(step, reason=found[step.node_id].text(scope.infra_id, step.node_name))
         if found and step.node_id in found and step.verb is Verb.KEEP and not step.reason
         else step
         for step in plan.steps
@@ -103,7 +102,8 @@ def mark_outdated(
             runtime.journal.put(work.update(outdated=names))
     for node_name, others in newly.items():
         if others:
-            runtime.tell(EventKind.NODE_OUTDATED, _Lack(tuple(others)).text(node_name), node_name)
+            text = _Lack(tuple(others)).text(runtime.scope.infra_id, node_name)
+            runtime.tell(EventKind.NODE_OUTDATED, text, node_name)
 
 
 def _find(

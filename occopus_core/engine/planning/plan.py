@@ -16,9 +16,10 @@ LOST = {
 """States in which an instance that was running has been lost."""
 
 
-def lacks_addresses(names: Collection[str]) -> str:
-    """What is said of an instance that was made before other instances of the nodes `names`."""
-    return f"its configuration was made before other instances of {' and '.join(names)}, without their addresses"
+def lacks_addresses(names: Collection[str], infra_id: str, node_name: str) -> str:
+    """What is said of an instance of a node that was made before other instances of the nodes `names`."""
+    lack = f"its configuration was made before other instances of {' and '.join(names)}, without their addresses"
+    return f"{lack}; occopus-scale -i {infra_id} -n {node_name} --replace replaces it"
 
 
 class Verb(enum.Enum):

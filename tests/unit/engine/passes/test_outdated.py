@@ -25,7 +25,7 @@ WARNING = (
 
 LATER = (
     "its configuration was made before other instances of {}, without their addresses; "
-    "occopus-build with --replace proxy replaces it (see docs/maintenance.md)"
+    "occopus-scale -i infra -n proxy --replace replaces it"
 )
 
 
