@@ -127,6 +127,7 @@ def test_the_first_hour(user, terminal, serve, question, kill_node):
             expect(plan).to_contain_text("'Good morning from Occopus'")
             visitor.look(f"walk-plan-{width}", whole=True)
 
+    user.ready("maintain", "-i", "quickstart")  # finishes what the service was in the middle of
     gone = terminal.run("occopus-destroy -i quickstart", name="destroy", answers=(("[y/N]", "y"),))
     assert re.search(r"with 4 instances\? \[y/N\]\s+y\n- node dropped loadbalancer", gone), gone
     assert gone.count("node dropped web") == 3
