@@ -54,12 +54,13 @@ def changes_of(
     return found
 
 
-def lines_of_changes(changes: Sequence[Change]) -> Iterator[str]:
-    """A line for each."""
+def lines_of_changes(changes: Sequence[Change], *, kept: bool = False) -> Iterator[str]:
+    """A line for each; with `kept`, all instances of the node stay, and that of a variable says so."""
     for change in changes:
         before, after = ("(absent)" if value is None else value for value in (change.before, change.after))
         told = f"changed {HIDDEN}" if before == after == HIDDEN else f"{before} -> {after}"
-        yield f"    {change.path}: {told}"
+        unused = " (replaces nothing)" if kept and change.path.startswith("variables.") else ""
+        yield f"    {change.path}: {told}{unused}"
 
 
 def _described(node: NodeDescription) -> dict[str, Any]:

@@ -41,9 +41,10 @@ def lines_of(plan: Plan, changes: Mapping[str, Sequence[Change]] = MappingProxyT
     """A line for each group of equal steps, below it the changes of its node; then a freeze, and the totals."""
     alike = Counter((step.verb, step.node_name, _reason(step)) for step in plan.steps)
     waiting = dict(changes)
+    touched = {step.node_name for step in plan.steps if step.verb is not Verb.KEEP}
     for (verb, node, reason), count in alike.items():
         yield f"{_SIGNS[verb]} {verb.value} {count} x {node}" + (f": {reason}" if reason else "")
-        yield from lines_of_changes(waiting.pop(node, ()))
+        yield from lines_of_changes(waiting.pop(node, ()), kept=node not in touched)
     if plan.frozen:
         yield f"frozen: {plan.frozen}"
     totals = Counter(step.verb for step in plan.steps)

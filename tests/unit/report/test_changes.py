@@ -139,3 +139,15 @@ def test_a_line_for_a_secret_says_that_it_has_changed():
         "    variables.password: changed (hidden)",
         "    variables.token: (absent) -> (hidden)",
     ]
+
+
+def test_a_variable_that_replaces_nothing_is_marked_where_all_instances_stay():
+    greeting, limit = Change("variables.greeting", "'hello'", "'moin'"), Change("scaling.max", "'2'", "'3'")
+    steps = [("web", Verb.REPLACE), ("web", Verb.KEEP), ("db", Verb.KEEP)]
+    plan = Plan(tuple(Step(verb, name, "", f"{name}-{verb.value}") for name, verb in steps))
+    lines = list(lines_of(plan, {"web": [greeting], "db": [greeting, limit]}))
+    assert lines[1] == "    variables.greeting: 'hello' -> 'moin'"
+    assert lines[-3:-1] == [
+        "    variables.greeting: 'hello' -> 'moin' (replaces nothing)",
+        "    scaling.max: '2' -> '3'",
+    ]
