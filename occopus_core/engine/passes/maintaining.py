@@ -275,7 +275,7 @@ class _Pass:
         replaced = plan.of(Verb.REPLACE)
         going = [step for step in (*plan.of(Verb.DESTROY), *replaced) if step.node_id not in dropping]
         self._heal([*replaced, *filter(self._is_replaced, going)])
-        self._count_setbacks(work.record for _, work in self._with_works(replaced))
+        self._count_setbacks(work.record for step, work in self._with_works(replaced) if not step.excused)
         drops = self._doom(going)
         if design is None:
             graph = Graph((), ())

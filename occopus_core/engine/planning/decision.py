@@ -74,12 +74,14 @@ class _Node:
             yield Step(Verb.DESTROY, self.name, why, record.node_id)
         staying = [record for record in self.present if record not in going]
         replaced, waiting = self._replacements(staying)
+        excused = {one.node_id for one in staying if one.node_id in replaced and self.sickbay.follows_dependee(one)}
         fit = [record for record in staying if record.node_id not in replaced]
         # If there are too many, unhealthy instances go first, then the youngest.
         fit.sort(key=lambda record: record.node_id in self.situation.ailments)
         missing = max(0, self.target - len(fit))
         for number, (node_id, reason) in enumerate(replaced.items()):
-            yield Step(Verb.REPLACE if number < missing else Verb.DESTROY, self.name, reason, node_id)
+            verb = Verb.REPLACE if number < missing else Verb.DESTROY
+            yield Step(verb, self.name, reason, node_id, excused=node_id in excused)
         for record in fit[: self.target]:
             yield waiting.get(record.node_id) or self._staying(record)
         for record in fit[self.target :]:

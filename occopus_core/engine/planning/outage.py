@@ -94,6 +94,18 @@ class Sickbay:
             return ""
         return next((name for name in self._needed(record) if self._is_down(name)), "")
 
+    def follows_dependee(self, record: InstanceRecord) -> bool:
+        """True if an instance that is ill or lost is so because of a dependee.
+
+        One that is lost while its dependee fails may have a cause of its own: the dependee has to be replaced by then.
+        """
+        if record.node_id not in self._ailments:
+            return False
+        if self._is_ill(record):
+            return self._excused(record)
+        others = [other for name in self._needed(record) for other in self._by_node.get(name, ())]
+        return any(_was_replaced(other, record) for other in others)
+
     def _silent_places(self) -> dict[str, list[InstanceRecord]]:
         """The providers whose answers contain none of their instances, with the instances that are missing."""
         places: dict[str, list[InstanceRecord]] = {}

@@ -65,6 +65,8 @@ class Step:
     """What a WAIT waits for; None for other verbs."""
     until: float | None = None
     """When a WAIT ends (seconds since 1970), if that is known."""
+    excused: bool = False
+    """A REPLACE because of the failure of a node that it depends on: it does not count towards the back-off."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,6 +244,30 @@ def test_a_node_that_keeps_dying_is_tried_ever_more_seldom(world, sick):
     assert EventKind.HELD in kinds(world)
 
 
+@pytest.mark.parametrize("how", ["ill", "lost"])
+def test_what_fails_because_of_its_dependee_is_no_setback(world, sick, how):
+    """Its dependents are replaced one by one, without growing waits."""
+    world.define("web", "db", implementations=[{"checks": {"fake": True}, "timeout": 30.0}], boot_seconds=2)
+    world.build(infrastructure(node("web", min=3), "db", edges=[("web", "db")]))
+    world.events.clear()
+    later(world, 20)
+    before = {r.node_id for r in records(world)}
+    (db,) = [r for r in records(world) if r.node_name == "db"]
+    sick[db.address] = "no answer"
+    if how == "ill":
+        sick.update((r.address, "no database") for r in records(world) if r.node_name == "web")
+    for number in range(14):
+        later(world, 10)
+        world.convergence().maintain()
+        if how == "lost" and number == 6:
+            for record in records(world):
+                if record.node_name == "web":
+                    world.cloud.change(record.instance_id, "stop")
+    assert not before & {r.node_id for r in records(world)}
+    assert EventKind.HELD not in kinds(world)
+    assert world.store.infrastructure("infra").setbacks.keys() == {"db"}
+
+
 def test_a_replacement_that_cannot_be_made_is_tried_again(world, sick):
     built(world, node("web", min=2))
     later(world, 60)
