@@ -24,6 +24,10 @@ class Scaling:
     min: int = 1
     max: int = 1
 
+    def wanted(self, present: int | None) -> int:
+        """The wanted number of instances: the present one within the limits; at first the minimum."""
+        return self.min if present is None else min(max(present, self.min), self.max)
+
 
 @dataclass(frozen=True, slots=True)
 class AttributeMapping:

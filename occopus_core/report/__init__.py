@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from occopus_core.api.config import ConfigState
 from occopus_core.api.seconds import MOST_SECONDS
-from occopus_core.descriptions.model import Implementation, Scaling
+from occopus_core.descriptions.model import Implementation, NodeDescription, Scaling
 from occopus_core.descriptions.times import written
 from occopus_core.engine.planning.backoff import setback_delay
 from occopus_core.engine.planning.plan import lacks_addresses
@@ -203,16 +203,24 @@ class Snapshot:
         return replace(self, nodes={node: self.nodes[node] for node in nodes})
 
     def target(self, node: str) -> int:
-        """The wanted number of instances of the node."""
-        return self.infrastructure.targets.get(node, self.scaling(node).min)
+        """The wanted number of instances of the node; during an update that of the description being built."""
+        present = self.infrastructure.targets.get(node)
+        if present is None or any(one.name == node for one in self._updated):
+            return self.scaling(node).wanted(present)
+        return present
 
     def scaling(self, node: str) -> Scaling:
-        """The bounds of the node; of one that an update under way adds, those that it is to have."""
-        infrastructure = self.infrastructure
-        described = list(infrastructure.current.nodes)
-        if infrastructure.state is InfrastructureState.UPDATING and infrastructure.candidate is not None:
-            described += infrastructure.candidate.nodes
+        """The bounds of the node; during an update those that it is to have, unless the update removes it."""
+        described = [*self._updated, *self.infrastructure.current.nodes]
         return next((one.scaling for one in described if one.name == node), _UNDESCRIBED)
+
+    @property
+    def _updated(self) -> Sequence[NodeDescription]:
+        """The nodes of the description that an update under way is building; empty without one."""
+        candidate = self.infrastructure.candidate
+        if candidate is None or self.infrastructure.state is not InfrastructureState.UPDATING:
+            return ()
+        return candidate.nodes
 
     @property
     def edges(self) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from occopus_core.store.records import (
     StoreError,
     newer,
 )
+from occopus_core.store.wanted_counts import wanted_count
 
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _LIFE_TIMES = "0011"
@@ -34,7 +35,8 @@ SELECT i.id, i.name,
             WHEN i.candidate IS NULL THEN 'ready'
             WHEN i.description IS NULL THEN 'building'
             ELSE 'updating' END,
-       (SELECT count(*) FROM instances n WHERE n.infra_id = i.id), i.created_at, i.frozen, i.targets, {expires_at}
+       (SELECT count(*) FROM instances n WHERE n.infra_id = i.id), i.created_at, i.frozen, i.targets,
+       CASE WHEN i.wanted AND {rolling_back} = '' AND i.description IS NOT NULL THEN i.candidate END, {expires_at}
 FROM infrastructures i ORDER BY i.created_at, i.id
 """
 _COUNTS = 'SELECT infra_id, stage, "condition", count(*) FROM instances GROUP BY infra_id, stage, "condition"'
@@ -140,20 +142,18 @@ def _summaries(rows: _Rows, maintainers: _Rows, counted: _Rows, outdated: _Rows)
 def _summary(
     row: Sequence[Any], maintainer: Maintainer | None, counts: Mapping[tuple[Stage, Condition], int], outdated: int
 ) -> InfrastructureSummary:
-    infra_id, name, state, instances, created_at, frozen, targets, expires_at = row
+    infra_id, name, state, instances, created_at, frozen, targets, updated, expires_at = row
     return InfrastructureSummary(
         *(infra_id, name, InfrastructureState(state), instances, created_at, frozen, expires_at, maintainer),
-        target=_total(targets),
+        target=_total(targets, updated),
         counts=counts,
         outdated=outdated,
     )
 
 
-def _total(targets: Any) -> int:
-    """The sum of the wanted numbers of instances; 0 for a damaged row."""
-    import json  # noqa: PLC0415
-
+def _total(targets: Any, updated: Any) -> int:
+    """The wanted number of instances; 0 for a damaged row."""
     try:
-        return sum(map(int, json.loads(targets).values()))
-    except (ValueError, TypeError, AttributeError):
+        return wanted_count(targets, updated)
+    except (ValueError, TypeError, LookupError, AttributeError):
         return 0

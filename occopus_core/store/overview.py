@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +15,12 @@ from occopus_core.store.database import Database
 from occopus_core.store.maintainers import read_maintainers
 from occopus_core.store.records import Condition, InfrastructureState, Maintainer, SpoiltError, Stage
 from occopus_core.store.row_conversion import moment, understood
+from occopus_core.store.wanted_counts import wanted_count
 
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """The summary of an infrastructure, made without reading its description. Times are seconds since 1970."""
+    """The summary of an infrastructure, from few of its columns. Times are seconds since 1970."""
 
     id: str
     name: str
@@ -66,7 +66,9 @@ class Overview:
         outdated = sa.func.sum(sa.case((instances.c.outdated != "[]", 1), else_=0))
         counting = sa.select(*kind, sa.func.count(), outdated).where(theirs).group_by(*kind)
         columns = [table.c[name] for name in _COLUMNS]
-        settled = [table.c.description.is_not(None), table.c.candidate.is_not(None)]
+        described, rolls_back = table.c.description.is_not(None), table.c.rolling_back != ""
+        updated = sa.case((table.c.wanted & described & ~rolls_back, table.c.candidate), else_=sa.null())
+        settled = [described, table.c.candidate.is_not(None), updated]
         query = sa.select(*columns, *settled).where(chosen).order_by(table.c.created_at, table.c.id)
         counts: dict[str, dict[tuple[Stage, Condition], int]] = {}
         faults: dict[str, str] = {}
@@ -92,7 +94,7 @@ def _glimpse(
     row: Sequence[Any], instances: Mapping[tuple[Stage, Condition], int], maintainer: Maintainer | None, fault: str
 ) -> Glimpse:
     infra_id, name, wanted, maintained, frozen, rolling_back, created_at, targets, expires_at, *settled = row
-    described, candidate = settled
+    described, candidate, updated = settled
     undone = bool(rolling_back)
     state = InfrastructureState.of(wanted=wanted, described=described, under_way=candidate, rolling_back=undone)
     known = Glimpse(
@@ -110,7 +112,7 @@ def _glimpse(
                 rolling_back=typed(rolling_back, str),
                 created_at=moment(created_at),
                 expires_at=None if expires_at is None else typed(expires_at, float),
-                target=sum(typed(count, int) for count in typed(json.loads(targets), dict).values()),
+                target=wanted_count(targets, updated),
             )
     except SpoiltError as error:
         return replace(known, unreadable=str(error))

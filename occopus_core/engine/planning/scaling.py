@@ -12,10 +12,7 @@ from occopus_core.store.records import Condition, InstanceRecord, ScaleKind, Sca
 
 def targets_of(candidate: Infrastructure, present: Mapping[str, int]) -> dict[str, int]:
     """The wanted number of instances of each node: the present one within its limits; at first the minimum."""
-    return {
-        node.name: min(max(present.get(node.name, node.scaling.min), node.scaling.min), node.scaling.max)
-        for node in candidate.nodes
-    }
+    return {node.name: node.scaling.wanted(present.get(node.name)) for node in candidate.nodes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ def _refuse(request: ScaleRequest, why: str) -> Answer:
 def _move(request: ScaleRequest, limits: Scaling, scaled: Scaled) -> Answer:
     before = scaled.targets[request.node_name]
     wanted = request.amount if request.kind is ScaleKind.SET else before + request.amount
-    after = min(max(wanted, limits.min), limits.max)
+    after = limits.wanted(wanted)
     scaled.targets[request.node_name] = after
     if after == wanted:
         return Answer(request, EventKind.SCALE_APPLIED, f"{before} -> {after}")

@@ -42,7 +42,7 @@ def test_says_what_the_store_says_in_every_state(store, store_url):
         add_instances(store, lease, *rows)
     for state in (InfrastructureState.READY, InfrastructureState.UPDATING):
         with store.changing(leases[state]) as change:
-            change.finish_build(infrastructure(state.value), {})
+            change.finish_build(infrastructure(state.value), {"db": 1, "web": 2})
     with store.changing(leases[InfrastructureState.UPDATING]) as change:
         change.put_candidate(infrastructure("another"))
     with store.changing(leases[InfrastructureState.ROLLING_BACK]) as change:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from occopus_core.descriptions.model import NodeDescription, Scaling
 from occopus_core.events import Event, EventKind
 from occopus_core.store import tables
+from occopus_core.store.listing import list_infrastructures
 from occopus_core.store.overview import Glimpse
 from occopus_core.store.records import Condition, InfrastructureState, Stage
 
@@ -31,6 +35,29 @@ def test_the_state_is_that_of_the_record(store):
     with store.changing(lease) as change:
         change.finish_build(infrastructure(), {})
     assert store.overview.one("i").state is store.infrastructure("i").state is InfrastructureState.READY
+
+
+def test_the_wanted_instances_are_those_of_an_update_under_way(store, store_url):
+    lease = store.add_infrastructure("i", infrastructure(), {"db": 1, "web": 4}, "me", 100.0)
+    with store.changing(lease) as change:
+        change.finish_build(infrastructure(), {"db": 1, "web": 4})
+
+    def wanted():
+        (listed,) = list_infrastructures(store_url)
+        return [listed.target, store.overview.one("i").target]
+
+    assert wanted() == [5, 5]
+    more = NodeDescription("cache", "cache", scaling=Scaling(3, 6))
+    db, web = infrastructure().nodes
+    updated = dataclasses.replace(
+        infrastructure(), nodes=(db, dataclasses.replace(web, scaling=Scaling(1, 3)), more), dependencies=()
+    )
+    with store.changing(lease) as change:
+        change.put_candidate(updated)
+    assert wanted() == [1 + 3 + 3] * 2
+    with store.changing(lease) as change:
+        change.roll_back(updated, "SIGINT")
+    assert wanted() == [5, 5]
 
 
 @pytest.mark.parametrize(
