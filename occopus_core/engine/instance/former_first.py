@@ -43,6 +43,8 @@ class FormerFirst:
         self._turns: dict[str, Work] = {}
         """By node name: the new instance that takes the place of another one, until it has ended."""
         self._queues: dict[str, list[Callable[[], None]]] = {}
+        self._left: dict[Work, Exception | str] = {}
+        """Instances whose deletion is not confirmed in this pass, with the reason."""
         self._stopped = False
 
     def stop(self) -> None:
@@ -74,8 +76,11 @@ class FormerFirst:
             return
         common = {one: _common(one, work, needed) for one in self._works() if _may_be_in_the_way(one, work)}
         former = {one for one, claims in common.items() if claims}
+        left = former & self._left.keys()
         if not former:
             begin()
+        elif left:
+            self._fail(work, self._left[left.pop()])
         elif self._turns.setdefault(work.node_name, work) is not work:
             again = self._queues.setdefault(work.node_name, [])
             again.append(lambda: self._take_turn(work, needed, begin))
@@ -100,11 +105,14 @@ class FormerFirst:
 
     def unconfirmed(self, former: Work, why: Exception | str) -> None:
         """The provider does not confirm the deletion of an instance: those that wait for it fail."""
+        self._left[former] = why
         for waiting in [each for each in self._waiting.values() if former in each.former]:
             del self._waiting[waiting.work]
-            text = f"the former instance, which is in its way, is not deleted: {reason(why)}"
-            self._progress.failed(waiting.work, text)
+            self._fail(waiting.work, why)
         self.ended(former)
+
+    def _fail(self, work: Work, why: Exception | str) -> None:
+        self._progress.failed(work, f"the former instance, which is in its way, is not deleted: {reason(why)}")
 
     def ended(self, work: Work) -> None:
         """A new instance is ready, or has failed: the next one of its node may take its place. Idempotent."""

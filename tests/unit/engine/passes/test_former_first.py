@@ -171,6 +171,19 @@ def test_a_deletion_that_is_not_confirmed_fails_the_new_one(built):
     built.assert_runs({"db": 1, "proxy": 1})
 
 
+def test_a_deletion_that_failed_before_its_turn_fails_the_new_one(built):
+    """Its dependee is made first, and meanwhile the deletion is refused."""
+    built.cloud.set_faults([{"kind": "permanent", "operation": "delete", "count": 1000}])
+    for one in built.live():
+        built.cloud.change(one["id"], "stop")
+    passed = built.convergence().maintain()
+    assert any("the former instance, which is in its way, is not deleted: " in text for text in passed.undone)
+    built.cloud.set_faults([])
+    built.clock.time += 60
+    built.convergence().maintain()
+    built.assert_runs({"db": 1, "proxy": 1})
+
+
 @pytest.mark.parametrize("moment", ["after commit", "in a call"])
 @pytest.mark.parametrize("act", ["update", "heal"])
 def test_a_kill_at_any_moment_loses_nothing(tmp_path, empty_store, moment, act):
