@@ -299,8 +299,8 @@ def _way_on(manager: InfrastructureManager, infra_id: str) -> str:
         return f"stopped; to remove what is left: occopus-destroy -i {infra_id}"
     if record.rolling_back:
         return (
-            f"stopped; the update is being rolled back: occopus-maintain -i {infra_id} finishes that, occopus-build "
-            f"-i {infra_id} builds a description in its place"
+            f"stopped; the {record.undone} is being rolled back: occopus-maintain -i {infra_id} finishes that, "
+            f"occopus-build -i {infra_id} builds a description in its place"
         )
     return (
         f"stopped; the update is neither finished nor undone: occopus-build -i {infra_id} with the former description "

@@ -85,9 +85,8 @@ _UNDER_WAY = {
 
 def _under_way(infrastructure: InfrastructureRecord) -> list[str]:
     if infrastructure.rolling_back:
-        what = "a build of it" if infrastructure.description is None else "an update of it"
         finish = f"occopus-maintain -i {infrastructure.id} finishes that"
-        return [f"{what} is being rolled back: {infrastructure.rolling_back}; {finish}"]
+        return [f"the {infrastructure.undone} is being rolled back: {infrastructure.rolling_back}; {finish}"]
     known = _UNDER_WAY.get(infrastructure.state, "").format(infrastructure.id)
     return [known] if known else []
 

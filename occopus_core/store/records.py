@@ -376,6 +376,13 @@ class InfrastructureRecord:
         )
 
     @property
+    def undone(self) -> str:
+        """What a rollback under way undoes, for messages. A replacement has no description of its own."""
+        if self.description is None:
+            return "build"
+        return "replacement" if self.candidate is None else "update"
+
+    @property
     def due_at(self) -> float | None:
         """When something has to be done about its life time; None where it has no end."""
         moments = [moment for moment in (self.expires_at, self.warns_at) if moment is not None]

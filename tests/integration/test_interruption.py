@@ -153,7 +153,7 @@ def test_a_rollback_that_is_killed_is_finished_by_the_next_pass(workspace):
         read_until(process, "node dropping two")
         process.kill()
     report = workspace.ready("maintain", "-r", "-i", "cut").stdout
-    assert "an update of it is being rolled back: interrupted by SIGINT; " in report
+    assert "the update is being rolled back: interrupted by SIGINT; " in report
     go.touch()
     with contextlib.closing(sqlite3.connect(workspace.store)) as store, store:
         store.execute("UPDATE infrastructures SET lease_expires = 0")  # nobody waits for it to run out

@@ -59,7 +59,7 @@ def finish_rollback(context: PassContext, lease: Lease, record: InfrastructureRe
         if record.description is None:
             raise
         unconfirmed = error.unconfirmed
-    return Passed((f"the update was rolled back: {record.rolling_back}",), tuple(unconfirmed))
+    return Passed((f"the {record.undone} was rolled back: {record.rolling_back}",), tuple(unconfirmed))
 
 
 def apply_scaling(

@@ -287,11 +287,15 @@ def test_the_table_says_what_is_under_way(snapshot, instance):
         ),
         (
             dataclasses.replace(first, rolling_back="SIGINT"),
-            f"a build of it is being rolled back: SIGINT; occopus-maintain -i {first.id} finishes that",
+            f"the build is being rolled back: SIGINT; occopus-maintain -i {first.id} finishes that",
         ),
         (
             dataclasses.replace(ready.infrastructure, rolling_back="SIGINT"),
-            f"an update of it is being rolled back: SIGINT; occopus-maintain -i {first.id} finishes that",
+            f"the replacement is being rolled back: SIGINT; occopus-maintain -i {first.id} finishes that",
+        ),
+        (
+            dataclasses.replace(first, description=first.candidate, rolling_back="SIGINT"),
+            f"the update is being rolled back: SIGINT; occopus-maintain -i {first.id} finishes that",
         ),
     ):
         assert words in written(dataclasses.replace(ready, infrastructure=record), "table").splitlines()

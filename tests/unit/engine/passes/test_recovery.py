@@ -428,7 +428,7 @@ def test_a_replacement_that_is_requested_after_a_rollback_was_killed_is_carried_
         replaced = [before[step.node_id] for step in plan.of(Verb.REPLACE)]
         assert [(row.node_name, row.provisional) for row in replaced] == [("a", False)]
         passed = world.convergence(infra_id).maintain()
-        assert passed.undone == (f"the update was rolled back: {why}",)
+        assert passed.undone == (f"the replacement was rolled back: {why}",)
         assert [name for name, _ in refused(world, infra_id)] == ["a", "c"]
         [done] = [one for one in world.store.events(infra_id) if one.kind == EventKind.REPLACEMENT_DONE.value]
         assert (done.node_name, done.text) == ("a", "1 instance replaced")
