@@ -25,6 +25,7 @@ from occopus_core.engine.kernel.intervals import backoff, poll_interval
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.planning.named_secrets import named_secrets
 from occopus_core.events import IN_TURN
+from occopus_core.redaction import hide
 from occopus_core.store.records import Stage
 
 REPEAT_SECONDS = 30.0
@@ -296,13 +297,14 @@ class Configuring:
                 job.failures = 0
                 self._judge(job, one.get())
 
-    def _judge(self, job: _Job, status: ConfigStatus) -> None:
+    def _judge(self, job: _Job, answered: ConfigStatus) -> None:
+        status = self._without_secrets(job, answered)
         current = status.generation in ("", job.node.generation)
         if status.state is ConfigState.READY and current:
             self._published(job, status)
         elif status.state is ConfigState.FAILED and current:
             why = status.reason or f"{job.link.label} could not configure it"
-            self._finish(job, with_output(why, self._output(job, status)))
+            self._finish(job, with_output(why, status.output))
         elif status.state is ConfigState.QUEUED:
             job.queued_at = self._runtime.clock.monotonic()
             if not job.queued:
@@ -318,12 +320,19 @@ class Configuring:
             else:
                 self._look(job)
 
-    def _output(self, job: _Job, status: ConfigStatus) -> str:
-        """The last lines that the job has printed, without secrets."""
+    def _without_secrets(self, job: _Job, status: ConfigStatus) -> ConfigStatus:
+        """The status with its texts as they are shown: a job may have printed the secrets of its node."""
+        if not (status.reason or status.progress or status.output):
+            return status
         node = job.node
         given = (node.section, node.attributes, node.mapped, node.variables)
         secrets = {secret for values in given for secret in named_secrets(values)}
-        return job_output(status.output, secrets, self._runtime.scope.connections.redact)
+        return dataclasses.replace(
+            status,
+            reason=hide(secrets, status.reason),
+            progress=hide(secrets, status.progress),
+            output=job_output(status.output, secrets, self._runtime.scope.connections.redact),
+        )
 
     def _pause(self, job: _Job, moved: Callable[[], float]) -> None:
         """Stop the clock of a job that is queued. `moved` returns when (monotonic) the queue was last seen to work."""

@@ -106,6 +106,12 @@ def test_secrets_of_the_login_and_of_the_node_are_not_shown(world, managers, tmp
     assert all("42" not in event.text.replace(event.node_id, "") for event in world.store.events("infra"))
 
 
+def test_secrets_of_the_node_are_not_shown_in_the_reason_of_the_manager(world, managers):
+    managers.define("app", attributes={"db": {"password": "attribute-42"}}, fail="refused: attribute-42")
+    assert build_fails(world) == "node 'app' (memory memory): refused: ***"
+    assert all("attribute-42" not in event.text for event in world.store.events("infra"))
+
+
 def test_a_ready_instance_that_cannot_be_reconfigured_has_it_in_its_event_alone(world, managers):
     managers.define("app")
     world.build(infrastructure("app"))
