@@ -63,7 +63,11 @@ def exit_code(error: Exception) -> ExitCode | None:
 
 
 def lines(error: Exception) -> Sequence[str]:
-    """The message of an error, as lines."""
+    """The message of an error and its notes, as lines."""
+    return [*_message(error), *getattr(error, "__notes__", ())]
+
+
+def _message(error: Exception) -> Sequence[str]:
     match error:
         case BuildError():
             problems = [f"error: {problem}" for problem in error.problems]

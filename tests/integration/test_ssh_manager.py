@@ -68,18 +68,20 @@ def nothing_is_left(user, cloud, until):
 
 
 def refused(user, cloud, until, words):
-    """A build that ends with such a line for its node, and leaves nothing."""
+    """How a build ended that has such a line for its node, and leaves nothing."""
     ended = user.run("build", "infra.yaml", "-i", "shop")
     assert ended.code == 1, ended
     (line,) = [line for line in ended.complaint if line.startswith("error: ")]
     assert re.search(rf"^error: node 'web' \(sim \S+\): {words}", line), ended
     assert "PRIVATE KEY" not in ended.stdout + ended.stderr
     nothing_is_left(user, cloud, until)
+    return ended
 
 
 def test_a_command_that_fails(shop, cloud, until):
     user = shop("true", {"name": "format", "run": "echo before; echo no disk >&2; exit 7"})
-    refused(user, cloud, until, r"command 2 of 2 \(format\) ended with exit code 7: no disk$")
+    ended = refused(user, cloud, until, r"command 2 of 2 \(format\) ended with exit code 7: no disk; its last output:$")
+    assert "    before\n    no disk\n" in ended.stderr
 
 
 def test_a_machine_is_cleaned_where_its_job_is_cancelled_for_the_failure_of_another(shop, cloud, until, tmp_path):
