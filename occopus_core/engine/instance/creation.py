@@ -59,6 +59,7 @@ class Creation:
         if awaited:
             self._await(work, ", ".join(awaited))
             return
+        work.clock = None  # what it has waited for is there: that limit is over
         subject = self._values.subject(work)
         try:
             settings = runtime.scope.settings(subject)

@@ -78,6 +78,10 @@ class Deletion:
         self._halted = True
         self._shutdown.halt()
 
+    def has_left(self, work: Work) -> bool:
+        """True for an instance that is gone, or whose deletion was left unconfirmed: a later pass continues that."""
+        return work in self._left
+
     def begin(self, work: Work) -> None:
         """Delete an instance for which no call is under way."""
         if work.stage is Stage.RESERVED:  # `create` was never called

@@ -301,7 +301,7 @@ class Execution:
         yield from self.run(lambda: self._dropping.finished and not self._discarded)
 
     def _begin_to_drop(self, works: Iterable[Work], graph: Graph) -> None:
-        works = [work for work in works if work not in self._discarded]
+        works = [work for work in works if work not in self._discarded and not self._deletion.has_left(work)]
         self._withdraw(works)
         known = frozenset(graph.order)
         order = tuple(reversed(graph.order))

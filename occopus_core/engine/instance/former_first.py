@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from occopus_core.api.errors import PermanentError
 from occopus_core.engine.instance.progress import Progress
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
@@ -43,8 +44,8 @@ class FormerFirst:
         self._turns: dict[str, Work] = {}
         """By node name: the new instance that takes the place of another one, until it has ended."""
         self._queues: dict[str, list[Callable[[], None]]] = {}
-        self._left: dict[Work, Exception | str] = {}
-        """Instances whose deletion is not confirmed in this pass, with the reason."""
+        self._left: dict[Work, str] = {}
+        """Instances whose deletion this pass has given up, each with the reason: waiting for them is in vain."""
         self._stopped = False
 
     def stop(self) -> None:
@@ -76,11 +77,11 @@ class FormerFirst:
             return
         common = {one: _common(one, work, needed) for one in self._works() if _may_be_in_the_way(one, work)}
         former = {one for one, claims in common.items() if claims}
-        left = former & self._left.keys()
+        left = [self._left[one] for one in former if one in self._left]
         if not former:
             begin()
         elif left:
-            self._fail(work, self._left[left.pop()])
+            self._decline(work, left[0])
         elif self._turns.setdefault(work.node_name, work) is not work:
             again = self._queues.setdefault(work.node_name, [])
             again.append(lambda: self._take_turn(work, needed, begin))
@@ -104,15 +105,18 @@ class FormerFirst:
         self.ended(former)
 
     def unconfirmed(self, former: Work, why: Exception | str) -> None:
-        """The provider does not confirm the deletion of an instance: those that wait for it fail."""
-        self._left[former] = why
+        """The provider does not confirm the deletion of an instance: those that wait for it are made elsewhere."""
+        self._left[former] = reason(why)
         for waiting in [each for each in self._waiting.values() if former in each.former]:
             del self._waiting[waiting.work]
-            self._fail(waiting.work, why)
+            if not (waiting.work.dropping or self._stopped):
+                self._decline(waiting.work, self._left[former])
         self.ended(former)
 
-    def _fail(self, work: Work, why: Exception | str) -> None:
-        self._progress.failed(work, f"the former instance, which is in its way, is not deleted: {reason(why)}")
+    def _decline(self, work: Work, why: str) -> None:
+        """Try the next implementation; without another one, the instance fails."""
+        text = f"the former instance, which is in its way, is not deleted: {why}"
+        self._progress.declined(work, PermanentError(text))
 
     def ended(self, work: Work) -> None:
         """A new instance is ready, or has failed: the next one of its node may take its place. Idempotent."""

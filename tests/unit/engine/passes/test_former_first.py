@@ -8,7 +8,8 @@ import shutil
 
 import pytest
 
-from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError
+from occopus_core.api import PermanentError, TransientError
+from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError, UnconfirmedError
 from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.store.records import ScaleKind
@@ -171,17 +172,93 @@ def test_a_deletion_that_is_not_confirmed_fails_the_new_one(built):
     built.assert_runs({"db": 1, "proxy": 1})
 
 
-def test_a_deletion_that_failed_before_its_turn_fails_the_new_one(built):
-    """Its dependee is made first, and meanwhile the deletion is refused."""
-    built.cloud.set_faults([{"kind": "permanent", "operation": "delete", "count": 1000}])
+def refuse_deletions(world):
+    world.cloud.set_faults([{"kind": "permanent", "operation": "delete", "count": 1000}])
+
+
+def test_a_new_one_that_begins_after_a_deletion_was_given_up_fails_at_once(built):
+    """It had to wait for a dependee that is replaced, too."""
     for one in built.live():
         built.cloud.change(one["id"], "stop")
-    passed = built.convergence().maintain()
-    assert any("the former instance, which is in its way, is not deleted: " in text for text in passed.undone)
+    refuse_deletions(built)
+    (undone,) = built.convergence().maintain().undone
+    assert "the former instance, which is in its way, is not deleted: " in undone
     built.cloud.set_faults([])
     built.clock.time += 60
     built.convergence().maintain()
     built.assert_runs({"db": 1, "proxy": 1})
+
+
+def test_all_new_ones_fail_where_a_deletion_is_given_up(world):
+    """They take turns, and wait for an instance of a node that is not described any more."""
+    world.define("old", "new", port="8000")
+    world.build(infrastructure("old"))
+    lease = world.store.acquire("infra", "test", world.clock.now())
+    with world.store.changing(lease) as change:
+        change.finish_build(infrastructure(node("new", min=2)), {"new": 2})
+    world.store.release(lease)
+    refuse_deletions(world)
+    assert len(world.convergence().maintain().undone) == 2
+    assert [one.node_name for one in world.store.instances("infra")] == ["old"]
+
+
+def two_clouds(world, error, *operations):
+    """Clouds `a` and `b`; calls of the operations fail at the endpoints in the returned set."""
+    failing = set()
+
+    class Handler(world.handler):
+        def _call(self, operation):
+            if operation in operations and self.connection.settings["endpoint"] in failing:
+                raise error
+
+        def create(self, request):
+            self._call("create")
+            return super().create(request)
+
+        def delete(self, ids):
+            self._call("delete")
+            return super().delete(ids)
+
+        def list_owned(self, owner):
+            self._call("list")
+            return super().list_owned(owner)
+
+    world.install("resource", "memory", Handler)
+    ways = [{"resource": {"endpoint": name, "project": name}} for name in ("a", "b")]
+    world.define("proxy", implementations=ways, port="8000", image="v{{ variables.version }}")
+    return failing
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("error", [PermanentError("refused"), TransientError("no route", unreached=True)])
+def test_another_cloud_takes_over_where_the_former_one_cannot_be_deleted(world, seed, error):
+    world.rng.seed(seed)
+    failing = two_clouds(world, error, "create", "delete", "list")
+    world.build(infrastructure(node("proxy", version=1)))
+    (before,) = world.store.instances("infra")
+    failing.add("a" if '"a"' in before.connection else "b")
+    with pytest.raises(UnconfirmedError):
+        world.build(infrastructure(node("proxy", version=2)))
+    failing.clear()
+    world.convergence().maintain()
+    world.assert_runs({"proxy": 1})
+    assert world.store.instances("infra")[0].connection != before.connection
+
+
+def test_what_a_declined_creation_has_left_is_given_up_once(world):
+    """Its deletion is unconfirmed before the build fails and is undone."""
+    failing = two_clouds(world, PermanentError("refused"), "list")
+    failing.update("ab")
+    world.cloud.set_faults(
+        [
+            {"kind": "quota", "operation": "create", "nth": 1},
+            {"kind": "error_500", "operation": "create", "nth": 2},
+            {"kind": "quota", "operation": "create", "nth": 3},
+        ]
+    )
+    with pytest.raises(BuildError) as caught:
+        world.build(infrastructure(node("proxy", version=1)))
+    assert len(caught.value.unconfirmed) == 2
 
 
 @pytest.mark.parametrize("moment", ["after commit", "in a call"])

@@ -101,6 +101,28 @@ def test_synch_has_a_limit_and_names_what_it_waited_for(world, managers):
     managers.assert_nothing()
 
 
+def test_the_limit_of_synch_ends_when_the_attribute_is_there(world, managers):
+    """Then the new instance waits for the former one, which holds its port and takes longer."""
+    wanted = mapped(AttributeMapping("fqdn", "db_fqdn", True))
+    slow = {"timeout": 60.0, "resource": {"port": "8000", "delete_seconds": 200}}
+    managers.define("db", publish={"fqdn": "early"})
+    managers.define("web", **slow)
+    world.build(wanted)
+    managers.define("db", resource={"image": "other"})
+    managers.define("web", context="#cloud-config\n", **slow)
+    store, start = managers.at(), world.clock.now()
+
+    def publish(operation):
+        if operation == "status" and world.clock.now() - start > 30:
+            for each in store.service.nodes.values():
+                each.section = {**each.section, "publish": {"fqdn": "late"}}
+
+    store.during = publish
+    world.build(wanted)
+    assert held(managers, "web").mapped == {"db_fqdn": "late"}
+    world.assert_runs({"db": 1, "web": 1})
+
+
 def test_without_synch_a_missing_attribute_is_an_undefined_name(world, managers):
     managers.define("db")
     managers.define("web", context="{{ db_fqdn }}")
