@@ -15,7 +15,7 @@ from stevedore.named import NamedExtensionManager
 from occopus_core.api.config import ConfigManager, SectionFault
 from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
 from occopus_core.api.declared import fault_of_answer, fault_of_answers, fault_of_declarations
-from occopus_core.api.errors import PermanentError
+from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
 from occopus_core.api.resource import InstanceId, ResourceHandler
@@ -26,6 +26,7 @@ from occopus_core.descriptions.coercion import coerced, leaves
 from occopus_core.descriptions.schema import is_template, section_schema, validator
 from occopus_core.descriptions.soundness import fault_of_schema
 from occopus_core.error_place import described, described_in_full, place_of
+from occopus_core.sound_errors import sound
 
 T = TypeVar("T")
 
@@ -162,9 +163,12 @@ class Registry:
         """
         name = str(section["type"])
         plugin = self.context(name)
+        breach = f"{self.named('context', name)} breaks its contract: "
         try:
             made: object = plugin().contextualise(section, render)
         except (Exception, SystemExit) as error:  # whatever the plugin raises
+            if isinstance(error, ProviderError):
+                raise sound(error, str, lambda how: f"{breach}contextualise() raised {how}") from None
             if type(error).__module__.startswith("occopus_core."):
                 raise
             fault = f"contextualise() raised {described(error)}"
@@ -173,7 +177,7 @@ class Registry:
             if isinstance(made, Context) and not fault:
                 return made
             fault += place_of(plugin.contextualise)
-        raise PermanentError(f"{self.named('context', name)} breaks its contract: {fault}")
+        raise PermanentError(f"{breach}{fault}")
 
     def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:
         """A rendered section with its scalars converted to the types of the plugin's schema; changed in place.

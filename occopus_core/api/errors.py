@@ -17,6 +17,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+NO_REASON = "the plugin gives no reason"
+"""The message of an error without one."""
+
 
 class ProviderError(Exception):
     """A call to a provider failed.
@@ -105,7 +108,7 @@ class PermanentError(ProviderError):
 def _text(message: object) -> str:
     """The message as text, whatever a plugin passes."""
     if message is None or (isinstance(message, str) and not message.strip()):
-        return "the plugin gives no reason"
+        return NO_REASON
     if isinstance(message, str):
         return str(message)
     try:

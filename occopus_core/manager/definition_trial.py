@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from occopus_core.api.context import Context
-from occopus_core.api.errors import PermanentError
+from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.resource import Connection, CreateRequest, Feature, Owner
 from occopus_core.api.ssh import HostKeyPair
 from occopus_core.api.written import WrittenList, WrittenMap, items_of
@@ -17,6 +17,7 @@ from occopus_core.descriptions.model import Implementation
 from occopus_core.descriptions.problems import path_in
 from occopus_core.descriptions.schema import is_template
 from occopus_core.engine.kernel.guard import guarded
+from occopus_core.engine.kernel.stand_in import sound_set_up_error
 from occopus_core.engine.planning.rehearsal_faults import named_path
 from occopus_core.engine.planning.trust import breaches
 from occopus_core.redaction import Redactor
@@ -82,8 +83,12 @@ def _try(registry: Registry, credentials: Credentials, implementation: Implement
         auth = credentials.find("resource", resource)
     settings = {key: resource[key] for key in plugin.connection_keys if key in resource}
     who = functools.partial(registry.named, "resource", source["type"], label(source["type"], resource))
-    handler = guarded(plugin(Connection(source["type"], settings, auth)), who, Redactor(credentials.secrets()))
-    handler.check(CreateRequest(f"occopus-{_OWNER.node_id}", _OWNER, resource, context))
+    redact = Redactor(credentials.secrets())
+    try:
+        handler = plugin(Connection(source["type"], settings, auth))
+    except ProviderError as error:
+        raise sound_set_up_error(who(), error, redact) from None
+    guarded(handler, who, redact).check(CreateRequest(f"occopus-{_OWNER.node_id}", _OWNER, resource, context))
 
 
 class _StandIns:

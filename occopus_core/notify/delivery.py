@@ -26,6 +26,7 @@ from occopus_core.events import FORMER_NAMES
 from occopus_core.redaction import Redactor
 from occopus_core.registry import Registry
 from occopus_core.settings import NotifierSettings
+from occopus_core.sound_errors import sound
 from occopus_core.store.outbox import DELIVERY_SECONDS, Outbox
 from occopus_core.store.records import StoredEvent, StoreError
 
@@ -55,14 +56,17 @@ class Route:
         clock: Clock,
         rng: random.Random,
         told: Callable[[str], None],
+        who: Callable[[], str] = lambda: "the notifier",
+        redact: Callable[[str], str] = str,
     ) -> None:
-        """`told` gets each problem once, until it changes or is solved."""
+        """`told` gets each problem once, until it changes or is solved. `who` and `redact` are those of `guarded`."""
         self._notifier = notifier
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
         self._rng = rng
         self._told = told
+        self._who, self._redact = who, redact
         self._failures = 0
         self._not_before = 0.0
         self._trouble = ""
@@ -129,7 +133,10 @@ class Route:
         trouble = ""
         try:
             self._notifier.send(told)
-        except (PermanentError, NotFoundError) as error:
+        except ProviderError as raised:
+            error = sound(raised, self._redact, lambda how: f"{self._who()} breaks its contract: send() raised {how}")
+            if not isinstance(error, PermanentError | NotFoundError):
+                raise error from None
             trouble = f"'{self._settings.name}' refuses notifications, which are dropped: {error.message}"
         self._failures = 0
         self._tell(trouble)
@@ -208,7 +215,7 @@ def make_delivery(
         make = functools.partial(plugin, connection)
         who = functools.partial(registry.named, "notify", one.type, one.name)
         notifier = made_or_stand_in(make, plugin, who, redact)
-        routes.append(Route(notifier, one, outbox, clock, rng, lambda text: told(redact(text))))
+        routes.append(Route(notifier, one, outbox, clock, rng, lambda text: told(redact(text)), who, redact))
     return Delivery(routes)
 
 

@@ -32,7 +32,7 @@ from occopus_core.api import (
 )
 from occopus_core.api.declared import fault_of_declarations
 from occopus_core.testing import suite
-from occopus_core.testing.conformance.base import chain, raised
+from occopus_core.testing.conformance.base import assert_provider_error, chain, raised
 from occopus_core.testing.conformance.harness import Fault
 from occopus_core.testing.shape import (
     assert_describes_properties,
@@ -228,11 +228,11 @@ class NotifierConformance(suite.Suite):
         assert not found, f"what is printed or logged shows {found}"
 
     def test_only_provider_errors(self, harness: NotifyHarness) -> None:
-        """A notifier raises nothing but `ProviderError` and its subclasses."""
+        """A notifier raises nothing but `ProviderError` and its subclasses, with attributes of the right types."""
         for fault in _injectable(harness) - {Fault.HANG}:
             error = _failing(harness, harness.notifier(), fault)
-            proper = error is None or isinstance(error, ProviderError)
-            assert proper, f"{fault.value}: {error!r} is no ProviderError"
+            if error is not None:
+                assert_provider_error(error, fault.value)
 
     def test_address(self, harness: NotifyHarness) -> None:
         """`address` answers a text for what a client may send, and `ValueError` with a message for all else."""

@@ -11,11 +11,10 @@ from occopus_core.api.resource import Address, Instance, InstanceId, Owner, Reso
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.error_text import reason
-from occopus_core.engine.kernel.guard import BreachError, wrong_answer
+from occopus_core.engine.kernel.guard import BreachError, mapping_of, sound_answer, wrong_answer
 from occopus_core.engine.kernel.intervals import FIRST_DELAY
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
 from occopus_core.engine.kernel.open_connection import OpenConnection
-from occopus_core.error_place import described
 
 T = TypeVar("T")
 
@@ -42,7 +41,7 @@ def describe(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Description
         group = groups.pop()
         calls_left -= 1
         try:
-            answer: object = handler.describe(group)
+            answer = mapping_of(handler, "describe", handler.describe(group))
         except BreachError as error:
             if len(group) > 1 and calls_left > len(groups) + 1:
                 half = len(group) // 2
@@ -50,8 +49,6 @@ def describe(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Description
             else:
                 found |= {id: Outcome(error=error) for id in group}
             continue
-        if not isinstance(answer, Mapping):
-            raise wrong_answer(handler, "describe", f"answered {type(answer).__name__}, expected a mapping")
         found |= {id: _description(handler, id, answer) for id in group}
     return found
 
@@ -80,17 +77,18 @@ def each_outcome(
 
     Raises `ProviderError`, also where the answer is no mapping.
     """
-    answer: object = getattr(handler, what)(ids)
-    if not isinstance(answer, Mapping):
-        raise wrong_answer(handler, what, f"answered {type(answer).__name__}, expected a mapping")
+    answer = mapping_of(handler, what, getattr(handler, what)(ids))
     return {id: _outcome(handler, what, answer.get(id)) for id in ids}
 
 
 def _outcome(handler: ResourceHandler, what: str, answer: object) -> ProviderError | None:
-    if answer is None or isinstance(answer, ProviderError):
-        return answer
-    shown = described(answer) if isinstance(answer, Exception) else type(answer).__name__
-    return wrong_answer(handler, what, f"answered {shown} for an instance, expected None or a ProviderError")
+    if answer is None:
+        return None
+    if isinstance(answer, ProviderError):
+        return sound_answer(handler, what, answer)
+    return wrong_answer(
+        handler, what, f"answered {type(answer).__name__} for an instance, expected None or a ProviderError"
+    )
 
 
 Owned = tuple[list[Instance], BreachError | None]

@@ -5,14 +5,14 @@ That of an instance is read when it fails, before it is deleted; that of a job i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from occopus_core.api.errors import ThrottledError
 from occopus_core.api.resource import Feature, InstanceId, ResourceHandler
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
-from occopus_core.engine.kernel.guard import wrong_answer
+from occopus_core.engine.kernel.guard import mapping_of, wrong_answer
+from occopus_core.printable import cleaned, end_of
 from occopus_core.redaction import hide
 
 KEPT_LINES = 10
@@ -27,27 +27,11 @@ READ_SECONDS = 10.0
 _READ_LINES = 40
 """Lines that are read to keep `KEPT_LINES`: empty ones are left out."""
 
-MOST_CHARACTERS = 1_000_000
-"""Of a text that a handler answers, this much of its end is looked at."""
-
 _MOST_OF_A_JOB = 100_000
 """Of what a job has printed, this much of its end is looked at, in the loop."""
 
 LAST_OUTPUT = "; its last output:\n"
 """Between the reason of a failure and the last lines of output, each of which is indented."""
-
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
-"""Sequences by which programs colour their output, or set the title of a terminal."""
-
-
-def cleaned(text: str, redact: Callable[[str], str], length: int) -> list[str]:
-    """The lines of an output without control characters and secrets, each of `length` characters at the most.
-
-    Of what a carriage return overwrites on a terminal, the last text is kept.
-    """
-    lines = (line.rstrip("\r").rpartition("\r")[2] for line in redact(_end(text, MOST_CHARACTERS)).split("\n"))
-    plain = (_printable(_ESCAPES.sub("", line).expandtabs()).rstrip() for line in lines)
-    return [_cut(redact(line), length) for line in plain]
 
 
 def last_lines(
@@ -64,9 +48,8 @@ def last_lines(
     Blocks as long as the provider does. Raises `ProviderError`.
     """
     what = "logs" if since is None else "logs_since"
-    found = handler.logs(ids, lines) if since is None else handler.logs_since(ids, lines, since)
-    if not isinstance(found, Mapping):
-        raise wrong_answer(handler, what, f"answered {type(found).__name__}, expected a mapping")
+    answer = handler.logs(ids, lines) if since is None else handler.logs_since(ids, lines, since)
+    found = mapping_of(handler, what, answer)
     if wrong := [(id, text) for id in ids if not isinstance(text := found.get(id), str | None)]:
         id, text = wrong[0]
         kind = type(text).__name__
@@ -139,7 +122,7 @@ def job_output(text: str, secrets: Collection[str], redact: Callable[[str], str]
 
     `secrets` are those of its node, `redact` removes all others.
     """
-    lines = cleaned(hide(secrets, _end(text, _MOST_OF_A_JOB)), redact, KEPT_LENGTH)
+    lines = cleaned(hide(secrets, end_of(text, _MOST_OF_A_JOB)), redact, KEPT_LENGTH)
     return hide(secrets, _text(lines))  # again: control characters within a secret are gone
 
 
@@ -161,16 +144,3 @@ def without_output(text: str) -> str:
 
 def _text(lines: Sequence[str]) -> str:
     return "\n".join(f"    {line}" for line in [line for line in lines if line][-KEPT_LINES:])
-
-
-def _end(text: str, most: int) -> str:
-    """The last lines of a text, of `most` characters together: a line that was cut may begin within a secret."""
-    return text if len(text) <= most else text[-most:].partition("\n")[2]
-
-
-def _printable(line: str) -> str:
-    return "".join(each if each.isprintable() else " " for each in line)
-
-
-def _cut(line: str, length: int) -> str:
-    return line if len(line) <= length else f"{line[: length - 1]}…"

@@ -11,6 +11,7 @@ from occopus_core.api.config import ConfigNode
 from occopus_core.api.errors import ProviderError
 from occopus_core.api.resource import Connection, CreateRequest
 from occopus_core.error_place import described
+from occopus_core.sound_errors import sound
 
 P = TypeVar("P")
 
@@ -54,7 +55,7 @@ class _Logged:
             try:
                 answer = found(*values, **named)
             except Exception as error:
-                why = str(error) if isinstance(error, ProviderError) else described(error)
+                why = str(sound(error, self._redact, str)) if isinstance(error, ProviderError) else described(error)
                 self._say(what, began, f", failed: {' '.join(why.split())}")
                 raise
             self._say(what, began, "")

@@ -15,7 +15,8 @@ from occopus_core.engine.kernel.guard import is_of_plugin
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
-from occopus_core.error_place import described, place_of
+from occopus_core.error_place import described, place, place_of
+from occopus_core.sound_errors import sound
 from occopus_core.store.records import LeaseLostError
 
 T = TypeVar("T")
@@ -75,8 +76,8 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         """Make a call in this thread. Any error of the manager is raised as a `ProviderError`."""
         try:
             return call(self.plugin)
-        except ProviderError:
-            raise
+        except ProviderError as error:
+            raise sound(error, self._redact, lambda how: str(self._breach(what, f"raised {how}"))) from None
         except BaseException as error:
             if not is_of_plugin(error):
                 raise
@@ -108,11 +109,15 @@ class ManagerConnection(OpenConnection[ConfigManager]):
     def template_variables(self, node: ConfigNode) -> Mapping[str, Any]:
         """See `ConfigManager.template_variables`. Raises `ProviderError`."""
         answer: Any = self.call("template_variables", lambda manager: manager.template_variables(node))
-        if not isinstance(answer, Mapping) or not all(isinstance(name, str) for name in answer):
+        try:
+            variables: dict[Any, Any] = dict(answer) if isinstance(answer, Mapping) else {None: answer}
+        except (Exception, SystemExit) as error:
+            raise self._unreadable("template_variables", error) from error
+        if not all(isinstance(name, str) for name in variables):
             raise self._wrong_answer(
                 "template_variables", f"answered {type(answer).__name__}, expected a mapping whose keys are names"
             )
-        return answer
+        return variables
 
     def _status_of(self, node: ConfigNode) -> Outcome[ConfigStatus]:
         try:
@@ -124,9 +129,13 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         try:
             fault = _fault_of_answer(answer, node.node_id)
             status = answer[node.node_id] if not fault else None  # type: ignore[index]  # a fault otherwise
-        except Exception as error:  # noqa: BLE001  # a mapping of the plugin's own may raise anything
-            fault, status = f"answered an object that raises {described(error)}", None
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a mapping of the plugin's own may raise anything
+            return Outcome(error=self._unreadable("status", error))
         return Outcome(error=self._wrong_answer("status", fault)) if status is None else Outcome(value=status)
+
+    def _unreadable(self, what: str, error: BaseException) -> PermanentError:
+        where = place(error) or place_of(getattr(self.plugin, what, None))
+        return self._breach(what, f"answered an object that raises {type(error).__name__}{where}")
 
     def _wrong_answer(self, what: str, how: str) -> PermanentError:
         return self._breach(what, f"{how}{place_of(getattr(self.plugin, what, None))}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.resource import Connection
 from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.error_place import described, place, place_of
+from occopus_core.sound_errors import sound
 
 P = TypeVar("P")
 
@@ -53,13 +54,34 @@ def breach(plugin: object, how: str) -> BreachError:
 
 def wrong_answer(handler: object, what: str, how: str) -> BreachError:
     """The error for a wrong answer of a method, with its place; `how` is such as ``answered str, expected bool``."""
-    method = getattr(getattr(handler, "guarded", handler), what, None)
-    return breach(handler, f"{what}() {how}{place_of(method)}")
+    return breach(handler, f"{what}() {how}{_place_of_method(handler, what)}")
+
+
+def mapping_of(handler: object, what: str, answer: object) -> dict[Any, Any]:
+    """The mapping that a method has answered, as a `dict`. Raises `BreachError` where it is none, or cannot be read."""
+    if not isinstance(answer, Mapping):
+        raise wrong_answer(handler, what, f"answered {type(answer).__name__}, expected a mapping")
+    try:
+        return dict(answer)
+    except (Exception, SystemExit) as error:
+        where = place(error) or _place_of_method(handler, what)
+        raise breach(handler, f"{what}() answered a mapping that raises {type(error).__name__}{where}") from error
+
+
+def sound_answer(handler: object, what: str, error: ProviderError) -> ProviderError:
+    """An error that a method has answered for an instance; see `sound`."""
+    redact: Callable[[str], str] = getattr(handler, "redact", str)
+    where = "" if place(error) else _place_of_method(handler, what)
+    return sound(error, redact, lambda how: str(breach(handler, f"{what}() answered {how}{where}")))
+
+
+def _place_of_method(handler: object, what: str) -> str:
+    return place_of(getattr(getattr(handler, "guarded", handler), what, None))
 
 
 class _Guarded:
     def __init__(self, plugin: object, who: Callable[[], str], redact: Callable[[str], str]) -> None:
-        self.guarded, self.who, self._redact = plugin, who, redact
+        self.guarded, self.who, self.redact = plugin, who, redact
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.guarded, name)
@@ -84,11 +106,9 @@ class _Guarded:
         try:
             return call()
         except ProviderError as error:
-            if not getattr(error, "has_text", True):  # a subclass of the plugin's own may leave out what it inherits
-                error.message = f"{error.message}{place(error)}"
-            raise
+            raise sound(error, self.redact, lambda how: str(breach(self, f"{name}() raised {how}"))) from None
         except BaseException as error:  # whatever the plugin raises
             if not is_of_plugin(error):
                 raise
-            log_unexpected(error, self._redact)
+            log_unexpected(error, self.redact)
             raise breach(self, f"{name}() raised {described(error)}") from error

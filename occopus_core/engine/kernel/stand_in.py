@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.error_place import described
+from occopus_core.sound_errors import sound
 
 P = TypeVar("P")
 
@@ -47,6 +48,11 @@ def set_up_error(name: str, error: BaseException) -> PermanentError:
     return PermanentError(f"{name} cannot be set up: {described(error)}")
 
 
+def sound_set_up_error(name: str, error: ProviderError, redact: Callable[[str], str]) -> ProviderError:
+    """A `ProviderError` of a constructor; see `sound`."""
+    return sound(error, redact, lambda how: f"{name} breaks its contract: its constructor raised {how}")
+
+
 class _StandIn:
     def __init__(
         self, make: Callable[[], Any], plugin: type, who: Callable[[], str], redact: Callable[[str], str]
@@ -67,8 +73,8 @@ class _StandIn:
         """The plugin object. Raises `ProviderError`."""
         try:
             return self._make()
-        except ProviderError:
-            raise
+        except ProviderError as error:
+            raise sound_set_up_error(self.who(), error, self._redact) from None
         except (Exception, SystemExit) as error:  # whatever the constructor raises
             log_unexpected(error, self._redact)
             raise set_up_error(self.who(), error) from error

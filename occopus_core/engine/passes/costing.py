@@ -8,7 +8,7 @@ from decimal import Decimal
 from occopus_core.api.errors import ProviderError
 from occopus_core.api.resource import InstanceId, ResourceHandler
 from occopus_core.engine.kernel.connections import Connections
-from occopus_core.engine.kernel.guard import wrong_answer
+from occopus_core.engine.kernel.guard import mapping_of, wrong_answer
 from occopus_core.store.records import InstanceRecord
 from occopus_core.store.repository import Store
 
@@ -49,7 +49,7 @@ def costs(
 
 def _asked(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
     """The answer for these instances. Raises `ProviderError`."""
-    answer = handler.cost(ids)
-    if not isinstance(answer, Mapping) or not all(isinstance(answer.get(id), Decimal | None) for id in ids):
+    answer = mapping_of(handler, "cost", handler.cost(ids))
+    if not all(isinstance(answer.get(id), Decimal | None) for id in ids):
         raise wrong_answer(handler, "cost", "did not answer a Decimal or None for each id")
     return {id: answer.get(id) for id in ids}

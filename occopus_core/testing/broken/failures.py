@@ -199,6 +199,19 @@ class LeaksForeignErrors(_Translating):
         return ConnectionError(error.message)
 
 
+class _UnmadeError(TransientError):
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+
+@breaks("only_provider_errors")
+class LeavesErrorsUnmade(_Translating):
+    """Raises a subclass of its own whose constructor does not call that of the contract."""
+
+    def _wrong(self, error: ProviderError) -> Exception:
+        return _UnmadeError(error.message)
+
+
 @breaks("errors_keep_secrets")
 class TellsCredentials(_Translating):
     """Shows in its errors what it sent."""

@@ -18,6 +18,7 @@ from occopus_core.api import (
     ProviderError,
     ResourceHandler,
 )
+from occopus_core.sound_errors import fault_of_error
 from occopus_core.testing.conformance.harness import (
     OPERATIONS,
     OPTIONAL,
@@ -202,5 +203,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def assert_provider_error(error: Exception | None, what: str) -> None:
-    """Fail unless it is one of the contract's errors."""
+    """Fail unless it is one of the contract's errors, with attributes of the right types and a text."""
     assert isinstance(error, ProviderError), f"{what}: {error!r} is no ProviderError"
+    fault = fault_of_error(error)
+    assert not fault, f"{what}: {type(error).__name__}, whose {fault}"

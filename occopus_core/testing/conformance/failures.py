@@ -162,10 +162,11 @@ class FailureClauses:
             assert took < limit, f"{operation} hung for {took:.1f} s"
 
     def test_only_provider_errors(self, harness: ResourceHarness) -> None:
-        """A handler raises nothing but `ProviderError` and its subclasses."""
+        """A handler raises nothing but `ProviderError` and its subclasses, with attributes of the right types."""
         for fault in _EVERYWHERE:
             for operation in operations(harness.handler()):
-                _expect(harness, fault, operation, ProviderError)
+                error = _expect(harness, fault, operation, ProviderError)
+                assert_provider_error(error, f"{operation}, {fault.value}")
 
     def test_never_retries(self, harness: ResourceHarness) -> None:
         """A handler never retries: repeating belongs to the core."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from occopus_core.api import Context, ContextForm, Contextualiser
+from occopus_core.api import Context, ContextForm, Contextualiser, PermanentError
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.descriptions.problems import DescriptionError
@@ -49,6 +49,15 @@ def answers(*_):
     return 5
 
 
+class UnmadeError(PermanentError):
+    def __init__(self, code):
+        self.code = code
+
+
+def malformed(*_):
+    raise UnmadeError("s3cret-value")
+
+
 def place(function, lines=1):
     return f"({HERE}, line {function.__code__.co_firstlineno + lines})"
 
@@ -85,6 +94,16 @@ def test_a_plugin_that_breaks_its_contract_refuses_the_import_with_its_place(tmp
     assert f"{said} {place(method, lines=method is not answers)}" in text
     assert "nodes.yaml:" in text
     assert "node_def:one[0]" in text
+    assert "s3cret" not in text
+
+
+@pytest.mark.parametrize("name", ["__init__", "check", "contextualise"])
+def test_a_malformed_error_refuses_the_import_with_its_place(tmp_path, name):
+    with pytest.raises(DescriptionError) as caught:
+        imported(tmp_path, "context" if name == "contextualise" else "resource", name, malformed)
+    text = str(caught.value)
+    assert " raised UnmadeError, whose message is missing" in text
+    assert place(malformed) in text
     assert "s3cret" not in text
 
 

@@ -224,6 +224,19 @@ class TestFailure:
         post.happens("one")
         assert route.turn() == given
 
+    def test_a_malformed_error_is_told_and_the_next_turn_tries_again(self, post, receiver, route):
+        class UnmadeError(ThrottledError):
+            def __init__(self, code):
+                self.code = code
+
+        receiver.errors = [UnmadeError(7)]
+        post.happens("one")
+        post.clock.time += route.turn()
+        route.turn()
+        assert receiver.texts == ["one"]
+        (warning,) = post.warnings
+        assert "breaks its contract: send() raised UnmadeError, whose message is missing" in warning
+
     def test_refused_credentials_keep_the_notifications(self, post, receiver, route):
         receiver.errors = [AuthError("who are you")]
         post.happens("one")

@@ -371,6 +371,19 @@ class LeaksForeignErrors(FolderManager):
             raise OSError(error.message) from None
 
 
+class UnmadeError(TransientError):
+    def __init__(self, code):
+        self.code = code
+
+
+class LeavesErrorsUnmade(FolderManager):
+    def _file(self, *names):
+        try:
+            return super()._file(*names)
+        except TransientError as error:
+            raise UnmadeError(error.message) from None
+
+
 class SilenceIsUnknown(FolderManager):
     def _status(self, node):
         try:
@@ -458,6 +471,7 @@ BROKEN = [
     (LeavesAll, "nothing_is_left"),
     (SharesItsNode, "side_by_side"),
     (LeaksForeignErrors, "only_provider_errors"),
+    (LeavesErrorsUnmade, "only_provider_errors"),
     (SilenceIsUnknown, "silence_is_not_unknown"),
     (TellsItsKey, "errors_keep_secrets"),
     (PrintsCredentials, "prints_keep_secrets"),

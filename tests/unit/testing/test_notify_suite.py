@@ -114,6 +114,19 @@ class LeaksForeignErrors(FileNotifier):
             raise OSError(error.message) from None
 
 
+class UnmadeError(TransientError):
+    def __init__(self, code):
+        self.code = code
+
+
+class LeavesErrorsUnmade(FileNotifier):
+    def send(self, notifications):
+        try:
+            super().send(notifications)
+        except TransientError as error:
+            raise UnmadeError(error.message) from None
+
+
 class AnyAddress(FileNotifier):
     @classmethod
     def address(cls, properties):
@@ -135,6 +148,7 @@ BROKEN = [
     (TellsItsKey, "errors_keep_secrets"),
     (PrintsItsKey, "prints_keep_secrets"),
     (LeaksForeignErrors, "only_provider_errors"),
+    (LeavesErrorsUnmade, "only_provider_errors"),
     (AnyAddress, "address"),
 ]
 

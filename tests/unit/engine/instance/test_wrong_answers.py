@@ -16,6 +16,7 @@ from occopus_core.api import (
     InstanceState,
     PermanentError,
     ThrottledError,
+    TransientError,
     Verdict,
 )
 from occopus_core.credentials import Credentials
@@ -478,3 +479,57 @@ def test_the_name_of_an_installed_plugin_has_its_distribution():
     (by,) = {point.dist.name for point in entry_points(group="occopus.resource", name="docker")}
     assert registry.named("resource", "docker", "docker here") == f"the resource handler 'docker here' of {by}"
     assert registry.named("resource", "absent") == "the resource handler 'absent'"
+
+
+# Errors that are malformed
+
+
+class UnmadeError(TransientError):
+    def __init__(self, code):
+        self.code = code
+
+
+class UnmadePermanentError(PermanentError):
+    def __init__(self, code):
+        self.code = code
+
+
+def unmade(*_):
+    raise UnmadePermanentError(7)
+
+
+def test_a_contextualiser_with_a_malformed_error_refuses_the_build(world):
+    world.install("context", "mine", breaking(unmade))
+    world.define("odd", implementations=[{"contextualisation": {"type": "mine"}}])
+    with pytest.raises(InvalidDesignError, match=r"'mine' breaks its contract: contextualise\(\) raised Unmade"):
+        world.build(infrastructure("odd"))
+    world.assert_nothing()
+
+
+@pytest.mark.parametrize("method", ["check", "create", "__init__"])
+def test_a_handler_with_a_malformed_error_fails_its_node_with_the_place(world, method):
+    other_cloud(world, **{method: unmade})
+    world.define("web")
+    with pytest.raises((BuildError, InvalidDesignError)) as caught:
+        world.build(infrastructure("web", "odd"))
+    (problem,) = caught.value.problems
+    what = "its constructor" if method == "__init__" else f"{method}()"
+    said = f"{OTHER} breaks its contract: {what} raised UnmadePermanentError, whose message is missing"
+    assert said in str(problem)
+    assert HERE in str(problem)
+    world.assert_nothing()
+
+
+def test_the_malformed_error_of_a_deletion_is_transient_as_its_class_says(world):
+    def delete(self, ids):
+        if asked:
+            return base(self, ids)
+        asked.append(ids)
+        raise UnmadeError(7)
+
+    base, asked = world.handler.delete, []
+    other_cloud(world, delete=delete)
+    world.build(infrastructure("odd"))
+    world.destroy()
+    assert asked
+    world.assert_nothing()

@@ -6,9 +6,10 @@ import pytest
 
 from occopus_core.api import AuthError, Feature, PermanentError, TransientError, Verdict
 from occopus_core.credentials import Credentials
-from occopus_core.engine.instance.output import KEPT_LENGTH, KEPT_LINES, READ_SECONDS, cleaned
+from occopus_core.engine.instance.output import KEPT_LENGTH, KEPT_LINES, READ_SECONDS
 from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError
 from occopus_core.events import EventKind
+from occopus_core.printable import cleaned
 
 from ..conftest import infrastructure, node
 from ..fakes import health_checker
