@@ -14,6 +14,7 @@ from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.error_text import text_of
 from occopus_core.engine.kernel.guard import BreachError, wrong_answer
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
+from occopus_core.registry import PluginError
 
 SPACING = 0.05
 """Seconds in which probes for one checker are gathered into one call."""
@@ -94,7 +95,11 @@ class HealthChecks:
 
     def _ask(self, key: str, question: _Question) -> _Question:
         if key not in self._batches:
-            checker = self.connections.checker(key)
+            try:
+                checker = self.connections.checker(key)
+            except PluginError as error:
+                question.settle([Outcome(error=CheckerError(str(error)))] * len(question.probes))
+                return question
             self._batches[key] = Batch(
                 self.loop,
                 SPACING,

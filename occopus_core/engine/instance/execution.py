@@ -9,6 +9,7 @@ from occopus_core.api.errors import ProviderError
 from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Dependency, NodeDescription
+from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
@@ -31,6 +32,7 @@ from occopus_core.engine.kernel.loop import Steps, Waiting
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.events import EventKind
+from occopus_core.registry import PluginError
 from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
 from occopus_core.store.records import InstanceRecord, Stage
 
@@ -209,7 +211,11 @@ class Execution:
             self._failover.choose(work)
             self._creation.begin(work)
         else:  # started by another process: call `create` with its token again
-            work.link = self._runtime.scope.connections.resource(work.implementation, work.record.connection)
+            try:
+                work.link = self._runtime.scope.connections.resource(work.implementation, work.record.connection)
+            except (PluginError, DescriptionError) as error:
+                self.failed(work, str(error))
+                return
             self._creation.resume(work)
 
     # Reconfiguring

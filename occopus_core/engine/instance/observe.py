@@ -145,12 +145,14 @@ class Observatory:
         `PATIENCE` seconds.
         """
         by_link: dict[OpenConnection[ResourceHandler], list[Work]] = {}
+        seen: dict[str, Outcome[Instance]] = {}
         for work in works:
             if work.link is not None and work.record.instance_id is not None:
                 by_link.setdefault(work.link, []).append(work)
+            elif work.unloadable:
+                seen[work.node_id] = Outcome(error=PermanentError(work.unloadable))
         questions = {link: self._ask(link, _Question(_ids(asked))) for link, asked in by_link.items()}
         yield from self._answers(questions, commit_due)
-        seen: dict[str, Outcome[Instance]] = {}
         for link, question in questions.items():
             if question.answer is None:
                 silence = f"{by_link[link][0].implementation.label} has not answered for {PATIENCE:g} s"

@@ -12,6 +12,7 @@ from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Proof, Work
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.registry import PluginError
 
 CHECK_SECONDS = (0.1, 5.0)
 """Bounds of the seconds between two health checks of a node that is not ready yet."""
@@ -133,7 +134,11 @@ class Proving:
     def _ask(self, work: Work, key: str, delay: float) -> None:
         work.proof.awaited.add(key)
         if key not in self._checking:
-            checker = self._runtime.scope.connections.checker(key)
+            try:
+                checker = self._runtime.scope.connections.checker(key)
+            except PluginError as error:
+                self._failed(work, str(error))
+                return
             self._checking[key] = Batch(
                 self._runtime.loop,
                 CHECK_SECONDS[0],

@@ -314,7 +314,6 @@ def plan_build(
 
     Raises `ProviderError` if a provider does not answer.
     """
-    context.connect(works)
     found = yield from survey(context, context.scope(record.current), works, commit_due, notes)
     needed = {record.node_id for record in (work.record for work in works) if replacing.needs(record)}
     for node_id in needed & found.seen.keys():

@@ -9,6 +9,7 @@ from occopus_core.api.errors import ProviderError
 from occopus_core.api.resource import InstanceId, ResourceHandler
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.guard import mapping_of, wrong_answer
+from occopus_core.registry import PluginError
 from occopus_core.store.records import InstanceRecord
 from occopus_core.store.repository import Store
 
@@ -24,7 +25,7 @@ def costs(
 ) -> Costs:
     """The costs that providers report. With `tell`, which gets the message, an error of one makes its costs unknown.
 
-    Raises `StoreError`; without `tell` also `ProviderError`.
+    Raises `StoreError`; without `tell` also `ProviderError`, `PluginError`.
     """
     implementations = store.implementations_of(records)
     groups: dict[tuple[str, str], list[InstanceId]] = {}
@@ -33,10 +34,10 @@ def costs(
             groups.setdefault((record.implementation, record.connection), []).append(record.instance_id)
     known: dict[InstanceId, Decimal | None] = {}
     for (digest, connection), ids in groups.items():
-        handler = connections.resource(implementations[digest], connection).plugin
         try:
+            handler = connections.resource(implementations[digest], connection).plugin
             known.update(_asked(handler, ids))
-        except ProviderError as error:
+        except (ProviderError, PluginError) as error:
             if tell is None:
                 raise
             tell(connections.redact(str(error)))

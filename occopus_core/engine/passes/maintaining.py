@@ -84,9 +84,7 @@ class _Pass:
         self._lease = lease
         self._record = record
         self._runtime: Runtime = context.runtime(context.scope(record.current))
-        works = context.recorded_works()
-        context.connect(works)
-        self._execution = context.execution(self._runtime, {}, record, works)
+        self._execution = context.execution(self._runtime, {}, record, context.recorded_works())
         self._targets = dict(record.targets)
         self._unanswered: list[Unanswered] = []
         self._undone: list[str] = []

@@ -65,7 +65,6 @@ def _next(context: PassContext, record: InfrastructureRecord) -> Steps[Plan]:
     if replacing.requests:
         design = yield from design_of_replacement(context, scope, replacing)
         return (yield from plan_build(context, design, record, works, replacing))
-    context.connect(works)
     found = yield from survey(context, scope, works, lambda: None, Notes())
     situation = yield from situation_of(context, record, works, scaled.targets, found)
     loop = context.resources.loop

@@ -58,6 +58,7 @@ def survey(
     a moment ago for the same rows, are used instead of new calls. Instances in `is_under_way` are left to the code
     that creates or drops them; an instance being reconfigured is observed, but its manager is not asked.
     """
+    context.connect(works)
     present = [
         work
         for work in works
@@ -126,7 +127,6 @@ def look(context: PassContext, record: InfrastructureRecord) -> Steps[Look | Non
         return None  # calls to configuration managers depend on rows that a pass may write
     if any(one.forget_since is not None for one in store.configurations.of(context.infra_id)):
         return None
-    context.connect(works)
     pause, changes = context.pause(), Changes()
     found = yield from survey(context, context.scope(record.current), works, _nothing, changes.notes, pause)
     answers: list[Outcome[Instance] | Outcome[Verdict]] = [*found.seen.values(), *found.examined.values()]

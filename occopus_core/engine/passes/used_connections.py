@@ -28,7 +28,7 @@ class UnsearchedPlace:
     """The label of its implementation, or the settings of a lost one: see `PlaceRows.forget`."""
     why: str
     broken: bool = False
-    """True if its plugin breaks its contract, which says nothing of the cloud."""
+    """True if its plugin cannot be loaded or breaks its contract, which says nothing of the cloud."""
 
     def __str__(self) -> str:
         return f"{self.name} cannot be searched for remaining instances: {self.why}"
@@ -119,4 +119,5 @@ def _lost(settings: str) -> UnsearchedPlace:
 
 
 def _unsearched(place: Place, error: Exception) -> UnsearchedPlace:
-    return UnsearchedPlace(place.implementation.label, reason(error), isinstance(error, BreachError))
+    is_installed = isinstance(error, PluginError) and error.state is not None
+    return UnsearchedPlace(place.implementation.label, reason(error), isinstance(error, BreachError) or is_installed)

@@ -7,6 +7,7 @@ import pytest
 from occopus_core.api.context import Context
 from occopus_core.api.resource import CreateRequest, Owner
 from occopus_core.engine.passes.sweeping import PATIENCE, sweep
+from occopus_core.registry import Registry
 from occopus_core.store.database import open_database
 from occopus_core.store.records import Stage
 from occopus_core.store.repository import Store
@@ -233,4 +234,14 @@ def test_a_plugin_that_breaks_its_contract_hides_no_stray_and_is_no_reason_to_fo
 
 def test_a_cloud_that_does_not_answer_may_be_forgotten(built):
     built.cloud.set_faults([{"kind": "auth", "operation": "list"}])
+    assert run(built).unsearched == ["memory memory"]
+
+
+def test_a_plugin_that_cannot_be_loaded_is_no_reason_to_forget_its_cloud_unless_it_is_uninstalled(built):
+    built.install("resource", "memory", type("Wrong", (built.handler,), {"max_concurrency": 0}))
+    swept = run(built)
+    (silent,) = swept.silent
+    assert "breaks its contract: its class attribute max_concurrency is 0" in silent
+    assert swept.unsearched == []
+    built.registry = Registry()
     assert run(built).unsearched == ["memory memory"]
