@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 import traceback
@@ -14,22 +15,23 @@ from occopus_core.api.field_types import FieldTypeError
 _CORE = "occopus_core"
 
 
-def described(error: BaseException) -> str:
-    """The type and place of an exception: ``KeyError (mycloud/handler.py, line 80)``; see `place`.
+def described(error: BaseException, package: str = "") -> str:
+    """The type and place of an exception: ``KeyError (mycloud/handler.py, line 80)``; `package` is as for `place`.
 
     The text may repeat a secret that the plugin was given, so only that of a `FieldTypeError` is shown.
     """
     text = f": {error}" if isinstance(error, FieldTypeError) else ""
-    return f"{type(error).__name__}{text}{place(error)}"
+    return f"{type(error).__name__}{text}{place(error, package)}"
 
 
-def described_in_full(error: BaseException, package: str) -> str:
-    """The same with the text, of code that was given nothing: ``KeyError: 'nope' (mycloud/handler.py, line 80)``."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001  # an exception of the plugin's own may raise another one
-        text = ""
-    return f"{type(error).__name__}{f': {text}' if text else ''}{place(error, package)}"
+def import_failure(error: BaseException, package: str) -> str:
+    """Why a package cannot be imported: what is missing, what is wrong in which file, or the type and place."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.msg} ({_file_in(package, error.filename)}, line {error.lineno})"
+    text = ""
+    with contextlib.suppress(Exception):  # an exception of the plugin's own may raise another one
+        text = str(error) if isinstance(error, ImportError) else ""
+    return text or described(error, package)
 
 
 def place(error: BaseException, package: str = "") -> str:
@@ -72,6 +74,15 @@ def _module(frame: FrameType) -> str:
 
 def _package(frame: FrameType) -> str:
     return _module(frame).partition(".")[0] or _CORE
+
+
+def _file_in(package: str, name: str) -> str:
+    """The file, from the package on; the whole path of one outside the package."""
+    path = Path(name)
+    if path.stem == package:
+        return path.name
+    inside = path.parts[::-1].index(package) + 1 if package in path.parts else 0
+    return "/".join(path.parts[-inside:]) if inside else name
 
 
 def _file(name: str, module: str) -> str:

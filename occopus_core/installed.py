@@ -17,15 +17,18 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from occopus_core.api.declared import JUMP, guarded_keys
+from occopus_core.error_place import described
+from occopus_core.plugin_code import plugin_code
 from occopus_core.registry import (
     WORDS,
     PluginError,
     PluginState,
     clash,
-    import_error,
+    imported,
     named,
     owner,
     sound_schema,
+    unreadable,
     usable,
 )
 
@@ -228,8 +231,9 @@ def _examined(kind: str, point: metadata.EntryPoint, providers: Sequence[str]) -
     try:
         if len(providers) > 1:
             raise clash(kind, point.name, providers)
-        loaded = _imported(kind, point)
-        stated = getattr(loaded, "contract_version", None)
+        loaded = imported(kind, point)
+        with plugin_code(lambda error: unreadable(kind, point.name, error)):
+            stated = getattr(loaded, "contract_version", None)
         plugin = usable(kind, point.name, loaded)
         schema = sound_schema(named(kind, point.name), plugin)
         state, reason = PluginState.USABLE, ""
@@ -240,17 +244,10 @@ def _examined(kind: str, point: metadata.EntryPoint, providers: Sequence[str]) -
     return InstalledPlugin(kind, point.name, owner(point), version, contract, state, reason, plugin, schema)
 
 
-def _imported(kind: str, point: metadata.EntryPoint) -> object:
-    try:
-        return point.load()
-    except (Exception, SystemExit) as error:  # whatever a plugin's import raises
-        raise import_error(kind, point.name, point.module, error) from error
-
-
 def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
     """The powers of a section; empty if the plugin fails for an incomplete one."""
     found: Sequence[str] = ()
-    with contextlib.suppress(Exception, SystemExit):
+    with contextlib.suppress(PluginError), plugin_code(lambda error: PluginError(described(error))):
         found = [str(power) for power in plugin.powers(section)]
     return found
 
@@ -258,7 +255,7 @@ def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
 def _sources(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
     """The sources of a section; empty if the plugin fails for it, or is of a kind that has none."""
     found: Sequence[str] = ()
-    with contextlib.suppress(Exception, SystemExit):
+    with contextlib.suppress(PluginError), plugin_code(lambda error: PluginError(described(error))):
         found = [str(source) for source in plugin.sources(section)]
     return found
 

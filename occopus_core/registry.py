@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import reprlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
@@ -14,7 +15,7 @@ from stevedore.named import NamedExtensionManager
 
 from occopus_core.api.config import ConfigManager, SectionFault
 from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
-from occopus_core.api.declared import fault_of_answer, fault_of_answers, fault_of_declarations
+from occopus_core.api.declared import fault_of_answer, fault_of_answers, fault_of_context, fault_of_declarations
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
@@ -25,7 +26,8 @@ from occopus_core.api.version import CONTRACT_VERSION
 from occopus_core.descriptions.coercion import coerced, leaves
 from occopus_core.descriptions.schema import is_template, section_schema, validator
 from occopus_core.descriptions.soundness import fault_of_schema
-from occopus_core.error_place import described, described_in_full, place_of
+from occopus_core.error_place import described, import_failure, place_of
+from occopus_core.plugin_code import plugin_code
 from occopus_core.sound_errors import sound
 
 T = TypeVar("T")
@@ -173,7 +175,7 @@ class Registry:
                 raise
             fault = f"contextualise() raised {described(error)}"
         else:
-            fault = _fault_of_context(made, plugin.forms)
+            fault = fault_of_context(made, plugin.forms)
             if isinstance(made, Context) and not fault:
                 return made
             fault += place_of(plugin.contextualise)
@@ -224,17 +226,18 @@ class Registry:
         return self._loaded[kind, name]
 
     def _import(self, kind: str, name: str) -> type:
-        try:
+        with plugin_code(lambda error: self._import_error(kind, name, error)):
             found: Sequence[Extension[object]] = NamedExtensionManager(
                 f"occopus.{kind}",
                 [name],
                 on_load_failure_callback=_raise,
                 on_missing_entrypoints_callback=_say_nothing,
             ).extensions
-        except (Exception, SystemExit) as error:  # whatever a plugin's import raises
-            modules = [point.module for point in entry_points(group=f"occopus.{kind}", name=name)]
-            raise import_error(kind, name, modules[0], error) from error
         return usable(kind, name, found[0].plugin if len(found) == 1 else self._changed_since(kind, name))
+
+    def _import_error(self, kind: str, name: str, error: BaseException) -> PluginError:
+        points = [*entry_points(group=f"occopus.{kind}", name=name)]  # none if it was uninstalled meanwhile
+        return import_error(kind, points[0], error) if points else PluginError(self._advice(kind, name))
 
     def _changed_since(self, kind: str, name: str) -> object:
         """The plugin, where stevedore's list, made when the process began, has none or several of this name.
@@ -249,15 +252,13 @@ class Registry:
             raise clash(kind, name, sorted({by for _, by in points}))
         (point,) = points.values()
         try:
-            return point.load()
-        except ModuleNotFoundError as error:
-            if error.name != point.module.partition(".")[0]:
-                raise import_error(kind, name, point.module, error) from error
+            return imported(kind, point)
+        except PluginError as error:
+            missing = error.__cause__
+            if not isinstance(missing, ModuleNotFoundError) or missing.name != _package(point):
+                raise
             why = "this process cannot find it, since it was installed after the start: start the process again"
-            message = f"{named(kind, name)} cannot be imported: {error}; {why}"
-            raise PluginError(message, PluginState.IMPORT_ERROR) from error
-        except (Exception, SystemExit) as error:  # whatever a plugin's import raises
-            raise import_error(kind, name, point.module, error) from error
+            raise PluginError(f"{error}; {why}", PluginState.IMPORT_ERROR) from missing
 
     def _advice(self, kind: str, name: str) -> str:
         folders = _published().get(kind, {})
@@ -285,30 +286,51 @@ def named(kind: str, name: str, label: str = "") -> str:
     return f"the {WORDS[kind]} '{label or name}'{by}"
 
 
+def imported(kind: str, point: EntryPoint) -> object:
+    """What the entry point of a plugin names. Raises `PluginError`."""
+    with plugin_code(lambda error: import_error(kind, point, error)):
+        return point.load()
+
+
+def unreadable(kind: str, name: str, error: BaseException) -> PluginError:
+    """The error for a plugin that raises an exception when its attributes are read."""
+    fault = f"reading its class attributes raised {described(error)}"
+    return PluginError(f"{named(kind, name)} breaks its contract: {fault}", PluginState.BREAKS_CONTRACT)
+
+
 def usable(kind: str, name: str, plugin: object) -> type:
     """The plugin, if it is a class of its kind for this version of the contract. Raises `PluginError`."""
-    who = named(kind, name)
+    with plugin_code(lambda error: unreadable(kind, name, error)):
+        error = _error_of(kind, named(kind, name), plugin)
+    if error is not None:
+        raise error
+    return cast("type", plugin)
+
+
+def _error_of(kind: str, who: str, plugin: object) -> PluginError | None:
     if not (isinstance(plugin, type) and issubclass(plugin, _BASES[kind])):
         message = f"{who} breaks its contract: {_fault_of_base(kind, plugin)}"
-        raise PluginError(message, PluginState.BREAKS_CONTRACT)
-    version = getattr(plugin, "contract_version", None)
+        return PluginError(message, PluginState.BREAKS_CONTRACT)
+    version: object = getattr(plugin, "contract_version", None)
     if version is None:
-        raise PluginError(
+        return PluginError(
             f"{who} does not say which version of the plugin contract it is written for: "
             f"its class needs contract_version = {CONTRACT_VERSION}{place_of(plugin)}",
             PluginState.OTHER_CONTRACT,
         )
+    if not isinstance(version, int) or isinstance(version, bool):
+        fault = f"its class attribute contract_version is {reprlib.repr(version)}, expected the integer"
+        message = f"{who} breaks its contract: {fault} {CONTRACT_VERSION}{place_of(plugin)}"
+        return PluginError(message, PluginState.BREAKS_CONTRACT)
     if version != CONTRACT_VERSION:
-        raise PluginError(
+        return PluginError(
             f"{who} speaks version {version} of the plugin contract, this core version "
             f"{CONTRACT_VERSION}: upgrade the older of the two",
             PluginState.OTHER_CONTRACT,
         )
     missing = ", ".join(sorted(getattr(plugin, "__abstractmethods__", ())))
     fault = f"its class {plugin.__name__} has no {missing}{place_of(plugin)}" if missing else fault_of_class(plugin)
-    if fault:
-        raise PluginError(f"{who} breaks its contract: {fault}", PluginState.BREAKS_CONTRACT)
-    return plugin
+    return PluginError(f"{who} breaks its contract: {fault}", PluginState.BREAKS_CONTRACT) if fault else None
 
 
 def fault_of_class(plugin: type) -> str:
@@ -321,15 +343,15 @@ def fault_of_class(plugin: type) -> str:
 
 def sound_schema(who: str, plugin: type) -> Mapping[str, Any]:
     """The schema of a plugin's section, checked for use in validation. Raises `PluginError`; `who` is its name."""
-    try:
+
+    def malformed(fault: str) -> PluginError:
+        return PluginError(f"{who} has a malformed schema: {fault}", PluginState.MALFORMED_SCHEMA)
+
+    with plugin_code(lambda error: malformed(f"schema() raised {described(error)}")):
         answer = cast("Any", plugin).schema()
         fault = fault_of_schema(answer)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the plugin raises
-        answer, fault = {}, f"schema() raised {described_in_full(error, plugin.__module__.partition('.')[0])}"
-    else:
-        fault = f"{fault}{place_of(cast('Any', plugin).schema)}" if fault else ""
     if fault:
-        raise PluginError(f"{who} has a malformed schema: {fault}", PluginState.MALFORMED_SCHEMA)
+        raise malformed(f"{fault}{place_of(cast('Any', plugin).schema)}")
     return section_schema(plugin, answer)
 
 
@@ -345,13 +367,18 @@ def _fault_of_base(kind: str, plugin: object) -> str:
     return f"{point} the class {plugin.__name__}, which {why}{place_of(plugin)}"
 
 
-def import_error(kind: str, name: str, module: str, error: BaseException) -> PluginError:
+def import_error(kind: str, point: EntryPoint, error: BaseException) -> PluginError:
     """The error for a plugin whose module raises an exception when it is imported."""
-    # The text of an ImportError says what is missing, that of a SyntaxError where it is.
-    speaks_for_itself = isinstance(error, ImportError | SyntaxError) and str(error)
-    text = str(error) if speaks_for_itself else described_in_full(error, module.partition(".")[0])
-    message = f"{named(kind, name)} cannot be imported: {text}"
+    why = import_failure(error, _package(point))
+    if why == AttributeError.__name__:  # not raised in the plugin
+        why = f"its entry point names {point.value}, which does not exist"
+    message = f"{named(kind, point.name)} cannot be imported: {why}"
     return PluginError(message, PluginState.IMPORT_ERROR)
+
+
+def _package(point: EntryPoint) -> str:
+    """The top-level package of a plugin. The text of the entry point may be malformed."""
+    return point.value.partition(":")[0].partition(".")[0].strip()
 
 
 def clash(kind: str, name: str, distributions: Sequence[str]) -> PluginError:
@@ -363,25 +390,6 @@ def clash(kind: str, name: str, distributions: Sequence[str]) -> PluginError:
 def owner(point: EntryPoint) -> str:
     """The distribution that provides a plugin; where that is not known, the class."""
     return point.dist.name if point.dist is not None else point.value
-
-
-def _fault_of_context(made: object, forms: Collection[ContextForm]) -> str:
-    """What is wrong with the answer of a contextualiser that declares these forms; empty if nothing is."""
-    if not isinstance(made, Context):
-        return f"contextualise() answered {type(made).__name__}, expected a Context"
-    words = () if made.command is None or isinstance(made.command, str) else made.command
-    for name, value, kinds in (
-        ("user_data", made.user_data, (str, type(None))),
-        ("env", made.env, (list, tuple)),
-        ("command", words, (list, tuple)),
-        ("host_key", made.host_key, (str,)),
-    ):
-        items = value if isinstance(value, list | tuple) else ()
-        if not isinstance(value, kinds) or not all(isinstance(item, str) for item in items):
-            return f"the {name} of its Context is of a wrong type"
-    used = {ContextForm.USER_DATA: made.user_data is not None, ContextForm.PROCESS: bool(made.env or words)}
-    undeclared = [form.value for form in ContextForm if used[form] and form not in forms]
-    return f"its Context has {undeclared[0]}, which is not among its forms" if undeclared else ""
 
 
 def _raise(_manager: object, _point: object, error: BaseException) -> NoReturn:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from occopus_core.api.config import ConfigManager
-from occopus_core.api.context import ContextForm, Contextualiser
+from occopus_core.api.context import Context, ContextForm, Contextualiser
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
 from occopus_core.api.resource import Feature, ResourceHandler
@@ -51,6 +51,25 @@ def fault_of_answer(name: str, answer: object) -> str:
         return "" if isinstance(answer, str) else f"{name}() answered {type(answer).__name__}, expected a text"
     texts = not isinstance(answer, str) and isinstance(answer, Iterable) and all(isinstance(one, str) for one in answer)
     return "" if texts else f"{name}() answered a value that is not a sequence of texts"
+
+
+def fault_of_context(made: object, forms: Collection[ContextForm]) -> str:
+    """What is wrong with the answer of a contextualiser that declares these forms; empty if nothing is."""
+    if not isinstance(made, Context):
+        return f"contextualise() answered {type(made).__name__}, expected a Context"
+    words = () if made.command is None or isinstance(made.command, str) else made.command
+    for name, value, kinds in (
+        ("user_data", made.user_data, (str, type(None))),
+        ("env", made.env, (list, tuple)),
+        ("command", words, (list, tuple)),
+        ("host_key", made.host_key, (str,)),
+    ):
+        items = value if isinstance(value, list | tuple) else ()
+        if not isinstance(value, kinds) or not all(isinstance(item, str) for item in items):
+            return f"the {name} of its Context is of a wrong type"
+    used = {ContextForm.USER_DATA: made.user_data is not None, ContextForm.PROCESS: bool(made.env or words)}
+    undeclared = [form.value for form in ContextForm if used[form] and form not in forms]
+    return f"its Context has {undeclared[0]}, which is not among its forms" if undeclared else ""
 
 
 def guarded_keys(plugin: type) -> frozenset[str]:

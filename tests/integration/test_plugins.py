@@ -18,7 +18,12 @@ BROKEN = {
     "ended": (
         "raise SystemExit('leaving')",
         "import error",
-        "SystemExit: leaving (plugin_ended.py, line 1)",
+        "SystemExit (plugin_ended.py, line 1)",
+    ),
+    "stopped": (
+        "raise KeyboardInterrupt('leaving')",
+        "import error",
+        "KeyboardInterrupt (plugin_stopped.py, line 1)",
     ),
     "older": (CHECKER.format(version=0), "other contract", "speaks version 0 of the plugin contract"),
     "bent": (GOOD.replace("{}", "{'type': 7}"), "malformed schema", "is not a JSON Schema: 7 at /type"),

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from occopus_core.error_place import described, described_in_full, place, place_of
+from occopus_core.error_place import described, import_failure, place, place_of
 from occopus_core.testing.memory import MemoryHandler
 
 
@@ -40,7 +40,27 @@ def test_it_is_the_innermost_frame_of_the_plugin(module):
     handler = module("minihost.handler", "def describe(look_up):\n    return look_up({'secret': 1}, 'nope')\n")
     error = raised(handler.describe, errors.look_up)
     assert described(error) == "KeyError (minihost/errors.py, line 4)"
-    assert described_in_full(error, "minihost") == "KeyError: 'nope' (minihost/errors.py, line 4)"
+    assert import_failure(error, "minihost") == "KeyError (minihost/errors.py, line 4)"
+
+
+@pytest.mark.parametrize(
+    ("file", "shown"),
+    [
+        ("/site/minihost/sub/__init__.py", "minihost/sub/__init__.py"),
+        ("/site/minihost.py", "minihost.py"),
+        ("/minihost/src/minihost/handler.py", "minihost/handler.py"),
+        ("/site/library/core.py", "/site/library/core.py"),
+    ],
+)
+def test_a_syntax_error_has_its_file_from_the_package_on(file, shown):
+    with pytest.raises(SyntaxError) as caught:
+        compile("\n1 +", file, "exec")
+    assert import_failure(caught.value, "minihost") == f"invalid syntax ({shown}, line 2)"
+
+
+def test_what_an_import_does_not_find_is_shown():
+    assert import_failure(ModuleNotFoundError("No module named 'lib'"), "minihost") == "No module named 'lib'"
+    assert import_failure(ImportError(), "minihost") == "ImportError"
 
 
 def test_libraries_that_the_plugin_calls_are_not_the_place(module):
@@ -70,7 +90,7 @@ def test_the_core_and_an_error_that_was_never_raised_have_no_place():
     assert place(raised(MemoryHandler, None, None, None, None)) == ""
     assert place(raised(json.loads, "{")) == ""
     assert described(KeyError("id")) == "KeyError"
-    assert described_in_full(KeyError("id"), "minihost") == "KeyError: 'id'"
+    assert import_failure(KeyError("id"), "minihost") == "KeyError"
     assert described(SystemExit()) == "SystemExit"
 
 

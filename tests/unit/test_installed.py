@@ -55,6 +55,26 @@ FETCHES = (
 )
 
 
+LAZY = """
+class Missing:
+    def __getattribute__(self, name):
+        raise RuntimeError("secret")
+
+Checker = Missing()
+"""
+META = f"""
+{GOOD}
+
+class Meta(type(Checker)):
+    def __getattribute__(self, name):
+        if name == "contract_version":
+            raise RuntimeError("secret")
+        return super().__getattribute__(name)
+
+Checker = Meta("Checker", (Checker,), {{}})
+"""
+
+
 def found(type, kind="health"):
     return [one for one in installed_plugins() if (one.kind, one.type) == (kind, type)]
 
@@ -81,12 +101,22 @@ def schema(answer):
     ("text", "state", "reason"),
     [
         ("raise ImportError('no libpulse')", "import error", "cannot be imported: no libpulse"),
-        ("raise SystemExit(3)", "import error", "cannot be imported: SystemExit: 3 (installed_broken_"),
+        ("raise SystemExit(3)", "import error", "cannot be imported: SystemExit (installed_broken_"),
+        ("raise KeyboardInterrupt", "import error", "cannot be imported: KeyboardInterrupt (installed_broken_"),
+        ("class E(BaseException): ...\nraise E('secret')", "import error", "cannot be imported: E (installed_broken_"),
+        (
+            "class E(ImportError):\n  __str__ = None\nraise E",
+            "import error",
+            "cannot be imported: E (installed_broken_",
+        ),
+        (LAZY, "breaks its contract", "reading its class attributes raised RuntimeError (installed_broken_"),
+        (META, "breaks its contract", "reading its class attributes raised RuntimeError (installed_broken_"),
+        (f"{GOOD}\nChecker.contract_version = '1'", "breaks its contract", "contract_version is '1', expected the int"),
         ("import sys\nsys.exit()", "import error", ".py, line 2)"),
-        ("1 / 0", "import error", "cannot be imported: ZeroDivisionError: division by zero (installed_broken_"),
+        ("1 / 0", "import error", "cannot be imported: ZeroDivisionError (installed_broken_"),
         ("import json\n\njson.loads('{')", "import error", ".py, line 3)"),
         ("1 +", "import error", ".py, line 1)"),
-        ("Chekcer = 5", "import error", "cannot be imported: AttributeError: module 'installed_broken_"),
+        ("Chekcer = 5", "import error", ":Checker, which does not exist"),
         (CHECKER.format(version=0), "other contract", "speaks version 0 of the plugin contract, this core version 1"),
         (CHECKER.format(version=9), "other contract", "speaks version 9 of the plugin contract, this core version 1"),
         (GOOD.replace("    contract_version = 1\n", ""), "other contract", "does not say which version"),
@@ -100,7 +130,12 @@ def schema(answer):
         (schema("{'type': 'objekt'}"), "malformed schema", "is not a JSON Schema: 'objekt' at /type"),
         (schema("[]"), "malformed schema", "schema() answered [], expected a mapping"),
         (schema("{'enum': {1, 2}}"), "malformed schema", "not JSON: Object of type set"),
-        (schema("1 / 0"), "malformed schema", "schema() raised ZeroDivisionError: division by zero"),
+        (schema("1 / 0"), "malformed schema", "schema() raised ZeroDivisionError (installed_broken_"),
+        (
+            GOOD.replace("return {}", "raise KeyboardInterrupt"),
+            "malformed schema",
+            "schema() raised KeyboardInterrupt (",
+        ),
         (schema("{'$ref': '#/definitions/lost'}"), "malformed schema", "has broken references: #/definitions/lost"),
         (schema("{'items': {'$ref': 'https://x/'}}"), "malformed schema", "has broken references: https://x/"),
     ],
@@ -114,6 +149,7 @@ def test_a_broken_one_is_one_line_and_stops_no_other(install, request, text, sta
     assert (broken.state.value, broken.plugin, dict(broken.schema)) == (state, None, {})
     assert reason in broken.reason
     assert "\n" not in broken.reason
+    assert "secret" not in broken.reason
     assert [one.state for one in found("whole")] == [PluginState.USABLE]
     assert "broken" not in usable_schemas(installed_plugins())["health"]
 

@@ -93,7 +93,13 @@ POINT = "breaks its contract: its entry point of the group occopus.health names"
         (
             "zero_pulse:Checker",
             "\n\n1 / 0",
-            "cannot be imported: ZeroDivisionError: division by zero (zero_pulse.py, line 3)",
+            "cannot be imported: ZeroDivisionError (zero_pulse.py, line 3)",
+        ),
+        ("cut_pulse:Checker", "\n1 +", "cannot be imported: invalid syntax (cut_pulse.py, line 2)"),
+        (
+            "interrupted_pulse:Checker",
+            "\nraise KeyboardInterrupt('secret')",
+            "cannot be imported: KeyboardInterrupt (interrupted_pulse.py, line 2)",
         ),
         (
             "numeric_pulse:number",
@@ -109,6 +115,21 @@ POINT = "breaks its contract: its entry point of the group occopus.health names"
             "misplaced_pulse:Notes",
             "from occopus_core.api import Notifier\nclass Notes(Notifier): ...",
             f"{POINT} the class Notes, which is a Notifier and belongs to the group occopus.notify (misplaced_pulse.py",
+        ),
+        (
+            "worded_pulse:Checker",
+            PLUGIN.format(version="'1'"),
+            "breaks its contract: its class attribute contract_version is '1', expected the integer 1 (worded_pulse.py",
+        ),
+        (
+            "true_pulse:Checker",
+            PLUGIN.format(version=True),
+            "breaks its contract: its class attribute contract_version",
+        ),
+        (
+            "exact_pulse:Checker",
+            PLUGIN.format(version=1.0),
+            "breaks its contract: its class attribute contract_version",
         ),
         ("older_pulse:Checker", PLUGIN.format(version=0), "speaks version 0 of the plugin contract"),
         (
