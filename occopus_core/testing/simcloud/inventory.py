@@ -291,7 +291,7 @@ class Inventory:
         quota = self.limits.quotas.get(order.project)
         if quota is not None and self._used[order.project] >= quota:
             raise Refusal("quota", f"project {order.project!r} may have no more than {quota} instances")
-        if order.port and any((m.project, m.port) == (order.project, order.port) for m in self._machines.values()):
+        if order.port and any(self._holds_port(machine, order) for machine in self._machines.values()):
             raise Refusal("permanent", f"port {order.port} is in use")
         self.serial += 1
         machine = Machine(
@@ -313,6 +313,11 @@ class Inventory:
         )
         self._add(machine)
         return machine
+
+    @staticmethod
+    def _holds_port(machine: Machine, order: Order) -> bool:
+        """Whether it is in the way of an order. A duplicate, which is made where the token was forgotten, is not."""
+        return (machine.project, machine.port) == (order.project, order.port) and machine.token != order.token
 
     def _add(self, machine: Machine) -> None:
         self._machines[machine.id] = machine
