@@ -13,7 +13,6 @@ from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.planning.exclusive import Claims, claims_of, named
 from occopus_core.engine.planning.preparation import Subject
-from occopus_core.registry import PluginError
 from occopus_core.store.records import Stage
 
 
@@ -53,24 +52,31 @@ class FormerFirst:
         self._stopped = True
 
     def before(self, work: Work, subject: Subject, begin: Callable[[], None]) -> None:
-        """Call `begin` at once where no instance that is to go may be in its way, otherwise when all those are gone."""
+        """Call `begin` at once where no instance that is to go may be in its way, otherwise when all those are gone.
+
+        None is asked to go for a new one that cannot be prepared: its commands are run beforehand, too.
+        """
         former = [one for one in self._works() if _may_be_in_the_way(one, work)]
         if not former:
             begin()
             return
         scope = self._runtime.scope
-        self._runtime.rendering.submit(
-            lambda: claims_of(scope, subject), lambda outcome: self._claimed(work, outcome, begin)
-        )
+
+        def find() -> Claims:
+            needed = claims_of(scope, subject)
+            if any(_common(one, work, needed) for one in former):
+                scope.prepare(subject)
+            return needed
+
+        self._runtime.rendering.submit(find, lambda outcome: self._claimed(work, outcome, begin))
 
     def _claimed(self, work: Work, outcome: Outcome[Claims], begin: Callable[[], None]) -> None:
         if work.dropping or self._stopped:
             return
-        if isinstance(outcome.error, PluginError):
+        if outcome.error is not None:
             self._progress.failed(work, reason(outcome.error))
-            return
-        # Other errors are those of its creation.
-        self._take_turn(work, outcome.value or frozenset(), begin)
+        else:
+            self._take_turn(work, outcome.get(), begin)
 
     def _take_turn(self, work: Work, needed: Claims, begin: Callable[[], None]) -> None:
         if work.dropping or self._stopped:

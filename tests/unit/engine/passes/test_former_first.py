@@ -14,7 +14,7 @@ from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.store.records import ScaleKind
 
-from ..conftest import World, infrastructure, interrupter, node
+from ..conftest import World, infrastructure, interrupter, node, userdata
 from ..fakes import KilledError, Life
 
 PORT = {"port": "{{ variables.port }}", "image": "v{{ variables.version }}", "boot_seconds": 2, "delete_seconds": 3}
@@ -148,6 +148,16 @@ def test_a_failure_before_its_turn_keeps_the_former_one(built):
     before = built.store.instances("infra")
     built.define("db", boot_seconds=2, image="other", fail="no good")
     with pytest.raises(BuildError) as caught:
+        built.build(trial(2))
+    assert len(caught.value.problems) == 1
+    built.assert_runs({"db": 1, "proxy": 1})
+    assert {one.node_id for one in built.store.instances("infra")} == {one.node_id for one in before}
+
+
+def test_a_command_that_fails_keeps_the_former_one(built):
+    before = built.store.instances("infra")
+    built.define("proxy", implementations=[{"contextualisation": userdata("{{ cmd('exit 3') }}")}], **PORT)
+    with pytest.raises(BuildError, match="cmd: ") as caught:
         built.build(trial(2))
     assert len(caught.value.problems) == 1
     built.assert_runs({"db": 1, "proxy": 1})
