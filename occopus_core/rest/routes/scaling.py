@@ -115,8 +115,9 @@ def down(request: Request, client: Scaler, infra_id: InfraId, node: NodeName, no
 def replace(request: Request, client: Writer, infra_id: InfraId, node: NodeName) -> Response:
     """Replace all instances of a node, as `occopus-build --replace` does.
 
-    New instances are made first. When all are ready, the former ones are deleted; if one cannot be made, the new ones
-    are. Other nodes stay as they are, but instances of them that have failed are replaced, too.
+    New instances are made first, but for what only one instance at a time can have. When all are ready, the former
+    ones are deleted; if one cannot be made, the new ones are. Other nodes stay as they are, but instances of them that
+    have failed are replaced, too.
     """
 
     def act() -> dict[str, Any]:
