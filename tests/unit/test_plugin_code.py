@@ -25,6 +25,15 @@ def test_whatever_is_raised_is_of_the_plugin(kind):
     assert isinstance(caught.value.__cause__, kind)
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT raises `KeyboardInterrupt`, also where the tests were started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_by_the_user_passes():
     with pytest.raises(KeyboardInterrupt), plugin_code(broken):
         signal.raise_signal(signal.SIGINT)
