@@ -56,9 +56,18 @@ class BuildFiles:
         known = Overlay(self.definitions, stored).definitions(types)
         if known.keys() != types:  # it cannot be built, and what is missing may use them
             return
+        self._say_overridden()
         infrastructure, definitions = self.infrastructure, known.values()
         for name in unused_variables(self.variables, self.declared, infrastructure, self.expanded, definitions):
             say(f"notice: the variable '{name}' is not used by any template of the description or its node definitions")
+
+    def _say_overridden(self) -> None:
+        """Print a notice for each variable of the command line that variables of nodes override."""
+        for name in self.variables:
+            value = self.infrastructure.variables[name]
+            nodes = [f"'{node.name}'" for node in self.infrastructure.nodes if node.variables[name] != value]
+            if nodes:
+                say(f"notice: the variable '{name}' has other values in these nodes, which win: {', '.join(nodes)}")
 
 
 def read_files(options: argparse.Namespace) -> BuildFiles:

@@ -41,10 +41,12 @@ def listed_lines(summaries: Sequence[InfrastructureSummary]) -> list[str]:
     lines = []
     for one in summaries:
         instances = f"{one.instances:,} instance{'' if one.instances == 1 else 's'}"
+        all_ready = {ReportState.READY.value: one.target} if one.target else {}
+        ill = [] if states(one) == all_ready else [health(one)]
         held = [*([_held(one)] if one.frozen else []), *_outdated(one)]
         end = [f"expires {written(one.expires_at)}"] if one.expires_at is not None else []
         maintained = [maintained_text(one.maintainer, time.time())] if one.maintainer is not None else []
-        lines.append("\t".join([one.id, one.name, one.state.value, instances, *held, *end, *maintained]))
+        lines.append("\t".join([one.id, one.name, one.state.value, instances, *ill, *held, *end, *maintained]))
     return lines
 
 

@@ -268,6 +268,15 @@ def test_files_of_variables(built, files):
     assert found["own"] == "here", "the variable of a node wins"
 
 
+def test_a_notice_names_the_nodes_that_override_a_variable(built, files, capsys):
+    assert build.main(["--var", "own=there", "--var", "size=large", "--nodes", "nodes.yaml", "infra.yaml"]) == 1
+    complaint = capsys.readouterr().err.splitlines()
+    assert "notice: the variable 'own' has other values in these nodes, which win: 'web'" in complaint
+    assert not [line for line in complaint if "'size' has other values" in line]
+    assert build.main(["--var", "own=here", "--nodes", "nodes.yaml", "infra.yaml"]) == 1
+    assert "which win" not in capsys.readouterr().err, "it has the same value"
+
+
 UNUSED = "notice: the variable '{}' is not used by any template of the description or its node definitions\n"
 GIVEN = ["--var", "size=large", "--var", "most=2", "--var", "prot=80", "--var-file", "more.yaml"]
 

@@ -105,7 +105,7 @@ def test_of_what_is_gone_the_commands_that_know_it_are_named(command, store, wor
 
 
 def test_the_list_in_its_forms(run):
-    assert run("-l") == (0, "infra-1\tshop\tready\t1 instance\n", "")
+    assert run("-l") == (0, "infra-1\tshop\tready\t1 instance\t1/2 ready\n", "")
     shop = {"infraid": "infra-1", "name": "shop", "state": "ready", "instances": 1, "target": 2, "health": {"ready": 1}}
     shop |= {"outdated": 0}
     rows = [{**shop, "created_at": "1970-01-01T00:00:00+00:00", "frozen": "", "expires_at": None, "maintainer": None}]

@@ -85,7 +85,8 @@ def test_the_end_of_what_is_maintained_comes_by_itself():
 
 
 def test_outdated_instances_are_counted():
-    some, none = summary(outdated=2), summary()
+    well = {(Stage.READY, Condition.WELL): 1}
+    some, none = summary(outdated=2, counts=well, target=1), summary()
     assert listed_table([some], 200).endswith("  2 outdated")
     assert listed_lines([some]) == [f"{ID}\tshop\tready\t1 instance\t2 outdated"]
     assert [row["outdated"] for row in listed_rows([some, none])] == [2, 0]
@@ -107,10 +108,12 @@ def test_the_table_fits(width):
 
 
 def test_lines_for_scripts_begin_with_the_whole_id():
-    assert listed_lines([summary(), summary("two", instances=2), summary("many", instances=1200, frozen="x")]) == [
-        f"{ID}\tshop\tready\t1 instance",
+    two = summary("two", instances=2, counts={(Stage.READY, Condition.WELL): 2}, target=2)
+    many = summary("many", instances=1200, frozen="x", counts={(Stage.READY, Condition.AILING): 1200}, target=1200)
+    assert listed_lines([summary(instances=0), two, many]) == [
+        f"{ID}\tshop\tready\t0 instances",
         "two\tshop\tready\t2 instances",
-        "many\tshop\tready\t1,200 instances\tfrozen",
+        "many\tshop\tready\t1,200 instances\t0/1,200 ready, 1,200 temp_failed\tfrozen",
     ]
 
 
