@@ -134,8 +134,8 @@ FORGETFUL = ("forgetful", "mute", "amnesia", "twins")
 """In these the cloud itself makes duplicates: the store cannot know of them before it searches."""
 
 
-REFUSING = ("full", "half", "storm")
-"""In these a build may fail; in the others nothing is refused that cannot be had a moment later."""
+REFUSING = ("full", "half", "storm", "stubborn")
+"""In these a build may fail: a creation is refused for good, or the deletion of a former instance that is in its way."""
 
 
 _OF_MANAGER = ("register", "configure", "status", "cancel", "leave", "forget", "forget_infrastructure")
