@@ -23,6 +23,7 @@ _ENDED = frozenset(
     {
         EventKind.NODE_READY,
         EventKind.NODE_RECONFIGURED,
+        EventKind.NODE_RECHECKED,
         EventKind.NODE_UNHEALTHY,
         EventKind.NODE_RECOVERED,
         EventKind.NODE_MOVED,

@@ -21,6 +21,7 @@ from occopus_core.engine.instance.lifecycle import GRACE, RULES, AtEnd, Lifecycl
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
 from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.readiness import Readiness
+from occopus_core.engine.instance.recheck import Recheck
 from occopus_core.engine.instance.reconfiguration import Reconfiguration
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.shutdown import Shutdown
@@ -95,6 +96,7 @@ class Execution:
         self._reconfiguration = Reconfiguration(
             runtime, self._configuring, leaving, self.neighbours, self._creating.done
         )
+        self._recheck = Recheck(runtime, lifecycle, self.neighbours, self._creating.done, self._unproven)
         self._failures = Failures(runtime)
         self._failover = Failover(runtime, lambda node_name: self._blueprints[node_name])
         refuse = runtime.journal.refuse_if_lost
@@ -128,12 +130,18 @@ class Execution:
 
     # Creating
 
-    def create(self, works: Iterable[Work], graph: Graph) -> Steps[bool]:
-        """Create these instances, each as soon as its dependencies are ready. Returns False after a failure."""
+    def create(self, works: Iterable[Work], graph: Graph, kept: Collection[Work] = ()) -> Steps[bool]:
+        """Create these instances, each as soon as its dependencies are ready. Returns False after a failure.
+
+        The ready instances `kept` are proved by their new health checks when what they depend on is ready; no
+        creation waits for them.
+        """
         self._graph = graph
         if self.interrupted:
             return False
+        self._recheck.expect(kept)
         self._creating.add(works, graph.order, graph.dependees)
+        self._creating.add(kept, graph.order, graph.dependees)
         yield from self.run(lambda: self._creating.finished or bool(self.problems or self.interrupted))
         return not self.problems and not self.interrupted
 
@@ -189,6 +197,7 @@ class Execution:
     def _stop_creating(self) -> None:
         """Roll back a build. Its jobs end now, not when their instances are deleted."""
         self._creating.stop()
+        self._recheck.stop()
         self._former_first.stop()
         if not self._tolerant:
             self._configuring.cancel_all()
@@ -204,7 +213,7 @@ class Execution:
 
     def _start(self, work: Work) -> None:
         if work.stage is Stage.READY:
-            self._reconfiguration.add(work)
+            (self._recheck.begin if work in self._recheck else self._reconfiguration.add)(work)
             return
         self._failover.find_alternatives(work)
         if work.stage is Stage.RESERVED:
@@ -257,6 +266,11 @@ class Execution:
         if not self._tolerant:
             self._stop_creating()
         self._failures.failed(work, reason, lambda: self._give_up(work))
+
+    def _unproven(self, problem: str) -> None:
+        """A kept instance does not pass its new health checks: the build fails."""
+        self.problems.append(problem)
+        self._stop_creating()
 
     def _give_up(self, work: Work) -> None:
         """Delete a failed instance of a repair. Those of a build are deleted together when it is rolled back."""
@@ -382,6 +396,8 @@ class Execution:
             return
         elif at_end is AtEnd.CANCEL:
             self._configuring.expire(work)
+        elif phase is Phase.RECHECKING:
+            self._recheck.failed(work, overdue(work, f"{_silent(work)} does not answer"))
         else:
             if work.calling:
                 work.given_up = True
@@ -443,7 +459,7 @@ def _silent(work: Work) -> str:
     configuration = work.prepared.configuration if work.prepared is not None else None
     if phase_of(work) is Phase.PREPARING and configuration is not None:
         return configuration.link.label
-    return "its health check" if phase_of(work) is Phase.CHECKING else work.implementation.label
+    return "its health check" if phase_of(work) in (Phase.CHECKING, Phase.RECHECKING) else work.implementation.label
 
 
 def _has_job(work: Work) -> bool:

@@ -56,6 +56,13 @@ def notes_of(runtime: Runtime) -> Notes:
     return Notes(runtime.journal.put, runtime.emit, runtime.journal.configure)
 
 
+def detected_anew(record: InstanceRecord, now: float) -> InstanceRecord:
+    """The row of an instance with other health checks: one that is ill counts as ill since `now`, not since before."""
+    since = None if record.unhealthy_since is None else now
+    condition = record.condition if since is None else Condition.AILING
+    return dataclasses.replace(record, condition=condition, unhealthy_since=since, well_since=None, ill_seconds=0.0)
+
+
 class Diagnosis:
     """Finds the instances that are not well. `seen` has the providers' answers, by node id.
 

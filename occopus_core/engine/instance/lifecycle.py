@@ -26,7 +26,10 @@ class AtEnd(enum.Enum):
     """The action when the time limit of a phase has passed."""
 
     FAIL = "fail"
-    """The instance has failed: a build is rolled back; a repair deletes the instance and tries again later."""
+    """The instance has failed: a build is rolled back; a repair deletes the instance and tries again later.
+
+    A ready instance that a build keeps stays when the build is rolled back.
+    """
     CANCEL = "cancel"
     """Cancel its job at the manager; then as FAIL, except that a ready instance stays as it is."""
     GO_ON = "go on"
@@ -84,9 +87,10 @@ RULES: Mapping[Phase, Rule] = {
     ),
     Phase.CONFIGURING: Rule(Stage.CONFIGURING, _next(Phase.CHECKING), _timeout, AtEnd.CANCEL, "configured"),
     Phase.CHECKING: Rule(Stage.CONFIGURING, _next(Phase.READY), _proof, AtEnd.FAIL, "ready"),
-    Phase.READY: Rule(Stage.READY, _next(Phase.PARTING, Phase.RECONFIGURING)),
+    Phase.READY: Rule(Stage.READY, _next(Phase.PARTING, Phase.RECONFIGURING, Phase.RECHECKING)),
     Phase.PARTING: Rule(Stage.READY, _next(Phase.READY), at_end=AtEnd.GO_ON, aim="left", grace=0.0),
     Phase.RECONFIGURING: Rule(Stage.READY, _next(Phase.READY), _timeout, AtEnd.CANCEL, "configured"),
+    Phase.RECHECKING: Rule(Stage.READY, _next(Phase.READY), _proof, AtEnd.FAIL, "healthy by its new health checks"),
     Phase.LEAVING: Rule(
         Stage.DROPPING, frozenset({Phase.STOPPING, Phase.DELETING}), at_end=AtEnd.GO_ON, aim="left", grace=0.0
     ),

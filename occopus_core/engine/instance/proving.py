@@ -1,4 +1,4 @@
-"""Proves that a starting instance is ready: its checks and its provider agree, for as long as its definition asks."""
+"""Proves that an instance is ready: its checks and its provider agree, for as long as its definition asks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,12 @@ FRESH_SECONDS = 5.0
 """Seconds for which a check that has passed counts; then it has to pass again."""
 
 
+_PHASES = frozenset({Phase.CHECKING, Phase.RECHECKING})
+"""The phases in which health checks run here."""
+
+
 class Proving:
-    """Runs the health checks of starting instances until everything holds at once, for `min_ready_seconds`.
+    """Runs the health checks of instances until everything holds at once, for `min_ready_seconds`.
 
     A check that fails, or a provider that reports another state than READY, begins these seconds again. The time limit
     of the phase goes on meanwhile, so an instance that is ready again and again, but never long enough, fails.
@@ -89,7 +93,7 @@ class Proving:
     def _judge(self, work: Work) -> None:
         """Decide whether the instance is proven, and what has to be asked again for that."""
         proof, now = work.proof, self._now()
-        if proof.awaited or proof.is_down or work.dropping or phase_of(work) is not Phase.CHECKING:
+        if proof.awaited or proof.is_down or not _is_proved(work):
             return
         stale = [key for key, moment in proof.passed_at.items() if now - moment >= FRESH_SECONDS]
         for key in stale:
@@ -142,7 +146,7 @@ class Proving:
             self._checking[key] = Batch(
                 self._runtime.loop,
                 CHECK_SECONDS[0],
-                lambda work: not work.dropping,
+                _is_proved,
                 self._runtime.loop.submit,
                 lambda works: answered_verdicts(checker, [self._probe(work, key) for work in works]),
                 lambda works, outcome: self._checked(key, works, outcome),
@@ -158,7 +162,7 @@ class Proving:
 
     def _checked(self, key: str, works: Sequence[Work], outcome: Outcome[Sequence[Verdict]]) -> None:
         for work, verdict in zip(works, verdicts_of(key, len(works), outcome), strict=True):
-            if work.dropping:
+            if not _is_proved(work):
                 continue
             if verdict.healthy:
                 work.proof.awaited.discard(key)
@@ -170,6 +174,10 @@ class Proving:
                 work.proof.failing[key] = verdict.reason
                 if not self.given_up(work, _illness(work)):
                     self._ask(work, key, self._runtime.next_look(work, CHECK_SECONDS))
+
+
+def _is_proved(work: Work) -> bool:
+    return phase_of(work) in _PHASES and not work.dropping
 
 
 def _illness(work: Work) -> str:

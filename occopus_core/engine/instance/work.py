@@ -40,6 +40,8 @@ class Phase(enum.Enum):
     """It is ready; its configuration manager takes it out of service, because it gets another one, or no manager."""
     RECONFIGURING = "reconfiguring"
     """It is ready, and is being configured again."""
+    RECHECKING = "rechecking"
+    """It is ready and kept by a build, and its new health checks are running."""
     LEAVING = "leaving"
     """Its configuration manager takes it out of service before its deletion."""
     STOPPING = "stopping"
@@ -62,7 +64,7 @@ class Clock:
 
 @dataclass(slots=True, eq=False)
 class Proof:
-    """What is known of the health of an instance that is not ready yet. Times are monotonic, in seconds."""
+    """What is known of the health of an instance that is to be proved. Times are monotonic, in seconds."""
 
     checks: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The value for each health checker."""

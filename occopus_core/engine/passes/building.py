@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
 from occopus_core.descriptions.text import same_description
-from occopus_core.engine.instance.failure_detection import Notes, notes_of
+from occopus_core.engine.instance.failure_detection import Notes, detected_anew, notes_of
 from occopus_core.engine.instance.reservation import new_works
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.belated import cleaning_up
+from occopus_core.engine.passes.changed_checks import with_changed_checks
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import design_in_pool
@@ -186,12 +187,17 @@ def build_leased(
     execution.links.update(places(context).links)  # a killed process may have left instances there
     unfinished = [work for work in works if work.stage is not Stage.READY and _is_made(work, design)]
     _adopt_definitions(runtime, design, unfinished)  # their health checks decide whether they become ready
-    if not (yield from execution.create([*unfinished, *fresh], design.graph)):
+    proved = {step.node_id for step in steps.steps if step.proved}
+    kept = [work for work in works if work.node_id in proved]
+    for work in kept:
+        work.implementation = _adopted(design, work)  # its row has the former one until the build has succeeded
+    if not (yield from execution.create([*unfinished, *fresh], design.graph, kept)):
         context.refuse_if_abandoned()
         say_what_lacks(execution, record)
         yield from undo(context, execution, runtime, lease, record, design.graph, replacing)
     runtime.journal.flush()
     _adopt_definitions(runtime, design, works)
+    _detect_anew(runtime, steps, works)
     runtime.journal.commit_with(
         lambda change: _finish(change, context, runtime, record, design, steps, works, replacing, end, own)
     )
@@ -237,6 +243,9 @@ def _finish(
     if record.frozen:  # the build replaces the failed instances
         change.put_frozen("")
         runtime.tell_with(change, EventKind.UNFROZEN, _thawed(record))
+    rechecked = {step.node_name for step in steps.steps if step.rechecked}
+    if rechecked & record.setbacks.keys():
+        change.put_setbacks({name: one for name, one in record.setbacks.items() if name not in rechecked})
     # If this process dies now, the next pass removes them.
     change.condemn({step.node_id for step in steps.of(Verb.DESTROY, Verb.REPLACE)})
     context.answer(change, replacing.answers([work.record for work in works], steps, design.blueprints))
@@ -287,6 +296,15 @@ def _adopt_definitions(runtime: Runtime, design: Design, works: Sequence[Work]) 
         runtime.journal.put(work.record)
 
 
+def _detect_anew(runtime: Runtime, steps: Plan, works: Sequence[Work]) -> None:
+    """Forget the failures of instances by health checks that are no longer in force."""
+    rechecked = {step.node_id for step in steps.steps if step.rechecked}
+    for work in works:
+        if work.node_id in rechecked:
+            work.record = detected_anew(work.record, runtime.clock.now())
+            runtime.journal.put(work.record)
+
+
 def _is_made(work: Work, design: Design) -> bool:
     """True for an instance that stays and whose node can be made: a replacement leaves other nodes alone."""
     return not work.dropping and work.node_name in design.blueprints
@@ -327,6 +345,9 @@ def plan_build(
         context.resources.loop, design.scope, works, situation, commit_due, None, lambda work: _adopted(design, work)
     )
     loop, before = context.resources.loop, context.scope(record.current)
-    waiting = waiting_for_definitions(amended.situation, design)
-    steps = decide(dataclasses.replace(amended.situation, undefined=waiting))
+    situation = yield from with_changed_checks(
+        loop, before, design.scope, works, amended.situation, lambda work: _adopted(design, work), commit_due
+    )
+    waiting = waiting_for_definitions(situation, design)
+    steps = decide(dataclasses.replace(situation, undefined=waiting))
     return (yield from with_former_first(loop, design.scope, before, works, steps, design.blueprints, commit_due))

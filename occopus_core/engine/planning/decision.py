@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from occopus_core.engine.planning.backoff import setback_delay
 from occopus_core.engine.planning.outage import Ailment, Outage, Sickbay
-from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
+from occopus_core.engine.planning.plan import RECHECKED, Hold, Plan, Step, Verb
 from occopus_core.store.records import InstanceRecord, Setback, Stage
 
 HEAL_SHARE = 0.2
@@ -29,6 +29,8 @@ class Situation:
     """Why an instance cannot be changed to match its description: it is replaced."""
     changed: Mapping[str, str] = field(default_factory=dict)
     """Why an instance has to be configured again."""
+    checks: Mapping[str, bool] = field(default_factory=dict)
+    """The ready instances whose health checks change; true if there are new ones to pass, not only fewer."""
     setbacks: Mapping[str, Setback] = field(default_factory=dict)
     """By node name."""
     dependees: Mapping[str, Collection[str]] = field(default_factory=dict)
@@ -83,7 +85,7 @@ class _Node:
             verb = Verb.REPLACE if number < missing else Verb.DESTROY
             yield Step(verb, self.name, reason, node_id, excused=node_id in excused)
         for record in fit[: self.target]:
-            yield waiting.get(record.node_id) or self._staying(record)
+            yield self._with_checks(waiting.get(record.node_id) or self._staying(record))
         for record in fit[self.target :]:
             yield Step(Verb.DESTROY, self.name, f"more than the {self.target} wanted", record.node_id)
         for _ in range(missing - len(replaced)):
@@ -165,6 +167,14 @@ class _Node:
                 return self._undefined(record.node_id)
             return Step(Verb.RECONFIGURE, self.name, self.situation.changed[record.node_id], record.node_id)
         return Step(Verb.KEEP, self.name, "", record.node_id)
+
+    def _with_checks(self, step: Step) -> Step:
+        """The step of an instance that stays. One that is ill or configured again is not proved by new checks."""
+        new = self.situation.checks.get(step.node_id)
+        if new is None:
+            return step
+        proved = new and step.verb is Verb.KEEP
+        return replace(step, reason=RECHECKED if proved else step.reason, rechecked=True, proved=proved)
 
     def _undefined(self, node_id: str) -> Step:
         return Step(Verb.WAIT, self.name, self.situation.undefined[self.name], node_id, Hold.DEFINITION)

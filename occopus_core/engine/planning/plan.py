@@ -22,6 +22,10 @@ def lacks_addresses(names: Collection[str], infra_id: str, node_name: str) -> st
     return f"{lack}; occopus-scale -i {infra_id} -n {node_name} --replace replaces it"
 
 
+RECHECKED = "the build waits until it passes its new health checks"
+"""The reason of a KEEP whose instance is proved by new health checks."""
+
+
 class Verb(enum.Enum):
     """The action on one instance."""
 
@@ -67,6 +71,10 @@ class Step:
     """When a WAIT ends (seconds since 1970), if that is known."""
     excused: bool = False
     """A REPLACE because of the failure of a node that it depends on: it does not count towards the back-off."""
+    rechecked: bool = False
+    """Its health checks change: failures by the former ones no longer count."""
+    proved: bool = False
+    """A KEEP whose instance has to pass its new health checks before the description is in force."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import { html, useMemo, useState } from "./ui.js";
 
 const SHOWN = 40;
 const LOOKS = {
-  "node ready": "ready", "node reconfigured": "ready", "node recovered": "ready", "infrastructure ready": "ready", "infrastructure updated": "ready", unfrozen: "ready",
+  "node ready": "ready", "node reconfigured": "ready", "node rechecked": "ready", "node recovered": "ready", "infrastructure ready": "ready", "infrastructure updated": "ready", unfrozen: "ready",
   "node failed": "failed", "rolling back": "failed", frozen: "temp_failed", held: "temp_failed", "node unhealthy": "temp_failed", "node outdated": "temp_failed",
   "node unconfirmed": "temp_failed", "scale clipped": "temp_failed", "scale refused": "temp_failed", "replacement refused": "temp_failed", "replacement done": "ready",
   "node dropping": "shutdown", "node dropped": "shutdown", "infrastructure dropped": "shutdown",

@@ -232,6 +232,22 @@ def test_an_answer_that_comes_while_its_instance_is_being_deleted_is_deleted_too
     world.assert_nothing()
 
 
+def test_a_new_health_check_that_never_answers_for_a_kept_instance_fails_the_build(world, process):
+    process.run(building.build, infrastructure("web"))
+    world.install("health", "fake", health_checker(lambda _probe: world.during("check") or Verdict(True)))
+    world.define("web", implementations=[{"timeout": 60.0, "checks": {"fake": True}}])
+    process.resources = world.resources()
+    process.hangs.add("check")
+
+    def build():
+        expected = "not healthy by its new health checks within 60 s: its health check does not answer"
+        with pytest.raises(BuildError, match=expected):
+            process.run(building.build, infrastructure("web"))
+
+    assert elapsed(world, build) < 60 + GRACE + 10
+    world.assert_runs({"web": 1})
+
+
 def test_maintenance_gives_a_hanging_creation_up_and_goes_on(world, process):
     process.run(building.build, infrastructure("web"))
     world.clock.time += 60
