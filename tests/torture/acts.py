@@ -22,6 +22,7 @@ COMMANDS = {
     "old": ("build", "-i", INFRA, "old.yaml"),
     "new": ("build", "-i", INFRA, "new.yaml"),
     "bad": ("build", "-i", INFRA, "bad.yaml"),
+    "sick": ("build", "-i", INFRA, "sick.yaml"),
     "maintain": ("maintain", "-i", INFRA),
     "more": ("scale", "-i", INFRA, "-n", "web", "-c", "2"),
     "less": ("scale", "-i", INFRA, "-n", "web", "-c", "-2"),
@@ -29,10 +30,13 @@ COMMANDS = {
     "sweep": ("maintain", "--sweep"),
     "ask": ("ask", "new.yaml"),
 }
-"""The command lines by their word. A build of `bad` fails and undoes itself.
+"""The command lines by their word. A build of `bad` fails and undoes itself, and so does one of `sick`, which gives an
+instance of `old` a health check that it does not pass.
 
 `ask` requests what `new` builds, as the REST service does; a `maintain` builds it.
 """
+
+FAILING = ("bad", "sick")
 
 BY_THE_WAY = ("lose", "stop", "fail", "storm", "calm", "wake")
 """The first three happen to an instance behind our back; `storm` begins the faults before the first blow, or again;

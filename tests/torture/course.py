@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from . import process, verdict, weather
-from .acts import CRASH, INTERRUPT, KILL, PAUSE, Act, Run
+from .acts import CRASH, FAILING, INTERRUPT, KILL, PAUSE, Act, Run
 from .boundaries import CHANGING, MANAGER_CHANGING
 from .process import CRASHED, Process
 from .verdict import ABSENT, NEW, OLD
@@ -19,7 +19,7 @@ LONGEST = 60.0
 """Seconds after which a process is taken for stuck, and what does not converge for hopeless."""
 
 _FAILED, _GONE = 1, 3
-_LEASING = ("old", "new", "bad", "maintain", "destroy")
+_LEASING = ("old", "new", *FAILING, "maintain", "destroy")
 
 
 class Failure(Exception):  # noqa: N818
@@ -226,9 +226,9 @@ class Course:
         elif act.how in (KILL, PAUSE):
             self._result.missed += 1
         self._widen(act, ended, alone=alone and not act.rival)
-        if act.word == "bad" and self._untouched is None and self._is_quiet:
+        if act.word in FAILING and self._untouched is None and self._is_quiet:
             self._untouched = before
-        elif act.word not in ("bad", "maintain"):
+        elif act.word not in (*FAILING, "maintain"):
             self._untouched = None
 
     def _widen(self, act: Act, ended: Process, *, alone: bool) -> None:
@@ -237,7 +237,7 @@ class Course:
         steady = self._run.weather not in weather.REFUSING
         if act.word == "ask":
             self._before_request |= self._possible
-        elif act.word == "bad":  # takes the place of a request, and is undone
+        elif act.word in FAILING:  # takes the place of a request, and is undone
             self._possible |= self._before_request
         elif done and act.word in _LEASING and (act.word != "maintain" or steady):
             self._before_request = set()

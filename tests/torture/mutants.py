@@ -20,6 +20,7 @@ from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.former_first import FormerFirst
 from occopus_core.engine.instance.leaving import Leaving
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
+from occopus_core.engine.instance.recheck import Recheck
 from occopus_core.engine.instance.shutdown import Shutdown
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.journal import Journal
@@ -494,6 +495,11 @@ def _unrevised() -> None:
 @_mutant("P20", "a new instance does not wait for the one that holds what it needs", "old; new", seed=2)
 def _no_former_first() -> None:
     FormerFirst.before = lambda _self, _work, _subject, begin: begin()
+
+
+@_mutant("P21", "a build does not prove what it keeps by its new health checks", "old; sick")
+def _unproved() -> None:
+    Recheck.begin = lambda self, work: self._passed(work)
 
 
 @_mutant(

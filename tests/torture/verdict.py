@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from .acts import INFRA
-from .world import FQDN, NEW_PORT, OLD_PORT, World, asked_for
+from .world import CHECKED, FQDN, NEW_PORT, OLD_PORT, World, asked_for
 
-ABSENT, OLD, NEW = "absent", "old", "new"
+ABSENT, OLD, NEW, SICK = "absent", "old", "new", "sick"
 """What may become of the infrastructure."""
 
 FOUND = 0
@@ -75,9 +75,11 @@ def unsettled(world: World, possible: Collection[str], *, forgetful: bool, may_s
     if not infrastructure["wanted"] or infrastructure["candidate"] or infrastructure["lease_holder"]:
         yield f"unfinished: {infrastructure}"
         return
-    port = _port(json.loads(infrastructure["description"]))
+    description = json.loads(infrastructure["description"])
+    port = _port(description)
     state = OLD if port == OLD_PORT else NEW
-    yield from _unexpected(state, possible)
+    unproved = any(node["type"] == CHECKED for node in description["nodes"])
+    yield from _unexpected(SICK if unproved else state, possible)
     requests = world.rows("scale_requests")
     yield from (f"not applied: {request}" for request in requests if request["applied_at"] is None)
     expected = {**_NODES[state], "web": asked_for(requests)}

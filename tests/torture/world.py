@@ -29,12 +29,18 @@ LONGEST_LEASE = 1.0
 
 OLD_PORT, NEW_PORT = 1, 2
 
+CHECKED = "checked"
+"""The type of the node `any` in `sick.yaml`: the same machine with a health check that it cannot pass."""
+
+_CHECK = {"urls": ["http://127.0.0.1:1/"], "timeout": 5}
+
 
 def _nodes(endpoint: str, manager: str) -> str:
-    def definition(*ways: dict, config: dict | None = None) -> list[dict]:
+    def definition(*ways: dict, config: dict | None = None, check: dict | None = None) -> list[dict]:
         boots = {"boot_seconds": 0.02, "delete_seconds": 0.05}
+        health = {"ping": False, **(check or {})}
         return [
-            {"resource": {"type": "sim", "endpoint": endpoint, **boots, **way}, "health_check": {"ping": False}}
+            {"resource": {"type": "sim", "endpoint": endpoint, **boots, **way}, "health_check": health}
             | ({"config_management": {"type": "sim", "endpoint": manager, **config}} if config else {})
             for way in ways
         ]
@@ -43,20 +49,23 @@ def _nodes(endpoint: str, manager: str) -> str:
     managed_db = {"seconds": 0.4, "leave_seconds": 0.05, "role": role, "publish": {"fqdn": FQDN}}
 
     held = {"delete_seconds": 0.3, "port": "80"}
+    somewhere = {"project": "east", **held}, {"project": "west", "steps": 2, **held}
     return json.dumps(
         {
             "node_def:db": definition({"steps": 2}),
             "node_def:web": definition({"image": "port-{{ variables.port }}"}),
             "node_def:managed_db": definition({}, config=managed_db),
             "node_def:managed_web": definition({"image": role}, config={"seconds": 0.05, "leave_seconds": 0.05}),
-            "node_def:any": definition({"project": "east", **held}, {"project": "west", "steps": 2, **held}),
+            "node_def:any": definition(*somewhere),
+            f"node_def:{CHECKED}": definition(*somewhere, check=_CHECK),
             "node_def:heir": definition({"project": "east", **held}),
             "node_def:bad": definition({"fail": "disk on fire"}),
         }
     )
 
 
-def _description(port: int, *others: str, managed: bool = False) -> str:
+def _description(port: int, *others: str, managed: bool = False, **types: str) -> str:
+    """The nodes `others` have their names as types, apart from those in `types`."""
     prefix, variables = ("managed_", {"port": port}) if managed else ("", {})
     web = {
         "name": "web",
@@ -67,7 +76,7 @@ def _description(port: int, *others: str, managed: bool = False) -> str:
     nodes = [
         {"name": "db", "type": f"{prefix}db", "variables": variables},
         web,
-        *({"name": other, "type": other} for other in others),
+        *({"name": other, "type": types.get(other, other)} for other in others),
     ]
     handed = [{"attributes": ["fqdn", "db_fqdn"], "synch": True}]
     on_db = {"connection": ["web", "db"], "mappings": handed} if managed else ("web", "db")
@@ -80,6 +89,7 @@ DESCRIPTIONS = {
         "old.yaml": _description(OLD_PORT, "any", managed=managed),
         "new.yaml": _description(NEW_PORT, "heir", managed=managed),
         "bad.yaml": _description(NEW_PORT, "bad", managed=managed),
+        "sick.yaml": _description(OLD_PORT, "any", managed=managed, any=CHECKED),
     }
     for managed in (False, True)
 }
