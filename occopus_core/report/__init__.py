@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from occopus_core.api.seconds import MOST_SECONDS
 from occopus_core.descriptions.model import Implementation, NodeDescription, Scaling
 from occopus_core.descriptions.times import written
 from occopus_core.engine.planning.backoff import setback_delay
+from occopus_core.engine.planning.dependees import support
 from occopus_core.engine.planning.plan import lacks_addresses
 from occopus_core.report.maintenance import maintainer_of
 from occopus_core.report.places import InstancePlace, place_of
@@ -98,6 +99,8 @@ class Snapshot:
     """By node id: why an instance in service does not have its configuration."""
     outputs: Sequence[OutputValue] = ()
     """The values of the outputs of the description, without secrets."""
+    references: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """By node: the nodes that templates of its instances name; empty if no instance is ill."""
 
     @classmethod
     def of(
@@ -123,11 +126,13 @@ class Snapshot:
             from occopus_core.engine.planning.declared_outputs import output_values  # noqa: PLC0415  # templates
 
             outputs = output_values(infrastructure.id, infrastructure.current, instances)
+        ill = any(one.unhealthy_since is not None for one in instances)
         return cls(
             *(infrastructure, nodes, pending, timeouts, at, places),
             maintainer=maintainer,
             former=former,
             outputs=outputs,
+            references=_references(nodes, known) if ill else {},
         )
 
     def with_costs(self, costs: Mapping[str, Decimal | None]) -> Snapshot:
@@ -161,7 +166,7 @@ class Snapshot:
         if instance.unhealthy_since is None:
             return instance.reason or self.former.get(instance.node_id, "")
         lasts = max(0.0, self.at - instance.unhealthy_since)
-        return f"for {lasts:.0f} s{self._replacement(instance, lasts)}: {instance.reason}"
+        return f"for {lasts:.0f} s{self._replacement(instance, instance.unhealthy_since)}: {instance.reason}"
 
     def _waiting(self, instance: InstanceRecord) -> str:
         """What an instance that is not ready waits for, as far as that is known."""
@@ -170,33 +175,39 @@ class Snapshot:
             return f"waiting for {' and '.join(absent)}" if absent else ""
         return f"waiting {instance.reason}" if instance.reason.startswith("for ") else instance.reason
 
-    def _replacement(self, instance: InstanceRecord, lasts: float) -> str:
-        """When an instance that has been ill for so many seconds is replaced, or why it is not for now."""
-        timeout = self.timeouts.get(instance.implementation, -math.inf)
-        if instance.stage is not Stage.READY or instance.condition is not Condition.AILING or lasts > timeout:
+    def _replacement(self, instance: InstanceRecord, ill_since: float) -> str:
+        """When an instance that has been ill since then is replaced, or why it is not for now."""
+        timeout = min(self.timeouts.get(instance.implementation, -math.inf), MOST_SECONDS)
+        needs = support(self._needed(instance.node_name), self._healthy)
+        due = max(ill_since, needs.since) + timeout
+        if instance.stage is not Stage.READY or instance.condition is not Condition.AILING:
+            return ""
+        if self.at > due and not needs.down:
             return ""
         if self.infrastructure.frozen:
             return ", not replaced while healing is frozen"
-        down = next((name for name in self._needed(instance.node_name) if not self._healthy(name)), None)
-        if down is not None:
-            return f", not replaced while '{down}' is down"
-        return f", replaced after {min(timeout, MOST_SECONDS):.15g} s"
+        if needs.down:
+            return f", not replaced while '{needs.down}' is down"
+        if needs.since > ill_since:
+            return f", '{needs.recovered}' has recovered: replaced unless healthy by {written(due)}"
+        return f", replaced after {timeout:.15g} s"
 
     def _dependees(self, node: str) -> list[str]:
         return [each.dependee for each in self.infrastructure.current.dependencies if each.dependent == node]
 
     def _needed(self, node: str) -> list[str]:
-        """The nodes that a node depends on, directly or indirectly."""
+        """The nodes that a node depends on, directly or indirectly, nearer ones last."""
         found = [node]
         for name in found:  # it grows meanwhile
-            found += [each for each in dict.fromkeys(self._dependees(name)) if each not in found]
-        return found[1:]
+            direct = dict.fromkeys([*self._dependees(name), *self.references.get(name, ())])
+            found += [each for each in direct if each not in found]
+        return found[:0:-1]
 
     def _running(self, node: str) -> list[InstanceRecord]:
         return [one for one in self.nodes.get(node, ()) if one.stage is Stage.READY]
 
-    def _healthy(self, node: str) -> bool:
-        return any(one.condition in (Condition.WELL, Condition.UNKNOWN) for one in self._running(node))
+    def _healthy(self, node: str) -> list[InstanceRecord]:
+        return [one for one in self._running(node) if one.condition in (Condition.WELL, Condition.UNKNOWN)]
 
     def only(self, *nodes: str) -> Snapshot:
         """A snapshot with these nodes only. Raises `KeyError`."""
@@ -227,6 +238,16 @@ class Snapshot:
         """Dependent and dependee of each dependency of the description between these nodes."""
         pairs = ((one.dependent, one.dependee) for one in self.infrastructure.current.dependencies)
         return [pair for pair in dict.fromkeys(pairs) if self.nodes.keys() >= set(pair)]
+
+
+def _references(
+    nodes: Mapping[str, Sequence[InstanceRecord]], used: Mapping[str, Implementation]
+) -> Mapping[str, Collection[str]]:
+    from occopus_core.engine.planning.rehearsal import named_nodes  # noqa: PLC0415  # templates
+
+    made = {name: {one.implementation for one in instances} & used.keys() for name, instances in nodes.items()}
+    named = {name: {one for digest in digests for one in named_nodes(used[digest])} for name, digests in made.items()}
+    return {name: sorted(found & nodes.keys() - {name}) for name, found in named.items()}
 
 
 def _is_former(configuration: ConfigurationRecord) -> bool:

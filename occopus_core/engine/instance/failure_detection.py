@@ -18,6 +18,7 @@ from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.clock import Clock
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps
 from occopus_core.engine.planning.backoff import PROVING_SECONDS
+from occopus_core.engine.planning.dependees import Support, support
 from occopus_core.engine.planning.outage import Ailment, Source
 from occopus_core.engine.planning.plan import LOST
 from occopus_core.engine.planning.preparation import Scope, Subject
@@ -84,10 +85,14 @@ class Diagnosis:
         self._surroundings = Neighbours(nodes, scope.infrastructure.dependencies, lambda: works)
         self._works = works
         self._ready = [work for work in works if work.stage is Stage.READY and not work.dropping]
+        self._starting = [work for work in works if work.stage in _STARTING]
         self._seen = seen
         self._pause = pause
         self._notes = notes
         self._unfit: dict[str, str] = {}
+        self._needed: Mapping[str, Sequence[str]] = {}
+        self._found: dict[str, Ailment] = {}
+        self._supports: dict[str, Support] = {}
 
     def targets(self, loop: Loop) -> Steps[list[CheckTarget]]:
         """The instances to check: those that run, as far as their providers can see."""
@@ -117,11 +122,43 @@ class Diagnosis:
             self._unfit[work.node_id] = str(error)
             return {}
 
-    def ailments(self, examined: Mapping[str, Outcome[Verdict]]) -> Mapping[str, Ailment]:
-        """The problems found, by node id. Changed rows and events go to the notes."""
-        found = {work.node_id: self._ailment(work, examined.get(work.node_id)) for work in self._ready}
-        found.update((work.node_id, self._lost(work)) for work in self._works if work.stage in _STARTING)
-        return {node_id: ailment for node_id, ailment in found.items() if ailment is not None}
+    def is_any_ill(self, examined: Mapping[str, Outcome[Verdict]]) -> bool:
+        """True if an instance is not well, or was not well when it was last observed."""
+        return any(map(self._lost, self._starting)) or any(
+            work.record.unhealthy_since is not None or self._is_down(work) or _fails(examined.get(work.node_id))
+            for work in self._ready
+        )
+
+    def ailments(
+        self, examined: Mapping[str, Outcome[Verdict]], needed: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Ailment]:
+        """The problems found, by node id. Changed rows and events go to the notes.
+
+        `needed` has by node name all nodes that it depends on. It is used only if `is_any_ill`. The time in which one
+        of them has no healthy instance does not count for the `timeout` of the instance.
+        """
+        self._needed = needed
+        for work in sorted(self._ready, key=lambda work: len(needed.get(work.node_name, ()))):  # dependees first
+            self._add(work, self._ailment(work, examined.get(work.node_id)))
+        for work in self._starting:
+            self._add(work, self._lost(work))
+        return self._found
+
+    def _add(self, work: Work, ailment: Ailment | None) -> None:
+        if ailment is not None:
+            waits_for = self._support(work).down if ailment.source is Source.CHECK else ""
+            self._found[work.node_id] = dataclasses.replace(ailment, waits_for=waits_for)
+
+    def _support(self, work: Work) -> Support:
+        """The state of the nodes that it depends on."""
+        name = work.node_name
+        if name not in self._supports:
+            self._supports[name] = support(self._needed.get(name, ()), self._healthy)
+        return self._supports[name]
+
+    def _healthy(self, node_name: str) -> list[InstanceRecord]:
+        works = (work for work in self._ready if work.node_name == node_name)
+        return [work.record for work in works if work.node_id not in self._found]
 
     def _lost(self, work: Work) -> Ailment | None:
         """The problem of an instance that never became ready."""
@@ -178,34 +215,43 @@ class Diagnosis:
         return Ailment(reason, fatal=False)
 
     def _ailing(self, work: Work, reason: str) -> Ailment:
-        since = work.record.unhealthy_since
-        lasts = 0.0 if since is None else self._clock.now() - since
+        since, now, needs = work.record.unhealthy_since, self._clock.now(), self._support(work)
+        lasts = 0.0 if since is None else now - since
+        counted = lasts if since is None else min(lasts, now - needs.since)
         timeout = work.implementation.health_check.timeout
-        self._ill(work, reason, fatal=lasts > timeout)
-        ends = work.record.unhealthy_since
-        until = None if ends is None else ends + timeout
-        return Ailment(f"for {lasts:.0f} s (limit {timeout:g} s): {reason}", lasts > timeout, until=until)
+        fatal = counted > timeout and not needs.down
+        self._ill(work, reason, fatal=fatal)
+        if needs.down:
+            return Ailment(f"for {lasts:.0f} s: {reason}", fatal=False)
+        later = f", {counted:.0f} s of them since '{needs.recovered}' is healthy" if counted < lasts else ""
+        began = now if work.record.unhealthy_since is None else max(work.record.unhealthy_since, needs.since)
+        return Ailment(f"for {lasts:.0f} s{later} (limit {timeout:g} s): {reason}", fatal, until=began + timeout)
 
     def _ill(self, work: Work, reason: str, *, fatal: bool) -> None:
         first = work.record.unhealthy_since is None
-        since = self._clock.now() - self._ill_before(work.record) if first else work.record.unhealthy_since
+        since = self._clock.now() - self._ill_before(work) if first else work.record.unhealthy_since
         condition = Condition.FAILED if fatal else Condition.AILING
         self._note(work, condition=condition, unhealthy_since=since, reason=reason)
         if first:
             self._notes.emit(EventKind.NODE_UNHEALTHY, work, reason)
 
-    def _ill_before(self, record: InstanceRecord) -> float:
+    def _ill_before(self, work: Work) -> float:
         """Seconds for which it was ill before a short recovery, which does not set the clock back."""
-        recovered = record.well_since
+        recovered = work.record.well_since
         proven = recovered is None or self._clock.now() - recovered >= PROVING_SECONDS
-        return 0.0 if proven else record.ill_seconds
+        return 0.0 if proven else work.record.ill_seconds
 
     def _well(self, work: Work) -> None:
         since, now = work.record.unhealthy_since, self._clock.now()
-        recovered = {} if since is None else {"well_since": now, "ill_seconds": max(0.0, now - since)}
+        recovered = {} if since is None else {"well_since": now, "ill_seconds": self._ill_seconds(work, since)}
         self._note(work, condition=Condition.WELL, unhealthy_since=None, reason="", **recovered)
         if recovered:
             self._notes.emit(EventKind.NODE_RECOVERED, work, "")
+
+    def _ill_seconds(self, work: Work, since: float) -> float:
+        """Seconds for which it was ill while all nodes that it depends on were healthy."""
+        needs = self._support(work)
+        return 0.0 if needs.down else max(0.0, self._clock.now() - max(since, needs.since))
 
     def _unknown(self, work: Work, reason: str) -> Ailment | None:
         """Health unknown: keep the last state, and do not count the time without an observation."""
@@ -221,6 +267,10 @@ class Diagnosis:
         if any(getattr(work.record, name) != value for name, value in changes.items()):
             work.record = dataclasses.replace(work.record, **changes)
             self._notes.put(work.record)
+
+
+def _fails(examined: Outcome[Verdict] | None) -> bool:
+    return examined is not None and examined.value is not None and not examined.value.healthy
 
 
 def _source(instance: Instance) -> Source:

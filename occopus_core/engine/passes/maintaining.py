@@ -174,7 +174,7 @@ class _Pass:
         self._note_unanswered(ready, found.seen)
         self._tell_unanswered("a health checker", found.examined)
         self._note_unanswered(ready, found.examined)
-        situation = yield from situation_of(self._site, self._record, self._works, self._targets, found)
+        situation = situation_of(self._site, self._record, self._works, self._targets, found)
         loop, retries = self._site.resources.loop, self._site.retries
         amended = yield from amend(loop, scope, self._works, situation, commit_due, retries, is_under_way=is_under_way)
         decided = yield from decide_pass(self._site, scope, self._works, amended.situation, commit_due)

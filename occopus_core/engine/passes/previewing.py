@@ -66,7 +66,7 @@ def _next(context: PassContext, record: InfrastructureRecord) -> Steps[Plan]:
         design = yield from design_of_replacement(context, scope, replacing)
         return (yield from plan_build(context, design, record, works, replacing))
     found = yield from survey(context, scope, works, lambda: None, Notes())
-    situation = yield from situation_of(context, record, works, scaled.targets, found)
+    situation = situation_of(context, record, works, scaled.targets, found)
     loop = context.resources.loop
     amended = yield from amend(loop, scope, works, situation, lambda: None)
     plan = (yield from decide_pass(context, scope, works, amended.situation)).plan

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from occopus_core.api.health import Probe, Verdict
 from occopus_core.api.resource import Instance, ResourceHandler
-from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.checks import CheckTarget
 from occopus_core.engine.instance.failure_detection import Diagnosis, Notes
@@ -23,6 +22,7 @@ from occopus_core.engine.passes.life_time import is_due
 from occopus_core.engine.passes.quiet_infrastructures import Expected, Known, is_as
 from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
 from occopus_core.engine.planning.decision import Situation, decide
+from occopus_core.engine.planning.dependees import closure
 from occopus_core.engine.planning.design import Design, InvalidDesignError
 from occopus_core.engine.planning.outage import Ailment
 from occopus_core.engine.planning.plan import Hold, Plan, Verb
@@ -38,6 +38,8 @@ class Survey:
     examined: Mapping[str, Outcome[Verdict]]
     ailments: Mapping[str, Ailment]
     managed: Managed
+    dependees: Mapping[str, Sequence[str]]
+    """By node name: all nodes it depends on, directly or indirectly; empty if all instances are well."""
     targets: Sequence[CheckTarget] = ()
     """The targets of the health checks."""
 
@@ -76,9 +78,13 @@ def survey(
         examined = yield from context.resources.checks.examine(targets, commit_due)
     else:
         examined = answered.examined
+    dependees: Mapping[str, Sequence[str]] = {}
+    if diagnosis.is_any_ill(examined):
+        dependees = closure((yield from dependencies(context.resources.loop, scope, works)))
+    ailments = diagnosis.ailments(examined, dependees)
     asked = [work for work in works if not is_under_way(work)]
     managed = yield from ask_managers(context.resources.loop, scope, asked, commit_due, notes)
-    return Survey(seen, examined, diagnosis.ailments(examined), managed, targets)
+    return Survey(seen, examined, ailments, managed, dependees, targets)
 
 
 FRESH_SECONDS = 5.0
@@ -130,7 +136,7 @@ def look(context: PassContext, record: InfrastructureRecord) -> Steps[Look | Non
     pause, changes = context.pause(), Changes()
     found = yield from survey(context, context.scope(record.current), works, _nothing, changes.notes, pause)
     answers: list[Outcome[Instance] | Outcome[Verdict]] = [*found.seen.values(), *found.examined.values()]
-    plan = decide((yield from situation_of(context, record, works, record.targets, found)))
+    plan = decide(situation_of(context, record, works, record.targets, found))
     quiet = (
         not changes.some
         and not (plan.frozen or record.frozen or record.undefined)
@@ -182,18 +188,15 @@ def _nothing() -> None:
 
 def situation_of(
     context: PassContext, record: InfrastructureRecord, works: Sequence[Work], targets: Mapping[str, int], found: Survey
-) -> Steps[Situation]:
+) -> Situation:
     """The situation that the next pass has to decide about."""
-    graph = None
-    if found.ailments:
-        graph = yield from dependencies(context.resources.loop, context.scope(record.current), works)
     return Situation(
         targets=targets,
         records=[replace(work.record, condemned=True) if work.dropping else work.record for work in works],
         now=context.resources.loop.clock.now(),
         ailments=found.ailments,
         setbacks=record.setbacks,
-        dependees=_closure(graph) if graph is not None else {},
+        dependees=found.dependees,
         places={work.node_id: _place(work) for work in works},
     )
 
@@ -279,12 +282,3 @@ def _unfinished(situation: Situation, plan: Plan) -> bool:
 def _place(work: Work) -> str:
     """A key that instances on one connection share."""
     return f"{work.implementation.label} {work.record.connection}".strip()
-
-
-def _closure(graph: Graph) -> Mapping[str, Collection[str]]:
-    """All nodes that each node depends on, directly or indirectly."""
-    needed: dict[str, set[str]] = {}
-    for name in graph.order:
-        direct: Iterable[str] = graph.dependees(name)
-        needed[name] = {*direct, *(other for one in direct for other in needed[one])}
-    return needed

@@ -136,12 +136,15 @@ class _Node:
             return stopped
         if record.node_id in self.outage.held:
             return Step(Verb.WAIT, self.name, f"{reason}; healing is frozen", record.node_id, Hold.FROZEN)
-        dependee = "" if self.situation.ordered else self.sickbay.down_dependee(record)
-        if dependee:
-            return Step(
-                Verb.WAIT, self.name, f"{reason}; it needs '{dependee}', which is down", record.node_id, Hold.DEPENDENCY
-            )
+        ailment = self.situation.ailments.get(record.node_id)
+        if ailment is not None and ailment.waits_for and not self.situation.ordered:
+            return self._waiting(record, reason, ailment)
         return stopped
+
+    def _waiting(self, record: InstanceRecord, reason: str, ailment: Ailment) -> Step:
+        """The WAIT step of an instance that is ill while a node that it depends on is down."""
+        text = f"{reason}; it needs '{ailment.waits_for}', which is down"
+        return Step(Verb.WAIT, self.name, text, record.node_id, Hold.DEPENDENCY)
 
     def _stopped(self, node_id: str = "") -> Step | None:
         """The WAIT step for new instances of this node; None if one can be made."""
@@ -161,7 +164,8 @@ class _Node:
                 return self._undefined(record.node_id)
             return Step(Verb.KEEP, self.name, f"its creation is under way ({record.stage.value})", record.node_id)
         if ailment is not None:
-            return Step(Verb.WAIT, self.name, ailment.reason, record.node_id, Hold.ILLNESS, ailment.until)
+            ill = Step(Verb.WAIT, self.name, ailment.reason, record.node_id, Hold.ILLNESS, ailment.until)
+            return self._waiting(record, ailment.reason, ailment) if ailment.waits_for else ill
         if record.node_id in self.situation.changed:
             if self.name in self.situation.undefined:
                 return self._undefined(record.node_id)

@@ -15,7 +15,7 @@ FREEZE_SHARE = 0.5
 """The share of failing instances above which the failure counts as an outage."""
 
 DEPENDENT_SECONDS = 60.0
-"""If a dependent fails within this time after its dependee was replaced, the replacement is taken as the cause."""
+"""If a dependent fails within this time after its dependee was replaced or recovered, that is taken as the cause."""
 
 
 class Source(enum.Enum):
@@ -38,6 +38,8 @@ class Ailment:
     source: Source = Source.CHECK
     until: float | None = None
     """When it becomes fatal (seconds since 1970), if that is known."""
+    waits_for: str = ""
+    """The node that it depends on and of which no instance is healthy: meanwhile it does not become fatal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,6 @@ class Sickbay:
             return Outage()
         return Outage(f"{why}: {_ending(held)}", frozenset(record.node_id for record in held))
 
-    def down_dependee(self, record: InstanceRecord) -> str:
-        """The node, without a healthy instance, that this ill instance depends on; empty if there is no such node."""
-        if not self._is_ill(record):
-            return ""
-        return next((name for name in self._needed(record) if self._is_down(name)), "")
-
     def follows_dependee(self, record: InstanceRecord) -> bool:
         """True if an instance that is ill or lost is so because of a dependee.
 
@@ -104,7 +100,7 @@ class Sickbay:
         if self._is_ill(record):
             return self._excused(record)
         others = [other for name in self._needed(record) for other in self._by_node.get(name, ())]
-        return any(_was_replaced(other, record) for other in others)
+        return any(_came_back(other, record) for other in others)
 
     def _silent_places(self) -> dict[str, list[InstanceRecord]]:
         """The providers whose answers contain none of their instances, with the instances that are missing."""
@@ -125,23 +121,22 @@ class Sickbay:
         return self._source(record) is Source.CHECK
 
     def _excused(self, record: InstanceRecord) -> bool:
-        """True if a dependee causes the failure: it fails too, or was replaced when the instance fell ill."""
+        """True if a dependee causes the failure: it fails too, or came back when the instance fell ill."""
         others = [other for name in self._needed(record) for other in self._by_node.get(name, ())]
-        return self.down_dependee(record) != "" or any(
-            other.node_id in self._ailments or _was_replaced(other, record) for other in others
+        return self._ailments[record.node_id].waits_for != "" or any(
+            other.node_id in self._ailments or _came_back(other, record) for other in others
         )
 
     def _needed(self, record: InstanceRecord) -> Iterable[str]:
         return (name for name in self._dependees.get(record.node_name, ()) if name != record.node_name)
 
-    def _is_down(self, name: str) -> bool:
-        return all(record.node_id in self._ailments for record in self._by_node.get(name, ()))
 
-
-def _was_replaced(dependee: InstanceRecord, dependent: InstanceRecord) -> bool:
+def _came_back(dependee: InstanceRecord, dependent: InstanceRecord) -> bool:
+    """True if the dependee was replaced, or recovered, after the dependent fell ill or shortly before."""
     ill_since = dependent.unhealthy_since
-    newer = dependee.created_at > dependent.created_at
-    return newer and ill_since is not None and ill_since <= dependee.since + DEPENDENT_SECONDS
+    replaced = dependee.since if dependee.created_at > dependent.created_at else None
+    moments = [moment for moment in (replaced, dependee.well_since) if moment is not None]
+    return ill_since is not None and any(ill_since <= moment + DEPENDENT_SECONDS for moment in moments)
 
 
 def _ending(records: Sequence[InstanceRecord]) -> str:

@@ -127,7 +127,7 @@ def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator
             with contextlib.suppress(Exception):
                 scope.prepare(subject).health_values(implementation, _PLACEHOLDERS[0][0].value)
             with contextlib.suppress(Exception):
-                peers.asked.update(_named(implementation))
+                peers.asked.update(named_nodes(implementation))
             where = f"a template of the node definition '{blueprint.node.type}'"
             for name in sorted(peers.asked & blueprints.keys()):
                 yield Reference(blueprint.node.name, name, where)
@@ -143,7 +143,7 @@ def requests_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[t
                 yield blueprint.node.name, implementation.digest, scope.prepare(subject).request
 
 
-def _named(implementation: Implementation) -> Iterable[str]:
+def named_nodes(implementation: Implementation) -> Iterable[str]:
     """The nodes that templates name as literals, including in branches that are not rendered."""
     sections = [implementation.resource, implementation.contextualisation, implementation.config_management]
     return named_peers([*sections, implementation.health_check.checks])
@@ -165,7 +165,7 @@ def _rehearse(
     handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
     subject = _subject(blueprint, implementation, peers, handed)
     rendered = _rendered(dataclasses.replace(scope, faults=[]), subject, found)
-    for name in _named(implementation):
+    for name in named_nodes(implementation):
         try:
             peers.addresses(name)
         except LookupError as error:

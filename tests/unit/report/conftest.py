@@ -8,7 +8,7 @@ from occopus_core.report import Snapshot
 from occopus_core.store.records import InfrastructureRecord, InstanceRecord, Stage
 
 
-def instance(node="web", position=1, *addresses, stage=Stage.READY, node_id=None, **fields):
+def instance(node="web", position=1, *addresses, stage=Stage.READY, node_id=None, since=1_700_000_060.0, **fields):
     return InstanceRecord(
         node_id=node_id or f"id-of-{node}-{position}",
         infra_id="infra-1",
@@ -19,7 +19,7 @@ def instance(node="web", position=1, *addresses, stage=Stage.READY, node_id=None
         connection="{}",
         fingerprint="fingerprint",
         stage=stage,
-        since=1_700_000_060.0,
+        since=since,
         created_at=1_700_000_000.0,
         instance_id=InstanceId(f"i-{position}"),
         addresses=tuple(Address(value, AddressKind.PUBLIC) for value in addresses),

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from occopus_core.api import ConfigState
-from occopus_core.descriptions.model import NodeDescription, Scaling
+from occopus_core.descriptions.model import Implementation, NodeDescription, Scaling
 from occopus_core.engine.planning.plan import Plan, Step, Verb
 from occopus_core.report import Snapshot, report_of, state_of
 from occopus_core.report.forms import written
@@ -143,7 +143,7 @@ def test_the_table_says_since_when_an_instance_is_not_well(snapshot, instance):
 )
 def test_a_note_says_for_how_long_and_until_when(instance, snapshot, at, condition, note):
     ill = instance(reason="port 8080 refused on 127.3.0.2", condition=condition, unhealthy_since=100.0)
-    taken = dataclasses.replace(snapshot(ill, instance("db")), timeouts={ill.implementation: 600.0}, at=at)
+    taken = dataclasses.replace(snapshot(ill, instance("db", since=0.0)), timeouts={ill.implementation: 600.0}, at=at)
     assert taken.note(ill) == note
 
 
@@ -182,16 +182,40 @@ def test_an_instance_that_lacks_addresses_is_reported_with_the_nodes_whose_they_
         ({"condition": Condition.UNKNOWN}, "", "for 20 s, replaced after 60 s: no answer"),
         ({"condition": Condition.AILING}, "", "for 20 s, not replaced while 'db' is down: no answer"),
         ({"stage": Stage.BOOTING}, "", "for 20 s, not replaced while 'db' is down: no answer"),
+        (
+            {"well_since": 1_700_000_010.0},
+            "",
+            "for 20 s, 'db' has recovered: replaced unless healthy by 2023-11-14T22:14:30+00:00: no answer",
+        ),
+        (
+            {"since": 1_700_000_010.0},
+            "",
+            "for 20 s, 'db' has recovered: replaced unless healthy by 2023-11-14T22:14:30+00:00: no answer",
+        ),
         ({}, "an outage", "for 20 s, not replaced while healing is frozen: no answer"),
     ],
 )
 def test_a_note_announces_no_replacement_that_is_held_back(snapshot, instance, dependee, frozen, words):
     ill = instance(reason="no answer", condition=Condition.AILING, unhealthy_since=1_700_000_000.0)
     nodes, edges = ("web", "cache", "db"), (("web", "cache"), ("cache", "db"), ("db", "web"))
-    found = snapshot(ill, instance("cache"), instance("db", **dependee), nodes=nodes, edges=edges)
+    before = {"since": 1_699_999_000.0}
+    others = instance("cache", **before), instance("db", **{**before, **dependee})
+    found = snapshot(ill, *others, nodes=nodes, edges=edges)
     record = dataclasses.replace(found.infrastructure, frozen=frozen)
     found = dataclasses.replace(found, infrastructure=record, timeouts={"implementation": 60.0}, at=1_700_000_020.0)
     assert found.note(ill) == words
+
+
+def test_a_note_knows_dependees_that_a_template_names(snapshot, instance):
+    made = Implementation({"type": "memory"}, contextualisation={"context_template": "{{ getip('db') }}"})
+    ill = dataclasses.replace(
+        instance(reason="no answer", condition=Condition.AILING, unhealthy_since=1_700_000_000.0),
+        implementation=made.digest,
+    )
+    down = instance("db", condition=Condition.FAILED)
+    record = snapshot(edges=()).infrastructure
+    found = Snapshot.of(record, [ill, down], used={made.digest: made}, at=1_700_001_000.0)
+    assert found.note(ill) == "for 1000 s, not replaced while 'db' is down: no answer"
 
 
 @pytest.mark.parametrize(
@@ -330,7 +354,7 @@ def test_times_that_no_calendar_has_break_no_report(snapshot, instance, seconds)
 
 def test_a_stored_timeout_is_shown_with_its_bound(snapshot, instance):
     ill = instance(condition=Condition.AILING, unhealthy_since=1_700_000_000.0, reason="no answer")
-    found = snapshot(ill, instance("db"))
+    found = snapshot(ill, instance("db", since=0.0))
     found = dataclasses.replace(found, timeouts={"implementation": 1e300}, at=1_700_000_010.0)
     (failing,) = found.nodes["web"]
     assert found.note(failing) == "for 10 s, replaced after 315360000 s: no answer"

@@ -239,11 +239,15 @@ NEEDS_DB = {"web": {"db"}, "db": ()}
 
 def test_dependents_of_what_is_down_do_not_count_and_wait_for_it():
     rows = [*several(1, "db"), *several(9, "web")]
-    ailments = ill(*(one.node_id for one in rows))
+    ailments = {**ill("db0"), **ill(*(f"web{number}" for number in range(9)), fatal=False, waits_for="db")}
     situation = situation_of(rows, ailments, dependees=NEEDS_DB)
     assert not decide(situation).frozen
     assert [step.node_id for step in decide(situation).of(Verb.REPLACE)] == ["db0"]
     assert {hold for hold, _ in held(situation).values()} == {Hold.DEPENDENCY}
+    unfit = {"web0": "it cannot be reconfigured"}
+    assert held(dataclasses.replace(situation, unfit=unfit)) == held(situation)
+    ordered = decide(dataclasses.replace(situation, unfit=unfit, ordered=True))
+    assert [step.node_id for step in ordered.of(Verb.REPLACE)] == ["db0", "web0"]
 
 
 def test_dependents_that_fell_ill_as_their_dependee_was_replaced_are_replaced_within_the_budget():
@@ -254,3 +258,11 @@ def test_dependents_that_fell_ill_as_their_dependee_was_replaced_are_replaced_wi
     assert len(found.of(Verb.REPLACE)) == 1
     later = [db, *(dataclasses.replace(one, unhealthy_since=1000.0) for one in several(9, "web"))]
     assert decide(situation_of(later, ill(*(f"web{n}" for n in range(9))), dependees=NEEDS_DB)).frozen
+
+
+def test_dependents_that_fell_ill_before_their_dependee_recovered_are_no_outage():
+    db = dataclasses.replace(row("db0", name="db"), well_since=100.0)
+    web = ill(*(f"web{number}" for number in range(9)), fatal=False)
+    for since, frozen in ((90.0, False), (160.0, False), (161.0, True)):
+        rows = [db, *(dataclasses.replace(one, unhealthy_since=since) for one in several(9, "web"))]
+        assert bool(decide(situation_of(rows, web, dependees=NEEDS_DB)).frozen) == frozen
