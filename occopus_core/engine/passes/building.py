@@ -29,8 +29,8 @@ from occopus_core.engine.passes.survey import survey, waiting_for_definitions
 from occopus_core.engine.passes.undoing import say_what_lacks, undo
 from occopus_core.engine.passes.waiting_for_lease import acquire_for_build
 from occopus_core.engine.planning.decision import Situation, decide
-from occopus_core.engine.planning.design import Design, Overlay, first_plan, refuse_undefined
-from occopus_core.engine.planning.plan import Plan, Verb
+from occopus_core.engine.planning.design import Design, InvalidDesignError, Overlay, first_plan, refuse_undefined
+from occopus_core.engine.planning.plan import Hold, Plan, Verb
 from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.events import EventKind
@@ -185,7 +185,8 @@ def build_leased(
     fresh = new_works(runtime, design.blueprints, steps, works)
     execution = context.execution(runtime, design.blueprints, record, [*works, *fresh])
     execution.links.update(places(context).links)  # a killed process may have left instances there
-    unfinished = [work for work in works if work.stage is not Stage.READY and _is_made(work, design)]
+    made = [work for work in works if _is_made(work, design) and work.node_name not in steps.left]
+    unfinished = [work for work in made if work.stage is not Stage.READY]
     _adopt_definitions(runtime, design, unfinished)  # their health checks decide whether they become ready
     proved = {step.node_id for step in steps.steps if step.proved}
     kept = [work for work in works if work.node_id in proved]
@@ -203,14 +204,16 @@ def build_leased(
     )
     # Instances that stay are reconfigured before their former dependees are dropped.
     renewed = {step.node_id for step in steps.of(Verb.RECONFIGURE)}
-    yield from execution.reconfigure([work for work in works if _is_made(work, design)], design.graph, renewed)
+    followers = [work for work in works if work.node_name in steps.left and work.node_id in renewed]
+    yield from execution.reconfigure([*made, *followers], design.graph, renewed)
     context.refuse_if_abandoned()
     yield from mark_outdated(context, runtime, execution.works, design.graph)
     runtime.journal.flush()
     before = design.graph
     if record.description is not None:
         before = yield from dependencies(context.resources.loop, context.scope(record.description), works)
-    yield from execution.drop([work for work in execution.works if work.dropping], before)
+    going = [work for work in execution.works if work.dropping and work.node_name not in steps.left]
+    yield from execution.drop(going, before)
     context.refuse_if_abandoned()
     yield from context.forget_left(runtime)
     if execution.unconfirmed:
@@ -240,7 +243,7 @@ def _finish(
             change.put_definitions(own.values())
         change.finish_build(candidate, targets_of(candidate, record.targets))
         move_end(change, record, candidate, runtime.clock.now(), end)
-    if record.frozen:  # the build replaces the failed instances
+    if record.parked or (record.frozen and not steps.left):  # the build replaces the failed instances
         change.put_frozen("")
         runtime.tell_with(change, EventKind.UNFROZEN, _thawed(record))
     rechecked = {step.node_name for step in steps.steps if step.rechecked}
@@ -330,17 +333,21 @@ def plan_build(
 ) -> Steps[Plan]:
     """The plan of a build: instances that do not fit the description or have failed are replaced at once.
 
-    Raises `ProviderError` if a provider does not answer.
+    A requested replacement leaves other nodes to maintenance, see `Replacing.left`. Raises `ProviderError` if the
+    provider of a node that is not left does not answer, and `InvalidDesignError` if a requested node cannot be made.
     """
     found = yield from survey(context, context.scope(record.current), works, commit_due, notes)
-    needed = {record.node_id for record in (work.record for work in works) if replacing.needs(record)}
-    for node_id in needed & found.seen.keys():
-        found.seen[node_id].get()
     targets = targets_of(design.scope.infrastructure, record.targets)
     records = [work.record for work in works]
     unfit = replacing.unfit(design.blueprints, records)
     now = context.resources.loop.clock.now()
     situation = Situation(targets, records, now, found.ailments, unfit, ordered=True)
+    settled = same_description(record.description, design.scope.infrastructure)
+    left = replacing.left(situation, design.graph, settled=settled)
+    for work in works:
+        if work.node_name not in left.nodes and work.node_id in found.seen:
+            found.seen[work.node_id].get()
+    situation = dataclasses.replace(situation, left=left)
     amended = yield from amend(
         context.resources.loop, design.scope, works, situation, commit_due, None, lambda work: _adopted(design, work)
     )
@@ -350,4 +357,7 @@ def plan_build(
     )
     waiting = waiting_for_definitions(situation, design)
     steps = decide(dataclasses.replace(situation, undefined=waiting))
+    stuck = [text for name, text in steps.held(Hold.DEFINITION).items() if name not in left.nodes]
+    if stuck:
+        raise InvalidDesignError(list(dict.fromkeys(stuck)))
     return (yield from with_former_first(loop, design.scope, before, works, steps, design.blueprints, commit_due))

@@ -16,6 +16,16 @@ HEAL_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """What a requested replacement of other nodes leaves to maintenance, by node name."""
+
+    nodes: Collection[str] = ()
+    """No instances of these are made or replaced."""
+    settings: Collection[str] = ()
+    """Of these nodes: no instances are reconfigured either, because nothing changes for them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """Everything a plan depends on. Mappings are by node id unless they say otherwise."""
 
@@ -39,6 +49,7 @@ class Situation:
     """The name of the provider that runs an instance."""
     undefined: Mapping[str, str] = field(default_factory=dict)
     """By node name: why no instance of the node can be created or reconfigured at present."""
+    left: Left = Left()
     ordered: bool = False
     """True for an explicit order of a user: freeze, budget and back-off do not apply."""
 
@@ -58,7 +69,7 @@ def decide(situation: Situation) -> Plan:
             steps += _Node(situation, sickbay, outage, name, present).steps()
         else:
             steps += [Step(Verb.DESTROY, name, undescribed, record.node_id) for record in present]
-    return Plan(tuple(steps), outage.reason)
+    return Plan(tuple(steps), outage.reason, situation.left.nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +100,8 @@ class _Node:
         for record in fit[self.target :]:
             yield Step(Verb.DESTROY, self.name, f"more than the {self.target} wanted", record.node_id)
         for _ in range(missing - len(replaced)):
-            yield self._stopped() or Step(Verb.CREATE, self.name, f"{self.target} wanted, {len(fit)} there")
+            wanted = f"{self.target} wanted, {len(fit)} there"
+            yield self._left(wanted) or self._stopped() or Step(Verb.CREATE, self.name, wanted)
 
     @property
     def target(self) -> int:
@@ -131,6 +143,9 @@ class _Node:
 
     def _held(self, record: InstanceRecord, reason: str) -> Step | None:
         """The WAIT step that holds back a replacement; None if it may begin."""
+        left = self._left(reason, record.node_id)
+        if left is not None:
+            return left
         stopped = self._stopped(record.node_id)
         if stopped is not None and stopped.hold is Hold.DEFINITION:
             return stopped
@@ -162,14 +177,17 @@ class _Node:
         if record.stage is not Stage.READY:
             if self.name in self.situation.undefined:
                 return self._undefined(record.node_id)
-            return Step(Verb.KEEP, self.name, f"its creation is under way ({record.stage.value})", record.node_id)
+            text = f"its creation is under way ({record.stage.value})"
+            return self._left(text, record.node_id) or Step(Verb.KEEP, self.name, text, record.node_id)
         if ailment is not None:
             ill = Step(Verb.WAIT, self.name, ailment.reason, record.node_id, Hold.ILLNESS, ailment.until)
             return self._waiting(record, ailment.reason, ailment) if ailment.waits_for else ill
         if record.node_id in self.situation.changed:
             if self.name in self.situation.undefined:
                 return self._undefined(record.node_id)
-            return Step(Verb.RECONFIGURE, self.name, self.situation.changed[record.node_id], record.node_id)
+            text = self.situation.changed[record.node_id]
+            left = self._left(text, record.node_id) if self.name in self.situation.left.settings else None
+            return left or Step(Verb.RECONFIGURE, self.name, text, record.node_id)
         return Step(Verb.KEEP, self.name, "", record.node_id)
 
     def _with_checks(self, step: Step) -> Step:
@@ -179,6 +197,12 @@ class _Node:
             return step
         proved = new and step.verb is Verb.KEEP
         return replace(step, reason=RECHECKED if proved else step.reason, rechecked=True, proved=proved)
+
+    def _left(self, why: str, node_id: str = "") -> Step | None:
+        """The WAIT step for what a replacement of other nodes leaves to maintenance."""
+        if self.name not in self.situation.left.nodes:
+            return None
+        return Step(Verb.WAIT, self.name, f"{why}; it is left to maintenance", node_id, Hold.REPLACEMENT)
 
     def _undefined(self, node_id: str) -> Step:
         return Step(Verb.WAIT, self.name, self.situation.undefined[self.name], node_id, Hold.DEFINITION)

@@ -55,6 +55,8 @@ class Hold(enum.Enum):
     """The node keeps failing."""
     DEFINITION = "definition"
     """No usable definition of the node exists."""
+    REPLACEMENT = "replacement"
+    """A requested replacement of other nodes leaves the node to maintenance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Plan:
 
     steps: tuple[Step, ...]
     frozen: str = ""
+    left: Collection[str] = ()
+    """Names of nodes that are left to maintenance: their `DESTROY` steps are carried out only for others."""
 
     def of(self, *verbs: Verb) -> list[Step]:
         """The steps of these kinds."""

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.engine.planning.decision import Left, Situation
 from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.scaling import Answer
 from occopus_core.events import EventKind
-from occopus_core.store.records import InfrastructureRecord, InstanceRecord, ScaleKind, ScaleRequest
+from occopus_core.store.records import InfrastructureRecord, InstanceRecord, ScaleKind, ScaleRequest, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,34 @@ class Replacing:
                 found[one.node_id] = "its definition or its variables have changed"
         return found
 
-    def needs(self, record: InstanceRecord) -> bool:
-        """True if the provider has to say how an instance is. A build needs all, a replacement those of its nodes."""
-        return not self.alone or any(one.node_name == record.node_name for one in self.requests)
+    def left(self, situation: Situation, graph: Graph, *, settled: bool) -> Left:
+        """What is left to maintenance: nothing, unless the build replaces nodes under a description that is in force.
+
+        It works on the nodes that it replaces, on those with unfit or provisional instances, and on each node that one
+        of these depends on and that has no usable instance. Nodes that depend on these are reconfigured. `settled` is
+        true where the description is in force.
+        """
+        if not (self.alone or (settled and self.named)):
+            return Left()
+        concerned = {*self.named, *(one.node_name for one in self.requests)}
+        usable: set[str] = set()
+        for record in situation.records:
+            ailment = situation.ailments.get(record.node_id)
+            fit = record.node_id not in situation.unfit and not (ailment is not None and ailment.fatal)
+            if record.provisional or record.node_id in situation.unfit:
+                concerned.add(record.node_name)
+            if fit and record.stage is Stage.READY and not record.condemned:
+                usable.add(record.node_name)
+        for name in reversed(graph.order):
+            if name in concerned:
+                wanted = (each for each in graph.dependees(name) if situation.targets.get(each))
+                concerned.update(each for each in wanted if each not in usable)
+        followers = set(concerned)
+        for name in graph.order:
+            if not followers.isdisjoint(graph.dependees(name)):
+                followers.add(name)
+        names = {*situation.targets, *(record.node_name for record in situation.records)}
+        return Left(frozenset(names - concerned), frozenset(names - followers))
 
     def answers(self, records: Sequence[InstanceRecord], plan: Plan, described: Collection[str]) -> Iterator[Answer]:
         """The results of the requests after a build that has carried out this plan for the `records` of before.

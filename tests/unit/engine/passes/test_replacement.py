@@ -9,9 +9,9 @@ import pytest
 from occopus_core.api.errors import AuthError, TransientError
 from occopus_core.engine.passes.errors import BuildError
 from occopus_core.engine.passes.maintenance_loop import WAKE_SECONDS
-from occopus_core.engine.planning.plan import Verb
+from occopus_core.engine.planning.plan import Hold, Verb
 from occopus_core.events import EventKind
-from occopus_core.store.records import InfrastructureState, ScaleKind
+from occopus_core.store.records import InfrastructureState, ScaleKind, Stage
 
 from ..conftest import infrastructure, node, userdata
 from ..fakes import KilledError, Life
@@ -272,3 +272,160 @@ def test_destruction_comes_before_it(built):
     built.store.request_destroy("infra")
     built.convergence().maintain()
     built.assert_nothing()
+
+
+# Only what its nodes need
+
+WITH_OTHER = infrastructure("db", "proxy", "other", edges=[("proxy", "db")])
+
+
+@pytest.fixture
+def others(world):
+    """`proxy`, of which there is only one at a time, needs `db`; no instance of `other` can be made any more."""
+    world.define("db", "other", boot_seconds=1)
+    world.define("proxy", port="8000", boot_seconds=1)
+    world.build(WITH_OTHER)
+    world.clock.time += 600
+    refuse(world, "other")
+    world.events.clear()
+    return world
+
+
+@pytest.fixture(params=["request", "option"])
+def replace_proxy(request, others):
+    """Replace `proxy`; returns the plan of before."""
+
+    def replace():
+        if request.param == "request":
+            ask(others, "proxy")
+            plan = others.convergence().preview()
+            others.convergence().maintain()
+        else:
+            plan = others.convergence().plan(WITH_OTHER, replaced=["proxy"])
+            others.convergence().build(WITH_OTHER, replaced=["proxy"])
+        return plan
+
+    return replace
+
+
+def refuse(world, name):
+    world.cloud.set_faults([{"kind": "permanent", "operation": "create", "node_name": name, "count": 1000}])
+
+
+def lose(world, *names):
+    for one in world.live():
+        if one["owner"]["node_name"] in names:
+            world.cloud.change(one["id"], "lose")
+
+
+def assert_only_proxy_replaced(world, before, plan):
+    assert [step.node_name for step in plan.of(Verb.REPLACE, Verb.CREATE)] == ["proxy"]
+    after = ids(world)
+    assert len(after["proxy"]) == 1
+    assert not before["proxy"] & after["proxy"]
+    assert before["db"] == after["db"]
+    assert EventKind.ROLLING_BACK not in [one.kind for one in world.events]
+
+
+def test_the_failure_of_another_node_neither_hinders_nor_undoes_it(others, replace_proxy):
+    before = ids(others)
+    lose(others, "other")
+    plan = replace_proxy()
+    (held,) = plan.of(Verb.WAIT)
+    assert (held.node_name, held.hold) == ("other", Hold.REPLACEMENT)
+    assert held.reason == "the provider does not know it any more; it is left to maintenance"
+    assert_only_proxy_replaced(others, before, plan)
+    refuse(others, "none")
+    others.clock.time += 600
+    others.convergence().maintain()
+    others.assert_runs({"db": 1, "proxy": 1, "other": 1})
+
+
+def test_missing_instances_of_another_node_are_left_to_maintenance(others, replace_proxy):
+    lose(others, "other")
+    others.convergence().maintain()
+    others.clock.time += 600
+    before = ids(others)
+    assert "other" not in before
+    plan = replace_proxy()
+    assert [(step.node_name, step.reason) for step in plan.of(Verb.WAIT)] == [
+        ("other", "1 wanted, 0 there; it is left to maintenance")
+    ]
+    assert_only_proxy_replaced(others, before, plan)
+
+
+def test_an_instance_of_another_node_that_is_under_way_is_left_to_maintenance(others):
+    (other,) = [one for one in others.store.instances("infra") if one.node_name == "other"]
+    others.rewrite(other, stage=Stage.CREATING, instance_id=None)
+    before = ids(others)
+    plan = others.convergence().plan(WITH_OTHER, replaced=["proxy"])
+    assert [step.reason for step in plan.of(Verb.WAIT)] == [
+        "its creation is under way (creating); it is left to maintenance"
+    ]
+    others.convergence().build(WITH_OTHER, replaced=["proxy"])
+    assert_only_proxy_replaced(others, before, plan)
+    assert [one.stage for one in others.store.instances("infra") if one.node_name == "other"] == [Stage.CREATING]
+
+
+def test_a_deletion_of_another_node_is_left_to_maintenance(others):
+    (other,) = [one for one in others.store.instances("infra") if one.node_name == "other"]
+    others.rewrite(other, stage=Stage.DROPPING)
+    before = ids(others)
+    others.convergence().build(WITH_OTHER, replaced=["proxy"])
+    assert before["other"] == ids(others)["other"]
+    others.convergence().maintain()
+    assert "other" not in ids(others)
+
+
+def test_a_freeze_because_of_another_node_stays(others, replace_proxy):
+    before = ids(others)
+    lease = others.store.acquire("infra", "test", others.clock.now())
+    with others.store.changing(lease) as change:
+        change.put_frozen("many fail")
+    others.store.release(lease)
+    lose(others, "other")
+    plan = replace_proxy()
+    assert_only_proxy_replaced(others, before, plan)
+    kinds = [one.kind for one in others.events]
+    assert EventKind.UNFROZEN not in kinds[: kinds.index(EventKind.NODE_DROPPED)]
+
+
+def test_what_it_depends_on_is_made_first_where_no_instance_is_left(others, replace_proxy):
+    before = ids(others)
+    lose(others, "db", "other")
+    plan = replace_proxy()
+    assert [step.node_name for step in plan.of(Verb.REPLACE)] == ["db", "proxy"]
+    after = ids(others)
+    assert not before["db"] & after["db"]
+    assert not before["proxy"] & after["proxy"]
+    moments = [(one.kind, one.node_name) for one in others.events]
+    assert moments.index((EventKind.NODE_READY, "db")) < moments.index((EventKind.NODE_DROPPING, "proxy"))
+
+
+def test_the_former_instance_stays_where_what_it_depends_on_cannot_be_made(others, replace_proxy):
+    before = ids(others)
+    lose(others, "db")
+    refuse(others, "db")
+    with pytest.raises(BuildError):
+        replace_proxy()
+    assert ids(others) == before
+
+
+def test_one_is_refused_where_what_it_depends_on_has_no_usable_definition(others):
+    before = ids(others)
+    lose(others, "db")
+    others.store.remove_definition("db")
+    ask(others, "proxy")
+    others.convergence().maintain()
+    ((name, text),) = said(others, EventKind.REPLACEMENT_REFUSED)
+    assert name == "proxy"
+    assert text.startswith("waiting for a usable definition: node 'db': there is no node definition 'db'")
+    assert ids(others)["proxy"] == before["proxy"]
+
+
+def test_an_update_with_the_option_is_a_build_of_all_nodes(others):
+    lose(others, "other")
+    refuse(others, "none")
+    grown = infrastructure(node("db", min=2), "proxy", "other", edges=[("proxy", "db")])
+    others.convergence().build(grown, replaced=["proxy"])
+    others.assert_runs({"db": 2, "proxy": 1, "other": 1})
