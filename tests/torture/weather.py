@@ -135,7 +135,7 @@ FORGETFUL = ("forgetful", "mute", "amnesia", "twins")
 
 
 REFUSING = ("full", "half", "storm", "stubborn")
-"""In these a build may fail: a creation is refused for good, or the deletion of a former instance that is in its way."""
+"""In these a build may fail: a creation is refused, or the deletion of a former instance that is in its way."""
 
 
 _OF_MANAGER = ("register", "configure", "status", "cancel", "leave", "forget", "forget_infrastructure")

@@ -212,8 +212,10 @@ def build_leased(
     before = design.graph
     if record.description is not None:
         before = yield from dependencies(context.resources.loop, context.scope(record.description), works)
-    going = [work for work in execution.works if work.dropping and work.node_name not in steps.left]
-    yield from execution.drop(going, before)
+    replaced_ids = {step.node_id for step in steps.of(Verb.REPLACE)}
+    going = (work for work in execution.works if work.dropping)
+    mine = [work for work in going if work.node_name not in steps.left or work.node_id in replaced_ids]
+    yield from execution.drop(mine, before)
     context.refuse_if_abandoned()
     yield from context.forget_left(runtime)
     if execution.unconfirmed:

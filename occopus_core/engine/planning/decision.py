@@ -22,7 +22,7 @@ class Left:
     nodes: Collection[str] = ()
     """No instances of these are made or replaced."""
     settings: Collection[str] = ()
-    """Of these nodes: no instances are reconfigured either, because nothing changes for them."""
+    """Of these nodes: no instances get another configuration either, because nothing changes for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,9 @@ class _Node:
             yield Step(Verb.DESTROY, self.name, f"more than the {self.target} wanted", record.node_id)
         for _ in range(missing - len(replaced)):
             wanted = f"{self.target} wanted, {len(fit)} there"
-            yield self._left(wanted) or self._stopped() or Step(Verb.CREATE, self.name, wanted)
+            yield (
+                self._left(self.situation.left.nodes, wanted) or self._stopped() or Step(Verb.CREATE, self.name, wanted)
+            )
 
     @property
     def target(self) -> int:
@@ -143,7 +145,8 @@ class _Node:
 
     def _held(self, record: InstanceRecord, reason: str) -> Step | None:
         """The WAIT step that holds back a replacement; None if it may begin."""
-        left = self._left(reason, record.node_id)
+        leaving = self.situation.left
+        left = self._left(leaving.settings if record.node_id in self.situation.unfit else leaving.nodes, reason, record)
         if left is not None:
             return left
         stopped = self._stopped(record.node_id)
@@ -178,7 +181,8 @@ class _Node:
             if self.name in self.situation.undefined:
                 return self._undefined(record.node_id)
             text = f"its creation is under way ({record.stage.value})"
-            return self._left(text, record.node_id) or Step(Verb.KEEP, self.name, text, record.node_id)
+            left = self._left(self.situation.left.nodes, text, record)
+            return left or Step(Verb.KEEP, self.name, text, record.node_id)
         if ailment is not None:
             ill = Step(Verb.WAIT, self.name, ailment.reason, record.node_id, Hold.ILLNESS, ailment.until)
             return self._waiting(record, ailment.reason, ailment) if ailment.waits_for else ill
@@ -186,7 +190,7 @@ class _Node:
             if self.name in self.situation.undefined:
                 return self._undefined(record.node_id)
             text = self.situation.changed[record.node_id]
-            left = self._left(text, record.node_id) if self.name in self.situation.left.settings else None
+            left = self._left(self.situation.left.settings, text, record)
             return left or Step(Verb.RECONFIGURE, self.name, text, record.node_id)
         return Step(Verb.KEEP, self.name, "", record.node_id)
 
@@ -198,10 +202,11 @@ class _Node:
         proved = new and step.verb is Verb.KEEP
         return replace(step, reason=RECHECKED if proved else step.reason, rechecked=True, proved=proved)
 
-    def _left(self, why: str, node_id: str = "") -> Step | None:
-        """The WAIT step for what a replacement of other nodes leaves to maintenance."""
-        if self.name not in self.situation.left.nodes:
+    def _left(self, names: Collection[str], why: str, record: InstanceRecord | None = None) -> Step | None:
+        """The WAIT step for what a replacement of other nodes leaves to maintenance; None if the node is not named."""
+        if self.name not in names:
             return None
+        node_id = record.node_id if record is not None else ""
         return Step(Verb.WAIT, self.name, f"{why}; it is left to maintenance", node_id, Hold.REPLACEMENT)
 
     def _undefined(self, node_id: str) -> Step:

@@ -11,7 +11,7 @@ from occopus_core.descriptions.model import NodeDescription as Node
 from occopus_core.engine.passes.errors import UnconfiguredError
 from occopus_core.engine.passes.previewing import preview
 from occopus_core.engine.planning.design import InvalidDesignError
-from occopus_core.engine.planning.plan import Verb
+from occopus_core.engine.planning.plan import Hold, Verb
 from occopus_core.events import EventKind
 from occopus_core.report import Snapshot
 from occopus_core.store.change import LEASE_SECONDS
@@ -371,6 +371,37 @@ def test_what_cannot_be_reconfigured_live_is_replaced(world, managers):
     world.build(description)
     assert not ids(world) & before
     assert held(managers, "db").section["role"] == 2
+
+
+def requested(world, name):
+    world.store.request_scaling("infra", name, ScaleKind.REPLACE, 0, "", world.clock.now())
+    plan = world.convergence().preview()
+    world.convergence().maintain()
+    return plan
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_requested_replacement_changes_the_configuration_of_its_dependents_alone(world, managers, live):
+    managers.plugin.live = live
+    managers.define("db")
+    managers.define("web", role="{{ getip('db') }}")
+    managers.define("other", role="{{ variables.version }}")
+    nodes = (Node("db", "db"), Node("web", "web"), Node("other", "other", variables={"version": 1}))
+    world.build(mapped(nodes=nodes))
+    other, before = held(managers, "other"), ids(world)
+    lost = next(each for each in managers.at().service.nodes.values() if each.node_name == "other")
+    del managers.at().service.nodes[lost.node_id]
+    plan = requested(world, "db")
+    way = Verb.RECONFIGURE if live else Verb.REPLACE
+    (web,) = [step for step in plan.steps if step.node_name == "web"]
+    assert web.verb is way
+    (waits,) = [step for step in plan.steps if step.node_name == "other"]
+    assert (waits.verb, waits.hold) == (Verb.WAIT, Hold.REPLACEMENT)
+    assert held(managers, "web").section["role"] == next(
+        row.address for row in world.store.instances("infra") if row.node_name == "db"
+    )
+    assert held(managers, "other").section == other.section, "the maintenance that follows has seen to it"
+    assert len(before - ids(world)) == (1 if live else 2)
 
 
 def test_a_reconfiguration_that_fails_leaves_the_node_and_says_so(world, managers):
