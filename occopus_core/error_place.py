@@ -14,6 +14,14 @@ from occopus_core.api.field_types import FieldTypeError
 
 _CORE = "occopus_core"
 
+TO_ITS_AUTHOR = "report it to its author"
+"""What a user can do about a mistake in the code of a plugin."""
+
+
+def breach_text(who: str, how: str) -> str:
+    """The message about a plugin that breaks its contract; `how` is such as ``create() raised KeyError``."""
+    return f"{who} breaks its contract: {how}; {TO_ITS_AUTHOR}"
+
 
 def described(error: BaseException, package: str = "") -> str:
     """The type and place of an exception: ``KeyError (mycloud/handler.py, line 80)``; `package` is as for `place`.

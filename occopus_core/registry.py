@@ -26,7 +26,7 @@ from occopus_core.api.version import CONTRACT_VERSION
 from occopus_core.descriptions.coercion import coerced, leaves
 from occopus_core.descriptions.schema import is_template, section_schema, validator
 from occopus_core.descriptions.soundness import fault_of_schema
-from occopus_core.error_place import described, import_failure, place_of
+from occopus_core.error_place import TO_ITS_AUTHOR, breach_text, described, import_failure, place_of
 from occopus_core.plugin_code import plugin_code
 from occopus_core.sound_errors import sound
 
@@ -165,12 +165,12 @@ class Registry:
         """
         name = str(section["type"])
         plugin = self.context(name)
-        breach = f"{self.named('context', name)} breaks its contract: "
+        who = self.named("context", name)
         try:
             made: object = plugin().contextualise(section, render)
         except (Exception, SystemExit) as error:  # whatever the plugin raises
             if isinstance(error, ProviderError):
-                raise sound(error, str, lambda how: f"{breach}contextualise() raised {how}") from None
+                raise sound(error, str, lambda how: breach_text(who, f"contextualise() raised {how}")) from None
             if type(error).__module__.startswith("occopus_core."):
                 raise
             fault = f"contextualise() raised {described(error)}"
@@ -179,7 +179,7 @@ class Registry:
             if isinstance(made, Context) and not fault:
                 return made
             fault += place_of(plugin.contextualise)
-        raise PermanentError(f"{breach}{fault}")
+        raise PermanentError(breach_text(who, fault))
 
     def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:
         """A rendered section with its scalars converted to the types of the plugin's schema; changed in place.
@@ -208,7 +208,7 @@ class Registry:
         return named(kind, name, label)
 
     def _breach(self, kind: str, name: str, fault: str) -> PluginError:
-        return PluginError(f"{self.named(kind, name)} breaks its contract: {fault}", PluginState.BREAKS_CONTRACT)
+        return PluginError(breach_text(self.named(kind, name), fault), PluginState.BREAKS_CONTRACT)
 
     def installed(self, kind: str) -> list[str]:
         """The names of all plugins of a kind, without importing them."""
@@ -258,7 +258,7 @@ class Registry:
             if not isinstance(missing, ModuleNotFoundError) or missing.name != _package(point):
                 raise
             why = "this process cannot find it, since it was installed after the start: start the process again"
-            raise PluginError(f"{error}; {why}", PluginState.IMPORT_ERROR) from missing
+            raise import_error(kind, point, missing, why) from missing
 
     def _advice(self, kind: str, name: str) -> str:
         folders = _published().get(kind, {})
@@ -295,7 +295,7 @@ def imported(kind: str, point: EntryPoint) -> object:
 def unreadable(kind: str, name: str, error: BaseException) -> PluginError:
     """The error for a plugin that raises an exception when its attributes are read."""
     fault = f"reading its class attributes raised {described(error)}"
-    return PluginError(f"{named(kind, name)} breaks its contract: {fault}", PluginState.BREAKS_CONTRACT)
+    return PluginError(breach_text(named(kind, name), fault), PluginState.BREAKS_CONTRACT)
 
 
 def usable(kind: str, name: str, plugin: object) -> type:
@@ -309,7 +309,7 @@ def usable(kind: str, name: str, plugin: object) -> type:
 
 def _error_of(kind: str, who: str, plugin: object) -> PluginError | None:
     if not (isinstance(plugin, type) and issubclass(plugin, _BASES[kind])):
-        message = f"{who} breaks its contract: {_fault_of_base(kind, plugin)}"
+        message = breach_text(who, _fault_of_base(kind, plugin))
         return PluginError(message, PluginState.BREAKS_CONTRACT)
     version: object = getattr(plugin, "contract_version", None)
     if version is None:
@@ -320,7 +320,7 @@ def _error_of(kind: str, who: str, plugin: object) -> PluginError | None:
         )
     if not isinstance(version, int) or isinstance(version, bool):
         fault = f"its class attribute contract_version is {reprlib.repr(version)}, expected the integer"
-        message = f"{who} breaks its contract: {fault} {CONTRACT_VERSION}{place_of(plugin)}"
+        message = breach_text(who, f"{fault} {CONTRACT_VERSION}{place_of(plugin)}")
         return PluginError(message, PluginState.BREAKS_CONTRACT)
     if version != CONTRACT_VERSION:
         return PluginError(
@@ -330,7 +330,7 @@ def _error_of(kind: str, who: str, plugin: object) -> PluginError | None:
         )
     missing = ", ".join(sorted(getattr(plugin, "__abstractmethods__", ())))
     fault = f"its class {plugin.__name__} has no {missing}{place_of(plugin)}" if missing else fault_of_class(plugin)
-    return PluginError(f"{who} breaks its contract: {fault}", PluginState.BREAKS_CONTRACT) if fault else None
+    return PluginError(breach_text(who, fault), PluginState.BREAKS_CONTRACT) if fault else None
 
 
 def fault_of_class(plugin: type) -> str:
@@ -345,7 +345,7 @@ def sound_schema(who: str, plugin: type) -> Mapping[str, Any]:
     """The schema of a plugin's section, checked for use in validation. Raises `PluginError`; `who` is its name."""
 
     def malformed(fault: str) -> PluginError:
-        return PluginError(f"{who} has a malformed schema: {fault}", PluginState.MALFORMED_SCHEMA)
+        return PluginError(f"{who} has a malformed schema: {fault}; {TO_ITS_AUTHOR}", PluginState.MALFORMED_SCHEMA)
 
     with plugin_code(lambda error: malformed(f"schema() raised {described(error)}")):
         answer = cast("Any", plugin).schema()
@@ -367,12 +367,14 @@ def _fault_of_base(kind: str, plugin: object) -> str:
     return f"{point} the class {plugin.__name__}, which {why}{place_of(plugin)}"
 
 
-def import_error(kind: str, point: EntryPoint, error: BaseException) -> PluginError:
-    """The error for a plugin whose module raises an exception when it is imported."""
+def import_error(kind: str, point: EntryPoint, error: BaseException, way_on: str = "") -> PluginError:
+    """The error for a plugin whose module raises an exception when it is imported; `way_on` is what the user can do."""
     why = import_failure(error, _package(point))
     if why == AttributeError.__name__:  # not raised in the plugin
         why = f"its entry point names {point.value}, which does not exist"
-    message = f"{named(kind, point.name)} cannot be imported: {why}"
+    needs = f"`occopus-plugins show {kind}/{point.name}` lists what it needs"
+    way_on = way_on or (needs if isinstance(error, ImportError) else TO_ITS_AUTHOR)
+    message = f"{named(kind, point.name)} cannot be imported: {why}; {way_on}"
     return PluginError(message, PluginState.IMPORT_ERROR)
 
 

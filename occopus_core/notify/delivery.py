@@ -21,7 +21,7 @@ from occopus_core.credentials import Credentials
 from occopus_core.engine.kernel.clock import Clock, SystemClock
 from occopus_core.engine.kernel.intervals import backoff
 from occopus_core.engine.kernel.stand_in import ensure_made, made_or_stand_in
-from occopus_core.error_place import place
+from occopus_core.error_place import breach_text, place
 from occopus_core.events import FORMER_NAMES
 from occopus_core.redaction import Redactor
 from occopus_core.registry import Registry
@@ -134,7 +134,7 @@ class Route:
         try:
             self._notifier.send(told)
         except ProviderError as raised:
-            error = sound(raised, self._redact, lambda how: f"{self._who()} breaks its contract: send() raised {how}")
+            error = sound(raised, self._redact, lambda how: breach_text(self._who(), f"send() raised {how}"))
             if not isinstance(error, PermanentError | NotFoundError):
                 raise error from None
             trouble = f"'{self._settings.name}' refuses notifications, which are dropped: {error.message}"

@@ -148,6 +148,8 @@ def test_a_broken_one_is_one_line_and_stops_no_other(install, request, text, sta
     (broken,) = found("broken")
     assert (broken.state.value, broken.plugin, dict(broken.schema)) == (state, None, {})
     assert reason in broken.reason
+    ways = {"other contract": ("upgrade", "needs contract_v"), "import error": ("report it", "lists what it needs")}
+    assert any(way in broken.reason for way in ways.get(state, ("; report it to its author",)))
     assert "\n" not in broken.reason
     assert "secret" not in broken.reason
     assert [one.state for one in found("whole")] == [PluginState.USABLE]

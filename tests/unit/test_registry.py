@@ -83,28 +83,30 @@ def test_one_distribution_that_is_found_twice_is_no_clash(install, tmp_path, mon
     assert listed == ["usable"]
 
 
+NEEDS = "`occopus-plugins show health/pulse` lists what it needs"
+AUTHOR = "report it to its author"
 POINT = "breaks its contract: its entry point of the group occopus.health names"
 
 
 @pytest.mark.parametrize(
     ("target", "text", "message"),
     [
-        ("broken_pulse:Checker", "raise ImportError('no libpulse')", "cannot be imported: no libpulse"),
+        ("broken_pulse:Checker", "raise ImportError('no libpulse')", f"cannot be imported: no libpulse; {NEEDS}"),
         (
             "zero_pulse:Checker",
             "\n\n1 / 0",
-            "cannot be imported: ZeroDivisionError (zero_pulse.py, line 3)",
+            f"cannot be imported: ZeroDivisionError (zero_pulse.py, line 3); {AUTHOR}",
         ),
-        ("cut_pulse:Checker", "\n1 +", "cannot be imported: invalid syntax (cut_pulse.py, line 2)"),
+        ("cut_pulse:Checker", "\n1 +", f"cannot be imported: invalid syntax (cut_pulse.py, line 2); {AUTHOR}"),
         (
             "interrupted_pulse:Checker",
             "\nraise KeyboardInterrupt('secret')",
-            "cannot be imported: KeyboardInterrupt (interrupted_pulse.py, line 2)",
+            f"cannot be imported: KeyboardInterrupt (interrupted_pulse.py, line 2); {AUTHOR}",
         ),
         (
             "numeric_pulse:number",
             PLUGIN.format(version=1),
-            f"{POINT} int, expected a class",
+            f"{POINT} int, expected a class; {AUTHOR}",
         ),
         (
             "strange_pulse:Probe",
@@ -140,7 +142,7 @@ POINT = "breaks its contract: its entry point of the group occopus.health names"
         (
             "lacking_pulse:Checker",
             PLUGIN.replace("def check", "def chek").format(version=1),
-            "breaks its contract: its class Checker has no check (lacking_pulse.py, line 4)",
+            f"breaks its contract: its class Checker has no check (lacking_pulse.py, line 4); {AUTHOR}",
         ),
     ],
 )
@@ -215,7 +217,7 @@ def test_a_plugin_that_fails_when_it_is_asked_is_named_with_the_place(method):
     line = Fussy._asked.__func__.__code__.co_firstlineno + 2
     where = f"(tests/unit/test_registry.py, line {line})"
     expected = f"the resource handler 'fussy' breaks its contract: {method}() raised KeyError {where}"
-    assert str(caught.value) == expected
+    assert str(caught.value) == f"{expected}; report it to its author"
 
 
 @pytest.mark.parametrize("answer", ["a text", 5, [1], [None]])

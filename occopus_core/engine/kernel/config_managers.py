@@ -15,7 +15,7 @@ from occopus_core.engine.kernel.guard import is_of_plugin
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
-from occopus_core.error_place import described, place, place_of
+from occopus_core.error_place import breach_text, described, place, place_of
 from occopus_core.sound_errors import sound
 from occopus_core.store.records import LeaseLostError
 
@@ -141,7 +141,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         return self._breach(what, f"{how}{place_of(getattr(self.plugin, what, None))}")
 
     def _breach(self, what: str, how: str) -> PermanentError:
-        return PermanentError(f"{self._who()} breaks its contract: {what}() {how}")
+        return PermanentError(breach_text(self._who(), f"{what}() {how}"))
 
     def _of(self, what: str, outcome: Outcome[T]) -> Outcome[T]:
         """The outcome of a call, with errors that only the loop sees (a call given up) as errors of the manager."""

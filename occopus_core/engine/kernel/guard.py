@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.resource import Connection
 from occopus_core.engine.kernel.error_text import log_unexpected
-from occopus_core.error_place import described, place, place_of
+from occopus_core.error_place import breach_text, described, place, place_of
 from occopus_core.sound_errors import sound
 
 P = TypeVar("P")
@@ -49,7 +49,7 @@ def guarded(plugin: P, who: Callable[[], str], redact: Callable[[str], str]) -> 
 def breach(plugin: object, how: str) -> BreachError:
     """The error for a plugin that breaks its contract in this way, such as ``create() raised KeyError: 'x'``."""
     who: Callable[[], str] = getattr(plugin, "who", lambda: "the plugin")
-    return BreachError(f"{who()} breaks its contract: {how}")
+    return BreachError(breach_text(who(), how))
 
 
 def wrong_answer(handler: object, what: str, how: str) -> BreachError:

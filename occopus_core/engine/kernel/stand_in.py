@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.engine.kernel.error_text import log_unexpected
-from occopus_core.error_place import described
+from occopus_core.error_place import breach_text, described
 from occopus_core.sound_errors import sound
 
 P = TypeVar("P")
@@ -50,7 +50,7 @@ def set_up_error(name: str, error: BaseException) -> PermanentError:
 
 def sound_set_up_error(name: str, error: ProviderError, redact: Callable[[str], str]) -> ProviderError:
     """A `ProviderError` of a constructor; see `sound`."""
-    return sound(error, redact, lambda how: f"{name} breaks its contract: its constructor raised {how}")
+    return sound(error, redact, lambda how: breach_text(name, f"its constructor raised {how}"))
 
 
 class _StandIn:

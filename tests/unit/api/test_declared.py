@@ -54,7 +54,7 @@ def test_a_wrong_one_is_one_message_of_that_plugin(base, name, value, expected):
         getattr(registry, kind)("mine")
     words = WORDS.get(kind, "notifier")
     told = f"the {words} 'mine' breaks its contract: its class attribute {name} is {value!r}, expected {expected}"
-    assert str(refused.value) == told
+    assert str(refused.value) == f"{told}; report it to its author"
 
 
 @pytest.mark.parametrize("base", [ResourceHandler, ConfigManager])
@@ -105,7 +105,10 @@ def test_a_method_without_io_that_answers_a_wrong_type_is_found_when_the_plugin_
     with pytest.raises(PluginError) as refused:
         Registry({("resource", "mine"): plugin(ResourceHandler, **{name: value})}).resource("mine")
     place = f" (tests/unit/api/test_declared.py, line {answer.__code__.co_firstlineno})" if callable(answer) else ""
-    assert str(refused.value) == f"the resource handler 'mine' breaks its contract: {fault}{place}"
+    assert (
+        str(refused.value)
+        == f"the resource handler 'mine' breaks its contract: {fault}{place}; report it to its author"
+    )
 
 
 @pytest.mark.parametrize("base", [ConfigManager, HealthChecker, Contextualiser])

@@ -44,5 +44,5 @@ def test_a_plugin_that_fails_to_judge_credentials_is_one_warning_and_others_are_
     assert judged == "the node definition 'three' cannot be built with its credentials: it needs a password"
     assert broken == (
         "credentials are not checked ('one', 'two'): the resource handler 'mine' breaks its contract: "
-        f"auth_fault() raised ValueError (tests/unit/manager/test_auth.py, line {line})"
+        f"auth_fault() raised ValueError (tests/unit/manager/test_auth.py, line {line}); report it to its author"
     )

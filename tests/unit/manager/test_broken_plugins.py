@@ -126,4 +126,7 @@ def test_a_definition_from_the_network_is_refused_with_its_name_and_position(nam
         refuse_powers(definitions, registry, (), Credentials())
     (problem,) = caught.value.problems
     assert (str(problem.position), problem.path) == ("request:3:7", "node_def:one[0].resource.type")
-    assert problem.message == f"{HANDLER}' breaks its contract: {name}() raised KeyError {place(raises)}"
+    assert (
+        problem.message
+        == f"{HANDLER}' breaks its contract: {name}() raised KeyError {place(raises)}; report it to its author"
+    )

@@ -280,7 +280,8 @@ def test_one_node_for_which_status_raises_does_not_fail_the_others(world, manage
     line = Wrong.status.__code__.co_firstlineno + 2
     assert problem == (
         "node 'bad' (memory memory): the configuration manager 'memory chef' breaks its contract: "
-        f"status() raised KeyError (tests/unit/engine/instance/test_configuration.py, line {line})"
+        f"status() raised KeyError (tests/unit/engine/instance/test_configuration.py, line {line}); "
+        "report it to its author"
     )
 
 

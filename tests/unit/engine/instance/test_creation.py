@@ -135,7 +135,8 @@ def test_a_handler_that_breaks_its_contract_is_reported(world, error):
     line = create.__code__.co_firstlineno + 1
     assert problem == (
         "node 'web' (memory memory): the resource handler 'memory memory' breaks its contract: create() raised "
-        f"{type(error).__name__} (tests/unit/engine/instance/test_creation.py, line {line})"
+        f"{type(error).__name__} (tests/unit/engine/instance/test_creation.py, line {line}); "
+        "report it to its author"
     )
 
 

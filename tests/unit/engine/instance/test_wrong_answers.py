@@ -460,7 +460,7 @@ def test_a_handler_that_ends_the_process_fails_its_node_with_the_place(world):
     other_cloud(world, create=create)
     (problem,) = failure(world, infrastructure("odd"))
     line = create.__code__.co_firstlineno + 1
-    said = f"{OTHER} breaks its contract: create() raised SystemExit ({HERE}, line {line})"
+    said = f"{OTHER} breaks its contract: create() raised SystemExit ({HERE}, line {line}); report it to its author"
     assert problem == f"node 'odd' (other there): {said}"
 
 
