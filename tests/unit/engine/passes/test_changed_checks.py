@@ -285,6 +285,20 @@ def test_a_kept_instance_is_proved_when_what_it_needs_is_ready(world, health):
     assert next(moment for value, moment in health.asked if value == "new") > health.asked[0][1] + TIMEOUT * 2
 
 
+def test_a_check_with_the_address_of_a_replaced_node_is_proved_with_the_new_one(world, health):
+    define(world, "db")
+    define(world, "web", "to {{ getip('db') }}")
+    world.build(infrastructure("db", "web"))
+    forget(world, health)
+    define(world, "db", resource={"image": "other"})
+    assert (Verb.KEEP, "web", RECHECKED) in planned(world, infrastructure("db", "web"))
+    health.asked.clear()
+    world.build(infrastructure("db", "web"))
+    (db,) = [record for record in world.store.instances("infra") if record.node_name == "db"]
+    assert health.values[-1] == f"to {db.address}"
+    assert health.values[0] != health.values[-1]
+
+
 def test_min_ready_seconds_count_for_the_new_checks(running, health):
     define(running, "web", "new", min_ready_seconds=12.0)
     start = running.clock.now()
