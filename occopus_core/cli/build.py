@@ -212,6 +212,7 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
         replaced = manager.store.definition_uses.replaced_by(files.used.values(), infra_id)
         if manager.store.meant(infra_id) is None:
             return plan, {}, replaced
+        _say_abandoned(manager, infra_id)
         return plan, manager.changes(files.infrastructure, infra_id, files.definitions), replaced
 
 
@@ -224,6 +225,14 @@ def _planned_id(manager: InfrastructureManager, settings: Settings, text: str, *
             f"build needs -i {found}, or -y"
         )
     return found
+
+
+def _say_abandoned(manager: InfrastructureManager, infra_id: str) -> None:
+    """Say that a build, an update or a rollback was begun, and that no process works on it."""
+    snapshot = manager.snapshot(infra_id)
+    if snapshot.abandoned:
+        state = snapshot.infrastructure.state.value
+        say(f"notice: the infrastructure '{infra_id}' is '{state}', and {snapshot.abandoned}")
 
 
 def _say_new(options: argparse.Namespace) -> None:
@@ -290,22 +299,18 @@ def _build(manager: InfrastructureManager, files: BuildFiles, infra_id: str, opt
 
 def _way_on(manager: InfrastructureManager, infra_id: str) -> str:
     """What to do after a build that was stopped before it was undone. Destruction is for a first build alone."""
-    from occopus_core.store.records import NoSuchInfrastructureError, StoreError  # noqa: PLC0415
+    from occopus_core.report.under_way import commands  # noqa: PLC0415
+    from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, StoreError  # noqa: PLC0415
 
     record = None
     with contextlib.suppress(NoSuchInfrastructureError, StoreError):
         record = manager.store.infrastructure(infra_id)
     if record is None or record.description is None:
         return f"stopped; to remove what is left: occopus-destroy -i {infra_id}"
-    if record.rolling_back:
-        return (
-            f"stopped; the {record.undone} is being rolled back: occopus-maintain -i {infra_id} finishes that, "
-            f"occopus-build -i {infra_id} builds a description in its place"
-        )
-    return (
-        f"stopped; the update is neither finished nor undone: occopus-build -i {infra_id} with the former description "
-        f"undoes it, occopus-maintain -i {infra_id} carries it on"
-    )
+    if record.state is InfrastructureState.READY:
+        return f"stopped; the description is in force, and occopus-maintain -i {infra_id} finishes what is left"
+    left = "is being rolled back" if record.rolling_back else "is neither finished nor undone"
+    return f"stopped; the {record.undone} {left}: {commands(infra_id, record.state)}"
 
 
 def _show_plan(plan: Plan, changes: Changes, replaced: Users, form: str) -> int:

@@ -137,7 +137,8 @@ class Queries:
         used = store.implementations({instance.implementation for instance in instances})
         maintainer = store.maintainers.of(infra_id)
         requests, configurations = store.pending_requests(infra_id), store.configurations.of(infra_id)
-        return Snapshot.of(record, instances, requests, used, SystemClock().now(), configurations, maintainer)
+        holding, now = store.holding(infra_id), SystemClock().now()
+        return Snapshot.of(record, instances, requests, used, now, configurations, maintainer, holding)
 
     def outputs(self, infra_id: str) -> dict[str, str | None]:
         """The outputs of its description by name, without secrets; None where one has no value at present.

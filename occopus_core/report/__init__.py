@@ -18,9 +18,11 @@ from occopus_core.engine.planning.dependees import support
 from occopus_core.engine.planning.plan import lacks_addresses
 from occopus_core.report.maintenance import maintainer_of
 from occopus_core.report.places import InstancePlace, place_of
+from occopus_core.report.under_way import commands, is_abandoned
 from occopus_core.store.records import (
     PENDING,
     Condition,
+    Holding,
     InfrastructureRecord,
     InfrastructureState,
     InstanceRecord,
@@ -101,6 +103,8 @@ class Snapshot:
     """The values of the outputs of the description, without secrets."""
     references: Mapping[str, Collection[str]] = field(default_factory=dict)
     """By node: the nodes that templates of its instances name; empty if no instance is ill."""
+    holding: Holding | None = None
+    """Its lease; None if it is free."""
 
     @classmethod
     def of(
@@ -112,6 +116,7 @@ class Snapshot:
         at: float = 0.0,
         configurations: Sequence[ConfigurationRecord] = (),
         maintainer: Maintainer | None = None,
+        holding: Holding | None = None,
     ) -> Snapshot:
         """The snapshot from rows of the store. `used` has the implementations of the instances, by digest."""
         known = used or {}
@@ -133,11 +138,20 @@ class Snapshot:
             former=former,
             outputs=outputs,
             references=_references(nodes, known) if ill else {},
+            holding=holding,
         )
 
     def with_costs(self, costs: Mapping[str, Decimal | None]) -> Snapshot:
         """The same with what instances have cost, by node id."""
         return replace(self, costs=costs)
+
+    @property
+    def abandoned(self) -> str:
+        """That no process works on a build, an update or a destruction that was begun, and the way on; else empty."""
+        infrastructure = self.infrastructure
+        if not is_abandoned(infrastructure.state, self.holding, self.maintainer, self.at):
+            return ""
+        return f"no process works on it: {commands(infrastructure.id, infrastructure.state)}"
 
     def note(self, instance: InstanceRecord) -> str:
         """The problem of an instance, for how long, and when it is replaced; and which addresses it lacks.

@@ -13,7 +13,8 @@ from occopus_core.report.graph import dot, mermaid
 from occopus_core.report.inventory import ansible_inventory, hosts, ssh_config
 from occopus_core.report.maintenance import maintained_text
 from occopus_core.report.tables import WIDEST, is_roomy, shortened, table_text
-from occopus_core.store.records import InfrastructureRecord, InfrastructureState
+from occopus_core.report.under_way import working
+from occopus_core.store.records import InfrastructureState
 
 
 def written(snapshot: Snapshot, form: str, width: int = WIDEST) -> str:
@@ -79,22 +80,24 @@ def _minute(time: str) -> str:
 _UNDER_WAY = {
     InfrastructureState.BUILDING: "it is being built",
     InfrastructureState.UPDATING: "another description of it is being applied",
-    InfrastructureState.DROPPING: "it is being destroyed: occopus-destroy -i {} finishes that",
+    InfrastructureState.DROPPING: "it is being destroyed",
 }
 
 
-def _under_way(infrastructure: InfrastructureRecord) -> list[str]:
+def _under_way(snapshot: Snapshot) -> list[str]:
+    infrastructure = snapshot.infrastructure
+    begun = _UNDER_WAY.get(infrastructure.state, "")
     if infrastructure.rolling_back:
-        finish = f"occopus-maintain -i {infrastructure.id} finishes that"
-        return [f"the {infrastructure.undone} is being rolled back: {infrastructure.rolling_back}; {finish}"]
-    known = _UNDER_WAY.get(infrastructure.state, "").format(infrastructure.id)
-    return [known] if known else []
+        begun = f"the {infrastructure.undone} is being rolled back: {infrastructure.rolling_back}"
+    if not begun:
+        return []
+    return ["; ".join(filter(None, (begun, working(snapshot.holding, snapshot.at), snapshot.abandoned)))]
 
 
 def _remarks(snapshot: Snapshot) -> list[str]:
     """What is said of the infrastructure as a whole."""
     infrastructure = snapshot.infrastructure
-    remarks = _under_way(infrastructure)
+    remarks = _under_way(snapshot)
     if infrastructure.parked:
         remarks.append(infrastructure.parked)
     elif infrastructure.frozen:

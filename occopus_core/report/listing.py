@@ -9,6 +9,7 @@ from typing import Any
 
 from occopus_core.report import ReportState, state_at
 from occopus_core.report.maintenance import maintained_text, maintainer_of, written
+from occopus_core.report.under_way import abandoned_text, is_abandoned
 from occopus_core.store.records import PARKED, InfrastructureSummary
 
 _HEADS = ("ID", "NAME", "STATE", "HEALTH", "AGE", "MAINTAINED BY", "NOTE")
@@ -43,7 +44,7 @@ def listed_lines(summaries: Sequence[InfrastructureSummary]) -> list[str]:
         instances = f"{one.instances:,} instance{'' if one.instances == 1 else 's'}"
         all_ready = {ReportState.READY.value: one.target} if one.target else {}
         ill = [] if states(one) == all_ready else [health(one)]
-        held = [*([_held(one)] if one.frozen else []), *_outdated(one)]
+        held = [*_abandoned(one, time.time()), *([_held(one)] if one.frozen else []), *_outdated(one)]
         end = [f"expires {written(one.expires_at)}"] if one.expires_at is not None else []
         maintained = [maintained_text(one.maintainer, time.time())] if one.maintainer is not None else []
         lines.append("\t".join([one.id, one.name, one.state.value, instances, *ill, *held, *end, *maintained]))
@@ -104,11 +105,16 @@ def _maintained_by(summary: InfrastructureSummary, now: float) -> str:
 
 
 def _notes(summary: InfrastructureSummary, now: float) -> list[str]:
-    notes = [*([_held(summary)] if summary.frozen else []), *_outdated(summary)]
+    notes = [*_abandoned(summary, now), *([_held(summary)] if summary.frozen else []), *_outdated(summary)]
     if summary.expires_at is not None:
         alive = summary.maintainer is not None and summary.maintainer.is_alive(now)
         notes.append(f"expires {written(summary.expires_at)}{'' if alive else ' if it is maintained then'}")
     return notes
+
+
+def _abandoned(summary: InfrastructureSummary, now: float) -> list[str]:
+    found = is_abandoned(summary.state, summary.holding, summary.maintainer, now)
+    return [abandoned_text(summary.id, summary.state)] if found else []
 
 
 def _outdated(summary: InfrastructureSummary) -> list[str]:

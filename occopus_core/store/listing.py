@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from occopus_core.store.files import file_of, opened
 from occopus_core.store.records import (
     Condition,
+    Holding,
     InfrastructureState,
     InfrastructureSummary,
     Maintainer,
@@ -36,7 +37,8 @@ SELECT i.id, i.name,
             WHEN i.description IS NULL THEN 'building'
             ELSE 'updating' END,
        (SELECT count(*) FROM instances n WHERE n.infra_id = i.id), i.created_at, i.frozen, i.targets,
-       CASE WHEN i.wanted AND {rolling_back} = '' AND i.description IS NOT NULL THEN i.candidate END, {expires_at}
+       CASE WHEN i.wanted AND {rolling_back} = '' AND i.description IS NOT NULL THEN i.candidate END, {expires_at},
+       i.lease_holder, i.lease_expires
 FROM infrastructures i ORDER BY i.created_at, i.id
 """
 _COUNTS = 'SELECT infra_id, stage, "condition", count(*) FROM instances GROUP BY infra_id, stage, "condition"'
@@ -142,12 +144,13 @@ def _summaries(rows: _Rows, maintainers: _Rows, counted: _Rows, outdated: _Rows)
 def _summary(
     row: Sequence[Any], maintainer: Maintainer | None, counts: Mapping[tuple[Stage, Condition], int], outdated: int
 ) -> InfrastructureSummary:
-    infra_id, name, state, instances, created_at, frozen, targets, updated, expires_at = row
+    infra_id, name, state, instances, created_at, frozen, targets, updated, expires_at, holder, until = row
     return InfrastructureSummary(
         *(infra_id, name, InfrastructureState(state), instances, created_at, frozen, expires_at, maintainer),
         target=_total(targets, updated),
         counts=counts,
         outdated=outdated,
+        holding=None if holder is None else Holding(holder, until),
     )
 
 

@@ -234,6 +234,16 @@ class Maintainer:
         return now - self.seen <= ALIVE_SECONDS
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """The lease of an infrastructure: who holds it, or held it when it was killed, and until when."""
+
+    holder: str
+    """The process and its host."""
+    until: float
+    """Seconds since 1970. A process that works renews it long before."""
+
+
 class InfrastructureState(enum.Enum):
     """The state of an infrastructure."""
 
@@ -325,6 +335,8 @@ class InfrastructureSummary:
     """The number of instances by stage and condition, without those whose row is damaged."""
     outdated: int = 0
     """The number of instances that were made or configured with other addresses than those of now."""
+    holding: Holding | None = None
+    """Its lease; None if it is free."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from occopus_core.store.records import (
     NO_END,
     SHORTEST_BEGINNING,
     AmbiguousNameError,
+    Holding,
     InfrastructureRecord,
     InstanceRecord,
     Lease,
@@ -375,11 +376,11 @@ class Store:
         """
         return self._reached.get(lease, -1)
 
-    def holder(self, infra_id: str) -> str | None:
-        """The holder of the lease, for a message. Raises `NoSuchInfrastructureError`."""
+    def holding(self, infra_id: str) -> Holding | None:
+        """The lease, for a message; None if it is free. Raises `NoSuchInfrastructureError`."""
         with self._database.reading() as connection:
             row = infrastructure_row(connection, infra_id)
-        return str(row.lease_holder) if row.lease_holder is not None else None
+        return None if row.lease_holder is None else Holding(str(row.lease_holder), row.lease_expires)
 
     def lease_end(self, infra_id: str) -> float | None:
         """When the lease expires, in seconds since 1970; None if it is free. Each renewal changes it.

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from occopus_core.store.database import open_database
+from occopus_core.store.repository import Store
+
 pytestmark = pytest.mark.integration
 
 COMMANDS = ("import", "build", "maintain", "destroy")
@@ -196,7 +199,8 @@ def test_deletions_that_are_not_confirmed_are_told_and_kept(ready, cloud):
     assert ended.code == 5
     assert [line for line in ended.complaint if line.startswith("unconfirmed: ") and "locked" in line]
     assert [machine["owner"]["node_name"] for machine in cloud.machines("stuck")] == ["db"]
-    assert "stuck\ttrial\tdropping\t1 instance\t0/3 ready, 1 shutdown\n" in ready.ready("maintain", "-l").stdout
+    left = "no process works on it: occopus-destroy -i stuck finishes that"
+    assert f"stuck\ttrial\tdropping\t1 instance\t0/3 ready, 1 shutdown\t{left}\n" in ready.ready("maintain", "-l").stdout
     ended = ready.run("build", "trial.yaml", "-i", "stuck")
     assert ended.code == 4
     store = f"OCCOPUS_STORE={ready.environ['OCCOPUS_STORE']}"
@@ -208,6 +212,20 @@ def test_deletions_that_are_not_confirmed_are_told_and_kept(ready, cloud):
 
 
 # maintain
+
+
+def test_a_plan_says_that_no_process_works_on_an_update(ready):
+    ready.ready("build", "trial.yaml", "-i", "left")
+    with contextlib.closing(open_database(ready.environ["OCCOPUS_STORE"])) as database:
+        store = Store(database)
+        lease = store.acquire("left", "process 7 on host", 0.0)
+        with store.changing(lease) as change:
+            change.put_candidate(store.infrastructure("left").current)
+    ended = ready.ready("build", "trial.yaml", "-i", "left", "--plan")
+    (said,) = [line for line in ended.stderr.splitlines() if "no process" in line]
+    assert said.startswith("notice: the infrastructure 'left' is 'updating', and no process works on it: ")
+    ready.ready("maintain", "-i", "left")
+    assert "no process" not in ready.ready("build", "trial.yaml", "-i", "left", "--plan").stderr
 
 
 def test_the_list_in_every_form(ready, workspace):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 
+from occopus_core.descriptions.times import written
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BusyError
@@ -31,16 +32,28 @@ def acquire_soon(context: PassContext) -> Steps[Lease]:
         end, now = context.resources.store.lease_end(context.infra_id), context.resources.loop.clock.now()
         set_back = end is not None and end > now + LEASE_SECONDS + SKEW_SECONDS
         patience = LEASE_SECONDS + SKEW_SECONDS
-        lease = (yield from acquire_in_time(context, patience)) if set_back else _acquire_now(context)
-    return lease
-
-
-def _acquire_now(context: PassContext) -> Lease:
-    lease = context.acquire()
+        lease = (yield from acquire_in_time(context, patience)) if set_back else context.acquire()
     if lease is None:
-        holder = context.resources.store.holder(context.infra_id)
-        raise BusyError(f"{holder} is working on the infrastructure '{context.infra_id}'")
+        raise BusyError(f"{_busy(context)}{_lease_of_the_dead(context)}")
     return lease
+
+
+def _busy(context: PassContext) -> str:
+    return f"{_holder(context)} is working on the infrastructure '{context.infra_id}'"
+
+
+def _holder(context: PassContext) -> str:
+    holding = context.resources.store.holding(context.infra_id)
+    return "another process" if holding is None else holding.holder
+
+
+def _lease_of_the_dead(context: PassContext) -> str:
+    """When the lease ends if its holder was killed, for messages; empty if it has just ended."""
+    end, now = context.resources.store.lease_end(context.infra_id), context.resources.loop.clock.now()
+    if end is None or end <= now:
+        return ""
+    again = f"repeat this in {math.ceil(end - now)} s"
+    return f", or was killed: its lease ends at {written(end)}, unless it renews it; {again}"
 
 
 def acquire_in_time(context: PassContext, patience: float = math.inf) -> Steps[Lease]:
@@ -55,8 +68,7 @@ def acquire_in_time(context: PassContext, patience: float = math.inf) -> Steps[L
     given_up_at = clock.monotonic() + patience
     lease = context.acquire()
     if lease is None:
-        holder = context.resources.store.holder(context.infra_id)
-        context.tell(EventKind.WAITING, f"for {holder}, which is working on it")
+        context.tell(EventKind.WAITING, f"for {_holder(context)}, which is working on it")
     end, seen_since = None, clock.monotonic()
     while lease is None:
         yield from context.resources.loop.pause(LEASE_POLL)
@@ -67,7 +79,9 @@ def acquire_in_time(context: PassContext, patience: float = math.inf) -> Steps[L
         elif end is not None and clock.monotonic() - seen_since > LEASE_SECONDS:
             lease = _take_over(context, end)
             continue
-        lease = context.acquire() if clock.monotonic() < given_up_at else _acquire_now(context)
+        lease = context.acquire()
+        if lease is None and clock.monotonic() >= given_up_at:
+            raise BusyError(_busy(context))
     return lease
 
 

@@ -153,7 +153,7 @@ async def _gone(service: Service, infra_id: str) -> bool:
     deadline = asyncio.get_running_loop().time() + DELETE_SECONDS
     while not service.stopping.is_set() and asyncio.get_running_loop().time() < deadline:
         try:
-            await run_in_threadpool(service.store.holder, infra_id)
+            await run_in_threadpool(service.store.holding, infra_id)
         except NoSuchInfrastructureError:
             return True
         await asyncio.sleep(LOOK_SECONDS)

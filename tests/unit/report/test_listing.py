@@ -7,6 +7,7 @@ from occopus_core.report.listing import age, health, listed_lines, listed_rows, 
 from occopus_core.store.records import (
     PARKED,
     Condition,
+    Holding,
     InfrastructureState,
     InfrastructureSummary,
     Maintainer,
@@ -96,6 +97,28 @@ def test_outdated_instances_are_counted():
 def test_a_maintainer_that_was_killed_is_no_maintainer():
     killed = summary(maintainer=Maintainer("process 7 on host", NOW - 900, NOW - 600))
     assert "- (process 7 on host was last seen at 2023-11-16T01:50:00+00:00)" in listed_table([killed], 200)
+
+
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        (InfrastructureState.BUILDING, "occopus-maintain -i two carries it on"),
+        (InfrastructureState.UPDATING, "occopus-maintain -i two carries it on"),
+        (InfrastructureState.ROLLING_BACK, "occopus-maintain -i two finishes that"),
+        (InfrastructureState.DROPPING, "occopus-destroy -i two finishes that"),
+    ],
+)
+def test_the_list_says_where_no_process_goes_on_and_which_command_does(state, command):
+    text = f"no process works on it: {command}"
+    for held in (None, Holding("process 7 on host", NOW)):
+        left = summary("two", state, holding=held)
+        assert listed_table([left], 200).endswith(f"  {text}")
+        assert listed_lines([left]) == [f"two\tshop\t{state.value}\t1 instance\t{text}"]
+    for attended in (
+        summary("two", state, holding=Holding("process 7 on host", NOW + 1)),
+        summary("two", state, maintainer=MAINTAINER),
+    ):
+        assert text not in listed_table([attended], 200) + listed_lines([attended])[0]
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])

@@ -16,7 +16,7 @@ from occopus_core.report import Snapshot, report_of, state_of
 from occopus_core.report.forms import written
 from occopus_core.report.plans import lines_of, steps_of
 from occopus_core.store.configurations import ConfigurationRecord
-from occopus_core.store.records import Condition, Maintainer, ScaleKind, ScaleRequest, Setback, Stage
+from occopus_core.store.records import Condition, Holding, Maintainer, ScaleKind, ScaleRequest, Setback, Stage
 
 from .conftest import infrastructure
 
@@ -302,27 +302,35 @@ def test_the_table_says_what_is_under_way(snapshot, instance):
     ready = snapshot(instance("web", 1))
     assert "being" not in written(ready, "table")
     first = dataclasses.replace(ready.infrastructure, description=None, candidate=ready.infrastructure.current)
-    for record, words in (
-        (first, "it is being built"),
-        (dataclasses.replace(first, description=first.candidate), "another description of it is being applied"),
+    second = dataclasses.replace(first, description=first.candidate)
+    going = dataclasses.replace(first, wanted=False)
+    undone = [dataclasses.replace(one, rolling_back="SIGINT") for one in (first, ready.infrastructure, second)]
+    carried_on, finishes = (f"occopus-maintain -i infra-1 {what}" for what in ("carries it on", "finishes that"))
+    in_place = "occopus-build -i infra-1 builds a description in its place"
+    expected = (
+        (first, "it is being built", f"{carried_on}, occopus-destroy -i infra-1 removes it"),
         (
-            dataclasses.replace(first, wanted=False),
-            f"it is being destroyed: occopus-destroy -i {first.id} finishes that",
+            second,
+            "another description of it is being applied",
+            f"{carried_on}, occopus-build -i infra-1 with the former description undoes it",
         ),
-        (
-            dataclasses.replace(first, rolling_back="SIGINT"),
-            f"the build is being rolled back: SIGINT; occopus-maintain -i {first.id} finishes that",
+        (going, "it is being destroyed", "occopus-destroy -i infra-1 finishes that"),
+        *(
+            (record, f"the {what} is being rolled back: SIGINT", f"{finishes}, {in_place}")
+            for record, what in zip(undone, ("build", "replacement", "update"), strict=True)
         ),
-        (
-            dataclasses.replace(ready.infrastructure, rolling_back="SIGINT"),
-            f"the replacement is being rolled back: SIGINT; occopus-maintain -i {first.id} finishes that",
-        ),
-        (
-            dataclasses.replace(first, description=first.candidate, rolling_back="SIGINT"),
-            f"the update is being rolled back: SIGINT; occopus-maintain -i {first.id} finishes that",
-        ),
-    ):
-        assert words in written(dataclasses.replace(ready, infrastructure=record), "table").splitlines()
+    )
+    held = Holding("process 7 on host", 1_700_000_015.0)
+    killed = "process 7 on host works on it, or was killed: its lease ends at 2023-11-14T22:13:35+00:00"
+    maintainer = Maintainer("process 8 on host", 0.0, 1_700_000_010.0)
+    for record, words, commands in expected:
+        for more, line in (
+            ({}, f"{words}; no process works on it: {commands}"),
+            ({"holding": held, "at": 1_700_000_020.0}, f"{words}; no process works on it: {commands}"),
+            ({"holding": held, "at": 1_700_000_010.0}, f"{words}; {killed}, unless it renews it"),
+            ({"maintainer": maintainer, "at": 1_700_000_020.0}, words),
+        ):
+            assert line in written(dataclasses.replace(ready, infrastructure=record, **more), "table").splitlines()
 
 
 def test_the_bounds_are_those_of_an_update_under_way(snapshot, instance):

@@ -27,6 +27,7 @@ def view(store, *ids):
             target=sum(one.targets.values()),
             counts=Counter((each.stage, each.condition) for each in store.instances(one.id)),
             outdated=sum(bool(each.outdated) for each in store.instances(one.id)),
+            holding=store.holding(one.id),
         )
         for one in records
     ]

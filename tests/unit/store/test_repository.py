@@ -111,7 +111,7 @@ class TestInfrastructures:
         with pytest.raises(InfrastructureTakenError, match="'i' exists already"):
             store.add_infrastructure("i", infrastructure("other"), {}, "you", 200.0)
         assert store.infrastructure("i").current.name == "web-shop"
-        assert store.holder("i") == "me"
+        assert store.holding("i").holder == "me"
 
     def test_states_follow_one_another(self, store, lease):
         def state():
@@ -169,7 +169,7 @@ class TestInfrastructures:
         assert store.instances("j") == [record("n-2", "j")]
         assert store.add_infrastructure("i", infrastructure(), {}, "me", 300.0).infra_id == "i"
 
-    @pytest.mark.parametrize("ask", ["infrastructure", "holder", "request_destroy"])
+    @pytest.mark.parametrize("ask", ["infrastructure", "holding", "request_destroy"])
     def test_an_unknown_one_is_named(self, store, ask):
         with pytest.raises(NoSuchInfrastructureError, match="no infrastructure has the id 'x'; occopus-maintain -l"):
             getattr(store, ask)("x")
@@ -238,9 +238,9 @@ class TestInstances:
 class TestLeases:
     def test_lasts_until_it_expires(self, store, lease):
         assert store.acquire("i", "you", 100.0 + LEASE_SECONDS - 0.1) is None
-        assert store.holder("i") == "me"
+        assert store.holding("i").holder == "me"
         assert store.acquire("i", "you", 100.0 + LEASE_SECONDS) == Lease("i", "you", lease.epoch + 1)
-        assert store.holder("i") == "you"
+        assert store.holding("i").holder == "you"
 
     def test_the_holder_itself_waits_too(self, store, lease):
         assert store.acquire("i", "me", 101.0) is None
@@ -253,7 +253,7 @@ class TestLeases:
 
     def test_a_released_one_is_free_at_once(self, store, lease):
         store.release(lease)
-        assert store.holder("i") is None
+        assert store.holding("i") is None
         assert store.acquire("i", "you", 100.0) == Lease("i", "you", lease.epoch + 1)
 
     def test_an_expired_one_is_good_while_nobody_took_it(self, store, lease):
@@ -267,7 +267,7 @@ class TestLeases:
         with lost, store.changing(lease):
             pytest.fail("a change began under an old lease")
         store.release(lease)
-        assert store.holder("i") == "you"
+        assert store.holding("i").holder == "you"
         with store.changing(new) as change:
             change.renew(200.0)
 
@@ -294,7 +294,7 @@ class TestLeases:
     def test_holds_for_its_infrastructure_alone(self, store, lease):
         store.add_infrastructure("j", infrastructure(), {}, "me", 100.0)
         store.release(lease)
-        assert store.holder("j") == "me"
+        assert store.holding("j").holder == "me"
         assert store.acquire("j", "you", 100.0) is None
 
 

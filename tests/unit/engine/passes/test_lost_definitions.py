@@ -55,7 +55,7 @@ def test_it_is_told_in_a_line(robbed, act):
         f"the node definition that instance '{row.node_id}' of node 'web' was made by is not in the store any more: "
         "import its file again, or restore a backup"
     )
-    assert robbed.store.holder("broken") is None
+    assert robbed.store.holding("broken") is None
     assert len(robbed.live()) == 2
 
 

@@ -5,8 +5,10 @@ from typing import ClassVar
 import pytest
 
 from occopus_core.api import HealthChecker, Verdict
+from occopus_core.descriptions.times import written
 from occopus_core.engine.passes.errors import BusyError, Passed
 from occopus_core.events import EventKind
+from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import Condition, NoSuchInfrastructureError, ScaleKind, Stage
 
 from ..conftest import infrastructure, node
@@ -386,9 +388,17 @@ def test_an_unwanted_infrastructure_is_destroyed(world, sick):
 
 def test_who_finds_it_taken_leaves_it_alone(world, sick):
     built(world, node("web"))
-    assert world.store.acquire("infra", "somebody else", world.clock.now())
-    with pytest.raises(BusyError):
+    assert world.store.acquire("infra", "process 7 on host", world.clock.now())
+    end = world.clock.now() + LEASE_SECONDS
+    later(world, 4.5)
+    with pytest.raises(BusyError) as caught:
         world.convergence().maintain()
+    assert str(caught.value) == (
+        "process 7 on host is working on the infrastructure 'infra', or was killed: "
+        f"its lease ends at {written(end)}, unless it renews it; repeat this in 11 s"
+    )
+    later(world, 11)
+    world.convergence().maintain()
 
 
 def test_an_interrupted_build_is_carried_on(world, sick):

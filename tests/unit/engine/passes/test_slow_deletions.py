@@ -37,7 +37,7 @@ def test_a_pass_leaves_a_slow_deletion_to_the_next(going):
     assert DELETION_SECONDS <= going.clock.now() - began <= DELETION_SECONDS + 6
     (row,) = [row for row in going.store.instances("infra") if row.stage is Stage.DROPPING]
     assert row.node_name == "web"
-    assert going.store.holder("infra") is None
+    assert going.store.holding("infra") is None
     going.clock.time += SLOW
     going.convergence().maintain()
     going.assert_runs({"db": 1, "web": 1})
@@ -92,7 +92,7 @@ def test_maintenance_that_is_ended_leaves_it_to_the_next(going):
     keeper.run(200)
     assert len(left) == 1
     assert left[0] - began <= 100 + DELETION_SECONDS
-    assert going.store.holder("infra") is None
+    assert going.store.holding("infra") is None
 
 
 def test_one_that_never_goes_is_told(world):
