@@ -1,4 +1,4 @@
-"""Calls to Azure Resource Manager through the SDK: each is one request, made once, and ends in time."""
+"""Calls to Azure Resource Manager through the SDK: each is one request without retries, and has a time limit."""
 
 from __future__ import annotations
 
@@ -19,36 +19,39 @@ from occopus_resource_azure.tags import Thing
 T = TypeVar("T")
 
 _FRUITLESS = 100
-"""The most pages of one list that bring nothing new."""
+"""The number of pages without new entries after which a list is given up."""
 _NOT_FOUND, _FORBIDDEN = 404, 403
 _SHORTEST_SECRET = 4
 
 
 class Cloud:
-    """One subscription. The SDK's clients are made by the first call. Thread-safe."""
+    """One subscription. The first call creates the SDK's clients. Thread-safe."""
 
     def __init__(self, connection: Connection, connections: int, services: Sequence[str]) -> None:
         self._connection = connection
         self._services = services
         self._connections = connections
         self.where = f"Azure at {connection.settings.get('endpoint')}"
-        """What it is called in errors."""
+        """The name of the cloud in errors."""
         self._lock = threading.Lock()
         self._made: Clients | None = None
         self._met = False  # whether it has ever answered as Azure Resource Manager does
 
     def call(self, ask: Callable[[Clients], T], key: str = "") -> T:
-        """What one request answers. `key` is what the description calls the thing asked for. Raises `ProviderError`."""
+        """Make one request and return its answer. Raises `ProviderError`.
+
+        `key` is the key of the description that names the requested resource.
+        """
         try:
             return self._within(ask)
         except ProviderError:
             raise
         except Exception as error:  # noqa: BLE001 - what the SDK may raise is listed nowhere
-            # Without its cause: the SDK's messages are full of ids, and end in logs.
-            raise self._told(error, key) from None
+            # Without its cause: the SDK's messages contain ids that would end up in logs.
+            raise self._mapped(error, key) from None
 
     def find(self, ask: Callable[[Clients], Thing]) -> Thing | None:
-        """What one GET answers, None where there is no such resource. Raises `ProviderError`."""
+        """Make one GET request and return its answer, None if the resource does not exist. Raises `ProviderError`."""
 
         def quietly(clients: Clients) -> Thing | None:
             try:
@@ -61,7 +64,7 @@ class Cloud:
         return self.call(quietly)
 
     def listed(self, ask: Callable[[Clients], Any]) -> list[Thing]:
-        """Everything in a list, each thing once, a request for each page; nothing where its group is gone.
+        """Every entry of a list, once, with a request for each page; nothing if its group does not exist.
 
         Raises `ProviderError`.
         """
@@ -81,7 +84,7 @@ class Cloud:
             try:
                 page = next(pages, None)
             except RefusedError as error:
-                if is_absent(error):  # the group is gone, and all that was in it
+                if is_absent(error):  # the group was deleted with its content
                     return None
                 raise
             return None if page is None else [plain(thing) for thing in page]
@@ -89,7 +92,7 @@ class Cloud:
         return self.call(turn)
 
     def text(self, url: str, most: int) -> str:
-        """The last `most` bytes, at most, of a text that its URL alone gives access to. Raises `ProviderError`."""
+        """The last `most` bytes of a text that can be fetched by its URL without a token. Raises `ProviderError`."""
 
         def fetch(clients: Clients) -> str:
             with clients.session.get(url, timeout=self._connection.call_timeout, stream=True) as answer:
@@ -103,7 +106,7 @@ class Cloud:
         return self.call(fetch)
 
     def _within(self, ask: Callable[[Clients], T]) -> T:
-        for service in self._services:  # that an import takes long on a busy machine is not the cloud's doing
+        for service in self._services:  # outside the time limit: on a busy machine the import takes long
             connect.load(service)
         answer = within(self._connection.call_timeout, lambda: ask(self._clients()))
         self._met = True
@@ -114,21 +117,21 @@ class Cloud:
             if self._made is None:
                 session = connect.session(self._connections)
                 found = connect.login(self._connection, session)
-                self._met = True  # it is a public cloud, or has said where to log in
+                self._met = True  # it is a public cloud, or has answered where to log in
                 self._made = connect.clients(self._connection, found, session)
             return self._made
 
-    def _told(self, error: Exception, key: str) -> ProviderError:
-        told = provider_error(_as_azure(error), self.where, self._connection.call_timeout, key, met=self._met)
-        if isinstance(told, AuthError):
+    def _mapped(self, error: Exception, key: str) -> ProviderError:
+        mapped = provider_error(_as_azure(error), self.where, self._connection.call_timeout, key, met=self._met)
+        if isinstance(mapped, AuthError):
             with self._lock:
-                self._made = None  # what the credentials are found in may have been renewed by the next call
-        told.message = self._redacted(told.message)
-        told.args = (told.message,)
-        return told
+                self._made = None  # the credentials may be new at the next call
+        mapped.message = self._redacted(mapped.message)
+        mapped.args = (mapped.message,)
+        return mapped
 
     def _redacted(self, text: str) -> str:
-        """Azure repeats the ids of subscription, tenant and client in its messages; they are named instead."""
+        """Replace the ids of subscription, tenant and client, which Azure repeats in its messages, by their names."""
         for key, value in self._connection.auth.items():
             if len(str(value)) >= _SHORTEST_SECRET:
                 text = text.replace(str(value), f"<{key}>")
@@ -136,12 +139,12 @@ class Cloud:
 
 
 def is_absent(error: RefusedError) -> bool:
-    """Whether a resource, or what it is in, does not exist."""
+    """Whether a resource, or its parent, does not exist."""
     return error.status == _NOT_FOUND and bool(ABSENT & set(codes(error.error)))
 
 
 def raw(response: Any, _deserialized: Any, _headers: Mapping[str, Any]) -> Thing:
-    """For the SDK's `cls`: a resource as it came."""
+    """For the SDK's `cls`: a resource as parsed JSON."""
     thing = raw_any(response, _deserialized, _headers)
     if "id" not in thing:
         raise StrangerError(response.http_response.status_code)
@@ -149,9 +152,9 @@ def raw(response: Any, _deserialized: Any, _headers: Mapping[str, Any]) -> Thing
 
 
 def raw_any(response: Any, _deserialized: Any, _headers: Mapping[str, Any]) -> Thing:
-    """For the SDK's `cls`: an answer as it came, though it is no resource."""
+    """For the SDK's `cls`: any answer as parsed JSON."""
     answer = response.http_response
-    # The clients of the older generation have answers of the older sort.
+    # Clients of the older generation have responses of another class.
     thing: Thing = answer.json() if hasattr(answer, "json") else json.loads(answer.body().decode("utf-8-sig"))
     if not isinstance(thing, dict):
         raise StrangerError(answer.status_code)
@@ -159,7 +162,7 @@ def raw_any(response: Any, _deserialized: Any, _headers: Mapping[str, Any]) -> T
 
 
 def plain(thing: Any) -> Thing:
-    """A model of the SDK with the names that JSON has, whichever generation it is of."""
+    """A model of the SDK as JSON with the names of the API, for both generations of clients."""
     found: Thing = thing.as_dict() if hasattr(thing, "keys") else thing.serialize(keep_readonly=True)
     if "id" not in found:
         raise StrangerError(200)
@@ -167,7 +170,7 @@ def plain(thing: Any) -> Thing:
 
 
 def _as_azure(error: Exception) -> Exception:
-    """The errors of requests, which the question where to log in may end with, as the SDK would raise them."""
+    """Map errors of requests, raised while the login endpoint is looked up, to those of the SDK."""
     if isinstance(error, requests.Timeout):
         return TimeoutError()
     if isinstance(error, requests.ConnectionError) and "Remote" not in str(error):

@@ -1,4 +1,4 @@
-"""From a connection of the core to clients of the SDK: who asks, and where."""
+"""Makes clients of the SDK from a connection of the core: credentials, login host and endpoint."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CLOUDS: Mapping[str, str] = {
     "https://management.usgovcloudapi.net": "https://login.microsoftonline.us",
     "https://management.chinacloudapi.cn": "https://login.chinacloudapi.cn",
 }
-"""Where the public and the sovereign clouds let their users log in, by endpoint. Any other is asked itself."""
+"""Login hosts of the public and the sovereign clouds, by endpoint. Other endpoints are asked for theirs."""
 _METADATA = "/metadata/endpoints?api-version=2015-01-01"
 _PARTS = ("tenant_id", "client_id", "client_secret")
 _REFUSED = 400
@@ -39,14 +39,14 @@ _BODILESS = (202, 204)
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where tokens come from, and what they are for."""
+    """Login host and scope of tokens."""
 
     authority: str
     scope: str
 
 
 class Clients:
-    """The SDK's clients for one subscription, on one pool of connections. Each is made when it is first needed."""
+    """The SDK's clients for one subscription, with shared connections. Each is made at its first use."""
 
     def __init__(self, whose: TokenCredential, id: str, session: requests.Session, common: Mapping[str, Any]) -> None:
         self._whose, self._id, self._common = whose, id, common
@@ -85,13 +85,13 @@ _CLASSES: Mapping[str, tuple[str, str]] = {
 
 
 def load(service: str) -> Any:
-    """The class of one of the SDK's clients. The module of it takes a second or more to import, once."""
+    """The class of one of the SDK's clients. The first import of its module takes a second or more."""
     module, name = _CLASSES[service]
     return getattr(importlib.import_module(module), name)
 
 
 def endpoint(connection: Connection) -> str:
-    """The URL of Azure Resource Manager without a slash at its end. Raises `PermanentError`."""
+    """The URL of Azure Resource Manager without a trailing slash. Raises `PermanentError`."""
     value = str(connection.settings.get("endpoint", "")).rstrip("/")
     parts = urlsplit(value)
     if parts.scheme != "https" or not parts.netloc:
@@ -102,13 +102,13 @@ def endpoint(connection: Connection) -> str:
 
 
 _PART = re.compile(r"(?!.*\.\Z)[\w().-]+")
-"""What can be the id of a subscription or the name of a group in a URL: ``..`` cannot."""
+"""A valid id of a subscription or name of a group within a URL: ``..`` is none."""
 
 
 def subscription(connection: Connection) -> str:
-    """The subscription: of the description, of the credentials, or of the environment.
+    """The subscription, from the description, the credentials or the environment.
 
-    Raises `AuthError` without one, and `PermanentError` if it, or the name of the group, cannot be a part of a URL.
+    Raises `AuthError` without one, and `PermanentError` if it or the name of the group cannot be a part of a URL.
     """
     found = (
         connection.settings.get("subscription_id")
@@ -127,24 +127,27 @@ def subscription(connection: Connection) -> str:
 
 
 def login(connection: Connection, session: requests.Session) -> Login:
-    """Where to log in. An endpoint of no public cloud is asked. Raises `StrangerError` and what requests does."""
+    """The login host. An endpoint of no public cloud is asked for it.
+
+    Raises `StrangerError` and the errors of requests.
+    """
     base = endpoint(connection)
     if base in _CLOUDS:
         return Login(_CLOUDS[base], f"{base}/.default")
     answer = session.get(f"{base}{_METADATA}", timeout=connection.call_timeout)
     try:
-        told = answer.json()["authentication"]
-        authority, audience = str(told["loginEndpoint"]), str(told["audiences"][0])
+        found = answer.json()["authentication"]
+        authority, audience = str(found["loginEndpoint"]), str(found["audiences"][0])
     except (ValueError, LookupError, TypeError):
         raise StrangerError(answer.status_code) from None
     return Login(authority.rstrip("/"), f"{audience.rstrip('/')}/.default")
 
 
 def credential(connection: Connection, authority: str) -> TokenCredential:
-    """A service principal's where `auth_data` has one, else what `DefaultAzureCredential` finds. Raises `AuthError`."""
+    """The service principal in `auth_data`, if any, else `DefaultAzureCredential`. Raises `AuthError`."""
     limits: dict[str, Any] = {
         "authority": authority,
-        "disable_instance_discovery": True,  # the authority is known, or is the endpoint's own
+        "disable_instance_discovery": True,  # the authority is known, or the endpoint itself has named it
         "connection_timeout": connection.call_timeout,
         "read_timeout": connection.call_timeout,
         "retry_total": 0,
@@ -163,8 +166,8 @@ def credential(connection: Connection, authority: str) -> TokenCredential:
 
 
 def clients(connection: Connection, found: Login, session: requests.Session) -> Clients:
-    """The SDK's clients, which make each call once. Raises `AuthError`."""
-    for name in ("azure", "msal"):  # what they log is raised, too, and is full of ids
+    """The SDK's clients, without retries. Raises `AuthError`."""
+    for name in ("azure", "msal"):  # what they log is raised too, and contains ids
         logging.getLogger(name).setLevel(logging.CRITICAL)
     whose = credential(connection, found.authority)
     common: dict[str, Any] = {
@@ -176,7 +179,7 @@ def clients(connection: Connection, found: Login, session: requests.Session) -> 
             connection_timeout=connection.call_timeout,
             read_timeout=connection.call_timeout,
         ),
-        # Without the SDK's own: they retry, register providers, and wait for both.
+        # Without the SDK's default policies, which retry, register providers, and wait for both.
         "policies": [
             RequestIdPolicy(),
             UserAgentPolicy("occopus"),
@@ -189,14 +192,14 @@ def clients(connection: Connection, found: Login, session: requests.Session) -> 
 
 
 def session(connections: int) -> requests.Session:
-    """HTTP connections that are kept, and that repeat nothing."""
+    """A session that keeps HTTP connections and does not retry."""
     made = requests.Session()
     made.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=connections, max_retries=0))
     return made
 
 
 class Answers(SansIOHTTPPolicy[Any, Any]):
-    """Lets nothing through but what Azure Resource Manager answers; its refusals become `RefusedError`."""
+    """Accepts only answers of Azure Resource Manager; its refusals become `RefusedError`."""
 
     def on_response(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:
         """Raises `RefusedError` and `StrangerError`."""
@@ -209,8 +212,8 @@ class Answers(SansIOHTTPPolicy[Any, Any]):
 
 
 def _body(answer: Any) -> Any:
-    """The JSON of an answer, None where it has none. Raises `StrangerError` for what is not JSON."""
-    # The clients of the older generation have answers of the older sort.
+    """The JSON of an answer, None if it is empty. Raises `StrangerError` if it is not JSON."""
+    # Clients of the older generation have responses of another class.
     content: bytes = answer.read() if hasattr(answer, "read") else answer.body()
     if not content.strip():
         return None

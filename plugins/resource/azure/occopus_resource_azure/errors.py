@@ -1,4 +1,4 @@
-"""What Azure's refusals, and a connection that fails, mean to the core: decided by ARM code, not by the SDK's class."""
+"""Maps errors of Azure and of the connection to those of the contract, by ARM code and not by the SDK's class."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from occopus_core.api import (
 
 
 class LaterError(TransientError):
-    """Something that it depends on is under way or still in use: the same call succeeds later."""
+    """A dependency is not ready or is still in use: the same call succeeds later."""
 
 
 class RefusedError(Exception):
-    """An answer of Azure Resource Manager that says what is wrong."""
+    """Azure Resource Manager refused the call."""
 
     def __init__(self, status: int, error: Mapping[str, Any], headers: Mapping[str, str]) -> None:
         super().__init__(status)
@@ -34,7 +34,7 @@ class RefusedError(Exception):
 
 
 class StrangerError(Exception):
-    """An answer that is not one of Azure Resource Manager's: a web page, or half of an answer."""
+    """The answer does not come from Azure Resource Manager, or is incomplete: a web page, for example."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -57,7 +57,7 @@ NO_ROOM = frozenset(
         "ZonalAllocationFailed",
     }
 )
-"""Codes of quotas, of sizes that are not offered, and of regions without room."""
+"""Codes of exceeded quotas, of sizes that are not offered, and of regions without capacity."""
 _QUOTA_WORDS = re.compile(
     r"exceeding .*quota|quota .*exceeded|requested resource is not available in the location", re.IGNORECASE
 )
@@ -91,7 +91,7 @@ _AUTH = frozenset(
     }
 )
 ABSENT = frozenset({"NotFound", "ParentResourceNotFound", "ResourceGroupNotFound", "ResourceNotFound"})
-"""Codes of a 404 that says that a resource, or what it is in, does not exist."""
+"""Codes of a 404 that say that a resource, or its parent, does not exist."""
 NO_GROUP = "ResourceGroupNotFound"
 DANGLING = "InvalidResourceReference"
 _MISSING = frozenset(
@@ -133,7 +133,7 @@ _TROUBLES: tuple[tuple[tuple[type[Exception], ...], str, bool], ...] = (
     ((azure.HttpResponseError,), "the login failed: {text}", True),
     ((azure.AzureError, OSError), "the connection broke before the answer was complete", False),
 )
-"""Errors that a repeat may get past: their words, and whether certainly nothing has arrived."""
+"""Errors after which a repeat may succeed: message, and whether the request certainly did not arrive."""
 _AADSTS = re.compile(r"AADSTS\d+: [^\r\n]*?(?=\.\s|\.?\s*Trace ID|\.?[\r\n]|$)")
 _NO_TENANT = "Unable to get authority configuration"
 _LONGEST = 400
@@ -141,7 +141,7 @@ _UNAUTHORIZED, _NOT_FOUND, _TIMEOUT, _TOO_MANY, _SERVER_ERROR = 401, 404, 408, 4
 
 
 def codes(error: Mapping[str, Any]) -> Iterator[str]:
-    """The codes of an ARM error, the most general first: compute and templates nest what matters."""
+    """The codes of an ARM error, the most general first; compute and templates nest the specific ones."""
     yield str(error.get("code") or "")
     inner = error.get("innererror")
     if isinstance(inner, Mapping):
@@ -152,14 +152,14 @@ def codes(error: Mapping[str, Any]) -> Iterator[str]:
 
 
 def is_no_room(found: Iterator[str] | list[str], message: str) -> bool:
-    """Whether a refusal, or a failed operation, speaks of a quota, of a size not offered, or of no capacity."""
+    """Whether an error or a failed operation reports an exceeded quota, a size not offered, or missing capacity."""
     known = {code.rstrip(".") for code in found}
     limited = any(code.lower().endswith("countlimitreached") for code in known)
     return limited or bool(NO_ROOM & known) or bool(_QUOTA_WORDS.search(message))
 
 
 def line(text: object, longest: int = _LONGEST) -> str:
-    """A text as one line that is not too long."""
+    """A text as one line of limited length."""
     joined = " ".join(str(text).split())
     return joined if len(joined) <= longest else f"{joined[:longest]}…"
 
@@ -167,11 +167,11 @@ def line(text: object, longest: int = _LONGEST) -> str:
 def provider_error(
     error: Exception, where: str, seconds: float, resource_key: str = "", *, met: bool = False
 ) -> ProviderError:
-    """The error of the contract for what a call ended with.
+    """The error of the contract for the exception of a call.
 
-    `where` names the cloud, `seconds` is how long the call might take, `resource_key` what the description calls the
-    thing asked for. `met` says that Azure Resource Manager has answered at the endpoint: what is not its answer comes
-    from something in between then, which may have passed the call on.
+    `where` names the cloud, `seconds` is the time limit of the call, `resource_key` is the key of the description that
+    names the requested resource. `met` says that Azure Resource Manager has answered at the endpoint: any other answer
+    then comes from a proxy in between, which may have forwarded the call.
     """
     if isinstance(error, RefusedError):
         return _refusal(error, where, resource_key)
@@ -185,17 +185,17 @@ def provider_error(
 
 
 def _trouble(error: Exception, where: str, seconds: float) -> ProviderError:
-    """Errors of the login, and of the way there and back."""
+    """Map errors of the login and of the connection."""
     text = str(error)
     if isinstance(error, azure.ClientAuthenticationError):
         return _login_refusal(text, where)
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        told = "its certificate is not trusted; REQUESTS_CA_BUNDLE names a file with those that are"
-        return PermanentError(f"{where}: {told}", unreached=True)
+        message = "its certificate is not trusted; REQUESTS_CA_BUNDLE names a file with those that are"
+        return PermanentError(f"{where}: {message}", unreached=True)
     for kinds, words, unreached in _TROUBLES:
         if isinstance(error, kinds):
-            told = words.format(seconds=seconds, why=_why_not(text), text=line(text))
-            return TransientError(f"{where}: {told}", unreached=unreached)
+            message = words.format(seconds=seconds, why=_why_not(text), text=line(text))
+            return TransientError(f"{where}: {message}", unreached=unreached)
     return PermanentError(f"{where}: {type(error).__name__}: {line(text)}")
 
 
@@ -203,7 +203,7 @@ def _login_refusal(text: str, where: str) -> ProviderError:
     found = _AADSTS.search(text)
     if found is not None:
         return AuthError(f"{where}: {line(found[0])} (see auth_data)")
-    if _NO_TENANT in text:  # the library keeps Azure's own words to itself
+    if _NO_TENANT in text:  # the library does not show Azure's own message
         return AuthError(f"{where}: AADSTS90002: the login knows no such tenant: see tenant_id in auth_data")
     if "temporarily" in text or "server_error" in text:
         return TransientError(f"{where}: the login failed: {line(text)}", unreached=True)
@@ -252,7 +252,7 @@ def _kind(status: int, found: list[str], message: str) -> type[ProviderError]:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    """What the error says, with what its details say where they add to it."""
+    """The message of the error, with those of its details that add something."""
     texts = [str(error.get("message") or "")]
     for detail in error.get("details") or ():
         text = str(detail.get("message") or "") if isinstance(detail, Mapping) else ""
@@ -270,13 +270,13 @@ def _is_json(text: str) -> bool:
 
 
 def _key(message: str) -> str:
-    """What of the `resource` section a message is about."""
+    """The key of the `resource` section that a message is about."""
     lowered = message.lower()
     return next((key for words, key in _KEYS if words in lowered), "")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds; a date is taken against Azure's own clock."""
+    """Seconds to wait; a date is compared to Azure's own clock."""
     value = headers.get("Retry-After", "")
     if value.isdecimal():
         return float(value)

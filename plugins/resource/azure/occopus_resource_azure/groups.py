@@ -12,20 +12,20 @@ _SHOWN = 5
 
 
 class Groups:
-    """Deletes such groups, but never with anything in them."""
+    """Deletes resource groups made for one instance, and only empty ones."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
 
     def delete(self, group: Thing) -> None:
-        """Ask for the deletion of an empty group. Raises `PermanentError` where something is left in it."""
+        """Start the deletion of an empty group. Raises `PermanentError` if the group is not empty."""
         if state(group) == DELETING:
             return
         name = str(group["name"])
         left = self._cloud.listed(lambda clients: clients.resources.resources.list_by_resource_group(name))
         strange = [str(each.get("name")) for each in left if str(each.get("name")).lower() != name.lower()]
         if left and not strange:
-            return  # the list shows for a while what has been deleted; the core asks again
+            return  # the list shows deleted resources for a while; the core asks again
         if strange:
             names = ", ".join(strange[:_SHOWN])
             raise PermanentError(

@@ -1,4 +1,4 @@
-"""Deletions, several at once, none of which waits."""
+"""Concurrent requests for deletions, none of which waits for the outcome."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from occopus_resource_azure.tags import Thing
 P = TypeVar("P")
 
 _AT_ONCE = 8
-"""Requests that are under way at once."""
+"""The number of concurrent requests."""
 
 
 def delete(cloud: Cloud, things: Sequence[Thing], operations: Callable[[Clients], Any]) -> None:
-    """Ask for the deletion of each; what is absent, or is still in use, is a success. Raises `ProviderError`."""
+    """Start the deletion of each; absent ones, and those still in use, are a success. Raises `ProviderError`."""
     for thing in things:
         if state(thing) != DELETING:
             ask(
@@ -31,7 +31,7 @@ def delete(cloud: Cloud, things: Sequence[Thing], operations: Callable[[Clients]
 
 
 def ask(cloud: Cloud, call: Callable[[Clients, tuple[str, str]], object], place: tuple[str, str]) -> None:
-    """Ask for something to be done; what is absent or busy is a success: the core repeats it.
+    """Start an action; an absent or busy resource is a success, since the core repeats the call.
 
     Raises `ProviderError`.
     """
@@ -49,7 +49,7 @@ def ask(cloud: Cloud, call: Callable[[Clients, tuple[str, str]], object], place:
 def each(
     ids: Sequence[InstanceId], parts: Mapping[InstanceId, P], act: Callable[[P], None]
 ) -> dict[InstanceId, ProviderError | None]:
-    """The outcome for each, several at once; where no answer came, the rest is not asked for in this round."""
+    """The outcome for each, with concurrent calls; after a call without an answer the rest is skipped."""
     silent: list[ProviderError] = []
     lock = threading.Lock()
 

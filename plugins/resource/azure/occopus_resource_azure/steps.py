@@ -1,4 +1,4 @@
-"""Requests that making an instance consists of, whatever type it is of."""
+"""Requests that make the parts of an instance, shared by both types."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from occopus_resource_azure.connect import Clients
 from occopus_resource_azure.tags import Thing
 
 SUBNET = "default"
-"""What the subnet of a network is called where the description does not say."""
+"""The default name of the subnet in a network made for an instance."""
 _SPACE, _SUBNET_SPACE = "10.0.0.0/16", "10.0.0.0/24"
 DONE, FAILED, DELETING = "succeeded", "failed", "deleting"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an instance is made: its resource group, and the name of each of its parts."""
+    """The place of an instance: its resource group, and the name of its parts."""
 
     group: str
     name: str
 
     @classmethod
     def of(cls, token: str, group: str | None) -> Target:
-        """In the group that the description names, or in one of the instance's own."""
+        """The target of a request: in the group that the description names, or in one made for the instance."""
         name = tags.name(token)
         return cls(group or name, name)
 
@@ -38,40 +38,43 @@ def state(thing: Thing) -> str:
 
 
 def half_made(request: CreateRequest, reason: str) -> Instance:
-    """An instance that takes more steps."""
+    """An instance whose creation needs more steps."""
     id = InstanceId(request.token)
     return Instance(id, InstanceState.PROVISIONING, (), request.token, request.owner, "", reason)
 
 
 def common(request: CreateRequest, type: str) -> Thing:
-    """What the body of every resource has."""
+    """The fields that the body of every resource has."""
     return {"location": str(request.resource["location"]), "tags": tags.own_tags(request, type)}
 
 
 def vnet_body(request: CreateRequest, type: str, **subnet: Any) -> Thing:
-    """A network of the instance's own, with one subnet."""
+    """The body of a network made for the instance, with one subnet."""
     one = {"name": subnet_name(request.resource), "properties": {"addressPrefix": _SUBNET_SPACE, **subnet}}
     return {**common(request, type), "properties": {"addressSpace": {"addressPrefixes": [_SPACE]}, "subnets": [one]}}
 
 
 def subnet_name(resource: Mapping[str, Any]) -> str:
-    """What the subnet of a network of ours is called."""
+    """The name of the subnet in a network made for the instance."""
     return str(resource.get("subnet_name") or SUBNET)
 
 
 class Steps:
-    """Single requests about the parts of an instance."""
+    """Single requests for the parts of an instance."""
 
     def __init__(self, cloud: Cloud, type: str) -> None:
         self._cloud = cloud
         self._type = type
 
     def found(self, operations: Callable[[Clients], Any], target: Target) -> Thing | None:
-        """A part, None where it has not been made. Raises `ProviderError`."""
+        """A part, None if it does not exist. Raises `ProviderError`."""
         return self._cloud.find(lambda clients: operations(clients).get(target.group, target.name, cls=raw))
 
     def put(self, operations: Callable[[Clients], Any], target: Target, body: Thing, key: str = "") -> Thing:
-        """What Azure answers at once; what it does then is looked for by the next call. Raises `ProviderError`."""
+        """Start the creation of a part and return Azure's first answer. Raises `ProviderError`.
+
+        The next call checks the outcome.
+        """
         return self._cloud.call(
             lambda clients: (
                 operations(clients)
@@ -82,7 +85,7 @@ class Steps:
         )
 
     def put_group(self, request: CreateRequest, target: Target, stage: str = "") -> None:
-        """A resource group of the instance's own; idempotent. Raises `ProviderError`."""
+        """Make a resource group for the instance; idempotent. Raises `ProviderError`."""
         body = common(request, self._type)
         if stage:
             body["tags"] = tags.with_stage(body["tags"], stage)
@@ -91,14 +94,17 @@ class Steps:
         )
 
     def mark(self, request: CreateRequest, operations: Callable[[Clients], Any], target: Target) -> None:
-        """Write on what outlives an instance that it was asked for: found without it, it was lost."""
+        """Record in the tags of a part that its instance was requested.
+
+        A part found without that instance is a loss.
+        """
         body = {"tags": tags.with_stage(tags.own_tags(request, self._type), tags.MADE)}
         self._cloud.call(lambda clients: operations(clients).update_tags(target.group, target.name, body, cls=raw))
 
     def given_subnet(self, request: CreateRequest, target: Target) -> Thing:
-        """The subnet of an existing network that is named, or its only one.
+        """The named subnet of an existing network, or its only one.
 
-        Raises `NotFoundError`, and `PermanentError` where there are several.
+        Raises `NotFoundError`, and `PermanentError` if there are several.
         """
         vnet_name, wanted = str(request.resource["vnet_name"]), str(request.resource.get("subnet_name") or "")
         vnet: Thing = self._cloud.call(

@@ -1,4 +1,4 @@
-"""Owner and token of an instance as tags of everything it is made of, and the names derived from the token."""
+"""Owner and token of an instance as tags of all its parts, and the names derived from the token."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from occopus_core.api import CreateRequest, Owner, PermanentError
 
 Thing = dict[str, Any]
-"""One resource as Azure describes it, with the names it has in JSON."""
+"""One resource as Azure describes it, with the names of its JSON."""
 
 PREFIX = "occopus-"
 MADE = "made"
-"""The stage of helpers whose instance has been asked for: without it they are what is left of a lost one."""
+"""The stage of helpers whose instance has been requested: if it is missing, it was lost."""
 
 _FIELDS = ("installation", "infra_id", "node_name", "node_id")
 _TOKEN, _TYPE, _STAGE = f"{PREFIX}token", f"{PREFIX}type", f"{PREFIX}stage"
@@ -25,7 +25,7 @@ _ID = re.compile(r"/resourceGroups/(?P<group>[^/]+)/providers/.*/(?P<name>[^/]+)
 
 
 def name(token: str) -> str:
-    """The name of everything a token makes: the token, or a digest of one that container groups cannot be called."""
+    """The name of everything a token makes: the token, or a digest if a container group cannot have that name."""
     if _PLAIN_NAME.fullmatch(token):
         return token
     return f"occopus-{hashlib.sha256(token.encode()).hexdigest()[:40]}"
@@ -40,7 +40,7 @@ def place(thing: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def own_tags(request: CreateRequest, type: str) -> dict[str, str]:
-    """The user's tags and those by which a resource is found again."""
+    """The user's tags and those that identify a resource of Occopus."""
     return {**_wanted(request), **_marks(request.owner), _TOKEN: request.token, _TYPE: type}
 
 
@@ -55,13 +55,13 @@ def stage(thing: Mapping[str, Any]) -> str:
 
 
 def token(thing: Mapping[str, Any], type: str) -> str:
-    """The token of a resource that a handler of this type made; empty for any other resource."""
+    """The token of a resource made by a handler of this type; empty for any other resource."""
     tags = _lowered(thing)
     return tags.get(_TOKEN, "") if tags.get(_TYPE) == type else ""
 
 
 def owner(thing: Mapping[str, Any]) -> Owner | None:
-    """Whose a resource is; None where no installation of Occopus is written on it."""
+    """The owner of a resource; None if its tags name no installation of Occopus."""
     tags = _lowered(thing)
     installation = tags.get(f"{PREFIX}installation")
     if not installation:
@@ -70,7 +70,7 @@ def owner(thing: Mapping[str, Any]) -> Owner | None:
 
 
 def by_token(things: Iterable[Thing], type: str) -> dict[str, list[Thing]]:
-    """The resources that handlers of this type made, by token."""
+    """The resources made by handlers of this type, by token."""
     found: dict[str, list[Thing]] = {}
     for thing in things:
         if whose := token(thing, type):
@@ -79,7 +79,7 @@ def by_token(things: Iterable[Thing], type: str) -> dict[str, list[Thing]]:
 
 
 def check(request: CreateRequest, type: str) -> None:
-    """Raises `PermanentError` for tags that Azure would refuse, or that are Occopus's own."""
+    """Raises `PermanentError` for tags that Azure refuses, or that Occopus itself uses."""
     for key, value in _wanted(request).items():
         if key.lower().startswith(PREFIX):
             raise PermanentError(f"resource.tags: '{key}' begins with '{PREFIX}', which is reserved")
@@ -104,5 +104,5 @@ def _marks(owner: Owner) -> dict[str, str]:
 
 
 def _lowered(thing: Mapping[str, Any]) -> dict[str, str]:
-    """Azure compares the names of tags without regard to case, and may answer another one."""
+    """Tag names in lower case: Azure ignores their case, and may return another one."""
     return {str(key).lower(): str(value) for key, value in (thing.get("tags") or {}).items()}

@@ -1,4 +1,4 @@
-"""Values of a `resource` section, which may be texts that templates became."""
+"""Reads values of a `resource` section, which may be texts of rendered templates."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _DIGITS = 15
 
 
 def refuse_bad_names(values: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Check what templates have made of values whose schema has a pattern: they become parts of URLs.
+    """Check rendered values against the patterns of the schema: they become parts of URLs.
 
     Raises `PermanentError` with the key.
     """
     for key, rule in schema["properties"].items():
         text = str(values.get(key) or "")
-        pattern = re.sub(r"\$\Z", r"\\Z", rule.get("pattern", ""))  # not before a last newline, as JSON Schema has it
+        pattern = re.sub(r"\$\Z", r"\\Z", rule.get("pattern", ""))  # `$` also matches before a last newline
         if text and not re.search(pattern, text):
             message = f"resource.{key}: {reprlib.repr(text)} {rule['patternErrorMessage']}"
             raise PermanentError(message, at=f"resource.{key}")
@@ -41,7 +41,7 @@ def truth(resource: Mapping[str, Any], key: str, default: bool = False) -> bool:
 
 
 def whole(resource: Mapping[str, Any], key: str, least: int, most: int) -> int:
-    """A whole number in these bounds. Raises `PermanentError`."""
+    """An integer within these bounds. Raises `PermanentError`."""
     text = str(resource[key]).strip()
     value = int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else least - 1
     if not least <= value <= most:
@@ -62,7 +62,7 @@ def number(resource: Mapping[str, Any], key: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Ports that are next to each other, of one protocol; `ICMP` has none."""
+    """A range of ports of one protocol; `ICMP` has none."""
 
     first: int
     last: int
@@ -70,7 +70,7 @@ class Ports:
 
     @property
     def range(self) -> str:
-        """As security rules have it."""
+        """The range in the form that security rules have."""
         return (
             "*"
             if self.protocol == "Icmp"

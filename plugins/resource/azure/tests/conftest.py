@@ -1,4 +1,4 @@
-"""An Azure on this machine, and handlers on it."""
+"""A simulated Azure, and handlers on it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def azure_server():
 
 @pytest.fixture
 def azure(request, monkeypatch):
-    """An Azure with one resource group, which is empty; its time is virtual for tests that ask for `virtual_azure`."""
+    """An Azure with one empty resource group; its time is virtual for tests that use `virtual_azure`."""
     virtual = "virtual_azure" in request.fixturenames
     cloud = request.getfixturevalue("virtual_azure_server" if virtual else "azure_server")
     cloud.reset()
@@ -70,7 +70,7 @@ def azure(request, monkeypatch):
 
 @pytest.fixture
 def virtual_azure(azure):
-    """The same, with `advance(seconds)`."""
+    """The same Azure, with `advance(seconds)`."""
     return azure
 
 
@@ -99,7 +99,7 @@ def order(azure):
 
 
 class VirtualTime:
-    """Seconds that pass when a test says so."""
+    """A clock that tests advance."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -1,4 +1,4 @@
-"""What a description of a container asks Azure for, and what is refused before that."""
+"""The request bodies of containers, and descriptions that are refused."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def test_resources():
     assert found["gpu"] == {"count": 2, "sku": "V100"}
 
 
-def test_who_asks_for_gpus_is_warned_that_azure_retired_them():
+def test_gpus_give_a_warning_that_azure_retired_them():
     schema = AzureAciHandler.schema()["properties"]
     for key in ("gpu_type", "gpu_count"):
         assert schema[key]["deprecated"] is True
         assert "retired" in schema[key]["description"]
 
 
-def test_words_are_taken_in_any_case():
+def test_keywords_are_accepted_in_any_case():
     found = order.group_body(request(os_type="WINDOWS", restart_policy="onfailure"), None)["properties"]
     assert (found["osType"], found["restartPolicy"]) == ("Windows", "OnFailure")
 
@@ -90,12 +90,12 @@ def test_words_are_taken_in_any_case():
         ({"gpu_type": "V100", "gpu_count": 9}, "gpu_count"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_its_key(resource, words):
+def test_invalid_values_are_refused_with_their_key(resource, words):
     with pytest.raises(PermanentError, match=words):
         order.check(request(**resource))
 
 
 @pytest.mark.parametrize("context", [Context(env=("NAME",)), Context(env=("1A=x",)), Context(command="sh -c 'x")])
-def test_contexts_that_are_none_are_refused(context):
+def test_invalid_contexts_are_refused(context):
     with pytest.raises(PermanentError, match="contextualisation"):
         order.check(request(context))

@@ -50,7 +50,7 @@ def test_states(provisioning, state, expected):
     assert seen(provisioning, state).state is expected
 
 
-def test_a_process_that_has_ended_is_stopped_with_its_exit_code():
+def test_an_exited_process_is_stopped_with_its_exit_code():
     ended = {"currentState": {"state": "Terminated", "exitCode": 0, "detailStatus": "Completed"}}
     found = seen("Succeeded", "Succeeded", ended)
     assert found.state is InstanceState.STOPPED
@@ -65,7 +65,7 @@ def _waiting(restarts):
     }
 
 
-def test_a_crash_loop_is_ill():
+def test_a_crash_loop_is_failed():
     first = seen(view=_waiting(1))
     assert first.state is InstanceState.PENDING
     assert "exit code 3" in first.reason
@@ -95,7 +95,7 @@ def test_no_capacity_is_raised_by_the_next_create():
     assert "InsufficientCapacity" in found.reason
 
 
-def test_the_name_is_an_address_too():
+def test_the_name_is_also_an_address():
     assert [(each.value, each.kind) for each in seen().addresses] == [
         ("20.0.0.1", AddressKind.PUBLIC),
         ("occopus-1.westeurope.azurecontainer.io", AddressKind.PUBLIC),

@@ -1,4 +1,4 @@
-"""What finds fault with exchanges, and that it does."""
+"""The checker of exchanges: accepts valid ones and finds violations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def found(method, path, status, answer=None, *, body=None, headers=None, **query
     return checker().check(request, Answer(status, answer, headers or {}))
 
 
-def test_what_is_right_passes():
+def test_valid_exchanges_pass():
     assert found("PUT", ADDRESS, 201, {**GOOD, "name": "ip"}, body=GOOD) == []
     assert found("DELETE", ADDRESS, 202, headers={"Location": "https://localhost/"}) == []
     assert found("GET", ADDRESS, 404, {"error": {"code": "NotFound", "message": "gone"}}) == []
@@ -42,13 +42,13 @@ def test_what_is_right_passes():
         (None, "no body"),
     ],
 )
-def test_a_wrong_request_is_found(body, word):
+def test_an_invalid_request_is_found(body, word):
     (line,) = found("PUT", ADDRESS, 201, GOOD, body=body)
     assert line.startswith(f"PUT {ADDRESS}: request:")
     assert word in line
 
 
-def test_what_a_document_says_is_read_only_cannot_be_asked_for():
+def test_a_read_only_property_in_a_request_is_found():
     body = {"location": REGION, "properties": {"provisioningState": "Succeeded"}}
     assert "provisioningState" in found("PUT", MACHINE, 201, {"location": REGION}, body=body)[0]
 
@@ -64,13 +64,13 @@ def test_what_a_document_says_is_read_only_cannot_be_asked_for():
         ("GET", 404, {"code": "NotFound"}, "'error' is a required property"),
     ],
 )
-def test_a_wrong_answer_is_found(method, status, answer, word):
+def test_an_invalid_answer_is_found(method, status, answer, word):
     (line,) = found(method, MACHINE, status, answer)
     assert "answer:" in line
     assert word in line
 
 
-def test_a_wrong_address_is_found():
+def test_an_invalid_address_is_found():
     assert "no document" in found("GET", f"{HERE}/Microsoft.Compute/unheard/x", 200, {})[0]
     assert "'$expand'" in found("GET", ADDRESS.rpartition("/")[0], 200, {"value": []}, **{"$expand": "x"})[0]
     assert "api-version is missing" in found("GET", ADDRESS, 200, GOOD, **{"api-version": None})[0]
@@ -78,7 +78,7 @@ def test_a_wrong_address_is_found():
     assert "'Done'" in found("GET", operation, 200, {"status": "Done"})[0]
 
 
-def test_the_cloud_answers_so_and_raises_at_its_end():
+def test_the_cloud_answers_500_and_raises_at_its_end():
     body = {**GOOD, "properties": {**GOOD["properties"], "public_ip_allocation_method": "Static"}}
     cloud = AzureCloud()
     cloud.start()

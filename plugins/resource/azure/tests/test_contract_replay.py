@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(FOLDER is None, reason="the recordings are not b
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
-def test_the_stand_in_answers_as_azure_did(name):
+def test_the_stand_in_answers_like_azure(name):
     outcome = Replay().run(SEQUENCES[name])
     assert outcome.found == []
 
@@ -37,7 +37,7 @@ def test_most_of_the_recordings_are_replayed():
 
 
 def test_a_difference_is_found():
-    """The comparison can fail: another status, a missing header, a key too many, a value of another type."""
+    """The comparison can fail: another status, a missing header, an extra key, a value of another type."""
     recorded = next(iter(SEQUENCES.values()))
     replay = Replay()
     replay.account.limits.regions = ("mars",)

@@ -1,4 +1,4 @@
-"""What Azure says becomes an error of the contract, by its code."""
+"""Errors of Azure become errors of the contract, by their code."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def refused(status, code, message="words", headers=None, **more):
         (200, "OverconstrainedZonalAllocationRequest", "Allocation failed."),
     ],
 )
-def test_no_room_lets_another_implementation_take_over(status, code, message):
+def test_missing_capacity_lets_another_implementation_take_over(status, code, message):
     assert type(refused(status, code, message)) is QuotaError
 
 
-def test_a_quota_within_the_details_of_a_deployment_is_no_room():
+def test_a_quota_in_the_details_of_a_deployment_is_missing_capacity():
     error = refused(400, "InvalidTemplateDeployment", details=[{"code": "QuotaExceeded", "message": "Limit: 4"}])
     assert type(error) is QuotaError
     assert "QuotaExceeded" in error.message
@@ -64,17 +64,17 @@ def test_a_quota_within_the_details_of_a_deployment_is_no_room():
         (400, "ReferencedResourceNotProvisioned", "not in Succeeded state"),
     ],
 )
-def test_what_is_in_use_or_under_way_succeeds_later(status, code, message):
+def test_busy_resources_are_retried_later(status, code, message):
     assert type(refused(status, code, message)) is LaterError
 
 
-def test_a_dependency_that_is_not_ready_is_no_throttling_though_its_status_is_429():
+def test_an_unready_dependency_with_status_429_is_no_throttling():
     details = [{"code": "ReferencedResourceNotProvisioned", "message": "Cannot proceed"}]
     error = refused(429, "RetryableError", details=details, headers={"Retry-After": "11"})
     assert type(error) is LaterError
 
 
-def test_throttling_says_when_to_come_back():
+def test_throttling_carries_retry_after():
     detail = {"code": "TooManyRequests", "target": "HighCostGet", "message": '{"allowedRequestCount": 162}'}
     error = refused(429, "OperationNotAllowed", details=[detail], headers={"Retry-After": "7"})
     assert type(error) is ThrottledError
@@ -108,7 +108,7 @@ def test_other_refusals(status, code, kind):
     assert code in error.message
 
 
-def test_an_unregistered_provider_is_one_line_with_what_to_do():
+def test_an_unregistered_provider_is_one_line_with_the_command():
     message = "The subscription is not registered to use namespace 'Microsoft.ContainerInstance'."
     error = refused(409, "MissingSubscriptionRegistration", message)
     assert "az provider register" in error.message
@@ -123,7 +123,7 @@ def test_an_unregistered_provider_is_one_line_with_what_to_do():
         ("The provided location 'mars' is not available for resource type", "location"),
     ],
 )
-def test_what_is_missing_is_named_by_its_key(message, key):
+def test_a_missing_resource_is_named_by_its_key(message, key):
     assert refused(404, "NotFound", message).message.endswith(f"(resource.{key})")
 
 
@@ -144,7 +144,7 @@ def test_a_refused_login_is_one_line_with_its_code(text, code):
     assert "\n" not in error.message
 
 
-def test_the_way_there_and_back():
+def test_errors_of_the_connection():
     timeout = provider_error(TimeoutError(), WHERE, 30)
     assert type(timeout) is TransientError
     assert not timeout.unreached
@@ -156,7 +156,7 @@ def test_the_way_there_and_back():
     assert not broken.unreached
 
 
-def test_a_web_page_is_a_mistyped_endpoint_until_azure_has_answered():
+def test_a_web_page_is_a_wrong_endpoint_until_azure_has_answered():
     stranger = provider_error(StrangerError(200), WHERE, 30)
     assert type(stranger) is PermanentError
     assert stranger.unreached
@@ -164,7 +164,7 @@ def test_a_web_page_is_a_mistyped_endpoint_until_azure_has_answered():
     assert type(gateway) is TransientError
 
 
-def test_a_certificate_that_is_not_trusted_is_no_outage():
+def test_an_untrusted_certificate_is_no_outage():
     error = provider_error(azure.ServiceRequestError("SSLError: CERTIFICATE_VERIFY_FAILED"), WHERE, 30)
     assert type(error) is PermanentError
     assert "REQUESTS_CA_BUNDLE" in error.message

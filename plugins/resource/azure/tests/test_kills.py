@@ -1,4 +1,4 @@
-"""A process that ends after any call that changes something: another one carries on, and nothing is left or lost."""
+"""The process is killed after any changing call: another one continues, and nothing is left over or lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CASES = {
 
 
 class KilledError(BaseException):
-    """Stands for the end of the process: it is not an error that a handler could catch."""
+    """Stands for the end of the process: handlers cannot catch it."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def stage(virtual_azure, connect, order, monkeypatch):
 
 
 class Stage:
-    """An Azure in which a user has things of their own, and handlers that end after a number of changes."""
+    """An Azure with resources of a user, and handlers that are killed after a number of changes."""
 
     def __init__(self, azure, connect, order, monkeypatch) -> None:
         self.azure, self.connect, self.order = azure, connect, order
@@ -97,7 +97,7 @@ class Stage:
         raise AssertionError("it never came to its end")
 
     def make(self, handler, changes=None):
-        """Until the instance is ready, or the process ends."""
+        """Call `create` until the instance is ready, or the process is killed."""
         self._left = changes
         latest = []
 
@@ -123,7 +123,7 @@ class Stage:
         self.until(removed)
 
     def sweep(self, handler):
-        """Remove what is found with the owner's tags, as a sweep does that knows no rows."""
+        """Delete everything with the owner's tags, like a sweep without database rows."""
 
         def swept():
             left = [each.id for each in handler.list_owned(Owner("here"))]
@@ -131,11 +131,11 @@ class Stage:
             return not left
 
         self.until(swept)
-        self.azure.advance(1)  # what a machine takes with it goes a little later
+        self.azure.advance(1)  # parts deleted with a machine are deleted a little later
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_creation_killed_after_each_change_is_carried_on(stage, case):
+def test_creation_killed_after_each_change_continues(stage, case):
     for changes in itertools.count():
         stage.begin(case)
         try:
@@ -165,7 +165,7 @@ def test_creation_killed_after_each_change_is_swept(stage, case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_deletion_killed_after_each_change_is_carried_on(stage, case):
+def test_deletion_killed_after_each_change_continues(stage, case):
     for changes in itertools.count():
         stage.begin(case)
         id = stage.make(stage.handler()).id

@@ -1,4 +1,4 @@
-"""The stand-in's virtual machines and what they need, through Microsoft's own clients."""
+"""The stand-in's virtual machines and their parts, through Microsoft's own clients."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sdk(azure):
 
 @pytest.fixture
 def later(clock):
-    """Lets everything that is under way end."""
+    """Ends all operations in progress."""
 
     def later(seconds=10.0):
         clock.now += seconds
@@ -43,12 +43,12 @@ def later(clock):
 
 def refusal(call, *arguments, **options):
     with pytest.raises(HttpResponseError) as caught:
-        list(call(*arguments, **options) or [])  # a list asks when it is read
+        list(call(*arguments, **options) or [])  # lists are lazy
     return caught.value.status_code, caught.value.error.code
 
 
 class Parts:
-    """Makes what a machine needs."""
+    """Makes the parts of a machine."""
 
     def __init__(self, azure, sdk, later):
         self.azure, self.sdk, self.later = azure, sdk, later
@@ -149,7 +149,7 @@ def test_a_put_is_repeated_without_a_second_machine(azure, sdk, parts, later):
     assert len([each for each in azure.inventory() if each["type"] == MACHINE]) == 1
 
 
-def test_what_cannot_change_is_refused(azure, sdk, parts, later):
+def test_unchangeable_properties_are_refused(azure, sdk, parts, later):
     machine = parts.machine()
     later()
     nic = machine.network_profile.network_interfaces[0].id
@@ -178,14 +178,14 @@ def test_what_cannot_change_is_refused(azure, sdk, parts, later):
         ({"evictionPolicy": "Delete"}, (400, "InvalidParameter")),
     ],
 )
-def test_a_bad_machine_is_refused(azure, sdk, parts, later, change, answer):
+def test_an_invalid_machine_is_refused(azure, sdk, parts, later, change, answer):
     body = parts.body(parts.nic().id, **change)
     assert refusal(sdk.compute.virtual_machines.begin_create_or_update, GROUP, "vm", body) == answer
     assert MACHINE not in [each["type"] for each in azure.inventory()]
 
 
 @pytest.mark.parametrize(("size", "accepted"), [(65535, True), (65536, False)])
-def test_custom_data_has_a_limit_and_is_never_answered(azure, sdk, parts, size, accepted):
+def test_custom_data_has_a_limit_and_is_never_returned(azure, sdk, parts, size, accepted):
     profile = {"computerName": "m", "adminUsername": "azureuser", "adminPassword": "Secret-123456"}
     profile["customData"] = base64.b64encode(b"x" * size).decode()
     body = parts.body(parts.nic().id, osProfile=profile)
@@ -216,7 +216,7 @@ def test_power_states(sdk, parts, later):
         assert machines.instance_view(GROUP, "vm").statuses[1].code == f"PowerState/{after}"
 
 
-def test_a_deletion_takes_along_what_its_options_name(azure, sdk, parts, later):
+def test_a_deletion_follows_the_delete_options(azure, sdk, parts, later):
     address = parts.address().id
     later()
     nic = parts.nic(address=address).id
@@ -230,7 +230,7 @@ def test_a_deletion_takes_along_what_its_options_name(azure, sdk, parts, later):
     assert refusal(sdk.compute.virtual_machines.get, GROUP, "vm") == (404, "ResourceNotFound")
 
 
-def test_a_deletion_leaves_what_is_detached(azure, sdk, parts, later):
+def test_a_deletion_keeps_detached_parts(azure, sdk, parts, later):
     address = parts.address().id
     later()
     nic = parts.nic(address=address, delete_option="Detach").id
@@ -243,7 +243,7 @@ def test_a_deletion_leaves_what_is_detached(azure, sdk, parts, later):
     assert types == {"virtualNetworks", "networkInterfaces", "publicIPAddresses", "disks"}
 
 
-def test_what_is_in_use_cannot_be_deleted(azure, sdk, parts, later):
+def test_parts_in_use_cannot_be_deleted(azure, sdk, parts, later):
     network = sdk.network
     address, group = parts.address().id, parts.group().id
     later()
@@ -274,7 +274,7 @@ def test_what_is_in_use_cannot_be_deleted(azure, sdk, parts, later):
     assert azure.inventory() == []
 
 
-def test_a_nic_waits_for_what_it_refers_to(sdk, parts, later):
+def test_a_nic_waits_for_its_references(sdk, parts, later):
     address = parts.address().id
     create = sdk.network.network_interfaces.begin_create_or_update
     configuration = {"name": "c", "properties": {"subnet": {"id": parts.subnet}, "publicIPAddress": {"id": address}}}
@@ -318,7 +318,7 @@ def test_limits_of_the_region(azure, sdk, parts, later):
     assert (caught.value.status_code, caught.value.error.code) == (400, "PublicIPCountLimitReached")
 
 
-def test_lists_have_run_time_status_in_that_of_the_subscription_alone(azure, sdk, parts, later):
+def test_only_the_list_of_the_subscription_has_run_time_status(azure, sdk, parts, later):
     azure.limits.page_size = 2
     for name in ("a", "b", "c", "d", "e"):
         parts.machine(name)
@@ -334,11 +334,11 @@ def test_lists_have_run_time_status_in_that_of_the_subscription_alone(azure, sdk
 
 def test_boot_diagnostics(azure, sdk, parts, later):
     parts.machine("plain")
-    parts.machine("told", diagnosticsProfile={"bootDiagnostics": {"enabled": True}})
+    parts.machine("logged", diagnosticsProfile={"bootDiagnostics": {"enabled": True}})
     later()
     data = sdk.compute.virtual_machines.retrieve_boot_diagnostics_data
     assert refusal(data, GROUP, "plain") == (409, "OperationNotAllowed")
-    assert data(GROUP, "told").serial_console_log_blob_uri.startswith(azure.endpoint)
+    assert data(GROUP, "logged").serial_console_log_blob_uri.startswith(azure.endpoint)
 
 
 def test_a_spot_machine_can_be_evicted(azure, sdk, parts, later):

@@ -1,4 +1,4 @@
-"""The stand-in as a program of its own."""
+"""The stand-in as a separate program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occopus_resource_azure.testing import TENANT
 pytestmark = pytest.mark.integration
 
 
-def test_it_prints_what_its_users_need(tmp_path):
+def test_it_prints_how_to_use_it(tmp_path):
     certificate = tmp_path / "ca.pem"
     command = [sys.executable, "-m", "occopus_resource_azure.testing", "--ca-file", str(certificate)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

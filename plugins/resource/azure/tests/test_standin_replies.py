@@ -47,7 +47,7 @@ def later(clock):
 
 def refusal(call, *arguments, **options):
     with pytest.raises(HttpResponseError) as caught:
-        list(call(*arguments, **options) or [])  # a list asks when it is read
+        list(call(*arguments, **options) or [])  # lists are lazy
     return caught.value.status_code, caught.value.error.code
 
 
@@ -87,7 +87,7 @@ def test_an_expired_secret_and_an_expired_token(azure, sdk):
         ("PublicIPCountLimitReached", (400, "PublicIPCountLimitReached")),
     ],
 )
-def test_a_refusal_has_no_effect(azure, sdk, name, answer):
+def test_a_refused_call_has_no_effect(azure, sdk, name, answer):
     azure.set_faults([known(name, type=ADDRESS)])
     assert refusal(address, sdk) == answer
     azure.set_faults([])
@@ -95,7 +95,7 @@ def test_a_refusal_has_no_effect(azure, sdk, name, answer):
 
 
 @pytest.mark.parametrize("kind", ["lost_reply", "cut_reply", "foreign_reply"])
-def test_a_spoilt_reply_has_its_effect(azure, sdk, kind):
+def test_a_call_with_a_broken_reply_takes_effect(azure, sdk, kind):
     azure.set_faults([Fault(kind, method="PUT", type=ADDRESS, count=1)])
     with pytest.raises((HttpResponseError, ServiceRequestError, ServiceResponseError, ValueError)):
         address(sdk)
@@ -104,7 +104,7 @@ def test_a_spoilt_reply_has_its_effect(azure, sdk, kind):
     assert azure.calls()[f"PUT {ADDRESS}"] == 2
 
 
-def test_a_subscription_without_calls_left_is_throttled(azure, sdk):
+def test_a_subscription_without_remaining_calls_is_throttled(azure, sdk):
     azure.limits.calls = 1
     address(sdk)
     with pytest.raises(HttpResponseError) as caught:
@@ -115,7 +115,7 @@ def test_a_subscription_without_calls_left_is_throttled(azure, sdk):
     assert address(sdk).name == "ip"
 
 
-def test_faults_choose_their_calls(azure, sdk):
+def test_faults_match_their_selectors(azure, sdk):
     azure.set_faults([Fault("refuse", type=ADDRESS, name="b*", skip=1, count=1, status=503, code="ServerTimeout")])
     assert address(sdk, "a").name == "a"
     assert address(sdk, "b1").name == "b1"
@@ -123,7 +123,7 @@ def test_faults_choose_their_calls(azure, sdk):
     assert address(sdk, "b3").name == "b3"
 
 
-def test_nobody_listens_and_then_it_is_back_with_what_was_there(azure, sdk):
+def test_a_restarted_server_keeps_its_content(azure, sdk):
     address(sdk)
     azure.stop()
     with pytest.raises(ServiceRequestError):
@@ -150,7 +150,7 @@ def test_the_list_of_resources_lags(azure, sdk, later):
     assert refusal(sdk.resources.resources.list, filter=mixed) == (400, "InvalidFilterInQueryString")
 
 
-def test_a_group_goes_with_all_that_is_in_it(azure, sdk, later):
+def test_a_group_is_deleted_with_its_content(azure, sdk, later):
     groups = sdk.resources.resource_groups
     groups.create_or_update("mine", {"location": REGION})
     sdk.network.public_ip_addresses.begin_create_or_update("mine", "ip", STANDARD)
@@ -184,7 +184,7 @@ def container(sdk, name="cg", **properties):
     return sdk.containers.container_groups.begin_create_or_update(GROUP, name, body).result()
 
 
-def test_a_container_group_runs_and_goes(azure, sdk, later):
+def test_a_container_group_runs_and_is_deleted(azure, sdk, later):
     assert container(sdk).provisioning_state == "Pending"
     later()
     group = sdk.containers.container_groups.get(GROUP, "cg")
@@ -212,7 +212,7 @@ def test_a_container_group_runs_and_goes(azure, sdk, later):
         ("no_image", "Always", "Pending", "Waiting", "ImagePullBackOff"),
     ],
 )
-def test_what_processes_do(azure, sdk, later, behaviour, policy, state, current, detail):
+def test_behaviours_of_processes(azure, sdk, later, behaviour, policy, state, current, detail):
     azure.account.behaviours["cg"] = behaviour
     container(sdk, restart_policy=policy)
     later()

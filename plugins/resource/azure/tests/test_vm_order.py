@@ -1,4 +1,4 @@
-"""What a description of a machine asks Azure for, and what is refused before that."""
+"""The request bodies of machines, and descriptions that are refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def properties(**resource):
     return order.vm_body(request(**resource), "/nic")["properties"]
 
 
-def test_everything_goes_with_the_machine():
+def test_all_parts_are_deleted_with_the_machine():
     body = order.vm_body(request(), "/nic")
     assert body["properties"]["storageProfile"]["osDisk"]["deleteOption"] == "Delete"
     assert body["properties"]["networkProfile"]["networkInterfaces"][0]["properties"]["deleteOption"] == "Delete"
@@ -41,7 +41,7 @@ def test_everything_goes_with_the_machine():
     assert address["properties"]["publicIPAddress"]["properties"]["deleteOption"] == "Delete"
 
 
-def test_an_interface_of_the_user_stays():
+def test_an_interface_of_the_user_is_kept():
     interfaces = properties(nic_name="mine")["networkProfile"]["networkInterfaces"]
     assert interfaces[0]["properties"]["deleteOption"] == "Detach"
 
@@ -65,7 +65,7 @@ def test_owner_and_token_are_on_everything():
         }
 
 
-def test_user_data_are_encoded_and_limited():
+def test_custom_data_is_encoded_and_limited():
     body = order.vm_body(request(user_data="#cloud-config\n"), "/nic")["properties"]
     assert base64.b64decode(body["osProfile"]["customData"]) == b"#cloud-config\n"
     order.check(request(user_data="x" * 65535))
@@ -75,13 +75,13 @@ def test_user_data_are_encoded_and_limited():
         order.check(request(customdata="x" * 65536))
 
 
-def test_customdata_stands_in_for_a_contextualisation():
+def test_customdata_is_used_without_a_contextualisation():
     assert base64.b64decode(properties(customdata="echo")["osProfile"]["customData"]) == b"echo"
     with pytest.raises(PermanentError, match="customdata"):
         order.check(request(customdata="echo", user_data="#cloud-config"))
 
 
-def test_a_key_alone_lets_no_password_in():
+def test_with_a_key_alone_passwords_are_disabled():
     linux = properties(password=None, ssh_key_data="ssh-ed25519 AAAA\n")["osProfile"]["linuxConfiguration"]
     assert linux["disablePasswordAuthentication"] is True
     assert linux["ssh"]["publicKeys"] == [{"path": "/home/me/.ssh/authorized_keys", "keyData": "ssh-ed25519 AAAA"}]
@@ -125,7 +125,7 @@ def test_options():
     assert nic["properties"]["enableAcceleratedNetworking"] is True
 
 
-def test_a_gallery_image_takes_the_place_of_the_marketplace():
+def test_a_gallery_image_replaces_the_marketplace_image():
     assert properties(image_id="/x/galleries/g")["storageProfile"]["imageReference"] == {"id": "/x/galleries/g"}
 
 
@@ -147,7 +147,7 @@ def test_regular_machines_are_not_spot():
     assert "priority" not in properties(spot={"priority": "Regular"})
 
 
-def test_rules_open_what_is_named():
+def test_rules_open_the_named_ports():
     rules = order.nsg_body(request(public_ip_needed=True, open_ports=[22, "8000-8100", "53/UDP", "icmp"]))
     found = [(rule["properties"]["protocol"], rule["properties"]["destinationPortRange"]) for rule in _rules(rules)]
     assert found == [("Tcp", "22"), ("Tcp", "8000-8100"), ("Udp", "53"), ("Icmp", "*")]
@@ -176,12 +176,12 @@ def _rules(body):
         ({"tags": {str(number): "x" for number in range(45)}}, "50"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_its_key(resource, words):
+def test_invalid_values_are_refused_with_their_key(resource, words):
     with pytest.raises(PermanentError, match=words):
         order.check(request(**resource))
 
 
-def test_a_token_that_container_groups_cannot_be_called_gets_a_name():
+def test_a_token_that_is_no_valid_name_of_a_container_group_gets_a_digest():
     body = order.vm_body(request("t--1-"), "/nic")
     assert body["properties"]["storageProfile"]["osDisk"]["name"].startswith("occopus-")
     assert body["tags"]["occopus-token"] == "t--1-"

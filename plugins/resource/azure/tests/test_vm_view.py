@@ -82,7 +82,7 @@ def test_a_machine_that_ran_had_room():
     assert instance("occopus-1", Parts(vms=[failed]), NETWORK).state is InstanceState.FAILED
 
 
-def test_addresses_are_found_whatever_the_case_of_their_ids():
+def test_addresses_are_found_in_any_case_of_their_ids():
     found = seen("Succeeded", "PowerState/running")
     assert [(each.value, each.kind) for each in found.addresses] == [
         ("20.0.0.1", AddressKind.PUBLIC),
@@ -95,7 +95,7 @@ def test_a_machine_without_an_address_is_not_ready_yet():
     assert instance("occopus-1", parts, Network({}, {})).state is InstanceState.PENDING
 
 
-def test_parts_before_a_machine_are_half_made_and_after_it_a_loss():
+def test_parts_without_a_machine_are_unfinished_or_a_loss():
     vnet = {"id": "/x", "tags": MARKS, "properties": {}}
     assert instance("occopus-1", Parts(vnets=[vnet]), NETWORK).state is InstanceState.PROVISIONING
     marked = {**vnet, "tags": tags.with_stage(MARKS, tags.MADE)}
@@ -104,5 +104,5 @@ def test_parts_before_a_machine_are_half_made_and_after_it_a_loss():
     assert found.owner is not None
 
 
-def test_nothing_is_absent():
+def test_no_parts_are_absent():
     assert instance("occopus-1", Parts(), NETWORK).may_be_hidden

@@ -1,4 +1,4 @@
-"""Occopus resource handler for Amazon EC2 and what speaks its API."""
+"""Occopus resource handler for Amazon EC2 and clouds with its API."""
 
 from occopus_resource_ec2.handler import Ec2Handler
 

@@ -1,4 +1,4 @@
-"""Calls to EC2 through boto3: each is made once, and ends in time."""
+"""Calls to EC2 through boto3: each is made once and has a time limit."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ T = TypeVar("T")
 _KEYS = ("accesskey", "secretkey")
 _ROOT = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<(\w*Response)[\s/>]")
 _LEAST_PAGE = 5
-"""The fewest instances that DescribeInstances can be asked for."""
+"""The smallest MaxResults that DescribeInstances accepts."""
 _REFUSED = 300
-"""The least status of an answer that says what is wrong."""
+"""The lowest HTTP status of an error."""
 _UNREADABLE = (LookupError, TypeError, AttributeError)
-"""What comes of reading what is not there."""
+"""Exceptions from reading a field that an answer lacks."""
 
 
 class Client:
-    """One account in one region. The botocore client is made for the first call. Thread-safe."""
+    """One account in one region. The first call creates the botocore client. Thread-safe."""
 
     def __init__(self, connection: Connection, connections: int) -> None:
         self._endpoint = str(connection.settings.get("endpoint", ""))
         self.where = f"EC2 {self._endpoint}"
-        """What it is called in errors."""
+        """The name of the endpoint in errors."""
         self._region = str(connection.settings.get("regionname", ""))
         self._auth = connection.auth
         self._seconds = connection.call_timeout
@@ -48,8 +48,8 @@ class Client:
     def greet(self) -> None:
         """Verify that this is an EC2 API before the first creation. Raises `ProviderError`.
 
-        A web page in answer to RunInstances may be a gateway's, which has passed the call on. Whoever has never
-        answered as EC2 does is not asked for anything that would have to be looked for.
+        A web page in answer to RunInstances may come from a gateway that forwarded the call. So an endpoint that has
+        never answered as EC2 does gets no RunInstances: the instance would have to be searched for.
         """
         if not self._greeting.acquire(timeout=self._seconds):
             raise TransientError(f"{self.where}: no answer within {self._seconds:g} s")
@@ -60,27 +60,27 @@ class Client:
             self._greeting.release()
 
     def call(self, operation: str, read: Callable[[Mapping[str, Any]], T], **parameters: Any) -> T:
-        """What is read from the answer to one call, which is made once. Raises `ProviderError`."""
+        """Make one call and return what `read` extracts from the answer. Raises `ProviderError`."""
         missing = [key for key in _KEYS if self._auth and not self._auth.get(key)]
         if missing:
             raise AuthError(f"{self.where}: auth_data has no {' and no '.join(missing)}")
         try:
             answer: Mapping[str, Any] = within(self._seconds, lambda: getattr(self._ec2(), operation)(**parameters))
-        except Exception as error:  # what botocore may raise is listed nowhere
-            raise self._told(error) from error
+        except Exception as error:  # botocore does not document all exceptions that it raises
+            raise self._mapped(error) from error
         self._met = True
         try:
             return read(answer)
         except _UNREADABLE as error:
             raise TransientError(f"{self.where}: something is missing in its answer") from error
 
-    def _told(self, error: Exception) -> ProviderError:
+    def _mapped(self, error: Exception) -> ProviderError:
         self._met = self._met or is_of_ec2(error)
-        told = provider_error(error, self.where, self._seconds, met=self._met)
-        if isinstance(told, AuthError):
+        mapped = provider_error(error, self.where, self._seconds, met=self._met)
+        if isinstance(mapped, AuthError):
             with self._lock:
-                self._made = None  # boto3 reads its files once: they may have been renewed by the next call
-        return told
+                self._made = None  # boto3 reads its files once; they may have new keys at the next call
+        return mapped
 
     def _ec2(self) -> Any:
         with self._lock:
@@ -89,7 +89,7 @@ class Client:
             return self._made
 
     def _make(self) -> Any:
-        # What botocore logs for debugging holds user data, which is full of secrets.
+        # botocore's debug log contains user data, and with it secrets.
         logging.getLogger("botocore").setLevel(logging.WARNING)
         core = botocore.session.get_session()
         core.register_component("data_loader", _loader())
@@ -113,12 +113,12 @@ class Client:
 
 @functools.cache
 def _loader() -> Any:
-    """What botocore knows of EC2: large, slow to read, and the same for every account."""
+    """Botocore's description of the EC2 API: large, slow to read, and the same for every account."""
     return botocore.loaders.create_loader()
 
 
 def _refuse_strangers(operation_model: Any, response_dict: Mapping[str, Any], **_more: Any) -> None:
-    """Raises `StrangerError` for what botocore would take for an answer without content."""
+    """Raises `StrangerError` for an answer that botocore would take for an empty one."""
     body, status = response_dict.get("body") or b"", response_dict["status_code"]
     root = _ROOT.match(body)
     named = root[1].decode() if root else ""

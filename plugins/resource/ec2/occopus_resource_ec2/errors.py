@@ -1,4 +1,4 @@
-"""What EC2's refusals, and botocore's, mean to the core."""
+"""Maps errors of EC2 and botocore to the errors of the contract."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ _CODES: Mapping[type[ProviderError], frozenset[str]] = {
 }
 _BY_CODE = {code: kind for kind, codes in _CODES.items() for code in codes}
 _NO_ROOM = "Insufficient"
-"""How the codes begin that say that there is no capacity, and no addresses in the subnet."""
+"""Prefixes of the codes for no capacity and for no free addresses in the subnet."""
 _NO_SUCH_THING = (".NotFound", ".Malformed", ".Unavailable")
 _KEYS: Mapping[str, str] = {
     "InvalidAMIID": "image_id",
@@ -104,7 +104,7 @@ _KEYS: Mapping[str, str] = {
     "InvalidSubnet": "subnet_id",
     "InvalidSubnetID": "subnet_id",
 }
-"""What of the `resource` section a code is about, by what comes before its dot."""
+"""Keys of the `resource` section by the part of a code before its dot."""
 _PARAMETERS = {
     "instancetype": "instance_type",
     "iaminstanceprofile": "iam_instance_profile",
@@ -118,7 +118,7 @@ _PARAMETERS = {
 _PARAMETER = re.compile(r"\bfor (?:parameter )?'?(\w+)", re.IGNORECASE)
 _NOT_SHARED = "Not authorized for images"
 _SEALED = "Encoded authorization failure message"
-"""What begins the part of a message that only an administrator can decode."""
+"""The start of the encoded part of a message, which only an administrator can decode."""
 
 _NO_CREDENTIALS = (
     botocore.CredentialRetrievalError,
@@ -137,7 +137,7 @@ _BROKEN = (botocore.HTTPClientError, botocore.ConnectionError, ResponseParserErr
 
 
 class StrangerError(Exception):
-    """An answer that is not EC2's, such as a web page."""
+    """The answer does not come from EC2: a web page, for example."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -145,22 +145,23 @@ class StrangerError(Exception):
 
 
 def is_of_ec2(error: Exception) -> bool:
-    """Whether it is what EC2 itself answered."""
+    """Whether EC2 itself sent the error."""
     return isinstance(error, botocore.ClientError)
 
 
 def provider_error(error: Exception, where: str, seconds: float, *, met: bool = False) -> ProviderError:
-    """The error for whatever a call was ended by. `where` names the endpoint, `seconds` is how long it might take.
+    """Map the exception of a call to an error of the contract.
 
-    `met`: it has answered as EC2 before, so other answers come from a proxy on the way.
+    `where` names the endpoint, `seconds` is the time limit of the call.
+    `met`: the endpoint has answered as EC2 before, so any other answer comes from a proxy in between.
     """
     if isinstance(error, botocore.ClientError):
         return _refusal(error.response, where)
     if isinstance(error, StrangerError):
-        told = f"{where} answered HTTP {error.status}, not as EC2 does: is it the endpoint of the EC2 API?"
-        if met or error.status >= _SERVER_ERROR:  # of a gateway, which may have passed the call on
-            return TransientError(told)
-        return PermanentError(told, unreached=True)
+        message = f"{where} answered HTTP {error.status}, not as EC2 does: is it the endpoint of the EC2 API?"
+        if met or error.status >= _SERVER_ERROR:  # from a gateway, which may have forwarded the call
+            return TransientError(message)
+        return PermanentError(message, unreached=True)
     if isinstance(error, _NO_CREDENTIALS):
         return AuthError(
             f"{where}: no credentials can be had: {_line(error)}; give accesskey and secretkey in auth_data.yaml, or "
@@ -170,7 +171,7 @@ def provider_error(error: Exception, where: str, seconds: float, *, met: bool = 
 
 
 def _trouble(error: Exception, where: str, seconds: float) -> ProviderError:
-    """Errors of the way there and back. What the library could not even send is refused for good."""
+    """Errors of the connection. A request that the library cannot even send fails permanently."""
     if isinstance(error, _TIMEOUTS):
         return TransientError(f"{where}: no answer within {seconds:g} s")
     if isinstance(error, botocore.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -185,7 +186,7 @@ def _trouble(error: Exception, where: str, seconds: float) -> ProviderError:
 
 
 def _why_not(error: Exception) -> str:
-    """The reason is in what the library had from the one below it."""
+    """The cause, taken from the exception that the library wrapped."""
     below = str(getattr(error, "kwargs", {}).get("error", ""))
     if "refused" in below:
         return ", nothing listens there"
@@ -193,13 +194,13 @@ def _why_not(error: Exception) -> str:
 
 
 def _refusal(response: Mapping[str, Any], where: str) -> ProviderError:
-    """The error for an answer of EC2 that says what is wrong."""
+    """Map an error response of EC2."""
     metadata = response.get("ResponseMetadata", {})
     code, said = str(response["Error"].get("Code", "")), str(response["Error"].get("Message", ""))
     kind = _kind(code, said, metadata.get("HTTPStatusCode", 0))
     key = _key(code, said)
-    told = " ".join(said.partition(_SEALED)[0].split())
-    message = f"{where}: {code}: {told}" + (f" (resource.{key})" if key else "")
+    reported = " ".join(said.partition(_SEALED)[0].split())
+    message = f"{where}: {code}: {reported}" + (f" (resource.{key})" if key else "")
     request_id = metadata.get("RequestId")
     if kind is ThrottledError:
         after = str(metadata.get("HTTPHeaders", {}).get("retry-after", ""))
@@ -208,7 +209,7 @@ def _refusal(response: Mapping[str, Any], where: str) -> ProviderError:
 
 
 def _kind(code: str, said: str, status: int) -> type[ProviderError]:
-    """The code decides before the status: EC2 says with a 500 that it has no capacity."""
+    """The error class. The code counts before the status: EC2 reports missing capacity with a 500."""
     if _NOT_SHARED in said or code.endswith(_NO_SUCH_THING):
         return NotFoundError
     if code.startswith(_NO_ROOM):
@@ -218,7 +219,7 @@ def _kind(code: str, said: str, status: int) -> type[ProviderError]:
 
 
 def _key(code: str, said: str) -> str:
-    """The key of the `resource` section that a refusal is about; empty where it does not say."""
+    """The key of the `resource` section that an error is about; empty if unknown."""
     if _NOT_SHARED in said:
         return "image_id"
     parameter = _PARAMETER.search(said)

@@ -1,4 +1,4 @@
-"""The resource handler of Amazon EC2 and what speaks its API."""
+"""The resource handler of Amazon EC2 and clouds with its API."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from occopus_resource_ec2.order import order, root_volume
 from occopus_resource_ec2.tags import TokenUsedError, filters, own_tags, token_filter
 
 _PAGE = 1000
-"""The most instances that one answer of DescribeInstances has, and that TerminateInstances takes."""
+"""The most instances in one answer of DescribeInstances, and in one call of TerminateInstances."""
 _VALUES = 200
-"""The most values that a filter takes."""
+"""The most values of one filter."""
 _NOT_SUPPORTED = "UnsupportedOperation"
 _FRUITLESS = 100
-"""The most pages of one list that bring nothing new: EC2 may leave some empty."""
+"""The number of pages without new instances after which a list is given up: EC2 may leave some pages empty."""
 
 
 class Ec2Handler(ResourceHandler):
@@ -53,13 +53,13 @@ class Ec2Handler(ResourceHandler):
     consistency_window: ClassVar[float] = 10.0
 
     def __init__(self, connection: Connection) -> None:
-        # Whoever only wants the schema is spared boto3.
+        # Imported late: reading the schema must not import boto3.
         from occopus_resource_ec2.client import Client  # noqa: PLC0415
 
         super().__init__(connection)
         self._client = Client(connection, self.max_concurrency)
         self._root_devices: dict[str, str] = {}
-        self._let_go: set[InstanceId] = set()  # terminated before `delete`, which every later process calls again
+        self._let_go: set[InstanceId] = set()  # terminated before `delete`, which later processes call again
 
     @classmethod
     @functools.cache
@@ -75,15 +75,16 @@ class Ec2Handler(ResourceHandler):
         return ("iam_instance_profile: users of the instance have the permissions of its role in the account",)
 
     def check(self, request: CreateRequest) -> None:
-        """Raises `PermanentError` for too much user data, reserved or too many tags, and numbers that are none."""
+        """Raises `PermanentError` for too much user data, reserved or too many tags, and invalid numbers."""
         order(request)
         root_volume(request.resource)
 
     def create(self, request: CreateRequest) -> Instance:
-        """One RunInstances, or the answer to an earlier one with the token. Raises `ProviderError`.
+        """One RunInstances, which finds the instance of an earlier call with the token. Raises `ProviderError`.
 
-        EC2 itself keeps a ClientToken from making a second instance: "Ensuring idempotency in Amazon EC2 API requests"
-        in the Amazon EC2 Developer Guide. It holds for one request of one instance, so creations are not grouped.
+        EC2 itself ensures that a ClientToken makes only one instance: "Ensuring idempotency in Amazon EC2 API requests"
+        in the Amazon EC2 Developer Guide. The guarantee holds for one request of one instance, so creations are not
+        grouped.
         """
         parameters = order(request)
         self._client.greet()
@@ -101,7 +102,7 @@ class Ec2Handler(ResourceHandler):
             return self._client.call(
                 "run_instances", lambda answer: view.instance(answer["Instances"][0]), **parameters
             )
-        except TokenUsedError:  # what templates gave has changed since an earlier call, perhaps of another process
+        except TokenUsedError:  # rendered values have changed since an earlier call, perhaps of another process
             made = min(self._instances([token_filter(token)]), key=_is_gone, default=None)
             if made is None:
                 raise
@@ -110,7 +111,7 @@ class Ec2Handler(ResourceHandler):
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
         """One call for every 200 ids. Raises `ProviderError`.
 
-        The ids are a filter's values: named outright, one that does not exist would have the whole call refused.
+        The ids are values of a filter: as direct parameters, one unknown id would make EC2 refuse the whole call.
         """
         found = {id: Instance(id, InstanceState.ABSENT) for id in ids}
         for values in _pages(list(found), _VALUES):
@@ -123,16 +124,16 @@ class Ec2Handler(ResourceHandler):
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
         """One call for every 1,000 instances. Raises `ProviderError` when iterated.
 
-        A filter cannot leave out the terminated ones alone: it names the states to be listed, of those that are known.
+        A filter cannot exclude terminated instances: it lists the states to include, of those that are known.
         """
         for instance in self._instances(filters(owner)):
             if not _is_gone(instance) and instance.owner is not None and owner.matches(instance.owner):
                 yield instance
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-        """One call for every 1,000 ids, more where EC2 refuses some; idempotent. Raises `ProviderError`.
+        """One call for every 1,000 ids, more if EC2 refuses some; idempotent. Raises `ProviderError`.
 
-        The volumes that an instance was made with go with it, but for those which its image wants to be kept.
+        The volumes made with an instance are deleted with it, except those that its image declares as kept.
         """
         results: dict[InstanceId, ProviderError | None] = {}
         for page in _pages(list(dict.fromkeys(ids)), _PAGE):
@@ -148,11 +149,11 @@ class Ec2Handler(ResourceHandler):
         self._client.call("create_tags", lambda _answer: None, Resources=[id], Tags=tags)
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
-        """The end of each console's output, which is 64 KB at most: a call for each. Raises `ProviderError`."""
+        """The end of each console output, at most 64 KB: one call each. Raises `ProviderError`."""
         return {id: self._console(id, lines) for id in ids}
 
     def _console(self, id: InstanceId, lines: int) -> str | None:
-        """The newest output where the instance type can give that, else what EC2 took of it when it last changed."""
+        """The newest output if the instance type supports that, else what EC2 stored at the last state change."""
 
         def output(**more: bool) -> str | None:
             return self._client.call("get_console_output", lambda answer: answer.get("Output"), InstanceId=id, **more)
@@ -169,7 +170,10 @@ class Ec2Handler(ResourceHandler):
         return None if text is None else last_lines(text, lines)
 
     def _terminate(self, ids: list[InstanceId]) -> dict[InstanceId, ProviderError | None]:
-        """EC2 refuses the whole call because of one id: those that exist are tried again, then each half."""
+        """Terminate instances.
+
+        EC2 refuses the whole call because of one id: retry with those that exist, then by halves.
+        """
         try:
             self._let_go.update(self._client.call("terminate_instances", _ended_before, InstanceIds=ids))
         except (TransientError, AuthError) as error:
@@ -191,7 +195,7 @@ class Ec2Handler(ResourceHandler):
         return [id for id, instance in self.describe(ids).items() if instance.state is not InstanceState.ABSENT]
 
     def _instances(self, wanted: Sequence[Mapping[str, Any]]) -> Iterator[Instance]:
-        """Everything that passes the filters, each once, page by page. Raises `ProviderError`."""
+        """Each instance that passes the filters, once, page by page. Raises `ProviderError`."""
         seen: set[InstanceId] = set()
         token, fruitless = "", 0
         while True:
@@ -213,11 +217,11 @@ class Ec2Handler(ResourceHandler):
         except (PermanentError, NotFoundError) as error:
             if not token:
                 raise
-            # The same call succeeded without the page token: it has expired, and the list can be started again.
+            # The first page was answered, so the page token has expired: the list can be started again.
             raise TransientError(f"{error.message} (on a later page)", request_id=error.request_id) from error
 
     def _root_device(self, image_id: str) -> str:
-        """What the image calls its root volume, which never changes. Raises `ProviderError`."""
+        """The device name of the image's root volume, which never changes. Raises `ProviderError`."""
         if image_id not in self._root_devices:
             images = self._client.call("describe_images", lambda answer: answer["Images"], ImageIds=[image_id])
             devices = [image["RootDeviceName"] for image in images if image.get("RootDeviceName")]
@@ -234,7 +238,7 @@ def _listed(answer: Mapping[str, Any]) -> tuple[list[Instance], str]:
 
 
 def _ended_before(answer: Mapping[str, Any]) -> list[InstanceId]:
-    """Those that were terminated already when their end was asked for."""
+    """The instances that were already terminated before the call."""
     ended = answer["TerminatingInstances"]
     return [each["InstanceId"] for each in ended if each["PreviousState"]["Name"] == "terminated"]
 

@@ -12,17 +12,17 @@ from occopus_core.api import CreateRequest, PermanentError
 from occopus_resource_ec2.tags import PREFIX, own_tags
 
 USER_DATA_LIMIT = 16384
-"""Bytes, as EC2 counts them: before they are encoded for the way."""
+"""The limit of EC2 for user data, in bytes before the base64 encoding."""
 
 _MOST = 2**31 - 1
-"""The largest whole number that EC2 takes."""
+"""The largest integer that EC2 accepts."""
 _MOST_TAGS = 50
 _TAG_LENGTHS = {"key": 128, "value": 256}
 _RESERVED = ("aws:", PREFIX)
 
 
 def order(request: CreateRequest) -> dict[str, Any]:
-    """The parameters of the call, but for the root volume. Raises `PermanentError`."""
+    """The parameters of the call, without the root volume. Raises `PermanentError`."""
     resource = request.resource
     parameters = {
         "ImageId": resource["image_id"],
@@ -42,7 +42,7 @@ def order(request: CreateRequest) -> dict[str, Any]:
 
 
 def root_volume(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """What is said of the root volume; empty where the image decides alone. Raises `PermanentError`."""
+    """The settings of the root volume; empty if the image alone determines it. Raises `PermanentError`."""
     volume: dict[str, Any] = {}
     if "volume_size" in resource:
         volume["VolumeSize"] = _whole(resource, "volume_size", 1, _MOST)
@@ -52,7 +52,7 @@ def root_volume(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _network(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Subnet and groups; EC2 takes them with the interface where there is something to say about that."""
+    """Subnet and security groups. EC2 expects them in the interface if the public address is set explicitly."""
     subnet, groups = resource.get("subnet_id"), resource.get("security_group_ids")
     public = _truth(resource, "associate_public_ip_address")
     if public is None:
@@ -72,12 +72,12 @@ def _profile(profile: str | None) -> dict[str, str] | None:
 
 
 def _market(resource: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A one-time request: it ends with the instance, so there is nothing to cancel."""
+    """The options of a one-time spot request. It ends with the instance, so nothing has to be cancelled."""
     if "market_type" not in resource:
         return None
     options = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
     if "max_price" in resource:
-        options["MaxPrice"] = f"{Decimal(str(_number(resource, 'max_price'))):f}"  # EC2 takes no exponent
+        options["MaxPrice"] = f"{Decimal(str(_number(resource, 'max_price'))):f}"  # EC2 accepts no exponent
     return {"MarketType": resource["market_type"], "SpotOptions": options}
 
 
@@ -108,7 +108,7 @@ def _tag_specifications(request: CreateRequest) -> list[dict[str, Any]]:
 
 
 def _tags(request: CreateRequest) -> dict[str, str]:
-    """The user's tags and ours."""
+    """The user's tags and those of Occopus."""
     wanted = _wanted_tags(request.resource.get("tags", {}))
     for key in wanted:
         if key.lower().startswith(_RESERVED):
@@ -148,7 +148,7 @@ def _wanted_tags(given: Mapping[str, Any] | Sequence[Any]) -> dict[str, str]:
 
 
 def _truth(resource: Mapping[str, Any], key: str) -> bool | None:
-    """A boolean, or the text of a rendered template; None without a value. Raises `PermanentError`."""
+    """A boolean, given as such or as the text of a rendered template; None without a value. Raises `PermanentError`."""
     known = {"true": True, "false": False, "none": None}
     value = str(resource.get(key)).lower()
     if value not in known:
@@ -157,9 +157,9 @@ def _truth(resource: Mapping[str, Any], key: str) -> bool | None:
 
 
 def _whole(resource: Mapping[str, Any], key: str, least: int, most: int) -> int:
-    """A whole number, or the text that a template became. Raises `PermanentError`."""
+    """An integer, given as such or as the text of a rendered template. Raises `PermanentError`."""
     text = str(resource[key])
-    # Python itself refuses thousands of digits.
+    # Python refuses to parse thousands of digits.
     number = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST)) else -1
     if not least <= number <= most:
         raise PermanentError(
@@ -169,7 +169,7 @@ def _whole(resource: Mapping[str, Any], key: str, least: int, most: int) -> int:
 
 
 def _number(resource: Mapping[str, Any], key: str) -> float:
-    """A number above 0, or the text that a template became. Raises `PermanentError`."""
+    """A number above 0, given as such or as the text of a rendered template. Raises `PermanentError`."""
     try:
         number = float(str(resource[key]))
     except ValueError:

@@ -12,26 +12,26 @@ _TOKEN = f"{PREFIX}token"
 
 
 class TokenUsedError(TransientError):
-    """The token has made an instance already, by a request with other values."""
+    """The token has already made an instance, for a request with other values."""
 
 
 def own_tags(owner: Owner, token: str) -> dict[str, str]:
-    """The tags by which an instance is found again."""
+    """The tags that identify an instance of Occopus."""
     return {**_owner_tags(owner), _TOKEN: token}
 
 
 def filters(owner: Owner) -> list[dict[str, Any]]:
-    """Find what carries all fields that are asked for, and perhaps more: ``*`` and ``?`` match anything."""
+    """Filters for instances with all given fields. ``*`` and ``?`` match anything, so more may be found."""
     return [{"Name": f"tag:{key}", "Values": [value]} for key, value in _owner_tags(owner).items()]
 
 
 def token_filter(token: str) -> dict[str, Any]:
-    """Find what a token has made."""
+    """A filter for the instances of a token."""
     return {"Name": f"tag:{_TOKEN}", "Values": [token]}
 
 
 def written(tags: Iterable[Mapping[str, str]]) -> tuple[Owner | None, str]:
-    """Owner and token as the tags of an instance have them; None and empty for an instance of others."""
+    """Owner and token from the tags of an instance; None and empty for an instance that Occopus did not make."""
     found = {tag["Key"].removeprefix(PREFIX): tag["Value"] for tag in tags if tag["Key"].startswith(PREFIX)}
     if "installation" not in found:
         return None, found.get("token", "")

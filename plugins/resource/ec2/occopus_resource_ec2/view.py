@@ -1,4 +1,4 @@
-"""An instance as EC2 describes it, in the words of the contract."""
+"""Translates instances from the terms of EC2 to those of the contract."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _STATES: Mapping[str, InstanceState] = {
     "stopped": InstanceState.STOPPED,
 }
 GONE = "terminated"
-"""What EC2 calls the state of an instance that is gone; it is still described and listed for an hour."""
+"""EC2's name for the state of a deleted instance; EC2 still describes and lists it for an hour."""
 
 _NO_ROOM = ("Server.InsufficientInstanceCapacity", "Client.VolumeLimitExceeded")
-"""Why EC2 terminates what it accepted before it ever runs: an instance that ran has another reason."""
+"""The reasons with which EC2 terminates an accepted instance before it runs. An instance that ran has other reasons."""
 
 
 def instance(answer: Mapping[str, Any]) -> Instance:
-    """One element of ``Instances``."""
+    """Translate one element of ``Instances``."""
     raw_state = answer.get("State", {}).get("Name", "")
     state = _STATES.get(raw_state, InstanceState.UNKNOWN)
     if state is InstanceState.ABSENT and answer.get("StateReason", {}).get("Code") in _NO_ROOM:
-        state = InstanceState.PROVISIONING  # the next `create` says why
+        state = InstanceState.PROVISIONING  # the next `create` reports why
     owner, token = written(answer.get("Tags", ()))
     return Instance(
         id=InstanceId(answer["InstanceId"]),

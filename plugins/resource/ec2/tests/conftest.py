@@ -1,4 +1,4 @@
-"""An EC2 of moto's in a process of its own, and handlers on it."""
+"""A simulated EC2 in a separate process, and handlers on it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ec2_process():
 
 @pytest.fixture
 def ec2(ec2_process):
-    """An EC2 with nothing in it."""
+    """An EC2 without instances."""
     ec2_process.reset()
     return ec2_process
 

@@ -1,4 +1,4 @@
-"""What every way of failing is made of, as data."""
+"""The error class of each way in which a call fails."""
 
 from __future__ import annotations
 
@@ -68,18 +68,18 @@ def refusal(code, status, message, **headers):
 
 
 @pytest.mark.parametrize(("code", "status", "message", "kind", "key"), REFUSALS)
-def test_a_refusal_is_of_its_class_and_names_the_key(code, status, message, kind, key):
+def test_class_and_key_of_each_refusal(code, status, message, kind, key):
     error = refusal(code, status, message)
     assert type(error) is kind
     assert str(error) == f"EC2 {URL}: {code}: {message}{f' (resource.{key})' if key else ''} (request r-1)"
 
 
-def test_a_throttle_says_when_to_come_back_where_it_is_known():
+def test_a_throttle_carries_retry_after_if_known():
     assert refusal("RequestLimitExceeded", 503, "", **{"retry-after": "7"}).retry_after == 7.0
     assert refusal("RequestLimitExceeded", 503, "").retry_after is None
 
 
-def test_what_only_an_administrator_can_decode_is_left_out():
+def test_the_encoded_part_of_a_message_is_left_out():
     error = refusal("UnauthorizedOperation", 403, "You may not. Encoded authorization failure message: 9xKl2" * 9)
     assert error.message == f"EC2 {URL}: UnauthorizedOperation: You may not."
 
@@ -111,7 +111,7 @@ def test_what_only_an_administrator_can_decode_is_left_out():
         (ValueError("Invalid endpoint: x"), PermanentError, "Invalid endpoint: x"),
     ],
 )
-def test_what_botocore_raises_is_of_its_class(error, kind, words):
+def test_class_of_each_exception_of_botocore(error, kind, words):
     found = provider_error(error, f"EC2 {URL}", 30.0)
     assert type(found) is kind
     assert words in str(found)

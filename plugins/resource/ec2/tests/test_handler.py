@@ -1,4 +1,4 @@
-"""The handler on an EC2 that counts and fails: what the contract's own suite does not look at."""
+"""The handler on a simulated EC2 with counted calls and injected faults: cases that the conformance suite lacks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TAKEN_BACK = {
 
 @pytest.fixture
 def no_credentials(monkeypatch, tmp_path):
-    """boto3's own chain has nowhere to look."""
+    """boto3's own credential chain finds nothing."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -46,7 +46,7 @@ def no_credentials(monkeypatch, tmp_path):
 
 
 def ec2_client(ec2):
-    """The account without the handler."""
+    """A client of the account, without the handler."""
     from occopus_resource_ec2.testing import ACCESS_KEY, REGION, SECRET_KEY  # noqa: PLC0415
 
     patient = botocore.config.Config(read_timeout=600, retries={"total_max_attempts": 1})
@@ -59,7 +59,7 @@ def ids(count):
 
 
 def calls(ec2, act):
-    """How many calls of each action something made."""
+    """The number of calls of each action that `act` makes."""
     before = ec2.calls()
     act()
     return {
@@ -67,9 +67,9 @@ def calls(ec2, act):
     }
 
 
-def test_a_creation_is_one_call_and_its_repeat_another(ec2, connect, order):
+def test_create_and_its_repeat_are_one_call_each(ec2, connect, order):
     handler = connect()
-    handler.describe(ids(1))  # nothing is asked to be made of whom has never answered
+    handler.describe(ids(1))  # so that `create` does not check the endpoint first
     assert calls(ec2, lambda: handler.create(order())) == {"RunInstances": 1}
     assert calls(ec2, lambda: handler.create(order())) == {"RunInstances": 1}
     (instance, volume) = ec2.inventory()
@@ -88,7 +88,7 @@ def test_a_thousand_instances_are_five_calls(ec2, connect, order):
 
 @pytest.fixture
 def crowd(connect, order, monkeypatch):
-    """Twelve instances where a page has five."""
+    """Twelve instances on pages of five."""
     monkeypatch.setattr("occopus_resource_ec2.handler._PAGE", 5)
     handler = connect()
     return {handler.create(order(f"t-{number}")).id for number in range(12)}
@@ -108,7 +108,7 @@ def test_pages_are_followed_to_the_last(ec2, connect, crowd):
 
 
 def test_more_than_a_thousand_are_listed(ec2, connect, monkeypatch):
-    """In pages of 340: those of the EC2 of the tests are of what was made in one call."""
+    """Pages of 340 instances: moto puts the instances of one call on one page."""
     tags = [{"Key": key, "Value": value} for key, value in own_tags(OWNER, "t-crowd").items()]
     made = {"ImageId": IMAGE, "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]}
     for _ in range(3):
@@ -125,15 +125,15 @@ INVALID = {"kind": "refuse", "status": 400, "code": "InvalidNextToken", "message
 LATER = {"action": "DescribeInstances", "parameter": "NextToken"}
 
 
-def test_a_page_that_can_be_had_no_more_is_no_end_of_the_list(ec2, connect, crowd):
+def test_an_expired_page_token_is_an_error_and_not_the_end_of_the_list(ec2, connect, crowd):
     ec2.set_faults([{**INVALID, **LATER, "count": 1}])
     handler = connect()
     with pytest.raises(TransientError, match=r"InvalidNextToken: The token has expired\. \(on a later page\)"):
         listed(handler)
-    assert set(listed(handler)) == crowd, "the list is begun anew"
+    assert set(listed(handler)) == crowd, "the list is started again"
 
 
-def test_pages_that_come_again_and_again_have_an_end(ec2, connect, crowd):
+def test_endless_pages_are_an_error(ec2, connect, crowd):
     ec2.set_faults([{"kind": "first_page", **LATER}])
     handler = connect()
 
@@ -144,14 +144,14 @@ def test_pages_that_come_again_and_again_have_an_end(ec2, connect, crowd):
     assert calls(ec2, endless) == {"DescribeInstances": 101}
 
 
-def test_a_page_that_came_twice_is_told_once(ec2, connect, crowd):
+def test_a_repeated_page_adds_no_duplicates(ec2, connect, crowd):
     ec2.set_faults([{"kind": "first_page", **LATER, "count": 2}])
     found = listed(connect())
     assert len(found) == len(crowd)
     assert set(found) == crowd
 
 
-def test_what_is_terminated_is_listed_no_more(ec2, connect, order):
+def test_terminated_instances_are_not_listed(ec2, connect, order):
     ec2.set_times(delete_seconds=60)
     handler = connect()
     going, staying = (handler.create(order(token)).id for token in ("t-1", "t-2"))
@@ -163,7 +163,7 @@ def test_what_is_terminated_is_listed_no_more(ec2, connect, order):
     assert [instance.id for instance in handler.list_owned(OWNER)] == [going]
 
 
-def test_an_owner_is_no_pattern(ec2, connect, order):
+def test_wildcards_in_an_owner_match_nothing(ec2, connect, order):
     handler = connect()
     handler.create(order())
     assert not list(handler.list_owned(Owner("*")))
@@ -183,7 +183,7 @@ def test_many_unknown_ids_do_not_cost_a_call_each(ec2, connect, order):
     assert ec2.inventory() == []
 
 
-def test_protected_instances_are_found_in_halves(ec2, connect, order):
+def test_protected_instances_are_found_by_halving(ec2, connect, order):
     handler = connect()
     made = [handler.create(order(f"t-{number}")).id for number in range(8)]
     refusal = {"kind": "refuse", "status": 400, "code": "OperationNotPermitted", "message": "protected"}
@@ -204,7 +204,7 @@ def test_the_root_volume_is_looked_up_once_for_an_image(ec2, connect, order):
         handler.create(order("t-3", volume_size=30, image_id="ami-00000000"))
 
 
-def test_every_optional_key_arrives(ec2, connect, order):
+def test_every_optional_key_reaches_ec2(ec2, connect, order):
     client = ec2_client(ec2)
     client.create_key_pair(KeyName="my-key")
     group = client.describe_security_groups()["SecurityGroups"][0]["GroupId"]
@@ -239,8 +239,8 @@ def test_every_optional_key_arrives(ec2, connect, order):
     assert {"Key": "project", "Value": "shop"} in volume["Tags"]
 
 
-def test_a_token_finds_what_it_made_though_the_request_is_another(ec2, connect, order):
-    """What templates give may change between two calls: the one instance of the token is what there is."""
+def test_a_token_finds_its_instance_though_the_request_changed(ec2, connect, order):
+    """Rendered values may change between two calls: the token's instance is returned."""
     handler = connect()
     made = handler.create(order())
     assert handler.create(order(user_data="#cloud-config\n# later\n")).id == made.id
@@ -248,8 +248,8 @@ def test_a_token_finds_what_it_made_though_the_request_is_another(ec2, connect, 
 
 
 @pytest.mark.parametrize("later", [{}, {"user_data": "#cloud-config\n# later\n"}])
-def test_no_room_that_shows_only_after_the_call_was_accepted(ec2, connect, order, later):
-    """The first `create` is answered "pending"; the next one says why, and only a deletion makes it go."""
+def test_missing_capacity_reported_after_the_call_was_accepted(ec2, connect, order, later):
+    """The first `create` answers "pending", the next one reports the reason; only a deletion removes the instance."""
     ec2.set_faults([TAKEN_BACK])
     handler = connect()
     made = handler.create(order()).id
@@ -263,7 +263,7 @@ def test_no_room_that_shows_only_after_the_call_was_accepted(ec2, connect, order
         assert (gone.state, gone.raw_state) == (InstanceState.ABSENT, "terminated")
 
 
-def test_a_token_whose_instance_is_hidden_yet_is_asked_again(ec2, connect, order, monkeypatch):
+def test_a_token_whose_instance_is_not_visible_yet_is_retried(ec2, connect, order, monkeypatch):
     handler = connect()
     handler.create(order())
     monkeypatch.setattr(handler, "_instances", lambda _wanted: iter(()))
@@ -280,13 +280,13 @@ def test_a_token_whose_instance_is_hidden_yet_is_asked_again(ec2, connect, order
         ({"key_name": "nobody's"}, r"InvalidKeyPair\.NotFound: .*\(resource\.key_name\)"),
     ],
 )
-def test_what_does_not_exist_is_named_with_its_key(ec2, connect, order, resource, words):
+def test_a_missing_resource_is_named_with_its_key(ec2, connect, order, resource, words):
     with pytest.raises(NotFoundError, match=words):
         connect().create(order(**resource))
     assert ec2.inventory() == []
 
 
-def test_too_much_user_data_is_no_call(ec2, connect, order):
+def test_too_much_user_data_is_refused_without_a_call(ec2, connect, order):
     big = order(user_data="x" * 16385)
     handler = connect()
 
@@ -313,8 +313,8 @@ def test_the_keys_are_those_of_auth_data_or_of_boto3s_chain(ec2, connect, order,
     assert len(ec2.inventory()) == 2
 
 
-def test_files_of_boto3_that_were_renewed_are_read_again(ec2, connect, order, no_credentials, tmp_path):
-    """It reads them once: whoever was refused begins anew."""
+def test_changed_credential_files_of_boto3_are_read_again(ec2, connect, order, no_credentials, tmp_path):
+    """boto3 reads its files once: after a refusal the handler makes a new client."""
     from occopus_resource_ec2.testing import ACCESS_KEY, SECRET_KEY  # noqa: PLC0415
 
     def session(name):
@@ -336,7 +336,7 @@ def test_files_of_boto3_that_were_renewed_are_read_again(ec2, connect, order, no
 
 
 @pytest.mark.parametrize(("status", "kind"), [(200, PermanentError), (404, PermanentError), (502, TransientError)])
-def test_a_web_page_is_no_answer_of_ec2(ec2, connect, order, status, kind):
+def test_a_web_page_is_an_error(ec2, connect, order, status, kind):
     ec2.set_faults([{"kind": "html", "status": status}])
     handler = connect()
     for act in (
@@ -348,7 +348,7 @@ def test_a_web_page_is_no_answer_of_ec2(ec2, connect, order, status, kind):
             act()
 
 
-def test_whoever_never_answered_as_ec2_is_not_asked_to_make_anything(ec2, connect, order):
+def test_an_endpoint_that_never_answered_as_ec2_gets_no_run_instances(ec2, connect, order):
     ec2.set_faults([{"kind": "foreign_reply"}])
     handler = connect()
 
@@ -361,7 +361,7 @@ def test_whoever_never_answered_as_ec2_is_not_asked_to_make_anything(ec2, connec
     ec2.set_faults([])
     handler.create(order())
     ec2.set_faults([{"kind": "foreign_reply"}])
-    with pytest.raises(TransientError, match="not as EC2 does") as caught:  # somebody's on the way to an EC2
+    with pytest.raises(TransientError, match="not as EC2 does") as caught:  # from a proxy in front of EC2
         handler.create(order("t-2"))
     assert not caught.value.unreached
     ec2.set_faults([])
@@ -390,8 +390,8 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("fault", SPOILT.values(), ids=SPOILT)
-def test_an_answer_that_is_none_says_nothing(ec2, connect, order, fault):
-    """What was asked for is not known to have been done or not, and what there is not to be there or not."""
+def test_an_unreadable_answer_leaves_the_outcome_unknown(ec2, connect, order, fault):
+    """The call may have taken effect or not, and the instance may exist or not."""
     handler = connect()
     made = handler.create(order())
     acts = [
@@ -411,7 +411,7 @@ def test_an_answer_that_is_none_says_nothing(ec2, connect, order, fault):
 
 
 def test_an_answer_that_drips_ends_in_time(ec2, connect, order):
-    connect().describe(ids(1))  # what botocore knows of EC2 takes its time to be read, once
+    connect().describe(ids(1))  # reading the API description takes time once
     ec2.set_faults([{"kind": "drip"}])
     with pytest.raises(TransientError, match=r"no answer within 0\.5 s"):
         connect(timeout=0.5).create(order())
@@ -419,7 +419,7 @@ def test_an_answer_that_drips_ends_in_time(ec2, connect, order):
     assert connect().create(order()).id == next(iter(connect().list_owned(OWNER))).id
 
 
-def test_an_endpoint_that_is_no_url(connect, order):
+def test_an_invalid_endpoint_url(connect, order):
     with pytest.raises(PermanentError, match="Invalid endpoint"):
         connect(endpoint="nonsense").create(order())
 

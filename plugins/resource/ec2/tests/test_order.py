@@ -1,4 +1,4 @@
-"""What RunInstances is told, and what is refused before it is called."""
+"""The parameters of RunInstances, and requests that are refused before the call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPOT = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "termina
 INTERFACE = {"DeviceIndex": 0, "DeleteOnTermination": True}
 
 
-def test_the_least_request(order):
+def test_a_minimal_request(order):
     asked = module.order(order())
     tags = asked.pop("TagSpecifications")
     assert asked == {
@@ -94,10 +94,10 @@ def test_tags_as_a_list(order, tags):
 
 
 @pytest.mark.parametrize(
-    ("tags", "told"), [(["cost"], "'cost' is not of the form KEY=VALUE"), (["a=1", {"a": 2}], "'a' is there twice")]
+    ("tags", "message"), [(["cost"], "'cost' is not of the form KEY=VALUE"), (["a=1", {"a": 2}], "'a' is there twice")]
 )
-def test_a_list_that_has_no_tags(order, tags, told):
-    with pytest.raises(PermanentError, match=told):
+def test_an_invalid_list_of_tags(order, tags, message):
+    with pytest.raises(PermanentError, match=message):
         module.order(order(tags=tags))
 
 
@@ -127,13 +127,13 @@ def test_the_users_tags_go_with_ours(order):
         ({"tags": {f"t{number}": "x" for number in range(45)}}, "these are 51, and EC2 takes 50"),
     ],
 )
-def test_nonsense_is_refused_before_anything_is_called(order, resource, words):
+def test_invalid_values_are_refused_before_the_call(order, resource, words):
     with pytest.raises(PermanentError) as refused:
         Ec2Handler.check(object.__new__(Ec2Handler), order(**resource))
     assert words in str(refused.value)
 
 
-def test_what_occopus_writes_itself_must_fit_too(order):
+def test_the_tags_of_occopus_count_too(order):
     with pytest.raises(PermanentError, match="the tag 'Name' of Occopus: a value has at most 256 characters"):
         module.order(order(infra="i" * 250, node="n" * 63))
     with pytest.raises(PermanentError, match="the tag 'occopus:infra_id' of Occopus"):
@@ -148,7 +148,7 @@ def test_the_limit_of_user_data_counts_bytes(order):
             module.order(order(user_data=text))
 
 
-def test_a_highest_price_is_for_spot_only():
+def test_a_maximum_price_is_for_spot_only():
     section = {"endpoint": "https://x", "regionname": "r", "image_id": "i", "instance_type": "t"}
     accepts = jsonschema.Draft7Validator(Ec2Handler.schema()).is_valid
     assert accepts(section)

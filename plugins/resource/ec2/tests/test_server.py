@@ -1,4 +1,4 @@
-"""The EC2 of the tests where it cannot start."""
+"""The simulated EC2 if it cannot start."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""States and addresses, as data."""
+"""States and addresses of instances."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def answer(state="running", **more):
         ("levitating", InstanceState.UNKNOWN),
     ],
 )
-def test_every_state_has_its_word(raw, state):
+def test_state_of_each_raw_state(raw, state):
     found = instance(answer(raw))
     assert (found.state, found.raw_state) == (state, raw)
 
@@ -46,7 +46,7 @@ def test_the_public_address_comes_first(given, addresses):
     assert instance(answer(**given)).addresses == addresses
 
 
-def test_the_reason_is_what_ec2_says_of_a_state_that_is_not_ready():
+def test_a_state_other_than_ready_has_ec2s_reason():
     shut = {"StateReason": {"Code": "Server.SpotInstanceTermination", "Message": "taken back"}}
     assert instance(answer("terminated", **shut)).reason == "taken back"
     assert instance(answer("running", **shut)).reason == ""
@@ -54,7 +54,7 @@ def test_the_reason_is_what_ec2_says_of_a_state_that_is_not_ready():
 
 
 @pytest.mark.parametrize("code", ["Server.InsufficientInstanceCapacity", "Client.VolumeLimitExceeded"])
-def test_what_is_taken_back_before_it_ran_is_a_matter_for_create(code):
+def test_an_instance_terminated_before_it_ran_stays_provisioning_for_create(code):
     reason = {"StateReason": {"Code": code, "Message": f"{code}: no room"}}
     found = instance(answer("terminated", **reason))
     assert (found.state, found.reason) == (InstanceState.PROVISIONING, f"{code}: no room")

@@ -33,7 +33,7 @@ class AzureAciHandler(ResourceHandler):
     consistency_window: ClassVar[float] = 15.0
 
     def __init__(self, connection: Connection) -> None:
-        # Whoever only wants the schema is spared the SDK.
+        # Imported late: reading the schema must not import the SDK.
         from occopus_resource_azure.aci.inventory import Inventory  # noqa: PLC0415
         from occopus_resource_azure.aci.making import Making  # noqa: PLC0415
         from occopus_resource_azure.aci.removal import Removal  # noqa: PLC0415
@@ -53,7 +53,7 @@ class AzureAciHandler(ResourceHandler):
         return load_schema("occopus_resource_azure.aci")
 
     def check(self, request: CreateRequest) -> None:
-        """Raises `PermanentError` for a value that makes no sense."""
+        """Raises `PermanentError` for an invalid value."""
         from occopus_resource_azure import values  # noqa: PLC0415
         from occopus_resource_azure.aci import order  # noqa: PLC0415
 
@@ -68,7 +68,7 @@ class AzureAciHandler(ResourceHandler):
         return self._making.next(request)
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
-        """A list, and a request for each group that is not known to run, at most 32. Raises `ProviderError`."""
+        """A list, and a request for each group not known to run, at most 32. Raises `ProviderError`."""
         return self._inventory.describe(ids) if ids else {}
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
@@ -80,9 +80,9 @@ class AzureAciHandler(ResourceHandler):
         return self._removal.remove(ids) if ids else {}
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-        """End the processes; idempotent. Raises `ProviderError`."""
+        """Stop the processes; idempotent. Raises `ProviderError`."""
         return self._removal.stop(ids) if ids else {}
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
-        """The end of what the container has printed. Raises `ProviderError`."""
+        """The end of the container's output. Raises `ProviderError`."""
         return self._removal.logs(ids, lines)

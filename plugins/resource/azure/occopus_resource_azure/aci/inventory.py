@@ -1,4 +1,4 @@
-"""Finds container groups: by token or by owner, from lists that are sorted out here."""
+"""Finds container groups by token or by owner, in lists that are filtered here."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from occopus_resource_azure.steps import DONE, Target, state
 from occopus_resource_azure.tags import Thing
 
 LOOK_AGAIN_SECONDS = 30.0
-"""How long a group that was seen to run is taken to run on: lists do not say, and each look is a request."""
+"""How long a group that was seen running counts as running: lists lack that state, and each look is a request."""
 _MOST_LOOKS = 32
-"""Groups that are looked at for one `describe`; those that were not looked at for longest come first."""
+"""The most groups looked at in one `describe`, those with the oldest look first."""
 _AT_ONCE = 8
 
 
@@ -33,16 +33,16 @@ class _Look:
 
 
 class Inventory:
-    """What there is in one resource group, or in the subscription where each instance has a group of its own."""
+    """The content of one resource group, or of the subscription if each instance has its own group."""
 
     def __init__(self, cloud: Cloud, group: str | None) -> None:
         self._cloud = cloud
         self._group = group
         self._lock = threading.Lock()
-        self._looks: dict[str, _Look] = {}  # by id; a cache, which any other object does without
+        self._looks: dict[str, _Look] = {}  # by id; only a cache
 
     def describe(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Instance]:
-        """One list, a request for each group that is not known to run, and a list more where an id has no group.
+        """One list, a request for each group not known to run, and one more list if an id has no group.
 
         Raises `ProviderError`.
         """
@@ -55,7 +55,7 @@ class Inventory:
         return {id: instance(id, found[id]) for id in ids}
 
     def listed(self, owner: Owner) -> Iterator[Instance]:
-        """Everything of this owner, half-made things included. Raises `ProviderError` when iterated."""
+        """Everything of this owner, unfinished instances included. Raises `ProviderError` when iterated."""
         found = self._everything()
         owned = {token: parts for token, parts in found.items() if (one := parts.whose()) and owner.matches(one)}
         self._look([group for parts in owned.values() for group in parts.containers])
@@ -63,33 +63,33 @@ class Inventory:
             yield instance(token, parts)
 
     def parts(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Parts]:
-        """Everything that these tokens have made. Raises `ProviderError`."""
+        """All parts that these tokens have made. Raises `ProviderError`."""
         found = self._everything()
         return {id: found.get(id, Parts()) for id in ids}
 
     def place(self, token: str) -> tuple[str, str]:
-        """The resource group and the name of what a token makes."""
+        """The resource group and the name of a token's parts."""
         target = Target.of(token, self._group)
         return target.group, target.name
 
     def container(self, token: str) -> Thing | None:
-        """The container group with this token, with its state; None if it does not exist. Raises `ProviderError`."""
+        """The container group of a token, with its state; None if it does not exist. Raises `ProviderError`."""
         return self._get(self.place(token))
 
     def _get(self, place: tuple[str, str]) -> Thing | None:
         return self._cloud.find(lambda clients: clients.containers.container_groups.get(*place, cls=raw))
 
-    # Looks: no list says whether processes run
+    # Looks: whether processes run, which no list says
 
     def _look(self, groups: Sequence[Thing]) -> None:
-        """Put into each group what is known of its processes."""
+        """Add the known state of its processes to each group."""
         due = sorted((group for group in groups if not self._is_known(group)), key=self._looked_at)
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             looks = list(threads.map(lambda group: self._get(tags.place(group)), due[:_MOST_LOOKS]))
         now = time.monotonic()
         with self._lock:
             for group, look in zip(due, looks, strict=False):
-                if look is None:  # gone between the list and the look
+                if look is None:  # deleted between the list and the look
                     group["properties"]["provisioningState"] = "Deleting"
                 else:
                     self._looks[_key(group)] = _Look(now, is_running(look), look["properties"])
@@ -98,8 +98,8 @@ class Inventory:
                     group["properties"] = known.properties
             self._forget(now)
 
-    def look_anew(self, tokens: Sequence[str]) -> None:
-        """Take it for no longer known that these run."""
+    def expire_looks(self, tokens: Sequence[str]) -> None:
+        """Forget that these were seen running."""
         ended = {tags.name(token) for token in tokens}
         with self._lock:
             self._looks = {key: look for key, look in self._looks.items() if key.rpartition("/")[2] not in ended}
@@ -114,14 +114,14 @@ class Inventory:
         return look.at if look is not None else 0.0
 
     def _forget(self, now: float) -> None:
-        """What nothing has asked for in a long time is not kept."""
+        """Drop old looks."""
         if len(self._looks) > 10 * _MOST_LOOKS:
             self._looks = {key: look for key, look in self._looks.items() if now - look.at < 20 * LOOK_AGAIN_SECONDS}
 
     # Lists
 
     def _helpers(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Parts]:
-        """What is there of instances without a container group; one too young for lists is asked for by name."""
+        """Parts of instances without a container group; a group too new for lists is requested by name."""
         found = self._sorted_out([])
         for id in ids:
             parts = found.setdefault(id, Parts())

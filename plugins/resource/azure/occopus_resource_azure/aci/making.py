@@ -1,4 +1,4 @@
-"""The steps by which a container group is made; none of them waits."""
+"""The steps that make a container group; none of them waits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occopus_resource_azure.tags import Thing
 
 
 class Making:
-    """Makes container groups in one subscription. Keeps nothing between two calls."""
+    """Makes container groups in one subscription. Keeps no state between calls."""
 
     def __init__(self, cloud: Cloud, inventory: Inventory, group: str | None) -> None:
         self._cloud = cloud
@@ -23,18 +23,18 @@ class Making:
         self._steps = Steps(cloud, order.TYPE)
 
     def next(self, request: CreateRequest) -> Instance:
-        """Do what can be done now; PROVISIONING while there is more to do. Raises `ProviderError`."""
+        """Do the steps that are possible now; PROVISIONING while more remain. Raises `ProviderError`."""
         group = self._inventory.container(request.token)
         try:
             return self._continue(request) if group is None else self._made(request, group)
         except LaterError as error:
             return half_made(request, f"waiting: {error.message}")
         except ProviderError as error:
-            error.unreached = False  # an earlier request was answered: something may have been made
+            error.unreached = False  # an earlier request was answered, so something may have been made
             raise
 
     def _made(self, request: CreateRequest, group: Thing) -> Instance:
-        """The group is there: what Azure says of it. Raises `QuotaError` where there was no room for it."""
+        """The state of an existing group. Raises `QuotaError` if Azure had no capacity for it."""
         if tags.token(group, order.TYPE) != request.token:
             raise PermanentError(f"there is a container group '{group.get('name')}' that Occopus has not made")
         if no_room(group):
@@ -55,7 +55,7 @@ class Making:
         return instance(request.token, Parts(containers=[group]))
 
     def _subnet(self, request: CreateRequest, target: Target) -> str | None:
-        """The id of a subnet that is delegated to container groups; None while one of ours is being made."""
+        """The id of a subnet delegated to container groups; None while a network of the instance is being made."""
         if request.resource.get("vnet_name"):
             given = self._steps.given_subnet(request, target)
             _look_for_delegation(given)
@@ -74,7 +74,7 @@ class Making:
 
 
 def _look_for_delegation(subnet: Thing) -> None:
-    """Raises `PermanentError` where container groups cannot be in the subnet, with the command that lets them."""
+    """Raises `PermanentError` if the subnet is not delegated to container groups; names the command that does that."""
     delegated = [
         str((each.get("properties") or {}).get("serviceName", "")).lower()
         for each in (subnet.get("properties") or {}).get("delegations") or ()

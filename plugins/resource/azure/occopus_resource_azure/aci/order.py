@@ -1,4 +1,4 @@
-"""What the `resource` section and the context ask for, in the words of Azure."""
+"""Translates the `resource` section and the context of a container group into request bodies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from occopus_resource_azure.tags import Thing
 
 TYPE = "azure_aci"
 SERVICE = "Microsoft.ContainerInstance/containerGroups"
-"""What a subnet must be delegated to."""
+"""The service to which a subnet must be delegated."""
 _SYSTEMS = {"linux": "Linux", "windows": "Windows"}
 _NETWORKS = {"public": "Public", "private": "Private"}
 _RESTARTS = {"always": "Always", "onfailure": "OnFailure", "never": "Never"}
@@ -23,7 +23,7 @@ DELEGATION: Thing = {"name": "containers", "properties": {"serviceName": SERVICE
 
 
 def check(request: CreateRequest) -> None:
-    """Raises `PermanentError` for what can be known to be wrong without asking Azure."""
+    """Raises `PermanentError` for errors that can be found without a call to Azure."""
     resource = request.resource
     tags.check(request, TYPE)
     group_body(request, "a subnet" if is_private(resource) else None)
@@ -37,12 +37,12 @@ def check(request: CreateRequest) -> None:
 
 
 def is_private(resource: Mapping[str, Any]) -> bool:
-    """Whether it has an address in a network only. Raises `PermanentError`."""
+    """Whether it only has an address in a network. Raises `PermanentError`."""
     return _one_of(resource, "network_type", _NETWORKS) == "Private"
 
 
 def group_body(request: CreateRequest, subnet_id: str | None) -> Thing:
-    """The container group, with one container. Raises `PermanentError`."""
+    """The body of the container group, with one container. Raises `PermanentError`."""
     resource = request.resource
     ports = [{"port": each.first, "protocol": each.protocol.upper()} for each in _ports(resource)]
     properties: Thing = {
@@ -81,7 +81,7 @@ def _ports(resource: Mapping[str, Any]) -> list[values.Ports]:
 
 
 def _variable(text: str) -> Thing:
-    """A variable whose value Azure never shows again: what templates give is often secret."""
+    """A secure variable, which Azure never returns: rendered values are often secret."""
     name, sign, value = text.partition("=")
     if not sign or not _NAME.fullmatch(name):
         raise PermanentError(f"contextualisation.env: NAME=value is expected, not '{name[:40]}…'")
@@ -89,7 +89,7 @@ def _variable(text: str) -> Thing:
 
 
 def _one_of(resource: Mapping[str, Any], key: str, known: Mapping[str, str], default: str = "") -> str:
-    """A word in Azure's spelling, whatever the case. Raises `PermanentError`."""
+    """A keyword in Azure's spelling, from any case. Raises `PermanentError`."""
     value = str(resource.get(key) or default)
     found = known.get(value.lower())
     if found is None:

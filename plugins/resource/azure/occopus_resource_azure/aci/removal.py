@@ -1,4 +1,4 @@
-"""The steps by which a container group goes: the group, then its network; none of them waits."""
+"""The steps that remove a container group and then its network; none of them waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RUNNING = (InstanceState.PENDING, InstanceState.READY, InstanceState.UNKNOWN)
 
 
 class Removal:
-    """Removes container groups from one subscription, with all that was made for them and nothing else."""
+    """Removes container groups from one subscription, with what was made for them and nothing else."""
 
     def __init__(self, cloud: Cloud, inventory: Inventory) -> None:
         self._cloud = cloud
@@ -25,17 +25,17 @@ class Removal:
         self._groups = Groups(cloud)
 
     def remove(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
-        """Start or continue; a refusal of one stops no other. Raises `ProviderError`."""
+        """Start or continue the removal; the failure of one does not stop the others. Raises `ProviderError`."""
         return each(ids, self._inventory.parts(ids), self._remove)
 
     def stop(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
-        """End the processes; a group that is absent or stopped is a success."""
+        """Stop the processes; an absent or stopped group is a success."""
         outcome = each(ids, self._inventory.describe(ids), self._stop)
-        self._inventory.look_anew(ids)
+        self._inventory.expire_looks(ids)
         return outcome
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> dict[InstanceId, str | None]:
-        """The last lines of each; None where nothing has been started. Raises `ProviderError`."""
+        """The last lines of each; None if it has not been started. Raises `ProviderError`."""
         return {id: self._log(id, lines) for id in ids}
 
     def _stop(self, instance: Instance) -> None:

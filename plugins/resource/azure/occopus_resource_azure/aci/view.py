@@ -1,4 +1,4 @@
-"""What Azure says of a container group and its parts, in the words of the core."""
+"""Translates container groups and their parts from the terms of Azure to those of the core."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROVISIONING: Mapping[str, InstanceState] = {
     "failed": InstanceState.FAILED,
     "canceled": InstanceState.FAILED,
 }
-"""States that the processes say nothing against. In the others, Succeeded and Updating, the processes count."""
+"""States that alone mean PROVISIONING. In the others, Succeeded and Updating, the processes decide."""
 _GROUP: Mapping[str, InstanceState] = {
     "pending": InstanceState.PENDING,
     "running": InstanceState.READY,
@@ -31,9 +31,9 @@ _GROUP: Mapping[str, InstanceState] = {
 }
 _CRASH_LOOP = "CrashLoopBackOff"
 _MOST_RESTARTS = 3
-"""How often a container may be restarted before its crashes count as a loop: what it needs may start later."""
+"""The restarts after which crashes count as a loop: what the container needs may start later."""
 _SETTLED_SECONDS = 10.0
-"""How long a container that was restarted must run before it counts as running."""
+"""How long a restarted container must run before it counts as running."""
 
 
 @dataclass(slots=True)
@@ -50,18 +50,18 @@ class Parts:
         return next(iter(self.containers), None)
 
     def helpers(self) -> Iterator[Thing]:
-        """All but the container group."""
+        """All parts except the container group."""
         yield from self.vnets
         yield from self.groups
 
     def whose(self) -> Owner | None:
-        """The owner that is written on any part."""
+        """The owner in the tags of any part."""
         found = (tags.owner(thing) for thing in (*self.containers, *self.helpers()))
         return next((owner for owner in found if owner is not None), None)
 
 
 def instance(token: str, parts: Parts) -> Instance:
-    """The instance that the parts make; its id is its token, which all of them carry from the first to the last."""
+    """The instance of these parts. Its id is its token, which all parts carry from the start."""
     id = InstanceId(token)
     if parts.container is not None:
         return _of_container(token, parts, parts.container)
@@ -93,12 +93,12 @@ def _of_container(token: str, parts: Parts, group: Thing) -> Instance:
 
 
 def is_running(group: Thing) -> bool:
-    """Whether its processes were seen to run."""
+    """Whether its processes were seen running."""
     return _of_container("", Parts(containers=[group]), group).state is InstanceState.READY
 
 
 def no_room(group: Thing) -> str:
-    """Why Azure had no room for a group that it accepted, where that is so."""
+    """Why Azure had no capacity for a group that it accepted; empty if it had."""
     if _provisioning(group).lower() != "failed":
         return ""
     events = list(_events(group))
@@ -107,7 +107,7 @@ def no_room(group: Thing) -> str:
 
 
 def _proven(group: Thing) -> tuple[InstanceState, str]:
-    """READY where every process runs, and is not one that has crashed just now."""
+    """READY if every process runs, and none has just crashed."""
     for container in _containers(group):
         view = container["properties"].get("instanceView") or {}
         current = view.get("currentState") or {}
@@ -131,7 +131,7 @@ def _settled(current: Mapping[str, Any]) -> bool:
 
 
 def _crash(view: Mapping[str, Any]) -> str:
-    """How its process ended the last time, and how often it was restarted."""
+    """The last exit of a container's process, and the number of its restarts."""
     restarts = int(view.get("restartCount") or 0)
     ended = [view.get("currentState") or {}, view.get("previousState") or {}]
     last = next((each for each in ended if each.get("exitCode") is not None), None)
@@ -148,7 +148,7 @@ def _why(group: Thing) -> str:
 
 
 def _warning(group: Thing) -> str:
-    """The latest event that is a warning, or that says why the group failed."""
+    """The latest event that is a warning, or that explains why the group failed."""
     failed = _provisioning(group).lower() == "failed"
     events = [each for each in _events(group) if failed or str(each.get("type", "")).lower() == "warning"]
     last = max(events, key=lambda each: str(each.get("lastTimestamp") or ""), default=None)
@@ -177,7 +177,7 @@ def _state(group: Thing) -> str:
 
 
 def _addresses(group: Thing) -> Iterator[Address]:
-    """The number first, then the name."""
+    """The IP address, then the name."""
     given = group["properties"].get("ipAddress") or {}
     kind = AddressKind.PUBLIC if str(given.get("type", "")).lower() == "public" else AddressKind.PRIVATE
     for value in (given.get("ip"), given.get("fqdn")):
@@ -186,5 +186,5 @@ def _addresses(group: Thing) -> Iterator[Address]:
 
 
 def _opens_ports(group: Thing) -> bool:
-    """Whether it is to have an address: a group in a network is described without one until it has it."""
+    """Whether it gets an address: Azure describes a group in a network without one until it has it."""
     return any(container["properties"].get("ports") for container in _containers(group))

@@ -1,4 +1,4 @@
-"""Azure Resource Manager on this machine, for tests and examples: a stand-in that keeps what it is asked to make.
+"""Azure Resource Manager on this machine, for tests and examples: a stand-in that stores resources.
 
 ``pip install './plugins/resource/azure[testing]'`` in a checkout of Occopus
 """

@@ -1,4 +1,4 @@
-"""An Azure of one subscription on this machine: ``python -m occopus_resource_azure.testing``."""
+"""A simulated Azure with one subscription: ``python -m occopus_resource_azure.testing``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occopus_resource_azure.testing.login import CLIENT_ID, CLIENT_SECRET
 
 
 def main() -> None:
-    """Serve until interrupted; what a user of it needs is printed first."""
+    """Print the endpoint, certificate and credentials, and serve until interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1; default: any free port")
     parser.add_argument("--ca-file", type=Path, help="where to write the certificate; default: a temporary file")

@@ -1,4 +1,4 @@
-"""One subscription of the Azure of the tests: what is in it, its clock and its limits."""
+"""One subscription of the simulated Azure: its content, clock and limits."""
 
 from __future__ import annotations
 
@@ -38,25 +38,26 @@ TIMES = {
     "index_lag": 0.05,
     "index_forget": 0.05,
 }
-"""Seconds that transitions take.
+"""Durations of transitions, in seconds.
 
-``cascade``: what goes with a deleted VM goes that much later. ``nic_reserved``: how long the NIC of a VM that failed
-stays reserved for it. ``index_lag`` and ``index_forget``: how long lists of /resources miss what was made, and show
-what is gone."""
+``cascade``: delay of what is deleted with a VM. ``nic_reserved``: how long the NIC of a failed VM stays reserved for
+it. ``index_lag`` and ``index_forget``: how long lists of /resources lack new resources, and show deleted ones.
+"""
 _TAGS, _TAG_NAME, _TAG_VALUE = 50, 512, 256
 """The most tags of a resource, and the most characters of their names and values."""
 
 
 Behaviour = Literal["run", "complete", "crash", "no_image"]
-"""What the process of a container does.
+"""Behaviour of a container's process.
 
-``run``: runs until it is stopped. ``complete``: ends with 0 at once. ``crash``: ends with 1 at once. ``no_image``:
-never starts, because its image cannot be pulled."""
+``run``: runs until it is stopped. ``complete``: exits with 0 at once. ``crash``: exits with 1 at once. ``no_image``:
+never starts, because its image cannot be pulled.
+"""
 
 
 @dataclass
 class Limits:
-    """What the subscription has room for. None is without limit."""
+    """Limits of the subscription. None is unlimited."""
 
     cores: int | None = None
     """Cores of VMs in a region."""
@@ -67,12 +68,12 @@ class Limits:
     container_cores: float | None = None
     """Cores of container groups in a region."""
     sizes: dict[str, list[str]] = field(default_factory=dict)
-    """By region, the VM sizes that are not available there; ``*`` for every size."""
+    """VM sizes that are not available, by region; ``*`` for every size."""
     regions: tuple[str, ...] = REGIONS
     unregistered: frozenset[str] = frozenset()
-    """Resource providers, in lower case, that are not registered in the subscription."""
+    """Resource providers, in lower case, that the subscription has not registered."""
     calls: int | None = None
-    """The calls that are left before each is throttled; tests set it again to end that."""
+    """The number of calls before every further call is throttled; tests raise it to end that."""
     page_size: int = 200
     """The most entries of one page of a list."""
     basic_addresses: bool = False
@@ -81,26 +82,26 @@ class Limits:
 
 @dataclass
 class Resource:
-    """One resource as it is kept: what answers are made from."""
+    """One resource as the stand-in stores it: the source of answers."""
 
     id: str
     type: str
-    """Spelled as Azure spells it."""
+    """In Azure's spelling."""
     name: str
     group: str
     body: Json
-    """What the request asked for with defaults filled in, without what changes by itself."""
+    """The requested body with defaults, without fields that change by themselves."""
     state: str = "Succeeded"
     """The provisioning state."""
     operation: Operation | None = None
-    """The last one that worked on it."""
+    """The last operation on it."""
     made: float = 0.0
     hidden: Json = field(default_factory=dict)
-    """What is never answered, and what only answers are made from."""
+    """Values that are never returned, or from which answers are computed."""
 
     @property
     def key(self) -> str:
-        """The id as it is compared."""
+        """The id in the form used for comparisons."""
         return self.id.lower()
 
     @property
@@ -116,12 +117,12 @@ class Resource:
 
     @property
     def deleting(self) -> bool:
-        """Whether it is on its way out."""
+        """Whether its deletion has begun."""
         return self.state == "Deleting"
 
 
 class Account:
-    """Everything in the subscription. Not thread-safe: the server takes one call at a time."""
+    """Everything in the subscription. Not thread-safe: the server handles one call at a time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -134,21 +135,21 @@ class Account:
         self.groups: dict[str, Resource] = {}
         self.operations = Operations(clock, self.written)
         self.index: dict[str, tuple[float, float | None]] = {}
-        """When each resource was made and went, for lists that lag."""
+        """When each resource was made and deleted, for lists that lag."""
         self.gone: dict[str, Resource] = {}
         self.addresses = iter(range(1, 250 * 250))
         self.poll_seconds: int | None = None
-        """What Retry-After says of operations under way, in place of what Azure says."""
+        """Retry-After of operations that have not ended; None for Azure's own value."""
         self.behaviours: dict[str, Behaviour] = {}
-        """What becomes of containers, by a pattern of the name of their group: see `Behaviour`."""
+        """Behaviour of containers, by a pattern of the name of their group: see `Behaviour`."""
 
     def now(self) -> float:
-        """The time in seconds: on the clock, or when the operation ended that is being finished."""
+        """The time in seconds: of the clock, or the end of the operation that is being finished."""
         moment = self.operations.moment
         return self.clock() if moment is None else moment
 
     def written(self, at: float) -> str:
-        """A time of the clock as Azure writes it."""
+        """A time of the clock in Azure's format."""
         zero, start = self._start
         return (zero + timedelta(seconds=at - start)).isoformat()
 
@@ -161,11 +162,11 @@ class Account:
         return found
 
     def find(self, id: str) -> Resource | None:
-        """The resource of an id, in whatever case."""
+        """The resource with an id, in any case."""
         return self.resources.get(id.lower())
 
     def of_type(self, type: str, group: str = "") -> list[Resource]:
-        """All resources of a type, of one group or of all, in the order they were made."""
+        """All resources of a type, of one group or of all, in order of creation."""
         return [
             each
             for each in self.resources.values()
@@ -173,11 +174,11 @@ class Account:
         ]
 
     def children(self, id: str) -> list[Resource]:
-        """What lies below a resource."""
+        """The children of a resource."""
         return [each for key, each in self.resources.items() if key.startswith(f"{id.lower()}/")]
 
     def add(self, resource: Resource) -> Resource:
-        """Keep a new resource."""
+        """Add a new resource."""
         resource.made = self.now()
         self.resources[resource.key] = resource
         self.index[resource.key] = (resource.made, None)
@@ -185,14 +186,14 @@ class Account:
         return resource
 
     def drop(self, id: str) -> None:
-        """Forget a resource and what lies below it."""
+        """Remove a resource and its children."""
         for resource in [*self.children(id), *filter(None, [self.find(id)])]:
             del self.resources[resource.key]
             self.index[resource.key] = (resource.made, self.now())
             self.gone[resource.key] = resource
 
     def indexed(self) -> Iterator[Resource]:
-        """The resources as lists of /resources show them: late, and gone late."""
+        """The resources as lists of /resources show them: creations and deletions with a delay."""
         for key, (made, went) in list(self.index.items()):
             resource = self.find(key) or self.gone.get(key)
             if resource is None or made + self.times["index_lag"] > self.now():
@@ -201,7 +202,7 @@ class Account:
                 yield resource
 
     def location(self, body: Json, type: str) -> str:
-        """The location that a body names, in short form. Raises `RefusedError`."""
+        """The short form of the location in a body. Raises `RefusedError`."""
         given = body.get("location")
         if not given:
             raise RefusedError(400, "LocationRequired", "The location property is required for this definition.")
@@ -216,7 +217,7 @@ class Account:
         return region
 
     def absent(self, path: Path) -> RefusedError:
-        """The answer to a GET of what does not exist."""
+        """The answer to a GET of a missing resource."""
         kind = f"{path.provider}/" + "/".join(
             word for pair in zip(path.types, path.names, strict=False) for word in pair
         )
@@ -227,7 +228,7 @@ class Account:
         return RefusedError(404, "ResourceNotFound", message, cause="gateway")
 
     def next_address(self, block: int) -> str:
-        """A new public address: one of 127.77.0.0/16 and the like, so that tests can reach it."""
+        """A new public address, in 127.77.0.0/16 and the following ranges, so that tests can reach it."""
         number = next(self.addresses)
         return f"127.{block}.{number // 250}.{number % 250 + 1}"
 
@@ -237,7 +238,7 @@ class Account:
         return str(uuid.uuid4())
 
     def tags(self, body: Json) -> dict[str, Any] | None:
-        """The tags that a body asks for, or None where it has none. Raises `RefusedError`."""
+        """The tags in a body, or None without tags. Raises `RefusedError`."""
         tags = body.get("tags")
         if tags is None:
             return None

@@ -1,4 +1,4 @@
-"""Azure Resource Manager: which part answers a call, and the headers that every answer has."""
+"""Azure Resource Manager: dispatches calls, and adds the headers that every answer has."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _DISKS = {"PUT": "CreateUpdateDisks", "DELETE": "DeleteDisks", "GET": "LowCostGe
 
 
 class Arm:
-    """Login host and resource manager of one account, at one address. Thread-safe: one call at a time."""
+    """Login host and resource manager of one account, on one address. Thread-safe: handles one call at a time."""
 
     def __init__(self, account: Account, base: str) -> None:
         self.lock = threading.RLock()
@@ -65,7 +65,7 @@ class Arm:
         self.machines = Machines(account, base)
 
     def called(self, request: Request) -> Call:
-        """The call as faults select it."""
+        """The call in the form in which faults match it."""
         if self.login.is_for(request.path):
             return Call(request.method, "login", request.path.rpartition("/")[2])
         if request.path.startswith("/console/"):
@@ -92,7 +92,7 @@ class Arm:
         return Call(request.method, above.type, target.names[0] if target.names else "", target.types[-1])
 
     def answer(self, request: Request) -> Answer:
-        """What a call gets, whatever the reply then suffers."""
+        """The answer to a call, before faults change it."""
         with self.lock:
             self.account.operations.settle()
             try:
@@ -221,7 +221,7 @@ class Arm:
 
 
 def _allowances(request: Request) -> dict[str, str]:
-    """What is left of the allowances of the provider itself."""
+    """The remaining allowances of a provider."""
     target = request.target
     provider = target.provider.lower()
     if provider == "microsoft.containerinstance" and request.method in ("PUT", "DELETE"):

@@ -20,7 +20,7 @@ from occopus_resource_azure.testing.login import CLIENT_ID, CLIENT_SECRET
 
 
 class Once:
-    """A client or one of its groups, whose ``begin_…`` methods do not poll unless they are asked to."""
+    """A client or one of its groups; its ``begin_…`` methods poll only on demand."""
 
     def __init__(self, of: Any) -> None:
         self._of = of
@@ -34,7 +34,7 @@ class Once:
 
 @dataclass(frozen=True)
 class Clients:
-    """One client for each provider. They ask once: no polling, no retries."""
+    """One client for each provider, without polling and retries."""
 
     resources: Any
     network: Any
@@ -46,7 +46,7 @@ class Clients:
 def clients(
     cloud: AzureCloud, *, secret: str = CLIENT_SECRET, client: str = CLIENT_ID, tenant: str = TENANT
 ) -> Iterator[Clients]:
-    """Clients for the time of a block, with these credentials."""
+    """Clients with these credentials, for the duration of a block."""
     trust = {"connection_verify": str(cloud.ca_file)}
     credential = ClientSecretCredential(
         tenant, client, secret, authority=cloud.endpoint, disable_instance_discovery=True, **trust

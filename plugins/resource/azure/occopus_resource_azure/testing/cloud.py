@@ -1,4 +1,4 @@
-"""The Azure of the tests as a server in a thread of this process, and what tests do to it."""
+"""The simulated Azure as a server in a thread of this process, with controls for tests."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from occopus_resource_azure.testing.wire import Path as Address
 
 REGION = "westeurope"
 GROUP = "occopus-tests"
-"""The resource group that there is from the beginning."""
+"""The resource group that exists from the start."""
 
 
 def _names(host: str) -> list[str]:
-    """The host in the URLs, and the one where the users of Azure itself log in, for who has both names lead here."""
+    """The host in the URLs, and Azure's public login host, for tests that resolve both names to this machine."""
     return [] if host == "localhost" else [host, "login.microsoftonline.com"]
 
 
 class AzureCloud:
-    """A running Azure: ``with AzureCloud() as cloud``. What is in it goes with the object; it survives `stop`."""
+    """A running Azure: ``with AzureCloud() as cloud``. Its content lasts as long as the object, and survives `stop`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, port: int = 0, host: str = "localhost") -> None:
-        """`clock` answers seconds; `port` 0 takes any free one; `host` is the name in its URLs."""
+        """`clock` returns seconds; `port` 0 takes any free one; `host` is the name in its URLs."""
         self._clock = clock
         self._port = port
         self._host = host
@@ -46,7 +46,7 @@ class AzureCloud:
         authority = trustme.CA()
         authority.issue_cert("localhost", "127.0.0.1", *_names(host)).configure_cert(self._context)
         self.ca_file = Path(self._folder.name) / "ca.pem"
-        """The certificate that clients have to trust: ``REQUESTS_CA_BUNDLE``."""
+        """The certificate for clients to trust: ``REQUESTS_CA_BUNDLE``."""
         authority.cert_pem.write_to_path(str(self.ca_file))
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
@@ -66,12 +66,12 @@ class AzureCloud:
 
     @property
     def account(self) -> Account:
-        """What there is: `limits`, `times` and `behaviours` may be changed by tests."""
+        """The account: tests may change its `limits`, `times` and `behaviours`."""
         return self.arm.account
 
     @property
     def limits(self) -> Limits:
-        """What the subscription has room for."""
+        """The limits of the subscription."""
         return self.account.limits
 
     def __enter__(self) -> Self:
@@ -100,7 +100,7 @@ class AzureCloud:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close the port and every connection. Idempotent."""
+        """Close the port and all connections. Idempotent."""
         if self._server is None or self._thread is None:
             return
         self.arm.faults.changed.set()
@@ -111,16 +111,16 @@ class AzureCloud:
         self._server = self._thread = None
 
     def reset(self) -> None:
-        """Back to the beginning: one empty resource group, no faults, no counts, default limits and times."""
+        """Restore the initial state: one empty resource group, no faults, no counts, default limits and times."""
         self.arm.faults.replace([])
         self.arm = self._new()
         if self._server is not None:
             self._server.arm = self.arm
 
-    # What tests set up.
+    # Preparations by tests.
 
     def add_group(self, name: str, location: str = REGION, tags: Mapping[str, str] | None = None) -> None:
-        """A resource group that a user has made."""
+        """Add a resource group, as a user would."""
         with self.arm.lock:
             self.arm.groups.keep(name, {"location": location, **({"tags": dict(tags)} if tags else {})})
 
@@ -145,7 +145,7 @@ class AzureCloud:
     def add_network(
         self, name: str, prefix: str = "10.0.0.0/16", group: str = GROUP, location: str = REGION, **subnets: Any
     ) -> Json:
-        """A virtual network that a user has made; `subnets` are prefixes by name, or whole properties."""
+        """Add a virtual network, as a user would; `subnets` are prefixes by name, or whole properties."""
         listed = [
             {"name": each, "properties": {"addressPrefix": value} if isinstance(value, str) else value}
             for each, value in subnets.items()
@@ -154,7 +154,7 @@ class AzureCloud:
         return self.add(f"{group}/Microsoft.Network/virtualNetworks/{name}", body)
 
     def lose(self, id: str) -> None:
-        """Have a resource vanish, as if a user had deleted it."""
+        """Remove a resource, as if a user had deleted it."""
         with self.arm.lock:
             found = self.account.find(id)
             assert found is not None, id
@@ -167,14 +167,14 @@ class AzureCloud:
                 self.account.operations.end(found.operation, self.account.now())
 
     def set_power(self, id: str, power: str) -> None:
-        """Give a VM a power state, as ``stopped``, behind everybody's back."""
+        """Set the power state of a VM, as ``stopped``, as a user would."""
         with self.arm.lock:
             found = self.account.find(id)
             assert found is not None, id
             found.hidden["power"] = power
 
     def set_state(self, id: str, state: str) -> None:
-        """Give a resource a provisioning state, as ``Failed``, or the processes of a container group theirs."""
+        """Set the provisioning state of a resource, as ``Failed``, or the state of a container group's processes."""
         with self.arm.lock:
             found = self.account.find(id)
             assert found is not None, id
@@ -184,7 +184,7 @@ class AzureCloud:
                 found.state = state
 
     def print_lines(self, id: str, lines: Sequence[str]) -> None:
-        """Have a VM or a container group print these lines."""
+        """Add lines to the output of a VM or of a container group."""
         with self.arm.lock:
             found = self.account.find(id)
             assert found is not None, id
@@ -194,22 +194,22 @@ class AzureCloud:
                 found.hidden["console"] = "".join(f"{line}\r\n" for line in lines)
 
     def set_faults(self, rules: Sequence[Fault]) -> None:
-        """Put these rules in the place of the earlier ones."""
+        """Replace the fault rules."""
         self.arm.faults.replace(rules)
 
     def add_fault(self, rule: Fault) -> None:
         """Add a rule after those in force."""
         self.arm.faults.add(rule)
 
-    # What tests look at.
+    # Observations by tests.
 
     def calls(self) -> Counter[str]:
-        """The calls since the beginning, as ``PUT Microsoft.Compute/virtualMachines``, whatever became of them."""
+        """The calls since the start, as ``PUT Microsoft.Compute/virtualMachines``, whatever their outcome."""
         with self.arm.lock:
             return Counter(self.arm.calls)
 
     def inventory(self) -> list[Json]:
-        """Everything there is but resource groups and subnets: id, type, name, state, tags."""
+        """All resources except resource groups and subnets: id, type, name, state, tags."""
         with self.arm.lock:
             self.account.operations.settle()
             return [
@@ -226,7 +226,7 @@ class AzureCloud:
             ]
 
     def secrets_of(self, id: str) -> Json:
-        """What was sent and is never answered: ``customData``, ``userData``, and the ``environment`` of containers."""
+        """Sent values that are never returned: ``customData``, ``userData``, the ``environment`` of containers."""
         with self.arm.lock:
             found = self.account.find(id)
             assert found is not None, id
@@ -234,7 +234,7 @@ class AzureCloud:
 
     @property
     def violations(self) -> list[str]:
-        """What was against Microsoft's OpenAPI documents so far; always empty where they are not there.
+        """The violations of Microsoft's OpenAPI documents so far; empty without the documents.
 
         Such a call is answered 500, code ``AgainstTheContract``, and the end of the ``with`` block raises
         `AssertionError`.
@@ -242,15 +242,15 @@ class AzureCloud:
         return self._checker.violations if self._checker is not None else []
 
     def observe(self, observer: Callable[[Exchange], None]) -> None:
-        """Have every exchange shown to a function, in the thread of its connection."""
+        """Call a function with every exchange, in the thread of its connection."""
         self._observers.append(observer)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables with which commands trust the certificate."""
+        """The environment variables that make commands trust the certificate."""
         return {"REQUESTS_CA_BUNDLE": str(self.ca_file)}
 
     @property
     def auth(self) -> dict[str, str]:
-        """Credentials that are let in."""
+        """Valid credentials."""
         return {"tenant": TENANT, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}

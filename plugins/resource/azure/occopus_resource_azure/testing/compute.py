@@ -1,4 +1,4 @@
-"""Microsoft.Compute/virtualMachines: creation, power, deletion with what goes along, and what they print."""
+"""Microsoft.Compute/virtualMachines: creation, power, cascading deletion, and console output."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Machines(Kind):
         self.nics = Interfaces(account, base)
 
     def put(self, request: Request) -> Answer:
-        """PUT: a new VM (201), or a change of the one there is (200)."""
+        """PUT: create a VM (201), or change an existing one (200)."""
         body, existing = self.began(request)
         region = self.region(body, existing, request.target.names[-1])
         given = dict(body.get("properties") or {})
@@ -109,7 +109,7 @@ class Machines(Kind):
         return Answer(200, self.render(existing), self.follow(request, operation))
 
     def patch(self, request: Request) -> Answer:
-        """PATCH: an operation, as a PUT of the one there is."""
+        """PATCH: an operation, like a PUT of an existing VM."""
         existing = self.existing(request)
         body = dict(request.body or {})
         body.setdefault("tags", existing.body.get("tags"))
@@ -171,7 +171,7 @@ class Machines(Kind):
             self.nics.touch(nic)
 
     def _failed(self, resource: Resource) -> None:
-        """A VM that failed stays and is paid for; its NICs stay reserved for it for a while."""
+        """Fail a VM: it stays and costs money, and its NICs stay reserved for it for a while."""
         self._settle(resource, "Failed")
         resource.hidden["error"] = (resource.operation.error or {}) if resource.operation else {}
         until = self.account.now() + self.account.times["nic_reserved"]
@@ -186,7 +186,7 @@ class Machines(Kind):
         return [nic for each in named if (nic := self.account.find(each["id"])) is not None]
 
     def render(self, resource: Resource, expand: str = "") -> Json:
-        """The VM: without secrets, with the instance view where it is asked for."""
+        """The VM without secrets, with the instance view on demand."""
         hidden = resource.hidden
         properties = {
             **resource.properties,
@@ -202,7 +202,7 @@ class Machines(Kind):
         return {**named, **resource.body, "properties": properties}
 
     def instance_view(self, resource: Resource) -> Json:
-        """What runs: the power state is nowhere else."""
+        """The instance view; only it has the power state."""
         at = resource.operation.ended or self.account.now() if resource.operation else self.account.now()
         statuses = [self._provisioning(resource, at)]
         power = resource.hidden.get("power")
@@ -234,7 +234,7 @@ class Machines(Kind):
         return {**made, "time": self.account.written(at)}
 
     def listed(self, request: Request) -> Answer:
-        """The list. Run time status is in that of the subscription alone, with statusOnly=true."""
+        """The list. Only that of the subscription has run time status, with statusOnly=true."""
         query = request.query
         if "$expand" in query and "$filter" not in query:
             message = "The $expand query option can only be specified together with a valid $filter option."
@@ -254,14 +254,14 @@ class Machines(Kind):
         }
 
     def missing(self, target: Any) -> RefusedError:
-        """ARM does not know it; of one that was evicted compute itself says so."""
+        """The answer for a missing VM: ARM answers it, for an evicted one the compute provider."""
         gone = self.account.gone.get(target.id.lower())
         if gone is not None and gone.hidden.get("evicted"):
             return RefusedError(404, "NotFound", "The entity was not found in this Azure location.")
         return super().missing(target)
 
     def act(self, request: Request, action: str) -> Answer:
-        """The power actions, the instance view, what the console shows, and evictions."""
+        """Power actions, instance view, console output, and evictions."""
         resource = self.existing(request)
         if request.method == "GET" and action == "instanceView":
             return Answer(200, self.instance_view(resource))
@@ -318,7 +318,7 @@ class Machines(Kind):
         return Answer(204)
 
     def delete(self, request: Request) -> Answer:
-        """DELETE: what runs on it is given up."""
+        """DELETE: replaces a running operation."""
         resource = self.account.find(request.target.id)
         if resource is None:
             return self.absent_for_delete(request)
@@ -329,7 +329,7 @@ class Machines(Kind):
         return Answer(202, None, {**headers, "Retry-After": "10"})
 
     def remove(self, resource: Resource, seconds: float, fault: Fault | None = None) -> None:
-        """Begin to delete a VM; what its deleteOptions name follows it."""
+        """Begin to delete a VM, and then what its deleteOptions name."""
         resource.state = "Deleting"
         self.start(
             resource,
@@ -361,7 +361,7 @@ class Machines(Kind):
                 self.nics.remove(nic, later)
 
     def console(self, machine: str) -> str | None:
-        """The output of the VM with this vmId; None if it does not exist."""
+        """The console output of the VM with this vmId; None if it does not exist."""
         for resource in self.account.of_type(self.type):
             if resource.hidden["vmId"] == machine:
                 return str(resource.hidden.get("console", f"[    0.000000] Linux version\n{resource.name} login: "))

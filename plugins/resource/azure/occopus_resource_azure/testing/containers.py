@@ -1,4 +1,4 @@
-"""Microsoft.ContainerInstance/containerGroups: creation, what their processes do, and what these print."""
+"""Microsoft.ContainerInstance/containerGroups: creation, simulated processes, and their output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ContainerGroups(Kind):
         self.subnets = Subnets(account, base)
 
     def put(self, request: Request) -> Answer:
-        """PUT: a new group (201); of one there is, the same shape only (200)."""
+        """PUT: create a group (201), or update an existing one of the same shape (200)."""
         body, existing = self.began(request)
         region = self.region(body, existing, request.target.names[-1])
         given = dict(body.get("properties") or {})
@@ -115,7 +115,7 @@ class ContainerGroups(Kind):
         return running.events()
 
     def render(self, resource: Resource, expand: str = "") -> Json:
-        """The group; its instance view is in every answer but those of lists."""
+        """The group; every answer except lists has its instance view."""
         running: process.Process = resource.hidden["process"]
         properties = copy.deepcopy(resource.properties)
         properties["provisioningState"] = resource.state
@@ -147,7 +147,7 @@ class ContainerGroups(Kind):
         return "list"
 
     def delete(self, request: Request) -> Answer:
-        """DELETE: done at once, and answered with the last state."""
+        """DELETE: takes effect at once, and returns the last state."""
         group = self.account.find(request.target.id)
         if group is None:
             return self.absent_for_delete(request)
@@ -160,7 +160,7 @@ class ContainerGroups(Kind):
         return Answer(200, last)
 
     def act(self, request: Request, action: str) -> Answer:
-        """Start, stop and restart, and the output of a container."""
+        """POST of start, stop and restart; GET of a container's output."""
         if request.method == "GET" and action == "logs":
             return self._logs(request)
         group = self.existing(request)
@@ -199,7 +199,7 @@ class ContainerGroups(Kind):
 
 
 def _check(name: str, given: Json) -> None:
-    """Raises `RefusedError` for a body that Azure refuses."""
+    """Raises `RefusedError` for an invalid body."""
     containers = given.get("containers") or []
     if not containers:
         raise RefusedError(400, "MissingContainers", f"The container group '{name}' has no containers.")
@@ -276,7 +276,7 @@ def _quota(kind: str, region: str, limit: float, used: float, wanted: float) -> 
 
 
 def _filled(given: Json, region: str) -> Json:
-    """The properties of a group as they are answered: with defaults, without secrets."""
+    """The properties of a group as the API returns them: with defaults, without secrets."""
     made = copy.deepcopy(given)
     for name in ("provisioningState", "instanceView"):
         made.pop(name, None)

@@ -14,13 +14,13 @@ _TIERS = ((32, "P4"), (64, "P6"), (128, "P10"), (256, "P15"), (512, "P20"), (102
 
 
 class Disks(Kind):
-    """Managed disks, also those that VMs make for themselves."""
+    """Managed disks, including those that VMs create."""
 
     type: ClassVar[str] = "Microsoft.Compute/disks"
     style: ClassVar[Style] = "disk"
 
     def put(self, request: Request) -> Answer:
-        """PUT: accepted with 202, and made a moment later."""
+        """PUT: accepted with 202, and completed a moment later."""
         body, existing = self.began(request)
         region = self.region(body, existing, request.target.names[-1])
         given = body.get("properties") or {}
@@ -55,7 +55,7 @@ class Disks(Kind):
         return Answer(202, accepted, headers)
 
     def patch(self, request: Request) -> Answer:
-        """PATCH: accepted with 202, as a PUT is."""
+        """PATCH: accepted with 202, like a PUT."""
         disk = self.existing(request)
         body = request.body or {}
         tags = self.account.tags(body)
@@ -83,7 +83,7 @@ class Disks(Kind):
         return Answer(202, shown, headers)
 
     def render(self, resource: Resource, expand: str = "") -> Json:
-        """The disk with what Azure fills in."""
+        """The disk with the fields that Azure fills in."""
         del expand
         given, hidden = resource.properties, resource.hidden
         size = given.get("diskSizeGB", 30)
@@ -109,7 +109,7 @@ class Disks(Kind):
         return {**named, "managedBy": attached} if attached else named
 
     def missing(self, target: Path) -> RefusedError:
-        """Compute knows of the disk, ARM does not ask."""
+        """The answer for a missing disk: it comes from the compute provider, not from ARM."""
         return RefusedError(404, "NotFound", f"Disk {target.names[-1]} is not found.")
 
     def delete(self, request: Request) -> Answer:
@@ -139,7 +139,7 @@ class Disks(Kind):
         )
 
     def attach(self, machine: Resource, name: str, size: int, sku: str) -> Resource:
-        """A disk that a VM makes for itself. Raises `RefusedError` where the name is taken."""
+        """Make the disk of a VM. Raises `RefusedError` if the name is taken."""
         id = f"/subscriptions/{self.account.subscription}/resourceGroups/{machine.group}/providers/{self.type}/{name}"
         body: Json = {"location": machine.location, "sku": {"name": sku}}
         for part in ("tags", "zones"):

@@ -1,4 +1,4 @@
-"""How calls to the Azure of the tests are made to fail."""
+"""Faults that the simulated Azure injects into calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPERATION_KINDS = ("fail_operation", "slow", "stuck")
 
 @dataclass
 class Fault:
-    """A rule for calls: which, and what becomes of them. Selectors that are empty match every call."""
+    """A rule: which calls it matches, and how they fail. Empty selectors match every call."""
 
     kind: Kind
     """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
@@ -34,13 +34,13 @@ class Fault:
     action: str = ""
     """The last word of the path of an action, as in ``start``."""
     region: str = ""
-    """Only requests whose body names this location."""
+    """Match only requests whose body names this location."""
     listing: bool | None = None
-    """Whether it is only for lists, or only for calls to one resource."""
+    """Match only lists, or only calls to one resource."""
     skip: int = 0
-    """How many calls that match are left alone first."""
+    """The number of matching calls that are left alone first."""
     count: int = -1
-    """The most calls it is for; -1 for any number."""
+    """The number of calls after which the rule ends; -1 for no limit."""
     status: int = 500
     code: str = ""
     message: str = ""
@@ -48,11 +48,11 @@ class Fault:
     target: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     share: float = 0.5
-    """How much of the answer comes, for ``cut_reply``."""
+    """The share of the answer that is sent, for ``cut_reply``."""
     seconds: float = 0.0
 
     def error(self) -> dict[str, Any]:
-        """The ARM error it stands for."""
+        """The ARM error of the rule."""
         made: dict[str, Any] = {"code": self.code or "InternalServerError", "message": self.message or "An error."}
         if self.details is not None:
             made["details"] = [dict(each) for each in self.details]
@@ -63,7 +63,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Call:
-    """A call as faults select and tests count it."""
+    """A call in the form in which faults match it and tests count it."""
 
     method: str
     type: str
@@ -78,7 +78,7 @@ class Call:
         return "".join(words)
 
     def met_by(self, fault: Fault) -> bool:
-        """Whether the selectors of the fault are for it."""
+        """Whether the selectors of the fault match it."""
         return (
             fault.method.upper() in ("", self.method)
             and fault.type.lower() in ("", self.type.lower())
@@ -99,19 +99,19 @@ class Faults:
         """Set when the rules are replaced, which ends what hangs."""
 
     def replace(self, rules: Sequence[Fault]) -> None:
-        """Put these rules in the place of the earlier ones."""
+        """Replace the rules."""
         with self._lock:
             self._rules = list(rules)
             self.changed.set()
             self.changed = threading.Event()
 
     def add(self, rule: Fault) -> None:
-        """Add a rule after those in force."""
+        """Add a rule after the existing ones."""
         with self._lock:
             self._rules.append(rule)
 
     def next_for(self, call: Call, *, operations: bool) -> Fault | None:
-        """The first rule of its sort that is for the call, which is counted.
+        """The first rule of its kind that matches the call, which is counted.
 
         With `operations` the rules for asynchronous operations, otherwise those for answers.
         """

@@ -1,4 +1,4 @@
-"""The harnesses of both handlers for the conformance suite: an Azure in threads of this process."""
+"""The harnesses of both handlers for the conformance suite: a simulated Azure in threads of this process."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ KINDS = {
     Fault.FOREIGN_REPLY: "foreign_reply",
 }
 STOP_SECONDS = 30.0
-"""Within which an instance that was asked to shut down has done so."""
+"""The time limit for an instance to shut down."""
 
 
 class AzureFaults(FaultInjector):
-    """Rules of the cloud, and a cloud that is not there."""
+    """Fault rules of the cloud; for an unreachable provider it stops the server."""
 
     faults: ClassVar[frozenset[Fault]] = frozenset(Fault)
 
@@ -78,22 +78,22 @@ class AzureFaults(FaultInjector):
             listing = True if method == "GET" else None
             for type in TYPES:
                 self._azure.add_fault(Rule(method=method, type=type, listing=listing, **answer))
-        if operation == "create":  # a container group is made by one call: its repeat asks for it first
+        if operation == "create":  # one call makes a container group; a repeat first requests its state
             self._azure.add_fault(Rule(method="GET", type=TYPES[-1], listing=False, skip=1, **answer))
 
     def refuse_deletion(self, id: InstanceId) -> None:
-        """Add a rule for the instance."""
+        """Make the deletion of the instance fail."""
         refusal: dict[str, Any] = {"status": 409, "code": "ScopeLocked", "message": "locked"}
         self._azure.add_fault(Rule(kind="refuse", method="DELETE", name=id, **refusal))
 
     def clear(self) -> None:
-        """Start the server again, and take all rules away."""
+        """Start the server again and remove all rules."""
         self._azure.start()
         self._azure.set_faults([])
 
 
 class AzureHarness(ResourceHarness):
-    """A cloud that is given, whose certificate is trusted already, or one of its own, which ends with it."""
+    """A given cloud, whose certificate is already trusted, or one of its own, which is stopped at the end."""
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("azure", "azure.core", "msal", "requests")
     page_size: ClassVar[int | None] = 8
@@ -135,14 +135,14 @@ class AzureHarness(ResourceHarness):
         return [InstanceId(f"occopus-ffff{number:04}") for number in range(count)]
 
     def settle(self) -> None:
-        """A little time; what is to print prints."""
+        """Wait a little; print pending output."""
         time.sleep(0.02)
         for each in self.azure.inventory():
             if each["name"] in self._printing and each["type"] in (TYPES[0], TYPES[-1]):
                 self.azure.print_lines(each["id"], PRINTED)
 
     def prepare(self, token: str, kind: Kind) -> None:
-        """What a kind of request takes besides its resource section."""
+        """Prepare what a kind of request needs besides its resource section."""
         if kind == "graceful":
             seconds = self.short_timeout + self.grace + 0.2
             self.azure.account.times.update(vm_power=seconds, container_power=seconds)
@@ -155,7 +155,7 @@ class AzureHarness(ResourceHarness):
         return str(next(found))
 
     def shut_down(self, id: InstanceId) -> bool:
-        """A machine that is cut off is never seen to be stopped: its power-off has not come to its end."""
+        """Whether it was shut down. A machine that loses power never completes its power-off."""
         patience = time.monotonic() + STOP_SECONDS
         while time.monotonic() < patience:
             if self.ended(id):
@@ -168,11 +168,11 @@ class AzureHarness(ResourceHarness):
         raise NotImplementedError
 
     def provider_calls(self) -> int | None:
-        """How many calls the cloud has had."""
+        """The number of calls to the cloud."""
         return sum(self.azure.calls().values())
 
     def close(self) -> None:
-        """Delete what was made, and stop the cloud where it is of the harness. Idempotent."""
+        """Delete the instances, and stop a cloud of its own. Idempotent."""
         if not self._closed:
             self._closed = True
             with self._own:
@@ -187,19 +187,19 @@ class VmHarness(AzureHarness):
     kind: ClassVar[str] = TYPES[0]
 
     def received(self, id: InstanceId, sent: Context) -> Context:  # noqa: ARG002 - for overriding
-        """The user data that the cloud keeps."""
+        """The user data that the cloud has stored."""
         data = self.azure.secrets_of(self.whole_id(id))["customData"]
         return Context(user_data=base64.b64decode(data).decode())
 
     def impose(self, id: InstanceId, state: InstanceState) -> None:
-        """Have it fail, or be in a power state behind the handler's back."""
+        """Let it fail, or set its power state without the handler."""
         if state is InstanceState.FAILED:
             self.azure.set_state(self.whole_id(id), "Failed")
         else:
             self.azure.set_power(self.whole_id(id), "stopped" if state is InstanceState.STOPPED else "hibernated")
 
     def ended(self, id: InstanceId) -> bool:
-        """Whether it is stopped, and was not powered off without a shutdown."""
+        """Whether it is stopped after a shutdown."""
         raw_state = self.handler().describe([id])[id].raw_state
         asked = [one for one in self.asked if "/powerOff" in one]
         return raw_state == "Succeeded/stopped" and not any("skipShutdown=true" in one for one in asked)
@@ -236,7 +236,7 @@ class AciHarness(AzureHarness):
         self._own.enter_context(mock.patch.object(inventory, "LOOK_AGAIN_SECONDS", 0.0))
 
     def received(self, id: InstanceId, sent: Context) -> Context:  # noqa: ARG002 - for overriding
-        """The environment and the command that the cloud keeps."""
+        """The environment and the command that the cloud has stored."""
         whole = self.whole_id(id)
         environment = self.azure.secrets_of(whole)["environment"]
         group = self.azure.account.find(whole)
@@ -245,7 +245,7 @@ class AciHarness(AzureHarness):
         return Context(env=tuple(f"{name}={value}" for name, value in environment), command=tuple(container["command"]))
 
     def impose(self, id: InstanceId, state: InstanceState) -> None:
-        """Have its processes be in a state."""
+        """Set the state of its processes."""
         words = {InstanceState.STOPPED: "Stopped", InstanceState.FAILED: "Failed", InstanceState.UNKNOWN: "Odd"}
         self.azure.set_state(self.whole_id(id), words[state])
 

@@ -1,4 +1,4 @@
-"""The images of the marketplace, as far as a machine needs them: which versions there are."""
+"""Marketplace images: the versions of each."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 from occopus_resource_azure.testing.wire import Answer, Json, Path, RefusedError, Request
 
 VERSION = "1.0.0"
-"""The version that every image has, besides those that requests name."""
+"""The version that every image has, in addition to requested versions."""
 _WORDS = ("locations", "publishers", "artifacttypes", "offers", "skus", "versions")
 _MISSING = re.compile("no-such|missing|absent", re.IGNORECASE)
 
 
 def is_for(target: Path) -> bool:
-    """Whether an address is of the versions of an image."""
+    """Whether a path is the versions of an image."""
     return target.provider.lower() == "microsoft.compute" and tuple(map(str.lower, target.types)) == _WORDS
 
 
 def answer(request: Request) -> Answer:
-    """The list of versions, empty for an image that does not exist; or one version. Raises `RefusedError`."""
+    """The list of versions, empty for a missing image; or one version. Raises `RefusedError`."""
     target = request.target
     location, publisher, _, offer, sku = target.names[:5]
     exists = not any(map(_MISSING.search, target.names))

@@ -19,7 +19,7 @@ class Interfaces(NetworkKind):
     noun: ClassVar[str] = "NetworkInterface"
 
     def put(self, request: Request) -> Answer:
-        """PUT: done at once, without an operation."""
+        """PUT: takes effect at once, without an operation."""
         body, existing = self.began(request)
         region = self.region(body, existing, request.target.names[-1])
         given = dict(body.get("properties") or {})
@@ -108,7 +108,7 @@ class Interfaces(NetworkKind):
         return made
 
     def check_unused(self, resource: Resource) -> None:
-        """A NIC is in use until its VM is gone, and reserved for a while for a VM that failed."""
+        """Raises `RefusedError` for a NIC in use: until its VM is deleted, or while it is reserved for a failed VM."""
         machine = resource.properties.get("virtualMachine")
         if machine:
             message = (
@@ -125,7 +125,7 @@ class Interfaces(NetworkKind):
             raise RefusedError(400, "NicReservedForAnotherVm", message, details=[])
 
     def remove(self, resource: Resource, seconds: float, fault: Fault | None = None) -> None:
-        """A public address whose deleteOption says so goes after it."""
+        """Delete a NIC, then a public address whose deleteOption says so."""
         super().remove(resource, seconds, fault)
         if resource.operation is not None:
             resource.operation.finish = lambda: self._gone(resource)

@@ -1,4 +1,4 @@
-"""What all resource types share: put, get, list, patch and delete."""
+"""The behaviour that all resource types share: put, get, list, patch and delete."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Kind:
     """One resource type."""
 
     type: ClassVar[str]
-    """Spelled as Azure spells it."""
+    """In Azure's spelling."""
     style: ClassVar[Style]
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?")
-    """What a name must look like."""
+    """The pattern of valid names."""
 
     def __init__(self, account: Account, base: str) -> None:
         self.account = account
         self.base = base
 
-    # What the server calls, one method for each sort of call.
+    # The server calls these methods, one for each kind of call.
 
     def get(self, request: Request) -> Answer:
         """GET of one resource. Raises `RefusedError`."""
@@ -33,7 +33,7 @@ class Kind:
         return self.shown(request, resource)
 
     def listed(self, request: Request) -> Answer:
-        """GET of a list, by group or of the subscription, in pages. Raises `RefusedError`."""
+        """GET of a list, of a group or of the subscription, in pages. Raises `RefusedError`."""
         group = request.target.group
         if group:
             self.account.group(group)
@@ -49,7 +49,7 @@ class Kind:
         raise NotImplementedError
 
     def patch(self, request: Request) -> Answer:
-        """PATCH of the tags, which are replaced as a whole. Raises `RefusedError`."""
+        """PATCH of the tags, which are replaced completely. Raises `RefusedError`."""
         resource = self.existing(request)
         tags = self.account.tags(request.body or {})
         if tags is not None:
@@ -57,17 +57,17 @@ class Kind:
         return self.shown(request, resource)
 
     def act(self, request: Request, action: str) -> Answer:
-        """POST of an action, or GET of what lies below a resource. Raises `RefusedError`."""
+        """POST of an action, or GET of a child. Raises `RefusedError`."""
         raise unsupported(request, action)
 
-    # What these are made of.
+    # Building blocks of the above.
 
     def render(self, resource: Resource, expand: str = "") -> Json:
-        """The resource as it is answered."""
+        """The resource as the API returns it."""
         raise NotImplementedError
 
     def listed_expand(self, request: Request) -> str:
-        """What a list expands."""
+        """The fields that a list expands."""
         del request
         return ""
 
@@ -76,7 +76,7 @@ class Kind:
         return Answer(200, self.render(resource, request.query.get("$expand", "")))
 
     def existing(self, request: Request) -> Resource:
-        """The resource a call is about. Raises `RefusedError`."""
+        """The resource of a call. Raises `RefusedError`."""
         target = request.target
         self.account.group(target.group)
         found = self.account.find(target.id)
@@ -89,7 +89,7 @@ class Kind:
         return self.account.absent(target)
 
     def began(self, request: Request) -> tuple[Json, Resource | None]:
-        """The body of a PUT, and the existing resource. Raises `RefusedError` for what every type refuses."""
+        """The body of a PUT, and the existing resource. Raises `RefusedError` for bodies invalid for every type."""
         target = request.target
         group = self.account.group(target.group)
         if group.deleting:
@@ -103,7 +103,7 @@ class Kind:
         return copy.deepcopy(request.body), self.account.find(target.id)
 
     def region(self, body: Json, existing: Resource | None, name: str) -> str:
-        """The region of a PUT, which no resource can change. Raises `RefusedError`."""
+        """The region of a PUT; it cannot change. Raises `RefusedError`."""
         region = self.account.location(body, self.type)
         if existing is not None and existing.location != region:
             message = (
@@ -115,7 +115,7 @@ class Kind:
         return region
 
     def kept(self, request: Request, existing: Resource | None, body: Json) -> Resource:
-        """The resource of a PUT with its new body: the one there is, or a new one."""
+        """Store the body of a PUT in a new or existing resource."""
         if existing is not None:
             existing.body = body
             return existing
@@ -125,7 +125,7 @@ class Kind:
     def start(
         self, resource: Resource, verb: str, seconds: float, fault: Fault | None = None, **more: Any
     ) -> Operation:
-        """Begin an operation on a resource, with the fault that its request met."""
+        """Begin an operation on a resource, with the fault of its request."""
         now = self.account.now()
         operation = Operation(self.style, resource.id, self.place(resource), verb, now, now + seconds, **more)
         resource.operation = self.account.operations.start(operation, fault)
@@ -136,11 +136,11 @@ class Kind:
         return resource.location
 
     def follow(self, request: Request, operation: Operation, *, location: bool = False) -> dict[str, str]:
-        """The headers that lead to an operation."""
+        """The headers with the address of an operation."""
         return self.account.operations.headers(self.base, operation, request.version, location=location)
 
     def absent_for_delete(self, request: Request) -> Answer:
-        """204 where there is no such resource. Raises `RefusedError` where there is no such group."""
+        """204 if there is no such resource. Raises `RefusedError` if there is no such group."""
         self.account.group(request.target.group)
         return Answer(204)
 
@@ -156,6 +156,6 @@ def paged(request: Request, base: str, found: list[Json], size: int) -> Answer:
 
 
 def unsupported(request: Request, what: str = "") -> RefusedError:
-    """The answer to what the stand-in does not have."""
+    """The answer to calls that the stand-in does not support."""
     message = f"The stand-in has no {request.method} for '{request.path}' {what}".strip()
     return RefusedError(501, "NotInTheStandIn", message)

@@ -1,4 +1,4 @@
-"""Errors that Azure is known to answer, as faults: ``known("SkuNotAvailable", region="eastus")``.
+"""Known errors of Azure as faults: ``known("SkuNotAvailable", region="eastus")``.
 
 Bodies have the codes, statuses and shapes of recordings and public reports; messages are shortened.
 """
@@ -42,7 +42,7 @@ def _any(status: int, code: str, message: str, **more: Any) -> dict[str, Any]:
 
 
 KNOWN: dict[str, dict[str, Any]] = {
-    # Refused at once.
+    # Refused immediately.
     "CoreQuota": _put(MACHINES, 409, "OperationNotAllowed", _QUOTA),
     "SkuNotAvailable": _put(
         MACHINES, 409, "SkuNotAvailable", "The requested VM size is currently not available in location 'eastus'."
@@ -69,7 +69,7 @@ KNOWN: dict[str, dict[str, Any]] = {
         "Resource type 'Microsoft.ContainerInstance/containerGroups' container group quota 'StandardCores' exceeded in "
         "region 'eastus'. Limit: '10', Usage: '10' Requested: '1'.",
     ),
-    # Accepted, and failed later.
+    # Accepted, then failed.
     "AllocationFailed": _failed(MACHINES, "AllocationFailed", "Allocation failed. Please try reducing the VM size."),
     "ZonalAllocationFailed": _failed(MACHINES, "ZonalAllocationFailed", "Allocation failed in this zone."),
     "OverconstrainedAllocationRequest": _failed(MACHINES, "OverconstrainedAllocationRequest", _ALLOCATION),
@@ -84,7 +84,7 @@ KNOWN: dict[str, dict[str, Any]] = {
         "The requested resource is not available in the location 'uksouth' at this moment. Please retry with a "
         "different resource request or in another location.",
     ),
-    # Whatever is asked for.
+    # For any call.
     "ComputeThrottled": _any(
         429,
         "OperationNotAllowed",
@@ -137,9 +137,9 @@ KNOWN: dict[str, dict[str, Any]] = {
     ),
     "HtmlUnavailable": {"kind": "html", "status": 503},
 }
-"""The selectors and answer of each, by its code or a name where codes are the same."""
+"""Selectors and answer of each, by its code, or by another name if several share the code."""
 
 
 def known(name: str, **selectors: Any) -> Fault:
-    """The fault of this name, for the calls that the selectors name."""
+    """The fault of this name, for the calls that the selectors match."""
     return Fault(**{**KNOWN[name], **selectors})

@@ -1,4 +1,4 @@
-"""The login host: discovery of a tenant, tokens, and what is refused."""
+"""The login host: discovery of a tenant, tokens, and refusals."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _TOKEN = "/oauth2/v2.0/token"  # noqa: S105 - a path
 
 
 class Login:
-    """The tokens that were given, and those who may have them."""
+    """The issued tokens, and the applications that may have them."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._tokens: dict[str, float] = {}
         self.secrets = {CLIENT_ID: CLIENT_SECRET}
-        """The secret of each application; one that is in `expired` is no longer good."""
+        """The secret of each application; those in `expired` are no longer valid."""
         self.expired: set[str] = set()
 
     def is_for(self, path: str) -> bool:
-        """Whether a path is of the login host."""
+        """Whether a path belongs to the login host."""
         return path.endswith((_DISCOVERY, _TOKEN)) or path == "/common/discovery/instance"
 
     def answer(self, request: Request, base: str) -> Answer:
@@ -74,15 +74,15 @@ class Login:
         return Answer(200, {"token_type": "Bearer", **times, "access_token": token})
 
     def let_in(self, token: str) -> None:
-        """Have a token be good for ever."""
+        """Accept a token without expiry."""
         self._tokens[token] = math.inf
 
     def forget(self) -> None:
-        """Let every token that was given be expired."""
+        """Let all issued tokens expire."""
         self._tokens = dict.fromkeys(self._tokens, 0.0)
 
     def check(self, request: Request, base: str) -> None:
-        """Raises `RefusedError` for a call without a token that is good."""
+        """Raises `RefusedError` for a call without a valid token."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         until = self._tokens.get(token)
         if kind.lower() == "bearer" and until is not None and until > self._clock():

@@ -1,4 +1,4 @@
-"""What a virtual machine may look like: checks of its body, defaults, and what the region has room for."""
+"""Bodies of virtual machines: checks, defaults, and the capacity of the region."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from occopus_resource_azure.testing.wire import Json, Path, RefusedError
 
 CUSTOM_DATA_BYTES = 65535
 _PASSWORD = (6, 123, 3)
-"""The fewest and the most characters of a password, and the fewest sorts of them."""
+"""The fewest and the most characters of a password, and the fewest character classes."""
 _SIZE = re.compile(r"(Standard|Basic)_([A-Z]+)(\d+)(-\d+)?[a-z]*(_[A-Za-z0-9_]+)?")
 _COMPUTER = re.compile(r"(?!-)[A-Za-z0-9-]{1,64}(?<!-)")
 _FORBIDDEN_USERS = ("admin", "administrator", "root", "test", "user", "guest", "sys", "console", "backup")
 _MISSING = re.compile("no-such|missing|absent", re.IGNORECASE)
-"""Images whose names have one of these words do not exist."""
+"""Words in the names of images that do not exist."""
 
 
 def cores(size: str) -> int:
@@ -32,7 +32,7 @@ def _invalid(message: str, target: str) -> RefusedError:
 
 
 def check(given: Json, name: str) -> None:
-    """Raises `RefusedError` for a body that Azure refuses before it looks for room."""
+    """Raises `RefusedError` for a body that is invalid, whatever the capacity."""
     size = (given.get("hardwareProfile") or {}).get("vmSize", "Standard_A1_v2")
     if not _SIZE.fullmatch(size):
         raise _invalid(f"The value {size} provided for the VM size is not valid.", "vmSize")
@@ -110,7 +110,7 @@ def _check_data(text: str | None, target: str) -> None:
 
 
 def check_room(account: Account, given: Json, region: str, target: Path) -> None:
-    """Raises `RefusedError` where the size is not to be had, the cores are used up, or a disk's name is taken."""
+    """Raises `RefusedError` if the size is unavailable, no cores are left, or a disk name is taken."""
     size = (given.get("hardwareProfile") or {}).get("vmSize", "Standard_A1_v2")
     missing = account.limits.sizes.get(region, [])
     if size in missing or "*" in missing:
@@ -151,7 +151,7 @@ def _check_cores(account: Account, region: str, wanted: int) -> None:
 
 
 def filled(given: Json, region: str) -> Json:
-    """The properties of a new VM as they are answered: with defaults, without secrets."""
+    """The properties of a new VM as the API returns them: with defaults, without secrets."""
     del region
     made = copy.deepcopy(given)
     for name in ("userData", "provisioningState", "vmId", "instanceView", "timeCreated"):
@@ -192,7 +192,7 @@ def _profile(given: Json, windows: bool) -> Json:
 
 
 def check_unchanged(existing: Resource, given: Json) -> None:
-    """Raises `RefusedError` for changes that no VM can take."""
+    """Raises `RefusedError` for changes that a VM does not allow."""
     old = existing.properties
     for part, name in (("osProfile", "adminUsername"), ("osProfile", "computerName")):
         wanted = (given.get(part) or {}).get(name)

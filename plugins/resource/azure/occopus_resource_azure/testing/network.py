@@ -1,4 +1,4 @@
-"""Microsoft.Network: public addresses, and what all its types share."""
+"""Microsoft.Network: public addresses, and the behaviour that all its types share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NetworkKind(Kind):
     put_retry: ClassVar[str] = "1"
     delete_retry: ClassVar[str] = "10"
     noun: ClassVar[str]
-    """Its name in the names of operations, as in ``PutSubnetOperation``."""
+    """Its name in the names of operations, such as ``PutSubnetOperation``."""
 
     def shown(self, request: Request, resource: Resource) -> Answer:
         """One resource with its etag as a header, too."""
@@ -36,22 +36,22 @@ class NetworkKind(Kind):
         return {**body, **resource.body, "properties": properties}
 
     def place(self, resource: Resource) -> str:
-        """A subnet is where its network is."""
+        """The region in operation URLs; a subnet is in the region of its network."""
         return resource.location or self.account.resources[resource.key.rpartition("/subnets/")[0]].location
 
     def live(self, resource: Resource) -> Json:
-        """Properties that follow from other resources."""
+        """Properties computed from other resources."""
         del resource
         return {}
 
     def look(self, resource: Resource | None) -> Json | None:
-        """The properties of the existing resource, to see whether a PUT changes them."""
+        """The properties of the existing resource, to detect whether a PUT changes them."""
         if resource is None:
             return None
         return copy.deepcopy({name: value for name, value in resource.properties.items() if value})
 
     def begun(self, request: Request, resource: Resource, before: Json | None) -> Answer:
-        """The answer to a PUT whose operation has begun, or has ended because nothing changes."""
+        """The answer to a PUT whose operation has begun; without a change it has ended."""
         same = before is not None and before == self.look(resource) and resource.state == "Succeeded"
         self.touch(resource)
         if not same:
@@ -72,21 +72,21 @@ class NetworkKind(Kind):
         return Answer(201 if before is None else 200, self.render(resource), headers)
 
     def finished(self, resource: Resource) -> None:
-        """What follows when a PUT has succeeded."""
+        """Update other resources after a successful PUT."""
         self.settled(resource, "Succeeded")
 
     def settled(self, resource: Resource, state: str) -> None:
-        """Give a resource its last state."""
+        """Set the final state of a resource."""
         resource.state = state
         self.touch(resource)
 
     def touch(self, resource: Resource) -> None:
-        """Give a resource a new etag."""
+        """Set a new etag."""
         resource.hidden["etag"] = f'W/"{self.account.guid()}"'
         resource.properties.setdefault("resourceGuid", self.account.guid())
 
     def delete(self, request: Request) -> Answer:
-        """DELETE: refused while it is in use, by what is itself being deleted too."""
+        """DELETE: refused while other resources use it, including those being deleted."""
         resource = self.account.find(request.target.id)
         if resource is None:
             return self.absent_for_delete(request)
@@ -99,7 +99,7 @@ class NetworkKind(Kind):
         return Answer(202, None, headers)
 
     def remove(self, resource: Resource, seconds: float, fault: Fault | None = None) -> None:
-        """Start to delete a resource."""
+        """Begin to delete a resource."""
         resource.state = "Deleting"
         self.start(
             resource,
@@ -111,10 +111,10 @@ class NetworkKind(Kind):
         )
 
     def check_unused(self, resource: Resource) -> None:
-        """Raises `RefusedError` where other resources still need it."""
+        """Raises `RefusedError` while other resources need it."""
 
     def referred(self, request: Request, id: str, type: str, region: str) -> Resource:
-        """A resource that a body names. Raises `RefusedError` where it is not there, elsewhere or not yet ready."""
+        """A resource that a body names. Raises `RefusedError` if it is missing, in another region, or not ready yet."""
         found = self.account.find(id)
         if found is None or not id.lower().startswith("/subscriptions/") or found.type.lower() != type.lower():
             raise self._dangling(id, request.target.id, type)
@@ -135,7 +135,7 @@ class NetworkKind(Kind):
 
     @staticmethod
     def check_ready(found: Resource, by: str) -> None:
-        """Raises `RefusedError` while a resource that is referred to is under way: this is no throttling."""
+        """Raises `RefusedError` while an operation works on a referenced resource; a 429 that is no throttling."""
         if found.state in ("Succeeded", "Failed"):
             return
         verb = found.operation.verb if found.operation else "an operation"
@@ -173,7 +173,7 @@ class NetworkKind(Kind):
                 yield nic, each
 
     def users(self, resource: Resource, part: str) -> list[Json]:
-        """The IP configurations that name a resource in a property."""
+        """The IP configurations that refer to a resource in a property."""
         found = []
         for _nic, each in self.configurations():
             named = each["properties"].get(part)
@@ -189,7 +189,7 @@ class PublicAddresses(NetworkKind):
     noun: ClassVar[str] = "PublicIpAddress"
 
     def put(self, request: Request) -> Answer:
-        """PUT: Standard and Static; the address is there when the operation has ended."""
+        """PUT: Standard and Static; the address exists after the operation."""
         body, existing = self.began(request)
         region = self.region(body, existing, request.target.names[-1])
         given = body.get("properties") or {}
@@ -234,18 +234,18 @@ class PublicAddresses(NetworkKind):
             raise RefusedError(400, "PublicIPCountLimitReached", message, details=[])
 
     def finished(self, resource: Resource) -> None:
-        """A static address is allocated."""
+        """Allocate a static address."""
         if resource.properties["publicIPAllocationMethod"] == "Static":
             resource.properties.setdefault("ipAddress", self.account.next_address(77))
         super().finished(resource)
 
     def live(self, resource: Resource) -> Json:
-        """The IP configuration that has it."""
+        """The IP configuration that uses it."""
         used = self.users(resource, "publicIPAddress")
         return {"ipConfiguration": {"id": used[0]["id"]}} if used else {}
 
     def check_unused(self, resource: Resource) -> None:
-        """A public address is in use until its NIC is gone."""
+        """Raises `RefusedError` until the NIC of a public address is deleted."""
         used = self.users(resource, "publicIPAddress")
         if used:
             message = (

@@ -21,7 +21,7 @@ _SEGMENTS = {
     "container": ("Microsoft.ContainerInstance", "operations", "operationresults"),
 }
 _CONTAINER_VERSION = "2018-06-01"
-"""The api-version in the operation URLs of container instances, whatever the request asks for."""
+"""The api-version in the operation URLs of container instances, for any api-version of the request."""
 
 
 def _nothing() -> None:
@@ -37,20 +37,20 @@ class Operation:
     """The id of the resource it works on."""
     location: str
     verb: str
-    """Its name in error messages, as in ``PutSubnetOperation``."""
+    """Its name in error messages, such as ``PutSubnetOperation``."""
     started: float
     due: float | None
-    """When it ends; None for one that never does."""
+    """When it ends; None if it never does."""
     finish: Callable[[], None] = _nothing
     failed: Callable[[], None] = _nothing
     error: Json | None = None
-    """What it fails with when it is due."""
+    """The error with which it fails when it is due."""
     output: Callable[[], Json] | None = None
     events: Callable[[], list[Json]] | None = None
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     ended: float | None = None
     pause: str = ""
-    """Retry-After of polls while it runs."""
+    """Retry-After of polls until it ends."""
 
     @property
     def running(self) -> bool:
@@ -59,14 +59,14 @@ class Operation:
 
     @property
     def status(self) -> str:
-        """Its status, as polls answer it."""
+        """Its status in the answer to polls."""
         if self.running:
             return "Pending" if self.style == "container" else "InProgress"
         return "Failed" if self.error else "Succeeded"
 
 
 class Operations:
-    """All operations of an account, on its clock."""
+    """All operations of an account, driven by its clock."""
 
     def __init__(self, now: Callable[[], float], written: Callable[[float], str]) -> None:
         self._now = now
@@ -74,10 +74,10 @@ class Operations:
         self._all: dict[str, Operation] = {}
         self._running: dict[str, Operation] = {}
         self.moment: float | None = None
-        """The time at which the operation ended that is being finished now."""
+        """The end of the operation that is being finished."""
 
     def start(self, operation: Operation, fault: Fault | None = None) -> Operation:
-        """Begin an operation, with what a fault makes of it."""
+        """Begin an operation, changed by its fault."""
         if fault is not None:
             if fault.kind == "fail_operation":
                 operation.error = fault.error()
@@ -89,7 +89,7 @@ class Operations:
         return operation
 
     def settle(self) -> None:
-        """End what is due, in the order of time; what that begins is ended too where it is due."""
+        """End operations that are due, in order of time, including those that begin here and are due."""
         while True:
             due = [each for each in self._running.values() if each.due is not None]
             first = min(due, key=lambda each: each.due or 0.0, default=None)
@@ -98,7 +98,7 @@ class Operations:
             self.end(first, first.due)
 
     def end(self, operation: Operation, at: float) -> None:
-        """End an operation at a time."""
+        """End an operation at a given time."""
         operation.ended = self.moment = at
         self._running.pop(operation.id, None)
         try:
@@ -107,7 +107,7 @@ class Operations:
             self.moment = None
 
     def preempt(self, operation: Operation | None) -> None:
-        """End an operation without effect because another one takes its place."""
+        """End an operation without effect because another one replaces it."""
         if operation is not None and operation.running:
             operation.error = {
                 "code": "OperationPreempted",
@@ -117,7 +117,7 @@ class Operations:
             self._running.pop(operation.id, None)
 
     def headers(self, base: str, operation: Operation, version: str, *, location: bool) -> dict[str, str]:
-        """The headers that lead to it."""
+        """The headers with its address."""
         subscription = operation.target.split("/")[2]
         if operation.style == "group":
             return {"Location": f"{base}/subscriptions/{subscription}/operationresults/{operation.id}?{_q(version)}"}
@@ -179,13 +179,13 @@ class Operations:
 
 
 def group_id(name: str, region: str) -> str:
-    """The id of the deletion of a resource group: long base64 without its padding."""
+    """The id of the deletion of a resource group: long base64 without padding."""
     text = f'{{"jobId":"RESOURCEGROUPDELETIONJOB-{name.upper()}-{region.upper()}-{secrets.token_hex(3)}"}}'
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _q(version: str) -> str:
-    """The query of an operation URL: the version, and a signature that means nothing here."""
+    """The query of an operation URL: the version, and a signature that is not checked."""
     ticks: Any = secrets.randbelow(10**18)
     signature = "&".join(f"{name}={secrets.token_urlsafe(12)}" for name in "csh")
     return f"api-version={version}&t={ticks}&{signature}"

@@ -1,4 +1,4 @@
-"""What the processes in a container group do: run, end, crash again and again, or never get their image."""
+"""Simulates the processes in a container group: they run, exit, crash repeatedly, or lack their image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from occopus_resource_azure.testing.wire import Json
 
 @dataclass
 class View:
-    """The instance view of a group, in its parts."""
+    """The instance view of a group, by part."""
 
     state: str
     container: Json
@@ -32,11 +32,11 @@ class Process:
     starts: int = 0
     reported: list[Json] = field(default_factory=list)
     printed: list[str] = field(default_factory=list)
-    """Lines that a test has it print, each with its end."""
+    """Lines that a test has added to the output, each with its line end."""
 
     @classmethod
     def of(cls, account: Account, group: Resource) -> Process:
-        """The process of a group, as `Account.behaviours` says, by the first pattern that its name has."""
+        """The process of a group, from the first pattern in `Account.behaviours` that matches its name."""
         found = [value for pattern, value in account.behaviours.items() if fnmatch.fnmatchcase(group.name, pattern)]
         properties = group.properties
         image = properties["containers"][0]["properties"]["image"]
@@ -71,7 +71,7 @@ class Process:
         self._report("Killing", "Killing container")
 
     def fail(self) -> None:
-        """The group cannot be placed."""
+        """Record that the group cannot be placed."""
         self.state = "Failed"
 
     def _report(self, name: str, message: str, *, warning: bool = False) -> None:
@@ -84,11 +84,11 @@ class Process:
         self.reported.append({**event, "type": "Warning" if warning else "Normal"})
 
     def events(self) -> list[Json]:
-        """What happened to the containers so far."""
+        """The events of the containers so far."""
         return [dict(each) for each in self.reported]
 
     def view(self) -> View:
-        """The instance view now."""
+        """The current instance view."""
         at = self.account.written(self.started).replace("+00:00", "Z")
         code = 0 if self.behaviour == "complete" else 1
         current: Json
@@ -121,7 +121,7 @@ class Process:
         return 0
 
     def output(self) -> list[str]:
-        """The lines that it has printed."""
+        """The lines of output."""
         if not self.starts or self.behaviour == "no_image":
             return []
         lines = [f"started {self.image}\n"]

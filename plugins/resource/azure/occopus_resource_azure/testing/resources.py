@@ -1,4 +1,4 @@
-"""Microsoft.Resources: subscriptions, resource groups, and the list of all resources, which lags behind."""
+"""Microsoft.Resources: subscriptions, resource groups, and the list of all resources, which lags."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Groups:
         return Answer(200 if existing else 201, self.render(self.account.groups[name.lower()]))
 
     def keep(self, name: str, body: Json) -> Resource:
-        """A group with this body, new or not."""
+        """Create or update a group with this body."""
         existing = self.account.groups.get(name.lower())
         if existing is not None:
             existing.body = body
@@ -111,13 +111,13 @@ class Groups:
 
     @staticmethod
     def render(group: Resource) -> Json:
-        """The group as it is answered."""
+        """The group as the API returns it."""
         named = {"id": group.id, "name": group.name, "type": GROUPS}
         return {**named, **group.body, "properties": {"provisioningState": group.state}}
 
 
 def all_resources(account: Account, request: Request, base: str) -> Answer:
-    """The list of all resources, with its filter: late to show what was made, and what is gone."""
+    """The filtered list of all resources, which shows creations and deletions with a delay."""
     group = request.target.group
     if group:
         account.group(group)
@@ -132,7 +132,7 @@ def all_resources(account: Account, request: Request, base: str) -> Answer:
 
 
 def _filter(text: str) -> dict[str, str]:
-    """The clauses of a filter, by name in lower case. Raises `RefusedError` for what cannot be filtered."""
+    """The clauses of a filter, by name in lower case. Raises `RefusedError` for fields that cannot be filtered."""
     wanted = {}
     for clause in filter(None, re.split(r"\s+and\s+", text)):
         found = _CLAUSE.fullmatch(clause)

@@ -33,7 +33,7 @@ class SecurityGroups(NetworkKind):
     delete_retry: ClassVar[str] = "1"
 
     def put(self, request: Request) -> Answer:
-        """PUT: its rules are those of the body."""
+        """PUT: replaces the rules with those of the body."""
         body, existing = self.began(request)
         region = self.region(body, existing, request.target.names[-1])
         given = body.get("properties") or {}
@@ -47,7 +47,7 @@ class SecurityGroups(NetworkKind):
         return self.begun(request, self.kept(request, existing, new), before)
 
     def render(self, resource: Resource, expand: str = "") -> Json:
-        """The group with its rules, and those that every group has."""
+        """The group with its own and the default rules."""
         made = super().render(resource, expand)
         rules = made["properties"]["securityRules"]
         made["properties"]["securityRules"] = [self.rule(resource, each) for each in rules]
@@ -55,7 +55,7 @@ class SecurityGroups(NetworkKind):
         return made
 
     def rule(self, resource: Resource, given: Json, part: str = "securityRules") -> Json:
-        """One rule as it is answered."""
+        """One rule as the API returns it."""
         properties = {
             "provisioningState": given.get("state", resource.state),
             **{name: [] for name in _RANGES},
@@ -85,7 +85,7 @@ class SecurityGroups(NetworkKind):
             yield self.rule(resource, {"name": name, "properties": properties}, "defaultSecurityRules")
 
     def live(self, resource: Resource) -> Json:
-        """The NICs and subnets that have it."""
+        """The NICs and subnets that use it."""
         made: Json = {}
         for part, type in (("networkInterfaces", "networkInterfaces"), ("subnets", "virtualNetworks/subnets")):
             using = [{"id": each.id} for each in self._using(resource, f"Microsoft.Network/{type}")]
@@ -100,7 +100,7 @@ class SecurityGroups(NetworkKind):
         return [each for each in self.account.of_type(type) if named(each) == resource.key]
 
     def check_unused(self, resource: Resource) -> None:
-        """A group is in use until its NICs are gone."""
+        """Raises `RefusedError` while NICs use the group."""
         using = [
             *self._using(resource, "Microsoft.Network/networkInterfaces"),
             *self._using(resource, "Microsoft.Network/virtualNetworks/subnets"),
@@ -116,7 +116,7 @@ class SecurityGroups(NetworkKind):
 
 
 def _check_rules(rules: list[Json]) -> None:
-    """Raises `RefusedError` for rules that miss something, or of the same priority and direction."""
+    """Raises `RefusedError` for incomplete rules, or rules with the same priority and direction."""
     seen: set[tuple[str, int]] = set()
     for rule in rules:
         properties = rule.get("properties") or {}
@@ -142,7 +142,7 @@ class SecurityRules(NetworkKind):
     pattern: ClassVar[re.Pattern[str]] = SecurityGroups.pattern
 
     def put(self, request: Request) -> Answer:
-        """PUT of one rule, which is kept in its group."""
+        """PUT of one rule, which is stored in its group."""
         self.account.group(request.target.group)
         group, rule = self._found(request)
         name = request.target.names[-1]

@@ -1,4 +1,4 @@
-"""HTTPS in front of the resource manager: reads calls, lets faults have their way with answers, and counts."""
+"""HTTPS server of the resource manager: reads calls, applies faults to answers, and counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _JSON = "application/json; charset=utf-8"
 
 @dataclass(frozen=True)
 class Exchange:
-    """A call and what it was answered, before the reply suffered anything."""
+    """A call and its answer, before faults change it."""
 
     request: Request
     url: str
@@ -45,13 +45,13 @@ class Server(http.server.ThreadingHTTPServer):
         self.arm: Arm | None = None
         self.observers: list[Callable[[Exchange], None]] = []
         self.check: Callable[[Request, Answer], list[str]] | None = None
-        """What finds fault with exchanges."""
+        """Checks exchanges and returns their violations."""
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self.under_way = 0
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Remember the connection, to be cut when the server stops."""
+        """Register the connection, so that `cut` can close it."""
         with self._lock:
             self._open.add(request)
         try:
@@ -68,11 +68,11 @@ class Server(http.server.ThreadingHTTPServer):
                     each.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, *_: Any) -> None:
-        """Clients may hang up, or dislike the certificate."""
+        """Ignore errors: clients may hang up, or reject the certificate."""
 
     @contextlib.contextmanager
     def counted(self) -> Any:
-        """Count a call as under way."""
+        """Count a call as in progress."""
         with self._lock:
             self.under_way += 1
             if self.arm is not None:
@@ -88,7 +88,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
-    # An answer in one packet: the second of two would wait 40 ms for the first to be acknowledged.
+    # Send an answer in one packet: a second one would wait 40 ms for the first to be acknowledged.
     wbufsize = 1 << 16
     disable_nagle_algorithm = True
     server: Server
@@ -137,7 +137,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return Request(self.command, path, query, headers, body, Path.parse(path) or Path())
 
     def _checked(self, request: Request, answer: Answer) -> Answer:
-        """The answer, or an error in its place where the exchange is against the contract."""
+        """The answer, or an error if the exchange violates the contract."""
         found = self.server.check(request, answer) if self.server.check is not None else []
         if not found:
             return answer
@@ -181,7 +181,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, *_: Any) -> None:
-        """Nothing: the calls are counted."""
+        """Log nothing: calls are counted instead."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The time of an answer."""
@@ -189,7 +189,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def refusal(fault: Fault, type: str) -> Answer:
-    """What a fault answers to a call of a type."""
+    """The answer of a ``refuse`` or ``html`` fault."""
     if fault.kind == "html":
         page = b"<!DOCTYPE html><html><body>Our services aren't available right now</body></html>"
         return Answer(fault.status, page, {"Content-Type": "text/html", **fault.headers})

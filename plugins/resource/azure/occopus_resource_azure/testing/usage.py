@@ -1,4 +1,4 @@
-"""The subscription itself, and how much of its quotas is used."""
+"""The subscription and the usage of its quotas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _UNLIMITED = 1_000_000
 
 
 def subscription(account: Account) -> Json:
-    """The subscription as it is answered."""
+    """The subscription as the API returns it."""
     return {
         "id": f"/subscriptions/{account.subscription}",
         "subscriptionId": account.subscription,
@@ -21,7 +21,7 @@ def subscription(account: Account) -> Json:
 
 
 def usages(account: Account, provider: str, region: str) -> Answer:
-    """What is used of the quotas of a provider in a region. Raises `RefusedError`."""
+    """The usage of a provider's quotas in a region. Raises `RefusedError`."""
     counts: dict[str, tuple[float, float | None]]
     limits = account.limits
     if provider.lower() == "microsoft.compute":

@@ -13,7 +13,7 @@ from occopus_resource_azure.testing.wire import Answer, Json, Path, RefusedError
 SUBNETS = "Microsoft.Network/virtualNetworks/subnets"
 ACI = "Microsoft.ContainerInstance/containerGroups"
 _RESERVED = 4
-"""Azure keeps the first four addresses of a subnet and the last one."""
+"""Azure reserves the first four addresses of a subnet and the last one."""
 
 
 class VirtualNetworks(NetworkKind):
@@ -24,7 +24,7 @@ class VirtualNetworks(NetworkKind):
     put_retry: ClassVar[str] = "3"
 
     def put(self, request: Request) -> Answer:
-        """PUT: its subnets become those of the body."""
+        """PUT: replaces its subnets with those of the body."""
         body, existing = self.began(request)
         region = self.region(body, existing, request.target.names[-1])
         given = dict(body.get("properties") or {})
@@ -58,14 +58,14 @@ class VirtualNetworks(NetworkKind):
         return Answer(answer.status, self.render(network), answer.headers)
 
     def look(self, resource: Resource | None) -> Json | None:
-        """What it is, and what its subnets are."""
+        """Its properties and subnets, to detect whether a PUT changes them."""
         own = super().look(resource)
         if own is None or resource is None:
             return None
         return {**own, "subnets": {each.name: copy.deepcopy(each.properties) for each in self._subnets(resource)}}
 
     def finished(self, resource: Resource) -> None:
-        """Its subnets are ready with it."""
+        """Finish its subnets with it."""
         super().finished(resource)
         children = Subnets(self.account, self.base)
         for subnet in self._subnets(resource):
@@ -89,7 +89,7 @@ class VirtualNetworks(NetworkKind):
         return {"subnets": [children.render(each) for each in self._subnets(resource)]}
 
     def check_unused(self, resource: Resource) -> None:
-        """A network is in use while one of its subnets is."""
+        """Raises `RefusedError` while one of its subnets is in use."""
         for subnet in self._subnets(resource):
             Subnets(self.account, self.base).check_unused(subnet)
 
@@ -110,7 +110,7 @@ class Subnets(NetworkKind):
         return found
 
     def put(self, request: Request) -> Answer:
-        """PUT: one operation at a time on a network."""
+        """PUT: one operation at a time for each network."""
         network = self.network(request.target)
         body, existing = self.began(request)
         self.check_idle(network)
@@ -121,13 +121,13 @@ class Subnets(NetworkKind):
         return answer
 
     def finished(self, resource: Resource) -> None:
-        """The network is ready with it."""
+        """Finish the network with it."""
         self.settled(resource, "Succeeded")
         network = self.account.resources[resource.key.rpartition("/subnets/")[0]]
         VirtualNetworks(self.account, self.base).settled(network, "Succeeded")
 
     def kept_in(self, network: Resource, name: str, given: Json) -> Resource:
-        """A subnet of a network, new or with new properties. Raises `RefusedError`."""
+        """Add a subnet to a network, or change its properties. Raises `RefusedError`."""
         self._check_prefix(network, name, given)
         properties = {
             "delegations": [],
@@ -167,7 +167,7 @@ class Subnets(NetworkKind):
                 raise RefusedError(400, "NetcfgSubnetRangesOverlap", message, details=[])
 
     def touch(self, resource: Resource) -> None:
-        """A subnet has an etag and no GUID."""
+        """Set a new etag; a subnet has no GUID."""
         resource.hidden["etag"] = f'W/"{self.account.guid()}"'
 
     def render(self, resource: Resource, expand: str = "") -> Json:
@@ -178,7 +178,7 @@ class Subnets(NetworkKind):
         return made
 
     def live(self, resource: Resource) -> Json:
-        """The IP configurations in it, whose ids come back in capitals."""
+        """The IP configurations in it, with ids in upper case."""
         made: Json = {}
         used = [each["id"] for each in self.users(resource, "subnet")]
         if used:
@@ -197,7 +197,7 @@ class Subnets(NetworkKind):
         return super().get(request)
 
     def missing(self, target: Path) -> RefusedError:
-        """Microsoft.Network itself misses a subnet, because ARM knows the network only."""
+        """The answer for a missing subnet: it comes from Microsoft.Network, since ARM knows only the network."""
         return RefusedError(404, "NotFound", f"Resource {target.id} not found.", details=[])
 
     def delete(self, request: Request) -> Answer:
@@ -209,7 +209,7 @@ class Subnets(NetworkKind):
         return super().delete(request)
 
     def check_unused(self, resource: Resource) -> None:
-        """A subnet is in use while a NIC or a container group is in it."""
+        """Raises `RefusedError` while a NIC or a container group is in the subnet."""
         used = [each["id"] for each in self.users(resource, "subnet")]
         for group in self.account.of_type(ACI):
             used += [
@@ -246,7 +246,7 @@ def _delegation(id: str, given: Json) -> Json:
 
 
 def _in_capitals(id: str) -> str:
-    """The id of an IP configuration as subnets show it: group and names in capitals."""
+    """The id of an IP configuration in the form that subnets show: group and names in upper case."""
     words = id.split("/")
     for place in (4, 8, 10):
         words[place] = words[place].upper()
@@ -254,7 +254,7 @@ def _in_capitals(id: str) -> str:
 
 
 def free_address(kind: NetworkKind, subnet: Resource, wanted: str | None, by: str) -> str:
-    """An address of a subnet that is free, or the one that is wanted. Raises `RefusedError`."""
+    """A free address of a subnet, or the requested one. Raises `RefusedError`."""
     network = ipaddress.ip_network(prefix_of(subnet))
     taken = {
         each["properties"]["privateIPAddress"]

@@ -1,4 +1,4 @@
-"""Requests and answers of Azure Resource Manager as values, without HTTP."""
+"""Requests and answers of Azure Resource Manager as values, independent of HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 def _taken(words: list[str], first: str) -> tuple[str, list[str]]:
-    """The word after the first one, where that is `first`, and the others."""
+    """The second word if the first is `first`, and the remaining words."""
     if words[1:] and words[0].lower() == first:
         return words[1], words[2:]
     return "", words
@@ -21,19 +21,19 @@ def _taken(words: list[str], first: str) -> tuple[str, list[str]]:
 
 @dataclass(frozen=True)
 class Path:
-    """An address below a subscription, taken apart."""
+    """A parsed path below a subscription."""
 
     subscription: str = ""
     group: str = ""
     provider: str = ""
-    """The namespace of the resource provider, as in ``Microsoft.Network``."""
+    """The namespace of the resource provider, such as ``Microsoft.Network``."""
     types: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    """The names that go with `types`; one fewer where the address is of a collection or an action."""
+    """The names that belong to `types`; one fewer for a collection or an action."""
 
     @classmethod
     def parse(cls, path: str) -> Path | None:
-        """The parts of a path, or None where it is not below a subscription."""
+        """Parse a path; None if it is not below a subscription."""
         words = path.strip("/").split("/")
         subscription, words = _taken(words, "subscriptions")
         if not subscription:
@@ -44,31 +44,31 @@ class Path:
 
     @property
     def type(self) -> str:
-        """The resource type in lower case, as in ``microsoft.network/virtualnetworks/subnets``."""
+        """The resource type in lower case, such as ``microsoft.network/virtualnetworks/subnets``."""
         return "/".join((self.provider, *self.types)).strip("/").lower()
 
     @property
     def is_item(self) -> bool:
-        """Whether the address is of one resource."""
+        """Whether the path is that of one resource."""
         return bool(self.types) and len(self.types) == len(self.names)
 
     @property
     def id(self) -> str:
-        """The address as the id of a resource."""
+        """The path as the id of a resource."""
         words = [word for pair in zip(self.types, self.names, strict=False) for word in pair]
         group = f"/resourceGroups/{self.group}" if self.group else ""
         return "/".join((f"/subscriptions/{self.subscription}{group}/providers/{self.provider}", *words))
 
     @property
     def parent(self) -> Path:
-        """The address without its last type, and without the last name where it is of one resource."""
+        """The path without its last type, and without the last name of a single resource."""
         size = len(self.types) - 1
         return Path(self.subscription, self.group, self.provider, self.types[:size], self.names[:size])
 
 
 @dataclass
 class Request:
-    """A call as it arrived."""
+    """A received call."""
 
     method: str
     path: str
@@ -80,17 +80,17 @@ class Request:
     """The JSON of the body; text for a form, None without a body."""
     target: Path = field(default_factory=Path)
     operation_fault: Fault | None = None
-    """What is to become of the asynchronous operation that it starts."""
+    """The fault for the asynchronous operation that it starts."""
 
     @property
     def version(self) -> str:
-        """The api-version that it asks for."""
+        """The requested api-version."""
         return self.query.get("api-version", "")
 
 
 @dataclass
 class Answer:
-    """What is sent back: JSON, text where `body` is `bytes`, nothing where it is None."""
+    """A response: JSON, text if `body` is `bytes`, empty if it is None."""
 
     status: int
     body: Any = None

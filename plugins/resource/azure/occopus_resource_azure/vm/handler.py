@@ -33,7 +33,7 @@ class AzureVmHandler(ResourceHandler):
     consistency_window: ClassVar[float] = 15.0
 
     def __init__(self, connection: Connection) -> None:
-        # Whoever only wants the schema is spared the SDK.
+        # Imported late: reading the schema must not import the SDK.
         from occopus_resource_azure.cloud import Cloud  # noqa: PLC0415
         from occopus_resource_azure.vm.inventory import Inventory  # noqa: PLC0415
         from occopus_resource_azure.vm.logs import Logs  # noqa: PLC0415
@@ -62,7 +62,7 @@ class AzureVmHandler(ResourceHandler):
         return ("identity: users of the instance have the permissions of its managed identity in the subscription",)
 
     def check(self, request: CreateRequest) -> None:
-        """Raises `PermanentError` for a value that makes no sense, and for custom data that are too long."""
+        """Raises `PermanentError` for an invalid value, and for too much custom data."""
         from occopus_resource_azure import values  # noqa: PLC0415
         from occopus_resource_azure.vm import order  # noqa: PLC0415
 
@@ -85,7 +85,7 @@ class AzureVmHandler(ResourceHandler):
         yield from self._inventory.listed(owner)
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-        """The machine with what it takes along, then what is left of its parts; idempotent. Raises `ProviderError`."""
+        """The machine with the parts deleted with it, then the remaining parts; idempotent. Raises `ProviderError`."""
         return self._removal.remove(ids) if ids else {}
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:

@@ -1,4 +1,4 @@
-"""Looks for the image that a description names, before anything is made for it."""
+"""Checks that the image in a description exists, before anything is made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LATEST = "latest"
 
 
 class Images:
-    """The marketplace images that are known to exist. A gallery may be another subscription's: it is not asked."""
+    """Marketplace images known to exist. Images of a gallery, perhaps of another subscription, are not checked."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -23,7 +23,7 @@ class Images:
         self._lock = threading.Lock()
 
     def look_for(self, resource: Mapping[str, Any]) -> None:
-        """One request for each image and handler. Raises `NotFoundError` where there is no such image."""
+        """One request for each image and handler. Raises `NotFoundError` if the image does not exist."""
         if resource.get("image_id"):
             return
         wanted = tuple(str(resource[key]) for key in _IMAGE)

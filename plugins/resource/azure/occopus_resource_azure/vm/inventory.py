@@ -1,4 +1,4 @@
-"""Finds what was made: by token or by owner, from lists of a resource group that are sorted out here."""
+"""Finds the parts of machines by token or by owner, in lists of a resource group that are filtered here."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from occopus_resource_azure.vm.order import TYPE
 from occopus_resource_azure.vm.view import Network, Parts, instance, nic_ids
 
 _AT_ONCE = 8
-"""Requests for the states of single machines that are under way at once."""
+"""Concurrent requests for the states of single machines."""
 
 
 class Inventory:
-    """What there is in one resource group, or in the subscription where each instance has a group of its own."""
+    """The content of one resource group, or of the subscription if each instance has its own group."""
 
     def __init__(self, cloud: Cloud, group: str | None) -> None:
         self._cloud = cloud
         self._group = group
 
     def describe(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Instance]:
-        """Four lists for any number of machines; four more where an id has none. Raises `ProviderError`."""
+        """Four lists for any number of machines; four more if an id has none. Raises `ProviderError`."""
         parts = self._machines(ids)
         network = self._network(parts)
         missing = [id for id in ids if not parts[id].vms]
@@ -37,7 +37,7 @@ class Inventory:
         return {id: instance(id, parts[id], network) for id in ids}
 
     def listed(self, owner: Owner) -> Iterator[Instance]:
-        """Everything of this owner, half-made things included. Raises `ProviderError` when iterated."""
+        """Everything of this owner, unfinished instances included. Raises `ProviderError` when iterated."""
         found = self._everything(with_states=True)
         network = self._network(found)
         for token, parts in found.items():
@@ -46,7 +46,7 @@ class Inventory:
                 yield instance(token, parts, network)
 
     def parts(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Parts]:
-        """Everything that these tokens have made. Raises `ProviderError`."""
+        """All parts that these tokens have made. Raises `ProviderError`."""
         found = self._everything()
         disks = self._disks(ids)
         for id in ids:
@@ -54,14 +54,14 @@ class Inventory:
         return {id: found[id] for id in ids}
 
     def machine(self, token: str) -> Thing | None:
-        """The machine with this token, with its state; None if it does not exist. Raises `ProviderError`."""
+        """The machine of a token, with its state; None if it does not exist. Raises `ProviderError`."""
         group, name = self.place(token)
         return self._cloud.find(
             lambda clients: clients.compute.virtual_machines.get(group, name, expand="instanceView", cls=raw)
         )
 
     def place(self, token: str) -> tuple[str, str]:
-        """The resource group and the name of what a token makes."""
+        """The resource group and the name of a token's parts."""
         target = Target.of(token, self._group)
         return target.group, target.name
 
@@ -75,12 +75,15 @@ class Inventory:
         return {id: Parts(vms=found.get(id, [])) for id in ids}
 
     def _add_states(self, machines: Sequence[Thing]) -> None:
-        """No list of a resource group has them: the one of the subscription does, for who may ask for it."""
+        """Add states.
+
+        The list of a resource group lacks them; that of the subscription has them, but needs permission.
+        """
         if not machines:
             return
         try:
             listed = self._cloud.listed(lambda clients: clients.compute.virtual_machines.list_all(status_only="true"))
-        except AuthError:  # a role that ends at the resource group: one request for each then
+        except AuthError:  # the role covers the resource group only: one request for each
             with ThreadPoolExecutor(_AT_ONCE) as threads:
                 listed = [vm for vm in threads.map(self._state, machines) if vm is not None]
         views = {str(vm["id"]).lower(): (vm.get("properties") or {}).get("instanceView") for vm in listed}
@@ -94,7 +97,7 @@ class Inventory:
         )
 
     def _network(self, parts: dict[InstanceId, Parts]) -> Network:
-        """The interfaces, and the public addresses where one of them has one."""
+        """The interfaces, and the public addresses if an interface has one."""
         if not parts:
             return Network({}, {})
         nics = _by_id(self._all("network", "network_interfaces"))
@@ -107,7 +110,7 @@ class Inventory:
         return Network(nics, _by_id(self._all("network", "public_ip_addresses")) if public else {})
 
     def _helpers(self, ids: Sequence[InstanceId], network: Network) -> dict[InstanceId, Parts]:
-        """What is there of instances without a machine."""
+        """Parts of instances without a machine."""
         ips = list(network.ips.values()) or self._all("network", "public_ip_addresses")
         found = _sorted_out(nics=list(network.nics.values()), ips=ips, **self._rest())
         disks = self._disks(ids)
@@ -116,7 +119,7 @@ class Inventory:
         return {id: found[id] for id in ids}
 
     def _confirmed(self, token: str, parts: Parts) -> Parts:
-        """A machine that was asked for and is in no list may be too young for lists: it is asked for by name."""
+        """Request a machine by name that was made but is in no list: it may be too new for lists."""
         if any(tags.stage(thing) == tags.MADE for thing in parts.helpers()) and (vm := self.machine(token)):
             parts.vms = [vm]
         return parts
@@ -143,7 +146,7 @@ class Inventory:
         return found
 
     def _disks(self, ids: Sequence[InstanceId]) -> dict[InstanceId, list[Thing]]:
-        """Disks to boot from: Azure makes them with the machine, without tags, under the name that was asked for."""
+        """Boot disks: Azure makes them with the machine, without tags, under the requested name."""
         tokens = {tags.name(id): id for id in ids}
         found: dict[InstanceId, list[Thing]] = {}
         for disk in self._all("compute", "disks"):

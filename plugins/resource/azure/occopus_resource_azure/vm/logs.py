@@ -1,4 +1,4 @@
-"""What a machine has printed on its serial console, as boot diagnostics keep it."""
+"""The serial console output of machines, as boot diagnostics store it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from occopus_resource_azure.tags import Thing
 from occopus_resource_azure.vm.inventory import Inventory
 
 _MOST_BYTES = 256 * 1024
-"""Of a log, this much of its end is kept."""
+"""The number of bytes kept of the end of a log."""
 _OFF = "diagnostics is not enabled"
 
 
@@ -22,7 +22,7 @@ class Logs:
         self._inventory = inventory
 
     def last(self, ids: Sequence[InstanceId], lines: int) -> dict[InstanceId, str | None]:
-        """Two requests for each; None where there is no machine, or its diagnostics are off. Raises `ProviderError`."""
+        """Two requests for each; None without a machine, or without boot diagnostics. Raises `ProviderError`."""
         return {id: self._last(id, lines) for id in ids}
 
     def _last(self, id: InstanceId, lines: int) -> str | None:

@@ -1,4 +1,4 @@
-"""The steps by which a machine is made; none of them waits."""
+"""The steps that make a machine; none of them waits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from occopus_resource_azure.vm.view import Network, Parts, instance, no_room
 
 
 class Making:
-    """Makes machines in one subscription. Keeps nothing between two calls."""
+    """Makes machines in one subscription. Keeps no state between calls."""
 
     def __init__(self, cloud: Cloud, inventory: Inventory, group: str | None) -> None:
         self._cloud = cloud
@@ -34,24 +34,24 @@ class Making:
         self._steps = Steps(cloud, order.TYPE)
 
     def next(self, request: CreateRequest) -> Instance:
-        """Do what can be done now; PROVISIONING while there is more to do. Raises `ProviderError`."""
+        """Do the steps that are possible now; PROVISIONING while more remain. Raises `ProviderError`."""
         vm = self._inventory.machine(request.token)
         try:
             return self._continue(request) if vm is None else self._made(request, vm)
         except LaterError as error:
             return half_made(request, f"waiting: {error.message}")
         except ProviderError as error:
-            error.unreached = False  # an earlier request was answered: something may have been made
+            error.unreached = False  # an earlier request was answered, so something may have been made
             raise
 
     def _made(self, request: CreateRequest, vm: Thing) -> Instance:
-        """The machine is there: what Azure says of it. Raises `QuotaError` where no host took it."""
+        """The state of an existing machine. Raises `QuotaError` if Azure had no capacity for it."""
         if tags.token(vm, order.TYPE) != request.token:
             raise PermanentError(f"there is a virtual machine '{vm.get('name')}' that Occopus has not made")
         if no_room(vm):
             raise QuotaError(f"{self._cloud.where}: {no_room(vm)}")
         found = self._inventory.describe([InstanceId(request.token)])[InstanceId(request.token)]
-        if found.state is InstanceState.ABSENT:  # too young for lists
+        if found.state is InstanceState.ABSENT:  # too new for lists
             return instance(request.token, Parts(vms=[vm]), Network({}, {}))
         return found
 
@@ -81,7 +81,7 @@ class Making:
         )
 
     def _nic(self, request: CreateRequest, target: Target) -> Thing | None:
-        """The interface, or as much of what it needs as can be made now."""
+        """The interface; until its requirements exist, make those that can be made now and return None."""
         nic = self._steps.found(lambda clients: clients.network.network_interfaces, target)
         if nic is not None and state(nic) != FAILED:
             return nic
@@ -100,11 +100,11 @@ class Making:
         except NotFoundError:
             if not public:
                 raise
-            self._make_address(request, target)  # a part of it was deleted meanwhile
+            self._make_address(request, target)  # a part of it was deleted in the meantime
             return None
 
     def _subnet(self, request: CreateRequest, target: Target) -> str | None:
-        """The id of the subnet; None where its network has just been made, with all else that it takes."""
+        """The id of the subnet; None if its network has just been requested, with everything else."""
         if _uses_given_network(request):
             return str(self._steps.given_subnet(request, target)["id"])
         vnet = self._steps.found(lambda clients: clients.network.virtual_networks, target)
@@ -118,7 +118,7 @@ class Making:
         return None
 
     def _make_address(self, request: CreateRequest, target: Target) -> None:
-        """The rules first: where the address is there, they are there too."""
+        """Make the public address, after its rules: an existing address thus has its rules."""
         self._steps.put(lambda clients: clients.network.network_security_groups, target, order.nsg_body(request))
         self._steps.put(lambda clients: clients.network.public_ip_addresses, target, order.ip_body(request))
 

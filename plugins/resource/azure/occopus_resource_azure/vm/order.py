@@ -1,4 +1,4 @@
-"""What the `resource` section and the context ask for, in the words of Azure."""
+"""Translates the `resource` section and the context of a machine into request bodies."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from occopus_resource_azure.tags import Thing
 
 TYPE = "azure_vm"
 USER_DATA_LIMIT = 65535
-"""Bytes of custom data before they are encoded."""
+"""The limit of custom data, in bytes before the base64 encoding."""
 _LARGEST_DISK = 4095
-"""GiB of a disk that a machine boots from."""
+"""The largest boot disk, in GiB."""
 _WINDOWS = re.compile(r"microsoftwindows|windows", re.IGNORECASE)
 _WINDOWS_NAME, _LINUX_NAME = 15, 64
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
@@ -26,7 +26,7 @@ _IDENTITY = re.compile(r"/subscriptions/.+/userAssignedIdentities/[^/]+", re.IGN
 
 
 def check(request: CreateRequest) -> None:
-    """Raises `PermanentError` for what can be known to be wrong without asking Azure."""
+    """Raises `PermanentError` for errors that can be found without a call to Azure."""
     resource = request.resource
     tags.check(request, TYPE)
     user_data(request)
@@ -55,7 +55,7 @@ def is_public(resource: Mapping[str, Any]) -> bool:
 
 
 def user_data(request: CreateRequest) -> str | None:
-    """Custom data as Azure takes it. Raises `PermanentError` where there is too much."""
+    """Custom data in Azure's encoding. Raises `PermanentError` if there is too much."""
     given = request.resource.get("customdata")
     if given and request.context.user_data:
         raise PermanentError("resource.customdata: with a contextualisation section the machine is given that")
@@ -70,7 +70,7 @@ def user_data(request: CreateRequest) -> str | None:
 
 
 def nsg_body(request: CreateRequest) -> Thing:
-    """The rules of a public address: without them Azure lets nothing through to one."""
+    """The rules of a public address: without any, Azure blocks all traffic to it."""
     opened = values.ports(request.resource, "open_ports", icmp=True)
     return {
         **common(request, TYPE),
@@ -93,13 +93,13 @@ def _rule(opened: values.Ports, priority: int) -> Thing:
 
 
 def ip_body(request: CreateRequest) -> Thing:
-    """A public address that stays the same for as long as the instance is there."""
+    """A public address that does not change during the life of the instance."""
     properties = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
     return {**common(request, TYPE), **_zones(request.resource), "sku": {"name": "Standard"}, "properties": properties}
 
 
 def nic_body(request: CreateRequest, subnet_id: str, ip: Thing | None) -> Thing:
-    """The interface, which takes its public address with it when it goes."""
+    """The interface; its public address is deleted with it."""
     address: Thing = {"privateIPAllocationMethod": "Dynamic", "primary": True, "subnet": {"id": subnet_id}}
     properties: Thing = {"ipConfigurations": [{"name": "primary", "properties": address}]}
     if ip is not None:
@@ -112,7 +112,7 @@ def nic_body(request: CreateRequest, subnet_id: str, ip: Thing | None) -> Thing:
 
 
 def vm_body(request: CreateRequest, nic_id: str) -> Thing:
-    """The machine, which takes its disk and an interface of ours with it when it goes."""
+    """The machine; its disk, and an interface made for it, are deleted with it."""
     resource = request.resource
     interface = {"primary": True, "deleteOption": "Detach" if resource.get("nic_name") else "Delete"}
     diagnostics = values.truth(resource, "boot_diagnostics", default=True)
@@ -169,7 +169,7 @@ def _os_profile(request: CreateRequest) -> Thing:
 
 
 def _computer_name(request: CreateRequest) -> str:
-    """The host name: `server_name`, or the token; Windows takes the end of it. Raises `PermanentError`."""
+    """The host name: `server_name`, or the token; on Windows the end of the token. Raises `PermanentError`."""
     resource = request.resource
     windows = bool(_WINDOWS.search(f"{resource.get('publisher', '')}/{resource.get('offer', '')}"))
     longest = _WINDOWS_NAME if windows else _LINUX_NAME
@@ -186,7 +186,7 @@ def _computer_name(request: CreateRequest) -> str:
 
 
 def _identity(resource: Mapping[str, Any]) -> Thing:
-    """A managed identity: Azure's for this machine, or existing ones. Raises `PermanentError`."""
+    """A managed identity: one that Azure makes for this machine, or existing ones. Raises `PermanentError`."""
     wanted = resource.get("identity")
     if not wanted:
         return {}
@@ -204,7 +204,7 @@ def _identity(resource: Mapping[str, Any]) -> Thing:
 
 
 def _spot(resource: Mapping[str, Any]) -> Thing:
-    """Capacity that Azure may take back: the machine is deleted then, and is replaced. Raises `PermanentError`."""
+    """Spot capacity: if Azure takes it back, the machine is deleted and replaced. Raises `PermanentError`."""
     wanted = resource.get("spot")
     if not isinstance(wanted, Mapping):
         wanted = {"priority": "Spot" if values.truth(resource, "spot") else "Regular"}

@@ -1,4 +1,4 @@
-"""The steps by which an instance goes: machine, then interface and disk, then what these used; none of them waits."""
+"""The steps that remove an instance: machine, then interface and disk, then what these used; none of them waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RUNNING = (InstanceState.PENDING, InstanceState.READY, InstanceState.UNKNOWN)
 
 
 class Removal:
-    """Removes machines from one subscription, with all that was made for them and nothing else."""
+    """Removes machines from one subscription, with what was made for them and nothing else."""
 
     def __init__(self, cloud: Cloud, inventory: Inventory) -> None:
         self._cloud = cloud
@@ -25,11 +25,11 @@ class Removal:
         self._groups = Groups(cloud)
 
     def remove(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
-        """Start or continue; a refusal of one stops no other. Raises `ProviderError`."""
+        """Start or continue the removal; the failure of one does not stop the others. Raises `ProviderError`."""
         return each(ids, self._inventory.parts(ids), self._remove)
 
     def stop(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
-        """Ask the operating systems to shut down; one that is absent, stopped, or shuts down already is a success."""
+        """Ask the operating systems to shut down; an absent, stopped or stopping one is a success."""
         return each(ids, self._inventory.describe(ids), self._stop)
 
     def _stop(self, instance: Instance) -> None:
@@ -44,7 +44,7 @@ class Removal:
         )
 
     def _remove(self, parts: Parts) -> None:
-        """What has no owner written on it goes before the last part that has: nothing is forgotten on the way."""
+        """Delete one layer of parts. Untagged parts go before the last tagged one, so none becomes untraceable."""
         if parts.vms:
             delete(self._cloud, parts.vms, lambda clients: clients.compute.virtual_machines)
         elif parts.nics or parts.disks:
@@ -60,7 +60,7 @@ class Removal:
 
 
 def _free(disk: Thing) -> Thing:
-    """A disk that another machine uses now is not deleted. Raises `PermanentError`."""
+    """Raises `PermanentError` if another machine now uses the disk, so that it is not deleted."""
     user = str(disk.get("managedBy") or "")
     if user and tags.place({"id": user})[1].lower() != tags.place(disk)[1].lower():
         raise PermanentError(f"its disk is attached to {user}: detach it, and it can be deleted")

@@ -1,4 +1,4 @@
-"""What Azure says of the parts of an instance, in the words of the core."""
+"""Translates machines and their parts from the terms of Azure to those of the core."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occopus_resource_azure.tags import Thing
 _POWER: Mapping[str, InstanceState] = {
     "starting": InstanceState.PENDING,
     "running": InstanceState.READY,
-    "stopping": InstanceState.READY,  # its system still runs, and is left to come to its end
+    "stopping": InstanceState.READY,  # its system still runs, and completes its shutdown
     "stopped": InstanceState.STOPPED,
     "deallocating": InstanceState.STOPPED,
     "deallocated": InstanceState.STOPPED,
@@ -25,7 +25,7 @@ _PROVISIONING: Mapping[str, InstanceState] = {
     "failed": InstanceState.FAILED,
     "canceled": InstanceState.FAILED,
 }
-"""States that the power says nothing against. In the others, Succeeded and Updating, the power counts."""
+"""States that alone mean PROVISIONING. In the others, Succeeded and Updating, the power state decides."""
 _FAILED = "ProvisioningState/failed/"
 
 
@@ -47,12 +47,12 @@ class Parts:
         return next(iter(self.vms), None)
 
     def helpers(self) -> Iterator[Thing]:
-        """All but the machine."""
+        """All parts except the machine."""
         for things in (self.nics, self.ips, self.nsgs, self.vnets, self.disks, self.groups):
             yield from things
 
     def whose(self) -> Owner | None:
-        """The owner that is written on any part."""
+        """The owner in the tags of any part."""
         found = (tags.owner(thing) for thing in (*self.vms, *self.helpers()))
         return next((owner for owner in found if owner is not None), None)
 
@@ -66,7 +66,7 @@ class Network:
 
 
 def instance(token: str, parts: Parts, network: Network) -> Instance:
-    """The instance that the parts make; its id is its token, which all of them carry from the first to the last."""
+    """The instance of these parts. Its id is its token, which all parts carry from the start."""
     if parts.vm is not None:
         return _of_vm(token, parts, parts.vm, network)
     helpers = list(parts.helpers())
@@ -97,13 +97,13 @@ def _of_vm(token: str, parts: Parts, vm: Thing, network: Network) -> Instance:
 
 
 def statuses(vm: Thing) -> list[Mapping[str, Any]]:
-    """What the instance view says; empty where Azure has not given one."""
+    """The statuses in the instance view; empty without a view."""
     found = (vm["properties"].get("instanceView") or {}).get("statuses")
     return [each for each in found or () if isinstance(each, Mapping)]
 
 
 def no_room(vm: Thing) -> str:
-    """Why Azure had no room for a machine that it accepted, where that is so; one that ran once had room."""
+    """Why Azure had no capacity for a machine that it accepted; empty otherwise. A machine that ran had capacity."""
     if _provisioning(vm).lower() != "failed" or _power(vm):
         return ""
     message = failure(vm)
@@ -111,7 +111,7 @@ def no_room(vm: Thing) -> str:
 
 
 def failure(vm: Thing) -> str:
-    """What Azure says of a machine whose making, or latest change, failed."""
+    """The error of a machine whose creation or latest change failed."""
     for status in statuses(vm):
         if str(status.get("code", "")).lower().startswith(_FAILED.lower()):
             return ": ".join(

@@ -1,4 +1,4 @@
-"""EC2 on this machine, for tests: `moto` with what it lacks, in a process of its own.
+"""A simulated EC2 on this machine, for tests: `moto` and what it lacks, in a separate process.
 
 ``pip install './plugins/resource/ec2[testing]'`` in a checkout of Occopus
 """

@@ -1,4 +1,4 @@
-"""How a call to the EC2 of the tests is made to fail."""
+"""Faults that the simulated EC2 injects into calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Kind = Literal["refuse", "html", "hang", "drip", "lost_reply", "cut_reply", "for
 
 @dataclass
 class Fault:
-    """A rule for calls: which, and what becomes of them."""
+    """A rule: which calls it matches, and how they fail."""
 
     kind: Kind
     """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
@@ -22,27 +22,27 @@ class Fault:
     NextToken: answered as if it had none.
     ``take_back``, for RunInstances: answered as ever, and what was made is terminated at once."""
     action: str = ""
-    """The action of EC2 it is for; empty for every action."""
+    """The EC2 action that it matches; empty for every action."""
     value: str = ""
-    """Only calls with a parameter of this value: the id of an instance, say."""
+    """Match only calls with a parameter of this value, such as the id of an instance."""
     parameter: str = ""
-    """Only calls with this parameter."""
+    """Match only calls with this parameter."""
     session: str = ""
-    """Only calls with this session token of temporary credentials."""
+    """Match only calls with this session token of temporary credentials."""
     count: int = -1
-    """The most calls it is for; -1 for any number."""
+    """The number of calls after which the rule ends; -1 for no limit."""
     status: int = 500
     """The status of the answer, for ``refuse`` and ``html``."""
     code: str = ""
     message: str = ""
-    """The answer's, for ``refuse`` and ``foreign_reply``; the reason of the state, for ``take_back``."""
+    """The error message for ``refuse``, the answer for ``foreign_reply``, the reason of the state for ``take_back``."""
     share: float = 0.5
-    """How much of the answer comes, for ``cut_reply``."""
+    """The share of the answer that is sent, for ``cut_reply``."""
     retry_after: int | None = None
-    """Seconds, for the header of that name."""
+    """Seconds in the Retry-After header."""
 
     def meets(self, parameters: Mapping[str, str], session: str) -> bool:
-        """Whether it is for a call with these parameters, by this session."""
+        """Whether the rule matches a call with these parameters, in this session."""
         return (
             self.session in ("", session)
             and self.count != 0
@@ -62,14 +62,14 @@ class Faults:
         """Set when the rules are replaced, which ends what hangs."""
 
     def replace(self, rules: Sequence[Fault]) -> None:
-        """Put these rules in the place of the earlier ones."""
+        """Replace the rules."""
         with self._lock:
             self._rules = list(rules)
             self.changed.set()
             self.changed = threading.Event()
 
     def next_for(self, parameters: Mapping[str, str], session: str) -> Fault | None:
-        """The first rule that is for the call, which is counted."""
+        """The first rule that matches the call, which is counted."""
         with self._lock:
             for rule in self._rules:
                 if rule.meets(parameters, session):

@@ -1,4 +1,4 @@
-"""The harness of the handler for the conformance suite: an EC2 of moto's, in a process of its own."""
+"""The harness of the handler for the conformance suite: moto's EC2 in a separate process."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ KINDS = {
     Fault.FOREIGN_REPLY: "foreign_reply",
 }
 SERVER_MODULES = ("moto", "flask", "flask_cors")
-"""What the server takes."""
+"""The instance type that the harness requests."""
 
 
 class Ec2Faults(FaultInjector):
-    """Rules of the server, and a server that is not there."""
+    """Fault rules of the server; for an unreachable provider it stops the server."""
 
     faults: ClassVar[frozenset[Fault]] = frozenset(Fault)
 
@@ -61,12 +61,12 @@ class Ec2Faults(FaultInjector):
             self._add(kind=KINDS[fault], action=ACTIONS[operation])
 
     def refuse_deletion(self, id: InstanceId) -> None:
-        """Add a rule for the instance."""
+        """Make the deletion of the instance fail."""
         refusal = {"status": 400, "code": "OperationNotPermitted", "message": "protected"}
         self._add(kind="refuse", action=ACTIONS["delete"], value=id, **refusal)
 
     def clear(self) -> None:
-        """Start the server again, and take all rules away."""
+        """Start the server again and remove all rules."""
         if self._away:
             self._ec2.start()
             self._away = False
@@ -79,7 +79,10 @@ class Ec2Faults(FaultInjector):
 
 
 class Ec2Harness(ResourceHarness):
-    """Small pages, so that the clauses about pages need few instances. Without `ec2` one for the process is shared."""
+    """Small pages, so that the clauses about pages need few instances.
+
+    Without `ec2` it uses one server for the whole process.
+    """
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("boto3", "botocore")
     page_size: ClassVar[int | None] = 5
@@ -107,7 +110,7 @@ class Ec2Harness(ResourceHarness):
         return Ec2Handler(Connection("ec2", settings, auth, call_timeout or 30.0))
 
     def request(self, token: str, owner: Owner, kind: Kind = "plain") -> CreateRequest:
-        """A small instance of the one image there is."""
+        """A small instance of the only image."""
         resource = {
             "endpoint": self.ec2.endpoint,
             "regionname": REGION,
@@ -120,25 +123,25 @@ class Ec2Harness(ResourceHarness):
         return CreateRequest(token, owner, resource, Context(user_data=user_data))
 
     def absent_ids(self, count: int) -> Sequence[InstanceId]:
-        """Ids in the form of EC2's."""
+        """Valid EC2 ids without an instance."""
         return [InstanceId(f"i-ffff{number:013x}") for number in range(count)]
 
     def settle(self) -> None:
-        """A fraction of the time that an instance takes."""
+        """A fraction of the time that an instance takes to boot."""
         time.sleep(0.02)
 
     def provider_calls(self) -> int | None:
-        """How many calls the server has had."""
+        """The number of calls to the server."""
         return sum(self.ec2.calls().values())
 
     def received(self, id: InstanceId, sent: Context) -> Context:  # noqa: ARG002 - for overriding
-        """The user data, as EC2 answers it."""
+        """The user data that EC2 returns."""
         answer = self.ec2.client().describe_instance_attribute(InstanceId=id, Attribute="userData")
         encoded = answer["UserData"].get("Value")
         return Context(user_data=encoded and base64.b64decode(encoded).decode())
 
     def impose(self, id: InstanceId, state: InstanceState) -> None:
-        """Stop the instance, or put it into a state of another name."""
+        """Stop the instance, or put it into another state."""
         if state is InstanceState.STOPPED:
             self.ec2.client().stop_instances(InstanceIds=[id])
         else:
@@ -149,7 +152,7 @@ class Ec2Harness(ResourceHarness):
         self.ec2.client().delete_tags(Resources=[id])
 
     def close(self) -> None:
-        """Delete what was made; the pages are as they were. Idempotent."""
+        """Delete the instances that were made and restore the page sizes. Idempotent."""
         super().close()
         self._pages.close()
 

@@ -1,4 +1,4 @@
-"""The EC2 of the tests as a child process."""
+"""The simulated EC2 as a child process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ACCESS_KEY = "AKIAOCCOPUSTESTING"
 SECRET_KEY = "a-secret-key-for-tests"  # noqa: S105 - it opens nothing
 REGION = "eu-west-1"
 IMAGE = "ami-0123456789abcdef0"
-"""The one image there is."""
+"""The only image."""
 
 _START_SECONDS = 600.0
 _STOP_SECONDS = 10.0
@@ -28,12 +28,12 @@ _CALL_SECONDS = 600.0
 
 
 class Ec2Cloud:
-    """A running EC2: ``with Ec2Cloud() as cloud``. What there is in it goes with the process."""
+    """A running EC2: ``with Ec2Cloud() as cloud``. Its content is lost when the process ends."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
         self.endpoint = ""
-        """Where it listens; the same after a restart."""
+        """The URL; the same after a restart."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -45,7 +45,7 @@ class Ec2Cloud:
         self.stop()
 
     def start(self) -> None:
-        """Start it and return when it listens. Raises `RuntimeError` when it does not."""
+        """Start it and return when it listens. Raises `RuntimeError` if it does not."""
         port = urlsplit(self.endpoint).port or 0
         module = "occopus_resource_ec2.testing.server"
         self._process = subprocess.Popen(
@@ -62,13 +62,13 @@ class Ec2Cloud:
         self.endpoint = line.strip()
 
     def stop(self) -> None:
-        """End it. Idempotent."""
+        """Stop it. Idempotent."""
         process, self._process = self._process, None
         if process is not None:
             end(process, _STOP_SECONDS)
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Put these rules in force: the fields of `occopus_resource_ec2.testing.faults.Fault`."""
+        """Replace the rules: fields of `occopus_resource_ec2.testing.faults.Fault`."""
         self._call("faults", list(rules))
 
     def set_times(self, **seconds: float) -> None:
@@ -76,16 +76,16 @@ class Ec2Cloud:
         self._call("times", seconds)
 
     def set_state(self, id: str, name: str) -> None:
-        """Have an instance be in a state of any name, by itself."""
+        """Put an instance into a state, as EC2 itself might."""
         self._call("state", {"id": id, "name": name})
 
     def client(self) -> Any:
-        """A boto3 client of the account, for what a handler does not do."""
+        """A boto3 client of the account, for calls that the handler does not make."""
         session = boto3.session.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
         return session.client("ec2", endpoint_url=self.endpoint)
 
     def calls(self) -> dict[str, int]:
-        """How many calls of each action there were."""
+        """The number of calls by action."""
         counted: dict[str, int] = self._call("calls")
         return counted
 
@@ -95,7 +95,7 @@ class Ec2Cloud:
         return found
 
     def reset(self) -> None:
-        """Remove everything there is, and all faults, times and counts."""
+        """Remove all instances and volumes, faults, times and counts."""
         self._call("reset")
 
     def _call(self, what: str, given: Any = None) -> Any:

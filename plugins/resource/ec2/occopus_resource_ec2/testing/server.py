@@ -1,9 +1,9 @@
-"""``python -m occopus_resource_ec2.testing.server [--port N]``: an EC2 of moto's on the loopback, with what moto lacks.
+"""``python -m occopus_resource_ec2.testing.server [--port N]``: moto's EC2 on the loopback, with what moto lacks.
 
-A ClientToken makes one instance however often it is repeated, access keys may be refused, an account may have room for
-so many instances, which take their time to boot and to go, calls are counted and can be made to fail. Instances have
-addresses in 127.0.0.0/8, so that a ping is answered. What is not EC2 is below ``/control``;
-`occopus_resource_ec2.testing.process` calls it.
+A ClientToken makes one instance, however often the call is repeated. Access keys can be refused, the account can have a
+limit of instances, instances take time to boot and to terminate, calls are counted and can be made to fail. Instances
+have addresses in 127.0.0.0/8 and answer pings. Paths below ``/control`` are no part of EC2;
+`occopus_resource_ec2.testing.process` calls them.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _FULL = "InstanceLimitExceeded", "You have requested more instances than your cu
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer over HTTP."""
+    """An HTTP response."""
 
     status: int
     body: bytes
@@ -82,7 +82,7 @@ def _random_loopback() -> str:
 
 
 class Cloud:
-    """A WSGI application: moto's EC2 behind faults."""
+    """A WSGI application: moto's EC2 behind fault injection."""
 
     def __init__(self, access_key: str, most_instances: int | None = None) -> None:
         self._moto = create_backend_app("ec2")
@@ -91,7 +91,7 @@ class Cloud:
         self._lock = threading.Lock()
         self._faults = Faults()
         self._forget()
-        # Whoever pings an instance reaches this machine.
+        # Public addresses of instances lead to this machine, so that pings are answered.
         vars(elastic_network_interfaces)["random_public_ip"] = _random_loopback
 
     def _forget(self) -> None:
@@ -102,7 +102,7 @@ class Cloud:
         self._ends: dict[tuple[str, str], float] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """One request."""
+        """Answer one request."""
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         if environ["PATH_INFO"].startswith("/control/"):
             said = self._control(environ["PATH_INFO"].removeprefix("/control/"), json.loads(body or b"null"))
@@ -162,7 +162,7 @@ class Cloud:
         return answer
 
     def _take_back(self, token: str, fault: Fault) -> None:
-        """Terminate the instance of a token; repeats of the call return its present state, as EC2 may do."""
+        """Terminate the instance of a token; repeats of the call return its current state, as EC2 may do."""
         with self._lock:
             parameters, answer = self._made[token]
             code, message = escape(fault.code), escape(fault.message)
@@ -175,11 +175,11 @@ class Cloud:
                     self._due.pop(instance.id, None)
                     instance.terminate()
                     instance.state_reason = StateReason(fault.message, fault.code)
-                    # Another termination does not change the reason.
+                    # A second termination does not change the reason.
                     vars(instance)["terminate"] = lambda instance=instance: instance.instance_state
 
     def _is_full(self) -> bool:
-        """Whether there is no room for another instance; every call of the handler is for one."""
+        """Whether the account has no room for another instance; every call of the handler creates one."""
         if self._most_instances is None:
             return False
         return sum(1 for instance in _instances() if instance.state != "terminated") >= self._most_instances
@@ -190,7 +190,7 @@ class Cloud:
         return Answer(int(status.split()[0]), b"".join(chunks), dict(headers))
 
     def _take_time(self, action: str, region: str, ids: Iterable[bytes]) -> None:
-        """Hold new instances back in a state before the one that moto gives them at once."""
+        """Keep new instances in an earlier state; moto makes them ready at once."""
         key, before, after = (
             ("boot_seconds", ("pending", 0), ("running", 16))
             if action == "RunInstances"
@@ -198,7 +198,7 @@ class Cloud:
         )
         now = time.monotonic()
         for id in map(bytes.decode, ids):
-            due = self._ends.setdefault((action, id), now + self._times[key])  # a repeat does not restart it
+            due = self._ends.setdefault((action, id), now + self._times[key])  # not restarted by a repeated call
             if due > now:
                 self._set_state(region, id, *before)
                 self._due[id] = (due, *after)
@@ -236,7 +236,7 @@ class Cloud:
 
 
 def _inventory() -> Iterator[dict[str, Any]]:
-    """Every instance that is not terminated and every volume, of all regions."""
+    """All volumes, and all instances that are not terminated, of all regions."""
     for instance in _instances():
         if instance.state != "terminated":
             yield {"id": instance.id, "state": instance.state, "tags": _tags(instance)}
@@ -246,7 +246,7 @@ def _inventory() -> Iterator[dict[str, Any]]:
 
 
 def _console(id: str) -> bytes:
-    """The element of an answer that has what an instance has printed: what its script echoes, line by line."""
+    """The XML element with the console output of an instance: the lines that its script echoes."""
     user_data = next((each.user_data for each in _instances() if each.id == id), None)
     script = base64.b64decode(str(user_data or "")).decode()
     commands = [shlex.split(line) for line in script.splitlines() if script.startswith("#!") and line.strip()]
@@ -270,7 +270,7 @@ def _refusal(status: int, code: str, message: str, retry_after: int | None = Non
 
 
 def _spoilt(answer: Answer, fault: Fault) -> Answer:
-    """What a client gets of an answer."""
+    """The parts of the answer that the client receives."""
     if fault.kind == "cut_reply":
         return replace(answer, body=answer.body[: int(len(answer.body) * fault.share)])
     if fault.kind == "foreign_reply":
@@ -285,7 +285,7 @@ def _send(answer: Answer, start_response: Callable[..., Any]) -> Iterable[bytes]
 
 
 def _hang_up(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    start_response("200 ", [])  # what follows meets a closed connection
+    start_response("200 ", [])  # the rest meets a closed connection
     environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     return []
 
@@ -300,11 +300,11 @@ class _Quietly(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log(self, *_what: Any) -> None:
-        """Nothing: the calls are counted."""
+        """Log nothing: calls are counted instead."""
 
 
 def main() -> None:
-    """Serve until ended; the first line on stdout is the endpoint."""
+    """Serve until stopped; the first line on stdout is the endpoint."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1; default: any free port")
     parser.add_argument("--access-key", default="AKIAEXAMPLE", help="the one access key that is let in")

@@ -1,4 +1,4 @@
-"""Checks every exchange of a cloud against the documents, while the tests of the package run."""
+"""Checks every exchange of a cloud against the documents during the tests of the package."""
 
 from __future__ import annotations
 
@@ -67,21 +67,21 @@ UNDOCUMENTED: tuple[tuple[str, str], ...] = (
         "images of the marketplace: their document is not among those that are kept",
     ),
 )
-"""Paths that no document has, each with the reason why they are let pass."""
+"""Paths without a document that are accepted, each with the reason."""
 
 
 class Checker:
-    """Collects what is against the documents. Thread-safe."""
+    """Collects violations of the documents. Thread-safe."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self._lock = threading.Lock()
         self.violations: list[str] = []
         self.checked: Counter[str] = Counter()
-        """How many exchanges were checked, by operation."""
+        """The number of checked exchanges, by operation."""
 
     def check(self, request: Request, answer: Answer) -> list[str]:
-        """What is wrong with an exchange, one line for each; kept in `violations` too."""
+        """The violations of an exchange, one line each; also added to `violations`."""
         with self._lock:
             found = [f"{request.method} {request.path}: {each}" for each in self._check(request, answer)]
             self.violations += [each for each in found if each not in self.violations]
@@ -99,7 +99,7 @@ class Checker:
             return
         operation, parts = found
         self.checked[f"{operation.method} {operation.path}"] += 1
-        if answer.status < HTTPStatus.BAD_REQUEST:  # what is refused may well be wrong
+        if answer.status < HTTPStatus.BAD_REQUEST:  # a refused request may be invalid
             yield from self._request(operation, parts, request)
         yield from self._answer(operation, answer)
 
@@ -183,6 +183,6 @@ def _documents(folder: Path) -> Documents:
 
 
 def checker() -> Checker | None:
-    """A new checker, or None where the documents are not there."""
+    """A new checker, or None without the documents."""
     folder = recordings()
     return Checker(_documents(folder / "openapi")) if folder is not None else None

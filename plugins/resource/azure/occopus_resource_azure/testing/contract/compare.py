@@ -41,16 +41,16 @@ OTHER_VERSIONS: tuple[tuple[str, str, str], ...] = (
     (r"/(identity|tags)", "2020-12-02", "a policy of the recorded subscription adds them"),
     (r".*/(extensions|extensionHandlers)|/resources", "2021-12-31", "the stand-in has no extensions of VMs"),
 )
-"""Parts that differ by intent: a pattern of their place, the api-version before which they do, and the reason."""
+"""Intended differences: a pattern of their place, the api-version before which they occur, and the reason."""
 
 OTHER_STATES = {
     ("tag_filter_and_tag_patch_cli_2020", 18): "the default of a property was another one in 2020, so today it changes"
 }
-"""Exchanges that find a resource in another state, by file and number, each with the reason."""
+"""Exchanges with a resource in another state, by file and number, each with the reason."""
 
 
 def differences(recorded: Recorded, answer: Answer) -> Iterator[str]:
-    """What is not as it was recorded, one line for each."""
+    """The differences from the recording, one line each."""
     if answer.status != recorded.status:
         yield f"status {answer.status}, recorded {recorded.status}: {answer.body if answer.status >= 400 else ''}"  # noqa: PLR2004
         return
@@ -94,7 +94,7 @@ def _headers(recorded: Recorded, own: set[str]) -> Iterator[str]:
 
 
 def _shapes(recorded: Any, own: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Where two bodies differ in their keys, the types of their values, or values that steer clients."""
+    """Where two bodies differ in their keys, the types of their values, or values that clients depend on."""
     if isinstance(recorded, dict) and isinstance(own, dict):
         for name in sorted(recorded.keys() | own.keys()):
             inner = f"{place}/{name}"

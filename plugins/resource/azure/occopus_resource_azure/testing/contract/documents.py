@@ -29,11 +29,11 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "VirtualNetworkPropertiesFormat": ("privateEndpointVNetPolicies",),
     "VirtualMachineProperties": ("timeCreated",),
 }
-"""Properties that recorded answers have and the documents, which are older, have not."""
+"""Properties in recorded answers that the older documents lack."""
 
 
 def recordings() -> Path | None:
-    """The folder with ``azure/openapi`` and ``azure/exchanges``: $OCCOPUS_RECORDINGS, if it is set."""
+    """The folder with ``azure/openapi`` and ``azure/exchanges``: $OCCOPUS_RECORDINGS, if set."""
     named = os.environ.get("OCCOPUS_RECORDINGS")
     folder = Path(named, "azure") if named else None
     return folder if folder and (folder / "openapi").is_dir() else None
@@ -41,7 +41,7 @@ def recordings() -> Path | None:
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path, as a document has it."""
+    """One method of one path in a document."""
 
     method: str
     path: str
@@ -51,7 +51,7 @@ class Operation:
 
     @property
     def is_long_running(self) -> bool:
-        """Whether it may answer before it is done."""
+        """Whether it may answer before it has finished."""
         return bool(self.body.get("x-ms-long-running-operation"))
 
 
@@ -91,7 +91,7 @@ class Documents:
         return self._parameter(file, found)
 
     def resolve(self, name: str, reference: str) -> tuple[str, Json]:
-        """The file and the node that a reference in a file leads to."""
+        """The file and the node of a reference in a file."""
         file, _, pointer = reference.partition("#")
         target = posixpath.normpath(posixpath.join(posixpath.dirname(name), file)) if file else name
         node: Any = self._file(target)
@@ -111,7 +111,7 @@ class Documents:
 
     @functools.cache  # noqa: B019 - there is one object for the whole run
     def validator(self, file: str, pointer: str, *, request: bool) -> Draft7Validator:
-        """What checks a body against the schema at a place of a file, as a request or as an answer."""
+        """The validator of a body for the schema at a place of a file, as a request or as an answer."""
         converter = _Converter(self, request=request)
         schema = converter.convert(file, {"$ref": f"#{pointer}"})
         return Draft7Validator({**schema, "definitions": converter.definitions})
@@ -123,7 +123,7 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 class _Converter:
-    """Swagger schemas as draft-07, closed: what a document does not name is an error."""
+    """Converts Swagger schemas to draft-07, closed: properties that a document does not name are errors."""
 
     def __init__(self, documents: Documents, *, request: bool) -> None:
         self._documents = documents
@@ -132,7 +132,7 @@ class _Converter:
         self.definitions: dict[str, Json] = {}
 
     def convert(self, file: str, node: Json, name: str = "") -> Json:
-        """One node, in whichever file it stands."""
+        """Convert one node, in any file."""
         if "$ref" in node:
             return self._referred(file, node)
         if "allOf" in node or "properties" in node:
@@ -179,7 +179,7 @@ class _Converter:
         return self._nullable(node, closed)
 
     def _gather(self, file: str, node: Json, properties: Json, required: set[str]) -> bool:
-        """Collect what an object has, with what it is composed of; whether it may have more."""
+        """Collect the properties of an object and of those that it is composed of; return whether it may have more."""
         is_open = bool(node.get("discriminator") or node.get("additionalProperties"))
         for part in node.get("allOf", []):
             target, found = self._documents.resolve(file, part["$ref"]) if "$ref" in part else (file, part)

@@ -1,4 +1,4 @@
-"""The state that a recorded exchange met, made on the stand-in before it is replayed."""
+"""Prepares the state that a recorded exchange needs on the stand-in."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _GROUP: Json = {
 
 
 class Given:
-    """Makes what recorded exchanges presuppose: from what other exchanges of the sequence show of it, or plainly."""
+    """Makes the resources that recorded exchanges need, from other exchanges of the sequence, else with defaults."""
 
     def __init__(self, arm: Arm) -> None:
         self._arm = arm
@@ -49,7 +49,7 @@ class Given:
         self._region = self._default = _REGION
 
     def hints(self, recorded: list[Recorded]) -> None:
-        """Remember what a sequence shows of each resource the first time, and who uses what in its errors."""
+        """Remember the first description of each resource in a sequence, and the users that its errors name."""
         bodies = [body for each in recorded for body in (each.request, *_resources(each.response))]
         regions = [str(body["location"]) for body in bodies if isinstance(body, dict) and "location" in body]
         self._default = max(regions, key=regions.count, default=_REGION)
@@ -64,7 +64,7 @@ class Given:
                 self._related(each.path, each.response["error"]["message"])
 
     def _related(self, path: str, message: str) -> None:
-        """Remember which NIC a VM, an address, a security group or a subnet goes with."""
+        """Remember which NIC belongs to a VM, an address, a security group or a subnet."""
         ids = re.findall(r"/subscriptions/[^\s,']+[^\s,'.]", message)
         used = _first(ids, "/networkInterfaces/")
         machine = _first(ids, "/virtualMachines/")
@@ -94,7 +94,7 @@ class Given:
         return found
 
     def prepare(self, recorded: Recorded) -> None:
-        """Make what an exchange presupposes."""
+        """Prepare the state for an exchange."""
         target = Path.parse(recorded.path)
         if target is None or recorded.error == "ResourceGroupNotFound":
             return
@@ -114,7 +114,7 @@ class Given:
             self._needed(recorded, target)
 
     def _needed(self, recorded: Recorded, target: Path) -> None:
-        """Make what a request needs that was accepted, and what uses what could not be deleted."""
+        """Make what an accepted request needs, and the users of a resource that could not be deleted."""
         self._users(recorded)
         if recorded.method == "PUT":
             region = recorded.request.get("location", "") if isinstance(recorded.request, dict) else ""
@@ -139,7 +139,7 @@ class Given:
             self._account.limits.cores = 0
 
     def _users(self, recorded: Recorded) -> None:
-        """Make what uses a resource whose deletion was refused: the message names it."""
+        """Make the users of a resource whose deletion was refused: the message names them."""
         if not recorded.error:
             return
         message = recorded.response["error"]["message"]
@@ -150,7 +150,7 @@ class Given:
                 self.ensure(id)
 
     def _evicted(self, target: Path) -> None:
-        """Have a VM be gone because it was evicted: compute itself says then that it is not found."""
+        """Evict a VM: the compute provider then reports that it does not exist."""
         self.ensure(target.id)
         found = self._account.find(target.id)
         assert found is not None
@@ -158,7 +158,7 @@ class Given:
         self._account.drop(target.id)
 
     def _too_early(self, recorded: Recorded) -> None:
-        """Have something be under way that the request needs: the detail of the error names it."""
+        """Start an operation that the request has to wait for: the detail of the error names it."""
         detail = recorded.response["error"]["details"][0]
         id = re.findall(r"resource (/subscriptions/[^\s,']+[^\s,'.])", detail["message"])[0]
         if self._account.find(id) is None or detail["code"] == "RetryableErrorDueToAnotherOperation":
@@ -168,7 +168,7 @@ class Given:
         self._finish = True
 
     def ensure(self, id: str, shown: Json | None = None, region: str = "") -> None:
-        """Make a resource, with what it refers to, and finish it; nothing where it is there already."""
+        """Make and finish a resource, with those that it refers to, unless it exists."""
         target = Path.parse(id)
         if target is None or self._account.find(id) is not None or target.type not in self._arm.kinds:
             return
@@ -257,7 +257,7 @@ class Given:
         self._put(target, {**body, "properties": given})
 
     def failed_operation(self, target: Path, recorded: Recorded) -> str:
-        """The address of an operation of the same provider that fails as the recorded one did."""
+        """The address of a failed operation of the same provider, like the recorded one."""
         error = recorded.response["error"]
         fault = Fault("fail_operation", code=error["code"], message=error["message"], details=error.get("details"))
         compute = target.provider.lower() == "microsoft.compute"
@@ -275,7 +275,7 @@ class Given:
 
 
 def _item(arm: Arm, target: Path) -> Path:
-    """The resource that a call to it, to its actions or below it is about."""
+    """The resource of a call to it, to its actions or its children."""
     while target.types and (target.type not in arm.kinds or not target.is_item):
         size = len(target.types) - 1
         target = Path(target.subscription, target.group, target.provider, target.types[:size], target.names[:size])
@@ -283,7 +283,7 @@ def _item(arm: Arm, target: Path) -> Path:
 
 
 def _first(ids: list[str], part: str) -> str:
-    """The first id that has a part, or an empty text."""
+    """The first id that contains a part, or an empty text."""
     return next((each for each in ids if part in each), "")
 
 

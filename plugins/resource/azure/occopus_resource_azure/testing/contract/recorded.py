@@ -1,4 +1,4 @@
-"""Recorded exchanges with the real Azure, read into sequences that begin with nothing."""
+"""Recorded exchanges with the real Azure, as sequences that start from an empty account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from occopus_resource_azure.testing.account import SUBSCRIPTION
 
 _PLACES = {"<SUBSCRIPTION_ID>": SUBSCRIPTION, "<RG>": "rg", "<VNET>": "vnet", "<SUBNET>": "subnet", "<NAME>": "name"}
 _REAL_NAMES = re.compile(r"CLI_TEST_DELETE_DEPENDENT_RESOURCES[0-9A-Z]{20,}")
-"""The name of a group that recordings show beside the name that stands for it."""
+"""The real name of a group in recordings, and the placeholder for it."""
 _UNREADABLE = "<cut"
 
 
@@ -63,10 +63,10 @@ class Recorded:
 
 
 def sequences(folder: Path) -> Iterator[tuple[str, list[Recorded]]]:
-    """The sequences of all files by name; each exchange of the collection of errors is one of its own."""
+    """The sequences of all files by name; each exchange of the collection of errors is a sequence."""
     for file in sorted(folder.glob("*.jsonl")):
         if file.stem == "reported_errors":
-            continue  # quoted, not recorded
+            continue  # quoted from a report, not recorded
         found: list[Recorded] = []
         last, source, count = -1, "", 0
         for line in file.read_text("utf-8").splitlines():
@@ -96,7 +96,7 @@ def _read(file: str, number: int, entry: dict[str, Any]) -> Recorded:
 
 
 def _placed(value: Any) -> Any:
-    """The value with the placeholders of the recordings filled."""
+    """The value with the placeholders of the recordings filled in."""
     if isinstance(value, str):
         for word, text in _PLACES.items():
             value = value.replace(word, text)
@@ -110,7 +110,7 @@ def _placed(value: Any) -> Any:
 
 
 def _body(value: Any) -> Any:
-    """A body that was recorded as the text of bytes, read."""
+    """Parse a body that was recorded as the text of bytes."""
     if not isinstance(value, str) or _UNREADABLE in value:
         return None if isinstance(value, str) else value
     try:

@@ -1,4 +1,4 @@
-"""Replays recorded exchanges on the stand-in: same state, same request; same status, headers and shape of body."""
+"""Replays recorded exchanges on the stand-in and compares status, headers and shape of body."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _UNDER_WAY = ("InProgress", "Pending", "Updating", "Creating", "Deleting", "Runn
 _SECONDS = 30.0
 _POLL = re.compile(r"/(operations|DiskOperations|operationresults)/[^/]+$", re.IGNORECASE)
 INJECTED = ("ServerTimeout", "ServiceUnavailable", "GatewayTimeout", "AuthorizationFailed", "429", "ResourceReadFailed")
-"""Errors without a cause in the state of an account: only faults make them."""
+"""Errors that no state of an account causes: only faults produce them."""
 _BAD_REQUEST, _UNAVAILABLE = 400, 500
 
 
 @dataclass
 class Outcome:
-    """What a sequence came to."""
+    """The result of a sequence."""
 
     replayed: list[Recorded] = field(default_factory=list)
     skipped: list[tuple[Recorded, str]] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Outcome:
 
 
 class Replay:
-    """One sequence on an account of its own, on a clock that moves as the recorded answers say."""
+    """One sequence on an account of its own, with a clock that follows the recorded answers."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -69,7 +69,7 @@ class Replay:
         return outcome
 
     def _unsupported(self, recorded: Recorded) -> str:
-        """Why an exchange is not replayed; empty where it is."""
+        """Why an exchange is not replayed; empty if it is."""
         target = Path.parse(recorded.path)
         if target is None:
             return "not below a subscription"
@@ -85,7 +85,7 @@ class Replay:
         return self._missing(recorded, target)
 
     def _missing(self, recorded: Recorded, target: Path) -> str:
-        """What the stand-in does not have of an exchange."""
+        """What the stand-in lacks for an exchange."""
         body = f"{recorded.request} {recorded.response if recorded.error else ''}"
         for word in ("diskAccess", "applicationGateway"):
             if word in body:
@@ -138,7 +138,7 @@ class Replay:
         return refusal(fault, "")
 
     def _failing(self, recorded: Recorded) -> str:
-        """The address of an operation that has failed as the recorded one had."""
+        """The address of an operation that has failed like the recorded one."""
         target = Path.parse(recorded.path)
         assert target is not None
         url = self._given.failed_operation(target, recorded)
@@ -153,13 +153,13 @@ class Replay:
 
 
 def _key(url: str) -> str:
-    """An operation's address without what differs between recordings of it: host and signature."""
+    """The address of an operation without the parts that differ between recordings: host and signature."""
     parts = urlsplit(url)
     return f"{unquote(parts.path).lower()}?monitor={'monitor=true' in parts.query}"
 
 
 def _under_way(recorded: Recorded) -> bool:
-    """Whether an answer says that something has not ended, or that it is too early for the request."""
+    """Whether an answer reports an unfinished operation, or refuses a request because of one."""
     body = recorded.response if isinstance(recorded.response, dict) else {}
     state = body.get("status") or (body.get("properties") or {}).get("provisioningState")
     early = recorded.status >= _BAD_REQUEST and recorded.error not in (
