@@ -1,4 +1,4 @@
-"""What is done in an account: instances made once for each token, described, stopped and priced."""
+"""Operations on an account: create instances once for each token, describe, stop and price them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from occopus_resource_cloudbroker.order import order
 from occopus_resource_cloudbroker.tokens import Tokens
 
 _AT_ONCE = 4
-"""Calls of one deletion, or one question for costs, that are under way at once."""
+"""Concurrent calls of one deletion or one cost query."""
 
 
 class Account:
@@ -43,10 +43,10 @@ class Account:
         self._tokens = Tokens(window)
 
     def check(self, request: CreateRequest) -> None:
-        """Raises `PermanentError` for what can be known to be wrong without a call."""
+        """Raises `PermanentError` for errors that can be found without a call."""
         order(request)
 
-    # Making
+    # Creation
 
     def create(self, request: CreateRequest) -> Instance:
         """The instance of the token; see `CloudBrokerHandler.create`. Raises `ProviderError`."""
@@ -71,16 +71,17 @@ class Account:
         return replace(made, instance=replace(made.instance, token=request.token, owner=request.owner))
 
     def _looked_after(self, error: ProviderError, token: str) -> ProviderError:
-        """Mark a refusal as without effect where the list shows none: the core then need not wait and search."""
+        """Mark a refusal as without effect if the list shows no instance: the core then need not wait and search."""
         if isinstance(error, NotFoundError | PermanentError | QuotaError):
             with contextlib.suppress(ProviderError):
                 error.unreached = not with_token(self._catalogue.whole(), token)
         return error
 
     def _confirmed(self, made: Entry, token: str) -> Instance:
-        """Look at what there is now: another process may have made one, and the platform must have kept the name.
+        """Check the list after a creation.
 
-        Where that cannot be seen now the instance is returned all the same: its id is known from here on.
+        Another process may have made an instance, or the platform may have changed the name. If the list cannot be
+        read, the instance is returned all the same: its id is now known.
         """
         try:
             entries = self._catalogue.whole()
@@ -94,7 +95,7 @@ class Account:
         return self._settled(with_token(entries, token))
 
     def _refuse(self, id: InstanceId) -> None:
-        """Stop an instance that could not be found again. Raises `PermanentError`."""
+        """Stop an instance whose name makes it untraceable. Raises `PermanentError`."""
         error = self._ended(id)
         raise PermanentError(
             f"{self._client.where} has not kept the name of a new instance, by which Occopus finds it again; instance "
@@ -102,15 +103,15 @@ class Account:
         )
 
     def _settled(self, found: Sequence[Entry]) -> Instance:
-        """Of several that one token has made, all but the one that counts are stopped. Raises `ProviderError`."""
+        """Stop all instances of a token except the one that counts. Raises `ProviderError`."""
         counts, *others = found
         for error in map(self._end, others):
             if error is not None:
-                error.unreached = False  # there is something
+                error.unreached = False  # there is an instance
                 raise error
         return counts.instance
 
-    # Looking
+    # Description and lists
 
     def describe(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Instance]:
         """See `CloudBrokerHandler.describe`. Raises `ProviderError`."""
@@ -121,14 +122,14 @@ class Account:
         return self._listed(ids)
 
     def _one(self, id: InstanceId) -> Instance | None:
-        """None where the platform does not find it: only the list says that it is absent."""
+        """The instance, None if the platform does not find it: only the list can show that it is absent."""
         try:
             return self._catalogue.one(id)
         except NotFoundError:
             return None
 
     def _listed(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Instance]:
-        """The list is read until all are found alive. Between two pages one may move to a page that was read."""
+        """Read the list until all are found alive. One may move to an earlier page between two requests."""
         wanted, found, pages = set(ids), dict[InstanceId, Entry](), 0
         for page in self._catalogue.read():
             pages += 1
@@ -142,12 +143,12 @@ class Account:
         return described
 
     def owned(self, owner: Owner) -> Iterator[Instance]:
-        """Everything of the owner that may still run. Raises `ProviderError`."""
+        """Every instance of the owner that may still run. Raises `ProviderError`."""
         for each in self._catalogue.whole():
             if each.alive and each.instance.owner is not None and owner.matches(each.instance.owner):
                 yield each.instance
 
-    # Ending
+    # Deletion
 
     def delete(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
         """See `CloudBrokerHandler.delete`. Raises `ProviderError`."""
@@ -155,7 +156,7 @@ class Account:
         gave_up: list[ProviderError] = []
 
         def end(id: InstanceId) -> ProviderError | None:
-            if gave_up:  # each of the others would wait for as long
+            if gave_up:  # the other calls would wait just as long
                 return gave_up[0]
             error = self._end(known[id]) if id in known else self._not_listed(id)
             if isinstance(error, SilenceError | ThrottledError | AuthError):
@@ -169,12 +170,12 @@ class Account:
         return results
 
     def _not_listed(self, id: InstanceId) -> ProviderError | None:
-        """What is not in the list may not be there yet: it is stopped by its id."""
+        """Stop an instance that is not in the list by its id: it may not be listed yet."""
         error = self._ended(id)
         return TransientError(error.message) if isinstance(error, WrongStatusError) else error
 
     def _end(self, one: Entry) -> ProviderError | None:
-        """What is on its way out is left alone; what cannot be stopped yet is stopped by a later call."""
+        """Stop an instance that is not stopping yet; one that cannot be stopped now is left to a later call."""
         if one.instance.state in (InstanceState.DELETING, InstanceState.ABSENT):
             return None
         error = self._ended(one.id)
@@ -210,5 +211,5 @@ class Account:
 
 
 def is_alive(instance: Instance) -> bool:
-    """Whether something of it may still run."""
+    """Whether a part of it may still run."""
     return instance.state is not InstanceState.ABSENT

@@ -1,4 +1,4 @@
-"""The platform's XML, read without trust: elements as texts, refusals as errors."""
+"""Parses the platform's XML defensively: elements as texts, refusals as errors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 _LISTS = ("instances", "nil-classes")
-"""Root elements of a list of instances: Rails calls an empty one of unknown content ``nil-classes``."""
+"""Root elements of a list of instances: Rails names an empty list ``nil-classes``."""
 _TOTAL = "total"
 
 
 class ForeignError(Exception):
-    """Content that is not what was asked for: a web page, or a part of an answer."""
+    """Unexpected content: a web page, or an incomplete answer."""
 
 
 class StrangerError(Exception):
-    """An answer with such content."""
+    """An answer with unexpected content."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -29,24 +29,24 @@ class StrangerError(Exception):
 
 @dataclass(slots=True)
 class RefusalError(Exception):
-    """An answer that says what is wrong: by its ``errors`` element whatever its status, or by its status."""
+    """An error answer: by its ``errors`` element with any status, or by its status."""
 
     status: int
     messages: Sequence[str] = ()
     type: str = ""
     retry_after: str = ""
     explained: bool = False
-    """True where an ``errors`` element arrived: the application itself has refused the call."""
+    """True if the answer has an ``errors`` element: the application itself has refused the call."""
 
 
 def nothing(root: Element | None, body: bytes) -> None:
-    """The answer to a call that only has something done: it may be empty. Raises `ForeignError` for a web page."""
+    """Check the answer to a call without a result: it may be empty. Raises `ForeignError` for a web page."""
     if body.strip().startswith(b"<") and (root is None or _name(root) == "html"):
         raise ForeignError
 
 
 def parsed(body: bytes) -> Element | None:
-    """The root element; None for what is not well-formed XML, or holds a document type or entities."""
+    """The root element; None for XML that is not well-formed, or has a document type or entities."""
     try:
         root: Element = fromstring(body, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError):
@@ -55,7 +55,7 @@ def parsed(body: bytes) -> Element | None:
 
 
 def refusal(root: Element, status: int, retry_after: str) -> RefusalError | None:
-    """The refusal in an answer, None where it has no ``errors`` element."""
+    """The refusal in an answer, None without an ``errors`` element."""
     errors = root if _name(root) == "errors" else next((each for each in root if _name(each) == "errors"), None)
     if errors is None:
         return None
@@ -72,7 +72,7 @@ def instance(root: Element | None) -> Mapping[str, str]:
 
 
 def instances(root: Element | None) -> list[Mapping[str, str]]:
-    """The fields of each instance of a list. Raises `ForeignError` where it is not a list of instances."""
+    """The fields of each instance of a list. Raises `ForeignError` for any other root element."""
     if root is None or not (_name(root) in _LISTS or root.get("type") == "array"):
         raise ForeignError
     if any(_name(each) != "instance" for each in root):
@@ -81,7 +81,7 @@ def instances(root: Element | None) -> list[Mapping[str, str]]:
 
 
 def total(root: Element | None) -> Decimal | None:
-    """The total cost of a list of fees, whatever its root is called; None where it has no entry for it.
+    """The total cost in a list of fees with any root element; None without an entry for it.
 
     Raises `ForeignError` for anything but fees.
     """
@@ -106,7 +106,7 @@ def _fields(element: Element) -> dict[str, str]:
 
 
 def _name(element: Element) -> str:
-    """Answers have hyphens in some names and underscores in others."""
+    """The name with underscores: answers have hyphens in some names and underscores in others."""
     return str(element.tag).replace("_", "-")
 
 

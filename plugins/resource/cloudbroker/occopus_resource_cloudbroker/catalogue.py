@@ -1,4 +1,4 @@
-"""Lists of the account's instances: page by page, and one list for all calls that wait for one."""
+"""Lists the account's instances page by page, and shares one list among all waiting calls."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from occopus_resource_cloudbroker.client import Client
 
 PATH = "/instances.xml"
 PER_PAGE = 100
-"""The instances that a page is asked to have; the platform may give fewer."""
+"""The requested page size; the platform may return fewer."""
 _MOST_PAGES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An instance of the list, with its place in the order of creation."""
+    """A listed instance, with its place in the order of creation."""
 
     instance: Instance
     rank: tuple[str, str]
@@ -33,12 +33,12 @@ class Entry:
 
     @property
     def alive(self) -> bool:
-        """Whether something of it may still run."""
+        """Whether a part of it may still run."""
         return self.instance.state is not InstanceState.ABSENT
 
 
 class Catalogue:
-    """The instances of one account. Thread-safe. Knows nothing of single instances between two calls."""
+    """The instances of one account. Thread-safe. Caches no instance between calls."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -46,10 +46,10 @@ class Catalogue:
         self._reading = threading.Lock()
         self._awaited: Future[list[Entry]] | None = None
         self.pages = 1
-        """How many pages the last whole list had."""
+        """The number of pages of the last complete list."""
 
     def whole(self) -> list[Entry]:
-        """The whole list, read after this call began. Calls that wait for one share it. Raises `ProviderError`."""
+        """The complete list, read after this call began. Waiting calls share it. Raises `ProviderError`."""
         with self._lock:
             first = self._awaited is None
             if self._awaited is None:
@@ -60,7 +60,7 @@ class Catalogue:
         return awaited.result()
 
     def _fulfil(self, awaited: Future[list[Entry]]) -> None:
-        """Read the list once an earlier one is done. Calls that come after its start wait for the next one."""
+        """Read the list after an earlier one has ended. Calls that arrive after its start wait for the next one."""
         begun = self._reading.acquire(timeout=self._client.seconds * (self.pages + 1))
         try:
             with self._lock:
@@ -77,8 +77,7 @@ class Catalogue:
     def read(self) -> Iterator[list[Entry]]:
         """Page by page, each instance once. Raises `ProviderError` when iterated.
 
-        The platform does not say how many pages there are, or how many instances it puts on one: the end is a page
-        that brings nothing new.
+        The platform reports neither the number of pages nor their size: a page without new instances is the end.
         """
         seen: set[InstanceId] = set()
         for number in range(1, _MOST_PAGES):
@@ -97,12 +96,12 @@ class Catalogue:
 
 
 def path(id: InstanceId) -> str:
-    """What the paths of an instance begin with."""
+    """The first part of the paths of an instance."""
     return f"/instances/{quote(id, safe='')}"
 
 
 def with_token(entries: Sequence[Entry], token: str) -> list[Entry]:
-    """Everything that a token has made, the one that counts first: what is alive, in the order of creation."""
+    """All instances of a token, the one that counts first: those alive come first, in order of creation."""
     found = [entry for entry in entries if entry.instance.token == token]
     return sorted(found, key=lambda entry: (not entry.alive, entry.rank))
 
@@ -113,7 +112,7 @@ def by_id(entries: Sequence[Entry]) -> Mapping[InstanceId, Entry]:
 
 
 def entry(fields: Mapping[str, str]) -> Entry:
-    """One ``instance`` element. Raises `LookupError` where it has no id."""
+    """Translate one ``instance`` element. Raises `LookupError` if it has no id."""
     return Entry(view.instance(fields), (fields.get("created-at", ""), fields["id"]))
 
 

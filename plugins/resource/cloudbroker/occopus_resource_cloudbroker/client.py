@@ -1,4 +1,4 @@
-"""Calls to the platform: each is made once, and ends in time."""
+"""Calls to the platform: each is made once and has a time limit."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _REFUSED = 400
 class Client:
     """One account at one platform. Thread-safe; each call has a connection of its own.
 
-    A connection that is kept may be closed by the other side at the moment it is used again: a creation would then
-    have an unknown outcome without need.
+    The server may close a kept connection at the moment it is reused: a creation would then have an unknown outcome for
+    no reason.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -39,15 +39,15 @@ class Client:
         self._met = False  # whether it has ever answered as CloudBroker does
 
     def get(self, path: str, read: Callable[[Element | None], T], **query: int) -> T:
-        """What `read` finds in the answer. Raises `ProviderError`."""
+        """Make a GET request and return what `read` extracts from the answer. Raises `ProviderError`."""
         return self._call(lambda root, _body: read(root), "GET", path, query=query)
 
     def post(self, path: str, body: bytes, read: Callable[[Element | None], T]) -> T:
-        """What `read` finds in the answer. Raises `ProviderError`."""
+        """Make a POST request and return what `read` extracts from the answer. Raises `ProviderError`."""
         return self._call(lambda root, _body: read(root), "POST", path, body=body)
 
     def put(self, path: str) -> None:
-        """Have something done; an answer without content is a success. Raises `ProviderError`."""
+        """Make a PUT request; an empty answer is a success. Raises `ProviderError`."""
         self._call(answers.nothing, "PUT", path)
 
     def _call(
@@ -68,7 +68,7 @@ class Client:
         else:
             self._met = True
             return found
-        raise failure  # without the library's error, which holds the request and its secrets
+        raise failure  # without the library's error, which contains the request and its secrets
 
     def _send(
         self, method: str, path: str, credentials: HTTPBasicAuth, body: bytes, query: Mapping[str, int] | None
@@ -85,7 +85,7 @@ class Client:
         )
 
     def _read(self, answer: requests.Response, read: Callable[[Element | None, bytes], T]) -> T:
-        """What is found in an answer that is a success. Raises `RefusalError`, `StrangerError`, `LookupError`."""
+        """Extract from a successful answer. Raises `RefusalError`, `StrangerError`, `LookupError`."""
         root, retry_after = answers.parsed(answer.content), answer.headers.get("Retry-After", "")
         refused = answers.refusal(root, answer.status_code, retry_after) if root is not None else None
         if refused is not None:

@@ -1,4 +1,4 @@
-"""The platform's refusals, and failures on the way to it, as the errors of the contract."""
+"""Maps refusals of the platform and errors of the connection to the errors of the contract."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from occopus_core.api import (
 from occopus_resource_cloudbroker.answers import RefusalError, StrangerError
 
 _LONGEST = 300
-"""Characters of the platform's own words in a message."""
+"""The most characters of the platform's message that are shown."""
 _SERVER_ERROR = 500
 _UNAVAILABLE = 503
 _UNAUTHORIZED = 401
@@ -47,31 +47,31 @@ _BY_WORDS: Sequence[tuple[re.Pattern[str], type[ProviderError]]] = [
         (r"try again|temporar|timed? ?out|unavailable|internal (server )?error|busy", TransientError),
     )
 ]
-"""What the words of a refusal mean: no list of the platform's error texts is public."""
+"""Error classes by words of the message: the platform's error texts are not documented."""
 _KEYS = (
     (re.compile(r"instance.?type", re.IGNORECASE), "instance_type_id"),
     (re.compile(r"deployment", re.IGNORECASE), "deployment_id"),
     (re.compile(r"key.?pair", re.IGNORECASE), "key_pair_id"),
     (re.compile(r"opened.?port|\bport", re.IGNORECASE), "opened_port"),
 )
-"""The key of the description that a refusal of a creation is about."""
+"""The key of the description to which a refusal of a creation refers."""
 _WRONG_CREDENTIALS = "the e-mail address or the password is wrong (auth_data of type cloudbroker: email, password)"
 _NAME_UNKNOWN = ("NameResolutionError", "Failed to resolve")
 
 
 class WrongStatusError(PermanentError):
-    """The instance is in a status in which it cannot be done."""
+    """The status of the instance does not allow the call."""
 
 
 class SilenceError(TransientError):
-    """No answer came: other calls at the same time would wait for one just as long."""
+    """No answer arrived: concurrent calls would probably wait for one just as long."""
 
 
 def provider_error(error: Exception, where: str, seconds: float, *, met: bool = False) -> ProviderError:
-    """The error for whatever ended a call. `where` names the endpoint, `seconds` is the time limit of the call.
+    """The error for the exception of a call. `where` names the endpoint, `seconds` is the time limit of the call.
 
-    `met` says that the endpoint has answered as the platform does before: an answer that is not the platform's then
-    comes from something in between.
+    `met` says that the endpoint has answered as the platform does before: any other answer then comes from a proxy in
+    between.
     """
     if isinstance(error, RefusalError):
         return _refusal(error, where, met=met)
@@ -81,7 +81,7 @@ def provider_error(error: Exception, where: str, seconds: float, *, met: bool = 
 
 
 def with_key(error: ProviderError) -> ProviderError:
-    """The refusal of a creation, with the key of the description that it is about where the platform names one."""
+    """The refusal of a creation, with the key of the description to which it refers, if the platform names one."""
     if isinstance(error, NotFoundError | PermanentError):
         for words, key in _KEYS:
             if words.search(error.message):
@@ -90,7 +90,7 @@ def with_key(error: ProviderError) -> ProviderError:
 
 
 def is_certain(error: ProviderError) -> bool:
-    """Whether a call that ended so has certainly had no effect, or certainly none that is not known."""
+    """Whether a failed call certainly had no effect, or only a known one."""
     return error.unreached or isinstance(error, ThrottledError) or not isinstance(error, TransientError)
 
 
@@ -109,7 +109,7 @@ def _refusal(error: RefusalError, where: str, *, met: bool) -> ProviderError:
 
 
 def _kind(error: RefusalError, said: str) -> type[ProviderError]:
-    """The type decides before the status, the status before the words."""
+    """The error class by the type, else the status, else the words."""
     if error.type in ("authentication", "missing rights") or error.status == _UNAUTHORIZED:
         return AuthError
     if error.type == "wrong status":
@@ -125,13 +125,13 @@ def _kind(error: RefusalError, said: str) -> type[ProviderError]:
 
 def _stranger(status: int, where: str, *, met: bool) -> ProviderError:
     message = f"{where} answered HTTP {status}, not as CloudBroker does: is it the endpoint of a CloudBroker Platform?"
-    if met or status >= _SERVER_ERROR:  # from a gateway, which may have passed the call on
+    if met or status >= _SERVER_ERROR:  # from a gateway, which may have forwarded the call
         return TransientError(message)
     return PermanentError(message, unreached=True)
 
 
 def _trouble(error: Exception, where: str, seconds: float) -> ProviderError:
-    """Errors of the way there and back."""
+    """Map errors of the connection."""
     if isinstance(error, LookupError):
         return TransientError(f"{where}: something is missing in its answer")
     if isinstance(error, TimeoutError | requests.Timeout):
@@ -141,9 +141,9 @@ def _trouble(error: Exception, where: str, seconds: float) -> ProviderError:
             f"{where}: its certificate is not trusted; REQUESTS_CA_BUNDLE names a file with authorities that are",
             unreached=True,
         )
-    if isinstance(error, ValueError):  # what requests could not even send
+    if isinstance(error, ValueError):  # requests could not even send it
         return PermanentError(f"{where}: {type(error).__name__}: is resource.endpoint a URL?", unreached=True)
-    if isinstance(error, OSError):  # of which those of requests are
+    if isinstance(error, OSError):  # the errors of requests are OSErrors
         why = _why_not(error)
         message = f"it cannot be reached{why}" if why else "the connection broke before the answer was complete"
         return SilenceError(f"{where}: {message}", unreached=bool(why))
@@ -151,7 +151,7 @@ def _trouble(error: Exception, where: str, seconds: float) -> ProviderError:
 
 
 def _why_not(error: Exception) -> str:
-    """Why no connection could be made; empty where one was made and broke."""
+    """Why no connection could be made; empty if one was made and broke."""
     text = str(error)
     if "Connection refused" in text:
         return ", nothing listens there"

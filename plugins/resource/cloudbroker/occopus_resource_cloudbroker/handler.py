@@ -21,7 +21,7 @@ from occopus_core.api import (
 
 
 class CloudBrokerHandler(ResourceHandler):
-    """One account at one platform. Owner and token of an instance are in its name."""
+    """One account at one platform. The name of an instance contains owner and token."""
 
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
@@ -29,11 +29,11 @@ class CloudBrokerHandler(ResourceHandler):
     max_concurrency: ClassVar[int] = 8
     poll_seconds: ClassVar[tuple[float, float]] = (1.0, 15.0)
     consistency_window: ClassVar[float] = 30.0
-    """The official client waits 60 s for an answer: a creation whose answer was not awaited for more than the usual
-    30 s may take effect for as long again."""
+    """The official client waits 60 s for an answer, Occopus 30 s: a creation may take effect up to 30 s after Occopus
+    gave up."""
 
     def __init__(self, connection: Connection) -> None:
-        # The libraries are imported only by who makes calls, not by who wants the schema.
+        # Imported late: reading the schema must not import the libraries.
         from occopus_resource_cloudbroker.account import Account  # noqa: PLC0415
 
         super().__init__(connection)
@@ -46,37 +46,37 @@ class CloudBrokerHandler(ResourceHandler):
         return load_schema("occopus_resource_cloudbroker")
 
     def check(self, request: CreateRequest) -> None:
-        """Raises `PermanentError` for a description that cannot be sent, and for a name that gets too long."""
+        """Raises `PermanentError` for a description that cannot be sent, and for a name that is too long."""
         self._account.check(request)
 
     def create(self, request: CreateRequest) -> Instance:
-        """Look for what the token has made, make the instance if there is nothing, and look again.
+        """Look for the token's instance, create it if there is none, and look again.
 
-        The platform has no token of its own for a creation. Calls: two lists, which calls side by side share, and the
+        The platform has no idempotency token for creations. Calls: two lists, which concurrent calls share, and the
         creation. Raises `ProviderError`.
         """
         return self._account.create(request)
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
-        """The list up to the page with the last of them, or a call for each where that is less.
+        """Read the list up to the page with the last of them, or make a call for each if that is less.
 
         Raises `ProviderError`.
         """
         return self._account.describe(list(dict.fromkeys(ids))) if ids else {}
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
-        """Everything whose name has the owner: one call for each page. Raises `ProviderError` when iterated."""
+        """Every instance whose name has the owner: one call for each page. Raises `ProviderError` when iterated."""
         yield from self._account.owned(owner)
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         """Stop the instances: the list, and a call for each that still runs; idempotent.
 
-        The platform keeps the record of an instance that was stopped. Raises `ProviderError`.
+        The platform keeps the record of a stopped instance. Raises `ProviderError`.
         """
         return self._account.delete(list(dict.fromkeys(ids))) if ids else {}
 
     def cost(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
-        """The entry ``Total`` of the costs of each, with one call for each; None without one.
+        """The entry ``Total`` in the costs of each instance, with one call each; None without one.
 
         Raises `ProviderError`.
         """

@@ -1,7 +1,7 @@
-"""Owner and token of an instance in its name, the one free text that the platform keeps with an instance.
+"""Owner and token of an instance in its name, the only free text that the platform stores with an instance.
 
-A name is ``occopus_TOKEN_INSTALLATION_NODEID_NODENAME_INFRAID``, and after a space the name that the description asks
-for. Only the last field may hold ``_`` itself. What finds the instance again comes first.
+A name is ``occopus_TOKEN_INSTALLATION_NODEID_NODENAME_INFRAID``, followed by a space and the name in the description.
+Only the last field may contain ``_``. The fields needed to find the instance come first.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from occopus_core.api import Owner, PermanentError
 
 LIMIT = 255
-"""The most characters of a name: those of a text column, since the platform's own limit is not documented."""
+"""The most characters of a name: those of a text column, since the platform's limit is not documented."""
 
 _OURS = "occopus"
 _SEPARATOR = "_"
@@ -17,11 +17,11 @@ _FIELDS = 6
 _ABSENT = "."
 _IN_TOKEN = ""
 _UUID = 36
-"""Characters of a node id, which tokens of Occopus end with: it is not written twice."""
+"""The length of a node id. Tokens of Occopus end with it, so it is not written twice."""
 
 
 def name(owner: Owner, token: str, wish: str = "") -> str:
-    """The name of an instance. Raises `PermanentError` where it would be too long."""
+    """The name of an instance. Raises `PermanentError` if it would be too long."""
     node_id = owner.node_id
     if node_id is not None and len(node_id) == _UUID and token.endswith(node_id):
         node_id = _IN_TOKEN
@@ -38,7 +38,7 @@ def name(owner: Owner, token: str, wish: str = "") -> str:
 
 
 def read(text: str) -> tuple[Owner | None, str]:
-    """Owner and token as a name has them; None and empty for an instance that is not ours."""
+    """Owner and token from a name; None and empty for an instance that Occopus did not make."""
     fields = text.partition(" ")[0].split(_SEPARATOR, _FIELDS - 1)
     if len(fields) != _FIELDS or fields[0] != _OURS or not fields[1] or not fields[2]:
         return None, ""

@@ -1,4 +1,4 @@
-"""The body of a creation: the description as it is, and what the handler adds to it."""
+"""The body of a creation: the user's description and what the handler adds to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REQUIRED = ("deployment_id", "instance_type_id")
 _DEFAULTS = {"disable_autostop": True, "isolated": True}
 _NAME = "name"
 _OWN = ("cloud_init", "cloud_init_b64")
-"""What the contextualisation gives."""
+"""Fields that come from the contextualisation."""
 _TAG = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _NOT_XML = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -44,7 +44,7 @@ def order(request: CreateRequest) -> bytes:
 
 
 def _wanted(description: Mapping[str, Any]) -> dict[str, Any]:
-    """The description with names of one spelling: the platform takes ``_`` and ``-`` for the same."""
+    """The description with uniform field names: the platform treats ``_`` and ``-`` alike."""
     wanted: dict[str, Any] = {}
     for key, value in description.items():
         name = str(key).replace("-", "_")
@@ -59,7 +59,7 @@ def _wanted(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _add(parent: Element, name: str, value: Any, path: str) -> None:
-    """A mapping becomes elements of an element, a list an array as Rails reads it, None an empty element."""
+    """Add a value: a mapping as nested elements, a list as a Rails array, None as an empty element."""
     element = SubElement(parent, name)
     if isinstance(value, Mapping):
         for key, each in value.items():
@@ -75,7 +75,7 @@ def _add(parent: Element, name: str, value: Any, path: str) -> None:
 
 
 def _text(value: Any, path: str) -> str:
-    """Raises `PermanentError` for characters that XML cannot hold."""
+    """The text of a value. Raises `PermanentError` for characters that XML does not allow."""
     text = "" if value is None else str(value)
     if isinstance(value, bool):
         text = text.lower()

@@ -1,4 +1,4 @@
-"""One creation at a time for each token in this process, and the creations that were not answered lately."""
+"""Serialises creations of the same token in this process, and remembers recent unanswered ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from occopus_core.api import TransientError
 
 
 class Tokens:
-    """Thread-safe. What is kept here makes a second instance less likely; nothing depends on it after a restart."""
+    """Thread-safe. This state makes a second instance less likely; nothing depends on it after a restart."""
 
     def __init__(self, window: float) -> None:
         self._window = window
@@ -21,7 +21,10 @@ class Tokens:
 
     @contextlib.contextmanager
     def held(self, token: str, seconds: float) -> Iterator[None]:
-        """Keep other threads from the token. Raises `TransientError` where one has it for longer than `seconds`."""
+        """Lock the token against other threads.
+
+        Raises `TransientError` if another holds it for longer than `seconds`.
+        """
         with self._lock:
             lock, count = self._held.get(token, (threading.Lock(), 0))
             self._held[token] = lock, count + 1
@@ -39,13 +42,13 @@ class Tokens:
                     self._held[token] = lock, count - 1
 
     def remember(self, token: str) -> None:
-        """A creation of the token may have made something that is not shown yet."""
+        """Record that a creation of the token may have made an instance that is not listed yet."""
         now = time.monotonic()
         with self._lock:
             self._unanswered = {each: until for each, until in self._unanswered.items() if until > now}
             self._unanswered[token] = now + self._window
 
     def unanswered(self, token: str) -> bool:
-        """Whether a creation of the token was not answered within the last seconds of the window."""
+        """Whether a creation of the token within the last seconds of the window was not answered."""
         with self._lock:
             return self._unanswered.get(token, 0.0) > time.monotonic()

@@ -1,4 +1,4 @@
-"""An instance as the platform describes it, in the words of the contract."""
+"""Translates instances from the terms of the platform to those of the contract."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STATES: Mapping[str, InstanceState] = {
     "stopping": InstanceState.DELETING,
     "halted": InstanceState.ABSENT,
 }
-"""The record of an instance that was stopped stays with the status ``halted``: its machine is gone."""
+"""States by status. The record of a stopped instance stays with the status ``halted``: its machine is deleted."""
 
 _ADDRESSES = (
     ("external-ip-address", AddressKind.PUBLIC),
@@ -28,7 +28,7 @@ _NO_ADDRESS = "it runs, and CloudBroker does not know its address yet"
 
 
 def instance(fields: Mapping[str, str]) -> Instance:
-    """One ``instance`` element. Raises `LookupError` where it has no id: the platform is not done with it."""
+    """Translate one ``instance`` element. Raises `LookupError` if it has no id yet."""
     id, status = fields["id"], fields.get("status", "").lower()
     if not id:
         raise LookupError("id")

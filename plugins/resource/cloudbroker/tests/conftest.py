@@ -1,4 +1,4 @@
-"""A platform in threads of the test's own process, and handlers on it."""
+"""A platform in threads of the test process, and handlers on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from occopus_resource_cloudbroker.testing import DEPLOYMENT, EMAIL, INSTANCE_TYP
 
 @pytest.fixture
 def cloud():
-    """A platform with nothing in it."""
+    """An empty platform."""
     with Server(Platform()) as server:
         yield server
 

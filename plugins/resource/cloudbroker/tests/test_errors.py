@@ -1,4 +1,4 @@
-"""What every way of failing is made of."""
+"""The error class of each way in which a call fails."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_wrong_credentials_are_one_clear_line():
         assert found.unreached
 
 
-def test_a_time_to_come_back_is_kept():
+def test_retry_after_is_kept():
     found = provider_error(RefusalError(503, retry_after="7"), WHERE, 30)
     assert isinstance(found, ThrottledError)
     assert found.retry_after == 7.0
@@ -77,12 +77,12 @@ def test_a_refused_creation_names_the_key(words, key):
     assert found.message == f"{WHERE}: {words} (resource.description.{key})"
 
 
-def test_long_words_of_the_platform_are_cut():
+def test_long_messages_of_the_platform_are_cut():
     found = provider_error(RefusalError(422, ["x" * 10_000], explained=True), WHERE, 30)
     assert len(found.message) < 400
 
 
-def test_who_never_answered_as_cloudbroker_is_a_stranger():
+def test_an_endpoint_that_never_answered_as_cloudbroker_is_wrong():
     for error in (StrangerError(200), StrangerError(301), RefusalError(404)):
         found = provider_error(error, WHERE, 30)
         assert isinstance(found, PermanentError)
@@ -111,14 +111,14 @@ def test_who_never_answered_as_cloudbroker_is_a_stranger():
         (RuntimeError("x"), PermanentError, "RuntimeError", False),
     ],
 )
-def test_the_way_there_and_back(error, kind, words, unreached):
+def test_errors_of_the_connection(error, kind, words, unreached):
     found = provider_error(error, WHERE, 30)
     assert isinstance(found, kind)
     assert words in found.message
     assert found.unreached is unreached
 
 
-def test_what_leaves_no_doubt():
+def test_errors_without_effect_are_certain():
     assert is_certain(PermanentError("x"))
     assert is_certain(ThrottledError("x"))
     assert is_certain(TransientError("x", unreached=True))

@@ -1,4 +1,4 @@
-"""The handler on a platform that counts and fails: what the contract's own suite does not look at."""
+"""The handler on a platform that counts calls and injects faults: cases that the conformance suite does not cover."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ UNKNOWN = "ffffffff-0000-4000-8000-00000000000"
 
 
 def calls(cloud, act):
-    """How many calls of each operation something made."""
+    """The number of calls of each operation that `act` makes."""
     before = cloud.calls()
     act()
     return dict(cloud.calls() - before)
@@ -51,10 +51,10 @@ def state(handler, id):
     return handler.describe([id])[id].state
 
 
-# Making
+# Creation
 
 
-def test_a_creation_looks_before_and_after(cloud, connect, order):
+def test_a_creation_lists_before_and_after(cloud, connect, order):
     handler = connect()
     assert calls(cloud, lambda: handler.create(order())) == {"list": 3, "create": 1}
     assert calls(cloud, lambda: handler.create(order())) == {"list": 2}
@@ -62,8 +62,8 @@ def test_a_creation_looks_before_and_after(cloud, connect, order):
     assert label.read(machine.name) == (Owner("here", "shop", "web", "id-t-1"), "t-1")
 
 
-def test_creations_side_by_side_share_their_lists(cloud, connect, order):
-    """Each looks twice at a list of two or three pages, the empty one at the end included."""
+def test_concurrent_creations_share_their_lists(cloud, connect, order):
+    """Each needs two lists of two or three pages, including the empty one at the end."""
     handler = connect()
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda number: handler.create(order(f"t-{number}")).id, range(50)))
@@ -72,7 +72,7 @@ def test_creations_side_by_side_share_their_lists(cloud, connect, order):
     assert counted["list"] < 50 * 2 * 2.5 * 0.75
 
 
-def test_what_the_description_says_arrives(cloud, connect, order):
+def test_the_description_reaches_the_platform(cloud, connect, order):
     text = "#cloud-config\nhostname: żółw\n"
     connect().create(order(user_data=text, key_pair_id=KEY_PAIR, opened_port="22,80", name="my web"))
     (machine,) = cloud.platform.running()
@@ -82,8 +82,8 @@ def test_what_the_description_says_arrives(cloud, connect, order):
     assert (machine.fields["disable-autostop"], machine.fields["isolated"]) == ("true", "true")
 
 
-def test_the_longest_that_occopus_makes(cloud, connect):
-    """Everything as long as it may be, with a token as the core makes it."""
+def test_the_longest_possible_request(cloud, connect):
+    """All fields have their greatest length, and the token is one of the core."""
     node_id = "0f7c1bb9-8a51-4d40-9f3c-4b3f2b6e8b33"
     owner, token = Owner("I" * 63, f"a{'._-Z' * 15}bc", "n" * 63, node_id), f"occopus-{node_id}"
     handler = connect()
@@ -93,8 +93,8 @@ def test_the_longest_that_occopus_makes(cloud, connect):
     assert (found.id, found.owner, found.token) == (made.id, owner, token)
 
 
-def test_two_handlers_that_create_at_once_leave_one(cloud, connect, order):
-    """Two processes with one token: neither sees what the other is making, and both see it afterwards."""
+def test_two_concurrent_handlers_leave_one_instance(cloud, connect, order):
+    """Two processes with one token: neither sees the instance of the other while it creates, both see it afterwards."""
     both = threading.Barrier(2)
 
     def meet(operation, moment):
@@ -104,7 +104,7 @@ def test_two_handlers_that_create_at_once_leave_one(cloud, connect, order):
     cloud.during = meet
     with ThreadPoolExecutor(2) as pool:
         ended = [one.exception() for one in [pool.submit(connect().create, order()) for _ in range(2)]]
-    late = [str(error) for error in ended if error is not None]  # both stop the one that does not count
+    late = [str(error) for error in ended if error is not None]  # both stop the surplus instance
     assert all("wrong status: The instance is halted" in error for error in late)
     assert cloud.calls()["create"] == 2
     (machine,) = cloud.platform.running()
@@ -112,8 +112,8 @@ def test_two_handlers_that_create_at_once_leave_one(cloud, connect, order):
     assert listed(connect()) == [machine.id]
 
 
-def test_an_unanswered_creation_is_looked_for_before_another_is_made(cloud, connect, order, monkeypatch):
-    """The answer is lost, and the list does not show what was made: the platform is slow, and must not make two."""
+def test_an_unanswered_creation_is_searched_for_before_another_call(cloud, connect, order, monkeypatch):
+    """The answer is lost and the list does not show the instance yet: the platform must not make a second one."""
     handler = connect()
     now = [0.0]
     cloud.platform.clock = lambda: now[0]
@@ -129,7 +129,7 @@ def test_an_unanswered_creation_is_looked_for_before_another_is_made(cloud, conn
     assert cloud.calls()["create"] == 1
 
 
-def test_an_unanswered_creation_that_made_nothing_is_made_when_that_is_certain(cloud, connect, order, monkeypatch):
+def test_an_unanswered_creation_without_effect_is_repeated_after_the_window(cloud, connect, order, monkeypatch):
     handler = connect()
     now = [0.0]
     monkeypatch.setattr("occopus_resource_cloudbroker.tokens.time.monotonic", lambda: now[0])
@@ -145,7 +145,7 @@ def test_an_unanswered_creation_that_made_nothing_is_made_when_that_is_certain(c
     assert len(cloud.platform.running()) == 2
 
 
-def test_a_creation_that_was_refused_can_be_repeated_at_once(cloud, connect, order):
+def test_a_refused_creation_can_be_repeated_at_once(cloud, connect, order):
     handler = connect()
     cloud.set_faults(Fault("refuse", "create", count=1, status=429, retry_after=3))
     with pytest.raises(TransientError):
@@ -154,7 +154,7 @@ def test_a_creation_that_was_refused_can_be_repeated_at_once(cloud, connect, ord
     assert len(cloud.platform.running()) == 1
 
 
-def test_a_token_whose_instance_is_gone_makes_no_other(cloud, connect, order):
+def test_a_token_whose_instance_was_deleted_makes_no_other(cloud, connect, order):
     handler = connect()
     made = handler.create(order()).id
     cloud.platform.lose(made)
@@ -163,7 +163,7 @@ def test_a_token_whose_instance_is_gone_makes_no_other(cloud, connect, order):
     assert cloud.calls()["create"] == 1
 
 
-def test_a_platform_that_does_not_keep_names_is_refused_and_left_as_it_was(cloud, connect, order):
+def test_a_platform_that_changes_names_is_refused_and_nothing_is_left(cloud, connect, order):
     cloud.platform.keeps_names = False
     with pytest.raises(PermanentError, match=r"has not kept the name of a new instance.*was stopped"):
         connect().create(order())
@@ -176,7 +176,7 @@ def test_an_answer_without_the_name_is_enough(cloud, connect, order):
     assert (made.token, made.owner) == ("t-1", order().owner)
 
 
-def test_what_the_list_cannot_confirm_is_known_by_its_id(cloud, connect, order):
+def test_an_instance_missing_from_the_list_is_known_by_its_id(cloud, connect, order):
     cloud.set_faults(Fault("html", "list", after=2, status=503))
     made = connect().create(order())
     assert made.id == cloud.platform.running()[0].id
@@ -194,15 +194,15 @@ def test_what_the_list_cannot_confirm_is_known_by_its_id(cloud, connect, order):
         ({"key_pair_id": "x"}, NotFoundError, r"\(resource\.description\.key_pair_id\)"),
     ],
 )
-def test_what_does_not_exist_is_named_with_its_key(cloud, connect, order, description, kind, words):
+def test_a_missing_resource_is_named_with_its_key(cloud, connect, order, description, kind, words):
     with pytest.raises(kind, match=words) as caught:
         connect().create(order(**description))
     assert caught.value.unreached, "the list shows that nothing was made"
     assert cloud.platform.running() == []
 
 
-def test_a_refusal_that_left_something_is_not_without_effect(cloud, connect, order, monkeypatch):
-    """The platform has made it, and says that it could not."""
+def test_a_refusal_that_left_an_instance_is_not_without_effect(cloud, connect, order, monkeypatch):
+    """The platform has made the instance, but reports an error."""
     create = cloud.platform.create
 
     def fail(body):
@@ -215,7 +215,7 @@ def test_a_refusal_that_left_something_is_not_without_effect(cloud, connect, ord
     assert not caught.value.unreached
 
 
-def test_a_full_account_is_a_matter_of_quota(cloud, connect, order):
+def test_a_full_account_is_a_quota_error(cloud, connect, order):
     cloud.platform.quota = 1
     handler = connect()
     handler.create(order())
@@ -223,7 +223,7 @@ def test_a_full_account_is_a_matter_of_quota(cloud, connect, order):
         handler.create(order("t-2"))
 
 
-def test_a_lock_of_a_token_that_is_held_for_too_long():
+def test_a_token_locked_for_too_long():
     tokens = Tokens(30.0)
     with tokens.held("t-1", 1.0), pytest.raises(TransientError, match="is under way"), tokens.held("t-1", 0.0):
         raise AssertionError("two at once")
@@ -231,12 +231,12 @@ def test_a_lock_of_a_token_that_is_held_for_too_long():
         pass
 
 
-# Looking
+# Description and lists
 
 
 @pytest.fixture
 def crowd(cloud, connect, order):
-    """Twelve instances where a page has five."""
+    """Twelve instances on pages of five."""
     cloud.platform.most_per_page = 5
     handler = connect()
     return [handler.create(order(f"t-{number}")).id for number in range(12)]
@@ -251,7 +251,7 @@ def test_pages_are_read_to_the_last(cloud, connect, crowd):
     assert calls(cloud, lambda: handler.describe(crowd[:5])) == {"list": 1}
 
 
-def test_few_of_many_pages_are_asked_for_by_their_ids(cloud, connect, crowd):
+def test_few_instances_on_many_pages_are_requested_by_id(cloud, connect, crowd):
     handler = connect()
     listed(handler)
     found = {}
@@ -262,8 +262,8 @@ def test_few_of_many_pages_are_asked_for_by_their_ids(cloud, connect, crowd):
     assert [found[id].state for id in crowd[-2:]] == [InstanceState.READY, InstanceState.ABSENT]
 
 
-def test_one_that_moves_between_two_pages_is_not_taken_for_gone(cloud, connect, crowd):
-    """A record that is deleted in the middle of the list moves those behind it to pages that were read."""
+def test_an_instance_that_moves_between_pages_is_not_absent(cloud, connect, crowd):
+    """Deleting a record during the list moves later records to pages that were already read."""
     handler = connect()
     pages = Counter()
 
@@ -280,12 +280,12 @@ def test_one_that_moves_between_two_pages_is_not_taken_for_gone(cloud, connect, 
     assert state(handler, crowd[0]) is InstanceState.ABSENT
 
 
-def test_the_latest_first(cloud, connect, crowd):
+def test_newest_instances_first(cloud, connect, crowd):
     cloud.platform.newest_first = True
     assert sorted(listed(connect())) == sorted(crowd)
 
 
-def test_pages_that_come_again_have_an_end(cloud, connect, crowd, monkeypatch):
+def test_endless_pages_are_an_error(cloud, connect, crowd, monkeypatch):
     everything = cloud.platform.list(1, 5)
     monkeypatch.setattr(cloud.platform, "list", lambda _page, _size: everything)
     found = []
@@ -294,7 +294,7 @@ def test_pages_that_come_again_have_an_end(cloud, connect, crowd, monkeypatch):
 
 
 @pytest.mark.parametrize("operation", ["list", "get"])
-def test_an_instance_without_an_id_is_asked_for_again(cloud, connect, crowd, operation):
+def test_an_instance_without_an_id_is_requested_again(cloud, connect, crowd, operation):
     handler = connect()
     if operation == "get":
         listed(handler)
@@ -304,7 +304,7 @@ def test_an_instance_without_an_id_is_asked_for_again(cloud, connect, crowd, ope
     assert state(handler, crowd[0]) is InstanceState.READY
 
 
-def test_the_life_of_an_instance(cloud, connect, order):
+def test_the_life_cycle_of_an_instance(cloud, connect, order):
     now = [0.0]
     cloud.platform.clock = lambda: now[0]
     cloud.platform.boot_seconds, cloud.platform.stop_seconds = 30.0, 10.0
@@ -323,7 +323,7 @@ def test_the_life_of_an_instance(cloud, connect, order):
     assert listed(handler) == []
 
 
-def test_errors_count_whatever_their_status(cloud, connect, order):
+def test_errors_count_with_any_status(cloud, connect, order):
     handler = connect()
     id = handler.create(order()).id
     cloud.set_faults(Fault("refuse", status=200, type="missing rights", message="You may not do this"))
@@ -335,10 +335,10 @@ def test_errors_count_whatever_their_status(cloud, connect, order):
     assert len(cloud.platform.running()) == 1
 
 
-# Ending
+# Deletion
 
 
-def test_what_is_on_its_way_out_is_not_stopped_again(cloud, connect, order):
+def test_a_stopping_instance_is_not_stopped_again(cloud, connect, order):
     cloud.platform.stop_seconds = 3600
     handler = connect()
     ids = [handler.create(order(f"t-{number}")).id for number in range(3)]
@@ -359,7 +359,7 @@ def test_an_instance_that_cannot_be_stopped_before_it_runs(cloud, connect, order
     assert state(handler, id) is InstanceState.ABSENT
 
 
-def test_a_running_one_that_is_in_a_wrong_status_is_asked_again(cloud, connect, order):
+def test_a_stop_refused_for_a_wrong_status_is_repeated(cloud, connect, order):
     handler = connect()
     ids = [handler.create(order(f"t-{number}")).id for number in range(6)]
     cloud.set_faults(Fault("refuse", "stop", id=ids[0], status=200, type="wrong status", message="It is resizing"))
@@ -370,7 +370,7 @@ def test_a_running_one_that_is_in_a_wrong_status_is_asked_again(cloud, connect, 
     assert [machine.id for machine in cloud.platform.running()] == ids[:1]
 
 
-def test_an_instance_that_the_list_does_not_show_yet_can_be_stopped(cloud, connect, order):
+def test_an_instance_missing_from_the_list_can_be_stopped(cloud, connect, order):
     cloud.platform.hidden_seconds = 3600
     handler = connect()
     id = handler.create(order()).id
@@ -378,8 +378,8 @@ def test_an_instance_that_the_list_does_not_show_yet_can_be_stopped(cloud, conne
     assert cloud.platform.running() == []
 
 
-def test_a_second_instance_of_a_token_is_stopped_by_create_and_spared_by_delete(cloud, connect, order):
-    """A creation that took effect so late that another was made by then: either can be deleted without the other."""
+def test_a_second_instance_of_a_token_is_stopped_by_create_but_not_by_delete(cloud, connect, order):
+    """A creation took effect after another one had been made: each can be deleted without the other."""
     handler = connect()
     first = handler.create(order()).id
     machine = cloud.platform.machines[first]
@@ -397,7 +397,7 @@ def test_a_second_instance_of_a_token_is_stopped_by_create_and_spared_by_delete(
     assert handler.create(order()).id == late.id, "the token has made this one, too"
 
 
-def test_silence_is_not_waited_for_once_for_each(cloud, connect, order):
+def test_after_one_timeout_no_other_call_is_made(cloud, connect, order):
     handler = connect()
     ids = [handler.create(order(f"t-{number}")).id for number in range(12)]
     cloud.set_faults(Fault("hang", "stop"))
@@ -406,7 +406,7 @@ def test_silence_is_not_waited_for_once_for_each(cloud, connect, order):
     assert cloud.calls()["stop"] <= 8
 
 
-def test_one_that_keeps_silent_holds_up_no_other(cloud, connect, order):
+def test_one_timeout_does_not_block_other_deletions(cloud, connect, order):
     handler = connect(timeout=15.0)
     ids = [connect().create(order(f"t-{number}")).id for number in range(8)]
     cloud.set_faults(Fault("hang", "stop", id=ids[0]))
@@ -418,7 +418,7 @@ def test_one_that_keeps_silent_holds_up_no_other(cloud, connect, order):
 # Costs
 
 
-def test_the_cost_is_the_total(cloud, connect, order):
+def test_cost_is_the_total(cloud, connect, order):
     handler = connect()
     id = handler.create(order()).id
     assert handler.cost([id, UNKNOWN]) == {id: Decimal("0.30"), UNKNOWN: None}
@@ -442,7 +442,7 @@ def test_costs_of_every_shape(connect, body, cost):
         assert connect(endpoint=endpoint).cost(["i-1"]) == {"i-1": cost}
 
 
-# Who is asked, and how
+# Credentials, endpoints and secrets
 
 
 def test_wrong_credentials_are_one_clear_line(cloud, connect, order):
@@ -469,7 +469,7 @@ def test_an_endpoint_may_have_a_path_and_a_slash(cloud, connect, order):
 @pytest.mark.parametrize(
     ("status", "headers"), [(200, {}), (404, {}), (301, {"Location": "https://elsewhere.example.org/"})]
 )
-def test_who_is_not_cloudbroker_is_not_asked_to_make_anything(connect, order, status, headers):
+def test_an_endpoint_that_is_not_cloudbroker_gets_no_creation(connect, order, status, headers):
     asked = []
 
     def answer(path, _headers, body):
@@ -510,7 +510,7 @@ def test_a_certificate_must_be_trusted(connect, monkeypatch, tmp_path):
         b"\xff\xfe<",
     ],
 )
-def test_an_answer_that_is_not_one_says_nothing(cloud, connect, order, body, monkeypatch):
+def test_an_unreadable_answer_leaves_the_outcome_unknown(cloud, connect, order, body, monkeypatch):
     handler = connect()
     id = handler.create(order()).id
     answer = dataclasses.replace(cloud.platform.list(1, 1), body=body)
@@ -523,7 +523,7 @@ def test_an_answer_that_is_not_one_says_nothing(cloud, connect, order, body, mon
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.99])
-def test_a_cut_answer_to_a_creation_makes_no_second_one(cloud, connect, order, share):
+def test_an_incomplete_answer_to_a_creation_makes_no_second_one(cloud, connect, order, share):
     handler = connect()
     listed(handler)
     cloud.set_faults(Fault("cut_reply", "create", share=share, count=1))
@@ -539,7 +539,7 @@ def test_an_answer_that_drips_ends_in_time(cloud, connect, order):
         listed(connect(timeout=0.5))
 
 
-def test_nothing_secret_is_logged_or_shown(cloud, connect, order, caplog):
+def test_no_secret_is_logged_or_shown(cloud, connect, order, caplog):
     with caplog.at_level(logging.DEBUG):
         request = order(user_data="#cloud-config\npassword: hush-hush\n")
         handler = connect()

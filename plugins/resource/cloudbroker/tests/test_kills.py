@@ -1,4 +1,4 @@
-"""The process dies after, or just before, each of its calls: the next one carries on, with nothing doubled or left."""
+"""The process is killed around each of its calls: the next process continues, with nothing duplicated or left over."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ OWNER = Owner("here", "shop")
 
 
 class KilledError(BaseException):
-    """The process is no more."""
+    """The process was killed."""
 
 
 @pytest.fixture
 def kill(monkeypatch):
-    """Kills the process that makes the nth call, before it is sent or once it has taken effect; counts the calls."""
+    """Kills the process at the nth call, before it is sent or after it has taken effect; counts the calls."""
     send, counted = Client._send, []
 
     def kill(nth, moment):
@@ -50,7 +50,7 @@ def dies(act):
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_process_that_dies_while_it_creates(cloud, connect, order, kill, moment):
+def test_a_process_killed_while_it_creates(cloud, connect, order, kill, moment):
     for nth in range(1, 20):
         token = f"t-{nth}"
         kill(nth, moment)
@@ -69,8 +69,8 @@ def test_a_process_that_dies_while_it_creates(cloud, connect, order, kill, momen
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_process_that_dies_while_it_creates_again_and_again(cloud, connect, order, kill, moment):
-    """Each of them dies at its nth call, until one comes to the end."""
+def test_processes_killed_repeatedly_while_they_create(cloud, connect, order, kill, moment):
+    """Each of them is killed at its nth call, until one finishes."""
     for nth in range(1, 8):
         kill(nth, moment)
         for _ in range(5):
@@ -82,7 +82,7 @@ def test_a_process_that_dies_while_it_creates_again_and_again(cloud, connect, or
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_process_that_dies_while_it_deletes(cloud, connect, order, kill, moment):
+def test_a_process_killed_while_it_deletes(cloud, connect, order, kill, moment):
     for nth in range(1, 20):
         ids = [connect().create(order(f"t-{nth}-{number}")).id for number in range(3)]
         kill(nth, moment)
@@ -100,8 +100,8 @@ def test_a_process_that_dies_while_it_deletes(cloud, connect, order, kill, momen
 
 @pytest.mark.parametrize("kind", ["lost_reply", "cut_reply", "foreign_reply", "hang"])
 @pytest.mark.parametrize("operation", ["list", "create", "stop"])
-def test_every_answer_goes_astray_once(cloud, connect, order, kind, operation):
-    """Each call is made by another process: none knows what an earlier one was not answered."""
+def test_every_answer_is_lost_once(cloud, connect, order, kind, operation):
+    """Each call is made by another process, which does not know about earlier unanswered calls."""
     for after in range(4):
         cloud.set_faults(Fault(kind, operation, count=1, after=after))
         token, made, seconds = f"t-{after}", None, 4.0 if kind == "hang" else 30.0

@@ -30,14 +30,14 @@ def sent(request):
     return {each.tag: each.text or "" for each in root}
 
 
-def test_the_description_is_sent_as_it_is(order):
+def test_the_description_is_sent_unchanged(order):
     found = sent(order(user_data=None, **MICADO))
     name = found.pop("name")
     assert name == "occopus_t-1_here_id-t-1_web_shop"
     assert found == {**MICADO, "disable_autostop": "true", "isolated": "true"}
 
 
-def test_the_schema_takes_it_and_more():
+def test_the_schema_accepts_it_and_more():
     validator = jsonschema.Draft7Validator(CloudBrokerHandler.schema())
     section = {"endpoint": "https://platform.example.org", "description": {**MICADO, "something_new": ["a", {"b": 1}]}}
     validator.validate(section)
@@ -55,7 +55,7 @@ def test_the_defaults_can_be_changed_in_either_spelling(order):
     assert "disable-autostop" not in found
 
 
-def test_user_data_goes_in_base64(order):
+def test_user_data_is_sent_in_base64(order):
     text = "#cloud-config\npassword: zażółć\n"
     found = sent(order(user_data=text))
     assert base64.b64decode(found["cloud-init"]).decode() == text
@@ -63,7 +63,7 @@ def test_user_data_goes_in_base64(order):
     assert not {"cloud-init", "cloud-init-b64"} & set(sent(order(user_data=None)))
 
 
-def test_a_name_of_the_users_own_stands_behind_the_mark(order):
+def test_a_name_of_the_user_follows_the_name_of_occopus(order):
     assert sent(order(name="my web & more"))["name"] == "occopus_t-1_here_id-t-1_web_shop my web & more"
 
 

@@ -1,4 +1,4 @@
-"""The platform of the tests as a process of its own."""
+"""The simulated platform as a separate process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from occopus_core.testing.processes import end
 pytestmark = pytest.mark.integration
 
 
-def test_it_serves_what_it_prints(connect, order):
+def test_it_serves_the_printed_endpoint(connect, order):
     words = [sys.executable, "-W", "error", "-m", "occopus_resource_cloudbroker.testing", "--instances", "1"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:

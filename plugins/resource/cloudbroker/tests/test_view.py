@@ -1,4 +1,4 @@
-"""States and addresses."""
+"""States and addresses of instances."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ ADDRESSES = {
         ("", InstanceState.UNKNOWN),
     ],
 )
-def test_every_status_has_its_state(raw, state):
+def test_state_of_each_status(raw, state):
     found = instance({"id": "i-1", "status": raw, **ADDRESSES})
     assert (found.id, found.state, found.raw_state) == ("i-1", state, raw)
     assert not found.may_be_hidden
 
 
-def test_addresses_of_the_outside_come_first_and_numbers_before_names():
+def test_external_addresses_come_first_and_numbers_before_names():
     found = instance({"id": "i-1", "status": "running", **ADDRESSES}).addresses
     assert found == (
         Address("203.0.113.9", AddressKind.PUBLIC),
@@ -53,6 +53,6 @@ def test_it_is_not_ready_before_it_has_an_address():
 
 
 @pytest.mark.parametrize("fields", [{}, {"id": ""}, {"id": "", "status": "running"}])
-def test_an_instance_without_an_id_is_not_one(fields):
+def test_an_instance_without_an_id_is_refused(fields):
     with pytest.raises(LookupError):
         instance(fields)

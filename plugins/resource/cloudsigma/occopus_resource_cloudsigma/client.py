@@ -1,4 +1,4 @@
-"""HTTP calls to CloudSigma. One call is one request, never repeated, and ends in time."""
+"""HTTP calls to CloudSigma. One call is one request without retries, and has a time limit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEYS = ("email", "password")
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 """Raised by reading a field that is missing or of another type."""
 _SHORTEST_SECRET = 4
-"""Texts of fewer characters are too common to be taken out of a message."""
+"""Shorter texts are too common to be removed from a message."""
 
 
 def base_url(endpoint: str) -> str:
@@ -55,41 +55,41 @@ class Client:
 
     @property
     def where(self) -> str:
-        """What the endpoint is called in errors."""
+        """The name of the endpoint in errors."""
         return f"CloudSigma {self._endpoint}"
 
     def get(self, path: str, query: Mapping[str, Any] | None = None) -> Thing:
-        """The answer to GET. Raises `ProviderError`."""
+        """Make a GET request and return its answer. Raises `ProviderError`."""
         return self._object(self._call("GET", path, query=query))
 
     def send(
         self, method: str, path: str, body: Any, query: Mapping[str, Any] | None = None, *, key: str = ""
     ) -> Thing:
-        """The answer to a request that changes something. Raises `ProviderError`.
+        """Make a changing request and return its answer. Raises `ProviderError`.
 
-        A thing that does not exist is `NotFoundError` with `key`, which is what the description calls it.
+        A missing resource is `NotFoundError` with `key`, its key in the description.
         """
         return self._object(self._call(method, path, query=query, body=body, key=key))
 
     def act(self, path: str, action: str, body: Any = None, *, key: str = "") -> Thing:
-        """The answer to an action; that it is accepted does not promise its success. Raises `ProviderError`."""
+        """Request an action and return the answer; acceptance does not mean success. Raises `ProviderError`."""
         return self.send("POST", f"{path}action/", body or {}, {"do": action}, key=key)
 
     def delete(self, path: str, query: Mapping[str, Any] | None = None) -> None:
-        """Ask for a deletion; a thing that is absent is a success. Raises `ProviderError`."""
+        """Request a deletion; an absent resource is a success. Raises `ProviderError`."""
         self._call("DELETE", path, query=query, absent_is_success=True)
 
     def listed(self, path: str, query: Mapping[str, Any] | None = None) -> Iterator[Thing]:
-        """Everything of a list, each once. Raises `ProviderError`, also while being iterated.
+        """Every entry of a list, once. Raises `ProviderError`, also while being iterated.
 
-        One request asks for all; where fewer come than there are, the next one goes on after them.
+        One request asks for all; if fewer are returned, the next one continues after them.
         """
         seen: set[str] = set()
         offset, expected = 0, None
         while True:
             following = {"offset": offset} if offset else {}
             things, total = self._page(self.get(path, {**(query or {}), "limit": 0, **following}))
-            if expected not in (None, total):  # an entry may have moved from a page to one that was read before
+            if expected not in (None, total):  # an entry may have moved to an earlier page
                 raise TransientError(f"{self.where}: its list {path} changed while it was read")
             new = [thing for thing in things if thing["uuid"] not in seen]
             yield from new
@@ -101,7 +101,7 @@ class Client:
                 raise TransientError(f"{self.where}: its list {path} has {total} entries and shows {len(seen)}")
 
     def _page(self, answer: Thing) -> tuple[list[Thing], int]:
-        """The entries of a page, and how many there are on all pages. Raises `TransientError`."""
+        """The entries of a page, and the total number of entries. Raises `TransientError`."""
         about, things = answer.get("meta"), answer.get("objects")
         total = about.get("total_count") if isinstance(about, dict) else None
         if isinstance(total, int) and isinstance(things, list) and all(map(is_thing, things)):
@@ -123,7 +123,7 @@ class Client:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """For the time in which an answer is read. Raises `TransientError` where it is not as CloudSigma's are."""
+        """A context for reading an answer. Raises `TransientError` for an unexpected one."""
         try:
             yield
         except _UNREADABLE as error:
@@ -184,7 +184,7 @@ class Client:
         raise RefusalError(method, status, response.headers, errors)
 
     def _scrubbed(self, message: str, body: Any) -> str:
-        """A message without the secrets that the call has sent, which a validation error might quote."""
+        """A message without the secrets in the request, which a validation error might quote."""
         for secret in (*self._auth.values(), *_secrets(body)):
             if len(secret) >= _SHORTEST_SECRET:
                 message = message.replace(secret, "…")
@@ -192,12 +192,12 @@ class Client:
 
 
 def is_thing(value: Any) -> bool:
-    """True for what a list of drives or servers has as entries."""
+    """Whether an entry of a list is a drive or a server."""
     return isinstance(value, dict) and isinstance(value.get("uuid"), str)
 
 
 def _content(response: requests.Response) -> Any:
-    """The JSON of an answer; None where it has none."""
+    """The JSON of an answer; None if it is not JSON."""
     try:
         return response.json()
     except (ValueError, RecursionError):

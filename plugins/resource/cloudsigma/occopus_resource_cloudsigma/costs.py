@@ -1,8 +1,8 @@
-"""What instances have cost: their shares of what the account was billed, where that can be said exactly.
+"""The cost of instances: their shares of the account's bill, if they can be computed exactly.
 
-CloudSigma measures every five minutes how much each server and drive uses (`/usage`), and bills the account for what
-goes beyond its subscriptions (`/ledger`). An instance's share of an entry is its share of what was measured at that
-time. Where a subscription covers a part, CloudSigma does not say which server's part that is, and there is no figure.
+Every five minutes CloudSigma measures the usage of each server and drive (`/usage`), and bills the account for usage
+beyond its subscriptions (`/ledger`). An instance's share of a bill entry is its share of the usage measured at that
+time. If a subscription covers a part, CloudSigma does not say which server's part that is, and there is no figure.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from occopus_resource_cloudsigma.marks import Thing, made_at
 from occopus_resource_cloudsigma.view import Parts
 
 PAGE = 1500
-"""Entries of one answer."""
+"""The number of entries in one answer."""
 _BURST = re.compile(r"Burst: .* of (\w+) for ")
 _EXACT = Decimal("0.001")
-"""The part by which what was billed may differ from what was measured: amounts are rounded."""
+"""The tolerated relative difference between bill and usage: amounts are rounded."""
 _MARGIN = timedelta(minutes=10)
-"""By how much the clocks may differ."""
+"""The tolerated difference between the clocks."""
 
 Moment = tuple[str, str]
-"""A resource and the time at which it was measured."""
+"""A resource and a time of measurement."""
 
 
 @dataclass(slots=True)
 class Bill:
-    """What the account was billed, and what for."""
+    """The entries of the account's bill, with the usage that they are for."""
 
     used: dict[Moment, dict[str, Decimal]] = field(default_factory=dict)
-    """What each server and drive used."""
+    """The usage of each server and drive."""
     billed: dict[Moment, Thing] = field(default_factory=dict)
 
     @property
     def until(self) -> str:
-        """The time of the latest entry: what was measured after it is billed later."""
+        """The time of the latest entry: later usage is not billed yet."""
         return max((time for _, time in self.billed), default="")
 
     def share(self, ids: Sequence[str]) -> Decimal | None:
-        """What servers and drives with these ids have cost; None where that cannot be said."""
+        """The cost of the servers and drives with these ids; None if it cannot be computed."""
         total, known = Decimal(0), False
         for moment, amounts in self.used.items():
             own = sum((amounts.get(id, Decimal(0)) for id in ids), Decimal(0))
@@ -60,14 +60,14 @@ class Bill:
 
 
 class Costs:
-    """Reads usage and ledger of one account. Keeps nothing between two calls."""
+    """Reads usage and ledger of one account. Keeps no state between calls."""
 
     def __init__(self, client: Client, inventory: Inventory) -> None:
         self._client = client
         self._inventory = inventory
 
     def of(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Decimal | None]:
-        """What each instance has cost in the currency of the account, None where that cannot be said.
+        """The cost of each instance in the currency of the account, None if it cannot be computed.
 
         Two calls, and one for every 1,500 entries since the oldest of them was made. Raises `ProviderError`.
         """
@@ -99,7 +99,7 @@ class Costs:
                 if burst and entry.get("poll_time"):
                     bill.billed[burst[1], entry["poll_time"]] = entry
             times = [datetime.fromisoformat(entry["poll_time"]) for entry in page if entry.get("poll_time")]
-            if times and min(times) < since - _MARGIN:  # the newest come first
+            if times and min(times) < since - _MARGIN:  # entries are sorted, newest first
                 break
         return bill
 

@@ -1,4 +1,4 @@
-"""What CloudSigma's refusals, and a connection that fails, mean to the core."""
+"""Maps refusals of CloudSigma and broken connections to the errors of the contract."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _BY_TYPE: Mapping[str, type[ProviderError]] = {
     "notexist": NotFoundError,
     "concurrency": TransientError,
 }
-"""CloudSigma's own word for an error decides before the status: it says with one status that a server is being
-changed by someone else and that there is no room for it."""
+"""CloudSigma's error type counts before the status: one status is used both for a server changed by someone else and
+for missing capacity."""
 
 _BY_STATUS: Mapping[int, type[ProviderError]] = {
     HTTPStatus.UNAUTHORIZED: AuthError,
@@ -45,15 +45,15 @@ _BY_STATUS: Mapping[int, type[ProviderError]] = {
     HTTPStatus.TOO_MANY_REQUESTS: ThrottledError,
 }
 _SURE = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.TOO_MANY_REQUESTS})
-"""Statuses that are understood without a body."""
+"""Statuses whose meaning needs no body."""
 
 
 class StateError(TransientError):
-    """The server or drive is in a state in which this is refused: it is being changed, or the change was made."""
+    """The state of the server or drive does not allow the call: it is being changed, or the change is already done."""
 
 
 class RefusalError(Exception):
-    """An answer that is no success. `errors` is CloudSigma's list, None where the body is not one."""
+    """An error answer. `errors` is CloudSigma's list, None if the body is something else."""
 
     def __init__(
         self, method: str, status: int, headers: Mapping[str, str], errors: Sequence[Mapping[str, Any]] | None
@@ -63,7 +63,7 @@ class RefusalError(Exception):
 
 
 class StrangerError(Exception):
-    """A success whose body is not CloudSigma's: a web page, or half of an answer."""
+    """A success with an unexpected body: a web page, or an incomplete answer."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -71,11 +71,11 @@ class StrangerError(Exception):
 
 
 def provider_error(error: Exception, where: str, seconds: float, key: str = "", *, met: bool = False) -> ProviderError:
-    """The error of the contract for what a call ended with.
+    """The error of the contract for the exception of a call.
 
-    `where` names the endpoint, `seconds` is the time limit of the call, and `key` is what the description calls the
-    thing asked for. `met` says that the endpoint has answered as CloudSigma does before: an answer that is not
-    CloudSigma's then comes from a gateway, which may have passed the call on.
+    `where` names the endpoint, `seconds` is the time limit of the call, and `key` is the key of the description that
+    names the requested resource. `met` says that the endpoint has answered as CloudSigma does before: any other answer
+    then comes from a gateway, which may have forwarded the call.
     """
     if isinstance(error, RefusalError) and (error.errors is not None or error.status in _SURE):
         return _refused(error, where, key)
@@ -87,7 +87,7 @@ def provider_error(error: Exception, where: str, seconds: float, key: str = "", 
 
 
 def _trouble(error: Exception, where: str, seconds: float) -> ProviderError:
-    """Errors of the connection."""
+    """Map errors of the connection."""
     if isinstance(error, TimeoutError | requests.Timeout):
         return TransientError(f"{where}: no answer within {seconds:g} s")
     if isinstance(error, requests.exceptions.SSLError) and _UNTRUSTED in str(error):
@@ -128,7 +128,7 @@ def _kind(refusal: RefusalError, errors: Sequence[Mapping[str, Any]], said: str)
 
 
 def _trouble_kind(refusal: RefusalError, said: str) -> type[ProviderError]:
-    """With 503, CloudSigma also says that it has no room; a question needs none."""
+    """The error class of a 503: CloudSigma also uses it for missing capacity, but not for read requests."""
     unavailable = refusal.status == HTTPStatus.SERVICE_UNAVAILABLE
     if unavailable and "retry-after" in refusal.headers:
         return ThrottledError
@@ -138,7 +138,7 @@ def _trouble_kind(refusal: RefusalError, said: str) -> type[ProviderError]:
 
 
 def _line(error: Mapping[str, Any], key: str) -> str:
-    """One error in one line, with the field it is about."""
+    """One error as one line, with the field that it concerns."""
     words = " ".join(str(error.get("error_message") or "").split())
     words = words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"
     point = error.get("error_point")

@@ -34,7 +34,7 @@ class CloudSigmaHandler(ResourceHandler):
     consistency_window: ClassVar[float] = 10.0
 
     def __init__(self, connection: Connection) -> None:
-        # Reading the schema does not load the HTTP library.
+        # Imported late: reading the schema must not import the HTTP library.
         from occopus_resource_cloudsigma.client import Client  # noqa: PLC0415
         from occopus_resource_cloudsigma.costs import Costs  # noqa: PLC0415
         from occopus_resource_cloudsigma.inventory import Inventory  # noqa: PLC0415
@@ -55,7 +55,7 @@ class CloudSigmaHandler(ResourceHandler):
         return load_schema("occopus_resource_cloudsigma")
 
     def check(self, request: CreateRequest) -> None:
-        """Raises `PermanentError` for a value that makes no sense and for a field that the handler sets itself."""
+        """Raises `PermanentError` for an invalid value and for a field that the handler sets itself."""
         self._making.check(request)
 
     def create(self, request: CreateRequest) -> Instance:
@@ -63,7 +63,7 @@ class CloudSigmaHandler(ResourceHandler):
         return self._making.next(request)
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
-        """One request for all servers of the account; one more where an id has none. Raises `ProviderError`."""
+        """One request for all servers of the account; one more if an id has no server. Raises `ProviderError`."""
         return self._inventory.describe(ids) if ids else {}
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
@@ -71,19 +71,19 @@ class CloudSigmaHandler(ResourceHandler):
         yield from self._inventory.listed(owner)
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-        """Send an ACPI shutdown to those that run; idempotent. Raises `ProviderError`.
+        """Send an ACPI shutdown to running servers; idempotent. Raises `ProviderError`.
 
-        CloudSigma repeats it for a minute; a server that takes no notice is running again after that.
+        CloudSigma repeats it for a minute; a server that ignores it is running again after that.
         """
         return self._removing.shut_down(ids) if ids else {}
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-        """Stop servers, then delete them with their drives; idempotent, a step a call. Raises `ProviderError`."""
+        """Stop servers, then delete them with their drives; idempotent, one step per call. Raises `ProviderError`."""
         return self._removing.remove(ids) if ids else {}
 
     def cost(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
-        """Their shares of what the account was billed for processors, memory and drives. Raises `ProviderError`.
+        """Their shares of the account's bill for processors, memory and drives. Raises `ProviderError`.
 
-        None where a subscription covers a part of it, and for an instance that nothing was billed for yet.
+        None if a subscription covers a part of it, and for an instance that has not been billed yet.
         """
         return self._costs.of(ids) if ids else {}

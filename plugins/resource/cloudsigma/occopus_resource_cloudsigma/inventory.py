@@ -1,6 +1,6 @@
-"""Finds what was made, by token or by owner.
+"""Finds drives and servers by token or by owner.
 
-CloudSigma's lists cannot be filtered by `meta`: all servers of the account are asked for at once, and sorted out here.
+CloudSigma's lists cannot be filtered by `meta`: all servers of the account are requested at once and filtered here.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _SERVERS = "/servers/detail/"
 _DRIVES = "/drives/detail/"
 
 FRESH_SECONDS = 1.0
-"""For how long a list of drives may say that a drive is still being cloned."""
+"""How long a list of drives may be reused to report that a drive is still being cloned."""
 
 
 class Inventory:
-    """What there is in the account."""
+    """The drives and servers of the account."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._clones = Clones(self.drives)
 
     def describe(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Instance]:
-        """The instances with these ids; one without a server is looked for among the drives. Raises `ProviderError`."""
+        """The instances with these ids; for one without a server the drives are read too. Raises `ProviderError`."""
         with self._client.reading():
             found = by_token(self.servers(), ())
             missing = [id for id in ids if id not in found]
@@ -39,7 +39,7 @@ class Inventory:
             return {id: instance(id, found.get(id, Parts())) for id in ids}
 
     def listed(self, owner: Owner) -> Iterator[Instance]:
-        """Everything of this owner. Raises `ProviderError` when iterated."""
+        """Every instance of this owner. Raises `ProviderError` when iterated."""
         with self._client.reading():
             found = [instance(token, parts) for token, parts in self.everything().items() if _is_owned(parts, owner)]
         yield from found
@@ -47,14 +47,14 @@ class Inventory:
     def everything(self) -> Mapping[str, Parts]:
         """All servers and drives of the account by token, from two requests. Raises `ProviderError`.
 
-        A drive or server that was not made by Occopus has its name as its token.
+        A drive or server that Occopus did not make has its name as its token.
         """
-        # A drive that is listed after its server has its server listed too.
+        # Drives first: the server of a listed drive is then listed too.
         servers = list(self.servers())
         return by_token(servers, self.drives())
 
     def of(self, token: str, server_name: str) -> Parts:
-        """Drives and servers of one token; servers are not asked for while the drive cannot have one yet."""
+        """Drives and servers of one token; servers are not requested while the drive cannot have one yet."""
         parts = self._clones.still(token)
         if parts is not None:
             return parts
@@ -66,14 +66,14 @@ class Inventory:
         return parts
 
     def expect(self, token: str, parts: Parts) -> None:
-        """Have the drive of a token looked for in one list with those of others while it is being cloned."""
+        """Include the drive of a token in the shared list of drives that are being cloned."""
         self._clones.add(token, parts)
 
     def servers_of(self, token: str, name: str, drives: Sequence[Thing]) -> list[Thing]:
         """The servers of one token. Raises `ProviderError`.
 
-        They are asked for by name, which is a short answer where an account has many; a drive in use by a server of
-        another name has all servers listed, for a template may have given it that name.
+        They are requested by name, which keeps the answer short. If a server of another name uses the drive, all
+        servers are listed, for a rendered name may have changed.
         """
         found = [server for server in self._client.listed(_SERVERS, {"name": name}) if token_of(server) == token]
         if found or not any(drive.get("mounted_on") for drive in drives):
@@ -96,7 +96,7 @@ class Inventory:
 class Clones:
     """One list of drives for all instances whose drives are being cloned. Thread-safe.
 
-    It is used for the answer "still being cloned" alone, which does no harm when it is a moment old.
+    It is only used to report "still being cloned", which may be a moment old without harm.
     """
 
     def __init__(self, drives: Callable[[], Iterable[Thing]]) -> None:
@@ -106,11 +106,11 @@ class Clones:
         self._at = 0.0
 
     def add(self, token: str, parts: Parts) -> None:
-        """Have the next list looked up for this token, too."""
+        """Include this token in the next list."""
         self._seen = {**self._seen, token: parts}
 
     def still(self, token: str) -> Parts | None:
-        """The drive, where it is known to be still being cloned. Raises `ProviderError`."""
+        """The drive, if it is known to be still being cloned. Raises `ProviderError`."""
         if not self._is_busy(token):
             return None
         if monotonic() - self._at >= FRESH_SECONDS and self._refreshing.acquire(blocking=False):
@@ -128,7 +128,7 @@ class Clones:
 
 
 def by_token(servers: Iterable[Thing], drives: Iterable[Thing]) -> dict[str, Parts]:
-    """Servers and drives, sorted by the tokens that made them."""
+    """Servers and drives by the tokens that made them."""
     found: dict[str, Parts] = {}
     for server in servers:
         found.setdefault(token_of(server), Parts()).servers.append(server)

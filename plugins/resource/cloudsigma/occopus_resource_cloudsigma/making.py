@@ -1,4 +1,4 @@
-"""The steps by which an instance is made: its drive is cloned, its server made and started. None of them waits."""
+"""The steps that make an instance: clone its drive, make and start its server. None of them waits."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from occopus_resource_cloudsigma.view import READY_DRIVE, STOPPED, Parts, instan
 
 
 class Making:
-    """Makes instances in one account. Keeps nothing between two calls."""
+    """Makes instances in one account. Keeps no state between calls."""
 
     def __init__(self, client: Client, inventory: Inventory) -> None:
         self._client = client
         self._inventory = inventory
 
     def check(self, request: CreateRequest) -> None:
-        """Raises `PermanentError` for what can be known to be wrong without a call."""
+        """Raises `PermanentError` for errors that can be found without a call."""
         order.check(request)
 
     def next(self, request: CreateRequest) -> Instance:
-        """Do what can be done now; PROVISIONING while there is more to do. Raises `ProviderError`."""
+        """Do the steps that are possible now; PROVISIONING while more remain. Raises `ProviderError`."""
         with self._client.reading():
             parts = self._inventory.of(request.token, order.server_name(request))
             try:
@@ -71,14 +71,14 @@ class Making:
         return replace(instance(request.token, parts), state=InstanceState.PROVISIONING)
 
     def _resize(self, request: CreateRequest, drive: Thing, size: int) -> Instance:
-        """A clone is as large as was asked for; this is for one that was made smaller all the same."""
+        """Enlarge a clone that was made smaller than requested."""
         answer = self._client.act(f"/drives/{drive['uuid']}/", "resize", {**drive, "size": size})
         return instance(request.token, Parts(drives=[self._client.only(answer)]))
 
     def _make_server(self, request: CreateRequest, drive: Thing) -> Instance:
-        """The drive is marked as used before the server is made.
+        """Make the server; the drive is marked as used before.
 
-        This distinguishes a drive whose server was deleted from one whose server is not created yet.
+        The mark distinguishes a drive whose server was deleted from one whose server is not created yet.
         """
         body = order.server_body(request, drive)
         try:
@@ -97,7 +97,7 @@ class Making:
                 owner=request.owner,
                 reason="another call used or deleted its drive",
             )
-        # A call whose answer was lost may have made another server meanwhile: only one may be started with the drive.
+        # A call whose answer was lost may have made another server: only one may be started with the drive.
         servers = self._inventory.servers_of(request.token, order.server_name(request), [drive])
         parts = Parts(servers, [drive])
         if not servers:
@@ -105,7 +105,7 @@ class Making:
         return self._finish(request, parts)
 
     def _is_free(self, request: CreateRequest, drive: Thing) -> bool:
-        """False where another call for the token has used or deleted the drive since it was looked up."""
+        """False if another call for the token has used or deleted the drive since it was read."""
         now = self._inventory.of(request.token, order.server_name(request))
         return not now.servers and any(one["uuid"] == drive["uuid"] and not users(one) for one in now.drives)
 

@@ -1,4 +1,4 @@
-"""What the `resource` section and the context ask for, in the words of CloudSigma."""
+"""Translates the `resource` section and the context into request bodies of CloudSigma."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENCODED = "base64_fields"
 DESCRIPTION = "resource.description"
 
 _LONGEST_KEY = 32
-"""Characters of a key of `meta`."""
+"""The most characters of a key of `meta`."""
 _LARGEST = 2**63 - 1
 _INTEGERS = ("cpu", "mem", "smp")
 _TRUTH_FIELDS = ("auto_start", "context", "cpus_instead_of_cores", "enable_numa", "hv_relaxed", "hv_tsc", "is_grey")
@@ -34,7 +34,7 @@ _DEVICES = {"cdrom": "ide"}
 
 
 def check(request: CreateRequest) -> None:
-    """Raises `PermanentError` for what can be known to be wrong without a call."""
+    """Raises `PermanentError` for errors that can be found without a call."""
     drive_part(request.resource)
     server_body(request, {"uuid": ""})
     drive_size(request.resource)
@@ -49,12 +49,12 @@ def drive_part(resource: Mapping[str, Any]) -> str:
 
 
 def server_name(request: CreateRequest) -> str:
-    """The name of the server: the token where the description has none."""
+    """The name of the server: the token if the description has none."""
     return str(request.resource["description"].get("name") or request.token)
 
 
 def drive_size(resource: Mapping[str, Any]) -> int | None:
-    """The size of the drive in bytes; None where it is that of the library drive. Raises `PermanentError`."""
+    """The size of the drive in bytes; None for that of the library drive. Raises `PermanentError`."""
     return _whole("resource.drive_size", resource["drive_size"]) if "drive_size" in resource else None
 
 
@@ -95,7 +95,7 @@ def server_body(request: CreateRequest, drive: Thing) -> Thing:
 
 
 def _own_meta(given: Mapping[str, Any]) -> dict[str, str]:
-    """The user's own `meta`, whose values become texts. Raises `PermanentError`."""
+    """The user's own `meta`, with values as texts. Raises `PermanentError`."""
     found = given.get("meta") or {}
     if not isinstance(found, Mapping):
         raise PermanentError(f"{DESCRIPTION}.meta must be a mapping")
@@ -115,7 +115,7 @@ def _user_data(request: CreateRequest) -> dict[str, str]:
 
 
 def _typed(field: str, value: Any) -> Any:
-    """The value of a field that may have been a template. Raises `PermanentError`."""
+    """The value of a field, converted from a rendered text if necessary. Raises `PermanentError`."""
     if field in _INTEGERS:
         return _whole(f"{DESCRIPTION}.{field}", value)
     if field in _TRUTH_FIELDS:
@@ -128,7 +128,7 @@ def _typed(field: str, value: Any) -> Any:
 
 def _whole(where: str, value: Any) -> int:
     text = str(value)
-    # Python itself refuses thousands of digits.
+    # Python refuses to parse thousands of digits.
     number = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(_LARGEST)) else 0
     if not 1 <= number <= _LARGEST:
         raise PermanentError(f"{where} must be a whole number from 1 to {_LARGEST}, not {reprlib.repr(value)}")

@@ -1,4 +1,4 @@
-"""The steps by which an instance goes: its servers are stopped, then deleted with their drives. None of them waits."""
+"""The steps that remove an instance: stop its servers, then delete them with their drives. None of them waits."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ from occopus_resource_cloudsigma.marks import Thing
 from occopus_resource_cloudsigma.view import READY_DRIVE, RUNNING, STOPPED, STOPPING, Parts, users
 
 _CHANGING = (STOPPING, "starting", "unavailable")
-"""A server in one of these may not be stoppable now, and leaves it by itself: after a minute at most it is stopped, or
-runs again."""
+"""Transitional states of a server, in which it may refuse to stop; within a minute it is stopped, or runs again."""
 _LASTING = (READY_DRIVE, "unavailable")
-"""A drive in one of these stays as it is: it can be deleted now or never."""
+"""Permanent states of a drive: if it cannot be deleted now, it never can."""
 
 
 class Removing:
@@ -33,7 +32,7 @@ class Removing:
     def __init__(self, client: Client, inventory: Inventory) -> None:
         self._client = client
         self._inventory = inventory
-        self._cut: set[str] = set()  # servers whose power was cut, which are not asked again while they are stopping
+        self._cut: set[str] = set()  # servers that were powered off; not stopped again while they are stopping
 
     def shut_down(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
         """Send an ACPI shutdown to every running server of these. Raises `ProviderError`."""
@@ -48,7 +47,7 @@ class Removing:
             return _each(ids, ask)
 
     def remove(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
-        """Start or continue; a refusal of one does not stop the others. Raises `ProviderError`."""
+        """Start or continue the removal; the failure of one does not stop the others. Raises `ProviderError`."""
         with self._client.reading():
             found = self._inventory.everything()
             servers = {server["uuid"] for parts in found.values() for server in parts.servers}
@@ -72,7 +71,7 @@ class Removing:
 
 
 def discard_server(client: Client, server: Thing, recurse: str = "") -> None:
-    """Take the next step: stop a server that runs, delete one that is stopped. Raises `ProviderError`."""
+    """Take the next step: stop a running server, delete a stopped one."""
     status = server.get("status")
     if status == STOPPED:
         client.delete(_path(server), {"recurse": recurse} if recurse else None)
@@ -84,7 +83,7 @@ def discard_server(client: Client, server: Thing, recurse: str = "") -> None:
 
 
 def discard_drive(client: Client, drive: Thing) -> None:
-    """Delete a drive; one that is being cloned, or is attached still, may have to be asked for again."""
+    """Delete a drive; if it is being cloned or is still attached, the call may have to be repeated."""
     busy = drive.get("status") not in _LASTING or bool(users(drive))
     try:
         client.delete(f"/drives/{drive['uuid']}/")
@@ -105,7 +104,7 @@ def _refuse_foreign_use(drive: Thing, servers: set[str]) -> None:
 
 
 def _act_tolerantly(client: Client, server: Thing, action: str) -> None:
-    """Request an action that is not needed if the server is gone or in another state."""
+    """Request an action that is not needed if the server is deleted or in another state."""
     with contextlib.suppress(StateError, NotFoundError):
         client.act(_path(server), action)
 
@@ -118,13 +117,13 @@ def _each(ids: Sequence[InstanceId], call: Callable[[InstanceId], None]) -> dict
             results[id] = None
         except ProviderError as error:
             results[id] = error
-            if _concerns_all(error):  # each of the others would wait for as long
+            if _concerns_all(error):  # the other calls would wait just as long
                 return {**dict.fromkeys(ids, error), **results}
     return results
 
 
 def _concerns_all(error: ProviderError) -> bool:
-    """Whether the next call would meet the same: no answer came, or the credentials are refused."""
+    """Whether the next call would fail in the same way: no answer arrived, or the credentials were refused."""
     return isinstance(error, AuthError | ThrottledError) or (
         isinstance(error, TransientError) and not isinstance(error.__cause__, RefusalError)
     )

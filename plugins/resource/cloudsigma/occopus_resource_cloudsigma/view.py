@@ -1,4 +1,4 @@
-"""What CloudSigma says of a drive and a server, in the words of the contract."""
+"""Translates drives and servers from the terms of CloudSigma to those of the contract."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from occopus_core.api import Address, AddressKind, Instance, InstanceId, Instanc
 from occopus_resource_cloudsigma.marks import Thing, is_used, owner_of, rank
 
 RUNNING = ("running", "started", "running_legacy")
-"""A server that runs; error messages and older answers use the second and third word."""
+"""States of a running server; error messages and older answers use the second and third word."""
 STOPPED = "stopped"
 STOPPING = "stopping"
 READY_DRIVE = "unmounted"
 
 BUSY = ("creating", "cloning_dst", "cloning_src", "copying", "uploading", "resizing")
-"""A drive that is being made or changed."""
+"""States of a drive that is being made or changed."""
 
 STATES: Mapping[str, InstanceState] = {
     **dict.fromkeys(RUNNING, InstanceState.READY),
-    # A server that is being shut down runs until it is stopped, and runs on where it takes no notice.
+    # A server that is being shut down runs until it is stopped, and keeps running if it ignores the signal.
     STOPPING: InstanceState.READY,
     "starting": InstanceState.PENDING,
     "creating": InstanceState.PENDING,
@@ -49,7 +49,7 @@ class Parts:
 
     @property
     def drive(self) -> Thing | None:
-        """The drive that counts: the one of the server, before there is one the one with the highest rank."""
+        """The drive that counts: that of the server; without a server the one with the highest rank."""
         server = self.server
         attached = mounted(server) if server is not None else ()
         return max(self.drives, key=lambda drive: (drive["uuid"] in attached, rank(drive)), default=None)
@@ -62,7 +62,7 @@ class Parts:
 
 
 def instance(token: str, parts: Parts) -> Instance:
-    """The instance that the parts make; its id is its token, which every part carries from its beginning."""
+    """The instance of these parts. Its id is its token, which all parts carry from the start."""
     server, drive = parts.server, parts.drive
     if server is not None:
         return _of_server(token, server)
@@ -97,7 +97,7 @@ def _of_drive(token: str, drive: Thing) -> Instance:
 
 
 def _fate(drive: Thing, status: str) -> tuple[InstanceState, str]:
-    """State and reason of an instance that is only a drive."""
+    """State and reason of an instance with only a drive."""
     if status in BUSY:
         doing = "resized" if status == "resizing" else "cloned"
         return InstanceState.PROVISIONING, f"its drive is being {doing}"
@@ -119,7 +119,7 @@ def addresses(server: Thing) -> tuple[Address, ...]:
 
 
 def _interfaces(server: Thing) -> Iterator[Thing]:
-    """What is known at run time of each network interface; CloudSigma shows it in two places."""
+    """The run-time data of each network interface; CloudSigma shows it in two places."""
     for nic in server.get("nics") or ():
         if nic.get("runtime"):
             yield nic["runtime"]
@@ -135,7 +135,7 @@ def _of_interface(runtime: Thing) -> Iterator[Address]:
 
 
 def _expects_address(server: Thing) -> bool:
-    """Whether CloudSigma gives the server an address: on a VLAN the user's own network does."""
+    """Whether CloudSigma assigns the address of the server: in a VLAN the user's own network does."""
     return any(
         (nic.get(version) or {}).get("conf") in ("dhcp", "static")
         for nic in server.get("nics") or ()

@@ -1,4 +1,4 @@
-"""A CloudSigma of the tests, handlers on it, and requests."""
+"""A simulated CloudSigma, handlers on it, and requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POLICY = "f7a3d9c1-0e5d-4d0a-9a8e-3c1f0d2b4e6a"
 
 
 class Clock:
-    """A time that passes when a test says so."""
+    """A clock that tests advance."""
 
     def __init__(self):
         self.time = 0.0
@@ -24,7 +24,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time of the cloud and of the handler."""
+    """The clock of the cloud and of the handler."""
     clock = Clock()
     monkeypatch.setattr(inventory, "monotonic", clock)
     return clock
@@ -49,7 +49,7 @@ def connect(cloud):
 
 @pytest.fixture
 def order(cloud):
-    """Makes requests; further words are keys of `description`."""
+    """Makes requests; other keyword arguments are keys of `description`."""
 
     def order(token="occopus-1", *, resource=None, user_data=USER_DATA, infra="shop", node="web", **description):
         server = {"cpu": 2000, "mem": 2**30, "vnc_password": "a-vnc-password", **description}
@@ -61,7 +61,7 @@ def order(cloud):
 
 @pytest.fixture
 def made(clock):
-    """Calls `create` until there is nothing more to do; the last answer."""
+    """Calls `create` until the instance is made; returns the last answer."""
 
     def made(handler, request, seconds=1.0):
         for _ in range(100):

@@ -1,4 +1,4 @@
-"""How many calls things cost: the table in the README."""
+"""The number of calls of each operation: the table in the README."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from occopus_core.api import InstanceState
 
 
 def cost(cloud, work):
-    """The number of calls that some work takes."""
+    """The number of calls that some work makes."""
     before = cloud.calls()
     work()
     return cloud.calls() - before
 
 
 @pytest.mark.parametrize("count", [1, 10, 50])
-def test_the_calls_for_so_many_instances(count, connect, cloud, order, clock):
+def test_the_calls_for_each_number_of_instances(count, connect, cloud, order, clock):
     cloud.behaviour.clone_seconds = 60.0
     cloud.behaviour.start_lag = cloud.behaviour.start_seconds = 1.0
     handler, requests = connect(), [order(f"occopus-{number}") for number in range(count)]

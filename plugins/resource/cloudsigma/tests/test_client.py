@@ -1,4 +1,4 @@
-"""Calls over HTTP: where they go, who asks, what an answer must be, and what never gets into a message."""
+"""HTTP calls: their URLs and credentials, valid answers, and secrets that stay out of messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMS = ("", "/", "/api/2.0", "/api/2.0/")
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_an_endpoint_is_the_same(form, connect, cloud):
+def test_every_form_of_an_endpoint_is_equivalent(form, connect, cloud):
     assert base_url(f"https://zrh.cloudsigma.com{form}") == "https://zrh.cloudsigma.com/api/2.0"
     assert list(connect(endpoint=f"{cloud.url}{form}").list_owned(owner())) == []
     assert cloud.log[0] == "GET /servers/detail/?limit=0"
@@ -60,7 +60,7 @@ def test_wrong_credentials_are_one_clear_line(auth, words, connect, cloud, order
     assert cloud.inventory() == []
 
 
-def test_secrets_that_a_refusal_quotes_are_left_out(connect, cloud, order, made):
+def test_secrets_in_a_refusal_are_left_out(connect, cloud, order, made):
     message = f"{PASSWORD} and a-vnc-password and {EMAIL} are wrong"
     cloud.fail(Fault("refuse", "^POST /servers/ ?$", status=400, error_type="validation", message=message))
     with pytest.raises(PermanentError) as caught:
@@ -83,7 +83,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-def test_an_answer_of_another_shape_is_no_absence(answer, connect):
+def test_an_answer_of_another_shape_does_not_mean_absent(answer, connect):
     text = json.dumps(answer).encode()
     missing = pytest.raises(TransientError, match="something is missing in its answer")
     with answering(lambda *_: (200, {"Content-Type": "application/json"}, text)) as url, missing:
@@ -95,7 +95,7 @@ def test_a_redirection_is_not_followed(connect):
         connect(endpoint=url).describe(["x"])
 
 
-def test_no_cookie_is_kept(connect):
+def test_no_cookie_is_stored(connect):
     cookies = []
 
     def answer(_path, headers, _body):
@@ -112,7 +112,7 @@ def client(cloud):
     return Client(Connection("cloudsigma", {"endpoint": cloud.url}, {"email": EMAIL, "password": PASSWORD}), 4)
 
 
-def test_a_list_that_comes_in_pages(cloud):
+def test_a_paged_list(cloud):
     cloud.behaviour.page_size = 7
     for number in range(20):
         cloud.model.new_drive(f"drive-{number}", 1)
@@ -135,7 +135,7 @@ def test_a_list_that_changes_between_two_pages_is_read_again_later(cloud):
         list(listed)
 
 
-def test_pages_without_an_end(connect):
+def test_endless_pages(connect):
     page = b'{"objects": [{"uuid": "x", "name": "x"}], "meta": {"total_count": 100}}'
     shown = pytest.raises(TransientError, match="has 100 entries and shows 1")
     with answering(lambda *_: (200, {}, page)) as url, shown:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.integration
 
 
 class UnpagedHarness(CloudSigmaHarness):
-    """Of an installation that answers all at once, as those that are known do."""
+    """An installation that returns all entries at once, as the known ones do."""
 
     paged = False
 
@@ -20,7 +20,7 @@ class UnpagedHarness(CloudSigmaHarness):
 class TestConformance(ResourceHandlerConformance):
     @pytest.fixture
     def harness(self, request):
-        """Pages are for the clauses about them."""
+        """Paged for the clauses about pages, else unpaged."""
         with CloudSigma() as cloud:
             harness = (CloudSigmaHarness if "page" in request.node.name else UnpagedHarness)(cloud)
             yield harness

@@ -1,4 +1,4 @@
-"""What instances have cost: exact shares of what was billed, or no figure."""
+"""The cost of instances: exact shares of the bill, or no figure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occopus_resource_cloudsigma.testing.billing import PRICES
 
 
 def polls(cloud, count, later=timedelta(0)):
-    """Polls of usage, so much later than now."""
+    """Measurements of usage at these times."""
     start = datetime.now(UTC) + later
     for number in range(count):
         cloud.model.poll(start + timedelta(minutes=5 * number + 1))
@@ -24,7 +24,7 @@ def price(cpu, mem, size, polls):
     return 300 * polls * (cpu * PRICES["cpu"] + mem * PRICES["mem"] + size * PRICES["dssd"])
 
 
-def test_each_pays_for_what_it_used(connect, cloud, order, made):
+def test_each_instance_pays_for_its_usage(connect, cloud, order, made):
     handler = connect()
     made(handler, order("occopus-1", cpu=1000))
     made(handler, order("occopus-2", cpu=3000))
@@ -36,13 +36,13 @@ def test_each_pays_for_what_it_used(connect, cloud, order, made):
         assert found[id] == pytest.approx(price(cpu, 2**30, 10 * 2**30, 12), rel=Decimal("1e-9"))
 
 
-def test_before_anything_was_billed_there_is_no_figure(connect, cloud, order, made):
+def test_without_a_bill_there_is_no_figure(connect, cloud, order, made):
     handler = connect()
     made(handler, order())
     assert handler.cost(["occopus-1"]) == {"occopus-1": None}
 
 
-def test_what_a_subscription_covers_has_no_figure(connect, cloud, order, made):
+def test_usage_covered_by_a_subscription_has_no_figure(connect, cloud, order, made):
     handler = connect()
     made(handler, order())
     cloud.behaviour.subscribed = 0.25
@@ -53,7 +53,7 @@ def test_what_a_subscription_covers_has_no_figure(connect, cloud, order, made):
     assert handler.cost(["occopus-1"]) == {"occopus-1": None}
 
 
-def test_what_is_measured_and_not_billed_yet_is_left_out(connect, cloud, order, made):
+def test_usage_that_is_not_billed_yet_is_left_out(connect, cloud, order, made):
     handler = connect()
     made(handler, order())
     polls(cloud, 2)
@@ -64,7 +64,7 @@ def test_what_is_measured_and_not_billed_yet_is_left_out(connect, cloud, order, 
     )
 
 
-def test_a_half_made_instance_has_cost_its_drive(connect, cloud, order):
+def test_an_unfinished_instance_costs_its_drive(connect, cloud, order):
     handler = connect()
     handler.create(order())
     polls(cloud, 3)
@@ -73,7 +73,7 @@ def test_a_half_made_instance_has_cost_its_drive(connect, cloud, order):
     )
 
 
-def test_pages_and_an_old_ledger_that_is_not_read(connect, cloud, order, made, monkeypatch):
+def test_paged_usage_and_old_entries_that_are_not_read(connect, cloud, order, made, monkeypatch):
     monkeypatch.setattr(costs, "PAGE", 4)
     cloud.model.new_drive("older", 1)
     polls(cloud, 50, -timedelta(days=3))
@@ -88,7 +88,7 @@ def test_pages_and_an_old_ledger_that_is_not_read(connect, cloud, order, made, m
     assert cloud.calls() - before < 20
 
 
-def test_strange_entries_are_no_figure(connect, cloud, order, made):
+def test_unexpected_entries_give_no_figure(connect, cloud, order, made):
     handler = connect()
     made(handler, order())
     polls(cloud, 1)
@@ -97,7 +97,7 @@ def test_strange_entries_are_no_figure(connect, cloud, order, made):
         handler.cost(["occopus-1"])
 
 
-def test_a_refusal_is_told(connect, cloud, order, made):
+def test_a_refusal_is_reported(connect, cloud, order, made):
     handler = connect()
     made(handler, order())
     cloud.fail(Fault("refuse", "ledger", status=500))

@@ -1,4 +1,4 @@
-"""Every refusal, and every connection that fails, as one error of the contract with one clear line."""
+"""Every refusal and every broken connection becomes one error of the contract with one clear line."""
 
 from __future__ import annotations
 
@@ -59,25 +59,25 @@ def test_refusals(status, errors, expected):
     assert "\n" not in error.message
 
 
-def test_a_question_needs_no_room():
+def test_a_read_request_never_means_missing_capacity():
     refusal = RefusalError("GET", 503, {}, one("system", "Try again"))
     assert type(provider_error(refusal, WHERE, 30.0)) is TransientError
 
 
-def test_all_errors_of_the_list_are_told_with_their_fields():
+def test_all_errors_of_the_list_are_reported_with_their_fields():
     errors = [*one("validation", "Too\n small", "mem"), *one("validation", "Required", "cpu")]
     error = provider_error(RefusalError("POST", 400, {}, errors), WHERE, 30.0, "resource.description")
     assert error.message == f"{WHERE}: Too small (resource.description.mem); Required (resource.description.cpu)"
 
 
-def test_what_does_not_exist_is_named_as_the_description_names_it():
+def test_a_missing_resource_is_named_by_its_key():
     error = provider_error(
         RefusalError("POST", 404, {}, one("notexist", "Drive x does not exist")), WHERE, 30.0, "resource.libdrive_id"
     )
     assert error.message == f"{WHERE}: Drive x does not exist (resource.libdrive_id)"
 
 
-def test_seconds_to_come_back_after():
+def test_retry_after_in_seconds():
     error = provider_error(RefusalError("GET", 429, {"retry-after": "7"}, None), WHERE, 30.0)
     assert error.retry_after == 7.0
     error = provider_error(RefusalError("GET", 503, {"retry-after": "soon"}, one()), WHERE, 30.0)
@@ -91,7 +91,7 @@ def test_a_long_message_is_cut():
 
 
 @pytest.mark.parametrize("failure", [StrangerError(200), RefusalError("GET", 404, {}, None)])
-def test_who_never_answered_as_cloudsigma_is_a_mistaken_endpoint(failure):
+def test_an_endpoint_that_never_answered_as_cloudsigma_is_wrong(failure):
     error = provider_error(failure, WHERE, 30.0)
     assert type(error) is PermanentError
     assert error.unreached
@@ -99,7 +99,7 @@ def test_who_never_answered_as_cloudsigma_is_a_mistaken_endpoint(failure):
 
 
 @pytest.mark.parametrize("failure", [StrangerError(200), RefusalError("POST", 400, {}, None)])
-def test_a_web_page_in_between_says_nothing(failure):
+def test_a_web_page_from_a_proxy_leaves_the_outcome_unknown(failure):
     error = provider_error(failure, WHERE, 30.0, met=True)
     assert type(error) is TransientError
     assert not error.unreached

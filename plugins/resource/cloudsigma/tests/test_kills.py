@@ -1,4 +1,6 @@
-"""The process dies after any HTTP call, or the answer to it is lost, and another one carries on: nothing is left."""
+"""The process is killed after any HTTP call, or its answer is lost, and another process continues: nothing is left
+over.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,12 @@ from occopus_resource_cloudsigma.testing import CloudSigma
 
 
 class KilledError(BaseException):
-    """The process ended here."""
+    """The process was killed here."""
 
 
 @pytest.fixture
 def mortal(monkeypatch):
-    """Has the process die after so many HTTP calls, or the answer to the last of them be lost."""
+    """Kill the process after a number of HTTP calls, or lose the answer to the last of them."""
 
     left, error = 0, None
     request = requests.Session.request
@@ -47,7 +49,7 @@ def cloud(request, clock):
 
 
 def advance(handler, request, clock):
-    """Call `create` until the instance is made, and then wait until it runs."""
+    """Call `create` until the instance is made, and wait until it runs."""
     for _ in range(100):
         if handler.create(request).state is not InstanceState.PROVISIONING:
             break
@@ -76,7 +78,7 @@ def assert_one(cloud, request, handler):
 
 
 def how_many(cloud, work):
-    """The number of HTTP calls that some work takes."""
+    """The number of HTTP calls that some work makes."""
     before = cloud.calls()
     work()
     return cloud.calls() - before
@@ -87,7 +89,7 @@ DEATHS = {"killed": KilledError, "lost": requests.ConnectionError("reset")}
 
 
 @pytest.mark.parametrize("how", DEATHS.values(), ids=DEATHS)
-def test_a_creation_that_ends_after_any_call_is_carried_on(how, connect, cloud, order, clock, mortal):
+def test_a_creation_killed_after_any_call_continues(how, connect, cloud, order, clock, mortal):
     first = order("occopus-first", resource={"drive_size": MORE})
     calls = how_many(cloud, lambda: advance(connect(), first, clock))
     clear(connect(), first.token, cloud, clock)
@@ -105,7 +107,7 @@ def test_a_creation_that_ends_after_any_call_is_carried_on(how, connect, cloud, 
         assert cloud.inventory() == []
 
 
-def test_a_creation_that_ends_after_any_call_is_deleted(connect, cloud, order, clock, mortal):
+def test_a_creation_killed_after_any_call_can_be_deleted(connect, cloud, order, clock, mortal):
     calls = how_many(cloud, lambda: advance(connect(), order("occopus-first"), clock))
     clear(connect(), "occopus-first", cloud, clock)
     for number in range(1, calls + 1):
@@ -119,7 +121,7 @@ def test_a_creation_that_ends_after_any_call_is_deleted(connect, cloud, order, c
 
 
 @pytest.mark.parametrize("how", DEATHS.values(), ids=DEATHS)
-def test_a_deletion_that_ends_after_any_call_is_carried_on(how, connect, cloud, order, clock, mortal):
+def test_a_deletion_killed_after_any_call_continues(how, connect, cloud, order, clock, mortal):
     advance(connect(), order("occopus-first"), clock)
     calls = how_many(cloud, lambda: clear(connect(), "occopus-first", cloud, clock))
     assert calls > 5

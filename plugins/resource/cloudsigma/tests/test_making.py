@@ -1,4 +1,4 @@
-"""The steps by which an instance is made, one call of `create` after another."""
+"""The steps that make an instance, one call of `create` after another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occopus_resource_cloudsigma.testing import Fault
 
 
 def changes(cloud):
-    """The calls that changed something: method, kind of thing, action."""
+    """The calls that changed something: method, kind of resource, action."""
     return [
         " ".join([call.split(" ")[0], call.split("/")[1], *call.partition("do=")[2:]]).strip()
         for call in cloud.log
@@ -20,7 +20,7 @@ def changes(cloud):
     ]
 
 
-def test_a_life(connect, cloud, order, clock):
+def test_the_life_cycle_of_an_instance(connect, cloud, order, clock):
     for name in ("clone_seconds", "start_lag", "start_seconds", "address_lag", "stop_seconds"):
         setattr(cloud.behaviour, name, 2.0)
     handler, request = connect(), order()
@@ -48,7 +48,7 @@ def test_a_life(connect, cloud, order, clock):
     assert server["meta"]["occopus-token"] == drive["meta"]["occopus-token"] == drive["name"] == "occopus-1"
 
 
-def test_a_clone_of_ten_minutes_is_waited_for_with_one_call_a_look(connect, cloud, order, clock):
+def test_each_look_at_a_clone_of_ten_minutes_is_one_call(connect, cloud, order, clock):
     cloud.behaviour.clone_seconds = 600.0
     handler, request = connect(), order()
     handler.create(request)
@@ -73,13 +73,13 @@ def test_the_server_has_the_name_of_the_description(connect, cloud, order, made)
     assert len(cloud.inventory()) == 2
 
 
-def test_a_name_from_a_template_that_changes_makes_no_second_server(connect, cloud, order, made):
+def test_a_changing_rendered_name_makes_no_second_server(connect, cloud, order, made):
     made(connect(), order(name="one"))
     made(connect(), order(name="another"))
     assert [server["name"] for server in cloud.servers()] == ["one"]
 
 
-def test_a_clone_that_took_no_meta_gets_them_before_its_server_is_made(connect, cloud, order, made):
+def test_a_clone_without_meta_gets_it_before_its_server_is_made(connect, cloud, order, made):
     cloud.behaviour.clone_takes_meta = False
     handler, request = connect(), order()
     handler.create(request)
@@ -102,25 +102,25 @@ def test_a_larger_drive(at_once, connect, cloud, order, clock, made):
     assert ("POST drives resize" in changes(cloud)) is not at_once
 
 
-def test_a_drive_that_would_shrink_is_refused(connect, order):
+def test_a_drive_cannot_shrink(connect, order):
     with pytest.raises(PermanentError, match=r"Cannot clone to a smaller drive \(size\)"):
         connect().create(order(resource={"drive_size": 1}))
 
 
-def test_a_library_drive_that_does_not_exist_is_named(connect, cloud, order):
+def test_a_missing_library_drive_is_named(connect, cloud, order):
     with pytest.raises(NotFoundError, match=r"does not exist \(resource\.libdrive_id\)") as caught:
         connect().create(order(resource={"libdrive_id": "../servers/x?y"}))
     assert not caught.value.unreached
     assert cloud.log[-1] == "POST /drives/..%2Fservers%2Fx%3Fy/action/?do=clone"
 
 
-def test_a_field_that_is_wrong_is_named(connect, order, made):
+def test_an_invalid_field_is_named(connect, order, made):
     nics = [{"ip_v4_conf": {"conf": "dhcp", "ip": "94.26.101.149"}}]
     with pytest.raises(PermanentError, match=r"\(resource\.description\.nics\)"):
         made(connect(), order(nics=nics))
 
 
-def test_old_words_for_running(connect, cloud, order, made):
+def test_older_names_of_the_state_running(connect, cloud, order, made):
     cloud.behaviour.running = "started"
     assert made(connect(), order()).state is InstanceState.READY
 
@@ -128,7 +128,7 @@ def test_old_words_for_running(connect, cloud, order, made):
 # Refusals
 
 
-def test_a_start_that_is_refused_for_credit(connect, cloud, order, made):
+def test_a_start_refused_for_credit(connect, cloud, order, made):
     cloud.behaviour.credit = False
     with pytest.raises(QuotaError, match="needs burst credit for 5 days") as caught:
         made(connect(), order())
@@ -137,7 +137,7 @@ def test_a_start_that_is_refused_for_credit(connect, cloud, order, made):
     assert made(connect(), order()).state is InstanceState.READY
 
 
-def test_a_start_for_which_there_is_no_capacity(connect, cloud, order, made):
+def test_a_start_without_capacity(connect, cloud, order, made):
     cloud.behaviour.capacity = 0
     with pytest.raises(QuotaError, match="cannot provide enough resources"):
         made(connect(), order())
@@ -146,8 +146,8 @@ def test_a_start_for_which_there_is_no_capacity(connect, cloud, order, made):
 STORM = Fault("refuse", "", status=503, error_type="concurrency", message="The object is being modified")
 
 
-def test_a_storm_of_503(connect, cloud, order, clock):
-    """Half of all calls are refused, and everything is made once and deleted all the same."""
+def test_many_503_answers(connect, cloud, order, clock):
+    """Half of all calls are refused, and still everything is made once and deleted."""
     cloud.fail(Fault(**{**vars(STORM), "probability": 0.5}))
     handler, reasons = connect(), set()
     requests = [order(f"occopus-{number}") for number in range(5)]
@@ -169,14 +169,14 @@ def test_a_storm_of_503(connect, cloud, order, clock):
 
 @contextlib.contextmanager
 def suppress(kind, reasons):
-    """Go on after an error of this kind, whose message is noted."""
+    """Continue after an error of this class, and record its message."""
     try:
         yield
     except kind as error:
         reasons.add(error.message)
 
 
-def test_a_start_that_another_call_began_is_no_error(connect, cloud, order, made, clock):
+def test_a_start_that_another_call_has_begun_is_no_error(connect, cloud, order, made, clock):
     cloud.behaviour.start_lag = 3.0
     handler, request = connect(), order()
     handler.create(request)
@@ -187,13 +187,13 @@ def test_a_start_that_another_call_began_is_no_error(connect, cloud, order, made
     assert made(handler, request).state is InstanceState.READY
 
 
-def test_a_server_that_went_away_before_its_start_is_made_again(connect, cloud, order, made):
+def test_a_server_deleted_before_its_start_is_made_again(connect, cloud, order, made):
     cloud.fail(Fault("refuse", "do=start", count=1, status=404, error_type="notexist", message="gone"))
     with pytest.raises(TransientError, match="went away before it was started"):
         made(connect(), order())
 
 
-# Two of one token
+# Two resources of one token
 
 
 def test_a_call_whose_answer_was_lost_makes_no_second_drive(connect, cloud, order, made):
@@ -208,7 +208,7 @@ def test_a_call_whose_answer_was_lost_makes_no_second_drive(connect, cloud, orde
 
 
 @pytest.mark.parametrize("change", ["PUT", "POST"])
-def test_a_call_that_another_call_overtakes_is_no_error(connect, cloud, order, made, monkeypatch, change):
+def test_a_call_overtaken_by_another_is_no_error(connect, cloud, order, made, monkeypatch, change):
     request, real = order(), Client.send
     made(connect(), order("occopus-0"))
 
@@ -230,7 +230,7 @@ def test_a_call_that_another_call_overtakes_is_no_error(connect, cloud, order, m
     assert (len(cloud.servers()), len(cloud.drives())) == (2, 2)
 
 
-def test_a_drive_that_cannot_be_used_is_an_error(connect, cloud, order, made):
+def test_an_unusable_drive_is_an_error(connect, cloud, order, made):
     cloud.fail(Fault("refuse", "^POST /servers/ ?$", status=403, error_type="permission", message="cannot be mounted"))
     with pytest.raises(PermanentError, match="cannot be mounted"):
         made(connect(), order())
@@ -251,7 +251,7 @@ def test_a_second_drive_is_deleted_before_the_server_is_made(connect, cloud, ord
     assert [drive["uuid"] for drive in cloud.drives()] == [first["uuid"]]
 
 
-def test_a_second_server_is_deleted_without_their_drive(connect, cloud, order, made):
+def test_a_second_server_is_deleted_without_the_shared_drive(connect, cloud, order, made):
     cloud.behaviour.shares_drives = True
     request = order()
     made(connect(), request)
@@ -265,10 +265,10 @@ def test_a_second_server_is_deleted_without_their_drive(connect, cloud, order, m
     assert [one["uuid"] for one in cloud.inventory()] == [first["uuid"], drive["uuid"]]
 
 
-# What was deleted behind our back
+# Resources deleted by a user
 
 
-def test_a_server_deleted_by_somebody_leaves_a_failed_instance(connect, cloud, order, made):
+def test_a_server_deleted_by_a_user_leaves_a_failed_instance(connect, cloud, order, made):
     handler = connect()
     made(handler, order())
     (server,) = cloud.servers()

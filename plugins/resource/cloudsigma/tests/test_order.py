@@ -1,4 +1,4 @@
-"""What is sent to CloudSigma for a section and a context, and what is refused before anything is sent."""
+"""The requests for a section and a context, and descriptions that are refused without a call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def server(request, drive=DRIVE):
     return body
 
 
-def test_the_server_of_a_short_description(order):
+def test_the_server_of_a_minimal_description(order):
     body = server(order())
     meta = body.pop("meta")
     assert body == {
@@ -42,7 +42,7 @@ def test_owner_and_token_fit_the_meta(order):
         assert (meta["occopus-infra_id"], meta["occopus-node_name"]) == ("i" * 63, "n" * 63)
 
 
-def test_fields_that_are_not_known_are_passed_on(order):
+def test_unknown_fields_are_passed_on(order):
     body = server(order(host_name="web", hv_relaxed=False, hv_tsc=False, future={"field": [1]}))
     assert (body["host_name"], body["future"]) == ("web", {"field": [1]})
 
@@ -51,12 +51,12 @@ def test_an_endpoint_in_the_description_is_not_sent(order):
     assert "endpoint" not in server(order(endpoint="https://zrh.cloudsigma.com/api/2.0"))
 
 
-def test_templates_become_numbers_and_truths(order):
+def test_rendered_texts_become_numbers_and_booleans(order):
     body = server(order(cpu="1500", smp="2", hv_tsc="True", context="yes"))
     assert (body["cpu"], body["smp"], body["hv_tsc"], body["context"]) == (1500, 2, True, True)
 
 
-def test_no_interface_at_all_can_be_asked_for(order):
+def test_a_server_without_interfaces(order):
     assert server(order(nics=[]))["nics"] == []
 
 
@@ -70,11 +70,11 @@ def test_an_installation_medium_is_attached_as_one(order):
     assert drive["device"] == "ide"
 
 
-def test_without_a_contextualisation_there_are_no_user_data(order):
+def test_without_a_contextualisation_there_is_no_user_data(order):
     assert not {"cloudinit-user-data", "base64_fields"} & set(server(order(user_data=None))["meta"])
 
 
-def test_the_clone_is_named_by_the_token_and_as_large_as_wanted(order):
+def test_the_clone_has_the_token_as_name_and_the_requested_size(order):
     assert clone_body(order())["name"] == "occopus-1"
     assert "size" not in clone_body(order())
     assert clone_body(order(resource={"drive_size": "21474836480"}))["size"] == 21474836480
@@ -97,7 +97,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("given", "words"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes_are_refused_before_anything_is_asked(given, words, order, connect, cloud):
+def test_mistakes_are_refused_before_any_call(given, words, order, connect, cloud):
     with pytest.raises(PermanentError) as caught:
         connect().check(order(**given))
     assert words in caught.value.message

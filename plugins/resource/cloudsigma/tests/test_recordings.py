@@ -1,4 +1,4 @@
-"""The comparison with recorded exchanges finds what differs. The exchanges here are made up."""
+"""The comparison with recorded exchanges finds differences. The exchanges here are invented."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ def test_an_answer_that_differs(recorded, words, monkeypatch, capsys, tmp_path):
     assert said[-1] == "1 recorded exchanges, 0 answered in the same way"
 
 
-def test_nothing_to_compare_is_no_success(monkeypatch, capsys, tmp_path):
+def test_an_empty_folder_is_no_success(monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, capsys, tmp_path, exchange(path="/api/2.0/vlans/x/"))[0] == 1

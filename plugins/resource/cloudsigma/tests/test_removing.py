@@ -1,4 +1,4 @@
-"""How instances are shut down, stopped and deleted with all they have."""
+"""How instances are shut down, stopped and deleted with all parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def state(handler, id="occopus-1"):
 
 
 def removed(handler, cloud, clock, ids, looks=60):
-    """Call `delete` as the core does, until nothing is left; how many calls it took."""
+    """Call `delete` as the core does, until nothing is left; returns the number of calls."""
     for number in range(looks):
         if not cloud.inventory():
             return number
@@ -33,7 +33,7 @@ def test_a_server_is_stopped_and_then_deleted_with_its_drive(connect, cloud, ord
     assert state(handler) is InstanceState.ABSENT
 
 
-def test_a_shutdown_that_is_heeded(connect, cloud, order, made, clock):
+def test_a_shutdown_that_succeeds(connect, cloud, order, made, clock):
     handler = connect()
     made(handler, order())
     assert handler.stop(["occopus-1", "absent"]) == {"occopus-1": None, "absent": None}
@@ -47,12 +47,14 @@ def test_a_shutdown_that_is_heeded(connect, cloud, order, made, clock):
     assert cloud.calls("do=stop") == 0
 
 
-def test_a_shutdown_that_falls_back_to_running(connect, cloud, order, made, clock):
+def test_a_shutdown_that_is_ignored(connect, cloud, order, made, clock):
     cloud.behaviour.heeds_shutdown = False
     handler = connect()
     made(handler, order())
     handler.stop(["occopus-1"])
-    assert handler.delete(["occopus-1"]) == {"occopus-1": None}  # the grace is over; CloudSigma tries for a minute
+    assert handler.delete(["occopus-1"]) == {
+        "occopus-1": None
+    }  # the grace period is over; CloudSigma sends the signal for a minute
     assert cloud.servers()[0]["status"] == "stopping"
     clock.time += 60
     assert cloud.servers()[0]["status"] == "running"
@@ -60,7 +62,7 @@ def test_a_shutdown_that_falls_back_to_running(connect, cloud, order, made, cloc
     assert cloud.calls("do=stop") == 2  # the first one was refused
 
 
-def test_a_shutdown_that_can_be_cut_short(connect, cloud, order, made, clock):
+def test_a_shutdown_that_can_be_interrupted(connect, cloud, order, made, clock):
     cloud.behaviour.heeds_shutdown = False
     cloud.behaviour.stops_while_stopping = True
     handler = connect()
@@ -71,7 +73,7 @@ def test_a_shutdown_that_can_be_cut_short(connect, cloud, order, made, clock):
     assert cloud.inventory() == []
 
 
-def test_a_server_that_stopped_meanwhile_is_no_error(connect, cloud, order, made):
+def test_a_server_that_has_stopped_by_itself_is_no_error(connect, cloud, order, made):
     handler = connect()
     made(handler, order())
     in_state = Fault("refuse", "do=(stop|shutdown)", status=403, error_type="permission", message='in state "stopped"')
@@ -80,7 +82,7 @@ def test_a_server_that_stopped_meanwhile_is_no_error(connect, cloud, order, made
     assert handler.delete(["occopus-1"]) == {"occopus-1": None}
 
 
-def test_a_half_made_instance_that_is_still_being_cloned(connect, cloud, order, clock):
+def test_an_unfinished_instance_that_is_still_being_cloned(connect, cloud, order, clock):
     cloud.behaviour.clone_seconds = 10.0
     handler = connect()
     handler.create(order())
@@ -113,7 +115,7 @@ def test_a_server_in_an_unknown_state_is_stopped_or_reported(connect, cloud, ord
     assert "hibernated" in error.message
 
 
-def test_a_drive_that_somebody_attached_to_a_server_of_their_own(connect, cloud, order, made, clock):
+def test_a_drive_attached_to_a_server_of_the_user(connect, cloud, order, made, clock):
     handler = connect()
     made(handler, order())
     (server,), (drive,) = cloud.servers(), cloud.drives()
@@ -140,7 +142,7 @@ def test_a_drive_that_cannot_be_deleted_is_reported(connect, cloud, order):
 
 
 @pytest.mark.parametrize("fault", [Fault("lost_reply", "do=stop"), Fault("refuse", "do=stop", status=429)])
-def test_where_no_answer_comes_the_others_are_not_asked(fault, connect, cloud, order, made):
+def test_after_a_timeout_no_other_call_is_made(fault, connect, cloud, order, made):
     handler, ids = connect(), [f"occopus-{number}" for number in range(5)]
     for id in ids:
         made(handler, order(id))
@@ -151,7 +153,7 @@ def test_where_no_answer_comes_the_others_are_not_asked(fault, connect, cloud, o
     assert cloud.calls("do=stop") == 1
 
 
-def test_one_that_is_being_changed_does_not_hold_up_the_others(connect, cloud, order, made):
+def test_a_busy_instance_does_not_block_others(connect, cloud, order, made):
     handler, ids = connect(), [f"occopus-{number}" for number in range(3)]
     for id in ids:
         made(handler, order(id))

@@ -1,4 +1,4 @@
-"""Servers and drives as CloudSigma shows them, in the words of the contract."""
+"""Translates servers and drives from the terms of CloudSigma to those of the contract."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ DRIVES = {
 
 
 @pytest.mark.parametrize(("given", "expected", "reason"), DRIVES.values(), ids=DRIVES)
-def test_states_of_an_instance_that_is_only_a_drive(given, expected, reason):
+def test_states_of_an_instance_with_only_a_drive(given, expected, reason):
     described = instance("t", Parts(drives=[given]))
     assert described.state is expected
     assert reason in described.reason
@@ -96,16 +96,16 @@ def test_a_running_server_waits_for_its_address():
     assert described.reason == "the server runs and has no address yet"
 
 
-def test_a_server_that_gets_no_address_from_cloudsigma_does_not_wait_for_one():
+def test_a_server_without_address_from_cloudsigma_does_not_wait_for_one():
     for nics in ([], [nic(conf="manual")], [{"ip_v4_conf": None, "vlan": "v", "runtime": None}]):
         assert instance("t", Parts([server("running", *nics)])).state is InstanceState.READY
 
 
-def test_what_is_no_address_is_none():
+def test_an_invalid_address_is_ignored():
     assert addresses(server("running", nic(runtime("not-an-address")))) == ()
 
 
-def test_of_two_servers_the_one_asked_for_last_counts_and_its_drive():
+def test_of_two_servers_the_last_requested_one_counts_with_its_drive():
     marks = {"occopus-token": "t", "occopus-asked": "1"}
     older = server("running", uuid="a", meta=marks, drives=[{"drive": reference("d1")}])
     newer = server("stopped", uuid="b", meta={**marks, "occopus-asked": "2"}, drives=[{"drive": reference("d1")}])

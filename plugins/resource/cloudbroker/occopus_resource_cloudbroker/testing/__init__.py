@@ -1,4 +1,4 @@
-"""A CloudBroker Platform on this machine, for tests."""
+"""A simulated CloudBroker Platform on this machine, for tests."""
 
 from occopus_resource_cloudbroker.testing.faults import Fault
 from occopus_resource_cloudbroker.testing.platform import DEPLOYMENT, EMAIL, INSTANCE_TYPE, KEY_PAIR, PASSWORD, Platform

@@ -1,4 +1,4 @@
-"""``python -m occopus_resource_cloudbroker.testing [--port N]``: serve a CloudBroker Platform that starts nothing."""
+"""``python -m occopus_resource_cloudbroker.testing [--port N]``: serve a CloudBroker Platform without machines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from occopus_resource_cloudbroker.testing import DEPLOYMENT, EMAIL, INSTANCE_TYP
 
 
 def main() -> None:
-    """Serve until ended; the first line on stdout is the endpoint."""
+    """Serve until stopped; the first line on stdout is the endpoint."""
     parser = argparse.ArgumentParser(description="A CloudBroker Platform on this machine, for tests.")
     parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1; default: any free port")
     parser.add_argument("--boot-seconds", type=float, default=2.0, help="how long an instance takes to start")

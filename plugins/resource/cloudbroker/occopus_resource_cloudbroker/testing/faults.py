@@ -1,4 +1,4 @@
-"""How calls to the platform of the tests are made to fail."""
+"""Faults that the simulated platform injects into calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Operation = Literal["create", "list", "get", "stop", "remove", "costs"]
 
 @dataclass
 class Fault:
-    """A rule for calls: which, and what becomes of them."""
+    """A rule: which calls it matches, and how they fail."""
 
     kind: Kind
     """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
@@ -22,15 +22,15 @@ class Fault:
     effect, and a web page comes in place of the answer, as a success. ``no_id``: answered with empty ``instance``
     elements."""
     operation: Operation | None = None
-    """The operation that it is for; None for every operation."""
+    """The operation that it matches; None for every operation."""
     id: str = ""
-    """Only calls about this instance."""
+    """Match only calls about this instance."""
     count: int = -1
-    """The most calls it is for; -1 for any number."""
+    """The number of calls after which the rule ends; -1 for no limit."""
     after: int = 0
-    """How many such calls succeed before the first that fails."""
+    """The number of matching calls that succeed first."""
     spreads: bool = False
-    """From its first call on it is for calls of every operation."""
+    """After its first call it matches calls of every operation."""
     status: int = 500
     """The status of the answer, for ``refuse`` and ``html``."""
     message: str = "refused"
@@ -38,12 +38,12 @@ class Fault:
     type: str = ""
     """The text of ``type``, for ``refuse``."""
     retry_after: int | None = None
-    """Seconds, for the header of that name."""
+    """Seconds in the Retry-After header."""
     share: float = 0.5
-    """How much of the answer comes, for ``cut_reply``."""
+    """The share of the answer that is sent, for ``cut_reply``."""
 
     def meets(self, operation: str, id: str) -> bool:
-        """Whether it is for such a call."""
+        """Whether the rule matches the call."""
         return self.count != 0 and self.operation in (None, operation) and self.id in ("", id)
 
 
@@ -57,14 +57,14 @@ class Faults:
         """Set when the rules are replaced, which ends what hangs."""
 
     def replace(self, rules: Sequence[Fault]) -> None:
-        """Put these rules in the place of the earlier ones."""
+        """Replace the rules."""
         with self._lock:
             self._rules = list(rules)
             self.changed.set()
             self.changed = threading.Event()
 
     def next_for(self, operation: str, id: str) -> Fault | None:
-        """The first rule that is for the call, which is counted."""
+        """The first rule that matches the call, which is counted."""
         with self._lock:
             for rule in self._rules:
                 if not rule.meets(operation, id):

@@ -31,7 +31,7 @@ KINDS: Mapping[Fault, Any] = {
 
 
 class CloudBrokerFaults(FaultInjector):
-    """Rules of the platform, and a platform that is not there."""
+    """Fault rules of the platform; for an unreachable provider it stops the platform."""
 
     faults: ClassVar[frozenset[Fault]] = frozenset(Fault)
 
@@ -48,15 +48,15 @@ class CloudBrokerFaults(FaultInjector):
             self._away = True
         elif fault in REFUSALS:
             self._add(Rule("refuse", wanted, **REFUSALS[fault]))
-        else:  # the repeat of a creation asks for the list first, and hears nothing of use either
+        else:  # a repeated creation first requests the list, which gets no usable answer either
             self._add(Rule(KINDS[fault], wanted, spreads=operation == "create"))
 
     def refuse_deletion(self, id: InstanceId) -> None:
-        """Add a rule for the instance."""
+        """Make the deletion of the instance fail."""
         self._add(Rule("refuse", "stop", id=id, status=422, message="The instance is protected"))
 
     def clear(self) -> None:
-        """Start the platform again, and take all rules away."""
+        """Start the platform again and remove all rules."""
         if self._away:
             self._cloud.start()
             self._away = False
@@ -69,7 +69,7 @@ class CloudBrokerFaults(FaultInjector):
 
 
 class CloudBrokerHarness(ResourceHarness):
-    """A platform that is given, or one of its own, which ends with it."""
+    """A given platform, or one of its own, which is stopped at the end."""
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("requests", "defusedxml")
     page_size: ClassVar[int | None] = 25
@@ -99,35 +99,35 @@ class CloudBrokerHarness(ResourceHarness):
         return CloudBrokerHandler(connection)
 
     def request(self, token: str, owner: Owner, kind: Kind = "plain") -> CreateRequest:
-        """An instance of the one deployment there is."""
+        """An instance of the only deployment."""
         deployment = "no-such-deployment" if kind == "missing" else DEPLOYMENT
         description = {"deployment_id": deployment, "instance_type_id": INSTANCE_TYPE, "opened_port": "22,80"}
         resource = {"endpoint": self.cloud.endpoint, "description": description}
         return CreateRequest(token, owner, resource, Context(user_data="#cloud-config\npassword: hush-hush\n"))
 
     def absent_ids(self, count: int) -> Sequence[InstanceId]:
-        """Ids in the form of the platform's."""
+        """Valid ids without an instance."""
         return [InstanceId(f"ffffffff-0000-4000-8000-{number:012x}") for number in range(count)]
 
     def settle(self) -> None:
-        """A fraction of the time that an instance takes."""
+        """A fraction of the time that an instance takes to start."""
         time.sleep(0.02)
 
     def received(self, id: InstanceId, sent: Context) -> Context:  # noqa: ARG002 - for overriding
-        """The user data that the platform keeps."""
+        """The user data that the platform has stored."""
         return Context(user_data=self.cloud.platform.machines[id].user_data)
 
     def impose(self, id: InstanceId, state: InstanceState) -> None:
-        """Put the instance into a state of another name."""
+        """Put the instance into another state."""
         assert state is InstanceState.UNKNOWN, "the platform has no word for another one"
         self.cloud.platform.machines[id].raw_status = "levitating"
 
     def provider_calls(self) -> int | None:
-        """How many calls the platform has had."""
+        """The number of calls to the platform."""
         return sum(self.cloud.calls().values())
 
     def close(self) -> None:
-        """Delete what was made, and stop the platform where it is of the harness. Idempotent."""
+        """Delete the instances, and stop a platform of its own. Idempotent."""
         if not self._closed:
             self._closed = True
             with self._own:

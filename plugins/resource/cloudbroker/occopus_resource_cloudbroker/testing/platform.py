@@ -1,4 +1,4 @@
-"""The platform itself: its instances and what the API does with them, without HTTP.
+"""The simulated platform: its instances and the effects of API calls, without HTTP.
 
 Built from public facts about element names, paths and states, not from recorded exchanges.
 """
@@ -35,7 +35,7 @@ _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer without its headers."""
+    """An answer without headers."""
 
     status: int
     body: bytes = b""
@@ -43,11 +43,11 @@ class Answer:
 
 @dataclass(slots=True)
 class Machine:
-    """One instance with all that the platform knows of it."""
+    """One instance with everything that the platform stores about it."""
 
     id: str
     fields: dict[str, str]
-    """What the request said, with hyphens in the names."""
+    """The fields of the request, with hyphens in the names."""
     created: float
     running_from: float
     shown_from: float
@@ -55,7 +55,7 @@ class Machine:
     stopped: float | None = None
     halted_from: float = 0.0
     raw_status: str = ""
-    """A status that a test has given it."""
+    """A status set by a test."""
 
     @property
     def name(self) -> str:
@@ -64,12 +64,12 @@ class Machine:
 
     @property
     def user_data(self) -> str:
-        """The cloud-init text that it was given."""
+        """The user data, decoded."""
         text = self.fields.get("cloud-init", "")
         return base64.b64decode(text).decode() if self.fields.get("cloud-init-b64") == "true" else text
 
     def status(self, now: float) -> str:
-        """Its status at a time."""
+        """Its status at a given time."""
         if self.raw_status:
             return self.raw_status
         if self.stopped is not None:
@@ -85,18 +85,18 @@ class Platform:
     """The account of one user. Thread-safe."""
 
     clock: Callable[[], float] = time.monotonic
-    """Seconds, from any beginning."""
+    """Returns seconds, from any origin."""
     boot_seconds: float = 0.0
     stop_seconds: float = 0.0
     quota: int | None = None
-    """The most instances that may run at once; None for any number."""
+    """The most instances that may run at once; None for no limit."""
     most_per_page: int = 25
-    """The most instances on a page, whatever is asked for."""
+    """The most instances on a page, whatever the request says."""
     hidden_seconds: float = 0.0
-    """How long a new instance stays out of lists."""
+    """How long a new instance is missing from lists."""
     newest_first: bool = False
     keeps_names: bool = True
-    """Whether it keeps the names it is given."""
+    """Whether it stores the requested names."""
     echoes_names: bool = True
     """Whether the answer to a creation has the name."""
     stops_while_starting: bool = True
@@ -113,7 +113,7 @@ class Platform:
         self._lock = threading.RLock()
         self._start = self.clock()
 
-    # What a test asks and does
+    # Controls for tests
 
     def running(self) -> list[Machine]:
         """Every instance that has not been stopped."""
@@ -121,7 +121,7 @@ class Platform:
             return [machine for machine in self.machines.values() if self._alive(machine)]
 
     def lose(self, id: str) -> None:
-        """Let an instance die, as if a user had stopped it."""
+        """Stop an instance, as if a user had done it."""
         with self._lock:
             self.machines[id].stopped = self.machines[id].halted_from = self.clock()
 
@@ -130,7 +130,7 @@ class Platform:
         with self._lock:
             del self.machines[id]
 
-    # What the API does
+    # API
 
     def create(self, body: bytes) -> Answer:
         """POST /instances.xml."""
@@ -224,7 +224,7 @@ class Platform:
         if not self.keeps_names:
             fields.pop("name", None)
         octets = random.randint(64, 254), random.randint(0, 254), random.randint(1, 254)
-        addresses = {  # a ping to them reaches this machine
+        addresses = {  # so that pings are answered by this machine
             "external-ip-address": "127.{}.{}.{}".format(*octets),
             "internal-ip-address": f"10.{octets[0]}.{octets[1]}.{octets[2]}",
         }
@@ -255,7 +255,7 @@ class Platform:
 
 
 def refused(status: int, messages: Sequence[str], type: str = "") -> Answer:
-    """An ``errors`` element."""
+    """An answer with an ``errors`` element."""
     root = Element("errors")
     for message in messages:
         SubElement(root, "error").text = message

@@ -1,7 +1,7 @@
 """A CloudBroker Platform on the loopback.
 
-HTTP Basic, XML, instances that take their time to start and to stop, quotas, pages and costs; calls are counted and can
-be made to fail.
+HTTP Basic, XML, instances that take time to start and to stop, quotas, pages and costs; calls are counted and can be
+made to fail.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Server:
         self.faults = Faults()
         self.credentials = f"{email}:{password}"
         self.during: Callable[[str, str], None] = lambda _operation, _moment: None
-        """Called with the operation and ``before`` or ``after`` its effect; always before the answer."""
+        """Called with the operation and ``before`` or ``after`` its effect; both before the answer."""
         self._calls: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._port = 0
@@ -63,17 +63,17 @@ class Server:
 
     @property
     def endpoint(self) -> str:
-        """Where it listens; the same after a restart."""
+        """The URL; the same after a restart."""
         return f"http://127.0.0.1:{self._port}"
 
     def start(self, port: int = 0) -> None:
-        """Listen, on the port of before where there was one."""
+        """Listen, on the same port as before a restart."""
         self._http = _Http(("127.0.0.1", port or self._port), self)
         self._port = self._http.server_port
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:
-        """Listen no more; what the platform has stays. Idempotent."""
+        """Stop listening; the platform keeps its content. Idempotent."""
         http, self._http = self._http, None
         self.set_faults()
         if http is not None:
@@ -81,16 +81,16 @@ class Server:
             http.server_close()
 
     def set_faults(self, *rules: Fault) -> None:
-        """Put these rules in the place of the earlier ones."""
+        """Replace the rules."""
         self.faults.replace([replace(rule) for rule in rules])
 
     def calls(self) -> Counter[str]:
-        """How many calls of each operation there were."""
+        """The number of calls by operation."""
         with self._lock:
             return Counter(self._calls)
 
     def answer(self, operation: str, id: str, query: str, authorization: str, body: bytes) -> Answer:
-        """The answer to one call that no fault meets."""
+        """The answer to a call without a fault."""
         self.during(operation, "before")
         answer = self._done(operation, id, query, authorization, body)
         self.during(operation, "after")
@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the library's names
 
     def _spoil(self, answer: Answer, fault: Fault | None, operation: str, changed: threading.Event) -> None:
-        """Send what a client gets of an answer."""
+        """Send the parts of an answer that the client receives."""
         if fault is None:
             self._send(answer)
         elif fault.kind == "lost_reply":
@@ -181,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the calls are counted."""
+        """Log nothing: calls are counted instead."""
 
 
 class _Http(ThreadingHTTPServer):
@@ -193,11 +193,11 @@ class _Http(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, *_: Any) -> None:
-        """Who does not wait for the answer hangs up."""
+        """Ignore errors: clients that time out hang up."""
 
 
 def _routed(method: str, path: str) -> tuple[str, str]:
-    """The operation and the id of the instance."""
+    """The operation, and the id of the instance."""
     for operation, wanted, pattern in _ROUTES:
         found = pattern.fullmatch(path)
         if found is not None and method == wanted:

@@ -1,4 +1,4 @@
-"""CloudSigma on this machine, for tests: a server with the API of CloudSigma, a clock of its own, and faults."""
+"""A simulated CloudSigma on this machine, for tests: a server with its API, a clock of its own, and faults."""
 
 from occopus_resource_cloudsigma.testing.behaviour import Behaviour
 from occopus_resource_cloudsigma.testing.faults import Fault

@@ -1,4 +1,4 @@
-"""``python -m occopus_resource_cloudsigma.testing [--port N]``: serve a CloudSigma that runs no machines."""
+"""``python -m occopus_resource_cloudsigma.testing [--port N]``: serve a CloudSigma without machines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occopus_resource_cloudsigma.testing.server import EMAIL, PASSWORD, CloudSig
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until ended; the first line on stdout is the endpoint."""
+    """Serve until stopped; the first line on stdout is the endpoint."""
     parser = argparse.ArgumentParser(description="A CloudSigma on the loopback, for tests and examples.")
     parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1; default: any free port")
     parser.add_argument("--clone-seconds", type=float, default=2.0, help="how long a drive is cloned; default: 2")

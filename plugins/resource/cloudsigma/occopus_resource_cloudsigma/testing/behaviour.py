@@ -1,4 +1,4 @@
-"""How the stand-in for CloudSigma behaves."""
+"""Settings of the simulated CloudSigma."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Behaviour:
-    """How the account behaves; a test may change it at any time. Times are in seconds."""
+    """The behaviour of the account; tests may change it at any time. Times are in seconds."""
 
     clone_seconds: float = 0.0
     resize_seconds: float = 0.0
@@ -18,24 +18,24 @@ class Behaviour:
     """How long a running server has no address."""
     stop_seconds: float = 0.0
     shutdown_seconds: float = 5.0
-    """How long an ACPI shutdown takes where the guest heeds it."""
+    """How long an ACPI shutdown takes if the guest obeys."""
     heeds_shutdown: bool = True
-    """Without it a server runs again after a minute of ACPI shutdown."""
+    """False: a server runs again after a minute of ACPI shutdown."""
     give_up_seconds: float = 60.0
     stops_while_stopping: bool = False
     """Whether a server that is being shut down can be stopped."""
     clone_takes_meta: bool = True
-    """Whether the `meta` of a clone is what the call says; without it, it is that of the source."""
+    """Whether a clone gets the `meta` of the call; otherwise it has those of the source."""
     clone_takes_size: bool = True
     page_size: int | None = None
-    """The most entries of one answer, whatever is asked for; None where ``limit=0`` answers all."""
+    """The most entries of one answer; None if ``limit=0`` returns all."""
     shares_drives: bool = False
     """Whether a drive can be attached to a second server."""
     credit: bool = True
-    """Without it a start is refused with 402."""
+    """False: a start is refused with 402."""
     capacity: int | None = None
-    """The most servers that can run; a start beyond it is refused with 503."""
+    """The most servers that can run; further starts are refused with 503."""
     subscribed: float = 0.0
-    """The share of what is used that a subscription covers."""
+    """The share of the usage that a subscription covers."""
     running: str = "running"
-    """What a running server is called: ``started`` in older installations."""
+    """The state of a running server: ``started`` in older installations."""

@@ -1,4 +1,4 @@
-"""What an account uses, and what it pays for that, as CloudSigma measures and bills it."""
+"""Usage of an account and its bill, measured and computed as CloudSigma does."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PRICES = {
     "mem": Decimal("0.011") / 3865470566400,
     "dssd": Decimal("0.28") / 2783138807808000,
 }
-"""What a MHz, and a byte of memory and of a drive, cost for a second."""
+"""Prices of a MHz, and of a byte of memory and of drives, for a second."""
 
 
 def measured(
     time: datetime, servers: Iterable[dict[str, Any]], drives: Iterable[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """What each running server and each drive uses at a moment."""
+    """The current usage of each running server and each drive."""
     running = [one for one in servers if one["runtime"]]
     return [
         {"amount": str(thing[field]), "poll_time": time.isoformat(), "resource": resource, "uuid": thing["uuid"]}
@@ -29,7 +29,7 @@ def measured(
 
 
 def billed(time: datetime, samples: Sequence[dict[str, Any]], subscribed: float) -> Iterator[dict[str, Any]]:
-    """The entries of the ledger, without their ids, for what is used and not `subscribed`, a share of it."""
+    """The ledger entries, without ids, for usage beyond the share that is `subscribed`."""
     for resource, price in PRICES.items():
         used = sum(Decimal(one["amount"]) for one in samples if one["resource"] == resource)
         burst = used * Decimal(str(1 - subscribed))

@@ -1,4 +1,4 @@
-"""How a call to the CloudSigma of the tests is made to fail."""
+"""Faults that the simulated CloudSigma injects into calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["refuse", "html", "hang", "lost_reply", "cut_reply", "foreign_rep
 
 @dataclass
 class Fault:
-    """A rule for calls: which ones, and how each of them fails."""
+    """A rule: which calls it matches, and how they fail."""
 
     kind: Kind
     """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``lost_reply``:
@@ -23,18 +23,18 @@ class Fault:
     call: str = ""
     """A regular expression for method, path and query, such as ``POST /servers/ ``; empty for every call."""
     count: int = -1
-    """The most calls it is for; -1 for any number."""
+    """The number of calls after which the rule ends; -1 for no limit."""
     probability: float = 1.0
-    """The share of these calls that fail."""
+    """The share of the matching calls that fail."""
     status: int = 500
     """The status of the answer, for ``refuse`` and ``html``."""
     error_type: str = "backend"
     message: str = "unknown error"
-    """The answer's, for ``refuse``."""
+    """The error message, for ``refuse``."""
     point: str | None = None
-    """The field that the refusal is about."""
+    """The field to which the refusal refers."""
     retry_after: int | None = None
-    """Seconds, for the header of that name."""
+    """Seconds in the Retry-After header."""
 
 
 class Faults:
@@ -48,14 +48,14 @@ class Faults:
         """Set when the rules are replaced, which ends calls that hang."""
 
     def replace(self, rules: Sequence[Fault]) -> None:
-        """Put these rules in the place of the earlier ones."""
+        """Replace the rules."""
         with self._lock:
             self._rules = list(rules)
             self.changed.set()
             self.changed = threading.Event()
 
     def next_for(self, call: str) -> Fault | None:
-        """The first rule that is for the call, which is counted."""
+        """The first rule that matches the call, which is counted."""
         with self._lock:
             for rule in self._rules:
                 if rule.count and re.search(rule.call, call) and self._random.random() < rule.probability:

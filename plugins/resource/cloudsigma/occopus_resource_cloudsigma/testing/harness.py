@@ -37,11 +37,11 @@ KINDS: Mapping[Fault, Any] = {
     Fault.FOREIGN_REPLY: "foreign_reply",
 }
 STEP_SECONDS = 0.03
-"""How long a step of the account takes."""
+"""The duration of each step of the account."""
 
 
 class CloudSigmaFaults(FaultInjector):
-    """Rules of the account, and an account that is not there."""
+    """Fault rules of the account; for an unreachable provider it stops the server."""
 
     faults: ClassVar[frozenset[Fault]] = frozenset(Fault)
 
@@ -61,13 +61,13 @@ class CloudSigmaFaults(FaultInjector):
             self._add(Rule(KINDS[fault], CALLS[operation]))
 
     def refuse_deletion(self, id: InstanceId) -> None:
-        """Add a rule for the server of the instance."""
+        """Make the deletion of the instance's server fail."""
         (server,) = [one["uuid"] for one in self._cloud.servers() if one["meta"]["occopus-token"] == id]
         refusal: dict[str, Any] = {"status": 403, "error_type": "permission", "message": "no"}
         self._add(Rule("refuse", f"^(POST|DELETE) /servers/{server}/", **refusal))
 
     def clear(self) -> None:
-        """Start the server again, and take all rules away."""
+        """Start the server again and remove all rules."""
         if self._away:
             self._cloud.start()
             self._away = False
@@ -80,12 +80,12 @@ class CloudSigmaFaults(FaultInjector):
 
 
 class CloudSigmaHarness(ResourceHarness):
-    """An account that is given, or one of its own, which ends with it; every answer has one page."""
+    """A given account, or one of its own, which is stopped at the end."""
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("requests",)
     page_size: ClassVar[int | None] = 2
     paged: ClassVar[bool] = True
-    """Whether answers have `page_size` entries at most: another installation of CloudSigma answers all at once."""
+    """Whether answers have at most `page_size` entries; otherwise they have all at once."""
 
     def __init__(self, cloud: CloudSigma | None = None) -> None:
         super().__init__()
@@ -104,8 +104,8 @@ class CloudSigmaHarness(ResourceHarness):
         return CloudSigmaHandler(Connection("cloudsigma", {"endpoint": self.cloud.url}, auth, call_timeout or 30.0))
 
     def request(self, token: str, owner: Owner, kind: Kind = "plain") -> CreateRequest:
-        """A server with a clone of the one drive of the library."""
-        # A plain one is asked for again while its answers are lost: each of its calls then changes something.
+        """A server with a clone of the library's only drive."""
+        # A plain one without clone time: if its answers are lost, each repeated call then changes something.
         self.cloud.behaviour.clone_seconds = STEP_SECONDS if kind == "stepwise" else 0.0
         self.cloud.behaviour.shutdown_seconds = 2.5 if kind == "graceful" else STEP_SECONDS
         resource = {
@@ -116,7 +116,7 @@ class CloudSigmaHarness(ResourceHarness):
         return CreateRequest(token, owner, resource, Context(user_data="#cloud-config\npassword: hush-hush\n"))
 
     def absent_ids(self, count: int) -> Sequence[InstanceId]:
-        """Tokens that nothing was made with."""
+        """Tokens without an instance."""
         return [InstanceId(f"occopus-ffff{number:04x}") for number in range(count)]
 
     def settle(self) -> None:
@@ -124,32 +124,32 @@ class CloudSigmaHarness(ResourceHarness):
         time.sleep(0.01)
 
     def provider_calls(self) -> int | None:
-        """How many calls the account has had."""
+        """The number of calls to the account."""
         return self.cloud.calls()
 
     def received(self, id: InstanceId, sent: Context) -> Context:  # noqa: ARG002 - for overriding
-        """The user data in the metadata of the server."""
+        """The user data in the `meta` of the server."""
         meta = self._server(id)["meta"]
         assert meta["base64_fields"] == "cloudinit-user-data", "the account is to know that it is encoded"
         return Context(user_data=base64.b64decode(meta["cloudinit-user-data"]).decode())
 
     def impose(self, id: InstanceId, state: InstanceState) -> None:
-        """Stop the server, delete it beside its drive, or put it into a state of another name."""
+        """Stop the server, delete it without its drive, or put it into another state."""
         server = self._server(id)
         if state is InstanceState.UNKNOWN:
             server["status"] = "hibernated"
             return
         self.cloud.model.stop(server)
         patiently(self, lambda: self._server(id)["status"] == "stopped", "it stops")
-        if state is InstanceState.FAILED:  # somebody deletes the server, and its drive is left
+        if state is InstanceState.FAILED:  # a user deletes the server and leaves its drive
             self.cloud.model.delete_server(server, "")
 
     def shut_down(self, id: InstanceId) -> bool:
-        """Whether the system in the server has shut down."""
+        """Whether the guest system has shut down."""
         return self._server(id)["uuid"] in self.cloud.model.shut_down
 
     def close(self) -> None:
-        """Delete what was made, and stop the account where it is of the harness. Idempotent."""
+        """Delete the instances, and stop an account of its own. Idempotent."""
         if not self._closed:
             self._closed = True
             with self._own:

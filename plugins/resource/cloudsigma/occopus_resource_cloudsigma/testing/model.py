@@ -1,4 +1,4 @@
-"""The drives and servers of one account as CloudSigma keeps them: what a call begins takes its time."""
+"""The drives and servers of one account in the simulated CloudSigma; changes take time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from occopus_resource_cloudsigma.testing.billing import billed, measured
 Thing = dict[str, Any]
 
 LIBRARY_DRIVE = "6fe24a6b-b5c5-40ba-8860-771044d2500d"
-"""The one drive of the library."""
+"""The only drive of the library."""
 
 _OWNER = "5b4a69a3-8e78-4c45-a8ba-8b13f0895e23"
 _GRAIN = 16384
@@ -26,11 +26,11 @@ _REQUIRED = ("name", "cpu", "mem", "vnc_password")
 _READ_ONLY = ("uuid", "status", "owner", "runtime", "resource_uri", "jobs", "mounted_on", "permissions")
 _NOT_RUNNING = ("stopped", "starting", "stopping", "unavailable")
 _INNER = {"running": "started", "unavailable": "unavailable"}
-"""What error messages call a status."""
+"""Names of statuses in error messages."""
 
 
 class RefusedError(Exception):
-    """A refusal with its status and CloudSigma's own words."""
+    """A refusal with CloudSigma's status and message."""
 
     def __init__(self, status: int, kind: str, message: str, point: str | None = None) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class RefusedError(Exception):
 
 @dataclass
 class Change:
-    """What becomes of a thing when its time comes."""
+    """A pending change of a resource, and its time."""
 
     due: float
     take: Callable[[], None]
@@ -65,7 +65,7 @@ class Model:
         self.ledger: list[Thing] = []
         self._starting: set[str] = set()
         self.shut_down: set[str] = set()
-        """The ids of servers that came to their own end."""
+        """The ids of servers that have shut down by themselves."""
         self._changes: list[Change] = []
         drive = self.new_drive("Debian 12", 10 * 2**30, identity=LIBRARY_DRIVE)
         self.library[LIBRARY_DRIVE] = {**self.drives.pop(LIBRARY_DRIVE), "owner": None, "meta": {"os": "linux"}}
@@ -74,7 +74,7 @@ class Model:
     # Time
 
     def let_time_pass(self) -> None:
-        """Have everything happen whose time has come, in its order."""
+        """Apply all changes that are due, in order."""
         while due := [change for change in self._changes if change.due <= self.clock()]:
             first = min(due, key=lambda change: change.due)
             self._changes.remove(first)
@@ -97,10 +97,10 @@ class Model:
 
         self._after(seconds, thing, take)
 
-    # Money
+    # Billing
 
     def poll(self, time: datetime) -> None:
-        """Measure what everything uses, and bill the account for it; CloudSigma does so every five minutes."""
+        """Measure all usage and bill the account for it; CloudSigma does so every five minutes."""
         samples = measured(time, self.servers.values(), self.drives.values())
         self.usage += samples
         for entry in billed(time, samples, self.behaviour.subscribed):
@@ -109,7 +109,7 @@ class Model:
     # Drives
 
     def new_drive(self, name: str, size: int, *, identity: str = "", **fields: Any) -> Thing:
-        """A drive that is there and idle."""
+        """Add an idle drive."""
         identity = identity or str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         storage = fields.get("storage_type") or "dssd"
         drive = {
@@ -143,7 +143,7 @@ class Model:
         return drive
 
     def clone_drive(self, source: Thing, given: Thing) -> Thing:
-        """A copy of a drive, which takes its time."""
+        """Clone a drive, which takes time."""
         check_meta(given.get("meta", {}))
         behaviour = self.behaviour
         size = given["size"] if behaviour.clone_takes_size and "size" in given else source["size"]
@@ -174,7 +174,7 @@ class Model:
         return {**drive, "status": "resizing"}
 
     def edit(self, thing: Thing, given: Thing) -> Thing:
-        """Take a whole definition; of a server that runs only `name`, `meta` and `tags` change."""
+        """Replace the definition; for a running server only `name`, `meta` and `tags` change."""
         check_meta(given.get("meta", {}))
         if thing["status"] in ("unmounted", "stopped"):
             thing |= {key: value for key, value in given.items() if key not in (*_READ_ONLY, "nics", "drives")}
@@ -184,7 +184,7 @@ class Model:
         return thing
 
     def delete_drive(self, drive: Thing) -> None:
-        """Delete a drive that nothing uses."""
+        """Delete an unused drive."""
         if drive["mounted_on"]:
             raise RefusedError(HTTPStatus.FORBIDDEN, "permission", "Cannot delete a drive that is mounted")
         if drive["status"] not in ("unmounted", "unavailable"):
@@ -194,7 +194,7 @@ class Model:
     # Servers
 
     def create_server(self, given: Thing) -> Thing:
-        """A new server, which is stopped."""
+        """Make a server, which is stopped."""
         for key in _REQUIRED:
             if key not in given:
                 raise RefusedError(HTTPStatus.BAD_REQUEST, "validation", "This field is required", key)
@@ -298,7 +298,7 @@ class Model:
         for nic in server["nics"]:
             conf = nic["ip_v4_conf"] or {}
             if conf.get("conf") == "dhcp":
-                # An address of the loopback answers a ping.
+                # Loopback addresses answer pings.
                 address = f"127.{self._random.randint(64, 254)}.{self._random.randint(0, 254)}.{self.started % 254 + 1}"
             elif conf.get("conf") == "static":
                 address = _identity(conf["ip"])
@@ -318,7 +318,7 @@ class Model:
         self._becomes(server, "stopped", self.behaviour.stop_seconds, lambda: self._rests(server))
 
     def shutdown(self, server: Thing) -> None:
-        """Send ACPI signals for a minute; a guest that takes no notice runs on."""
+        """Send ACPI signals for a minute; a guest that ignores them keeps running."""
         self._refuse_unless_running("shutdown", server)
         self._forget_changes(server)
         server["status"] = "stopping"
@@ -345,7 +345,7 @@ class Model:
                 self.drives[each["drive"]["uuid"]]["status"] = "unmounted"
 
     def delete_server(self, server: Thing, recurse: str) -> None:
-        """Delete a stopped server, with its drives where that is asked for."""
+        """Delete a stopped server, with its drives on request."""
         if server["status"] != "stopped":
             raise state_error("delete", "guest", server["status"], "stopped")
         del self.servers[server["uuid"]]
@@ -360,12 +360,12 @@ class Model:
 
 
 def reference(kind: str, identity: str) -> Thing:
-    """How a thing is named within another one."""
+    """The reference to a resource in another one."""
     return {"resource_uri": f"/api/2.0/{kind}/{identity}/", "uuid": identity}
 
 
 def state_error(action: str, thing: str, status: str, wanted: str) -> RefusedError:
-    """The refusal of an action that a status does not allow."""
+    """The refusal of an action in a wrong status."""
     inner = _INNER.get(status, status)
     message = f'Cannot {action} {thing} in state "{inner}". {thing.capitalize()} should be in state "{wanted}"'
     return RefusedError(HTTPStatus.FORBIDDEN, "permission", message)
@@ -383,5 +383,5 @@ def _identity(value: Any) -> str:
 
 
 def walk(things: dict[str, Thing]) -> Iterator[Thing]:
-    """The things of a list in the order of their ids, as CloudSigma lists them."""
+    """The entries of a list in order of their ids, as CloudSigma returns them."""
     return (things[identity] for identity in sorted(things))

@@ -1,10 +1,9 @@
-"""``python -m occopus_resource_cloudsigma.testing.recordings FOLDER``: the stand-in beside recorded exchanges.
+"""``python -m occopus_resource_cloudsigma.testing.recordings FOLDER``: compare the stand-in with recorded exchanges.
 
 The folder has ``docs_exchanges.jsonl``, an exchange with the real service on each line: `method`, `path`, `request`,
-`status` and `response`. Each one about drives, servers, the library and what they cost is asked of a new stand-in,
-whose account is first given what the exchange speaks of. The status must be the same, and so must the shape of the
-answer: every field has a type that a recorded answer has for it, and no field is missing that all recordings of its
-kind have.
+`status` and `response`. Each one about drives, servers, the library and their cost is repeated on a new stand-in, whose
+account first gets the resources of the exchange. The status must be the same, and so must the shape of the answer:
+every field has a type that a recorded answer has for it, and no field is missing that all recordings of its kind have.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request and what the real service answered."""
+    """A request and the real service's answer."""
 
     name: str
     method: str
@@ -47,7 +46,7 @@ class Exchange:
 
     @property
     def kind(self) -> str:
-        """What its answer is: the things of one collection, in short or in detail, or an action's."""
+        """The kind of its answer: entries of a collection, in short or in detail, or the result of an action."""
         parts = urlsplit(self.path)
         collection = parts.path.split("/")[3]
         if "/action/" in self.path and "objects" not in (self.response or {}):
@@ -60,7 +59,7 @@ _DEPTH_OF_A_LIST = 4
 
 
 def exchanges(folder: Path) -> list[Exchange]:
-    """The recorded exchanges that the stand-in should know."""
+    """The recorded exchanges that the stand-in supports."""
     found = []
     for line in (folder / "docs_exchanges.jsonl").read_text("utf-8").splitlines():
         record = json.loads(line)
@@ -87,13 +86,13 @@ def shapes(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def things(answer: Any) -> list[Thing]:
-    """The things in an answer, whether it is a list of them or a single one."""
+    """The entries of an answer with a list, or its only entry."""
     found = answer.get("objects", [answer]) if isinstance(answer, dict) else []
     return [thing for thing in found if isinstance(thing, dict)]
 
 
 class Shapes:
-    """What the recorded answers of each kind have in common."""
+    """The common fields of the recorded answers of each kind."""
 
     def __init__(self, recorded: Iterable[Exchange]) -> None:
         self._types: dict[tuple[str, str], set[str]] = {}
@@ -106,7 +105,7 @@ class Shapes:
                 keys &= set(thing)
 
     def faults(self, kind: str, answer: Any) -> Iterator[str]:
-        """Where an answer differs from all recorded ones."""
+        """The differences between an answer and all recorded ones."""
         for thing in things(answer):
             for key in sorted(self._always.get(kind, set()) - set(thing)):
                 yield f"{key} is missing"
@@ -119,7 +118,7 @@ class Shapes:
 
 
 def prepare(cloud: CloudSigma, exchange: Exchange) -> None:
-    """Put into the account what the exchange speaks of, in the state in which its answer is what was recorded."""
+    """Add the resources of the exchange to the account, in the state that the recorded answer shows."""
     if exchange.kind.startswith(("usage", "ledger")):
         cloud.model.new_drive("x", 1)
         cloud.model.poll(datetime.now(UTC))
@@ -142,7 +141,7 @@ def prepare(cloud: CloudSigma, exchange: Exchange) -> None:
 
 
 def _put_server(cloud: CloudSigma, identity: str, exchange: Exchange, recorded: Thing) -> None:
-    """A server that runs where it is to be stopped, or is shown with the time since when it runs."""
+    """Add a server, running if the exchange stops it or shows its running time."""
     for drive in _attached(recorded):
         _put_drive(cloud, drive, {})
     given: Thing = {"name": "x", "cpu": 1, "mem": 1, "vnc_password": "x"}
@@ -168,7 +167,7 @@ def _attached(body: Any) -> Iterator[str]:
 
 
 def compare(exchange: Exchange, known: Shapes) -> list[str]:
-    """Ask the stand-in what was asked of the real service; how its answer differs."""
+    """Send the recorded request to the stand-in; return the differences of the answer."""
     with CloudSigma() as cloud:
         prepare(cloud, exchange)
         answer = requests.request(
@@ -191,7 +190,7 @@ def compare(exchange: Exchange, known: Shapes) -> list[str]:
 
 
 def main() -> int:
-    """The number of exchanges that differ, as exit code 1 where there are any."""
+    """Print the differing exchanges; exit code 1 if there are any."""
     parser = argparse.ArgumentParser(description="Compare the CloudSigma of the tests with recorded exchanges.")
     parser.add_argument("folder", type=Path, help="where docs_exchanges.jsonl is")
     found = exchanges(parser.parse_args().folder)

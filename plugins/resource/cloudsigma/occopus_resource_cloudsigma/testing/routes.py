@@ -1,4 +1,4 @@
-"""From a request to the account's drives and servers, and to an answer in the shape of CloudSigma's."""
+"""Dispatches requests to the account's drives and servers, and formats answers like CloudSigma."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Answer = tuple[int, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, read."""
+    """A parsed request."""
 
     method: str
     path: str
@@ -43,7 +43,7 @@ class Call:
 
 
 class Routes:
-    """The calls that the account answers."""
+    """The supported calls."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -93,7 +93,7 @@ class Routes:
 
     @staticmethod
     def _entries(call: Call, entries: list[Thing]) -> Answer:
-        """A page of measurements or of the ledger."""
+        """A page of usage or of the ledger."""
         limit, offset = int(call.query.get("limit", _DEFAULT_LIMIT)), int(call.query.get("offset", 0))
         passing = [one for one in entries if call.query.get("poll_time_gt", "") <= one["poll_time"]]
         about = {"limit": limit, "offset": offset, "total_count": len(passing)}
@@ -108,7 +108,7 @@ class Routes:
         return found(self._model.servers, id, "Server")
 
     def _drive(self, id: str) -> Thing:
-        """The library's drives can be read as drives, too."""
+        """A drive; those of the library can be read too."""
         return found({**self._model.library, **self._model.drives}, id, "Drive")
 
     def _edit_drive(self, call: Call, id: str) -> Thing:
@@ -135,7 +135,7 @@ class Routes:
         if action not in actions:
             raise RefusedError(HTTPStatus.BAD_REQUEST, "validation", f"Invalid action {action}", "do")
         actions[action](self._server(id))
-        # The id in this answer is not the server's.
+        # The real service returns an id here that is not the server's.
         return HTTPStatus.ACCEPTED, {"action": action, "result": "success", "uuid": reference("", id[::-1])["uuid"]}
 
     def _change_drive(self, call: Call, id: str) -> Answer:
@@ -149,7 +149,7 @@ class Routes:
 
 
 def found(things: Mapping[str, Thing], id: str, kind: str) -> Thing:
-    """The thing with this id. Raises `RefusedError`."""
+    """The resource with this id. Raises `RefusedError`."""
     if id not in things:
         raise RefusedError(HTTPStatus.NOT_FOUND, "notexist", f"{kind} {id} does not exist")
     return things[id]

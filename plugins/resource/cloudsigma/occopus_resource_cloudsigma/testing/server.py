@@ -30,7 +30,7 @@ _API = re.compile(r"/api/2\.0(?=/)")
 
 
 class CloudSigma:
-    """An account at a location: ``with CloudSigma() as cloud``. What is in it goes with the object."""
+    """An account at a location: ``with CloudSigma() as cloud``. Its content lasts as long as the object."""
 
     def __init__(
         self, behaviour: Behaviour | None = None, *, clock: Callable[[], float] = time.monotonic, port: int = 0
@@ -57,7 +57,7 @@ class CloudSigma:
 
     @property
     def url(self) -> str:
-        """Where it listens; the same after a restart."""
+        """The URL; the same after a restart."""
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
@@ -67,7 +67,7 @@ class CloudSigma:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def stop(self) -> None:
-        """Listen no longer. Idempotent."""
+        """Stop listening. Idempotent."""
         server, self._server = self._server, None
         if server is not None:
             self._faults.replace([])
@@ -75,7 +75,7 @@ class CloudSigma:
             server.server_close()
 
     def fail(self, *rules: Fault) -> None:
-        """Put these rules in the place of the earlier ones."""
+        """Replace the fault rules."""
         self._faults.replace(rules)
 
     def inventory(self) -> list[Thing]:
@@ -91,17 +91,17 @@ class CloudSigma:
             return list(self.model.servers.values())
 
     def drives(self) -> list[Thing]:
-        """Every drive of the account, those of the library left out."""
+        """Every drive of the account, without those of the library."""
         with self._lock:
             self.model.let_time_pass()
             return list(self.model.drives.values())
 
     def calls(self, form: str = "") -> int:
-        """How many calls there were that the regular expression finds."""
+        """The number of calls that match the regular expression."""
         return sum(1 for call in list(self.log) if re.search(form, call))
 
     def reset(self, **behaviour: Any) -> None:
-        """Remove everything, and all faults and counts; behave as a new one with this behaviour."""
+        """Remove all content, faults and counts; continue with this behaviour."""
         with self._lock:
             self.behaviour = Behaviour(**behaviour)
             self.model = Model(self._clock, self.behaviour)
@@ -110,7 +110,7 @@ class CloudSigma:
         self._faults.replace([])
 
     def answer(self, method: str, target: str, authorization: str, body: bytes) -> Reply | None:
-        """What one request is answered; None where the connection is closed without an answer."""
+        """The answer to one request; None to close the connection without one."""
         parts = urlsplit(target)
         line = f"{method} {_API.sub('', target, count=1)}"
         self.log.append(line)
@@ -150,7 +150,7 @@ class CloudSigma:
 
 
 class Reply:
-    """An answer over HTTP."""
+    """An HTTP response."""
 
     def __init__(self, status: int, content: bytes, type: str = _JSON, retry_after: int | None = None) -> None:
         self.status, self.content, self.type, self.retry_after = status, content, type, retry_after
@@ -172,24 +172,24 @@ class _Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Remember the connection, so that it ends with the server."""
+        """Register the connection, so that it can be closed with the server."""
         self._open.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """Forget the connection."""
+        """Unregister the connection."""
         self._open.discard(request)
         super().shutdown_request(request)
 
     def server_close(self) -> None:
-        """End all connections, too."""
+        """Close all connections too."""
         super().server_close()
         for one in list(self._open):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, *_: Any) -> None:
-        """A client may hang up."""
+        """Ignore errors: clients may hang up."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -216,4 +216,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = _respond  # noqa: N815 - as the library calls them
 
     def log_message(self, *_: Any) -> None:
-        """The calls are in the log of the cloud."""
+        """Log nothing: the calls are in the log of the cloud."""
