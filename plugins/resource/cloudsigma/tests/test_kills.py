@@ -1,6 +1,4 @@
-"""The process is killed after any HTTP call, or its answer is lost, and another process continues: nothing is left
-over.
-"""
+"""The process is killed after any HTTP call, or its answer is lost: another one continues, and nothing is left."""
 
 from __future__ import annotations
 

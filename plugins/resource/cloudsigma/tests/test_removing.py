@@ -52,9 +52,7 @@ def test_a_shutdown_that_is_ignored(connect, cloud, order, made, clock):
     handler = connect()
     made(handler, order())
     handler.stop(["occopus-1"])
-    assert handler.delete(["occopus-1"]) == {
-        "occopus-1": None
-    }  # the grace period is over; CloudSigma sends the signal for a minute
+    assert handler.delete(["occopus-1"]) == {"occopus-1": None}  # CloudSigma sends the signal for a minute
     assert cloud.servers()[0]["status"] == "stopping"
     clock.time += 60
     assert cloud.servers()[0]["status"] == "running"

@@ -1,4 +1,4 @@
-"""The containers of one engine: made, started, found and removed."""
+"""The containers of one engine: creates, starts, finds and removes them."""
 
 from __future__ import annotations
 
@@ -42,20 +42,21 @@ from occopus_resource_docker.pulls import Pulls
 T = TypeVar("T")
 
 _AT_ONCE = 8
-"""The most containers that are removed or stopped at once: each takes an engine a tenth of a second or more."""
+"""The most containers removed or stopped concurrently: each takes an engine a tenth of a second or more."""
 _RUNNING = frozenset({InstanceState.READY, InstanceState.PENDING})
 _ANY_VERSION = "1.41"
 _MOST_OUTPUTS = 32
-"""Of how many unhealthy containers one look reads the output of the health check."""
+"""The most unhealthy containers whose health check output one look reads."""
 _MOST_OUTPUT = 256 * 1024
-"""The number of bytes that are kept of the end of a container's output."""
+"""The number of bytes of a container's output that are read."""
 _NAME_TAKEN = "a container with its name is being created, or has another owner"
 
 
 class Containers:
-    """What there is on the engine of a connection. Thread-safe.
+    """The containers on the engine of a connection. Thread-safe.
 
-    What is ours is known by its label, and acted on by the engine's id of it: any user may change a name, or take it.
+    Containers of Occopus are recognised by their label and addressed by the engine's id: any user may change a name, or
+    use it.
     """
 
     def __init__(self, connection: Connection, connections: int) -> None:
@@ -75,7 +76,7 @@ class Containers:
             raise PermanentError(f"resource: {error}") from None
 
     def create(self, request: CreateRequest) -> Instance:
-        """The name is the token: an engine gives it once, and refuses a second container of that name."""
+        """Create a container. Its name is the token: an engine refuses a second container of that name."""
         container, host = order.container(request), order.host(request.resource)
         try:
             made: str = self._engine.call(
@@ -92,9 +93,9 @@ class Containers:
         return _going_on(lambda: self._settled(request, made))
 
     def _found(self, request: CreateRequest) -> Instance:
-        """What an earlier call has made, perhaps in this very moment.
+        """The container that an earlier or concurrent call has made.
 
-        It is not in use yet: if it ended with its engine, which has been restarted, it is started again.
+        It is not in use yet: if it ended because its engine was restarted, it is started again.
         """
         for key, instance in self._of(request.token).items():
             if instance.state is not InstanceState.PROVISIONING and not view.was_killed(instance):
@@ -103,7 +104,7 @@ class Containers:
         return _to_be(request, _NAME_TAKEN)
 
     def _settled(self, request: CreateRequest, made: str) -> Instance:
-        """The container of this call, unless there is an earlier one, which has been renamed."""
+        """The container of this call, unless an earlier one exists that was renamed."""
         there = self._started(request, made)
         mine = there.pop(made, None)
         for earlier in there.values():
@@ -113,26 +114,26 @@ class Containers:
         return mine or _to_be(request, _NAME_TAKEN)
 
     def _awaited(self, request: CreateRequest) -> Instance:
-        """The image has to come first: nothing carries the token yet."""
+        """Wait for the image. Before it is there, nothing carries the token."""
         image = order.image(request.resource)
         if image.local:
             raise NotFoundError(f"the engine has no image '{image.reference}', and resource.origin is 'local'")
         return _to_be(request, self._pulls.progress(image))
 
     def _started(self, request: CreateRequest, key: str) -> dict[str, Instance]:
-        """All that has the token, once this container has been started."""
+        """Start this container; return every container with the token."""
         try:
             self._engine.call(lambda docker: docker.start(key))
         except ContainerMissingError as error:
             if key not in error.message:
                 raise _of_network(error) from None
-            # Somebody has removed it in this very moment.
+            # A user has just removed it.
         except StartingError:
-            pass  # what it has become is seen below
+            pass  # its state is read below
         return self._of(request.token)
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
-        """One look at what is ours. An engine lists whatever it has answered a creation with until it is removed."""
+        """One list of the containers of Occopus. An engine lists every created container until it is removed."""
         found = {id: Instance(id, InstanceState.ABSENT, raw_state="removed") for id in ids}
         found.update((each.id, each) for each in self._of(*found).values())
         return found
@@ -158,9 +159,9 @@ class Containers:
         return any(each["Id"] in keys for each in listed)
 
     def _remove_unused_imports(self) -> None:
-        """Remove imported images of which no container is left, also those of calls that were cut off.
+        """Remove imported images without containers, including those of interrupted calls.
 
-        An engine refuses to remove what a container uses. One that is wanted again is imported again.
+        An engine refuses to remove an image in use. An image that is needed again is imported again.
         """
 
         def act(docker: APIClient) -> None:
@@ -171,7 +172,7 @@ class Containers:
                     with contextlib.suppress(DockerException):
                         docker.remove_image(name)
 
-        with contextlib.suppress(ProviderError):  # the containers are gone all the same
+        with contextlib.suppress(ProviderError):  # the containers are removed in any case
             self._engine.call(act)
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
@@ -182,7 +183,7 @@ class Containers:
     def logs(
         self, ids: Sequence[InstanceId], lines: int, since: float | None = None
     ) -> Mapping[InstanceId, str | None]:
-        """See `ResourceHandler.logs`. None also where the log driver of a container keeps nothing to read."""
+        """See `ResourceHandler.logs`. None also if the log driver of a container keeps no readable output."""
         results: dict[InstanceId, str | None] = dict.fromkeys(ids)
         found = self._of(*ids)
         if not found:
@@ -202,7 +203,7 @@ class Containers:
     def _each(
         self, ids: Sequence[InstanceId], found: Mapping[str, Instance], act: Callable[[str], None]
     ) -> Mapping[InstanceId, ProviderError | None]:
-        """Act on some containers side by side; the error of each by its id."""
+        """Act on containers concurrently; returns the error of each by its id."""
         if not ids:
             return {}
 
@@ -226,8 +227,8 @@ class Containers:
         """Idempotent. Raises `ProviderError`."""
 
         def act(docker: APIClient) -> None:
-            # A forced removal kills by itself, but in Podman only after the ten seconds that `podman stop` waits.
-            with contextlib.suppress(APIError):  # it has ended or is gone; all else the removal reports, too
+            # A forced removal also kills, but Podman's only after the ten seconds of `podman stop`.
+            with contextlib.suppress(APIError):  # already ended or removed; the removal reports all other errors
                 docker.kill(key)
             docker.remove_container(key, v=True, force=True)
 
@@ -235,7 +236,7 @@ class Containers:
             self._engine.call(act)
 
     def _signal(self, key: str) -> None:
-        """Ask a container to stop, as its image wants to be asked. Idempotent. Raises `ProviderError`."""
+        """Send a container its stop signal. Idempotent. Raises `ProviderError`."""
 
         def ask(docker: APIClient) -> None:
             wanted = docker.inspect_container(key)["Config"].get("StopSignal") or "SIGTERM"
@@ -246,13 +247,16 @@ class Containers:
         except ContainerMissingError:
             return
         except ProviderError:
-            # An engine refuses a signal to what has ended in this very moment.
+            # An engine refuses a signal to a container that has just ended.
             states = self._ours([TOKEN])
             if key in states and states[key].state in _RUNNING:
                 raise
 
     def _of(self, *tokens: str) -> dict[str, Instance]:
-        """What has one of these tokens, as `_ours`. One call: an engine cannot be asked for several labels at once."""
+        """The containers with one of these tokens, like `_ours`.
+
+        One call: engines cannot filter by several values of a label.
+        """
         if not tokens:
             return {}
         found = self._ours([f"{TOKEN}={tokens[0]}" if len(tokens) == 1 else TOKEN])
@@ -260,7 +264,7 @@ class Containers:
         return {key: each for key, each in found.items() if each.id in wanted}
 
     def _ours(self, labels: list[str]) -> dict[str, Instance]:
-        """What has these labels, by the engine's own id of it."""
+        """The containers with these labels, by the engine's id."""
 
         def look(docker: APIClient) -> dict[str, Instance]:
             listed = _of_type(list, docker.containers(all=True, filters={"label": labels}))
@@ -270,7 +274,7 @@ class Containers:
         return self._engine.call(look)
 
     def _seen(self, docker: APIClient, listed: Mapping[str, Any], budget: Iterator[int]) -> Instance:
-        """The instance; a list has neither the output of a health check nor the number of restarts."""
+        """The instance of a listed container. A list has neither health check output nor the number of restarts."""
         seen = view.instance(listed, self._host)
         if view.may_be_looping(listed) and seen.state in _RUNNING and not seen.reason:
             restarts = int(_inspected(docker, listed["Id"]).get("RestartCount") or 0)
@@ -282,10 +286,10 @@ class Containers:
         return seen
 
     def _inherits(self, docker: APIClient, listed: Mapping[str, Any]) -> bool:
-        """True if the labels come from its image, which a user made from a container of ours."""
+        """Whether the labels come from its image, which a user made from a container of Occopus."""
         token: str = listed["Labels"][TOKEN]
         if f"/{token}" in (listed["Names"] or ()):
-            return False  # as good as always
+            return False  # as almost always
         image = listed["ImageID"]
         if image not in self._tokens_of_images:
             try:
@@ -297,20 +301,20 @@ class Containers:
 
 
 def _of_type(kind: type[T], said: Any) -> T:
-    """What an engine says, where it is of this type. Raises `TypeError`: an engine answers nothing else."""
+    """A value of an engine's answer, checked for this type. Raises `TypeError`: not an engine's answer."""
     if not isinstance(said, kind):
         raise TypeError(f"{kind} is wanted, and it is {type(said)}")
     return said
 
 
 def _printed(docker: APIClient, key: str, lines: int, since: float | None) -> str:
-    """The last lines of what a container has printed, of the last `_MOST_OUTPUT` bytes."""
+    """The last lines of a container's output, out of the last `_MOST_OUTPUT` bytes."""
     printed = _of_type(bytes, docker.logs(key, tail=max(lines, 0), since=since or None))
     return last_lines(printed[-_MOST_OUTPUT:].decode(errors="replace"), lines)
 
 
 def _inspected(docker: APIClient, key: str) -> Mapping[str, Any]:
-    """What an engine says of one container; nothing where it has just gone."""
+    """The engine's description of one container; empty if it was just removed."""
     try:
         return _of_type(dict, docker.inspect_container(key))
     except NotFound:
@@ -318,7 +322,7 @@ def _inspected(docker: APIClient, key: str) -> Mapping[str, Any]:
 
 
 def _going_on(step: Callable[[], Instance]) -> Instance:
-    """There is a container: an engine that cannot be reached any more says nothing of that."""
+    """Clear `unreached`: a container exists, even if the engine cannot be reached now."""
     try:
         return step()
     except ProviderError as error:
@@ -327,12 +331,12 @@ def _going_on(step: Callable[[], Instance]) -> Instance:
 
 
 def _of_network(error: ContainerMissingError) -> NotFoundError:
-    """Another container than the one that is made is named by ``container:NAME`` alone."""
+    """Only ``container:NAME`` refers to a container other than the one being made."""
     return NotFoundError(f"{error.message} (resource.network)")
 
 
 def _to_be(request: CreateRequest, reason: str) -> Instance:
-    """An instance of which the engine has nothing yet."""
+    """An instance without a container yet."""
     return Instance(
         InstanceId(request.token),
         InstanceState.PROVISIONING,

@@ -1,4 +1,4 @@
-"""Calls to an engine through its library: each is made once, and ends in time."""
+"""Calls to an engine through its library: each is made once and has a time limit."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from occopus_resource_docker.order import Image
 T = TypeVar("T")
 
 _SILENCE = 900.0
-"""Seconds for which an engine may say nothing while it brings an image: Podman says nothing of imports."""
+"""Seconds without output after which a pull fails: Podman reports nothing during imports."""
 
 
 class Engine:
-    """The engine of one connection. The library's client is made for the first call. Thread-safe."""
+    """The engine of one connection. The first call creates the library's client. Thread-safe."""
 
     def __init__(self, connection: Connection, connections: int) -> None:
         self._endpoint = str(connection.settings.get("endpoint", ""))
@@ -40,14 +40,14 @@ class Engine:
         self._made: APIClient | None = None
 
     def call(self, act: Callable[[APIClient], T]) -> T:
-        """What the library answers, which is asked once. Raises `ProviderError`."""
+        """Make one call and return the library's answer. Raises `ProviderError`."""
         try:
             return within(self._seconds, lambda: act(self._client()))
         except Exception as error:  # noqa: BLE001 - what the library may raise is listed nowhere
             raise provider_error(error, self._where, self._seconds) from None
 
     def bring(self, image: Image) -> Iterator[Mapping[str, Any]]:
-        """Have the engine pull or import an image, for as long as it takes; what it says of it meanwhile.
+        """Let the engine pull or import an image; yields its output.
 
         An engine stops when the connection is closed. Raises `ProviderError` while being iterated.
         """
@@ -59,16 +59,16 @@ class Engine:
             with client.post(url, params=wanted, headers=headers, stream=True, timeout=timeout) as answer:
                 yield from _lines(answer)
         except Exception as error:  # noqa: BLE001
-            told = image_error(error, image.what, image.source, self._where, _SILENCE)
-            if isinstance(told, AuthError):  # the registry's, not the engine's
+            mapped = image_error(error, image.what, image.source, self._where, _SILENCE)
+            if isinstance(mapped, AuthError):  # the registry's, not the engine's
                 how = "username and password belong into auth_data, or use docker login"
-                told = PermanentError(f"{told.message} (resource.image: {how})")
-            raise told from None
+                mapped = PermanentError(f"{mapped.message} (resource.image: {how})")
+            raise mapped from None
 
     def _source(self, client: APIClient, image: Image) -> tuple[dict[str, str], dict[str, str]]:
-        """The query and the headers that ask for an image."""
+        """The query and the headers of the request for an image."""
         if image.url:
-            return {"fromSrc": image.url, "repo": image.reference}, {}  # Podman does not heed a tag by itself
+            return {"fromSrc": image.url, "repo": image.reference}, {}  # Podman ignores a separate tag
         repository, _, tag = image.reference.rpartition("@" if "@" in image.reference else ":")
         registry, _ = registries.resolve_repository_name(repository)
         if "username" in self._auth:
@@ -86,7 +86,7 @@ class Engine:
             return self._made
 
     def _greeted(self) -> APIClient:
-        """The library's client, which has asked the engine for its version. Raises `ProviderError`."""
+        """The library's client, after a request for the engine's version. Raises `ProviderError`."""
         try:
             return APIClient(
                 self._endpoint,
@@ -100,7 +100,7 @@ class Engine:
 
 
 def _lines(answer: requests.Response) -> Iterator[Mapping[str, Any]]:
-    """Each line of an answer. Raises `PullError` for one that reports a failure."""
+    """Each line of an answer. Raises `PullError` for a line with an error."""
     try:
         answer.raise_for_status()
     except requests.HTTPError as error:
@@ -113,7 +113,7 @@ def _lines(answer: requests.Response) -> Iterator[Mapping[str, Any]]:
 
 
 class _Tls(TLSConfig):  # type: ignore[misc]  # the library has no types
-    """TLS with what is in `auth_data`, which is never left on a disk."""
+    """TLS with the certificates in `auth_data`, which are never left on disk."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__(verify=True)
@@ -132,17 +132,17 @@ class _TlsAdapter(HTTPAdapter):
         super().init_poolmanager(*arguments, **options, ssl_context=self._context)
 
     def cert_verify(self, *_: Any) -> None:
-        """The context knows whom to trust; what requests would add are the authorities of the web."""
+        """The context has the trusted authorities; requests would add public ones."""
 
 
 def _tls(auth: Mapping[str, str]) -> _Tls | bool:
-    """Raises `AuthError` for certificates that are none."""
+    """The TLS context. Raises `AuthError` for invalid certificates."""
     if "tlscacert" not in auth:
         return False
     try:
         context = ssl.create_default_context(cadata=auth["tlscacert"])
         if "tlscert" in auth:
-            with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # it takes files only
+            with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # the library only reads files
                 file.write(f"{auth['tlscert']}\n{auth.get('tlskey', '')}")
                 file.flush()
                 context.load_cert_chain(file.name)

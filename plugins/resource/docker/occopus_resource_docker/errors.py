@@ -1,4 +1,4 @@
-"""What an engine's refusals, and a connection that fails, mean to the core."""
+"""Maps refusals of an engine and broken connections to the errors of the contract."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from occopus_core.api import (
 
 
 class NameTakenError(TransientError):
-    """There is a container with this name, or about to be."""
+    """A container has this name, or is about to get it."""
 
 
 class StartingError(TransientError):
-    """Another call starts the container in this moment."""
+    """Another call is starting the container."""
 
 
 class ContainerMissingError(NotFoundError):
-    """There is no such container, or not yet the whole of it."""
+    """The container does not exist, or is not complete yet."""
 
 
 class ImageMissingError(NotFoundError):
@@ -40,11 +40,11 @@ class ImageMissingError(NotFoundError):
 
 
 class UnreadableLogError(PermanentError):
-    """What the container prints goes where the engine cannot read it."""
+    """The engine cannot read the container's log."""
 
 
 class PullError(Exception):
-    """What an engine says in the middle of its answer when an image cannot be had."""
+    """An error within the engine's answer while it pulls an image."""
 
 
 _SERVER_ERROR, _NOT_FOUND = 500, 404
@@ -91,7 +91,7 @@ _WORDS: Mapping[tuple[type[ProviderError], str], str] = {
     (PermanentError, ""): r"json: cannot unmarshal|OCI runtime|runc create failed|crun: ",
     (PermanentError, _NEEDS_TLS): r"request to an HTTPS server",
 }
-"""What an engine says: it gives 400, 404 and 500 for the same, from one version to the next."""
+"""Error classes by words of the message: engines use 400, 404 and 500 for the same error, depending on the version."""
 _MEANINGS = tuple((re.compile(words, re.IGNORECASE), kind, key) for (kind, key), words in _WORDS.items())
 _LONGEST = 400
 _LOGIN = "{source} wants another login"
@@ -112,8 +112,8 @@ _CAUSES: Mapping[str, str] = {
     r"context canceled": "it was broken off",
     r"invalid reference format|repository name must be": "that is not the name of an image",
 }
-"""What an engine says of an image's source, and what that means. Nothing else of it is repeated: the rest may be the
-answer of another server."""
+"""Causes by words that an engine reports about an image's source. No other word is repeated: it may come from another
+server."""
 _FOREIGN = tuple((re.compile(words, re.IGNORECASE), cause) for words, cause in _CAUSES.items())
 _URL = re.compile(r"""(https?://)(?:[^\s"'/?#]*@)?([^\s"'?#]*)[^\s"']*""")
 _NOT_DOCKER = "not as Docker does: is resource.endpoint that of an engine?"
@@ -132,40 +132,40 @@ _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], type[ProviderError], str
     (_TIMEOUTS, TransientError, "no answer within {seconds:g} s", False),
     ((ssl.SSLCertVerificationError,), PermanentError, _UNTRUSTED, True),
 )
-"""What broke, what that is to the core, its words, and whether certainly nothing had been asked by then."""
+"""Exceptions, error class, message, and whether the request certainly did not arrive."""
 
 
 def provider_error(error: Exception, where: str, seconds: float, *, greeting: bool = False) -> ProviderError:
-    """The error for whatever a call was ended by. `where` names the engine, `seconds` is how long it might take.
+    """The error for the exception of a call. `where` names the engine, `seconds` is the time limit of the call.
 
-    In the `greeting` nothing has been asked for yet, and who does not understand it is no engine.
+    The `greeting` is the first request and has no effect: an endpoint with an unexpected answer to it is no engine.
     """
     chain = tuple(_chain(error))
     for each in chain:
         if isinstance(each, ProviderError):
             return each
         if isinstance(each, PullError):
-            return _told(str(each), where, TransientError)
+            return _reported(str(each), where, TransientError)
         if isinstance(each, APIError):
             return _refusal(each, where, greeting)
     return _trouble(chain, where, seconds, greeting)
 
 
 def image_error(error: Exception, what: str, source: str, where: str, seconds: float) -> ProviderError:
-    """The error for an image that an engine could not bring. The answer of the image's `source` is not repeated."""
-    told = provider_error(error, where, seconds)
+    """The error for an image that an engine could not get. The answer of the image's `source` is not repeated."""
+    mapped = provider_error(error, where, seconds)
     if not any(isinstance(each, PullError | APIError) for each in _chain(error)):
-        return told
-    found = ((words.search(told.message), cause) for words, cause in _FOREIGN)
+        return mapped
+    found = ((words.search(mapped.message), cause) for words, cause in _FOREIGN)
     cause = next((f"{cause} ({match[0].lower()})" for match, cause in found if match), "{source} gave no image")
-    key = next((text for text in ("(resource.image)", "(resource.origin)") if told.message.endswith(text)), "")
-    told.message = " ".join(filter(None, (f"{where}: {what} failed: {cause.format(source=source)}", key)))
-    told.args = (told.message,)
-    return told
+    key = next((text for text in ("(resource.image)", "(resource.origin)") if mapped.message.endswith(text)), "")
+    mapped.message = " ".join(filter(None, (f"{where}: {what} failed: {cause.format(source=source)}", key)))
+    mapped.args = (mapped.message,)
+    return mapped
 
 
 def _refusal(error: APIError, where: str, greeting: bool) -> ProviderError:
-    """The error for an answer with a status that says that something is wrong."""
+    """The error for an answer with the status of an error."""
     response = error.response
     status, said = response.status_code, str(error.explanation or "")
     unknown = TransientError if status >= _SERVER_ERROR else PermanentError
@@ -175,20 +175,20 @@ def _refusal(error: APIError, where: str, greeting: bool) -> ProviderError:
         return ThrottledError(f"{where}: {_line(said)}", retry_after=float(after) if after.isdecimal() else None)
     if kind is AuthError:
         return AuthError(f"{where}: {_line(said)}")
-    if _is_garbled(said):  # where it is of a gateway, that may have passed the call on
+    if _is_garbled(said):  # if from a gateway, it may have forwarded the call
         stranger = greeting and status < _SERVER_ERROR
         otherwise = PermanentError if stranger else TransientError
         return otherwise(f"{where} answered HTTP {status}, {_NOT_DOCKER}", unreached=stranger)
-    return _told(said, where, kind)
+    return _reported(said, where, kind)
 
 
 def _is_garbled(said: str) -> bool:
-    """Whether it is no message out of an engine's JSON, but a page, or JSON that was cut."""
+    """Whether it is not the message in an engine's JSON, but a web page or incomplete JSON."""
     return said.lstrip()[:1] in ("", "<", "{")
 
 
-def _told(said: str, where: str, otherwise: type[ProviderError]) -> ProviderError:
-    """The error for what an engine says."""
+def _reported(said: str, where: str, otherwise: type[ProviderError]) -> ProviderError:
+    """The error for an engine's message."""
     for words, kind, key in _MEANINGS:
         if words.search(said):
             return kind(f"{where}: {_line(said)}" + (f" ({key})" if key else ""))
@@ -196,11 +196,11 @@ def _told(said: str, where: str, otherwise: type[ProviderError]) -> ProviderErro
 
 
 def _trouble(chain: Sequence[BaseException], where: str, seconds: float, greeting: bool) -> ProviderError:
-    """Errors of the way there and back."""
+    """Map errors of the connection."""
     for kinds, kind, words, unreached in _TROUBLES:
         if any(isinstance(each, kinds) for each in chain):
             return kind(f"{where}: {words.format(seconds=seconds)}", unreached=unreached)
-    if any(isinstance(each, _GARBLED) for each in chain):  # an engine that was asked may have done it all the same
+    if any(isinstance(each, _GARBLED) for each in chain):  # an engine may have done it all the same
         garbled = PermanentError if greeting else TransientError
         return garbled(f"{where} answered, {_NOT_DOCKER}", unreached=greeting)
     if greeting and (tls := [each for each in chain if isinstance(each, ssl.SSLError)]):
@@ -213,7 +213,7 @@ def _trouble(chain: Sequence[BaseException], where: str, seconds: float, greetin
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it wraps: what a library raises has its cause behind it, or among its arguments."""
+    """The error and all its causes: libraries set them as the cause or among the arguments."""
     yield error
     within = [each for each in (error.__cause__, error.__context__, *error.args) if isinstance(each, BaseException)]
     reason = getattr(error, "reason", None)
@@ -222,7 +222,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def without_secrets(said: str) -> str:
-    """Of each URL only where it leads: users, passwords and signatures are left out."""
+    """The text with URLs reduced to host and path: users, passwords and signatures are left out."""
     return _URL.sub(r"\1\2", said)
 
 

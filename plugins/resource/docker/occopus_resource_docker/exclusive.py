@@ -1,4 +1,4 @@
-"""What of a `resource` section only one container at a time can have: ports of the host, and volumes it writes to."""
+"""Resources that only one container at a time can have: ports of the host, and writable volumes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LAST_PORT = 65535
 
 
 def of(resource: Mapping[str, Any]) -> Sequence[str]:
-    """A name for each; see `ResourceHandler.exclusive`. What is no text here is for the engine to refuse."""
+    """A name for each; see `ResourceHandler.exclusive`. Values of another type are left for the engine to refuse."""
     ports = (each for port in _listed(resource.get("ports")) for each in _host_ports(port))
     volumes = (_volume(volume) for volume in _listed(resource.get("volumes")))
     return list(dict.fromkeys([*ports, *filter(None, volumes)]))
@@ -23,7 +23,7 @@ def _listed(values: object) -> Iterator[str]:
 
 
 def _host_ports(text: str) -> Iterator[str]:
-    """Without the address: a port at all addresses is in the way of one at a single address."""
+    """The number of a host port without its address: a port on all addresses conflicts with one on a single address."""
     mapping, _, protocol = text.partition("/")
     _, colon, host = mapping.rpartition(":")[0].rpartition(":")
     found = _RANGE.fullmatch(host if colon or ":" in mapping else "")
@@ -33,7 +33,7 @@ def _host_ports(text: str) -> Iterator[str]:
 
 
 def _volume(text: str) -> str:
-    """Empty for an anonymous volume, and for one that is only read."""
+    """The source of a volume; empty for an anonymous or a read-only one."""
     name, colon, rest = text.partition(":")
     if not colon or "ro" in rest.partition(":")[2].split(","):
         return ""

@@ -22,23 +22,23 @@ from occopus_core.api import (
 from occopus_resource_docker import exclusive, powers
 
 _DEFAULT = "unix:///var/run/docker.sock"
-"""The engine that the program `docker` asks where none is named."""
+"""The default engine of the program `docker`."""
 
 
 class DockerHandler(ResourceHandler):
-    """One engine. An instance is a container; its id is its token, which is the name of the container, too."""
+    """One engine. An instance is a container; its id is its token, which is also the name of the container."""
 
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.PROCESS})
     features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS, Feature.LOGS_SINCE, Feature.STOP})
-    stop_seconds: ClassVar[float] = 10.0  # as docker stop
+    stop_seconds: ClassVar[float] = 10.0  # like docker stop
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.1, 2.0)
-    consistency_window: ClassVar[float] = 5.0  # an engine lists a container only when it has made the whole of it
+    consistency_window: ClassVar[float] = 5.0  # an engine lists a container only when it is complete
 
     def __init__(self, connection: Connection) -> None:
-        # Whoever only wants the schema is spared the library.
+        # Imported late: reading the schema must not import the library.
         from occopus_resource_docker.containers import Containers  # noqa: PLC0415
 
         super().__init__(connection)
@@ -52,7 +52,7 @@ class DockerHandler(ResourceHandler):
 
     @classmethod
     def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:
-        """Folders and networks of the engine's machine, and what other containers have."""
+        """Folders and networks of the engine's machine, and resources of other containers."""
         return powers.of(resource)
 
     @classmethod
@@ -62,7 +62,7 @@ class DockerHandler(ResourceHandler):
 
     @classmethod
     def exclusive(cls, resource: Mapping[str, Any]) -> Sequence[str]:
-        """Published ports of the host, and the named volumes and folders that it may write to."""
+        """Published ports of the host, and writable named volumes and folders."""
         return exclusive.of(resource)
 
     @classmethod
@@ -73,15 +73,15 @@ class DockerHandler(ResourceHandler):
         return shlex.join(["docker", *engine, "exec", "-it", id, "sh"])
 
     def check(self, request: CreateRequest) -> None:
-        """Raises `PermanentError` for what no engine would take."""
+        """Raises `PermanentError` for values that no engine accepts."""
         self._containers.check(request)
 
     def create(self, request: CreateRequest) -> Instance:
-        """Create and start the container, or say how far its image is on its way. Raises `ProviderError`."""
+        """Create and start the container, or report the progress of its image. Raises `ProviderError`."""
         return self._containers.create(request)
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
-        """One call, however many they are. Raises `ProviderError`."""
+        """One call for any number of ids. Raises `ProviderError`."""
         return self._containers.describe(ids)
 
     def list_owned(self, owner: Owner) -> Iterable[Instance]:
@@ -97,9 +97,9 @@ class DockerHandler(ResourceHandler):
         return self._containers.stop(ids)
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
-        """What the processes of each container have printed, on both streams. Raises `ProviderError`."""
+        """The output of each container, on both streams. Raises `ProviderError`."""
         return self._containers.logs(ids, lines)
 
     def logs_since(self, ids: Sequence[InstanceId], lines: int, since: float) -> Mapping[InstanceId, str | None]:
-        """The same since a time, by the clock of the engine's machine. Raises `ProviderError`."""
+        """The output since a time, by the clock of the engine's machine. Raises `ProviderError`."""
         return self._containers.logs(ids, lines, since)

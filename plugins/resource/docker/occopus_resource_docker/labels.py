@@ -1,4 +1,4 @@
-"""Owner and token of a container as labels, and the search for them."""
+"""Owner and token of a container as labels, and filters for them."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from occopus_core.api import Owner
 _PREFIX = "occopus."
 TOKEN = f"{_PREFIX}token"
 NETWORK = f"{_PREFIX}network"
-"""The network that was asked for, empty where none was: Podman's lists do not have it."""
+"""The requested network, empty without one: Podman's lists do not have it."""
 JOB = f"{_PREFIX}job"
-"""It is to end with exit code 0."""
+"""The container is expected to end with exit code 0."""
 RESTARTED = f"{_PREFIX}restarted"
-"""The engine restarts it when it exits."""
+"""The engine restarts the container when it exits."""
 IMPORTED = f"{_PREFIX}imported"
-"""Its image was imported for it, and goes with the last container of it."""
+"""The image was imported for the container, and is deleted with its last container."""
 
 
 def own_labels(owner: Owner, token: str, network: str) -> dict[str, str]:
-    """The labels by which a container is found again and understood. None is left to what its image may have."""
+    """The labels that identify and describe a container. Each is set, so that none is inherited from the image."""
     return {**_of_owner(owner), TOKEN: token, NETWORK: network}
 
 
 def fact_labels(**facts: bool) -> dict[str, str]:
-    """Labels of what is true of a container, by the names `job`, `restarted` and `imported`."""
+    """Labels for the properties of a container named `job`, `restarted` and `imported`."""
     return {f"{_PREFIX}{name}": "yes" for name, true in facts.items() if true}
 
 
 def selectors(owner: Owner) -> list[str]:
-    """Find what has all these labels."""
+    """A filter for all of these labels."""
     return [TOKEN, *(f"{key}={value}" for key, value in _of_owner(owner).items())]
 
 
 def written(labels: Mapping[str, str]) -> Owner | None:
-    """The owner as the labels of a container have it; None for a container of others."""
+    """The owner from the labels of a container; None for a container that Occopus did not make."""
     fields = {name: labels.get(f"{_PREFIX}{name}") for name in ("infra_id", "node_name", "node_id")}
     installation = labels.get(f"{_PREFIX}installation")
     return None if installation is None else Owner(installation, **fields)

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _RESTART = re.compile(r"(no|always|unless-stopped|on-failure)(?::([0-9]{1,10}))?")
 _MOST_RETRIES, _MOST = 2**31 - 1, 2**63 - 1
-"""What an engine has room for: in the number of restarts, and in bytes and billionths of a CPU."""
+"""The limits of an engine: for the number of restarts, and for bytes and billionths of a CPU."""
 _LONGEST = 200
 _PORTS = range(1, 65536)
 _LONG_NUMBER = re.compile(r"[0-9]{6}")
@@ -33,30 +33,30 @@ _URL = re.compile(r"""https?://[^\s"']+""")
 
 _OWN_DOMAIN = "occopus.invalid"
 IMPORTED = f"{_OWN_DOMAIN}/origin"
-"""Name of the images that are imported from a URL, with the digest of the URL as their tag. No registry can have it:
-no host has a name that ends in ``.invalid``."""
+"""Name of the images that are imported from a URL; their tag is the digest of the URL. No registry can have this name:
+no host name ends in ``.invalid``."""
 _NO_HEALTHCHECK = {"test": ["NONE"]}
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image, and where it comes from."""
+    """An image and its source."""
 
     reference: str
     """With its tag or digest."""
     url: str = ""
     """The tar to import; empty for the registry in its name."""
     local: bool = False
-    """Only the engine can have it."""
+    """The image must already be on the engine."""
 
     @property
     def what(self) -> str:
-        """What an engine does to have it."""
+        """The engine's action to get it, for messages."""
         return f"importing {without_secrets(self.url)}" if self.url else f"pulling {self.reference}"
 
     @property
     def source(self) -> str:
-        """The host that has it, for messages."""
+        """The host of the image, for messages."""
         with contextlib.suppress(InvalidRepository, ValueError):
             if not self.url:
                 return f"the registry {resolve_repository_name(self.reference)[0]}"
@@ -79,13 +79,13 @@ def image(resource: Mapping[str, Any]) -> Image:
     if _URL.fullmatch(origin):
         return Image(f"{IMPORTED}:{hashlib.sha256(origin.encode()).hexdigest()}", url=origin)
     if origin not in ("", "dockerhub", "local"):
-        # It is not repeated: there may be a password in it.
+        # The value may contain a password, so it is not shown.
         raise PermanentError("resource.origin must be 'dockerhub', 'local' or an http(s) URL without spaces and quotes")
     return Image(reference, local=origin == "local")
 
 
 def container(request: CreateRequest) -> dict[str, Any]:
-    """What the container is, but for its place on the engine's machine (`host`). Raises `PermanentError`."""
+    """The settings of the container itself, without those of the engine's machine (`host`). Raises `PermanentError`."""
     resource = request.resource
     wanted = image(resource)
     extras = {
@@ -112,7 +112,7 @@ def container(request: CreateRequest) -> dict[str, Any]:
 
 
 def host(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """What the engine's machine gives the container. Raises `PermanentError`."""
+    """The settings that concern the engine's machine. Raises `PermanentError`."""
     wanted = {
         "binds": [volume for volume in _volumes(resource) if ":" in volume],
         "port_bindings": _bindings(resource),
@@ -137,9 +137,9 @@ def _bindings(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _published(ports: list[str]) -> dict[str, Any]:
-    """By port of the container. Raises `ValueError`."""
+    """The published ports by port of the container. Raises `ValueError`."""
     for port in ports:
-        # The library would count through a range of any length, and take one that runs downwards for none.
+        # The library would expand a range of any length, and ignore a descending one.
         if _LONG_NUMBER.search(port) or not _are_ports(build_port_bindings([port])):
             raise ValueError(f"'{port}': ports are from {_PORTS[0]} to {_PORTS[-1]}, and ranges ascend")
     bindings: dict[str, Any] = build_port_bindings(ports)
@@ -158,7 +158,7 @@ def _exposed(port: str) -> tuple[str, str]:
 
 
 def _restart(value: Any) -> dict[str, Any] | None:
-    """YAML reads a bare ``no`` as false."""
+    """The restart policy. YAML reads a bare ``no`` as false."""
     policy = _RESTART.fullmatch("no" if value in (None, False) else str(value))
     times = int(policy[2] or 0) if policy else 0
     if policy is None or times > _MOST_RETRIES or (policy[2] and policy[1] != "on-failure"):
@@ -188,7 +188,7 @@ def _nano_cpus(value: Any) -> int:
 
 
 def _understood(key: str, read: Callable[[], T]) -> T:
-    """What is read from the value of a key. Raises `PermanentError`."""
+    """The parsed value of a key. Raises `PermanentError`."""
     try:
         return read()
     except (ValueError, OverflowError, DockerException) as error:
@@ -196,5 +196,5 @@ def _understood(key: str, read: Callable[[], T]) -> T:
 
 
 def _short(value: object) -> str:
-    """What is wrong, however long it is."""
+    """The value in a message, shortened."""
     return reprlib.repr(value) if isinstance(value, str) else str(value)[:_LONGEST]

@@ -1,4 +1,4 @@
-"""What a `resource` section would give its writer over the engine's machine, and over other containers there."""
+"""Powers that a `resource` section gives over the engine's machine, and over other containers on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _NETWORK = re.compile(r"(?!host$)[a-z0-9][a-z0-9_.-]*", re.IGNORECASE)
 
 
 def of(resource: Mapping[str, Any]) -> Sequence[str]:
-    """A message for each; see `ResourceHandler.powers`. What is no text here is for the engine to refuse."""
+    """A message for each power; see `ResourceHandler.powers`.
+
+    Values of another type are left for the engine to refuse.
+    """
     volumes = [str(volume) for volume in resource.get("volumes") or ()]
     networks = [(key, str(resource[key])) for key in ("network", "network_mode") if resource.get(key)]
     return [
@@ -31,7 +34,7 @@ def of(resource: Mapping[str, Any]) -> Sequence[str]:
 
 
 def sources(resource: Mapping[str, Any]) -> Sequence[str]:
-    """See `ResourceHandler.sources`. Docker Hub, which every engine pulls from by default, is left out."""
+    """See `ResourceHandler.sources`. Docker Hub, the default source of every engine, is left out."""
     name, origin = (str(resource.get(key) or "") for key in ("image", "origin"))
     if origin == "local":
         return ()

@@ -1,7 +1,7 @@
-"""Images on their way to an engine, each brought once for all instances that wait for it.
+"""Image pulls: each image is pulled once for all instances that wait for it.
 
-An image may take minutes, and an engine pulls it only while a client is connected. A thread does that for an image and
-not for an instance; it ends with the process, and the next request pulls the image again.
+A pull may take minutes, and an engine continues it only while a client is connected. One thread does that for each
+image; it ends with the process, and the next request starts the pull again.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from occopus_core.api import PermanentError, ProviderError
 from occopus_resource_docker.order import Image
 
 _MEMORY = 5.0
-"""Seconds for which the end of it is remembered: all who waited hear of it, as they ask every two seconds or sooner."""
+"""Seconds for which the result is kept: waiting calls are repeated at least every two seconds, and all get it."""
 _STEP = 10
-"""Percent. Smaller progress is not reported."""
+"""The smallest reported progress, in percent."""
 _COMPLETE = ("Download complete", "Pull complete", "Already exists")
 
 
 class Pulls:
-    """The images on their way to one engine. Thread-safe."""
+    """The pulls on one engine. Thread-safe."""
 
     def __init__(self, bring: Callable[[Image], Iterator[Mapping[str, Any]]]) -> None:
         self._bring = bring
@@ -30,7 +30,7 @@ class Pulls:
         self._pulls: dict[Image, _Pull] = {}
 
     def progress(self, image: Image) -> str:
-        """How far it is, begun if need be. Raises the `ProviderError` that has ended it."""
+        """The progress of a pull, which is started if necessary. Raises the `ProviderError` that has ended it."""
         with self._lock:
             pull = self._pulls.get(image)
             if pull is None or pull.is_over(time.monotonic()):
@@ -40,10 +40,10 @@ class Pulls:
 
 
 class _Pull:
-    """One image on its way. One thread runs it, and others look."""
+    """One pull. One thread runs it, others read its progress."""
 
     def __init__(self, image: Image, lines: Iterator[Mapping[str, Any]], before: ProviderError | None) -> None:
-        """`before` is what has ended the attempt before this one."""
+        """`before` is the error that has ended the previous attempt."""
         self._what = image.what
         self._lines = lines
         self._again = f"{self._what} again ({before.message})" if before else ""
@@ -53,7 +53,7 @@ class _Pull:
         self._ended: float | None = None
 
     def run(self) -> None:
-        """Listen until it is there."""
+        """Read the engine's output until the image is there."""
         try:
             for line in self._lines:
                 self._hear(line)
@@ -68,7 +68,7 @@ class _Pull:
         return self._ended is not None and now - self._ended > _MEMORY
 
     def progress(self) -> str:
-        """Raises the `ProviderError` that has ended it."""
+        """The progress as text. Raises the `ProviderError` that has ended the pull."""
         if self.error is not None:
             raise self.error
         return f"{self._what}: {self._percent} %" if self._percent else self._again or self._what
@@ -80,5 +80,5 @@ class _Pull:
         elif line.get("status") in _COMPLETE and layer in self._layers:
             self._layers[layer] = (self._layers[layer][1], self._layers[layer][1])
         present, total = map(sum, zip(*self._layers.values(), strict=True)) if self._layers else (0, 1)
-        # New layers may lower the percentage, which must not be reported.
+        # New layers may lower the percentage, but the reported one never decreases.
         self._percent = max(self._percent, 100 * present // total // _STEP * _STEP)

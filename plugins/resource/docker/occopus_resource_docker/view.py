@@ -1,4 +1,4 @@
-"""A container as an engine lists it, in the words of the contract."""
+"""Translates listed containers from the terms of an engine to those of the contract."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STATES: Mapping[str, InstanceState] = {
     "removing": InstanceState.DELETING,
     "dead": InstanceState.FAILED,
 }
-"""Of Docker, and of Podman, which has some more."""
+"""States of Docker, and further ones of Podman."""
 _EXIT = re.compile(r"(Exited|Restarting) \((\d+)\)")
 _EXITED = "it exited with code {}"
 _KILLED = frozenset(map(_EXITED.format, (128 + signal.SIGKILL, 128 + signal.SIGTERM)))
@@ -35,7 +35,7 @@ _SETTLED_SECONDS = 10
 """How long a container that was restarted must run before it counts as running."""
 _YOUNG = re.compile(r"Up (?:Less than a|(\d+)) seconds?\b")
 _JUST_STARTED = "Up Less than a second"
-"""Whether its process can be started at all shows only then: one that exits at once must not count as running."""
+"""How long a started container does not count as running yet: one that exits at once must never count."""
 _LONGEST = 300
 _REASONS = {
     "created": "it is to be started",
@@ -62,12 +62,12 @@ def instance(listed: Mapping[str, Any], host: str) -> Instance:
 
 
 def is_unhealthy(listed: Mapping[str, Any]) -> bool:
-    """Whether the engine says that its health check fails."""
+    """Whether the engine reports a failed health check."""
     return _UNHEALTHY in str(listed.get("Status", ""))
 
 
 def may_be_looping(listed: Mapping[str, Any]) -> bool:
-    """Whether it runs, and may be one that exits again and again: a list does not have the number of its restarts."""
+    """Whether it runs and may be restarting repeatedly: a list does not have the number of restarts."""
     young = _YOUNG.match(str(listed.get("Status", "")))
     return (
         RESTARTED in (listed.get("Labels") or {})
@@ -78,7 +78,7 @@ def may_be_looping(listed: Mapping[str, Any]) -> bool:
 
 
 def looping(restarts: int) -> str:
-    """Why a container that runs does not count as running yet."""
+    """Why a running container does not count as running yet."""
     times = "once" if restarts == 1 else f"{restarts} times"
     return f"its process has ended and was restarted {times}; it must run for {_SETTLED_SECONDS} s"
 
@@ -91,7 +91,7 @@ def failed_check(output: str) -> str:
 
 
 def _judged(raw_state: str, status: str, *, job: bool) -> tuple[InstanceState, str]:
-    """How it is, and why where it is not ready. The health check of its image counts, and whether it is a job."""
+    """State, and reason if it is not ready. Considers the health check of its image, and whether it is a job."""
     state = _STATES.get(raw_state, InstanceState.UNKNOWN)
     exited = _EXIT.match(status)
     completed = state is InstanceState.STOPPED and exited is not None and exited[2] == "0"
@@ -108,12 +108,12 @@ def _judged(raw_state: str, status: str, *, job: bool) -> tuple[InstanceState, s
 
 
 def was_killed(instance: Instance) -> bool:
-    """Whether it did not end by itself: so ends what runs when its engine ends."""
+    """Whether it was killed, as all containers are when their engine ends."""
     return instance.state is InstanceState.STOPPED and instance.reason in _KILLED
 
 
 def _addresses(listed: Mapping[str, Any], labels: Mapping[str, str], host: str) -> tuple[Address, ...]:
-    """IPv4 before IPv6; on the engine machine's network, which the engine does not report, its address."""
+    """IPv4 before IPv6; on the network of the engine's machine, which lists omit, the address of that machine."""
     if labels.get(NETWORK) == "host":
         return (Address(host, _kind(host)),)
     found = sorted(_of_networks(listed), key=lambda address: ":" in address)

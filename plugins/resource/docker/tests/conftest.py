@@ -17,7 +17,7 @@ ENGINES = ("docker", "podman")
 
 @pytest.fixture(scope="session")
 def stages(tmp_path_factory):
-    """Starts each engine when it is first wanted."""
+    """Starts each engine when it is first needed."""
     started = {}
     with ExitStack() as stack:
 
@@ -66,21 +66,21 @@ def certificates(tmp_path_factory, network):
 
 @pytest.fixture(autouse=True)
 def released():
-    """The library leaves a socket that could not be connected to the garbage collector, which warns of it."""
+    """Collect garbage: the library leaves unconnected sockets to the garbage collector, which warns about them."""
     yield
     gc.collect()
 
 
 @pytest.fixture(params=ENGINES)
 def stage(request, stages):
-    """Each engine in turn, with nothing on it."""
+    """Each engine in turn, emptied."""
     yield clean(stages(request.param))
     stages(request.param).engine.clear()
 
 
 @pytest.fixture
 def docker_stage(stages):
-    """Docker's engine alone."""
+    """Docker's engine only."""
     yield clean(stages("docker"))
     stages("docker").engine.clear()
 

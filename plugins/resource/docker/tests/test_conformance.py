@@ -16,7 +16,7 @@ pytestmark = [
 class TestConformance(ResourceHandlerConformance):
     @pytest.fixture
     def harness(self, stage, request):
-        """Docker by its socket, Podman by a port."""
+        """Docker through its socket, Podman through a port."""
         podman = "podman" in request.node.callspec.params.values()
         harness = DockerHarness(stage, stage.proxy.tcp_endpoint if podman else stage.proxy.endpoint)
         yield harness

@@ -1,4 +1,4 @@
-"""Refusals and broken connections, as data: what engines and registries really say."""
+"""Refusals and broken connections, with messages of real engines and registries."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def refusal(status, message, kind="application/json", **headers):
     return APIError("refused", response=response, explanation=message)
 
 
-def told(error, *, greeting=False):
+def mapped(error, *, greeting=False):
     return provider_error(error, "Docker engine unix:///x", 30.0, greeting=greeting)
 
 
@@ -93,31 +93,34 @@ def told(error, *, greeting=False):
         (403, "not you", AuthError, ""),
     ],
 )
-def test_what_engines_say(status, message, kind, key):
-    error = told(refusal(status, message))
+def test_refusals_of_engines(status, message, kind, key):
+    error = mapped(refusal(status, message))
     assert type(error) is kind
     assert error.message.startswith(f"Docker engine unix:///x: {message}")
     assert key in error.message
     assert error.unreached is (kind is AuthError)
 
 
-def test_in_the_middle_of_an_answer_there_is_no_status():
-    assert type(told(PullError("reading manifest 1 in r/x: manifest unknown"))) is NotFoundError
-    assert type(told(PullError("something else"))) is TransientError
+def test_an_error_within_an_answer_has_no_status():
+    assert type(mapped(PullError("reading manifest 1 in r/x: manifest unknown"))) is NotFoundError
+    assert type(mapped(PullError("something else"))) is TransientError
 
 
-def test_a_throttle_says_for_how_long():
-    error = told(refusal(429, "later", **{"Retry-After": "7"}))
+def test_a_throttle_carries_retry_after():
+    error = mapped(refusal(429, "later", **{"Retry-After": "7"}))
     assert isinstance(error, ThrottledError)
     assert error.retry_after == 7
-    assert told(refusal(429, "later", **{"Retry-After": "Wed, 21 Oct"})).retry_after is None
+    assert mapped(refusal(429, "later", **{"Retry-After": "Wed, 21 Oct"})).retry_after is None
 
 
 @pytest.mark.parametrize("status", [404, 409, 502])
 @pytest.mark.parametrize("said", ["<html>Welcome</html>", '{"message":"Welcome', " ", ""])
-def test_a_refusal_that_is_none_of_an_engine_may_come_from_before_it(status, said):
-    """In the greeting it is a stranger's; later it may be a gateway's, or is cut: what it refused nobody knows."""
-    later, first = told(refusal(status, said, "text/html")), told(refusal(status, said, "text/html"), greeting=True)
+def test_a_refusal_that_is_not_an_engines_may_come_from_a_gateway(status, said):
+    """In the greeting it means a wrong endpoint.
+
+    Later it may come from a gateway or be incomplete: the outcome is unknown.
+    """
+    later, first = mapped(refusal(status, said, "text/html")), mapped(refusal(status, said, "text/html"), greeting=True)
     assert type(later) is TransientError
     assert type(first) is (TransientError if status == 502 else PermanentError)
     assert "Welcome" not in later.message + first.message
@@ -140,9 +143,9 @@ def test_a_refusal_that_is_none_of_an_engine_may_come_from_before_it(status, sai
         (RuntimeError("unheard of"), PermanentError, "", False),
     ],
 )
-def test_trouble_on_the_way(cause, kind, words, unreached):
+def test_errors_of_the_connection(cause, kind, words, unreached):
     for wrapped in all_wraps(cause):
-        assert_told(told(wrapped), kind, words, unreached)
+        assert_mapped(mapped(wrapped), kind, words, unreached)
 
 
 @pytest.mark.parametrize(
@@ -156,13 +159,13 @@ def test_trouble_on_the_way(cause, kind, words, unreached):
         (RuntimeError("unheard of"), PermanentError, "", True),
     ],
 )
-def test_in_the_greeting_nothing_was_asked_for(cause, kind, words, unreached):
+def test_a_failed_greeting_had_no_effect(cause, kind, words, unreached):
     for wrapped in all_wraps(cause):
-        assert_told(told(wrapped, greeting=True), kind, words, unreached)
+        assert_mapped(mapped(wrapped, greeting=True), kind, words, unreached)
 
 
 def all_wraps(cause):
-    """As the library and those below it wrap it."""
+    """Each way in which the library and its dependencies wrap the error."""
     library = DockerException("while fetching the version")
     library.__cause__ = inner = DockerException("within")
     inner.__cause__ = cause
@@ -171,14 +174,14 @@ def all_wraps(cause):
         yield requests.ConnectionError("aborted", cause)
 
 
-def assert_told(error, kind, words, unreached):
+def assert_mapped(error, kind, words, unreached):
     assert type(error) is kind
     assert words in error.message
     assert error.unreached is unreached
 
 
-def test_one_line_of_bearable_length():
-    error = told(refusal(500, "many\nlines " * 1000))
+def test_a_message_is_one_line_of_limited_length():
+    error = mapped(refusal(500, "many\nlines " * 1000))
     assert "\n" not in error.message
     assert len(error.message) < 500
 
@@ -193,13 +196,13 @@ def test_one_line_of_bearable_length():
         ("http://h?next=http://me:p@x/", "http://h"),
     ],
 )
-def test_of_a_url_only_where_it_leads_is_told(said, shown):
+def test_urls_in_messages_have_no_secrets(said, shown):
     assert without_secrets(said) == shown
-    assert told(PullError(said)).message.endswith(shown)
+    assert mapped(PullError(said)).message.endswith(shown)
 
 
 def test_a_long_url_is_cut_without_its_secrets():
-    assert "secret" not in told(PullError(f"{'x' * 380} http://somebody:secret-word@h/")).message
+    assert "secret" not in mapped(PullError(f"{'x' * 380} http://somebody:secret-word@h/")).message
 
 
 @pytest.mark.parametrize(
@@ -229,7 +232,7 @@ def test_the_answer_of_another_server_is_not_repeated(said, kind, words):
         assert words in seen.message
 
 
-def test_what_the_engine_itself_fails_of_is_told_as_ever():
+def test_failures_of_the_engine_itself_are_reported():
     seen = image_error(ConnectionRefusedError(), "pulling x", "h", "Docker engine unix:///x", 30.0)
     assert "nothing listens" in seen.message
 

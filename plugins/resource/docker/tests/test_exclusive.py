@@ -1,4 +1,4 @@
-"""What a section asks for that only one container at a time can have."""
+"""Resources in a section that only one container at a time can have."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from occopus_resource_docker.handler import DockerHandler
         ("", []),
     ],
 )
-def test_a_published_port_of_a_fixed_number(port, names):
+def test_a_published_port_with_a_fixed_number(port, names):
     assert DockerHandler.exclusive({"ports": [port]}) == names
 
 
@@ -42,12 +42,12 @@ def test_a_published_port_of_a_fixed_number(port, names):
         ("/var/lib/data", []),
     ],
 )
-def test_a_volume_that_is_written_to(volume, names):
+def test_a_writable_volume(volume, names):
     assert DockerHandler.exclusive({"volumes": [volume]}) == names
 
 
 @pytest.mark.parametrize("section", [{}, {"ports": None}, {"ports": "80:80", "volumes": {"a": "b"}}])
-def test_nothing_is_taken_from_what_is_no_list(section):
+def test_values_that_are_no_lists_are_ignored(section):
     assert DockerHandler.exclusive(section) == []
 
 

@@ -1,4 +1,4 @@
-"""The handler on real engines: what it makes there, brings there and leaves there."""
+"""The handler on real engines: what it makes, pulls and leaves there."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONGEST = 600.0
 
 
 def patiently(look):
-    """What `look` finds, once it finds something."""
+    """Repeat `look` until it finds something."""
     deadline = time.monotonic() + LONGEST
     while not (found := look()):
         assert time.monotonic() < deadline
@@ -41,7 +41,7 @@ def patiently(look):
 
 
 def made(handler, request):
-    """The instance, once it runs or has failed; and what was said until then."""
+    """The instance once it runs or has failed, and the messages until then."""
     said = []
 
     def look():
@@ -62,7 +62,7 @@ def inspected(stage, token="t-1"):
     return stage.engine.client().inspect_container(token)
 
 
-def test_a_container_is_what_the_description_says(stage, order, tmp_path):
+def test_a_container_matches_its_description(stage, order, tmp_path):
     request = order(
         env=("message=Hello world", "empty="),
         command="sh -c 'exec sleep 1000'",
@@ -121,7 +121,7 @@ def test_addresses(stage, order):
     assert remote.create(order(network="host")).addresses[0].value == "localhost"
 
 
-def test_many_are_one_look(stage, order):
+def test_many_instances_are_one_call(stage, order):
     handler = stage.handler()
     handler.create(order())
     found = {}
@@ -131,7 +131,7 @@ def test_many_are_one_look(stage, order):
     assert list(found) == asked
 
 
-def test_what_exited_says_how(stage, order):
+def test_an_exited_container_shows_its_exit_code(stage, order):
     handler = stage.handler()
     handler.create(order(command="sh -c 'exit 7'"))
     stopped = patiently(lambda: (one := handler.describe(["t-1"])["t-1"]).state is InstanceState.STOPPED and one)
@@ -139,7 +139,7 @@ def test_what_exited_says_how(stage, order):
     assert handler.create(order(command="sh -c 'exit 7'")).state is InstanceState.STOPPED, "it is not started again"
 
 
-def test_what_was_created_and_not_started_is_found_and_started(stage, order):
+def test_a_created_container_is_found_and_started(stage, order):
     handler = stage.handler()
     stage.proxy.set_rules([Rule("refuse", "^POST .*/start", message="not now")])
     with pytest.raises(TransientError):
@@ -150,7 +150,7 @@ def test_what_was_created_and_not_started_is_found_and_started(stage, order):
     assert made(handler, order())[0].state is InstanceState.READY
 
 
-def test_a_container_that_another_call_starts_is_an_instance(stage, order):
+def test_a_container_started_by_another_call_is_an_instance(stage, order):
     handler, request = stage.handler(), order()
     improper = "container 7 must be in Created or Stopped state to be started: container state improper"
     stage.proxy.set_rules([Rule("refuse", "^POST .*/start", status=500, message=improper, count=1)])
@@ -159,7 +159,7 @@ def test_a_container_that_another_call_starts_is_an_instance(stage, order):
     assert made(handler, request)[0].id == first.id
 
 
-def test_a_container_of_somebody_elses_has_the_name(stage, order):
+def test_a_container_of_a_user_has_the_name(stage, order):
     stage.engine.client().create_container("tiny:1", "sleep 1000", name="t-1")
     instance = stage.handler().create(order())
     assert (instance.state, instance.reason) == (
@@ -181,7 +181,7 @@ def test_deleting_kills_before_it_removes(stage, order):
 
 
 @pytest.mark.parametrize("status", [404, 409, 500])
-def test_what_cannot_be_killed_is_removed(docker_stage, order, status):
+def test_a_container_that_cannot_be_killed_is_removed(docker_stage, order, status):
     handler = docker_stage.handler()
     made(handler, order())
     docker_stage.proxy.set_rules([Rule("refuse", "^POST .*/kill", status=status, message="no such container")])
@@ -189,7 +189,7 @@ def test_what_cannot_be_killed_is_removed(docker_stage, order, status):
     assert docker_stage.engine.containers() == []
 
 
-def test_one_that_was_renamed_is_still_ours(stage, order):
+def test_a_renamed_container_is_still_found(stage, order):
     handler, client = stage.handler(), stage.engine.client()
     made(handler, order())
     client.rename("t-1", "somebody")
@@ -201,7 +201,7 @@ def test_one_that_was_renamed_is_still_ours(stage, order):
     assert [each["Id"] for each in client.containers(all=True)] == [stranger], "it only has the name"
 
 
-def test_one_that_was_renamed_is_not_made_again(stage, order):
+def test_a_renamed_container_is_not_made_again(stage, order):
     handler, client = stage.handler(), stage.engine.client()
     handler.create(order())
     before = inspected(stage)["Id"]
@@ -210,7 +210,7 @@ def test_one_that_was_renamed_is_not_made_again(stage, order):
     assert [each["Id"] for each in stage.engine.containers()] == [before]
 
 
-def test_a_container_of_an_image_of_ours_is_not_ours(stage, order):
+def test_a_container_of_an_image_made_from_an_instance_is_no_instance(stage, order):
     handler, client = stage.handler(), stage.engine.client()
     made(handler, order())
     client.commit("t-1", "snapshot", "1")
@@ -222,7 +222,7 @@ def test_a_container_of_an_image_of_ours_is_not_ours(stage, order):
     assert [each["Id"] for each in client.containers(all=True)] == [users]
 
 
-def test_nothing_is_taken_from_the_labels_of_an_image(stage, order):
+def test_labels_of_an_image_are_ignored(stage, order):
     handler, client = stage.handler(), stage.engine.client()
     handler.create(order(network="host"))
     client.commit("t-1", "snapshot", "2")
@@ -235,7 +235,7 @@ def test_nothing_is_taken_from_the_labels_of_an_image(stage, order):
 
 @pytest.fixture
 def pulled(stage):
-    """The reference of the image in the registry, which the engine does not have."""
+    """The reference of an image in the registry that the engine does not have."""
     client, registry = stage.engine.client(), stage.registry
     for name in (f"{registry.address}/tiny:1", f"{stage.private.address}/tiny:1", "imported:1"):
         if any(repo.endswith(name) for image in client.images() for repo in image["RepoTags"] or ()):
@@ -246,7 +246,7 @@ def pulled(stage):
     registry.flowing.set()
 
 
-def test_an_image_is_pulled_once_for_all_and_nobody_waits_in_a_call(stage, pulled, order):
+def test_an_image_is_pulled_once_for_all_without_blocking_calls(stage, pulled, order):
     stage.registry.flowing.clear()
     handler = stage.handler(timeout=LONGEST)
     requests = [order(f"t-{number}", image=pulled, origin="dockerhub") for number in range(3)]
@@ -261,24 +261,24 @@ def test_an_image_is_pulled_once_for_all_and_nobody_waits_in_a_call(stage, pulle
     assert stage.registry.asked["layers"] == 1
 
 
-def test_a_pull_that_died_with_its_process_is_begun_anew(stage, pulled, order):
+def test_a_pull_that_ended_with_its_process_is_started_again(stage, pulled, order):
     stage.registry.flowing.clear()
     request = order(image=pulled, origin="")
     stage.handler().create(request)
-    stage.proxy.stop()  # whoever listened to it is cut off; the proxy's own connection goes with the answer
+    stage.proxy.stop()  # clients are cut off; the proxy's own connection ends with the answer
     stage.proxy.start()
     stage.registry.flowing.set()
     assert made(stage.handler(), request)[0].state is InstanceState.READY
 
 
-def test_progress_is_told_in_coarse_steps(docker_stage, order):
-    """Of Docker's engine: Podman does not tell how much has come."""
+def test_progress_is_reported_in_coarse_steps(docker_stage, order):
+    """Docker's engine only: Podman does not report progress."""
     stage = docker_stage
     image = f"{stage.registry.address}/tiny"
     client = stage.engine.client()
     steps = {"", f"pulling {image}:1", *(f"pulling {image}:1: {tens}0 %" for tens in range(1, 11))}
     try:
-        for seconds in (0.1, 0.5, 2.5):  # the pull lasts longer and longer until some of its steps are seen
+        for seconds in (0.1, 0.5, 2.5):  # the pull takes longer each time, until some of its steps are seen
             stage.engine.clear()
             if client.images(image):
                 client.remove_image(f"{image}:1", force=True)
@@ -303,7 +303,7 @@ def test_an_image_is_imported_from_a_url(stage, pulled, order):
 
 
 @pytest.mark.parametrize("where", ["127.0.0.1:9/x.tar", "{registry}/nothing.tar"])
-def test_what_a_url_keeps_secret_is_not_told(stage, order, caplog, where):
+def test_secrets_of_a_url_are_in_no_message(stage, order, caplog, where):
     where = where.format(registry=stage.registry.address)
     request = order(image="nowhere", origin=f"http://me:SECRET@{where}?signature=SECRET")
     handler, said = stage.handler(), []
@@ -320,20 +320,20 @@ def test_what_a_url_keeps_secret_is_not_told(stage, order, caplog, where):
     assert "SECRET" not in f"{said}{caplog.text}"
 
 
-def test_a_private_image_takes_a_password(stage, pulled, order, tmp_path, monkeypatch):
+def test_a_private_image_needs_a_password(stage, pulled, order, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     request = order(image=f"{stage.private.address}/tiny", origin="dockerhub")
-    told = (
+    message = (
         r"\((unauthorized|no basic auth credentials)\) \(resource\.image: username and password belong into auth_data"
     )
-    with pytest.raises(PermanentError, match=told):
+    with pytest.raises(PermanentError, match=message):
         made(stage.handler(), request)
     auth = {"username": USERNAME, "password": PASSWORD}
     assert made(stage.handler(auth=auth), request)[0].state is InstanceState.READY
 
 
 @pytest.mark.parametrize(
-    ("wrong", "kind", "told"),
+    ("wrong", "kind", "message"),
     [
         ({"image": "nothing"}, NotFoundError, "no image 'nothing:1', and resource.origin is 'local'"),
         ({"image": "{registry}/nothing", "origin": "dockerhub"}, NotFoundError, "manifest unknown.*resource.image"),
@@ -349,32 +349,32 @@ def test_a_private_image_takes_a_password(stage, pulled, order, tmp_path, monkey
         ({"mem_limit": "1k"}, PermanentError, "resource.mem_limit"),
     ],
 )
-def test_what_cannot_be_had_is_named_with_its_key(stage, order, wrong, kind, told):
+def test_missing_resources_are_named_with_their_key(stage, order, wrong, kind, message):
     values = {"registry": stage.registry.address, "url": stage.registry.url}
     wrong = {key: value.format(**values) if isinstance(value, str) else value for key, value in wrong.items()}
     handler = stage.handler()
-    with pytest.raises(kind, match=told) as refused:
+    with pytest.raises(kind, match=message) as refused:
         made(handler, order(**wrong))
     assert "\n" not in str(refused.value)
     handler.delete(["t-1"])
     assert stage.engine.containers() == []
 
 
-def test_a_port_that_is_taken_is_no_room(stage, order):
+def test_a_published_port_in_use_is_a_quota_error(stage, order):
     handler = stage.handler()
     handler.create(order(ports=["18098:80"]))
     with pytest.raises(QuotaError, match=r"resource\.ports"):
         handler.create(order("t-2", ports=["18098:80"]))
 
 
-def test_more_cpus_than_there_are_is_no_room(docker_stage, order):
-    """Podman takes any number."""
+def test_too_many_cpus_are_a_quota_error(docker_stage, order):
+    """Docker's engine only: Podman accepts any number."""
     with pytest.raises(QuotaError, match=r"resource\.cpus"):
         docker_stage.handler().create(order(cpus=4096))
 
 
 def test_certificates(docker_stage, order, tmp_path):
-    """At the engine's own TLS port."""
+    """Certificates at the engine's own TLS port."""
     files = dict(zip(("ca", "server", "key"), docker_stage.engine.tls, strict=True))
     folder, endpoint = files["ca"].parent, docker_stage.engine.tls_endpoint
     good = {
@@ -391,8 +391,8 @@ def test_certificates(docker_stage, order, tmp_path):
         "does not accept the certificate": (AuthError, {"tlscacert": good["tlscacert"]}),
         "tlscacert, tlscert and tlskey in auth_data": (AuthError, {**good, "tlskey": "no key"}),
     }
-    for told, (kind, auth) in refused.items():
-        with pytest.raises(kind, match=told):
+    for message, (kind, auth) in refused.items():
+        with pytest.raises(kind, match=message):
             docker_stage.handler(endpoint, auth=auth).describe(["t-1"])
     with pytest.raises(PermanentError, match="does not speak TLS"):
         docker_stage.handler(docker_stage.proxy.tcp_endpoint, auth=good).describe(["t-1"])
@@ -418,7 +418,7 @@ def test_an_answer_that_drips_ends_in_time(docker_stage, order):
         handler.describe(["t-1"])
 
 
-def test_an_endpoint_that_is_not_there(tmp_path, docker_stage):
+def test_an_unreachable_endpoint(tmp_path, docker_stage):
     for endpoint in (f"unix://{tmp_path}/nothing.sock", "tcp://127.0.0.1:1"):
         with pytest.raises(TransientError, match="it cannot be reached"):
             docker_stage.handler(endpoint).describe(["t-1"])
@@ -433,15 +433,15 @@ def test_too_many_calls(docker_stage):
     assert refused.value.retry_after == 7
 
 
-def test_what_the_container_is_given_is_in_no_log(docker_stage, order, caplog):
+def test_secrets_of_the_context_are_in_no_log(docker_stage, order, caplog):
     with caplog.at_level(logging.DEBUG):
         request = order(env=("password=hush-hush",))
         docker_stage.handler().create(request)
     assert "hush-hush" not in caplog.text + repr(request)
 
 
-def test_an_engine_that_dies_under_a_call(docker_stage, order, tmp_path):
-    """A proxy stands for it: the connection ends without an answer, and the next call finds what was made."""
+def test_an_engine_that_dies_during_a_call(docker_stage, order, tmp_path):
+    """A proxy simulates it: the connection ends without an answer, and the next call finds the container."""
     with Proxy(docker_stage.engine.socket, tmp_path) as proxy:
         handler = docker_stage.handler(proxy.endpoint)
         proxy.set_rules([Rule("lost_reply", "^POST .*/create", count=1)])
@@ -457,7 +457,7 @@ def test_an_engine_that_dies_under_a_call(docker_stage, order, tmp_path):
     assert len(docker_stage.engine.containers()) == 1
 
 
-def test_what_an_answer_that_is_cut_tells_of_is_found_again(stage, order):
+def test_a_container_created_by_an_incompletely_answered_call_is_found(stage, order):
     handler = stage.handler()
     stage.proxy.set_rules([Rule("cut_reply", r"^POST .*/create\b", count=1)])
     with pytest.raises(TransientError, match="answered, not as Docker does") as raised:
@@ -468,7 +468,7 @@ def test_what_an_answer_that_is_cut_tells_of_is_found_again(stage, order):
     assert len(stage.engine.containers()) == 1
 
 
-def test_a_list_that_is_cut_is_asked_for_again(stage, order):
+def test_an_incomplete_list_is_requested_again(stage, order):
     handler = stage.handler()
     handler.create(order())
     stage.proxy.set_rules([Rule("cut_reply", "^GET .*/containers/json")])
@@ -491,8 +491,8 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("body", FOREIGN)
-def test_an_answer_of_somebody_else_says_nothing(stage, order, body):
-    """A gateway's, to a call that it passed on: neither is anything made twice, nor is what there is taken for gone."""
+def test_an_answer_of_a_gateway_leaves_the_outcome_unknown(stage, order, body):
+    """A gateway forwarded the call: no container is made twice, and none is considered absent."""
     handler = stage.handler()
     made = handler.create(order())
     stage.proxy.set_rules([Rule("foreign_reply", "^(POST .*/create|GET .*/containers/json)", message=body)])

@@ -1,4 +1,4 @@
-"""What an engine is told, and what is refused before it is called."""
+"""Requests to an engine, and descriptions that are refused without a call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check(stageless):
 
 @pytest.fixture
 def stageless():
-    """A handler that calls nobody."""
+    """A handler that makes no calls."""
     from occopus_core.api import Connection  # noqa: PLC0415
 
     return DockerHandler(Connection("docker", {"endpoint": "unix:///nowhere.sock"}, {}))
@@ -38,7 +38,7 @@ def test_images(resource, image):
     assert module.image(resource) == image
 
 
-def test_the_least_request(order):
+def test_a_minimal_request(order):
     assert module.container(order(command=None)) == {
         "name": "t-1",
         "image": "tiny:1",
@@ -93,7 +93,7 @@ def test_every_key_becomes_a_setting(order, check, resource, host):
         (None, None),
     ],
 )
-def test_commands_are_words(order, command, words):
+def test_commands_are_split_into_words(order, command, words):
     assert module.container(order(command=command))["command"] == words
 
 
@@ -131,14 +131,14 @@ def test_commands_are_words(order, command, words):
         ({"command": "sh -c 'unfinished"}, "contextualisation.command: a quotation in it is not closed"),
     ],
 )
-def test_nonsense_is_refused_before_anything_is_called(order, check, resource, words):
+def test_invalid_values_are_refused_without_a_call(order, check, resource, words):
     with pytest.raises(PermanentError) as refused:
         check(order(**{"tag": None, **resource}))
     assert words in str(refused.value)
     assert len(str(refused.value)) < 400
 
 
-def test_an_imported_image_has_the_name_of_its_url_alone():
+def test_the_name_of_an_imported_image_depends_only_on_its_url():
     first, same, other = (
         module.image({"image": image, "origin": url})
         for image, url in (("nginx:1.27", "https://x/y.tar"), ("web", "https://x/y.tar"), ("web", "https://x/z.tar"))

@@ -23,7 +23,7 @@ from occopus_resource_docker import DockerHandler
         ("network_mode", "host"),
     ],
 )
-def test_what_reaches_beyond_the_container_is_told(key, value):
+def test_powers_beyond_the_container_are_named(key, value):
     (power,) = DockerHandler.powers({"endpoint": "tcp://engine:2376", "image": "i", key: value})
     assert power.startswith(f"{key}: '")
 
@@ -38,7 +38,7 @@ def test_what_reaches_beyond_the_container_is_told(key, value):
         {"network_mode": "bridge"},
     ],
 )
-def test_a_container_by_itself_has_no_powers(section):
+def test_a_plain_container_has_no_powers(section):
     assert not DockerHandler.powers({"endpoint": "tcp://engine:2376", "image": "i", "ports": ["80:80"], **section})
 
 
@@ -56,7 +56,7 @@ def test_a_container_by_itself_has_no_powers(section):
         ({"image": "evil.invalid/{{ x }}"}, "evil.invalid/{{ x }}"),
     ],
 )
-def test_where_an_engine_would_fetch_from(section, source):
+def test_foreign_sources_of_images(section, source):
     assert DockerHandler.sources({"endpoint": "tcp://engine:2376", **section}) == (source,)
 
 
@@ -70,5 +70,5 @@ def test_where_an_engine_would_fetch_from(section, source):
         {"image": "nginx:1.27@sha256:00"},
     ],
 )
-def test_docker_hub_and_what_is_there_are_no_foreign_sources(section):
+def test_docker_hub_and_local_images_are_no_foreign_sources(section):
     assert not DockerHandler.sources({"endpoint": "tcp://engine:2376", **section})

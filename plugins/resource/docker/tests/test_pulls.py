@@ -1,4 +1,4 @@
-"""Images on their way, with lines in place of an engine."""
+"""Image pulls, with given output lines in place of an engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST = 600.0
 
 
 class Lines:
-    """What an engine says, as it is put."""
+    """An engine whose output lines the test provides."""
 
     def __init__(self):
         self.asked = []
@@ -50,14 +50,14 @@ def layer(id, current, total, status="Downloading"):
     return {"id": id, "status": status, "progressDetail": {"current": current, "total": total}}
 
 
-def test_it_is_begun_once_for_all(pulls, lines):
+def test_a_pull_is_started_once_for_all(pulls, lines):
     assert {pulls.progress(IMAGE) for _ in range(5)} == {"pulling tiny:1"}
     assert pulls.progress(Image("other:1")) == "pulling other:1"
     assert lines.asked == [IMAGE, Image("other:1")]
     lines.said.put(None)
 
 
-def test_progress_is_of_all_layers_and_never_goes_back(pulls, lines):
+def test_progress_covers_all_layers_and_never_decreases(pulls, lines):
     pulls.progress(IMAGE)
     for said, percent in (
         (layer("a", 19, 100), "10 %"),
@@ -72,7 +72,7 @@ def test_progress_is_of_all_layers_and_never_goes_back(pulls, lines):
         until(lambda percent=percent: pulls.progress(IMAGE) == f"pulling tiny:1: {percent}")
 
 
-def test_its_end_is_remembered_for_a_while(pulls, lines, monkeypatch):
+def test_the_result_is_remembered_for_a_while(pulls, lines, monkeypatch):
     pulls.progress(IMAGE)
     lines.said.put(None)
     until(lambda: pulls._pulls[IMAGE].is_over(time.monotonic() + module._MEMORY + 1))
@@ -90,7 +90,7 @@ def test_its_end_is_remembered_for_a_while(pulls, lines, monkeypatch):
         (RuntimeError("what a stranger says"), "pulling tiny:1 failed: RuntimeError"),
     ],
 )
-def test_all_who_wait_hear_of_its_failure(error, words):
+def test_all_waiting_calls_get_its_failure(error, words):
     def bring(_image):
         raise error
         yield
@@ -109,7 +109,7 @@ def test_all_who_wait_hear_of_its_failure(error, words):
     assert type(failure()) is (NotFoundError if isinstance(error, NotFoundError) else PermanentError)
 
 
-def test_the_next_attempt_has_the_reason_of_the_last_one_until_there_is_progress(lines, monkeypatch):
+def test_the_next_attempt_reports_the_last_failure_until_there_is_progress(lines, monkeypatch):
     monkeypatch.setattr(module, "_MEMORY", -1.0)
     failing = [TransientError("the registry cannot be reached")]
 

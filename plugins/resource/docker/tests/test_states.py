@@ -1,4 +1,4 @@
-"""Containers that end, are restarted or are unwell, and images of URLs, on real engines."""
+"""Containers that exit, restart or are unhealthy, and images of URLs, on real engines."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ready(handler, request):
     return patiently(lambda: (found := handler.create(request)).state is InstanceState.READY and found)
 
 
-def test_a_crash_loop_never_counts_as_running_once_it_was_restarted(stage, order):
+def test_a_crash_loop_never_counts_as_running_after_its_first_restart(stage, order):
     handler = stage.handler()
     handler.create(order(restart="always", command="sh -c 'sleep 0.3; exit 1'"))
     patiently(lambda: restarts(stage) >= 1)
@@ -62,7 +62,7 @@ def test_a_container_that_exits_at_once_never_counts_as_running(stage, order):
     assert instance.reason == "it exited with code 3"
 
 
-def test_a_container_that_ends_well_has_completed_and_is_of_no_use(stage, order):
+def test_a_container_that_exits_with_0_has_completed_and_is_not_ready(stage, order):
     handler = stage.handler()
     handler.create(order(command="echo hi"))
     found = patiently(lambda: (found := seen(handler)).state is InstanceState.STOPPED and found)
@@ -81,7 +81,7 @@ def test_a_job_is_ready_when_it_has_completed(stage, order):
     assert found.reason == "it exited with code 1"
 
 
-def test_a_container_is_stopped_by_its_own_signal_and_may_write_what_it_has(stage, order):
+def test_a_container_gets_its_own_stop_signal_and_time_to_stop(stage, order):
     handler = stage.handler()
     assert handler.stop_seconds >= 1
     trap = "sh -c 'trap \"echo clean; exit 0\" QUIT; echo up; while :; do sleep 0.05; done'"
@@ -93,7 +93,7 @@ def test_a_container_is_stopped_by_its_own_signal_and_may_write_what_it_has(stag
     assert b"clean" in client.logs("t-1")
 
 
-def test_the_health_check_of_an_image_counts_unless_it_is_switched_off(docker_stage, order):
+def test_the_health_check_of_an_image_counts_unless_disabled(docker_stage, order):
     stage, client = docker_stage, docker_stage.engine.client()
     client.import_image_from_data(
         root_file_system(),
@@ -113,7 +113,7 @@ def test_the_health_check_of_an_image_counts_unless_it_is_switched_off(docker_st
         client.remove_image("sick:1", force=True)
 
 
-def test_an_imported_image_takes_no_name_that_there_is_and_goes_with_its_last_container(stage, order):
+def test_an_imported_image_has_a_new_name_and_is_deleted_with_its_last_container(stage, order):
     client, handler = stage.engine.client(), stage.handler()
     before = client.inspect_image("tiny:1")["Id"]
     requests = [order(f"t-{number}", origin=stage.registry.url) for number in range(2)]
@@ -127,7 +127,7 @@ def test_an_imported_image_takes_no_name_that_there_is_and_goes_with_its_last_co
     assert not imports(stage)
 
 
-def test_what_a_call_that_was_cut_off_has_left_goes_with_the_next(stage, order):
+def test_leftovers_of_an_interrupted_call_are_removed_by_the_next_one(stage, order):
     handler = stage.handler()
     ready(handler, order("t-0", origin=stage.registry.url))
     stage.engine.client().remove_container("t-0", force=True)

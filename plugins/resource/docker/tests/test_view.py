@@ -1,4 +1,4 @@
-"""States and addresses, as data."""
+"""States and addresses of containers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def listed(state="running", status="Up 2 seconds", network="", networks=None, **
         ("levitating", InstanceState.UNKNOWN),
     ],
 )
-def test_every_state_has_its_word(raw, state):
+def test_state_of_each_raw_state(raw, state):
     found = instance(listed(raw), "host")
     assert (found.state, found.raw_state) == (state, raw)
 
@@ -48,7 +48,7 @@ def test_every_state_has_its_word(raw, state):
         ("removing", "Removal In Progress", ""),
     ],
 )
-def test_the_reason_of_what_does_not_run(state, status, reason):
+def test_the_reason_of_a_container_that_does_not_run(state, status, reason):
     assert instance(listed(state, status), "host").reason == reason
 
 
@@ -73,7 +73,7 @@ def test_addresses_are_those_of_the_networks(networks, addresses):
         ("docker.example.org", AddressKind.PUBLIC),
     ],
 )
-def test_on_the_hosts_network_it_is_the_address_of_the_host(host, kind):
+def test_on_the_hosts_network_the_address_is_that_of_the_host(host, kind):
     assert instance(listed(network="host"), host).addresses == (Address(host, kind),)
 
 
@@ -84,7 +84,7 @@ def test_owner_and_token_are_read_from_the_labels():
     assert (stranger.owner, stranger.token) == (None, "")
 
 
-def test_an_owner_is_asked_for_by_what_is_known_of_it():
+def test_selectors_have_the_known_fields_of_an_owner():
     assert selectors(Owner("here", node_name="web")) == [
         "occopus.token",
         "occopus.installation=here",
@@ -100,7 +100,7 @@ def test_an_owner_is_asked_for_by_what_is_known_of_it():
         ("Up 2 hours (unhealthy)", InstanceState.PENDING, "its health check fails"),
     ],
 )
-def test_the_verdict_of_the_engine_counts(status, state, reason):
+def test_a_failed_health_check_of_the_engine_counts(status, state, reason):
     found = instance(listed(status=status), "host")
     assert (found.state, found.reason) == (state, reason)
 
@@ -109,7 +109,7 @@ def test_the_verdict_of_the_engine_counts(status, state, reason):
     ("status", "state"),
     [("Up Less than a second", InstanceState.PENDING), ("Up 1 second", InstanceState.READY)],
 )
-def test_a_container_runs_once_it_has_not_exited_within_a_second(status, state):
+def test_a_container_counts_as_running_after_a_second(status, state):
     found = instance(listed(status=status), "host")
     assert (found.state, found.reason) == (state, "")
 
@@ -124,7 +124,7 @@ def test_a_container_runs_once_it_has_not_exited_within_a_second(status, state):
         ("restarting", "Restarting (0) 1 second ago", False, InstanceState.PENDING),
     ],
 )
-def test_a_job_is_ready_when_it_has_completed_and_anything_else_that_ends_is_not(state, status, job, seen):
+def test_only_a_job_is_ready_after_it_has_exited(state, status, job, seen):
     found = instance(listed(state, status, job=job), "host")
     assert found.state is seen
     assert ("completed" in found.reason) is (seen is InstanceState.STOPPED and "(0)" in status)
@@ -142,5 +142,5 @@ def test_a_job_is_ready_when_it_has_completed_and_anything_else_that_ends_is_not
         ("Up 2 seconds", False, False),
     ],
 )
-def test_of_what_runs_for_a_moment_only_the_restarts_are_asked_for(status, restarted, may):
+def test_restarts_are_requested_only_for_recently_started_containers(status, restarted, may):
     assert may_be_looping(listed(status=status, restarted=restarted)) is may

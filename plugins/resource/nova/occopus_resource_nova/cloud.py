@@ -1,4 +1,4 @@
-"""Calls to the services of one OpenStack cloud. One call is one request, never repeated."""
+"""Calls to the services of one OpenStack cloud. One call is one request without retries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _VERSIONS: Mapping[Service, str] = {"compute": "v2.1", "network": "v2.0", "image": "v2", "block-storage": "v3"}
 _MICROVERSIONS: Mapping[Service, str] = {"compute": "2.52", "block-storage": "3.5"}
-"""The oldest with which a server has its tags from the call that creates it, and Cinder says why a volume failed."""
+"""The oldest versions in which one call creates a server with its tags, and Cinder reports why a volume failed."""
 
 _VERSION = re.compile(r"/v\d[\d.]*(?=/|$)")
 
@@ -51,7 +51,7 @@ class Cloud:
         self._connection = connection
         self._lock = threading.Lock()
         self._made: Account | None = None
-        self._met = False  # whether it has ever given a token, as an OpenStack does
+        self._met = False  # whether it has ever issued a token, as an OpenStack does
 
     def _account(self) -> Account:
         """Made once; its session holds a token, and gets a new one when that expires."""
@@ -61,7 +61,7 @@ class Cloud:
             return self._made
 
     def project(self) -> str:
-        """The id of the project that is worked in. Raises `ProviderError`."""
+        """The id of the project in use. Raises `ProviderError`."""
         return self._asked(self._account().session.get_project_id) or ""
 
     def has(self, service: Service) -> bool:
@@ -80,7 +80,7 @@ class Cloud:
         return found
 
     def _endpoint(self, service: Service) -> str:
-        """Where a service is asked: each has one version of use here, which none needs to be asked for."""
+        """The URL of a service, with the only version of it that is used here."""
         listed = self._listed(service)
         if listed is None:
             region = self._account().region
@@ -89,7 +89,10 @@ class Cloud:
         return versioned(listed, _VERSIONS[service])
 
     def get(self, service: Service, path: str, query: Mapping[str, Any] | None = None, key: str = "") -> Any:
-        """The answer to GET. Raises `ProviderError`; `NotFoundError` for 404 where a `key` is given."""
+        """Make a GET request and return its answer.
+
+        Raises `ProviderError`; `NotFoundError` for 404 if there is a `key`.
+        """
         return self._call(service, "GET", path, key, params=query)
 
     def send(
@@ -101,11 +104,11 @@ class Cloud:
         key: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """The answer to a request that changes something. Raises `ProviderError`."""
+        """Make a changing request and return its answer. Raises `ProviderError`."""
         return self._call(service, method, path, key, json=body, headers=dict(headers or {}))
 
     def delete(self, service: Service, path: str) -> None:
-        """Ask for a deletion; what is absent is a success. Raises `ProviderError`."""
+        """Request a deletion; an absent resource is a success. Raises `ProviderError`."""
 
         def ask() -> None:
             with contextlib.suppress(exceptions.NotFound):
@@ -114,7 +117,7 @@ class Cloud:
         self._asked(ask)
 
     def pages(self, service: Service, path: str, name: str, query: Mapping[str, Any]) -> Iterator[Thing]:
-        """All things of a list, each once, page after page. Raises `ProviderError`, also while being iterated."""
+        """Every entry of a list, once, page by page. Raises `ProviderError`, also while being iterated."""
         seen: set[str] = set()
         asked = dict(query)
         while True:
@@ -135,11 +138,11 @@ class Cloud:
         except PermanentError as error:
             if "marker" not in asked:
                 raise
-            # The last item of the page before has been deleted: the list can be started again.
+            # The last entry of the previous page was deleted: the list can be started again.
             raise TransientError(f"{error.message} (on a later page)", request_id=error.request_id) from error
 
     def find(self, service: Service, path: str, name: str, wanted: str, key: str) -> Thing:
-        """The one thing with this id or name. Raises `NotFoundError` naming the `key` of the description."""
+        """The only resource with this id or name. Raises `NotFoundError` naming the `key` of the description."""
         try:
             found: Thing = self.unwrapped(self.get(service, f"{path}/{url_part(wanted, key)}", key=key), name)
         except NotFoundError:
@@ -151,7 +154,7 @@ class Cloud:
         return found
 
     def _named(self, service: Service, path: str, name: str, wanted: str) -> Iterator[Thing]:
-        # Flavors cannot be asked for by name.
+        # Flavors cannot be filtered by name.
         query = {} if service == "compute" else {"name": wanted}
         listed = f"{path}/detail" if service == "compute" else path
         return self.pages(service, listed, f"{name}s", query)
@@ -160,20 +163,20 @@ class Cloud:
         """The only object in an answer, which only Glance does not wrap. Raises `ProviderError` if it is missing."""
         thing = answer.get(name, answer) if isinstance(answer, dict) else None
         if not isinstance(thing, dict) or "id" not in thing:
-            raise self._told(ValueError(name))
+            raise self._mapped(ValueError(name))
         return thing
 
     def _field(self, answer: Any, name: str) -> list[Thing]:
         things = answer.get(name) if isinstance(answer, dict) else None
         if not isinstance(things, list) or not all(isinstance(thing, dict) and "id" in thing for thing in things):
-            raise self._told(ValueError(name))
+            raise self._mapped(ValueError(name))
         return things
 
     def _call(self, service: Service, method: str, path: str, key: str, **arguments: Any) -> Any:
         return self._asked(lambda: self._request(service, method, path, **arguments).json(), key)
 
     def _request(self, service: Service, method: str, path: str, **arguments: Any) -> requests.Response:
-        endpoint = self._endpoint(service)  # of the catalog, which came with a token
+        endpoint = self._endpoint(service)  # from the catalog, which came with a token
         self._met = True
         return self._account().session.request(
             f"{endpoint}{path}",
@@ -182,25 +185,25 @@ class Cloud:
             microversion_service_type=service,
             connect_retries=0,
             status_code_retries=0,
-            log=False,  # user data are full of secrets
+            log=False,  # user data contains secrets
             **arguments,
         )
 
     def _asked(self, call: Callable[[], T], key: str = "") -> T:
-        """What the call answers, in time; what it raises becomes an error of the contract."""
+        """Make a call with a time limit, and map its exceptions to errors of the contract."""
         try:
             return within(self._timeout, call)
         except ProviderError:
             raise
-        except Exception as error:  # what the libraries may raise is listed nowhere
-            raise self._told(error, key) from error
+        except Exception as error:  # the libraries do not document all exceptions that they raise
+            raise self._mapped(error, key) from error
 
-    def _told(self, error: Exception, key: str = "") -> ProviderError:
-        told = provider_error(error, self._where, self._timeout, key, met=self._met)
-        if isinstance(told, AuthError):
+    def _mapped(self, error: Exception, key: str = "") -> ProviderError:
+        mapped = provider_error(error, self._where, self._timeout, key, met=self._met)
+        if isinstance(mapped, AuthError):
             with self._lock:
-                self._made = None  # clouds.yaml may have been renewed by the next call
-        return told
+                self._made = None  # clouds.yaml may have been changed by the next call
+        return mapped
 
 
 def versioned(endpoint: str, version: str) -> str:

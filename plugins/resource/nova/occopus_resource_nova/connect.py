@@ -1,4 +1,4 @@
-"""From a connection of the core to a session of keystoneauth: who asks, and where."""
+"""Makes a keystoneauth session from a connection of the core: identity and endpoint."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from occopus_core.api import AuthError, Connection, PermanentError
 
 DEFAULT_DOMAIN = "Default"
 APPLICATION_CREDENTIAL = ("application_credential", "v3applicationcredential")
-"""The types of `auth_data` that are an application credential: ours, and that of clouds.yaml."""
+"""The types of `auth_data` for an application credential: that of Occopus, and that of clouds.yaml."""
 _OLDER_KEYS = {"id": "application_credential_id", "secret": "application_credential_secret"}
-"""Names under which an application credential may have its parts, too."""
+"""Alternative names for the parts of an application credential."""
 _FOREIGN = {
     "voms": "OpenStack takes VOMS proxies no more; use an application_credential",
     **dict.fromkeys(
@@ -27,7 +27,7 @@ _FOREIGN = {
         "OpenID providers are not supported; use an application_credential",
     ),
 }
-"""Types of `auth_data` that cannot work, and why."""
+"""Types of `auth_data` that are not supported, and why."""
 _VERSIONS = ("v3", "v2.0")
 
 
@@ -91,7 +91,7 @@ def _kind(auth: Mapping[str, str]) -> str:
 
 
 def auth_fault(auth: Mapping[str, str]) -> str:
-    """Why credentials of this kind cannot work; empty where they may."""
+    """Why credentials of this kind cannot work; empty if they may."""
     kind = _kind(auth)
     if "proxy" in auth and kind != "voms" and "password" not in auth:
         kind = "voms"
@@ -123,8 +123,8 @@ def _required(auth: Mapping[str, str], key: str) -> str:
 
 
 def _from_clouds_yaml(connection: Connection, url: str) -> Account:
-    """The one cloud in clouds.yaml that is at this URL; `$OS_CLOUD` decides between several."""
-    # Loaded by those alone who need it: it takes longer than all else.
+    """The only cloud in clouds.yaml with this URL; `$OS_CLOUD` decides between several."""
+    # Imported late: it takes longer to import than everything else.
     from openstack.config import OpenStackConfig  # noqa: PLC0415
     from openstack.exceptions import ConfigException  # noqa: PLC0415
 
@@ -160,7 +160,7 @@ def _unclear(url: str, wanted: str | None, found: list[str]) -> str:
 
 
 def _overrides(config: Any, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The project of the description wins; an application credential has its own, for good."""
+    """The project in the description takes precedence; an application credential has a fixed project."""
     kind = config.cloud_config["clouds"][name].get("auth_type", "")
     if "applicationcredential" in kind or not settings.get("project_id"):
         return {}

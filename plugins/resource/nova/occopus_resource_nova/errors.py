@@ -1,4 +1,4 @@
-"""What OpenStack's refusals, and a connection that fails, mean to the core."""
+"""Maps refusals of OpenStack and broken connections to the errors of the contract."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NO_ROOM = re.compile(
 )
 _FOREIGN = "the answer is not one of OpenStack: is resource.endpoint an Identity URL?"
 _GARBLED = (exceptions.InvalidResponse, requests.JSONDecodeError, ValueError, TypeError, LookupError)
-"""The errors that an invalid answer causes."""
+"""Exceptions that an unreadable answer causes."""
 _TOKENS = "/auth/tokens"
 _WHO = "see auth_data, and with a username also resource.project_id and resource.user_domain_name"
 _LONGEST = 400
@@ -53,16 +53,16 @@ _TROUBLES: tuple[tuple[tuple[type[Exception], ...], type[ProviderError], str], .
 
 
 def is_no_room(message: str) -> bool:
-    """Whether a message of OpenStack speaks of a quota, or of no host with room."""
+    """Whether a message of OpenStack reports an exceeded quota, or missing capacity."""
     return bool(_NO_ROOM.search(message))
 
 
 def provider_error(error: Exception, where: str, timeout: float, key: str = "", *, met: bool = False) -> ProviderError:
-    """The error of the contract for what a call ended with.
+    """The error of the contract for the exception of a call.
 
-    `where` names the cloud, `timeout` is in seconds, and `key` is what the description calls the thing asked for: a
-    cloud that does not have it is `NotFoundError`. `met` says that the cloud has given a token before: what is no
-    answer of OpenStack comes from a proxy on the way, which may have passed the call on.
+    `where` names the cloud, `timeout` is in seconds, and `key` is the key of the description that names the requested
+    resource: if the cloud does not have it, that is `NotFoundError`. `met` says that the cloud has issued a token
+    before: other answers than OpenStack's then come from a proxy in between, which may have forwarded the call.
     """
     if met and (isinstance(error, _GARBLED) or _is_cut(error)):
         return TransientError(f"{where}: {_FOREIGN}")
@@ -72,12 +72,12 @@ def provider_error(error: Exception, where: str, timeout: float, key: str = "", 
 
 
 def _trouble(error: Exception, where: str, timeout: float) -> ProviderError:
-    """Errors of the way there and back."""
+    """Map errors of the connection."""
     if isinstance(error, exceptions.SSLError) and _UNTRUSTED in str(error):
         return PermanentError(f"{where}: its certificate is not trusted: REQUESTS_CA_BUNDLE may name another authority")
     if isinstance(error, exceptions.ConnectFailure) and _NOBODY.search(str(error)):
         return TransientError(f"{where}: it cannot be reached", unreached=True)
-    if isinstance(error, exceptions.InvalidResponse):  # to the question for a token
+    if isinstance(error, exceptions.InvalidResponse):  # while requesting a token
         return PermanentError(f"{where}: {_FOREIGN}", unreached=True)
     for kinds, kind, words in _TROUBLES:
         if isinstance(error, kinds):
@@ -107,7 +107,7 @@ def _refusal(error: exceptions.HttpError, where: str, key: str) -> ProviderError
 
 
 def _is_cut(error: Exception) -> bool:
-    """True for a truncated refusal: its subject is unknown."""
+    """Whether a refusal is incomplete, so that its subject is unknown."""
     response = getattr(error, "response", None)
     return str(getattr(response, "text", "")).lstrip().startswith("{") and _body(response) is None
 
@@ -119,7 +119,7 @@ def _refusal_class(status: int, message: str, key: str) -> type[ProviderError]:
         return QuotaError
     if status == _FORBIDDEN:
         return AuthError
-    if status in (_CONFLICT, _CHANGED):  # something else is being done to it
+    if status in (_CONFLICT, _CHANGED):  # another operation on the resource is in progress
         return TransientError
     if key and status in (_BAD_REQUEST, _NOT_FOUND):
         return NotFoundError
@@ -127,7 +127,7 @@ def _refusal_class(status: int, message: str, key: str) -> type[ProviderError]:
 
 
 def message_of(response: Any) -> str:
-    """What a refusal says, in one line: each service wraps it in a key of its own."""
+    """The message of a refusal, as one line: each service wraps it in another key."""
     body = _body(response)
     if body is None:
         return _foreign(response)
@@ -140,7 +140,7 @@ def message_of(response: Any) -> str:
 
 
 def _body(response: Any) -> Any:
-    """The JSON of an answer, None where it has none."""
+    """The JSON of an answer, None if it is not JSON."""
     try:
         return response.json()
     except (ValueError, AttributeError):
@@ -148,7 +148,7 @@ def _body(response: Any) -> Any:
 
 
 def _foreign(response: Any) -> str:
-    """Glance answers HTML to requests that came by an old way; whatever else does is no OpenStack."""
+    """Whether the answer does not come from OpenStack. Glance answers HTML to requests with an old path."""
     status = getattr(response, "status_code", "an answer")
     return f"HTTP {status}, not as OpenStack answers: is resource.endpoint an Identity URL?"
 
@@ -159,7 +159,7 @@ def _short(text: str) -> str:
 
 
 def _retry_after(response: Any) -> float | None:
-    """Seconds; a date is taken against the provider's own clock."""
+    """Seconds to wait; a date is compared to the provider's own clock."""
     headers = getattr(response, "headers", {})
     value = headers.get("Retry-After", "")
     if value.isdecimal():

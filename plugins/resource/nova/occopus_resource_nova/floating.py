@@ -1,4 +1,4 @@
-"""Floating IPs: one that is free in the project, or else one allocated from the pool."""
+"""Floating IPs: a free one of the project, or a new one from the pool."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _POOL = "floating_ip_pool"
 
 
 class Floating:
-    """Gives floating IPs to servers. What we allocate has owner and token in its description; a found one has not."""
+    """Gives floating IPs to servers. Those allocated here have owner and token in their description."""
 
     def __init__(self, cloud: Cloud, inventory: Inventory) -> None:
         self._cloud = cloud
         self._inventory = inventory
 
     def give(self, request: CreateRequest, server: Thing) -> None:
-        """See to it that the server has one; nothing where it has no port yet. Raises `ProviderError`."""
+        """Ensure that the server has one; does nothing while it has no port. Raises `ProviderError`."""
         port = self._port(server)
         if port is None:
             return
@@ -37,17 +37,17 @@ class Floating:
             self._take(free, port)
 
     def look_for_pool(self, resource: Mapping[str, Any]) -> None:
-        """See to it, before anything is made, that there is what `give` will need. Raises `NotFoundError`."""
+        """Check, before anything is made, that `give` will find a pool. Raises `NotFoundError`."""
         if order.wants_floating_ip(resource):
             self._pool(resource)
 
     def _port(self, server: Thing) -> Thing | None:
-        # Of several ports the first that the server has an address at.
+        # Of several ports, use the first one on which the server has an address.
         ports = self._cloud.pages("network", "/ports", "ports", {"device_id": server["id"]})
         return next((port for port in ports if port["fixed_ips"]), None)
 
     def _pool(self, resource: Mapping[str, Any]) -> Thing:
-        """The external network that is named, or the only sort there is. Raises `NotFoundError`."""
+        """The external network of that name, or the only one. Raises `NotFoundError`."""
         if resource.get(_POOL):
             return self._cloud.find("network", "/networks", "network", str(resource[_POOL]), _POOL)
         found = next(iter(self._cloud.pages("network", "/networks", "networks", {"router:external": True})), None)
@@ -64,7 +64,7 @@ class Floating:
         self._cloud.send("network", "POST", "/floatingips", {"floatingip": wanted}, key=_POOL)
 
     def _take(self, free: Thing, port: Thing) -> None:
-        # Whoever was quicker has raised the number: Neutron then refuses, and the next call looks again.
+        # Another process that took it has raised the revision: Neutron then refuses, and the next call reads again.
         seen = {"If-Match": f"revision_number={free['revision_number']}"} if "revision_number" in free else {}
         body = {"floatingip": {"port_id": port["id"]}}
         self._cloud.send("network", "PUT", f"/floatingips/{free['id']}", body, headers=seen)

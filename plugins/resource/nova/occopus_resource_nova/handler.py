@@ -39,7 +39,7 @@ class NovaHandler(ResourceHandler):
     consistency_window: ClassVar[float] = 10.0
 
     def __init__(self, connection: Connection) -> None:
-        # Whoever only wants the schema is spared the libraries.
+        # Imported late: reading the schema must not import the libraries.
         from occopus_resource_nova.cloud import Cloud  # noqa: PLC0415
         from occopus_resource_nova.inventory import Inventory  # noqa: PLC0415
         from occopus_resource_nova.steps import Steps  # noqa: PLC0415
@@ -57,13 +57,13 @@ class NovaHandler(ResourceHandler):
 
     @classmethod
     def auth_fault(cls, auth: Mapping[str, str]) -> str:
-        """VOMS proxies and OpenID providers cannot work."""
+        """VOMS proxies and OpenID providers are not supported."""
         from occopus_resource_nova.connect import auth_fault  # noqa: PLC0415  # it imports keystoneauth1
 
         return auth_fault(auth)
 
     def check(self, request: CreateRequest) -> None:
-        """Raises `PermanentError` for a value that makes no sense, and for user data that are too long."""
+        """Raises `PermanentError` for an invalid value, and for too much user data."""
         self._steps.check(request)
 
     def create(self, request: CreateRequest) -> Instance:
@@ -71,15 +71,18 @@ class NovaHandler(ResourceHandler):
         return self._steps.next(request)
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
-        """One request for each page of servers; two more where an id has none. Raises `ProviderError`."""
+        """One request for each page of servers; two more if an id has none. Raises `ProviderError`."""
         return self._inventory.describe(ids) if ids else {}
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
-        """Everything with the owner's marks: three requests, and one for each more page. Raises `ProviderError`."""
+        """Every instance of the owner: three requests, and one for each more page. Raises `ProviderError`."""
         yield from self._inventory.listed(owner)
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-        """Floating IPs of ours, servers and volumes that do not persist; idempotent. Raises `ProviderError`."""
+        """Delete floating IPs allocated here, servers, and volumes that do not persist; idempotent.
+
+        Raises `ProviderError`.
+        """
         return self._steps.remove(ids) if ids else {}
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:

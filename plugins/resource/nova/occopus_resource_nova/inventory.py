@@ -1,4 +1,4 @@
-"""Finds what was made: by token or by owner, in as few requests as the filters of each service allow."""
+"""Finds parts of instances by token or by owner, with as few requests as the filters of each service allow."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from occopus_resource_nova.cloud import Cloud, Thing
 from occopus_resource_nova.view import Parts, instance
 
 NAMED_AT_MOST = 50
-"""Tokens that one URL can name; where there are more, all servers of Occopus are asked for and sorted out here."""
+"""The most tokens in one URL; for more, all servers of Occopus are requested and filtered here."""
 
 _PAGE = 1000
 _NO_CONSOLE = (404, 409, 501)
-"""Refusals of a server that is gone, has not started, or whose hypervisor keeps no output."""
+"""Refusals for a server that is deleted, has not started, or whose hypervisor keeps no output."""
 
 
 class Inventory:
-    """What there is in the account."""
+    """The parts of instances in the account."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
 
     def describe(self, ids: Sequence[InstanceId]) -> dict[InstanceId, Instance]:
-        """The instances with these ids; what has no server is looked for among volumes and floating IPs."""
+        """The instances with these ids; those without a server are searched for among volumes and floating IPs."""
         parts = self.servers(ids)
         missing = [id for id in ids if not parts[id].servers]
         if missing:
@@ -34,7 +34,7 @@ class Inventory:
         return {id: instance(id, parts[id]) for id in ids}
 
     def consoles(self, ids: Sequence[InstanceId], lines: int) -> dict[InstanceId, str | None]:
-        """The last lines of what the servers with these ids print on their consoles; None where none can be had."""
+        """The last lines of console output of the servers with these ids; None if there is none."""
         servers = self.servers(ids)
         return {id: self._console(servers[id].server, lines) for id in ids}
 
@@ -52,7 +52,7 @@ class Inventory:
         return last_lines(text, lines) if isinstance(text, str) else None
 
     def listed(self, owner: Owner) -> Iterator[Instance]:
-        """Everything of this owner. Raises `ProviderError` when iterated."""
+        """Every instance of this owner. Raises `ProviderError`."""
         return (instance(token, parts) for token, parts in self._owned(owner).items())
 
     def servers(self, tokens: Sequence[str]) -> dict[str, Parts]:
@@ -70,7 +70,7 @@ class Inventory:
         return list(self._volumes(marks.token_query([token])))
 
     def _owned(self, owner: Owner) -> dict[str, Parts]:
-        """Everything of this owner, by token. Raises `ProviderError`."""
+        """All parts of this owner's instances, by token. Raises `ProviderError`."""
         servers = self._servers({"tags": ",".join(marks.owner_tags(owner))})
         found = _by_token(servers, self._volumes(marks.owner_query(owner)), self.floating_ips())
         return {token: parts for token, parts in found.items() if _is_owned(parts, owner)}

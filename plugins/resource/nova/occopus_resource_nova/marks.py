@@ -1,4 +1,4 @@
-"""Owner and token as OpenStack keeps them: metadata and tags of servers and volumes, descriptions of floating IPs."""
+"""Owner and token in OpenStack: metadata and tags of servers and volumes, descriptions of floating IPs."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ _ASKED = f"{PREFIX}asked"
 _FIELDS = ("installation", "infra_id", "node_name", "node_id")
 
 DESCRIPTION_LIMIT = 255
-"""Characters of a floating IP's description."""
+"""The most characters of a floating IP's description."""
 
 
 def metadata(owner: Owner, token: str) -> dict[str, str]:
-    """Metadata by which a server or a volume is found again.
+    """The metadata that identifies a server or a volume of Occopus.
 
-    Each call has a stamp of its own: should a token have made two, all who see them agree on the one that counts.
+    Each call has its own stamp: if a token has made two, all processes agree on the one that counts.
     """
     return {**owner_query(owner), TOKEN: token, **_MANAGED, _ASKED: f"{time.time_ns():020}-{uuid.uuid4().hex}"}
 
 
 def owner_query(owner: Owner) -> dict[str, str]:
-    """The metadata that everything of this owner has."""
+    """A filter for the metadata of this owner."""
     fields = {name: getattr(owner, name) for name in _FIELDS}
     return {f"{PREFIX}{name}": value for name, value in fields.items() if value is not None}
 
 
 def token_query(tokens: list[str]) -> dict[str, str]:
-    """Metadata that volumes with these tokens have, and perhaps others: it is one value that can be asked for."""
+    """A filter for the metadata of volumes with these tokens, and perhaps others: only one value can be matched."""
     return {TOKEN: tokens[0]} if len(tokens) == 1 else _MANAGED
 
 
 def without_marks(found: Mapping[str, str]) -> dict[str, str]:
-    """The metadata of a thing that is not to be found again."""
+    """The metadata of a resource that Occopus gives up."""
     return {key: value for key, value in found.items() if not key.startswith(PREFIX)}
 
 
 def written(found: Mapping[str, str]) -> tuple[Owner | None, str]:
-    """Owner and token in metadata; None and empty for objects of others."""
+    """Owner and token from metadata; None and empty for resources of others."""
     fields = {name: found.get(f"{PREFIX}{name}") for name in _FIELDS}
     installation = fields.pop("installation")
     return (Owner(installation, **fields) if installation else None), found.get(TOKEN, "")
 
 
 def rank(thing: Mapping[str, Any]) -> tuple[str, str]:
-    """Of several with one token the highest counts: what a lost call makes late does not displace a newer one."""
+    """Of several with one token the highest rank counts: one made late by a lost call does not replace a newer one."""
     return thing["metadata"].get(_ASKED, ""), thing["id"]
 
 
 def tags(owner: Owner, token: str) -> list[str]:
-    """Tags of a server: a list of servers can be asked for by tags, not by metadata."""
+    """Tags of a server: lists of servers can be filtered by tags, not by metadata."""
     return [*owner_tags(owner), token_tag(token)]
 
 
@@ -87,13 +87,13 @@ def description(owner: Owner, token: str) -> str:
 
 
 def described(text: str | None) -> tuple[Owner | None, str]:
-    """Owner and token in a description; None and empty for objects of others."""
+    """Owner and token from a description; None and empty for resources of others."""
     word, _, values = (text or "").partition(" ")
     try:
         found = json.loads(values) if word == OURS else None
     except (ValueError, RecursionError):
         found = None
-    match found:  # users write what they like
+    match found:  # users may write anything
         case [
             str(installation),
             str() | None as infra_id,

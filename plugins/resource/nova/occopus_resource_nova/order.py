@@ -1,4 +1,4 @@
-"""What the `resource` section and the context ask for, in the words of Nova and Cinder."""
+"""Translates the `resource` section and the context into request bodies of Nova and Cinder."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from occopus_core.api import CreateRequest, PermanentError
 from occopus_resource_nova import marks
 
 USER_DATA_LIMIT = 65535
-"""Characters of user data, encoded in base64 as Nova counts them."""
+"""The most characters of user data, in base64 as Nova counts them."""
 
 _NAME_LIMIT = 255
 _LARGEST = 2**31 - 1
-"""GiB: the largest number that Cinder takes."""
+"""GiB: the largest number that Cinder accepts."""
 _GIB = 2**30
 _TRUTHS = {"true": True, "false": False, "yes": True, "no": False}
 
 
 def wants_floating_ip(resource: Mapping[str, Any]) -> bool:
-    """The key alone says so, whatever its value."""
+    """Whether one of the keys is present, whatever its value."""
     return "floating_ip" in resource or "floating_ip_pool" in resource
 
 
@@ -33,7 +33,7 @@ def wants_volume(resource: Mapping[str, Any]) -> bool:
 
 
 def persists(resource: Mapping[str, Any]) -> bool:
-    """Whether the volume outlives the server. Raises `PermanentError`."""
+    """Whether the volume is kept when the server is deleted. Raises `PermanentError`."""
     value = resource.get("volume_persist", False)
     known = _TRUTHS.get(str(value).lower())
     if known is None:
@@ -42,9 +42,9 @@ def persists(resource: Mapping[str, Any]) -> bool:
 
 
 def volume_size(resource: Mapping[str, Any]) -> int:
-    """GiB; 0 where the cloud decides. Raises `PermanentError`."""
+    """GiB; 0 if the cloud decides. Raises `PermanentError`."""
     text = str(resource["volume_size"])
-    # Python itself refuses thousands of digits.
+    # Python refuses to parse thousands of digits.
     size = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(_LARGEST)) else -1
     if not 0 <= size <= _LARGEST:
         raise PermanentError(
@@ -54,7 +54,7 @@ def volume_size(resource: Mapping[str, Any]) -> int:
 
 
 def check(request: CreateRequest) -> None:
-    """Raise `PermanentError` for mistakes that can be found without a call."""
+    """Raises `PermanentError` for errors that can be found without a call."""
     resource = request.resource
     if wants_volume(resource):
         volume_size(resource)
@@ -67,13 +67,13 @@ def check(request: CreateRequest) -> None:
 
 
 def server_name(request: CreateRequest) -> str:
-    """The name as it is wanted; the token where none is."""
+    """The name in the description; the token without one."""
     return str(request.resource.get("server_name", request.token))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the description names, as the cloud has it."""
+    """The resources that the description names, as found in the cloud."""
 
     image: Mapping[str, Any]
     flavor: Mapping[str, Any]
@@ -81,7 +81,7 @@ class Found:
 
 
 def volume_body(request: CreateRequest, found: Found) -> dict[str, Any]:
-    """The body that makes the volume to boot from."""
+    """The body that makes the boot volume."""
     marked = marks.metadata(request.owner, request.token)
     persist = {marks.PERSIST: "yes"} if persists(request.resource) else {}
     return {
@@ -95,7 +95,7 @@ def volume_body(request: CreateRequest, found: Found) -> dict[str, Any]:
 
 
 def _usual_size(found: Found) -> int:
-    """GiB: the disk of the flavor, and at least what the image needs."""
+    """GiB: the size of the flavor's disk, and at least what the image needs."""
     needed = math.ceil((found.image.get("size") or 0) / _GIB)
     return max(found.flavor.get("disk") or 0, found.image.get("min_disk") or 0, needed, 1)
 

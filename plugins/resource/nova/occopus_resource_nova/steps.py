@@ -1,4 +1,4 @@
-"""The steps by which an instance is made, and those by which it goes; none of them waits."""
+"""The steps that make an instance, and those that remove it; none of them waits."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ _MEANT = (
 
 
 class Steps:
-    """Makes and removes instances in one account. Keeps nothing between two calls."""
+    """Makes and removes instances in one account. Keeps no state between calls."""
 
     def __init__(self, cloud: Cloud, inventory: Inventory) -> None:
         self._cloud = cloud
         self._inventory = inventory
         self._floating = Floating(cloud, inventory)
 
-    # Making
+    # Creation
 
     def check(self, request: CreateRequest) -> None:
-        """Raise `PermanentError` for mistakes that can be found without a call."""
+        """Raises `PermanentError` for errors that can be found without a call."""
         order.check(request)
 
     def next(self, request: CreateRequest) -> Instance:
-        """Do what can be done now; PROVISIONING while there is more to do. Raises `ProviderError`."""
+        """Do the steps that are possible now; PROVISIONING while more remain. Raises `ProviderError`."""
         parts = self._servers(request.token)
         try:
             return self._go_on(request, parts)
         except ProviderError as error:
-            error.unreached = False  # the cloud was reached: what can be reached no more may have been made
+            error.unreached = False  # the cloud was reached before: something may have been made
             raise
 
     def _go_on(self, request: CreateRequest, parts: Parts) -> Instance:
@@ -86,7 +86,10 @@ class Steps:
         return instance(request.token, Parts(volumes=[volume]))
 
     def _wait_for_volume(self, request: CreateRequest, parts: Parts) -> Instance:
-        """Where Cinder gave it up it says why elsewhere. Raises `QuotaError` where it has no room."""
+        """Wait for the volume; a failed one has its reason in a separate list.
+
+        Raises `QuotaError` if Cinder has no capacity.
+        """
         made = instance(request.token, parts)
         if made.state is not InstanceState.FAILED or parts.volume is None:
             return made
@@ -108,13 +111,13 @@ class Steps:
         return self._finish(request, parts)
 
     def _settle(self, parts: Parts) -> None:
-        """Where a call whose answer was lost made one, too, late: all but the one that counts go."""
+        """Delete surplus servers of a token, made by a call whose answer was lost: only the one that counts stays."""
         for server in parts.servers:
             if server is not parts.server:
                 self._cloud.delete("compute", f"/servers/{server['id']}")
 
     def _found(self, request: CreateRequest) -> order.Found:
-        """Everything named is looked for before anything is made. Raises `NotFoundError`."""
+        """Look up everything that the description names, before anything is made. Raises `NotFoundError`."""
         resource, find = request.resource, self._cloud.find
         network = resource.get("network_id")
         self._floating.look_for_pool(resource)
@@ -125,7 +128,7 @@ class Steps:
         )
 
     def _look_for_access(self, request: CreateRequest) -> None:
-        """What Nova looks for by itself, but only when the volume has been made. Raises `NotFoundError`."""
+        """Look up what Nova itself checks only after the volume has been made. Raises `NotFoundError`."""
         resource = request.resource
         if "key_name" in resource:
             self._cloud.get(
@@ -135,7 +138,7 @@ class Steps:
             self._cloud.find("network", "/security-groups", "security_group", str(name), "security_groups")
 
     def _finish(self, request: CreateRequest, parts: Parts) -> Instance:
-        """What a server needs besides itself."""
+        """Add the parts that a server needs."""
         server, made = parts.server, instance(request.token, parts)
         if server is None:
             return replace(made, state=InstanceState.PENDING)
@@ -151,7 +154,7 @@ class Steps:
         )
 
     def _keeping(self, request: CreateRequest, made: Instance) -> bool:
-        """A volume that persists is ours until the server runs: from then on it holds what the user wants to keep."""
+        """A persistent volume belongs to Occopus until the server runs: then it contains the user's data."""
         if not (order.wants_volume(request.resource) and order.persists(request.resource)):
             return False
         if made.state is not InstanceState.READY:
@@ -164,10 +167,10 @@ class Steps:
         left = {**marks.without_marks(volume["metadata"]), "kept-by": marks.OURS}
         self._cloud.send("block-storage", "PUT", f"/volumes/{volume['id']}/metadata", {"metadata": left})
 
-    # Removing
+    # Removal
 
     def remove(self, ids: Sequence[InstanceId]) -> dict[InstanceId, ProviderError | None]:
-        """Start or continue; a refusal of one stops no other. Raises `ProviderError`."""
+        """Start or continue the removal; the failure of one does not stop the others. Raises `ProviderError`."""
         servers, helpers = self._inventory.servers(ids), self._inventory.helpers(ids)
         results: dict[InstanceId, ProviderError | None] = {}
         for id in ids:
@@ -177,12 +180,12 @@ class Steps:
                 results[id] = None
             except ProviderError as error:
                 results[id] = error
-                if _unanswered(error):  # each of the others would wait for as long
+                if _unanswered(error):  # the other calls would wait just as long
                     return {**dict.fromkeys(ids, error), **results}
         return results
 
     def _remove(self, parts: Parts) -> None:
-        """The server goes last of what is seen without it, so that nothing is forgotten when it is gone."""
+        """Delete parts. The server is deleted last if others could not be found without it."""
         for floating_ip in parts.floating_ips:
             self._cloud.delete("network", f"/floatingips/{floating_ip['id']}")
         for volume in parts.volumes:
@@ -196,7 +199,7 @@ class Steps:
             self._cloud.delete("compute", f"/servers/{server['id']}")
 
     def _look_for_users(self, volume: Thing) -> None:
-        """Our own server, on its way out, may not have let go of it yet. Raises `PermanentError` for another one."""
+        """Raises `PermanentError` if another server uses the volume. Our own may still be detaching it."""
         for id in users(volume):
             with contextlib.suppress(NotFoundError):
                 server = self._cloud.get("compute", f"/servers/{id}", key="volume_size")["server"]

@@ -1,4 +1,4 @@
-"""The harness of the handler needs a whole OpenStack, which is not part of the package."""
+"""The harness of the handler. It needs a whole OpenStack, which is not part of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What OpenStack says of the parts of an instance, in the words of the core."""
+"""Translates the parts of an instance from the terms of OpenStack to those of the core."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Parts:
 
 
 def instance(token: str, parts: Parts) -> Instance:
-    """The instance that the parts make; its id is its token, which all of them carry from the first to the last."""
+    """The instance of these parts. Its id is its token, which all parts carry from the start."""
     server, volume = parts.server, parts.volume
     if server is not None:
         return _of_server(token, server)
@@ -70,18 +70,18 @@ def instance(token: str, parts: Parts) -> Instance:
 
 
 def no_room(server: Thing) -> str:
-    """Why no host took the server, where that is so; a server that ran once had room."""
+    """Why no host accepted the server; empty otherwise. A server that ran had a host."""
     message = fault(server)
     return message if server["status"] == "ERROR" and not ran(server) and is_no_room(message) else ""
 
 
 def ran(server: Thing) -> bool:
-    """Whether the server ran once."""
+    """Whether the server has ever run."""
     return bool(server.get(_LAUNCHED))
 
 
 def fault(server: Thing) -> str:
-    """What Nova says of a server that failed."""
+    """The error that Nova reports for a failed server."""
     return str((server.get("fault") or {}).get("message", "")).strip()
 
 
@@ -97,7 +97,7 @@ def _of_server(token: str, server: Thing) -> Instance:
     if server.get(_TASK) == "deleting":
         state = InstanceState.DELETING
     elif no_room(server):
-        state = InstanceState.PROVISIONING  # the next `create` says why
+        state = InstanceState.PROVISIONING  # the next `create` reports why
     reason = "" if state is InstanceState.READY else fault(server)
     return Instance(InstanceId(token), state, addresses(server), token, owner, status, reason)
 
@@ -115,7 +115,7 @@ def _of_volume(token: str, volume: Thing) -> Instance:
 
 
 def in_use(volume: Thing) -> str:
-    """Who has the volume, for people."""
+    """The user of the volume, for messages."""
     return f"its volume {volume['id']} is in use by {' and '.join(users(volume)) or 'an unknown user'}"
 
 
@@ -129,7 +129,7 @@ def _made(token: str, owner: Owner | None, state: InstanceState, raw: str, reaso
 
 
 def addresses(server: Thing) -> tuple[Address, ...]:
-    """Floating addresses first, then those of the networks; of each IPv4 first."""
+    """Floating addresses first, then those of the networks; IPv4 first in each group."""
     found = sorted(_all_addresses(server), key=lambda each: (each.get(_KIND) != "floating", each.get("version", 4)))
     return tuple(Address(each["addr"], _kind(each)) for each in found)
 

@@ -1,4 +1,4 @@
-"""What is made of answers: cut ones, those of somebody on the way, and lists in pages."""
+"""Handling of answers: incomplete ones, those of a proxy, and paged lists."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SPOILT = [
 
 
 class Openstack:
-    """Gives tokens; `compute` says what is answered to all else, from the path to status and body."""
+    """Issues tokens; `compute` maps each other path to status and body."""
 
     def __init__(self):
         self.url = ""
@@ -86,7 +86,7 @@ def transient():
 
 
 @pytest.mark.parametrize("body", SPOILT)
-def test_an_answer_that_is_none_is_no_absence(openstack, body):
+def test_an_unreadable_answer_does_not_mean_absent(openstack, body):
     openstack.compute = lambda _path: (200, body)
     handler = NovaHandler(openstack.connection())
     resource = {"endpoint": openstack.url, "project_id": "p-1", "image_id": "i", "flavor_name": "f"}
@@ -102,14 +102,14 @@ def test_an_answer_that_is_none_is_no_absence(openstack, body):
 
 @pytest.mark.parametrize("body", [b'{"forbidden": {"message": "Quota exc', b'{"conflictingRequest": {"mess'])
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 413])
-def test_a_refusal_that_is_cut_is_not_known_to_be_one(openstack, status, body):
+def test_an_incomplete_refusal_leaves_the_outcome_unknown(openstack, status, body):
     openstack.compute = lambda _path: (status, body)
     with transient():
         Cloud(openstack.connection()).send("compute", "POST", "/servers", {})
 
 
 @pytest.mark.parametrize("body", SPOILT)
-def test_whoever_gives_no_token_is_a_stranger_at_first_and_somebody_on_the_way_later(openstack, body):
+def test_an_endpoint_without_a_token_is_wrong_at_first_and_a_proxy_later(openstack, body):
     stranger = Cloud(openstack.connection())
     openstack.identity = 201, body
     with pytest.raises(PermanentError, match="Identity URL"):
@@ -122,7 +122,7 @@ def test_whoever_gives_no_token_is_a_stranger_at_first_and_somebody_on_the_way_l
         stranger.get("compute", "/servers/detail")
 
 
-def test_a_token_that_is_revoked_is_renewed_amid_the_work(openstack):
+def test_a_revoked_token_is_renewed_between_calls(openstack):
     cloud = Cloud(openstack.connection())
     cloud.get("compute", "/servers/detail")
     refused = iter([(401, b'{"error": {"message": "The token has been revoked."}}')])
@@ -135,7 +135,7 @@ def test_a_token_that_is_revoked_is_renewed_amid_the_work(openstack):
     ("status", "message"),
     [(401, "The request you have made requires authentication."), (404, "Could not find Application Credential: a-1.")],
 )
-def test_credentials_that_are_withdrawn_amid_the_work_are_said(openstack, status, message):
+def test_credentials_withdrawn_between_calls_are_reported(openstack, status, message):
     cloud = Cloud(openstack.connection())
     cloud.get("compute", "/servers/detail")
     openstack.compute = lambda _path: (401, b'{"error": {"message": "The token has been revoked."}}')
@@ -146,7 +146,7 @@ def test_credentials_that_are_withdrawn_amid_the_work_are_said(openstack, status
     assert cloud.get("compute", "/servers/detail") == {"servers": []}, "they may be good again"
 
 
-@pytest.mark.filterwarnings("ignore:Support for InfluxDB")  # openstacksdk says so of itself, whatever is configured
+@pytest.mark.filterwarnings("ignore:Support for InfluxDB")  # openstacksdk raises it in any configuration
 def test_clouds_yaml_is_read_again_after_a_refusal(openstack, tmp_path, monkeypatch):
     file = tmp_path / "clouds.yaml"
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
@@ -175,7 +175,7 @@ def test_clouds_yaml_is_read_again_after_a_refusal(openstack, tmp_path, monkeypa
 
 
 def on_console(openstack, status, answer):
-    """Two servers exist, of the tokens t-1 and t-2; their consoles answer so."""
+    """Two servers with the tokens t-1 and t-2, and these answers of their consoles."""
     servers = [{"id": f"s-{token}", "metadata": {"occopus:token": token}} for token in ("t-1", "t-2")]
 
     def compute(path):
@@ -187,7 +187,7 @@ def on_console(openstack, status, answer):
     return NovaHandler(openstack.connection())
 
 
-def test_a_console_is_read_to_its_last_line(openstack):
+def test_a_console_is_read_with_its_last_line(openstack):
     handler = on_console(openstack, 200, {"output": "first\r\nsecond\r\nthird\r\n"})
     assert handler.logs(["t-1", "absent"], 2) == {"t-1": "second\nthird", "absent": None}
     assert openstack.asked[-1].endswith("/servers/s-t-1/action")
@@ -205,7 +205,7 @@ def test_a_refused_console_is_an_error(openstack):
 
 
 @pytest.mark.parametrize("answer", [b"{}", b'{"output": null}', b"[]"])
-def test_a_console_without_output_is_none(openstack, answer):
+def test_a_console_without_output_is_empty(openstack, answer):
     assert on_console(openstack, 200, answer).logs(["t-1"], 5) == {"t-1": None}
 
 
@@ -217,7 +217,7 @@ def server(number):
 
 
 def paged(openstack, pages):
-    """A list whose pages go on after the markers that are its keys."""
+    """A list with a page for each marker, given as the keys."""
 
     def answer(path):
         marker = path.partition("marker=")[2].partition("&")[0]
@@ -236,21 +236,21 @@ def test_pages_are_followed_to_the_last(openstack):
     assert len(openstack.asked) == 4
 
 
-def test_a_server_that_goes_between_two_pages_is_no_end_of_the_list(openstack):
+def test_a_server_deleted_between_two_pages_does_not_end_the_list(openstack):
     pages = paged(openstack, {"": [1, 2]})
     assert next(pages) == server(1)
     assert next(pages) == server(2)
     with transient():
         next(pages)
-    assert len(list(paged(openstack, {"": [1], "s-1": []}))) == 1, "the list is begun anew"
+    assert len(list(paged(openstack, {"": [1], "s-1": []}))) == 1, "the list is started again"
 
 
-def test_a_first_page_that_is_refused_is_refused(openstack):
+def test_an_error_on_the_first_page_is_raised(openstack):
     with pytest.raises(PermanentError, match="marker"):
         next(paged(openstack, {}))
 
 
-def test_pages_that_come_again_and_again_have_an_end(openstack):
+def test_endless_pages_are_an_error(openstack):
     pages = paged(openstack, {"": [1, 2], "s-2": [1, 2]})
     found = []
     with transient():
@@ -258,7 +258,7 @@ def test_pages_that_come_again_and_again_have_an_end(openstack):
     assert len(openstack.asked) == 2
 
 
-def test_what_comes_twice_is_told_once(openstack):
-    """What is made meanwhile pushes the rest to later pages."""
+def test_a_repeated_entry_is_returned_once(openstack):
+    """Servers created during the list push others to later pages."""
     found = list(paged(openstack, {"": [1, 2], "s-2": [2, 3], "s-3": []}))
     assert found == [server(number) for number in (1, 2, 3)]

@@ -1,4 +1,4 @@
-"""Where the services of a cloud are asked."""
+"""Endpoints of a cloud's services."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ from occopus_resource_nova.cloud import versioned
         ("http://here/volume/v3/p-1/", "v3", "http://here/volume/v3/p-1"),
     ],
 )
-def test_a_catalog_may_name_a_version_or_none(listed, version, asked):
+def test_a_catalog_url_with_or_without_a_version(listed, version, asked):
     assert versioned(listed, version) == asked

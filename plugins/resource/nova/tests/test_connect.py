@@ -1,4 +1,4 @@
-"""Who asks, and where: made of settings and credentials alone."""
+"""Identity and endpoint, from settings and credentials."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def connection(auth, **settings):
 
 
 @pytest.mark.parametrize("given", ["", "/", "/v3", "/v3/", "/v2.0"])
-def test_the_version_may_be_left_out(given):
+def test_the_version_is_optional(given):
     assert identity_url(URL + given) == f"{URL}/v3"
     assert identity_url(f"{URL}/identity{given}") == f"{URL}/identity/v3"
 
 
 @pytest.mark.parametrize("given", ["", "cloud", "ftp://cloud", "http://"])
-def test_what_is_no_url_is_told(given):
+def test_an_invalid_url_is_an_error(given):
     with pytest.raises(PermanentError, match="must be the URL of the Identity API"):
         identity_url(given)
 
 
-def test_a_password_is_for_a_project():
+def test_a_password_needs_a_project():
     made = account(connection(PASSWORD, project_id="p-1", tenant_name="old", user_domain_name="campus")).session
     assert isinstance(made.auth, v3.Password)
     assert (made.auth.auth_url, made.auth.project_id, made.auth.project_name) == (f"{URL}/v3", "p-1", None)
@@ -38,7 +38,7 @@ def test_a_password_is_for_a_project():
     assert made.timeout == 7.0
 
 
-def test_a_tenant_is_a_project_by_its_name():
+def test_a_tenant_is_a_project_name():
     auth = account(connection(PASSWORD, tenant_name="research")).session.auth
     assert (auth.project_id, auth.project_name, auth.project_domain_name) == (None, "research", "Default")
 
@@ -49,7 +49,7 @@ def test_an_application_credential_needs_no_project():
 
 
 @pytest.mark.parametrize("kind", [{}, {"type": "application_credential"}, {"type": "v3applicationcredential"}])
-def test_an_application_credential_under_older_names(kind):
+def test_an_application_credential_with_older_names(kind):
     named = {"application_credential_id": "i", "application_credential_secret": "s"}
     auth = account(connection({**kind, **named})).session.auth
     assert isinstance(auth, v3.ApplicationCredential)
@@ -66,13 +66,13 @@ def test_an_application_credential_under_older_names(kind):
         ({}, {}, "Default"),
     ],
 )
-def test_the_domain_under_its_older_name(settings, auth, domain):
+def test_the_domain_with_its_older_name(settings, auth, domain):
     made = account(connection({**PASSWORD, **auth}, project_id="p-1", **settings)).session.auth
     assert made.auth_methods[0].user_domain_name == domain
 
 
 @pytest.mark.parametrize(
-    ("auth", "kind", "told"),
+    ("auth", "kind", "message"),
     [
         ({"type": "voms", "proxy": "x"}, AuthError, "no more; use an application_credential"),
         ({"proxy": "x"}, AuthError, "no more; use an application_credential"),
@@ -84,15 +84,15 @@ def test_the_domain_under_its_older_name(settings, auth, domain):
         (PASSWORD, PermanentError, "resource.project_id is needed"),
     ],
 )
-def test_what_is_missing_is_told(auth, kind, told):
+def test_missing_values_are_named(auth, kind, message):
     settings = {} if auth == PASSWORD else {"project_id": "p"}
-    with pytest.raises(kind, match=told):
+    with pytest.raises(kind, match=message):
         account(connection(auth, **settings))
 
 
 @pytest.fixture
 def clouds(tmp_path, monkeypatch):
-    """Writes clouds.yaml where it is looked for."""
+    """Writes clouds.yaml to the place where it is looked up."""
     monkeypatch.delenv("OS_CLOUD", raising=False)
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
 
@@ -107,7 +107,7 @@ def cloud(url, **more):
     return {"auth": {**auth, "user_domain_name": "Default", "project_domain_name": "Default"}}
 
 
-# openstacksdk says so of itself, whatever is configured.
+# openstacksdk raises it in any configuration.
 @pytest.mark.filterwarnings("ignore:Support for InfluxDB")
 class TestCloudsYaml:
     def test_the_cloud_at_the_endpoint_is_found(self, clouds):
@@ -115,13 +115,13 @@ class TestCloudsYaml:
         auth = account(connection({}, project_id="p-1")).session.auth
         assert (auth.auth_url.rstrip("/"), auth._project_id) == (f"{URL}/v3", "p-1")
 
-    def test_so_is_what_else_is_said_of_it(self, clouds):
+    def test_other_settings_of_the_cloud_apply(self, clouds):
         clouds(here=cloud(f"{URL}/v3") | {"region_name": "north", "interface": "internal", "cacert": "/ca.pem"})
         found = account(connection({}))
         assert (found.region, found.interface, found.session.verify) == ("north", "internal", "/ca.pem")
         assert account(connection({}, region_name="south")).region == "south"
 
-    def test_of_several_the_environment_names_one(self, clouds, monkeypatch):
+    def test_the_environment_selects_one_of_several(self, clouds, monkeypatch):
         clouds(one=cloud(URL, username="first"), two=cloud(URL, username="second"))
         with pytest.raises(AuthError, match="set OS_CLOUD to one of one, two"):
             account(connection({}))
@@ -134,7 +134,7 @@ class TestCloudsYaml:
         with pytest.raises(AuthError, match=r"the cloud 'there' of clouds.yaml \(OS_CLOUD\) is not at this URL"):
             account(connection({}))
 
-    def test_without_any_it_is_told(self, clouds):
+    def test_missing_credentials_are_an_error(self, clouds):
         clouds()
         with pytest.raises(AuthError, match="there are no auth_data for"):
             account(connection({}))

@@ -1,4 +1,4 @@
-"""What refusals of OpenStack become, as data."""
+"""The error of the contract for each refusal of OpenStack."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def said(message):
         (KeyError("token"), "", PermanentError, "Identity URL?"),
     ],
 )
-def test_every_failure_has_its_class(error, key, kind, text):
+def test_class_of_each_failure(error, key, kind, text):
     made = provider_error(error, "cloud", 3.0, key)
     assert type(made) is kind
     assert str(made).startswith("cloud: ")
@@ -91,7 +91,7 @@ TOKENS = "http://k/v3/auth/tokens"
         (refusal(400, said("Bad flavor")), False),
     ],
 )
-def test_where_nobody_was_asked_nothing_arrived(error, unreached):
+def test_an_unreachable_cloud_received_nothing(error, unreached):
     assert provider_error(error, "cloud", 3.0).unreached is unreached
 
 
@@ -105,7 +105,7 @@ def test_where_nobody_was_asked_nothing_arrived(error, unreached):
     ],
 )
 @pytest.mark.parametrize("status", [413, 429])
-def test_too_many_calls_say_when_to_come_back(status, headers, seconds):
+def test_throttling_carries_retry_after(status, headers, seconds):
     made = provider_error(refusal(status, said("This request was rate-limited."), **headers), "cloud", 3.0)
     assert isinstance(made, ThrottledError)
     assert made.retry_after == seconds

@@ -1,4 +1,4 @@
-"""What is asked for, made of a request alone."""
+"""Request bodies, computed from a request alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check(request):
 
 
 @pytest.mark.parametrize(
-    ("resource", "told"),
+    ("resource", "message"),
     [
         ({"volume_size": "big"}, "volume_size must be a whole number of GiB, at most 2147483647, not 'big'"),
         ({"volume_size": "9" * 5000}, "volume_size must be a whole number of GiB, at most 2147483647, not '999"),
@@ -32,12 +32,12 @@ def check(request):
         ({"server_name": "x" * 256}, "server_name must have 1 to 255"),
     ],
 )
-def test_what_makes_no_sense_is_refused(resource, told):
-    with pytest.raises(PermanentError, match=told):
+def test_invalid_values_are_refused(resource, message):
+    with pytest.raises(PermanentError, match=message):
         check(request(**resource))
 
 
-def test_user_data_have_a_limit():
+def test_user_data_has_a_limit():
     check(request(Context(user_data="x" * 49149)))
     with pytest.raises(PermanentError, match="Nova takes at most 65535"):
         check(request(Context(user_data="x" * 49150)))
@@ -54,7 +54,7 @@ def test_the_size_of_a_volume(wanted, size):
     assert order.volume_body(request(volume_size=wanted), FOUND)["volume"]["size"] == size
 
 
-def test_a_server_carries_everything_in_one_call():
+def test_one_call_creates_a_server_with_everything():
     wanted = request(Context(user_data="hello"), server_name="mine", key_name="k", security_groups=["a", "b"])
     server = order.server_body(wanted, FOUND, None)["server"]
     assert (server["name"], server["key_name"], server["imageRef"]) == ("mine", "k", "image-1")
@@ -66,7 +66,7 @@ def test_a_server_carries_everything_in_one_call():
 
 
 @pytest.mark.parametrize("persist", [True, "true", False, "no"])
-def test_a_volume_goes_with_its_server_unless_it_persists(persist):
+def test_a_volume_is_deleted_with_its_server_unless_it_persists(persist):
     server = order.server_body(request(volume_size=1, volume_persist=persist), FOUND, "v-1")["server"]
     (disk,) = server["block_device_mapping_v2"]
     assert disk["delete_on_termination"] is (persist in (False, "no"))
@@ -74,6 +74,6 @@ def test_a_volume_goes_with_its_server_unless_it_persists(persist):
 
 
 @pytest.mark.parametrize("resource", [{"floating_ip": "yes"}, {"floating_ip": False}, {"floating_ip_pool": "public"}])
-def test_any_value_asks_for_a_floating_ip(resource):
+def test_any_value_requests_a_floating_ip(resource):
     assert order.wants_floating_ip(resource)
     assert not order.wants_floating_ip({})

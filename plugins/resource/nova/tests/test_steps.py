@@ -1,4 +1,4 @@
-"""What is made of a refusal, and how much is asked of a cloud that does not answer."""
+"""Errors of Nova with their key, and the number of calls to a cloud that does not answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RESOURCE = {"image_id": "i", "flavor_name": "f", "network_id": "n", "key_name": 
         ("Multiple possible networks found, use a Network ID to be more specific.", PermanentError, "network_id"),
     ],
 )
-def test_the_key_that_is_meant_is_named(message, kind, key):
+def test_the_key_of_a_refusal_is_named(message, kind, key):
     request = CreateRequest("t-1", Owner("us"), RESOURCE, Context())
     named = _naming(TransientError(message, request_id="req-1"), request)
     assert type(named) is kind
@@ -35,13 +35,13 @@ def test_the_key_that_is_meant_is_named(message, kind, key):
 
 
 @pytest.mark.parametrize("message", ["Unexpected API Error.", "Flavor's disk is too small for requested image."])
-def test_other_refusals_are_left_as_they_are(message):
+def test_other_refusals_are_unchanged(message):
     error = PermanentError(message)
     assert _naming(error, CreateRequest("t-1", Owner("us"), RESOURCE, Context())) is error
 
 
 class Silent:
-    """A cloud that lists what there is, and then answers no more."""
+    """A cloud that returns its lists, and then stops answering."""
 
     def __init__(self):
         self.asked = 0
@@ -57,7 +57,7 @@ class Silent:
         raise TransientError("no answer within 30 s") from TimeoutError()
 
 
-def test_a_cloud_that_does_not_answer_is_not_asked_for_each():
+def test_after_a_timeout_no_other_call_is_made():
     cloud = Silent()
     results = Steps(cloud, cloud).remove(["a", "b", "c"])
     assert cloud.asked == 1
@@ -66,7 +66,7 @@ def test_a_cloud_that_does_not_answer_is_not_asked_for_each():
 
 
 class Attached:
-    """A cloud with a volume of ours that a server has: what metadata that one has, None where it is gone already."""
+    """A cloud with a volume of ours attached to a server with this metadata, or already deleted if None."""
 
     OURS = marks.metadata(Owner("us"), "t-1")
 
@@ -87,7 +87,7 @@ class Attached:
         return {"server": {"metadata": self.server}}
 
 
-def test_a_volume_that_another_server_has_is_told_and_not_waited_for():
+def test_a_volume_of_another_server_is_reported_and_not_waited_for():
     taken = Attached({})
     error = Steps(taken, taken).remove(["t-1"])["t-1"]
     assert type(error) is PermanentError
@@ -95,13 +95,13 @@ def test_a_volume_that_another_server_has_is_told_and_not_waited_for():
 
 
 @pytest.mark.parametrize("server", [None, marks.metadata(Owner("us"), "t-1")])
-def test_a_volume_that_its_own_server_is_letting_go_of_is_waited_for(server):
+def test_a_volume_that_its_own_server_is_detaching_is_waited_for(server):
     leaving = Attached(server)
     assert Steps(leaving, leaving).remove(["t-1"]) == {"t-1": None}
 
 
 class Unreached:
-    """A cloud that answers only so many questions before nothing listens any more."""
+    """A cloud that answers a number of requests before it is unreachable."""
 
     def __init__(self, answers):
         self.answers = answers
@@ -124,8 +124,8 @@ class Unreached:
 
 
 @pytest.mark.parametrize(("answers", "unreached"), [(0, True), (1, False), (2, False), (4, False), (5, False)])
-def test_only_what_failed_at_the_first_question_made_nothing(answers, unreached):
-    """Whoever answered that may have made something, by now or before."""
+def test_only_a_failed_first_request_made_nothing(answers, unreached):
+    """A cloud that has answered may have made something, now or earlier."""
     cloud = Unreached(answers)
     with pytest.raises(TransientError) as raised:
         Steps(cloud, cloud).next(CreateRequest("t-1", Owner("us"), RESOURCE, Context()))

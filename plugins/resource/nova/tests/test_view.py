@@ -1,4 +1,4 @@
-"""What OpenStack says, in the words of the core."""
+"""Translates the parts of an instance from the terms of OpenStack to those of the core."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def test_states(status, state):
         ("Build of instance aborted", None, InstanceState.FAILED),
     ],
 )
-def test_no_host_is_a_matter_for_create(message, launched, state):
+def test_a_server_without_host_is_left_to_create(message, launched, state):
     failed = server("ERROR", fault={"message": message}, **{"OS-SRV-USG:launched_at": launched})
     seen = instance(TOKEN, Parts([failed]))
     assert (seen.state, seen.reason) == (state, message.strip())
 
 
-def test_a_server_that_is_being_deleted():
+def test_a_server_being_deleted():
     going = server(**{"OS-EXT-STS:task_state": "deleting"})
     assert instance(TOKEN, Parts([going])).state is InstanceState.DELETING
 
@@ -71,25 +71,25 @@ def test_a_server_that_is_being_deleted():
         ("error", "FAILED"),
     ],
 )
-def test_a_volume_alone_is_half_an_instance(status, state):
+def test_a_volume_alone_is_an_unfinished_instance(status, state):
     seen = instance(TOKEN, Parts(volumes=[volume(status)]))
     assert (seen.state, seen.owner) == (InstanceState[state], OWNER)
 
 
-def test_a_volume_that_another_server_has_is_not_being_made():
+def test_a_volume_of_another_server_is_failed():
     seen = instance(TOKEN, Parts(volumes=[{**volume("in-use"), "attachments": [{"server_id": "s-9"}]}]))
     assert (seen.state, seen.raw_state) == (InstanceState.FAILED, "in-use")
     assert seen.reason == "its server is gone, its volume v-1 is in use by s-9"
     assert "in use by an unknown user" in instance(TOKEN, Parts(volumes=[volume("in-use")])).reason
 
 
-def test_a_floating_ip_alone_is_what_is_left_of_one():
+def test_a_floating_ip_alone_is_a_leftover():
     left = {"id": "f-1", "description": marks.description(OWNER, TOKEN)}
     seen = instance(TOKEN, Parts(floating_ips=[left]))
     assert (seen.state, seen.owner) == (InstanceState.FAILED, OWNER)
 
 
-def test_nothing_is_absent():
+def test_no_parts_are_absent():
     assert instance(TOKEN, Parts()).state is InstanceState.ABSENT
 
 
@@ -111,7 +111,7 @@ def test_floating_addresses_come_first():
     )
 
 
-def test_marks_can_be_read_again():
+def test_written_marks_can_be_read():
     assert marks.written(marks.metadata(OWNER, TOKEN)) == (OWNER, TOKEN)
     assert marks.described(marks.description(OWNER, TOKEN)) == (OWNER, TOKEN)
     assert marks.without_marks({**marks.metadata(OWNER, TOKEN), "mine": "x"}) == {"mine": "x"}
@@ -125,11 +125,11 @@ def test_marks_can_be_read_again():
         pytest.param(f"occopus {'[' * 100_000}", id="deep"),
     ],
 )
-def test_what_others_describe_is_not_ours(text):
+def test_descriptions_of_users_are_ignored(text):
     assert marks.described(text) == (None, "")
 
 
-def test_tags_are_as_nova_wants_them():
+def test_tags_are_valid_in_nova():
     for tag in marks.tags(OWNER, "t" * 63):
         assert len(tag) <= 60
         assert not {",", "/"} & set(tag)

@@ -1,4 +1,4 @@
-"""What the simulated cloud's refusals mean to the core."""
+"""Maps refusals of the simulated cloud to the errors of the contract."""
 
 from __future__ import annotations
 

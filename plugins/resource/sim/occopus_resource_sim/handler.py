@@ -45,7 +45,7 @@ class SimHandler(ResourceHandler):
     consistency_window: ClassVar[float] = 2.0
 
     def __init__(self, connection: Connection) -> None:
-        # Whoever only wants the schema is spared the HTTP library.
+        # Imported late: reading the schema must not import the HTTP library.
         from occopus_resource_sim.client import Client  # noqa: PLC0415
 
         super().__init__(connection)
@@ -63,11 +63,11 @@ class SimHandler(ResourceHandler):
         return [f"the port {resource['port']}"] if resource.get("port") else []
 
     def check(self, request: CreateRequest) -> None:
-        """Raise `PermanentError` for an invalid or too small number."""
+        """Raises `PermanentError` for an invalid or too small number."""
         _order(request)
 
     def create(self, request: CreateRequest) -> Instance:
-        """Do one step of the creation; the cloud knows a token again. Raises `ProviderError`."""
+        """Do one step of the creation; the cloud recognises a repeated token. Raises `ProviderError`."""
         return self._client.call("create", _order(request), lambda answer: _instance(answer["instance"]))
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
@@ -145,7 +145,7 @@ def _order(request: CreateRequest) -> dict[str, Any]:
 
 
 def _number(key: str, value: object) -> float:
-    """A number, or the text that a template became. Raises `PermanentError`."""
+    """A number, given as such or as the text of a rendered template. Raises `PermanentError`."""
     try:
         number = float(str(value))
     except ValueError:
@@ -157,7 +157,7 @@ def _number(key: str, value: object) -> float:
 
 
 def _page(answer: Mapping[str, Any]) -> tuple[list[Instance], str]:
-    """The instances on a page, and where the next page begins."""
+    """The instances on a page, and the start of the next page."""
     return [_instance(each) for each in answer["instances"]], answer.get("next", "")
 
 

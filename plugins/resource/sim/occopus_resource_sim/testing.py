@@ -1,4 +1,4 @@
-"""The harness of the handler for the conformance suite: a simulated cloud in a process of its own."""
+"""The harness of the handler for the conformance suite: a simulated cloud in a separate process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from occopus_resource_sim import SimHandler, handler
 
 
 class SimFaults(CloudFaults):
-    """Kills the server where nothing is to listen."""
+    """Fault rules of the server; for an unreachable provider it kills the server."""
 
     def __init__(self, cloud: SimulatedCloud) -> None:
         super().__init__(cloud)
@@ -32,7 +32,7 @@ class SimFaults(CloudFaults):
             super().inject(fault, operation)
 
     def clear(self) -> None:
-        """Start the server again, and take all rules away."""
+        """Start the server again and remove all rules."""
         if self._away:
             self._server.restart()
             self._away = False
@@ -61,7 +61,7 @@ class SimHarness(CloudHarness):
         time.sleep(0.01)
 
     def close(self) -> None:
-        """Delete what was made; the pages are as they were. Idempotent."""
+        """Delete the instances that were made and restore the page sizes. Idempotent."""
         super().close()
         self.cloud.set_limits()
         self._pages.stop()

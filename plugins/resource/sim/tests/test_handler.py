@@ -1,4 +1,4 @@
-"""The handler without a server: its checks, and what it makes of strange answers."""
+"""The handler without a server: its checks, and unexpected answers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_numbers_may_be_texts(resource):
         ({"boot_seconds": "inf"}, "boot_seconds must be"),
     ],
 )
-def test_a_number_that_makes_no_sense_is_named(resource, named):
+def test_an_invalid_number_is_named(resource, named):
     with pytest.raises(PermanentError, match=named):
         handler().check(request(**resource))
 
@@ -95,7 +95,7 @@ def test_an_answer_of_another_server_is_a_provider_error(status, body, error):
     assert type(caught.value) is error
 
 
-def test_a_state_without_a_word_is_unknown():
+def test_an_unexpected_state_is_unknown():
     body = b'{"instances": [{"id": "sim-1", "state": "levitating", "addresses": [], "token": "t", "reason": "", \
         "owner": {"installation": "us", "infra_id": null, "node_name": null, "node_id": null}}]}'
     with always(200, body) as endpoint:
@@ -104,7 +104,7 @@ def test_a_state_without_a_word_is_unknown():
 
 
 @pytest.mark.parametrize("endpoint", ["", "not a url", "ftp://127.0.0.1", "http://"])
-def test_an_endpoint_that_is_none_is_a_permanent_error(endpoint):
+def test_an_invalid_endpoint_is_a_permanent_error(endpoint):
     with pytest.raises(PermanentError, match="is not a URL"):
         handler(endpoint).create(request())
 

@@ -1,4 +1,4 @@
-"""Real engines on this machine for tests, each with a proxy that fails on demand, and a registry.
+"""Real engines on this machine for tests, each behind a proxy with fault injection, and a registry.
 
 Needs root, and the programs that `missing` names.
 """

@@ -1,4 +1,4 @@
-"""Docker's engine and Podman's, started for tests with folders of their own."""
+"""Docker's and Podman's engines, started for tests with their own folders."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ insecure = true
 
 
 def missing(*programs: str) -> str:
-    """Why there can be no engine that needs these programs; empty where there can."""
+    """Why no engine with these programs can be started; empty if it can."""
     if os.geteuid():
         return "engines are started by root only"
     path = "/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
@@ -64,7 +64,7 @@ class Engine(ABC):
     """A running engine with the image `tiny:1`: ``with DockerEngine(network) as engine``."""
 
     programs: ClassVar[tuple[str, ...]] = ()
-    """What it takes."""
+    """The required programs."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -76,7 +76,7 @@ class Engine(ABC):
 
     @property
     def endpoint(self) -> str:
-        """The socket, as the key of that name has it."""
+        """The socket, as value of the key `endpoint`."""
         return f"unix://{self.socket}"
 
     def __enter__(self) -> Self:
@@ -92,21 +92,21 @@ class Engine(ABC):
         self._folder.cleanup()
 
     def _unmount(self) -> None:
-        """What an engine leaves mounted below its folder would keep that from being removed."""
+        """Unmount file systems below its folder, which would prevent its removal."""
         mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
         for place in reversed([place for place in mounted if Path(place).is_relative_to(self.folder)]):
             subprocess.run(["umount", "--lazy", place], check=False)
 
     @abstractmethod
     def command(self) -> Sequence[str]:
-        """What starts it."""
+        """The command that starts it."""
 
     def environment(self) -> Mapping[str, str] | None:
-        """Of its process; None for that of this one."""
+        """The environment of its process; None for that of this process."""
         return None
 
     def start(self) -> None:
-        """Start it and return when it answers. Raises `RuntimeError` when it does not."""
+        """Start it and return when it answers. Raises `RuntimeError` if it does not."""
         with (self.folder / "log").open("ab") as log:
             command = [*self.network.inside, *self.command()]
             self._process = subprocess.Popen(
@@ -119,7 +119,7 @@ class Engine(ABC):
             time.sleep(0.05)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End it. Idempotent."""
+        """Stop it. Idempotent."""
         process, self._process = self._process, None
         if process is not None:
             end(process, _STOP_SECONDS, how)
@@ -131,7 +131,7 @@ class Engine(ABC):
         return self._client
 
     def containers(self, label: str = "occopus.token") -> list[dict[str, Any]]:
-        """All containers with a label, in whatever state."""
+        """All containers with a label, in any state."""
         found: list[dict[str, Any]] = self.client().containers(all=True, filters={"label": label})
         return found
 
@@ -140,7 +140,7 @@ class Engine(ABC):
         return [volume["Name"] for volume in self.client().volumes()["Volumes"] or ()]
 
     def import_image(self, name: str, files: Mapping[str, str] | None = None) -> None:
-        """Have it know an image with busybox and these files."""
+        """Import an image with busybox and these files."""
         client = self.client()
         client.post(
             f"{client.base_url}/v{client.api_version}/images/create",
@@ -150,7 +150,7 @@ class Engine(ABC):
         ).raise_for_status()
 
     def clear(self) -> None:
-        """Remove all containers, whosever they are."""
+        """Remove all containers of any owner."""
         client = self.client()
         for container in client.containers(all=True):
             client.remove_container(container["Id"], force=True, v=True)
@@ -164,7 +164,7 @@ class Engine(ABC):
 
 
 class DockerEngine(Engine):
-    """Docker's. With `tls` (files of authority, certificate and key) it also listens at `tls_endpoint`."""
+    """Docker's engine. With `tls` (files of authority, certificate and key) it also listens at `tls_endpoint`."""
 
     programs = ("dockerd", "runc", "iptables", "ip")
     _TLS_PORT = 2376
@@ -175,17 +175,17 @@ class DockerEngine(Engine):
 
     def start(self) -> None:
         """See `Engine.start`."""
-        # One that was killed leaves the number of its containerd, which counts as alive until it is reaped.
+        # A killed engine leaves the process id of its containerd, which counts as alive until it is reaped.
         (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
         super().start()
 
     @property
     def tls_endpoint(self) -> str:
-        """The port for those with a certificate."""
+        """The port for clients with a certificate."""
         return f"tcp://{self.network.engines_address}:{self._TLS_PORT}"
 
     def command(self) -> Sequence[str]:
-        """Everything below its folder."""
+        """The command, with all paths below its folder."""
         words = ["dockerd", "--host", self.endpoint, "--bip", self.network.docker_bridge]
         for option, name in (("data-root", "data"), ("exec-root", "exec"), ("pidfile", "pid")):
             words += [f"--{option}", str(self.folder / name)]
@@ -198,7 +198,7 @@ class DockerEngine(Engine):
 
 
 class PodmanEngine(Engine):
-    """Podman's service, which pulls from these registries though they have no certificate."""
+    """Podman's service, which pulls from these registries without certificates."""
 
     programs = ("podman", "runc", "conmon", "iptables", "ip")
 
@@ -211,7 +211,7 @@ class PodmanEngine(Engine):
         (self.folder / name).write_text(text)
 
     def command(self) -> Sequence[str]:
-        """Everything below its folder."""
+        """The command, with all paths below its folder."""
         words = ["podman"]
         for option, name in (("root", "data"), ("runroot", "run"), ("tmpdir", "tmp"), ("network-config-dir", "net")):
             words += [f"--{option}", str(self.folder / name)]

@@ -29,7 +29,7 @@ REQUESTS: Mapping[Operation, str] = {
     "logs": "^GET .*/containers/",
 }
 LOST: Mapping[Operation, str] = {**REQUESTS, "delete": f"^(DELETE |GET .*={ABSENT})"}
-"""What takes effect: a deletion looks first, and does no more about what is absent."""
+"""The requests of each operation that take effect: a deletion first lists, and ends if nothing is there."""
 REFUSALS: Mapping[Fault, Mapping[str, Any]] = {
     Fault.AUTH: {"status": 401, "message": "unauthorized"},
     Fault.QUOTA: {"status": 500, "message": "write /var/lib/docker/x: no space left on device"},
@@ -45,12 +45,12 @@ KINDS: Mapping[Fault, Any] = {
 }
 CALL_SECONDS = 60.0
 ENDED = 42
-"""The exit code of a container that has come to its own end."""
+"""The exit code of a container that exits by itself."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """An engine, the proxy before it, the registry it pulls from, and perhaps one that wants a password."""
+    """An engine, its proxy, the registry it pulls from, and optionally one that needs a password."""
 
     engine: Engine
     proxy: Proxy
@@ -60,12 +60,12 @@ class Stage:
     def handler(
         self, endpoint: str = "", *, auth: Mapping[str, str] | None = None, timeout: float = CALL_SECONDS
     ) -> DockerHandler:
-        """A new handler on the proxy, or on another endpoint."""
+        """A new handler for the proxy, or for another endpoint."""
         return DockerHandler(Connection("docker", {"endpoint": endpoint or self.proxy.endpoint}, auth or {}, timeout))
 
 
 class DockerFaults(FaultInjector):
-    """Rules of the proxy, and a proxy that is not there."""
+    """Fault rules of the proxy; for an unreachable provider it stops the proxy."""
 
     faults: ClassVar[frozenset[Fault]] = frozenset(Fault)
 
@@ -83,16 +83,16 @@ class DockerFaults(FaultInjector):
             self._add(Rule(KINDS[fault], (REQUESTS if fault is Fault.HANG else LOST)[operation]))
 
     def refuse_deletion(self, id: InstanceId) -> None:
-        """Add a rule for the container."""
+        """Make the deletion of the container fail."""
         key = self._engine.client().inspect_container(id)["Id"]
         self._add(Rule("refuse", f"^DELETE .*/{key}\\b", status=400, message="it is protected"))
 
     def reword(self, words: str, others: str) -> None:
-        """Have the lists of containers say other words."""
+        """Replace words in the lists of containers."""
         self._add(Rule("reworded", REQUESTS["describe"], words=words, message=others))
 
     def clear(self) -> None:
-        """Start the proxy again, and take all rules away."""
+        """Start the proxy again and remove all rules."""
         self._proxy.start()
         self._rules = []
         self._proxy.set_rules([])
@@ -103,10 +103,10 @@ class DockerFaults(FaultInjector):
 
 
 class DockerHarness(ResourceHarness):
-    """An engine that is given, or Docker's, which is started once for the process. Needs root, and `dockerd`."""
+    """A given engine, or Docker's, which is started once for the process. Needs root, and `dockerd`."""
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("docker", "requests")
-    page_size: ClassVar[int | None] = None  # an engine lists all it has at once
+    page_size: ClassVar[int | None] = None  # an engine lists all containers at once
     not_applicable: ClassVar[Mapping[str, str]] = {
         "half_made_is_listed": "what is awaited before a container is made is an image, which has no owner",
     }
@@ -123,13 +123,13 @@ class DockerHarness(ResourceHarness):
         return self.stage.handler(self.endpoint, timeout=call_timeout or CALL_SECONDS)
 
     def request(self, token: str, owner: Owner, kind: Kind = "plain") -> CreateRequest:
-        """A shell that sleeps. A ``stepwise`` one has to pull its image."""
+        """A shell that sleeps. A ``stepwise`` request has to pull its image."""
         resource = {"endpoint": self.endpoint, "image": "tiny", "tag": "1", "origin": "local"}
         if kind == "missing":
             resource["image"] = "no-such-image"
         if kind == "stepwise":
             resource |= {"image": f"{self.stage.registry.address}/tiny", "origin": "dockerhub"}
-        # The first process of a container ends at a signal that it has a handler for, and at no other.
+        # The first process of a container ends only at signals that it handles.
         ends = f"sleep 3; exit {ENDED}" if kind == "graceful" else "exit 0"
         command: tuple[str, ...] = ("sh", "-c", f"trap '{ends}' TERM; echo up; sleep 1000 & wait")
         if kind == "printing":
@@ -145,24 +145,24 @@ class DockerHarness(ResourceHarness):
         time.sleep(0.05)
 
     def provider_calls(self) -> int | None:
-        """How many requests the proxy has passed on."""
+        """The number of requests that the proxy has forwarded."""
         return len(self.stage.proxy.requests)
 
     def received(self, id: InstanceId, sent: Context) -> Context:  # noqa: ARG002 - for overriding
-        """What the engine says of the container."""
+        """The engine's description of the container."""
         config = self.stage.engine.client().inspect_container(id)["Config"]
         return Context(env=tuple(config["Env"]), command=tuple(config["Cmd"]))
 
     def handles_stop(self, id: InstanceId) -> bool:
-        """Whether it has printed that it is up."""
+        """Whether it has printed that it has started."""
         return b"up" in self.stage.engine.client().logs(id)
 
     def shut_down(self, id: InstanceId) -> bool:
-        """Whether it ended with the code of its own end."""
+        """Whether it ended with the exit code of a graceful end."""
         return bool(self.stage.engine.client().inspect_container(id)["State"]["ExitCode"] == ENDED)
 
     def impose(self, id: InstanceId, state: InstanceState) -> None:
-        """Kill it, or have the proxy answer another word for its state."""
+        """Kill it, or let the proxy change its state in answers."""
         if state is InstanceState.STOPPED:
             self.stage.engine.client().kill(id)
         else:
@@ -170,7 +170,7 @@ class DockerHarness(ResourceHarness):
             self.faults.reword('"State":"running"', f'"State":"{word}"')
 
     def _forget_image(self, image: str) -> None:
-        """Have the engine pull it again."""
+        """Remove the image, so that the engine pulls it again."""
         client = self.stage.engine.client()
         if any(image in (each["RepoTags"] or ()) for each in client.images()):
             client.remove_image(image)

@@ -1,4 +1,4 @@
-"""A small image without a registry: what `busybox` can do, as a tar."""
+"""A small image without a registry: `busybox` in a tar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 BUSYBOX = Path("/bin/busybox")
-"""Linked statically: Debian's package `busybox-static`."""
+"""Statically linked: Debian's package `busybox-static`."""
 _FOLDERS = ("bin", "dev", "etc", "proc", "root", "sys", "tmp")
 _PROGRAMS = ("cat", "echo", "env", "false", "httpd", "mkdir", "ping", "sh", "sleep", "true", "wget")
 
@@ -42,7 +42,7 @@ def _entry(path: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
 
 
 def _by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """The same wherever it is made."""
+    """Make the tar reproducible: owner root, no times."""
     entry.uid = entry.gid = entry.mtime = 0
     entry.uname = entry.gname = ""
     return entry

@@ -1,4 +1,4 @@
-"""A network of its own for engines, so that they meet neither each other nor the network of the machine."""
+"""A separate network for engines, so that they do not affect each other or the machine's network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NAMESPACES = range(1, 250)
 
 
 class Network:
-    """``with Network() as network``: a namespace, and a way there from this machine. Needs root."""
+    """``with Network() as network``: a network namespace, connected to this machine. Needs root."""
 
     def __init__(self) -> None:
         for number in _NAMESPACES:
@@ -21,16 +21,16 @@ class Network:
             raise RuntimeError("no namespace can be made: as root, 'ip netns' lists the existing ones")
         base = f"10.77.{number}"
         self.address = f"{base}.1"
-        """This machine, as engines and containers see it."""
+        """The address of this machine for engines and containers."""
         self.engines_address = f"{base}.2"
-        """Where an engine can listen for this machine."""
+        """An address in the namespace for engines to listen on."""
         self.docker_bridge = f"{base}.65/26"
         self.podman_subnet = f"{base}.128/25"
         self._base = base
 
     @property
     def inside(self) -> list[str]:
-        """What runs a command in it."""
+        """The words that run a command in the namespace."""
         return ["nsenter", f"--net=/run/netns/{self._name}"]
 
     def __enter__(self) -> Self:
@@ -45,7 +45,7 @@ class Network:
             ("link", "set", "lo", "up"),
         ):
             self._ip("-netns", self._name, *words)
-        # An engine that finds it switched on lets through what comes from outside.
+        # An engine that finds it enabled accepts forwarded connections from outside.
         subprocess.run([*self.inside, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], check=True)
         return self
 

@@ -1,4 +1,4 @@
-"""Stands before an engine: passes requests on, counts them, and injects faults."""
+"""A proxy in front of an engine: forwards requests, counts them, and injects faults."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CALL_SECONDS = 120.0
 
 @dataclass
 class Rule:
-    """What becomes of a request: the first rule that is for it counts."""
+    """What happens to a request: the first rule that matches it counts."""
 
     kind: Kind
     """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
@@ -39,17 +39,17 @@ class Rule:
     effect, and `message`, or a web page, comes in place of the answer, as a success. ``reworded``: answered with
     `message` wherever the answer says `words`."""
     request: str = ""
-    """A regular expression that is found in ``METHOD /path?query``."""
+    """A regular expression to search in ``METHOD /path?query``."""
     status: int = 500
     message: str = ""
     words: str = ""
     retry_after: int | None = None
     count: int = -1
-    """The most requests it is for; -1 for any number."""
+    """The number of requests after which the rule ends; -1 for no limit."""
 
 
 class Proxy:
-    """``with Proxy(engine.socket, folder) as proxy``: listens at a socket in the folder, and at a port."""
+    """``with Proxy(engine.socket, folder) as proxy``: listens on a socket in the folder, and on a port."""
 
     def __init__(self, engine: Path, folder: Path) -> None:
         self.engine = engine
@@ -60,16 +60,16 @@ class Proxy:
         self._servers: list[_Server] = []
         self._port = 0
         self.requests: list[str] = []
-        """``METHOD /path?query`` of each."""
+        """``METHOD /path?query`` of each request."""
 
     @property
     def endpoint(self) -> str:
-        """The socket, as the key of that name has it."""
+        """The socket, as value of the key `endpoint`."""
         return f"unix://{self.socket}"
 
     @property
     def tcp_endpoint(self) -> str:
-        """The port; the same after a restart."""
+        """The port, as value of the key `endpoint`; the same after a restart."""
         return f"tcp://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:
@@ -91,7 +91,7 @@ class Proxy:
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:
-        """Listen no more: connections are refused. Idempotent."""
+        """Stop listening: connections are refused. Idempotent."""
         self.set_rules([])
         for server in self._servers:
             server.shutdown()
@@ -101,14 +101,14 @@ class Proxy:
             os.unlink(self.socket)  # noqa: PTH108
 
     def set_rules(self, rules: Sequence[Rule]) -> None:
-        """Put these rules in the place of the earlier ones; what hangs is let go of."""
+        """Replace the rules; requests that hang are released."""
         with self._lock:
             self._rules = list(rules)
             self._changed.set()
             self._changed = threading.Event()
 
     def rule_for(self, request: str) -> tuple[Rule | None, threading.Event]:
-        """The rule that a request meets, which is counted, and what is set when the rules change."""
+        """The rule for a request, which is counted, and the event that is set when the rules change."""
         with self._lock:
             self.requests.append(request)
             for rule in self._rules:
@@ -165,7 +165,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _pass_on(self, answer: http.client.HTTPResponse, drips: threading.Event | None, *, cut: bool) -> None:
-        """Chunk by chunk as it comes: an engine reports progress while it pulls an image."""
+        """Forward each chunk as it arrives: an engine reports progress while it pulls an image."""
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in _HOP:
@@ -189,7 +189,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 time.sleep(_DRIP_SECONDS)
 
     def log_message(self, *_arguments: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
@@ -200,7 +200,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     allow_reuse_address = True
 
     def handle_error(self, *_arguments: object) -> None:
-        """Whoever hangs up does so on purpose."""
+        """Ignore errors: clients hang up on purpose."""
 
 
 class _SocketServer(_Server):

@@ -24,7 +24,7 @@ _CHUNK = 65536
 
 
 class Registry:
-    """``with Registry(address) as registry``: serves `tiny:1`; where it is `private`, to those with a password."""
+    """``with Registry(address) as registry``: serves `tiny:1`; a `private` one needs a password."""
 
     def __init__(self, address: str, *, private: bool = False) -> None:
         self.private = private
@@ -51,20 +51,20 @@ class Registry:
         self._lock = threading.Lock()
         self._tars = {"/tiny.tar": root_file_system()}
         self.flowing = threading.Event()
-        """Cleared, it keeps the second half of the layer back."""
+        """While cleared, it withholds the second half of the layer."""
         self.flowing.set()
         self.seconds_per_chunk = 0.0
-        """How long the layer takes for each 64 KiB."""
+        """The time for each 64 KiB of the layer."""
         self.asked: Counter[str] = Counter()
-        """How often each path was asked for, and how often the layer was served to its end (`layers`)."""
+        """The number of requests by path, and of complete downloads of the layer (`layers`)."""
         self._server = _Server((address, 0), _Handler)
         self._server.registry = self
         self.address = f"{address}:{self._server.server_address[1]}"
-        """Where it listens: the first part of the names of its images."""
+        """The first part of the names of its images."""
 
     @property
     def url(self) -> str:
-        """The tar of the image, to be imported."""
+        """The URL of a tar of the image, for imports."""
         return f"http://{self.address}/tiny.tar"
 
     def __enter__(self) -> Self:
@@ -77,16 +77,16 @@ class Registry:
         self._server.server_close()
 
     def publish(self, path: str, files: Mapping[str, str]) -> None:
-        """Serve another tar to be imported, with these files."""
+        """Serve another tar for imports, with these files."""
         self._tars[path] = root_file_system(files)
 
     def count(self, what: str) -> None:
-        """Note that something was asked for."""
+        """Count a request."""
         with self._lock:
             self.asked[what] += 1
 
     def find(self, path: str) -> tuple[str, bytes] | None:
-        """What there is at a path: its type and content."""
+        """Type and content at a path."""
         kind, _, name = path.rpartition("/")
         if path in self._tars:
             return "application/x-tar", self._tars[path]
@@ -139,7 +139,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             registry.count("layers")
 
     def log_message(self, *_arguments: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -147,7 +147,7 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_arguments: object) -> None:
-        """Whoever hangs up does so on purpose."""
+        """Ignore errors: clients hang up on purpose."""
 
 
 def _digest(content: bytes) -> str:
