@@ -1,4 +1,4 @@
-"""Nodes as process groups of this host, each with its own loopback address and its own folder. It isolates nothing."""
+"""Nodes as process groups of this host, each with its own loopback address and folder, without isolation."""
 
 from occopus_resource_local.handler import LocalHandler
 

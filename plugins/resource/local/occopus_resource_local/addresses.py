@@ -1,8 +1,8 @@
-"""One loopback address per node, unique below one root.
+"""Assigns each node a loopback address, unique below one root.
 
-Every address of 127.0.0.0/8 can be bound without any set-up. An address is taken by a symbolic link
-``<root>/addresses/<ip>`` to the folder of its node: a link is made with its content in one step, and a link to a folder
-that is gone says by itself that the address is free again.
+Every address of 127.0.0.0/8 can be bound without set-up. An address is taken by a symbolic link
+``<root>/addresses/<ip>`` to the folder of its node: a link is made together with its target in one step, and a link to
+a removed folder marks a free address.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NETWORK = IPv4Network("127.16.0.0/12")
 
 
 class AddressPool:
-    """The addresses of `network`, and who has which."""
+    """The addresses of `network`, and the nodes that have them."""
 
     def __init__(self, root: Path, network: IPv4Network = NETWORK) -> None:
         self._root = root
@@ -40,14 +40,14 @@ class AddressPool:
         )
 
     def release(self, token: str) -> None:
-        """Free whatever the node holds. Idempotent. Raises `OSError`."""
+        """Free all addresses of the node. Idempotent. Raises `OSError`."""
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(self._folder):
                 if _holder(Path(entry)) == token:
                     Path(entry).unlink(missing_ok=True)
 
     def _candidates(self, token: str) -> Iterator[str]:
-        """Every address, from one that the root and the token decide: two roots of a host seldom meet."""
+        """Every address, starting with one derived from root and token: two roots of a host rarely collide."""
         usable = self._network.num_addresses - 2
         start = int.from_bytes(hashlib.sha256(f"{self._root}\0{token}".encode()).digest()[:8])
         return (str(self._network[1 + (start + step) % usable]) for step in range(usable))
@@ -62,7 +62,7 @@ class AddressPool:
     def _reclaim(self, link: Path, token: str) -> bool:
         if link.exists():
             return False
-        with try_lock(self._root, os.O_RDONLY) as held:  # or two could each remove what the other has just made
+        with try_lock(self._root, os.O_RDONLY) as held:  # otherwise each could remove the other's new link
             if not held or link.exists():
                 return False
             link.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What this host refuses, in the words of the contract."""
+"""Maps errors of the operating system to the errors of the contract."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PASSES = frozenset({errno.EAGAIN, errno.EINTR, errno.EIO, errno.EMFILE, errno.E
 
 @contextlib.contextmanager
 def provider_errors(doing: str) -> Iterator[None]:
-    """Raise what the operating system refuses inside the block as the `ProviderError` it amounts to."""
+    """Raise errors of the operating system inside the block as the matching `ProviderError`."""
     try:
         yield
     except OSError as exc:

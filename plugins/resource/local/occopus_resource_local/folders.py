@@ -35,13 +35,13 @@ _TOKEN = re.compile(r"(?!addresses$)[a-z][a-z0-9-]{0,62}")
 
 @functools.cache
 def boot_id() -> str:
-    """Names the time since this host was started."""
+    """Identifies the current boot of this host."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What ``node.json`` says."""
+    """The content of ``node.json``."""
 
     token: str
     owner: Owner
@@ -50,7 +50,7 @@ class Record:
 
 
 class NodeFolder:
-    """The folder of one node, whose token is its instance id too. Every method raises `OSError` as it comes."""
+    """The folder of one node. The node's token is also its instance id. Methods let `OSError` through."""
 
     def __init__(self, root: Path, token: str) -> None:
         self.token = token
@@ -63,7 +63,7 @@ class NodeFolder:
 
     @classmethod
     def all(cls, root: Path) -> Iterator[NodeFolder]:
-        """Every node below `root`. An empty folder is a creation that never began: removed in passing."""
+        """Every node below `root`. An empty folder, left by a creation that never started, is removed."""
         with contextlib.suppress(FileNotFoundError):
             for path in sorted(root.iterdir()):
                 folder = cls(root, path.name)
@@ -74,34 +74,34 @@ class NodeFolder:
                         yield folder
 
     def exists(self) -> bool:
-        """True where this is a node's folder; folders of other people's are left alone."""
+        """True if this is a node's folder; folders of users are left alone."""
         return _TOKEN.fullmatch(self.token) is not None and (self._lock.exists() or self._deleting.exists())
 
     def make(self) -> None:
-        """Make the empty folder. Idempotent. Raises `PermanentError` for a token that is no folder's name."""
+        """Make the empty folder. Idempotent. Raises `PermanentError` for a token that is no valid folder name."""
         if not _TOKEN.fullmatch(self.token):
             raise PermanentError(f"{self.token!r} cannot name a node: use a-z, 0-9 and -, starting with a letter")
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700, exist_ok=True)
 
     def lock(self) -> contextlib.AbstractContextManager[bool]:
-        """Hold the node for one step; False where another caller does, or the folder is gone. Never waits."""
+        """Lock the node for one step; False if another caller has locked it, or the folder is gone. Never waits."""
         return try_lock(self._lock, os.O_RDWR | os.O_CREAT)
 
     def record(self) -> Record | None:
-        """The node's record, None where it has none yet. Raises `PermanentError` where it cannot be read."""
+        """The node's record, None if it is not written yet. Raises `PermanentError` if it cannot be read."""
         text = _read(self.path / "node.json")
         if text is None:
             return None
         try:
             fields = json.loads(text)
-            fields.pop("stop_seconds", None)  # of a node that was made before the core had that key
+            fields.pop("stop_seconds", None)  # from an older version, which stored it here
             return Record(**{**fields, "owner": Owner(**fields["owner"])})
         except (ValueError, TypeError, KeyError) as exc:
             raise PermanentError(f"{self.path / 'node.json'} is damaged; delete the node {self.token}") from exc
 
     def write_record(self, record: Record) -> None:
-        """Write the node's record so that it survives a crash of this host, whole or not at all."""
+        """Write the node's record atomically, so that it survives a crash of this host."""
         temporary = self.path / "node.json.new"
         with _private(temporary, os.O_TRUNC) as file:
             json.dump(dataclasses.asdict(record), file)
@@ -112,7 +112,7 @@ class NodeFolder:
         _sync(self.path.parent)
 
     def write_stages(self, scripts: dict[str, str]) -> None:
-        """Write what the supervisor runs, by the names of the stages. Idempotent."""
+        """Write the stages for the supervisor, by name. Idempotent."""
         for folder in (self.work, self.log, self.stages):
             folder.mkdir(mode=0o700, exist_ok=True)
         for stage, script in scripts.items():
@@ -120,7 +120,7 @@ class NodeFolder:
                 file.write(script)
 
     def supervisor(self) -> tuple[int, int] | None:
-        """Process id and start (in clock ticks since boot) of the node's supervisor, None before it recorded itself."""
+        """Process id and start (in clock ticks since boot) of the node's supervisor, None if not recorded yet."""
         text = _read(self.path / "supervisor")
         if not text or not text.endswith("\n"):
             return None
@@ -128,20 +128,20 @@ class NodeFolder:
         return int(pid), int(ticks)
 
     def living_supervisor(self) -> int | None:
-        """Process id of the supervisor, None where it does not run (any more, or yet)."""
+        """Process id of the supervisor, None if it is not running (any more, or yet)."""
         recorded = self.supervisor()
         return recorded[0] if recorded and supervisor.start_ticks(recorded[0]) == recorded[1] else None
 
     def exits(self) -> dict[str, int]:
         """Exit status of every stage that has ended; minus the number of the signal that ended it."""
         text = _read(self.path / "exits") or ""
-        whole = text[: text.rfind("\n") + 1]  # a full disk may have cut off the last line
+        whole = text[: text.rfind("\n") + 1]  # a full disk may have truncated the last line
         return {stage: int(status) for stage, status in map(str.split, whole.splitlines())}
 
     def command_of(self, stage: str) -> str:
-        """The command that a stage began last, by its place in the cloud-config and its program: `runcmd[0] (make …)`.
+        """The last command that a stage began, by its place in the cloud-config and its program: `runcmd[0] (make …)`.
 
-        The name of the stage where its script does not write that down. Arguments are left out: they may hold secrets.
+        The name of the stage if its script does not record commands. Arguments are left out: they may contain secrets.
         """
         number, _, program = (_read(self.stages / f"{stage}.sh.at") or "").strip().partition(" ")
         return f"{stage}[{number}]" + (f" ({program} …)" if program else "") if number.isdigit() else stage
@@ -151,12 +151,12 @@ class NodeFolder:
         return self._deleting.exists()
 
     def mark_deleting(self) -> None:
-        """Begin deletion. Idempotent. From now on no supervisor starts."""
+        """Begin deletion. Idempotent. No supervisor starts after this."""
         with contextlib.suppress(FileExistsError, FileNotFoundError), _private(self._deleting, os.O_EXCL):
             pass
 
     def remove(self) -> None:
-        """Remove the folder, its record last: until then it can be found. Idempotent."""
+        """Remove the folder, its record last, so that it can be found until then. Idempotent."""
         last = [self.path / "node.json", self._lock, self._deleting]
         _open_up(self.path)
         for entry in self.path.iterdir():
@@ -170,7 +170,7 @@ class NodeFolder:
 
 
 def _open_up(folder: Path) -> None:
-    """Let the owner remove what is inside: some programs protect their own folders from writing."""
+    """Make the content writable for the owner: some programs write-protect their folders."""
     folder.chmod(0o700)
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):

@@ -41,7 +41,7 @@ DEFAULT_ROOT = "~/.occopus/local"
 
 
 class LocalHandler(ResourceHandler):
-    """Nodes as processes of this host. The folders below `root` are all there is to know about them."""
+    """Nodes as processes of this host. All state is in the folders below `root`."""
 
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("root",)
@@ -59,12 +59,12 @@ class LocalHandler(ResourceHandler):
 
     @classmethod
     def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG003 - whatever it says
-        """Every node is a program of this host."""
+        """A node runs programs of this host."""
         return ("it runs programs of the server",)
 
     @classmethod
     def way_in(cls, settings: Mapping[str, Any], id: InstanceId) -> str:
-        """Its folder."""
+        """The node's folder."""
         return f"cd {shlex.quote(str(_root(settings) / id))}"
 
     @classmethod
@@ -77,7 +77,7 @@ class LocalHandler(ResourceHandler):
         program(request.context)
 
     def create(self, request: CreateRequest) -> Instance:
-        """See `ResourceHandler.create`. `PROVISIONING` where another process is at the same node right now."""
+        """See `ResourceHandler.create`. `PROVISIONING` if another process is working on the node."""
         scripts = program(request.context)
         folder = NodeFolder(self.root, request.token)
         with provider_errors(f"creating the node {request.token}"):
@@ -96,13 +96,13 @@ class LocalHandler(ResourceHandler):
             return {id: look(NodeFolder(self.root, id)) for id in ids}
 
     def list_owned(self, owner: Owner) -> Iterable[Instance]:
-        """See `ResourceHandler.list_owned`. A folder whose record is missing or damaged is listed for everybody."""
+        """See `ResourceHandler.list_owned`. A folder with a missing or damaged record is listed for every owner."""
         with provider_errors("listing the nodes"):
             seen = [look(folder) for folder in NodeFolder.all(self.root)]
         return [instance for instance in seen if instance.owner is None or owner.matches(instance.owner)]
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-        """See `ResourceHandler.delete`. SIGKILL to every process, then the folder is removed."""
+        """See `ResourceHandler.delete`. Kill every process, then remove the folder."""
         folders = [folder for id in ids if (folder := NodeFolder(self.root, id)).exists()]
         outcome: dict[InstanceId, ProviderError | None] = dict.fromkeys(ids)
         for folder in folders:
@@ -110,7 +110,7 @@ class LocalHandler(ResourceHandler):
                 folder.mark_deleting()
         marked = [folder for folder in folders if outcome[InstanceId(folder.token)] is None]
         with provider_errors("deleting nodes"):
-            # After the marks: a supervisor that starts unseen sees its mark and ends.
+            # After the marks: a supervisor that has just started sees its mark and exits.
             members = processes.members(marked)
         for folder in marked:
             with _by_itself(folder, outcome), folder.lock() as held:
@@ -119,7 +119,7 @@ class LocalHandler(ResourceHandler):
         return outcome
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
-        """See `ResourceHandler.stop`. SIGTERM to the supervisor, which passes it on and waits for all to end."""
+        """See `ResourceHandler.stop`. SIGTERM to the supervisor, which forwards it and waits for all processes."""
         outcome: dict[InstanceId, ProviderError | None] = dict.fromkeys(ids)
         for folder in (NodeFolder(self.root, id) for id in ids):
             with _by_itself(folder, outcome, "stopping"), contextlib.suppress(psutil.NoSuchProcess):
@@ -129,12 +129,12 @@ class LocalHandler(ResourceHandler):
         return outcome
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
-        """See `ResourceHandler.logs`. What the stages have printed, in the order in which they run."""
+        """See `ResourceHandler.logs`. The output of the stages in order of execution."""
         with provider_errors("reading the output of the nodes"):
             return {id: output_of(NodeFolder(self.root, id), lines) for id in ids}
 
     def _advance(self, folder: NodeFolder, request: CreateRequest, scripts: dict[str, str]) -> None:
-        """Take the steps that are missing. The caller holds the node's lock."""
+        """Take the missing steps. The caller holds the node's lock."""
         record = folder.record()
         if record is None:
             record = Record(
@@ -154,7 +154,10 @@ class LocalHandler(ResourceHandler):
             folder.remove()
 
     def _remove_outside(self, folder: NodeFolder) -> bool:
-        """Remove the node's files outside its folder. False where another node is at its own: the next call goes on."""
+        """Remove the node's files outside its folder.
+
+        False while another node removes its own: the next call continues.
+        """
         if not write_files.claims(folder.path):
             return True
         with try_lock(self.root, os.O_RDONLY) as held:
@@ -164,7 +167,7 @@ class LocalHandler(ResourceHandler):
 
 
 def _root(settings: Mapping[str, Any]) -> Path:
-    """One name for one folder: processes are recognised by the path in their environment."""
+    """The canonical path of the folder: processes are recognised by the path in their environment."""
     return Path(os.path.realpath(Path(settings.get("root", DEFAULT_ROOT)).expanduser()))
 
 
@@ -172,7 +175,7 @@ def _root(settings: Mapping[str, Any]) -> Path:
 def _by_itself(
     folder: NodeFolder, outcome: dict[InstanceId, ProviderError | None], doing: str = "deleting"
 ) -> Iterator[None]:
-    """What keeps one node from being deleted or stopped is its outcome, and keeps no other."""
+    """The outcome of one node, so that an error of one does not affect the others."""
     try:
         with provider_errors(f"{doing} the node {folder.token}"):
             yield
@@ -181,7 +184,7 @@ def _by_itself(
 
 
 def _kill(folder: NodeFolder, members: Sequence[psutil.Process]) -> None:
-    """End every process of a node. The supervisor goes last, to keep hold of the others; it starts nothing more."""
+    """Kill every process of a node. The supervisor is last, since it adopts the others; it starts no more stages."""
     supervisor = folder.living_supervisor()
     others = [process for process in members if process.pid != supervisor]
     for process in members:

@@ -1,4 +1,4 @@
-"""Starting a node's supervisor."""
+"""Starts the supervisor of a node."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from occopus_resource_local.processes import MARKER
 
 
 def start_supervisor(folder: NodeFolder, record: Record, scripts: dict[str, str], timeout: float) -> None:
-    """Start it, detached from this process and its terminal; it has recorded itself at return.
+    """Start it, detached from this process and its terminal; return when it has recorded itself.
 
-    Idempotent: a second one ends itself at once. Raises `OSError`, `TransientError`.
+    Idempotent: a second supervisor exits at once. Raises `OSError`, `TransientError`.
     """
     folder.write_stages(scripts)
-    # -I -S: no site-packages, so that it starts in some 20 ms and stays small.
+    # -I -S: without site-packages it starts in about 20 ms and stays small.
     words = [sys.executable, "-I", "-S", supervisor.__file__, str(folder.path), *scripts]
     log = os.open(folder.log / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
@@ -41,7 +41,7 @@ def start_supervisor(folder: NodeFolder, record: Record, scripts: dict[str, str]
 
 
 def _ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
-    """Wait for a process to end, without the naps of `Popen.wait`. False, and it is killed, where it takes too long."""
+    """Wait for a process to end, without the polling of `Popen.wait`. False, after killing it, if it takes too long."""
     descriptor = os.pidfd_open(process.pid)
     try:
         ended = bool(select.select([descriptor], [], [], timeout)[0])

@@ -1,4 +1,4 @@
-"""Advisory locks that are never waited for: a handler must not wait, and the lock of a killed process is free."""
+"""Non-blocking advisory locks: a handler must not wait, and the lock of a killed process is released."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def try_lock(path: Path, flags: int) -> Iterator[bool]:
     try:
         yield _held(descriptor)
     finally:
-        # Closing alone would not let go while a process forked meanwhile has not yet reached its exec.
+        # Closing alone would not release the lock while a process forked in the meantime has not reached its exec.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
@@ -30,4 +30,4 @@ def _held(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    return os.fstat(descriptor).st_nlink > 0  # a lock on a file that was removed meanwhile protects nothing
+    return os.fstat(descriptor).st_nlink > 0  # a lock on a removed file protects nothing

@@ -1,4 +1,4 @@
-"""What the programs of a node have printed."""
+"""The output of a node's programs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from occopus_core.api import last_lines
 from occopus_resource_local.folders import NodeFolder
 
 STAGES = ("bootcmd", "write_files", "runcmd", "command")
-"""In the order in which they run."""
+"""In order of execution."""
 _MOST_BYTES = 256 * 1024
-"""Of a log, this much of its end is read."""
+"""The number of bytes read from the end of a log."""
 
 
 def output_of(folder: NodeFolder, lines: int) -> str | None:
-    """The last lines of the output of a node; None where there is no such node. Raises `OSError`."""
+    """The last lines of a node's output; None without such a node. Raises `OSError`."""
     if not folder.exists():
         return None
     printed = "".join(_ended(_tail(folder.log / f"{stage}.log")) for stage in STAGES)
@@ -23,7 +23,7 @@ def output_of(folder: NodeFolder, lines: int) -> str | None:
 
 
 def _ended(text: str) -> str:
-    """The text, whose last line is ended so that the next one does not go on with it."""
+    """The text with a final line end, so that more can be appended."""
     return text if not text or text.endswith("\n") else f"{text}\n"
 
 

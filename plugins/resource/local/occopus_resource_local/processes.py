@@ -1,7 +1,7 @@
 """Finds the processes of each node on this host, even after their parents have ended.
 
-A process is a node's when its environment names the node's folder, when its output goes to the node's log, or when it
-descends from such a process. While the supervisor lives, everything descends from it.
+A process belongs to a node if its environment names the node's folder, if its output goes to the node's log, or if it
+descends from such a process. While the supervisor lives, all of them descend from it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OUTPUTS = (1, 2)
 
 
 def members(folders: Iterable[NodeFolder]) -> dict[str, list[psutil.Process]]:
-    """The living processes of each node, by token, from one look at the table of processes."""
+    """The living processes of each node, by token, from one scan of the process table."""
     table = {
         process.pid: process
         for process in psutil.process_iter(["ppid", "status", "environ"])
@@ -37,7 +37,7 @@ def members(folders: Iterable[NodeFolder]) -> dict[str, list[psutil.Process]]:
 
 
 def send(process: psutil.Process, number: int) -> None:
-    """Signal a process, if it is still the one that was found. Raises `PermanentError`."""
+    """Signal a process, unless its id has been reused. Raises `PermanentError`."""
     try:
         process.send_signal(number)
     except psutil.NoSuchProcess:
@@ -47,7 +47,7 @@ def send(process: psutil.Process, number: int) -> None:
 
 
 def _marked(process: psutil.Process, tokens: Mapping[str, str]) -> str | None:
-    """The node that the process itself names."""
+    """The node that the process names in its environment or output."""
     named = [Path((process.info["environ"] or {}).get(MARKER, "")).parent]
     for output in _OUTPUTS:
         with contextlib.suppress(OSError):
@@ -57,7 +57,7 @@ def _marked(process: psutil.Process, tokens: Mapping[str, str]) -> str | None:
 
 
 def _inherited(pid: int, table: Mapping[int, psutil.Process], marked: Mapping[int, str]) -> str | None:
-    """The node that the process or the nearest of its ancestors names."""
+    """The node that the process or its nearest ancestor names."""
     while pid in table:
         if pid in marked:
             return marked[pid]

@@ -1,7 +1,7 @@
-"""From a node's context to the stages its supervisor runs: shell scripts, by name and in order.
+"""Translates a node's context into the stages that its supervisor runs: shell scripts, by name and in order.
 
-Of cloud-config it knows `bootcmd`, `write_files` and `runcmd`, and refuses the rest by name: a key that were silently
-left out would be a node that looks ready and is not.
+It supports `bootcmd`, `write_files` and `runcmd` of cloud-config, and refuses other keys by name: with a silently
+ignored key a node would look ready without being so.
 """
 
 from __future__ import annotations
@@ -36,17 +36,16 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PROGRAM = re.compile(r"[A-Za-z0-9_./+-]{1,64}")
 _DEFAULT_PERMISSIONS = 0o644
 _PAIRS = (("if", "fi"), ("case", "esac"), ("do", "done"), ("{", "}"))
-"""Words of the shell that begin and end what may go over several lines."""
+"""Shell words that begin and end constructs of several lines."""
 _OWNER = re.compile(r"[^\s:]+(:[^\s:]+)?")
 _MARK = """_occopus_at() { _occopus_status=$?; echo "$*" 2>/dev/null >"$0.at"; return $_occopus_status; }"""
-"""Writes down which command is next, and leaves `$?` as it is. Called in a list with `&&`, it never ends a script that
-ends where a command fails."""
+"""Records the next command without changing `$?`. In an `&&` list it never ends a script that stops at errors."""
 
 
 def program(context: Context) -> dict[str, str]:
     """The stages for a context, run by the user of this process.
 
-    Raises `PermanentError` naming what this handler cannot do, last of all what it cannot do for this user.
+    Raises `PermanentError` naming everything that this handler does not support, including what this user may not do.
     """
     if context.user_data is None:
         return _command(context)
@@ -76,12 +75,12 @@ def program(context: Context) -> dict[str, str]:
 
 
 def _refusal(at: str, message: str, *, here: bool = False) -> PermanentError:
-    """The error for what is wrong at a path of the cloud-config; with `here`, for the user of this process alone."""
+    """The error for a path of the cloud-config; with `here`, one that holds for the user of this process only."""
     return PermanentError(message, at=f"contextualisation.context_template.{at}".removesuffix("."), here=here)
 
 
 def _command(context: Context) -> dict[str, str]:
-    """The one stage `command`; none where there is no command: the node is then an address and a folder."""
+    """The only stage `command`; none without a command: the node is then an address and a folder."""
     exports = [_export(entry) for entry in context.env]
     words = context.words()
     return {"command": "\n".join([*exports, f"exec {shlex.join(words)}", ""])} if words else {}
@@ -105,7 +104,7 @@ def _parse(user_data: str) -> Mapping[str, Any]:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise PermanentError(f"the cloud-config is not valid YAML{where}") from None  # its text may hold secrets
+        raise PermanentError(f"the cloud-config is not valid YAML{where}") from None  # the text may contain secrets
     except yaml.YAMLError:
         raise PermanentError("the cloud-config is not valid YAML: it holds a character YAML does not allow") from None
     if not isinstance(config or {}, dict):
@@ -114,7 +113,7 @@ def _parse(user_data: str) -> Mapping[str, Any]:
 
 
 def _script(key: str, commands: Any, faults: list[PermanentError]) -> str:
-    """One script of all commands, so that what one sets (a folder, a variable) holds for the next."""
+    """One script of all commands, so that each sees the folder and variables that earlier ones set."""
     lines = _each(key, commands, _line, faults)
     if lines and all(map(_is_whole, lines)):
         marks = [f"_occopus_at {number} {_program(line)} && :" for number, line in enumerate(lines)]
@@ -123,12 +122,12 @@ def _script(key: str, commands: Any, faults: list[PermanentError]) -> str:
 
 
 def _is_whole(line: str) -> bool:
-    """Whether the shell surely takes this text for whole commands, so that another one can stand before the next."""
+    """Whether the shell certainly reads this text as complete commands, so that another one can precede the next."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     try:
         words = list(lexer)
-    except ValueError:  # a quotation without end
+    except ValueError:  # an unclosed quote
         return False
     counts = collections.Counter(words)
     operators = [word for word in words if set(word) <= {*lexer.punctuation_chars}]
@@ -142,7 +141,7 @@ def _is_whole(line: str) -> bool:
 
 
 def _program(line: str) -> str:
-    """The first word of a line where it is the name of a program; nothing where it may be something else."""
+    """The first word of a line if it is the name of a program, else empty."""
     first = line.split(maxsplit=1)[:1]
     return first[0] if first and _PROGRAM.fullmatch(first[0]) else ""
 
@@ -160,7 +159,7 @@ def _files(entries: Any, faults: list[PermanentError]) -> str:
     if not files:
         return ""
     words = [sys.executable, "-I", "-S", write_files.__file__]
-    # JSON keeps to one line that starts with a bracket, so no content can end the here-document.
+    # JSON is one line that starts with a bracket, so no content can end the here-document.
     return f"exec {shlex.join(words)} <<'END'\n{json.dumps(files)}\nEND\n"
 
 
@@ -185,7 +184,7 @@ def _file(at: str, entry: Any) -> dict[str, Any]:
 
 
 def _content(at: str, entry: Mapping[str, Any]) -> str:
-    """The content in base64."""
+    """The content, in base64."""
     content, encoding = entry.get("content", ""), entry.get("encoding", "text/plain")
     if not isinstance(content, str):
         raise _refusal(f"{at}.content", f"`content` of {at} must be a text; quote it")
@@ -201,7 +200,7 @@ def _content(at: str, entry: Mapping[str, Any]) -> str:
 
 
 def _permissions(at: str, value: Any) -> int:
-    """The mode. YAML has already turned an unquoted 0644 into the number it means."""
+    """The mode. YAML has already turned an unquoted 0644 into the intended number."""
     try:
         mode = _DEFAULT_PERMISSIONS if value is None else value if isinstance(value, int) else int(value, 8)
     except (TypeError, ValueError):
@@ -212,7 +211,7 @@ def _permissions(at: str, value: Any) -> int:
 
 
 def _refuse_other_owners(entries: Sequence[Mapping[str, Any]]) -> None:
-    """A node runs as the user who runs Occopus; files for other users would need a privilege that it does not have."""
+    """Refuse other owners: a node runs as the user who runs Occopus, without the right to change owners."""
     owners = {f"write_files[{number}]": entry["owner"] for number, entry in enumerate(entries) if entry.get("owner")}
     if not owners:
         return
@@ -224,7 +223,7 @@ def _refuse_other_owners(entries: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _each(key: str, values: Any, make: Callable[[str, Any], T], faults: list[PermanentError]) -> list[T]:
-    """What is made of each value of a list; what is wrong with others goes to `faults`."""
+    """Convert each value of a list; errors are appended to `faults`."""
     if not isinstance(values, list | None):
         faults.append(_refusal(key, f"`{key}` of the cloud-config must be a list"))
         return []

@@ -1,8 +1,8 @@
-"""The one process that stands for a node: runs its stages, keeps every process they leave behind, ends them all.
+"""The supervisor of a node: runs its stages, adopts all processes that they leave behind, and ends them.
 
-Started as ``python -I -S supervisor.py FOLDER [STAGE ...]`` and kept small by few imports, for it lives as long as its
-node. A stage is a shell script ``FOLDER/stages/STAGE.sh`` whose output goes to
-``FOLDER/log/STAGE.log`` and whose exit status goes to ``FOLDER/exits``.
+Started as ``python -I -S supervisor.py FOLDER [STAGE ...]`` and kept small by few imports, since it runs as long as its
+node. A stage is a shell script ``FOLDER/stages/STAGE.sh`` whose output goes to ``FOLDER/log/STAGE.log`` and whose exit
+status goes to ``FOLDER/exits``.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import sys
 
 PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
-# What Python ignores, and what was ignored where the node was asked for (under nohup, say), is nothing to its programs.
+# Signals ignored by Python, or by the caller (under nohup, say), get their default action in the node's programs.
 DEFAULTS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 KILL_AFTER, KILL_EVERY = 5.0, 0.1
-"""Seconds until SIGKILL for what a node leaves behind that ended by itself, and between two rounds of it: what forks
-faster than it is found needs several. One that was asked to stop may take its time: the caller kills it."""
+"""Seconds until SIGKILL for processes that remain after a node has ended by itself, and between two rounds of it:
+processes that fork fast need several rounds. After a request to stop, the caller decides when to kill."""
 
 
 def main(folder: str, *stages: str) -> None:
-    """Detach, and be the supervisor of the node in `folder` unless it already has, or had, one."""
+    """Detach and become the supervisor of the node in `folder`, unless it has or had one."""
     parent_end, own_end = os.pipe()
     if os.fork():
         os.close(own_end)
-        os.read(parent_end, 1)  # ends when the supervisor has recorded itself, or has ended
+        os.read(parent_end, 1)  # returns when the supervisor has recorded itself, or has ended
         os._exit(0)
     os.close(parent_end)
     os.setsid()
@@ -44,7 +44,7 @@ def main(folder: str, *stages: str) -> None:
 
 
 def claim(folder: str) -> bool:
-    """Record this process as the node's supervisor. False where there was one before, or the node is being deleted.
+    """Record this process as the node's supervisor. False if there already was one, or the node is being deleted.
 
     The lock ends with the process and the record outlives it, so that stages never run twice.
     """
@@ -60,7 +60,7 @@ def claim(folder: str) -> bool:
 
 
 def run(folder: str, stages: tuple[str, ...]) -> bool:
-    """Run the stages in order; return when the node should end: True where it is asked to stop."""
+    """Run the stages in order; return when the node should end: True if it was asked to stop."""
     for stage in stages:
         status = wait_for(start(folder, stage))
         if status is None:
@@ -72,7 +72,7 @@ def run(folder: str, stages: tuple[str, ...]) -> bool:
 
 
 def start(folder: str, stage: str) -> int:
-    """Start a stage in a process group of its own; the process id."""
+    """Start a stage in its own process group; return the process id."""
     log = os.open(f"{folder}/log/{stage}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         return os.posix_spawn(
@@ -89,7 +89,10 @@ def start(folder: str, stage: str) -> int:
 
 
 def wait_for(pid: int) -> int | None:
-    """Reap until `pid` ends; its exit status (minus the number of the signal that ended it), None at a stop."""
+    """Reap until `pid` ends; return its exit status, None after a request to stop.
+
+    The exit status is minus the number of the signal that ended the process, if one did.
+    """
     while True:
         ended, _ = reap()
         if pid in ended:
@@ -99,7 +102,7 @@ def wait_for(pid: int) -> int | None:
 
 
 def reap() -> tuple[dict[int, int], bool]:
-    """Exit statuses, by process id, of the children that have ended; and whether there are any more."""
+    """Exit statuses, by process id, of the children that have ended; and whether there are more children."""
     ended: dict[int, int] = {}
     try:
         while (result := os.waitpid(-1, os.WNOHANG))[0]:
@@ -110,10 +113,10 @@ def reap() -> tuple[dict[int, int], bool]:
 
 
 def stop(in_its_own_time: bool) -> None:
-    """End every descendant: SIGTERM, and SIGKILL after a while unless each may take its own time.
+    """End every descendant: SIGTERM, then SIGKILL after a while unless `in_its_own_time`.
 
-    As the subreaper, this process outlives them. New children are signalled again: a process that was being
-    started when the signal came may have lost it.
+    As the subreaper, this process outlives them. New children are signalled again: a process that was just starting may
+    have missed the first signal.
     """
     asked = children(os.getpid())
     send(signal.SIGTERM, descendants(os.getpid()))
@@ -133,16 +136,16 @@ def send(number: signal.Signals, pids: list[int]) -> None:
         try:  # noqa: SIM105  # contextlib would cost every node memory
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
-            pass  # gone already, or another user's
+            pass  # already ended, or of another user
 
 
 def children(parent: int) -> set[int]:
-    """Process ids of what is right below `parent`."""
+    """Process ids of the direct children of `parent`."""
     return {pid for pid, above in parents_of_all().items() if above == parent}
 
 
 def parents_of_all() -> dict[int, int]:
-    """The process id of its parent for each process of this host."""
+    """The parent's process id for each process of this host."""
     parents = {}
     for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdecimal() and (fields := stat_fields(int(name))):
@@ -153,7 +156,7 @@ def parents_of_all() -> dict[int, int]:
 def descendants(ancestor: int) -> list[int]:
     """Process ids of everything below `ancestor`, each parent before its children.
 
-    A program that waits for its child hears of a signal in this order before the child has ended by it.
+    So a program that waits for its child gets the signal before the child ends.
     """
     parents = parents_of_all()
     found = [ancestor]
@@ -173,13 +176,16 @@ def note(folder: str, line: str) -> None:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a living process started, in clock ticks since boot: with its id, its identity. None where it has ended."""
+    """The start of a living process in clock ticks since boot, which identifies it together with its id.
+
+    None if it has ended.
+    """
     fields = stat_fields(pid)
     return int(fields[19]) if fields and fields[0] not in "ZX" else None
 
 
 def stat_fields(pid: int) -> list[str] | None:
-    """Fields of ``/proc/PID/stat`` from the third (the state) on; the second may hold anything, even brackets."""
+    """Fields of ``/proc/PID/stat`` from the third (the state) on; the second may contain anything, even brackets."""
     try:
         with open(f"/proc/{pid}/stat", errors="replace") as stat:  # noqa: PTH123
             return stat.read().rpartition(")")[2].split()

@@ -45,19 +45,19 @@ signal.sigwait([signal.SIGTERM])
 time.sleep(float(sys.argv[1]))
 pathlib.Path("ended").touch()
 """
-"""A program for Python that takes so many seconds to end once it is asked to. It misses no signal after ``up`` is
-there, as a shell may."""
+"""A Python program that takes this many seconds to end after a signal. It handles signals once ``up`` exists; a shell
+might miss one."""
 
 
 class HostFaults(FaultInjector):
-    """The operating system refuses."""
+    """Errors of the operating system."""
 
     def __init__(self) -> None:
         self._patches = ExitStack()
 
     def inject(self, fault: Fault, operation: Operation) -> None:
-        """Have the first step of the operation raise, or the last one of a creation that takes effect."""
-        # The last step of a creation is to look at it: failing there, it has taken effect.
+        """Make the first step of the operation raise, or the last one of a creation that takes effect."""
+        # The last step of a creation reads the state: an error there comes after the effect.
         where, name = (
             (handler, "look") if fault is Fault.LOST_REPLY and operation == "create" else FIRST_STEP[operation]
         )
@@ -65,7 +65,7 @@ class HostFaults(FaultInjector):
         self._patches.enter_context(mock.patch.object(where, name, side_effect=error))
 
     def refuse_deletion(self, id: InstanceId) -> None:
-        """Have the deletion of the one node raise."""
+        """Make the deletion of the node raise."""
         real = LocalHandler._continue_deletion  # noqa: SLF001 - the step that an operating system refuses
 
         def refuse(local: LocalHandler, folder: NodeFolder, members: list[psutil.Process]) -> None:
@@ -76,12 +76,12 @@ class HostFaults(FaultInjector):
         self._patches.enter_context(mock.patch.object(LocalHandler, "_continue_deletion", refuse))
 
     def clear(self) -> None:
-        """Take all failures away."""
+        """Remove all failures."""
         self._patches.close()
 
 
 class LocalHarness(ResourceHarness):
-    """Nodes in a folder: the one that is given, or one of its own, which is removed with it."""
+    """Nodes in a given folder, or in one of its own, which is removed at the end."""
 
     not_applicable: ClassVar[Mapping[str, str]] = {
         "schema_imports_no_sdk": "the provider is this host: there is no SDK",
@@ -123,7 +123,7 @@ class LocalHarness(ResourceHarness):
         return LocalHandler(Connection("local", {"root": str(self.root)}, {}, call_timeout or 30.0))
 
     def request(self, token: str, owner: Owner, kind: Kind = "plain") -> CreateRequest:
-        """A ``stepwise`` creation is one that is interrupted before its supervisor is started."""
+        """A node; a ``stepwise`` creation is interrupted before its supervisor is started."""
         if kind == "stepwise":
             self._interrupted.add(token)
         context = Context(user_data="#cloud-config\nruncmd: [echo hush-hush]\n")
@@ -134,16 +134,16 @@ class LocalHarness(ResourceHarness):
         return CreateRequest(token, owner, {"root": str(self.root)}, context)
 
     def absent_ids(self, count: int) -> Sequence[InstanceId]:
-        """Names of folders that do not exist."""
+        """Valid ids without a folder."""
         return [InstanceId(f"absent-{number}") for number in range(count)]
 
     def settle(self) -> None:
-        """A deletion that is under way gets on by being repeated, as the core does."""
+        """Continue deletions in progress by repeating them, as the core does."""
         self.handler().delete([InstanceId(node.token) for node in NodeFolder.all(self.root) if node.is_deleting()])
         time.sleep(0.01)
 
     def received(self, id: InstanceId, sent: Context) -> Context:  # noqa: ARG002 - for overriding
-        """The environment and the words of the one process of a node, once the supervisor's child has become it."""
+        """The environment and the words of the node's only process, after its exec."""
         supervisor = self._supervisor(id)
         for _ in range(self.patience):
             for process in supervisor.children():
@@ -156,7 +156,7 @@ class LocalHarness(ResourceHarness):
         raise AssertionError(f"the command of {id} has not been started")
 
     def impose(self, id: InstanceId, state: InstanceState) -> None:
-        """Kill the supervisor, write that a stage failed, or spoil the record."""
+        """Kill the supervisor, record a failed stage, or damage the record."""
         folder = NodeFolder(self.root, id)
         if state is InstanceState.STOPPED:
             self._supervisor(id).kill()
@@ -167,15 +167,15 @@ class LocalHarness(ResourceHarness):
             (folder.path / "node.json").write_text("{")
 
     def handles_stop(self, id: InstanceId) -> bool:
-        """Whether its command has written that it is up."""
+        """Whether its command has recorded that it has started."""
         return (NodeFolder(self.root, id).work / "up").exists()
 
     def shut_down(self, id: InstanceId) -> bool:
-        """Whether its command has written that it ended."""
+        """Whether its command has recorded that it has ended."""
         return (NodeFolder(self.root, id).work / "ended").exists()
 
     def close(self) -> None:
-        """Delete the nodes, and the folder where it is of the harness. Idempotent."""
+        """Delete the nodes, and a folder of its own. Idempotent."""
         super().close()
         self._patches.close()
         if self._own:

@@ -1,4 +1,4 @@
-"""What a node's folder and processes amount to, in the words of the contract."""
+"""Derives the state of a node from its folder and processes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from occopus_core.api import Address, AddressKind, Instance, InstanceId, Instanc
 from occopus_resource_local.folders import NodeFolder, Record, boot_id
 
 _TAIL = 8192
-"""Bytes of a log in which its last line is looked for."""
+"""The number of bytes at the end of a log that are searched for its last line."""
 _LONGEST = 300
-"""Characters of a line that are shown."""
+"""The most characters of a line in a reason."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def look(folder: NodeFolder) -> Instance:
-    """The node as it is now. Starts and changes nothing. Raises `OSError`."""
+    """The current state of the node. Changes nothing. Raises `OSError`."""
     if not folder.exists():
         return _instance(folder, None, InstanceState.ABSENT)
-    deleting = folder.is_deleting()  # before the record: of a folder being removed, this goes last
+    deleting = folder.is_deleting()  # before the record, which is removed last
     try:
         record = folder.record()
     except PermanentError as exc:
@@ -62,7 +62,7 @@ def _state(folder: NodeFolder, record: Record | None, exits: dict[str, int]) -> 
 
 
 def _outcome(folder: NodeFolder, exits: dict[str, int]) -> str:
-    """How the stages ended that did not end well; and the one command of a node, however it ended."""
+    """The failed stages, or the outcome of a node's only command."""
     return "; ".join(
         f"{folder.command_of(stage)} ended {_how(status)}{_said(folder, stage)}"
         for stage, status in exits.items()
@@ -80,7 +80,7 @@ def _how(status: int) -> str:
 
 
 def _last_line(folder: NodeFolder, stage: str) -> str:
-    """The last line that a stage has printed, without colours; empty where it printed none, or the log is gone."""
+    """The last line of a stage's output, without colours; empty without output or without log."""
     try:
         with (folder.log / f"{stage}.log").open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL))

@@ -1,7 +1,7 @@
-"""The stage `write_files`, run as its own short process, and the removal of what it wrote outside the node's folder.
+"""The stage `write_files`, a separate short process, and the removal of files written outside the node's folder.
 
 Nothing is isolated: an absolute path is a path of this host. So the paths a node has written outside its own folder are
-claimed in ``<root>/<token>/outside``, one JSON text per line (a folder ends with ``/``); a file of the host which no
+claimed in ``<root>/<token>/outside``, one JSON text per line (a folder ends with ``/``). A file of the host that no
 node has claimed is never touched, and one that several nodes have claimed stays until the last of them is deleted.
 """
 
@@ -21,11 +21,11 @@ CLAIMS = "outside"
 
 
 class RefusedError(Exception):
-    """A file that may not be written, and why."""
+    """A file that may not be written, with the reason."""
 
 
 def main() -> int:
-    """Write the entries given on standard input as a JSON list; 1 with a line of explanation where one is refused."""
+    """Write the entries in the JSON list on standard input; return 1, after a line of explanation, on a refusal."""
     work = Path(os.environ["OCCOPUS_NODE_DIR"])
     for entry in json.load(sys.stdin):
         try:
@@ -56,7 +56,7 @@ def write(work: Path, entry: dict[str, Any]) -> None:
 
 
 def put(target: Path, entry: dict[str, Any]) -> None:
-    """The content, the permissions. Raises `OSError`."""
+    """Write content and permissions. Raises `OSError`."""
     how = os.O_APPEND if entry["append"] else os.O_TRUNC
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | how, 0o600), "wb") as file:
         file.write(base64.b64decode(entry["content"]))
@@ -64,7 +64,7 @@ def put(target: Path, entry: dict[str, Any]) -> None:
 
 
 def remove_outside(node: Path) -> None:
-    """Remove what the node wrote outside its folder and no other node claims. Idempotent. Raises `OSError`.
+    """Remove what only this node wrote outside its folder. Idempotent. Raises `OSError`.
 
     The caller holds the lock of the root.
     """
@@ -84,7 +84,7 @@ def claims(node: Path) -> list[str]:
         text = (node / CLAIMS).read_text()
     except FileNotFoundError:
         return []
-    whole = text[: text.rfind("\n") + 1]  # what a full disk cut off was never acted on
+    whole = text[: text.rfind("\n") + 1]  # a line truncated by a full disk was never acted on
     return [json.loads(line) for line in whole.splitlines()]
 
 

@@ -1,4 +1,4 @@
-"""Nodes on a root of their own; after every test nothing of them may be left."""
+"""Nodes in a separate root; each test must leave nothing behind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from occopus_resource_local import LocalHandler
 from occopus_resource_local.folders import NodeFolder
 
 DEADLINE = 600.0
-"""Seconds after which something is taken for stuck."""
+"""Seconds after which a test counts as stuck."""
 
 
 class Host:
-    """A handler on a folder of its own, and what a test wants to know about its nodes."""
+    """A handler on its own folder, and queries about its nodes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -32,7 +32,7 @@ class Host:
         return self.request(token, user_data=f"#cloud-config\n{text}", **kwargs)
 
     def create(self, request: CreateRequest) -> Instance:
-        """Repeat as the core does, until the node is made."""
+        """Repeat `create`, as the core does, until the node is made."""
         return self.until(
             lambda: (made := self.handler.create(request)).state is not InstanceState.PROVISIONING and made
         )
@@ -54,7 +54,7 @@ class Host:
         return self.until(lambda: (exits := self.folder(token).exits()).get(stage) is not None and [exits[stage]])[0]
 
     def processes(self) -> list[psutil.Process]:
-        """Everything alive that says it is of a node below this root."""
+        """Every living process that belongs to a node below this root."""
         return [
             process
             for process in psutil.process_iter(["environ", "status"])
@@ -63,7 +63,7 @@ class Host:
         ]
 
     def delete(self, *tokens: str) -> None:
-        """Repeat as the core does, until the nodes are absent."""
+        """Repeat `delete`, as the core does, until the nodes are absent."""
         self.until(lambda: self.deletion_step(*tokens))
 
     def deletion_step(self, *tokens: str) -> bool:
@@ -71,7 +71,7 @@ class Host:
         return all(seen.state is InstanceState.ABSENT for seen in self.handler.describe(tokens).values())
 
     def until(self, condition: Callable[[], object]):
-        """The condition's value once it is true."""
+        """Wait until the condition has a true value; return it."""
         end = time.monotonic() + DEADLINE
         while not (value := condition()):
             assert time.monotonic() < end, f"not within {DEADLINE:g} s: {condition}"

@@ -1,4 +1,4 @@
-"""Commands that are killed, run at the same time, or lose their terminal."""
+"""Commands that are killed, run concurrently, or lose their terminal."""
 
 import fcntl
 import os
@@ -64,7 +64,7 @@ def supervisors(host):
     return [process.pid for process in host.processes() if "supervisor.py" in " ".join(process.cmdline())]
 
 
-def test_create_goes_on_where_it_was_killed(host, killed):
+def test_a_killed_create_continues(host, killed):
     listed = {instance.token for instance in host.handler.list_owned(Owner("here"))}
     assert listed <= {"n1"}
     made = host.create(host.cloudinit("runcmd: [echo ran >> ran]\n"))
@@ -93,14 +93,14 @@ def test_a_killed_create_can_be_deleted(host, killed):
         "pathlib.Path.rmdir = die",
     ],
 )
-def test_a_deletion_that_was_killed_goes_on(host, point):
+def test_a_killed_deletion_continues(host, point):
     host.create(host.cloudinit("runcmd: [echo ran >> ran]\n"))
     code = f"{point}\nwhile True: handler.delete(['n1']); time.sleep(0.01)\n"
     assert run(host, code).wait(DEADLINE) == -9
     host.delete("n1")
 
 
-def test_twenty_creates_at_once_make_one_node(host):
+def test_twenty_concurrent_creates_make_one_node(host):
     code = "with ThreadPoolExecutor(5) as pool:\n made = list(pool.map(lambda _: until_made(), range(5)))\n"
     code += "for m in made: print(m.state.value, m.addresses[0].value)\n"
     racers = [run(host, code, stdout=subprocess.PIPE) for _ in range(4)]
@@ -114,7 +114,7 @@ def test_twenty_creates_at_once_make_one_node(host):
     assert (host.work() / "ran").read_text() == "ran\n"
 
 
-def test_create_and_delete_at_once_end_in_one_of_the_two(host):
+def test_concurrent_create_and_delete_end_consistently(host):
     code = "for _ in range(10): handler.create(request)\n"
     racer = run(host, code)
     host.until(lambda: host.deletion_step("n1") and racer.poll() is not None)
@@ -135,6 +135,6 @@ def test_a_node_outlives_the_command_and_the_terminal_that_started_it(host):
     with command.stdout:
         assert command.stdout.readline() == "made\n"
         os.close(master)
-        assert command.wait(DEADLINE) == -1  # SIGHUP: its terminal has gone
+        assert command.wait(DEADLINE) == -1  # SIGHUP: the terminal was closed
     assert host.state() is InstanceState.READY
     assert os.getsid(host.folder().living_supervisor()) == host.folder().living_supervisor()

@@ -51,7 +51,7 @@ def test_stages_run_in_order_with_the_environment_of_the_node(host):
     assert (host.folder().path.stat().st_mode & 0o7777, host.folder().log.stat().st_mode & 0o7777) == (0o700, 0o700)
 
 
-def test_a_command_of_runcmd_that_fails_is_a_failure_with_its_place_and_exit_status(host):
+def test_a_failed_command_of_runcmd_is_reported_with_its_place_and_exit_status(host):
     host.create(host.cloudinit("runcmd: [echo out, 'echo err secret >&2; false', 'exit 3', 'echo never']\n"))
     assert host.ended("runcmd") == 3
     seen = host.look()
@@ -60,14 +60,14 @@ def test_a_command_of_runcmd_that_fails_is_a_failure_with_its_place_and_exit_sta
     assert (host.folder().log / "runcmd.log").read_text() == "out\nerr secret\n"
 
 
-def test_the_failure_is_there_at_the_next_look_while_what_it_left_runs_on(host):
+def test_a_failure_is_reported_while_other_processes_still_run(host):
     host.create(host.cloudinit("runcmd: ['sleep 1000 & echo $! > pid', [sh, -c, 'kill -9 $$']]\n"))
     host.ended("runcmd")
     assert host.look().reason.startswith("runcmd[1] (sh …) ended with exit status 137")
     os.kill(int((host.work() / "pid").read_text()), 0)
 
 
-def test_a_bootcmd_that_fails_ends_the_node(host):
+def test_a_failed_bootcmd_ends_the_node(host):
     host.create(host.cloudinit("bootcmd: [exit 4]\nruncmd: [touch ran]\n"))
     assert host.ended("bootcmd") == 4
     host.until(lambda: host.processes() == [])
@@ -87,13 +87,13 @@ def test_a_bootcmd_that_fails_ends_the_node(host):
         (["for n in 1 2; do (exit 3); done", "{ exit 2; }"], 2, "runcmd[1] ended with exit status 2"),
     ],
 )
-def test_commands_run_as_they_are_written(host, commands, status, reason):
+def test_commands_run_unchanged(host, commands, status, reason):
     host.create(host.cloudinit(f"runcmd: {json.dumps(commands)}\n"))
     assert host.ended("runcmd") == status
     assert host.look().reason == reason
 
 
-def test_a_command_knows_how_the_one_before_it_ended(host):
+def test_a_command_sees_the_exit_status_of_the_previous_one(host):
     commands = ["set -e", "false && true", 'echo "$?" > status', "set +e", "sh -c 'exit 3'", 'echo "$?" >> status']
     host.create(host.cloudinit(f"runcmd: {json.dumps(commands)}\n"))
     assert host.ended("runcmd") == 0
@@ -108,7 +108,7 @@ def test_the_output_is_that_of_all_stages(host):
     assert host.handler.logs(["n1"], 0) == {"n1": ""}
 
 
-def test_of_a_long_output_the_end_is_read(host):
+def test_only_the_end_of_a_long_output_is_read(host):
     host.create(host.cloudinit("runcmd: ['seq 100000']\n"))
     assert host.ended("runcmd") == 0
     lines = host.handler.logs(["n1"], 100_000)["n1"].splitlines()
@@ -132,18 +132,18 @@ def test_the_last_line_of_a_failing_script_is_in_the_reason(host, printed, shown
     assert host.look().reason == f"runcmd[0] (printf …) ended with exit status 4{shown}"
 
 
-def test_what_a_script_leaves_in_the_background_lives_on(host):
+def test_background_processes_of_a_script_keep_running(host):
     host.create(host.cloudinit("runcmd: ['sleep 1000 & echo $! > pid']\n"))
     assert host.ended("runcmd") == 0
     os.kill(int((host.work() / "pid").read_text()), 0)
     assert host.state() is InstanceState.READY
 
 
-def test_children_see_the_signals_of_a_normal_process(host):
+def test_children_have_default_signal_actions(host):
     host.create(host.cloudinit("runcmd: ['grep -E \"Sig(Blk|Ign)\" /proc/self/status > signals']\n"))
     assert host.ended("runcmd") == 0
     masks = [int(line.split()[1], 16) for line in (host.work() / "signals").read_text().splitlines()]
-    assert [mask & 0x7FFFFFFF for mask in masks] == [0, 0]  # above: the C library's own
+    assert [mask & 0x7FFFFFFF for mask in masks] == [0, 0]  # higher bits are the C library's own
 
 
 @pytest.mark.parametrize(("command", "how"), [("sh -c 'exit 4'", "with exit status 4"), ("true", "with exit status 0")])
@@ -153,7 +153,7 @@ def test_the_end_of_the_command_is_the_end_of_the_node(host, command, how):
     assert host.look().reason == f"command ended {how}"
 
 
-def test_a_command_has_its_environment_and_takes_its_background_with_it(host):
+def test_a_command_has_its_environment_and_ends_its_background_processes(host):
     host.create(host.request(env=("A=b c",), command=("sh", "-c", 'sleep 1000 & echo "$A" > a')))
     host.until(lambda: host.state() is InstanceState.STOPPED)
     assert (host.work() / "a").read_text() == "b c\n"
@@ -191,7 +191,7 @@ def test_the_supervisor_is_small(host):
     assert psutil.Process(supervisor).memory_info().rss < 12 * 2**20
 
 
-def test_list_owned_finds_what_the_owner_asks_for(host):
+def test_list_owned_filters_by_owner(host):
     host.create(host.request("n1", infra="a"))
     host.create(host.request("n2", infra="b"))
     host.create(host.request("n3", installation="elsewhere"))
@@ -211,21 +211,21 @@ def test_the_way_in_is_the_folder(monkeypatch, tmp_path):
     assert LocalHandler.way_in({"root": "/a b"}, "node-1") == "cd '/a b/node-1'"
 
 
-def test_nothing_is_known_on_a_root_that_does_not_exist(host):
+def test_a_missing_root_contains_nothing(host):
     assert list(host.handler.list_owned(Owner("here"))) == []
     assert host.state("n9") is InstanceState.ABSENT
     assert host.handler.delete(["n9"]) == {"n9": None}
 
 
 @pytest.mark.parametrize("id", ["../root", "addresses", "N1", ""])
-def test_ids_that_name_no_node_are_absent(host, id):
+def test_ids_without_a_node_are_absent(host, id):
     host.create(host.request())
     assert host.handler.describe([id])[id].state is InstanceState.ABSENT
     assert host.handler.delete([id]) == {id: None}
     assert host.state() is InstanceState.READY
 
 
-def test_folders_of_other_people_are_left_alone(host):
+def test_folders_of_users_are_left_alone(host):
     host.create(host.request())
     (host.root / "photos").mkdir()
     (host.root / "photos" / "node.json").write_text("{}")
@@ -252,7 +252,7 @@ def test_a_deleted_node_can_be_made_again(host):
     assert host.ended("runcmd") == 0
 
 
-def test_a_restarted_host_has_stopped_its_nodes(host):
+def test_a_restart_of_the_host_stops_its_nodes(host):
     request = host.request()
     host.create(request)
     os.kill(host.folder().living_supervisor(), signal.SIGKILL)
@@ -274,7 +274,7 @@ def test_a_damaged_record_is_unknown_and_can_be_deleted(host):
     host.delete("n1")
 
 
-def test_an_address_for_each_of_two_and_no_third(host):
+def test_two_addresses_are_enough_for_two_nodes_only(host):
     host.handler = LocalHandler(host.handler.connection, network=IPv4Network("127.99.1.0/30"))
     host.create(host.request("n1"))
     host.create(host.request("n2"))
@@ -291,7 +291,7 @@ def test_a_bad_context_is_refused_before_anything_is_made(host):
     assert not host.root.exists()
 
 
-def test_a_token_that_is_no_name_of_a_folder_is_refused(host):
+def test_a_token_that_is_no_valid_folder_name_is_refused(host):
     with pytest.raises(PermanentError, match="cannot name a node"):
         host.handler.create(host.request("../n1"))
 
@@ -307,7 +307,7 @@ def test_a_supervisor_that_does_not_start_in_time_is_tried_again(host, monkeypat
     connection = Connection("local", {"root": str(host.root)}, {}, call_timeout=0.0)
     request = host.cloudinit("runcmd: [echo ran >> ran]\n")
     with monkeypatch.context() as patched:
-        patched.setattr(select, "select", lambda *_: ([], [], []))  # a busy machine may be slower than the supervisor
+        patched.setattr(select, "select", lambda *_: ([], [], []))  # as on a busy machine that starts it slowly
         with pytest.raises(TransientError, match="did not start within 0 s"):
             LocalHandler(connection).create(request)
     host.create(request)
@@ -325,7 +325,7 @@ def test_the_default_root_is_in_the_home_folder(monkeypatch, tmp_path):
     assert LocalHandler(Connection("local", {}, {})).root == tmp_path / ".occopus" / "local"
 
 
-def test_the_schema_knows_its_keys():
+def test_the_schema_validates_its_keys():
     jsonschema.Draft7Validator.check_schema(LocalHandler.schema())
     jsonschema.validate({"root": "~/x"}, LocalHandler.schema())
     for wrong in ({"root": "x"}, {"endpoint": "x"}):
@@ -333,7 +333,7 @@ def test_the_schema_knows_its_keys():
             jsonschema.validate(wrong, LocalHandler.schema())
 
 
-def test_nothing_of_the_context_is_in_the_record_or_the_address(host):
+def test_record_and_address_contain_nothing_of_the_context(host):
     host.create(host.request(env=("PASSWORD=topsecret",), command="sleep 1000"))
     assert "topsecret" not in (host.folder().path / "node.json").read_text()
     assert "topsecret" not in repr(host.look())

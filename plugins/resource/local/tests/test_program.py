@@ -1,4 +1,4 @@
-"""From the context to the scripts of the stages; what cannot be done is refused by name."""
+"""The scripts of the stages for a context; unsupported values are refused by name."""
 
 import base64
 import getpass
@@ -26,11 +26,11 @@ def test_commands_become_one_script_each_in_the_order_of_cloud_init():
 
 
 @pytest.mark.parametrize("text", ["", "runcmd:\n", "bootcmd: []\nwrite_files: []\n"])
-def test_nothing_to_do_is_no_stage(text):
+def test_nothing_to_do_gives_no_stage(text):
     assert cloud(text) == {}
 
 
-def test_a_file_carries_content_permissions_and_append():
+def test_a_file_has_content_permissions_and_append():
     assert files("write_files: [{path: a, content: 'é', permissions: '0755', append: true}]") == [
         {"path": "a", "content": base64.b64encode("é".encode()).decode(), "permissions": 0o755, "append": True}
     ]
@@ -79,13 +79,13 @@ def test_the_current_user_may_own_files():
         ("runcmd: ['\x07']", "not valid YAML"),
     ],
 )
-def test_what_cannot_be_done_is_named(text, named):
+def test_unsupported_values_are_named(text, named):
     with pytest.raises(PermanentError) as refusal:
         cloud(text + "\n")
     assert named in str(refusal.value)
 
 
-def test_all_that_cannot_be_done_is_named_at_once():
+def test_all_unsupported_values_are_named_at_once():
     with pytest.raises(PermanentError) as refusal:
         cloud("packages: [a]\nusers: [b]\nruncmd: [date, {echo: a}, []]\nbootcmd: date\n")
     found = [refusal.value, *refusal.value.more]
@@ -101,7 +101,7 @@ def test_other_user_data_is_refused_and_not_shown(user_data):
     assert "topsecret" not in str(refusal.value)
 
 
-def test_a_yaml_error_shows_nothing_of_the_text():
+def test_a_yaml_error_does_not_show_the_text():
     with pytest.raises(PermanentError) as refusal:
         cloud("runcmd: [echo *topsecret]\nwrite_files: *topsecret\n")
     assert "topsecret" not in str(refusal.value)
@@ -115,7 +115,7 @@ def test_a_command_is_split_as_a_shell_would_and_its_environment_quoted():
     assert program(Context(command=("echo", "a b"))) == {"command": "exec echo 'a b'\n"}
 
 
-def test_no_command_is_no_stage():
+def test_no_command_gives_no_stage():
     assert program(Context()) == program(Context(command=())) == {}
 
 
@@ -134,7 +134,7 @@ def test_a_command_that_cannot_run_is_refused(context, named):
     assert "topsecret" not in str(refusal.value)
 
 
-def test_a_misspelt_key_gets_the_one_that_is_meant():
+def test_a_misspelt_key_gets_a_suggestion():
     with pytest.raises(PermanentError) as raised:
         cloud("run_cmd: [date]\n")
     assert raised.value.message.endswith("and runcmd: did you mean 'runcmd'?")

@@ -19,13 +19,13 @@ QUICKSTART = Path(__file__).parents[4] / "examples" / "quickstart"
 
 
 class Quickstart:
-    """Builds the nodes of the quick start as the engine would: rendered, in the order of their dependency."""
+    """Builds the nodes of the quick start as the engine does: rendered, in order of their dependencies."""
 
     def __init__(self, host):
         self.host = host
         self.definitions = load(QUICKSTART / "nodes.yaml").data
         self.made = {"web": [], "loadbalancer": []}
-        self.infra_id = uuid.uuid4().hex  # broadcasts of other tests on this computer are not for this one
+        self.infra_id = uuid.uuid4().hex  # separates it from other tests on this computer, which also broadcast
 
     def addresses(self, node_name):
         return [instance.addresses for instance in self.made[node_name]]
@@ -47,7 +47,7 @@ class Quickstart:
 
 
 def page(instance):
-    """What a node answers; nothing while it does not answer well."""
+    """The body of a node's page; empty while the node does not answer properly."""
     try:
         with urllib.request.urlopen(f"http://{instance.addresses[0].value}:8080/", timeout=DEADLINE) as answer:
             return answer.read().decode()
@@ -83,7 +83,7 @@ def test_the_load_balancer_asks_every_web_node_and_skips_a_dead_one(host, quicks
     assert host.state(balancer.token) is InstanceState.READY
 
 
-def test_the_load_balancer_finds_web_nodes_that_come_after_it(host, quickstart):
+def test_the_load_balancer_finds_web_nodes_added_later(host, quickstart):
     balancer = quickstart.add("loadbalancer", 0)
     for number in range(2):
         quickstart.add("web", number)

@@ -1,4 +1,4 @@
-"""Deletion stops everything a node has started, whoever was killed before."""
+"""Deletion stops every process of a node, even if some were killed before."""
 
 import contextlib
 import errno
@@ -39,7 +39,7 @@ def kill(pid):
 
 @pytest.fixture
 def daemon(host):
-    """A node whose daemon has left the session, the process group and the parent it was started in."""
+    """A node whose daemon has left its session, process group and parent."""
 
     def start(before="", **kwargs):
         files = "write_files:\n- path: daemon.py\n  content: |\n" + "".join(
@@ -53,7 +53,7 @@ def daemon(host):
 
 
 def gone(process):
-    with contextlib.suppress(psutil.NoSuchProcess):  # it may be reaped between two looks
+    with contextlib.suppress(psutil.NoSuchProcess):  # it may be reaped between the two lines
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     return True
 
@@ -76,7 +76,7 @@ def test_a_daemon_is_stopped_after_its_supervisor_was_killed(host, daemon, befor
     assert gone(process)
 
 
-def test_descendants_without_any_mark_go_with_their_marked_parent(host):
+def test_unmarked_descendants_end_with_their_marked_parent(host):
     inner = "env -i /bin/sh -c 'exec >/dev/null 2>&1; sleep 1000'"
     host.create(host.cloudinit(f'runcmd: ["{inner} & echo $! > pid; wait"]\n'))
     host.until(lambda: (host.work() / "pid").exists() and (host.work() / "pid").read_text().endswith("\n"))
@@ -95,8 +95,8 @@ def test_stop_lets_a_program_end_by_itself(host):
 
 
 def test_a_signal_reaches_a_parent_before_its_children(monkeypatch):
-    """A shell that waits for a child that the signal has ended would end too, without its trap."""
-    parents = {4: 64, 64: 512, 2: 512, 1: 4, 512: 7, 7: 2}  # 7 is above 512: its number was given out again below it
+    """Otherwise a shell that waits for a child ended by the signal would end too, without its trap."""
+    parents = {4: 64, 64: 512, 2: 512, 1: 4, 512: 7, 7: 2}  # 7 is above 512: its number was reused below it
     monkeypatch.setattr(supervisor, "parents_of_all", lambda: parents)
     assert supervisor.descendants(512) == [64, 2, 4, 7, 1]
 
@@ -104,7 +104,7 @@ def test_a_signal_reaches_a_parent_before_its_children(monkeypatch):
 STUBBORN = 'trap "" TERM; touch up; while :; do sleep 1000; done'
 
 
-def test_what_ignores_sigterm_runs_until_it_is_deleted(host):
+def test_a_program_that_ignores_sigterm_runs_until_deletion(host):
     host.create(host.request(command=("sh", "-c", STUBBORN)))
     host.until((host.work() / "up").exists)
     host.handler.stop(["n1"])
@@ -116,7 +116,7 @@ def test_what_ignores_sigterm_runs_until_it_is_deleted(host):
     assert gone(program)
 
 
-def test_the_handler_kills_what_ignores_sigterm_after_the_supervisor_was_killed(host):
+def test_the_handler_kills_what_ignores_sigterm_after_its_supervisor_was_killed(host):
     host.create(host.request(command=("sh", "-c", STUBBORN)))
     host.until((host.work() / "up").exists)
     kill(host.folder().living_supervisor())
@@ -124,7 +124,7 @@ def test_the_handler_kills_what_ignores_sigterm_after_the_supervisor_was_killed(
     assert host.processes() == []
 
 
-def test_what_a_program_leaves_behind_when_it_ends_is_killed_after_a_while(host):
+def test_processes_left_by_an_ended_program_are_killed_after_a_while(host):
     host.create(host.request(command=("sh", "-c", f"sh -c '{STUBBORN}' & while [ ! -e up ]; do sleep 0.01; done")))
     host.until(lambda: host.state() is InstanceState.STOPPED)
     assert host.processes() == []
@@ -136,7 +136,7 @@ def test_a_stopped_supervisor_does_not_stop_deletion(host):
     host.delete("n1")
 
 
-def test_no_stage_is_started_while_a_node_is_deleted(host):
+def test_no_stage_starts_during_deletion(host):
     host.create(host.cloudinit("bootcmd: [touch up; sleep 1000]\nruncmd: [touch late; sleep 1000]\n"))
     host.until((host.work() / "up").exists)
     seen = set()
@@ -149,14 +149,14 @@ def test_no_stage_is_started_while_a_node_is_deleted(host):
     assert seen == {False}
 
 
-def test_a_supervisor_told_to_end_ends_everything(host, daemon):
+def test_a_stopped_supervisor_ends_everything(host, daemon):
     process = daemon()
     os.kill(host.folder().living_supervisor(), signal.SIGTERM)
     host.until(lambda: host.state() is InstanceState.STOPPED)
     assert gone(process)
 
 
-def test_the_record_of_a_dead_supervisor_never_hits_the_next_owner_of_its_number(host):
+def test_the_record_of_a_dead_supervisor_never_matches_a_reused_process_id(host):
     host.create(host.request())
     kill(host.folder().living_supervisor())
     bystander = psutil.Popen(["sleep", "1000"])
@@ -171,7 +171,7 @@ def test_the_record_of_a_dead_supervisor_never_hits_the_next_owner_of_its_number
         bystander.wait()
 
 
-def test_many_are_deleted_at_once_and_one_that_fails_stops_no_other(host, monkeypatch):
+def test_many_are_deleted_at_once_and_one_failure_stops_no_other(host, monkeypatch):
     for token in ("n1", "n2", "n3"):
         host.create(host.request(token))
     real = psutil.Process.send_signal
@@ -190,7 +190,7 @@ def test_many_are_deleted_at_once_and_one_that_fails_stops_no_other(host, monkey
     host.delete("n1", "n2", "n3")
 
 
-def test_a_folder_protected_against_writing_is_removed(host):
+def test_a_write_protected_folder_is_removed(host):
     host.create(host.cloudinit("runcmd: [mkdir -p a/b, touch a/b/c, chmod 0 a/b a]\n"))
     assert host.ended("runcmd") == 0
     host.delete("n1")
@@ -198,7 +198,7 @@ def test_a_folder_protected_against_writing_is_removed(host):
 
 @pytest.fixture
 def full(monkeypatch):
-    """A disk with room for the names of files and for nothing in them; with `refused` not even for those."""
+    """A disk with room for file names but not for content; with `refused` not even for those names."""
 
     def fill(refused=""):
         @contextlib.contextmanager
@@ -214,7 +214,7 @@ def full(monkeypatch):
     return fill
 
 
-def test_a_full_disk_keeps_nothing_running(host, full):
+def test_a_full_disk_does_not_prevent_stopping(host, full):
     host.create(host.cloudinit("runcmd: [sleep 1000]\n"))
     full()
     host.delete("n1")
@@ -222,7 +222,7 @@ def test_a_full_disk_keeps_nothing_running(host, full):
     assert not host.folder().exists()
 
 
-def test_a_node_that_cannot_be_marked_keeps_no_other(host, full, monkeypatch):
+def test_a_node_that_cannot_be_marked_blocks_no_other(host, full, monkeypatch):
     for token in ("n1", "n2"):
         host.create(host.cloudinit("runcmd: [sleep 1000]\n", token))
     full(refused="n1")
@@ -233,8 +233,8 @@ def test_a_node_that_cannot_be_marked_keeps_no_other(host, full, monkeypatch):
         return host.state("n2") is InstanceState.ABSENT
 
     host.until(gone)
-    (told,) = refused
-    assert told.startswith("deleting the node n1: No space left on device")
+    (message,) = refused
+    assert message.startswith("deleting the node n1: No space left on device")
     assert host.state("n1") is not InstanceState.ABSENT
     monkeypatch.undo()
     host.delete("n1")

@@ -1,4 +1,4 @@
-"""Files outside a node's folder: those of the host are never touched, the nodes' own go with the last of them."""
+"""Files outside a node's folder: those of the host are never touched, those of nodes go with the last of them."""
 
 import pytest
 
@@ -15,14 +15,14 @@ def write(host, path, token="n1", content="text"):
     return host.ended("write_files", token)
 
 
-def test_a_file_and_its_new_folders_go_with_their_node(host, outside):
+def test_a_file_and_its_new_folders_are_deleted_with_their_node(host, outside):
     assert write(host, outside) == 0
     assert outside.read_text() == "text"
     host.delete("n1")
     assert not outside.parent.parent.exists()
 
 
-def test_what_others_put_beside_it_stays(host, outside):
+def test_foreign_files_beside_it_stay(host, outside):
     assert write(host, outside) == 0
     (outside.parent / "other").write_text("mine")
     host.delete("n1")
@@ -43,7 +43,7 @@ def test_a_file_of_the_host_is_never_overwritten(host, outside):
     assert outside.read_text() == "precious"
 
 
-def test_a_failed_write_keeps_runcmd_from_running(host, outside, tmp_path):
+def test_a_failed_write_prevents_runcmd(host, outside, tmp_path):
     outside.parent.mkdir(parents=True)
     outside.write_text("precious")
     host.create(host.cloudinit(f"write_files: [{{path: '{outside}'}}]\nruncmd: [touch {tmp_path}/ran]\n"))
@@ -51,7 +51,7 @@ def test_a_failed_write_keeps_runcmd_from_running(host, outside, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_shared_file_goes_with_the_last_node(host, outside):
+def test_a_shared_file_is_deleted_with_the_last_node(host, outside):
     assert write(host, outside, "n1", "one") == write(host, outside, "n2", "two") == 0
     assert outside.read_text() == "two"
     host.delete("n2")
@@ -60,7 +60,7 @@ def test_a_shared_file_goes_with_the_last_node(host, outside):
     assert not outside.exists()
 
 
-def test_nodes_deleted_together_leave_no_shared_file(host, outside):
+def test_concurrent_deletions_leave_no_shared_file(host, outside):
     assert write(host, outside, "n1") == write(host, outside, "n2") == 0
     host.delete("n1", "n2")
     assert not outside.exists()
@@ -73,7 +73,7 @@ def test_append_adds_and_repeats_within_one_node(host, outside):
     assert outside.read_text() == "ab"
 
 
-def test_a_relative_path_that_leaves_the_folder_counts_as_outside(host, tmp_path):
+def test_a_relative_path_outside_the_folder_counts_as_outside(host, tmp_path):
     (tmp_path / "precious").write_text("precious")
     assert write(host, "../../../precious") == 1
     assert (tmp_path / "precious").read_text() == "precious"
@@ -84,7 +84,7 @@ def test_a_node_cannot_write_into_the_inventory(host):
     assert host.folder().record().token == "n1"
 
 
-def test_a_folder_in_the_way_is_a_clear_reason(host):
+def test_a_folder_in_place_of_a_file_is_a_clear_reason(host):
     host.create(host.cloudinit("bootcmd: [mkdir taken]\nwrite_files: [{path: taken}]\n"))
     host.until(lambda: host.state() is InstanceState.FAILED)
     assert host.look().reason == "write_files could not write taken: Is a directory"

@@ -185,7 +185,7 @@ class Steps:
         return results
 
     def _remove(self, parts: Parts) -> None:
-        """Delete parts. The server is deleted last if others could not be found without it."""
+        """Delete floating IPs and servers; a volume follows once its server is gone."""
         for floating_ip in parts.floating_ips:
             self._cloud.delete("network", f"/floatingips/{floating_ip['id']}")
         for volume in parts.volumes:
