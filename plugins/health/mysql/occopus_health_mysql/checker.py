@@ -1,4 +1,4 @@
-"""The checker as the core sees it. PyMySQL is imported by the first check."""
+"""The implementation of `HealthChecker`. PyMySQL is imported by the first check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from occopus_core.api import HealthChecker, Probe, Verdict
 
 
 class MySqlDatabases(HealthChecker):
-    """Healthy when every database in the list exists and accepts a login. Runs no statement but a ping."""
+    """Healthy if every database in the list exists and accepts a login. Only pings the server."""
 
     contract_version: ClassVar[int] = 1
 
@@ -46,7 +46,7 @@ class MySqlDatabases(HealthChecker):
         }
 
     def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
-        """Logs in to every database of every probe, side by side."""
+        """Logs in to every database of every probe, concurrently."""
         from occopus_health_mysql import logins  # noqa: PLC0415
 
         return logins.check(probes)

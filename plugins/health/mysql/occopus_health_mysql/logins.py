@@ -1,4 +1,4 @@
-"""Logins to many databases side by side, each within the time limit of its probe."""
+"""Concurrent logins to many databases, each within the time limit of its probe."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pymysql.constants import ER
 from occopus_core.api import Probe, Verdict, within
 
 AT_ONCE = 200
-"""The most logins under way at once in one check; more than that share the time."""
+"""The most concurrent logins in one check; more than that share the time."""
 DEFAULT_PORT = 3306
 
 
 def check(probes: Sequence[Probe]) -> list[Verdict]:
-    """One verdict for each probe, in their order: healthy where every one of its databases accepts the login."""
+    """One verdict for each probe, in order: healthy if every one of its databases accepts the login."""
     logins = [(number, database) for number, probe in enumerate(probes) for database in probe.value]
     if not logins:
         return [Verdict(True)] * len(probes)
@@ -37,7 +37,7 @@ def _verdict(faults: Sequence[str]) -> Verdict:
 
 
 def _fault(probe: Probe, database: Mapping[str, Any], turns: int) -> str:
-    """What is wrong with one database, in one line; empty where nothing is."""
+    """The error of one database, in one line; empty if there is none."""
     if not probe.address:
         return "no address yet"
     port = int(database.get("port", DEFAULT_PORT))
@@ -56,11 +56,11 @@ def _fault(probe: Probe, database: Mapping[str, Any], turns: int) -> str:
 def _log_in(address: str, port: int, database: Mapping[str, Any], password: str, seconds: float) -> None:
     """Raises `pymysql.MySQLError`, `OSError`, `ValueError`.
 
-    PyMySQL encrypts where the server offers TLS, without verifying: the server of a new node has a certificate that it
-    made for itself.
+    PyMySQL encrypts if the server offers TLS, without verification: the server of a new node has a self-signed
+    certificate.
     """
     with socket.create_connection((address, port), timeout=seconds) as connected:
-        connected.recv(1, socket.MSG_PEEK)  # a server speaks first; a silent one is not worth the setting up of TLS
+        connected.recv(1, socket.MSG_PEEK)  # a server speaks first; do not set up TLS for a silent one
         connection = pymysql.Connection(
             user=database["user"],
             password=password,
@@ -77,7 +77,7 @@ def _log_in(address: str, port: int, database: Mapping[str, Any], password: str,
 
 
 def _in_words(error: Exception, server: str, database: Mapping[str, Any]) -> str:
-    """The fault for people, without the password. The server's own text is used only where it cannot hold it."""
+    """The error as a message without the password. The server's text is used only if it cannot contain it."""
     name, user = database["name"], database["user"]
     code = error.args[0] if error.args and isinstance(error.args[0], int) else None
     known = {

@@ -27,14 +27,14 @@ from occopus_health_mysql import MySqlDatabases
 START_SECONDS = 600.0
 GENEROUS = 60.0
 TIMEOUT = 0.5
-"""Seconds for a look at a target that keeps silent."""
+"""The time limit for a check of a silent target."""
 PASSWORD = "s3cret-of-app"  # noqa: S105 - it opens nothing but a server for tests
 WRONG_PASSWORD = "not-the-hidden-one"  # noqa: S105 - it opens nothing
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where it listens; `root` runs statements through its socket."""
+    """The server's address; `root` runs statements through its socket."""
 
     port: int
     socket: str
@@ -49,7 +49,7 @@ class Server:
 
 
 def lacking() -> str:
-    """Why no MariaDB can be started here; empty where one can."""
+    """Why no MariaDB can be started here; empty if it can."""
     found = _program(), shutil.which("mariadb-install-db")
     return "" if all(found) else "MariaDB is not installed: apt-get install mariadb-server"
 
@@ -60,7 +60,7 @@ def _program() -> str | None:
 
 @contextlib.contextmanager
 def encrypting() -> Iterator[Server]:
-    """A server that offers TLS, with a certificate of its own."""
+    """A server with TLS and a self-signed certificate."""
     with tempfile.TemporaryDirectory(prefix="occopus-certificate-") as name:
         certificate, key = Path(name, "server.pem"), Path(name, "server.key")
         issued = trustme.CA().issue_cert("node.internal")
@@ -72,9 +72,9 @@ def encrypting() -> Iterator[Server]:
 
 @contextlib.contextmanager
 def running(*more: str) -> Iterator[Server]:
-    """A server with the database `shop`, the user `app` who may use it, and the user `guest` who may not.
+    """A server with the database `shop`, the user `app` with access to it, and the user `guest` without.
 
-    Raises `Unavailable` where MariaDB is not installed, `RuntimeError` where it does not start.
+    Raises `Unavailable` if MariaDB is not installed, `RuntimeError` if it does not start.
     """
     if reason := lacking():
         raise Unavailable(reason)
@@ -111,17 +111,17 @@ def _prepared(server: Server, process: subprocess.Popen[bytes], log: Path) -> Se
 
 
 def probe(port: int, timeout: float = GENEROUS, auth: Mapping[str, str] | None = None, **database: Any) -> Probe:
-    """A look at the database `shop` as `app`, unless it says otherwise."""
+    """A probe of the database `shop` as `app`, with optional changes."""
     value = [{"name": "shop", "user": "app", "port": port, **database}]
     return Probe("db", "127.0.0.1", value, timeout, auth or {})
 
 
 def _password(text: str) -> dict[str, Any]:
-    return {"pass": text}  # a word of the language cannot be an argument's name
+    return {"pass": text}  # `pass` is a keyword, so it cannot be an argument
 
 
 class MySqlHarness(HealthHarness):
-    """A server that is given, or one that is started once for the process; a port that keeps silent."""
+    """A given server, or one that is started once for the process, and a silent port."""
 
     __slots__ = ("_stack",)
 
@@ -139,7 +139,7 @@ class MySqlHarness(HealthHarness):
         )
 
     def close(self) -> None:
-        """Close the port that keeps silent. Idempotent."""
+        """Close the silent port. Idempotent."""
         self._stack.close()  # type: ignore[attr-defined]
 
 

@@ -12,7 +12,7 @@ from occopus_health_mysql.testing import Server, encrypting, lacking, running
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[Server]:
-    """A server that offers TLS, with a certificate of its own."""
+    """A server with TLS and a self-signed certificate."""
     if reason := lacking():
         pytest.skip(reason)
     with encrypting() as server:
@@ -30,7 +30,7 @@ def plain_mariadb() -> Iterator[Server]:
 
 @pytest.fixture
 def refusing() -> Iterator[int]:
-    """A port that is taken and not listened at."""
+    """A bound port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The checker keeps the contract and gives reasons that a person can act on, on a real MariaDB server."""
+"""The checker fulfils the contract and gives useful reasons, on a real MariaDB server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_password_may_be_in_the_credentials(mariadb):
     assert MySqlDatabases().check([probe(mariadb.port, auth={"password": PASSWORD})]) == [Verdict(True)]
 
 
-def test_a_password_of_the_description_wins(mariadb):
+def test_a_password_in_the_description_takes_precedence(mariadb):
     assert "refused the password" in reason(mariadb.port, auth={"password": PASSWORD}, **{"pass": "wrong"})
 
 
@@ -50,7 +50,7 @@ def test_the_reason_says_what_is_wrong(mariadb, refusing, silent):
     assert reason(silent, 0.3) == f"the database server at 127.0.0.1:{silent} did not answer within 0.3 s"
 
 
-def test_the_connection_is_encrypted_where_the_server_offers_it(mariadb):
+def test_the_connection_is_encrypted_if_the_server_offers_it(mariadb):
     mariadb.root(
         f"CREATE OR REPLACE USER 'careful'@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL",
         "GRANT ALL ON shop.* TO 'careful'@'%'",
@@ -58,9 +58,9 @@ def test_the_connection_is_encrypted_where_the_server_offers_it(mariadb):
     assert MySqlDatabases().check([probe(mariadb.port, user="careful", **{"pass": PASSWORD})]) == [Verdict(True)]
 
 
-def test_a_server_without_tls_is_used_without(plain_mariadb):
+def test_a_server_without_tls_is_used_unencrypted(plain_mariadb):
     assert MySqlDatabases().check([probe(plain_mariadb.port, **{"pass": PASSWORD})]) == [Verdict(True)]
 
 
-def test_an_empty_list_asks_for_nothing():
+def test_an_empty_list_is_healthy():
     assert MySqlDatabases().check([Probe("db", "", [], 1.0)]) == [Verdict(True)]

@@ -1,4 +1,4 @@
-"""Health checks over the network: is a node reachable, does it listen, does it serve."""
+"""Health checks over the network: pings, TCP ports and URLs."""
 
 from occopus_health_network.checkers import Ping, Ports, Urls
 

@@ -1,4 +1,4 @@
-"""The three checkers as the core sees them. What they look with is imported by the first look."""
+"""The three implementations of `HealthChecker`. Their libraries are imported by the first check."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _OWN_URL = re.compile(r"https?://\{\{ *ip *\}\}(:[0-9]+)?([/?#]|$)")
 
 
 class Ping(HealthChecker):
-    """Healthy when the node answers a ping. All nodes share one socket for each address family."""
+    """Healthy if the node answers a ping. All nodes share one socket for each address family."""
 
     contract_version: ClassVar[int] = 1
 
     @classmethod
     def schema(cls) -> Mapping[str, Any]:
-        """A switch."""
+        """A boolean."""
         return {
             "description": "Whether the node must answer pings at its first address. "
             "Set it to false where the provider or a firewall drops ICMP.",
@@ -32,21 +32,21 @@ class Ping(HealthChecker):
         }
 
     def check_host(self, value: Any) -> None:
-        """Raises `PermanentError` where this process can send pings in no way."""
+        """Raises `PermanentError` if this process cannot send pings at all."""
         if value:
             from occopus_health_network import icmp  # noqa: PLC0415
 
             icmp.refuse_if_not_allowed()
 
     def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
-        """Pings every probe whose value is true; the others are healthy unasked."""
+        """Pings every probe whose value is true; the others are healthy."""
         from occopus_health_network import icmp  # noqa: PLC0415
 
         return icmp.check(probes)
 
 
 class Ports(HealthChecker):
-    """Healthy when every TCP port in the list accepts a connection. Nothing is sent."""
+    """Healthy if every TCP port in the list accepts a connection. Sends nothing."""
 
     contract_version: ClassVar[int] = 1
 
@@ -62,20 +62,20 @@ class Ports(HealthChecker):
         }
 
     def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
-        """Connects to every port of every probe at once."""
+        """Connects to every port of every probe concurrently."""
         from occopus_health_network import tcp  # noqa: PLC0415
 
         return tcp.check(probes)
 
 
 class Urls(HealthChecker):
-    """Healthy when a GET of every URL in the list ends, after its redirects, in a status below 400."""
+    """Healthy if a GET of every URL in the list ends, after redirects, with a status below 400."""
 
     contract_version: ClassVar[int] = 1
 
     @classmethod
     def schema(cls) -> Mapping[str, Any]:
-        """A list of URLs; before they are rendered they may be any text."""
+        """A list of URLs; before rendering they may be any text."""
         return {
             "description": "http and https URLs that must answer with a status below 400. Redirects are followed and "
             "certificates verified. Each is a template, in which {{ip}} is the node's first address.",
@@ -87,7 +87,7 @@ class Urls(HealthChecker):
 
     @classmethod
     def powers(cls, value: Any) -> Sequence[str]:
-        """URLs that are, or may become, those of another machine than the node."""
+        """URLs of another machine than the node, or that may become so."""
         urls = value if isinstance(value, list | tuple) else [value]
         return [
             f"urls: '{url}' is or may be of another machine than the node: begin it with http://{{{{ip}}}}"
@@ -96,21 +96,21 @@ class Urls(HealthChecker):
         ]
 
     def check_host(self, value: Any) -> None:
-        """Raises `PermanentError` for what is no http or https URL once it is rendered, whatever the address is."""
+        """Raises `PermanentError` for a rendered value that is no http or https URL."""
         for url in value:
             fault = _url_fault(url)
             if fault:
                 raise PermanentError(f"urls: '{_SECRET_PARTS.sub('***', url)}' is not an http or https URL: {fault}")
 
     def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
-        """Asks for every URL of every probe at once. Only the head of an answer is read."""
+        """Requests every URL of every probe concurrently. Only headers are read."""
         from occopus_health_network import http  # noqa: PLC0415
 
         return http.check(probes)
 
 
 def _url_fault(text: str) -> str:
-    """Why a text is no URL that can be asked for; empty where it is one."""
+    """Why a text is no valid URL; empty if it is one."""
     try:
         url = urlsplit(text)
         _ = url.port  # raises for an invalid port

@@ -1,4 +1,4 @@
-"""HTTP: asks for a URL and judges the status of the answer."""
+"""HTTP: requests a URL and checks the status of the answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from occopus_health_network import looks
 
 FIRST_BAD_STATUS = 400
 LONGEST_HEADER = 1 << 16
-"""The most characters of one line in the head of an answer."""
+"""The most characters of one header line."""
 PHRASES = {int(status): status.phrase for status in http.HTTPStatus}
 WORDS: dict[type[Exception], str] = {
     aiohttp.TooManyRedirects: "redirects without end",
@@ -30,7 +30,7 @@ WORDS: dict[type[Exception], str] = {
 
 
 def check(probes: Sequence[Probe]) -> Sequence[Verdict]:
-    """A verdict for each probe: does every URL answer well. Only the head of an answer is read."""
+    """A verdict for each probe: whether every URL answers with a good status. Only headers are read."""
     return looks.run(_verdicts(probes))
 
 
@@ -45,12 +45,12 @@ async def _verdicts(probes: Sequence[Probe]) -> Sequence[Verdict]:
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    """A session for one look: cookies of one node are not shown to another."""
+    """A session for one probe: cookies of one node are not sent to another."""
     return aiohttp.ClientSession(
         connector=connector,
         connector_owner=False,
         cookie_jar=aiohttp.CookieJar(unsafe=True),
-        timeout=aiohttp.ClientTimeout(),  # a look has one deadline for all its steps
+        timeout=aiohttp.ClientTimeout(),  # a probe has one deadline for all its steps
         max_line_size=LONGEST_HEADER,
         max_field_size=LONGEST_HEADER,
     )
@@ -58,7 +58,7 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
 
 @functools.cache
 def _trusted() -> ssl.SSLContext:
-    """The authorities whose certificates are believed. Reading them takes longer than many a check."""
+    """The trusted authorities, cached: reading them takes longer than many checks."""
     own = any(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
     return ssl.create_default_context(cafile=None if own else certifi.where())
 
@@ -91,12 +91,12 @@ def _judge(response: aiohttp.ClientResponse) -> str:
 
 
 def _shown(url: yarl.URL) -> str:
-    """The URL without what may be secret in it: user, password, query and fragment."""
+    """The URL without the parts that may be secret: user, password, query and fragment."""
     return f"{url.origin()}{url.raw_path}"
 
 
 def _in_words(error: Exception) -> str:
-    """What went wrong, for people. The text of the library's error may hold the whole URL, so it is not used."""
+    """The error as a message. The library's text may contain the whole URL, so it is not used."""
     match _deepest(error):
         case ssl.SSLCertVerificationError() as cause:
             return cause.verify_message

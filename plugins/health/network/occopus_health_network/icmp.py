@@ -29,7 +29,7 @@ from occopus_core.api.health import Probe, Verdict
 from occopus_health_network import looks
 
 PACKETS = 3
-"""Requests to one silent node within its timeout: one lost packet is no sick node."""
+"""Requests to a silent node within its timeout: a single lost packet must not make it unhealthy."""
 ECHO_REPLIES = {socket.AF_INET: 0, socket.AF_INET6: 129}
 """The ICMP type of an answer, by address family."""
 NOT_ALLOWED = (
@@ -40,7 +40,7 @@ _TRIAL_SECONDS = 3.0
 
 
 def refuse_if_not_allowed() -> None:
-    """Raises `PermanentError` where neither a socket of this process nor the program ``ping`` sends pings."""
+    """Raises `PermanentError` if neither a socket of this process nor the program ``ping`` can send pings."""
     if not (_may_open_socket() or _program_works()):
         raise PermanentError(NOT_ALLOWED)
 
@@ -55,7 +55,7 @@ def _may_open_socket() -> bool:
 
 @functools.cache
 def _program_works() -> bool:
-    """Whether the program may do what this process may not: it often has a capability of its own."""
+    """Whether the program ``ping`` works: it often has a capability that this process lacks."""
     program = shutil.which("ping")
     if program is None:
         return False
@@ -68,7 +68,7 @@ def _program_works() -> bool:
 
 
 async def _ping_by_program(address: str, seconds: float) -> str:
-    """Nothing when the address answers. Raises `TimeoutError`, `SocketPermissionError`, `OSError`."""
+    """Returns if the address answers. Raises `TimeoutError`, `SocketPermissionError`, `OSError`."""
     if not await asyncio.to_thread(_program_works):
         raise SocketPermissionError(False)
     wait = str(max(1, round(seconds)))
@@ -86,7 +86,7 @@ async def _ping_by_program(address: str, seconds: float) -> str:
 
 
 def check(probes: Sequence[Probe]) -> Sequence[Verdict]:
-    """A verdict for each probe: does the node answer, where it is asked at all."""
+    """A verdict for each probe: whether the node answers, unless its ping is off."""
     return looks.run(_check(probes))
 
 
@@ -140,14 +140,17 @@ class _Echo:
             self._socket.close()
 
     async def ask(self, address: str, seconds: float) -> str:
-        """Nothing when the address answers, or what a router answered for it. Raises `TimeoutError`, `ICMPLibError`."""
+        """Ping an address: None if it answers, or the error that a router reported.
+
+        Raises `TimeoutError`, `ICMPLibError`.
+        """
         opened = self._socket or self._open()
         request = ICMPRequest(address, id=self._id, sequence=len(self._waiting) & 0xFFFF)
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, answer))
         for _ in range(PACKETS):
             opened.send(request)
-            self._receive()  # after every packet: a thousand answers at once do not fit the socket's buffer
+            self._receive()  # after every packet: a thousand answers do not fit in the socket's buffer
             await asyncio.wait([answer], timeout=seconds / PACKETS)
             if answer.done():
                 return answer.result()
@@ -166,11 +169,11 @@ class _Echo:
         return opened
 
     def _receive(self) -> None:
-        """Take in every packet that has arrived; a raw socket is given those of other processes too."""
+        """Process every received packet; a raw socket also gets those of other processes."""
         while self._socket and self._readable.poll(0):
             try:
                 self._sort(self._socket.receive(timeout=0.01))
-            except ICMPLibError:  # not a packet, or not for one request, whose wait then times out
+            except ICMPLibError:  # not a packet, or not for one request, which then times out
                 return
 
     def _sort(self, reply: ICMPReply) -> None:

@@ -1,4 +1,4 @@
-"""Many looks side by side from a plain thread, bounded in time and in sockets."""
+"""Runs many network checks concurrently from a plain thread, bounded in time and in sockets."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from occopus_core.api.health import Probe, Verdict
 T = TypeVar("T")
 
 Look: TypeAlias = Callable[[float], Awaitable[str]]
-"""Takes the seconds it may last; answers what is wrong, or nothing. Raises nothing because of its target."""
+"""A check that gets its time limit in seconds and returns the error, or None. Errors of its target are never raised."""
 
 AT_ONCE = 1000
-"""The most looks under way at once in one check."""
+"""The most concurrent looks in one check."""
 RESOLVERS = 64
-"""The most host names looked up at once in one check."""
+"""The most concurrent lookups of host names in one check."""
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """An event loop whose end does not wait for a name server that hangs."""
+    """An event loop that can be closed while a name server hangs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.set_default_executor(ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve"))
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Let the lookups under way end: `close` makes their threads stop after that."""
+        """Leave running lookups: `close` makes their threads stop when they end."""
 
 
 def run(looking: Coroutine[object, object, T]) -> T:
-    """The result of a coroutine, run on a loop of its own that is gone afterwards."""
+    """Run a coroutine on a new loop, and return its result."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(looking)
 
 
 def socket_limit() -> int:
-    """How many sockets one check may hold: a quarter of what the process may open, for it is not alone in it."""
+    """The most sockets of one check: a quarter of the process's limit, since other code needs some too."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return AT_ONCE if soft == resource.RLIM_INFINITY else max(1, min(AT_ONCE, soft // 4))
 
 
 async def verdicts(probes: Sequence[Probe], looks_of: Callable[[Probe], Sequence[Look]], at_once: int) -> list[Verdict]:
-    """One verdict for each probe, in order: healthy where none of its looks finds anything wrong.
+    """One verdict for each probe, in order: healthy if none of its looks finds an error.
 
     More than `at_once` looks share the time, so that all of them together still end within one timeout.
     """
@@ -71,7 +71,7 @@ async def verdicts(probes: Sequence[Probe], looks_of: Callable[[Probe], Sequence
 
 
 async def resolve(name: str) -> tuple[socket.AddressFamily, str]:
-    """The first address of a host. A number is not worth a thread. Raises `OSError`, `ValueError`."""
+    """The first address of a host. An IP address needs no lookup. Raises `OSError`, `ValueError`."""
     try:
         found = socket.getaddrinfo(name, None, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
@@ -81,7 +81,7 @@ async def resolve(name: str) -> tuple[socket.AddressFamily, str]:
 
 
 def in_words(error: BaseException) -> str:
-    """What went wrong below an address, for people."""
+    """The error of a connection as a message."""
     if isinstance(error, (socket.gaierror, ValueError)):  # a name that cannot be encoded is a ValueError
         return "could not be resolved"
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)

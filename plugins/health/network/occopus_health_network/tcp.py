@@ -1,4 +1,4 @@
-"""TCP: connects and hangs up."""
+"""TCP: connects and disconnects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from occopus_health_network import looks
 
 
 def check(probes: Sequence[Probe]) -> Sequence[Verdict]:
-    """A verdict for each probe: does every port accept a connection."""
+    """A verdict for each probe: whether every port accepts a connection."""
     return looks.run(looks.verdicts(probes, _looks, looks.socket_limit()))
 
 

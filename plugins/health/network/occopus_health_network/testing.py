@@ -16,11 +16,11 @@ from occopus_core.testing.health import HealthHarness
 from occopus_health_network import Ping, Ports, Urls
 
 TIMEOUT = 0.5
-"""Seconds for a look at a target that keeps silent."""
+"""The time limit for a check of a silent target."""
 GENEROUS = 60.0
-"""Seconds for a look at one that answers, on a busy machine."""
+"""The time limit for a check of a target that answers, on a busy machine."""
 LOST = "127.0.0.9"
-"""Where no echo request arrives."""
+"""An address to which packets are lost."""
 
 
 class _Lossy(icmplib.ICMPv4Socket):  # type: ignore[misc]
@@ -30,18 +30,18 @@ class _Lossy(icmplib.ICMPv4Socket):  # type: ignore[misc]
 
 
 class _Pages(http.server.BaseHTTPRequestHandler):
-    """Each path is the status of its answer."""
+    """A web server: each path is the status of its answer."""
 
     def do_GET(self) -> None:
         self.send_response(int(self.path.partition("?")[0][1:]))
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Print nothing."""
+        """Log nothing."""
 
 
 class NetworkHarness(HealthHarness):
-    """A checker with targets that are there until the harness is closed."""
+    """A checker with targets that exist until the harness is closed."""
 
     __slots__ = ("_stack",)
 
@@ -51,12 +51,12 @@ class NetworkHarness(HealthHarness):
         super().__init__(checker, healthy, unhealthy, silent, secret)
 
     def close(self) -> None:
-        """Take the targets away. Idempotent."""
+        """Close the targets. Idempotent."""
         self._stack.close()  # type: ignore[attr-defined]
 
 
 def ping_harness() -> NetworkHarness:
-    """The loopback, and an address where requests are lost."""
+    """The loopback, and an address to which packets are lost."""
     stack = contextlib.ExitStack()
     stack.enter_context(mock.patch("occopus_health_network.icmp.ICMPv4Socket", _Lossy))
     lost = Probe("ill", LOST, True, TIMEOUT)
@@ -64,7 +64,7 @@ def ping_harness() -> NetworkHarness:
 
 
 def ports_harness() -> NetworkHarness:
-    """A port that accepts, one that refuses, and one whose queue is full, where the kernel drops requests."""
+    """A port that accepts, one that refuses, and one with a full queue, where the kernel drops requests."""
     stack = contextlib.ExitStack()
     accepting = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
     refusing = stack.enter_context(socket.socket())
@@ -81,7 +81,7 @@ def ports_harness() -> NetworkHarness:
 
 
 def urls_harness() -> NetworkHarness:
-    """A web server, and one that accepts and never answers."""
+    """A web server, and a server that accepts and never answers."""
     stack = contextlib.ExitStack()
     silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
     web = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pages))

@@ -1,4 +1,4 @@
-"""Targets on loopback: servers that answer, refuse, say nothing, or say no."""
+"""Targets on the loopback: servers that answer, refuse, stay silent, or return errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT = 0.3
 
 @pytest.fixture
 def listening() -> Iterator[Callable[..., int]]:
-    """Listens on an address, and never says a word; answers the port."""
+    """Listens on an address without ever answering; yields the port."""
     with contextlib.ExitStack() as stack:
 
         def listen(address: str = "127.0.0.1", port: int = 0) -> int:
@@ -29,7 +29,7 @@ def listening() -> Iterator[Callable[..., int]]:
 
 @pytest.fixture
 def refusing() -> Iterator[int]:
-    """A port that is taken, so that nobody else can have it, but not listening."""
+    """A bound port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
@@ -37,7 +37,7 @@ def refusing() -> Iterator[int]:
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A port whose queue is full: the kernel drops whoever knocks, as a firewall would."""
+    """A port with a full queue: the kernel drops connection requests, like a firewall."""
     with socket.socket() as server, socket.socket() as first:
         server.bind(("127.0.0.1", 0))
         server.listen(0)
@@ -84,7 +84,7 @@ class _Server(http.server.ThreadingHTTPServer):
     request_queue_size = 2048
 
     def handle_error(self, *args: object) -> None:
-        """A client that refuses the certificate hangs up: that is what it should do."""
+        """Ignore errors: a client that rejects the certificate hangs up."""
 
 
 @contextlib.contextmanager
@@ -116,7 +116,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def secure_web(authority: trustme.CA) -> Iterator[Callable[..., str]]:
-    """The root URL of a web server with a certificate of the test's own authority."""
+    """The root URL of a web server with a certificate of a test authority."""
     with contextlib.ExitStack() as stack:
 
         def serve(*names: str, **options: object) -> str:

@@ -1,4 +1,4 @@
-"""What the checkers say of targets of every kind, in the words people read."""
+"""Verdicts and messages of the checkers for all kinds of targets."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from occopus_core.api import PermanentError, Probe, Verdict
 from occopus_health_network import Ping, Ports, Urls, http, icmp, looks
 
 TIMEOUT = 0.3
-"""Seconds for a look at a target that keeps silent."""
+"""The time limit for a check of a silent target."""
 GENEROUS = 60.0
-"""Seconds for a look at one that answers, on a busy machine."""
+"""The time limit for a check of a target that answers, on a busy machine."""
 
 
 def verdict(checker, value, address="127.0.0.1", timeout=GENEROUS):
@@ -40,7 +40,7 @@ def loopback(number):
 
 @pytest.fixture
 def no_answers(monkeypatch):
-    """Every echo request is lost on its way; answers how many were sent."""
+    """Lose every echo request; returns a function with the number of requests."""
     sent = []
     monkeypatch.setattr(icmplib.ICMPv4Socket, "send", lambda self, request: sent.append(request.destination))
     return sent
@@ -48,7 +48,7 @@ def no_answers(monkeypatch):
 
 @pytest.fixture
 def answers(monkeypatch):
-    """Lets every packet that arrives be this one instead."""
+    """Replace every received packet by this one."""
     send, receive, asked = icmplib.ICMPv4Socket.send, icmplib.ICMPv4Socket.receive, []
 
     def remember(self, request):
@@ -79,13 +79,13 @@ class TestPing:
         assert [answer.reason for answer in verdicts if not answer.healthy] == []
         assert len(verdicts) == 1000
 
-    def test_a_host_that_does_not_answer(self, no_answers):
+    def test_a_silent_host(self, no_answers):
         assert reason(Ping(), True, "127.0.0.9", timeout=2.0) == (
             "127.0.0.9 does not answer pings (3 lost of 3 within 2 s): if the provider drops ICMP, set ping: false"
         )
         assert no_answers == ["127.0.0.9"] * 3
 
-    def test_one_lost_packet_is_no_sick_host(self, monkeypatch):
+    def test_one_lost_packet_is_tolerated(self, monkeypatch):
         send, lost = icmplib.ICMPv4Socket.send, []
 
         def lose_the_first(self, request):
@@ -95,15 +95,15 @@ class TestPing:
         assert verdict(Ping(), True).healthy
         assert lost
 
-    def test_an_answer_from_somebody_else_does_not_count(self, answers):
+    def test_an_answer_from_another_host_does_not_count(self, answers):
         answers("127.0.0.8", 0)
         assert "does not answer pings" in reason(Ping(), True, "127.0.0.9", timeout=TIMEOUT)
 
-    def test_an_answer_to_somebody_else_does_not_count(self, answers):
+    def test_an_answer_to_another_process_does_not_count(self, answers):
         answers("127.0.0.9", 0, other_process=1)
         assert "does not answer pings" in reason(Ping(), True, "127.0.0.9", timeout=TIMEOUT)
 
-    def test_a_router_that_knows_no_way(self, answers):
+    def test_a_router_reports_no_route(self, answers):
         answers("127.0.0.254", 3, 1)
         said = "127.0.0.254 answered for 127.0.0.9: Destination host unreachable"
         assert reason(Ping(), True, "127.0.0.9") == said
@@ -125,7 +125,7 @@ class TestPing:
         assert verdict(Ping(), True).healthy
         assert opened == [True, False]
 
-    def test_without_any_permission_it_says_what_to_do(self, monkeypatch):
+    def test_without_any_permission_the_message_says_what_to_do(self, monkeypatch):
         def refused(privileged):
             raise icmplib.SocketPermissionError(privileged)
 
@@ -135,7 +135,7 @@ class TestPing:
         assert "net.ipv4.ping_group_range" in said
         assert "ping: false" in said
 
-    def test_false_is_not_asked(self, no_answers):
+    def test_false_sends_no_ping(self, no_answers):
         assert verdict(Ping(), False, "127.0.0.9") == Verdict(True)
         assert verdict(Ping(), False, "") == Verdict(True)
         assert no_answers == []
@@ -145,13 +145,13 @@ class TestPing:
 
 
 class TestPorts:
-    def test_what_is_open_and_what_is_not(self, listening, refusing, silent):
+    def test_open_and_closed_ports(self, listening, refusing, silent):
         well = listening()
         assert verdict(Ports(), [well]) == Verdict(True)
         assert reason(Ports(), [refusing]) == f"port {refusing} refused on 127.0.0.1"
         assert reason(Ports(), [silent], timeout=TIMEOUT) == f"port {silent} did not answer on 127.0.0.1 within 0.3 s"
 
-    def test_every_port_that_is_wrong_is_named(self, listening, refusing, silent):
+    def test_every_failing_port_is_named(self, listening, refusing, silent):
         said = reason(Ports(), [listening(), refusing, silent], timeout=2.0)
         assert said == f"port {refusing} refused on 127.0.0.1; port {silent} did not answer on 127.0.0.1 within 2 s"
 
@@ -176,7 +176,7 @@ class TestPorts:
         assert time.monotonic() - started >= 1.0
         assert {answer.reason for answer in verdicts} == {f"port {silent} did not answer on 127.0.0.1 within 0.25 s"}
 
-    def test_it_leaves_most_files_of_a_small_process_to_others(self, monkeypatch):
+    def test_a_small_process_keeps_most_of_its_files(self, monkeypatch):
         monkeypatch.setattr("resource.getrlimit", lambda kind: (1024, 4096))
         assert looks.socket_limit() == 256
 
@@ -187,7 +187,7 @@ class TestPorts:
         monkeypatch.setattr("socket.getaddrinfo", unknown)
         assert reason(Ports(), [22], "nowhere.invalid") == "port 22 on nowhere.invalid: could not be resolved"
 
-    def test_a_name_server_that_hangs_holds_up_nobody(self, monkeypatch, listening):
+    def test_a_hanging_name_server_delays_nothing(self, monkeypatch, listening):
         answered, lookup = threading.Event(), socket.getaddrinfo
 
         def hang(host, *args, **options):
@@ -198,17 +198,17 @@ class TestPorts:
         verdicts = Ports().check(
             [Probe("a", "slow.invalid", [22], TIMEOUT), Probe("b", "127.0.0.1", [listening()], GENEROUS)]
         )
-        answered.set()  # whoever waited for it would wait for ever
+        answered.set()  # a thread that waits for it would wait forever
         assert [answer.healthy for answer in verdicts] == [False, True]
 
-    def test_no_way_to_the_host(self, monkeypatch):
+    def test_no_route_to_the_host(self, monkeypatch):
         def unreachable(self, address):
             raise OSError(errno.EHOSTUNREACH, "No route to host")
 
         monkeypatch.setattr("socket.socket.connect", unreachable)
         assert reason(Ports(), [22]) == "port 22 on 127.0.0.1: No route to host"
 
-    def test_nothing_asked_is_healthy_without_an_address(self):
+    def test_an_empty_list_is_healthy_without_an_address(self):
         assert verdict(Ports(), [], "") == Verdict(True)
         assert reason(Ports(), [22], "") == "no address yet"
 
@@ -235,13 +235,13 @@ class TestUrls:
     def test_unhealthy(self, web, page, said):
         assert reason(Urls(), [web + page]) == web + said
 
-    def test_user_and_password_are_sent_but_never_told(self, web):
+    def test_user_and_password_are_sent_but_never_shown(self, web):
         host = web.removeprefix("http://")
         assert verdict(Urls(), [f"http://user:hidden@{host}/secured"]).healthy
         said = reason(Urls(), [f"http://user:wrong@{host}/secured"])
         assert said == f"{web}/secured answered 401 Unauthorized"
 
-    def test_connections_that_fail(self, refusing, silent, listening):
+    def test_failing_connections(self, refusing, silent, listening):
         deaf = listening()
         assert reason(Urls(), [f"http://127.0.0.1:{refusing}/"]) == (
             f"http://127.0.0.1:{refusing}/: the connection was refused"
@@ -258,10 +258,10 @@ class TestUrls:
     @pytest.mark.parametrize(
         "url", ["ftp://user:hidden@host/", "hidden", "http://", "http://user:hid@den:x@host:y/", "http://[::1/", "a\n"]
     )
-    def test_not_a_url_to_ask_for(self, url):
+    def test_an_invalid_url(self, url):
         assert reason(Urls(), [url]) == "one of the URLs is not an http or https URL"
 
-    def test_a_certificate_nobody_vouches_for(self, secure_web):
+    def test_a_certificate_of_an_untrusted_authority(self, secure_web):
         url = secure_web("127.0.0.1") + "/200"
         assert re.fullmatch(re.escape(url) + ": .*(local issuer|self-signed).*", reason(Urls(), [url]))
 
@@ -279,11 +279,11 @@ class TestUrls:
         url = secure_web("127.0.0.2") + "/200"
         assert "IP address mismatch" in reason(Urls(), [url])
 
-    def test_no_tls_where_tls_was_asked_for(self, web):
+    def test_a_server_without_tls_at_an_https_url(self, web):
         url = web.replace("http:", "https:")
         assert reason(Urls(), [f"{url}/200"]).startswith(f"{url}/200: no TLS (")
 
-    def test_a_proxy_of_the_environment_is_not_asked(self, web, refusing, monkeypatch):
+    def test_a_proxy_of_the_environment_is_not_used(self, web, refusing, monkeypatch):
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{refusing}")
         assert verdict(Urls(), [f"{web}/200"]).healthy
 
@@ -308,7 +308,7 @@ def test_the_schemas_need_no_libraries():
     assert done.stdout.strip() == "[]"
 
 
-def test_nothing_runs_on_after_a_check(listening):
+def test_no_thread_remains_after_a_check(listening):
     before = threading.active_count()
     verdict(Ports(), [listening()])
     verdict(Ping(), True)
@@ -317,7 +317,7 @@ def test_nothing_runs_on_after_a_check(listening):
 
 @pytest.fixture
 def without_rights(monkeypatch, tmp_path):
-    """No socket for pings. A program of that name knows 127.0.0.1 alone, unless a test takes it away."""
+    """No socket for pings; a fake ``ping`` program reaches only 127.0.0.1, unless a test removes it."""
     program = tmp_path / "ping"
     program.write_text('#!/bin/sh\nfor address; do :; done\n[ "$address" = 127.0.0.1 ]\n')
     program.chmod(0o755)
@@ -333,7 +333,7 @@ def without_rights(monkeypatch, tmp_path):
     icmp._program_works.cache_clear()
 
 
-def test_where_no_socket_may_be_opened_the_program_pings(without_rights):
+def test_without_a_socket_the_program_pings(without_rights):
     Ping().check_host(True)
     assert Ping().check([Probe("a", "127.0.0.1", True, 20.0)])[0].healthy
     silent = Ping().check([Probe("a", "192.0.2.1", True, 20.0)])[0]
@@ -341,7 +341,7 @@ def test_where_no_socket_may_be_opened_the_program_pings(without_rights):
     assert "does not answer pings" in silent.reason
 
 
-def test_where_nothing_may_ping_it_is_refused_before_anything_is_made(without_rights, monkeypatch):
+def test_without_any_way_to_ping_it_is_refused_before_anything_is_made(without_rights, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(PermanentError, match=r"CAP_NET_RAW.*ping_group_range.*ping: false"):
         Ping().check_host(True)
@@ -353,7 +353,7 @@ def test_where_nothing_may_ping_it_is_refused_before_anything_is_made(without_ri
     "url",
     ["http://{{ip}}", "http://{{ ip }}:8080/health", "https://{{ip}}/?x={{ variables.x }}"],
 )
-def test_urls_of_the_node_itself_give_no_power(url):
+def test_urls_of_the_node_itself_are_no_power(url):
     assert not Urls.powers([url])
 
 

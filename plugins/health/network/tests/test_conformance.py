@@ -1,4 +1,4 @@
-"""The three checkers keep the contract."""
+"""The three checkers fulfil the contract."""
 
 from __future__ import annotations
 

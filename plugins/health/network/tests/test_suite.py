@@ -1,4 +1,4 @@
-"""The conformance suite finds what is wrong with a checker: each of these breaks one clause."""
+"""The conformance suite finds faulty checkers: each one here violates one clause."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from occopus_core.testing.health import HealthCheckerConformance, HealthHarness
 
 
 class Sound(HealthChecker):
-    contract_version = 1
+    """A sound checker; its values are the verdicts that it returns."""
 
-    """Believes what the value says."""
+    contract_version = 1
 
     @classmethod
     def schema(cls):

@@ -11,12 +11,12 @@ from occopus_core.api import ssh as core_ssh
 from occopus_core.api.ssh import LOGIN_PROPERTIES, HostKeys, SshPool, SshResult, side_by_side
 
 AT_ONCE = 64
-"""The most nodes that are looked at at once; more than that share the time."""
+"""The most nodes checked concurrently; more than that share the time."""
 _LONGEST_LINE = 300
 
 
 class SshCommand(HealthChecker):
-    """Healthy when the login succeeds, the command ends with exit code 0, and the pattern is in its output."""
+    """Healthy if the login succeeds, the command exits with 0, and the pattern is in its output."""
 
     contract_version: ClassVar[int] = 1
 
@@ -54,7 +54,7 @@ class SshCommand(HealthChecker):
         }
 
     def check(self, probes: Sequence[Probe]) -> Sequence[Verdict]:
-        """Logs in to every node, side by side; connections are kept for the next look."""
+        """Logs in to every node concurrently; connections are kept for the next check."""
         turns = max(1, -(-len(probes) // AT_ONCE))
         return side_by_side(lambda probe: self._look(probe, probe.timeout / turns), probes, AT_ONCE)
 
@@ -70,7 +70,7 @@ class SshCommand(HealthChecker):
         return _verdict(probe, result)
 
     def _pool(self, host_keys: HostKeys) -> SshPool:
-        """The connections of one installation: there is hardly ever another."""
+        """The connections of one installation; a process usually has only one."""
         with self._lock:
             known = self._pools.get(id(host_keys))
             if known is None:

@@ -15,12 +15,12 @@ from occopus_health_ssh import SshCommand
 
 SECONDS = 60.0
 TIMEOUT = 0.5
-"""Seconds for a look at a target that keeps silent."""
+"""The time limit for a check of a silent target."""
 SECRET = "s3cr3t"  # noqa: S105 - it opens nothing
 
 
 class SshHarness(HealthHarness):
-    """A server that is given, or one that is started once for the process; a port that keeps silent."""
+    """A given server, or one that is started once for the process, and a silent port."""
 
     __slots__ = ("_stack",)
 
@@ -49,13 +49,13 @@ class SshHarness(HealthHarness):
         )
 
     def close(self) -> None:
-        """Close the port that keeps silent. Idempotent."""
+        """Close the silent port. Idempotent."""
         self._stack.close()  # type: ignore[attr-defined]
 
 
 @functools.cache
 def _shared_server() -> sshd.SshServer:
-    """One for all clauses, until the process ends. Raises `Unavailable`."""
+    """One server for all clauses, until the process ends. Raises `Unavailable`."""
     if lacking := sshd.lacking():
         raise Unavailable(lacking)
     return until_exit(sshd.SshServer())

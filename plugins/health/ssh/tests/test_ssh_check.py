@@ -41,7 +41,7 @@ class TestConformance(HealthCheckerConformance):
         harness.close()
 
 
-def test_the_exit_code_is_the_verdict_with_the_last_line(server, probe):
+def test_the_exit_code_decides_and_the_last_line_is_shown(server, probe):
     place = f"{server.addresses[0]}:{server.port}"
     assert look(probe("exit 0"), probe("echo starting; echo degraded; exit 3"), probe("exit 2")) == [
         (True, ""),
@@ -50,7 +50,7 @@ def test_the_exit_code_is_the_verdict_with_the_last_line(server, probe):
     ]
 
 
-def test_a_pattern_has_to_be_printed(server, probe):
+def test_a_pattern_must_be_in_the_output(server, probe):
     (well, _), (_, reason) = look(
         probe("echo 'is running'", pattern="running"), probe("echo broken", pattern="running")
     )
@@ -91,7 +91,7 @@ def test_a_command_that_hangs(server, probe):
     assert " within " in reason
 
 
-def test_connections_are_kept(probe):
+def test_connections_are_reused(probe):
     checker, asked = SshCommand(), probe("echo $PPID | grep -v . ")
     reasons = {checker.check([asked])[0].reason for _ in range(2)}
     assert len(reasons) == 1
