@@ -18,9 +18,9 @@ _ENDPOINT = "https://fcm.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _LIFETIME = 3600
-"""Seconds for which an access token is asked for."""
+"""The requested lifetime of an access token, in seconds."""
 _MARGIN = 60.0
-"""Seconds before its end from which an access token is not used any more."""
+"""Seconds before its expiry after which an access token is not used any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class _AccessToken:
 
 
 class Client:
-    """One project as one service account. Keeps its access token until shortly before it expires."""
+    """One project with one service account. Keeps its access token until shortly before it expires."""
 
     def __init__(self, connection: Connection) -> None:
         settings = connection.settings
         self._auth = connection.auth
         self._url = f"{settings.get('endpoint', _ENDPOINT)}/v1/projects/{settings['project_id']}/messages:send"
-        # A message may take two calls, each with a time to connect and one to be answered.
+        # A message may need two calls, each with a time to connect and one for the answer.
         self._timeout = connection.call_timeout / 4
         self._token: _AccessToken | None = None
 
@@ -57,7 +57,7 @@ class Client:
         return self._token.value
 
     def _new_token(self) -> tuple[str, float]:
-        """An access token and its lifetime in seconds: asked for once, which google-auth's own way would repeat."""
+        """An access token and its lifetime in seconds. One request: google-auth itself would retry."""
         uri, assertion = _assertion(self._auth)
         data = {"grant_type": _GRANT, "assertion": assertion}
         response = self._post("Google's token service", uri, data=data)
@@ -80,7 +80,7 @@ class Client:
 
 
 def _assertion(auth: Mapping[str, str]) -> tuple[str, str]:
-    """Where the service account gets its tokens, and its signed claim to one. Raises `AuthError`."""
+    """The URL of the token service, and the signed request for a token. Raises `AuthError`."""
     if "service_account" not in auth:
         raise AuthError("auth_data has no service_account for this notifier: the key file of a service account")
     now = int(time.time())
@@ -90,5 +90,5 @@ def _assertion(auth: Mapping[str, str]) -> tuple[str, str]:
         signer = crypt.RSASigner.from_service_account_info(account)  # type: ignore[no-untyped-call]
         claims = {"iss": email, "scope": _SCOPE, "aud": uri, "iat": now, "exp": now + _LIFETIME}
         return uri, jwt.encode(signer, claims).decode()  # type: ignore[no-untyped-call]
-    except (ValueError, KeyError, TypeError, AttributeError):  # whose texts may quote the key
+    except (ValueError, KeyError, TypeError, AttributeError):  # their texts may quote the key
         raise AuthError("auth_data.service_account is not the key file (JSON) of a service account") from None

@@ -1,4 +1,7 @@
-"""What refusals of Google's services mean to the core. Their own texts are not repeated: they may quote the request."""
+"""Maps errors of Google's services to the errors of the contract.
+
+Google's texts are left out: they may quote the request.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import requests
 from occopus_core.api import AuthError, PermanentError, ProviderError, ThrottledError, TransientError
 
 _QUOTA_SECONDS = 60.0
-"""How long to rest where FCM does not say."""
+"""How long to pause if FCM does not say."""
 _SERVER_ERROR = 500
 
 _CODES: Mapping[str, tuple[type[ProviderError], str]] = {
@@ -35,7 +38,7 @@ _STATUSES: Mapping[int, str] = {
 
 
 def message_error(response: requests.Response) -> ProviderError:
-    """The error for a message that FCM did not take."""
+    """The error for a message that FCM has refused."""
     status = response.status_code
     code = next((code for code in (*_said(response), _STATUSES.get(status)) if code in _CODES), None)
     if code is None:
@@ -50,7 +53,7 @@ def message_error(response: requests.Response) -> ProviderError:
 
 
 def token_error(response: requests.Response) -> ProviderError:
-    """The error for an access token that was not given."""
+    """The error for a refused request for an access token."""
     status = response.status_code
     message = f"Google's token service answered {status}"
     if status >= _SERVER_ERROR or status in (requests.codes.timeout, requests.codes.too_many_requests):
@@ -59,7 +62,7 @@ def token_error(response: requests.Response) -> ProviderError:
 
 
 def _said(response: requests.Response) -> list[str]:
-    """The codes of the answer, FCM's own before the general one; none where it is not FCM that answered."""
+    """The error codes of the answer, FCM's own first; empty if the answer is not FCM's."""
     try:
         error: Any = response.json()["error"]
         details = [one.get("errorCode") for one in error.get("details", ())]

@@ -1,4 +1,4 @@
-"""The messages to an app: one for each notification."""
+"""The notifier for Firebase Cloud Messaging: one message for each notification."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 _TARGETS = ("token", "topic")
 _ADDRESS = re.compile(r"[!-~]{1,4096}")
 _LONGEST_TEXT = 1000
-"""Bytes; a message to a topic may have 2048 in all."""
+"""Bytes; a message to a topic may have 2048 in total."""
 
 
 class FirebaseCloudMessaging(Notifier):
-    """One instance of an app, or all that subscribe to a topic; without either, those that clients have chosen."""
+    """Sends to an instance of an app, to a topic, or to the devices that clients of the REST service register."""
 
     contract_version: ClassVar[int] = 1
 
@@ -33,7 +33,7 @@ class FirebaseCloudMessaging(Notifier):
 
     @classmethod
     def address(cls, properties: Mapping[str, Any]) -> str:
-        """The registration id; the server key that 1.x wanted with it is neither used nor kept."""
+        """The registration id; the server key, which 1.x also required, is neither used nor stored."""
         given = properties.get("reg_id")
         if not isinstance(given, str) or not _ADDRESS.fullmatch(given):
             raise ValueError("'reg_id' must be the registration id of an app")
@@ -45,7 +45,7 @@ class FirebaseCloudMessaging(Notifier):
         return self.connection.settings.keys().isdisjoint(_TARGETS)
 
     def send(self, notifications: Sequence[Notification]) -> None:
-        """One request for each, and one more where a new access token is needed. Raises `ProviderError`."""
+        """One request for each, and one more for a new access token. Raises `ProviderError`."""
         settings = self.connection.settings
         configured = {key: settings[key] for key in _TARGETS if key in settings}
         for notification in notifications:
@@ -54,7 +54,7 @@ class FirebaseCloudMessaging(Notifier):
 
     @functools.cached_property
     def _client(self) -> Client:
-        # The libraries are imported only to send notifications, not for the schema.
+        # Imported late: reading the schema must not import the libraries.
         from occopus_notify_fcm.client import Client  # noqa: PLC0415
 
         return Client(self.connection)

@@ -1,6 +1,6 @@
-"""The harness of the notifier for the conformance suite: Google on the loopback.
+"""The harness of the notifier for the conformance suite: simulated Google services on the loopback.
 
-It is a token service that checks the signed claim, and Firebase Cloud Messaging that checks the token.
+They are a token service that checks signed requests, and Firebase Cloud Messaging that checks tokens.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from occopus_notify_fcm import FirebaseCloudMessaging
 
 EMAIL = "occopus@my-project.iam.gserviceaccount.com"
 SENT: Mapping[str, Any] = {"name": "projects/my-project/messages/1"}
-"""The answer to a message that was taken."""
+"""The answer to an accepted message."""
 HANG_SECONDS = 60.0
 
 _Answer = tuple[int, Any, Mapping[str, str]]
-"""The status, the body (a text, or what becomes JSON) and the headers."""
+"""The status, the body (a text, or a value for JSON) and the headers."""
 
 
 def refusal(status: int, code: str, *details: Mapping[str, Any]) -> dict[str, Any]:
-    """An error as Google answers it."""
+    """An error in Google's format."""
     return {"error": {"code": status, "status": code, "message": "no", "details": list(details)}}
 
 
@@ -48,7 +48,7 @@ ANSWERS: Mapping[Fault, tuple[int, Mapping[str, Any]]] = {
 
 
 class Google:
-    """Answers `status` and `answer` to messages, `token_status` to requests for tokens."""
+    """Answers messages with `status` and `answer`, requests for tokens with `token_status`."""
 
     def __init__(self, key: rsa.RSAPrivateKey) -> None:
         form = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -61,7 +61,7 @@ class Google:
         self.good_tokens: set[str] = set()
 
     def post(self, path: str, headers: Message, body: bytes) -> _Answer:
-        """The answer to one request."""
+        """Answer one request."""
         if path == "/token":
             return self._token(parse_qs(body.decode()))
         self.messages.append((path, json.loads(body)))
@@ -88,7 +88,7 @@ def account_key() -> rsa.RSAPrivateKey:
 
 @contextmanager
 def serving(key: rsa.RSAPrivateKey) -> Iterator[Google]:
-    """Google for the time of a block; what it does not understand is answered with status 418."""
+    """Google's services for the duration of a block; unexpected requests get status 418."""
     google = Google(key)
 
     def answer(path: str, headers: Message, body: bytes) -> Reply:
@@ -103,7 +103,7 @@ def serving(key: rsa.RSAPrivateKey) -> Iterator[Google]:
 
 
 def account(google: Google, private_key: str) -> dict[str, str]:
-    """A key file as Google gives it out."""
+    """A key file in Google's format."""
     return {
         "type": "service_account",
         "project_id": "my-project",
@@ -115,13 +115,13 @@ def account(google: Google, private_key: str) -> dict[str, str]:
 
 
 def as_text(key: rsa.RSAPrivateKey) -> str:
-    """A private key as it is in a key file."""
+    """A private key in the format of a key file."""
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     return key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
 
 
 class FcmHarness(NotifyHarness):
-    """A Google of its own, which ends with it."""
+    """Google's services for this harness, stopped at the end."""
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("requests", "google.auth")
     faults: ClassVar[frozenset[Fault]] = frozenset({*ANSWERS, Fault.HANG})
@@ -151,21 +151,21 @@ class FcmHarness(NotifyHarness):
         return FirebaseCloudMessaging(Connection("fcm", settings, auth, call_timeout or 30.0))
 
     def received(self) -> list[int]:
-        """The ids of the messages."""
+        """The ids of the accepted messages."""
         return [int(message["message"]["data"]["id"]) for _, message in self._google.messages]
 
     def calls(self) -> int:
-        """How many requests there were."""
+        """The number of requests."""
         return self._calls
 
     def inject(self, fault: Fault) -> None:
-        """Answer messages so, or keep silent."""
+        """Return this error, or stay silent."""
         self._fault = fault
         status, answer = ANSWERS.get(fault, (500, {}))
         self._google.status, self._google.answer = status, dict(answer)
 
     def clear(self) -> None:
-        """Take messages again. Idempotent."""
+        """Accept messages again. Idempotent."""
         self._fault = None
         self._done.set()
         self._google.status, self._google.answer = 200, dict(SENT)

@@ -1,4 +1,4 @@
-"""Google on loopback: a token service that checks the signed claim, and FCM that checks the token."""
+"""Simulated Google services on the loopback: a token service that checks requests, and FCM that checks tokens."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def google(key):
 
 @pytest.fixture
 def account(google, private_key):
-    """A key file as Google gives it out."""
+    """A key file in Google's format."""
     return testing.account(google, private_key)
 
 
 @pytest.fixture
 def at(monkeypatch):
-    """Sets the monotonic clock that access tokens are kept by."""
+    """Sets the monotonic clock for the expiry of access tokens."""
     start = time.monotonic()
 
     def set_to(seconds):

@@ -1,4 +1,4 @@
-"""Firebase Cloud Messaging against a server that checks tokens and messages as Google does."""
+"""Firebase Cloud Messaging with a server that checks tokens and messages as Google does."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def connect(google, account):
 
 
 class TestMessage:
-    def test_goes_to_the_device(self, google, connect):
+    def test_a_message_to_a_device(self, google, connect):
         connect().send([READY])
         assert google.messages == [
             (
@@ -58,32 +58,32 @@ class TestMessage:
             )
         ]
 
-    def test_goes_to_the_topic(self, google, connect):
+    def test_a_message_to_a_topic(self, google, connect):
         connect(topic="infrastructures").send([READY])
         message = google.messages[0][1]["message"]
         assert message["topic"] == "infrastructures"
         assert "token" not in message
 
-    def test_without_either_it_goes_to_whom_a_client_has_chosen(self, google, connect):
+    def test_without_token_and_topic_registered_devices_get_messages(self, google, connect):
         notifier = connect(endpoint=google.url)
         assert notifier.tells_subscribers
         notifier.send([dataclasses.replace(READY, subscriber="phone")])
         assert google.messages[0][1]["message"]["token"] == "phone"
         assert not connect().tells_subscribers
 
-    def test_of_what_a_client_says_the_registration_id_alone_is_kept(self):
+    def test_only_the_registration_id_of_a_client_is_stored(self):
         assert FirebaseCloudMessaging.address({"api_key": "hush", "reg_id": "phone"}) == "phone"
 
     @pytest.mark.parametrize("given", [{}, {"reg_id": ""}, {"reg_id": 7}, {"reg_id": "a b"}, {"reg_id": "x" * 5000}])
-    def test_what_cannot_be_a_registration_id_is_refused(self, given):
+    def test_an_invalid_registration_id_is_refused(self, given):
         with pytest.raises(ValueError, match="reg_id"):
             FirebaseCloudMessaging.address(given)
 
-    def test_what_1_x_did_not_know_goes_by_its_kind(self, google, connect):
+    def test_events_unknown_to_1_x_are_named_by_their_kind(self, google, connect):
         connect().send([HEALING])
         assert google.messages[0][1]["message"]["data"]["event"] == "healing"
 
-    def test_a_long_text_is_cut_to_what_fits_a_message(self, google, connect):
+    def test_a_long_text_is_shortened_to_fit_a_message(self, google, connect):
         infra_id, node_name, node_id = "i" * 128, "n" * 63, "d" * 36
         at, text = "2026-01-31T12:00:00.000+00:00", "x" + "ü" * 5000
         connect(topic="t").send([Notification(9, infra_id, "healing", "", at, node_name, node_id, text)])
@@ -96,7 +96,7 @@ class TestMessage:
 
 
 class TestAccessToken:
-    def test_is_claimed_by_the_service_account(self, google, connect):
+    def test_a_token_is_requested_by_the_service_account(self, google, connect):
         connect().send([READY])
         (claims,) = google.claims
         assert claims["iss"] == EMAIL
@@ -104,14 +104,14 @@ class TestAccessToken:
         assert claims["exp"] - claims["iat"] == 3600
         assert abs(claims["iat"] - time.time()) < 60
 
-    def test_is_used_until_shortly_before_it_expires(self, google, connect, at):
+    def test_a_token_is_used_until_shortly_before_it_expires(self, google, connect, at):
         sender = connect()
         for seconds, claims in ((0, 1), (3500, 1), (3599, 2)):
             at(seconds)
             sender.send([READY])
             assert len(google.claims) == claims
 
-    def test_one_that_is_refused_is_not_used_again(self, google, connect):
+    def test_a_refused_token_is_not_used_again(self, google, connect):
         sender = connect()
         sender.send([READY])
         google.good_tokens.clear()
@@ -123,19 +123,19 @@ class TestAccessToken:
     @pytest.mark.parametrize(
         ("status", "error"), [(400, AuthError), (401, AuthError), (429, TransientError), (503, TransientError)]
     )
-    def test_is_not_given(self, google, connect, status, error):
+    def test_a_refused_request_for_a_token(self, google, connect, status, error):
         google.token_status = status
         with pytest.raises(error, match=f"token service answered {status}"):
             connect().send([READY])
         assert google.messages == []
 
     @pytest.mark.parametrize("answer", ["<html>", "[]", '{"token": "x"}', '{"access_token": "x", "expires_in": []}'])
-    def test_is_something_else(self, google, connect, answer):
+    def test_an_unusable_answer_to_a_request_for_a_token(self, google, connect, answer):
         google.token_answer = answer
         with pytest.raises(TransientError, match="no access token"):
             connect().send([READY])
 
-    def test_another_key_is_refused(self, connect, account):
+    def test_an_invalid_private_key_is_refused(self, connect, account):
         from cryptography.hazmat.primitives import serialization as forms  # noqa: PLC0415
         from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
 
@@ -147,7 +147,7 @@ class TestAccessToken:
 
 
 class TestServiceAccount:
-    def test_is_missing(self, connect):
+    def test_missing_keys_of_a_service_account(self, connect):
         with pytest.raises(AuthError, match="auth_data has no service_account"):
             connect(auth={}).send([READY])
 
@@ -161,7 +161,7 @@ class TestServiceAccount:
             lambda text: re.sub(r"MII[^-]{60}", "nonsense", text),
         ],
     )
-    def test_is_none(self, connect, account, change):
+    def test_an_invalid_service_account(self, connect, account, change):
         with pytest.raises(AuthError, match="is not the key file") as caught:
             connect(auth={"service_account": change(json.dumps(account))}).send([READY])
         assert caught.value.__cause__ is None
@@ -183,7 +183,7 @@ class TestRefusals:
             (404, "NOT_FOUND", None, PermanentError),
         ],
     )
-    def test_codes(self, google, connect, status, general, code, error):
+    def test_error_codes(self, google, connect, status, general, code, error):
         details = [{"@type": FCM_ERROR, "errorCode": code}] if code else []
         google.status, google.answer = status, refusal(status, general, {"@type": "other"}, *details)
         with pytest.raises(error, match=code or general) as caught:
@@ -204,7 +204,7 @@ class TestRefusals:
         ],
     )
     @pytest.mark.parametrize("answer", ["<html>", "[]", '{"error": "no"}', '{"error": {"details": [1]}}'])
-    def test_answers_that_are_not_of_fcm(self, google, connect, status, error, answer):
+    def test_answers_that_are_not_from_fcm(self, google, connect, status, error, answer):
         google.status, google.answer = status, answer
         google.headers = {"Location": f"{google.url}/elsewhere"}
         with pytest.raises(error) as caught:
@@ -215,7 +215,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("status", "said", "seconds"), [(429, "17", 17.0), (429, "", 60.0), (429, "soon", 60.0), (503, "5", 5.0)]
     )
-    def test_slower(self, google, connect, status, said, seconds):
+    def test_throttling(self, google, connect, status, said, seconds):
         code = "QUOTA_EXCEEDED" if status == 429 else "UNAVAILABLE"
         google.status, google.answer = status, refusal(status, code)
         google.headers = {"Retry-After": said} if said else {}
@@ -225,7 +225,7 @@ class TestRefusals:
 
 
 class TestTrouble:
-    def test_nobody_there(self, connect):
+    def test_an_unreachable_server(self, connect):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             away = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -238,7 +238,7 @@ class TestTrouble:
             with pytest.raises(TransientError, match="did not answer in time"):
                 sender.send([READY])
 
-    def test_no_error_has_a_secret(self, google, connect, account):
+    def test_errors_contain_no_secrets(self, google, connect, account):
         sender = connect()
         secrets = [DEVICE, "access-token", account["private_key"].splitlines()[1]]
         for status in (400, 401, 403, 404, 429, 500):
@@ -250,7 +250,7 @@ class TestTrouble:
 
 
 class TestPlugin:
-    def test_is_found_by_its_name(self):
+    def test_the_notifier_is_found_by_its_type(self):
         assert Registry().notify("fcm") is FirebaseCloudMessaging
 
     @pytest.mark.parametrize(

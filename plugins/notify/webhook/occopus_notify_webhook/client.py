@@ -1,4 +1,4 @@
-"""HTTP to the receiver, and what its answers mean to the core."""
+"""HTTP requests to the receiver, and the meaning of its answers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _SERVER_ERRORS = range(500, 600)
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> None:
-    """Send it once, within so many seconds. Raises `ProviderError`."""
-    half = seconds / 2  # to connect, and to be answered
+    """Send a request once, with a time limit in seconds. Raises `ProviderError`."""
+    half = seconds / 2  # one half to connect, one for the answer
     try:
         where = _host(url)
         with requests.post(
             url, data=body, headers=dict(headers), timeout=(half, half), allow_redirects=False, stream=True
         ) as response:
             error = _error(where, response)
-    # The texts of the library's errors have the whole URL, which may be all it takes to write to the receiver.
+    # The library's error texts contain the whole URL, which may be a secret.
     except ValueError:
         raise PermanentError("the url cannot be used: it is not a valid http or https URL") from None
     except requests.RequestException as failure:
@@ -35,7 +35,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> N
 
 
 def _error(where: str, response: requests.Response) -> ProviderError | None:
-    """None where the receiver has taken them."""
+    """The error for an answer; None if the receiver has accepted the notifications."""
     status = response.status_code
     if status in _SUCCESSES:
         return None

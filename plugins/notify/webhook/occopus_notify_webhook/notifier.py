@@ -1,4 +1,4 @@
-"""The webhook: what is sent, and how it is signed."""
+"""The webhook notifier: content and signature of its requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occopus_core.api import Notification, Notifier, load_schema
 
 
 class Webhook(Notifier):
-    """One URL that takes notifications."""
+    """A URL that receives notifications."""
 
     contract_version: ClassVar[int] = 1
 
@@ -25,11 +25,11 @@ class Webhook(Notifier):
         return load_schema("occopus_notify_webhook")
 
     def send(self, notifications: Sequence[Notification]) -> None:
-        """One request. Raises `ProviderError`, whose text has no more of the URL than its host."""
-        # The HTTP library is imported only to send notifications, not for the schema.
+        """Send one request. Raises `ProviderError`, whose text contains only the host of the URL."""
+        # Imported late: reading the schema must not import the HTTP library.
         from occopus_notify_webhook.client import post  # noqa: PLC0415
 
-        body = json.dumps({"notifications": [_told(one) for one in notifications]}).encode()
+        body = json.dumps({"notifications": [_as_json(one) for one in notifications]}).encode()
         post(self.connection.settings["url"], body, self._headers(body), self.connection.call_timeout)
 
     def _headers(self, body: bytes) -> Mapping[str, str]:
@@ -45,7 +45,7 @@ class Webhook(Notifier):
         return headers
 
 
-def _told(notification: Notification) -> Mapping[str, Any]:
+def _as_json(notification: Notification) -> Mapping[str, Any]:
     fields = dataclasses.asdict(notification)
     del fields["subscriber"]  # the address of another receiver
     return fields

@@ -1,4 +1,4 @@
-"""The harness of the notifier for the conformance suite: a web service that can fail."""
+"""The harness of the notifier for the conformance suite: a web service with fault injection."""
 
 from __future__ import annotations
 
@@ -45,28 +45,28 @@ class WebhookHarness(NotifyHarness):
         return 200, {}, b""
 
     def notifier(self, *, call_timeout: float | None = None) -> Notifier:
-        """A new notifier of this web service."""
+        """A new notifier for this web service."""
         settings = {"url": f"{self._url}/hook"}
         notifier = Webhook(Connection("webhook", settings, {"secret": "hush-hush"}, call_timeout or 30.0))
         self._settings = settings
         return notifier
 
     def received(self) -> list[int]:
-        """The ids that were answered with success."""
+        """The ids of notifications that were accepted."""
         return list(self._ids)
 
     def calls(self) -> int:
-        """How many requests there were."""
+        """The number of requests."""
         return len(self._requests)
 
     def inject(self, fault: Fault) -> None:
-        """Answer so, keep silent, or be where nothing listens."""
+        """Return this error, stay silent, or refuse connections."""
         self._fault = fault
         if fault is Fault.REFUSED_CONNECTION:
             self._settings["url"] = self._deaf
 
     def clear(self) -> None:
-        """Answer with success again. Idempotent."""
+        """Accept notifications again. Idempotent."""
         self._fault = None
         self._done.set()
         self._settings["url"] = f"{self._url}/hook"

@@ -1,4 +1,4 @@
-"""A receiver on loopback that keeps what it is sent, and answers as it is told."""
+"""A receiver on the loopback that records requests and returns configured answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhook against a real server: what arrives, how it is signed, and what answers mean."""
+"""The webhook against a real server: requests, signatures, and the meaning of answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def header(headers, name):
 
 
 class TestRequest:
-    def test_tells_everything_in_order(self, receiver):
+    def test_all_notifications_are_sent_in_order(self, receiver):
         webhook(f"{receiver.url}/hook?x=1").send([READY, HEALING])
         ((path, headers, body),) = receiver.requests
         assert path == "/hook?x=1"
@@ -61,12 +61,12 @@ class TestRequest:
         assert SECRET.encode() not in body
         assert SECRET not in str(headers)
 
-    def test_without_a_secret_nothing_is_signed(self, receiver):
+    def test_without_a_secret_there_is_no_signature(self, receiver):
         webhook(receiver.url, secret="").send([READY])
         ((_, headers, _),) = receiver.requests
         assert header(headers, "X-Occopus-Signature") is None
 
-    def test_a_repeat_has_the_same_delivery_id_and_nothing_else_has(self, receiver):
+    def test_only_a_repeat_has_the_same_delivery_id(self, receiver):
         sender = webhook(receiver.url)
         for notifications in ([READY], [READY], [READY, HEALING]):
             sender.send(notifications)
@@ -77,13 +77,13 @@ class TestRequest:
 
 class TestAnswers:
     @pytest.mark.parametrize("status", [200, 201, 202, 204])
-    def test_success(self, receiver, status):
+    def test_success_statuses(self, receiver, status):
         receiver.status = status
         webhook(receiver.url).send([READY])
         assert len(receiver.requests) == 1
 
     @pytest.mark.parametrize("status", [408, 425, 500, 502, 503, 504])
-    def test_later(self, receiver, status):
+    def test_transient_statuses(self, receiver, status):
         receiver.status = status
         with pytest.raises(TransientError, match=f"answered {status}$") as caught:
             webhook(receiver.url).send([READY])
@@ -91,13 +91,13 @@ class TestAnswers:
         assert len(receiver.requests) == 1, "to repeat is for the core"
 
     @pytest.mark.parametrize("status", [401, 403])
-    def test_much_later(self, receiver, status):
+    def test_refused_credentials(self, receiver, status):
         receiver.status = status
         with pytest.raises(AuthError, match=f"answered {status}: it does not accept the signature"):
             webhook(receiver.url).send([READY])
 
     @pytest.mark.parametrize("status", [400, 404, 410, 413, 422])
-    def test_never(self, receiver, status):
+    def test_permanent_statuses(self, receiver, status):
         receiver.status = status
         with pytest.raises(PermanentError, match=f"answered {status}$"):
             webhook(receiver.url).send([READY])
@@ -113,7 +113,7 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("status", "said", "seconds"), [(429, "17", 17.0), (429, "", None), (429, "soon", None), (503, "5", 5.0)]
     )
-    def test_slower(self, receiver, status, said, seconds):
+    def test_throttling(self, receiver, status, said, seconds):
         receiver.status, receiver.headers = status, {"Retry-After": said} if said else {}
         with pytest.raises(ThrottledError) as caught:
             webhook(receiver.url).send([READY])
@@ -121,7 +121,7 @@ class TestAnswers:
 
 
 class TestTrouble:
-    def test_nobody_there(self):
+    def test_an_unreachable_receiver(self):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             with pytest.raises(TransientError, match="could not be reached"):
@@ -135,11 +135,11 @@ class TestTrouble:
             webhook(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.4).send([READY])
 
     @pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:99999/", "http://.example"])
-    def test_a_url_that_is_none(self, url):
+    def test_an_invalid_url(self, url):
         with pytest.raises(PermanentError, match="not a valid http or https URL"):
             webhook(url).send([READY])
 
-    def test_no_error_has_the_secret_or_the_path(self, receiver):
+    def test_errors_contain_neither_the_secret_nor_the_path(self, receiver):
         receiver.status = 404
         for url in (f"{receiver.url}/T0P/{SECRET}?k={SECRET}", f"http://127.0.0.1:1/{SECRET}"):
             with pytest.raises((PermanentError, TransientError)) as caught:
@@ -161,12 +161,12 @@ class TestCertificates:
         with receiving(context) as receiver:
             yield receiver
 
-    def test_one_that_nobody_knows_is_refused(self, secure):
+    def test_a_certificate_of_an_unknown_authority_is_refused(self, secure):
         with pytest.raises(TransientError, match="has no certificate that this host trusts"):
             webhook(secure.url).send([READY])
         assert secure.requests == []
 
-    def test_one_of_a_known_authority_is_trusted(self, secure, authority, tmp_path, monkeypatch):
+    def test_a_certificate_of_a_known_authority_is_trusted(self, secure, authority, tmp_path, monkeypatch):
         authority.cert_pem.write_to_path(tmp_path / "ca.pem")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
         webhook(secure.url).send([READY])
@@ -174,7 +174,7 @@ class TestCertificates:
 
 
 class TestPlugin:
-    def test_is_found_by_its_name(self):
+    def test_the_notifier_is_found_by_its_type(self):
         assert Registry().notify("webhook") is Webhook
 
     @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""The page of the REST service: files that it serves, found by the entry point `occopus.page`."""
+"""The web page of the REST service: static files, found by the entry point `occopus.page`."""

@@ -1,4 +1,4 @@
-"""The files of the page: everything they need is in the package, and the libraries are those that are told of."""
+"""The files of the page: complete in the package, with documented libraries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_every_import_is_a_file_beside_it(path):
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
-def test_nothing_comes_from_elsewhere_or_is_made_of_text(path):
+def test_nothing_is_loaded_from_elsewhere_or_built_from_text(path):
     text = path.read_text()
     assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w+/", text.replace("http://www.w3.org/2000/svg", ""))
     assert not re.findall(r"innerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text)
@@ -31,7 +31,7 @@ def test_nothing_comes_from_elsewhere_or_is_made_of_text(path):
         assert (FOLDER / name).is_file(), name
 
 
-def test_the_libraries_are_those_that_are_told_of():
+def test_the_libraries_are_documented():
     versions = (FOLDER / "lib" / "VERSIONS").read_text().splitlines()
     assert re.findall(r"^fetch (\S+ \S+)", (ROOT / "fetch-libraries").read_text(), re.MULTILINE) == versions
     assert re.findall(r"^\| (\S+ \d\S+) \|", (ROOT / "README.md").read_text(), re.MULTILINE) == versions
