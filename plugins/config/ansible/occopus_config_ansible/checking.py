@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a playbook from its text alone, without Ansible."""
+"""Errors that can be found in the text of a playbook without Ansible."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _IMPORT = frozenset({"import_playbook", "ansible.builtin.import_playbook", "ansi
 
 
 class Fault(NamedTuple):
-    """What is wrong, and where in the text: line and column count from 1, and are 0 where no place is known."""
+    """An error and its place in the text: line and column count from 1, and are 0 if unknown."""
 
     message: str
     line: int = 0
     column: int = 0
 
     def at(self, file: str) -> str:
-        """With its place in the file of this name; of a text without a name, the line and the column alone."""
+        """The message with the place in the file of this name; for a text without a name, only line and column."""
         if not self.line:
             return f"{file}: {self.message}" if file else self.message
         place = f"{file}:{self.line}:{self.column}" if file else f"line {self.line}, column {self.column}"
@@ -42,20 +42,20 @@ class Fault(NamedTuple):
 
 
 class _Map(dict[Any, Any]):
-    """A mapping that knows where it and each of its keys stand."""
+    """A mapping with its place and those of its keys."""
 
     mark: yaml.Mark
     marks: dict[Any, yaml.Mark]
 
 
 class _List(list[Any]):
-    """A list that knows where each of its items stands."""
+    """A list with the places of its items."""
 
     marks: list[yaml.Mark]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with places, and with Ansible's tags; the values of those are of no interest here."""
+    """A YAML loader that keeps places, and accepts Ansible's tags without reading their values."""
 
     def placed_map(self, node: yaml.MappingNode) -> _Map:
         """A mapping with the places of its keys."""
@@ -79,7 +79,7 @@ for _tag in ("!vault", "!vault-encrypted", "!unsafe"):
 
 
 def fault_of(text: str) -> Fault | None:
-    """What is wrong with the playbook, in one line; None where nothing is found."""
+    """The first error in the playbook, in one line; None without one."""
     try:
         plays = yaml.load(text, _Loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:

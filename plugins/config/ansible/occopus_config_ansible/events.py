@@ -1,4 +1,4 @@
-"""What the events of a run say of its hosts."""
+"""Derives the outcome of hosts from the events of a run."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import Any
 from occopus_config_ansible.checking import Fault
 
 _LONGEST = 500
-"""Characters of a reason."""
+"""The most characters of a reason."""
 _OUTPUT_LINES, _OUTPUT_LENGTH = 40, 16_000
-"""Of what a failed task has printed, this many last lines are kept, of this many characters together."""
+"""The last lines of a failed task's output that are kept, and their most characters in total."""
 _PRINTED = ("stdout", "module_stdout", "stderr", "module_stderr")
-"""Parts of a result with what a program or a module has printed."""
+"""Keys of a result with the output of a program or a module."""
 _DENIED = re.compile(r"(\S+): Permission denied \(([^)]*)\)")
 _CHANGED_KEY = ("REMOTE HOST IDENTIFICATION HAS CHANGED", "Host key verification failed")
 _WITHOUT_CAUSE = ("non-zero return code", "MODULE FAILURE", "Module result deserialization failed")
-"""Messages that say nothing of the cause: the output does."""
+"""Messages without a cause: the output has it."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Outcomes:
-    """The hosts of one run: why each failed, what it publishes, and what the run is doing."""
+    """The hosts of one run: their failures, published values, and the progress of the run."""
 
     def __init__(self, secrets: Iterable[str], text_file: str = "") -> None:
         """`text_file`: see `refusal`."""
         self._text_file = text_file
         self._secrets = sorted({each for each in secrets if each}, key=len, reverse=True)
         self.failures: dict[str, str] = {}
-        """By host: why it failed."""
+        """The error of each failed host."""
         self._printed: dict[str, str] = {}
         self.ended: set[str] = set()
-        """Hosts that the playbook has come to the end with."""
+        """Hosts that have completed the playbook."""
         self.progress = ""
-        """The task the run is at."""
+        """The current task of the run."""
         self._own: dict[str, dict[str, Any]] = {}
         self._common: dict[str, Any] = {}
         self._said: list[str] = []
 
     def take(self, event: Mapping[str, Any]) -> bool:
-        """Take an event; True where the progress is another than before."""
+        """Process an event; True if the progress has changed."""
         kind, data = event.get("event", ""), event.get("event_data") or {}
         if kind == "playbook_on_task_start":
             return self._at(data.get("name") or data.get("task") or "")
@@ -63,7 +63,7 @@ class Outcomes:
         return False
 
     def reason(self, host: str) -> str:
-        """Why a host is not configured; empty where it is. Called after the end of a run that was not stopped."""
+        """Why a host is not configured; empty if it is. Only valid after a run that was not stopped."""
         if host in self.failures:
             return self.failures[host]
         if host in self.ended:
@@ -76,22 +76,22 @@ class Outcomes:
         return "the playbook has no play for it: its `hosts` select neither its node's name nor a group of it"
 
     def output(self, host: str) -> str:
-        """The last lines that the task has printed with which the host failed, without secrets."""
+        """The last lines of output of the task that failed on the host, without secrets."""
         return self._printed.get(host, "")
 
     def published(self, host: str) -> dict[str, Any]:
-        """What the host publishes: set by all, then by itself."""
+        """The values that the host publishes: those set for all hosts, then its own."""
         return {**self._common, **self._own.get(host, {})}
 
     def redact(self, text: str) -> str:
-        """The text in one line, without secrets, of a bounded length."""
+        """The text in one line, without secrets, of a limited length."""
         text = self._without_secrets(" ".join(_COLOURS.sub("", text).split()))
         return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
     def refusal(self, output: str, text_file: str = "") -> str:
-        """The error of Ansible itself in what it has printed, with its place; empty without one.
+        """The error of Ansible itself in its output, with its place; empty without one.
 
-        `text_file` is a file that was written for this run alone: of its places, line and column are shown.
+        `text_file` is a file written only for this run: for places in it, line and column are shown.
         """
         found = refusal_of(output, text_file)
         return self.redact(found[0].at(found[1])) if found else ""
@@ -119,13 +119,13 @@ class Outcomes:
                 self._common.update(stats["data"])
 
     def _error(self) -> str:
-        """What Ansible itself says is wrong, where it does not begin or breaks off."""
+        """The error that Ansible reports if it does not start or aborts."""
         refusal = self.refusal("\n".join(self._said), self._text_file)
         return f"Ansible refuses the playbook: {refusal}" if refusal else ""
 
 
 def refusal_of(output: str, text_file: str = "") -> tuple[Fault, str] | None:
-    """The error of Ansible itself, and the file it is in: empty for `text_file`, and where none is named."""
+    """The error of Ansible itself, and its file: empty for `text_file`, or if none is named."""
     text = _COLOURS.sub("", output)
     match = re.search(r"(?:ERROR!|\[ERROR\]:)\s*(.+?)(?:\n\s*\n|\nOrigin|\Z)", text, re.DOTALL)
     if match is None:
@@ -138,7 +138,7 @@ def refusal_of(output: str, text_file: str = "") -> tuple[Fault, str] | None:
 
 
 def _cause(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The result that a failed task is about: of its items, or of the modules it is made of, the first that failed."""
+    """The result that made a task fail: the first failed one of its items, or of its modules."""
     if result.get("censored"):
         return result
     parts = [*(result.get("results") or ()), *dict(result.get("failed_modules") or {}).values()]
@@ -147,10 +147,10 @@ def _cause(result: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _message(result: Mapping[str, Any]) -> str:
-    """What a failed task says: its message, else its last output."""
+    """The message of a failed task, else its last output."""
     if result.get("censored"):
         return "it failed, and its output is hidden by `no_log`"
-    message = str(result.get("msg") or result.get("reason") or "")  # `reason` where an include fails
+    message = str(result.get("msg") or result.get("reason") or "")  # a failed include has a `reason`
     if not message or message.startswith(_WITHOUT_CAUSE):
         output = [line for key in ("stderr", "module_stderr", "stdout", "module_stdout")
                   for line in str(result.get(key) or "").strip().splitlines()[-1:]]  # fmt: skip
@@ -160,7 +160,7 @@ def _message(result: Mapping[str, Any]) -> str:
 
 
 def _printed(result: Mapping[str, Any]) -> str:
-    """What a failed task has printed, else its message if that is of several lines."""
+    """The output of a failed task, else its message if that has several lines."""
     if result.get("censored"):
         return ""
     message = str(result.get("msg") or "").strip()
@@ -170,7 +170,7 @@ def _printed(result: Mapping[str, Any]) -> str:
 
 
 def _last_lines(text: str) -> str:
-    """The last lines that are not empty, as whole lines."""
+    """The last non-empty lines, uncut."""
     lines = [line for line in _COLOURS.sub("", text).splitlines() if line.strip()][-_OUTPUT_LINES:]
     while sum(map(len, lines)) > _OUTPUT_LENGTH:
         lines.pop(0)

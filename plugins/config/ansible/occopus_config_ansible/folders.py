@@ -1,18 +1,18 @@
-"""What is kept on the disk: one folder for each infrastructure, one below it for each node.
+"""State on disk: one folder for each infrastructure, with one for each node.
 
 ::
 
-    ROOT/INFRASTRUCTURE/lock                held by the worker of the infrastructure as long as it lives
+    ROOT/INFRASTRUCTURE/lock                held by the worker of the infrastructure during its life
     ROOT/INFRASTRUCTURE/worker.log
-    ROOT/INFRASTRUCTURE/nodes/ID/node.json    whose it is
-    ROOT/INFRASTRUCTURE/nodes/ID/order.json   which job is wanted; absent where none is
-    ROOT/INFRASTRUCTURE/nodes/ID/work-X.json  all that the job of the order X needs, until it has ended
-    ROOT/INFRASTRUCTURE/nodes/ID/status.json  how far the worker has come with an order
-    ROOT/INFRASTRUCTURE/jobs/ID/              the files of one run of Ansible, for as long as it lasts
-    ROOT/INFRASTRUCTURE/removed-ID/           a node's folder, from when its removal begins until it is over
+    ROOT/INFRASTRUCTURE/nodes/ID/node.json    the owner
+    ROOT/INFRASTRUCTURE/nodes/ID/order.json   the current order; absent without one
+    ROOT/INFRASTRUCTURE/nodes/ID/work-X.json  the input of the job of order X, until it has ended
+    ROOT/INFRASTRUCTURE/nodes/ID/status.json  the progress of an order
+    ROOT/INFRASTRUCTURE/jobs/ID/              the files of one run of Ansible, during the run
+    ROOT/INFRASTRUCTURE/removed-ID/           a node's folder during its removal
 
-Jobs need credentials and rendered values: every folder and file is readable by its owner alone, and what holds them is
-removed with the job.
+Jobs need credentials and rendered values: every folder and file is readable only by its owner, and the files with
+secrets are removed with the job.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ class InfraFolder:
         return NodeFolder(self.nodes / node_id)
 
     def all_nodes(self) -> list[NodeFolder]:
-        """The folders of all nodes. Raises `OSError` where they cannot be read."""
+        """The folders of all nodes. Raises `OSError` if they cannot be read."""
         try:
             return [NodeFolder(path) for path in sorted(self.nodes.iterdir())]
         except FileNotFoundError:
             return []
 
     def all_jobs(self) -> list[Path]:
-        """The folders of all runs. Raises `OSError` where they cannot be read."""
+        """The folders of all runs. Raises `OSError` if they cannot be read."""
         try:
             return sorted(self.jobs.iterdir())
         except FileNotFoundError:
             return []
 
     def take_lock(self) -> int | None:
-        """Take the lock of the worker; a descriptor that holds it, None where another holds it.
+        """Take the lock of the worker: a descriptor that holds it, None if another process does.
 
         A process that inherits the descriptor holds the lock too. Raises `OSError`.
         """
@@ -77,7 +77,7 @@ class InfraFolder:
         return descriptor
 
     def is_locked(self) -> bool:
-        """Whether a worker lives. It takes no lock, so that it is in the way of none. Raises `OSError`."""
+        """Whether a worker lives. Takes no lock, so it blocks no other process. Raises `OSError`."""
         try:
             descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -90,7 +90,7 @@ class InfraFolder:
         return bool(kind != fcntl.F_UNLCK)
 
     def remove_if_empty(self) -> None:
-        """Remove the folder, unless it holds a node or a worker lives, which then does it at its end. Idempotent.
+        """Remove the folder, unless it has a node, or a worker lives, which removes it at its end. Idempotent.
 
         Raises `OSError`.
         """
@@ -106,19 +106,19 @@ class NodeFolder:
         self.node_id = path.name
 
     def owner(self) -> dict[str, Any] | None:
-        """Whose the node is; None where it is not registered."""
+        """The owner of the node; None if it is not registered."""
         return self._read(NODE)
 
     def order(self) -> dict[str, Any] | None:
-        """Which job is wanted; None where none is."""
+        """The current order; None without one."""
         return self._read(ORDER)
 
     def work(self, order_id: str) -> dict[str, Any] | None:
-        """All that the job of an order needs; None where it has ended or was replaced."""
+        """The input of an order's job; None if the job has ended or the order was replaced."""
         return self._read(_work(order_id))
 
     def status(self) -> dict[str, Any]:
-        """What the worker has written last; empty where it has not begun."""
+        """The last status that the worker has written; empty if it has not started."""
         return self._read(STATUS) or {}
 
     def register(self, owner: Mapping[str, Any]) -> None:
@@ -128,31 +128,31 @@ class NodeFolder:
         self._write(NODE, owner)
 
     def write_order(self, order: Mapping[str, Any], work: Mapping[str, Any]) -> None:
-        """Replace the order, and what its job needs. Raises `OSError`, also where the node is not registered."""
+        """Replace the order and the input of its job. Raises `OSError`, also if the node is not registered."""
         self._write(_work(order["id"]), work)
         self._write(ORDER, order)
         self._tidy(_work(order["id"]))
 
     def write_status(self, status: Mapping[str, Any]) -> None:
-        """Replace the status; nothing happens where the node was forgotten meanwhile. Raises `OSError`."""
+        """Replace the status; does nothing if the node was removed. Raises `OSError`."""
         with contextlib.suppress(FileNotFoundError):
             self._write(STATUS, status)
 
     def finish(self, order_id: str) -> None:
-        """Remove what the job of an order has needed. Idempotent. Raises `OSError`."""
+        """Remove the input of an order's job. Idempotent. Raises `OSError`."""
         (self.path / _work(order_id)).unlink(missing_ok=True)
 
     def withdraw(self) -> None:
-        """Remove the order: its job is to end. Idempotent. Raises `OSError`."""
+        """Remove the order: its job has to end. Idempotent. Raises `OSError`."""
         (self.path / ORDER).unlink(missing_ok=True)
         self._tidy("")
 
     def remove(self) -> None:
-        """Remove all of it. Idempotent. Raises `OSError`."""
+        """Remove the folder. Idempotent. Raises `OSError`."""
         self.withdraw()
         (self.path / NODE).unlink(missing_ok=True)
-        removed = self.path.parents[1] / f"removed-{self.node_id}"  # in it, no writer finds a file's folder
-        shutil.rmtree(removed, ignore_errors=True)  # of a removal that was killed
+        removed = self.path.parents[1] / f"removed-{self.node_id}"  # writers no longer find the folder under this name
+        shutil.rmtree(removed, ignore_errors=True)  # left by a killed removal
         with contextlib.suppress(FileNotFoundError):
             self.path.rename(removed)
         shutil.rmtree(removed, ignore_errors=True)
@@ -178,7 +178,7 @@ def _work(order_id: str) -> str:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a file that its owner alone can read: all of it or nothing. Raises `OSError`."""
+    """Write a file atomically, readable only by its owner. Raises `OSError`."""
     draft = file.with_name(f".{uuid.uuid4().hex}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
@@ -189,7 +189,7 @@ def write_private(file: Path, text: str) -> None:
 
 
 def infra_folders(root: Path) -> Iterator[InfraFolder]:
-    """The folders of all infrastructures below a root. Raises `OSError` where it cannot be read."""
+    """The folders of all infrastructures below a root. Raises `OSError` if it cannot be read."""
     try:
         found = sorted(root.iterdir())
     except FileNotFoundError:

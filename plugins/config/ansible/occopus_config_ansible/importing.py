@@ -1,4 +1,4 @@
-"""What is found in a section when its file is imported, while its values may still be templates of Occopus."""
+"""Checks of a section when its file is imported, while its values may still be templates of Occopus."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from occopus_config_ansible.values import named_secrets
 from occopus_core.api import SectionFault
 
 SECONDS = 30.0
-"""For how long Ansible's check of the syntax is waited for."""
+"""The time limit of Ansible's syntax check."""
 
 _TEMPLATE = re.compile(r"\{[{%#]")
 _RAW = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}(.*?)\{%[-+]?\s*endraw\s*[-+]?%\}", re.DOTALL)
 
 
 def faults(section: Mapping[str, Any]) -> Sequence[SectionFault]:
-    """The first fault of the playbook, if it is a text without templates, or a file that is there."""
+    """The first error in the playbook, if it is a text without templates, or an existing file."""
     value = str(section.get("playbook", ""))
     path = "" if "\n" in value else str(Path(value).expanduser())
     text = _file(path) if path else _without_templates(value)
@@ -31,7 +31,7 @@ def faults(section: Mapping[str, Any]) -> Sequence[SectionFault]:
         fault, file = _refused(section, path, text)
     if not fault.message:
         return ()
-    # A place in another file than the text is part of the message.
+    # The message includes the place if it is in another file than the text.
     placed = (fault.message, fault.line, fault.column) if not file else (fault.at(file), 0, 0)
     return (SectionFault("playbook", *placed),)
 
@@ -47,14 +47,14 @@ def _file(path: str) -> str | None:
 
 
 def _without_templates(text: str) -> str | None:
-    """The text as it is rendered, line by line; None where templates decide what it is."""
+    """The text as rendered, line by line; None if its content depends on templates."""
     if _TEMPLATE.search(_RAW.sub("", text)):
         return None
     return _RAW.sub(lambda match: match[1], text)
 
 
 def _refused(section: Mapping[str, Any], path: str, text: str) -> syntax.Refusal:
-    """What Ansible refuses, as far as templates have nothing to do with it."""
+    """The error that Ansible reports, unless it may depend on templates."""
     given = section.get("roles_path", ())
     roles = [str(Path(each).expanduser()) for each in ([given] if isinstance(given, str) else given)]
     variables = dict(section.get("extra_vars", {}))
@@ -76,5 +76,5 @@ def _refused(section: Mapping[str, Any], path: str, text: str) -> syntax.Refusal
 
 
 def _depends(fault: Fault, unknown: Sequence[str]) -> bool:
-    """Whether it may come of variables whose values are not known yet."""
+    """Whether the error may depend on variables whose values are not known yet."""
     return bool(unknown) and ("undefined" in fault.message or any(name in fault.message for name in unknown))

@@ -33,7 +33,7 @@ Host * !{jump}
 
 
 def ssh_config(login: Mapping[str, Any], key_file: str, known_hosts: str, seconds: int) -> str:
-    """A configuration of ssh that reaches every host through the jump host of the login; empty where it has none."""
+    """An ssh configuration that reaches every host through the jump host of the login; empty without one."""
     jump = login["jump"]
     if jump is None:
         return ""
@@ -41,9 +41,9 @@ def ssh_config(login: Mapping[str, Any], key_file: str, known_hosts: str, second
 
 
 def inventory(orders: Iterable[Order], key_file: str, known_hosts: str, config: str) -> dict[str, Any]:
-    """The inventory for these orders, in Ansible's YAML form as plain values. A host is named by its node id.
+    """The inventory for these orders, as plain values for Ansible's YAML form. The name of a host is its node id.
 
-    The files are those of the private key, of the known hosts and of the configuration of ssh for a jump host.
+    The files are the private key, the known hosts and the ssh configuration for a jump host.
     """
     hosts: dict[str, dict[str, Any]] = {}
     groups: dict[str, dict[str, Any]] = {}
@@ -84,7 +84,7 @@ def known_hosts(orders: Iterable[Order]) -> str:
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by dotted paths as mappings within each other."""
+    """Values by dotted paths as nested mappings."""
     found: dict[str, Any] = {}
     for path, value in values.items():
         *parents, last = path.split(".")

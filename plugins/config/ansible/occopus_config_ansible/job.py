@@ -1,4 +1,4 @@
-"""One run of Ansible for some nodes that share a playbook."""
+"""One run of Ansible for nodes with the same playbook."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from occopus_config_ansible.syntax import environment
 from occopus_config_ansible.values import as_yaml, named_secrets
 
 FORKS = 50
-"""The most hosts that Ansible works on at once."""
+"""The most hosts on which Ansible works concurrently."""
 _CANCEL_SECONDS = 0.5
 _CONNECT_SECONDS = 10
 
@@ -31,18 +31,18 @@ Order = Mapping[str, Any]
 
 
 class StoppedError(Exception):
-    """The run was stopped: not all of its nodes are to be configured by it any more."""
+    """The run was stopped: it no longer configures all of its nodes."""
 
 
 def secrets_of(order: Order) -> list[str]:
-    """Texts that no message may hold: the login's, and variables that are secrets by their names."""
+    """Texts that must not be in messages: those of the login, and variables with names that suggest secrets."""
     login = order["login"]
     found = [login["private_key"], login["password"], login["become_password"]]
     return [*found, *named_secrets(order["job"]["extra_vars"]), *named_secrets(order["variables"])]
 
 
 class Job:
-    """One run. `nodes` are the folders of the nodes, `orders` their wanted configurations, both by node id."""
+    """One run. `nodes` are the folders of the nodes, `orders` their orders, both by node id."""
 
     def __init__(self, infra: InfraFolder, nodes: Mapping[str, NodeFolder], orders: Mapping[str, Order]) -> None:
         self.id = uuid.uuid4().hex[:12]
@@ -55,21 +55,21 @@ class Job:
         self._stop = threading.Event()
 
     def stop(self) -> None:
-        """Have it end soon: its nodes are not configured by it. Idempotent."""
+        """Make it end soon, without configuring its nodes. Idempotent."""
         self._stop.set()
 
     @property
     def stopped(self) -> bool:
-        """Whether it was asked to end."""
+        """Whether it was stopped."""
         return self._stop.is_set()
 
     def run(self) -> None:
-        """All of it, with the status of each node written as it goes on. Raises nothing."""
+        """Run it, writing the status of each node meanwhile. Raises nothing."""
         try:
             self._show("running", dict.fromkeys(self.orders, ""))
             self._run()
         except StoppedError:
-            return  # the orders that remain are run again
+            return  # the remaining orders are run again
         except Exception as error:  # noqa: BLE001 - whatever happens, its nodes are to say so
             reason = self._outcomes.redact(f"the run of Ansible broke off: {type(error).__name__}: {error}")
             self._show("failed", dict.fromkeys(self.orders, reason))
@@ -121,7 +121,7 @@ class Job:
                 "output": self._outcomes.output(host) if state == "failed" else "",
                 "job": self.id,
             }
-            with contextlib.suppress(OSError):  # a job that cannot be recorded counts as lost, and is started again
+            with contextlib.suppress(OSError):  # an unrecorded job counts as lost, and is started again
                 self.nodes[host].write_status(status)
                 if state != "running":
                     self.nodes[host].finish(order["id"])
@@ -129,7 +129,7 @@ class Job:
     def _event(self, event: Mapping[str, Any]) -> bool:
         if self._outcomes.take(event):
             self._show("running", dict.fromkeys(self.orders, ""))
-        return False  # it is not kept on the disk: results may hold secrets
+        return False  # not kept on the disk: results may contain secrets
 
     def _raise_if_stopped(self) -> None:
         if self.stopped:
@@ -172,7 +172,7 @@ class Job:
         return self._infra.path / "galaxy" / digest
 
     def _fetch(self, requirements: Mapping[str, Any], variables: Mapping[str, str], *, allow_downloads: bool) -> None:
-        """Install the roles and collections, where that was not done yet. Raises `OSError`, `StoppedError`."""
+        """Install missing roles and collections. Raises `OSError`, `StoppedError`."""
         folder = self._galaxy(requirements)
         if folder is None or folder.exists():
             return
@@ -182,7 +182,7 @@ class Job:
             for kind in ("roles", "collections"):
                 if requirements.get(kind):
                     self._install(kind, requirements[kind], draft, variables, allow_downloads=allow_downloads)
-            with contextlib.suppress(OSError):  # another job was quicker
+            with contextlib.suppress(OSError):  # another job was faster
                 draft.rename(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -207,14 +207,14 @@ class Job:
 
 
 def end(folder: Path) -> None:
-    """End what the run of this folder, of a `Job`, has started, and remove its files. Idempotent."""
+    """End the processes of a run in this folder, and remove its files. Idempotent."""
     end_all(str(folder), [folder.name])
     for each in (folder, sockets_of(folder.name)):
         shutil.rmtree(each, ignore_errors=True)
 
 
 def _until_end(process: subprocess.Popen[str], stopped: Callable[[], bool]) -> str:
-    """The last line of what the process has printed, once it has ended or was stopped."""
+    """The last line of the process's output, after it has ended or was stopped."""
     with process:
         while True:
             try:

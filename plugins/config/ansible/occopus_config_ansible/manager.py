@@ -1,4 +1,4 @@
-"""Ansible: playbooks that a process of its own runs on the instances, over SSH."""
+"""Ansible: a separate process runs playbooks on the instances, over SSH."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from occopus_core.api.ssh import LOGIN_PROPERTIES
 
 ROOT = "~/.occopus/ansible"
 MOST_JOBS = 4
-"""Runs of Ansible at once for one infrastructure."""
+"""Concurrent runs of Ansible for one infrastructure."""
 _SYNTAX_SHARE = 0.8
-"""The share of the time limit of a call after which Ansible's check of the syntax is given up."""
+"""The share of the time limit of a call that Ansible's syntax check may take."""
 
 
 class Ansible(ConfigManager):
-    """Runs a playbook on each instance. What it is to do is written down for a worker, which outlives this process.
+    """Runs a playbook on each instance. Orders are written to disk for a worker, which outlives this process.
 
-    All instances of an infrastructure that share playbook, variables and login are one run.
+    All instances of an infrastructure with the same playbook, variables and login are one run.
     """
 
     contract_version: ClassVar[int] = 1
@@ -53,27 +53,27 @@ class Ansible(ConfigManager):
 
     @classmethod
     def powers(cls, section: Mapping[str, Any]) -> Sequence[str]:
-        """Every playbook: its lookups and tasks on `localhost` run here."""
-        del section  # whatever is in it
+        """Every playbook: its lookups, and tasks on `localhost`, run on this machine."""
+        del section  # whatever its content
         return ("an Ansible playbook can run any program on the server (config_management.playbook)",)
 
     @classmethod
     def faults(cls, section: Mapping[str, Any]) -> Sequence[SectionFault]:
-        """What is wrong with the playbook; Ansible checks its syntax, which takes a second or two."""
+        """Errors in the playbook; Ansible checks its syntax, which takes a second or two."""
         from occopus_config_ansible import importing  # noqa: PLC0415  # a schema is read without YAML
 
         return importing.faults(section)
 
     def check(self, node: ConfigNode) -> None:
-        """Refuse playbooks and requirements that are known to be wrong. Raises `PermanentError`."""
+        """Refuse invalid playbooks and requirements. Raises `PermanentError`."""
         from occopus_config_ansible import section  # noqa: PLC0415  # a schema is read without YAML
 
         section.check(node.section, self.connection.auth)
 
     def register(self, node: ConfigNode) -> None:
-        """Make the node's folder. Ansible checks the syntax of the playbook first, which takes a second or two, once.
+        """Make the node's folder. Before that, Ansible checks the syntax of the playbook once, for a second or two.
 
-        Raises `PermanentError` where it refuses it, `TransientError` where the folder cannot be written.
+        Raises `PermanentError` if Ansible refuses it, `TransientError` if the folder cannot be written.
         """
         from occopus_config_ansible import section, syntax, values  # noqa: PLC0415
 
@@ -87,7 +87,7 @@ class Ansible(ConfigManager):
             self._folder(node).register(_owner(node))
 
     def configure(self, node: ConfigNode) -> None:
-        """Order a run, unless one of this generation is under way or done. Raises `ProviderError`."""
+        """Order a run, unless one of this generation is in progress or done. Raises `ProviderError`."""
         from occopus_config_ansible import worker  # noqa: PLC0415
 
         with self._disk():
@@ -99,7 +99,7 @@ class Ansible(ConfigManager):
             worker.start(self._infra(node.infra_id))
 
     def status(self, nodes: Sequence[ConfigNode]) -> Mapping[str, ConfigStatus]:
-        """Read from the disk. Raises `TransientError` where that fails."""
+        """Read the statuses from the disk. Raises `TransientError` if that fails."""
         found: dict[str, ConfigStatus] = {}
         with self._disk():
             for infra_id in {node.infra_id for node in nodes}:
@@ -110,7 +110,7 @@ class Ansible(ConfigManager):
         return found
 
     def cancel(self, nodes: Sequence[ConfigNode]) -> None:
-        """Withdraw the orders that are not carried out: the worker ends their runs. Raises `TransientError`."""
+        """Withdraw unfinished orders: the worker ends their runs. Raises `TransientError`."""
         from occopus_config_ansible import worker  # noqa: PLC0415
 
         with self._disk():
@@ -126,12 +126,12 @@ class Ansible(ConfigManager):
             self._folder(node).remove()
 
     def forget_infrastructure(self, infra_id: str) -> None:
-        """Remove what is left of the infrastructure, unless another installation has nodes of that name there."""
+        """Remove the rest of the infrastructure's folder, unless another installation has nodes in it."""
         with self._disk():
             self._infra(infra_id).remove_if_empty()
 
     def list_registered(self, installation: str) -> Iterable[Registered]:
-        """Every node's folder with the installation's name in it."""
+        """Every node whose folder names the installation."""
         with self._disk():
             owners = [node.owner() for infra in infra_folders(self._root) for node in infra.all_nodes()]
         ours = [owner for owner in owners if owner is not None and owner["installation"] == installation]
@@ -148,13 +148,13 @@ class Ansible(ConfigManager):
         return self._infra(node.infra_id).node(node.node_id)
 
     def _is_current(self, folder: NodeFolder, node: ConfigNode) -> bool:
-        """Whether a run of this generation is under way or has succeeded."""
+        """Whether a run of this generation is in progress or has succeeded."""
         order, status = folder.order(), folder.status()
         failed = order is not None and status.get("order") == order["id"] and status.get("state") == "failed"
         return order is not None and order["generation"] == node.generation and not failed
 
     def _order(self, node: ConfigNode) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The order, and all that its job needs."""
+        """The order, and the input of its job."""
         from occopus_config_ansible import section  # noqa: PLC0415
 
         work = {**section.work(node, self.connection), "owner": _owner(node), "id": uuid.uuid4().hex}
@@ -168,7 +168,7 @@ class Ansible(ConfigManager):
         return order, work
 
     def _status(self, node: ConfigNode, *, alive: bool, busy: int) -> ConfigStatus:
-        """`busy` is the number of runs under way."""
+        """The status of a node; `busy` is the number of running runs."""
         folder = self._folder(node)
         if folder.owner() is None:
             return ConfigStatus(ConfigState.UNKNOWN, "it has no folder")

@@ -1,4 +1,4 @@
-"""The processes of Ansible's runs, found by what they inherit or name: also those whose worker was killed."""
+"""Finds the processes of Ansible's runs by their environment or command line, including those of a killed worker."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any
 import psutil
 
 MARKER = "OCCOPUS_ANSIBLE_JOB"
-"""An environment variable of everything that a run starts here: the path of its job's folder."""
+"""An environment variable of every process that a run starts: the path of its job's folder."""
 
 _SECONDS = 10.0
 _ASKED = ("environ", "cmdline", "status")
 
 
 def sockets_of(job_id: str) -> Path:
-    """The folder for the shared SSH connections of a run. It has a short path: those of sockets may not be long."""
+    """The folder for the shared SSH connections of a run. Its path is short, since socket paths are limited."""
     return Path(tempfile.gettempdir(), f"occopus-ansible-{job_id}")
 
 
 def end_all(beginning: str, job_ids: Sequence[str] = ()) -> None:
-    """Kill what belongs to runs, and return once nothing is left, or after about 10 seconds.
+    """Kill the processes of runs, and return when none is left, or after about 10 seconds.
 
-    That is every process whose marker begins so, and the shared SSH connections of these jobs, which have no marker:
-    ssh writes its title over its environment.
+    These are processes whose marker has this prefix, and the shared SSH connections of these jobs, which have no
+    marker: ssh overwrites its environment with its title.
     """
     deadline = time.monotonic() + _SECONDS
     titles = tuple(f"ssh: {sockets_of(job_id)}/" for job_id in job_ids)

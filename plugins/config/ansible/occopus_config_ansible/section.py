@@ -1,4 +1,4 @@
-"""The section of a node: what can be known to be wrong with it, and the order that it makes."""
+"""The section of a node: its checks, and the order made from it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from occopus_core.api.ssh import target as ssh_target
 _SSH_PORT = 22
 CONNECT_SECONDS = 10.0
 _UNFIT = re.compile(r"^-|[\s\"'#%\x00-\x1f]")
-"""In the name of a host or a user: what a configuration of ssh takes for something else."""
+"""Characters in the name of a host or a user that have a meaning in the configuration of ssh."""
 _LOCAL = ("/", "~", "file://")
 _SWITCHES = ("become", "allow_downloads")
 
 
 def check(section: Mapping[str, Any], auth: Mapping[str, str]) -> None:
-    """Refuse what is known to be wrong, from files of this machine alone. Raises `PermanentError`."""
+    """Refuse errors that can be found in files of this machine alone. Raises `PermanentError`."""
     _playbook(section)
     _roles_path(section)
     for key in _SWITCHES:
@@ -37,7 +37,7 @@ def check(section: Mapping[str, Any], auth: Mapping[str, str]) -> None:
 
 
 def job(section: Mapping[str, Any]) -> dict[str, Any]:
-    """What is run, for whichever node. Raises `PermanentError`."""
+    """The part of an order that is the same for all nodes. Raises `PermanentError`."""
     path, text = _playbook(section)
     return {
         "playbook": path,
@@ -51,13 +51,16 @@ def job(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def same_run(work: Mapping[str, Any]) -> str:
-    """What is equal for nodes that one run configures. It is kept, so a digest of what may hold secrets."""
+    """A key that is equal for nodes that one run configures.
+
+    It is stored, so it is a digest: the values may be secret.
+    """
     shared = [work["job"], work["login"], work["owner"]["infra_id"]]
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
 
 
 def work(node: ConfigNode, connection: Connection) -> dict[str, Any]:
-    """What a run needs to know of one node that has an address. The host's key is verified, or pinned on first use.
+    """The input of a run for one node that has an address. The host key is verified, or pinned on first use.
 
     Raises `ProviderError`.
     """
@@ -122,14 +125,14 @@ def _plain(login: SshLogin) -> str:
 
 
 def _playbook(section: Mapping[str, Any]) -> tuple[str, str]:
-    """The path of the playbook, or its text: the other is empty. Raises `PermanentError`."""
+    """The path of the playbook, or its text; the other is empty. Raises `PermanentError`."""
     value = str(section["playbook"])
     if "\n" in value:
         path, text = "", value
     else:
         path = _absolute(value, "playbook")
         try:
-            if not stat.S_ISREG(Path(path).stat().st_mode):  # what is read from a pipe may never end
+            if not stat.S_ISREG(Path(path).stat().st_mode):  # reading a pipe may never end
                 raise PermanentError(f"config_management.playbook: {path}: it is not a file")
             text = Path(path).read_text()
         except (OSError, UnicodeDecodeError) as error:
@@ -161,7 +164,7 @@ def _absolute(value: str, key: str) -> str:
 
 
 def _requirements(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Roles and collections to install. Raises `PermanentError` for what would be downloaded without leave."""
+    """Roles and collections to install. Raises `PermanentError` for downloads without `allow_downloads`."""
     found = dict(section.get("requirements", {}))
     if not _switch(section, "allow_downloads"):
         for item in _items(found):
@@ -180,11 +183,11 @@ def _items(requirements: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _source(item: Any) -> str:
-    """Where a requirement comes from, as ansible-galaxy takes it."""
+    """The source of a requirement in the form for ansible-galaxy."""
     if not isinstance(item, Mapping):
         return str(item)
     given: Sequence[Any] = [item.get(key) for key in ("src", "source", "name")]
-    # A collection that is a file or a folder has it as its name.
+    # A collection from a file or folder has the path as its name.
     local = [str(each) for each in given if str(each).startswith(_LOCAL)]
     return local[0] if local else next((str(each) for each in given if each), "")
 
@@ -199,7 +202,7 @@ def _switch(section: Mapping[str, Any], key: str) -> bool:
 
 
 def _jump(section: Mapping[str, Any], auth: Mapping[str, str]) -> None:
-    """Refuse a jump host that cannot be written as an option of ssh. Raises `PermanentError`."""
+    """Refuse a jump host that cannot be an option of ssh. Raises `PermanentError`."""
     jump = section.get("jump")
     if jump is None:
         return

@@ -1,4 +1,4 @@
-"""What Ansible itself finds wrong with a playbook before it runs: modules, roles and imports that do not exist."""
+"""Errors that Ansible itself finds in a playbook before it runs: missing modules, roles and imports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from occopus_config_ansible.folders import write_private
 from occopus_config_ansible.values import as_yaml
 
 Refusal = tuple[Fault, str]
-"""What is refused, with the file that it is in: empty for a playbook that is a text."""
+"""The error, and the file that contains it: empty for a playbook that is a text."""
 ACCEPTED: Refusal = (Fault(""), "")
 
 _verdicts: dict[str, Future[Refusal | None]] = {}
@@ -29,11 +29,10 @@ _lock = threading.Lock()
 
 
 def fault_of(job: Mapping[str, Any], secrets: Iterable[str], seconds: float) -> Refusal:
-    """What ``ansible-playbook --syntax-check`` refuses, in one line; `ACCEPTED` where it accepts the playbook.
+    """The error of ``ansible-playbook --syntax-check``, in one line; `ACCEPTED` without one.
 
-    Also where it does not answer within `seconds`, and for playbooks with `requirements`, which are installed
-    with the run: the run then says what is wrong. The answer for a playbook is kept as long as the process lives.
-    Raises `OSError`.
+    `ACCEPTED` also if there is no answer within `seconds`, and for playbooks with `requirements`, which are installed
+    with the run: the run then reports errors. Answers are cached during the life of the process. Raises `OSError`.
     """
     if job["requirements"]:
         return ACCEPTED
@@ -60,7 +59,7 @@ def fault_of(job: Mapping[str, Any], secrets: Iterable[str], seconds: float) -> 
 
 
 def environment(folder: Path, roles_path: Iterable[str]) -> dict[str, str]:
-    """The variables of every program of Ansible; what it writes is below `folder`."""
+    """The environment of every Ansible program; it writes only below `folder`."""
     found = {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "ANSIBLE_HOME": str(folder / "home"),
@@ -75,7 +74,7 @@ def environment(folder: Path, roles_path: Iterable[str]) -> dict[str, str]:
 
 
 def _ask(job: Mapping[str, Any], secrets: Iterable[str], seconds: float) -> Refusal | None:
-    """None where it does not answer in time."""
+    """Run the check; None if it does not answer in time."""
     with tempfile.TemporaryDirectory(prefix="occopus-ansible-") as name:
         folder = Path(name)
         write_private(folder / "playbook.yml", job["text"])

@@ -1,4 +1,4 @@
-"""The harness of the manager for the conformance suite: ansible-core over an OpenSSH server on the loopback."""
+"""The harness of the manager for the conformance suite: ansible-core with an OpenSSH server on the loopback."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SETTLE_SECONDS = 0.2
 
 
 class AnsibleHarness(ConfigHarness):
-    """Nodes are logins to one SSH server of this machine, which needs root. It is started where none is given."""
+    """Nodes are logins to one SSH server of this machine, which needs root. It is started unless one is given."""
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("ansible", "ansible_runner", "paramiko", "yaml")
     printed: ClassVar[str] = "no database lets it in"
@@ -96,7 +96,7 @@ class AnsibleHarness(ConfigHarness):
         time.sleep(SETTLE_SECONDS)
 
     def jobs(self, node: ConfigNode) -> int:
-        """Those that have begun on the node; not before one has, and not fewer than were ordered."""
+        """The jobs that have begun on the node; waits for the first, and for as many as were ordered."""
         file = self._folder / node.node_id
         deadline = time.monotonic() + self.patience * SETTLE_SECONDS
         while not file.exists():
@@ -105,17 +105,17 @@ class AnsibleHarness(ConfigHarness):
         return max(len(file.read_text().splitlines()), self._orders[node.node_id])
 
     def lose(self, node: ConfigNode) -> None:
-        """Remove its folder, in which its worker may still write."""
+        """Remove the node's folder, in which its worker may still write."""
         NodeFolder(self._root / node.infra_id / "nodes" / node.node_id).remove()
 
     def inject(self, fault: Fault) -> None:
-        """A file takes the place of the folder."""
+        """Replace the folder by a file."""
         assert fault is Fault.SERVER_ERROR
         self._root.rename(self._folder / "away")
         self._root.write_text("no folder")
 
     def clear(self) -> None:
-        """The folder is back."""
+        """Restore the folder."""
         if self._root.is_file():
             self._root.unlink()
             (self._folder / "away").rename(self._root)
@@ -125,11 +125,11 @@ class AnsibleHarness(ConfigHarness):
         return (self._server.user_key.private, SECRET)
 
     def close(self) -> None:
-        """End its workers and all that they run."""
+        """End its workers and their processes."""
         self.clear()
         (self._folder / "release").touch()
         for infra in self._root.glob("*/nodes"):
-            shutil.rmtree(infra, ignore_errors=True)  # their workers end, which remove it as well
+            shutil.rmtree(infra, ignore_errors=True)  # their workers end, and remove it too
         end_all(str(self._root))
         self._stack.close()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,4 +1,7 @@
-"""Values for Ansible's files, in which no text is a template: some come from nodes. Which of them are secrets."""
+"""Values for Ansible's files: texts are marked as no templates, since some come from nodes.
+
+Finds secrets among them.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ _SHORTEST_SECRET = 4
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML without aliases, which Ansible need not resolve."""
+    """YAML without aliases, which Ansible would have to resolve."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
-        """Always."""
+        """No aliases."""
         return True
 
 
 class _Unsafe(str):
-    """A text that Ansible takes as it is."""
+    """A text that Ansible does not treat as a template."""
 
     __slots__ = ()
 
@@ -30,12 +33,12 @@ _Dumper.add_representer(_Unsafe, lambda dumper, data: dumper.represent_scalar("!
 
 
 def as_yaml(value: Any) -> str:
-    """The value as YAML, each text that looks like a template marked as none."""
+    """The value as YAML, with texts that look like templates marked as `!unsafe`."""
     return str(yaml.dump(_marked(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def named_secrets(value: Any, *, secret: bool = False) -> list[str]:
-    """The texts below keys whose names say that they are secrets."""
+    """The texts below keys whose names suggest secrets."""
     if isinstance(value, Mapping):
         return [
             each

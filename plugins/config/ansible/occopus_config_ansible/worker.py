@@ -1,7 +1,6 @@
-"""The worker of one infrastructure: a process of its own, which runs Ansible until every order is carried out.
+"""The worker of one infrastructure: a separate process that runs Ansible until every order is executed.
 
-It inherits a descriptor that holds the folder's lock: so there is one worker at the most, and its end, whatever it is,
-shows.
+It inherits a descriptor that holds the folder's lock: so at most one worker runs, and its end always releases the lock.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from occopus_config_ansible.manager import MOST_JOBS
 
 _LOOK_SECONDS = 0.2
 _GATHER_SECONDS = 0.4
-"""How long an order waits for others of the same playbook, which come one by one."""
+"""How long an order waits for others with the same playbook, which arrive one by one."""
 _GATHER_AT_MOST = 2.0
 _FINAL = ("ready", "failed")
 _DETACHED = "import os; os.fork() and os._exit(0); from occopus_config_ansible.worker import main; main()"
-"""No child of the process that starts it, which need not wait for its end."""
+"""Starts the worker as no child of this process, which then need not wait for its end."""
 
 Order = dict[str, Any]
 
 
 def start(infra: InfraFolder) -> None:
-    """Start the worker of the infrastructure, unless it lives: then it sees what was ordered. Raises `OSError`."""
+    """Start the worker of the infrastructure; a running one finds the new order by itself. Raises `OSError`."""
     lock = infra.take_lock()
     if lock is None:
         return
@@ -45,7 +44,7 @@ def start(infra: InfraFolder) -> None:
                 stderr=log,
                 cwd="/",
                 pass_fds=(lock,),
-                start_new_session=True,  # it goes on when the process that has started it ends
+                start_new_session=True,  # it continues when the starting process ends
             )
     finally:
         os.close(lock)
@@ -56,12 +55,12 @@ def _private(path: str, flags: int) -> int:
 
 
 def is_final(order: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """Whether the status is how this very order ended."""
+    """Whether the status is the final one of this order."""
     return status.get("order") == order["id"] and status.get("state") in _FINAL
 
 
 class Worker:
-    """Looks for orders, runs them, and stops runs whose orders were withdrawn or replaced."""
+    """Finds orders, runs them, and stops runs whose orders were withdrawn or replaced."""
 
     def __init__(self, infra: InfraFolder) -> None:
         self._infra = infra
@@ -69,19 +68,19 @@ class Worker:
         self._woken = threading.Event()
 
     def work(self) -> None:
-        """Until nothing is ordered and nothing runs. Raises `OSError` where the folder cannot be read."""
+        """Run until there are neither orders nor runs. Raises `OSError` if the folder cannot be read."""
         for folder in self._infra.all_jobs():
-            end(folder)  # what a worker that was killed has left running
+            end(folder)  # end processes of a killed worker
         while self._turn():
             self._woken.wait(_LOOK_SECONDS)
             self._woken.clear()
 
     def has_work(self) -> bool:
-        """Whether anything is ordered that is not done. Raises `OSError` where the folder cannot be read."""
+        """Whether an order is not executed yet. Raises `OSError` if the folder cannot be read."""
         return any(not is_final(order, self._node(id).status()) for id, order in self._orders().items())
 
     def _turn(self) -> bool:
-        """Whether there is more to do."""
+        """Start and stop runs. Returns whether work remains."""
         orders = self._orders()
         for job, thread in list(self._running.items()):
             if not thread.is_alive():
@@ -108,14 +107,14 @@ class Worker:
         for orders in runs.values():
             times = [order["at"] for order in orders]
             gathered = now - max(times) >= _GATHER_SECONDS or now - min(times) >= _GATHER_AT_MOST
-            # A clock that was set back holds up nothing.
+            # `now < ...`: a clock that was set back must not delay the run.
             if (gathered or now < min(times)) and len(self._running) < MOST_JOBS:
                 self._run(orders)
 
     def _run(self, orders: Sequence[Order]) -> None:
         nodes = {order["owner"]["node_id"]: self._node(order["owner"]["node_id"]) for order in orders}
         works = {order["owner"]["node_id"]: nodes[order["owner"]["node_id"]].work(order["id"]) for order in orders}
-        # What has none was replaced a moment ago: the next turn sees it.
+        # Orders without work have just been replaced: the next turn reads the new ones.
         job = Job(self._infra, nodes, {id: work for id, work in works.items() if work is not None})
 
         def run() -> None:
@@ -128,7 +127,7 @@ class Worker:
 
 
 def main() -> None:
-    """The work of one process."""
+    """The main function of the process."""
     os.umask(0o077)
     infra, lock = InfraFolder(Path(sys.argv[1])), int(sys.argv[2])
     os.set_inheritable(lock, False)
@@ -136,10 +135,10 @@ def main() -> None:
         worker = Worker(infra)
         worker.work()
         os.close(lock)
-        # For what was ordered while the lock was held no other worker was started.
+        # An order written while the lock was held has started no other worker.
         taken = infra.take_lock() if worker.has_work() else None
         if taken is None:
-            # The call that forgot the last node leaves the folder to a worker that is alive.
+            # The call that removed the last node leaves the folder to a living worker.
             infra.remove_if_empty()
             return
         lock = taken

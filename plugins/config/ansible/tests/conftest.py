@@ -1,4 +1,4 @@
-"""A real SSH server on the loopback, which playbooks of ansible-core are run against, and a Galaxy."""
+"""A real SSH server on the loopback for playbooks, and a simulated Galaxy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def sshd() -> Iterator[SshServer]:
 
 
 class Galaxy:
-    """Serves collections by its API, each with a role, and archives of roles. `asked` has the paths asked for."""
+    """Serves collections with Galaxy's API, each with a role, and archives of roles.
+
+    `asked` has the requested paths.
+    """
 
     def __init__(self, folder):
         self._folder = folder
@@ -41,7 +44,7 @@ class Galaxy:
         self.asked = []
 
     def collection(self, name, needs=()):
-        """Make a collection `acme.NAME` whose role `mark` publishes that it has run."""
+        """Make a collection `acme.NAME`; its role `mark` publishes that it has run."""
         source = self._folder / name
         tasks = source / "roles" / "mark" / "tasks"
         tasks.mkdir(parents=True)
@@ -56,7 +59,7 @@ class Galaxy:
         self._collections[name] = dependencies
 
     def role(self, name):
-        """Make an archive of a role that publishes that it has run; its path."""
+        """Make an archive of a role that publishes that it has run; returns its path."""
         source = self._folder / name
         for file, text in {
             "tasks/main.yml": f"- set_stats: {{data: {{{name}: done}}, per_host: true}}\n",
@@ -69,7 +72,7 @@ class Galaxy:
         return f"{name}.tar.gz"
 
     def serve(self):
-        """A context with its URL."""
+        """Serve within a context; yields the URL."""
         return answering(respond=self._respond)
 
     def _respond(self, method, path, headers, body):

@@ -1,4 +1,4 @@
-"""Runs of real playbooks over a real sshd: what they are given, what comes of them, and what is left of them."""
+"""Real playbooks on a real sshd: their input, results and leftovers."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def account(sshd, tmp_path):
 
 
 class Account:
-    """A root folder, and nodes whose machine is the sshd of the tests."""
+    """A root folder, and nodes on the sshd of the tests."""
 
     def __init__(self, sshd, folder):
         self.sshd, self.folder, self.root = sshd, folder, folder / "root"
@@ -103,7 +103,7 @@ class Account:
         )  # fmt: skip
 
     def begin(self, *nodes, manager=None):
-        """Configure these nodes side by side, as the core does."""
+        """Configure these nodes concurrently, as the core does."""
         manager = manager or self.manager()
         peers = tuple(peer for node in nodes for peer in node.peers)
         nodes = [dataclasses.replace(node, peers=peers) for node in nodes]
@@ -117,7 +117,7 @@ class Account:
         return nodes
 
     def begin_together(self, *nodes):
-        """The same, with a worker that begins once all of them are ordered, however long that takes."""
+        """The same, with a worker that starts only after all of them are ordered."""
         self.infra.path.mkdir(parents=True, mode=0o700)
         lock = self.infra.take_lock()
         try:
@@ -128,7 +128,7 @@ class Account:
         return nodes
 
     def ended(self, *nodes):
-        """The statuses of these nodes, once all of them are ready or have failed."""
+        """The statuses of these nodes, after all of them are ready or have failed."""
         return self.await_(
             lambda: self.statuses(*nodes),
             lambda found: all(each.state in (ConfigState.READY, ConfigState.FAILED) for each in found),
@@ -167,7 +167,7 @@ class Account:
         return found
 
     def processes(self):
-        """What runs of Ansible have started here; also the SSH connections that they share."""
+        """The processes of Ansible's runs, including shared SSH connections."""
         return [
             process.pid
             for process in psutil.process_iter(["environ", "cmdline", "status"])
@@ -180,7 +180,7 @@ class Account:
 
     @property
     def connections(self):
-        """How the SSH connections that runs share are titled; those of all jobs that were seen under way."""
+        """The titles of the shared SSH connections, for all jobs seen so far."""
         self.jobs |= {folder.name for folder in self.infra.all_jobs()}
         return [f"ssh: {sockets_of(job)}/" for job in self.jobs]
 
@@ -216,7 +216,7 @@ def test_nodes_that_share_a_playbook_are_one_run(account):
     account.await_(account.processes, lambda found: not found)
 
 
-def test_progress_is_the_task_it_is_at(account):
+def test_progress_is_the_current_task(account):
     (node,) = account.begin(account.node(WAIT))
     (status,) = account.await_(
         lambda: account.statuses(node), lambda found: found[0].progress == "wait for the release"
@@ -248,7 +248,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("task", "reason"), FAILURES.values(), ids=FAILURES)
-def test_the_message_of_the_task_that_failed_is_the_reason(account, task, reason):
+def test_the_message_of_the_failed_task_is_the_reason(account, task, reason):
     variables = {"colour": "red", "api_token": "0xDEADBEEF"}
     (node,) = account.begin(account.node(TASKS + f"    {task}\n", extra_vars=variables))
     (status,) = account.ended(node)
@@ -268,7 +268,7 @@ PRINTS = {
 
 
 @pytest.mark.parametrize(("task", "lines"), PRINTS.values(), ids=PRINTS)
-def test_what_the_task_that_failed_has_printed_is_the_output(account, task, lines):
+def test_the_output_of_the_failed_task_is_kept(account, task, lines):
     playbook = f"{TASKS}    - shell: echo before\n    - {{{task}}}\n"
     (node,) = account.begin(account.node(playbook, extra_vars={"api_token": "0xDEADBEEF"}))
     (status,) = account.ended(node)
@@ -276,8 +276,8 @@ def test_what_the_task_that_failed_has_printed_is_the_output(account, task, line
     assert status.output.splitlines() == lines
 
 
-def test_a_module_of_a_collection_that_is_not_there(account):
-    """Only the run can know: the collections of `requirements` are installed with it."""
+def test_a_missing_module_of_a_collection(account):
+    """Only the run can find it: the collections of `requirements` are installed with the run."""
     folder = account.folder / "collection"
     folder.mkdir()
     (folder / "galaxy.yml").write_text(
@@ -299,7 +299,7 @@ def test_a_module_of_a_collection_that_is_not_there(account):
         (TASKS + "    - import_tasks: '{{ api_token }}.yml'\n", r"Unable to retrieve .*/\[secret\]\.yml"),
     ],
 )
-def test_what_ansible_itself_refuses_is_found_before_the_instance_is_made(account, text, fault):
+def test_errors_found_by_ansible_are_reported_before_the_instance_is_made(account, text, fault):
     node = account.node(text, extra_vars={"api_token": "0xDEADBEEF"})
     manager = account.manager(call_timeout=SECONDS)
     for _ in range(2):
@@ -309,7 +309,7 @@ def test_what_ansible_itself_refuses_is_found_before_the_instance_is_made(accoun
     assert manager.status([node])[node.node_id].state is ConfigState.UNKNOWN
 
 
-def test_ansible_is_asked_once_about_a_playbook_that_many_nodes_share(account):
+def test_the_syntax_of_a_shared_playbook_is_checked_once(account):
     node = account.node(TASKS + "    - ping:\n", extra_vars={"about": str(account.folder)})
     nodes = [dataclasses.replace(node, node_id=str(uuid.uuid4())) for _ in range(20)]
     manager = account.manager(call_timeout=SECONDS)
@@ -320,17 +320,17 @@ def test_ansible_is_asked_once_about_a_playbook_that_many_nodes_share(account):
     assert {status.state for status in manager.status(nodes).values()} == {ConfigState.PENDING}
 
 
-def test_a_check_of_the_syntax_that_takes_too_long_holds_up_nothing(account):
+def test_a_slow_syntax_check_delays_nothing(account):
     node = account.node(TASKS + "    - no_such_module: {}\n")
     manager = account.manager(call_timeout=0.01)
     manager.register(node)
     assert manager.status([node])[node.node_id].state is ConfigState.PENDING
-    with pytest.raises(PermanentError, match="no_such_module"):  # it is asked once more, and not taken for right
+    with pytest.raises(PermanentError, match="no_such_module"):  # checked again, and not considered valid
         account.manager(call_timeout=SECONDS).register(node)
 
 
-def test_one_for_which_there_is_no_run_yet_is_queued(account):
-    """Each has variables of its own, so that each is a run of its own."""
+def test_a_node_without_a_run_yet_is_queued(account):
+    """Each has its own variables, so each needs its own run."""
     nodes = account.begin(*(account.node(WAIT, extra_vars={"number": number}) for number in range(MOST_JOBS + 1)))
     found = account.await_(
         lambda: account.statuses(*nodes), lambda found: ConfigState.QUEUED in [one.state for one in found]
@@ -342,12 +342,12 @@ def test_one_for_which_there_is_no_run_yet_is_queued(account):
     assert {one.state for one in account.ended(*nodes)} == {ConfigState.READY}
 
 
-def test_one_that_fails_does_not_stop_the_others(account):
+def test_a_failing_node_does_not_stop_the_others(account):
     text = TASKS + "    - {fail: {msg: mine}, when: broken is defined}\n    - ping:\n"
     nodes = account.begin(account.node(text), account.node(text, attributes={"broken": "yes"}))
     assert [status.state for status in account.ended(*nodes)] == [ConfigState.READY, ConfigState.FAILED]
     (account.folder / "again").touch()
-    nodes = account.begin(*nodes)  # what has failed is tried again, and what is ready is left alone
+    nodes = account.begin(*nodes)  # failed ones are repeated, ready ones are left alone
     assert [status.reason for status in account.ended(*nodes)] == ["", "task 'fail': mine"]
 
 
@@ -359,7 +359,7 @@ def test_a_status_of_an_older_worker_has_no_output(account):
     assert account.statuses(node)[0].output == ""
 
 
-def test_a_rescued_failure_is_none(account):
+def test_a_rescued_failure_is_no_failure(account):
     text = TASKS + "    - {block: [{fail: {msg: x}}], rescue: [{ping: }]}\n"
     (node,) = account.begin(account.node(text))
     assert account.ended(node)[0].state is ConfigState.READY
@@ -372,7 +372,7 @@ def test_a_playbook_for_other_hosts_configures_nothing(account):
     assert status.reason.startswith("the playbook has no play for it: its `hosts` select neither")
 
 
-def test_a_key_that_is_refused(account):
+def test_a_refused_key(account):
     manager = account.manager(private_key=generate_host_key().private)
     (node,) = account.begin(account.node(WAIT), manager=manager)
     (status,) = account.ended(node)
@@ -392,7 +392,7 @@ def test_a_host_key_that_has_changed(account):
 
 @pytest.fixture
 def jump(sshd):
-    """Another SSH server, with the same key of the user."""
+    """Another SSH server that accepts the same key."""
     server = SshServer(("127.0.12.1",))
     server.user_key = sshd.user_key
     with server:
@@ -405,7 +405,7 @@ def through(server, **more):
 
 def test_through_a_jump_host(account, jump):
     (node,) = account.begin(account.node(TASKS + "    - ping:\n", **through(jump)))
-    before = jump.log().count("Accepted publickey for root")  # to see the key of the node, without Ansible
+    before = jump.log().count("Accepted publickey for root")  # to get the host key of the node without Ansible
     assert before == 1
     (status,) = account.ended(node)
     assert status.state is ConfigState.READY, status
@@ -414,7 +414,7 @@ def test_through_a_jump_host(account, jump):
     account.await_(account.processes, lambda processes: not processes)
 
 
-def test_a_jump_host_that_shows_another_key(account, jump):
+def test_a_jump_host_with_a_changed_key(account, jump):
     node = account.node(TASKS + "    - ping:\n", **through(jump, host_key=generate_host_key().public))
     manager = account.manager()
     manager.register(node)
@@ -422,7 +422,7 @@ def test_a_jump_host_that_shows_another_key(account, jump):
         manager.configure(node)
 
 
-def test_a_jump_host_that_is_away(account, jump):
+def test_an_unreachable_jump_host(account, jump):
     node = account.node(TASKS + "    - ping:\n", **through(jump))
     jump.stop()
     manager = account.manager()
@@ -431,7 +431,7 @@ def test_a_jump_host_that_is_away(account, jump):
         manager.configure(node)
 
 
-def test_a_host_that_is_silent(account):
+def test_a_silent_host(account):
     with silent_port() as port:
         node = account.node(WAIT, address="127.0.0.1", port=port)
         manager = account.manager(call_timeout=1.0)
@@ -440,7 +440,7 @@ def test_a_host_that_is_silent(account):
             manager.configure(node)
 
 
-def test_a_host_where_nothing_listens(account):
+def test_a_host_without_a_listener(account):
     node = account.node(WAIT, address="127.0.0.1", port=1)
     manager = account.manager()
     manager.register(node)
@@ -448,19 +448,19 @@ def test_a_host_where_nothing_listens(account):
         manager.configure(node)
 
 
-def test_cancelling_one_leaves_the_run_of_the_others(account):
+def test_cancelling_one_node_restarts_the_run_of_the_others(account):
     one, other = account.begin(account.node(WAIT), account.node(WAIT))
     account.await_(lambda: [*account.runs(one), *account.runs(other)], lambda runs: len(runs) == 2)
     account.manager().cancel([one])
     assert account.statuses(one)[0].state is ConfigState.PENDING
-    account.await_(lambda: account.runs(other), lambda runs: len(runs) == 2)  # the run is begun again without it
+    account.await_(lambda: account.runs(other), lambda runs: len(runs) == 2)  # the run is started again without it
     (account.folder / "release").touch()
     assert account.ended(other)[0].state is ConfigState.READY
     assert len(account.runs(one)) == 1
 
 
-def test_a_run_outlives_the_process_that_began_it(account):
-    """Another process looks after it, and begins no other."""
+def test_a_run_outlives_the_process_that_started_it(account):
+    """Another process follows the run, and starts no other."""
     node = account.node(WAIT)
     given = {"settings": {"root": str(account.root)}, "auth": account.sshd.auth, "node": node}
     ended = subprocess.run([sys.executable, "-c", BEGINS], check=False, input=pickle.dumps(given))
@@ -474,7 +474,7 @@ def test_a_run_outlives_the_process_that_began_it(account):
     assert len(account.runs(node)) == 1
 
 
-def test_what_a_killed_worker_has_left_is_ended_before_the_next_run(account):
+def test_processes_of_a_killed_worker_are_ended_before_the_next_run(account):
     (node,) = account.begin(account.node(WAIT))
     account.await_(lambda: account.runs(node), len)
     account.worker().kill()
@@ -503,7 +503,7 @@ def test_forgetting_ends_the_run(account):
     assert account.statuses(node)[0].state is ConfigState.UNKNOWN
 
 
-def test_a_status_that_is_written_while_its_node_is_forgotten_leaves_nothing(tmp_path, monkeypatch):
+def test_a_status_written_while_its_node_is_removed_leaves_nothing(tmp_path, monkeypatch):
     infra, rmdir = InfraFolder(tmp_path / "infrastructure"), os.rmdir
     infra.node("n").register({"installation": "here"})
 
@@ -517,7 +517,7 @@ def test_a_status_that_is_written_while_its_node_is_forgotten_leaves_nothing(tmp
     assert list(infra.path.iterdir()) == [infra.nodes]
 
 
-def test_a_removal_of_a_node_that_is_killed_is_finished_by_the_next(tmp_path, monkeypatch):
+def test_a_killed_removal_is_finished_by_the_next(tmp_path, monkeypatch):
     infra = InfraFolder(tmp_path / "infrastructure")
     infra.node("n").register({"installation": "here"})
     infra.node("n").write_status({"state": "failed"})
@@ -528,12 +528,12 @@ def test_a_removal_of_a_node_that_is_killed_is_finished_by_the_next(tmp_path, mo
     assert list(infra.path.iterdir()) == [infra.nodes]
 
 
-def test_secrets_are_in_private_files_for_as_long_as_they_are_needed(account):
+def test_secrets_are_in_private_files_and_only_during_the_run(account):
     (node,) = account.begin(account.node(WAIT))
     account.await_(lambda: account.runs(node), len)
     found = {}
     for file in account.root.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # Ansible's own temporary files come and go
+        with contextlib.suppress(FileNotFoundError):  # Ansible's own temporary files appear and disappear
             if file.is_file() and file.name != "lock":
                 found[file] = (file.read_text(errors="replace"), file.stat().st_mode)
     assert any("PRIVATE KEY" in text for text, _ in found.values())
@@ -568,13 +568,13 @@ def test_roles_of_a_folder_and_of_an_archive(account, tmp_path):
     assert status.attributes == {"near": "done", "packed": "done"}
 
 
-def test_requirements_are_downloaded_with_leave(account, galaxy, monkeypatch):
-    """A collection of a Galaxy with what it depends on, one by its URL, and a role by its URL."""
+def test_requirements_are_downloaded_if_allowed(account, galaxy, monkeypatch):
+    """A collection of a Galaxy with its dependencies, one by its URL, and a role by its URL."""
     for name, needs in (("base", ()), ("tools", ("base",)), ("more", ())):
         galaxy.collection(name, needs)
     roles = "[acme.tools.mark, acme.base.mark, acme.more.mark, packed]"
     with galaxy.serve() as url:
-        monkeypatch.setenv("ANSIBLE_GALAXY_SERVER", url)  # in place of the public one
+        monkeypatch.setenv("ANSIBLE_GALAXY_SERVER", url)  # instead of the public one
         needs = {
             "roles": [{"name": "packed", "src": f"{url}/{galaxy.role('packed')}"}],
             "collections": [
@@ -595,7 +595,7 @@ def test_requirements_are_downloaded_with_leave(account, galaxy, monkeypatch):
         assert "/download/acme-base-1.0.0.tar.gz" in galaxy.asked
 
 
-def test_a_galaxy_that_is_away(account):
+def test_an_unreachable_galaxy(account):
     needs = {"collections": [{"name": "acme.tools", "source": "http://127.0.0.1:1"}]}
     (node,) = account.begin(account.node(WAIT, requirements=needs, allow_downloads=True))
     (status,) = account.ended(node)
@@ -604,7 +604,7 @@ def test_a_galaxy_that_is_away(account):
     assert "\n" not in status.reason
 
 
-def test_an_archive_that_is_missing(account):
+def test_a_missing_archive(account):
     needs = {"collections": ["/no/such/acme-tools-1.0.0.tar.gz"]}
     (node,) = account.begin(account.node(WAIT, requirements=needs))
     (status,) = account.ended(node)
@@ -623,8 +623,8 @@ def test_an_encrypted_key(account):
     assert account.ended(node)[0].state is ConfigState.READY
 
 
-def test_an_order_is_never_lost_to_a_worker_that_ends(account):
-    """Orders that come one after another, each when the worker of the former is about to end."""
+def test_no_order_is_lost_when_a_worker_ends(account):
+    """Consecutive orders, each written while the previous order's worker is about to end."""
     (account.folder / "release").touch()
     quick = TASKS + "    - {debug: {msg: x}}\n"
     for number, address in zip(range(4), itertools.cycle(account.sshd.addresses), strict=False):
@@ -632,7 +632,7 @@ def test_an_order_is_never_lost_to_a_worker_that_ends(account):
         assert account.ended(node)[0].state is ConfigState.READY
 
 
-def test_processes_are_ended_by_their_job_alone(tmp_path):
+def test_only_the_processes_of_a_job_are_ended(tmp_path):
     def sleeper(job):
         words = [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"]
         process = subprocess.Popen(words, env={**os.environ, MARKER: str(tmp_path / job)}, stdout=subprocess.PIPE)
@@ -642,14 +642,14 @@ def test_processes_are_ended_by_their_job_alone(tmp_path):
     with sleeper("a/jobs/1") as one, sleeper("b/jobs/1") as other:
         try:
             end_all(str(tmp_path / "a"))
-            one.wait(SECONDS)  # its exit code went to `end_all`, which waits, too
+            one.wait(SECONDS)  # `end_all` has waited too, and may have its exit code
             assert other.poll() is None
         finally:
             other.kill()
             one.kill()
 
 
-def test_a_file_of_the_root_that_cannot_be_read(account):
+def test_an_unreadable_file_in_the_root(account):
     node = account.node(WAIT)
     manager = account.manager()
     manager.register(node)

@@ -1,4 +1,4 @@
-"""What is found in a playbook without Ansible, and what is left to it."""
+"""Errors found in a playbook without Ansible, and those left to Ansible."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GOOD = """\
 """
 
 
-def test_a_playbook_that_is_right():
+def test_a_valid_playbook():
     assert fault_of(GOOD) is None
 
 
@@ -77,20 +77,20 @@ def test_a_playbook_that_is_right():
         ),
     ],
 )
-def test_what_is_wrong_is_named_with_its_place(text, fault):
+def test_errors_are_reported_with_their_place(text, fault):
     found = fault_of(text)
     assert found is not None
-    if "did not find" in fault or "cannot start" in fault:  # the words are those of the parser
+    if "did not find" in fault or "cannot start" in fault:  # the parser's own message
         assert (found.line, found.at("").split(":")[0]) == (found.line, fault.split(":")[0])
     else:
         assert found.at("") == fault
 
 
-def test_a_fault_names_its_file():
+def test_an_error_names_its_file():
     fault = fault_of("- hosts: all\n  task: []\n")
     assert fault.at("/srv/site.yml") == "/srv/site.yml:2:3: play 1: 'task' is not a keyword of a play"
 
 
-def test_keys_of_an_alias_are_found_where_they_are_written():
+def test_keys_of_an_alias_are_located_in_the_source():
     text = "- hosts: all\n  tasks:\n    - &a {command: x, register: y}\n    - <<: *a\n      when: z\n      shell: q\n"
     assert fault_of(text).at("").startswith("line 6, column 7: play 1, tasks, task 2: it names several modules, ")

@@ -1,4 +1,4 @@
-"""The configuration manager `ansible` keeps the contract, with real ansible-core over a real sshd."""
+"""The configuration manager `ansible` fulfils the contract, with real ansible-core and a real sshd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found when a file of node definitions is imported: the playbook's own file, line and column."""
+"""Errors in imported node definitions are reported with the playbook's own file, line and column."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFINITIONS = """\
 
 @pytest.fixture
 def accepting(monkeypatch):
-    """Ansible itself finds nothing."""
+    """Ansible's own check accepts everything."""
     asked = mock.Mock(return_value=syntax.ACCEPTED)
     monkeypatch.setattr(syntax, "fault_of", asked)
     return asked
@@ -50,7 +50,7 @@ def test_the_file_of_an_imported_playbook_is_named_with_line_and_column(tmp_path
     assert line == f"{place}it names several modules, debug and tsks: one of them is misspelt or too much"
 
 
-def test_a_playbook_that_is_named_by_its_path(tmp_path, accepting):
+def test_a_playbook_named_by_its_path(tmp_path, accepting):
     (tmp_path / "site.yml").write_text(WRONG)
     (line,) = problems(tmp_path, tmp_path / "site.yml")
     assert line == f"{tmp_path}/nodes.yaml:5:17: {AT}: {tmp_path}/site.yml:2:3: {FAULT}"
@@ -73,11 +73,11 @@ def test_a_playbook_in_the_definitions_themselves(tmp_path, accepting):
         {},
     ],
 )
-def test_what_is_right_or_not_known_yet_is_no_fault(accepting, section):
+def test_valid_or_unknown_playbooks_have_no_errors(accepting, section):
     assert importing.faults(section) == ()
 
 
-def test_a_module_that_does_not_exist_is_found_by_ansible(tmp_path, monkeypatch):
+def test_ansible_finds_a_missing_module(tmp_path, monkeypatch):
     monkeypatch.setattr(importing, "SECONDS", 600.0)
     section = {"playbook": GOOD.replace("ping", "no_such_module"), "extra_vars": {"greeting": "{{ variables.x }}"}}
     (found,) = Ansible.faults(section)
@@ -89,7 +89,7 @@ def test_a_module_that_does_not_exist_is_found_by_ansible(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("message", ["'role_of_web' is undefined", "role_of_web.yml: No such file"])
-def test_what_may_come_of_variables_that_are_not_known_yet_is_no_fault(accepting, message):
+def test_errors_that_may_depend_on_unknown_variables_are_not_reported(accepting, message):
     accepting.return_value = (syntax.Fault(message, 1, 1), "")
     assert importing.faults({"playbook": GOOD, "extra_vars": {"role_of_web": "{{ variables.x }}"}}) == ()
     assert importing.faults({"playbook": GOOD}) == (SectionFault("playbook", message, 1, 1),)

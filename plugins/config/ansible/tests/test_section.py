@@ -1,4 +1,4 @@
-"""What is refused before anything is made."""
+"""Sections that are refused before anything is made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check(auth=None, **section):
     Ansible(Connection("ansible", {}, auth or {})).check(node)
 
 
-def test_what_works(tmp_path):
+def test_valid_sections(tmp_path):
     (tmp_path / "site.yml").write_text(PLAYBOOK)
     check(playbook=str(tmp_path / "site.yml"), roles_path=[str(tmp_path)], port="2222", become="yes")
     check(requirements={"roles": [{"name": "web", "src": "file:///srv/web.tar.gz"}], "collections": ["/srv/c.tar.gz"]})
@@ -51,13 +51,13 @@ def test_what_works(tmp_path):
         ),
     ],
 )
-def test_what_is_wrong_is_one_clear_line(section, words):
+def test_an_error_is_one_clear_line(section, words):
     with pytest.raises(PermanentError, match=rf"^config_management\.{words}") as refused:
         check(**section)
     assert "\n" not in str(refused.value)
 
 
-def test_a_fault_in_a_file_is_named_with_its_place(tmp_path):
+def test_an_error_in_a_file_is_reported_with_its_place(tmp_path):
     (tmp_path / "site.yml").write_text("- hosts: all\n  tsks: []\n")
     with pytest.raises(PermanentError) as refused:
         check(playbook=str(tmp_path / "site.yml"))
@@ -65,7 +65,7 @@ def test_a_fault_in_a_file_is_named_with_its_place(tmp_path):
     assert str(refused.value) == f"{place}play 1: 'tsks' is not a keyword of a play"
 
 
-def test_a_playbook_that_is_a_pipe_or_a_folder_holds_up_nothing(tmp_path):
+def test_a_playbook_that_is_a_pipe_or_a_folder_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for file in (tmp_path / "pipe", tmp_path):
         with pytest.raises(PermanentError, match=f"^config_management.playbook: {file}: it is not a file$"):

@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from occopus_config_chef.server import ChefServer
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
-"""The names that a Chef server gives environments and roles."""
+"""Valid names of environments and roles on a Chef server."""
 _RUN_LIST_ITEM = r"^((recipe|role)\[[A-Za-z0-9_.:@-]+\]|[A-Za-z0-9_.:@-]+|.*\{[{%].*)$"
 _TERMS = 25
-"""Infrastructures in one search."""
+"""The most infrastructures in one search."""
 _ROLE = re.compile(r"role\[([^\]]+)\]")
 
 
 class Chef(ConfigManager):
-    """Registers instances at a Chef server, whose clients on the instances do the work.
+    """Registers instances at a Chef server; the clients on the instances configure them.
 
-    The environment is named by the infrastructure's id, the role of a node ``<infrastructure id>_<node name>``, and
-    each node by its node id. An instance is ready when the server has seen a converge since it was configured last.
+    The name of the environment is the infrastructure's id, that of a node's role ``<infrastructure id>_<node name>``,
+    that of a Chef node the node id. An instance is ready when the server has seen a converge after the last
+    configuration.
     """
 
     contract_version: ClassVar[int] = 1
@@ -76,7 +77,7 @@ class Chef(ConfigManager):
         }
 
     def check(self, node: ConfigNode) -> None:
-        """Refuse an id that no environment can have. Raises `PermanentError`."""
+        """Refuse an id that is no valid name of an environment. Raises `PermanentError`."""
         if not _NAME.fullmatch(node.infra_id):
             raise PermanentError(
                 f"the id of the infrastructure, '{node.infra_id}', cannot name a Chef environment: use letters, digits,"
@@ -84,7 +85,7 @@ class Chef(ConfigManager):
             )
 
     def register(self, node: ConfigNode) -> None:
-        """Make environment, role and node; what exists stays. Raises `ProviderError`."""
+        """Make environment, role and node; existing ones stay. Raises `ProviderError`."""
         from occopus_config_chef import objects  # noqa: PLC0415
 
         server = self._server
@@ -98,11 +99,11 @@ class Chef(ConfigManager):
             server.put("nodes", node.node_id, body=objects.chef_node(node, present))
 
     def configure(self, node: ConfigNode) -> None:
-        """Give the node its present run list and attributes; its client applies them at its next run."""
+        """Set the run list and attributes of the node; its client applies them at its next run."""
         self.register(node)
 
     def status(self, nodes: Sequence[ConfigNode]) -> Mapping[str, ConfigStatus]:
-        """Ready once a converge was seen. Many infrastructures are one search; what it lacks is asked for by name."""
+        """Ready after a converge. One search covers many infrastructures; missing nodes are requested by name."""
         if not nodes:
             return {}
         found = self._indexed(sorted({node.infra_id for node in nodes}))
@@ -113,7 +114,7 @@ class Chef(ConfigManager):
         return {node.node_id: self._status(node, found.get(node.node_id)) for node in nodes}
 
     def forget(self, node: ConfigNode) -> None:
-        """Delete the node and the client of its name; a client that is left would keep its next namesake out."""
+        """Delete the node and its client; a remaining client would block the next one of that name."""
         self._server.delete("nodes", node.node_id)
         self._server.delete("clients", node.node_id)
 
@@ -127,7 +128,7 @@ class Chef(ConfigManager):
         self._server.delete("environments", infra_id)
 
     def list_registered(self, installation: str) -> Iterable[Registered]:
-        """Every node with the installation's mark."""
+        """Every node with an Occopus attribute of this installation."""
         from occopus_config_chef import objects  # noqa: PLC0415
 
         for row in self._server.search_nodes("*:*"):
@@ -138,14 +139,14 @@ class Chef(ConfigManager):
     @property
     def _server(self) -> ChefServer:
         if self._connected is None:
-            # A schema is read without the libraries.
+            # Imported late: reading the schema must not import the libraries.
             from occopus_config_chef import server  # noqa: PLC0415
 
             self._connected = server.ChefServer(self.connection, self._now or server.time_of_day)
         return self._connected
 
     def _indexed(self, infra_ids: Sequence[str]) -> dict[str, Mapping[str, Any] | None]:
-        """What the server's index has of these infrastructures, by node id."""
+        """The nodes of these infrastructures in the server's index, by node id."""
         found: dict[str, Mapping[str, Any] | None] = {}
         for start in range(0, len(infra_ids), _TERMS):
             terms = (f"chef_environment:{infra_id}" for infra_id in infra_ids[start : start + _TERMS])
@@ -160,7 +161,7 @@ class Chef(ConfigManager):
         if found is None:
             return ConfigStatus(ConfigState.UNKNOWN, "the Chef server does not know the node")
         if objects.mark_of(found).get("generation") != node.generation:
-            # A client that ran meanwhile saves the attributes that it began with.
+            # A client that was just running saves the attributes with which it started.
             return ConfigStatus(ConfigState.UNKNOWN, "the Chef server has another configuration of the node")
         if not objects.converged(found):
             reason = "the Chef server has not seen a converge of the node yet"
@@ -182,7 +183,7 @@ class Chef(ConfigManager):
             return
 
     def _refuse_unknown_roles(self, node: ConfigNode) -> None:
-        """Raises `NotFoundError`: with a role that does not exist the client would fail at every run."""
+        """Raises `NotFoundError`: with a missing role, every run of the client would fail."""
         wanted = [match[1] for item in node.section.get("run_list", ()) if (match := _ROLE.fullmatch(item))]
         known = self._server.get("roles") if wanted else {}
         unknown = sorted(set(wanted) - set(known))

@@ -1,4 +1,4 @@
-"""The objects of a Chef server that stand for an infrastructure, and what ours are known by."""
+"""The objects of a Chef server that represent an infrastructure, and how those of Occopus are recognised."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from occopus_core.api import ConfigNode
 
 MARK = "occopus"
-"""The normal attribute of a node in which Occopus keeps whose it is and what was asked for."""
+"""The normal attribute of a node in which Occopus stores its owner and its configuration."""
 
 
 def environment(infra_id: str, infra_name: str) -> dict[str, Any]:
@@ -26,17 +26,17 @@ def environment(infra_id: str, infra_name: str) -> dict[str, Any]:
 
 
 def role_name(infra_id: str, node_name: str) -> str:
-    """The role of all instances of a node. The name of a node holds no underscore."""
+    """The role of all instances of a node. The name of a node contains no underscore."""
     return f"{infra_id}_{node_name}"
 
 
 def infrastructure_of(role: str) -> str:
-    """Whose role that is; empty where it is no role of a node."""
+    """The infrastructure of a role; empty for a role that belongs to no node."""
     return role.rpartition("_")[0]
 
 
 def role(node: ConfigNode) -> dict[str, Any]:
-    """The role on the run list of every instance of a node: for people to put more on it."""
+    """The role in the run list of every instance of a node; users may add to it."""
     return {
         "name": role_name(node.infra_id, node.node_name),
         "description": f"Node {node.node_name} of the Occopus infrastructure {node.infra_name}",
@@ -50,7 +50,10 @@ def role(node: ConfigNode) -> dict[str, Any]:
 
 
 def chef_node(node: ConfigNode, present: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The node as it should be. `present` is what the server has: automatic attributes stay, ours are set again."""
+    """The desired node.
+
+    `present` is the node on the server: automatic attributes stay, those of Occopus are replaced.
+    """
     automatic = dict((present or {}).get("automatic") or {})
     return {
         "name": node.node_id,
@@ -66,7 +69,7 @@ def chef_node(node: ConfigNode, present: Mapping[str, Any] | None = None) -> dic
 
 
 def normal(node: ConfigNode) -> dict[str, Any]:
-    """The node's attributes, with the mapped values at their dotted paths."""
+    """The node's attributes, including the mapped values at their dotted paths."""
     attributes: dict[str, Any] = copy.deepcopy(dict(node.attributes))
     for path, value in node.mapped.items():
         *parents, last = path.split(".")
@@ -92,21 +95,21 @@ def _mark(node: ConfigNode, converged: Any) -> dict[str, Any]:
 
 
 def mark_of(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Our mark on a node of the server; empty where it has none."""
+    """The Occopus attribute of a node on the server; empty without one."""
     attributes = found.get("normal")
     mark = attributes.get(MARK) if isinstance(attributes, Mapping) else None
     return mark if isinstance(mark, Mapping) else {}
 
 
 def converged(found: Mapping[str, Any]) -> bool:
-    """Whether a node has reported a converge since it was configured last."""
+    """Whether a node has reported a converge since it was last configured."""
     automatic = found.get("automatic")
     at = automatic.get("ohai_time") if isinstance(automatic, Mapping) else None
     return at is not None and at != mark_of(found).get("converged_before")
 
 
 def published(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What dependents may use: normal and automatic attributes, the automatic ones first as Chef ranks them."""
+    """Attributes for dependents: normal and automatic ones, the latter first, as in Chef's precedence."""
     attributes = {**(found.get("normal") or {}), **(found.get("automatic") or {})}
     attributes.pop(MARK, None)
     return attributes

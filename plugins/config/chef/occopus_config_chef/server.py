@@ -1,4 +1,4 @@
-"""The API of a Chef server: signed calls, and what their errors mean."""
+"""The API of a Chef server: signed calls, and the errors for refusals."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from occopus_core.api import (
 )
 
 PAGE = 1000
-"""Rows of one search: what a server answers at most."""
+"""The most rows in one answer of a search."""
 _CLIENT_VERSION = "18.0.0"
 _OK = range(200, 300)
 
 
 class ConflictError(PermanentError):
-    """An object of that name exists."""
+    """An object of that name already exists."""
 
 
 class ChefServer:
@@ -46,7 +46,7 @@ class ChefServer:
         return self._call("GET", path, None, query)
 
     def post(self, *path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises `ConflictError` where the object exists, and the other `ProviderError`s."""
+        """Raises `ConflictError` if the object exists, and the other `ProviderError`s."""
         return self._call("POST", path, body)
 
     def put(self, *path: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,14 +54,14 @@ class ChefServer:
         return self._call("PUT", path, body)
 
     def delete(self, *path: str) -> None:
-        """An object that does not exist is a success. Raises `ProviderError`."""
+        """An absent object is a success. Raises `ProviderError`."""
         try:
             self._call("DELETE", path, None)
         except NotFoundError:
             return
 
     def search_nodes(self, query: str) -> Iterator[dict[str, Any]]:
-        """Every node that the server's index has for a query, page by page. The index lags by seconds."""
+        """Every node in the server's index that matches a query, page by page. The index lags by seconds."""
         start = 0
         while True:
             answer = self.get("search", "node", q=query, start=str(start), rows=str(PAGE))
@@ -93,7 +93,7 @@ class ChefServer:
             raise _error(answer, f"{method} /{'/'.join(path)}", self._endpoint)
         found = _json(answer)
         if not isinstance(found, dict):
-            # goiardi answers paths that it does not know with 200 and nothing.
+            # goiardi answers unknown paths with 200 and an empty body.
             raise TransientError(
                 f"{self._endpoint} does not answer as a Chef server: check the endpoint, which for a Chef Infra Server "
                 "ends in /organizations/NAME"
@@ -114,7 +114,7 @@ class ChefServer:
 
 
 def time_of_day() -> datetime:
-    """The present time, in UTC."""
+    """The current time, in UTC."""
     return datetime.now(UTC)
 
 
@@ -144,7 +144,7 @@ def _json(answer: requests.Response) -> Any:
 
 
 def _error(answer: requests.Response, call: str, endpoint: str) -> ProviderError:
-    """What an answer that is no success means to the core."""
+    """The error for an answer that is no success."""
     status = answer.status_code
     message = f"the Chef server at {endpoint} refused {call}: {_words(answer) or f'status {status}'}"
     if status == requests.codes.unauthorized:
@@ -166,7 +166,7 @@ def _error(answer: requests.Response, call: str, endpoint: str) -> ProviderError
 
 
 def _words(answer: requests.Response) -> str:
-    """The texts of ``{"error": [...]}``; a page of anything else is not repeated."""
+    """The texts of ``{"error": [...]}``; other content is not repeated."""
     found = _json(answer)
     errors = found.get("error") if isinstance(found, dict) else None
     if isinstance(errors, str):

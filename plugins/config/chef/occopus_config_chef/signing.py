@@ -1,4 +1,4 @@
-"""Requests signed as a Chef server expects: version 1.3 of its protocol, SHA-256 and RSA."""
+"""Signs requests as a Chef server expects: version 1.3 of its protocol, SHA-256 and RSA."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from occopus_core.api import AuthError
 
 API_VERSION = "1"
 _PIECE = 60
-"""Characters of the signature in one header."""
+"""The number of characters of the signature in one header."""
 
 
 def load_key(text: str) -> rsa.RSAPrivateKey:
-    """The private key of a client. Raises `AuthError`, which quotes nothing of it."""
+    """Load the private key of a client. Raises `AuthError`, which does not quote the key."""
     try:
         key = serialization.load_pem_private_key(text.strip().encode() + b"\n", password=None)
     except (ValueError, TypeError) as error:
@@ -33,7 +33,7 @@ def load_key(text: str) -> rsa.RSAPrivateKey:
 
 
 class ChefSignature(AuthBase):
-    """Signs each request in the name of a client, at the time of day that `now` gives."""
+    """Signs each request in the name of a client, with the time that `now` returns."""
 
     def __init__(self, client_name: str, key: rsa.RSAPrivateKey, now: Callable[[], datetime]) -> None:
         self._client_name = client_name
@@ -63,7 +63,7 @@ class ChefSignature(AuthBase):
 
 
 def canonical(method: str, path: str, digest: str, timestamp: str, client_name: str) -> str:
-    """The text that is signed. `digest` is the base64 of the body's SHA-256; `path` has no query."""
+    """The text to sign. `digest` is the base64 of the body's SHA-256; `path` has no query."""
     return "\n".join(
         (
             f"Method:{method}",

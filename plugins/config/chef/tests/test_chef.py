@@ -1,4 +1,4 @@
-"""The life of nodes at a real Chef server."""
+"""The life cycle of nodes on a real Chef server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def manager(goiardi):
 
 @pytest.fixture
 def infra(goiardi, manager):
-    """An id of an infrastructure; nothing of it is left at the end."""
+    """An id of an infrastructure; it is removed from the server at the end."""
     infra_id = str(uuid.uuid4())
     yield infra_id
     for found in list(manager.list_registered(f"installation-of-{infra_id}")):
@@ -49,7 +49,7 @@ def node(infra_id, name="web", node_id=None, **more):
 
 
 def listed(manager, infra_id, count):
-    """What the index of the server, which lags, has of an infrastructure once that are so many nodes."""
+    """The nodes of an infrastructure in the server's index, once their number is as given: the index lags."""
     for _ in range(1000):
         found = list(manager.list_registered(f"installation-of-{infra_id}"))
         if len(found) == count:
@@ -86,7 +86,7 @@ def test_registering_again_changes_nothing(goiardi, manager, infra):
     assert goiardi.server.get("nodes", each.node_id) == before
 
 
-def test_ready_once_a_converge_was_seen(goiardi, manager, infra):
+def test_ready_after_a_converge(goiardi, manager, infra):
     each = node(infra)
     assert state(manager, each) is ConfigState.UNKNOWN
     manager.register(each)
@@ -100,7 +100,7 @@ def test_ready_once_a_converge_was_seen(goiardi, manager, infra):
     assert "occopus" not in status.attributes
 
 
-def test_a_converge_older_than_the_generation_does_not_count(goiardi, manager, infra):
+def test_a_converge_of_an_earlier_generation_does_not_count(goiardi, manager, infra):
     each = node(infra)
     manager.register(each)
     goiardi.converge(each.node_id, 1764280000.5)
@@ -108,13 +108,13 @@ def test_a_converge_older_than_the_generation_does_not_count(goiardi, manager, i
     assert state(manager, changed) is ConfigState.UNKNOWN
     manager.configure(changed)
     assert state(manager, changed) is ConfigState.PENDING
-    manager.configure(changed)  # an answer was lost
+    manager.configure(changed)  # repeats a call whose answer was lost
     assert goiardi.server.get("nodes", each.node_id)["normal"]["port"] == 81
     goiardi.converge(each.node_id, 1764280060.5)
     assert state(manager, changed) is ConfigState.READY
 
 
-def test_a_client_that_saves_former_attributes_is_noticed(goiardi, manager, infra):
+def test_a_client_that_saves_old_attributes_is_detected(goiardi, manager, infra):
     each = node(infra)
     manager.register(each)
     former = goiardi.server.get("nodes", each.node_id)
@@ -130,7 +130,7 @@ def test_forgetting_deletes_node_and_client(goiardi, manager, infra):
     each, other = node(infra), node(infra, "db")
     for one in (each, other):
         manager.register(one)
-    goiardi.server.post("clients", body={"name": each.node_id})  # as the client does at its first run
+    goiardi.server.post("clients", body={"name": each.node_id})  # like the client at its first run
     manager.forget(each)
     manager.forget(each)
     assert each.node_id not in goiardi.names("nodes") | goiardi.names("clients")
@@ -150,7 +150,7 @@ def test_forgetting_an_infrastructure_leaves_others_alone(goiardi, manager, infr
     manager.forget_infrastructure(namesake)
 
 
-def test_what_is_ours_is_listed(goiardi, manager, infra):
+def test_registered_nodes_are_listed(goiardi, manager, infra):
     each = node(infra)
     manager.register(each)
     other = str(uuid.uuid4())
@@ -178,13 +178,13 @@ def test_many_nodes_are_one_search(goiardi, infra, monkeypatch):
     assert calls == [("GET", ("search", "node")), ("GET", ("nodes",))]
 
 
-def test_a_role_that_does_not_exist_is_named(manager, infra):
+def test_a_missing_role_is_named(manager, infra):
     each = node(infra, section={"run_list": ["recipe[a]", "role[bsae]"]})
     with pytest.raises(NotFoundError, match="the Chef server has no role 'bsae'"):
         manager.register(each)
 
 
-def test_an_id_that_cannot_name_an_environment_is_refused_beforehand(manager):
+def test_an_id_that_is_no_valid_environment_name_is_refused_early(manager):
     manager.check(node("a-b_C9"))
     with pytest.raises(PermanentError, match=r"'a\.b', cannot name a Chef environment"):
         manager.check(node("a.b"))
@@ -197,14 +197,14 @@ def test_wrong_credentials_are_one_clear_line(goiardi):
         goiardi.manager(client_key="").status([node("i-1")])
 
 
-def test_a_clock_that_is_wrong_is_named(goiardi):
+def test_a_wrong_clock_is_named(goiardi):
     late = Chef(goiardi.connection(), now=lambda: time_of_day() - timedelta(minutes=20))
     with pytest.raises(AuthError, match="check your system's clock"):
         late.status([node("i-1")])
 
 
 @pytest.mark.parametrize("path", ["/organizations/acme", "/nosuch"])
-def test_an_answer_that_is_no_object_is_no_answer(goiardi, path):
+def test_an_answer_that_is_no_object_is_an_error(goiardi, path):
     connection = dataclasses.replace(goiardi.connection(), settings={"endpoint": goiardi.endpoint + path})
     with pytest.raises(TransientError, match="does not answer as a Chef server: check the endpoint"):
         Chef(connection).register(node("i-1"))
@@ -213,7 +213,7 @@ def test_an_answer_that_is_no_object_is_no_answer(goiardi, path):
 @pytest.mark.parametrize(
     ("status", "error"), [(500, TransientError), (503, TransientError), (403, AuthError), (400, PermanentError)]
 )
-def test_pages_of_strangers_are_not_repeated(goiardi, status, error):
+def test_web_pages_are_not_repeated(goiardi, status, error):
     page = (status, {}, b"<html>secret page</html>")
     with answering(lambda *_request: page) as url:
         connection = dataclasses.replace(goiardi.connection(), settings={"endpoint": url})
@@ -222,7 +222,7 @@ def test_pages_of_strangers_are_not_repeated(goiardi, status, error):
     assert "secret" not in str(raised.value)
 
 
-def test_a_server_that_is_away(goiardi):
+def test_an_unreachable_server(goiardi):
     connection = dataclasses.replace(goiardi.connection(), settings={"endpoint": "http://127.0.0.1:1"})
     with pytest.raises(TransientError, match="the connection was refused") as refused:
         Chef(connection).forget_infrastructure("i-1")

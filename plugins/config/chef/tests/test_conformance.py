@@ -1,4 +1,4 @@
-"""The configuration manager `chef` keeps the contract, on a real goiardi behind a proxy that can fail."""
+"""The configuration manager `chef` fulfils the contract, on a real goiardi behind a proxy with fault injection."""
 
 from __future__ import annotations
 

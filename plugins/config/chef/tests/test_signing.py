@@ -1,4 +1,4 @@
-"""What is signed, and with which keys."""
+"""The signature of requests, and valid keys."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_signed_text():
 
 
 @pytest.mark.parametrize(("url", "path"), [("nodes", "/nodes"), ("//nodes/?q=1", "/nodes"), ("", "/")])
-def test_the_signature_is_in_pieces_and_holds(key, url, path):
+def test_the_signature_is_split_into_headers_and_valid(key, url, path):
     request = requests.Request("GET", f"http://chef/{url}", auth=ChefSignature("admin", key, lambda: NOW)).prepare()
     names = sorted((n for n in request.headers if n.startswith("X-Ops-Authorization-")), key=lambda n: int(n[20:]))
     pieces = [request.headers[name] for name in names]
@@ -57,12 +57,12 @@ def test_a_key_with_white_space_around_it(key):
 @pytest.mark.parametrize(
     "text", ["", "not a key", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----"]
 )
-def test_what_is_no_key_is_refused_and_not_quoted(text):
+def test_an_invalid_key_is_refused_and_not_quoted(text):
     with pytest.raises(AuthError, match="no private key in PEM") as refused:
         load_key(text)
     assert "AAAA" not in str(refused.value)
 
 
-def test_a_key_of_another_kind_is_refused():
+def test_a_key_of_another_type_is_refused():
     with pytest.raises(AuthError, match="no RSA key"):
         load_key(pem(ec.generate_private_key(ec.SECP256R1())))

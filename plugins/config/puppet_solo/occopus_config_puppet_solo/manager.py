@@ -1,4 +1,4 @@
-"""Puppet without a server: what the section says reaches the node through its cloud-init template."""
+"""Puppet without a server: the cloud-init template of the node uses the values of the section."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from occopus_core.api import ConfigManager, ConfigNode, ConfigState, ConfigStatu
 
 
 class Words(tuple[str, ...]):
-    """A list that a template shows as its items separated by spaces, as a shell's `for` takes them."""
+    """A list that a template renders as its items separated by spaces, as a shell's `for` expects."""
 
     __slots__ = ()
 
@@ -18,10 +18,10 @@ class Words(tuple[str, ...]):
 
 
 class PuppetSolo(ConfigManager):
-    """Adds the name `puppet` to the templates of a node. The node's cloud-init does the work; there is no server.
+    """Adds the name `puppet` to the templates of a node. The node's cloud-init runs Puppet; there is no server.
 
-    Nothing can be asked how far Puppet has come: the health checks of the node decide when it is ready. A change of the
-    section changes the user data, so the node is replaced.
+    The progress of Puppet is unknown: the health checks of the node decide when it is ready. A change of the section
+    changes the user data, so the node is replaced.
     """
 
     contract_version: ClassVar[int] = 1
@@ -61,14 +61,14 @@ class PuppetSolo(ConfigManager):
         }
 
     def check(self, node: ConfigNode) -> None:
-        """Refuse items with white space, which the node's shell would take apart. Raises `PermanentError`."""
+        """Refuse items with white space, which the node's shell would split. Raises `PermanentError`."""
         for key in ("manifests", "modules"):
             for item in node.section.get(key, ()):
                 if not item or any(character.isspace() for character in item):
                     raise PermanentError(f"config_management.{key}: expected an item without white space, got {item!r}")
 
     def template_variables(self, node: ConfigNode) -> Mapping[str, Any]:
-        """The name `puppet`: `manifests` and `modules` (lists that show as words), and `attributes` (a list)."""
+        """The name `puppet`: `manifests` and `modules` (lists that render as words), and `attributes` (a list)."""
         section = node.section
         return {
             "puppet": {
@@ -79,5 +79,5 @@ class PuppetSolo(ConfigManager):
         }
 
     def status(self, nodes: Sequence[ConfigNode]) -> Mapping[str, ConfigStatus]:
-        """Ready at once: what the node needs is in its user data."""
+        """Ready at once: the user data of the node contains everything."""
         return {node.node_id: ConfigStatus(ConfigState.READY, generation=node.generation) for node in nodes}

@@ -14,7 +14,7 @@ _NOTHING = "there is no server that knows nodes: what a node needs is in its use
 
 
 class PuppetHarness(ConfigHarness):
-    """There is no other side: what a node needs is in its user data."""
+    """A harness without a server: the user data of a node contains everything."""
 
     holds: ClassVar[bool] = False
     not_applicable: ClassVar[Mapping[str, str]] = {
@@ -52,4 +52,4 @@ class PuppetHarness(ConfigHarness):
         return {"manifests": [f"https://example.com/{kind}.pp"], "attributes": attributes}
 
     def settle(self) -> None:
-        """Nothing is under way."""
+        """Nothing is in progress."""

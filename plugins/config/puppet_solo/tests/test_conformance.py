@@ -1,4 +1,4 @@
-"""The configuration manager `puppet_solo` keeps the contract, as far as something without a server can."""
+"""The configuration manager `puppet_solo` fulfils the contract, as far as it applies without a server."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ SECONDS = 600
 
 @pytest.fixture
 def run(tmp_path):
-    """Run a command in a home folder of its own."""
+    """Run a command with its own home folder."""
     if shutil.which("puppet") is None:
         pytest.skip("Puppet is not installed: apt-get install puppet-agent")
     environment = {**os.environ, "HOME": str(tmp_path)}
@@ -43,7 +43,7 @@ def run(tmp_path):
 
     command.words, command.environment = words, environment
     yield command
-    command("destroy", "-i", "puppet", failing=True)  # what was undone is not there
+    command("destroy", "-i", "puppet", failing=True)  # a failed build leaves no infrastructure
     assert not list((tmp_path / ".occopus" / "local").glob("occopus-*"))
 
 
@@ -69,7 +69,7 @@ def test_the_manifest_is_applied(run, tmp_path):
         ("    ensure  => file,", "    mode => 'odd',", r"Error: .*mode"),
     ],
 )
-def test_the_cause_of_a_manifest_that_cannot_be_applied_is_shown(run, tmp_path, right, wrong, reason):
+def test_the_error_of_an_invalid_manifest_is_shown(run, tmp_path, right, wrong, reason):
     shutil.copytree(ROOT / "examples" / "puppet", tmp_path / "examples" / "puppet")
     manifest = tmp_path / "examples" / "puppet" / "page.pp"
     assert right in manifest.read_text()

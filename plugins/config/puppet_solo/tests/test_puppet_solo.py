@@ -1,4 +1,4 @@
-"""What the templates of a node see of a `puppet_solo` section."""
+"""The template variables from a `puppet_solo` section."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_attributes_are_mappings(manager):
     assert rendered(manager, template, **SECTION) == "mysql::root=secret"
 
 
-def test_what_is_left_out_is_empty(manager):
+def test_missing_keys_are_empty(manager):
     assert rendered(manager, "<{{puppet.modules}}>{{puppet.attributes}}", manifests=["http://a"]) == "<>[]"
 
 

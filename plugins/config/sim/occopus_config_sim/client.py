@@ -16,11 +16,11 @@ T = TypeVar("T")
 _OK = 200
 _SERVER_ERROR = 500
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
-"""What comes of reading something else than what was expected."""
+"""Exceptions from reading an unexpected answer."""
 
 
 class Client:
-    """Keeps connections alive between calls; one call is one request, never repeated. Thread-safe."""
+    """Keeps connections alive between calls; one call is one request without retries. Thread-safe."""
 
     def __init__(self, connection: Connection, connections: int) -> None:
         self._endpoint = str(connection.settings.get("endpoint", "")).rstrip("/")
@@ -33,7 +33,7 @@ class Client:
         )
 
     def call(self, operation: str, body: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T:
-        """What is read from the answer to one call. Raises `ProviderError`."""
+        """Make one call and return what `read` extracts from the answer. Raises `ProviderError`."""
         if not self._endpoint.startswith(("http://", "https://")):
             raise PermanentError(f"endpoint {self._endpoint!r} is not a URL")
         try:
@@ -66,6 +66,6 @@ class Client:
         if isinstance(answer, dict):
             raise provider_error(answer, self._endpoint, request_id)
         message = f"{self._endpoint} answered HTTP {response.status}, not as a simulated manager does"
-        # What answers a success, or is a gateway, may have passed the call on.
+        # The sender of a success, or a gateway, may have forwarded the call.
         unknown = response.status == _OK or response.status >= _SERVER_ERROR
         raise (TransientError if unknown else PermanentError)(message, request_id=request_id)

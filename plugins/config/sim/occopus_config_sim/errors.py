@@ -1,4 +1,4 @@
-"""What the simulated manager's refusals mean to the core."""
+"""Maps refusals of the simulated manager to the errors of the contract."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KINDS: Mapping[str, type[ProviderError]] = {
 
 
 def provider_error(refusal: Mapping[str, Any], where: str, request_id: str | None) -> ProviderError:
-    """The error for a refusal as the manager sends it; one of an unknown kind is permanent."""
+    """The error for a refusal of the manager; one of an unknown kind is permanent."""
     message = f"simulated manager {where}: {refusal.get('message', 'refused')}"
     kind = refusal.get("kind")
     if kind == "throttle":

@@ -32,7 +32,7 @@ class SimManager(ConfigManager):
     leave_seconds: ClassVar[float] = 30.0
 
     def __init__(self, connection: Connection) -> None:
-        # Reading the schema does not need the HTTP library.
+        # Imported late: reading the schema must not import the HTTP library.
         from occopus_config_sim.client import Client  # noqa: PLC0415
 
         super().__init__(connection)
@@ -100,7 +100,7 @@ def _owner(node: ConfigNode) -> dict[str, str]:
 
 
 def _section(node: ConfigNode) -> dict[str, Any]:
-    """The section with numbers where texts were rendered. Raises `PermanentError`."""
+    """The section, with rendered texts converted to numbers. Raises `PermanentError`."""
     section = dict(node.section)
     for key in _NUMBERS:
         if key in section:

@@ -1,4 +1,4 @@
-"""The harness of the manager for the conformance suite: a simulated configuration manager in a process of its own."""
+"""The harness of the manager for the conformance suite: a simulated configuration manager in a separate process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RULES: Mapping[Fault, Mapping[str, Any]] = {
 
 
 class SimHarness(ConfigHarness):
-    """A manager that is given, or one that is started once for the process."""
+    """A given manager, or one that is started once for the process."""
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("urllib3",)
     published: ClassVar[Mapping[str, Any]] = {"fqdn": "node.internal"}
@@ -49,7 +49,7 @@ class SimHarness(ConfigHarness):
         return SimManager(Connection("sim", settings, {"api_key": API_KEY}, call_timeout or 30.0))
 
     def section(self, kind: Kind = "plain", variant: int = 0) -> Mapping[str, Any]:
-        """A job of a fraction of a second, or one that fails, or one that takes more than a day."""
+        """A job of a fraction of a second, one that fails, or one that takes more than a day."""
         return {
             "endpoint": self._server.endpoint,
             "seconds": ENDLESS_SECONDS if kind == "endless" else JOB_SECONDS,
@@ -64,20 +64,20 @@ class SimHarness(ConfigHarness):
         time.sleep(JOB_SECONDS / 5)
 
     def jobs(self, node: ConfigNode) -> int:
-        """How many jobs the server has begun for the node."""
+        """The number of jobs that the server has started for the node."""
         (held,) = [one for one in self._server.inventory()["nodes"] if one["node_id"] == node.node_id]
         return int(held["jobs"])
 
     def lose(self, node: ConfigNode) -> None:
-        """Have the server lose the node."""
+        """Remove the node from the server."""
         self._server.change(node.node_id, "lose")
 
     def calls(self) -> int:
-        """How many calls the server has had."""
+        """The number of calls to the server."""
         return sum(self._server.calls()["total"].values())
 
     def inject(self, fault: Fault) -> None:
-        """Have every operation fail so, or kill the server."""
+        """Make every operation fail in this way, or kill the server."""
         if fault is Fault.REFUSED_CONNECTION:
             self._server.kill()
             self._away = True
@@ -85,14 +85,14 @@ class SimHarness(ConfigHarness):
             self._server.set_faults([RULES[fault]])
 
     def clear(self) -> None:
-        """Start the server again, and take all rules away. Idempotent."""
+        """Start the server again and remove all rules. Idempotent."""
         if self._away:
             self._server.restart()
             self._away = False
         self._server.set_faults([])
 
     def close(self) -> None:
-        """Have the server forget what was made. Idempotent."""
+        """Remove all nodes of the harness from the server. Idempotent."""
         self.clear()
         manager = self.manager()
         for installation in (self.installation, f"{self.installation}-other"):

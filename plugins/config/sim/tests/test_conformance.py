@@ -1,4 +1,4 @@
-"""The plugin of the simulated configuration manager against the contract, on a real server process."""
+"""The plugin of the simulated configuration manager fulfils the contract, on a real server process."""
 
 from __future__ import annotations
 

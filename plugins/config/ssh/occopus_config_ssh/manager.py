@@ -1,4 +1,4 @@
-"""The configuration manager as the core sees it."""
+"""The implementation of `ConfigManager`."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from occopus_core.api import (
 from occopus_core.api.ssh import HostKeyError, SshLogin, SshPool, SshResult, SshTarget, side_by_side
 
 AT_ONCE = 64
-"""How many nodes are asked at once how far they are."""
+"""The number of nodes whose progress is read concurrently."""
 
 _MODE = re.compile("[0-7]{3,4}")
 _MANGLED = 75
-"""The exit code of a script that may be run again later."""
+"""The exit code of an incomplete script, which may be run again later."""
 _LONGEST_LINE = 300
 _USED_UP = 0.9
-"""The share of the time limit of a call after which a node is given up."""
+"""The share of the time limit of a call after which no further node is tried."""
 
 
 class SshManager(ConfigManager):
-    """Writes files and runs commands, as a job on the node that goes on when the connection or Occopus ends.
+    """Writes files and runs commands, as a job on the node that continues without the connection and without Occopus.
 
-    The node keeps what is known of its job (`occopus_config_ssh.scripts`), so a job is found again by any process.
+    The node stores the state of its job (`occopus_config_ssh.scripts`), so any process can find it again.
     """
 
     contract_version: ClassVar[int] = 1
@@ -55,7 +55,7 @@ class SshManager(ConfigManager):
         return SCHEMA
 
     def check(self, node: ConfigNode) -> None:
-        """Raises `PermanentError` for credentials that are missing, and for paths and modes that are none."""
+        """Raises `PermanentError` for missing credentials, and for invalid paths and modes."""
         SshLogin.of(self.connection.auth, node.section.get("user", ""))
         for file in node.section.get("files", ()):
             path, mode = file["path"], file.get("mode", "0644")
@@ -76,14 +76,14 @@ class SshManager(ConfigManager):
             raise PermanentError(f"{_place(node)}: the job cannot be started: {_line(result) or _code(result)}")
 
     def status(self, nodes: Sequence[ConfigNode]) -> Mapping[str, ConfigStatus]:
-        """How far each node is, all asked side by side. What is wrong with one node is its own state."""
+        """The progress of each node, read concurrently. An error of one node is the state of that node."""
         turns = -(-len(nodes) // AT_ONCE)
         seconds = self._seconds / max(1, turns)
         found = side_by_side(lambda node: self._status(node, seconds), nodes, AT_ONCE)
         return {node.node_id: status for node, status in zip(nodes, found, strict=True)}
 
     def cancel(self, nodes: Sequence[ConfigNode]) -> None:
-        """End the jobs, side by side. Raises `TransientError` where one may be running."""
+        """End the jobs, concurrently. Raises `TransientError` if one may be running."""
         seconds = self._seconds / max(1, -(-len(nodes) // AT_ONCE))
 
         def cancel(node: ConfigNode) -> str:
@@ -101,10 +101,10 @@ class SshManager(ConfigManager):
             raise TransientError(f"{failed[0]}{more}")
 
     def leave(self, node: ConfigNode) -> bool:
-        """End the job and remove what the node keeps of it. False while the job does not end.
+        """End the job and remove its files from the node. False while the job does not end.
 
-        True where the node cannot be reached: its instance is deleted all the same. Raises `PermanentError` where it
-        cannot be logged in to: a machine that outlives the instance, such as that of a `local` one, keeps the folder.
+        True if the node cannot be reached: its instance is deleted all the same. Raises `PermanentError` if the login
+        fails: a machine that outlives the instance, such as that of a `local` one, keeps the folder.
         """
         if node.addresses:
             try:
@@ -149,7 +149,7 @@ class SshManager(ConfigManager):
 
 
 def _status_of(node: ConfigNode, result: SshResult) -> ConfigStatus:
-    """What the script of `status` has printed."""
+    """The status that the output of the `status` script describes."""
     lines = result.output.splitlines()
     start = next((number for number, line in enumerate(lines) if line.startswith(f"{scripts.MARK} ")), None)
     if start is None:

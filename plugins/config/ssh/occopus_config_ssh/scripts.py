@@ -1,16 +1,16 @@
-"""What runs on a node: shell scripts for any POSIX shell, with `flock`, `setsid` and `base64`.
+"""Scripts that run on a node: for any POSIX shell, with `flock`, `setsid` and `base64`.
 
-A node keeps what is known of its job in a folder of its own, so any process that can log in finds the job again:
+A node stores the state of its job in a folder, so any process that can log in finds the job again:
 
-``lock``        held (`flock`) for as long as the job runs, whichever way it ends
+``lock``        held (`flock`) while the job runs, whichever way it ends
 ``gate``        a lock held while a job is started or ended
-``generation``  of the job that was begun last
+``generation``  of the last job
 ``session``     the process group of the job
-``progress``    which step it is at
-``result``      exit code and step, once it has ended by itself
-``output``      what the job has printed
+``progress``    the current step
+``result``      exit code and step, after the job has ended by itself
+``output``      the output of the job
 
-Every script is read as a whole before any of it runs: one that a broken connection has cut short does nothing.
+Every script is read completely before any of it runs: one truncated by a broken connection does nothing.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 UNKNOWN, IDLE, RUNNING, ENDED = "unknown", "idle", "running", "ended"
-"""What the script of `status` prints first, after `MARK`."""
+"""The first word that the `status` script prints after `MARK`."""
 MARK = "occopus-status"
 OUTPUT_LINES, OUTPUT_BYTES = 40, 65536
-"""The last lines of a job's output that the script of `status` prints, of this many bytes at the most."""
+"""The last lines of a job's output that the `status` script prints, with the most bytes."""
 END_SECONDS = 5
-"""For how long a job that is to end may clean up before it is killed."""
+"""How long a job may clean up before it is killed."""
 
 _PROLOGUE = """\
 umask 077
@@ -134,29 +134,29 @@ main
 
 
 def configure(node_id: str, generation: str, section: Mapping[str, Any]) -> str:
-    """Start the job of a generation, unless it is running or done; end the job of another one first."""
+    """Start the job of a generation, unless it is running or done; end the job of another generation first."""
     job = _encoded(_JOB.format(steps="\n".join(_steps(section))))
     return _script(_END_JOB + _CONFIGURE, node_id, generation=shlex.quote(generation), job=job)
 
 
 def status(node_id: str) -> str:
-    """Print how far the job is; of one that has ended also the last lines of its output."""
+    """Print the progress of the job, and the last lines of its output if it has ended."""
     states = {"unknown": UNKNOWN, "idle": IDLE, "running": RUNNING, "ended": ENDED}
     return _script(_STATUS, node_id, mark=MARK, **states, lines=OUTPUT_LINES, bytes=OUTPUT_BYTES)
 
 
 def cancel(node_id: str) -> str:
-    """End the job, where one runs."""
+    """End the job, if it runs."""
     return _script(_END_JOB + _CANCEL, node_id)
 
 
 def leave(node_id: str) -> str:
-    """End the job, and remove what is known of it."""
+    """End the job and remove its files."""
     return _script(_END_JOB + _LEAVE, node_id)
 
 
 def commands(section: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The commands of a section, each as a mapping with its `name` for people."""
+    """The commands of a section, each as a mapping with a `name` for messages."""
     given = [{"run": each} if isinstance(each, str) else each for each in section.get("commands", ())]
     return [
         {**each, "name": f"command {number} of {len(given)}" + (f" ({each['name']})" if "name" in each else "")}

@@ -22,14 +22,14 @@ from occopus_core.testing.conformance import Fault
 from occopus_core.testing.standing import Unavailable, until_exit
 
 STATE = Path("/var/lib/occopus")
-"""Where jobs keep what they are about, on the nodes; they are all this machine."""
+"""The folder of jobs' files on the nodes, which are all this machine."""
 SECONDS = 60.0
 _ON_THE_NODE = "what is held for a node is on the node, and goes with it"
 _SECRET = "s3cr3t-of-a-file"  # noqa: S105 - it opens nothing
 
 
 class Noting(SshManager):
-    """Notes the nodes it logs in to: what they keep is removed from this machine at the end."""
+    """Records the nodes it logs in to: their files are removed from this machine at the end."""
 
     contract_version: ClassVar[int] = 1
 
@@ -43,7 +43,7 @@ class Noting(SshManager):
 
 
 class SshHarness(ConfigHarness):
-    """A server that is given, or one that is started once for the process."""
+    """A given server, or one that is started once for the process."""
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("paramiko", "cryptography")
     holds: ClassVar[bool] = False
@@ -75,7 +75,7 @@ class SshHarness(ConfigHarness):
         return Noting(Connection("ssh", {}, self.server.auth, call_timeout or SECONDS), self.nodes)
 
     def section(self, kind: Kind = "plain", variant: int = 0) -> Mapping[str, Any]:
-        """A file with a secret, a command that counts the job, and one that says how it is to end."""
+        """A file with a secret, a command that counts the job, and one that determines how it ends."""
         jobs = self.folder / "jobs"
         last = {"plain": "true", "failing": f"echo {self.printed} >&2; exit 3", "endless": "sleep 100000"}[kind]
         files = [{"path": str(self.folder / "file"), "content": f"{_SECRET} {variant}", "mode": "0600"}]
@@ -83,7 +83,7 @@ class SshHarness(ConfigHarness):
             f"echo $PPID >>{jobs}.$(basename $(dirname $(tr '\\0' '\\n' </proc/$PPID/cmdline | tail -n 1)))",
             last,
         ]
-        # A login may take longer than any call: what ends a call in time is the manager.
+        # A login may take longer than any call, so the manager has to limit the time of calls.
         return {"files": files, "commands": commands, "port": self.server.port, "connect_timeout": self.login_seconds}
 
     def settle(self) -> None:
@@ -91,7 +91,7 @@ class SshHarness(ConfigHarness):
         time.sleep(0.02)
 
     def jobs(self, node: ConfigNode) -> int:
-        """How many lines the jobs of the node have written; it waits for the first."""
+        """The number of lines that the jobs of the node have written; waits for the first."""
         counted = Path(f"{self.folder}/jobs.{node.node_id}")
         ends = time.monotonic() + SECONDS
         while not (counted.exists() and counted.read_text()) and time.monotonic() < ends:
@@ -99,12 +99,12 @@ class SshHarness(ConfigHarness):
         return len(counted.read_text().splitlines())
 
     def lose(self, node: ConfigNode) -> None:
-        """Remove what is held on the node, into which its job may still write."""
+        """Remove the files on the node, into which its job may still write."""
         removed = (STATE / node.node_id).rename(f"{self.folder}/lost.{node.node_id}")
         shutil.rmtree(removed, ignore_errors=True)
 
     def inject(self, fault: Fault) -> None:
-        """End the server; in its place one that knows another key, one that never answers, or nothing."""
+        """Stop the server; replace it by one with another key, by a silent one, or by nothing."""
         self._faulty = True
         self.server.stop()
         if fault is Fault.AUTH:
@@ -126,15 +126,15 @@ class SshHarness(ConfigHarness):
         self.server.start()
 
     def secrets(self) -> tuple[str, ...]:
-        """The key, and the content of the file."""
+        """The key and the content of the file."""
         return (self.server.auth["private_key"], _SECRET)
 
     def close(self) -> None:
-        """Remove what the jobs have written. Idempotent."""
+        """Remove the files of the jobs. Idempotent."""
         self.clear()
         self._patches.close()
         ends = time.monotonic() + SECONDS
-        while self.folder.exists() and time.monotonic() < ends:  # a job that is about to start writes into it once more
+        while self.folder.exists() and time.monotonic() < ends:  # a job that is just starting writes into it once more
             shutil.rmtree(self.folder, ignore_errors=True)
         assert not self.folder.exists(), "a job goes on writing into the folder of the tests"
         for node_id in self.nodes:
@@ -143,7 +143,7 @@ class SshHarness(ConfigHarness):
 
 @functools.cache
 def _shared_server() -> sshd.SshServer:
-    """One for all clauses, until the process ends. Raises `Unavailable`."""
+    """One server for all clauses, until the process ends. Raises `Unavailable`."""
     if lacking := sshd.lacking():
         raise Unavailable(lacking)
     return until_exit(sshd.SshServer())

@@ -18,6 +18,6 @@ def server():
 
 @pytest.fixture
 def refusing(server):
-    """A port of the server's first address at which nothing listens."""
+    """A port of the server's first address without a listener."""
     with held_port(server.addresses[0]) as port:
         yield port

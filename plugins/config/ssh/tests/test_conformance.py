@@ -1,4 +1,4 @@
-"""The configuration manager `ssh` keeps the contract, on a real OpenSSH server."""
+"""The configuration manager `ssh` fulfils the contract, on a real OpenSSH server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from occopus_core.testing.config import ConfigManagerConformance
 
 
 class Endless(Noting):
-    """A manager without a time limit of its own."""
+    """A faulty manager without a time limit."""
 
     @property
     def _seconds(self):
@@ -18,7 +18,7 @@ class Endless(Noting):
 
 
 class EndlessHarness(SshHarness):
-    """Its sections end a login after 2 s."""
+    """Its sections limit a login to 2 s."""
 
     grace = 0.5
     login_seconds = 2.0
@@ -27,7 +27,7 @@ class EndlessHarness(SshHarness):
         return Endless(Connection("ssh", {}, self.server.auth, call_timeout or 60.0), self.nodes)
 
 
-def test_a_manager_without_a_time_limit_fails_the_clause_about_it(server):
+def test_a_manager_without_a_time_limit_fails_its_clause(server):
     harness = EndlessHarness(server)
     try:
         with pytest.raises(AssertionError, match=r"\w+ hung for \d"):

@@ -1,4 +1,4 @@
-"""What the manager `ssh` does on nodes, and how it says what is wrong with one."""
+"""Effects of the manager `ssh` on nodes, and its error messages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def manager(server, keys):
 
 @pytest.fixture
 def made(server):
-    """Makes nodes, and removes what they leave on this machine."""
+    """Makes nodes, and removes their files from this machine."""
     nodes = []
 
     def make(*commands, address="", generation="g1", node_id="", **section):
@@ -52,7 +52,7 @@ def made(server):
 
 
 def ended(manager, node):
-    """The status of a node once nothing runs there."""
+    """The status of a node once its job has ended."""
     ends = time.monotonic() + SECONDS
     while time.monotonic() < ends:
         status = manager.status([node])[node.node_id]
@@ -67,7 +67,7 @@ def configured(manager, node):
 
 
 def gone(file):
-    """Whether the process whose id is in the file has ended; nothing may have taken notice of that yet."""
+    """Whether the process whose id is in the file has ended; it may not be reaped yet."""
     try:
         return Path("/proc", file.read_text().strip(), "stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -75,7 +75,7 @@ def gone(file):
 
 
 def written(file):
-    """Whether a command has written a line to the file: a shell makes the file before it writes to it."""
+    """Whether a command has written a line to the file: a shell creates the file before it writes to it."""
     return file.exists() and file.read_text().endswith("\n")
 
 
@@ -94,7 +94,7 @@ class TestFiles:
         assert (path.stat().st_mode & 0o7777, path.owner(), path.group()) == (0o640, "daemon", "adm")
         assert [each.name for each in path.parent.iterdir()] == [path.name]
 
-    def test_one_that_is_right_is_left_alone(self, manager, made, tmp_path):
+    def test_an_unchanged_file_is_left_alone(self, manager, made, tmp_path):
         file = {"path": str(tmp_path / "file"), "content": "a"}
         configured(manager, made(files=[file]))
         before = (tmp_path / "file").stat().st_ino
@@ -110,39 +110,39 @@ class TestFiles:
         assert (tmp_path / "other").read_text() == "b"
         assert not (tmp_path / "file").is_symlink()
 
-    def test_one_that_cannot_be_written_is_named(self, manager, made, tmp_path):
+    def test_an_unwritable_file_is_named(self, manager, made, tmp_path):
         (tmp_path / "folder").mkdir()
         (tmp_path / "plain").write_text("")
         status = configured(manager, made(files=[{"path": f"{tmp_path}/plain/file", "content": "a"}]))
         assert status.state is ConfigState.FAILED
         assert status.reason.startswith(f"file {tmp_path}/plain/file ended with exit code 1: ")
 
-    def test_many_and_large_ones(self, manager, made, tmp_path):
+    def test_many_and_large_files(self, manager, made, tmp_path):
         files = [{"path": f"{tmp_path}/{number}", "content": str(number) * 200_000} for number in range(8)]
         assert configured(manager, made(files=files)).state is ConfigState.READY
         assert (tmp_path / "7").read_text() == "7" * 200_000
 
 
 class TestCommands:
-    def test_they_run_in_their_order_after_the_files(self, manager, made, tmp_path):
+    def test_commands_run_in_order_after_the_files(self, manager, made, tmp_path):
         file = {"path": f"{tmp_path}/log", "content": "file\n"}
         commands = [f"echo one >>{tmp_path}/log", {"run": f"echo 'two' >>{tmp_path}/log"}]
         assert configured(manager, made(*commands, files=[file])).state is ConfigState.READY
         assert (tmp_path / "log").read_text() == "file\none\ntwo\n"
 
-    def test_the_first_that_fails_ends_the_job(self, manager, made, tmp_path):
+    def test_the_first_failure_ends_the_job(self, manager, made, tmp_path):
         failing = {"run": "echo before; echo no disk >&2; exit 7", "name": "format"}
         status = configured(manager, made("true", failing, f"touch {tmp_path}/never"))
         assert status.state is ConfigState.FAILED
         assert status.reason == "command 2 of 3 (format) ended with exit code 7: no disk"
         assert not (tmp_path / "never").exists()
 
-    def test_what_a_failed_job_has_printed_is_in_its_status(self, manager, made):
+    def test_the_output_of_a_failed_job_is_in_its_status(self, manager, made):
         status = configured(manager, made("seq 100; echo; echo '  last' >&2; exit 7"))
         assert status.reason == "command 1 of 1 ended with exit code 7: last"
         assert status.output == "".join(f"{number}\n" for number in range(62, 101)) + "  last\n"
 
-    def test_output_that_is_cut_begins_with_a_whole_line(self, manager, made):
+    def test_truncated_output_begins_with_a_whole_line(self, manager, made):
         status = configured(manager, made("echo begin; seq -s x 20000; echo end; exit 7"))
         assert status.output == "end\n"
 
@@ -170,19 +170,19 @@ class TestCommands:
         (tmp_path / "go").touch()
         assert ended(manager, node).state is ConfigState.READY
 
-    def test_a_daemon_that_a_command_starts_goes_on(self, manager, made, tmp_path):
+    def test_a_daemon_started_by_a_command_keeps_running(self, manager, made, tmp_path):
         node = made(f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 1000' >/dev/null 2>&1 &")
         assert configured(manager, node).state is ConfigState.READY
         until(lambda: written(tmp_path / "pid"), "the daemon has not started")
         os.kill(int((tmp_path / "pid").read_text()), 15)
 
-    def test_what_is_done_is_not_done_again(self, manager, made, tmp_path):
+    def test_a_finished_job_is_not_repeated(self, manager, made, tmp_path):
         node = made(f"echo >>{tmp_path}/log")
         for _ in range(3):
             configured(manager, node)
         assert (tmp_path / "log").read_text() == "\n"
 
-    def test_what_failed_is_tried_again(self, manager, made, tmp_path):
+    def test_a_failed_job_is_repeated(self, manager, made, tmp_path):
         node = made(f"test -e {tmp_path}/go")
         assert configured(manager, node).state is ConfigState.FAILED
         (tmp_path / "go").touch()
@@ -190,9 +190,9 @@ class TestCommands:
 
 
 class TestKills:
-    """A job belongs to its node: whoever dies, it is found again, and never doubled."""
+    """A job belongs to its node: whichever process is killed, the job is found again, and never duplicated."""
 
-    def test_a_job_goes_on_without_its_manager(self, server, keys, manager, made, tmp_path):
+    def test_a_job_continues_without_its_manager(self, server, keys, manager, made, tmp_path):
         node = made(f"echo >>{tmp_path}/log; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done")
         manager.configure(node)
         until(lambda: written(tmp_path / "log"), "the job has not begun")
@@ -203,7 +203,7 @@ class TestKills:
         assert ended(other, node).state is ConfigState.READY
         assert (tmp_path / "log").read_text() == "\n"
 
-    def test_a_newer_generation_ends_the_job_with_all_it_started(self, manager, made, tmp_path):
+    def test_a_newer_generation_ends_the_job_with_its_processes(self, manager, made, tmp_path):
         first = made(f"echo $$ >{tmp_path}/pid; sleep 1000 & trap '' TERM; wait; sleep 1000")
         manager.configure(first)
         until(lambda: written(tmp_path / "pid"), "the job has not begun")
@@ -211,11 +211,11 @@ class TestKills:
         assert configured(manager, second).generation == "g2"
         until(lambda: gone(tmp_path / "pid"), "the command is still running")
 
-    def test_a_job_that_was_lost_may_begin_again(self, manager, made, tmp_path):
+    def test_a_lost_job_may_start_again(self, manager, made, tmp_path):
         node = made(f"echo >>{tmp_path}/log; sleep 1000")
         manager.configure(node)
         until(lambda: written(tmp_path / "log"), "the job has not begun")
-        os.killpg(int((STATE / node.node_id / "session").read_text()), 9)  # as a restart of the node would
+        os.killpg(int((STATE / node.node_id / "session").read_text()), 9)  # like a restart of the node
         assert ended(manager, node).state is ConfigState.PENDING
         manager.configure(node)
         until(lambda: (tmp_path / "log").read_text() == "\n\n", "it did not begin again")
@@ -223,14 +223,14 @@ class TestKills:
         assert ended(manager, node).state is ConfigState.PENDING
         assert not (STATE / node.node_id / "job").exists()
 
-    def test_a_script_that_was_cut_short_does_nothing(self, made):
+    def test_a_truncated_script_does_nothing(self, made):
         node = made("true")
         script = scripts.configure(node.node_id, "g1", node.section)
         for end in [*range(0, len(script) - 6, 97), len(script) - 6]:
             subprocess.run(["sh"], input=script[:end], text=True, capture_output=True, timeout=SECONDS, check=False)
             assert not (STATE / node.node_id).exists()
 
-    def test_many_who_start_at_once_start_one(self, manager, made, tmp_path):
+    def test_concurrent_starts_start_one_job(self, manager, made, tmp_path):
         node = made(f"echo >>{tmp_path}/log; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done")
         script = scripts.configure(node.node_id, node.generation, node.section)
         running = [subprocess.Popen(["sh"], stdin=subprocess.PIPE, text=True) for _ in range(8)]
@@ -242,7 +242,7 @@ class TestKills:
         assert ended(manager, node).state is ConfigState.READY
         assert (tmp_path / "log").read_text() == "\n"
 
-    def test_leaving_ends_the_job_and_removes_what_is_kept(self, manager, made, tmp_path):
+    def test_leaving_ends_the_job_and_removes_its_files(self, manager, made, tmp_path):
         node = made(f"echo $$ >{tmp_path}/pid; sleep 1000")
         manager.configure(node)
         until(lambda: written(tmp_path / "pid"), "the job has not begun")
@@ -250,7 +250,7 @@ class TestKills:
         assert not (STATE / node.node_id).exists()
         until(lambda: gone(tmp_path / "pid"), "the command is still running")
 
-    def test_leaving_goes_on_until_the_job_has_ended(self, manager, made):
+    def test_leaving_is_repeated_until_the_job_has_ended(self, manager, made):
         node = made("true")
         assert configured(manager, node).state is ConfigState.READY
         gate = STATE / node.node_id / "gate"
@@ -259,7 +259,7 @@ class TestKills:
         ) as holding:
             holding.stdout.readline()
             assert not manager.leave(node)
-            subprocess.run(["pkill", "-P", str(holding.pid)], check=True)  # what it holds the gate for
+            subprocess.run(["pkill", "-P", str(holding.pid)], check=True)  # release the lock
         assert manager.leave(node)
         assert not (STATE / node.node_id).exists()
 
@@ -269,7 +269,7 @@ class TestFailures:
         wrong = {"user": "root", "private_key": generate_host_key().private}
         manager, node = SshManager(Connection("ssh", {}, wrong, SECONDS, keys)), made("true")
         message = f"{server.addresses[0]}:{server.port} refused the key of the SSH user 'root'"
-        with pytest.raises(TransientError, match=message):  # the node may not have the key yet
+        with pytest.raises(TransientError, match=message):  # cloud-init may not have written the key yet
             manager.configure(node)
         status = manager.status([node])[node.node_id]
         assert (status.state, status.reason) == (ConfigState.PENDING, message)
@@ -281,7 +281,7 @@ class TestFailures:
             ({"user": "root", "private_key": generate_host_key().private}, "refused the key of the SSH user 'root'"),
         ],
     )
-    def test_a_folder_that_stays_because_nobody_can_log_in_is_named(self, keys, manager, made, auth, why):
+    def test_a_folder_that_stays_without_a_login_is_named(self, keys, manager, made, auth, why):
         node = made("true")
         configured(manager, node)
         folder = f"the folder of its job stays on its machine .{STATE / node.node_id}, or "
@@ -289,7 +289,7 @@ class TestFailures:
             SshManager(Connection("ssh", {}, auth, SECONDS, keys)).leave(node)
         assert manager.leave(node)
 
-    def test_an_unreachable_host_holds_up_no_other(self, manager, made, refusing):
+    def test_an_unreachable_host_delays_no_other(self, manager, made, refusing):
         away, well = made("true", port=refusing), made("true")
         with pytest.raises(TransientError, match="cannot be reached: Connection refused"):
             manager.configure(away)
@@ -313,13 +313,13 @@ class TestFailures:
         assert status.state is ConfigState.FAILED
         assert "nothing was sent to it" in status.reason
 
-    def test_no_credentials_are_found_before_anything_is_made(self, made):
+    def test_missing_credentials_are_found_before_anything_is_made(self, made):
         node = dataclasses.replace(made("true"), addresses=())
         with pytest.raises(PermanentError, match="no key and no password"):
             SshManager(Connection("ssh", {}, {})).check(node)
 
     @pytest.mark.parametrize("file", [{"path": "etc/motd"}, {"path": "/etc/"}, {"path": "/x", "mode": "rw"}])
-    def test_wrong_files_are_found_before_anything_is_made(self, manager, made, file):
+    def test_invalid_files_are_found_before_anything_is_made(self, manager, made, file):
         with pytest.raises(PermanentError, match=r"config_management\.files: expected"):
             manager.check(made(files=[{"content": "", **file}]))
 
@@ -329,7 +329,7 @@ class TestFailures:
         assert manager.leave(node)
         manager.cancel([node])
 
-    def test_many_nodes_side_by_side(self, server, manager, made):
+    def test_many_nodes_concurrently(self, server, manager, made):
         nodes = [made("true", address=address) for _, address in zip(range(16), itertools.cycle(server.addresses))]
         for node in nodes:
             manager.configure(node)
@@ -348,6 +348,6 @@ class TestFailures:
     "section",
     [{"files": [{"path": "motd", "content": ""}]}, {"commands": [{"unless": "x"}]}, {"port": 0}, {"host": "x"}],
 )
-def test_what_the_schema_refuses(section):
+def test_refusals_of_the_schema(section):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(section, SshManager.schema())

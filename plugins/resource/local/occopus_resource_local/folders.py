@@ -1,14 +1,14 @@
-"""The durable inventory: one folder per node, ``<root>/<token>/``, and nothing anywhere else.
+"""State on disk: one folder per node, ``<root>/<token>/``.
 
 ====================  ==================================================================================
-``occopus.lock``      held while a step of creating or deleting is taken; marks the folder as a node's
+``occopus.lock``      held during a step of a creation or deletion; marks the folder as a node's
 ``node.json``         owner, token, address: written before anything is started
-``supervisor``        process id and start of the supervisor, locked by it as long as it lives
+``supervisor``        process id and start of the supervisor, locked by it during its life
 ``stages/``, ``log/`` the scripts it runs and their output
 ``exits``             their exit statuses
 ``outside``           the files the node has written elsewhere
 ``deleting``          deletion has begun
-``work/``             the node's own: working directory of everything it runs
+``work/``             working directory of the node's commands
 ====================  ==================================================================================
 """
 

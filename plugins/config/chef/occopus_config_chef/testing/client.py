@@ -1,6 +1,6 @@
-"""A stand-in for chef-client: it registers at a Chef server and saves converges, and changes nothing on the machine.
+"""A stand-in for chef-client: it registers at a Chef server and saves converges, but changes nothing on the machine.
 
-``python -m occopus_config_chef.testing.client FILE`` takes a file with the mapping ``chef`` of cloud-init, as YAML.
+``python -m occopus_config_chef.testing.client FILE`` reads a file with the mapping ``chef`` of cloud-init, as YAML.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from occopus_config_chef.server import ChefServer, ConflictError, time_of_day
 from occopus_core.api import Connection, NotFoundError, ProviderError
 
 KEY = "client.pem"
-"""The file beside the configuration in which a client keeps its key."""
+"""The file next to the configuration in which a client keeps its key."""
 
 
 class ChefClient:
@@ -26,10 +26,10 @@ class ChefClient:
         self._settings = settings
         self._address = address
         self.key = key
-        """The private key of the client; empty before it has registered."""
+        """The private key of the client; empty before its registration."""
 
     def run(self) -> dict[str, Any]:
-        """Register, where that was not done yet, and converge once; the node as saved. Raises `ProviderError`."""
+        """Register if necessary, and converge once; return the saved node. Raises `ProviderError`."""
         if not self.key:
             self.key = self._register()
         server, name = self._server(self._name, self.key), self._name
@@ -49,7 +49,7 @@ class ChefClient:
         return self._settings["node_name"]
 
     def _found(self, run_list: list[str]) -> dict[str, Any]:
-        """The attributes that Ohai finds on a machine, and the expanded run list."""
+        """The attributes that Ohai would find on a machine, and the expanded run list."""
         kinds = {kind: [item[len(kind) + 1 : -1] for item in run_list if item.startswith(f"{kind}[")]
                  for kind in ("role", "recipe")}  # fmt: skip
         fqdn = f"{self._name}.internal"
@@ -75,7 +75,7 @@ class ChefClient:
 
 
 def main() -> None:
-    """Converge again and again, as the daemon does, until the process is ended."""
+    """Converge repeatedly, like the daemon, until the process is ended."""
     import yaml  # noqa: PLC0415  # the tests use the class alone
 
     parser = argparse.ArgumentParser(prog="python -m occopus_config_chef.testing.client", description=__doc__)

@@ -18,18 +18,18 @@ from occopus_core.testing.ports import held_port
 from occopus_core.testing.processes import end
 
 START_SECONDS = 600.0
-"""It makes three RSA keys at its first start."""
+"""The server makes three RSA keys at its first start."""
 _KINDS = ("nodes", "clients", "roles", "environments")
 _BUILT_IN = {"clients": {"admin", "chef-validator", "chef-webui"}, "environments": {"_default"}}
 
 
 def installed() -> bool:
-    """Whether there is a goiardi to start."""
+    """Whether goiardi is installed."""
     return shutil.which("goiardi") is not None
 
 
 class Goiardi:
-    """A running Chef server: ``with Goiardi() as server``. It keeps its objects over `stop` and `start`."""
+    """A running Chef server: ``with Goiardi() as server``. Its objects survive `stop` and `start`."""
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
@@ -48,7 +48,7 @@ class Goiardi:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
-        """Start it and return once it listens. Raises `RuntimeError` where it does not."""
+        """Start it and return when it listens. Raises `RuntimeError` if it does not."""
         for each in ("conf", "files"):
             (self._folder / each).mkdir(exist_ok=True)
         address = ["-I", "127.0.0.1", "-H", "127.0.0.1", "-P", str(self._port)]
@@ -65,7 +65,7 @@ class Goiardi:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End it; its objects are on the disk then. Idempotent."""
+        """Stop it, after which its objects are on disk. Idempotent."""
         process, self._process = self._process, None
         if process is not None:
             end(process, START_SECONDS)
@@ -91,7 +91,7 @@ class Goiardi:
 
     @property
     def server(self) -> ChefServer:
-        """Its API, in the name of the administrator."""
+        """Its API, with the administrator's login."""
         return ChefServer(self.connection(), time_of_day)
 
     def converge(self, node_id: str, at: float, **automatic: object) -> None:
@@ -103,7 +103,7 @@ class Goiardi:
     def names(self, kind: str) -> set[str]:
         """The names of all its ``nodes``, ``clients``, ``roles`` or ``environments``.
 
-        An answer that was cut off is asked for again. Raises `TransientError` where the server is down.
+        Repeats a request whose answer was truncated. Raises `TransientError` if the server is down.
         """
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -114,7 +114,7 @@ class Goiardi:
                     raise
 
     def left(self) -> list[str]:
-        """Everything on it but what it has at its first start, such as ``nodes/NAME``."""
+        """All objects except those of its first start, such as ``nodes/NAME``."""
         return sorted(f"{kind}/{name}" for kind in _KINDS for name in self.names(kind) - _BUILT_IN.get(kind, set()))
 
     def _listens(self) -> bool:

@@ -1,4 +1,4 @@
-"""The harness of the manager for the conformance suite: a real goiardi behind a proxy that can fail."""
+"""The harness of the manager for the conformance suite: a real goiardi behind a proxy with fault injection."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from occopus_core.testing.web import PAGE, Reply, answering
 
 SECONDS = 60.0
 HANG_SECONDS = 30.0
-"""Longer than a call with the short time limit may take, on a busy machine too."""
+"""Longer than a call with the short time limit may take, even on a busy machine."""
 EPOCH = 1764280000
-"""The time of day of the first run, in seconds."""
+"""The time of the first run, in seconds."""
 REFUSALS: Mapping[Fault, Reply] = {
     Fault.AUTH: (401, {}, b'{"error": ["Failed to authenticate"]}'),
     Fault.THROTTLE: (429, {"Retry-After": "3"}, b'{"error": ["slow down"]}'),
@@ -34,7 +34,7 @@ REFUSALS: Mapping[Fault, Reply] = {
 
 
 class ChefHarness(ConfigHarness):
-    """A goiardi that is given, or one that is started once for the process."""
+    """A given goiardi, or one that is started once for the process."""
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("requests", "cryptography")
     published: ClassVar[Mapping[str, Any]] = {"fqdn": "node.internal"}
@@ -54,26 +54,26 @@ class ChefHarness(ConfigHarness):
         self._released = threading.Event()
         self._calls = itertools.count()
         self._made = 0
-        self._hang = 0.1  # seconds, where a clause does not measure the time
+        self._hang = 0.1  # seconds, for clauses that do not measure the time
         self._clock = itertools.count(EPOCH)
         self._stack = contextlib.ExitStack()
         self._closed = False
         self.endpoint = self._stack.enter_context(answering(respond=self._respond))
 
     def manager(self, *, call_timeout: float | None = None) -> ConfigManager:
-        """A new manager on the proxy, in the name of the administrator."""
+        """A new manager for the proxy, with the administrator's login."""
         if call_timeout is not None:
             self._hang = HANG_SECONDS
         auth = {"client_name": "admin", "client_key": self._goiardi.key}
         return Chef(Connection("chef", {"endpoint": self.endpoint}, auth, call_timeout or SECONDS))
 
     def section(self, kind: Kind = "plain", variant: int = 0) -> Mapping[str, Any]:
-        """What never converges is a node whose run list says so: the clients of this harness leave it alone."""
+        """A run list; that of a job that never ends is skipped by the clients of this harness."""
         recipes = {"plain": "recipe[web]", "endless": "recipe[endless]", "failing": "recipe[failing]"}
         return {"endpoint": self.endpoint, "run_list": [recipes[kind], *["recipe[more]"] * variant]}
 
     def settle(self) -> None:
-        """Every client runs once, but for those that do not get to an end."""
+        """Run every client once, except those whose job never ends."""
         server = self._goiardi.server
         for node in list(server.search_nodes("*:*")):
             mark = node.get("normal", {}).get("occopus", {})
@@ -86,15 +86,15 @@ class ChefHarness(ConfigHarness):
         self._goiardi.server.delete("nodes", node.node_id)
 
     def calls(self) -> int:
-        """How many requests the proxy has had."""
+        """The number of requests to the proxy."""
         return self._made
 
     def inject(self, fault: Fault) -> None:
-        """Have the proxy answer every request so."""
+        """Let the proxy answer every request in this way."""
         self._fault = fault
 
     def clear(self) -> None:
-        """Have the proxy pass requests on. Idempotent."""
+        """Let the proxy forward requests. Idempotent."""
         self._fault = None
 
     def secrets(self) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ class ChefHarness(ConfigHarness):
             return REFUSALS[self._fault]
         if self._fault is Fault.HANG:
             self._released.wait(self._hang)
-            raise TimeoutError  # the connection is closed without an answer
+            raise TimeoutError  # closes the connection without an answer
         sent = {name: value for name, value in headers.items() if name.lower() not in ("host", "content-length")}
         url = self._goiardi.endpoint + path
         answer = requests.request(method, url, headers=sent, data=body or None, timeout=SECONDS)
@@ -133,7 +133,7 @@ class ChefHarness(ConfigHarness):
 
 @functools.cache
 def _shared_goiardi() -> Goiardi:
-    """One for all clauses, until the process ends. Raises `Unavailable`."""
+    """One server for all clauses, until the process ends. Raises `Unavailable`."""
     if not installed():
         raise Unavailable("goiardi is not installed: apt-get install goiardi")
     return until_exit(Goiardi())
