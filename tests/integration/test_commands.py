@@ -200,7 +200,9 @@ def test_deletions_that_are_not_confirmed_are_told_and_kept(ready, cloud):
     assert [line for line in ended.complaint if line.startswith("unconfirmed: ") and "locked" in line]
     assert [machine["owner"]["node_name"] for machine in cloud.machines("stuck")] == ["db"]
     left = "no process works on it: occopus-destroy -i stuck finishes that"
-    assert f"stuck\ttrial\tdropping\t1 instance\t0/3 ready, 1 shutdown\t{left}\n" in ready.ready("maintain", "-l").stdout
+    assert (
+        f"stuck\ttrial\tdropping\t1 instance\t0/3 ready, 1 shutdown\t{left}\n" in ready.ready("maintain", "-l").stdout
+    )
     ended = ready.run("build", "trial.yaml", "-i", "stuck")
     assert ended.code == 4
     store = f"OCCOPUS_STORE={ready.environ['OCCOPUS_STORE']}"
