@@ -123,7 +123,7 @@ class Registry:
         return found
 
     def texts(self, kind: str, name: str, method: str, section: Any) -> Sequence[str]:
-        """What `powers`, `sources` or `exclusive` of a plugin answers for a section. Raises `PluginError`."""
+        """What a class method of a plugin, such as `powers`, answers for a section. Raises `PluginError`."""
         plugin: Any = self._load(kind, name)
         try:
             answer: Any = getattr(plugin, method)(section)

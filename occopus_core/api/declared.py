@@ -121,7 +121,7 @@ _NAMES = (_all_of(str, tuple, list), "a tuple of names")
 _FORMS = (_all_of(ContextForm, frozenset, set), "a frozenset of ContextForm")
 
 _ASKED: Mapping[type, Sequence[str]] = {
-    ResourceHandler: ("powers", "sources", "exclusive", "auth_fault"),
+    ResourceHandler: ("powers", "sources", "exclusive", "unshared", "auth_fault"),
     ConfigManager: ("powers",),
     HealthChecker: ("powers",),
     Contextualiser: ("powers",),

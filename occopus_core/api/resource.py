@@ -264,6 +264,16 @@ class ResourceHandler(ABC):
         return ()
 
     @classmethod
+    def unshared(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """What this section asks for that the provider refuses to a second instance while another one has it.
+
+        A port of a host is such a thing, a volume that several instances may write to is not. A build in which two
+        instances on one connection would need the same is refused before anything is changed. The rest is as in
+        `exclusive`.
+        """
+        return ()
+
+    @classmethod
     def way_in(cls, settings: Mapping[str, Any], id: InstanceId) -> str:
         """A shell command by which people enter an instance without SSH; empty if there is none.
 

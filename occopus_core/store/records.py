@@ -356,7 +356,10 @@ class InfrastructureRecord:
     setbacks: Mapping[str, Setback] = field(default_factory=dict)
     """Recent failures by node name, for the back-off."""
     undefined: Mapping[str, str] = field(default_factory=dict)
-    """By node name: why instances of the node cannot be made, as the last pass has found: no usable definition."""
+    """By node name: why instances of the node cannot be made, as the last pass has found.
+
+    It has no usable definition, or another instance has what only one can have.
+    """
     frozen: str = ""
     """Why healing is frozen; empty if it is not."""
     expires_at: float | None = None

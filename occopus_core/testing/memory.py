@@ -177,6 +177,11 @@ class MemoryHandler(ResourceHandler):
         """The port."""
         return [f"the port {resource['port']}"] if resource.get("port") else []
 
+    @classmethod
+    def unshared(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """The port."""
+        return MemoryHandler.exclusive(resource)
+
     def create(self, request: CreateRequest) -> Instance:
         """Do one step of the creation. Raises `ProviderError`."""
         context = {

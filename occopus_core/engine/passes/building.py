@@ -336,7 +336,8 @@ def plan_build(
     """The plan of a build: instances that do not fit the description or have failed are replaced at once.
 
     A requested replacement leaves other nodes to maintenance, see `Replacing.left`. Raises `ProviderError` if the
-    provider of a node that is not left does not answer, and `InvalidDesignError` if a requested node cannot be made.
+    provider of a node that is not left does not answer, and `InvalidDesignError` if a node cannot be made: it has no
+    usable definition, or needs what another instance has.
     """
     found = yield from survey(context, context.scope(record.current), works, commit_due, notes)
     targets = targets_of(design.scope.infrastructure, record.targets)
@@ -359,7 +360,9 @@ def plan_build(
     )
     waiting = waiting_for_definitions(situation, design)
     steps = decide(dataclasses.replace(situation, undefined=waiting))
+    steps = yield from with_former_first(loop, design.scope, before, works, steps, design.blueprints, commit_due)
     stuck = [text for name, text in steps.held(Hold.DEFINITION).items() if name not in left.nodes]
+    stuck += [f"node '{name}': {text}" for name, text in steps.held(Hold.TAKEN).items()]
     if stuck:
         raise InvalidDesignError(list(dict.fromkeys(stuck)))
-    return (yield from with_former_first(loop, design.scope, before, works, steps, design.blueprints, commit_due))
+    return steps

@@ -1,21 +1,23 @@
-"""Finds the instances that are deleted before those that take their place, because of what they hold."""
+"""Finds the instances that are deleted before those that take their place, and those for which there is no place."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.planning.blueprint import Blueprint
-from occopus_core.engine.planning.exclusive import Claims, claims_of, named
+from occopus_core.engine.planning.exclusive import Asked, Claims, Taken, claims_of, named, unshared_by_all
 from occopus_core.engine.planning.fingerprints import PLACEHOLDER_NODE_ID
-from occopus_core.engine.planning.plan import Plan, Step, Verb
+from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
 from occopus_core.engine.planning.preparation import Scope, Subject
 from occopus_core.engine.planning.rehearsal import rehearsal_allowance
 from occopus_core.store.records import Stage
 from occopus_core.template_functions import functions
+
+_NEW = (Verb.CREATE, Verb.REPLACE)
 
 
 def with_former_first(
@@ -29,17 +31,21 @@ def with_former_first(
 ) -> Steps[Plan]:
     """The plan, which says of each instance that is deleted before another one is created what it holds.
 
-    Records in memory what the instances hold that go, by their sections as described in the scope `before`.
+    New instances wait (`Hold.TAKEN`) that need what the provider does not give them, because an instance that stays, or
+    another new one, has it; and none is deleted for them. Records in memory what the instances hold that go, by their
+    sections as described in the scope `before`.
     """
+    coming = {step.node_name for step in plan.of(*_NEW)}
+    of_old, of_new = _Finder(before, works), _Finder(scope, works)
+    if coming:
+        plan = yield from loop.in_pool(lambda: _with_taken(plan, of_old, of_new, works, blueprints), commit_due)
     going = {step.node_id for step in plan.of(Verb.DESTROY, Verb.REPLACE)}
     leaving = [work for work in works if work.node_id in going and work.stage is not Stage.RESERVED]
-    coming = {step.node_name for step in plan.of(Verb.CREATE, Verb.REPLACE)}
     unfinished = {work.node_name for work in works if work.node_id not in going and work.stage is not Stage.READY}
     if not leaving or not (coming or unfinished):
         return plan
 
     def find() -> tuple[dict[str, Claims | None], dict[str, Claims]]:
-        of_old, of_new = _Finder(before, works), _Finder(scope, works)
         held = {work.node_id: of_old.held(work) for work in leaving}
         if all(claims == frozenset() for claims in held.values()):
             return held, {}
@@ -51,6 +57,33 @@ def with_former_first(
     return dataclasses.replace(plan, steps=tuple(_said(step, held, needed) for step in plan.steps))
 
 
+def _with_taken(
+    plan: Plan, of_old: _Finder, of_new: _Finder, works: Sequence[Work], blueprints: Mapping[str, Blueprint]
+) -> Plan:
+    """The plan in which those new instances wait that need what another instance has."""
+    names = {step.node_name for step in plan.of(*_NEW)} & blueprints.keys()
+    ways = {name: of_new.ways(blueprints[name]) for name in names}
+    connections = {claim.connection for found in ways.values() for way in found for claim in way}
+    if not connections:
+        return plan
+    taken, staying = Taken(), plan.staying
+    present = {work.node_id: work for work in works}
+    for work in works:
+        if work.node_id in staying and work.record.connection in connections:
+            taken.add(work.node_name, of_old.held(work, "unshared") or frozenset())
+    steps = []
+    for step in plan.steps:
+        why = taken.take(step.node_name, ways.get(step.node_name, ())) if step.verb in _NEW else ""
+        if why:
+            text = f"{step.reason}; {why}"
+            steps.append(Step(Verb.WAIT, step.node_name, text, step.node_id, Hold.TAKEN))
+            if step.node_id:
+                taken.add(step.node_name, of_old.held(present[step.node_id], "unshared") or frozenset())
+        else:
+            steps.append(step)
+    return dataclasses.replace(plan, steps=tuple(steps))
+
+
 class _Finder:
     """Renders the sections of instances, by one description."""
 
@@ -60,23 +93,30 @@ class _Finder:
         nodes = {node.name: node for node in described.nodes}
         self._neighbours = Neighbours(nodes, described.dependencies, lambda: works)
 
-    def held(self, work: Work) -> Claims | None:
+    def held(self, work: Work, asked: Asked = "exclusive") -> Claims | None:
         """What an instance holds; None if that cannot be known."""
-        return self._claims(self._neighbours.subject(work), work.record.connection)
+        subject = self._neighbours.subject(work)
+        return self._found(lambda: claims_of(self._scope, subject, work.record.connection, asked))
 
     def needed(self, blueprint: Blueprint) -> Claims:
         """What a new instance of a node may need, by any of its implementations."""
+        found = [self._found(lambda one=one: claims_of(self._scope, one)) for one in self._new(blueprint)]  # type: ignore[misc]
+        return frozenset().union(*(claims or () for claims in found))
+
+    def ways(self, blueprint: Blueprint) -> Sequence[Claims]:
+        """By implementation: what every new instance of a node needs and only one instance can have."""
+        found = [self._found(lambda one=one: unshared_by_all(self._scope, one)) for one in self._new(blueprint)]  # type: ignore[misc]
+        return [claims or frozenset() for claims in found]
+
+    def _new(self, blueprint: Blueprint) -> Iterator[Subject]:
         node, token = blueprint.node, f"occopus-{PLACEHOLDER_NODE_ID}"
         handed = self._neighbours.handed(node.name).values
-        subjects = [
-            Subject(node, PLACEHOLDER_NODE_ID, token, way, functions(self._neighbours), handed)
-            for way in blueprint.implementations
-        ]
-        return frozenset(claim for subject in subjects for claim in self._claims(subject, None) or ())
+        for way in blueprint.implementations:
+            yield Subject(node, PLACEHOLDER_NODE_ID, token, way, functions(self._neighbours), handed)
 
-    def _claims(self, subject: Subject, connection: str | None) -> Claims | None:
+    def _found(self, find: Callable[[], Claims]) -> Claims | None:
         try:
-            return claims_of(self._scope, subject, connection)
+            return find()
         except Exception:  # noqa: BLE001  # the creation reports it
             return None
 

@@ -228,14 +228,15 @@ class _Pass:
         self._unanswered.append(Unanswered(work.node_name, work.implementation.label, why))
 
     def _tell_plan(self, decided: Decided) -> None:
-        plan, held = decided.plan, decided.plan.held(Hold.BACK_OFF)
+        plan, taken = decided.plan, decided.plan.held(Hold.TAKEN)
+        held = {**plan.held(Hold.BACK_OFF), **{name: f"node '{name}': {why}" for name, why in taken.items()}}
         self._undone += [text for text in (plan.frozen, *held.values()) if text]
         if bool(plan.frozen) != bool(self._record.frozen):
             with self._site.resources.store.changing(self._lease) as change:
                 change.put_frozen(plan.frozen)
                 kind = EventKind.FROZEN if plan.frozen else EventKind.UNFROZEN
                 self._runtime.tell_with(change, kind, plan.frozen or "most instances are healthy again")
-        self._put_undefined(plan.held(Hold.DEFINITION))
+        self._put_undefined({**plan.held(Hold.DEFINITION), **taken})
         for name in self._targets:
             self._tell_once(f"held {name}", EventKind.HELD, held.get(name, ""), key=name in held)
         self._undone += [f"waiting {decided.problem}"] if decided.problem else []

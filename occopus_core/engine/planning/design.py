@@ -20,7 +20,7 @@ from occopus_core.engine.planning.declared_outputs import output_faults
 from occopus_core.engine.planning.mappings import faults
 from occopus_core.engine.planning.plan import Plan
 from occopus_core.engine.planning.preparation import Scope
-from occopus_core.engine.planning.rehearsal import Rehearsed, rehearse
+from occopus_core.engine.planning.rehearsal import Rehearsed, clashes, rehearse
 from occopus_core.engine.planning.rehearsal_faults import type_paths
 from occopus_core.engine.planning.scaling import targets_of
 
@@ -85,15 +85,15 @@ def first_plan(scope: Scope, definitions: Definitions) -> Plan:
 def make_design(scope: Scope, definitions: Definitions, *, with_outputs: bool = False) -> Design:
     """Find the definitions, rehearse the templates, order the nodes. Raises `InvalidDesignError`, `StoreError`.
 
-    With `with_outputs`, faults in outputs count, too, and plugins that cannot be set up. Maintenance goes on whatever
-    is wrong with them: only the nodes that need them fail.
+    With `with_outputs`, faults in outputs count, too, plugins that cannot be set up, and instances of which each needs
+    what only one can have. Maintenance goes on whatever is wrong with them: only the nodes that need them fail.
     """
     blueprints, missing = _blueprints(scope, definitions)
     rehearsed = rehearse(scope, blueprints, set_up=with_outputs)
     unmapped = [message for _, message in faults(scope.infrastructure.dependencies, blueprints)]
     problems = [*missing.values(), *unmapped, *rehearsed.problems]
     if with_outputs:
-        problems += output_faults(scope.infrastructure, scope.infra_id)
+        problems += [*output_faults(scope.infrastructure, scope.infra_id), *clashes(scope, blueprints)]
     if problems:
         raise InvalidDesignError(problems)
     return _design(scope, blueprints, rehearsed, {})

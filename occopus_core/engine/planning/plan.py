@@ -53,6 +53,8 @@ class Hold(enum.Enum):
     """The allowed number of instances is being replaced already."""
     BACK_OFF = "back-off"
     """The node keeps failing."""
+    TAKEN = "taken"
+    """Another instance has what only one can have."""
     DEFINITION = "definition"
     """No usable definition of the node exists."""
     REPLACEMENT = "replacement"

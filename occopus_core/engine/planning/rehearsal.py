@@ -11,12 +11,15 @@ from typing import Any
 from occopus_core.api.errors import PermanentError
 from occopus_core.api.resource import Address, AddressKind, CreateRequest
 from occopus_core.descriptions.model import Implementation
+from occopus_core.descriptions.problems import PlacedMessage
 from occopus_core.engine.kernel.stand_in import cannot_be_made
 from occopus_core.engine.planning import mappings
 from occopus_core.engine.planning.blueprint import Blueprint
+from occopus_core.engine.planning.exclusive import Claims, Taken, unshared_by_all
 from occopus_core.engine.planning.fingerprints import PLACEHOLDER_HOST_KEY, PLACEHOLDER_NODE_ID, fingerprint
 from occopus_core.engine.planning.preparation import Prepared, Scope, Subject
 from occopus_core.engine.planning.rehearsal_faults import Faults, type_paths
+from occopus_core.engine.planning.scaling import targets_of
 from occopus_core.render import MOST_FAULTS, Allowance, CutOffError
 from occopus_core.sandbox import BUDGET
 from occopus_core.template_functions import rehearsal_functions
@@ -141,6 +144,32 @@ def requests_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[t
             subject = _subject(blueprint, implementation, PlaceholderPeers(blueprints), handed)
             with contextlib.suppress(Exception):  # a rehearsal reports it
                 yield blueprint.node.name, implementation.digest, scope.prepare(subject).request
+
+
+def clashes(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[str]:
+    """A message for each node of a description of which the provider would not make as many instances as are wanted.
+
+    An instance would need what another one has, of the same node or another one. Raises nothing.
+    """
+    scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
+    taken, paths = Taken(), type_paths(scope.infrastructure)
+    for name, count in targets_of(scope.infrastructure, {}).items():
+        ways = list(_ways(scope, blueprints, name)) if name in blueprints else []
+        reasons = (taken.take(name, ways) for _ in range(min(count, 2)))
+        why = next(filter(None, reasons), "")
+        if why:
+            yield PlacedMessage.of(blueprints[name].node.where, paths[name], f"node '{name}': {why}")
+
+
+def _ways(scope: Scope, blueprints: Mapping[str, Blueprint], name: str) -> Iterator[Claims]:
+    """By implementation: what every instance of the node needs and only one instance can have."""
+    handed = mappings.rehearsed(name, scope.infrastructure.dependencies)
+    for implementation in blueprints[name].implementations:
+        subject = _subject(blueprints[name], implementation, PlaceholderPeers(blueprints), handed)
+        claims: Claims = frozenset()
+        with contextlib.suppress(Exception):  # the rehearsal reports it
+            claims = unshared_by_all(scope, subject)
+        yield claims
 
 
 def named_nodes(implementation: Implementation) -> Iterable[str]:

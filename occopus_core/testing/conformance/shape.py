@@ -94,10 +94,11 @@ class ShapeClauses:
             _assert_texts(lambda: plugin.sources(asked), "sources")  # noqa: B023 - it is called at once
 
     def test_exclusive_without_io(self, harness: ResourceHarness) -> None:
-        """`exclusive` answers texts without I/O, for sections whose values are still templates too."""
+        """`exclusive` and `unshared` answer texts without I/O, for sections whose values are still templates too."""
         plugin, section = _class_of(harness), order(harness).resource
         for asked in (section, _as_templates(section)):
             _assert_texts(lambda: plugin.exclusive(asked), "exclusive")  # noqa: B023 - it is called at once
+            _assert_texts(lambda: plugin.unshared(asked), "unshared")  # noqa: B023 - it is called at once
 
     def test_auth_fault_without_io(self, harness: ResourceHarness) -> None:
         """`auth_fault` finds nothing wrong with credentials that work, and raises nothing for others, without I/O."""

@@ -18,6 +18,11 @@ def of(resource: Mapping[str, Any]) -> Sequence[str]:
     return list(dict.fromkeys([*ports, *filter(None, volumes)]))
 
 
+def ports_of(resource: Mapping[str, Any]) -> Sequence[str]:
+    """A name for each published port that two containers cannot have; see `ResourceHandler.unshared`."""
+    return list(dict.fromkeys(each for port in _listed(resource.get("ports")) for each in _published(port)))
+
+
 def _listed(values: object) -> Iterator[str]:
     yield from map(str, values) if isinstance(values, list | tuple) else ()
 
@@ -25,11 +30,30 @@ def _listed(values: object) -> Iterator[str]:
 def _host_ports(text: str) -> Iterator[str]:
     """The number of a host port without its address: a port on all addresses conflicts with one on a single address."""
     mapping, _, protocol = text.partition("/")
-    _, colon, host = mapping.rpartition(":")[0].rpartition(":")
-    found = _RANGE.fullmatch(host if colon or ":" in mapping else "")
-    if found:
-        first, last = int(found[1]), min(int(found[2] or found[1]), _LAST_PORT)
-        yield from (f"the host port {port}/{protocol or 'tcp'}" for port in range(max(1, first), last + 1))
+    yield from (f"the host port {port}/{protocol or 'tcp'}" for port in _numbers(_split(mapping)[1]))
+
+
+def _published(text: str) -> Iterator[str]:
+    """With the address, at which others may publish the port. Of a range for a single port, the engine takes any."""
+    mapping, _, protocol = text.partition("/")
+    address, host, container = _split(mapping)
+    numbers = _numbers(host)
+    if len(numbers) in (1, len(_numbers(container))):
+        where = "" if address in ("", "0.0.0.0") else f"{address}:"  # noqa: S104  # it is compared
+        yield from (f"the host port {where}{port}/{protocol or 'tcp'}" for port in numbers)
+
+
+def _split(mapping: str) -> tuple[str, str, str]:
+    """The address, the port of the host and that of the container; what is not there is empty."""
+    published, _, container = mapping.rpartition(":")
+    address, _, host = published.rpartition(":")
+    return address, host, container
+
+
+def _numbers(ports: str) -> range:
+    """The ports of a number or a range of numbers; none of anything else."""
+    found = _RANGE.fullmatch(ports)
+    return range(max(1, int(found[1])), min(int(found[2] or found[1]), _LAST_PORT) + 1) if found else range(0)
 
 
 def _volume(text: str) -> str:

@@ -66,6 +66,11 @@ class DockerHandler(ResourceHandler):
         return exclusive.of(resource)
 
     @classmethod
+    def unshared(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """The published ports: several containers may write to one volume."""
+        return exclusive.ports_of(resource)
+
+    @classmethod
     def way_in(cls, settings: Mapping[str, Any], id: InstanceId) -> str:
         """A shell in the container, whose name is the id."""
         endpoint = str(settings.get("endpoint", _DEFAULT))

@@ -31,6 +31,28 @@ def test_a_published_port_with_a_fixed_number(port, names):
 
 
 @pytest.mark.parametrize(
+    ("port", "names"),
+    [
+        ("8000:80", ["the host port 8000/tcp"]),
+        ("0.0.0.0:8000:80", ["the host port 8000/tcp"]),
+        ("127.0.0.1:8000:80", ["the host port 127.0.0.1:8000/tcp"]),
+        ("[::1]:5353:53/udp", ["the host port [::1]:5353/udp"]),
+        ("8000-8001:80-81", ["the host port 8000/tcp", "the host port 8001/tcp"]),
+        ("8000-8001:80", []),
+        ("80", []),
+        ("127.0.0.1::80", []),
+        ("80-81", []),
+        ("{{ variables.port }}:80", []),
+        ("9-1:80", []),
+        ("::", []),
+        ("", []),
+    ],
+)
+def test_a_published_port_that_no_second_container_gets(port, names):
+    assert DockerHandler.unshared({"ports": [port], "volumes": ["data:/var/lib/data"]}) == names
+
+
+@pytest.mark.parametrize(
     ("volume", "names"),
     [
         ("data:/var/lib/data", ["the volume data"]),

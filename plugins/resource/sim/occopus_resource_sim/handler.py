@@ -62,6 +62,11 @@ class SimHandler(ResourceHandler):
         """The port."""
         return [f"the port {resource['port']}"] if resource.get("port") else []
 
+    @classmethod
+    def unshared(cls, resource: Mapping[str, Any]) -> Sequence[str]:
+        """The port."""
+        return cls.exclusive(resource)
+
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for an invalid or too small number."""
         _order(request)

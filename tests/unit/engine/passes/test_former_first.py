@@ -10,7 +10,8 @@ import pytest
 
 from occopus_core.api import PermanentError, TransientError
 from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError, UnconfirmedError
-from occopus_core.engine.planning.plan import Verb
+from occopus_core.engine.planning.design import InvalidDesignError
+from occopus_core.engine.planning.plan import Hold, Verb
 from occopus_core.events import EventKind
 from occopus_core.store.records import ScaleKind
 
@@ -201,6 +202,7 @@ def test_a_new_one_that_begins_after_a_deletion_was_given_up_fails_at_once(built
 
 def test_all_new_ones_fail_where_a_deletion_is_given_up(world):
     """They take turns, and wait for an instance of a node that is not described any more."""
+    world.handler.unshared = classmethod(lambda _cls, resource: [])
     world.define("old", "new", port="8000")
     world.build(infrastructure("old"))
     lease = world.store.acquire("infra", "test", world.clock.now())
@@ -317,3 +319,118 @@ def test_what_an_old_instance_holds_is_what_its_successor_needs_where_it_is_not_
     assert [HELD in one for one in reasons(built.convergence().plan(trial(2)), Verb.REPLACE)] == [True]
     built.build(trial(2))
     assert_former_first(built)
+
+
+# What an instance has that stays
+
+
+SWAPPED = "it needs the port 9000, which node 'other' has: change what one of them asks for"
+
+
+@pytest.fixture
+def occupied(world):
+    """`other`, which stays, has the port 9000, and the definition of `proxy` has come to ask for it."""
+    world.define("proxy", **PORT)
+    world.define("other", port="{{ variables.port }}", image="v1")
+    world.build(infrastructure(node("proxy", port="8000", version=1), node("other", port="9000")))
+    world.clock.time += 600
+    world.define("proxy", **{**PORT, "port": "9000"})
+    world.define("other", port="7000")
+    world.events.clear()
+    return world
+
+
+def test_a_replacement_that_needs_what_another_node_keeps_is_refused_before_anything_is_deleted(occupied):
+    before = occupied.store.instances("infra")
+    occupied.store.request_scaling("infra", "proxy", ScaleKind.REPLACE, 0, "", occupied.clock.now())
+    with pytest.raises(InvalidDesignError, match=SWAPPED):
+        occupied.convergence().preview()
+    (undone,) = occupied.convergence().maintain().undone
+    assert SWAPPED in undone
+    (refused,) = [one for one in occupied.store.events("infra") if one.kind == EventKind.REPLACEMENT_REFUSED.value]
+    assert SWAPPED in refused.text
+    assert occupied.store.instances("infra") == before
+    assert occupied.store.pending_requests("infra") == []
+
+
+def test_healing_that_needs_what_another_node_keeps_waits_with_the_reason(occupied):
+    (sick,) = [one for one in occupied.live() if one["port"] == "8000"]
+    occupied.cloud.change(sick["id"], "stop")
+    (held,) = occupied.convergence().preview().of(Verb.WAIT)
+    assert (held.node_name, held.hold, held.reason) == ("proxy", Hold.TAKEN, f"it was stopped; {SWAPPED}")
+    assert occupied.convergence().maintain().undone == (f"node 'proxy': {held.reason}",)
+    assert occupied.store.infrastructure("infra").undefined == {"proxy": held.reason}
+    assert [one.text for one in occupied.events if one.kind is EventKind.HELD] == [f"node 'proxy': {held.reason}"]
+    assert occupied.told(EventKind.NODE_DROPPING) == []
+
+
+@pytest.mark.parametrize("way", ["plan", "build"])
+def test_a_description_in_which_two_nodes_need_the_same_is_refused(built, way):
+    before = built.store.instances("infra")
+    built.define("front", **PORT)
+    clashing = infrastructure("db", node("proxy", port="8000", version=2), node("front", port="8000", version=1))
+    with pytest.raises(InvalidDesignError) as caught:
+        getattr(built.convergence(), way)(clashing)
+    (problem,) = caught.value.problems
+    assert problem == "node 'front': it needs the port 8000, which node 'proxy' has: change what one of them asks for"
+    assert built.store.instances("infra") == before
+
+
+def test_a_first_build_in_which_two_instances_need_the_same_is_refused(world):
+    world.define("proxy", port="8000")
+    twice = infrastructure(node("proxy", min=2))
+    only_one = (
+        "node 'proxy': only one of its instances can have the port 8000: "
+        "give the node one instance, or change its definition so that each has its own"
+    )
+    for way in ("plan", "build", "check"):
+        with pytest.raises(InvalidDesignError) as caught:
+            getattr(world.convergence(), way)(twice)
+        assert caught.value.problems == (only_one,)
+    assert world.events == []
+
+
+def test_scaling_beyond_what_can_be_waits_with_the_reason(world):
+    world.define("proxy", port="8000")
+    world.build(infrastructure(node("proxy", max=3)))
+    world.store.request_scaling("infra", "proxy", ScaleKind.SET, 3, "", world.clock.now())
+    world.convergence().maintain()
+    created = world.calls("create")
+    (undone,) = world.convergence().maintain().undone
+    assert undone.startswith("node 'proxy': 3 wanted, 1 there; only one of its instances can have the port 8000: ")
+    assert world.calls("create") == created == 1
+    world.store.request_scaling("infra", "proxy", ScaleKind.SET, 1, "", world.clock.now())
+    assert world.convergence().maintain().undone == ()
+    assert world.store.infrastructure("infra").undefined == {}
+
+
+def test_a_build_of_as_many_as_were_asked_for_is_refused(world):
+    """The description alone wants one."""
+    world.define("proxy", port="8000")
+    trial = infrastructure(node("proxy", max=2))
+    world.build(trial)
+    world.store.request_scaling("infra", "proxy", ScaleKind.SET, 2, "", world.clock.now())
+    world.convergence().maintain()
+    with pytest.raises(InvalidDesignError, match="only one of its instances can have the port 8000"):
+        world.build(trial)
+    world.assert_runs({"proxy": 1})
+
+
+def test_instances_may_have_ports_of_their_own(world):
+    world.define("proxy", port="80{{ node_id[:2] }}")
+    world.build(infrastructure(node("proxy", min=2)))
+    world.assert_runs({"proxy": 2})
+
+
+def test_another_cloud_has_room_for_a_second_one(world):
+    two_clouds(world, PermanentError("never"))
+    world.rng.seed(1)
+    world.convergence().check(infrastructure(node("proxy", min=2, version=1)))
+
+
+def test_what_may_be_shared_is_no_reason_to_refuse(world):
+    world.handler.unshared = classmethod(lambda _cls, resource: [])
+    world.define("web", image="v1")
+    world.handler.exclusive = classmethod(lambda _cls, resource: ["the volume data"])
+    world.build(infrastructure(node("web", min=2), node("app", "web")))
+    world.assert_runs({"web": 2, "app": 1})
