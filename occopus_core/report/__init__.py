@@ -18,7 +18,7 @@ from occopus_core.engine.planning.dependees import support
 from occopus_core.engine.planning.plan import lacks_addresses
 from occopus_core.report.maintenance import maintainer_of
 from occopus_core.report.places import InstancePlace, place_of
-from occopus_core.report.under_way import commands, is_abandoned
+from occopus_core.report.under_way import commands, is_abandoned, is_attended, missing_text
 from occopus_core.store.records import (
     PENDING,
     Condition,
@@ -169,10 +169,21 @@ class Snapshot:
             return self.infrastructure.undefined[node]
         delay = setback_delay(self.infrastructure.setbacks.get(node), self.at)
         present = [one for one in self.nodes[node] if one.stage is not Stage.DROPPING]
-        if not delay or len(present) >= self.target(node):
+        missing = self.target(node) - len(present)
+        if missing <= 0:
             return ""
+        if not delay:
+            return "" if self._is_worked_on else missing_text(self.infrastructure.id, missing)
         why = f"occopus-maintain -i {self.infrastructure.id} --events says why"
         return f"it keeps failing: tried again at {written(self.at + delay)}; {why}"
+
+    @property
+    def _is_worked_on(self) -> bool:
+        """True if missing instances come by themselves, or only after a build, an update or a destruction."""
+        infrastructure = self.infrastructure
+        if infrastructure.state is not InfrastructureState.READY or infrastructure.parked:
+            return True
+        return is_attended(self.holding, self.maintainer, self.at)
 
     def _problem(self, instance: InstanceRecord) -> str:
         if instance.stage in PENDING:

@@ -9,8 +9,8 @@ from typing import Any
 
 from occopus_core.report import ReportState, state_at
 from occopus_core.report.maintenance import maintained_text, maintainer_of, written
-from occopus_core.report.under_way import abandoned_text, is_abandoned
-from occopus_core.store.records import PARKED, InfrastructureSummary
+from occopus_core.report.under_way import abandoned_text, is_abandoned, is_attended, missing_text
+from occopus_core.store.records import PARKED, InfrastructureState, InfrastructureSummary
 
 _HEADS = ("ID", "NAME", "STATE", "HEALTH", "AGE", "MAINTAINED BY", "NOTE")
 _AGES = (("d", 86400), ("h", 3600), ("min", 60))
@@ -44,7 +44,7 @@ def listed_lines(summaries: Sequence[InfrastructureSummary]) -> list[str]:
         instances = f"{one.instances:,} instance{'' if one.instances == 1 else 's'}"
         all_ready = {ReportState.READY.value: one.target} if one.target else {}
         ill = [] if states(one) == all_ready else [health(one)]
-        held = [*_abandoned(one, time.time()), *([_held(one)] if one.frozen else []), *_outdated(one)]
+        held = [*_unattended(one, time.time()), *([_held(one)] if one.frozen else []), *_outdated(one)]
         end = [f"expires {written(one.expires_at)}"] if one.expires_at is not None else []
         maintained = [maintained_text(one.maintainer, time.time())] if one.maintainer is not None else []
         lines.append("\t".join([one.id, one.name, one.state.value, instances, *ill, *held, *end, *maintained]))
@@ -105,16 +105,22 @@ def _maintained_by(summary: InfrastructureSummary, now: float) -> str:
 
 
 def _notes(summary: InfrastructureSummary, now: float) -> list[str]:
-    notes = [*_abandoned(summary, now), *([_held(summary)] if summary.frozen else []), *_outdated(summary)]
+    notes = [*_unattended(summary, now), *([_held(summary)] if summary.frozen else []), *_outdated(summary)]
     if summary.expires_at is not None:
         alive = summary.maintainer is not None and summary.maintainer.is_alive(now)
         notes.append(f"expires {written(summary.expires_at)}{'' if alive else ' if it is maintained then'}")
     return notes
 
 
-def _abandoned(summary: InfrastructureSummary, now: float) -> list[str]:
-    found = is_abandoned(summary.state, summary.holding, summary.maintainer, now)
-    return [abandoned_text(summary.id, summary.state)] if found else []
+def _unattended(summary: InfrastructureSummary, now: float) -> list[str]:
+    """That no process goes on with what was begun, or makes the missing instances; and the command that does."""
+    if is_abandoned(summary.state, summary.holding, summary.maintainer, now):
+        return [abandoned_text(summary.id, summary.state)]
+    missing = summary.target - summary.instances + states(summary).get(ReportState.SHUTDOWN.value, 0)
+    attended = is_attended(summary.holding, summary.maintainer, now) or summary.frozen.startswith(PARKED)
+    if missing <= 0 or attended or summary.state is not InfrastructureState.READY:
+        return []
+    return [missing_text(summary.id, missing)]
 
 
 def _outdated(summary: InfrastructureSummary) -> list[str]:

@@ -28,8 +28,18 @@ def is_abandoned(
     state: InfrastructureState, holding: Holding | None, maintainer: Maintainer | None, now: float
 ) -> bool:
     """True if a build, an update, a rollback or a destruction was begun, and no process works on it."""
+    return state in _FINISHING and not is_attended(holding, maintainer, now)
+
+
+def is_attended(holding: Holding | None, maintainer: Maintainer | None, now: float) -> bool:
+    """True if a process works on an infrastructure, or maintains it."""
     held = holding is not None and holding.until > now
-    return state in _FINISHING and not held and not (maintainer is not None and maintainer.is_alive(now))
+    return held or (maintainer is not None and maintainer.is_alive(now))
+
+
+def missing_text(infra_id: str, count: int) -> str:
+    """The note about instances that are missing, where no process makes them: the command that does."""
+    return f"{count:,} missing: occopus-maintain -i {infra_id} makes {'it' if count == 1 else 'them'}"
 
 
 def working(holding: Holding | None, now: float) -> str:

@@ -121,6 +121,20 @@ def test_the_list_says_where_no_process_goes_on_and_which_command_does(state, co
         assert text not in listed_table([attended], 200) + listed_lines([attended])[0]
 
 
+def test_the_list_says_where_instances_are_missing_and_which_command_makes_them():
+    going = {(Stage.READY, Condition.WELL): 1, (Stage.DROPPING, Condition.WELL): 1}
+    text = "1 missing: occopus-maintain -i two makes it"
+    lacking = summary("two", instances=2, counts=going, target=2)
+    assert listed_table([lacking], 200).endswith(f"1/2 ready, 1 shutdown  3 d  -              {text}")
+    assert listed_lines([lacking]) == [f"two\tshop\tready\t2 instances\t{text}"]
+    for silent in (
+        summary("two", instances=2, counts=going, target=1),
+        summary("two", instances=2, counts=going, target=2, maintainer=MAINTAINER),
+        summary("two", instances=2, counts=going, target=2, frozen=f"{PARKED}a template"),
+    ):
+        assert "missing" not in listed_table([silent], 200) + listed_lines([silent])[0]
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
 def test_the_table_fits(width):
     every = [summary(maintainer=MAINTAINER, counts=SOME, target=6), summary("own-name", expires_at=NOW)]

@@ -16,7 +16,7 @@ from occopus_core.report import Snapshot, report_of, state_of
 from occopus_core.report.forms import written
 from occopus_core.report.plans import lines_of, steps_of
 from occopus_core.store.configurations import ConfigurationRecord
-from occopus_core.store.records import Condition, Holding, Maintainer, ScaleKind, ScaleRequest, Setback, Stage
+from occopus_core.store.records import PARKED, Condition, Holding, Maintainer, ScaleKind, ScaleRequest, Setback, Stage
 
 from .conftest import infrastructure
 
@@ -120,7 +120,8 @@ def test_the_table_has_a_line_for_each_instance_and_takes_no_text_for_markup(sna
     assert lines[2].split()[:5] == ["web", "2/1", "(1..3)", "id-of-web-1", "ready"]
     assert lines[3].split()[0] == "id-of-web-2"
     assert lines[3].endswith("[red]no[/red] [/x]")
-    assert [line.strip() for line in lines[4:]] == ["db 0/1 (1..3)", "not maintained"]
+    missing = "1 missing: occopus-maintain -i infra-1 makes it"
+    assert [" ".join(line.split()) for line in lines[4:]] == [f"db 0/1 (1..3) {missing}", "not maintained"]
 
 
 def test_the_table_says_since_when_an_instance_is_not_well(snapshot, instance):
@@ -237,30 +238,48 @@ def test_an_instance_that_is_not_ready_has_what_it_waits_for_as_its_note(snapsho
 
 
 @pytest.mark.parametrize(
-    ("rows", "last", "said"),
+    ("rows", "last", "said", "otherwise"),
     [
-        ([], 1_700_000_000.0, True),
-        (["dropping"], 1_700_000_000.0, True),
-        (["ready"], 1_700_000_000.0, False),
-        ([], 1_699_999_000.0, False),
+        ([], 1_700_000_000.0, True, ""),
+        (["dropping"], 1_700_000_000.0, True, ""),
+        (["ready"], 1_700_000_000.0, False, ""),
+        ([], 1_699_999_000.0, False, "1 missing: occopus-maintain -i infra-1 makes it"),
     ],
 )
-def test_a_node_whose_instances_are_missing_for_a_back_off_says_until_when(snapshot, instance, rows, last, said):
-    found = snapshot(*(instance(stage=Stage(stage)) for stage in rows))
+def test_a_node_whose_instances_are_missing_for_a_back_off_says_until_when(
+    snapshot, instance, rows, last, said, otherwise
+):
+    found = snapshot(instance("db"), *(instance(stage=Stage(stage)) for stage in rows))
     record = dataclasses.replace(found.infrastructure, setbacks={"web": Setback(4, last)})
     found = dataclasses.replace(found, infrastructure=record, at=1_700_000_010.0)
     why = "tried again at 2023-11-14T22:14:00+00:00; occopus-maintain -i infra-1 --events says why"
-    assert report_of(found)["web"]["note"] == (f"it keeps failing: {why}" if said else "")
+    assert report_of(found)["web"]["note"] == (f"it keeps failing: {why}" if said else otherwise)
     assert report_of(found)["db"]["note"] == ""
     lines = written(found, "table").split("\n")
     assert (f"it keeps failing: {why}" in written(found, "table")) == said
     assert len([line for line in lines if line.startswith("web ")]) == 1
 
 
+def test_missing_instances_are_reported_with_the_command_that_makes_them(snapshot, instance):
+    """So it is after an update that was undone, and for which the former instance had to be deleted first."""
+    found = snapshot(instance("db"), instance(stage=Stage.DROPPING), targets={"web": 2, "db": 1})
+    record = found.infrastructure
+    assert report_of(found)["web"]["note"] == "2 missing: occopus-maintain -i infra-1 makes them"
+    for silent in (
+        dataclasses.replace(found, maintainer=Maintainer("process 8 on host", 0.0, 0.0)),
+        dataclasses.replace(found, holding=Holding("process 7 on host", 1.0)),
+        *(
+            dataclasses.replace(found, infrastructure=dataclasses.replace(record, **changes))
+            for changes in ({"candidate": record.description}, {"wanted": False}, {"frozen": f"{PARKED}a template"})
+        ),
+    ):
+        assert report_of(silent)["web"]["note"] == ""
+
+
 @pytest.mark.parametrize("stage", ["dropping", "ready"])
 def test_a_node_that_waits_for_a_usable_definition_says_so(snapshot, instance, stage):
     why = "waiting for a usable definition: node 'web': there is no node definition 'web'"
-    found = snapshot(instance(stage=Stage(stage)))
+    found = snapshot(instance(stage=Stage(stage)), instance("db"))
     record = dataclasses.replace(
         found.infrastructure, undefined={"web": why}, setbacks={"web": Setback(4, 1_700_000_000.0)}
     )
