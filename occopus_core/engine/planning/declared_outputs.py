@@ -30,7 +30,7 @@ class OutputValue:
 
 @dataclass(frozen=True, slots=True)
 class _Present:
-    """The instances that stay, as templates see them."""
+    """The instances in service, as templates see them."""
 
     nodes: Mapping[str, Sequence[InstanceRecord]]
 
@@ -58,10 +58,15 @@ def output_values(
         return ()
     nodes: dict[str, list[InstanceRecord]] = {node.name: [] for node in infrastructure.nodes}
     for one in sorted(instances, key=lambda each: (each.position, each.created_at)):
-        if one.node_name in nodes and one.stage is not Stage.DROPPING:
+        if one.node_name in nodes and one.stage is Stage.READY and not one.condemned:
             nodes[one.node_name].append(one)
-    rendering = _Rendering(infra_id, infrastructure, _Present(nodes))
+    rendering = _Rendering(infra_id, infrastructure, _Present({name: _in_service(nodes[name]) for name in nodes}))
     return rendering.values(infrastructure.outputs)
+
+
+def _in_service(ready: Sequence[InstanceRecord]) -> Sequence[InstanceRecord]:
+    """Of the ready instances of a node, those that a build under way has not made, if there are any."""
+    return [one for one in ready if not one.provisional] or ready
 
 
 def output_faults(infrastructure: Infrastructure, infra_id: str = "") -> list[PlacedMessage]:

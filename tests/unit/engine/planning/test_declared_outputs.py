@@ -26,10 +26,12 @@ def described(outputs):
     return load_infrastructure(DESCRIPTION + lines, name="i.yaml")
 
 
-def record(node, position, *addresses, stage=Stage.READY):
+def record(node, position, *addresses, stage=Stage.READY, provisional=False, **fields):
     return InstanceRecord(
         *(f"id-{node}-{position}", "infra", node, position, "token", "digest", "{}", "print", stage, 2.0, 1.0),
+        provisional=provisional,
         addresses=addresses,
+        **fields,
     )
 
 
@@ -60,6 +62,23 @@ def values(outputs, instances=WEB):
 )
 def test_a_value_is_rendered_as_in_node_definitions(template, value):
     assert values({"it": template}) == {"it": value}
+
+
+@pytest.mark.parametrize("stage", [Stage.CREATING, Stage.BOOTING, Stage.CONFIGURING])
+def test_only_instances_in_service_count(stage):
+    """One that is being made has an address as soon as its provider gives one."""
+    made = record("web", 1, Address("10.0.0.3"), stage=stage, provisional=True)
+    former, going = record("web", 1, Address("10.0.0.1")), record("web", 2, Address("10.0.0.2"), condemned=True)
+    ready = dataclasses.replace(made, stage=Stage.READY)
+    servers = {"it": "\"{{ getipall('web') | join(' ') }}\""}
+    for instances, value in (
+        ([made, former], "10.0.0.1"),
+        ([ready, former], "10.0.0.1"),
+        ([dataclasses.replace(ready, provisional=False), going], "10.0.0.3"),
+        ([made], ""),
+        ([ready], "10.0.0.3"),
+    ):
+        assert values(servers, instances) == {"it": value}
 
 
 def test_an_output_without_a_value_says_why_and_spoils_no_other():
