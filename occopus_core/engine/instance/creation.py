@@ -99,7 +99,7 @@ class Creation:
         subject = self._values.subject(work)
         record = self._lifecycle.resume(work, created_at=self._runtime.clock.now(), answered=False)
         self._runtime.emit(EventKind.NODE_CREATING, work, work.implementation.label)
-        self._runtime.journal.put(record, lambda: self._prepare(work, subject))
+        self._runtime.journal.put(record, lambda: self._prepare(work, subject, resumed=True))
 
     def call(self, work: Work) -> None:
         """Call `create`, for the instance or for its next step."""
@@ -129,7 +129,7 @@ class Creation:
 
         limits.submit(create, returned)
 
-    def _prepare(self, work: Work, subject: Subject) -> None:
+    def _prepare(self, work: Work, subject: Subject, *, resumed: bool = False) -> None:
         queue, scope = self._runtime.rendering, self._runtime.scope
         has_dependees = any(self._values.dependees(work.node_name))
         begun = self._lifecycle.queue([work], queue.moved)
@@ -138,13 +138,15 @@ class Creation:
             begun()
             return scope.prepare(subject), rendered_fingerprint(scope, subject) if has_dependees else ""
 
-        queue.submit(prepare, lambda outcome: self._prepared(work, outcome))
+        queue.submit(prepare, lambda outcome: self._prepared(work, outcome, resumed=resumed))
 
-    def _prepared(self, work: Work, outcome: Outcome[tuple[Prepared, str]]) -> None:
+    def _prepared(self, work: Work, outcome: Outcome[tuple[Prepared, str]], *, resumed: bool) -> None:
         if outcome.error is not None or work.dropping:
             self._go_on(work, Outcome(error=outcome.error))
             return
         work.prepared, rendered = outcome.get()
+        if resumed and rendered != work.record.rendered:
+            rendered = ""  # the provider may have taken the request of the other process
         if rendered != work.record.rendered:
             self._runtime.journal.put(work.update(rendered=rendered))
         host_key = work.prepared.request.context.host_key

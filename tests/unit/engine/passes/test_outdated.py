@@ -1,16 +1,18 @@
 """Instances that a plan keeps although they were made with addresses that it changes: the plan says so."""
 
+import contextlib
 import dataclasses
 import itertools
 
 import pytest
 
 from occopus_core.descriptions.model import AttributeMapping, Dependency, NodeDescription, Scaling
+from occopus_core.engine.instance import creation
 from occopus_core.engine.passes import outdated
 from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.render import Allowance
-from occopus_core.store.records import ScaleKind
+from occopus_core.store.records import ScaleKind, Stage
 from occopus_core.testing.simcloud import inventory
 from occopus_core.testing.simcloud.inventory import digest
 
@@ -342,6 +344,26 @@ def test_an_update_records_the_nodes_that_it_keeps_with_former_addresses(proxied
     world.build(described(port=2))
     assert recorded(world) == [("web",)]
     assert said(world) == [("proxy", "", LATER.format("web"))]
+
+
+@pytest.mark.parametrize(("before", "after"), [("now", "now"), ("then", ""), ("", "")])
+def test_it_is_unknown_with_which_addresses_a_killed_process_has_made_one(proxied, world, monkeypatch, before, after):
+    """Unless they are those of now: of two requests with one token the provider takes the first that arrives."""
+    monkeypatch.setattr(creation, "rendered_fingerprint", lambda _scope, _subject: "now")
+    rows = {}
+    for at in itertools.count(1):
+        life = Life("after commit", at)
+        with contextlib.suppress(KilledError):
+            proxied("to {{ getip('web') }}", infra_id=f"infra{at}", life=life)
+        assert life.over, "no process was killed while it made a proxy"
+        rows = {row.node_name: row for row in world.store.instances(f"infra{at}")}
+        world.clock.time += 60
+        if "proxy" in rows and rows["proxy"].stage is Stage.CREATING:
+            break
+    world.rewrite(rows["proxy"], rendered=before)
+    world.build(described(), infra_id=rows["proxy"].infra_id)
+    (row,) = [row for row in world.store.instances(rows["proxy"].infra_id) if row.node_name == "proxy"]
+    assert (row.node_id, row.rendered) == (rows["proxy"].node_id, after)
 
 
 def test_a_killed_pass_leaves_the_mark_to_the_next_one(proxied):
