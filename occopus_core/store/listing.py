@@ -150,7 +150,7 @@ def _summary(
         target=_total(targets, updated),
         counts=counts,
         outdated=outdated,
-        holding=None if holder is None else Holding(holder, until),
+        holding=Holding(holder, until) if isinstance(holder, str) and isinstance(until, float) else None,
     )
 
 

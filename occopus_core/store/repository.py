@@ -50,9 +50,11 @@ from occopus_core.store.row_conversion import (
     infrastructure_row,
     instance_of,
     lock_definitions,
+    moment,
     put_definitions,
     record_of,
     request_of,
+    understood,
 )
 from occopus_core.store.service import ServiceRows
 from occopus_core.store.tokens import Tokens
@@ -377,10 +379,11 @@ class Store:
         return self._reached.get(lease, -1)
 
     def holding(self, infra_id: str) -> Holding | None:
-        """The lease, for a message; None if it is free. Raises `NoSuchInfrastructureError`."""
+        """The lease, for a message; None if it is free. Raises `NoSuchInfrastructureError`, `StoreError`."""
         with self._database.reading() as connection:
             row = infrastructure_row(connection, infra_id)
-        return None if row.lease_holder is None else Holding(str(row.lease_holder), row.lease_expires)
+        with understood(f"the infrastructure '{infra_id}'"):
+            return None if row.lease_holder is None else Holding(str(row.lease_holder), moment(row.lease_expires))
 
     def lease_end(self, infra_id: str) -> float | None:
         """When the lease expires, in seconds since 1970; None if it is free. Each renewal changes it.

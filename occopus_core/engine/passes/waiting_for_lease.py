@@ -49,11 +49,11 @@ def _holder(context: PassContext) -> str:
 
 def _lease_of_the_dead(context: PassContext) -> str:
     """When the lease ends if its holder was killed, for messages; empty if it has just ended."""
-    end, now = context.resources.store.lease_end(context.infra_id), context.resources.loop.clock.now()
-    if end is None or end <= now:
+    holding, now = context.resources.store.holding(context.infra_id), context.resources.loop.clock.now()
+    if holding is None or holding.until <= now:
         return ""
-    again = f"repeat this in {math.ceil(end - now)} s"
-    return f", or was killed: its lease ends at {written(end)}, unless it renews it; {again}"
+    end, again = written(holding.until), f"repeat this in {math.ceil(holding.until - now)} s"
+    return f", or was killed: its lease ends at {end}, unless it renews it; {again}"
 
 
 def acquire_in_time(context: PassContext, patience: float = math.inf) -> Steps[Lease]:

@@ -111,7 +111,7 @@ def read_all(url):
             lambda: store.pending_requests("i"),
             lambda: store.events("i"),
             store.places.all,
-            lambda: store.holder("i"),
+            lambda: store.holding("i"),
             lambda: store.acquire("i", "me", 1e9),
             lambda: list_infrastructures(url),
         ):
