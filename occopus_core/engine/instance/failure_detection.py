@@ -85,6 +85,9 @@ class Diagnosis:
         self._surroundings = Neighbours(nodes, scope.infrastructure.dependencies, lambda: works)
         self._works = works
         self._ready = [work for work in works if work.stage is Stage.READY and not work.dropping]
+        self._ready_of: dict[str, list[Work]] = {}
+        for work in self._ready:
+            self._ready_of.setdefault(work.node_name, []).append(work)
         self._starting = [work for work in works if work.stage in _STARTING]
         self._seen = seen
         self._pause = pause
@@ -157,7 +160,7 @@ class Diagnosis:
         return self._supports[name]
 
     def _healthy(self, node_name: str) -> list[InstanceRecord]:
-        works = (work for work in self._ready if work.node_name == node_name)
+        works = self._ready_of.get(node_name, ())
         return [work.record for work in works if work.node_id not in self._found]
 
     def _lost(self, work: Work) -> Ailment | None:
