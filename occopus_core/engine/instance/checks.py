@@ -19,6 +19,9 @@ from occopus_core.registry import PluginError
 SPACING = 0.05
 """Seconds in which probes for one checker are gathered into one call."""
 
+PATIENCE = 30.0
+"""Seconds for which a health checker is waited for: a check ends within about `Probe.timeout`."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckTarget:
@@ -35,7 +38,11 @@ class CheckerError(PermanentError):
 
 @dataclass(slots=True, eq=False)
 class _Question:
+    key: str
+    """The name of the checker."""
     probes: Sequence[Probe]
+    asked_at: float
+    """The time (monotonic)."""
     done: Callable[[Sequence[Outcome[Verdict]]], None] = lambda _outcomes: None
     outcomes: Sequence[Outcome[Verdict]] | None = None
 
@@ -51,24 +58,36 @@ class HealthChecks:
     loop: Loop
     connections: Connections
     _batches: dict[str, Batch[_Question, Sequence[Verdict]]] = field(default_factory=dict)
+    _left: dict[tuple[str, str, str], _Question] = field(default_factory=dict)
+    """By checker, node and address: the questions of examinations that went on without the answer."""
 
     def examine(
         self, targets: Sequence[CheckTarget], commit_due: Callable[[], None]
     ) -> Steps[Mapping[str, Outcome[Verdict]]]:
         """One outcome for each node, by node id: that of the first checker, by key, whose check fails.
 
-        If no check fails but a checker has failed, its `CheckerError`.
+        If no check fails but a checker has failed, or has not answered for `PATIENCE` seconds, its `CheckerError`.
+        What is not answered is not asked again, and not waited for again.
         """
+        late: list[bool] = []
+        began = self.loop.clock.monotonic()
         questions = [self._ask_for(target, key) for target in targets for key in sorted(target.checks)]
-        yield Waiting(commit_due, lambda: all(question.outcomes is not None for question in questions))
+        waited_for = [question for question in questions if question.asked_at >= began]
+        self.loop.after(PATIENCE, lambda: late.append(True))
+        yield Waiting(commit_due, lambda: bool(late) or all(one.outcomes is not None for one in waited_for))
+        self._left = {place: question for place, question in self._left.items() if self._is_of_use(question)}
         found: dict[str, Outcome[Verdict]] = {}
         for question in questions:
-            assert question.outcomes is not None, "it was waited for"
-            (probe,), (outcome,) = question.probes, question.outcomes
+            (probe,), (outcome,) = question.probes, question.outcomes or (_silence(question.key),)
+            if question.outcomes is None:
+                self._left[question.key, probe.node_id, probe.address] = question
             known = found.setdefault(probe.node_id, outcome)
             if _gravity(outcome) > _gravity(known):
                 found[probe.node_id] = outcome
         return found
+
+    def _is_of_use(self, question: _Question) -> bool:
+        return question.outcomes is None or self.loop.clock.monotonic() - question.asked_at <= 2 * PATIENCE
 
     def probe(self, target: CheckTarget, key: str) -> Probe:
         """The probe of a node for one checker. Raises `DescriptionError` if its credentials are ambiguous."""
@@ -83,17 +102,22 @@ class HealthChecks:
 
     def ask(self, key: str, probes: Sequence[Probe], done: Callable[[Sequence[Outcome[Verdict]]], None]) -> None:
         """Call one checker; `done` gets one outcome for each probe."""
-        self._ask(key, _Question(probes, done))
+        self._ask(_Question(key, probes, self.loop.clock.monotonic(), done))
 
     def _ask_for(self, target: CheckTarget, key: str) -> _Question:
+        left = self._left.pop((key, target.node_id, target.address), None)
+        if left is not None and left.probes[0].value == target.checks[key] and self._is_of_use(left):
+            return left
+        now = self.loop.clock.monotonic()
         try:
             probe = self.probe(target, key)
         except DescriptionError as error:  # the credentials file has changed since
             unasked = Probe(target.node_id, target.address, target.checks[key])
-            return _Question([unasked], outcomes=[Outcome(error=CheckerError(str(error)))])
-        return self._ask(key, _Question([probe]))
+            return _Question(key, [unasked], now, outcomes=[Outcome(error=CheckerError(str(error)))])
+        return self._ask(_Question(key, [probe], now))
 
-    def _ask(self, key: str, question: _Question) -> _Question:
+    def _ask(self, question: _Question) -> _Question:
+        key = question.key
         if key not in self._batches:
             try:
                 checker = self.connections.checker(key)
@@ -121,6 +145,10 @@ def _answer(key: str, questions: Sequence[_Question], outcome: Outcome[Sequence[
         end = begin + len(question.probes)
         question.settle(outcomes[begin:end])
         begin = end
+
+
+def _silence(key: str) -> Outcome[Verdict]:
+    return Outcome(error=CheckerError(f"the health checker '{key}' has not answered for {PATIENCE:g} s"))
 
 
 def _gravity(outcome: Outcome[Verdict]) -> int:

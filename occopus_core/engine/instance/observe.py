@@ -24,6 +24,9 @@ TRIES = 5
 PATIENCE = 30.0
 """Seconds for which the observation waits for the remaining providers after the first has answered."""
 
+TICK_PATIENCE = 10.0
+"""Seconds for which a tick waits for providers. Without an answer in `PATIENCE` seconds, they count as silent."""
+
 
 Descriptions = Mapping[InstanceId, Outcome[Instance]]
 """By id: the instance as its provider describes it, or how its part of the answer breaks the contract."""
@@ -121,9 +124,15 @@ def of_one(described: Described, id: InstanceId) -> Outcome[Instance]:
 
 @dataclass(slots=True, eq=False)
 class _Question:
-    ids: Sequence[InstanceId]
-    done: Callable[[Described], None] = lambda _outcome: None
+    ids: tuple[InstanceId, ...]
+    asked_at: float
+    """The time (monotonic)."""
+    done: Callable[[Described], None]
     tries: int = 0
+    is_left: bool = False
+    """True once an observation has gone on without the answer."""
+    last: Described | None = None
+    """The error of the last try."""
     answer: Described | None = None
 
     def settle(self, answer: Described) -> None:
@@ -137,12 +146,17 @@ class Observatory:
 
     loop: Loop
     _batches: dict[OpenConnection[ResourceHandler], Batch[_Question, Descriptions]] = field(default_factory=dict)
+    _left: dict[tuple[OpenConnection[ResourceHandler], tuple[InstanceId, ...]], _Question] = field(default_factory=dict)
+    """The questions of observations that went on without the answer, which the next one takes."""
 
-    def observe(self, works: Sequence[Work], commit_due: Callable[[], None]) -> Steps[Mapping[str, Outcome[Instance]]]:
+    def observe(
+        self, works: Sequence[Work], commit_due: Callable[[], None], patience: float | None = None
+    ) -> Steps[Mapping[str, Outcome[Instance]]]:
         """The present instances, by node id, without those that have no id or are too young to be visible.
 
         The outcome of an instance whose provider fails is the error. A silent provider delays the others by at most
-        `PATIENCE` seconds.
+        `PATIENCE` seconds, or `patience` seconds if given: then those whose provider may still answer in time are left
+        out. What is not answered is not asked again, and not waited for again.
         """
         by_link: dict[OpenConnection[ResourceHandler], list[Work]] = {}
         seen: dict[str, Outcome[Instance]] = {}
@@ -151,27 +165,57 @@ class Observatory:
                 by_link.setdefault(work.link, []).append(work)
             elif work.unloadable:
                 seen[work.node_id] = Outcome(error=PermanentError(work.unloadable))
-        questions = {link: self._ask(link, _Question(_ids(asked))) for link, asked in by_link.items()}
-        yield from self._answers(questions, commit_due)
+        began = self.loop.clock.monotonic()
+        questions = {link: self._question(link, _ids(asked)) for link, asked in by_link.items()}
+        waited_for = [one for one in questions.values() if patience is None or one.asked_at >= began]
+        yield from self._answers(waited_for, commit_due, patience)
         for link, question in questions.items():
-            if question.answer is None:
+            waited, answer = self.loop.clock.monotonic() - question.asked_at, question.answer or question.last
+            question.is_left = question.answer is None
+            if answer is None:
+                self._leave(link, question)
+                if patience is not None and waited < PATIENCE:
+                    continue
                 silence = f"{by_link[link][0].implementation.label} has not answered for {PATIENCE:g} s"
-                question.answer = Outcome(error=TransientError(silence))
-            seen.update(self._seen(link, by_link[link], question.answer))
+                answer = Outcome(error=TransientError(silence))
+            seen.update(self._seen(link, by_link[link], answer, waited))
         return seen
 
+    def _question(self, link: OpenConnection[ResourceHandler], ids: Sequence[InstanceId]) -> _Question:
+        """A new question, or the one that an earlier observation left, unless its answer is old by now."""
+        left = self._left.pop((link, tuple(ids)), None)
+        return left if left is not None and self._is_of_use(left) else self._ask(link, self._new_question(ids))
+
+    def _leave(self, link: OpenConnection[ResourceHandler], question: _Question) -> None:
+        self._left = {key: each for key, each in self._left.items() if self._is_of_use(each)}
+        self._left[link, question.ids] = question
+
+    def _is_of_use(self, question: _Question) -> bool:
+        return question.answer is None or self.loop.clock.monotonic() - question.asked_at <= 2 * PATIENCE
+
+    def _new_question(
+        self, ids: Sequence[InstanceId], done: Callable[[Described], None] = lambda _outcome: None
+    ) -> _Question:
+        return _Question(tuple(ids), self.loop.clock.monotonic(), done)
+
     def _answers(
-        self, questions: Mapping[OpenConnection[ResourceHandler], _Question], commit_due: Callable[[], None]
+        self, questions: Sequence[_Question], commit_due: Callable[[], None], patience: float | None
     ) -> Steps[None]:
-        patience: list[bool] = []
-        """Starts when the first provider has answered; true when the time is over."""
+        late: list[bool] = []
+        """Not empty once the time has begun; true when it is over."""
+
+        def begin(seconds: float) -> None:
+            late.append(False)
+            self.loop.after(seconds, lambda: late.append(True))
+
+        if patience is not None:
+            begin(patience)
 
         def over() -> bool:
-            answered = [question.answer is not None for question in questions.values()]
-            if any(answered) and not all(answered) and not patience:
-                patience.append(False)
-                self.loop.after(PATIENCE, lambda: patience.append(True))
-            return all(answered) or any(patience)
+            answered = [question.answer is not None for question in questions]
+            if any(answered) and not all(answered) and not late:
+                begin(PATIENCE)
+            return all(answered) or any(late)
 
         yield Waiting(commit_due, over)
 
@@ -180,13 +224,15 @@ class Observatory:
         link: OpenConnection[ResourceHandler],
         works: Sequence[Work],
         answer: Described,
+        age: float,
     ) -> Mapping[str, Outcome[Instance]]:
+        """What an answer says about each instance; the question was asked `age` seconds ago."""
         if answer.error is not None:
             return {work.node_id: Outcome(error=answer.error) for work in works}
-        instances, now = answer.get(), self.loop.clock.now()
+        instances, asked_at = answer.get(), self.loop.clock.now() - age
         seen = {}
         for work, id in zip(works, _ids(works), strict=True):
-            young = now - work.record.created_at <= link.plugin.consistency_window
+            young = asked_at - work.record.created_at <= link.plugin.consistency_window
             instance = instances[id].value
             if not (young and instance is not None and instance.may_be_hidden):
                 seen[work.node_id] = instances[id]
@@ -196,7 +242,7 @@ class Observatory:
         self, link: OpenConnection[ResourceHandler], ids: Sequence[InstanceId], done: Callable[[Described], None]
     ) -> None:
         """Ask for these instances on one connection; `done` gets the answer, or the error."""
-        self._ask(link, _Question(ids, done))
+        self._ask(link, self._new_question(ids, done))
 
     def _ask(self, link: OpenConnection[ResourceHandler], question: _Question) -> _Question:
         if link not in self._batches:
@@ -218,10 +264,9 @@ class Observatory:
         outcome: Described,
     ) -> None:
         for question in questions:
-            if question.answer is not None:  # the observation did not wait for it
-                continue
             question.tries += 1
-            if isinstance(outcome.error, TransientError) and question.tries < TRIES:
+            question.last = outcome
+            if isinstance(outcome.error, TransientError) and question.tries < TRIES and not question.is_left:
                 self._batches[link].add(question, FIRST_DELAY * 2**question.tries)
             elif outcome.error is None or isinstance(outcome.error, ProviderError):
                 question.settle(outcome)

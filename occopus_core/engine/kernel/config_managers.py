@@ -45,6 +45,8 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         super().__init__(make, section, connection, limits)
         self.jobs = jobs
         self.label = label
+        self.asked_at: dict[object, float] = {}
+        """The questions for the status of ready nodes that are not answered yet, with their times (monotonic)."""
         self._who, self._redact = who, redact
 
     def ask(

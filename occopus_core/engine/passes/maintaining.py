@@ -29,7 +29,16 @@ from occopus_core.engine.passes.life_time import attend, is_due
 from occopus_core.engine.passes.outdated import mark_outdated
 from occopus_core.engine.passes.reconfiguring import amend
 from occopus_core.engine.passes.requested_builds import apply_scaling, carry_out_requests, finish_rollback
-from occopus_core.engine.passes.survey import Decided, Look, decide_pass, known_of, look, situation_of, survey
+from occopus_core.engine.passes.survey import (
+    Decided,
+    Look,
+    decide_pass,
+    known_of,
+    look,
+    situation_of,
+    survey,
+    tick_patience,
+)
 from occopus_core.engine.passes.waiting_for_lease import acquire_soon
 from occopus_core.engine.planning.backoff import failed_to_start, next_setback
 from occopus_core.engine.planning.plan import Hold, Plan, Step, Verb
@@ -168,7 +177,9 @@ class _Pass:
         answered = looked.survey if looked is not None and looked.serves(self._works, now) else None
         self._looked = None
         works = self._works
-        found = yield from survey(self._site, scope, works, commit_due, notes, pause, answered, is_under_way)
+        found = yield from survey(
+            self._site, scope, works, commit_due, notes, pause, answered, is_under_way, tick_patience(self._site)
+        )
         self._tell_unanswered("a provider", found.seen)
         ready = [work for work in works if work.stage is Stage.READY]
         self._note_unanswered(ready, found.seen)

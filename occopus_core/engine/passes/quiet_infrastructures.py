@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from occopus_core.api.health import Probe, Verdict
 from occopus_core.api.resource import Address, Instance, InstanceId, InstanceState, ResourceHandler
 from occopus_core.engine.instance.checks import HealthChecks
-from occopus_core.engine.instance.observe import PATIENCE, Described, Observatory
+from occopus_core.engine.instance.observe import TICK_PATIENCE, Described, Observatory
 from occopus_core.engine.kernel.clock import Clock
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
@@ -49,12 +49,12 @@ Found = Callable[[str, bool], None]
 class Tick:
     """One observation of many infrastructures. Calls `found` once for each, when its answers are complete.
 
-    A call that hangs delays no other infrastructure: `expire` gives up calls after `PATIENCE` seconds.
+    A call that hangs delays no other infrastructure: `expire` gives up calls after `TICK_PATIENCE` seconds.
     """
 
     def __init__(self, clock: Clock, observatory: Observatory, checks: HealthChecks, found: Found) -> None:
         self._clock = clock
-        self._given_up_at = clock.monotonic() + PATIENCE
+        self._given_up_at = clock.monotonic() + TICK_PATIENCE
         self._observatory = observatory
         self._checks = checks
         self._found = found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from occopus_core.api.config import ConfigState, ConfigStatus
+from occopus_core.api.config import ConfigNode, ConfigState, ConfigStatus
 from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Address
 from occopus_core.descriptions.model import Implementation
@@ -49,7 +50,10 @@ class Amended:
 def ask_managers(
     loop: Loop, scope: Scope, works: Sequence[Work], commit_due: Callable[[], None], notes: Notes
 ) -> Steps[Managed]:
-    """Ask the managers of ready instances once, concurrently. Published attributes go to the notes."""
+    """Ask the managers of ready instances once, concurrently. Published attributes go to the notes.
+
+    A manager that has not answered an earlier question is not asked again, and not waited for again.
+    """
     by_link: dict[ManagerConnection, list[Work]] = {}
     answers: dict[str, Outcome[ConfigStatus]] = {}
     for work in works:
@@ -70,18 +74,32 @@ def ask_managers(
 
     for link, asked in by_link.items():
         nodes = [recorded_node(work, scope.installation) for work in asked]
-        link.limits.submit(
-            lambda link=link, nodes=nodes: link.statuses(nodes),  # type: ignore[misc]
-            lambda outcome, link=link: answered(link, outcome),  # type: ignore[misc]
-        )
-        silence = TransientError(f"{link.label} has not answered for {PATIENCE:g} s")
-        loop.after(PATIENCE, lambda link=link, silence=silence: answered(link, Outcome(error=silence)))  # type: ignore[misc]
+        _ask(loop, link, nodes, functools.partial(answered, link))
     yield Waiting(commit_due, lambda: not left)
     for work in works:
         outcome = answers.get(work.node_id)
         if outcome is not None and outcome.value is not None:
             _take(work, outcome.value, notes)
     return answers
+
+
+def _ask(
+    loop: Loop, link: ManagerConnection, nodes: Sequence[ConfigNode], done: Callable[[Outcome[Statuses]], None]
+) -> None:
+    """Ask for the status of nodes. `done` gets the answer, or an error after `PATIENCE` seconds, or both."""
+    question, now = object(), loop.clock.monotonic()
+    silence: Outcome[Statuses] = Outcome(error=TransientError(f"{link.label} has not answered for {PATIENCE:g} s"))
+    if now - min(link.asked_at.values(), default=now) >= PATIENCE:
+        done(silence)
+        return
+    link.asked_at[question] = now
+    loop.after(PATIENCE, lambda: done(silence))
+
+    def returned(outcome: Outcome[Statuses]) -> None:
+        del link.asked_at[question]
+        done(outcome)
+
+    link.limits.submit(lambda: link.statuses(nodes), returned)
 
 
 def _take(work: Work, status: ConfigStatus, notes: Notes) -> None:

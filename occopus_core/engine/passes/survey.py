@@ -11,6 +11,7 @@ from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.checks import CheckTarget
 from occopus_core.engine.instance.failure_detection import Diagnosis, Notes
+from occopus_core.engine.instance.observe import TICK_PATIENCE
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.kernel.open_connection import OpenConnection
@@ -53,12 +54,14 @@ def survey(
     pause: float = 0.0,
     answered: Survey | None = None,
     is_under_way: Callable[[Work], bool] = lambda _work: False,
+    patience: float | None = None,
 ) -> Steps[Survey]:
     """Ask the provider of each instance, and the health checks of those that are ready.
 
     `notes` receives changed rows and events; `pause` is in seconds since the last survey. Answers in `answered`, given
     a moment ago for the same rows, are used instead of new calls. Instances in `is_under_way` are left to the code
-    that creates or drops them; an instance being reconfigured is observed, but its manager is not asked.
+    that creates or drops them; an instance being reconfigured is observed, but its manager is not asked. `patience` is
+    as for `Observatory.observe`.
     """
     context.connect(works)
     present = [
@@ -69,7 +72,7 @@ def survey(
         and (work.stage is Stage.READY or not is_under_way(work))
     ]
     if answered is None:
-        seen = yield from context.resources.observatory.observe(present, commit_due)
+        seen = yield from context.resources.observatory.observe(present, commit_due, patience)
     else:
         seen = answered.seen
     diagnosis = Diagnosis(scope, context.resources.loop.clock, works, seen, pause, notes)
@@ -85,6 +88,11 @@ def survey(
     asked = [work for work in works if not is_under_way(work)]
     managed = yield from ask_managers(context.resources.loop, scope, asked, commit_due, notes)
     return Survey(seen, examined, ailments, managed, dependees, targets)
+
+
+def tick_patience(context: PassContext) -> float | None:
+    """For how many seconds a tick waits for providers; None for a single pass, which waits for all of them."""
+    return None if context.interval is None else TICK_PATIENCE
 
 
 FRESH_SECONDS = 5.0
@@ -134,7 +142,8 @@ def look(context: PassContext, record: InfrastructureRecord) -> Steps[Look | Non
     if any(one.forget_since is not None for one in store.configurations.of(context.infra_id)):
         return None
     pause, changes = context.pause(), Changes()
-    found = yield from survey(context, context.scope(record.current), works, _nothing, changes.notes, pause)
+    scope, patience = context.scope(record.current), tick_patience(context)
+    found = yield from survey(context, scope, works, _nothing, changes.notes, pause, patience=patience)
     answers: list[Outcome[Instance] | Outcome[Verdict]] = [*found.seen.values(), *found.examined.values()]
     plan = decide(situation_of(context, record, works, record.targets, found))
     quiet = (
@@ -142,6 +151,7 @@ def look(context: PassContext, record: InfrastructureRecord) -> Steps[Look | Non
         and not (plan.frozen or record.frozen or record.undefined)
         and all(step.verb is Verb.KEEP for step in plan.steps)
         and all(answer.error is None for answer in answers)
+        and all(work.link is None or work.node_id in found.seen or work.record.instance_id is None for work in works)
     )
     return Look(
         quiet, record.revision, record.due_at, found, works, records, context.resources.loop.clock.monotonic(), pause

@@ -7,13 +7,15 @@ import itertools
 
 import pytest
 
+from occopus_core.api import Verdict
+from occopus_core.engine.instance.observe import TICK_PATIENCE
 from occopus_core.engine.kernel.loop import Loop, Outcome
 from occopus_core.events import EventKind
-from occopus_core.store.records import ScaleKind, Stage
+from occopus_core.store.records import Condition, ScaleKind, Stage
 
 from .. import conftest
 from ..conftest import infrastructure, node
-from ..fakes import config_manager
+from ..fakes import config_manager, health_checker
 from .test_maintenance_loop import Keeper
 
 HANG = 600.0
@@ -26,6 +28,9 @@ class Clouds:
     def __init__(self, world, monkeypatch):
         self.world = world
         self.hangs = set()
+        self.seconds = HANG
+        self.asked = 0
+        """How often the slow one was asked what hangs."""
         clouds, hanging = self, []
 
         class HangingLoop(Loop):
@@ -33,7 +38,7 @@ class Clouds:
                 hanging.clear()
                 outcome = Outcome.of(call)
                 if hanging:
-                    self.after(HANG, lambda: done(outcome))
+                    self.after(clouds.seconds, lambda: done(outcome))
                 else:
                     self.post(lambda: done(outcome))
 
@@ -46,15 +51,25 @@ class Clouds:
                 self.hang("delete")
                 return super().delete(ids)
 
-            def hang(self, operation):
-                if self.connection.settings.get("project") == "slow" and operation in clouds.hangs:
-                    hanging.append(operation)
+            def describe(self, ids):
+                self.hang("describe")
+                return super().describe(ids)
 
-        self.hanging = hanging
+            def hang(self, operation):
+                if self.connection.settings.get("project") == "slow":
+                    clouds.hang(operation)
+
+        self._hanging = hanging
         world.install("resource", "memory", Handler)
         monkeypatch.setattr(conftest, "Loop", HangingLoop)
         world.define("far", implementations=[{"resource": {"project": "slow"}}])
         world.define("near", implementations=[{"resource": {"project": "fast", "boot_seconds": 1}, "timeout": TIMEOUT}])
+
+    def hang(self, operation):
+        """The call under way is not answered for a while if it is one of these."""
+        if operation in self.hangs:
+            self._hanging.append(operation)
+            self.asked += 1
 
 
 @pytest.fixture
@@ -124,6 +139,82 @@ def test_a_cloud_that_hangs_for_ten_minutes_in_create_and_in_delete(world, cloud
     assert max(killer.took) <= TIMEOUT + 3
     world.assert_runs({"far": 1, **dict.fromkeys(nears, 2)})
     assert keeper.said == []
+
+
+def test_a_cloud_that_hangs_when_it_is_asked_how_instances_are(world, clouds):
+    """The first tick waits 10 s for it, the others do not; they ask it nothing else meanwhile."""
+    nears = ["near", "near2", "near3"]
+    world.build(infrastructure("far", *(node(name, "near", min=2) for name in nears)))
+    world.clock.time += 60
+    world.events.clear()
+    keeper = Keeper(world, interval=2.0)
+    killer = Killer(world, keeper, *nears)
+    keeper.rounds.attach("infra")
+    keeper.after(10, lambda: clouds.hangs.add("describe"))
+    killer.between(20, 10 + HANG, 50)
+    conditions, asked = [], []
+    keeper.after(25, lambda: asked.append(clouds.asked))
+    keeper.after(10 + HANG - 5, lambda: asked.append(clouds.asked))
+    keeper.after(10 + HANG - 5, clouds.hangs.clear)
+    keeper.after(100, lambda: conditions.extend(row for row in world.store.instances("infra")))
+    keeper.run(10 + HANG + 60)
+    assert len(killer.took) == 12
+    assert killer.took[0] <= TICK_PATIENCE + 3 + 3
+    assert max(killer.took[1:]) <= 3 + 3
+    assert asked[0] == asked[1]
+    (far,) = [row for row in conditions if row.node_name == "far"]
+    assert (far.condition, far.reason) == (Condition.UNKNOWN, "memory memory has not answered for 30 s")
+    world.assert_runs({"far": 1, **dict.fromkeys(nears, 2)})
+    assert [row.condition for row in world.store.instances("infra")] == [Condition.WELL] * 7
+
+
+def test_a_cloud_whose_answers_take_longer_than_a_tick_waits_is_observed(world, clouds):
+    world.build(infrastructure("far", "near"))
+    world.clock.time += 60
+    world.events.clear()
+    clouds.seconds = 25.0
+    clouds.hangs.add("describe")
+    keeper = Keeper(world, interval=2.0)
+    keeper.rounds.attach("infra")
+    keeper.after(100, lambda: lose(world, "far"))
+    keeper.after(200, clouds.hangs.clear)
+    keeper.run(300)
+    assert world.told(EventKind.NODE_READY) == ["far"]
+    assert world.told(EventKind.WAITING) == []
+    world.assert_runs({"far": 1, "near": 1})
+
+
+@pytest.mark.parametrize(("kind", "patience"), [("health", 30), ("config", 10)])
+def test_a_plugin_that_hangs_holds_up_the_healing_of_others_once(world, clouds, kind, patience):
+    """A health checker, and a configuration manager that is asked for the status of a ready node."""
+    method = "check" if kind == "health" else "status"
+    plugin = health_checker(lambda _probe: Verdict(True)) if kind == "health" else config_manager()
+    answer = getattr(plugin, method)
+
+    def hanging(self, what):
+        clouds.hang(method)
+        return answer(self, what)
+
+    world.install(kind, "fake", type("Hanging", (plugin,), {method: hanging}))
+    way = {"checks": {"fake": 1}} if kind == "health" else {"config": {"type": "fake", "endpoint": "there"}}
+    world.define("web", implementations=[way])
+    world.build(infrastructure("web", node("near", min=2)))
+    world.clock.time += 60
+    keeper = Keeper(world, interval=2.0)
+    killer = Killer(world, keeper, "near")
+    keeper.rounds.attach("infra")
+    asked = []
+    keeper.after(10, lambda: clouds.hangs.add(method))
+    keeper.after(50, lambda: asked.append(clouds.asked))
+    killer.between(20, 10 + HANG, 100)
+    keeper.after(10 + HANG - 5, lambda: asked.append(clouds.asked))
+    keeper.after(10 + HANG - 5, clouds.hangs.clear)
+    keeper.run(10 + HANG + 60)
+    assert len(killer.took) == 6
+    assert killer.took[0] <= patience + 3 + 3
+    assert max(killer.took[1:]) <= 3 + 3
+    assert asked[0] == asked[1]
+    world.assert_runs({"web": 1, "near": 2})
 
 
 def test_dependents_on_another_cloud_are_replaced_while_one_of_several_is_being_made(world, clouds):

@@ -6,7 +6,7 @@ import pytest
 
 from occopus_core.api import Verdict
 from occopus_core.api.resource import Address, Instance, InstanceId, InstanceState
-from occopus_core.engine.instance.observe import PATIENCE
+from occopus_core.engine.instance.observe import TICK_PATIENCE
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.passes.maintenance_loop import WAKE_SECONDS
 from occopus_core.engine.passes.quiet_infrastructures import Known, Tick
@@ -186,7 +186,7 @@ class TestOneTick:
         asked["fast"](described())
         assert found == {"one": True}
         assert not tick.expire()
-        world.clock.time += PATIENCE
+        world.clock.time += TICK_PATIENCE
         assert tick.expire()
         assert found == {"one": True, "both": False}
         asked["slow"](described())
