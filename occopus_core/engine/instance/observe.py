@@ -163,8 +163,8 @@ class Observatory:
         for work in works:
             if work.link is not None and work.record.instance_id is not None:
                 by_link.setdefault(work.link, []).append(work)
-            elif work.unloadable:
-                seen[work.node_id] = Outcome(error=PermanentError(work.unloadable))
+            elif work.unreachable:
+                seen[work.node_id] = Outcome(error=PermanentError(work.unreachable))
         began = self.loop.clock.monotonic()
         questions = {link: self._question(link, _ids(asked)) for link, asked in by_link.items()}
         waited_for = [one for one in questions.values() if patience is None or one.asked_at >= began]

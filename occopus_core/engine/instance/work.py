@@ -93,8 +93,8 @@ class Work:
     alternatives: deque[Implementation] = field(default_factory=deque)
     """Implementations to try when this one cannot be used."""
     link: OpenConnection[ResourceHandler] | None = None
-    unloadable: str = ""
-    """Why the plugin of its provider cannot be loaded, if it has no connection because of that."""
+    unreachable: str = ""
+    """Why it has no connection: the plugin of its provider cannot be loaded, or the credentials file is wrong."""
     prepared: Prepared | None = None
     configuration: ConfigurationRecord | None = None
     """Its configuration record; None without a manager, or before its registration."""

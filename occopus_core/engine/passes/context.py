@@ -30,7 +30,7 @@ from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.scaling import Answer
 from occopus_core.events import Event, EventKind, Observer
-from occopus_core.registry import PluginError, Registry
+from occopus_core.registry import Registry
 from occopus_core.store.change import LEASE_SECONDS, Change
 from occopus_core.store.records import (
     MAKING,
@@ -326,7 +326,7 @@ class PassContext:
         return self._execution
 
     def recorded_works(self) -> list[Work]:
-        """Its instances from the store; see `connect`. Raises `StoreError`."""
+        """Its instances from the store; see `connecting`. Raises `StoreError`."""
         store = self.resources.store
         records = store.instances(self.infra_id)
         implementations = store.implementations_of(records)
@@ -368,23 +368,6 @@ class PassContext:
             runtime.tell(EventKind.NOT_FORGOTTEN, text)
             journal.flush()
         self.reported["forgetting"] = text
-
-    def connect(self, works: Iterable[Work]) -> None:
-        """Open the connections to their providers. Raises `DescriptionError`.
-
-        An instance whose plugin cannot be loaded gets the reason instead of a connection; the next call tries again.
-        """
-        unloadable: dict[str, str] = {}  # by type: each plugin is tried once
-        for work in works:
-            if work.stage is Stage.RESERVED or work.link is not None:
-                continue
-            kind = work.implementation.resource["type"]
-            try:
-                if kind not in unloadable:
-                    work.link = self.resources.connections.resource(work.implementation, work.record.connection)
-            except PluginError as error:
-                unloadable[kind] = str(error)
-            work.unloadable = unloadable.get(kind, "")
 
     def tell(self, kind: EventKind, text: str) -> None:
         """Report an event of the infrastructure as a whole to the observer."""

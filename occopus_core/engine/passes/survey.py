@@ -15,6 +15,7 @@ from occopus_core.engine.instance.observe import TICK_PATIENCE
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.kernel.open_connection import OpenConnection
+from occopus_core.engine.passes.connecting import connect
 from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import partial_design_in_pool
@@ -63,7 +64,7 @@ def survey(
     that creates or drops them; an instance being reconfigured is observed, but its manager is not asked. `patience` is
     as for `Observatory.observe`.
     """
-    context.connect(works)
+    connect(context.resources.connections, works)
     present = [
         work
         for work in works

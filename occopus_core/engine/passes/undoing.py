@@ -9,6 +9,7 @@ from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.output import without_output
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.kernel.loop import Steps
+from occopus_core.engine.passes.connecting import connect
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.destroying import places, sweep
@@ -91,7 +92,7 @@ def undo_leased(context: PassContext, lease: Lease, record: InfrastructureRecord
     pending = [] if record.rolling_back else context.resources.store.pending_requests(context.infra_id)
     replacing = Replacing.of(pending, record, alone=record.candidate is None)
     runtime, works = context.runtime(scope), context.recorded_works()
-    context.connect(works)
+    connect(context.resources.connections, works)
     execution = context.execution(runtime, {}, record, works)
     execution.problems.extend(why)
     graph = yield from dependencies(context.resources.loop, scope, works)

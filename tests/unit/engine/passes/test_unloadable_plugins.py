@@ -1,8 +1,11 @@
 """A plugin that cannot be loaded holds the nodes that use it; maintenance goes on with all others."""
 
+import json
+
 import pytest
 
 from occopus_core.api import Context, ContextForm, Contextualiser, Verdict
+from occopus_core.credentials import Credentials
 from occopus_core.engine.passes.costing import costs
 from occopus_core.engine.passes.errors import Passed, UnconfirmedError
 from occopus_core.engine.planning.plan import Hold, Verb
@@ -136,6 +139,31 @@ def test_an_unloadable_checker_or_manager_is_unconfirmed(world, kind):
     (unconfirmed,) = passed.unconfirmed
     assert unconfirmed.startswith("node 'odd' (")
     assert "breaks its contract" in unconfirmed
+
+
+def test_instances_for_which_several_credentials_apply_are_unknown_and_others_are_healed(world, clouds, tmp_path):
+    entries = [{"type": "mine", "auth_data": {"p": "secret-1"}}, {"endpoint": "memory", "auth_data": {"p": "secret-2"}}]
+    (tmp_path / "auth.yaml").write_text(json.dumps({"resource": entries[:1]}))
+    world.credentials = Credentials.load(str(tmp_path / "auth.yaml"), {})
+    convergence = world.convergence()
+    assert convergence.maintain() == Passed()
+    (tmp_path / "auth.yaml").write_text(json.dumps({"resource": entries}))
+    world.credentials = Credentials.load(str(tmp_path / "auth.yaml"), {})
+    clouds.lose("odd", "web")
+    passed = world.convergence().maintain()
+    said = f"the entries at {tmp_path}/auth.yaml:1:15 and {tmp_path}/auth.yaml:1:"
+    (unconfirmed,) = passed.unconfirmed
+    assert unconfirmed.startswith("node 'odd' (mine memory): ")
+    assert said in unconfirmed
+    assert unconfirmed.endswith("all apply to type 'mine' endpoint 'memory': add keys so that only one does")
+    assert world.told(EventKind.HEALING) == ["web"]
+    (record,) = [one for one in world.store.instances("infra") if one.node_name == "odd"]
+    assert record.condition is Condition.UNKNOWN
+    with pytest.raises(UnconfirmedError, match="all apply to type 'mine'"):
+        world.destroy()
+    world.credentials = Credentials()
+    world.destroy()
+    world.assert_nothing()
 
 
 def test_a_plugin_is_not_tried_again_for_each_instance(world, clouds):
