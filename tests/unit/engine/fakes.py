@@ -7,6 +7,9 @@ from occopus_core.api import (
     ConfigManager,
     ConfigState,
     ConfigStatus,
+    Context,
+    ContextForm,
+    Contextualiser,
     HealthChecker,
     Verdict,
 )
@@ -88,6 +91,23 @@ def health_checker(answer):
             return [answer(probe) for probe in probes]
 
     return Checker
+
+
+def contextualiser(answer=Context):
+    """A contextualiser that makes its context by calling `answer`, whose `user data` is its only form."""
+
+    class Made(Contextualiser):
+        contract_version = 1
+        forms = frozenset({ContextForm.USER_DATA})
+
+        @classmethod
+        def schema(cls):
+            return {"type": "object"}
+
+        def contextualise(self, section, render):
+            return answer()
+
+    return Made
 
 
 def healthy_after(looks):

@@ -9,8 +9,6 @@ import pytest
 from occopus_core.api import (
     Address,
     Context,
-    ContextForm,
-    Contextualiser,
     HealthChecker,
     Instance,
     InstanceState,
@@ -29,6 +27,7 @@ from occopus_core.registry import Registry
 from occopus_core.store.records import Condition, Stage
 
 from ..conftest import infrastructure, node
+from ..fakes import contextualiser
 
 HERE = "tests/unit/engine/instance/test_wrong_answers.py"
 
@@ -308,23 +307,6 @@ def test_logs_of_another_type_are_a_wrong_answer_not_no_output(text):
 # Contextualisers
 
 
-def breaking(answer):
-    """A contextualiser that makes its context by calling `answer`, whose `user data` is its only form."""
-
-    class Breaking(Contextualiser):
-        contract_version = 1
-        forms = frozenset({ContextForm.USER_DATA})
-
-        @classmethod
-        def schema(cls):
-            return {"type": "object"}
-
-        def contextualise(self, section, render):
-            return answer()
-
-    return Breaking
-
-
 def leave_the_process():
     raise SystemExit(4)
 
@@ -343,7 +325,7 @@ CONTEXTS = {
 @pytest.mark.parametrize("case", CONTEXTS)
 def test_a_contextualiser_that_breaks_its_contract_refuses_the_build(world, case):
     answer, words = CONTEXTS[case]
-    world.install("context", "mine", breaking(answer))
+    world.install("context", "mine", contextualiser(answer))
     world.define("odd", implementations=[{"contextualisation": {"type": "mine"}}])
     world.define("web")
     with pytest.raises(InvalidDesignError) as caught:
@@ -499,7 +481,7 @@ def unmade(*_):
 
 
 def test_a_contextualiser_with_a_malformed_error_refuses_the_build(world):
-    world.install("context", "mine", breaking(unmade))
+    world.install("context", "mine", contextualiser(unmade))
     world.define("odd", implementations=[{"contextualisation": {"type": "mine"}}])
     with pytest.raises(InvalidDesignError, match=r"'mine' breaks its contract: contextualise\(\) raised Unmade"):
         world.build(infrastructure("odd"))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from occopus_core.api import Context, ContextForm, Contextualiser, Verdict
+from occopus_core.api import Verdict
 from occopus_core.credentials import Credentials
 from occopus_core.engine.passes.costing import costs
 from occopus_core.engine.passes.errors import Passed, UnconfirmedError
@@ -14,20 +14,7 @@ from occopus_core.registry import Registry
 from occopus_core.store.records import Condition, ScaleKind
 
 from ..conftest import infrastructure, node
-from ..fakes import config_manager, health_checker
-
-
-class Form(Contextualiser):
-    contract_version = 1
-    forms = frozenset({ContextForm.USER_DATA})
-
-    @classmethod
-    def schema(cls):
-        return {"type": "object"}
-
-    def contextualise(self, section, render):
-        return Context()
-
+from ..fakes import config_manager, contextualiser, health_checker
 
 MINE = {"config": {"type": "mine", "endpoint": "there"}}
 WAYS = {
@@ -43,7 +30,7 @@ def sound(world, kind):
         "resource": lambda: type("Mine", (world.handler,), {}),
         "config": config_manager,
         "health": lambda: health_checker(lambda _probe: Verdict(True)),
-        "context": lambda: Form,
+        "context": contextualiser,
     }
     return made[kind]()
 
