@@ -57,6 +57,14 @@ def place(error: BaseException, package: str = "") -> str:
     return f" ({_file(frame.f_code.co_filename, _module(frame))}, line {line})"
 
 
+def place_in_thread(ident: int | None, package: str) -> str:
+    """The file and line of the top-level package that a thread has reached, as `place` has them; empty if not known."""
+    frame = sys._current_frames().get(ident or 0)  # noqa: SLF001  # documented, and there is no other way
+    while frame is not None and _package(frame) != package:
+        frame = frame.f_back
+    return "" if frame is None else f" ({_file(frame.f_code.co_filename, _module(frame))}, line {frame.f_lineno})"
+
+
 def place_of(function: object) -> str:
     """The file and line where a function or class of a plugin begins, as `place` has them; empty if not known."""
     if isinstance(function, type):

@@ -7,11 +7,9 @@ import reprlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from jsonschema.protocols import Validator
-from stevedore.extension import Extension
-from stevedore.named import NamedExtensionManager
 
 from occopus_core.api.config import ConfigManager, SectionFault
 from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
@@ -28,6 +26,7 @@ from occopus_core.descriptions.schema import is_template, section_schema, valida
 from occopus_core.descriptions.soundness import fault_of_schema
 from occopus_core.error_place import TO_ITS_AUTHOR, breach_text, described, import_failure, place_of
 from occopus_core.plugin_code import plugin_code
+from occopus_core.plugin_import import ImportHangsError, listed, within_limit
 from occopus_core.sound_errors import sound
 
 T = TypeVar("T")
@@ -227,13 +226,8 @@ class Registry:
 
     def _import(self, kind: str, name: str) -> type:
         with plugin_code(lambda error: self._import_error(kind, name, error)):
-            found: Sequence[Extension[object]] = NamedExtensionManager(
-                f"occopus.{kind}",
-                [name],
-                on_load_failure_callback=_raise,
-                on_missing_entrypoints_callback=_say_nothing,
-            ).extensions
-        return usable(kind, name, found[0].plugin if len(found) == 1 else self._changed_since(kind, name))
+            found = within_limit(kind, name, lambda: listed(kind, name))
+        return usable(kind, name, found[0] if len(found) == 1 else self._changed_since(kind, name))
 
     def _import_error(self, kind: str, name: str, error: BaseException) -> PluginError:
         points = [*entry_points(group=f"occopus.{kind}", name=name)]  # none if it was uninstalled meanwhile
@@ -289,7 +283,8 @@ def named(kind: str, name: str, label: str = "") -> str:
 def imported(kind: str, point: EntryPoint) -> object:
     """What the entry point of a plugin names. Raises `PluginError`."""
     with plugin_code(lambda error: import_error(kind, point, error)):
-        return point.load()
+        loaded: object = within_limit(kind, point.name, point.load)
+        return loaded
 
 
 def unreadable(kind: str, name: str, error: BaseException) -> PluginError:
@@ -369,7 +364,8 @@ def _fault_of_base(kind: str, plugin: object) -> str:
 
 def import_error(kind: str, point: EntryPoint, error: BaseException, way_on: str = "") -> PluginError:
     """The error for a plugin whose module raises an exception when it is imported; `way_on` is what the user can do."""
-    why = import_failure(error, _package(point))
+    package = _package(point)
+    why = f"{error}{error.place(package)}" if isinstance(error, ImportHangsError) else import_failure(error, package)
     if why == AttributeError.__name__:  # not raised in the plugin
         why = f"its entry point names {point.value}, which does not exist"
     needs = f"`occopus-plugins show {kind}/{point.name}` lists what it needs"
@@ -392,11 +388,3 @@ def clash(kind: str, name: str, distributions: Sequence[str]) -> PluginError:
 def owner(point: EntryPoint) -> str:
     """The distribution that provides a plugin; where that is not known, the class."""
     return point.dist.name if point.dist is not None else point.value
-
-
-def _raise(_manager: object, _point: object, error: BaseException) -> NoReturn:
-    raise error
-
-
-def _say_nothing(_missing: object) -> None:
-    """Do nothing: the error is raised later."""

@@ -3,14 +3,18 @@
 import re
 import shutil
 import subprocess
+import sys
+import threading
+import types
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from stevedore.extension import ExtensionManager
 
-from occopus_core import registry
+from occopus_core import plugin_import, registry
 from occopus_core.installed import installed_plugins
-from occopus_core.registry import PluginError, Registry
+from occopus_core.registry import PluginError, Registry, imported
 from occopus_core.testing.memory import MemoryHandler
 from tests.unit.engine.fakes import config_manager
 from tests.unit.plugins import CHECKER as PLUGIN
@@ -69,6 +73,33 @@ def test_a_module_that_only_a_new_process_finds_says_so(tmp_path, monkeypatch):
         "the health checker 'linked' of linked-one cannot be imported: No module named 'linked_pulse'; "
         "this process cannot find it, since it was installed after the start: start the process again"
     )
+
+
+def test_an_import_that_hangs_is_given_up_with_its_place_and_waited_for_once(install, monkeypatch):
+    reached, opened = threading.Event(), threading.Event()
+
+    def wait():
+        reached.set()
+        opened.wait()
+
+    gate = types.ModuleType("test_gate")
+    gate.wait = wait
+    monkeypatch.setitem(sys.modules, "test_gate", gate)
+    install("slow-one", "slow", "slow_pulse:Checker", f"import test_gate\ntest_gate.wait()\n{PLUGIN.format(version=1)}")
+    with monkeypatch.context() as hasty:
+        hasty.setattr(plugin_import._Import, "join", lambda _self, _seconds: reached.wait())
+        assert refusal("slow") == (
+            "the health checker 'slow' of slow-one cannot be imported: its import has not ended for 60 s "
+            "(slow_pulse.py, line 2); report it to its author"
+        )
+    (point,) = entry_points(group="occopus.health", name="slow")
+    with pytest.raises(PluginError, match="its import has not ended"):
+        imported("health", point)
+    (thread,) = [each for each in threading.enumerate() if each.name == "occopus-import"]
+    opened.set()
+    thread.join()
+    assert Registry().health("slow").__module__ == "slow_pulse"
+    assert not plugin_import._hanging
 
 
 def test_one_distribution_that_is_found_twice_is_no_clash(install, tmp_path, monkeypatch):
