@@ -6,6 +6,7 @@ A wrong answer or a call that hangs affects only its own instance.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -276,7 +277,7 @@ class Configuring:
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
                 lambda job: not job.over,
-                link.limits.submit,
+                functools.partial(link.limits.submit, what="status"),
                 lambda jobs: link.statuses([job.node for job in jobs]),
                 self._answered,
                 lambda jobs: self._lifecycle.queue((job.work for job in jobs), link.limits.moved),
@@ -373,7 +374,7 @@ class Configuring:
         """The time limit has passed while the manager does not answer a call for the job's status."""
         job = self._jobs.get(work)
         if job is not None and not job.over:
-            self._give_up(job, f"{job.link.label} does not answer")
+            self._give_up(job, job.link.silence(job.link.label))
 
     def _finish(self, job: _Job, why: str) -> None:
         self._close(job)

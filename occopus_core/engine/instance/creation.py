@@ -11,7 +11,7 @@ from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.configuration_record import adopt, renounce
 from occopus_core.engine.instance.former_first import FormerFirst
-from occopus_core.engine.instance.lifecycle import Lifecycle, overdue, phase_of
+from occopus_core.engine.instance.lifecycle import GRACE, Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.observe import is_instance
 from occopus_core.engine.instance.progress import Progress
 from occopus_core.engine.instance.runtime import Runtime
@@ -28,6 +28,9 @@ from occopus_core.render import TemplateError
 
 UNREACHED_SECONDS = 10.0
 """How long an unreachable provider is tried again before another implementation takes over."""
+
+SLOW_SECONDS = 30.0
+"""Seconds after which a call that has not returned is reported: within these a plugin has to end every call."""
 
 AWAIT_SECONDS = (1.0, 10.0)
 """Bounds of the seconds between two checks for an attribute that a mapping waits for."""
@@ -127,7 +130,14 @@ class Creation:
             under_way.end(call)
             self._returned(work, outcome)
 
-        limits.submit(create, returned)
+        limits.submit(create, returned, "create")
+        self._runtime.loop.after(SLOW_SECONDS, lambda: self._note_slow(work, call))
+
+    def _note_slow(self, work: Work, call: object) -> None:
+        """Say what an instance waits for whose call has begun and has not returned."""
+        if self._runtime.experience.creating.lasts(call) and not work.dropping:
+            end = f"given up {GRACE:g} s after its limit of {work.implementation.health_check.timeout:g} s"
+            self._runtime.waiting(work, f"create() of {work.implementation.label} has not returned yet ({end})")
 
     def _prepare(self, work: Work, subject: Subject, *, resumed: bool = False) -> None:
         queue, scope = self._runtime.rendering, self._runtime.scope

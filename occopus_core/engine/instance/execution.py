@@ -397,12 +397,12 @@ class Execution:
         elif at_end is AtEnd.CANCEL:
             self._configuring.expire(work)
         elif phase is Phase.RECHECKING:
-            self._recheck.failed(work, overdue(work, f"{_silent(work)} does not answer"))
+            self._recheck.failed(work, overdue(work, _silence(work)))
         else:
             if work.calling:
                 work.given_up = True
                 work.may_exist = work.may_exist or self._runtime.may_be_making(work)
-            self.failed(work, overdue(work, f"{_silent(work)} does not answer"))
+            self.failed(work, overdue(work, _silence(work)))
 
     def gone(self, work: Work) -> None:
         """See `Progress`."""
@@ -454,12 +454,14 @@ def _goes_by_itself(work: Work) -> bool:
     return work.stage is Stage.DROPPING and (not work.calling or work.given_up) and not work.failures
 
 
-def _silent(work: Work) -> str:
-    """The party whose answer an instance waits for."""
+def _silence(work: Work) -> str:
+    """What is said of the party whose answer an instance waits for."""
     configuration = work.prepared.configuration if work.prepared is not None else None
     if phase_of(work) is Phase.PREPARING and configuration is not None:
-        return configuration.link.label
-    return "its health check" if phase_of(work) in (Phase.CHECKING, Phase.RECHECKING) else work.implementation.label
+        return configuration.link.silence(configuration.link.label)
+    if phase_of(work) in (Phase.CHECKING, Phase.RECHECKING) or work.link is None:
+        return "its health check does not answer"
+    return work.link.silence(work.implementation.label)
 
 
 def _has_job(work: Work) -> bool:

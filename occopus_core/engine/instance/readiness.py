@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from occopus_core.api.errors import TransientError
@@ -66,7 +67,7 @@ class Readiness:
                 self._runtime.loop,
                 bounds[0],
                 lambda work: work.stage in _WATCHED and not work.dropping,
-                link.limits.submit,
+                functools.partial(link.limits.submit, what="describe"),
                 lambda works: describe(link.plugin, [_id(work) for work in works]),
                 self._described,
                 lambda works: self._lifecycle.queue((w for w in works if w.stage is Stage.BOOTING), link.limits.moved),

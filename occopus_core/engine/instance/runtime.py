@@ -43,6 +43,11 @@ class CallsUnderWay:
         with self._lock:
             self._calls.pop(call, None)
 
+    def lasts(self, call: object) -> bool:
+        """True if the call has started and not returned."""
+        with self._lock:
+            return call in self._calls
+
     def under_way(self, token: str) -> bool:
         """True if a call with this token may still take effect."""
         with self._lock:

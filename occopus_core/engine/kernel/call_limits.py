@@ -29,34 +29,41 @@ class CallQueue:
     def __init__(self, loop: Loop, limit: int) -> None:
         self._loop = loop
         self._limit = limit
-        self._waiting: deque[tuple[Callable[[], Any], Callable[[Outcome[Any]], None]]] = deque()
-        self._under_way = 0
+        self._waiting: deque[tuple[Callable[[], Any], Callable[[Outcome[Any]], None], str]] = deque()
+        self._under_way: dict[object, tuple[str, float]] = {}
+        """The names of the calls under way, and when they began (monotonic)."""
         self._moved = loop.clock.monotonic()
 
-    def submit(self, call: Callable[[], Any], done: Callable[[Outcome[Any]], None]) -> None:
-        """Make the call as soon as a slot is free."""
-        self._waiting.append((call, done))
+    def submit(self, call: Callable[[], Any], done: Callable[[Outcome[Any]], None], what: str = "") -> None:
+        """Make the call as soon as a slot is free; `what` is the name of the plugin's method, for `longest`."""
+        self._waiting.append((call, done, what))
         self._admit()
+
+    def longest(self) -> tuple[str, float]:
+        """The name of the oldest call under way that has one, and for how many seconds; empty and 0 without one."""
+        now = self._loop.clock.monotonic()
+        calls = [(what, now - began) for what, began in self._under_way.values() if what]
+        return max(calls, key=lambda each: each[1], default=("", 0.0))
 
     def moved(self) -> float:
         """The time (monotonic) at which a call last returned or was let through."""
         return self._moved
 
     def _admit(self) -> None:
-        while self._waiting and self._under_way < self._limit and self._is_open():
-            call, done = self._waiting.popleft()
-            self._under_way += 1
-            self._moved = self._loop.clock.monotonic()
-            self._begin(call, done)
+        while self._waiting and len(self._under_way) < self._limit and self._is_open():
+            call, done, what = self._waiting.popleft()
+            key, self._moved = object(), self._loop.clock.monotonic()
+            self._under_way[key] = what, self._moved
+            self._begin(call, functools.partial(self._returned, key, done))
 
     def _is_open(self) -> bool:
         return True
 
     def _begin(self, call: Callable[[], Any], done: Callable[[Outcome[Any]], None]) -> None:
-        self._loop.submit(call, functools.partial(self._returned, done))
+        self._loop.submit(call, done)
 
-    def _returned(self, done: Callable[[Outcome[Any]], None], outcome: Outcome[Any]) -> None:
-        self._under_way -= 1
+    def _returned(self, key: object, done: Callable[[Outcome[Any]], None], outcome: Outcome[Any]) -> None:
+        del self._under_way[key]
         self._moved = self._loop.clock.monotonic()
         done(outcome)
         self._admit()
@@ -80,7 +87,7 @@ class CallLimits(CallQueue):
     def _is_open(self) -> bool:
         if self._refused is not None and self._refused_until > self._loop.clock.monotonic():
             while self._waiting:
-                _, done = self._waiting.popleft()
+                _, done, _ = self._waiting.popleft()
                 done(Outcome(error=self._refused))
             return False
         return self._rests_until <= self._loop.clock.monotonic()
@@ -94,7 +101,7 @@ class CallLimits(CallQueue):
             self._refused_until = self._loop.clock.monotonic() + REFUSED_SECONDS
         elif isinstance(outcome.error, ThrottledError):
             self._rest(min(outcome.error.retry_after or THROTTLE_SECONDS, LONGEST_REST))
-        self._returned(done, outcome)
+        done(outcome)
 
     def _rest(self, seconds: float) -> None:
         self._rests_until = max(self._rests_until, self._loop.clock.monotonic() + seconds)

@@ -72,7 +72,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
             begun()
             done(self._of(what, outcome))
 
-        self.limits.submit(guarded, returned)
+        self.limits.submit(guarded, returned, what)
 
     def call(self, what: str, call: Callable[[ConfigManager], T]) -> T:
         """Make a call in this thread. Any error of the manager is raised as a `ProviderError`."""
@@ -142,8 +142,12 @@ class ManagerConnection(OpenConnection[ConfigManager]):
     def _wrong_answer(self, what: str, how: str) -> PermanentError:
         return self._breach(what, f"{how}{place_of(getattr(self.plugin, what, None))}")
 
+    def breach(self, how: str) -> PermanentError:
+        """The error for a manager that breaks its contract in this way."""
+        return PermanentError(breach_text(self._who(), how))
+
     def _breach(self, what: str, how: str) -> PermanentError:
-        return PermanentError(breach_text(self._who(), f"{what}() {how}"))
+        return self.breach(f"{what}() {how}")
 
     def _of(self, what: str, outcome: Outcome[T]) -> Outcome[T]:
         """The outcome of a call, with errors that only the loop sees (a call given up) as errors of the manager."""

@@ -7,8 +7,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
+from occopus_core.api.errors import PermanentError
 from occopus_core.api.resource import Connection
 from occopus_core.engine.kernel.call_limits import CallLimits
+from occopus_core.engine.kernel.guard import breach
 
 P = TypeVar("P")
 
@@ -35,6 +37,17 @@ class OpenConnection(Generic[P]):
         return connection_key(
             self._connection.type, json.dumps(self._connection.settings, sort_keys=True), self._connection.auth
         )
+
+    def silence(self, label: str) -> str:
+        """What is said where it does not answer; `label` is its name. A call that lasts too long is a breach."""
+        what, seconds = self.limits.longest()
+        if seconds <= self._connection.call_timeout:
+            return f"{label} does not answer"
+        return str(self.breach(f"{what}() has not returned for {seconds:.0f} s"))
+
+    def breach(self, how: str) -> PermanentError:
+        """The error for a plugin that breaks its contract in this way."""
+        return breach(self.plugin, how)
 
     def renew(self, auth: Mapping[str, str]) -> None:
         """Use these credentials for new calls; calls under way keep the old ones."""

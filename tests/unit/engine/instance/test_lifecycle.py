@@ -25,6 +25,7 @@ from occopus_core.engine.passes import building, destroying
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BuildError, UnconfirmedError
 from occopus_core.engine.passes.maintaining import maintain
+from occopus_core.events import EventKind
 from occopus_core.store.records import InstanceRecord, Stage
 from occopus_core.testing.time import InlineExecutor, VirtualClock
 
@@ -190,13 +191,21 @@ def stages(world):
     return [record.stage for record in world.store.instances("infra")]
 
 
+HUNG = (
+    r"not {aim} within 60 s: the resource handler 'memory memory' breaks its contract: {method}\(\) has not "
+    r"returned for 10[0-5] s; report it to its author"
+)
+
+
 def test_a_creation_that_hangs_is_given_up_and_its_row_stays(world, process):
     process.hangs.add("create")
 
     def build():
-        with pytest.raises(BuildError, match="not created within 60 s: memory memory does not answer") as failed:
+        with pytest.raises(BuildError, match=HUNG.format(aim="created", method="create")) as failed:
             process.run(building.build, infrastructure("web"))
         assert failed.value.unconfirmed
+        (wait,) = [event.text for event in world.events if event.kind is EventKind.NODE_WAITING]
+        assert wait == "create() of memory memory has not returned yet (given up 45 s after its limit of 60 s)"
 
     assert elapsed(world, build) < 60 + GRACE + 60 + 10
     assert stages(world) == [Stage.DROPPING]
@@ -272,7 +281,7 @@ def test_a_provider_that_does_not_say_how_an_instance_boots_is_given_up(world, p
     world.define("web", implementations=[{"timeout": 60.0}], boot_seconds=5)
     process.hangs.add("describe")
     process.resources.loop.after(60 + GRACE + 1, process.release)
-    with pytest.raises(BuildError, match="not ready within 60 s: memory memory does not answer"):
+    with pytest.raises(BuildError, match=HUNG.format(aim="ready", method="describe")):
         process.run(building.build, infrastructure("web"))
     world.assert_nothing()
 
