@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import reprlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, cast
@@ -110,11 +111,9 @@ class Registry:
         """What the configuration manager of a section finds wrong with it. May take seconds. Raises `PluginError`."""
         name = str(section["type"])
         plugin = self.config(name)
-        try:
+        with self._calling("config", name, "faults"):
             answer: Any = plugin.faults(section)
             found = list(answer) if isinstance(answer, Iterable) and not isinstance(answer, str | bytes) else [answer]
-        except (Exception, SystemExit) as error:  # whatever the plugin raises
-            raise self._breach("config", name, f"faults() raised {described(error)}") from error
         wrong = [type(each).__name__ for each in found if not isinstance(each, SectionFault)]
         if wrong:
             fault = f"faults() answered {wrong[0]}, expected a sequence of SectionFault{place_of(plugin.faults)}"
@@ -124,12 +123,10 @@ class Registry:
     def texts(self, kind: str, name: str, method: str, section: Any) -> Sequence[str]:
         """What a class method of a plugin, such as `powers`, answers for a section. Raises `PluginError`."""
         plugin: Any = self._load(kind, name)
-        try:
+        with self._calling(kind, name, method):
             answer: Any = getattr(plugin, method)(section)
             found = list(answer) if isinstance(answer, Iterator) else answer
             fault = fault_of_answer(method, found)
-        except (Exception, SystemExit) as error:  # whatever the plugin raises
-            raise self._breach(kind, name, f"{method}() raised {described(error)}") from error
         if fault:
             raise self._breach(kind, name, f"{fault}{place_of(getattr(plugin, method))}")
         return list(found)
@@ -137,10 +134,8 @@ class Registry:
     def auth_fault(self, name: str, auth: Mapping[str, str]) -> str:
         """Why a resource handler cannot use these credentials; empty if it may. Raises `PluginError`."""
         plugin = self.resource(name)
-        try:
+        with self._calling("resource", name, "auth_fault"):
             answer = plugin.auth_fault(auth)
-        except (Exception, SystemExit) as error:  # whatever the plugin raises
-            raise self._breach("resource", name, f"auth_fault() raised {described(error)}") from error
         if fault := fault_of_answer("auth_fault", answer):
             raise self._breach("resource", name, f"{fault}{place_of(plugin.auth_fault)}")
         return answer
@@ -148,10 +143,8 @@ class Registry:
     def way_in(self, name: str, settings: Mapping[str, Any], id: InstanceId) -> str:
         """A command by which people enter an instance without SSH; empty if there is none. Raises `PluginError`."""
         plugin = self.resource(name)
-        try:
+        with self._calling("resource", name, "way_in"):
             command: object = plugin.way_in(settings, id)
-        except (Exception, SystemExit) as error:  # whatever the plugin raises
-            raise self._breach("resource", name, f"way_in() raised {described(error)}") from error
         if not isinstance(command, str):
             fault = f"way_in() answered {type(command).__name__}, expected a text{place_of(plugin.way_in)}"
             raise self._breach("resource", name, fault)
@@ -208,6 +201,10 @@ class Registry:
 
     def _breach(self, kind: str, name: str, fault: str) -> PluginError:
         return PluginError(breach_text(self.named(kind, name), fault), PluginState.BREAKS_CONTRACT)
+
+    def _calling(self, kind: str, name: str, method: str) -> AbstractContextManager[None]:
+        """Whatever a class method of a plugin raises within is a `PluginError`."""
+        return plugin_code(lambda error: self._breach(kind, name, f"{method}() raised {described(error)}"))
 
     def installed(self, kind: str) -> list[str]:
         """The names of all plugins of a kind, without importing them."""

@@ -251,6 +251,25 @@ def test_a_plugin_that_fails_when_it_is_asked_is_named_with_the_place(method):
     assert str(caught.value) == f"{expected}; report it to its author"
 
 
+@pytest.mark.parametrize("method", ["powers", "auth_fault", "way_in", "faults"])
+def test_a_class_method_that_interrupts_is_one_message(method):
+    def interrupt(_cls, *given):
+        if any(given):
+            raise KeyboardInterrupt
+        return "" if method == "auth_fault" else ()
+
+    kind, base = ("config", config_manager()) if method == "faults" else ("resource", MemoryHandler)
+    registry = Registry({(kind, "mine"): type("Mine", (base,), {method: classmethod(interrupt)})})
+    ask = {
+        "powers": lambda: registry.texts("resource", "mine", "powers", {"a": 1}),
+        "auth_fault": lambda: registry.auth_fault("mine", {"a": "b"}),
+        "way_in": lambda: registry.way_in("mine", {}, "i-1"),
+        "faults": lambda: registry.section_faults({"type": "mine"}),
+    }
+    with pytest.raises(PluginError, match=rf"'mine' breaks its contract: {method}\(\) raised KeyboardInterrupt \("):
+        ask[method]()
+
+
 @pytest.mark.parametrize("answer", ["a text", 5, [1], [None]])
 def test_an_answer_that_is_no_sequence_of_texts_is_refused(answer):
     registry = Registry({("resource", "fussy"): type("Answers", (Fussy,), {"answer": answer})})
