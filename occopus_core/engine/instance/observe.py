@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -67,7 +68,7 @@ def _description(handler: ResourceHandler, id: InstanceId, found: Mapping[Any, A
     elif not isinstance(found[id], Instance):
         fault = f"answered {type(found[id]).__name__} for '{id}', expected an Instance"
     elif not is_instance(found[id]):
-        fault = f"answered addresses for '{id}' that are not Address"
+        fault = f"answered addresses for '{id}' that are not Address, or an Instance that cannot be read"
     else:
         return Outcome(value=found[id])
     return Outcome(error=wrong_answer(handler, "describe", fault))
@@ -109,8 +110,12 @@ def owned(handler: ResourceHandler, owner: Owner) -> Owned:
 
 
 def is_instance(answer: object) -> bool:
-    """True if the answer is a valid `Instance`."""
-    return isinstance(answer, Instance) and all(isinstance(address, Address) for address in answer.addresses)
+    """True if the answer is a valid `Instance`. One of a subclass may raise when it is read."""
+    try:
+        fields = {each.name: getattr(answer, each.name) for each in dataclasses.fields(Instance)}
+        return isinstance(answer, Instance) and all(isinstance(address, Address) for address in fields["addresses"])
+    except (Exception, SystemExit):  # noqa: BLE001  # code of the plugin may raise anything
+        return False
 
 
 Described = Outcome[Descriptions]

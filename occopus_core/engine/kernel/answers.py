@@ -1,4 +1,4 @@
-"""Redaction of the results and errors of plugin calls."""
+"""Takes over the results and errors of plugin calls: as plain objects, with secrets redacted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def without_secrets(outcome: Outcome[T], redact: Redact) -> Outcome[T]:
 def redacted(value: Any, redact: Redact) -> Any:
     """Return a JSON value with every text in it redacted."""
     if isinstance(value, str):
-        return redact(value)
+        return redact(str.__str__(value))
     if isinstance(value, Mapping):
         return {redact(str(key)): redacted(item, redact) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -64,6 +64,13 @@ def _answer(value: Any, redact: Redact) -> Any:
         return {key: _answer(item, redact) for key, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(_answer(item, redact) for item in value)
-    names = _TEXTS.get(type(value), ())
-    changes = {name: redacted(said, redact) for name in names if (said := getattr(value, name))}
-    return dataclasses.replace(value, **changes) if changes else value
+    kind = next((one for one in _TEXTS if isinstance(value, one)), None)
+    return value if kind is None else _taken_over(kind, value, redact)
+
+
+def _taken_over(kind: type, value: Any, redact: Redact) -> Any:
+    """An answer as an object of the contract's own class, with plain texts: those of a subclass may raise later."""
+    fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(kind)}
+    plain = {name: str.__str__(text) for name, text in fields.items() if isinstance(text, str)}
+    texts = {name: redacted(fields[name], redact) for name in _TEXTS[kind] if fields[name]}
+    return kind(**{**fields, **plain, **texts})

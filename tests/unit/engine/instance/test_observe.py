@@ -10,7 +10,7 @@ import pytest
 
 from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Instance, InstanceState
-from occopus_core.engine.instance.observe import PATIENCE, Observatory
+from occopus_core.engine.instance.observe import PATIENCE, Observatory, describe
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.testing.time import InlineExecutor, VirtualClock
 
@@ -79,3 +79,30 @@ def test_where_there_is_no_other_it_is_waited_for(loop):
     seen, lasted = observe(loop, work("slow", late(loop)))
     assert seen["slow"].get().state is InstanceState.READY
     assert lasted == MINUTES
+
+
+class Unreadable(Instance):
+    """An instance that cannot be read any more once it has been made."""
+
+    is_made = False
+
+    @property
+    def raw_state(self):
+        if self.is_made:
+            raise RuntimeError
+        return ""
+
+    @raw_state.setter
+    def raw_state(self, _text):
+        pass
+
+
+def test_an_instance_that_cannot_be_read_is_the_error_of_this_instance_alone(monkeypatch):
+    def answer(ids):
+        return {id: (Unreadable if id == "i-bad" else Instance)(id, InstanceState.READY) for id in ids}
+
+    answered = answer(["i-bad", "i-well"])
+    monkeypatch.setattr(Unreadable, "is_made", True)
+    found = describe(SimpleNamespace(describe=lambda _ids: answered), ["i-bad", "i-well"])
+    assert found["i-well"].get().state is InstanceState.READY
+    assert "an Instance that cannot be read" in str(found["i-bad"].error)

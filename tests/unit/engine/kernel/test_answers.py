@@ -55,6 +55,40 @@ def test_the_texts_of_answers_lose_the_secret():
     assert safe["d"] == (None, 1, "as it is")
 
 
+class Loud(str):
+    """A text that raises when it is written."""
+
+    __slots__ = ()
+
+    def __str__(self):
+        raise RuntimeError
+
+    __format__ = __str__
+
+
+class OwnInstance(Instance):
+    pass
+
+
+class OwnStatus(ConfigStatus):
+    pass
+
+
+class OwnVerdict(Verdict):
+    pass
+
+
+def test_answers_of_a_plugins_own_classes_become_plain_ones_and_lose_the_secret():
+    instance = OwnInstance(InstanceId(Loud("i-1")), InstanceState.FAILED, token=Loud("t"), reason=Loud(SAID))
+    status = OwnStatus(ConfigState.FAILED, Loud(SAID), generation=Loud("g"))
+    value = {"a": instance, "b": [OwnVerdict(False, Loud(SAID))], "c": Outcome(value=status)}
+    safe = without_secrets(Outcome(value=value), REDACT).get()
+    plain = [safe["a"], safe["b"][0], safe["c"].get()]
+    assert [type(one) for one in plain] == [Instance, Verdict, ConfigStatus]
+    assert all(hidden(one.reason) for one in plain)
+    assert f"{plain[0].id} {plain[0].token} {plain[2].generation}" == "i-1 t g"
+
+
 def test_answers_that_break_the_contract_are_left_for_those_who_check_them():
     status = ConfigStatus("ready", None, 5, attributes=7)
     assert without_secrets(Outcome(value={"a": status}), REDACT).get()["a"] == status
