@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Connection, ResourceHandler
 from occopus_core.api.ssh import HostKeys, MemoryHostKeys
@@ -22,7 +23,7 @@ from occopus_core.engine.kernel.guard import guarded, guarding
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.kernel.open_connection import ConnectionKey, OpenConnection, connection_key
-from occopus_core.engine.kernel.stand_in import made_or_stand_in, set_up_error
+from occopus_core.engine.kernel.stand_in import made_or_stand_in, set_up_error, sound_set_up_error
 from occopus_core.redaction import Redactor
 from occopus_core.registry import Registry
 from occopus_core.store.records import label
@@ -107,6 +108,9 @@ class Connections:
                     self._configs[key] = ManagerConnection(
                         make, section, connection, limits, jobs, name, who, self.redact
                     )
+                except ProviderError as error:
+                    refusal = sound_set_up_error(who(), error, self.redact)  # it is not tried again within a pass
+                    raise refusal if isinstance(refusal, PermanentError) else PermanentError(str(refusal)) from None
                 except (Exception, SystemExit) as error:
                     log_unexpected(error, self.redact)
                     raise set_up_error(who(), error) from error

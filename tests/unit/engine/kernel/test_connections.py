@@ -6,9 +6,11 @@ import json
 
 import pytest
 
-from occopus_core.api import AuthError
+from occopus_core.api import AuthError, PermanentError
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import Implementation
+
+from ..fakes import config_manager
 
 HERE = Implementation({"type": "memory", "endpoint": "here"})
 THERE = Implementation({"type": "memory", "endpoint": "there"})
@@ -102,3 +104,15 @@ def test_entries_that_contradict_each_other_leave_a_connection_as_it_is(connecti
     (tmp_path / "auth.yaml").write_text(json.dumps({"resource": [*entries, entry]}))
     connections.renew()
     assert link.plugin.connection.auth == {"p": "of-here-1"}
+
+
+def test_the_text_of_an_error_of_a_managers_constructor_is_kept_without_the_secret(world, connections):
+    class Refusing(config_manager()):
+        def __init__(self, connection):
+            raise AuthError("needs a user\nof-here-1")
+
+    world.install("config", "mine", Refusing)
+    made = world.resources().connections
+    with pytest.raises(PermanentError) as caught:
+        made.config({"type": "mine", "endpoint": "there"})
+    assert str(caught.value) == "needs a user ***"
