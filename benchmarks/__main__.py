@@ -30,13 +30,13 @@ from benchmarks.shapes import Shape
 SEED = 1
 WIDTH = 170
 MOST_CALLING = 100
-"""Nodes of which each may have a process ask after it, and the machine still has time for the rest."""
+"""The most nodes that can each have a polling process without overloading the machine."""
 
 
 def main() -> int:
-    """Measure what was asked for; 1 where a build broke the bound or a command failed."""
+    """Run the requested measurements; return 1 if a build exceeded the bound or a command failed."""
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that clouds and folders go as well
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # stops clouds and removes folders too
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     ours = options.what != "terraform"
     within = True
@@ -53,7 +53,7 @@ def main() -> int:
             console.print(report.ec2(map(azure.measure, announced(console, "Azure", wanted)), "Azure"))
         if options.what in ("all", "service"):
             within = endure(console, *load(options.quick, options.full)) and within
-        if options.what == "ssh":  # it needs root, and peers from the package index
+        if options.what == "ssh":  # needs root, and tools from the package index
             console.print(report.ssh(ssh.measure(10 if options.quick else 100)))
         if options.what == "peers":  # the same
             console.print(report.peers(peers.measure([1, 10] if options.quick else [1, 10, 50], 20)))
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def keep(console: Console, what: str, *, quick: bool, full: bool) -> None:
-    """Maintain infrastructures, and look at the health of many instances."""
+    """Maintain infrastructures, and check the health of many instances."""
     if what in ("all", "passes"):
         wanted = [100, 1000] if quick else [100, 1000, 10_000]
         console.print(report.passes(map(passes.measure, announced(console, "upkeep", wanted))))
@@ -81,7 +81,7 @@ def keep(console: Console, what: str, *, quick: bool, full: bool) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What the user wants."""
+    """The command-line arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure builds, upkeep, start-up times.")
     choices = [
         "all",
@@ -105,14 +105,14 @@ def arguments() -> argparse.Namespace:
 
 
 def announced(console: Console, what: str, sizes: Sequence[int]) -> Iterator[int]:
-    """The sizes, each told before it is measured: a large one takes minutes."""
+    """The sizes, each printed before it is measured: a large one takes minutes."""
     for size in sizes:
         console.print(f"{what}: {size:,}", style="dim")
         yield size
 
 
 def realistic(quick: bool) -> Sequence[Shape]:
-    """Shapes whose nodes boot for seconds, as machines do: how close to the critical path do we come?"""
+    """Shapes whose nodes boot for seconds, as machines do: the distance from the critical path."""
     if quick:
         return [
             shapes.independent(100, 3.0),
@@ -129,7 +129,7 @@ def realistic(quick: bool) -> Sequence[Shape]:
 
 
 def sizes(quick: bool, full: bool) -> Sequence[tuple[Shape, bool]]:
-    """Nodes that boot at once, ever more of them: what does one more cost? And whether Terraform is asked, too."""
+    """More and more nodes that boot at once: the cost of each additional node, optionally with Terraform."""
     if quick:
         return [(shapes.independent(100, 0.1), True), (shapes.independent(500, 0.1), True)]
     return [
@@ -140,12 +140,12 @@ def sizes(quick: bool, full: bool) -> Sequence[tuple[Shape, bool]]:
 
 
 def load(quick: bool, full: bool) -> tuple[int, float]:
-    """How many infrastructures a service looks after, and for how many seconds."""
+    """The number of infrastructures of a service, and the duration in seconds."""
     return (100, 20.0) if quick else (1000, 600.0 if full else 60.0)
 
 
 def endure(console: Console, infrastructures: int, seconds: float) -> bool:
-    """Have a service under load; whether every request was answered and done."""
+    """Run a service under load; return whether every request was answered and applied."""
     endured = service.measure(infrastructures, seconds)
     console.print(report.service(endured))
     console.print(
@@ -155,7 +155,7 @@ def endure(console: Console, infrastructures: int, seconds: float) -> bool:
 
 
 def near_the_bound(console: Console, wanted: Sequence[Shape], *, ours: bool) -> bool:
-    """Build every shape, with Terraform too where there is one; whether every build of ours kept the bound."""
+    """Build every shape, also with Terraform if installed; return whether every build was within the bound."""
     rows = report.Builds("Builds beside the critical path", bound=True)
     measure(console, rows, [(shape, True) for shape in wanted], ours=ours)
     console.print(rows.table)
@@ -175,7 +175,7 @@ def grow(console: Console, wanted: Sequence[tuple[Shape, bool]], *, ours: bool) 
 
 
 def measure(console: Console, rows: report.Builds, wanted: Sequence[tuple[Shape, bool]], *, ours: bool) -> None:
-    """Fill the rows, one shape after another."""
+    """Measure one shape after another and fill the rows."""
     for shape, with_terraform in wanted:
         console.print(f"build: {shape.title}, {shape.critical_path:g} s", style="dim")
         if ours:

@@ -1,4 +1,4 @@
-"""A node of many machines on Azure: what building it, looking after it and destroying it cost at the provider."""
+"""A node of many machines on Azure: the provider calls for building, maintaining and destroying it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MACHINES = "Microsoft.Compute/virtualMachines"
 
 
 def measure(instances: int) -> Served:
-    """One infrastructure of that size, in a network of the user's. Raises `child.ChildError`."""
+    """One infrastructure of that size, in a network of the user. Raises `child.ChildError`."""
     with AzureCloud() as cloud, build.workspace() as here:
-        os.environ.update(cloud.environment)  # which the commands inherit
+        os.environ.update(cloud.environment)  # inherited by the commands
         cloud.account.times["vm_create"] = BOOT_SECONDS
         cloud.add_network("net", default="10.0.0.0/22")
         _write_credentials(here.folder)

@@ -1,4 +1,4 @@
-"""Shapes built by the commands themselves, on a simulated cloud in a process of its own."""
+"""Shapes built by the commands, on a simulated cloud in a separate process."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from benchmarks.shapes import Shape
 from occopus_core.testing.simcloud.process import SimulatedCloud
 
 INFRASTRUCTURE = "benchmark"
-"""The id it is built under."""
+"""The id of the infrastructure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """One shape built, looked at again with nothing left to do, and destroyed."""
+    """One shape built, planned again without changes, and destroyed."""
 
     build: child.Usage
     calls: int
     """Calls to the cloud during the build."""
     ticks: int
-    """How many of them asked how far the instances are: one for each tick while anything was booting."""
+    """The number of these that polled states: one for each tick while an instance was booting."""
     plan: child.Usage
     destroy: child.Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A folder with a home and a store of its own, to run the commands in."""
+    """A folder with its own home and store, to run the commands in."""
 
     folder: Path
     store: str = ""
-    """The URL of its store; a file in the folder where it is empty."""
+    """The URL of its store; if empty, a file in the folder."""
 
     def run(self, command: str, *arguments: str) -> child.Usage:
         """Run one of the installed commands. Raises `child.ChildError`."""
@@ -51,23 +51,23 @@ class Workspace:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the commands are told of it."""
+        """The environment of the commands."""
         return {"HOME": str(self.folder), "OCCOPUS_STORE": self.store or f"sqlite:///{self.folder}/store.sqlite"}
 
     def write(self, name: str, text: str) -> str:
-        """Put a file there; answers its name."""
+        """Write a file to the folder; return its name."""
         (self.folder / name).write_text(text, "utf-8")
         return name
 
 
 def executable(command: str) -> Path:
-    """Where a command is installed: beside the Python that runs."""
+    """The path of a command: next to the running Python."""
     return Path(sys.executable).with_name(command)
 
 
 @contextlib.contextmanager
 def workspace(store: str = "") -> Iterator[Workspace]:
-    """A workspace that is gone afterwards."""
+    """A temporary workspace."""
     with tempfile.TemporaryDirectory(prefix="occopus-benchmark-") as folder:
         yield Workspace(Path(folder), store)
 

@@ -1,4 +1,4 @@
-"""The CPU time of health checks over the network, beside connections that asyncio makes without any of our code."""
+"""The CPU time of health checks over the network, compared with plain connections of asyncio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from occopus_health_network import Ports, Urls
 
 LISTENERS = 2000
 TIMEOUT = 60.0
-"""Seconds for each instance: the time is measured, not judged."""
+"""Seconds for each instance: long enough not to affect the measurement."""
 REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 AT_ONCE = 250
@@ -33,10 +33,10 @@ class Checked:
 
 
 def measure(listeners: int = LISTENERS) -> list[Checked]:
-    """One look at each of so many listeners on the loopback, by every means. Raises `child.ChildError`."""
+    """One check of each of this many listeners on the loopback, in every way. Raises `child.ChildError`."""
     with _listening(listeners) as ports:
         urls = [f"http://127.0.0.1:{port}/" for port in ports]
-        _urls(urls[:1])  # what is loaded once
+        _urls(urls[:1])  # loads modules that are loaded once
         return [
             Checked(what, listeners, _cpu(look))
             for what, look in (
@@ -88,12 +88,12 @@ def _cpu(look: Callable[[], None]) -> float:
 
 @contextlib.contextmanager
 def _listening(count: int) -> Iterator[list[int]]:
-    """Ports of so many listeners in a process of their own that answer every request well."""
+    """Ports of this many listeners in a separate process that answer every request."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(count, there), daemon=True)
     process.start()
-    there.close()  # so that its end is seen here
+    there.close()  # so that the child sees its end
     try:
         yield here.recv()
     except EOFError as error:

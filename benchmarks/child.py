@@ -18,27 +18,28 @@ LONGEST = 1800.0
 """Seconds after which a child is killed."""
 
 BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
-"""pip compiles what it installs; a checkout is compiled by the first command that may write, then starts as fast."""
+"""pip compiles installed packages; a checkout is compiled by the first command that may write, and then starts as fast.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a child process has used, with the children it waited for."""
+    """The resources used by a child process and its own children."""
 
     wall: float
     """Seconds."""
     cpu: float
     """Seconds, user and system."""
     memory: float
-    """Most resident memory at once of any one of its processes, in MiB."""
+    """The largest resident memory of any of its processes, in MiB."""
 
 
 class ChildError(Exception):
-    """A command did not do what the benchmark needs; the message has the end of what it said."""
+    """A command failed; the message has the end of its output."""
 
 
 def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]) -> Usage:
-    """Run a command to its end. Raises `ChildError` where it cannot be started or does not succeed."""
+    """Run a command to its end. Raises `ChildError` if it cannot be started or does not succeed."""
     with tempfile.TemporaryFile() as said:
         started = time.perf_counter()
         code, used = _wait(start(command, folder, environment, said))
@@ -51,7 +52,7 @@ def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, s
 def start(
     command: Sequence[str | Path], folder: Path, environment: Mapping[str, str], said: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Start a command in a group of its own, what it says going to a file. Raises `ChildError`."""
+    """Start a command in its own process group, with its output in a file. Raises `ChildError`."""
     try:
         return subprocess.Popen(
             command,
@@ -67,7 +68,7 @@ def start(
 
 
 def _wait(process: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage]:
-    """The exit code and what was used. Kills the process and its children after `LONGEST`, or when interrupted."""
+    """The exit code and resource usage. Kills the process and its children after `LONGEST`, or when interrupted."""
     deadline = threading.Timer(LONGEST, os.killpg, (process.pid, signal.SIGKILL))
     deadline.start()
     try:

@@ -1,4 +1,4 @@
-"""A node of many instances on EC2: what building it, looking after it and destroying it cost at the provider."""
+"""A node of many instances on EC2: the provider calls for building, maintaining and destroying it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ BOOT_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command, and how often it called EC2."""
+    """One command, and the number of its calls to EC2."""
 
     used: child.Usage
     calls: int
     creations: int
-    """How many of the calls asked for an instance: there is one for each, which carries its token."""
+    """The number of RunInstances calls: one for each instance, with its token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """So many instances built, found well by one pass of maintenance, and destroyed."""
+    """This many instances built, maintained by one pass, and destroyed."""
 
     instances: int
     build: Step
@@ -57,7 +57,7 @@ def _step(cloud: Ec2Cloud, here: build.Workspace, command: str, *arguments: str)
 
 
 def expect(cloud: Ec2Cloud, instances: int) -> None:
-    """Raises `child.ChildError` where the cloud has another number of instances."""
+    """Raises `child.ChildError` if the cloud has another number of instances."""
     found = sum(thing["id"].startswith("i-") for thing in cloud.inventory())
     if found != instances:
         raise child.ChildError(f"{found} instances exist in place of {instances}")
@@ -85,6 +85,6 @@ def _definitions(endpoint: str) -> str:
 
 
 def infrastructure(instances: int) -> str:
-    """The description of one node of that many instances of the type `worker`."""
+    """The description of one node with that many instances of the type `worker`."""
     node = {"name": "worker", "type": "worker", "scaling": {"min": instances}}
     return json.dumps({"user_id": "benchmark", "infra_name": "benchmark", "nodes": [node]})

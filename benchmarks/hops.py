@@ -1,4 +1,4 @@
-"""``python -m benchmarks.hops``: how many modules a description passes on its way from a file to the first `create`."""
+"""``python -m benchmarks.hops``: how many modules a description passes from a file to the first `create`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ END = ("occopus_resource_sim.handler", "create")
 
 
 class Trace:
-    """Calls from one module of the core into another, in all threads, until the handler's `create` begins."""
+    """Calls between modules of the core, in all threads, until the handler's `create` begins."""
 
     def __init__(self) -> None:
         self.changes: Counter[tuple[str, str]] = Counter()
@@ -41,7 +41,7 @@ class Trace:
 
 
 def _caller(frame: FrameType) -> str:
-    """The nearest module of the core that the call comes from, past libraries and generated code."""
+    """The nearest calling module of the core, skipping libraries and generated code."""
     before = frame.f_back
     while before is not None:
         name: str = before.f_globals.get("__name__", "")
@@ -59,7 +59,7 @@ def measure() -> Trace:
         file = str(here.folder / here.write("infrastructure.yaml", shape.infrastructure()))
         trace = Trace()
         with InfrastructureManager(Settings(here.environment["OCCOPUS_STORE"]), Credentials()) as manager:
-            manager.build(manager.load(file))  # so that everything is imported
+            manager.build(manager.load(file))  # imports everything
             threading.setprofile(trace)
             sys.setprofile(trace)
             try:
@@ -71,7 +71,7 @@ def measure() -> Trace:
 
 
 def main() -> None:
-    """Print the counts, and the pairs of modules between which most calls are."""
+    """Print the counts, and the pairs of modules with the most calls."""
     trace = measure()
     print(f"{len(trace.modules)} modules, {sum(trace.changes.values())} changes of module")
     for (caller, called), count in trace.changes.most_common(25):

@@ -1,4 +1,4 @@
-"""Maintenance passes over instances that are all well: what one more instance costs, over and over."""
+"""Maintenance passes over healthy instances: the cost of each additional instance."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).with_name("upkeep.py")
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What one pass over all infrastructures has used."""
+    """The resources used by one pass over all infrastructures."""
 
     instances: int
     cpu: float
@@ -33,12 +33,12 @@ QUIET_INSTANCES = 3
 
 
 def quiet(infrastructures: int) -> Passed:
-    """Passes over so many infrastructures of three instances each. Raises `child.ChildError`."""
+    """Passes over this many infrastructures of three instances each. Raises `child.ChildError`."""
     return measure(infrastructures * QUIET_INSTANCES, infrastructures)
 
 
 def measure(instances: int, infrastructures: int = INFRASTRUCTURES) -> Passed:
-    """Passes over so many instances in so many infrastructures. Raises `child.ChildError`."""
+    """Passes over this many instances in this many infrastructures. Raises `child.ChildError`."""
     with SimulatedCloud() as cloud, build.workspace() as here:
         shape = shapes.independent(1, 0.0)
         here.run("occopus-import", here.write("nodes.yaml", shape.definitions(cloud.endpoint)))

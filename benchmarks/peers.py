@@ -1,7 +1,7 @@
-"""Building and destroying at once, beside Ansible on EC2 and docker-compose on Docker: `python -m benchmarks peers`.
+"""Building and then destroying, compared with Ansible on EC2 and docker-compose on Docker: `benchmarks peers`.
 
-Each tool makes the same instances at the same stand-in or engine, one tool after another, and removes them right after.
-Ansible is installed in ``.benchmarks/ansible`` once; docker-compose has to be on the PATH, and the engine needs root.
+The tools make the same instances on the same stand-in or engine, one tool after another, and then remove them. Ansible
+is installed in ``.benchmarks/ansible`` once; docker-compose has to be on the PATH, and the engine needs root.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from occopus_resource_ec2.testing import ACCESS_KEY, IMAGE, REGION, SECRET_KEY, 
 
 ANSIBLE = Path(".benchmarks/ansible").absolute()
 _OBEDIENT = "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"
-"""What containers run: it ends when it is asked to, so that no tool waits for its time limit."""
+"""The command of containers: it ends on request, so that no tool waits for its time limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lived:
-    """So many instances made and removed by one tool."""
+    """This many instances made and removed by one tool."""
 
     where: str
     tool: str
@@ -38,7 +38,7 @@ class Lived:
 
 
 def measure(instances: Sequence[int], containers: int) -> Sequence[Lived]:
-    """Ours and its peer for each number of instances, then for the containers. Raises `child.ChildError`."""
+    """Occopus and the other tool for each number of instances, then for the containers. Raises `child.ChildError`."""
     _install()
     lived = []
     for number in instances:

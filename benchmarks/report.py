@@ -1,4 +1,4 @@
-"""What was measured, as tables."""
+"""Tables of the measurements."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ BOUND = f"{FACTOR:.2f} times the critical path + {CONSTANT:g} s"
 
 
 def holds(shape: Shape, wall: float) -> bool:
-    """Whether a build was as fast as it has to be."""
+    """Whether a build was within the bound."""
     return wall <= FACTOR * shape.critical_path + CONSTANT
 
 
 class Builds:
-    """The table of builds; `broken` names the shapes which took us longer than the bound."""
+    """The table of builds; `broken` names the shapes for which Occopus exceeded the bound."""
 
     def __init__(self, title: str, *, bound: bool) -> None:
         self.broken: list[str] = []
@@ -40,7 +40,7 @@ class Builds:
         )  # fmt: skip
 
     def ours(self, shape: Shape, built: Built) -> None:
-        """Add a build of ours, with which the rows of a shape begin."""
+        """Add a build of Occopus, the first row of a shape."""
         self.table.add_section()
         if not holds(shape, built.build.wall):
             self.broken.append(shape.title)
@@ -78,7 +78,7 @@ def passes(measured: Iterable[Passed]) -> Table:
 
 
 def quiet(measured: Iterable[Passed]) -> Table:
-    """The table of infrastructures in which there is nothing to do."""
+    """The table of infrastructures without work to do."""
     table = _table(
         "Quiet infrastructures of 3 instances: one pass over all", "number", "cpu s", "ms / each", "MiB", "calls"
     )
@@ -104,7 +104,7 @@ def ticks(measured: Iterable[Ticked]) -> Table:
 
 
 def checks(measured: Sequence[Checked]) -> Table:
-    """The table of health checks over the network; each row of ours follows the one it is compared with."""
+    """The table of health checks over the network; each row of Occopus follows the one it is compared with."""
     table = _table("Health checks over the network", "check", "instances", "cpu ms / each", "/ asyncio")
     for bare, ours in zip(measured[::2], measured[1::2], strict=True):
         for each in (bare, ours):
@@ -129,7 +129,7 @@ def ec2(measured: Iterable[Served], cloud: str = "EC2") -> Table:
 
 
 def peers(lived: Sequence[Lived]) -> Table:
-    """The table of building and destroying; each row of ours stands before that of its peer."""
+    """The table of building and destroying; each row of Occopus precedes that of the other tool."""
     table = _table(
         "Building and destroying at once, beside peers", "where", "tool", "instances", "build s", "destroy s",
         "cpu s", "build / peer", "destroy / peer",
@@ -145,7 +145,7 @@ def peers(lived: Sequence[Lived]) -> Table:
 
 
 def service(endured: Endured) -> Table:
-    """The table of a service under load, one row for each part of the time."""
+    """The table of a service under load, one row for each period."""
     table = _table(
         f"Service: {endured.infrastructures:,} infrastructures, {endured.seconds:g} s", "part", "reports", "median ms",
         "p99 ms", "scalings", "p99 ms", "MiB", "cores",

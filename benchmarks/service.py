@@ -1,4 +1,4 @@
-"""One service that maintains many infrastructures, while clients look at them and scale them."""
+"""One service that maintains many infrastructures, while clients read and scale them."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ CLIENTS = 50
 NODES = ("web", "db")
 BOOT_SECONDS = 0.1
 INSTANCES = 5
-"""Of each node, to begin with."""
+"""Instances of each node at the start."""
 
 LOOK_SECONDS = 1.0
-"""A client begins to look, or to scale, so often, however long the answer takes."""
+"""The interval between two requests of a client, whatever the duration of the answer."""
 
 SCALE_EVERY = 10
-"""Every so many looks a client asks for another number of instances instead."""
+"""Every n-th request of a client scales a node instead."""
 
 SETTLE_SECONDS = 600.0
-"""How long it may take until everything is built, and until everything asked for is done."""
+"""The time limit until everything is built, and until all requests are applied."""
 
 PARTS = 10
-"""The time is cut into so many, to see whether anything grows."""
+"""The number of periods, to detect growth."""
 
 
 class AnswerError(child.ChildError):
-    """An answer that says no."""
+    """An answer with an error."""
 
     def __init__(self, text: str, status: int) -> None:
         super().__init__(text)
@@ -48,11 +48,11 @@ class AnswerError(child.ChildError):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the time."""
+    """One period."""
 
     looks: int
     median: float
-    """Seconds until a report was there, counted from when the client wanted it."""
+    """Seconds from the scheduled time of a request until the report has arrived."""
     p99: float
     scalings: int
     scaling_p99: float
@@ -64,38 +64,38 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Endured:
-    """What became of it."""
+    """The result of the measurement."""
 
     infrastructures: int
     seconds: float
     parts: Sequence[Part]
     errors: Sequence[str]
-    """Answers that were none, or not those wanted."""
+    """Failed requests, and wrong answers."""
     missed: Sequence[str]
-    """Infrastructures that were not in the end what was asked for last."""
+    """Infrastructures that did not reach the last requested state."""
 
     @property
     def sound(self) -> bool:
-        """True where every request was answered well, and done."""
+        """True if every request was answered correctly and applied."""
         return not self.errors and not self.missed
 
 
 @dataclass
 class Client:
-    """Looks at its own infrastructures in turn, and scales them now and then."""
+    """Reads its own infrastructures in turn, and sometimes scales them."""
 
     base: str
     infra_ids: Sequence[str]
     phase: int
-    """Not all of them scale at the same moment."""
+    """Clients scale at different times."""
     looks: list[tuple[float, float]] = field(default_factory=list)
-    """When a report was wanted, and after how many seconds it was there."""
+    """The scheduled time of each report, and the seconds until it arrived."""
     scalings: list[tuple[float, float]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     wanted: dict[str, int] = field(default_factory=dict)
 
     def work(self, delay: float, until: float) -> None:
-        """Call until that moment of `time.monotonic`, beginning after `delay` seconds."""
+        """Call until that time of `time.monotonic`, starting after `delay` seconds."""
         due, number = time.monotonic() + delay, self.phase
         with connected(self.base) as call:
             while due < until:
@@ -122,7 +122,7 @@ class Client:
 
 @contextlib.contextmanager
 def connected(base: str) -> Iterator[Callable[..., Any]]:
-    """Makes calls over one connection, and gives what was answered. They raise `child.ChildError`."""
+    """Makes calls over one connection, and returns the answers. Calls raise `child.ChildError`."""
     address = urlsplit(base)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=120)
 
@@ -145,7 +145,7 @@ def connected(base: str) -> Iterator[Callable[..., Any]]:
 
 
 def measure(infrastructures: int, seconds: float) -> Endured:
-    """So many infrastructures of ten nodes, for so long. Raises `child.ChildError`."""
+    """This many infrastructures of ten nodes, for this duration. Raises `child.ChildError`."""
     with SimulatedCloud() as cloud, build.workspace() as here:
         definitions = shapes.independent(1, BOOT_SECONDS).definitions(cloud.endpoint)
         here.run("occopus-import", here.write("nodes.yaml", definitions))
@@ -161,7 +161,7 @@ def measure(infrastructures: int, seconds: float) -> Endured:
 
 @contextlib.contextmanager
 def serving(here: build.Workspace, *options: str) -> Iterator[tuple[int, str]]:
-    """A service: its process id, and where it listens. What it says is in the file `said`."""
+    """A service: its process id and URL. Its output goes to the file `said`."""
     command: list[str | Path] = [build.executable("occopus-rest-service"), "--port", "0", "--parallelize", *options]
     with (here.folder / "said").open("wb") as said:
         process = child.start(command, here.folder, here.environment, said)
@@ -196,7 +196,7 @@ def _created(call: Callable[..., Any], description: str) -> str:
         except AnswerError as error:
             if error.status != http.client.SERVICE_UNAVAILABLE:
                 raise
-            time.sleep(1.0)  # so many are being built already
+            time.sleep(1.0)  # the limit of concurrent builds is reached
         else:
             return infra_id
 

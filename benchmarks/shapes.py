@@ -1,4 +1,4 @@
-"""Shapes of infrastructures: nodes that take a known time to boot, and who waits for whom."""
+"""Shapes of infrastructures: nodes with known boot times and dependencies."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 DEFINITION = "benchmark"
-"""The one node definition that all nodes share; their `variables.boot` tells them apart."""
+"""The only node definition; nodes differ in `variables.boot`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node that is ready `seconds` after the last of those it needs."""
+    """A node that is ready `seconds` after the last of its dependees."""
 
     name: str
     seconds: float
@@ -25,21 +25,21 @@ class Node:
 
 @dataclass(frozen=True)
 class Shape:
-    """A named graph of nodes, in which a node comes after all that it needs."""
+    """A named graph of nodes, in which a node follows its dependees."""
 
     title: str
     nodes: tuple[Node, ...]
 
     @functools.cached_property
     def critical_path(self) -> float:
-        """Seconds below which nobody can build it."""
+        """The shortest possible build time, in seconds."""
         ready: dict[str, float] = {}
         for node in self.nodes:
             ready[node.name] = node.seconds + max((ready[name] for name in node.needs), default=0.0)
         return max(ready.values())
 
     def infrastructure(self, instances: int = 1) -> str:
-        """The infrastructure description with so many instances of each node, as YAML."""
+        """The infrastructure description with this many instances of each node, as YAML."""
         edges = [[node.name, needed] for node in self.nodes for needed in node.needs]
         nodes: list[dict[str, Any]] = [
             {"name": node.name, "type": DEFINITION, "variables": {"boot": node.seconds}} for node in self.nodes
@@ -56,26 +56,26 @@ class Shape:
 
 
 def independent(count: int, seconds: float) -> Shape:
-    """Nodes that need nobody."""
+    """Nodes without dependencies."""
     return Shape(f"{count:,} independent", tuple(Node(f"n{number}", seconds) for number in range(count)))
 
 
 def chain(count: int, seconds: float) -> Shape:
-    """Each node needs the one before."""
+    """Each node depends on the previous one."""
     return Shape(f"chain of {count}", _chain("n", [seconds] * count))
 
 
 def uneven(unit: float) -> Shape:
-    """Two chains side by side, one of 8-1-8-1 units and one of 1-8-1-8.
+    """Two parallel chains, one of 8-1-8-1 units and one of 1-8-1-8.
 
-    Waiting for a whole level of the graph before the next one starts takes 32 units in place of 18.
+    If a whole level of the graph had to be ready before the next one starts, a build would take 32 units instead of 18.
     """
     slow_first, fast_first = [8 * unit, unit] * 2, [unit, 8 * unit] * 2
     return Shape("uneven chains", _chain("a", slow_first) + _chain("b", fast_first))
 
 
 def random_graph(count: int, seconds: float, seed: int) -> Shape:
-    """Each node needs up to three earlier ones and takes between half and one and a half times `seconds`."""
+    """Each node depends on up to three earlier ones and takes between half and one and a half times `seconds`."""
     source = random.Random(seed)
     names = [f"n{number}" for number in range(count)]
     nodes = (

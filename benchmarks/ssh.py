@@ -1,8 +1,9 @@
-"""Files and commands on many hosts over SSH, beside Ansible and pyinfra: `python -m benchmarks ssh`.
+"""Files and commands on many hosts over SSH, compared with Ansible and pyinfra: `python -m benchmarks ssh`.
 
-One OpenSSH server listens on as many loopback addresses as there are hosts. Each tool writes the same two files on each
-host and runs the same command there, from nothing: processes are started, connections made. The peers are installed in
-``.benchmarks/ssh-peers`` once; each works on 50 hosts at once, Ansible with pipelining and without gathering facts.
+One OpenSSH server listens on a loopback address for each host. Each tool writes the same two files to each host and
+runs the same command there, including the start of processes and connections. The other tools are installed in
+``.benchmarks/ssh-peers`` once; each works on 50 hosts concurrently, Ansible with pipelining and without gathering
+facts.
 """
 
 from __future__ import annotations
@@ -55,17 +56,17 @@ print(json.dumps({"configured": len(nodes)}))
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a tool took, in seconds."""
+    """The duration of a tool's run, in seconds."""
 
     tool: str
     hosts: int
     wall: float
     cpu: float
-    """Of the tool and its processes, not of the server's."""
+    """CPU time of the tool and its processes, not of the server's."""
 
 
 def measure(hosts: int) -> Sequence[Taken]:
-    """Each tool once on so many hosts. Raises `RuntimeError` where one failed."""
+    """Run each tool once on this many hosts. Raises `RuntimeError` if one failed."""
     _install()
     addresses = [f"127.0.{64 + number // 200}.{1 + number % 200}" for number in range(hosts)]
     taken = []

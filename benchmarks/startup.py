@@ -1,4 +1,4 @@
-"""The CPU time that the commands take to start, in units of an interpreter that does nothing."""
+"""The CPU time that the commands take to start, in units of an empty Python program."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SERVICES = frozenset({"occopus-simulated-cloud"})
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The median CPU time of one command, which other work on the machine changes less than the time it takes."""
+    """The median CPU time of one command; other work on the machine affects it less than the elapsed time."""
 
     command: str
     seconds: float
     ratio: float
-    """How many times as long as ``python -c pass``."""
+    """The multiple of ``python -c pass``."""
 
 
 def measure(runs: int) -> list[Started]:
@@ -52,7 +52,7 @@ def _populate(here: build.Workspace, endpoint: str) -> None:
 
 
 def _medians(here: build.Workspace, lines: Mapping[str, tuple[str, ...]], runs: int) -> dict[str, float]:
-    """In turns, so that what else the machine does meets all of them alike."""
+    """Medians of runs in turns, so that other work on the machine affects all commands alike."""
     rounds = [{line: here.run(*words).cpu for line, words in lines.items()} for _ in range(runs)]
     return {line: statistics.median(each[line] for each in rounds) for line in lines}
 

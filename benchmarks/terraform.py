@@ -1,7 +1,8 @@
 """The same shapes built by Terraform, with its built-in resources. Needs no network.
 
-In two ways: creations that sleep as long as the node takes to boot, as if somebody had known that beforehand; and
-creations that do our work, which is to call the simulated cloud, and to look until the instance is ready.
+There are two variants: creations that sleep for the boot time of the node, as if it were known in advance; and
+creations that do the same work as Occopus, which is to call the simulated cloud, and to poll until the instance is
+ready.
 """
 
 from __future__ import annotations
@@ -26,26 +27,26 @@ owner='{"installation": "terraform", "infra_id": "benchmark", "node_name": "'$1'
 id=$(call create '{"token": "'$1'", "boot_seconds": '$2', "owner": '"$owner"'}' | sed 's/.*"id": *"\([^"]*\)".*/\1/')
 until call describe '{"ids": ["'$id'"]}' | grep -q '"state": *"ready"'; do sleep 0.2; done
 """
-"""Makes an instance of a name that boots for so many seconds, and waits until it is ready."""
+"""Makes an instance of a name with this boot time in seconds, and waits until it is ready."""
 
 ENVIRONMENT = {"CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": "/dev/null", "TF_IN_AUTOMATION": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """One shape built, and looked at again with nothing left to do."""
+    """One shape built, and planned again without changes."""
 
     apply: child.Usage
     plan: child.Usage
 
 
 def installed() -> bool:
-    """Whether there is a terraform on the PATH."""
+    """Whether Terraform is on the PATH."""
     return shutil.which("terraform") is not None
 
 
 def can_call() -> bool:
-    """Whether it can do our work, which takes curl."""
+    """Whether it can do the same work, which needs curl."""
     return installed() and shutil.which("curl") is not None
 
 

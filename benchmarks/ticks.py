@@ -1,4 +1,4 @@
-"""Many infrastructures in which nothing happens, maintained as by a service: what each costs at every tick."""
+"""Many infrastructures without changes, maintained as by a service: the cost of each per tick."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from occopus_core.testing.simcloud.process import SimulatedCloud
 from tests import postgresql
 
 INTERVAL = 10.0
-"""Seconds between two looks at one infrastructure."""
+"""Seconds between two passes over one infrastructure."""
 
 SECONDS = 30.0
-"""How long is measured."""
+"""The duration of the measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """What maintenance has used while nothing happened."""
+    """The resources that maintenance has used without changes."""
 
     infrastructures: int
     store: str
@@ -31,7 +31,7 @@ class Ticked:
     cpu: float
     """Seconds of user and system time."""
     passes: int
-    """Looks at one infrastructure."""
+    """The number of passes."""
     memory: float
     """Most resident memory of the process, in MiB."""
     calls: float
@@ -44,7 +44,7 @@ class Ticked:
 
 
 def measure(infrastructures: int, store: str, interval: float = INTERVAL, seconds: float = SECONDS) -> Ticked:
-    """So many infrastructures of three instances in a store of this kind. Raises `child.ChildError`."""
+    """This many infrastructures of three instances in a store of this kind. Raises `child.ChildError`."""
     with SimulatedCloud() as cloud, _database(store) as url, build.workspace(url) as here:
         shape = shapes.independent(1, 0.0)
         here.run("occopus-import", here.write("nodes.yaml", shape.definitions(cloud.endpoint)))

@@ -1,4 +1,4 @@
-"""A script for `passes.py` and `ticks.py`: fills a store, or looks after what is in it and says what that took."""
+"""A script for `passes.py` and `ticks.py`: fills a store, or maintains its infrastructures and reports the cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from occopus_core.settings import Settings
 from occopus_core.store.records import InstanceRecord
 
 PASSES = 4
-"""The first is not counted: it makes the connections."""
+"""The first pass is not counted: it opens the connections."""
 
 
 def build(manager: InfrastructureManager, infra_ids: Sequence[str], description: str) -> None:
@@ -31,7 +31,7 @@ def build(manager: InfrastructureManager, infra_ids: Sequence[str], description:
 
 
 def maintain(manager: InfrastructureManager, infra_ids: Sequence[str], result: str) -> None:
-    """A few passes over all of them; writes the CPU seconds of each."""
+    """Run a few passes over all of them; write the CPU seconds of each."""
     seconds = []
     for _ in range(PASSES):
         began = time.process_time()
@@ -41,7 +41,7 @@ def maintain(manager: InfrastructureManager, infra_ids: Sequence[str], result: s
 
 
 def one_round(manager: InfrastructureManager, infra_ids: Sequence[str]) -> None:
-    """One pass over each, as `occopus-maintain -c` and the service make them."""
+    """One pass over each, as in `occopus-maintain -c` and the service."""
     rounds = manager.rounds(interval=1.0)
     for infra_id in infra_ids:
         rounds.attach(infra_id)
@@ -50,7 +50,7 @@ def one_round(manager: InfrastructureManager, infra_ids: Sequence[str]) -> None:
 
 
 class Counter(CallMetrics):
-    """Counts the passes that have ended."""
+    """Counts completed passes."""
 
     def __init__(self) -> None:
         self.passes = 0
@@ -63,7 +63,7 @@ class Counter(CallMetrics):
 
 
 def fill(manager: InfrastructureManager, infra_ids: Sequence[str], description: str) -> None:
-    """Build one infrastructure; the others are made like it, at the cloud and in the store, without the engine."""
+    """Build one infrastructure; copy it in the cloud and in the store, without the engine."""
     first, *others = infra_ids
     manager.build(manager.load(description), first)
     store = manager.store
@@ -93,7 +93,7 @@ def _copy(handler: ResourceHandler, installation: str, infra_id: str, like: Inst
 
 
 def tick(manager: InfrastructureManager, infra_ids: Sequence[str], plan: str) -> None:
-    """Maintain all of them as a service does, at an interval, and say what that took once each was looked at twice.
+    """Maintain all of them like a service, at an interval, and report the cost after two passes over each.
 
     `plan` is INTERVAL,SECONDS,RESULT.
     """

@@ -1,7 +1,7 @@
 """Check that no requirement and no pin of the project allows a version with a known vulnerability.
 
-floors.txt names the lowest acceptable versions. Each pin has hashes. Prints a line for each fault, and ends with 1
-where there is one.
+floors.txt names the lowest acceptable versions. Each pin has hashes. Prints a line for each fault, and exits with 1 if
+there are any.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORTEST_REASON = 10
-"""Characters."""
+"""The fewest characters."""
 _OWN = re.compile(r"occopus-")
 _SETUP = tuple(
     folder + file for folder in ("", "plugins/*/*/", "contrib/occo/") for file in ("setup.cfg", "pyproject.toml")
@@ -28,7 +28,7 @@ _SETUP = tuple(
 
 
 def floors(path: Path) -> dict[str, Version]:
-    """The lowest versions by canonical name. Raises `ValueError` where a line lacks its version, date or reason."""
+    """The lowest versions by canonical name. Raises `ValueError` if a line lacks its version, date or reason."""
     found: dict[str, Version] = {}
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -64,7 +64,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def faults(root: Path = ROOT) -> Iterator[str]:
-    """One line for each fault. Raises `ValueError` where the list cannot be read."""
+    """One line for each fault. Raises `ValueError` if the list cannot be read."""
     known = floors(root / "contrib" / "floors.txt")
     for where, requirement in requirements(root):
         floor = known.get(canonicalize_name(requirement.name))

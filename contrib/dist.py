@@ -1,8 +1,8 @@
 """Builds a wheel and a source distribution of every distribution of this repository: ``contrib/dist.py [NAME ...]``.
 
-What is built is what git knows, and new files that it does not ignore. Two builds of the same files are equal byte for
-byte: times are those of $SOURCE_DATE_EPOCH, by default of the last commit. Each wheel is built from its source
-distribution, so that this one is complete. Needs the packages of contrib/requirements-dev.txt.
+Distributions contain the files that git tracks, and new files that it does not ignore. Two builds of the same files are
+equal byte for byte: times are those of $SOURCE_DATE_EPOCH, by default of the last commit. Each wheel is built from its
+source distribution, so that this one is complete. Needs the packages of contrib/requirements-dev.txt.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LEFT_OUT = "tests"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Build those that are named, or all; the exit code."""
+    """Build the named distributions, or all; return the exit code."""
     made = argparse.ArgumentParser(description="Build wheels and source distributions.")
     made.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIR", help="folder (default: dist)")
     made.add_argument("names", nargs="*", metavar="NAME", help="distributions (default: all)")
@@ -50,13 +50,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def distributions() -> dict[str, Path]:
-    """The folder of every distribution, by its name: the core, the module names of 1.x, and each folder of a plugin."""
+    """The folder of every distribution, by name: the core, the module names of 1.x, and each plugin folder."""
     folders = [ROOT, ROOT / "contrib" / "occo", *sorted(file.parent for file in ROOT.glob("plugins/*/*/setup.cfg"))]
     return {_name(folder): folder for folder in folders}
 
 
 def make(project: Path, output: Path) -> list[Path]:
-    """Build the source distribution of a folder, and the wheel from that; both files."""
+    """Build the source distribution of a folder, and the wheel from that; return both files."""
     with tempfile.TemporaryDirectory(prefix="occopus-dist-") as name:
         work = Path(name)
         stage(project, work / "staged")
@@ -71,7 +71,7 @@ def make(project: Path, output: Path) -> list[Path]:
 
 
 def stage(project: Path, folder: Path) -> None:
-    """Copy what belongs to a distribution, links as what they lead to, with the modes of a fresh checkout."""
+    """Copy the files of a distribution, links as their targets, with the modes of a fresh checkout."""
     for path in _files(project):
         target = folder / path.relative_to(project)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def stage(project: Path, folder: Path) -> None:
 
 
 def normalise(sdist: Path, target: Path) -> None:
-    """Write the archive so that it depends on nothing but names, modes and contents."""
+    """Rewrite the archive so that it depends only on names, modes and contents."""
     epoch = int(os.environ["SOURCE_DATE_EPOCH"])
     with (
         tarfile.open(sdist) as given,
@@ -103,7 +103,7 @@ def _files(project: Path) -> Iterator[Path]:
         if path.is_symlink() and path.is_dir():
             target = path.resolve()
             yield from (path / inner for inner in _listed(target, "."))
-        elif path.exists():  # what was removed and is still in git's index is gone
+        elif path.exists():  # a removed file is still in git's index
             yield path
 
 
@@ -119,7 +119,7 @@ def _name(folder: Path) -> str:
 
 
 def _build(source: Path, kind: Literal["sdist", "wheel"], output: Path) -> str:
-    # Without a build environment of its own: setuptools is installed, and fetching it takes a minute.
+    # Without a separate build environment: setuptools is installed, and fetching it takes a minute.
     return build.ProjectBuilder(source, runner=quiet_subprocess_runner).build(kind, output)
 
 

@@ -1,4 +1,4 @@
-"""Checks the layers of pyproject.toml with import-linter, with the package of every folder of a plugin among them."""
+"""Checks the layers of pyproject.toml with import-linter, including the packages of all plugin folders."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACEHOLDER = "PLUGINS"
-"""What stands in a contract of pyproject.toml for the packages of all plugins."""
+"""The placeholder for the packages of all plugins in a contract of pyproject.toml."""
 
 
 def main() -> int:
-    """Check every contract; the exit code."""
+    """Check every contract; return the exit code."""
     options = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
     with tempfile.NamedTemporaryFile("w", suffix=".ini", encoding="utf-8") as file:
         with_plugins(options, plugin_packages(ROOT)).write(file)
@@ -27,7 +27,7 @@ def main() -> int:
 
 
 def plugin_packages(root: Path) -> list[str]:
-    """The import package of every folder of a plugin."""
+    """The import package of every plugin folder."""
     return sorted(file.parent.name for file in root.glob("plugins/*/*/occopus_*/__init__.py"))
 
 

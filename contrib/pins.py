@@ -1,9 +1,8 @@
 """Write the pins of third-party distributions, with the hashes of all their files, as uv resolves them.
 
-Three files, and each pin is in one of them: ``constraints.txt`` is what it takes to use the project,
-``constraints-dev.txt`` what it takes to test it besides, ``constraints-tools.txt`` the programs that single targets of
-the Makefile need. Versions stay as they are where the requirements allow it; the arguments name distributions to raise,
-``all`` raises every one.
+Each pin is in one of three files: ``constraints.txt`` has those for using the project, ``constraints-dev.txt`` the
+additional ones for testing it, ``constraints-tools.txt`` the programs of single targets of the Makefile. Versions stay
+unchanged if the requirements allow it; the arguments name distributions to raise, ``all`` raises every one.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ SETS = {"constraints.txt": USE, "constraints-dev.txt": [*USE, *DEVELOPMENT], "co
 
 
 def blocks(text: str) -> list[str]:
-    """The pins of a file, each with its hashes: the requirement, and the lines that continue it."""
+    """The pins of a file, each with its hashes: the requirement, and its continuation lines."""
     return re.findall(r"^[A-Za-z0-9][^\n]*==[^\n]*(?:\n[ \t]+[^\n]*)*", text, re.MULTILINE)
 
 
 def resolve(requirements: Sequence[str], constraints: str, pinned: str, raised: Sequence[str]) -> list[str]:
-    """What uv resolves. Raises `CalledProcessError` where there is no solution; uv has printed why."""
+    """The output of uv. Raises `CalledProcessError` if there is no solution; uv has printed why."""
     options = ["--universal", "--python-version", LOWEST_PYTHON, "--python", sys.executable, "--no-build-isolation"]
     options += ["--generate-hashes", "--no-annotate", "--no-header", "--quiet"]
     options += ["--upgrade"] if "all" in raised else [f"--upgrade-package={name}" for name in raised]
@@ -55,7 +54,7 @@ def resolve(requirements: Sequence[str], constraints: str, pinned: str, raised: 
 
 
 def main() -> None:
-    """Write the three files. Nothing is written where one of them cannot be resolved."""
+    """Write the three files; none of them if one cannot be resolved."""
     files = [ROOT / "contrib" / name for name in SETS]
     before = "\n".join(path.read_text() for path in files if path.exists())
     found: list[str] = []

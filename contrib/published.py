@@ -1,6 +1,6 @@
-"""Writes what follows from the folders of plugins: ``plugins/README.md`` and ``occopus_core/published.json``.
+"""Writes files derived from the plugin folders: ``plugins/README.md`` and ``occopus_core/published.json``.
 
-The second is what the core advises to install where a plugin is missing: the folder of each type, by kind.
+The core uses the second one to suggest what to install if a plugin is missing: the folder of each type, by kind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Each folder is a distribution of its own. `pip install ./plugins/KIND/NAME` in a
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One distribution: its folder, what it is, and its types by kind."""
+    """One distribution: its folder, its description, and its types by kind."""
 
     folder: str
     description: str
@@ -34,7 +34,7 @@ class Published:
 
 
 def published(root: Path) -> Iterator[Published]:
-    """Every distribution with plugins below the folder, in the order of their paths."""
+    """Every distribution with plugins below the folder, in order of their paths."""
     for file in sorted(root.glob("plugins/*/*/setup.cfg")):
         parser = configparser.ConfigParser(interpolation=None)
         parser.read(file, "utf-8")

@@ -23,7 +23,7 @@ def pages() -> dict[str, str]:
 
 
 class _Caught(Exception):  # noqa: N818  # no error
-    """Carries the parser of a command out of it."""
+    """Carries the parser out of a command."""
 
     def __init__(self, made: argparse.ArgumentParser) -> None:
         super().__init__(made.prog)
@@ -35,7 +35,7 @@ def _catch(made: argparse.ArgumentParser, *_: object) -> NoReturn:
 
 
 def _parsers() -> Iterator[argparse.ArgumentParser]:
-    """The parser of every command of the core: each command begins with parsing its arguments."""
+    """The parser of every command of the core: each command first parses its arguments."""
     points = metadata.distribution("occopus-core").entry_points.select(group="console_scripts")
     catching = patch.object(argparse.ArgumentParser, "parse_args", _catch)
     for command in (import_module(f"occopus_core.cli.{point.attr}") for point in points if point.module == _ENTRIES):

@@ -1,6 +1,6 @@
 """Hooks of MkDocs: the site consists of the repository's own Markdown files and of generated pages.
 
-Every file has the same path in the site as in the repository, so that a link between two of them works in both.
+Every file has the same path in the site as in the repository, so that links between them work in both.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PAGES = (
     "contrib/occo/README.md",
 )
 _LINKED = ("LICENSE", "docs/*.png", "examples/*/*", "schemas/*.json", "contrib/plugin-template/copier.yml")
-"""Files that pages show or lead to."""
+"""Files that pages show or link to."""
 _LOADED = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*\s(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)""")
 _LINK = re.compile(r"(?<=\]\()(?P<path>[^()\s#:]+)(?=[#)])")
 
@@ -62,7 +62,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Lead links to folders, which the repository's pages show, to the README of the folder."""
+    """Change links to folders, which the repository's pages show, to the README of the folder."""
     folder = Path(page.file.src_uri).parent
 
     def led(match: re.Match[str]) -> str:
@@ -74,7 +74,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001
-    """Warn where a page would load something from another host."""
+    """Warn if a page would load something from another host."""
     for url in _LOADED.findall(output):
         _log.warning("%s loads %s: the site must work without a network", page.file.src_uri, url)
     return output

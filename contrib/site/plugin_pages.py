@@ -1,4 +1,4 @@
-"""A page for each plugin, generated from its schema and what it declares."""
+"""A page for each plugin, generated from its schema and class attributes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CORE = "occopus_core"
 
 
 def navigation() -> Iterator[tuple[str, Iterator[dict[str, str]]]]:
-    """The pages of each kind with their titles: generated ones first, then what the packages say of themselves."""
+    """The pages of each kind with their titles: generated ones first, then the packages' own pages."""
     readmes = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("plugins/*/*/README.md"))]
     for kind, title in [*_TITLES.items(), ("page", "Pages")]:
         generated, written = f"reference/plugins/{kind}-", f"plugins/{kind}/"
@@ -38,7 +38,7 @@ def navigation() -> Iterator[tuple[str, Iterator[dict[str, str]]]]:
 
 @cache
 def pages() -> dict[str, str]:
-    """The Markdown of each page, by its path in the site. ValueError where a plugin cannot be used."""
+    """The Markdown of each page, by its path in the site. Raises `ValueError` if a plugin cannot be used."""
     folders = {(kind, name): one.folder for one in published(ROOT) for kind in one.types for name in one.types[kind]}
     return {
         f"reference/plugins/{one.kind}-{one.type}.md": _page(one, folders.get((one.kind, one.type)))
@@ -75,7 +75,7 @@ def _page(one: InstalledPlugin, folder: str | None) -> str:
 
 
 def _keys(schema: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """A line of the table for each key, those of sections and lists of sections below it."""
+    """A line of the table for each key; keys of sections and of lists of sections are indented below."""
     required = schema.get("required", ())
     for name, piece in schema.get("properties", {}).items():
         if not isinstance(piece, Mapping):

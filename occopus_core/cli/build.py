@@ -171,7 +171,7 @@ def _say_another(options: argparse.Namespace, files: BuildFiles, *, only_plan: b
 
 
 def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str, options: argparse.Namespace) -> None:
-    """Have a build that replaces or destroys confirmed. Raises `DeclinedError`, and what a plan raises."""
+    """Ask for confirmation of a build that replaces or destroys. Raises `DeclinedError`, and the errors of a plan."""
     if manager.store.meant(infra_id) is None:
         return
     from occopus_core.engine.planning.plan import Verb  # noqa: PLC0415
@@ -187,7 +187,7 @@ def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str, optio
 
 
 def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tuple[Plan, Changes, Users]:
-    """The plan, what has changed by node, and who uses definitions that would become others."""
+    """The plan, the changes by node, and the users of definitions that would change."""
     from occopus_core.manager.preview import preview_first_build  # noqa: PLC0415
     from occopus_core.store.definitions import read_definitions  # noqa: PLC0415
     from occopus_core.store.files import is_absent  # noqa: PLC0415
@@ -217,7 +217,7 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
 
 
 def _planned_id(manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool) -> str:
-    """The id that is meant. A plan changes nothing: a name is accepted where the build accepts only an id."""
+    """The id of the infrastructure. A plan changes nothing: a name is accepted where the build accepts only an id."""
     found = meant(manager, text)
     if found != meant_by_a_person(manager, settings, text, yes=yes):
         say(
@@ -241,7 +241,7 @@ def _say_new(options: argparse.Namespace) -> None:
 
 
 def _built(manager: InfrastructureManager, infra_id: str, form: str, replaced: Users) -> str:
-    """The result to print after a build. For people, says where the nodes are, and the outputs."""
+    """The result to print after a build: as text, the addresses of nodes, and the outputs."""
     from occopus_core.report import outputs_of, report_of  # noqa: PLC0415
     from occopus_core.report.built import address_lines, output_lines  # noqa: PLC0415
     from occopus_core.store.records import NoSuchInfrastructureError  # noqa: PLC0415
@@ -298,7 +298,10 @@ def _build(manager: InfrastructureManager, files: BuildFiles, infra_id: str, opt
 
 
 def _way_on(manager: InfrastructureManager, infra_id: str) -> str:
-    """What to do after a build that was stopped before it was undone. Destruction is for a first build alone."""
+    """What to do after a build that was stopped before it was undone.
+
+    Destruction is suggested only for a first build.
+    """
     from occopus_core.report.under_way import commands  # noqa: PLC0415
     from occopus_core.store.records import InfrastructureState, NoSuchInfrastructureError, StoreError  # noqa: PLC0415
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BuildFiles:
-    """What the files say."""
+    """The content of the files."""
 
     settings: Settings
     credentials: Credentials
@@ -37,7 +37,7 @@ class BuildFiles:
     declared: Collection[str] = ()
     """The names of the variables that the description itself has."""
     expanded: Collection[str] = ()
-    """The templates of the description that are rendered already."""
+    """The templates of the description that are already rendered."""
 
     @property
     def used(self) -> Mapping[str, NodeDefinition]:
@@ -54,7 +54,7 @@ class BuildFiles:
 
         types = {node.type for node in self.infrastructure.nodes}
         known = Overlay(self.definitions, stored).definitions(types)
-        if known.keys() != types:  # it cannot be built, and what is missing may use them
+        if known.keys() != types:  # an incomplete set of definitions cannot be built, and the missing ones may use them
             return
         self._say_overridden()
         infrastructure, definitions = self.infrastructure, known.values()
@@ -71,7 +71,7 @@ class BuildFiles:
 
 
 def read_files(options: argparse.Namespace) -> BuildFiles:
-    """Read all of them. Raises `DescriptionError` with the faults of all."""
+    """Read all files. Raises `DescriptionError` with the errors of all."""
     reading = _Reading(options)
     (settings, credentials), (definitions, infrastructure) = both(
         reading.files, lambda: both(reading.definitions, reading.infrastructure)
@@ -81,7 +81,7 @@ def read_files(options: argparse.Namespace) -> BuildFiles:
 
 
 class _Reading:
-    """The definitions are checked with the settings and credentials where these can be read, and else without."""
+    """Reads the files. Definitions are checked with the settings and credentials if these can be read."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options

@@ -24,11 +24,11 @@ _KINDS: Mapping[str, Mapping[str, str]] = {
     "occopus-logs": {"node": "places"},
     "occopus-ssh": {"node": "places"},
 }
-"""By command and option or argument: what completes it, beside infrastructures."""
+"""By command and option or argument: the words for completion, except infrastructures."""
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
-"""Words that mean nothing to a shell: those of a damaged store may be anything."""
+"""Words without a meaning for shells: a damaged store may contain any text."""
 _TCSH_ARGUMENT = re.compile(r"'p/1/(f|`[^`]*`)/' \\\n *'p/\*/\(\)/'")
-"""The only argument of a command: `shtab` completes it as the first word alone, but it may come behind options."""
+"""A command's only argument: `shtab` completes it only as the first word, but it may follow options."""
 
 _BASH = """
 _occopus_words() {{
@@ -75,7 +75,7 @@ def script(made: argparse.ArgumentParser, shell: str) -> str:
 
 
 def _completer(kind: str) -> dict[str, object]:
-    """What `shtab` writes for an option that these words complete."""
+    """The text of `shtab` for an option with these words."""
     bash = "\n".join(f'_occopus_{each}() {{ _occopus_words {each} "$1"; }}' for each in KINDS)
     zsh = "\n".join(f"_occopus_{each}() {{ _occopus_words {each}; }}" for each in KINDS)
     return {
@@ -87,7 +87,7 @@ def _completer(kind: str) -> dict[str, object]:
 
 
 def words(kind: str, url: str, infra_id: str | None = None) -> list[str]:
-    """The words that complete an option, those of one infrastructure where it is named. Raises `StoreError`."""
+    """The words that complete an option, only those of the named infrastructure, if any. Raises `StoreError`."""
     from occopus_core.store.listing import named_instances  # noqa: PLC0415
 
     found = named_instances(url)
@@ -101,7 +101,7 @@ def words(kind: str, url: str, infra_id: str | None = None) -> list[str]:
 
 
 def _infrastructures(found: Sequence[NamedInstance]) -> Iterator[str]:
-    """All ids, and the names that mean one infrastructure."""
+    """All ids, and the names that only one infrastructure has."""
     names: dict[str, set[str]] = {}
     for one in found:
         names.setdefault(one.infra_name, set()).add(one.infra_id)

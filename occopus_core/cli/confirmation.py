@@ -1,4 +1,4 @@
-"""Questions on a terminal before something is destroyed. Without a terminal, nothing is asked."""
+"""Questions on a terminal before something is destroyed. Without a terminal, there are no questions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ class DeclinedError(Exception):
 
 
 def can_ask(settings: Settings) -> bool:
-    """True on a terminal of ours. Scripts of 1.x are not asked anything: never with `compatibility: 1.x`."""
+    """True if this process may ask on the terminal.
+
+    Scripts of 1.x expect no questions: never with `compatibility: 1.x`.
+    """
     return not settings.former and _is_ours(0) and _is_ours(2)
 
 
 def confirm(question: str) -> None:
-    """Ask, and go on only after a yes. Raises `DeclinedError`."""
+    """Ask, and continue only after a yes. Raises `DeclinedError`."""
     say(f"{question} [y/N]")
     try:
         answer = sys.stdin.readline()

@@ -61,7 +61,7 @@ def ssh() -> NoReturn:
 
 def _run(command: str) -> NoReturn:
     gc.disable()  # imports create only lasting objects: collecting garbage would take a fifth of the start
-    # Until a command has started work, a signal may end the process at once.
+    # Until a command has started work, a signal may end the process immediately.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _quit)
     _replace_closed_streams()

@@ -6,7 +6,7 @@ import enum
 
 
 class UsageError(Exception):
-    """The options of a command do not fit what the configuration says or the store has; nothing was done."""
+    """The options of a command conflict with the configuration or the store; nothing was done."""
 
 
 class ExitCode(enum.IntEnum):
@@ -30,7 +30,7 @@ class ExitCode(enum.IntEnum):
 
 
 class NameOnlyError(LookupError):
-    """A name is given where only an id counts; the message says which."""
+    """A name is given where only an id is accepted; the message says which."""
 
     def __init__(self, text: str, infra_id: str) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Lines for people: events, and instances without confirmation."""
+"""Lines of text for events, and for instances without confirmation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MARGIN = "    "
 
 
 def counted(count: int, noun: str) -> str:
-    """The number with the noun, in the plural but for one: `1 instance`, `2,000 instances`."""
+    """The number with the noun, in the plural unless 1: `1 instance`, `2,000 instances`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
@@ -41,7 +41,7 @@ def unconfirmed(instances: Sequence[str]) -> list[str]:
 def indented(text: str) -> str:
     """The text of an event without control characters; its further lines are indented, and keep their own indentation.
 
-    Lines that have this indentation already, as the last output of an instance, stay as they are.
+    Lines that already have this indentation, such as the last output of an instance, stay unchanged.
     """
     plain = ("".join(each if each.isprintable() else " " for each in line.expandtabs()) for line in text.split("\n"))
     first, *more = (line.rstrip() for line in plain)

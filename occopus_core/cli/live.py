@@ -1,4 +1,4 @@
-"""The live view on a terminal: the instances under way, the reason why each waits, and for how long."""
+"""The live view on a terminal: the instances in progress, the reason why each waits, and for how long."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MARKS = {EventKind.NODE_READY: ("✓", "green"), EventKind.NODE_DROPPED: ("-", 
 def live_view() -> Iterator[Observer]:
     """An observer that shows its events on stderr; completed work stays there as a line.
 
-    Nothing is drawn before the first event: a command may ask its user something until then.
+    Nothing is drawn before the first event: until then a command may ask its user a question.
     """
     view = _View()
     console = Console(stderr=True)
@@ -48,8 +48,8 @@ def live_view() -> Iterator[Observer]:
     )
 
     def observe(event: Event) -> None:
-        live.start()  # which does nothing where it was started already
-        view.told(event, live)
+        live.start()  # without effect if already started
+        view.handle(event, live)
 
     try:
         yield observe
@@ -66,7 +66,7 @@ class _Row:
 
 
 class _View:
-    """The instances under way, each with the reason why it waits and the time."""
+    """The instances in progress, each with the reason why it waits and the time."""
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
@@ -74,10 +74,10 @@ class _View:
         self._undoing = False
         self._started = time.monotonic()
 
-    def told(self, event: Event, live: Live) -> None:
+    def handle(self, event: Event, live: Live) -> None:
         """Handle an event; one that completes work stays on the terminal as a line."""
         text = redacted(event.text)
-        if event.kind is EventKind.ROLLING_BACK:  # each instance that is deleted comes again
+        if event.kind is EventKind.ROLLING_BACK:  # each deleted instance gets another line
             self._rows.clear()
             self._ended, self._undoing = 0, True
         if event.kind is EventKind.NODE_WAITING:
@@ -97,7 +97,7 @@ class _View:
         self._rows[event.node_id] = _Row(event.node_name, doing, time.monotonic(), text)
 
     def render(self) -> RenderableType:
-        """The present view."""
+        """The current view."""
         rows = list(self._rows.items())
         table = Table.grid(padding=(0, 2))
         now = time.monotonic()

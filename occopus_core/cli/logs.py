@@ -1,4 +1,4 @@
-"""``occopus-logs``: what instances have printed."""
+"""``occopus-logs``: print the output of instances."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 LINES = 100
 FOLLOW_SECONDS = 2.0
-"""How often providers are asked while their output is followed."""
+"""The interval between two queries with --follow, in seconds."""
 FOLLOW_LINES = 1000
-"""Lines of each instance that are read then: what is printed faster is lost."""
+"""The lines of each instance that a query reads: if more are printed in between, some are lost."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; its exit code."""
+    """Run the command. Returns its exit code."""
     options = _parser().parse_args(argv)
     return guarded(lambda: _run(options))
 
@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _follow(manager: InfrastructureManager, options: argparse.Namespace, printer: _Printer) -> None:
-    """Go on with what is printed, until the infrastructure has gone."""
+    """Print new output until the infrastructure is deleted."""
     from occopus_core.manager.logins import NoSuchInstanceError  # noqa: PLC0415
     from occopus_core.store.records import NoSuchInfrastructureError  # noqa: PLC0415
 
@@ -112,7 +112,7 @@ def _follow(manager: InfrastructureManager, options: argparse.Namespace, printer
 
 
 class _Printer:
-    """Prints output and, of what was printed before, what is new."""
+    """Prints only the output that was not printed before."""
 
     def __init__(self, form: str, *, several: bool) -> None:
         self._form = form
@@ -121,7 +121,7 @@ class _Printer:
         self._said: dict[str, str] = {}
 
     def show(self, found: Sequence[InstanceOutput], most: int | None = None) -> None:
-        """Print the lines of each instance that were not printed yet, the last `most` of them; a problem once."""
+        """Print the new lines of each instance, at most the last `most`; a problem is printed once."""
         for one in found:
             name = f"{one.node_name}/{one.node_id[:8]}"
             if one.problem:
@@ -148,7 +148,7 @@ class _Printer:
 
 
 def added(before: Sequence[str], now: Sequence[str]) -> Sequence[str]:
-    """The lines that have been printed since `before`, both being ends of one output; all without an overlap."""
+    """The lines that follow `before`, which is the end of an earlier output; all lines if they do not overlap."""
     for count in range(min(len(before), len(now)), 0, -1):
         if tuple(before[len(before) - count :]) == tuple(now[:count]):
             return now[count:]

@@ -45,7 +45,7 @@ _OTHER_FORMS = (
     "xml",
     "yml",
 )
-"""Names of forms that are not written: a file without a dot in its name would be a surprise."""
+"""Names of unknown output formats: a file without a dot in its name would be a surprise."""
 _CLOSE = 0.75
 
 
@@ -257,7 +257,7 @@ def _describe(options: argparse.Namespace) -> int:
 
 
 def _refuse_unknown_form(output: str | None, forms: Sequence[str], settings: Settings) -> None:
-    """Raises `UsageError` for the name of a form that does not exist; in 1.x every word was a file."""
+    """Raises `UsageError` for the name of an unknown format; in 1.x every word was a file."""
     if output is None or output in forms or settings.former or not output.isalpha():
         return
     from difflib import get_close_matches  # noqa: PLC0415

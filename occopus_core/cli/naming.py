@@ -1,4 +1,4 @@
-"""The infrastructure that the option `-i` means: its id, its name, or a unique beginning of its id."""
+"""Resolves the option `-i`: the id of an infrastructure, its name, or a unique beginning of its id."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def meant(manager: InfrastructureManager, text: str) -> str:
-    """The id of the infrastructure that is meant; the text itself where there is none.
+    """The id of the infrastructure that the text names; the text itself if there is none.
 
     Raises `AmbiguousNameError`, `StoreError`.
     """
@@ -27,10 +27,10 @@ def meant(manager: InfrastructureManager, text: str) -> str:
 def meant_by_a_person(
     manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool, is_there: bool = False
 ) -> str:
-    """The same for what cannot be undone: without a terminal and without `--yes`, only an id counts.
+    """The same for irreversible actions: without a terminal and without `--yes`, only an id counts.
 
-    A script that names by its id what is gone already must not meet another infrastructure of this name. With
-    `is_there`, raises `NameOnlyError` for what would be taken otherwise.
+    A script with the id of a deleted infrastructure must not affect another one of this name. With `is_there`, raises
+    `NameOnlyError` for a name that would otherwise be accepted.
     """
     if yes or can_ask(settings):
         return meant(manager, text)
@@ -45,7 +45,7 @@ def say_namesakes(settings: Settings, name: str, *, only_plan: bool) -> None:
     from occopus_core.store.listing import list_infrastructures  # noqa: PLC0415
     from occopus_core.store.records import InfrastructureState, StoreError  # noqa: PLC0415
 
-    with contextlib.suppress(StoreError):  # what follows reports it
+    with contextlib.suppress(StoreError):  # the following code reports it
         found = list_infrastructures(settings.store)
         namesakes = [one.id for one in found if one.name == name and one.state is not InfrastructureState.DROPPING]
         if not namesakes:
@@ -62,7 +62,7 @@ def say_namesakes(settings: Settings, name: str, *, only_plan: bool) -> None:
 
 @contextlib.contextmanager
 def pointing_to_events(manager: InfrastructureManager) -> Iterator[None]:
-    """Add to the error about an infrastructure that is gone which commands still know it."""
+    """Add a note to the error for a deleted infrastructure: which commands still know it."""
     from occopus_core.store.records import NoSuchInfrastructureError, StoreError  # noqa: PLC0415
 
     try:
@@ -78,7 +78,7 @@ def pointing_to_events(manager: InfrastructureManager) -> Iterator[None]:
 
 
 def meant_instance(manager: InfrastructureManager, infra_id: str, text: str) -> str:
-    """The node id of the instance whose id begins so, where there is exactly one; else the text itself."""
+    """The node id of the only instance whose id begins with the text; otherwise the text itself."""
     from occopus_core.store.records import SHORTEST_BEGINNING  # noqa: PLC0415  # help is to be fast
 
     if len(text) < SHORTEST_BEGINNING:

@@ -16,10 +16,10 @@ _EPILOG = """exit codes: 0 done; 1 failed and undone; 2 wrong input, nothing was
 instance; 4 the store or the output is away, or the infrastructure is busy; 5 done, but deletions are unconfirmed or a
 provider could not be asked; 130 and 143 interrupted and undone"""
 _COLUMNS = 80
-"""The width without a terminal."""
+"""The width if there is no terminal."""
 
 NAMED = "its id, its name, or a unique beginning of its id"
-"""What names an infrastructure."""
+"""The identifiers of an infrastructure."""
 _SEARCHED = "~/.occopus/, ./ or /etc/occopus/"
 _SHELLS = ("bash", "zsh", "tcsh")
 
@@ -46,7 +46,7 @@ def columns() -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that answers a wrong command line with one line."""
+    """A parser that reports a wrong command line in one line."""
 
     _words: Sequence[str] = ()
 
@@ -56,16 +56,16 @@ class Parser(argparse.ArgumentParser):
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end with 2."""
+        """Print the error, and exit with 2."""
         self.exit(2, f"error: {message}{self._hint(message)} ({self.prog} --help lists the options)\n")
 
     def _hint(self, message: str) -> str:
-        """The option that an unknown one probably means, or how to give an infrastructure its ``-i``; may be empty."""
+        """The option that an unknown one probably means, or how to specify `-i`; may be empty."""
         if not message.startswith(("the following arguments are required: -i", "unrecognized arguments: ")):
             return ""
         words = self._free_words()
         unknown = [word.partition("=")[0] for word in words if word.startswith("-") and not self._is_known(word)]
-        if unknown:  # another word may be its value
+        if unknown:  # another word may be the value of an unknown option
             from occopus_core.api.spelling import did_you_mean  # noqa: PLC0415  # only after a mistake
 
             known = [option[2:] for option in self._option_string_actions if option.startswith("--")]
@@ -82,7 +82,7 @@ class Parser(argparse.ArgumentParser):
         return [word for word, last in zip(words, [None, *words], strict=False) if not self._takes_value(last)]
 
     def _is_known(self, word: str) -> bool:
-        """True for an option, also one that is abbreviated or has its value in the same word, and for a number."""
+        """True for an option, also one that is abbreviated or contains its value, and for a number."""
         name = word.partition("=")[0]
         if not name.startswith("--"):
             return name[:2] in self._option_string_actions or name[1:2].isdigit() or name == "-"
@@ -139,7 +139,7 @@ def add_auth_data_path(made: argparse.ArgumentParser) -> None:
 
 
 def add_verbose(made: argparse.ArgumentParser) -> None:
-    """The option to see what is asked of providers."""
+    """Add the option to print each call of a provider."""
     made.add_argument(
         "-v",
         "--verbose",

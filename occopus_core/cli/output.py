@@ -20,7 +20,7 @@ class OutputError(Exception):
 
 
 class _Printed(io.TextIOBase):
-    """Standard output while a command runs: what plugins and libraries print goes to stderr, redacted."""
+    """Standard output while a command runs: output of plugins and libraries goes to stderr, redacted."""
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -132,6 +132,6 @@ def discard(stream: TextIO) -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process now, whatever calls are under way."""
+    """End the process now, with all calls in progress."""
     _stdout().flush()
     os._exit(code)

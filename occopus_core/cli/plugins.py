@@ -224,7 +224,7 @@ def _write_schemas(options: argparse.Namespace) -> int:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the file atomically: an editor that watches it never reads a half of it."""
+    """Write the file atomically: an editor that watches it never reads an incomplete one."""
     draft = path.with_name(f".{path.name}.draft")
     draft.write_text(text, "utf-8")
     draft.replace(path)
@@ -285,7 +285,7 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _template_extra() -> str:
-    """How to get it, where it is known what the core was installed from."""
+    """How to install the template's requirements, if the source of the core's installation is known."""
     from occopus_core.installed import source  # noqa: PLC0415
 
     flag, _, path = source("occopus-core").rpartition(" ")
@@ -294,7 +294,7 @@ def _template_extra() -> str:
 
 
 def _next_steps(folder: Path) -> str:
-    """The commands that install a new plugin beside the core of this installation, and test it."""
+    """The commands that install a new plugin into this environment, and test it."""
     from occopus_core.installed import source  # noqa: PLC0415
 
     core = source("occopus-core").removeprefix("-e ")

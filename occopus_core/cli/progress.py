@@ -17,8 +17,8 @@ from occopus_core.events import Observer
 def shown(*, lasting: bool = False, lines: bool = False) -> Iterator[Observer]:
     """An observer that writes its events to stderr, in a form suited to it.
 
-    For `lasting` work, which never completes, it writes lines with times instead of a view; with `lines` it writes
-    lines instead of a view, too.
+    For `lasting` work, which never completes, it writes lines with times instead of a view; with `lines` it also writes
+    lines instead of a view.
     """
     if lasting:
         yield lambda event: say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line(event)}")

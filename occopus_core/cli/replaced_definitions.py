@@ -1,4 +1,4 @@
-"""What is said where node definitions replace others that infrastructures use."""
+"""Notices about node definitions that replace others in use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def say_replaced(replaced: Users) -> None:
 
 
 def replaced_as_json(replaced: Users) -> list[dict[str, Any]]:
-    """The same for programs."""
+    """The same as JSON."""
     return [
         {"name": name, "used_by": [{"infraid": one.infra_id, "name": one.name} for one in users]}
         for name, users in replaced.items()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 INTERVAL = 10.0
 TOKEN_VARIABLE = "OCCOPUS_REST_TOKEN"  # noqa: S105  # its name
 SHORTEST_TOKEN = 16
-"""Characters."""
+"""The fewest characters."""
 LAST_PORT = 65535
 
 
@@ -45,8 +45,8 @@ def main(argv: Sequence[str]) -> int:
     options = made.parse_args(argv)
     if (options.certificate is None) != (options.key is None):
         made.error("--certificate and --key go together")
-    tell = {"create": _create_token, "list": _list_tokens, "revoke": _revoke_token}
-    return guarded(lambda: tell[options.action](options) if options.what == "token" else _serve(options))
+    act = {"create": _create_token, "list": _list_tokens, "revoke": _revoke_token}
+    return guarded(lambda: act[options.action](options) if options.what == "token" else _serve(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -207,7 +207,7 @@ def _serve(options: argparse.Namespace) -> int:
         credentials,
         process_strategy="parallel" if options.parallelize else "sequential",
         observer=observe,
-        told=lambda infra_id, text: log(
+        on_error=lambda infra_id, text: log(
             f"error: {infra_id}: {text}" if text else f"{infra_id}: can be maintained again"
         ),
         warn=lambda text: log(f"warning: {text}"),
@@ -263,7 +263,7 @@ def _token_fault(token: str) -> str:
 
 
 def _open_to_all(host: str, tokens: Tokens) -> str:
-    """Why the service does not start at an address that others reach; empty where there is a token."""
+    """Why the service does not start on an address that others can reach; empty if there is a token."""
     if any(one.revoked_at is None for one in tokens.all()):
         return ""
     return (

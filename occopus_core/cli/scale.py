@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         made.error("-f chooses an instance to go: --replace replaces all instances of the node")
     if options.filter is None and options.changescale is None and options.setscale is None and not options.replace:
         made.error("give -c (by how many), -s (to how many), -f (which instance to remove), or --replace")
-    if options.filter == "":  # such as an unset variable of a script
+    if options.filter == "":  # as from an unset variable of a script
         made.error("-f chooses an instance to go: give its node id or address")
     return guarded(lambda: _run(options))
 

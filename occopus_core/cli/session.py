@@ -55,9 +55,9 @@ def load_credentials(path: str | None) -> Credentials:
 
 
 def log_calls(*, verbose: bool) -> None:
-    """Where it is wanted, print each call of a cloud or a configuration manager on stderr, with its time.
+    """If enabled, print each call of a cloud or a configuration manager on stderr, with its time.
 
-    So are exceptions that the plugin contract does not allow, with their tracebacks.
+    Exceptions that the plugin contract does not allow are printed too, with their tracebacks.
     """
     if not verbose:
         return
@@ -79,7 +79,7 @@ def log_calls(*, verbose: bool) -> None:
 
 
 def both(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
-    """What two functions that read files return. Raises one `DescriptionError` with the faults of both."""
+    """The results of two functions that read files. Raises one `DescriptionError` with the errors of both."""
     try:
         found = first()
     except Exception as error:
@@ -89,7 +89,7 @@ def both(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
 
 
 def _add_faults(error: Exception, second: Callable[[], object]) -> None:
-    """Raises `DescriptionError` where the second function has faults to add to those of `error`."""
+    """Raises `DescriptionError` if the second function adds errors to those of `error`."""
     from occopus_core.descriptions.problems import DescriptionError  # noqa: PLC0415
 
     if isinstance(error, DescriptionError):
@@ -126,13 +126,13 @@ def watched(
     credentials: Credentials,
     *,
     parallel: bool,
-    told: Callable[[str, str], None] | None = None,
+    on_error: Callable[[str, str], None] | None = None,
     lasting: bool = False,
     verbose: bool = False,
 ) -> Iterator[InfrastructureManager]:
     """A manager whose progress is shown (see `progress.shown`), or logged if configured.
 
-    With `verbose` each call of a provider is a line, too.
+    With `verbose` each call of a provider is also a line.
     """
     from occopus_core.cli.progress import logged, shown  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
@@ -146,7 +146,7 @@ def watched(
             credentials,
             process_strategy=strategy,
             observer=observer,
-            told=told or _quiet,
+            on_error=on_error or _quiet,
             warn=lambda text: say(f"warning: {text}"),
         ) as manager:
             gc.freeze()  # imported modules are never garbage

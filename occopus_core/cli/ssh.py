@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         default=TIMEOUT,
         help=f"seconds that a command may take with --all (default: {TIMEOUT:g})",
     )
-    # What argparse shows, which knows nothing of what follows `--`.
+    # The usage that argparse prints, which lacks the part after `--`.
     made.usage = f"{made.format_usage().removeprefix('usage: ').rstrip()} [-- COMMAND]"
     return made
 

@@ -71,10 +71,10 @@ def _dry_run(settings: Settings, manager: InfrastructureManager, infra_id: str) 
 def sweep(options: argparse.Namespace) -> int:
     """Search for instances that the store does not know, and delete them unless --plan is given."""
     settings, credentials = load_files(options)
-    only_told = options.plan or settings.dry_run
+    only_report = options.plan or settings.dry_run
     say_dry_run(settings)
     with watched(settings, credentials, parallel=True, verbose=options.verbose) as manager:
-        swept = manager.sweep(remove=not only_told)
+        swept = manager.sweep(remove=not only_report)
     if options.output == "json":
         strays = [_stray(stray) for stray in swept.strays]
         held = list(swept.registered)
@@ -102,7 +102,7 @@ def sweep(options: argparse.Namespace) -> int:
     for name in swept.unsearched:
         say(f"to search it no more, if it is gone for good: occopus-maintain --forget {shlex.quote(name)}")
     count = f"{len(swept.strays)} found"
-    say(count if only_told else f"{count}, {max(0, len(swept.strays) - len(swept.left))} deleted")
+    say(count if only_report else f"{count}, {max(0, len(swept.strays) - len(swept.left))} deleted")
     return ExitCode.UNCONFIRMED if swept.silent or swept.left else ExitCode.OK
 
 
@@ -144,7 +144,12 @@ def cyclic(options: argparse.Namespace) -> int:
     """Run passes periodically until a signal, or until the infrastructure is gone."""
     settings, credentials = load_files(options)
     with watched(
-        settings, credentials, parallel=options.parallelize, told=_told, lasting=True, verbose=options.verbose
+        settings,
+        credentials,
+        parallel=options.parallelize,
+        on_error=_report_error,
+        lasting=True,
+        verbose=options.verbose,
     ) as manager:
         infra_id = meant(manager, options.infra_id)
         manager.get(infra_id)
@@ -153,10 +158,10 @@ def cyclic(options: argparse.Namespace) -> int:
         rounds = manager.rounds(options.interval)
         rounds.attach(infra_id)
         if _run_until_signal(rounds):
-            # Calls that hang, of a provider or the store, are not waited for: the next pass, of any process, finds the
-            # work in progress.
+            # Do not wait for hanging calls of a provider or the store: the next pass, of any process, finds the work in
+            # progress.
             leave(ExitCode.OK)
-        if rounds.attached:  # the error of the thread has been printed
+        if rounds.attached:  # the thread has already printed its error
             return ExitCode.FAILED
         say(f"the infrastructure '{infra_id}' is gone")
     return ExitCode.OK
@@ -191,7 +196,7 @@ def _run_until_signal(rounds: MaintenanceLoop) -> bool:
     return signalled.is_set()
 
 
-def _told(infra_id: str, text: str) -> None:
+def _report_error(infra_id: str, text: str) -> None:
     say(f"error: {text}: tried again" if text else f"'{infra_id}' can be maintained again")
 
 

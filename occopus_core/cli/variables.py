@@ -1,4 +1,4 @@
-"""Variables of a description that the command line gives: ``--var NAME=VALUE`` and ``--var-file FILE``."""
+"""Variables of a description from the command line: ``--var NAME=VALUE`` and ``--var-file FILE``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_variables(made: argparse.ArgumentParser) -> None:
 def _assignment(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or not name:
-        raise argparse.ArgumentTypeError("expected NAME=VALUE")  # the value may be secret: it is not repeated
+        raise argparse.ArgumentTypeError("expected NAME=VALUE")  # without the value, which may be secret
     return name, value
 
 

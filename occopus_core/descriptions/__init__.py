@@ -1,1 +1,1 @@
-"""Reads what users write: files in, a validated model out. No other package of the core parses files of users."""
+"""Reads files of users into a validated model. No other package of the core parses them."""

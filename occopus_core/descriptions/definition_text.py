@@ -1,4 +1,4 @@
-"""Writes the model of a node definition as text, which makes an equal model when it is imported."""
+"""Writes the model of a node definition as text; importing it gives an equal model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _implementation(implementation: Implementation) -> dict[str, Any]:
 
 
 def _health_check(wanted: HealthCheck) -> dict[str, Any]:
-    """The section that gives these checks; a default check that is not among them is switched off."""
+    """The section for these checks; a default check that is not among them is switched off."""
     default = HealthCheck()
     made = WrittenMap()
     made.lay_over({key: value for key, value in wanted.checks.items() if default.checks.get(key) is not value})

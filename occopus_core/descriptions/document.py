@@ -31,7 +31,7 @@ class Document:
     top: Mark
     marks: Marks = field(repr=False)
     texts: Mapping[Mark, str] = field(default_factory=dict, repr=False)
-    """The file of each text that was imported, by where its import stands."""
+    """The file of each imported text, by the position of its import."""
 
     def locate(self, path: Path = (), *, key: bool = False) -> Position:
         """The position of the value at `path`, or of its key; for a missing path, of the part of it that exists."""
@@ -48,7 +48,7 @@ class Document:
         return Position(*mark)
 
     def problem_within(self, path: Path, message: str, line: int, column: int) -> Problem:
-        """A fault at a place (both from 1) of the text at `path`: in its own file, where it was imported."""
+        """A fault at a place (counted from 1) in the text at `path`; its position is in an imported text's own file."""
         if not line:
             return self.problem(path, message)
         at = self.locate(path)
@@ -58,7 +58,7 @@ class Document:
         return Problem(Position(file, line, column), format_path(path), message)
 
     def place(self, path: Path, line: int | None = None, *, key: bool = False) -> Position:
-        """The position of the value (or the key) at `path`; of a line (from 1) of it where the text was imported."""
+        """The position of the value (or the key) at `path`; for an imported text, of a line (from 1) of it."""
         return self.problem_within(path, "", line, 1).position if line else self.locate(path, key=key)
 
     def problem(self, path: Path, message: str, *, key: bool = False) -> Problem:

@@ -53,7 +53,7 @@ def load_infrastructure(
     `imports` allows the import tags. `warn` is called with each warning. With `render`, the limits of `scaling` may be
     templates. `variables` replace those of the infrastructure with the same names; variables of nodes still win.
     `declared` is called with the names of the variables that the infrastructure itself has. Raises `DescriptionError`
-    with every fault; only then does it ask `judge_outputs`, so that theirs are told with the others.
+    with every fault, including those that `judge_outputs` then finds.
     """
     document = load(source, name=name, imports=imports)
     _refuse_definitions(document)
@@ -168,7 +168,7 @@ class _Reader:
         )
 
     def output_faults(self, judge: JudgeOutputs) -> Iterator[Problem]:
-        """The faults in outputs of a document that has others; none where a node has no name that they could use."""
+        """The faults in outputs of a document with other faults; none if a node has no valid name."""
         named = [node.get("name") for _, node in self._nodes]
         names = [name for name in named if isinstance(name, str)]
         if len(names) < len(named):

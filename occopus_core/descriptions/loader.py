@@ -86,7 +86,7 @@ class _Load:
             raise self._unreadable((name, line + 1, column + 1), _not_yaml(error, text, line, column)) from None
 
     def _unreadable(self, mark: Mark, message: str) -> _UnreadableError:
-        """The error to raise where nothing more of one file can be read."""
+        """The error to raise if the rest of one file cannot be read."""
         self._reading.problem(mark, message)
         return _UnreadableError(self._reading.problems)
 
@@ -109,7 +109,7 @@ class _Load:
         """The bytes of standard input, up to slightly more than the limit."""
         try:
             return sys.stdin.buffer.read(MAX_BYTES + 1)
-        except (AttributeError, OSError, ValueError):  # it is closed
+        except (AttributeError, OSError, ValueError):  # it is already closed
             raise self._reading.fatal((_STDIN_NAME, 0, 0), "standard input cannot be read") from None
 
     def _read(self, path: str) -> bytes:
@@ -131,7 +131,7 @@ class _Load:
     # Imports
 
     def _import(self, tag: str, url: str, mark: Mark, depth: int) -> Built:
-        """The value of an import. A fault in it is recorded, so that others are found, too."""
+        """The value of an import. A fault in it is recorded, so that others are found too."""
         try:
             path = self._path(url, mark)
             built = self._done.get((tag, path))
@@ -142,7 +142,7 @@ class _Load:
         except _RefusedError as refused:
             self._reading.problem(mark, f"{tag}: {refused}")
             return Built(None, 1, 0, mark)
-        except _UnreadableError:  # noted where the file is read; the rest may have faults, too
+        except _UnreadableError:  # already recorded; the other contents may have faults too
             built = self._done[tag, path] = Built(None, 1, 0, mark)
         return built
 
@@ -184,7 +184,7 @@ class _RefusedError(Exception):
 
 
 class _UnreadableError(DescriptionError):
-    """The contents of one file cannot be read; its fault is noted."""
+    """The contents of one file cannot be read; its fault is recorded."""
 
 
 def _place(before: str, name: str) -> Mark:

@@ -72,7 +72,7 @@ def _unknown_keys(error: Error, path: Path) -> Iterator[Fault]:
 
 
 def _suggested(error: Error) -> Iterator[str]:
-    """The keys that the faults of unknown keys suggest: each slip is one fault."""
+    """The keys suggested for unknown keys, so that each mistake is reported once."""
     if not _is_closed(error):
         return
     known = list(error.schema.get("properties", {}))
@@ -89,7 +89,7 @@ def _is_closed(error: Error) -> bool:
 
 
 def _misspelt(error: Error, key: str) -> str:
-    """A similar unknown key, if the schema allows it; otherwise the unknown key is a fault itself."""
+    """A similar unknown key, if the schema allows it; otherwise the unknown key is itself the fault."""
     if _is_closed(error):
         return ""
     known = error.schema.get("properties", {})
@@ -155,7 +155,7 @@ def _type(error: Error) -> str:
 
 
 def _form_of_list(error: Error) -> str:
-    """How to write a list of named things that is written as a mapping by their names; else an empty text."""
+    """How to write a list of named objects that was written as a mapping by name; else an empty text."""
     items = error.schema.get("items")
     if not (isinstance(error.instance, dict) and error.instance and isinstance(items, Mapping)):
         return ""
@@ -260,7 +260,7 @@ def _kind(value: Any) -> str:
 
 
 def shortened(names: Sequence[str]) -> str:
-    """The names after each other; no more than a line takes."""
+    """The names in a list, shortened to one line."""
     return _some(names, quote=False)
 
 

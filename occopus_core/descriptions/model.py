@@ -25,7 +25,7 @@ class Scaling:
     max: int = 1
 
     def wanted(self, present: int | None) -> int:
-        """The wanted number of instances: the present one within the limits; at first the minimum."""
+        """The wanted number of instances: the current one within the limits; the minimum at first."""
         return self.min if present is None else min(max(present, self.min), self.max)
 
 
@@ -59,7 +59,7 @@ class NodeDescription:
     scaling: Scaling = Scaling()
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     discovers: bool = False
-    """Its programs find the instances of other nodes that are made later by themselves."""
+    """Its programs find instances of other nodes that are made later by themselves."""
     where: str = field(default="", compare=False)
     """The place of `type` in the file, for messages."""
 
@@ -109,7 +109,7 @@ class Places(Protocol):
     def __call__(self, at: str, line: int | None = None, *, key: bool = False) -> str:
         """The place (file:line:column) of the value, or its key, at a path such as ``resource.image``.
 
-        `line` is a line of the value, a text. Of a path that does not exist, it is that of the part that does.
+        `line` is a line of the value, a text. For a missing path, the place of the part of it that exists.
         """
         ...
 
@@ -123,7 +123,7 @@ class Implementation:
     config_management: Mapping[str, Any] | None = field(default=None, repr=False)
     health_check: HealthCheck = field(default_factory=HealthCheck, repr=False)
     place: Places | None = field(default=None, repr=False, compare=False)
-    """Finds places in its file; None where it comes from the store."""
+    """Finds places in its file; None if it comes from the store."""
 
     @functools.cached_property
     def digest(self) -> str:

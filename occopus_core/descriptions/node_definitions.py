@@ -38,7 +38,7 @@ only a plugin knows them."""
 Examine = Callable[[Mapping[str, Any]], Iterable[SectionFault]]
 """Returns the mistakes that a configuration manager finds in a section. Raises `LookupError` for an invalid section."""
 Attempt = Callable[[Implementation], Sequence[tuple[str, str]]]
-"""Returns the path and the message of each thing that the plugins of an implementation refuse."""
+"""Returns the path and the message of each value that the plugins of an implementation refuse."""
 _SECTIONS = {*KINDS, "health_check"}
 _NAMES: Mapping[str, Collection[str]] = {"resource": (), "health_check": ("ip",)}
 _DEFAULT_CHECKS = {"ping": True}
@@ -178,7 +178,7 @@ class _Reader:
                     yield self._document.problem(at, _NOT_RENDERED, key=True)
 
     def attempted(self, refusals: Attempt, examine: Examine, known: Sequence[Problem]) -> Iterator[Problem]:
-        """What the plugins find in implementations without a fault that is known."""
+        """The mistakes that plugins find in implementations without other faults."""
         faulty = [problem.path for problem in known]
         for path, implementation in _implementations(self._document.data):
             if any(_is_within(one, format_path(path)) or _is_within(format_path(path), one) for one in faulty):
@@ -187,11 +187,11 @@ class _Reader:
             found = refusals(_implementation(implementation, functools.partial(_place, self._document, path)))
             for at, message in found:
                 within = path_in(implementation, at)
-                shown = message.removeprefix(f"{format_path(within)}: ")  # a problem has its path already
+                shown = message.removeprefix(f"{format_path(within)}: ")  # a problem already has its path
                 yield self._document.problem((*path, *within), shown, key=True)
 
     def _examined(self, path: Path, section: Any, examine: Examine) -> Iterator[Problem]:
-        """What the configuration manager of a section finds."""
+        """The mistakes that the configuration manager of a section finds."""
         if section is not None:
             at = (*path, "config_management")
             try:
@@ -218,7 +218,7 @@ class _Reader:
                 self._switch_off(path, value, name)
 
     def _switch_off(self, path: Path, section: dict[str, Any], name: str) -> None:
-        """A word of YAML 1.1 switches a check off as `false` does."""
+        """Replace words of YAML 1.1 for `false`, which switch a check off, by `false`."""
         word = section[name]
         schema = self.schemas["health"][name] or {}
         if word is not False and _is_off(word) and schema.get("type") != "string":
@@ -282,7 +282,7 @@ def _templated_keys(path: Path, value: Any) -> Iterator[Path]:
 
 
 def _templates(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
-    if is_template(value) or (isinstance(value, str) and "{#" in value):  # which begins a comment
+    if is_template(value) or (isinstance(value, str) and "{#" in value):  # ``{#`` begins a comment
         yield path, value
     elif isinstance(value, dict | list):
         for step, item in value.items() if isinstance(value, dict) else enumerate(value):

@@ -45,9 +45,9 @@ class DescriptionError(Exception):
 
 
 class PlacedMessage(str):
-    """A message about a description that begins with its position; the parts are there for clients, too.
+    """A message about a description that begins with its position; the parts are also available separately.
 
-    `position` and `path` are empty where they are not known. `message` is the text without them.
+    `position` and `path` are empty if unknown. `message` is the text without them.
     """
 
     __slots__ = ("message", "path", "position")
@@ -79,7 +79,7 @@ _INDEX = re.compile(r"\[(\d+)\]")
 
 
 def path_in(value: Any, text: str) -> Path:
-    """The path within a value that a text of the form of `format_path` names, as far as it exists."""
+    """The path within a value for a text in the form of `format_path`, as far as it exists."""
     path: list[str | int] = []
     while text := text.removeprefix("."):
         index = _INDEX.match(text)
@@ -87,7 +87,7 @@ def path_in(value: Any, text: str) -> Path:
             path.append(int(index[1]))
             text = text[index.end() :]
         elif isinstance(value, Mapping):
-            # A key may have dots of its own: the longest one counts.
+            # A key may contain dots: the longest matching key counts.
             keys = [key for key in value if text == key or text.startswith((f"{key}.", f"{key}["))]
             if not keys:
                 break

@@ -121,7 +121,7 @@ MAX_PARALLEL: Mapping[str, Any] = {
 
 
 def section_schema(plugin: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema that a plugin class has answered, with the core's keys for its features.
+    """The schema of a plugin class, with the core's keys for its features.
 
     A handler that can stop instances gets `stop_seconds`, a `live` configuration manager `max_parallel`.
     """
@@ -184,7 +184,7 @@ def validator(schema: Mapping[str, Any], *, templates: bool = False) -> Validato
 
 
 def check(document: Document, using: Validator, warn: Callable[[Problem], object] = lambda _: None) -> list[Problem]:
-    """All faults of the document, each once, in words. Contains no secrets.
+    """All faults of the document, each once, as messages. Contains no secrets.
 
     Scalars are converted to the schema's types, see `coerced`; `warn` is called for each word of YAML 1.1 among them.
     """

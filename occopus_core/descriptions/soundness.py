@@ -14,7 +14,7 @@ _DATA = frozenset({"const", "default", "enum", "examples"})
 
 
 def fault_of_schema(schema: object) -> str:
-    """The mistake in a plugin's schema, in words; empty if there is none."""
+    """The mistake in a plugin's schema, as a message; empty if there is none."""
     if not isinstance(schema, Mapping):
         return f"schema() answered {reprlib.repr(schema)}, expected a mapping"
     try:

@@ -1,4 +1,4 @@
-"""Writes the model of an infrastructure as the text of a description, which makes an equal model when it is read."""
+"""Writes the model of an infrastructure as the text of a description; reading it gives an equal model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LAST_SHORT = "\uffff"
 
 
 def description_text(infrastructure: Infrastructure) -> str:
-    """The description as YAML, in the order of the file it was read from. Comments, aliases and imports are not kept.
+    """The description as YAML, in the order of its file. Comments, aliases and imports are not kept.
 
     Scalars are as they were written. Nodes have only those variables that differ from the ones of the infrastructure.
     """
@@ -99,6 +99,6 @@ def _name(name: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """In double quotes, as YAML reads it: unlike JSON it has no pairs of escapes for one character."""
+    """The text in double quotes, in YAML's syntax: unlike JSON, it has no surrogate pairs."""
     escaped = (f"\\U{ord(each):08X}" if each > _LAST_SHORT else json.dumps(each)[1:-1] for each in text)
     return f'"{"".join(escaped)}"'

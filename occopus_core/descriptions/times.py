@@ -1,4 +1,4 @@
-"""Times and durations as people write them: ``90m``, ``1d12h``, ``2026-12-24T18:00:00Z``."""
+"""Times and durations in descriptions and options: ``90m``, ``1d12h``, ``2026-12-24T18:00:00Z``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DURATION = re.compile("".join(rf"(?:(\d{{1,9}}){unit})?" for unit in _UNITS))
 EXPECTED = "a duration such as 90m, 8h or 1d12h, or a time such as 2026-12-24T18:00Z"
 
 LONGEST_LIFE = 365_250 * 86_400
-"""The longest duration, in seconds, that a life time may be set to, or moved by: 1,000 years."""
+"""The longest duration of a life time, or of its extension, in seconds: 1,000 years."""
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC).timestamp()
 LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 """Seconds since 1970: between these, a time can be shown in every time zone. A life time ends before `LATEST`."""
@@ -39,9 +39,9 @@ def moment_of(text: str) -> float | None:
 
 
 def end_of(text: str, start: float) -> float:
-    """When (seconds since 1970) what begins at `start` ends: a time, or a duration. Raises `ValueError`.
+    """When (seconds since 1970) a life time from `start` ends: a time, or a duration. Raises `ValueError`.
 
-    At most `LATEST`: descriptions that were stored by older versions may have later ends, see `refuse_too_late`.
+    At most `LATEST`: descriptions stored by older versions may have later ends, see `refuse_too_late`.
     """
     lasts = seconds_of(text)
     end = moment_of(text) if lasts is None else start + lasts
@@ -63,7 +63,7 @@ def refuse_too_late(text: str, start: float = 0.0) -> None:
 
 
 def since(text: str, now: float) -> float:
-    """The time that is meant by a time, or by a duration that ends `now`; at least 0. Raises `ValueError`."""
+    """The start of a period that ends `now`: a time, or a duration before it; at least 0. Raises `ValueError`."""
     lasts = seconds_of(text)
     begin = moment_of(text) if lasts is None else now - lasts
     if begin is None:
@@ -72,6 +72,6 @@ def since(text: str, now: float) -> float:
 
 
 def written(seconds: float) -> str:
-    """A time as it is shown: ISO 8601 in UTC. One that no calendar has is shown as the nearest that has a form."""
+    """A time in ISO 8601, UTC. One outside the calendar is shown as the nearest that can be written."""
     shown = min(max(EARLIEST, seconds), LATEST) if seconds == seconds else LATEST  # noqa: PLR0124  # not a number
     return datetime.fromtimestamp(shown, UTC).isoformat(timespec="seconds")

@@ -11,9 +11,9 @@ from occopus_core.registry import PluginError, Registry
 
 
 def auth_faults(definitions: Iterable[NodeDefinition], credentials: Credentials, registry: Registry) -> Iterator[str]:
-    """A warning for each resource whose credentials are wrong, or of a type its handler does not support. No I/O.
+    """A warning for each resource with wrong credentials, or credentials of an unsupported type. No I/O.
 
-    A handler that breaks its contract when it is asked is one warning; the resources of other types are judged.
+    A handler that breaks its contract is one warning; resources of other types are still checked.
     """
     broken: dict[str, dict[str, None]] = {}
     for definition in definitions:

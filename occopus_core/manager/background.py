@@ -11,13 +11,13 @@ from occopus_core.manager.installation import Installation
 class Background:
     """Maintains all attached infrastructures with one loop thread and one bounded pool; `close` ends both."""
 
-    def __init__(self, installation: Installation, interval: float, told: Callable[[str, str], None]) -> None:
-        """Starts at once. `interval` is in seconds; `told` gets an id and the error of its passes."""
+    def __init__(self, installation: Installation, interval: float, on_error: Callable[[str, str], None]) -> None:
+        """Starts at once. `interval` is in seconds; `on_error` gets an id and the error of its passes."""
         self._attaching: set[str] = set()
         """Attached by a caller, and not yet known to the loop thread."""
         self._lock = threading.Lock()
         self._executor = installation.executor()
-        self._rounds = installation.rounds(self._executor, interval, told)
+        self._rounds = installation.rounds(self._executor, interval, on_error)
         self._thread = threading.Thread(target=self._rounds.run, name="occopus-maintenance", daemon=True)
         self._thread.start()
 

@@ -1,4 +1,4 @@
-"""Node definitions read and checked, not stored."""
+"""Reads and checks node definitions without storing them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from occopus_core.template_inspection import inspect
 def checked_definitions(
     path: str, registry: Registry, credentials: Credentials, warn: Callable[[str], None], *, former: bool
 ) -> tuple[NodeDefinition, ...]:
-    """The node definitions of a file, templates and credentials checked; nothing is stored, no cloud is called.
+    """The node definitions of a file, with checked templates and credentials; nothing is stored, no cloud is called.
 
-    `warn` gets what is odd but no fault; undefined names are none where `former`, and what a plugin refuses is a
-    warning. Raises `DescriptionError`.
+    `warn` is called for oddities that are no error; with `former`, undefined names are ignored, and refusals of plugins
+    are warnings. Raises `DescriptionError`.
     """
 
     def refused(implementation: Implementation) -> Sequence[tuple[str, str]]:
@@ -27,7 +27,7 @@ def checked_definitions(
         if not former or implementation.place is None:
             return found
         for at, message in found:
-            warn(f"{implementation.place(at, key=True)}: {message}")  # 1.x imported what had still to be filled in
+            warn(f"{implementation.place(at, key=True)}: {message}")  # 1.x imported files with values to be filled in
         return []
 
     definitions = load_node_definitions(

@@ -1,4 +1,4 @@
-"""Asks plugins what they refuse in a node definition, before there is an infrastructure that uses it."""
+"""Finds values in a node definition that plugins refuse, before an infrastructure uses it."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _OWNER = Owner("installation", "infrastructure", "node", "00000000-0000-4000-800
 def refusals(registry: Registry, credentials: Credentials, implementation: Implementation) -> Sequence[tuple[str, str]]:
     """The path and the message of each mistake that makes every node of this implementation impossible.
 
-    A mistake counts where it is certain: the plugin refuses it whatever templates render to, and on every machine and
-    for every user, and names a place that is no template itself, or there is none in the implementation. A plugin that
-    breaks its contract is such a mistake, but for a handler that cannot be set up: that may be due to this machine or
-    to missing credentials. Calls no provider. Raises nothing.
+    A mistake counts if it is certain: the plugin refuses the value for every result of the templates, on every machine
+    and for every user, and the named place is no template itself, or the implementation has no template. A plugin that
+    breaks its contract is such a mistake, except for a handler that cannot be set up: the cause may be this machine or
+    missing credentials. Calls no provider. Raises nothing.
     """
     first, *others = (_errors(registry, credentials, implementation, text) for text in _STAND_INS)
     always = frozenset(map(str, first)).intersection(*(map(str, other) for other in others))
@@ -59,7 +59,7 @@ def _is_certain(error: PermanentError, sections: Mapping[str, Any]) -> bool:
 def _errors(
     registry: Registry, credentials: Credentials, implementation: Implementation, text: str
 ) -> Sequence[PermanentError]:
-    """What a plugin finds wrong if every template renders to this text."""
+    """The mistakes that a plugin finds if every template renders to this text."""
     try:
         _try(registry, credentials, implementation, text)
     except PermanentError as error:

@@ -17,7 +17,7 @@ _WIDTH = 100
 _CONTEXTS = ("docker", "cloudinit")
 _VARIABLE = re.compile(r"\bvariables\.(\w+)")
 _ROUNDS = 10
-"""How often keys are added that the schema asks for because of others."""
+"""The number of times that keys required by other keys are added."""
 
 _NODES = """\
 # A node definition: how a node is made on '{type}'.
@@ -117,7 +117,7 @@ def example_files(registry: Registry, resource_type: str) -> ExampleFiles:
 
 
 def _refuse_other_kinds(registry: Registry, type: str) -> None:
-    """Raises `PluginError` for a type that is installed, but of plugins of another kind alone."""
+    """Raises `PluginError` for a type that is installed only for plugins of other kinds."""
     kinds = [kind for kind in WORDS if type in registry.installed(kind)]
     if kinds and "resource" not in kinds:
         raise PluginError(
@@ -132,7 +132,7 @@ def _context(registry: Registry, resource_type: str, properties: Mapping[str, An
 
 
 def _context_type(registry: Registry, resource_type: str) -> str:
-    """A contextualisation that the handler passes on; empty for none. Processes are simplest, where both can be."""
+    """A contextualisation that the handler supports; empty for none. Processes are preferred, being simplest."""
     forms = registry.resource(resource_type).context_forms
     wanted = {"docker": ContextForm.PROCESS, "cloudinit": ContextForm.USER_DATA}
     return next((name for name in _CONTEXTS if wanted[name] in forms), "")
@@ -142,7 +142,7 @@ def _context_type(registry: Registry, resource_type: str) -> str:
 
 
 def _section(schema: Mapping[str, Any], resource_type: str) -> dict[str, Any]:
-    """The keys of the first example of the whole section and those that the schema asks for, in its order."""
+    """The keys of the first example of the whole section and the required ones, in the schema's order."""
     properties: Mapping[str, Any] = schema.get("properties", {})
     whole: Mapping[str, Any] = next((one for one in schema.get("examples", ()) if isinstance(one, Mapping)), {})
     wanted = dict.fromkeys((*schema.get("required", ()), *whole))
@@ -162,7 +162,7 @@ def _section(schema: Mapping[str, Any], resource_type: str) -> dict[str, Any]:
 
 
 def _missing(error: Any, properties: Mapping[str, Any]) -> Iterator[str]:
-    """The keys that would put an error right: of several alternatives the first one that has examples."""
+    """The keys that would fix an error: of several alternatives the first one that has examples."""
     if error.path:
         return
     if error.validator == "required":
@@ -216,7 +216,7 @@ def _plain_first(examples: Sequence[Any]) -> list[Any]:
 
 
 def _mapping(piece: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that a mapping needs; where it needs none, those of its scalars that have an example."""
+    """The required keys of a mapping; without required keys, those of its scalars that have an example."""
     properties: Mapping[str, Any] = piece.get("properties", {})
     required = piece.get("required") or [
         key

@@ -34,7 +34,7 @@ Strategy = Literal["sequential", "parallel"]
 """Independent nodes one after another, or in parallel."""
 
 WORKERS = {"sequential": 4, "parallel": 64}
-"""Threads for calls that block. Even the sequential strategy may observe several instances at once."""
+"""Threads for blocking calls. Even the sequential strategy may observe several instances at once."""
 
 MOST_WARNINGS = 1000
 """How many warnings are remembered, to print each of them once."""
@@ -67,7 +67,7 @@ class Installation:
 
     @cached_property
     def redact(self) -> Redactor:
-        """Takes the secrets of the credentials out of a text."""
+        """Removes the secrets of the credentials from a text."""
         return Redactor(self.credentials.secrets())
 
     @cached_property
@@ -99,17 +99,17 @@ class Installation:
             executor.shutdown(wait=False, cancel_futures=True)
 
     def rounds(
-        self, executor: ThreadPoolExecutor, interval: float, told: Callable[[str, str], None]
+        self, executor: ThreadPoolExecutor, interval: float, on_error: Callable[[str, str], None]
     ) -> MaintenanceLoop:
         """A maintenance loop for the caller's thread: attach infrastructures, then `run`."""
-        return MaintenanceLoop(self._resources(executor), interval, told)
+        return MaintenanceLoop(self._resources(executor), interval, on_error)
 
     def executor(self) -> ThreadPoolExecutor:
         """A pool for calls that block."""
         return ThreadPoolExecutor(WORKERS[self.strategy], thread_name_prefix="occopus")
 
     def _resources(self, executor: ThreadPoolExecutor) -> Resources:
-        self.delivery.start()  # before the first event that it has to deliver
+        self.delivery.start()  # before the first event to deliver
         loop = Loop(SystemClock(), executor, self.meter)
         workers = WORKERS[self.strategy]
         connections = Connections(self.registry, self.credentials, loop, workers, self.store.host_keys)

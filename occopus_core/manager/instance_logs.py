@@ -1,4 +1,4 @@
-"""The output of the instances that people name, from their providers or, of those that are gone, from the log."""
+"""The output of the instances that a user names, from their providers or, for deleted ones, from the log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_logs(
 
 
 def _instances(store: Store, infra_id: str) -> Sequence[InstanceRecord]:
-    """The instances of an infrastructure, in the order of a report; none where it is gone and there is a log of it."""
+    """The instances of an infrastructure, in the order of a report; none if it is gone and has a log."""
     try:
         store.infrastructure(infra_id)
     except NoSuchInfrastructureError:

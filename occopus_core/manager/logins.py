@@ -28,7 +28,7 @@ class UndescribedLoginError(Exception):
     """The node definition of an instance describes no SSH login, and no key was given; the message says what to do."""
 
     def __init__(self, record: InstanceRecord, way_in: str = "") -> None:
-        """`way_in` is a command by which people enter it, if there is one."""
+        """`way_in` is a command for users to enter it, if there is one."""
         known = f", which knows it as '{record.instance_id}'" if record.instance_id else ""
         enter = f"`{way_in}`" if way_in else f"the tools of its provider{known}"
         super().__init__(
@@ -40,7 +40,7 @@ class UndescribedLoginError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One instance, and the data to log in to it."""
+    """The data for a login to one instance."""
 
     record: InstanceRecord
     target: SshTarget = field(repr=False)
@@ -103,7 +103,7 @@ def logins(
 
 
 def _way_in(registry: Registry, implementation: Implementation, record: InstanceRecord) -> str:
-    """The command of its handler by which people enter the instance; empty if it has none, or cannot be asked."""
+    """The handler's command for users to enter the instance; empty if it has none, or cannot be queried."""
     if not record.instance_id:
         return ""
     with contextlib.suppress(PluginError):
@@ -127,7 +127,7 @@ def _login(
 
 
 def is_meant(record: InstanceRecord, wanted: str) -> bool:
-    """Whether people name the instance so: by its node, its id, the beginning of that, or an address."""
+    """True if the user's name is that of its node, its id, the beginning of that, or an address."""
     begins = len(wanted) >= SHORTEST_BEGINNING and record.node_id.startswith(wanted)
     return begins or wanted in (record.node_name, record.node_id, *(each.value for each in record.addresses))
 

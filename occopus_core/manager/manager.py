@@ -81,13 +81,13 @@ class InfrastructureManager(Queries):
         observer: Observer = _ignore,
         registry: Registry | None = None,
         interval: float = INTERVAL,
-        told: Callable[[str, str], None] = _ignore,
+        on_error: Callable[[str, str], None] = _ignore,
         warn: Callable[[str], None] = _ignore,
         meter: CallMetrics | None = None,
     ) -> None:
         """`settings` are the user's by default; a strategy may be given instead of them.
 
-        `interval` is in seconds; `told` gets an id and the error of its passes, when that changes.
+        `interval` is in seconds; `on_error` gets an id and the error of its passes, empty once solved.
 
         `warn` gets each problem of a notifier and each correction in a template once, in another thread. `meter`
         receives the durations of calls and passes. Raises `DescriptionError`, and `ValueError` for an unknown strategy.
@@ -106,7 +106,7 @@ class InfrastructureManager(Queries):
         )
         super().__init__(installation)
         self._interval = interval
-        self._told = told
+        self._on_error = on_error
         self._running: PassContext | None = None
         self._background: Background | None = None
         self._starting = threading.Lock()
@@ -169,7 +169,7 @@ class InfrastructureManager(Queries):
         refuse_dry_run(self._installation.settings)
         self.store.definition_uses.remove(name)
 
-    # One pass, now
+    # One pass
 
     def build(
         self,
@@ -348,7 +348,7 @@ class InfrastructureManager(Queries):
             self.store.service.unpark(infra_id)
         with self._starting:
             if self._background is None:
-                self._background = Background(self._installation, self._interval, self._told)
+                self._background = Background(self._installation, self._interval, self._on_error)
         if not self._background.attach(infra_id) and not idempotent:
             raise ProvisionedError(infra_id)
         return infra_id
@@ -446,4 +446,4 @@ class InfrastructureManager(Queries):
     def rounds(self, interval: float) -> MaintenanceLoop:
         """A maintenance loop for the caller's thread: attach infrastructures, then `run`. Raises `DryRunError`."""
         refuse_dry_run(self._installation.settings)
-        return self._installation.rounds(self._installation.executor(), interval, self._told)
+        return self._installation.rounds(self._installation.executor(), interval, self._on_error)

@@ -1,4 +1,4 @@
-"""What can be asked of an installation: its definitions, infrastructures, instances, costs, logs and events."""
+"""Queries on an installation: its definitions, infrastructures, instances, costs, logs and events."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Queries:
     ) -> list[InstanceOutput]:
         """The last lines that instances have printed: of a node, of one instance (by its id or address), or of all.
 
-        Of instances that failed and are gone it is what was kept. Blocks as `outputs` does. Raises
+        For failed instances that are gone, the lines that were kept. Blocks as `outputs` does. Raises
         `NoSuchInfrastructureError`, `NoSuchInstanceError`, `StoreError`.
         """
         refuse_impossible(infra_id)

@@ -1,4 +1,4 @@
-"""Which nodes can be scaled, and what a scaling request comes to."""
+"""Checks which nodes can be scaled, and computes the result of a scaling request."""
 
 from __future__ import annotations
 

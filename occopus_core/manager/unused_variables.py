@@ -1,4 +1,4 @@
-"""Which of the variables that a command line gives have no effect."""
+"""Finds variables of the command line that have no effect."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def unused_variables(
 ) -> list[str]:
     """The names in `given` that no template of the description or of these node definitions uses, in their order.
 
-    `expanded` are templates of the description that are rendered already. Configuration managers get all variables of
-    a node: a name that the description itself has (`declared`) counts as used where there is one.
+    `expanded` are templates of the description that are already rendered. Configuration managers get all variables of a
+    node: if a node has one, a name that the description itself has (`declared`) counts as used.
     """
     implementations = [one for definition in definitions for one in definition.implementations]
     if any(one.config_management is not None for one in implementations):
@@ -67,7 +67,7 @@ def _names(text: str) -> set[str] | None:
 
 
 def _key(node: syntax.Node) -> str | None:
-    """The key that a node takes from `variables`, if it is one that does and the key is a literal."""
+    """The key that a node takes from `variables`, if it does so with a literal key."""
     of = getattr(node, "node", None)
     if not isinstance(of, syntax.Name) or of.name != _VARIABLES:
         return None

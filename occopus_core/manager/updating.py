@@ -13,7 +13,7 @@ from occopus_core.store.records import InfrastructureRecord
 
 
 def wanted_description(record: InfrastructureRecord) -> Infrastructure:
-    """The description that was requested last: that of a build under way, or the one in force."""
+    """The description that was requested last: that of a build in progress, or the one in force."""
     return record.candidate or record.current
 
 

@@ -55,17 +55,17 @@ class Route:
         outbox: Outbox,
         clock: Clock,
         rng: random.Random,
-        told: Callable[[str], None],
+        report: Callable[[str], None],
         who: Callable[[], str] = lambda: "the notifier",
         redact: Callable[[str], str] = str,
     ) -> None:
-        """`told` gets each problem once, until it changes or is solved. `who` and `redact` are those of `guarded`."""
+        """`report` gets each problem once, until it changes or is solved. `who` and `redact` are those of `guarded`."""
         self._notifier = notifier
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
         self._rng = rng
-        self._told = told
+        self._report = report
         self._who, self._redact = who, redact
         self._failures = 0
         self._not_before = 0.0
@@ -88,7 +88,7 @@ class Route:
             self._outbox.register(self._settings.name)
             while self._deliver():
                 pass
-        except Exception as error:  # noqa: BLE001  # whatever it is, the next turn tries again
+        except Exception as error:  # noqa: BLE001  # after any error the next turn tries again
             return self._fail(error)
         return INTERVAL
 
@@ -115,11 +115,15 @@ class Route:
 
     def _addressed(self, batch: Sequence[StoredEvent]) -> list[Notification]:
         """The notifications to send. A notifier for subscribers gets only events that a client subscribed to."""
-        told = [notification(event) for event in batch]
+        notifications = [notification(event) for event in batch]
         if not self._notifier.tells_subscribers:
-            return told
-        known = self._outbox.subscribers(self._settings.type, {one.infra_id for one in told})
-        return [dataclasses.replace(one, subscriber=known[one.infra_id]) for one in told if one.infra_id in known]
+            return notifications
+        known = self._outbox.subscribers(self._settings.type, {each.infra_id for each in notifications})
+        return [
+            dataclasses.replace(each, subscriber=known[each.infra_id])
+            for each in notifications
+            if each.infra_id in known
+        ]
 
     def _is_wanted(self, event: StoredEvent) -> bool:
         kinds, ids = self._settings.events, self._settings.infrastructures
@@ -127,25 +131,25 @@ class Route:
 
     def _send(self, batch: Sequence[StoredEvent]) -> None:
         """Call the notifier. Propagates its errors, except a permanent refusal, which is reported."""
-        told = self._addressed(batch)
-        if not told:
+        notifications = self._addressed(batch)
+        if not notifications:
             return
         trouble = ""
         try:
-            self._notifier.send(told)
+            self._notifier.send(notifications)
         except ProviderError as raised:
             error = sound(raised, self._redact, lambda how: breach_text(self._who(), f"send() raised {how}"))
             if not isinstance(error, PermanentError | NotFoundError):
                 raise error from None
             trouble = f"'{self._settings.name}' refuses notifications, which are dropped: {error.message}"
         self._failures = 0
-        self._tell(trouble)
+        self._report_once(trouble)
 
     def _fail(self, error: Exception) -> float:
         self._failures += 1
         pause = self._pause(error)
         self._not_before = self._clock.monotonic() + pause
-        self._tell(f"notifications to '{self._settings.name}' are late: {_reason(error)}")
+        self._report_once(f"notifications to '{self._settings.name}' are late: {_reason(error)}")
         return pause
 
     def _pause(self, error: Exception) -> float:
@@ -155,9 +159,9 @@ class Route:
             return min(error.retry_after, LONGEST_PAUSE)
         return backoff(self._failures, self._rng)
 
-    def _tell(self, trouble: str) -> None:
+    def _report_once(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:
-            self._told(trouble)
+            self._report(trouble)
         self._trouble = trouble
 
 
@@ -201,11 +205,11 @@ def make_delivery(
     registry: Registry,
     credentials: Credentials,
     outbox: Outbox,
-    told: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Delivery:
     """The delivery for these notifiers; its reports contain no secrets. Raises `PluginError`, `DescriptionError`.
 
-    A notifier that cannot be set up is one that cannot send.
+    A notifier that cannot be set up is treated as one whose calls fail.
     """
     redact = Redactor(credentials.secrets())
     clock, rng = SystemClock(), random.Random()
@@ -215,7 +219,7 @@ def make_delivery(
         make = functools.partial(plugin, connection)
         who = functools.partial(registry.named, "notify", one.type, one.name)
         notifier = made_or_stand_in(make, plugin, who, redact)
-        routes.append(Route(notifier, one, outbox, clock, rng, lambda text: told(redact(text)), who, redact))
+        routes.append(Route(notifier, one, outbox, clock, rng, lambda text: report(redact(text)), who, redact))
     return Delivery(routes)
 
 

@@ -69,7 +69,7 @@ _UNDESCRIBED = Scaling(0, 0)
 
 
 def state_of(instance: InstanceRecord) -> str:
-    """The state of an instance, as the word that clients have always received."""
+    """The state of an instance, as the word that clients of 1.x know."""
     return state_at(instance.stage, instance.condition)
 
 
@@ -88,7 +88,7 @@ class Snapshot:
     pending: Sequence[ScaleRequest] = ()
     """The pending scaling requests, oldest first."""
     timeouts: Mapping[str, float] = field(default_factory=dict)
-    """By digest of an implementation: for how many seconds its instances may be ill."""
+    """By digest of an implementation: the seconds that its instances may stay unhealthy."""
     at: float = 0.0
     """The time of the snapshot, in seconds since 1970."""
     places: Mapping[str, InstancePlace] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Snapshot:
     costs: Mapping[str, Decimal | None] | None = None
     """By node id: what the instance has cost so far, None where that is unknown; None if costs were not asked for."""
     maintainer: Maintainer | None = None
-    """Who maintains it again and again."""
+    """The process that maintains it periodically."""
     former: Mapping[str, str] = field(default_factory=dict)
     """By node id: why an instance in service does not have its configuration."""
     outputs: Sequence[OutputValue] = ()
@@ -154,9 +154,9 @@ class Snapshot:
         return f"no process works on it: {commands(infrastructure.id, infrastructure.state)}"
 
     def note(self, instance: InstanceRecord) -> str:
-        """The problem of an instance, for how long, and when it is replaced; and which addresses it lacks.
+        """The problem of an instance, its duration, and when it is replaced; and the addresses that it lacks.
 
-        Of one that is not ready yet: what it waits for.
+        Before it is ready: what it waits for.
         """
         lacks = ""
         if instance.outdated:
@@ -164,7 +164,7 @@ class Snapshot:
         return "; ".join(filter(None, (self._problem(instance), lacks)))
 
     def node_note(self, node: str) -> str:
-        """Why instances of the node are missing, or failed ones stay; empty if neither is so, or others come."""
+        """Why instances of the node are missing, or failed ones stay; empty if neither applies."""
         if node in self.infrastructure.undefined:
             return self.infrastructure.undefined[node]
         delay = setback_delay(self.infrastructure.setbacks.get(node), self.at)
@@ -194,7 +194,7 @@ class Snapshot:
         return f"for {lasts:.0f} s{self._replacement(instance, instance.unhealthy_since)}: {instance.reason}"
 
     def _waiting(self, instance: InstanceRecord) -> str:
-        """What an instance that is not ready waits for, as far as that is known."""
+        """What an instance that is not ready waits for, if known."""
         if instance.stage is Stage.RESERVED and not instance.reason:
             absent = [f"'{name}'" for name in self._dependees(instance.node_name) if not self._running(name)]
             return f"waiting for {' and '.join(absent)}" if absent else ""

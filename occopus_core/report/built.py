@@ -1,4 +1,4 @@
-"""What people want to know at the end of a build: where the nodes are, and the outputs."""
+"""The output at the end of a build: addresses of nodes, and outputs."""
 
 from __future__ import annotations
 

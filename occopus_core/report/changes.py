@@ -1,4 +1,4 @@
-"""What differs between the description in force and another one, key by key, without what may be secret. Pure."""
+"""The differences between the description in force and another one, key by key, without secrets. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from occopus_core.redaction import LOGIN, SECRET_NAME
 
 HIDDEN = "(hidden)"
 LONGEST = 60
-"""Characters of a value that is shown; of longer ones only the number is."""
+"""The longest value that is shown; for longer ones only the number of characters."""
 _FREE = ("contextualisation", "config_management")
-"""Sections whose texts may hold anything: their values are never shown."""
+"""Sections with arbitrary texts: their values are never shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One key whose value differs; None where the key is not there."""
+    """One key whose value differs; None if it is missing."""
 
     path: str
     before: str | None
@@ -34,10 +34,10 @@ def changes_of(
     after: Infrastructure,
     definitions: Mapping[str, NodeDefinition],
 ) -> dict[str, list[Change]]:
-    """By node name: the keys that differ, of nodes in both descriptions. Values of secrets are hidden.
+    """By node name: the keys that differ, for nodes in both descriptions. Values of secrets are hidden.
 
-    `made_by` has an implementation that an instance of the node was made by, `definitions` the node definitions that
-    count from now on.
+    `made_by` has an implementation of an existing instance of the node, `definitions` the node definitions that apply
+    from now on.
     """
     former = {node.name: node for node in before.nodes}
     found = {}
@@ -55,12 +55,12 @@ def changes_of(
 
 
 def lines_of_changes(changes: Sequence[Change], *, kept: bool = False) -> Iterator[str]:
-    """A line for each; with `kept`, all instances of the node stay, and that of a variable says so."""
+    """A line for each; with `kept`, all instances of the node stay, and the line of a variable says so."""
     for change in changes:
         before, after = ("(absent)" if value is None else value for value in (change.before, change.after))
-        told = f"changed {HIDDEN}" if before == after == HIDDEN else f"{before} -> {after}"
+        difference = f"changed {HIDDEN}" if before == after == HIDDEN else f"{before} -> {after}"
         unused = " (replaces nothing)" if kept and change.path.startswith("variables.") else ""
-        yield f"    {change.path}: {told}{unused}"
+        yield f"    {change.path}: {difference}{unused}"
 
 
 def _described(node: NodeDescription) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _sections(implementation: Implementation | None) -> dict[str, Any]:
 
 
 def _successor(implementation: Implementation, definition: NodeDefinition | None) -> Implementation | None:
-    """The implementation that takes the place of another one: the same, one of the same name, type, or the first."""
+    """The implementation that replaces another one: the same, one of the same name or type, or the first."""
     candidates = definition.implementations if definition is not None else ()
     for same in (
         lambda one: one.digest == implementation.digest,
@@ -104,7 +104,7 @@ def _compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[C
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """The path and the written text of each scalar, and of each empty container below the top."""
+    """The path and the text of each scalar, and of each empty container below the top."""
     for step, item in items_of(value):
         at = f"{path}[{step}]" if isinstance(value, list | tuple) else f"{path}.{step}".lstrip(".")
         if isinstance(item, Mapping | list | tuple) and item:

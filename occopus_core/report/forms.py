@@ -52,7 +52,7 @@ def _rows(snapshot: Snapshot, short: Mapping[str, str]) -> list[Sequence[str]]:
     for name, node in report_of(snapshot).items():
         title = _title(name, node["scaling"])
         for number, (node_id, instance) in enumerate(node["instances"].items()):
-            # It became ill after it was ready, and is deleted after that.
+            # It became ill after it was ready, and was marked for deletion after that.
             since = max(instance["since"], instance["unhealthy_since"] or "")
             where = snapshot.places[node_id].text if node_id in snapshot.places else ""
             cells = (instance["state"], instance["resource_address"] or "", where, _minute(since) if short else since)
@@ -95,7 +95,7 @@ def _under_way(snapshot: Snapshot) -> list[str]:
 
 
 def _remarks(snapshot: Snapshot) -> list[str]:
-    """What is said of the infrastructure as a whole."""
+    """Notes on the whole infrastructure."""
     infrastructure = snapshot.infrastructure
     remarks = _under_way(snapshot)
     if infrastructure.parked:
@@ -115,7 +115,7 @@ def _remarks(snapshot: Snapshot) -> list[str]:
 
 
 def _end(expires_at: float, snapshot: Snapshot) -> str:
-    """When it is destroyed by itself: only maintenance does that."""
+    """When its life time ends; only maintenance destroys it then."""
     if snapshot.maintainer is not None and snapshot.maintainer.is_alive(snapshot.at):
         return f"it is destroyed at {time_text(expires_at)}"
     return f"it expires at {time_text(expires_at)}, and is destroyed by maintenance after that: none is running"

@@ -17,7 +17,7 @@ _AGES = (("d", 86400), ("h", 3600), ("min", 60))
 
 
 def listed_table(summaries: Sequence[InfrastructureSummary], width: int) -> str:
-    """A table for a terminal of this width; with the beginnings of ids where there is little room."""
+    """A table for a terminal of this width; ids are shortened on a narrow one."""
     from occopus_core.report.tables import is_roomy, shortened, table_text  # noqa: PLC0415  # programs do not wait for it
 
     rows = _rows(summaries, {})
@@ -72,7 +72,7 @@ def listed_rows(summaries: Sequence[InfrastructureSummary]) -> list[dict[str, An
 
 
 def states(summary: InfrastructureSummary) -> dict[str, int]:
-    """The number of instances in each state that occurs, better states first."""
+    """The number of instances in each present state, better states first."""
     found: Counter[str] = Counter()
     for (stage, condition), count in summary.counts.items():
         found[state_at(stage, condition)] += count

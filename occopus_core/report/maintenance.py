@@ -1,4 +1,4 @@
-"""Who maintains an infrastructure, in reports. Imports little: the list of infrastructures has to answer at once."""
+"""The maintainer of an infrastructure in reports. Imports little: the list of infrastructures must be fast."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def maintainer_of(maintainer: Maintainer | None, now: float) -> dict[str, Any] |
 
 
 def maintained_text(maintainer: Maintainer | None, now: float) -> str:
-    """The same for people, in a line."""
+    """The maintainer as a line of text."""
     if maintainer is None:
         return "not maintained"
     if maintainer.is_alive(now):

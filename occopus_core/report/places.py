@@ -1,4 +1,4 @@
-"""Where an instance is: its cloud, its region, and the implementation that it is made by."""
+"""The place of an instance: its cloud, its region, and its implementation."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 
 @dataclass(frozen=True, slots=True)
 class InstancePlace:
-    """Where an instance is, in texts that may be empty."""
+    """The place of an instance, in texts that may be empty."""
 
     cloud: str = ""
     """Type and endpoint of its connection."""
     region: str = ""
     implementation: str = ""
-    """The `name` of the implementation it is made by, else its type and endpoint as they were written."""
+    """The `name` of its implementation, else its type and endpoint as written."""
 
     @property
     def text(self) -> str:
@@ -34,7 +34,10 @@ class InstancePlace:
 
 
 def place_of(record: InstanceRecord, implementation: Implementation | None) -> InstancePlace:
-    """Where an instance is. Before its connection is chosen, what its implementation says without templates."""
+    """The place of an instance.
+
+    Before its connection is chosen, it comes from the implementation, without templates.
+    """
     if implementation is None:
         return InstancePlace()
     resource = implementation.resource
@@ -59,5 +62,5 @@ def _plain(resource: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _shown(text: str) -> str:
-    """Without a user and a password that the URL of an endpoint may have."""
+    """An endpoint without the user and password that its URL may have."""
     return _USERINFO.sub("", text)

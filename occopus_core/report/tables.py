@@ -1,4 +1,4 @@
-"""Tables for people, as wide as their terminal. Words are never cut."""
+"""Tables as wide as the terminal. Words are never cut."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from occopus_core.store.records import is_made
 
 WIDEST = 200
 NARROWEST = 60
-"""Characters of the terminals that tables are made for."""
+"""The narrowest terminal, in characters, for which tables are made."""
 SHORT = 8
-"""Characters of an id that are shown where there is little room, or more if they are not unique."""
+"""The number of characters of a shortened id; more if it would not be unique."""
 _GAP = 2
 
 
 def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int = WIDEST) -> str:
-    """A table with these heads within `width` characters, wrapped between words, without blanks at the ends of lines.
+    """A table with these heads within `width` characters, wrapped between words, without trailing blanks.
 
-    Where the longest words of the columns do not fit side by side, each row is a block of lines: its first cell, and
-    the others below it, each behind its head. A single word that is wider than the terminal is left whole.
+    If the longest words of the columns do not fit in one line, each row is a block of lines: its first cell, followed
+    by the others with their heads. A single word wider than the terminal is not broken.
     """
     width = _bounded(width)
     widths = _widths([heads, *rows], width)
@@ -28,7 +28,7 @@ def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int =
 
 
 def is_roomy(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
-    """True if nothing has to be wrapped, or there is no wider terminal: then ids need not be shortened."""
+    """True if nothing has to be wrapped, or the output is no terminal: then ids need not be shortened."""
     return width >= WIDEST or sum(map(_longest_line, zip(heads, *rows, strict=True))) + _gaps(heads) <= width
 
 
@@ -50,14 +50,14 @@ def _bounded(width: int) -> int:
 
 
 def _widths(rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
-    """The width of each column: at least its longest word, at most its longest line. None if they do not fit."""
+    """The width of each column: at least its longest word, at most its longest line. None if the columns do not fit."""
     columns = list(zip(*rows, strict=True))
     widths = [max((len(word) for cell in column for word in cell.split()), default=0) for column in columns]
     spare = width - _gaps(columns) - sum(widths)
     if spare < 0:
         return None
     wanted = list(map(_longest_line, columns))
-    # Columns that need little get all of it; the rest is shared.
+    # Narrow columns get their full width; the others share the rest.
     for done, at in enumerate(sorted(range(len(columns)), key=lambda at: wanted[at] - widths[at])):
         more = min(wanted[at] - widths[at], spare // (len(columns) - done))
         widths[at] += more

@@ -83,7 +83,7 @@ class Access:
 
 
 def _overload(scope: Scope, headers: Headers) -> Response | None:
-    """Refuse a request where only the reserve of connections is left, which is for health checks and tokens."""
+    """Refuse a request if only the reserve of connections is left, for health checks and requests with a token."""
     connection = scope.get(CONNECTION)
     if connection is None or not connection.crowded or scope["path"] == "/healthz" or "authorization" in headers:
         return None

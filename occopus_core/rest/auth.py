@@ -32,7 +32,7 @@ class Gatekeeper:
     required: bool
     insecure: bool = False
     token: str = field(default="", repr=False)
-    """Another token, of the scope `write`, from the service's environment. The store does not contain it."""
+    """An additional token of the scope `write`, from the service's environment. It is not in the store."""
 
     def __post_init__(self) -> None:
         self.required = self.required or bool(self.token)
@@ -93,5 +93,5 @@ def _identified(keeper: Gatekeeper, request: Request, address: str) -> TokenReco
     try:
         return keeper.identify(request.headers.get("authorization"))
     except Refused:
-        keeper.buckets.take(address)  # this limits attempts to guess tokens, too
+        keeper.buckets.take(address)  # this also limits attempts to guess tokens
         raise

@@ -1,8 +1,8 @@
 """Limits on connections: a client that opens many and sends nothing does not shut out others.
 
-A connection is *idle* until the whole of a request has arrived, and again once the request was answered. Where there
-are too many idle connections, the one that has been idle longest is closed, so that a new one has time to send its
-request. Connections on which a valid token was shown are closed last.
+A connection is *idle* until a complete request has arrived, and again after the request was answered. If there are too
+many idle connections, the one that has been idle longest is closed, so that a new one has time to send its request.
+Connections on which a valid token was used are closed last.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import chain, islice
 from typing import Protocol
 
 MOST_CONNECTIONS = 500
-"""Connections of all clients. The rest of the files (1024, as a rule) is left for the store and the providers."""
+"""Connections of all clients. The other file descriptors (of 1024, by default) are for the store and the providers."""
 
 MOST_IDLE = 200
 """Idle connections of one client address without a token. The named proxies are exempt: they carry many clients."""
@@ -29,7 +29,7 @@ _V6_NETWORK = 64
 """Bits of an IPv6 address that identify a client; it can choose the rest itself."""
 
 _CANDIDATES = 16
-"""Idle connections that are looked at to find one that has sent nothing."""
+"""Idle connections that are examined to find one that has sent nothing."""
 
 
 class ClientConnection(Protocol):
@@ -41,7 +41,7 @@ class ClientConnection(Protocol):
 
     @property
     def unread(self) -> bool:
-        """True where bytes have arrived that were not read yet."""
+        """True if received bytes have not been read yet."""
         ...
 
     def abort(self) -> None:
@@ -82,13 +82,13 @@ class ConnectionLimits:
 
     @property
     def crowded(self) -> bool:
-        """True where only the reserve is left."""
+        """True if only the reserve is left."""
         return len(self._open) > self.most
 
     def opened(self, connection: ClientConnection) -> None:
-        """Count a new connection as idle, and close another one where there are too many.
+        """Count a new connection as idle, and close another one if there are too many.
 
-        The new connection is closed itself where all others are busy and the reserve is used up.
+        The new connection itself is closed if all others are busy and the reserve is used up.
         """
         self._open.add(connection)
         self.idle(connection)
@@ -113,7 +113,7 @@ class ConnectionLimits:
             self._idle_by_client.setdefault(self._client(connection), {})[connection] = None
 
     def busy(self, connection: ClientConnection) -> None:
-        """The whole of a request has arrived. Idempotent."""
+        """A complete request has arrived. Idempotent."""
         self._idle_authenticated.pop(connection, None)
         self._idle.pop(connection, None)
         client = self._client(connection)
@@ -141,7 +141,7 @@ class ConnectionLimits:
 
 
 def _longest_idle(idle: Iterable[ClientConnection], new: ClientConnection) -> ClientConnection | None:
-    """The connection to close: the longest idle one but `new`, if possible one that has sent nothing."""
+    """The connection to close: the longest idle one except `new`, if possible one that has sent nothing."""
     candidates = [one for one in islice(idle, _CANDIDATES) if one is not new]
     return next((one for one in candidates if not one.unread), candidates[0] if candidates else None)
 

@@ -33,11 +33,11 @@ UNREAD_SECONDS = 30.0
 """How long a client may leave an answer unread that exceeds the buffer of a connection (64 KiB)."""
 
 DRAIN_SECONDS = 10
-"""How long requests under way are waited for at shutdown."""
+"""How long a shutdown waits for requests in progress."""
 
 
 class Protocol(H11Protocol):
-    """HTTP with limits against hostile clients: number of connections, time to send a request and to read an answer.
+    """HTTP with protection against hostile clients: limits on connections and on times to send and read.
 
     h11 refuses ambiguous requests; the routes limit the bodies.
     """
@@ -52,14 +52,14 @@ class Protocol(H11Protocol):
 
     @property
     def crowded(self) -> bool:
-        """True where only ``/healthz`` and requests with a token are answered."""
+        """True if only ``/healthz`` and authenticated requests are answered."""
         return self.limits.crowded
 
     @property
     def unread(self) -> bool:
-        """True where bytes have arrived that were not read yet."""
+        """True if received bytes have not been read yet."""
         waiting = array.array("i", [0])
-        with contextlib.suppress(OSError):  # it is closed already
+        with contextlib.suppress(OSError):  # it is already closed
             fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.FIONREAD, waiting)
         return waiting[0] > 0
 
@@ -101,7 +101,7 @@ class Protocol(H11Protocol):
         _cancel(self._unread)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
+        """The connection is closed."""
         self.limits.closed(self)
         super().connection_lost(exc)
         _cancel(self._deadline)
@@ -184,7 +184,7 @@ class Server(uvicorn.Server):
         self._service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Handle a signal: requests that wait are answered at once, so that the server can end."""
+        """Handle a signal: waiting requests are answered at once, so that the server can end."""
         self._service.stopping.set()
         super().handle_exit(sig, frame)
 

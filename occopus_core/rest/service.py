@@ -20,7 +20,7 @@ ALIVE_SECONDS = 15.0
 """How long a service counts as alive after its last announcement: as long as its leases last."""
 
 LAST_SECONDS = 5.0
-"""How long the end of maintenance is waited for."""
+"""How long the service waits for the end of maintenance."""
 
 
 class Service:
@@ -113,13 +113,13 @@ class Service:
 
     def _divide(self) -> None:
         names = self.store.service.beat(self.name, time.time(), ALIVE_SECONDS)
-        for infra_id in self.store.service.expired(time.time()):  # however it was built: it costs money
+        for infra_id in self.store.service.expired(time.time()):  # whether or not services maintain it: it costs money
             with contextlib.suppress(NoSuchInfrastructureError):
                 self.store.service.mark(infra_id, maintained=True)
         mine = frozenset(one for one in self.store.service.maintained() if keeper(one, names) == self.name)
         for infra_id in mine - self.share:
             self._rounds.attach(infra_id)
-        for infra_id in self.share - mine:  # a pass under way, such as a first one started here, still ends
+        for infra_id in self.share - mine:  # a running pass, such as a first one started here, still ends
             self._rounds.detach(infra_id)
 
 

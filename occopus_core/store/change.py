@@ -64,9 +64,9 @@ class Change:
     def put_candidate(
         self, candidate: Infrastructure | None, definitions: Mapping[str, NodeDefinition] | None = None
     ) -> None:
-        """Set the description that a build is working towards, None for no build, and the node `definitions` it brings.
+        """Set the description that a build is working towards, None for no build, and the build's node `definitions`.
 
-        A rollback ends with it.
+        Ends a rollback.
         """
         self._put(candidate=candidate, candidate_definitions=definitions or {}, rolling_back="")
 
@@ -76,9 +76,9 @@ class Change:
         known: Infrastructure | None,
         definitions: Mapping[str, NodeDefinition] | None = None,
     ) -> bool:
-        """The same in place of the `known` description.
+        """The same, in place of the `known` description.
 
-        False, and without effect, if another one has been requested meanwhile.
+        False, and without effect, if another one has been requested in the meantime.
         """
         row = infrastructure_row(self._connection, self._lease.infra_id)
         if not same_description(record_of(row).candidate, known):
@@ -93,7 +93,7 @@ class Change:
     def roll_back(self, candidate: Infrastructure | None, reason: str) -> None:
         """Record that the build of this description is being rolled back; None for a build without a new one.
 
-        Without effect if another one, or the destruction, has been requested meanwhile.
+        Without effect if another description, or destruction, has been requested in the meantime.
         """
         row = infrastructure_row(self._connection, self._lease.infra_id)
         if self.wanted and same_description(record_of(row).candidate, candidate):
@@ -143,7 +143,7 @@ class Change:
             self._connection.execute(tables.events.insert(), [event_row(at, event) for at, event in events])
 
     def put_life_time(self, expires_at: float | None, warns_at: float | None) -> None:
-        """When the infrastructure ends by itself, and when that is warned of (seconds since 1970)."""
+        """Set the end of the infrastructure, and the time of its warning (seconds since 1970)."""
         self._put(expires_at=expires_at, warns_at=warns_at)
 
     def request_destroy(self) -> None:
@@ -153,7 +153,7 @@ class Change:
     def finish_build(self, description: Infrastructure, targets: Mapping[str, int]) -> None:
         """The build has succeeded: put its description in force and keep its instances.
 
-        Another description that was requested meanwhile, in place of that of an update, stays requested.
+        If another description was requested in the meantime, that request stays.
         """
         record = record_of(infrastructure_row(self._connection, self._lease.infra_id))
         self._update(name=description.name)

@@ -64,17 +64,17 @@ class ConfigurationRecord:
         return self.node_id, self.type, self.settings
 
     def has(self, generation: str) -> bool:
-        """Whether the generation is the last one that was asked for, and is applied."""
+        """True if this is the generation that was requested last, and it is applied."""
         return self.applied == self.wanted == generation
 
     @property
     def may_have_job(self) -> bool:
-        """Whether its manager may have a job for it, under way or in a queue."""
+        """True if its manager may have a job for it, in progress or queued."""
         return self.state in (ConfigState.RUNNING, ConfigState.QUEUED)
 
     @property
     def has_to_leave(self) -> bool:
-        """Whether its manager has to let it go: `configure` was called for it, or may have been."""
+        """True if its manager has to release it: `configure` was, or may have been, called for it."""
         return not self.has_left and (self.served or self.state is not ConfigState.UNKNOWN)
 
     @property

@@ -116,19 +116,19 @@ class Database:
             raise StoreError(f"the store {self._name} cannot be used: it is damaged") from error
 
     def _way_on(self, error: SQLAlchemyError) -> str:
-        """What to do where a disk is full, as far as SQLite finds that out."""
+        """What to do if a disk is full, if SQLite reports that."""
         said = _reason(error)
         hint = next((hint for words, hint in _WAYS_ON.items() if words in said), "")
         return hint.format(folder=Path(self._name).absolute().parent)
 
     @property
     def _name(self) -> str:
-        url = self._engine.url.set(query={})  # the query may hold a password
+        url = self._engine.url.set(query={})  # the query may contain a password
         return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
 def _opened(database: Database) -> str | None:
-    """The installation, if the database is up to date: opening must not wait for writers."""
+    """The installation, if the schema is current: opening must not wait for writers."""
     with database.reading() as connection:
         return _installation(connection) if migrations.present(connection) == migrations.HEAD else None
 

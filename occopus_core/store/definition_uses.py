@@ -1,4 +1,4 @@
-"""Which infrastructures use which node definitions, and the removal of a definition that none uses."""
+"""Which infrastructures use which node definitions, and the removal of unused definitions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Users = Mapping[str, Sequence[User]]
 
 
 class DefinitionUses:
-    """Infrastructures by the node definitions in their descriptions, the one in force and the one being built."""
+    """The infrastructures that use each node definition, in the description in force or in the one being built."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -44,9 +44,9 @@ class DefinitionUses:
             return _users(connection)
 
     def replaced_by(self, definitions: Iterable[NodeDefinition], except_for: str = "") -> dict[str, list[User]]:
-        """By name of a stored definition that is not the same in `definitions`: the infrastructures that use it.
+        """By name of a stored definition that differs from that in `definitions`: the infrastructures that use it.
 
-        Those without one are left out, and so is the infrastructure `except_for`. Raises `StoreError`.
+        Unused ones are left out, and so is the infrastructure `except_for`. Raises `StoreError`.
         """
         with self._database.reading() as connection:
             stored, users = _stored(connection), _users(connection)

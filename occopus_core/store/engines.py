@@ -57,7 +57,7 @@ def make_engine(url: str) -> sa.Engine:
 def _parsed(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
-    except (ArgumentError, ValueError):  # their messages may hold a part of the password
+    except (ArgumentError, ValueError):  # their messages may contain a part of the password
         parsed = None
     if parsed is None or "@" in (parsed.host or ""):
         raise StoreError(f"the store URL cannot be used: {_FORMS}")

@@ -20,7 +20,7 @@ def file_of(url: str) -> Path | None:
 
 
 def is_absent(url: str) -> bool:
-    """True if the store is a file that does not exist: nothing is stored there yet."""
+    """True if the store is a file that does not exist: it contains nothing yet."""
     path = file_of(url)
     if path is None:
         return False

@@ -24,7 +24,7 @@ from occopus_core.store.wanted_counts import wanted_count
 
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _LIFE_TIMES = "0011"
-"""The version in which life times and maintainers came."""
+"""The version that introduced life times and maintainers."""
 _MAINTAINERS = """
 SELECT b.infra_id, m.name, b.since, m.seen FROM maintained_by b JOIN maintainers m ON m.id = b.maintainer
 ORDER BY m.seen, b.since
@@ -44,9 +44,9 @@ FROM infrastructures i ORDER BY i.created_at, i.id
 _COUNTS = 'SELECT infra_id, stage, "condition", count(*) FROM instances GROUP BY infra_id, stage, "condition"'
 _OUTDATED = "SELECT infra_id, count(*) FROM instances WHERE outdated <> '[]' GROUP BY infra_id"
 _OUTDATED_KNOWN = "0013"
-"""The version in which outdated instances came."""
+"""The version that introduced outdated instances."""
 _ROLLBACKS_KNOWN = "0015"
-"""The version in which rollbacks were recorded."""
+"""The version that introduced recorded rollbacks."""
 _INSTANCES = """
 SELECT i.id, i.name, n.node_name, n.node_id FROM infrastructures i LEFT JOIN instances n ON n.infra_id = i.id
 ORDER BY i.created_at, i.id, n.node_name, n.position
@@ -64,7 +64,7 @@ def list_infrastructures(url: str, warn: Callable[[str], object] = lambda _: Non
 
 @dataclass(frozen=True, slots=True)
 class NamedInstance:
-    """An instance with the names of its infrastructure; without instances, an infrastructure is there with none."""
+    """An instance with the names of its infrastructure; an infrastructure without instances has one empty entry."""
 
     infra_id: str
     infra_name: str

@@ -1,4 +1,4 @@
-"""Which processes maintain infrastructures again and again, and when each last said that it is there."""
+"""Records which processes maintain infrastructures periodically, and when each last announced itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occopus_core.store.records import ALIVE_SECONDS, Maintainer
 from occopus_core.store.row_conversion import chunks, moment, understood
 
 KEPT_SECONDS = 7 * 86_400.0
-"""How long a process that was killed is remembered."""
+"""How long a killed process is remembered."""
 
 
 class MaintainerRows:
@@ -24,7 +24,7 @@ class MaintainerRows:
         self._database = database
 
     def beat(self, id: str, name: str, now: float, begun: Collection[str] = (), ended: Collection[str] = ()) -> None:
-        """Say that a maintainer is there; it has begun and ended to maintain these infrastructures. Idempotent.
+        """Announce a maintainer, and the infrastructures that it has begun and stopped to maintain. Idempotent.
 
         Raises `StoreError`.
         """
@@ -41,19 +41,19 @@ class MaintainerRows:
                 connection.execute(pairs.insert(), rows)
 
     def leave(self, id: str) -> None:
-        """The maintainer ends. Idempotent. Raises `StoreError`."""
+        """The maintainer has ended. Idempotent. Raises `StoreError`."""
         with self._database.writing(brief=True) as connection:
             connection.execute(tables.maintained_by.delete().where(tables.maintained_by.c.maintainer == id))
             connection.execute(tables.maintainers.delete().where(tables.maintainers.c.id == id))
 
     def of(self, infra_id: str) -> Maintainer | None:
-        """Who maintains an infrastructure, see `read_maintainers`. Raises `StoreError`."""
+        """The maintainer of an infrastructure, see `read_maintainers`. Raises `StoreError`."""
         with self._database.reading() as connection:
             return read_maintainers(connection, infra_id).get(infra_id)
 
 
 def read_maintainers(connection: sa.Connection, infra_id: str | None = None) -> Mapping[str, Maintainer]:
-    """By infrastructure: of its maintainers the one that was seen last. Raises `SpoiltError`."""
+    """By infrastructure: the maintainer that was seen last. Raises `SpoiltError`."""
     known, pairs = tables.maintainers, tables.maintained_by
     query = sa.select(pairs.c.infra_id, known.c.name, pairs.c.since, known.c.seen).join(
         known, known.c.id == pairs.c.maintainer
@@ -73,7 +73,7 @@ def latest(rows: Iterable[Any]) -> Mapping[str, Maintainer]:
 
 
 def _take_over(connection: sa.Connection, infra_ids: Collection[str], now: float) -> None:
-    """Forget the maintainers of these infrastructures that were killed: there is another one now."""
+    """Forget the killed maintainers of these infrastructures, which another one has taken over."""
     known, pairs = tables.maintainers, tables.maintained_by
     silent = sa.select(known.c.id).where(known.c.seen < now - _SILENT)
     for part in chunks(sorted(infra_ids)):

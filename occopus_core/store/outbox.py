@@ -118,7 +118,7 @@ class Outbox:
         connection.execute(tables.subscribers.delete().where(tables.subscribers.c.infra_id == infra_id))
 
     def _is_behind(self, notifier: str) -> bool:
-        """True if there are new events. Reads only, as there are mostly none."""
+        """True if there are new events. Only reads, since usually there are none."""
         table = tables.notifiers
         newest = sa.select(sa.func.max(tables.events.c.id)).scalar_subquery()
         query = sa.select(table.c.name).where(table.c.name == notifier, table.c.cursor < newest)
@@ -127,7 +127,7 @@ class Outbox:
 
 
 def _forget_orphans(connection: sa.Connection, now: float) -> None:
-    """Remove subscribers of infrastructures that have been gone for a day; their last events are delivered by then."""
+    """Remove subscribers of infrastructures that have been gone for a day; their last events have been delivered."""
     table, log = tables.subscribers, tables.events
     exists = sa.exists().where(tables.infrastructures.c.id == table.c.infra_id)
     fresh = sa.exists().where(log.c.infra_id == table.c.infra_id, log.c.at > now - KEPT_SECONDS)

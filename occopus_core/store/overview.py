@@ -36,9 +36,9 @@ class Glimpse:
     outdated: int = 0
     """The number of instances that were made or configured with other addresses than those of now."""
     expires_at: float | None = None
-    """When its life time is over; None where it has no end."""
+    """When its life time ends; None without an end."""
     maintainer: Maintainer | None = None
-    """Who maintains it again and again, or did last without ending properly; None without a maintainer."""
+    """The process that maintains it periodically, or the last one if that was killed; None without one."""
     unreadable: str = ""
     """Why it cannot be read, if one of its rows is damaged; the other fields except its id are empty then."""
     rolling_back: str = ""

@@ -31,7 +31,7 @@ class PlaceRows:
             return [Place(implementation_of(body), settings) for body, settings in connection.execute(query)]
 
     def lost(self, infra_id: str | None = None) -> list[str]:
-        """The settings of places that cannot be used: their implementation is not in the store any more."""
+        """The settings of places that cannot be used: their implementation is no longer in the store."""
         table, known = tables.places, tables.implementations.c.digest
         query = sa.select(table.c.connection).where(~sa.exists().where(known == table.c.implementation)).distinct()
         if infra_id is not None:

@@ -20,7 +20,7 @@ class Presence:
         self._path = path
         self._opened = _identity(path)
         self.installation = ""
-        """The id of the store in the file, once it is known."""
+        """The id of the store in the file, if known."""
 
     def refuse_if_replaced(self) -> None:
         """Raise `StoreError` if the file was deleted or replaced."""

@@ -12,13 +12,13 @@ from occopus_core.api.resource import Address, InstanceId
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
 
 SHORTEST_BEGINNING = 6
-"""Characters of an id that name what has it: fewer may belong to something else tomorrow."""
+"""The fewest characters of an id that identify its owner: fewer may become ambiguous."""
 
 _MADE = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def is_made(infra_id: str) -> bool:
-    """True for an id that Occopus has made; others were chosen."""
+    """True for an id that Occopus has generated; others were chosen by users."""
     return _MADE.fullmatch(infra_id) is not None
 
 
@@ -61,7 +61,7 @@ class NoSuchPlaceError(Exception):
 
 
 class PlaceInUseError(Exception):
-    """Instances are at the place, as far as the store knows."""
+    """The store has instances at the place."""
 
     def __init__(self, name: str, infra_id: str) -> None:
         super().__init__(
@@ -81,7 +81,7 @@ class DefinitionInUseError(Exception):
     """Infrastructures have nodes of this type."""
 
     MOST = 5
-    """Infrastructures that the message names."""
+    """The most infrastructures that the message names."""
 
     def __init__(self, name: str, users: Sequence[str]) -> None:
         more = f" and {len(users) - self.MOST:,} more" if len(users) > self.MOST else ""
@@ -197,12 +197,12 @@ class Place:
 
 
 WARN_SECONDS = 3600.0
-"""How long before its end an infrastructure is warned of: of a short life time, a tenth."""
+"""How long before its end an infrastructure gets a warning; for a short life time, a tenth of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LifeTime:
-    """When an infrastructure ends by itself, and when that is warned of: seconds since 1970, None for never."""
+    """The end of an infrastructure, and the time of its warning: seconds since 1970, None for never."""
 
     expires_at: float | None = None
     warns_at: float | None = None
@@ -216,7 +216,7 @@ class LifeTime:
 NO_END = LifeTime()
 
 ALIVE_SECONDS = 30.0
-"""How long a maintainer that says nothing more is taken for alive."""
+"""How long a maintainer counts as alive after its last announcement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +227,10 @@ class Maintainer:
     """The process and its host."""
     since: float
     seen: float
-    """When it last said that it is there."""
+    """When it last announced itself."""
 
     def is_alive(self, now: float) -> bool:
-        """False where it was killed or is frozen."""
+        """False if it was killed or is frozen."""
         return now - self.seen <= ALIVE_SECONDS
 
 
@@ -256,7 +256,7 @@ class InfrastructureState(enum.Enum):
 
     @classmethod
     def of(cls, *, wanted: bool, described: bool, under_way: bool, rolling_back: bool) -> InfrastructureState:
-        """The state, from whether it is wanted, has a description in force, has a build under way or being undone."""
+        """The state, derived from whether it is wanted, has a description in force, and has a build or its rollback."""
         if not wanted:
             return cls.DROPPING
         if rolling_back:
@@ -332,7 +332,7 @@ class InfrastructureSummary:
     target: int = 0
     """The wanted number of instances."""
     counts: Mapping[tuple[Stage, Condition], int] = field(default_factory=dict)
-    """The number of instances by stage and condition, without those whose row is damaged."""
+    """The number of instances by stage and condition, without those in damaged rows."""
     outdated: int = 0
     """The number of instances that were made or configured with other addresses than those of now."""
     holding: Holding | None = None
@@ -371,7 +371,7 @@ class InfrastructureRecord:
     rolling_back: str = ""
     """Why a build is being rolled back, which the next pass finishes; empty if none is, or it is being destroyed."""
     candidate_definitions: Mapping[str, NodeDefinition] = field(default_factory=dict)
-    """By name: the node definitions that this build takes in place of stored ones, and stores when it has succeeded."""
+    """By name: the node definitions that this build uses in place of stored ones, and stores after it has succeeded."""
     revision: int = field(default=0, compare=False)
     """Raised by every change of the infrastructure or its rows, see `occopus_core.store.revisions`."""
 
@@ -392,14 +392,14 @@ class InfrastructureRecord:
 
     @property
     def undone(self) -> str:
-        """What a rollback under way undoes, for messages. A replacement has no description of its own."""
+        """What a rollback in progress undoes, for messages. A replacement has no description of its own."""
         if self.description is None:
             return "build"
         return "replacement" if self.candidate is None else "update"
 
     @property
     def due_at(self) -> float | None:
-        """When something has to be done about its life time; None where it has no end."""
+        """When the next action for its life time is due; None without an end."""
         moments = [moment for moment in (self.expires_at, self.warns_at) if moment is not None]
         return min(moments, default=None) if self.expires_at is not None else None
 

@@ -233,10 +233,10 @@ class Store:
         return record_of(row)
 
     def meant(self, text: str) -> str | None:
-        """The id of the infrastructure with this id, this name, or an id that begins so; None where there is none.
+        """The id of the infrastructure with this id, this name, or an id with this beginning; None without one.
 
-        An id wins over a name, and a name over the beginning of an id. Only ids that Occopus has made are recognised by
-        their beginning, of at least `SHORTEST_BEGINNING` characters. Raises `AmbiguousNameError`.
+        An id takes precedence over a name, and a name over the beginning of an id. Only ids that Occopus has generated
+        are recognised by their beginning, of at least `SHORTEST_BEGINNING` characters. Raises `AmbiguousNameError`.
         """
         if not text.isascii() or not text:  # neither an id nor a name
             return None
@@ -395,9 +395,9 @@ class Store:
         return end
 
     def await_lease(self, infra_id: str, until: float | None) -> None:
-        """Record until when (seconds since 1970) a build waits for the lease; None if it waits no more.
+        """Record until when (seconds since 1970) a build waits for the lease; None if it no longer waits.
 
-        The process that holds the lease is notified as of every change. Nothing for an infrastructure that is gone.
+        The process that holds the lease is notified as of every change. Has no effect if the infrastructure is gone.
         """
         table = tables.infrastructures
         with self._database.writing() as connection:

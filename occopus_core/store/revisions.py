@@ -43,7 +43,7 @@ def raise_revision(connection: sa.Connection, infra_ids: Iterable[str]) -> int:
 
 
 def lock_infrastructures(connection: sa.Connection, infra_ids: Iterable[str]) -> list[str]:
-    """Lock the rows that `raise_revision` will change, and return the ids of those that there are.
+    """Lock the rows that `raise_revision` will change, and return the ids of those that exist.
 
     All writers lock them before the counter row. An infrastructure that another process adds later is not among them.
     """

@@ -126,10 +126,10 @@ def leave_places(connection: sa.Connection, infra_id: str) -> None:
 
 
 def lock_definitions(connection: sa.Connection) -> None:
-    """Keep others from changing definitions and implementations, or recording their users, until the commit.
+    """Prevent changes of definitions and implementations, and new users of them, until the commit.
 
-    No definition is removed while another process begins to use it. The lock is taken before the
-    first row of a definition, and after the rows of infrastructures.
+    So no definition is removed while another process begins to use it. The lock is taken before the first row of a
+    definition, and after the rows of infrastructures.
     """
     if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
         connection.exec_driver_sql("LOCK TABLE implementations IN SHARE ROW EXCLUSIVE MODE")

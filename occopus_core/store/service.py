@@ -83,7 +83,7 @@ class ServiceRows:
         """Let passes work on a parked infrastructure again. Idempotent."""
         table = tables.infrastructures
         parked = sa.and_(table.c.id == infra_id, table.c.frozen.startswith(PARKED, autoescape=True))
-        with self._database.reading() as connection:  # which is all that is done, as a rule
+        with self._database.reading() as connection:  # usually the only query
             if connection.scalar(sa.select(sa.func.count()).select_from(table).where(parked)) == 0:
                 return
         with self._database.writing() as connection:
@@ -133,7 +133,7 @@ class ServiceRows:
             rows = connection.execute(sa.select(*kind, sa.func.count()).group_by(*kind)).all()
         known: dict[tuple[Stage, Condition], int] = {}
         for stage, condition, count in rows:
-            with contextlib.suppress(ValueError):  # another program may have written it
+            with contextlib.suppress(ValueError):  # another program may have written an unknown one
                 known[Stage(stage), Condition(condition)] = count
         return known
 
@@ -184,7 +184,7 @@ class ServiceRows:
                     connection.execute(table.insert().values(key=key, request=request, asked_at=now))
                     return None
         except StoreError as error:
-            if isinstance(error.__cause__, sa.exc.IntegrityError):  # two requests with the same key came at once
+            if isinstance(error.__cause__, sa.exc.IntegrityError):  # a concurrent request with the key
                 raise UnansweredError from error
             raise
         if row.request != request:

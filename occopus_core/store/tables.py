@@ -206,8 +206,8 @@ subscribers = Table(
     Column("type", String(64), primary_key=True),
     Column("address", Text, nullable=False),
 )
-"""The address to which a client wants the events of one infrastructure sent, by notifier type. Kept for a day after
-the infrastructure is gone."""
+"""The addresses to which clients want the events of an infrastructure sent, by notifier type. Kept for a day after the
+infrastructure is gone."""
 
 services = Table(
     "services",
@@ -224,7 +224,7 @@ maintainers = Table(
     Column("name", Text, nullable=False),
     Column("seen", Double, nullable=False),
 )
-"""The processes that maintain infrastructures again and again, each with when it last said that it is there."""
+"""The processes that maintain infrastructures periodically, each with the time of its last announcement."""
 
 maintained_by = Table(
     "maintained_by",
@@ -233,7 +233,7 @@ maintained_by = Table(
     Column("maintainer", String(36), primary_key=True),
     Column("since", Double, nullable=False),
 )
-"""Which of them maintain an infrastructure. A process that was killed leaves its rows."""
+"""The infrastructures that each of them maintains. A killed process leaves its rows."""
 
 tokens = Table(
     "tokens",

@@ -34,14 +34,14 @@ class UpdateRows:
         check_types: Callable[[Collection[str]], None] | None = None,
         life_time: Callable[[InfrastructureRecord], LifeTime | None] = lambda _record: None,
     ) -> bool:
-        """Request another description; needs no lease. False, without effect, if it was requested already.
+        """Request another description; needs no lease. False, without effect, if it was already requested.
 
-        The infrastructure is not parked any more, and services look after it from then on if it is to be `maintained`.
-        A rollback that no process is carrying out any more is not finished. `refuse` is called with the record in the
-        transaction, and may raise. Raises `NoSuchInfrastructureError`, `StoreError`, and `WorkedOnError` while a build
-        under way has created instances, is rolled back, or is the first one. `check_types` is called in the
-        transaction, too, with the types of its nodes that have a definition. `life_time` returns the one that counts
-        from the request on, None for the present one.
+        The infrastructure is no longer parked, and services maintain it from then on if it is to be `maintained`. An
+        abandoned rollback is not finished. `refuse` is called with the record in the transaction, and may raise. Raises
+        `NoSuchInfrastructureError`, `StoreError`, and `WorkedOnError` while a build in progress has created instances,
+        is rolled back, or is the first one. `check_types` is called in the transaction, too, with the types of its
+        nodes that have a definition. `life_time` returns the one that counts from the request on, None for the current
+        one.
         """
         table = tables.infrastructures
         with self._database.writing() as connection:
@@ -66,7 +66,7 @@ class UpdateRows:
                 **({} if moved is None else {"expires_at": moved.expires_at, "warns_at": moved.warns_at}),
                 "maintained": row.maintained or maintained,
                 **({"frozen": ""} if record.parked else {}),
-                # A process that stands still in a rollback may not end it any more.
+                # A frozen process in a rollback must not finish it any more.
                 **({"epoch": row.epoch + 1} if record.rolling_back else {}),
             }
             connection.execute(table.update().where(table.c.id == infra_id).values(values))
@@ -77,7 +77,7 @@ class UpdateRows:
 
 
 def _is_begun(connection: sa.Connection, record: InfrastructureRecord) -> bool:
-    """Whether a build of its candidate has begun. A lease alone may be that of another pass."""
+    """True if a build of its candidate has begun. The lease alone may be held by another pass."""
     table = tables.instances
     made = sa.select(sa.exists().where(table.c.infra_id == record.id, table.c.provisional))
     return record.description is None or bool(record.candidate_definitions) or bool(connection.scalar(made))

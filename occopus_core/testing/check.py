@@ -1,4 +1,4 @@
-"""Runs the conformance suite of an installed plugin with the harness that its distribution ships, as a report.
+"""Runs the conformance suite of an installed plugin with the harness in its distribution, and prints a report.
 
 A distribution names the harness of each of its plugins by an entry point of the group ``occopus.harness``, whose name
 is ``KIND.TYPE``: an object that makes a new harness when it is called without arguments. ``occopus-plugins check``
@@ -20,7 +20,7 @@ from occopus_core.testing.standing import Unavailable, end_all
 
 GROUP = "occopus.harness"
 OK, FAILED, BAD_INPUT, NOT_FOUND, UNAVAILABLE = 0, 1, 2, 3, 4
-"""Exit codes, as those of the commands."""
+"""Exit codes, the same as those of the commands."""
 _SUITES = {
     "resource": "occopus_core.testing.conformance:ResourceHandlerConformance",
     "config": "occopus_core.testing.config:ConfigManagerConformance",
@@ -31,7 +31,7 @@ _SUITES = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Check one plugin; the exit code."""
+    """Check one plugin; return the exit code."""
     made = argparse.ArgumentParser(prog="occopus-plugins check", description="Run the conformance suite of a plugin.")
     made.add_argument("kind", choices=_SUITES)
     made.add_argument("type")
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
         count = f"{len(points)} harnesses" if points else "no harness"
         wanted = f"its distribution names one by the entry point {options.kind}.{options.type} of the group {GROUP}"
         return _refused(NOT_FOUND, f"there is {count} for {options.kind}/{options.type}: {wanted}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the servers of the harness are to end
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # stops the harness's servers
     title = f"{options.kind}/{options.type}"
     try:
         asked = _suite(options.kind)
@@ -63,9 +63,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def report(title: str, asked: Any, harness: Callable[[], Any], clauses: Sequence[str]) -> int:
-    """Run clauses of a suite, each on a harness of its own, with a line for each; the exit code.
+    """Run clauses of a suite, each with a new harness, and print a line for each; return the exit code.
 
-    Raises `Unavailable`, and `ModuleNotFoundError` for a package that is missing, before the first line.
+    Raises `Unavailable`, and `ModuleNotFoundError` for a missing package, before the first line.
     """
     from occopus_core.testing.suite import failures  # noqa: PLC0415  # pytest may be missing
 
@@ -110,7 +110,7 @@ def _harness(point: EntryPoint) -> Callable[[], Any]:
 
 
 def _lacking(harness: Callable[[], Any]) -> str:
-    """The methods that the class of a harness must have and does not, as a list for people."""
+    """The required methods that the class of a harness lacks, as a list in a text."""
     return ", ".join(sorted(getattr(harness, "__abstractmethods__", ())))
 
 

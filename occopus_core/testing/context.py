@@ -27,16 +27,16 @@ from occopus_core.testing.shape import assert_describes_properties, assert_no_io
 
 TEMPLATE = "{{ word }}"
 HOST_KEY = HostKeyPair("ssh-ed25519 AAAA", "a private key")
-"""What `render.host_key` answers here."""
+"""The result of `render.host_key` in the suite."""
 _CROWD = 16
 
 
 class RefusedTemplateError(Exception):
-    """Stands for an error of a template: not one of the plugin's."""
+    """Stands for the error of a template, which is not the plugin's."""
 
 
 class ContextHarness(suite.Harness):
-    """A contextualiser, and a section whose every text has `TEMPLATE` in it, but for the names of things."""
+    """A contextualiser, and a section in which every text except names contains `TEMPLATE`."""
 
     def __init__(
         self, contextualiser: type[Contextualiser], section: Mapping[str, Any], wrong: Mapping[str, Any] | None = None
@@ -44,24 +44,24 @@ class ContextHarness(suite.Harness):
         self.contextualiser = contextualiser
         self.section = section
         self.wrong = wrong
-        """A section that its schema takes and that cannot be meant; None where there is no such section."""
+        """A section that the schema accepts and the contextualiser refuses; None if there is no such section."""
 
 
 class ContextualiserConformance(suite.Suite):
     """Every clause of the contract. Derive from it, name the class ``Test…`` and give it the fixture `harness`."""
 
     def test_contract_version(self, harness: ContextHarness) -> None:
-        """The class states itself which version of the contract it is written for, and it is this one."""
+        """The class states which version of the contract it is written for, and it is the current one."""
         assert_states_version(harness.contextualiser)
 
     def test_forms(self, harness: ContextHarness) -> None:
-        """`forms` says which forms of context it makes; an empty set says that it makes none."""
+        """`forms` names the forms of context that it makes; an empty set means none."""
         forms = getattr(harness.contextualiser, "forms", None)
         assert isinstance(forms, Set), "the class declares no forms: a frozenset of `ContextForm`s"
         assert all(isinstance(form, ContextForm) for form in forms), "forms are `ContextForm`s"
 
     def test_schema(self, harness: ContextHarness) -> None:
-        """The schema is a valid one of an object, without `type`, and accepts sections that work."""
+        """The schema is a valid schema of an object, without `type`, and accepts working sections."""
         schema = harness.contextualiser.schema()
         jsonschema.Draft7Validator.check_schema(schema)
         assert schema.get("type") == "object", "the schema is of an object"
@@ -73,7 +73,7 @@ class ContextualiserConformance(suite.Suite):
         assert_describes_properties(harness.contextualiser.schema())
 
     def test_only_declared_forms(self, harness: ContextHarness) -> None:
-        """It fills the fields of `Context` that belong to its forms, and no others."""
+        """It sets only the fields of `Context` that belong to its forms."""
         context = _made(harness)
         forms = harness.contextualiser.forms
         process = bool(context.env) or context.command is not None
@@ -82,7 +82,7 @@ class ContextualiserConformance(suite.Suite):
         assert not forms or process or context.user_data is not None, "it makes no context at all"
 
     def test_types(self, harness: ContextHarness) -> None:
-        """The fields are of their types: a text; a tuple of ``NAME=value``; a text or a tuple of words."""
+        """The fields have their types: a text; a tuple of ``NAME=value``; a text or a tuple of words."""
         context = _made(harness)
         command = context.command
         assert isinstance(context, Context), f"it answers {type(context).__name__}, not a `Context`"
@@ -93,7 +93,7 @@ class ContextualiserConformance(suite.Suite):
         assert words or isinstance(command, str | None), "a command is a text or a tuple of words"
 
     def test_every_text_is_rendered(self, harness: ContextHarness) -> None:
-        """Every text of the section goes through `render`."""
+        """Every text of the section is passed to `render`."""
         render = _Rendering("word-7")
         shown = _shown(harness.contextualiser().contextualise(harness.section, render))
         given = "\n".join(text for value in render.values for text in _texts(value))
@@ -104,7 +104,7 @@ class ContextualiserConformance(suite.Suite):
             assert "word-7" in shown, "what the templates render to does not arrive"
 
     def test_places(self, harness: ContextHarness) -> None:
-        """`at` is the path of what is rendered, from `contextualisation` on: messages name it."""
+        """`at` is the path of the rendered value, starting with `contextualisation`: messages name it."""
         render = _Rendering("word-7")
         harness.contextualiser().contextualise(harness.section, render)
         keys = set(harness.section)
@@ -112,7 +112,7 @@ class ContextualiserConformance(suite.Suite):
         assert not wrong, f"no path of the section: {', '.join(wrong)}"
 
     def test_template_errors_pass(self, harness: ContextHarness) -> None:
-        """An error of `render` comes out as it is."""
+        """An error of `render` is propagated unchanged."""
         try:
             harness.contextualiser().contextualise(harness.section, _Refusing(""))
         except RefusedTemplateError:
@@ -120,7 +120,7 @@ class ContextualiserConformance(suite.Suite):
         raise AssertionError("an error of a template does not come out: the section would be made without its text")
 
     def test_wrong_section(self, harness: ContextHarness) -> None:
-        """A section that cannot be meant is `PermanentError`."""
+        """An invalid section raises `PermanentError`."""
         if harness.wrong is None:
             return
         try:
@@ -131,11 +131,11 @@ class ContextualiserConformance(suite.Suite):
 
     def test_no_io(self, harness: ContextHarness) -> None:
         """`contextualise` does no I/O."""
-        _made(harness)  # performs its imports first
+        _made(harness)  # imports are made before
         assert_no_io(lambda: _made(harness))
 
     def test_stateless(self, harness: ContextHarness) -> None:
-        """It is stateless: the same section makes the same context, and is not changed."""
+        """It is stateless: the same section gives the same context, and is not changed."""
         section, contextualiser = copy.deepcopy(harness.section), harness.contextualiser()
         first = contextualiser.contextualise(section, _Rendering("one"))
         contextualiser.contextualise(section, _Rendering("another"))
@@ -143,7 +143,7 @@ class ContextualiserConformance(suite.Suite):
         assert section == harness.section, "it changed the section it was given"
 
     def test_side_by_side(self, harness: ContextHarness) -> None:
-        """It is thread-safe: contexts made side by side do not mix up."""
+        """It is thread-safe: concurrent calls do not mix up their contexts."""
         contextualiser = harness.contextualiser()
         words = [f"word-{number}-of-many" for number in range(_CROWD)]
         with ThreadPoolExecutor(_CROWD) as threads:
@@ -154,7 +154,7 @@ class ContextualiserConformance(suite.Suite):
             assert word in _shown(context) or not harness.contextualiser.forms, "a context has another one's words"
 
     def test_powers_without_io(self, harness: ContextHarness) -> None:
-        """`powers` answers texts without I/O, for sections whose values are still templates too."""
+        """`powers` returns texts without I/O, also for sections with templates."""
         found: list[Any] = []
         assert_no_io(lambda: found.extend(harness.contextualiser.powers(harness.section)))
         assert all(isinstance(each, str) and each for each in found), "a power is a text that says what it is"
@@ -171,7 +171,7 @@ def _made(harness: ContextHarness, word: str = "word-7") -> Context:
 
 
 class _Rendering:
-    """Renders `TEMPLATE` as a word. `places` are those of what was rendered, `values` what was given."""
+    """Renders `TEMPLATE` as a word. Records `places` and `values` of rendered texts."""
 
     def __init__(self, word: str) -> None:
         self._word = word
@@ -189,14 +189,14 @@ class _Rendering:
 
 
 class _Refusing(_Rendering):
-    """Takes every text for one that cannot be rendered."""
+    """Refuses to render any text."""
 
     def __call__(self, _value: Any, /, at: str, **_names: object) -> Any:
         raise RefusedTemplateError(at)
 
 
 def _with(value: Any, word: str) -> Any:
-    """The value with the word in place of the template, in every text below it."""
+    """The value with the word in place of the template, in every text in it."""
     if isinstance(value, str):
         return value.replace(TEMPLATE, word)
     if isinstance(value, Mapping):
@@ -205,7 +205,7 @@ def _with(value: Any, word: str) -> Any:
 
 
 def _texts(value: Any) -> set[str]:
-    """Every text below a value that has `TEMPLATE` in it."""
+    """Every text in a value that contains `TEMPLATE`."""
     if isinstance(value, str):
         return {value} if TEMPLATE in value else set()
     below = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()

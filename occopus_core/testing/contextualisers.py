@@ -1,4 +1,4 @@
-"""Harnesses of the contextualisers that come with the core."""
+"""Harnesses of the core's own contextualisers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from occopus_core.testing.context import TEMPLATE, ContextHarness
 
 
 def basic_harness() -> ContextHarness:
-    """Attributes, which are for the configuration manager: nothing arrives at the instance."""
+    """Attributes, which are for the configuration manager: the instance gets nothing."""
     return ContextHarness(Basic, {"attributes": {"greeting": f"hello {TEMPLATE}", "ports": [TEMPLATE, 80]}})
 
 

@@ -27,43 +27,43 @@ from occopus_core.testing import suite
 from occopus_core.testing.shape import assert_no_io, assert_states_version, plugin_class
 
 CROWD = 100
-"""How many silent targets are looked at side by side."""
+"""How many silent targets are checked concurrently."""
 GRACE = 15.0
-"""Seconds by which a loaded machine may overrun a probe's timeout."""
+"""Seconds by which a busy machine may exceed a probe's timeout."""
 NO_SUCH_HOST = "x" * 64 + ".invalid"
-"""A name that no resolver needs to be asked about: its label is too long."""
+"""A name that is invalid without a resolver: its label is too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthHarness(suite.Harness):
-    """A checker and what it is to look at. Give the probes short timeouts, under a second."""
+    """A checker and its probes. Give the probes short timeouts, under a second."""
 
     checker: HealthChecker
     healthy: Probe
     unhealthy: Probe
     silent: Probe
-    """Its target takes the question and never answers; where a target cannot do that, the same as `unhealthy`."""
+    """The target accepts the request and never answers; if a target cannot do that, the same as `unhealthy`."""
     secret: str = ""
-    """A text inside the value of `unhealthy` that no reason may show; empty where such values hold no secret."""
+    """A text in the value of `unhealthy` that no reason may show; empty if such values contain no secret."""
 
 
 class HealthCheckerConformance(suite.Suite):
     """Every clause of the contract. Derive from it, name the class ``Test…`` and give it the fixture `harness`."""
 
     def test_contract_version(self, harness: HealthHarness) -> None:
-        """The class states itself which version of the contract it is written for, and it is this one."""
+        """The class states which version of the contract it is written for, and it is the current one."""
         assert isinstance(harness.checker, HealthChecker), "it is no `HealthChecker`"
         assert_states_version(plugin_class(harness.checker))
 
     def test_powers_without_io(self, harness: HealthHarness) -> None:
-        """`powers` answers texts without I/O, for values that are still templates too."""
+        """`powers` returns texts without I/O, also for values that are templates."""
         for value in (harness.healthy.value, "{{ variables.x }}"):
             found: list[Any] = []
             assert_no_io(lambda: found.extend(type(harness.checker).powers(value)))  # noqa: B023 - it is called at once
             assert all(isinstance(each, str) and each for each in found), "a power is a text that says what it is"
 
     def test_schema(self, harness: HealthHarness) -> None:
-        """Its schema is sound and documented, and takes its examples and the values it is asked about."""
+        """The schema is valid and documented, and accepts its examples and the values of the probes."""
         schema = type(harness.checker).schema()
         jsonschema.Draft7Validator.check_schema(schema)
         assert schema.get("description"), "an editor shows the description to people who write the key"
@@ -73,29 +73,29 @@ class HealthCheckerConformance(suite.Suite):
             jsonschema.validate(example, schema, cls=jsonschema.Draft7Validator)
 
     def test_no_probes(self, harness: HealthHarness) -> None:
-        """No probes make no verdicts."""
+        """Without probes there are no verdicts."""
         assert list(harness.checker.check([])) == []
 
     def test_order(self, harness: HealthHarness) -> None:
-        """One verdict for each probe, in their order."""
+        """One verdict for each probe, in order."""
         order = [True, False, False, True, False]
         verdicts = harness.checker.check([harness.healthy if well else harness.unhealthy for well in order])
         assert [verdict.healthy for verdict in verdicts] == order
 
     def test_reason(self, harness: HealthHarness) -> None:
-        """An unhealthy verdict has a reason of one line, a healthy one has none."""
+        """An unhealthy verdict has a reason of one line, a healthy one has no reason."""
         well, ill = harness.checker.check([harness.healthy, harness.unhealthy])
         assert well == Verdict(True)
         assert len(ill.reason.splitlines()) == 1
         assert ill.reason == ill.reason.strip()
 
     def test_repeat(self, harness: HealthHarness) -> None:
-        """Looking changes nothing: a repeat answers the same."""
+        """A check changes nothing: a repeat gives the same verdicts."""
         probes = [harness.healthy, harness.unhealthy]
         assert harness.checker.check(probes) == harness.checker.check(probes)
 
     def test_silent_targets(self, harness: HealthHarness) -> None:
-        """Targets that never answer are waited for side by side, no longer than their timeout."""
+        """Silent targets are checked concurrently, no longer than their timeout."""
         probes = [dataclasses.replace(harness.silent, node_id=str(number)) for number in range(CROWD)]
         started = time.monotonic()
         verdicts = harness.checker.check(probes)
@@ -104,20 +104,20 @@ class HealthCheckerConformance(suite.Suite):
         assert all(verdict.reason for verdict in verdicts)
 
     def test_own_timeout(self, harness: HealthHarness) -> None:
-        """One probe's short timeout cuts no other one short."""
+        """A probe's short timeout does not shorten the others."""
         hurried = dataclasses.replace(harness.silent, timeout=harness.silent.timeout / 10)
         hurried_verdict, well = harness.checker.check([hurried, harness.healthy])
         assert not hurried_verdict.healthy
         assert well.healthy
 
     def test_no_address(self, harness: HealthHarness) -> None:
-        """A target that has no address yet is unhealthy."""
+        """A target without an address is unhealthy."""
         (verdict,) = harness.checker.check([dataclasses.replace(harness.unhealthy, address="")])
         assert not verdict.healthy
         assert verdict.reason
 
     def test_no_such_host(self, harness: HealthHarness) -> None:
-        """A host name that does not exist is a verdict, not an error, and spoils no other verdict."""
+        """A host name that does not exist is a verdict, not an error, and does not affect other verdicts."""
         lost, well = harness.checker.check(
             [dataclasses.replace(harness.unhealthy, address=NO_SUCH_HOST), harness.healthy]
         )
@@ -125,7 +125,7 @@ class HealthCheckerConformance(suite.Suite):
         assert well.healthy
 
     def test_secrets(self, harness: HealthHarness) -> None:
-        """No reason, and nothing printed or logged, holds a secret or a credential, whatever went wrong."""
+        """No reason, and nothing printed or logged, contains a secret or a credential, whatever the error."""
         probes = [
             harness.unhealthy,
             dataclasses.replace(harness.unhealthy, address=""),
@@ -143,7 +143,7 @@ class HealthCheckerConformance(suite.Suite):
             assert not found, f"a reason shows {found}"
 
     def test_threads(self, harness: HealthHarness) -> None:
-        """It is thread-safe: many threads may ask at once."""
+        """The checker is thread-safe: many threads may check at once."""
 
         def ask(number: int) -> Sequence[bool]:
             probes = [harness.healthy, harness.unhealthy][:: 1 if number % 2 else -1]

@@ -53,10 +53,10 @@ _NUMBER = {"type": ["number", "string"], "minimum": 0, "default": 0}
 
 
 class MemoryCloud:
-    """The inventory, its faults and its counts. Thread-safe. `clock` gives seconds.
+    """The inventory, its faults and its counts. Thread-safe. `clock` returns seconds.
 
-    `during` is called with the operation in the middle of every call, outside any lock: a test may block there, to
-    look at calls side by side, or raise, to die there.
+    `during` is called with the operation during every call, outside any lock: a test may block in it, to observe
+    concurrent calls, or raise, to simulate a killed process.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class MemoryCloud:
         self._during = during
 
     def call(self, operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to one call; one that is cut or foreign has nothing in it. Raises `ProviderError`."""
+        """The answer to one call; empty if the answer is cut or foreign. Raises `ProviderError`."""
         with self._lock, refused():
             call = self._service.open(operation, body)
         try:
@@ -84,7 +84,7 @@ class MemoryCloud:
         return {} if call.fault.cut_reply or call.fault.foreign_reply else answer
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Put these rules in force (see `occopus_core.testing.simcloud.faults`). Raises `ValueError`."""
+        """Replace the rules (see `occopus_core.testing.simcloud.faults`). Raises `ValueError`."""
         if any(rule.get("kind") == "latency" for rule in rules):
             raise ValueError("latency takes real time: use SimulatedCloud")
         with self._lock:
@@ -93,12 +93,12 @@ class MemoryCloud:
     def set_limits(
         self, quotas: Mapping[str, int] | None = None, images: Sequence[str] | None = None, page: int = PAGE
     ) -> None:
-        """The most instances by project, the images there are (None: any not called ``unknown…``), a page's size."""
+        """Set the most instances by project, the images (None: all but ``unknown…``), and the page size."""
         with self._lock:
             self._service.set_limits(quotas or {}, images, page)
 
     def change(self, id: str, action: str, reason: str = "", state: str = "") -> None:
-        """``stop``, ``start``, ``fail`` or ``lose`` an instance, or ``set`` its `state`, of any name.
+        """``stop``, ``start``, ``fail`` or ``lose`` an instance, or ``set`` its `state` to any name.
 
         Raises `ValueError` for an unknown one.
         """
@@ -109,7 +109,7 @@ class MemoryCloud:
                 raise ValueError(refusal.message) from None
 
     def tag(self, id: str, token: str, owner: Mapping[str, Any]) -> None:
-        """Write other tags on an instance. Raises `ValueError` for an unknown one."""
+        """Write other tags to an instance. Raises `ValueError` for an unknown one."""
         with self._lock:
             found = self._service.inventory.find([id])
             if not found:
@@ -117,7 +117,7 @@ class MemoryCloud:
             found[0].token, found[0].owner = token, dict(owner)
 
     def inventory(self) -> list[dict[str, Any]]:
-        """Everything there is, half-made, departing and not yet visible things included."""
+        """All instances, including unfinished, departing and not yet visible ones."""
         with self._lock:
             return self._service.inventory.everything()
 
@@ -127,7 +127,7 @@ class MemoryCloud:
             return self._service.calls()
 
     def log(self) -> list[dict[str, Any]]:
-        """The last 100,000 calls, oldest first: when, which, the tokens of a create or delete, and how it ended."""
+        """The last 100,000 calls, oldest first: time, operation, tokens of a create or delete, and outcome."""
         with self._lock:
             return self._service.log()
 
@@ -149,7 +149,7 @@ class MemoryHandler(ResourceHandler):
     poll_seconds: ClassVar[tuple[float, float]] = (0.01, 5.0)
     consistency_window: ClassVar[float] = 2.0
     page = PAGE
-    """The most ids it names in one call."""
+    """The most ids in one call."""
 
     def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
         super().__init__(connection)
@@ -218,7 +218,7 @@ class MemoryHandler(ResourceHandler):
         return dict.fromkeys(ids)
 
     def mark(self, id: InstanceId, owner: Owner, token: str) -> None:
-        """Writes the tags in no time; idempotent. Raises `NotFoundError`."""
+        """Write the tags; idempotent. Raises `NotFoundError`."""
         try:
             self.cloud.tag(id, token, asdict(owner))
         except ValueError as error:
@@ -232,7 +232,7 @@ class MemoryHandler(ResourceHandler):
         return found
 
     def logs_since(self, ids: Sequence[InstanceId], lines: int, since: float) -> Mapping[InstanceId, str | None]:
-        """One call for each page of ids; all is printed when the instance has booted. Raises `ProviderError`."""
+        """One call for each page of ids; the output appears when the instance has booted. Raises `ProviderError`."""
         found: dict[InstanceId, str | None] = {}
         for page in self._pages(ids):
             found.update(self.asked("logs", {"ids": page, "lines": lines, "since": since}, "logs")["logs"])
@@ -249,7 +249,7 @@ class MemoryHandler(ResourceHandler):
                 return
 
     def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Mapping[str, Any]:
-        """The answer to one call, which has this part. Raises `ProviderError`."""
+        """The answer to one call, which must have this part. Raises `ProviderError`."""
         answer = self.cloud.call(operation, body)
         if part not in answer:
             raise TransientError(f"memory cloud: what it says to {operation} is no answer")
@@ -261,7 +261,7 @@ class MemoryHandler(ResourceHandler):
 
 @contextlib.contextmanager
 def refused(who: str = "memory cloud") -> Iterator[None]:
-    """Turns a refusal into the error it means."""
+    """The error for a refusal."""
     try:
         yield
     except Refusal as refusal:

@@ -62,11 +62,11 @@ class NotifyHarness(suite.Harness, ABC):
     sdk_modules: ClassVar[tuple[str, ...]] = ()
     """Modules of the receiver's library, none of which may be imported for the schema."""
     faults: ClassVar[frozenset[Fault]] = frozenset()
-    """The ways in which `inject` can have the receiver fail, of those that a receiver can."""
+    """The faults that `inject` supports."""
     subscription: ClassVar[Mapping[str, Any] | None] = None
     """The properties with which a client subscribes to one infrastructure; None if clients choose no address."""
     short_timeout: ClassVar[float] = 0.5
-    """A `call_timeout` in seconds that is cheap to wait for."""
+    """A `call_timeout` in seconds that is short enough to wait for."""
     grace: ClassVar[float] = 1.5
     """Seconds by which a busy machine may exceed `call_timeout`."""
 
@@ -76,26 +76,26 @@ class NotifyHarness(suite.Harness, ABC):
 
     @abstractmethod
     def received(self) -> list[int]:
-        """The ids of the notifications that the receiver has had, in their order."""
+        """The ids of the received notifications, in order."""
 
     def calls(self) -> int:
-        """How many requests the receiver has had so far."""
+        """The number of requests to the receiver so far."""
         raise NotImplementedError("count the receiver's requests")
 
     def inject(self, fault: Fault) -> None:
-        """Have the receiver fail so, until `clear`."""
+        """Make the receiver fail in this way, until `clear`."""
         raise NotImplementedError("make the receiver fail")
 
     def clear(self) -> None:
-        """Have the receiver work again. Idempotent."""
+        """Let the receiver work again. Idempotent."""
 
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown: the secrets of the credentials (without `user` and the like) and settings."""
+        """Texts that must not be shown: the secrets of the credentials (without `user` and the like) and settings."""
         return suite.secrets_of(self.notifier().connection.auth)
 
 
 def notifications(count: int, first: int = 1) -> list[Notification]:
-    """So many, with ids from `first` on."""
+    """Notifications with ids from `first` on."""
     return [
         Notification(
             id=number,
@@ -116,7 +116,7 @@ class NotifierConformance(suite.Suite):
     """Every clause of the contract. Derive from it, name the class ``Test…`` and give it the fixture `harness`."""
 
     def test_contract_version(self, harness: NotifyHarness) -> None:
-        """The class states itself which version of the contract it is written for, and it is this one."""
+        """The class states which version of the contract it is written for, and it is the current one."""
         assert_states_version(plugin_class(harness.notifier()))
 
     def test_class_attributes(self, harness: NotifyHarness) -> None:
@@ -125,7 +125,7 @@ class NotifierConformance(suite.Suite):
         assert not fault, fault
 
     def test_schema(self, harness: NotifyHarness) -> None:
-        """The schema is a valid one of an object, without the core's own keys, and accepts settings that work."""
+        """The schema is a valid schema of an object, without the core's own keys, and accepts working settings."""
         notifier = harness.notifier()
         schema = type(notifier).schema()
         jsonschema.Draft7Validator.check_schema(schema)
@@ -144,8 +144,8 @@ class NotifierConformance(suite.Suite):
         assert_imports_none(plugin_class(harness.notifier()), harness.sdk_modules)
 
     def test_constructor_does_no_io(self, harness: NotifyHarness) -> None:
-        """The constructor does no I/O: no connection, no process, no file that is written."""
-        harness.notifier()  # performs its imports first
+        """The constructor does no I/O: it opens no connection, starts no process, writes no file."""
+        harness.notifier()  # imports are made before
         assert_no_io(harness.notifier)
 
     def test_repr_keeps_secrets(self, harness: NotifyHarness) -> None:
@@ -156,7 +156,7 @@ class NotifierConformance(suite.Suite):
         assert not found, f"a repr shows {found}"
 
     def test_all_in_order(self, harness: NotifyHarness) -> None:
-        """`send` hands over every notification of a batch, in their order."""
+        """`send` delivers every notification of a batch, in order."""
         notifier = harness.notifier()
         _send(notifier, notifications(_COUNT))
         assert harness.received() == list(range(1, _COUNT + 1)), f"the receiver has had {harness.received()}"
@@ -170,7 +170,7 @@ class NotifierConformance(suite.Suite):
         assert received[-2:] == [1, 2], f"after a repeat the receiver has had {received}"
 
     def test_goes_on_after_a_failure(self, harness: NotifyHarness) -> None:
-        """An object that failed goes on once the receiver works again."""
+        """After a failure, the same object continues once the receiver works again."""
         notifier = harness.notifier()
         for fault in _injectable(harness) & _EXPECTED.keys() - {Fault.HANG}:
             _failing(harness, notifier, fault)
@@ -178,7 +178,7 @@ class NotifierConformance(suite.Suite):
         assert harness.received()[-1:] == [77], "after a failure nothing is handed over any more"
 
     def test_failures_are_what_they_mean(self, harness: NotifyHarness) -> None:
-        """A failure is the error that says what the core does next: repeat, repeat much later, or drop."""
+        """Each failure is the error for what the core does next: repeat, repeat much later, or drop."""
         for fault in sorted(_injectable(harness) & _EXPECTED.keys() - {Fault.HANG}, key=lambda each: each.name):
             error = _failing(harness, harness.notifier(), fault)
             wanted = _EXPECTED[fault]
@@ -218,7 +218,7 @@ class NotifierConformance(suite.Suite):
             assert not found, f"{fault.value}: the error shows {found}"
 
     def test_prints_keep_secrets(self, harness: NotifyHarness) -> None:
-        """Nothing that is printed or logged during calls shows a credential."""
+        """Nothing printed or logged during calls contains a credential."""
         notifier = harness.notifier()
         with suite.printed(plugin_class(notifier)) as shown:
             _send(notifier, notifications(2))
@@ -228,14 +228,14 @@ class NotifierConformance(suite.Suite):
         assert not found, f"what is printed or logged shows {found}"
 
     def test_only_provider_errors(self, harness: NotifyHarness) -> None:
-        """A notifier raises nothing but `ProviderError` and its subclasses, with attributes of the right types."""
+        """A notifier raises only `ProviderError` and its subclasses, with attributes of the right types."""
         for fault in _injectable(harness) - {Fault.HANG}:
             error = _failing(harness, harness.notifier(), fault)
             if error is not None:
                 assert_provider_error(error, fault.value)
 
     def test_address(self, harness: NotifyHarness) -> None:
-        """`address` answers a text for what a client may send, and `ValueError` with a message for all else."""
+        """`address` returns a text for valid properties, and raises `ValueError` with a message for all others."""
         notifier = type(harness.notifier())
         if harness.subscription is not None:
             found = notifier.address(harness.subscription)
@@ -255,7 +255,7 @@ failures = functools.partial(suite.failures, NotifierConformance)
 
 
 def _send(notifier: Notifier, all_of_them: list[Notification]) -> None:
-    """As the core does: no more at once than the notifier takes."""
+    """Send in batches of the notifier's size, as the core does."""
     size = type(notifier).batch_size
     for start in range(0, len(all_of_them), size):
         notifier.send(all_of_them[start : start + size])

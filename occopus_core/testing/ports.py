@@ -1,4 +1,4 @@
-"""Ports of this machine for programs that tests start."""
+"""Ports on this machine for programs that tests start."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LOOPBACK = "127.0.0.1"
 
 @contextlib.contextmanager
 def held_port(*addresses: str, port: int = 0) -> Iterator[int]:
-    """A port that is free on all these addresses (the loopback by default), and that no one else gets in the block.
+    """A port that is free on all these addresses (the loopback by default), reserved during the block.
 
-    Connections are refused until a program listens there, which it can if it sets `SO_REUSEADDR`, as servers do: it may
-    end and start anew. `port` is taken in place of any free one; raises `OSError` where it is not free.
+    Connections are refused until a program listens on it, which needs `SO_REUSEADDR`, as servers set it; the program
+    may be restarted. `port` is used instead of any free one; raises `OSError` if it is not free.
     """
     with contextlib.ExitStack() as held:
         yield _hold(addresses or (LOOPBACK,), port, held)

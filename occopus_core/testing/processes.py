@@ -9,7 +9,7 @@ from typing import Any
 
 
 def end(process: subprocess.Popen[Any], seconds: float, how: signal.Signals = signal.SIGTERM) -> None:
-    """Signal a process and wait for its end; one that has not ended within so many seconds is killed. Idempotent."""
+    """Signal a process and wait for its end; kill it after this many seconds. Idempotent."""
     process.send_signal(how)
     try:
         process.wait(seconds)
@@ -21,7 +21,7 @@ def end(process: subprocess.Popen[Any], seconds: float, how: signal.Signals = si
 
 
 def wait_for_end() -> None:
-    """Return once this process is asked to end, by SIGINT or SIGTERM. Called in the main thread."""
+    """Return when this process is asked to end, by SIGINT or SIGTERM. Call it in the main thread."""
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())

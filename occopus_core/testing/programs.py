@@ -1,4 +1,4 @@
-"""Where the programs for tests begin: one that needs an extra says so."""
+"""Entry points of the programs for tests; without their extra they print what to install."""
 
 from __future__ import annotations
 

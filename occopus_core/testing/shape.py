@@ -1,4 +1,4 @@
-"""What the suites of all kinds of plugins ask of a class before it is used."""
+"""Checks of a plugin class that the suites of all kinds of plugins share."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _WRITING = 3  # O_WRONLY | O_RDWR
 
 
 def plugin_class(made: object) -> type:
-    """The class of the plugin that an object of a harness is of.
+    """The plugin's class, for an object from a harness.
 
-    A harness may use a subclass of the plugin, which counts calls or notes what it is given: where the subclass states
-    no version of the contract and is not installed as a plugin, the plugin is the nearest base class that is installed.
+    A harness may use a subclass of the plugin that counts calls or records arguments: if the subclass states no version
+    of the contract and is not installed as a plugin, the plugin is the nearest installed base class.
     """
     own = type(made)
     for cls in own.__mro__:
@@ -48,7 +48,7 @@ def _is_installed(cls: type) -> bool:
 
 
 def assert_states_version(plugin: type) -> None:
-    """Fail unless the class states by itself that it is written for this version of the contract."""
+    """Fail unless the class itself states that it is written for this version of the contract."""
     stated = next((cls for cls in plugin.__mro__ if "contract_version" in vars(cls)), None)
     name, add = plugin.__name__, f"add contract_version = {CONTRACT_VERSION} to the class"
     assert stated is not None, f"{name} does not state the version of the contract: {add}"
@@ -58,7 +58,7 @@ def assert_states_version(plugin: type) -> None:
 
 
 def assert_describes_properties(schema: Mapping[str, Any]) -> None:
-    """Fail unless every property, at any depth, has a description, and every pattern says in words what it accepts."""
+    """Fail unless every property, at any depth, has a description, and every pattern a message about valid values."""
     properties = list(_properties(schema))
     bare = [path for path, value in properties if not value.get("description")]
     assert not bare, f"properties without a description: {', '.join(bare)}"
@@ -67,7 +67,7 @@ def assert_describes_properties(schema: Mapping[str, Any]) -> None:
 
 
 def assert_imports_none(plugin: type, modules: Collection[str]) -> None:
-    """Fail where asking the class for its schema, in a new process, imports one of these modules, or fails."""
+    """Fail if reading the schema of the class, in a new process, imports one of these modules, or fails."""
     loaded = subprocess.run(
         [sys.executable, "-c", _MODULES_FOR_SCHEMA, plugin.__module__, plugin.__qualname__],
         check=False,
@@ -84,14 +84,14 @@ def assert_imports_none(plugin: type, modules: Collection[str]) -> None:
 
 
 def assert_no_io(act: Callable[[], object]) -> None:
-    """Fail where the call connects, starts a process or changes a file, in this thread."""
+    """Fail if the call connects, starts a process or changes a file, in this thread."""
     with _watched() as seen:
         act()
     assert not seen, f"it does I/O: {', '.join(seen)}"
 
 
 class _Watch(threading.local):
-    """What the present thread has done since it is watched; None while it is not."""
+    """The I/O of the current thread while it is watched; otherwise None."""
 
     seen: list[str] | None = None
 
@@ -103,7 +103,7 @@ _installed = False
 
 @contextmanager
 def _watched() -> Iterator[list[str]]:
-    """The I/O of this thread while the block runs, by the names of audit events."""
+    """The I/O of this thread during the block, as names of audit events."""
     global _installed  # noqa: PLW0603 - an audit hook can be installed once and never removed
     with _installing:
         if not _installed:

@@ -1,4 +1,4 @@
-"""A real OpenSSH server on loopback addresses, for tests of what logs in. It needs root, as users log in as root."""
+"""A real OpenSSH server on loopback addresses, for tests with SSH logins. It needs root, as users log in as root."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from occopus_core.testing.processes import end
 
 START_SECONDS = 600.0
 _MOST_ADDRESSES = 16
-"""On how many addresses one sshd listens at the most."""
+"""The most addresses on which one sshd listens."""
 
 _CONFIG = """\
 HostKey {folder}/host_key
@@ -42,12 +42,12 @@ LogLevel VERBOSE
 
 
 def installed() -> bool:
-    """Whether there is an OpenSSH server to start."""
+    """Whether OpenSSH is installed."""
     return _sshd() is not None
 
 
 def lacking() -> str:
-    """Why no OpenSSH server can be started here; empty where one can."""
+    """Why no OpenSSH server can be started here; empty if one can."""
     if os.geteuid():
         return "an OpenSSH server for tests is started by root only"
     return "" if installed() else "OpenSSH is not installed: apt-get install openssh-server"
@@ -58,7 +58,7 @@ def _sshd() -> str | None:
 
 
 class SshServer:
-    """OpenSSH on some addresses, all with one port, one host key and one user key. Use it in a ``with`` block."""
+    """OpenSSH on some addresses, with the same port, host key and user key. Use it in a ``with`` block."""
 
     def __init__(self, addresses: Sequence[str] = ("127.0.0.1",), host_key: HostKeyPair | None = None) -> None:
         self.addresses = tuple(addresses)
@@ -72,7 +72,7 @@ class SshServer:
 
     @property
     def auth(self) -> dict[str, str]:
-        """What a credentials file holds as `auth_data`."""
+        """The `auth_data` for a credentials file."""
         return {"user": "root", "private_key": self.user_key.private}
 
     def target(self, node_id: str, address: str = "", **more: Any) -> SshTarget:
@@ -81,8 +81,8 @@ class SshServer:
         return dataclasses.replace(made, **more)
 
     def start(self, host_key: HostKeyPair | None = None) -> None:
-        """Start it, with another host key where one is given, and wait until it listens."""
-        atexit.register(self.stop)  # otherwise it would outlive a process that never stops it
+        """Start it, optionally with another host key, and wait until it listens."""
+        atexit.register(self.stop)  # otherwise it would outlive a process that does not stop it
         self.host_key = host_key or self.host_key
         folder = self._folder
         self._write("host_key", self.host_key.private)
@@ -100,12 +100,12 @@ class SshServer:
             self._wait(part[-1])
 
     def stop(self) -> None:
-        """End it; what is logged in stays. Idempotent."""
+        """Stop it; existing sessions continue. Idempotent."""
         while self._processes:
             end(self._processes.pop(), 10.0)
 
     def log(self) -> str:
-        """What it has printed so far."""
+        """Its output so far."""
         return (self._folder / "log").read_text(errors="replace")
 
     def _write(self, name: str, text: str) -> None:
@@ -135,7 +135,7 @@ class SshServer:
 
 @contextlib.contextmanager
 def silent_port() -> Iterator[int]:
-    """A port of the loopback that takes connections and never answers."""
+    """A port of the loopback that accepts connections and never answers."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(64)

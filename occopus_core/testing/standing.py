@@ -1,4 +1,4 @@
-"""Servers that harnesses share until the process ends, and what a harness needs and a machine may lack."""
+"""Servers that harnesses share until the process ends, and checks for requirements of a harness."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ _STANDING = contextlib.ExitStack()
 
 
 class Unavailable(Exception):  # noqa: N818 - it is no error of the plugin
-    """The harness needs a program, a package or a right that is missing here. The message says which, in one line."""
+    """The harness needs a program, a package or a permission that is missing here.
+
+    The message names it, in one line.
+    """
 
 
 def until_exit(context: contextlib.AbstractContextManager[T]) -> T:
-    """Enter a context that is left when the process ends, or by `end_all`; what the context gives."""
+    """Enter a context that is left when the process ends, or by `end_all`; return its value."""
     return _STANDING.enter_context(context)
 
 

@@ -1,4 +1,4 @@
-"""What the conformance suites of all kinds of plugins have in common.
+"""Code that the conformance suites of all kinds of plugins share.
 
 A suite is a class whose test methods are its clauses. A plugin's tests inherit it and give it a fixture `harness`; with
 `failures` it runs without pytest.
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 @contextlib.contextmanager
 def never_sleeping(complaint: str) -> Iterator[None]:
-    """Fails where this thread, or one that it starts meanwhile, calls `time.sleep`. Other threads may sleep.
+    """Fails if this thread, or one that it starts during the block, calls `time.sleep`. Other threads may sleep.
 
     So may `subprocess`, which sleeps while it waits for a program within a time limit.
     """
@@ -36,7 +36,7 @@ def never_sleeping(complaint: str) -> Iterator[None]:
     def noted_sleep(seconds: float) -> None:
         caller = inspect.currentframe().f_back  # type: ignore[union-attr]
         if threading.current_thread() in watched and caller and caller.f_globals["__name__"] != "subprocess":
-            slept.append(seconds)  # and returns at once: a clause need not take long to fail
+            slept.append(seconds)  # and returns at once, so that the clause fails quickly
         else:
             sleep(seconds)
 
@@ -51,19 +51,19 @@ def never_sleeping(complaint: str) -> Iterator[None]:
 
 
 def secrets_of(auth: Mapping[str, str]) -> tuple[str, ...]:
-    """The secrets of `auth_data`: its values without those that identify a user, such as `user` and `username`."""
+    """The secrets of `auth_data`: its values except those that identify a user, such as `user` and `username`."""
     return tuple(value for key, value in auth.items() if key not in PUBLIC_KEYS and value)
 
 
 def leaked(shown: str, secrets: Collection[str], auth: Mapping[str, str]) -> str:
-    """Where the secrets that a text shows come from, as a list for people; empty if it shows none. Quotes none."""
+    """The sources of the secrets in a text, as a list in a text; empty if it has none. Quotes none."""
     names = {value: f"auth_data.{key}" for key, value in auth.items()}
     return ", ".join(names.get(secret, "a secret of the harness") for secret in secrets if secret in shown)
 
 
 @contextlib.contextmanager
 def printed(plugin: type) -> Iterator[Callable[[], str]]:
-    """What is printed and logged while the block runs: all that the plugin's package logs, and warnings of others."""
+    """Everything printed and logged during the block: all records of the plugin's package, and warnings of others."""
     shown = io.StringIO()
     handler, root = logging.StreamHandler(shown), logging.getLogger()
     own = logging.getLogger(plugin.__module__.partition(".")[0])
@@ -79,13 +79,13 @@ def printed(plugin: type) -> Iterator[Callable[[], str]]:
 
 
 class Harness:
-    """What a plugin's author gives a suite to work with. The suite closes it after each clause."""
+    """The environment of a plugin that its author provides for a suite, which closes it after each clause."""
 
     not_applicable: ClassVar[Mapping[str, str]] = {}
-    """Clauses that this plugin truly cannot show, by name, each with the reason; they are skipped visibly."""
+    """Clauses that this plugin cannot show, by name, each with the reason; they are reported as skipped."""
 
     def close(self) -> None:
-        """Leave nothing behind. Idempotent."""
+        """Remove everything that was made. Idempotent."""
 
 
 H = TypeVar("H", bound=Harness)
@@ -96,12 +96,12 @@ class Suite:
 
     @pytest.fixture
     def harness(self) -> Any:
-        """What to check, a new one for each clause."""
+        """A new harness for each clause."""
         raise NotImplementedError(f"{type(self).__name__} needs a fixture named harness")
 
     @classmethod
     def left_out(cls, harness: Any) -> Mapping[str, str]:
-        """The clauses that do not apply, with the reason. Raises `ValueError` for a clause that does not exist."""
+        """The clauses that do not apply, with the reason. Raises `ValueError` for an unknown clause."""
         return declined(cls, harness)
 
     @pytest.fixture(autouse=True)
@@ -117,12 +117,12 @@ def clauses(suite: type[Suite]) -> tuple[str, ...]:
 
 
 def describe(suite: type[Suite]) -> dict[str, str]:
-    """What each clause of a suite asks, by its name."""
+    """The requirement of each clause of a suite, by its name."""
     return {clause: str(getattr(suite, f"{_PREFIX}{clause}").__doc__) for clause in clauses(suite)}
 
 
 def declined(suite: type[Suite], harness: Harness) -> Mapping[str, str]:
-    """What the harness declines, by clause, with the reason. Raises `ValueError` for a clause that does not exist."""
+    """The clauses that the harness excludes, with the reason. Raises `ValueError` for an unknown clause."""
     unknown = sorted(set(harness.not_applicable) - set(clauses(suite)))
     if unknown:
         raise ValueError(f"not_applicable names clauses that do not exist: {', '.join(unknown)}")
@@ -134,7 +134,7 @@ def failures(
     harness: Callable[[], H],
     asked: Collection[str] | None = None,
 ) -> dict[str, Exception]:
-    """Run clauses, each on a harness of its own, which is closed; the error of each one that failed.
+    """Run clauses, each with a new harness, which is closed; returns the errors of failed ones.
 
     Clauses that do not apply are left out.
     """
@@ -152,7 +152,7 @@ def failures(
 
 
 def able(act: Callable[[], _T]) -> _T:
-    """What a method of the harness answers; fails where the harness does not have it."""
+    """The result of an optional method of the harness; fails if the harness lacks it."""
     try:
         return act()
     except NotImplementedError as missing:

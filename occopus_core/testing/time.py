@@ -1,4 +1,4 @@
-"""Time and threads for tests of the engine: hours pass in milliseconds, and calls are made one after another."""
+"""Time and threads for tests of the engine: hours pass in milliseconds, and calls are sequential."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 class VirtualClock:
-    """A clock that jumps to whatever is waited for. An `occopus_core.engine.kernel.clock.Clock`."""
+    """A clock that advances immediately by each waiting time. An `occopus_core.engine.kernel.clock.Clock`."""
 
     def __init__(self, start: float = 1_000_000.0) -> None:
         self.time = start
 
     def now(self) -> float:
-        """Seconds since 1970, as this clock has it."""
+        """Seconds since 1970 on this clock."""
         return self.time
 
     def monotonic(self) -> float:
@@ -25,7 +25,7 @@ class VirtualClock:
         return self.time
 
     def wait(self, inbox: SimpleQueue[Callable[[], None]], seconds: float | None) -> Callable[[], None] | None:
-        """The next item at once; without one, the time has passed at once.
+        """Return the next item; without one, advance by the waiting time immediately.
 
         Raises `AssertionError` if the awaited item can never arrive.
         """
@@ -37,7 +37,7 @@ class VirtualClock:
 
 
 class InlineExecutor(Executor):
-    """Makes each call at once, in the thread of the caller."""
+    """Makes each call immediately, in the caller's thread."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """See `concurrent.futures.Executor.submit`."""

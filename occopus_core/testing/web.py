@@ -1,4 +1,4 @@
-"""An HTTP server on the loopback for tests of what calls one."""
+"""An HTTP server on the loopback, for tests of HTTP clients."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from email.message import Message
 from typing import Any
 
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body><p>Nothing here<br></body></html>"
-"""What answers in the place of an API; no XML."""
+"""A web page in place of an API's answer; not XML."""
 
 Reply = tuple[int, Mapping[str, str], bytes]
 """The status, the headers and the body of an answer."""
 Answer = Callable[[str, Message, bytes], Reply]
-"""From the path, the headers and the body of a request to its answer."""
+"""Returns the answer to the path, the headers and the body of a request."""
 Responder = Callable[[str, str, Message, bytes], Reply]
-"""The same with the method in the first place."""
+"""The same, with the method as the first argument."""
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True  # a test may leave one waiting
+    daemon_threads = True  # a test may leave a request waiting
 
     def handle_error(self, *_: Any) -> None:
-        """Who does not wait for the answer, or does not like the certificate, hangs up."""
+        """Ignore errors: clients may time out, or reject the certificate."""
 
 
 @contextlib.contextmanager
 def answering(
     answer: Answer | None = None, context: ssl.SSLContext | None = None, *, respond: Responder | None = None
 ) -> Iterator[str]:
-    """A server for the time of a block; its URL.
+    """A server for the duration of a block; yields its URL.
 
-    `answer`, or `respond` where the method counts, is called in a thread of its own for each request: GET, HEAD, POST,
-    PUT, PATCH and DELETE. To HEAD the body is not sent, and `Content-Length` is its length.
+    `answer`, or `respond` if the method matters, is called in a separate thread for each request: GET, HEAD, POST, PUT,
+    PATCH and DELETE. An answer to HEAD has no body, and its length as `Content-Length`.
     """
     if answer is not None:
         respond = _whatever_method(answer)

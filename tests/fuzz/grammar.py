@@ -1,8 +1,8 @@
 """Random templates over all of Jinja2: a text or a `TemplateError`, within the stated time and memory.
 
-The filters, tests and globals are those that the environment has, so that those of a new Jinja2 are tried as well.
+The filters, tests and globals are those of the environment, so that those of a new Jinja2 are covered too.
 
-    python -m tests.fuzz.grammar --templates 100000 --seed 1
+python -m tests.fuzz.grammar --templates 100000 --seed 1
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from occopus_core.template_functions import cut
 from occopus_core.template_inspection import calls_commands, named_peers
 
 HERE_SECONDS = 5.0
-"""Processor time that one template may take of the process that asks for it."""
+"""The processor time that one template may use in the calling process."""
 
 HERE_MIB = 256
 """Memory that the process may grow by, over all templates."""
 
 CHILD_SECONDS = render_process.SECONDS + 0.5
 CHILD_MIB = (render_process.MEMORY >> 20) + 128
-"""What one child may take; its memory counts what it shares with the helper."""
+"""The memory of one child, including memory shared with the helper."""
 
 ALLOWED = (HERE_SECONDS, HERE_MIB, CHILD_SECONDS, CHILD_MIB)
 
 PORTION = 1000
-"""After so many templates what they took is looked at."""
+"""The resource usage is checked after this many templates."""
 
 NUMBERS = [
     "0",
@@ -93,7 +93,7 @@ FUNCTIONS = ["getip", "getipall", "getprivip", "cut", "loop", "m", "caller", "se
 
 
 class Grammar:
-    """Makes templates. The same random numbers make the same ones."""
+    """Makes templates. Reproducible from the random numbers."""
 
     def __init__(self, rng: random.Random) -> None:
         known = environment()
@@ -136,7 +136,7 @@ class Grammar:
 
     def _set(self, depth: int) -> str:
         target = self._rng.choice(["x", "i", "ns.s", "ns.n"])
-        if target.startswith("ns") and self._rng.random() < 0.5:  # what grows with each turn
+        if target.startswith("ns") and self._rng.random() < 0.5:  # a value that grows in each iteration
             grown = self._rng.choice(["{0} ~ {0}", "{0} + {0}", "{0} * 2", "[{0}, {0}]", "'%s%s' % ({0}, {0})"])
             return f"{{% set {target} = {grown.format(target)} %}}"
         if self._rng.random() < 0.2:
@@ -242,7 +242,7 @@ class Grammar:
 
 @dataclass(slots=True)
 class Seen:
-    """What rendering templates took at the most."""
+    """The largest resource usage of templates."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     here_seconds: float = 0.0
@@ -250,7 +250,7 @@ class Seen:
 
 
 def run(templates: Iterator[str], seen: Seen) -> None:
-    """Render templates. Raises whatever is not a `TemplateError`."""
+    """Render templates. Propagates every error except `TemplateError`."""
     values = {"variables": {"a": [1, "b", [2, 3]], "t": "text " * 100, "d": {"a": 1, "b": [2]}}, "name": "n"}
     values |= {"x": "<b>x y</b> " * 9, "i": [3, 1, 2], "ns": {"s": "ab", "n": 2}}
     functions = {"cut": cut, "getip": str, "getprivip": str, "getipall": lambda _node: ["192.0.2.1"] * 3}
@@ -278,9 +278,11 @@ def resident_mib() -> float:
 def check(
     templates: int, seed: int, report: Callable[[Seen, Mapping[str, float]], object] = lambda *_: None
 ) -> tuple[Seen, dict[str, float]]:
-    """Render so many templates; what they took. Raises `AssertionError` beyond the limits, with the seed.
+    """Render this many templates; return their resource usage.
 
-    `report` is called with what they took so far after every `PORTION` of them.
+    Raises `AssertionError` beyond the limits, with the seed.
+
+    `report` is called with the usage so far after every `PORTION` of them.
     """
     before, seen = resident_mib(), Seen()
     grammars = [Grammar(random.Random(f"{seed} {number}")) for number in range(2)]

@@ -51,6 +51,9 @@ ROLES: dict[str, Callable[..., None]] = {"ask": ask, "keep": keep}
 if __name__ == "__main__":
     role, *words = sys.argv[1:]
     with InfrastructureManager(
-        Settings.load(), Credentials(), process_strategy="parallel", told=lambda *said: print(*said, file=sys.stderr)
+        Settings.load(),
+        Credentials(),
+        process_strategy="parallel",
+        on_error=lambda *said: print(*said, file=sys.stderr),
     ) as made:
         ROLES[role](made, *words)

@@ -1,4 +1,4 @@
-"""Credentials are found by their selectors and shown to nobody."""
+"""Credentials are found by their selectors and never shown."""
 
 import pytest
 
@@ -102,7 +102,7 @@ def test_the_name_of_an_ssh_user_is_shown(tmp_path):
     assert redact("root at /root with tell-nobody") == "root at /root with ***"
 
 
-def test_secrets_are_what_proves_not_who(credentials):
+def test_secrets_are_proofs_and_not_names(credentials):
     secrets = credentials.secrets()
     assert {"secret-of-eu", "secret-of-us", "demo password/1", "very-special", KEY} <= secrets
     assert secrets.isdisjoint({"demo-user", "an-id", "occopus", "application_credential"})
@@ -121,13 +121,13 @@ def test_readable_by_others(file):
 
 
 def write(file, secret, name="auth.yaml"):
-    """Another file in the place of it, as editors do."""
+    """Replace the file, as editors do."""
     new = file.with_name("new")
     new.write_text(f"resource:\n- {{type: ec2, auth_data: {{accesskey: AKIA, secretkey: {secret}}}}}\n")
     new.replace(file.with_name(name))
 
 
-def test_a_file_that_is_written_anew_is_read_anew(file):
+def test_a_rewritten_file_is_read_again(file):
     credentials = Credentials.load(str(file), {})
     assert credentials.renewed() is credentials
     redact = Redactor(credentials.secrets())
@@ -139,7 +139,7 @@ def test_a_file_that_is_written_anew_is_read_anew(file):
     assert later.renewed() is later
 
 
-def test_a_file_that_is_imported_and_written_anew_is_read_anew(file, tmp_path):
+def test_a_rewritten_imported_file_is_read_again(file, tmp_path):
     credentials = Credentials.load(str(file), {})
     (tmp_path / "key.pem").write_text(KEY.replace("A", "B"))
     found = credentials.renewed().find("config_management", {"type": "chef", "endpoint": "https://chef"})
@@ -189,7 +189,7 @@ resource:
 """
 
 
-def test_entries_that_nothing_uses_are_no_concern(tmp_path):
+def test_unused_entries_are_ignored(tmp_path):
     file = tmp_path / "auth.yaml"
     file.write_text(FORMER)
     file.chmod(0o600)

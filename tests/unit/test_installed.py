@@ -1,4 +1,4 @@
-"""What is said of plugins that are installed: each in a line of its own, whatever the others are like."""
+"""Descriptions of installed plugins: each in its own line, independent of the others."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def found(type, kind="health"):
     return [one for one in installed_plugins() if (one.kind, one.type) == (kind, type)]
 
 
-def test_a_usable_one_has_all_a_list_says(install):
+def test_a_usable_plugin_is_listed_completely(install):
     install("one", "pulse", "installed_pulse:Checker", GOOD)
     (pulse,) = found("pulse")
     assert pulse.summary() == {
@@ -140,7 +140,7 @@ def schema(answer):
         (schema("{'items': {'$ref': 'https://x/'}}"), "malformed schema", "has broken references: https://x/"),
     ],
 )
-def test_a_broken_one_is_one_line_and_stops_no_other(install, request, text, state, reason):
+def test_a_broken_plugin_is_one_line_and_affects_no_other(install, request, text, state, reason):
     # A module that was imported once stays: each case has one of its own.
     module = f"installed_broken_{abs(hash(request.node.name))}"
     install("one", "broken", f"{module}:Checker", text)
@@ -166,7 +166,7 @@ def test_two_of_one_name_clash_and_neither_is_imported(install):
 
 
 @pytest.mark.parametrize("answer", ["1 / 0", "[]", "{'type': 'objekt'}", "{'$ref': '#/lost'}"])
-def test_what_has_no_sound_schema_is_refused_in_words_where_it_is_used(install, request, answer):
+def test_an_invalid_schema_is_refused_with_a_message_when_it_is_used(install, request, answer):
     module = f"installed_mute_{abs(hash(request.node.name))}"
     install("one", "mute", f"{module}:Checker", schema(answer))
     with pytest.raises(PluginError, match="the health checker 'mute' of one has a malformed schema"):

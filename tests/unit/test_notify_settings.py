@@ -47,7 +47,7 @@ def complaints(load):
     return of
 
 
-def test_without_the_section_nobody_is_told(load):
+def test_without_the_section_there_are_no_notifications(load):
     assert load("store: sqlite:////x").notify == ()
 
 
@@ -62,7 +62,7 @@ def test_an_entry(load):
     assert settings.warnings == ()
 
 
-def test_by_default_everything_is_told(load):
+def test_by_default_all_events_are_sent(load):
     (one,) = load(f"notify: [{{type: hook, url: '{URL}'}}]").notify
     assert one.events == one.infrastructures == frozenset()
 
@@ -82,13 +82,13 @@ def test_the_name_lasts_as_long_as_the_receiver(load):
 
 
 @pytest.mark.parametrize("event", [kind.value for kind in EventKind if kind not in PASSING])
-def test_every_recorded_kind_can_be_asked_for(load, event):
+def test_every_recorded_kind_can_be_selected(load, event):
     (one,) = load(f"notify: [{{type: hook, url: '{URL}', events: ['{event}']}}]").notify
     assert one.events == {event}
 
 
 @pytest.mark.parametrize(("kind", "name"), FORMER_NAMES.items())
-def test_every_name_of_1_x_can_be_asked_for(load, kind, name):
+def test_every_name_of_1_x_can_be_selected(load, kind, name):
     (one,) = load(f"notify: [{{type: hook, url: '{URL}', events: [{name}]}}]").notify
     assert one.events == {kind.value}
 
@@ -122,7 +122,7 @@ def test_the_names_of_1_x_are_those_that_its_users_know():
         ),
     ],
 )
-def test_a_mistake_is_told_in_one_line(complaints, section, complaint):
+def test_a_mistake_is_reported_in_one_line(complaints, section, complaint):
     (line,) = complaints(f"notify: {section}")
     assert complaint in line
     assert "S3CR3T" not in line

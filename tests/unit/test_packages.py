@@ -1,4 +1,4 @@
-"""Every folder of a plugin is a package like the others, and nothing at the root has to name it."""
+"""Every plugin folder is a package like the others, and no file at the root has to name it."""
 
 from __future__ import annotations
 

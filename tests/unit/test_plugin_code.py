@@ -1,4 +1,4 @@
-"""What code of plugins raises, and what the user of the process does."""
+"""Errors from the code of plugins, and interrupts by the user of the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins as they are found among what is installed."""
+"""Plugins as found among the installed packages."""
 
 import re
 import shutil
@@ -56,7 +56,7 @@ def test_what_is_installed_while_the_process_runs_is_usable_at_once(tmp_path, mo
     assert "is provided by late-three and by late-two: uninstall one of them" in refusal("late_twin")
 
 
-def test_what_was_uninstalled_while_the_process_runs_clashes_no_more(install, tmp_path):
+def test_a_plugin_uninstalled_while_the_process_runs_no_longer_clashes(install, tmp_path):
     install("stays", "pair", "stays_pulse:Checker", PLUGIN.format(version=1))
     install("goes", "pair", "goes_pulse:Checker", PLUGIN.format(version=1))
     assert "is provided by goes and by stays" in refusal("pair")
@@ -68,7 +68,7 @@ def test_a_module_that_only_a_new_process_finds_says_so(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     refusal("linked")
     put(tmp_path, "linked-one", "linked", "linked_pulse:Checker", "")
-    (tmp_path / "linked_pulse.py").unlink()  # as where it is installed with -e
+    (tmp_path / "linked_pulse.py").unlink()  # like a module installed with -e
     assert refusal("linked") == (
         "the health checker 'linked' of linked-one cannot be imported: No module named 'linked_pulse'; "
         "this process cannot find it, since it was installed after the start: start the process again"
@@ -202,12 +202,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("kind", registry._published())
 def test_what_is_advised_is_a_folder_that_has_the_plugin(kind):
-    """An index has none of our names: whoever registers one there would be installed in its place."""
+    """An index has none of the project's names: somebody else could register them there."""
     for name, folder in registry._published()[kind].items():
         assert f"{name} =" in (ROOT / folder / "setup.cfg").read_text()
 
 
-def test_nothing_advises_a_name_of_an_index_that_the_project_does_not_hold():
+def test_no_suggestion_names_a_package_of_an_index():
     names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     advice = re.compile(r"pip install[^\n]*[\s'\"]occopus[-_]")
     found = [

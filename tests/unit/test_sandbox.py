@@ -1,4 +1,4 @@
-"""No template costs more than its budget, and those that people write cost next to nothing of it."""
+"""No template exceeds its budget, and ordinary templates use little of it."""
 
 from __future__ import annotations
 
@@ -113,6 +113,6 @@ def test_a_greedy_template_is_refused(text, little_memory):
         ("{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(1) }}{% filter upper %}abc{% endfilter %}", "<1>ABC"),
     ],
 )
-def test_what_people_write_is_as_it_was(text, rendered):
+def test_ordinary_templates_work_unchanged(text, rendered):
     found = render(text, variables={"lines": list(range(90))})
     assert rendered is None or found == rendered

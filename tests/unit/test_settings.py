@@ -1,4 +1,4 @@
-"""The configuration: found where it should be, harmless whatever it says, and free where there is none."""
+"""The configuration: found in its places, harmless whatever its content, and fast without a file."""
 
 import io
 import logging

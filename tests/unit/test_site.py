@@ -1,4 +1,4 @@
-"""The generated pages of the documentation: a page for each command and plugin, with all there is to say."""
+"""The generated pages of the documentation: a complete page for each command and plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What templates of 1.x relied on."""
+"""Features that templates of 1.x relied on."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Programs of Occopus 1.x by the module names that they import."""
+"""Programs of Occopus 1.x with their module names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECRET = "a-word-nobody-guesses"
 
 
 class Elsewhere(MemoryHandler):
-    """A handler whose instances are ready as soon as they are looked at."""
+    """A handler whose instances are ready at the first look."""
 
     cloud = MemoryCloud(time.monotonic)
 
@@ -50,7 +50,7 @@ def program(tmp_path, monkeypatch):
 
 @pytest.fixture
 def root_logger():
-    """The root logger, as it was when the test began once it has ended."""
+    """The root logger; it is restored at the end of the test."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield root
@@ -61,7 +61,7 @@ def root_logger():
     root.setLevel(level)
 
 
-def test_a_life_by_the_names_of_1x(program):
+def test_the_life_cycle_with_the_names_of_1x(program):
     occoapp.setup(cfg_path=str(program / "mine.yaml"))
     registry = Registry({("resource", "elsewhere"): Elsewhere})
     with InfrastructureManager("parallel", registry=registry, interval=60.0) as manager:
@@ -101,7 +101,7 @@ def test_options_of_the_program_and_of_setup(program, monkeypatch):
     assert occoapp.configuration.store == f"sqlite:///{program}/other.db"
 
 
-def test_options_that_are_not_known(monkeypatch, capsys):
+def test_unknown_options(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["program", "--something", "else"])
     assert occoapp.setup().cfg is None
     with pytest.raises(SystemExit) as left:
@@ -110,7 +110,7 @@ def test_options_that_are_not_known(monkeypatch, capsys):
     assert "--something" in capsys.readouterr().err
 
 
-def test_a_file_that_is_wrong_changes_nothing(program):
+def test_an_invalid_file_changes_nothing(program):
     occoapp.setup(cfg_path="mine.yaml")
     before = occoapp.configuration
     (program / "auth.yaml").write_text("resource: 7\n")
@@ -138,6 +138,6 @@ def test_no_log_shows_a_secret(program, root_logger):
     assert SECRET not in text
 
 
-def test_it_is_thin():
+def test_the_package_is_small():
     package = Path(importlib.import_module("occo").__file__).parent
     assert sum(len(file.read_text().splitlines()) for file in package.rglob("*.py")) < 200

@@ -1,4 +1,4 @@
-"""The description of an infrastructure: read it, see the plan of another one, put another one in its place."""
+"""The description of an infrastructure: read it, plan another one, replace it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ IfMatch = Annotated[
 
 
 def _condition(request: Request, if_match: IfMatch = None) -> str | None:
-    """The header `If-Match`; several lines of it are one list, as RFC 9110 has it."""
+    """The header `If-Match`; several lines of it are combined to one list, as in RFC 9110."""
     return None if if_match is None else ", ".join(request.headers.getlist("if-match"))
 
 
@@ -147,7 +147,7 @@ def _tag(description: Infrastructure) -> str:
 
 
 def _digests(if_match: str | None) -> Collection[str]:
-    """The digests that a client names; none for any. What is no tag of a description matches none."""
+    """The digests that a client names; none for any. Values that are no tag of a description match none."""
     if if_match is None or if_match.strip() == "*":
         return ()
     found = map(_TAG.fullmatch, if_match.split(","))

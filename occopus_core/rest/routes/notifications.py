@@ -49,7 +49,7 @@ def notify(request: Request, _client: Writer, infra_id: InfraId, body: Body) -> 
 
 
 def _said(body: bytes) -> tuple[str, dict[str, Any]]:
-    """The type, and the properties under its key. Raises `SubscriptionError`."""
+    """The type, and the properties below its key. Raises `SubscriptionError`."""
     try:
         given = json.loads(body)
     except (ValueError, RecursionError) as error:

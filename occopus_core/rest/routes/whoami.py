@@ -26,7 +26,7 @@ class Caller(BaseModel):
 def who_am_i(request: Request, _shown: Annotated[object, Security(BEARER)]) -> dict[str, Any]:
     """The permissions of this request's token, whatever its scope."""
     keeper: Gatekeeper = request.app.state.gatekeeper
-    keeper.buckets.take(request.client.host if request.client else "")  # this limits attempts to guess tokens
+    keeper.buckets.take(request.client.host if request.client else "")  # this also limits attempts to guess tokens
     token = keeper.identify(request.headers.get("authorization"))
     if token is None:
         return {"name": None, "scope": Scope.WRITE, "infraid": None}

@@ -1,4 +1,4 @@
-"""Handlers that each break one clause of the contract: what the conformance suite is tested with."""
+"""Handlers that each violate one clause of the contract, to test the conformance suite."""
 
 from occopus_core.testing.broken import content, failures, lifecycle, shape, states
 from occopus_core.testing.broken.base import BROKEN

@@ -1,4 +1,4 @@
-"""What the broken handlers have in common."""
+"""Code that the broken handlers share."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import TypeVar
 from occopus_core.api import CreateRequest, ResourceHandler
 
 BROKEN: dict[type[ResourceHandler], str] = {}
-"""Each broken handler with the clause it breaks."""
+"""Each broken handler with the clause that it violates."""
 MOMENT = 0.02
-"""Seconds that are long enough for another thread to come in between."""
+"""Seconds in which another thread certainly runs."""
 
 _Handler = TypeVar("_Handler", bound=type[ResourceHandler])
 
 
 def breaks(clause: str) -> Callable[[_Handler], _Handler]:
-    """Register the handler as one that breaks the clause."""
+    """Register the handler as one that violates the clause."""
 
     def register(handler: _Handler) -> _Handler:
         BROKEN[handler] = clause
@@ -29,7 +29,7 @@ def breaks(clause: str) -> Callable[[_Handler], _Handler]:
 
 
 def pause(seconds: float) -> None:
-    """Wait as a handler may that hides it: not by `time.sleep`."""
+    """Wait without `time.sleep`, as a handler might that hides it."""
     threading.Event().wait(seconds)
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - each class says what it does wrong
-"""Handlers that lose instances on later pages, or what instances are given and tagged with."""
+"""Handlers that lose instances on later pages, or lose user data, environment, command or tags."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHORT_LABEL = 32
 
 @breaks("describe_reads_every_page")
 class DescribesFirstPage(MemoryHandler):
-    """Names all ids, and takes the first page of the answer for all of it: the others count as absent."""
+    """Sends all ids, but reads only the first page of the answer: the others count as absent."""
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
         found = {id: Instance(id, InstanceState.ABSENT) for id in ids}
@@ -27,7 +27,7 @@ class DescribesFirstPage(MemoryHandler):
 
 @breaks("list_reads_every_page")
 class ListsFirstPage(MemoryHandler):
-    """Takes the first page of the list for all of it."""
+    """Reads only the first page of the list."""
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
         return islice(self.listed("list", {"owner": asdict(owner)}), self.page)
@@ -35,14 +35,14 @@ class ListsFirstPage(MemoryHandler):
 
 @breaks("delete_reaches_every_page")
 class DeletesFirstPage(MemoryHandler):
-    """Deletes as many as one call may name, and takes the others for deleted."""
+    """Deletes as many as one call accepts, and reports success for the others."""
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         return {**dict.fromkeys(ids), **super().delete(ids[: self.page])}
 
 
 class _Changing(MemoryHandler):
-    """Has every request pass through `_changed`."""
+    """Passes every request through `_changed`."""
 
     def create(self, request: CreateRequest) -> Instance:
         return super().create(replace(request, context=self._changed(request.context)))
@@ -53,7 +53,7 @@ class _Changing(MemoryHandler):
 
 @breaks("user_data_arrives")
 class DropsUserData(_Changing):
-    """Does not pass the user data on."""
+    """Drops the user data."""
 
     def _changed(self, context: Context) -> Context:
         return replace(context, user_data=None)
@@ -61,7 +61,7 @@ class DropsUserData(_Changing):
 
 @breaks("user_data_arrives")
 class StripsUserData(_Changing):
-    """Passes the user data on without the white space at its end."""
+    """Strips trailing white space of the user data."""
 
     def _changed(self, context: Context) -> Context:
         return replace(context, user_data=context.user_data.rstrip() if context.user_data else None)
@@ -69,7 +69,7 @@ class StripsUserData(_Changing):
 
 @breaks("user_data_arrives")
 class UnixUserData(_Changing):
-    """Passes the user data on with other ends of lines."""
+    """Changes the line ends of the user data."""
 
     def _changed(self, context: Context) -> Context:
         return replace(context, user_data=context.user_data.replace("\r\n", "\n") if context.user_data else None)
@@ -77,7 +77,7 @@ class UnixUserData(_Changing):
 
 @breaks("environment_and_command_arrive")
 class DropsEnvironment(_Changing):
-    """Passes the command on and no environment."""
+    """Drops the environment."""
 
     def _changed(self, context: Context) -> Context:
         return replace(context, env=())
@@ -85,7 +85,7 @@ class DropsEnvironment(_Changing):
 
 @breaks("environment_and_command_arrive")
 class JoinsCommands(_Changing):
-    """Passes the words of a command on as one text without quotes."""
+    """Joins the words of a command into one text without quotes."""
 
     def _changed(self, context: Context) -> Context:
         command = context.command
@@ -94,7 +94,7 @@ class JoinsCommands(_Changing):
 
 @breaks("environment_and_command_arrive")
 class SplitsAtSpaces(_Changing):
-    """Splits a command that is a text at its spaces, as no shell does."""
+    """Splits a command that is a text at its spaces, unlike a shell."""
 
     def _changed(self, context: Context) -> Context:
         command = context.command
@@ -102,7 +102,7 @@ class SplitsAtSpaces(_Changing):
 
 
 class _Tagging(MemoryHandler):
-    """Writes tags as `_tags` has them."""
+    """Passes all tags through `_tags`."""
 
     def create(self, request: CreateRequest) -> Instance:
         return super().create(replace(request, owner=self._tags(request.owner)))
@@ -116,7 +116,7 @@ class _Tagging(MemoryHandler):
 
 @breaks("longest_owner")
 class CutsOwners(_Tagging):
-    """Cuts tags off at 32 characters."""
+    """Truncates tags to 32 characters."""
 
     def _tags(self, owner: Owner) -> Owner:
         cut = {name: value and value[:_SHORT_LABEL] for name, value in asdict(owner).items() if name != "node_id"}
@@ -125,7 +125,7 @@ class CutsOwners(_Tagging):
 
 @breaks("longest_owner")
 class LowersOwners(_Tagging):
-    """Writes tags in lower case, as if case made no difference."""
+    """Writes tags in lower case, although case matters."""
 
     def _tags(self, owner: Owner) -> Owner:
         return Owner(**{name: value and value.lower() for name, value in asdict(owner).items()})

@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - each class says what it does wrong
-"""Handlers that make the wrong thing of a provider's failures."""
+"""Handlers that handle a provider's failures wrongly."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 
 @breaks("lost_reply_to_create")
 class FreshTokenAfterFailure(MemoryHandler):
-    """Believes that a create without an answer has done nothing."""
+    """Assumes that a `create` without an answer had no effect."""
 
     def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
         super().__init__(connection, cloud)
@@ -45,18 +45,18 @@ class FreshTokenAfterFailure(MemoryHandler):
 
 @breaks("lost_reply_leaves_an_owner")
 class TagsLater(MemoryHandler):
-    """Writes the owner in a second call, once the first was answered."""
+    """Writes the owner in a second call, after the first was answered."""
 
     _tags: ClassVar[dict[str, Owner]] = {}
-    _nobody: ClassVar[Owner] = Owner("nobody")
+    _no_owner: ClassVar[Owner] = Owner("nobody")
 
     def create(self, request: CreateRequest) -> Instance:
-        instance = super().create(replace(request, owner=self._nobody))
+        instance = super().create(replace(request, owner=self._no_owner))
         self._tags[request.token] = request.owner
         return replace(instance, owner=request.owner)
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
-        for instance in super().list_owned(self._nobody):
+        for instance in super().list_owned(self._no_owner):
             tagged = self._tags.get(instance.token)
             if tagged and owner.matches(tagged):
                 yield replace(instance, owner=tagged)
@@ -64,7 +64,7 @@ class TagsLater(MemoryHandler):
 
 @breaks("lost_reply_to_delete")
 class BelievesInDeletion(MemoryHandler):
-    """Takes a deletion that was not answered for done."""
+    """Treats an unanswered deletion as done."""
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         try:
@@ -74,7 +74,7 @@ class BelievesInDeletion(MemoryHandler):
 
 
 class _Believing(MemoryHandler):
-    """Lets `_believed` interpret an invalid answer."""
+    """Interprets invalid answers with `_believed`."""
 
     def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Mapping[str, Any]:
         answer = self.cloud.call(operation, body)
@@ -94,7 +94,7 @@ class GivesUpAtGarbage(_Believing):
 
 @breaks("garbled_reply_is_not_absence")
 class SeesNothingInGarbage(_Believing):
-    """Takes an answer that names nothing for one that says there is nothing."""
+    """Treats an answer without results as an empty one."""
 
     def _believed(self, operation: str, part: str) -> Any:
         return () if part == "instances" else super()._believed(operation, part)
@@ -102,14 +102,14 @@ class SeesNothingInGarbage(_Believing):
 
 @breaks("garbled_reply_to_delete")
 class TripsOverGarbage(MemoryHandler):
-    """Reads from an answer to a deletion what is not there."""
+    """Reads missing fields from the answer to a deletion."""
 
     def asked(self, operation: str, body: Mapping[str, Any], part: str) -> Mapping[str, Any]:
         return {part: self.cloud.call(operation, body)[part]}
 
 
 class _Translating(MemoryHandler):
-    """Has every operation's errors pass through `_translated`."""
+    """Passes every operation's errors through `_translated`."""
 
     def create(self, request: CreateRequest) -> Instance:
         return self._translated(lambda: MemoryHandler.create(self, request))
@@ -135,7 +135,7 @@ class _Translating(MemoryHandler):
 
 @breaks("refused_credentials")
 class AuthIsTransient(_Translating):
-    """Goes on with credentials that are refused."""
+    """Continues with refused credentials."""
 
     def _wrong(self, error: ProviderError) -> Exception:
         return TransientError(error.message) if isinstance(error, AuthError) else error
@@ -143,7 +143,7 @@ class AuthIsTransient(_Translating):
 
 @breaks("missing_image")
 class MissingIsPermanent(_Translating):
-    """Does not distinguish a missing image from any other refusal."""
+    """Does not distinguish a missing image from other refusals."""
 
     def _wrong(self, error: ProviderError) -> Exception:
         return PermanentError(error.message) if isinstance(error, NotFoundError) else error
@@ -151,7 +151,7 @@ class MissingIsPermanent(_Translating):
 
 @breaks("no_room")
 class QuotaIsPermanent(_Translating):
-    """Takes a full cloud for a request that can never be met."""
+    """Reports a full cloud as a permanent failure."""
 
     def _wrong(self, error: ProviderError) -> Exception:
         return PermanentError(error.message) if isinstance(error, QuotaError) else error
@@ -159,7 +159,7 @@ class QuotaIsPermanent(_Translating):
 
 @breaks("throttled")
 class ForgetsRetryAfter(_Translating):
-    """Does not pass on when to come back."""
+    """Does not report the time of a retry."""
 
     def _wrong(self, error: ProviderError) -> Exception:
         return ThrottledError(error.message) if isinstance(error, ThrottledError) else error
@@ -167,7 +167,7 @@ class ForgetsRetryAfter(_Translating):
 
 @breaks("throttled")
 class LeavesRetryAfterAText(_Translating):
-    """Passes on the text of the header."""
+    """Reports the time of a retry as a text."""
 
     def _wrong(self, error: ProviderError) -> Exception:
         if isinstance(error, ThrottledError):
@@ -177,7 +177,7 @@ class LeavesRetryAfterAText(_Translating):
 
 @breaks("refused_for_good")
 class EverythingIsTransient(_Translating):
-    """Tries again what can never be met."""
+    """Reports permanent failures as transient."""
 
     def _wrong(self, error: ProviderError) -> Exception:
         return TransientError(error.message)
@@ -185,7 +185,7 @@ class EverythingIsTransient(_Translating):
 
 @breaks("internal_error")
 class InternalIsPermanent(_Translating):
-    """Gives up at an internal error of the provider."""
+    """Reports an internal error of the provider as permanent."""
 
     def _wrong(self, error: ProviderError) -> Exception:
         return PermanentError(error.message) if isinstance(error, TransientError) else error
@@ -193,7 +193,7 @@ class InternalIsPermanent(_Translating):
 
 @breaks("only_provider_errors")
 class LeaksForeignErrors(_Translating):
-    """Lets an error of the provider's library through."""
+    """Raises an error of the provider's library."""
 
     def _wrong(self, error: ProviderError) -> Exception:
         return ConnectionError(error.message)
@@ -206,7 +206,7 @@ class _UnmadeError(TransientError):
 
 @breaks("only_provider_errors")
 class LeavesErrorsUnmade(_Translating):
-    """Raises a subclass of its own whose constructor does not call that of the contract."""
+    """Raises a subclass whose constructor does not call that of the contract's class."""
 
     def _wrong(self, error: ProviderError) -> Exception:
         return _UnmadeError(error.message)
@@ -214,7 +214,7 @@ class LeavesErrorsUnmade(_Translating):
 
 @breaks("errors_keep_secrets")
 class TellsCredentials(_Translating):
-    """Shows in its errors what it sent."""
+    """Quotes the credentials in its errors."""
 
     def _wrong(self, error: ProviderError) -> Exception:
         error.message += f" (sent {dict(self.connection.auth)})"
@@ -223,7 +223,7 @@ class TellsCredentials(_Translating):
 
 @breaks("hang")
 class WaitsForEver(_Translating):
-    """Has a time limit of its own, longer than the connection's."""
+    """Has its own time limit, longer than the connection's."""
 
     def _wrong(self, error: ProviderError) -> Exception:
         pause(self.connection.call_timeout * 10)
@@ -232,7 +232,7 @@ class WaitsForEver(_Translating):
 
 @breaks("never_retries")
 class Retries(_Translating):
-    """Repeats a call that failed."""
+    """Repeats a failed call."""
 
     def _translated(self, act: Callable[[], _T]) -> _T:
         try:

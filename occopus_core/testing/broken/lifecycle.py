@@ -32,7 +32,7 @@ class IgnoresTokens(MemoryHandler):
 
 @breaks("create_by_another_handler_is_the_same_instance")
 class RemembersTokens(MemoryHandler):
-    """Knows tokens again by its own memory only."""
+    """Recognises tokens only by its own memory."""
 
     def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
         super().__init__(connection, cloud)
@@ -44,7 +44,7 @@ class RemembersTokens(MemoryHandler):
 
 @breaks("create_concurrently_is_the_same_instance")
 class LooksThenCreates(MemoryHandler):
-    """Looks for the owner first, and does not mind what happens between the look and the creation."""
+    """Searches for the owner first, ignoring what happens between search and creation."""
 
     def create(self, request: CreateRequest) -> Instance:
         for instance in self.list_owned(request.owner):
@@ -55,7 +55,7 @@ class LooksThenCreates(MemoryHandler):
 
 @breaks("create_side_by_side")
 class SharesItsRequest(MemoryHandler):
-    """Passes the request on in an attribute that all threads share."""
+    """Stores the request in an attribute that all threads share."""
 
     def create(self, request: CreateRequest) -> Instance:
         self._request = request
@@ -75,7 +75,7 @@ class WaitsForReady(MemoryHandler):
 
 @breaks("half_made_is_listed")
 class HidesHalfMade(MemoryHandler):
-    """Lists servers, and forgets what was made for them before."""
+    """Lists servers only, not the parts made before them."""
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
         return (each for each in super().list_owned(owner) if each.state is not InstanceState.PROVISIONING)
@@ -83,7 +83,7 @@ class HidesHalfMade(MemoryHandler):
 
 @breaks("half_made_is_continued")
 class NeverContinues(MemoryHandler):
-    """Finds what an earlier call made, and leaves it at that."""
+    """Finds the parts made by an earlier call, but does not continue."""
 
     def create(self, request: CreateRequest) -> Instance:
         for instance in self.list_owned(request.owner):
@@ -103,7 +103,7 @@ class KeepsHalfMade(MemoryHandler):
 
 @breaks("listed_with_token_and_owner")
 class ListsWithoutTokens(MemoryHandler):
-    """Does not say which token a listed instance has."""
+    """Does not report the tokens of listed instances."""
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
         return (replace(instance, token="") for instance in super().list_owned(owner))
@@ -111,7 +111,7 @@ class ListsWithoutTokens(MemoryHandler):
 
 @breaks("listed_by_owner")
 class ListsByInstallation(MemoryHandler):
-    """Lists the whole installation whatever is asked for."""
+    """Lists the whole installation for every query."""
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
         return super().list_owned(Owner(owner.installation))
@@ -119,7 +119,7 @@ class ListsByInstallation(MemoryHandler):
 
 @breaks("foreign_is_not_listed")
 class ListsForeign(MemoryHandler):
-    """Lists an infrastructure by its id, without regard to the owner."""
+    """Lists an infrastructure by its id, ignoring the installation."""
 
     def list_owned(self, owner: Owner) -> Iterator[Instance]:
         return super().list_owned(replace(owner, installation=None))  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ class ListsForeign(MemoryHandler):
 
 @breaks("ready_in_the_end")
 class HidesAddresses(MemoryHandler):
-    """Does not say where an instance can be reached."""
+    """Does not report addresses."""
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
         return {id: replace(instance, addresses=()) for id, instance in super().describe(ids).items()}
@@ -154,7 +154,7 @@ class MissesAbsent(MemoryHandler):
 
 @breaks("describe_costs_pages")
 class DescribesOneByOne(MemoryHandler):
-    """One call for each instance."""
+    """Makes one call for each instance."""
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
         return {id: MemoryHandler.describe(self, [id])[id] for id in ids}
@@ -171,7 +171,7 @@ class CallsForNothing(MemoryHandler):
 
 @breaks("cost_answers_every_id")
 class PricesNothing(MemoryHandler):
-    """Leaves out what it has no price for."""
+    """Leaves out instances without a price."""
 
     def cost(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Any]:
         return dict.fromkeys(ids[1:])
@@ -179,7 +179,7 @@ class PricesNothing(MemoryHandler):
 
 @breaks("deleted_becomes_absent")
 class NeverDeletes(MemoryHandler):
-    """Says that it deletes, and does not."""
+    """Reports deletions without making them."""
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         return dict.fromkeys(ids)
@@ -195,7 +195,7 @@ class AnswersFailuresOnly(MemoryHandler):
 
 @breaks("delete_absent_is_success")
 class FailsOnAbsent(MemoryHandler):
-    """Takes an absent id for a failure."""
+    """Reports an error for an absent id."""
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         states = self.describe(ids)
@@ -205,7 +205,7 @@ class FailsOnAbsent(MemoryHandler):
 
 @breaks("delete_goes_on_past_a_failure")
 class StopsAtFirstFailure(MemoryHandler):
-    """Gives up deleting where one fails."""
+    """Stops deleting at the first failure."""
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         results: dict[InstanceId, ProviderError | None] = {}

@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - each class says what it does wrong
-"""Handlers that are wrong before they are used."""
+"""Handlers with a wrong class, schema or constructor, or unsafe output."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from occopus_core.testing.memory import MemoryCloud, MemoryHandler
 
 @breaks("contract_version")
 class OfAnotherContract(MemoryHandler):
-    """Written for a contract that is not this one."""
+    """Written for another version of the contract."""
 
     contract_version: ClassVar[int] = 99
 
 
 @breaks("contract_version")
 class InheritsItsVersion(MemoryHandler):
-    """Takes the version of the contract over from another plugin, which may be written for a later one."""
+    """Inherits the version of the contract from another plugin, which may be written for a later one."""
 
 
 @breaks("contract_version")
@@ -54,14 +54,14 @@ class OmitsItsVersion(ResourceHandler):
 
 @breaks("class_attributes")
 class PollsBackwards(MemoryHandler):
-    """Its longest pause is shorter than its shortest."""
+    """The maximum pause between polls is shorter than the minimum."""
 
     poll_seconds: ClassVar[tuple[float, float]] = (5.0, 0.2)
 
 
 @breaks("schema_is_valid")
 class InvalidSchema(MemoryHandler):
-    """Its schema is no JSON Schema."""
+    """Its schema is not a valid JSON Schema."""
 
     @classmethod
     def schema(cls) -> Mapping[str, Any]:
@@ -81,14 +81,14 @@ class SilentSchema(MemoryHandler):
 
 @breaks("schema_covers_connection_keys")
 class SelectsByUnknownKey(MemoryHandler):
-    """A connection key that no description can have."""
+    """Has a connection key that its schema lacks."""
 
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "region")
 
 
 @breaks("schema_accepts_requests")
 class NarrowSchema(MemoryHandler):
-    """Its schema requires what it does not need."""
+    """Its schema requires a key that it does not need."""
 
     @classmethod
     def schema(cls) -> Mapping[str, Any]:
@@ -107,7 +107,7 @@ class ImportsForSchema(MemoryHandler):
 
 @breaks("making_calls_nobody")
 class ConnectsAtOnce(MemoryHandler):
-    """Tries its connection when it is made."""
+    """The constructor connects."""
 
     def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
         super().__init__(connection, cloud)
@@ -116,7 +116,7 @@ class ConnectsAtOnce(MemoryHandler):
 
 @breaks("constructor_does_no_io")
 class LooksUpItsEndpoint(MemoryHandler):
-    """Asks for the address of its endpoint when it is made."""
+    """The constructor resolves the host name of its endpoint."""
 
     def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
         super().__init__(connection, cloud)
@@ -125,7 +125,7 @@ class LooksUpItsEndpoint(MemoryHandler):
 
 @breaks("constructor_does_no_io")
 class MakesAFile(MemoryHandler):
-    """Opens a file for writing when it is made."""
+    """The constructor opens a file for writing."""
 
     def __init__(self, connection: Connection, cloud: MemoryCloud) -> None:
         super().__init__(connection, cloud)
@@ -135,7 +135,7 @@ class MakesAFile(MemoryHandler):
 
 @breaks("check_calls_nobody")
 class AsksInCheck(MemoryHandler):
-    """Looks at the provider to check a request."""
+    """`check` calls the provider."""
 
     def check(self, request: CreateRequest) -> None:
         list(self.list_owned(request.owner))
@@ -143,7 +143,7 @@ class AsksInCheck(MemoryHandler):
 
 @breaks("powers_without_io")
 class NeedsAKeyForPowers(MemoryHandler):
-    """Expects a key in every section that is optional."""
+    """Requires an optional key in every section."""
 
     @classmethod
     def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:
@@ -152,7 +152,7 @@ class NeedsAKeyForPowers(MemoryHandler):
 
 @breaks("sources_without_io")
 class TakesTemplatesForLists(MemoryHandler):
-    """Reads a template as the value it renders to."""
+    """Treats a template as its rendered value."""
 
     @classmethod
     def sources(cls, resource: Mapping[str, Any]) -> Sequence[str]:
@@ -161,7 +161,7 @@ class TakesTemplatesForLists(MemoryHandler):
 
 @breaks("sources_without_io")
 class AnswersOneSource(MemoryHandler):
-    """Answers a text where several may be."""
+    """Returns a text instead of a list."""
 
     @classmethod
     def sources(cls, resource: Mapping[str, Any]) -> Sequence[str]:
@@ -170,7 +170,7 @@ class AnswersOneSource(MemoryHandler):
 
 @breaks("exclusive_without_io")
 class AnswersOneThing(MemoryHandler):
-    """Answers a text where several may be."""
+    """Returns a text instead of a list."""
 
     @classmethod
     def exclusive(cls, resource: Mapping[str, Any]) -> Sequence[str]:
@@ -179,7 +179,7 @@ class AnswersOneThing(MemoryHandler):
 
 @breaks("auth_fault_without_io")
 class NeedsAToken(MemoryHandler):
-    """Expects a key in all credentials."""
+    """Requires a key in all credentials."""
 
     @classmethod
     def auth_fault(cls, auth: Mapping[str, str]) -> str:
@@ -188,7 +188,7 @@ class NeedsAToken(MemoryHandler):
 
 @breaks("way_in_without_io")
 class HasNoWayIn(MemoryHandler):
-    """Answers nothing where it knows no way."""
+    """Returns nothing instead of an empty text."""
 
     @classmethod
     def way_in(cls, settings: Mapping[str, Any], id: InstanceId) -> str:  # noqa: ARG003
@@ -197,7 +197,7 @@ class HasNoWayIn(MemoryHandler):
 
 @breaks("repr_keeps_secrets")
 class ShowsCredentials(MemoryHandler):
-    """Has its credentials in its `repr`."""
+    """Its `repr` contains its credentials."""
 
     def __repr__(self) -> str:
         return f"ShowsCredentials({self.connection.auth})"
@@ -205,7 +205,7 @@ class ShowsCredentials(MemoryHandler):
 
 @breaks("prints_keep_secrets")
 class PrintsCredentials(MemoryHandler):
-    """Prints its credentials when it creates."""
+    """Prints its credentials during `create`."""
 
     def create(self, request: CreateRequest) -> Instance:
         print("debug", dict(self.connection.auth))  # noqa: T201
@@ -214,7 +214,7 @@ class PrintsCredentials(MemoryHandler):
 
 @breaks("prints_keep_secrets")
 class LogsUserData(MemoryHandler):
-    """Logs what it is given."""
+    """Logs the user data."""
 
     def create(self, request: CreateRequest) -> Instance:
         logging.getLogger(__name__).debug("create %s", request.context.user_data)

@@ -12,7 +12,7 @@ from occopus_core.testing.memory import MemoryHandler
 
 
 class _Reporting(MemoryHandler):
-    """Has every instance that is described or listed pass through `_reported`."""
+    """Passes every described or listed instance through `_reported`."""
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
         return {id: self._reported(instance) for id, instance in super().describe(ids).items()}
@@ -26,7 +26,7 @@ class _Reporting(MemoryHandler):
 
 @breaks("stopped_is_stopped")
 class StoppedIsReady(_Reporting):
-    """Takes an instance that exists for one that runs."""
+    """Reports every existing instance as running."""
 
     def _reported(self, instance: Instance) -> Instance:
         stopped = instance.state is InstanceState.STOPPED
@@ -35,7 +35,7 @@ class StoppedIsReady(_Reporting):
 
 @breaks("stopped_is_stopped")
 class ListsStoppedAsReady(_Reporting):
-    """Describes a stopped instance as what it is, and lists it as ready."""
+    """Describes a stopped instance correctly, but lists it as ready."""
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
         return MemoryHandler.describe(self, ids)
@@ -47,7 +47,7 @@ class ListsStoppedAsReady(_Reporting):
 
 @breaks("failed_is_failed")
 class FailedIsPending(_Reporting):
-    """Waits for what the provider gave up."""
+    """Reports an instance that the provider gave up as pending."""
 
     def _reported(self, instance: Instance) -> Instance:
         failed = instance.state is InstanceState.FAILED
@@ -56,7 +56,7 @@ class FailedIsPending(_Reporting):
 
 @breaks("unknown_is_unknown")
 class UnknownIsReady(_Reporting):
-    """Takes every state that it does not know for ready."""
+    """Reports every unknown state as ready."""
 
     def _reported(self, instance: Instance) -> Instance:
         unknown = instance.state is InstanceState.UNKNOWN
@@ -65,7 +65,7 @@ class UnknownIsReady(_Reporting):
 
 @breaks("unknown_is_unknown")
 class HidesRawStates(_Reporting):
-    """Does not say what the provider calls a state."""
+    """Does not report the provider's name of a state."""
 
     def _reported(self, instance: Instance) -> Instance:
         return replace(instance, raw_state="")
@@ -73,7 +73,7 @@ class HidesRawStates(_Reporting):
 
 @breaks("stop_in_its_own_time")
 class StopCutsOff(MemoryHandler):
-    """Cuts the power where it should ask."""
+    """Cuts the power instead of shutting down."""
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         for id in ids:
@@ -83,7 +83,7 @@ class StopCutsOff(MemoryHandler):
 
 @breaks("stop_in_its_own_time")
 class ShuttingDownIsPending(_Reporting):
-    """An instance that shuts down is no longer `READY`."""
+    """Does not report an instance that is shutting down as `READY`."""
 
     def _reported(self, instance: Instance) -> Instance:
         leaving = {machine["id"] for machine in self.cloud.inventory() if machine["stopped_at"] is not None}
@@ -93,7 +93,7 @@ class ShuttingDownIsPending(_Reporting):
 
 @breaks("stop_in_its_own_time")
 class StopWaits(MemoryHandler):
-    """Returns when the instance has stopped."""
+    """Waits until the instance has stopped."""
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         answers = super().stop(ids)
@@ -103,7 +103,7 @@ class StopWaits(MemoryHandler):
 
 @breaks("stop_repeated")
 class SecondStopCutsOff(MemoryHandler):
-    """Loses patience when it is asked again."""
+    """Cuts the power at the second call."""
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         for machine in self.cloud.inventory():
@@ -114,7 +114,7 @@ class SecondStopCutsOff(MemoryHandler):
 
 @breaks("stop_repeated")
 class StoppedCannotBeStopped(MemoryHandler):
-    """Takes an instance that is stopped for a failure."""
+    """Reports an error for a stopped instance."""
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         stopped = [id for id, each in self.describe(ids).items() if each.state is InstanceState.STOPPED]
@@ -123,7 +123,7 @@ class StoppedCannotBeStopped(MemoryHandler):
 
 @breaks("stop_answers_every_id")
 class StopFailsOnAbsent(MemoryHandler):
-    """Takes an absent id for a failure."""
+    """Reports an error for an absent id."""
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         gone = [id for id, each in self.describe(ids).items() if each.state is InstanceState.ABSENT]
@@ -132,7 +132,7 @@ class StopFailsOnAbsent(MemoryHandler):
 
 @breaks("stop_answers_every_id")
 class StopsEverything(MemoryHandler):
-    """Stops whatever there is."""
+    """Stops all instances."""
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         super().stop([machine["id"] for machine in self.cloud.inventory()])
@@ -141,7 +141,7 @@ class StopsEverything(MemoryHandler):
 
 @breaks("stopped_can_be_deleted")
 class DeletesStoppedOnly(MemoryHandler):
-    """Does not delete what is still shutting down."""
+    """Does not delete an instance that is still shutting down."""
 
     def delete(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         shutting_down = {machine["id"] for machine in self.cloud.inventory() if machine["stopped_at"] is not None}
@@ -151,7 +151,7 @@ class DeletesStoppedOnly(MemoryHandler):
 
 @breaks("logs_have_what_was_printed")
 class LogsAscii(MemoryHandler):
-    """Loses what is not ASCII."""
+    """Loses characters outside ASCII."""
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
         found = super().logs(ids, lines)
@@ -160,7 +160,7 @@ class LogsAscii(MemoryHandler):
 
 @breaks("logs_are_the_last_lines")
 class LogsEverything(MemoryHandler):
-    """Answers all there is, however few lines are asked for."""
+    """Returns all lines, whatever the limit."""
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:  # noqa: ARG002
         return super().logs(ids, 1000)
@@ -168,7 +168,7 @@ class LogsEverything(MemoryHandler):
 
 @breaks("logs_are_the_last_lines")
 class LogsFirstLines(MemoryHandler):
-    """Answers the first lines, not the last."""
+    """Returns the first lines, not the last."""
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
         found = super().logs(ids, 1000)
@@ -177,7 +177,7 @@ class LogsFirstLines(MemoryHandler):
 
 @breaks("logs_since_leave_out_what_was_before")
 class LogsSinceEver(MemoryHandler):
-    """Takes no notice of the time."""
+    """Ignores the time."""
 
     def logs_since(self, ids: Sequence[InstanceId], lines: int, since: float) -> Mapping[InstanceId, str | None]:  # noqa: ARG002
         return super().logs(ids, lines)
@@ -193,7 +193,7 @@ class LogsOfThePresent(MemoryHandler):
 
 @breaks("mark_writes_lost_tags_again")
 class MarksNothing(MemoryHandler):
-    """Leaves the tags as they are."""
+    """Does not write the tags."""
 
     def mark(self, id: InstanceId, owner: Owner, token: str) -> None:  # noqa: ARG002 - it is what is wrong
         self.describe([id])
@@ -201,7 +201,7 @@ class MarksNothing(MemoryHandler):
 
 @breaks("mark_writes_lost_tags_again")
 class MarksWithAnotherToken(MemoryHandler):
-    """Writes the owner, and a token of its own."""
+    """Writes the owner with a wrong token."""
 
     def mark(self, id: InstanceId, owner: Owner, token: str) -> None:
         super().mark(id, owner, f"{token}-again")
@@ -209,7 +209,7 @@ class MarksWithAnotherToken(MemoryHandler):
 
 @breaks("mark_writes_lost_tags_again")
 class MarksAll(MemoryHandler):
-    """Writes the tags on every instance of the account."""
+    """Writes the tags to every instance of the account."""
 
     def mark(self, id: InstanceId, owner: Owner, token: str) -> None:  # noqa: ARG002 - it is what is wrong
         for machine in self.cloud.inventory():
@@ -218,7 +218,7 @@ class MarksAll(MemoryHandler):
 
 @breaks("mark_writes_lost_tags_again")
 class MarksOnce(MemoryHandler):
-    """Refuses to write tags that are there."""
+    """Refuses to write existing tags again."""
 
     def mark(self, id: InstanceId, owner: Owner, token: str) -> None:
         if any(found.id == id for found in self.list_owned(owner)):
@@ -228,7 +228,7 @@ class MarksOnce(MemoryHandler):
 
 @breaks("mark_writes_lost_tags_again")
 class FindsByTagsAlone(_Reporting):
-    """Takes an instance without tags for one of others."""
+    """Treats an instance without tags as one of another owner."""
 
     def _reported(self, instance: Instance) -> Instance:
         return instance if instance.token else replace(instance, state=InstanceState.ABSENT)

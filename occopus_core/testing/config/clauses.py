@@ -1,4 +1,4 @@
-"""The clauses: what a configuration manager promises."""
+"""The clauses of the contract of configuration managers."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ _MANY = 50
 
 
 class ShapeClauses:
-    """What is known of a manager before it is used."""
+    """Clauses about a manager before its use."""
 
     def test_contract_version(self, harness: ConfigHarness) -> None:
-        """The class states itself which version of the contract it is written for, and it is this one."""
+        """The class states which version of the contract it is written for, and it is the current one."""
         assert_states_version(plugin_class(harness.manager()))
 
     def test_class_attributes(self, harness: ConfigHarness) -> None:
-        """The class attributes make sense: names, positive limits, seconds in order."""
+        """The class attributes are valid: names, positive limits, ordered seconds."""
         fault = fault_of_declarations(type(harness.manager()))
         assert not fault, fault
 
     def test_schema(self, harness: ConfigHarness) -> None:
-        """The schema is a valid one of an object, without `type`, and accepts sections that work."""
+        """The schema is a valid schema of an object, without `type`, and accepts working sections."""
         manager = type(harness.manager())
         schema = manager.schema()
         jsonschema.Draft7Validator.check_schema(schema)
@@ -75,12 +75,12 @@ class ShapeClauses:
         assert_imports_none(plugin_class(harness.manager()), harness.sdk_modules)
 
     def test_constructor_does_no_io(self, harness: ConfigHarness) -> None:
-        """The constructor does no I/O: no connection, no process, no file that is written."""
-        harness.manager()  # performs its imports first
+        """The constructor does no I/O: it opens no connection, starts no process, writes no file."""
+        harness.manager()  # imports are made before
         assert_no_io(harness.manager)
 
     def test_powers_without_io(self, harness: ConfigHarness) -> None:
-        """`powers` answers texts without I/O, for sections whose values are still templates too."""
+        """`powers` returns texts without I/O, also for sections with templates."""
         manager, section = type(harness.manager()), harness.section()
         for asked in (section, _as_templates(section)):
             found: list[Any] = []
@@ -88,19 +88,19 @@ class ShapeClauses:
             assert all(isinstance(each, str) and each for each in found), "a power is a text that says what it is"
 
     def test_no_faults_in_what_works(self, harness: ConfigHarness) -> None:
-        """`faults` finds none in sections that work, whose values are still templates or not."""
+        """`faults` finds none in working sections, with or without templates."""
         manager, section = type(harness.manager()), harness.section()
         for asked in (section, _as_templates(section)):
             assert list(manager.faults(asked)) == []
 
     def test_check_without_io(self, harness: ConfigHarness) -> None:
-        """`check` accepts what works, before there is an instance, without I/O."""
+        """`check` accepts a working section before there is an instance, without I/O."""
         manager = harness.manager()
         planned = dataclasses.replace(node(harness), instance_id=None, addresses=(), peers=())
         assert_no_io(lambda: manager.check(planned))
 
     def test_template_variables_without_io(self, harness: ConfigHarness) -> None:
-        """`template_variables` answers values by name, before there is an instance, without I/O."""
+        """`template_variables` returns values by name before there is an instance, without I/O."""
         manager, found = harness.manager(), dict[str, Any]()
         planned = dataclasses.replace(node(harness), attributes={}, instance_id=None, addresses=(), peers=())
         assert_no_io(lambda: found.update(manager.template_variables(planned)))
@@ -115,10 +115,10 @@ class ShapeClauses:
 
 
 class RegisterClauses:
-    """What `register`, `forget` and `list_registered` promise."""
+    """Clauses about `register`, `forget` and `list_registered`."""
 
     def test_register_repeated(self, harness: ConfigHarness) -> None:
-        """`register` is idempotent, by another object too."""
+        """`register` is idempotent, also with another object."""
         one = node(harness)
         for _ in range(2):
             harness.manager().register(one)
@@ -126,14 +126,14 @@ class RegisterClauses:
         assert found.count(one.node_id) <= 1, f"a node that was registered twice is held {len(found)} times"
 
     def test_registered_is_not_ready(self, harness: ConfigHarness) -> None:
-        """A node that is registered and was never configured is `PENDING` or `UNKNOWN`."""
+        """A node that is registered but not configured is `PENDING` or `UNKNOWN`."""
         manager, one = harness.manager(), node(harness)
         manager.register(one)
         state = status(manager, one).state
         assert state in (ConfigState.PENDING, ConfigState.UNKNOWN), f"before any job it is {state.name}"
 
     def test_list_registered(self, harness: ConfigHarness) -> None:
-        """`list_registered` finds what is held for this installation, with its names, and nothing else."""
+        """`list_registered` finds exactly the registrations of this installation, with their names."""
         manager = harness.manager()
         ours, foreign = begun(harness, manager), begun(harness, manager, foreign=True)
         found = list(manager.list_registered(harness.installation))
@@ -142,7 +142,7 @@ class RegisterClauses:
         assert found == wanted or not (found or harness.holds), f"{found} is listed, and {wanted} is held"
 
     def test_forgotten_is_unknown(self, harness: ConfigHarness) -> None:
-        """A node that was forgotten is as one that was never known, `UNKNOWN` where anything is held; others stay."""
+        """A forgotten node is like an unknown one: `UNKNOWN` if the manager stores data. Other nodes stay."""
         manager = harness.manager()
         one, other = begun(harness, manager), begun(harness, manager)
         becomes(harness, manager, one, ConfigState.READY)
@@ -155,21 +155,21 @@ class RegisterClauses:
         becomes(harness, manager, other, ConfigState.READY)
 
     def test_forget_repeated(self, harness: ConfigHarness) -> None:
-        """Forgetting a node that the manager does not know is a success: again, or never registered."""
+        """Forgetting a node that the manager does not know is a success, whether forgotten or never registered."""
         manager, one = harness.manager(), begun(harness, harness.manager())
         for _ in range(2):
             manager.forget(one)
         manager.forget(node(harness))
 
     def test_forget_as_registered(self, harness: ConfigHarness) -> None:
-        """`forget` takes a node as it was registered: by another object, without address, before any job."""
+        """`forget` accepts a node as registered: with another object, without address, before any job."""
         one = dataclasses.replace(node(harness), instance_id=None, addresses=(), peers=())
         harness.manager().register(one)
         harness.manager().forget(one)
         assert status(harness.manager(), one).state is ConfigState.UNKNOWN, "a node that was forgotten is known"
 
     def test_forget_infrastructure(self, harness: ConfigHarness) -> None:
-        """`forget_infrastructure` can be repeated, takes an unknown infrastructure, and touches no other."""
+        """`forget_infrastructure` is idempotent, accepts an unknown infrastructure, and affects no other."""
         manager = harness.manager()
         one, other = begun(harness, manager), begun(harness, manager)
         manager.forget(one)
@@ -179,10 +179,10 @@ class RegisterClauses:
 
 
 class JobClauses:
-    """What `configure`, `status`, `cancel` and `leave` promise."""
+    """Clauses about `configure`, `status`, `cancel` and `leave`."""
 
     def test_ready_in_the_end(self, harness: ConfigHarness) -> None:
-        """A node that is configured becomes `READY` for its generation, and publishes its attributes."""
+        """A configured node becomes `READY` for its generation, and publishes its attributes."""
         manager = harness.manager()
         one = begun(harness, manager)
         found = becomes(harness, manager, one, ConfigState.READY)
@@ -191,7 +191,7 @@ class JobClauses:
         assert not missing, f"it publishes {dict(found.attributes)}, and not {missing}"
 
     def test_configure_returns_soon(self, harness: ConfigHarness) -> None:
-        """`configure` returns once the job is started, which is then `RUNNING`, `QUEUED` or `PENDING`."""
+        """`configure` returns after starting the job, which is then `RUNNING`, `QUEUED` or `PENDING`."""
         manager, one = harness.manager(), node(harness, "endless")
         manager.register(one)
         started = time.monotonic()
@@ -206,7 +206,7 @@ class JobClauses:
         manager.cancel([one])
 
     def test_configure_repeated(self, harness: ConfigHarness) -> None:
-        """`configure` is idempotent: a repeat leaves the job that is under way, or done, alone."""
+        """`configure` is idempotent: a repeat does not affect the job in progress, or done."""
         manager, one = harness.manager(), begun(harness, harness.manager(), "endless")
         manager.configure(one)
         assert able(lambda: harness.jobs(one)) == 1, "a repeat began another job while the first was running"
@@ -217,7 +217,7 @@ class JobClauses:
         assert harness.jobs(done) == 1, "a repeat began another job though the node is configured"
 
     def test_configure_without_register(self, harness: ConfigHarness) -> None:
-        """A node that the manager lost is registered and configured again."""
+        """A node that the manager has lost is registered and configured again."""
         manager = harness.manager()
         one = begun(harness, manager)
         becomes(harness, manager, one, ConfigState.READY)
@@ -228,7 +228,7 @@ class JobClauses:
         becomes(harness, manager, one, ConfigState.READY)
 
     def test_failed_says_why(self, harness: ConfigHarness) -> None:
-        """A job that fails is `FAILED`, with a reason; neither that nor its output holds a secret."""
+        """A failed job is `FAILED`, with a reason; neither reason nor output contains a secret."""
         manager = harness.manager()
         found = becomes(harness, manager, begun(harness, manager, "failing"), ConfigState.FAILED)
         assert found.reason, "a job that failed has no reason"
@@ -237,7 +237,7 @@ class JobClauses:
             assert not shown, f"the {what} shows {shown}"
 
     def test_failed_has_output(self, harness: ConfigHarness) -> None:
-        """A job that fails has its last lines of output where the manager has them; one that succeeds has none."""
+        """A failed job has its last lines of output, if the manager has them; a successful one has none."""
         if not harness.printed:
             return
         manager = harness.manager()
@@ -248,7 +248,7 @@ class JobClauses:
         assert not ready.output, "a job that succeeded has output"
 
     def test_older_generation_is_not_ready(self, harness: ConfigHarness) -> None:
-        """A node is not `READY` for another generation than the one that was configured."""
+        """A node is not `READY` for a generation other than the configured one."""
         manager = harness.manager()
         one = begun(harness, manager)
         becomes(harness, manager, one, ConfigState.READY)
@@ -258,7 +258,7 @@ class JobClauses:
         assert not older, "READY is answered for a generation that was never configured"
 
     def test_new_generation(self, harness: ConfigHarness) -> None:
-        """Another generation is another job, also while the job of an older one is running."""
+        """Another generation is another job, also while an older one is running."""
         manager = harness.manager()
         if not type(manager).live:
             return
@@ -272,7 +272,7 @@ class JobClauses:
             assert found.generation in ("", changed.generation), "READY is answered with the older generation"
 
     def test_status_answers_every_node(self, harness: ConfigHarness) -> None:
-        """`status` has a key for every node; one that the manager never knew is `UNKNOWN`."""
+        """`status` has a key for every node; one unknown to the manager is `UNKNOWN`."""
         manager = harness.manager()
         known, strangers = begun(harness, manager), [node(harness) for _ in range(2)]
         found = manager.status([strangers[0], known, strangers[1]])
@@ -282,12 +282,12 @@ class JobClauses:
         assert found[known.node_id].state is not ConfigState.UNKNOWN, "a known node is lost among unknown ones"
 
     def test_status_by_another_object(self, harness: ConfigHarness) -> None:
-        """A manager keeps no state of its own per node that another process would need."""
+        """A manager object keeps no state per node that another process would need."""
         one = begun(harness, harness.manager())
         becomes(harness, harness.manager(), one, ConfigState.READY)
 
     def test_status_costs_pages(self, harness: ConfigHarness) -> None:
-        """`status` takes many nodes in O(pages) calls, and none for none."""
+        """`status` takes many nodes in O(pages) calls, and makes none for an empty list."""
         manager, nodes = harness.manager(), [node(harness) for _ in range(_MANY)]
         before = able(harness.calls)
         assert not manager.status([]), "the status of no node has something in it"
@@ -299,7 +299,7 @@ class JobClauses:
         assert many < _MANY, f"the status of {_MANY} nodes costs {many} calls, that of one {one}"
 
     def test_cancel_ends_jobs(self, harness: ConfigHarness) -> None:
-        """`cancel` ends the jobs of these nodes and of no others; a job may begin again after it."""
+        """`cancel` ends the jobs of these nodes only; a new job may start after it."""
         manager = harness.manager()
         one, other = begun(harness, manager, "endless"), begun(harness, manager)
         manager.cancel([one])
@@ -310,7 +310,7 @@ class JobClauses:
         becomes(harness, manager, _changed(harness, one), ConfigState.READY)
 
     def test_cancel_of_nothing(self, harness: ConfigHarness) -> None:
-        """Cancelling what has no job is a success: a ready node, an unknown one, none at all."""
+        """Cancelling without a job is a success: for a ready node, an unknown one, none at all."""
         manager = harness.manager()
         one = begun(harness, manager)
         becomes(harness, manager, one, ConfigState.READY)
@@ -319,7 +319,7 @@ class JobClauses:
         becomes(harness, manager, one, ConfigState.READY)
 
     def test_leave_ends(self, harness: ConfigHarness) -> None:
-        """`leave` answers True once the node may be deleted, for an unknown one too, and can be repeated."""
+        """`leave` returns True when the node may be deleted, also for an unknown one, and can be repeated."""
         manager = harness.manager()
         one = begun(harness, manager)
         becomes(harness, manager, one, ConfigState.READY)
@@ -335,7 +335,7 @@ class JobClauses:
             assert manager.leave(each), "leave, once it is done, is not done any more"
 
     def test_nothing_is_left(self, harness: ConfigHarness) -> None:
-        """A node that has left and was forgotten is as one that was never known; others stay."""
+        """A node that has left and was forgotten is like an unknown one; other nodes stay."""
         manager = harness.manager()
         one, other = begun(harness, manager), begun(harness, manager)
         becomes(harness, manager, one, ConfigState.READY)
@@ -346,7 +346,7 @@ class JobClauses:
         becomes(harness, manager, other, ConfigState.READY)
 
     def test_side_by_side(self, harness: ConfigHarness) -> None:
-        """A manager is thread-safe: calls side by side do not mix up their nodes."""
+        """A manager is thread-safe: concurrent calls do not mix up their nodes."""
         manager = harness.manager()
         nodes = [node(harness, "failing" if number % 2 else "plain") for number in range(harness.crowd)]
 
@@ -361,10 +361,10 @@ class JobClauses:
 
 
 class FailureClauses:
-    """What a manager makes of a service that fails."""
+    """Clauses about a failing service."""
 
     def test_only_provider_errors(self, harness: ConfigHarness) -> None:
-        """A manager raises nothing but sound `ProviderError`s and subclasses, or answers as if all were well."""
+        """A manager raises only sound `ProviderError`s and subclasses, or succeeds."""
         for fault in _injectable(harness):
             for operation in OPERATIONS:
                 error = _failing(harness, _manager(harness, fault), fault, operation)
@@ -372,7 +372,7 @@ class FailureClauses:
                     assert_provider_error(error, f"{operation}, {fault.value}")
 
     def test_silence_is_not_unknown(self, harness: ConfigHarness) -> None:
-        """Where the manager cannot be asked, `status` raises: it never answers `UNKNOWN` or `READY` for it."""
+        """If the manager is unreachable, `status` raises: it does not return `UNKNOWN` or `READY`."""
         for fault in _injectable(harness):
             error = _failing(harness, _manager(harness, fault), fault, "status")
             assert isinstance(error, ProviderError), f"{fault.value}: status answers though nothing is known"
@@ -401,7 +401,7 @@ class FailureClauses:
                 assert not found, f"{operation}, {fault.value}: the error shows {found}"
 
     def test_prints_keep_secrets(self, harness: ConfigHarness) -> None:
-        """Nothing that is printed or logged during calls shows credentials or secrets of the section."""
+        """Nothing printed or logged during calls contains credentials or secrets of the section."""
         manager = harness.manager()
         with printed(plugin_class(manager)) as shown:
             one = begun(harness, manager)
@@ -420,12 +420,12 @@ def _injectable(harness: ConfigHarness) -> frozenset[Fault]:
 
 
 def _manager(harness: ConfigHarness, fault: Fault) -> ConfigManager:
-    """One that does not wait long for an answer that never comes."""
+    """A manager with a short time limit."""
     return harness.manager(call_timeout=harness.short_timeout if fault is Fault.HANG else None)
 
 
 def _failing(harness: ConfigHarness, manager: ConfigManager, fault: Fault, operation: Any) -> Exception | None:
-    """The error that the operation ends with under the fault, for a node that is known."""
+    """The error of the operation with this fault, for a registered node."""
     one = begun(harness, harness.manager())
     harness.inject(fault)
     try:

@@ -1,4 +1,4 @@
-"""What a plugin's author writes for the suite to work with, and what the clauses have in common."""
+"""The harness that the author of a configuration manager writes for the suite, and helpers for the clauses."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ class ConfigHarness(suite.Harness, ABC):
     sdk_modules: ClassVar[tuple[str, ...]] = ()
     """Modules of the manager's library, none of which may be imported for the schema."""
     holds: ClassVar[bool] = True
-    """False where the manager holds nothing for a node that could be left behind."""
+    """False if the manager stores no data for a node that could be left behind."""
     published: ClassVar[Mapping[str, Any]] = {}
-    """What a ``plain`` node publishes, at least."""
+    """The attributes that a ``plain`` node publishes, at least."""
     printed: ClassVar[str] = ""
-    """A line that the job of a ``failing`` node prints; empty where the manager has no output of jobs."""
+    """A line that the job of a ``failing`` node prints; empty if the manager has no output of jobs."""
     faults: ClassVar[frozenset[Fault]] = frozenset()
-    """The ways in which `inject` can have the manager fail."""
+    """The faults that `inject` supports."""
     crowd: ClassVar[int] = 8
-    """How many nodes are configured side by side to look for races."""
+    """How many nodes are configured concurrently to find races."""
     patience: ClassVar[int] = 400
-    """How many times `settle` is called before something that is under way counts as stuck."""
+    """How often `settle` is called before an operation in progress counts as stuck."""
     short_timeout: ClassVar[float] = 0.5
-    """A `call_timeout` in seconds that is cheap to wait for."""
+    """A `call_timeout` in seconds that is short enough to wait for."""
     grace: ClassVar[float] = 1.5
     """Seconds by which a busy machine may exceed `call_timeout`."""
 
     def __init__(self) -> None:
         self.installation = f"conformance-{uuid.uuid4().hex[:12]}"
-        """Whose every node of the suite is; a few are of this name with ``-other`` at its end."""
+        """The installation of the suite's nodes; a few belong to another one, with ``-other`` appended."""
 
     @abstractmethod
     def manager(self, *, call_timeout: float | None = None) -> ConfigManager:
@@ -62,37 +62,37 @@ class ConfigHarness(suite.Harness, ABC):
 
     @abstractmethod
     def section(self, kind: Kind = "plain", variant: int = 0) -> Mapping[str, Any]:
-        """A rendered `config_management` section, without `type`, that holds a secret where sections can.
+        """A rendered `config_management` section, without `type`, with a secret if sections can have one.
 
         The job of ``plain`` succeeds, that of ``failing`` fails, that of ``endless`` never ends by itself. Another
-        `variant` asks for another configuration.
+        `variant` is another configuration.
         """
 
     @abstractmethod
     def settle(self) -> None:
-        """Let a little time pass, for jobs to get on."""
+        """Let a little time pass, so that jobs proceed."""
 
     def jobs(self, node: ConfigNode) -> int:
-        """How many jobs have been begun for the node."""
+        """The number of jobs started for the node."""
         raise NotImplementedError("count the jobs of a node")
 
     def lose(self, node: ConfigNode) -> None:
-        """Have the manager lose all it holds of the node."""
+        """Make the manager lose all data of the node."""
         raise NotImplementedError("have the manager lose a node")
 
     def calls(self) -> int:
-        """How many calls the manager has had so far."""
+        """The number of calls to the manager so far."""
         raise NotImplementedError("count the manager's calls")
 
     def inject(self, fault: Fault) -> None:
-        """Have every call fail so, until `clear`."""
+        """Make every call fail in this way, until `clear`."""
         raise NotImplementedError("make the manager fail")
 
     def clear(self) -> None:
-        """Have the manager work again. Idempotent."""
+        """Let the manager work again. Idempotent."""
 
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown: the secrets of its credentials (without `user` and the like) and sections."""
+        """Texts that must not be shown: the secrets of its credentials (without `user` and the like) and sections."""
         return suite.secrets_of(self.manager().connection.auth)
 
 
@@ -105,7 +105,7 @@ def node(
     node_id: str = "",
     foreign: bool = False,
 ) -> ConfigNode:
-    """A node that runs and has an address, of an infrastructure of its own unless it is said."""
+    """A running node with an address, by default of a new infrastructure."""
     section = harness.section(kind, variant)
     known = node_id or str(uuid.uuid4())
     infra_id = infra_id or f"i-{uuid.uuid4().hex[:8]}"
@@ -133,7 +133,7 @@ def status(manager: ConfigManager, one: ConfigNode) -> ConfigStatus:
 
 
 def patiently(harness: ConfigHarness, done: Callable[[], bool], what: str) -> None:
-    """Settle until `done`; fail saying that `what` never came true."""
+    """Settle until `done`; otherwise fail with the message that `what` never happened."""
     for _ in range(harness.patience):
         if done():
             return
@@ -142,7 +142,7 @@ def patiently(harness: ConfigHarness, done: Callable[[], bool], what: str) -> No
 
 
 def becomes(harness: ConfigHarness, manager: ConfigManager, one: ConfigNode, wanted: ConfigState) -> ConfigStatus:
-    """Settle until the node is in the state; its status then."""
+    """Settle until the node is in the state; return its status."""
     latest: list[ConfigStatus] = []
 
     def arrived() -> bool:
@@ -157,7 +157,7 @@ def becomes(harness: ConfigHarness, manager: ConfigManager, one: ConfigNode, wan
 
 
 def begun(harness: ConfigHarness, manager: ConfigManager, kind: Kind = "plain", **more: Any) -> ConfigNode:
-    """A node that is registered and whose job has been started."""
+    """A registered node whose job has been started."""
     one = node(harness, kind, **more)
     manager.register(one)
     manager.configure(one)
@@ -165,7 +165,7 @@ def begun(harness: ConfigHarness, manager: ConfigManager, kind: Kind = "plain", 
 
 
 def perform(manager: ConfigManager, operation: Operation, one: ConfigNode) -> object:
-    """The operation, by its name, on one node."""
+    """Call the operation of this name with one node."""
     if operation == "list_registered":
         return list(manager.list_registered(one.installation))
     given = {"status": [one], "cancel": [one], "forget_infrastructure": one.infra_id}.get(operation, one)

@@ -84,7 +84,7 @@ class ResourceHandlerConformance(
 
     @classmethod
     def left_out(cls, harness: ResourceHarness) -> Mapping[str, str]:
-        """What the harness declines, and what its handler does not declare or it cannot inject."""
+        """The clauses that the harness excludes, and those that the handler or the harness does not support."""
         return declined(harness)
 
 
@@ -93,12 +93,12 @@ CLAUSES = suite.clauses(ResourceHandlerConformance)
 
 
 def failures(harness: Callable[[], ResourceHarness], clauses: Collection[str] = CLAUSES) -> dict[str, Exception]:
-    """See `occopus_core.testing.suite.failures`; clauses that the handler or its harness does not know are left out."""
+    """See `occopus_core.testing.suite.failures`; clauses that handler or harness do not support are left out."""
     return suite.failures(ResourceHandlerConformance, harness, clauses)
 
 
 def declined(harness: ResourceHarness) -> dict[str, str]:
-    """What the harness declines, by clause, with the reason. Raises `ValueError` for a clause that does not exist."""
+    """The clauses that the harness excludes, with the reason. Raises `ValueError` for an unknown clause."""
     named = suite.declined(ResourceHandlerConformance, harness)
     known = harness.faults.faults if harness.faults is not None else frozenset()
     return {**_undeclared(type(harness.handler())), **_unknown_faults(known), **named}
@@ -116,7 +116,7 @@ def _undeclared(handler: type[ResourceHandler]) -> dict[str, str]:
 
 
 def _unknown_faults(known: Collection[Fault]) -> dict[str, str]:
-    """The clauses that need faults which a harness, perhaps older than they, cannot inject."""
+    """The clauses with faults that the harness, perhaps an older one, cannot inject."""
     wanted = {clause: _mark(clause, "needs", ()) for clause in CLAUSES}
     missing = {clause: [fault.name for fault in faults if fault not in known] for clause, faults in wanted.items()}
     return {

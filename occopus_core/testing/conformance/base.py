@@ -1,4 +1,4 @@
-"""What the clauses have in common: making requests, waiting, calling by name."""
+"""Code that the clauses share: making requests, waiting, calling by name."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def order(
 
 
 def settled(harness: ResourceHarness, done: Callable[[], bool]) -> bool:
-    """Settle until `done`; False where the harness loses patience."""
+    """Settle until `done`; False if that takes longer than the harness allows."""
     for _ in range(harness.patience):
         if done():
             return True
@@ -53,12 +53,12 @@ def settled(harness: ResourceHarness, done: Callable[[], bool]) -> bool:
 
 
 def patiently(harness: ResourceHarness, done: Callable[[], bool], what: str) -> None:
-    """Settle until `done`; fail saying that `what` never came true."""
+    """Settle until `done`; otherwise fail with the message that `what` never happened."""
     assert settled(harness, done), f"{what}: not so after {harness.patience} times settling"
 
 
 def make(harness: ResourceHarness, handler: ResourceHandler, request: CreateRequest) -> Instance:
-    """Create until it is no longer half made."""
+    """Create until it is no longer provisioning."""
     latest: list[Instance] = []
 
     def made() -> bool:
@@ -91,7 +91,7 @@ def remove(harness: ResourceHarness, handler: ResourceHandler, id: InstanceId) -
 
 
 def listed(harness: ResourceHarness, handler: ResourceHandler, owner: Owner, count: int) -> dict[str, Instance]:
-    """What is listed for the owner, by token, once it is `count` instances."""
+    """The listed instances of the owner, by token, once there are `count`."""
     found: list[Instance] = []
 
     def complete() -> bool:
@@ -104,7 +104,7 @@ def listed(harness: ResourceHarness, handler: ResourceHandler, owner: Owner, cou
 
 
 def raised(act: Callable[[], Any]) -> Exception | None:
-    """The error that the call ends with, if any."""
+    """The error of the call, if any."""
     try:
         act()
     except Exception as error:  # noqa: BLE001 - that nothing but ProviderError comes out is what is tested
@@ -113,23 +113,23 @@ def raised(act: Callable[[], Any]) -> Exception | None:
 
 
 BUSY_FACTOR = 10
-"""A call may take so many times as long as an ordinary one on the same machine, besides its time limit."""
+"""A call may take this many times as long as an ordinary one on the same machine, in addition to its time limit."""
 
 
 def seconds_of(act: Callable[[], object]) -> float:
-    """How long a call takes on this machine at present."""
+    """The current duration of a call on this machine."""
     started = time.monotonic()
     act()
     return time.monotonic() - started
 
 
 def operations(handler: ResourceHandler) -> tuple[Operation, ...]:
-    """What this handler can do."""
+    """The operations of this handler."""
     return (*OPERATIONS, *(operation for feature, operation in OPTIONAL.items() if feature in handler.features))
 
 
 def perform(handler: ResourceHandler, operation: Operation, request: CreateRequest, ids: Sequence[InstanceId]) -> Any:
-    """The operation by its name; a deletion that failed for an instance raises its error."""
+    """Call the operation by its name; raises the error of an instance whose deletion failed."""
     if operation == "create":
         return handler.create(request)
     if operation == "describe":
@@ -145,12 +145,12 @@ def perform(handler: ResourceHandler, operation: Operation, request: CreateReque
 
 
 def needs(*faults: Fault) -> Callable[[_Clause], _Clause]:
-    """Mark a clause as one that is shown only where the harness can inject these faults: it is newer than others."""
+    """Mark a clause that needs these faults: older harnesses may not be able to inject them."""
     return _marked("needs", faults)
 
 
 def declares(form_or_feature: ContextForm | Feature) -> Callable[[_Clause], _Clause]:
-    """Mark a clause as one about handlers that declare this form of context or feature."""
+    """Mark a clause about handlers that declare this form of context or feature."""
     return _marked("declares", form_or_feature)
 
 
@@ -163,7 +163,7 @@ def _marked(name: str, value: object) -> Callable[[_Clause], _Clause]:
 
 
 def calls(harness: ResourceHarness) -> int:
-    """How many calls the provider has had."""
+    """The number of calls to the provider."""
     count = harness.provider_calls()
     assert count is not None, _DECLARE.format("count the provider's calls")
     return count
@@ -176,13 +176,13 @@ def injector(harness: ResourceHarness) -> FaultInjector:
 
 
 _SHORT_WORD = 3
-"""Characters of a word of a command that may stand anywhere by chance."""
+"""The length of a word of a command that may appear anywhere by chance."""
 
 
 def secrets(handler: ResourceHandler, request: CreateRequest) -> list[str]:
-    """What must never be shown: secrets of the credentials, and what the instance is given.
+    """Texts that must not be shown: secrets of the credentials, and the instance's context.
 
-    Without `user` and the like of the credentials, and short words of a command.
+    Without `user` and the like of the credentials, and without short words of a command.
     """
     context = request.context
     command = context.command or ()
@@ -196,7 +196,7 @@ def secrets(handler: ResourceHandler, request: CreateRequest) -> list[str]:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what a traceback would show with it."""
+    """The error and those that a traceback would show with it."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

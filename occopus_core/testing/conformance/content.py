@@ -1,4 +1,4 @@
-"""Clauses about what instances are given and tagged with, and about more of them than one answer has."""
+"""Clauses about the contents and tags of instances, and about more instances than one answer has."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from occopus_core.testing.suite import able
 
 _TRICKY = "# \"double\" 'single' `back` \\ $HOME ${x} %s %25 &amp; <b> {{x}} {% x %} \t; | \u00e4 \u20ac \U0001f600  "
 USER_DATA = f"#cloud-config\n{_TRICKY}\r\n#\n\n# {'x' * 1500}\n#  the last line ends in spaces and no newline  "
-"""Valid cloud-config whose every byte matters."""
+"""Valid cloud-config in which every byte matters."""
 ENVIRONMENT = ("PLAIN=value", "EMPTY=", f"TRICKY={_TRICKY}", "LINES=one\ntwo", "EQUALS=a=b")
 COMMAND = ("sh", "-c", f"while :; do sleep 1; done {_TRICKY}", "a b", "")
-"""A command that runs on; everything after it is for the bytes."""
+"""A command that keeps running; the rest of it tests that bytes are unchanged."""
 _LABEL = 63
 _NAME = "a-0bcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ123456789"
 _INFRA = "0.A_b-CdEfGhIjKlMnOpQrStUvWxYzaBcDeFgHiJkLmNoPqRsTuVwXyZ12345678"[:_LABEL]
 _LONG = "-zyxwvutsrqponmlkjihgfedcba9876543210"
 _MORE_THAN_A_PAGE = 3
-"""Instances where the provider has no pages."""
+"""The number of instances if the provider has no pages."""
 
 
 class ContentClauses:
-    """What of a request arrives."""
+    """Clauses about what reaches the instance."""
 
     @declares(ContextForm.USER_DATA)
     def test_user_data_arrives(self, harness: ResourceHarness) -> None:
@@ -64,7 +64,7 @@ class ContentClauses:
             assert arrived.command == COMMAND, f"the command arrived as {arrived.command!r}, not {COMMAND!r}"
 
     def test_longest_owner(self, harness: ResourceHarness) -> None:
-        """The longest owner fields and the longest token come back as they were, and case tells two owners apart."""
+        """The longest owner fields and the longest token are returned unchanged, and case distinguishes owners."""
         handler, installation = harness.handler(), harness.longest_installation
         requests = []
         for infra, node in ((_INFRA, _NAME), (_INFRA.swapcase(), _NAME.swapcase())):
@@ -80,10 +80,10 @@ class ContentClauses:
 
 
 class PageClauses:
-    """More instances than one answer of the provider has, and than one call may name."""
+    """More instances than one answer of the provider has, and than one call accepts."""
 
     def test_describe_reads_every_page(self, harness: ResourceHarness) -> None:
-        """`describe` finds one instance more than one page has."""
+        """`describe` finds one instance more than a page has."""
         handler = harness.handler()
         ids = [request_id for request_id, _ in _crowd(harness, handler)]
 
@@ -95,7 +95,7 @@ class PageClauses:
         assert complete, f"describe misses {len(missing())} of {len(ids)} instances{_pages(harness)}"
 
     def test_list_reads_every_page(self, harness: ResourceHarness) -> None:
-        """`list_owned` finds one instance more than one page has."""
+        """`list_owned` finds one instance more than a page has."""
         handler = harness.handler()
         first = _crowd(harness, handler, 1)
         alone = _calls_to_list(harness, handler)
@@ -115,7 +115,7 @@ class PageClauses:
         )
 
     def test_delete_reaches_every_page(self, harness: ResourceHarness) -> None:
-        """`delete` deletes one instance more than one call may name or one page has."""
+        """`delete` deletes one instance more than one call accepts or a page has."""
         handler = harness.handler()
         ids = [id for id, _ in _crowd(harness, handler)]
 
@@ -134,7 +134,7 @@ class PageClauses:
 def _crowd(
     harness: ResourceHarness, handler: ResourceHandler, count: int | None = None
 ) -> list[tuple[InstanceId, str]]:
-    """Id and token of so many instances, by default of one more than a page has, all of them made."""
+    """Id and token of this many instances, by default one more than a page has, all of them created."""
     if count is None:
         count = _MORE_THAN_A_PAGE if harness.page_size is None else harness.page_size + 1
     requests = [order(harness) for _ in range(count)]
@@ -148,7 +148,7 @@ def _pages(harness: ResourceHarness) -> str:
 
 
 def _calls_to_list(harness: ResourceHarness, handler: ResourceHandler) -> int | None:
-    """How many calls the list of all takes; None where there are no pages, or nothing counts."""
+    """The number of calls to list all; None without pages, or without a count."""
     before = harness.provider_calls()
     if harness.page_size is None or before is None:
         return None
@@ -157,7 +157,7 @@ def _calls_to_list(harness: ResourceHarness, handler: ResourceHandler) -> int | 
 
 
 def _change(sent: str, arrived: str) -> str:
-    """Where two texts differ first."""
+    """The first difference between two texts."""
     if not arrived or sent == arrived:
         return "there is nothing in it"
     at = next(n for n, pair in enumerate(itertools.zip_longest(sent, arrived)) if pair[0] != pair[1])

@@ -1,4 +1,4 @@
-"""Clauses about a provider that fails."""
+"""Clauses about a failing provider."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from occopus_core.testing.shape import plugin_class
 from occopus_core.testing.suite import leaked, printed
 
 _EVERYWHERE = (Fault.AUTH, Fault.THROTTLE, Fault.PERMANENT, Fault.SERVER_ERROR, Fault.LOST_REPLY)
-"""Faults that any operation may meet and that are answered at once."""
+"""Faults of any operation that are answered at once."""
 
 
 class FailureClauses:
-    """What a handler makes of its provider's failures."""
+    """Clauses about failures of the provider."""
 
     def test_lost_reply_to_create(self, harness: ResourceHarness) -> None:
-        """A create which took effect and was not answered is `TransientError`; its repeat finds the instance."""
+        """A `create` that took effect without an answer is `TransientError`; its repeat finds the instance."""
         handler, request, faults = harness.handler(), order(harness), injector(harness)
         faults.inject(Fault.LOST_REPLY, "create")
         for _ in range(2):
@@ -54,7 +54,7 @@ class FailureClauses:
         assert listed(harness, handler, request.owner, 1)[request.token].id == made.id, "the repeat made another"
 
     def test_lost_reply_leaves_an_owner(self, harness: ResourceHarness) -> None:
-        """Owner and token are written in the very call that creates: the result is found after a lost answer."""
+        """Owner and token are written by the creating call itself: the instance is found after a lost answer."""
         handler, request, faults = harness.handler(), order(harness), injector(harness)
         faults.inject(Fault.LOST_REPLY, "create")
         raised(lambda: handler.create(request))
@@ -64,7 +64,7 @@ class FailureClauses:
         assert found[request.token].owner == request.owner, "what the call made has another owner"
 
     def test_lost_reply_to_delete(self, harness: ResourceHarness) -> None:
-        """A deletion which took effect and was not answered is `TransientError`, and can be repeated."""
+        """A deletion that took effect without an answer is `TransientError`, and can be repeated."""
         handler, faults = harness.handler(), injector(harness)
         id = make(harness, handler, order(harness)).id
         faults.inject(Fault.LOST_REPLY, "delete")
@@ -90,7 +90,7 @@ class FailureClauses:
 
     @needs(*GARBLED)
     def test_garbled_reply_is_not_absence(self, harness: ResourceHarness) -> None:
-        """An invalid answer is never taken as a result: `describe` and `list_owned` raise `TransientError`."""
+        """An invalid answer is not a result: `describe` and `list_owned` raise `TransientError`."""
         handler, request, faults = harness.handler(), order(harness), injector(harness)
         id = make(harness, handler, request).id
         operations: tuple[Operation, ...] = ("describe", "list_owned")
@@ -114,18 +114,18 @@ class FailureClauses:
             remove(harness, handler, id)
 
     def test_refused_credentials(self, harness: ResourceHarness) -> None:
-        """Credentials that are refused are `AuthError`, in every operation."""
+        """Refused credentials are `AuthError`, in every operation."""
         for operation in operations(harness.handler()):
             _expect(harness, Fault.AUTH, operation, AuthError)
 
     def test_missing_image(self, harness: ResourceHarness) -> None:
-        """Something that the description names and that does not exist is `NotFoundError`."""
+        """A missing resource that the description names is `NotFoundError`."""
         handler, request = harness.handler(), order(harness, "missing")
         error = raised(lambda: handler.create(request))
         assert isinstance(error, NotFoundError), f"a missing image is {error!r}"
 
     def test_no_room(self, harness: ResourceHarness) -> None:
-        """A quota, or no host with room, is `QuotaError`."""
+        """An exceeded quota, or missing capacity, is `QuotaError`."""
         _expect(harness, Fault.QUOTA, "create", QuotaError)
 
     def test_throttled(self, harness: ResourceHarness) -> None:
@@ -138,7 +138,7 @@ class FailureClauses:
             assert seconds, f"{operation}: retry_after is {seconds}"
 
     def test_refused_for_good(self, harness: ResourceHarness) -> None:
-        """What the provider refuses for good is `PermanentError`."""
+        """A permanent refusal is `PermanentError`."""
         _expect(harness, Fault.PERMANENT, "create", PermanentError)
 
     def test_internal_error(self, harness: ResourceHarness) -> None:
@@ -147,7 +147,7 @@ class FailureClauses:
             _expect(harness, Fault.SERVER_ERROR, operation, TransientError)
 
     def test_refused_connection(self, harness: ResourceHarness) -> None:
-        """A provider that cannot be reached is `TransientError`."""
+        """An unreachable provider is `TransientError`."""
         for operation in operations(harness.handler()):
             _expect(harness, Fault.REFUSED_CONNECTION, operation, TransientError)
 
@@ -162,7 +162,7 @@ class FailureClauses:
             assert took < limit, f"{operation} hung for {took:.1f} s"
 
     def test_only_provider_errors(self, harness: ResourceHarness) -> None:
-        """A handler raises nothing but `ProviderError` and its subclasses, with attributes of the right types."""
+        """A handler raises only `ProviderError` and its subclasses, with attributes of the right types."""
         for fault in _EVERYWHERE:
             for operation in operations(harness.handler()):
                 error = _expect(harness, fault, operation, ProviderError)
@@ -182,7 +182,7 @@ class FailureClauses:
             faults.clear()
 
     def test_errors_keep_secrets(self, harness: ResourceHarness) -> None:
-        """No error shows credentials or what the instance is given."""
+        """No error contains credentials or the instance's context."""
         faults, handler = injector(harness), harness.handler()
         for fault in (*_EVERYWHERE, *(one for one in GARBLED if one in faults.faults)):
             request = order(harness)
@@ -195,7 +195,7 @@ class FailureClauses:
             assert not found, f"{fault.value}: the error shows {found}"
 
     def test_prints_keep_secrets(self, harness: ResourceHarness) -> None:
-        """Nothing that is printed or logged during calls shows credentials or what the instance is given."""
+        """Nothing printed or logged during calls contains credentials or the instance's context."""
         handler, request, faults = harness.handler(), order(harness), harness.faults
         with printed(plugin_class(handler)) as shown:
             id = make(harness, handler, request).id
@@ -218,7 +218,7 @@ def _expect(
     expected: type[ProviderError],
     call_timeout: float | None = None,
 ) -> Exception:
-    """The error that the operation ends with under the fault, which is of the class expected."""
+    """The error of the operation with this fault, which has the expected class."""
     faults = injector(harness)
     handler = harness.handler(call_timeout=call_timeout)
     faults.inject(fault, operation)

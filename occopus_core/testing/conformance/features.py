@@ -1,4 +1,4 @@
-"""Clauses about what a handler may declare in `features`."""
+"""Clauses about features that a handler may declare."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _TOO_EARLY = (
 
 
 class StopClauses:
-    """What `stop` promises."""
+    """Clauses about `stop`."""
 
     @declares(Feature.STOP)
     def test_stop_in_its_own_time(self, harness: ResourceHarness) -> None:
-        """`stop` asks an instance to shut down, returns at once, and lets it come to its own end."""
+        """`stop` asks an instance to shut down, returns at once, and lets the instance complete its shutdown."""
         handler = harness.handler()
         id = _running(harness, handler, "graceful")
         usual = seconds_of(lambda: handler.describe([id]))
@@ -44,7 +44,7 @@ class StopClauses:
 
     @declares(Feature.STOP)
     def test_stop_repeated(self, harness: ResourceHarness) -> None:
-        """`stop` is idempotent: a repeat cuts nothing off, and stopping what is stopped is a success."""
+        """`stop` is idempotent: a repeat powers nothing off, and stopping a stopped instance is a success."""
         handler = harness.handler()
         id = _running(harness, handler, "graceful")
         for _ in range(2):
@@ -67,7 +67,7 @@ class StopClauses:
 
     @declares(Feature.STOP)
     def test_stopped_can_be_deleted(self, harness: ResourceHarness) -> None:
-        """`delete` takes an instance that is still shutting down, and does not wait for it."""
+        """`delete` accepts an instance that is still shutting down, and does not wait for it."""
         handler = harness.handler()
         id = _running(harness, handler, "graceful")
         handler.stop([id])
@@ -80,11 +80,11 @@ class StopClauses:
 
 
 class MarkClauses:
-    """What `mark` promises."""
+    """Clauses about `mark`."""
 
     @declares(Feature.MARK)
     def test_mark_writes_lost_tags_again(self, harness: ResourceHarness) -> None:
-        """`mark` writes the tags of an instance that lost them, and can be repeated; until then its id finds it."""
+        """`mark` restores the tags of an instance that lost them, and can be repeated; until then its id finds it."""
         handler = harness.handler()
         request = order(harness)
         id, other = make(harness, handler, request).id, make(harness, handler, order(harness)).id
@@ -105,11 +105,11 @@ FAR_AWAY = 4_102_444_800.0
 
 
 class LogsClauses:
-    """What `logs` promises."""
+    """Clauses about `logs`."""
 
     @declares(Feature.LOGS)
     def test_logs_have_what_was_printed(self, harness: ResourceHarness) -> None:
-        """`logs` answers what the instance has printed, as text."""
+        """`logs` returns the output of the instance, as text."""
         handler = harness.handler()
         id = _running(harness, handler, "printing")
 
@@ -121,7 +121,7 @@ class LogsClauses:
 
     @declares(Feature.LOGS)
     def test_logs_are_the_last_lines(self, harness: ResourceHarness) -> None:
-        """`logs` answers no more lines than it is asked for, the last ones."""
+        """`logs` returns at most the requested number of lines, the last ones."""
         handler = harness.handler()
         id = _running(harness, handler, "printing")
         patiently(harness, lambda: PRINTED[-1] in (handler.logs([id], 1000)[id] or ""), "the log has the last line")
@@ -141,7 +141,7 @@ class LogsClauses:
 
     @declares(Feature.LOGS_SINCE)
     def test_logs_since_leave_out_what_was_before(self, harness: ResourceHarness) -> None:
-        """`logs_since` answers what was printed after the time, and nothing of what was printed before it."""
+        """`logs_since` returns the output after the time, and nothing from before it."""
         handler = harness.handler()
         id, absent = _running(harness, handler, "printing"), harness.absent_ids(1)[0]
         patiently(harness, lambda: PRINTED[-1] in (handler.logs([id], 1000)[id] or ""), "the log has the last line")

@@ -1,4 +1,4 @@
-"""What a plugin's author writes for the suite to work with: how to get a handler, a request, and a failing provider."""
+"""The harness that the author of a resource handler writes for the suite: a handler, requests, and fault injection."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from occopus_core.testing.suite import Harness
 
 Operation = Literal["create", "describe", "list_owned", "delete", "stop", "logs"]
 OPERATIONS: tuple[Operation, ...] = ("create", "describe", "list_owned", "delete")
-"""What every handler can do."""
+"""The operations of every handler."""
 OPTIONAL: Mapping[Feature, Operation] = {Feature.STOP: "stop", Feature.LOGS: "logs"}
-"""What a handler can do that declares the feature."""
+"""The operations of a handler that declares the feature."""
 Kind = Literal["plain", "stepwise", "missing", "graceful", "printing"]
 PRINTED = ("first of three", "second: \u00e4 \u20ac", "third and last")
-"""The lines that an instance of kind ``printing`` prints."""
+"""The output of an instance of kind ``printing``."""
 _LABEL = 63
 _FILLING = "ZzYyXxWwVvUuTtSsRrQqPpOoNnMmLlKkJjIiHhGgFfEeDdCcBbAa-0"
 
@@ -39,29 +39,29 @@ class Fault(enum.Enum):
 
 
 GARBLED = (Fault.CUT_REPLY, Fault.FOREIGN_REPLY)
-"""An answer arrives that is not the provider's."""
+"""An answer arrives that does not come from the provider."""
 
 
 class FaultInjector(ABC):
     """Makes the provider of a harness fail."""
 
     faults: ClassVar[frozenset[Fault]] = frozenset(Fault) - frozenset(GARBLED)
-    """The faults that it can inject: those that have always been there, unless it says otherwise."""
+    """The faults that it can inject: by default those of the first version of the suite."""
 
     @abstractmethod
     def inject(self, fault: Fault, operation: Operation) -> None:
-        """Have every call that the operation makes fail so, until `clear`.
+        """Make every call of the operation fail in this way, until `clear`.
 
         `stop` and `logs` are among the operations for handlers that declare the feature.
         """
 
     @abstractmethod
     def refuse_deletion(self, id: InstanceId) -> None:
-        """Have the deletion of this one instance refused for good, until `clear`."""
+        """Make the deletion of this instance fail permanently, until `clear`."""
 
     @abstractmethod
     def clear(self) -> None:
-        """Have the provider work again. Idempotent."""
+        """Let the provider work again. Idempotent."""
 
 
 class ResourceHarness(Harness, ABC):
@@ -70,24 +70,25 @@ class ResourceHarness(Harness, ABC):
     sdk_modules: ClassVar[tuple[str, ...]] = ()
     """Modules of the provider's library, none of which may be imported for the schema."""
     page_size: ClassVar[int | None] = 100
-    """How many instances one call lists or describes: one more are made, so let the provider's pages be small.
+    """How many instances one call lists or describes. The suite makes one more, so the provider's pages should be
+    small.
 
-    None where the provider has no pages.
+    None if the provider has no pages.
     """
     crowd: ClassVar[int] = 8
-    """How many instances are made side by side to look for races."""
+    """How many instances are made concurrently to find races."""
     patience: ClassVar[int] = 400
-    """How many times `settle` is called before something that is under way counts as stuck."""
+    """How often `settle` is called before an operation in progress counts as stuck."""
     short_timeout: ClassVar[float] = 0.5
-    """A `call_timeout` in seconds that is cheap to wait for."""
+    """A `call_timeout` in seconds that is short enough to wait for."""
     grace: ClassVar[float] = 1.5
-    """Seconds by which a call may exceed `call_timeout`. The suite adds ten times what a call takes at present."""
+    """Seconds by which a call may exceed `call_timeout`. The suite adds ten times the current duration of a call."""
     faults: FaultInjector | None = None
-    """None where the provider cannot be made to fail."""
+    """None if the provider cannot be made to fail."""
 
     def __init__(self) -> None:
         self.installation = f"conformance-{uuid.uuid4().hex[:12]}"
-        """Whose everything is that the suite makes; it also makes a little for this name with ``-other`` at its end."""
+        """The installation that owns the suite's instances; a few belong to another one, with ``-other`` appended."""
 
     @abstractmethod
     def handler(self, *, call_timeout: float | None = None) -> ResourceHandler:
@@ -97,33 +98,33 @@ class ResourceHarness(Harness, ABC):
     def request(self, token: str, owner: Owner, kind: Kind = "plain") -> CreateRequest:
         """A request for a small instance that becomes ready.
 
-        ``stepwise`` asks for one that takes more than one call to create, ``missing`` for one that names an image, or
-        whatever the provider has in its place, which does not exist. With `Feature.STOP`, ``graceful`` asks for one
-        that takes longer to shut down than `short_timeout` and `grace`, see `shut_down`. With `Feature.LOGS`,
-        ``printing`` asks for one that prints the lines of `PRINTED` and runs on.
+        ``stepwise`` is for an instance whose creation needs more than one call, ``missing`` for one with an image, or
+        the provider's equivalent, that does not exist. With `Feature.STOP`, ``graceful`` is for one that takes longer
+        to shut down than `short_timeout` and `grace`, see `shut_down`. With `Feature.LOGS`, ``printing`` is for one
+        that prints the lines of `PRINTED` and keeps running.
         """
 
     @abstractmethod
     def absent_ids(self, count: int) -> Sequence[InstanceId]:
-        """Ids as the provider gives them, of instances that do not exist."""
+        """Valid ids without an instance."""
 
     @abstractmethod
     def settle(self) -> None:
-        """Let a little time pass, for what is under way to get on."""
+        """Let a little time pass, so that operations in progress continue."""
 
     def provider_calls(self) -> int | None:
-        """How many calls the provider has had so far; None if they cannot be counted."""
+        """The number of calls to the provider so far; None if they cannot be counted."""
         return None
 
     def received(self, id: InstanceId, sent: Context) -> Context:
-        """What the instance was given, read from the provider or the instance.
+        """The context that the instance received, read from the provider or the instance.
 
-        `sent` is what should have arrived, for a harness that can only compare. An environment may have more in it.
+        `sent` is the expected one, for a harness that can only compare. An environment may have more entries.
         """
         raise NotImplementedError("say what an instance was given")
 
     def impose(self, id: InstanceId, state: InstanceState) -> None:
-        """Have the provider say that a ready instance is `STOPPED`, `FAILED`, or in a state of another name.
+        """Make the provider report a ready instance as `STOPPED`, `FAILED`, or in a state of another name.
 
         `UNKNOWN` stands for a state that no handler knows, such as one that the provider adds later.
         """
@@ -134,20 +135,20 @@ class ResourceHarness(Harness, ABC):
         return True
 
     def shut_down(self, id: InstanceId) -> bool:
-        """Whether an instance of kind ``graceful`` has come to its own end, rather than being cut off."""
+        """Whether an instance of kind ``graceful`` has completed its shutdown, rather than being powered off."""
         raise NotImplementedError("distinguish an instance that shut down from one that was cut off")
 
     def lose_tags(self, id: InstanceId) -> None:
-        """Have owner and token removed from an instance, as by another user of the account; with `Feature.MARK`."""
+        """Remove owner and token from an instance, as another user of the account might; with `Feature.MARK`."""
         raise NotImplementedError("remove the tags of an instance")
 
     @property
     def longest_installation(self) -> str:
-        """Another name that the suite owns instances by, as long as one can be."""
+        """Another installation that owns instances of the suite, with a name of the greatest length."""
         return f"{self.installation}-{_FILLING}"[:_LABEL]
 
     def close(self) -> None:
-        """Leave nothing behind: here, delete all that carries the suite's installations."""
+        """Remove everything that was made: by default, all instances of the suite's installations."""
         if self.faults:
             self.faults.clear()
         handler = self.handler()

@@ -1,4 +1,4 @@
-"""Clauses about instances at a provider that works."""
+"""Clauses about instances of a working provider."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MANY = 50
 
 
 class CreateClauses:
-    """What `create` promises."""
+    """Clauses about `create`."""
 
     def test_create_repeated_is_the_same_instance(self, harness: ResourceHarness) -> None:
         """`create` is idempotent by token: a repeat returns the same instance."""
@@ -34,13 +34,13 @@ class CreateClauses:
         listed(harness, handler, request.owner, 1)
 
     def test_create_by_another_handler_is_the_same_instance(self, harness: ResourceHarness) -> None:
-        """A handler keeps no state of its own per instance: another object knows the token too."""
+        """A handler keeps no state per instance: another object recognises the token too."""
         request = order(harness)
         first = make(harness, harness.handler(), request)
         assert harness.handler().create(request).id == first.id, "another handler object made another instance"
 
     def test_create_concurrently_is_the_same_instance(self, harness: ResourceHarness) -> None:
-        """A token that is repeated before the first call was answered makes one instance too."""
+        """A token repeated before the first call was answered makes only one instance."""
         handler, request, barrier = harness.handler(), order(harness), threading.Barrier(harness.crowd)
 
         def create(_number: int) -> str:
@@ -53,7 +53,7 @@ class CreateClauses:
         listed(harness, handler, request.owner, 1)
 
     def test_create_side_by_side(self, harness: ResourceHarness) -> None:
-        """A handler is thread-safe: calls side by side do not mix up their instances."""
+        """A handler is thread-safe: concurrent calls do not mix up their instances."""
         handler = harness.handler()
         requests = {request.token: request for request in (order(harness) for _ in range(harness.crowd))}
         with ThreadPoolExecutor(harness.crowd) as threads:
@@ -71,7 +71,7 @@ class CreateClauses:
             handler.delete([instance.id])
 
     def test_half_made_is_listed(self, harness: ResourceHarness) -> None:
-        """`create` leaves a step that needs waiting to the next call, and half-made things are listed."""
+        """`create` leaves a step that needs waiting to the next call, and unfinished instances are listed."""
         handler, request = harness.handler(), order(harness, "stepwise")
         instance = handler.create(request)
         assert instance.state is InstanceState.PROVISIONING, f"after one step it is {instance.state}"
@@ -88,17 +88,17 @@ class CreateClauses:
         listed(harness, handler, request.owner, 1)
 
     def test_half_made_can_be_deleted(self, harness: ResourceHarness) -> None:
-        """A half-made instance can be deleted with all it owns."""
+        """An unfinished instance can be deleted with all its parts."""
         handler, request = harness.handler(), order(harness, "stepwise")
         remove(harness, handler, handler.create(request).id)
         patiently(harness, lambda: not list(handler.list_owned(request.owner)), "nothing is left of it")
 
 
 class ListClauses:
-    """What `list_owned` promises."""
+    """Clauses about `list_owned`."""
 
     def test_listed_with_token_and_owner(self, harness: ResourceHarness) -> None:
-        """Each listed instance has its token and its whole owner, written by the call that created it."""
+        """Each listed instance has its token and its complete owner, written by the call that created it."""
         handler, request = harness.handler(), order(harness)
         made = handler.create(request)
         found = listed(harness, handler, Owner(harness.installation), 1)
@@ -107,7 +107,7 @@ class ListClauses:
         assert found[request.token].id == made.id, "the listed instance has another id"
 
     def test_listed_by_owner(self, harness: ResourceHarness) -> None:
-        """A query finds what carries all its fields: by infrastructure, by node, by node id."""
+        """A query finds instances that match all its fields: by infrastructure, by node, by node id."""
         handler = harness.handler()
         requests = [order(harness, infra=infra, node=node) for infra in ("i-1", "i-2") for node in ("web", "db")]
         for request in requests:
@@ -120,7 +120,7 @@ class ListClauses:
             assert set(found) == expected, f"{query} finds others"
 
     def test_foreign_is_not_listed(self, harness: ResourceHarness) -> None:
-        """Another installation on the same account is not seen, though its infrastructures be called the same."""
+        """Instances of another installation are not listed, whatever the names of its infrastructures."""
         handler, ours, theirs = harness.handler(), order(harness), order(harness, foreign=True)
         for request in (ours, theirs):
             make(harness, handler, request)
@@ -129,7 +129,7 @@ class ListClauses:
 
 
 class DescribeClauses:
-    """What `describe` promises."""
+    """Clauses about `describe`."""
 
     def test_ready_in_the_end(self, harness: ResourceHarness) -> None:
         """An instance becomes `READY`, under the id that `create` returned, and has an address."""
@@ -167,7 +167,7 @@ class DescribeClauses:
         assert many <= one * pages, f"{_MANY} ids cost {many} calls, one id {one}"
 
     def test_no_ids_call_nobody(self, harness: ResourceHarness) -> None:
-        """An empty list of ids is answered without a call."""
+        """An empty list of ids needs no call."""
         handler, before = harness.handler(), calls(harness)
         assert not handler.describe([]), "describing nothing answered something"
         assert not handler.delete([]), "deleting nothing answered something"
@@ -179,17 +179,17 @@ class DescribeClauses:
         assert calls(harness) == before, "an empty list of ids called the provider"
 
     def test_cost_answers_every_id(self, harness: ResourceHarness) -> None:
-        """`cost` has a key for every id, None where the provider does not say."""
+        """`cost` has a key for every id, None if the provider reports no cost."""
         handler = harness.handler()
         ids = [make(harness, handler, order(harness)).id, *harness.absent_ids(1)]
         assert set(handler.cost(ids)) == set(ids), "the keys are not the ids"
 
 
 class DeleteClauses:
-    """What `delete` promises."""
+    """Clauses about `delete`."""
 
     def test_deleted_becomes_absent(self, harness: ResourceHarness) -> None:
-        """A deletion that is repeated until `describe` answers `ABSENT` comes to its end, with nothing left."""
+        """A deletion repeated until `describe` returns `ABSENT` ends, and leaves nothing."""
         handler, request = harness.handler(), order(harness)
         instance = make(harness, handler, request)
         until(harness, handler, instance.id, InstanceState.READY)
@@ -206,7 +206,7 @@ class DeleteClauses:
         until(harness, handler, other, InstanceState.READY)
 
     def test_delete_absent_is_success(self, harness: ResourceHarness) -> None:
-        """Deleting an absent id is a success, among others too, and so is deleting again."""
+        """Deleting an absent id is a success, also among others, and when repeated."""
         handler = harness.handler()
         instance, absent = make(harness, handler, order(harness)).id, harness.absent_ids(1)[0]
         assert handler.delete([absent]) == {absent: None}, "an absent id is no success"
@@ -215,7 +215,7 @@ class DeleteClauses:
         assert handler.delete([instance]) == {instance: None}, "deleting again is no success"
 
     def test_delete_goes_on_past_a_failure(self, harness: ResourceHarness) -> None:
-        """One id that fails does not stop the others, and gets its error."""
+        """A failure of one id does not stop the others, and is its result."""
         handler, faults = harness.handler(), injector(harness)
         first, stuck, last = (make(harness, handler, order(harness)).id for _ in range(3))
         until(harness, handler, stuck, InstanceState.READY)

@@ -1,4 +1,4 @@
-"""Clauses about the handler as a class and an object, before there is an instance."""
+"""Clauses about the handler's class and object, before there is an instance."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from occopus_core.testing.suite import leaked
 
 
 class ShapeClauses:
-    """What is known of a handler before it is used."""
+    """Clauses about a handler before its use."""
 
     def test_contract_version(self, harness: ResourceHarness) -> None:
-        """The class states itself which version of the contract it is written for, and it is this one."""
+        """The class states which version of the contract it is written for, and it is the current one."""
         assert_states_version(plugin_class(harness.handler()))
 
     def test_class_attributes(self, harness: ResourceHarness) -> None:
-        """The class attributes make sense: names, a positive concurrency, seconds in order."""
+        """The class attributes are valid: names, a positive concurrency, ordered seconds."""
         handler = type(harness.handler())
         fault = fault_of_declarations(handler)
         assert not fault, fault
         assert not handler.stop_seconds or Feature.STOP in handler.features, "stop_seconds is for Feature.STOP"
 
     def test_schema_is_valid(self, harness: ResourceHarness) -> None:
-        """`schema` answers a valid JSON Schema (draft-07) of an object."""
+        """`schema` returns a valid JSON Schema (draft-07) of an object."""
         schema = type(harness.handler()).schema()
         jsonschema.Draft7Validator.check_schema(schema)
         assert schema.get("type") == "object", "the schema is of an object"
@@ -55,56 +55,56 @@ class ShapeClauses:
         assert not missing, f"not in the schema: {', '.join(sorted(missing))}"
 
     def test_schema_accepts_requests(self, harness: ResourceHarness) -> None:
-        """The schema accepts the `resource` section of a request that works."""
+        """The schema accepts the `resource` section of a working request."""
         section = {key: value for key, value in order(harness).resource.items() if key not in {"type", "name"}}
         jsonschema.Draft7Validator(type(harness.handler()).schema()).validate(section)
 
     def test_schema_imports_no_sdk(self, harness: ResourceHarness) -> None:
-        """`schema` must not import the provider's library."""
+        """`schema` does not import the provider's library."""
         assert harness.sdk_modules, "the harness names no `sdk_modules`: name them, or this clause in `not_applicable`"
         assert_imports_none(plugin_class(harness.handler()), harness.sdk_modules)
 
     def test_making_calls_nobody(self, harness: ResourceHarness) -> None:
-        """The constructor does no I/O."""
+        """The constructor does not call the provider."""
         before = calls(harness)
         harness.handler()
         assert calls(harness) == before, "making the handler called the provider"
 
     def test_constructor_does_no_io(self, harness: ResourceHarness) -> None:
-        """The constructor does no I/O: no connection, no process, no file that is written."""
-        harness.handler()  # performs its imports first
+        """The constructor does no I/O: it opens no connection, starts no process, writes no file."""
+        harness.handler()  # imports are made before
         assert_no_io(harness.handler)
 
     def test_check_calls_nobody(self, harness: ResourceHarness) -> None:
-        """`check` refuses without calling the provider, and accepts what works."""
+        """`check` does not call the provider, and accepts a working request."""
         handler, request, before = harness.handler(), order(harness), calls(harness)
         handler.check(request)
         assert calls(harness) == before, "check called the provider"
 
     def test_powers_without_io(self, harness: ResourceHarness) -> None:
-        """`powers` answers texts without I/O, for sections whose values are still templates too."""
+        """`powers` returns texts without I/O, also for sections with templates."""
         plugin, section = _class_of(harness), order(harness).resource
         for asked in (section, _as_templates(section)):
             _assert_texts(lambda: plugin.powers(asked), "powers")  # noqa: B023 - it is called at once
 
     def test_sources_without_io(self, harness: ResourceHarness) -> None:
-        """`sources` answers texts without I/O, for sections whose values are still templates too."""
+        """`sources` returns texts without I/O, also for sections with templates."""
         plugin, section = _class_of(harness), order(harness).resource
         for asked in (section, _as_templates(section)):
             _assert_texts(lambda: plugin.sources(asked), "sources")  # noqa: B023 - it is called at once
 
     def test_exclusive_without_io(self, harness: ResourceHarness) -> None:
-        """`exclusive` and `unshared` answer texts without I/O, for sections whose values are still templates too."""
+        """`exclusive` and `unshared` return texts without I/O, also for sections with templates."""
         plugin, section = _class_of(harness), order(harness).resource
         for asked in (section, _as_templates(section)):
             _assert_texts(lambda: plugin.exclusive(asked), "exclusive")  # noqa: B023 - it is called at once
             _assert_texts(lambda: plugin.unshared(asked), "unshared")  # noqa: B023 - it is called at once
 
     def test_auth_fault_without_io(self, harness: ResourceHarness) -> None:
-        """`auth_fault` finds nothing wrong with credentials that work, and raises nothing for others, without I/O."""
+        """`auth_fault` finds no error in working credentials, and raises nothing for others, without I/O."""
         handler = harness.handler()
         plugin, works = _class_of(harness), handler.connection.auth
-        plugin.auth_fault(works)  # performs its imports first
+        plugin.auth_fault(works)  # imports are made before
         for auth in (works, {}, {"unknown": "unknown"}):
             found: list[object] = []
             assert_no_io(lambda: found.append(plugin.auth_fault(auth)))  # noqa: B023 - it is called at once
@@ -112,7 +112,7 @@ class ShapeClauses:
             assert auth is not works or not found[0], "auth_fault refuses credentials that work"
 
     def test_way_in_without_io(self, harness: ResourceHarness) -> None:
-        """`way_in` answers a text without I/O, and no secret is in it."""
+        """`way_in` returns a text without secrets, without I/O."""
         handler, request = harness.handler(), order(harness)
         plugin, found = _class_of(harness), list[object]()
         for settings in ({}, handler.connection.settings):
@@ -122,7 +122,7 @@ class ShapeClauses:
         assert not shown, f"way_in shows {shown}"
 
     def test_repr_keeps_secrets(self, harness: ResourceHarness) -> None:
-        """Credentials and what the instance is given are in no `repr`."""
+        """No `repr` contains credentials or the instance's context."""
         handler, request = harness.handler(), order(harness)
         shown = f"{handler!r} {handler} {handler.connection!r} {request!r}"
         found = leaked(shown, secrets(handler, request), handler.connection.auth)
@@ -134,13 +134,13 @@ def _class_of(harness: ResourceHarness) -> type[ResourceHandler]:
 
 
 def _as_templates(section: Mapping[str, Any]) -> dict[str, Any]:
-    """The section with a template in place of each value but its type."""
+    """The section with a template in place of each value except its type."""
     return {key: value if key == "type" else "{{ variables.x }}" for key, value in section.items()}
 
 
 def _assert_texts(ask: Callable[[], Sequence[str]], name: str) -> None:
-    """The call answers a sequence of texts that are not empty, without I/O."""
-    ask()  # performs its imports first
+    """The call returns a sequence of non-empty texts, without I/O."""
+    ask()  # imports are made before
     found: list[object] = []
     assert_no_io(lambda: found.append(ask()))
     (answer,) = found

@@ -1,4 +1,4 @@
-"""Harnesses for handlers of the simulated cloud, in memory or in a process of its own."""
+"""Harnesses for handlers of the simulated cloud, in memory or in a separate process."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ _KINDS = {
 
 
 class CloudControl(Protocol):
-    """What a test may do to a simulated cloud of either sort."""
+    """The controls that both variants of the simulated cloud have for tests."""
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Put these rules in force."""
+        """Replace the rules."""
 
     def set_limits(
         self, quotas: Mapping[str, int] | None = None, images: Sequence[str] | None = None, page: int = PAGE
     ) -> None:
-        """Put these limits in force."""
+        """Replace the limits."""
 
     def change(self, id: str, action: str, reason: str = "", state: str = "") -> None:
-        """Change an instance from outside."""
+        """Change an instance as a user would."""
 
     def inventory(self) -> list[dict[str, Any]]:
-        """Everything there is."""
+        """All instances."""
 
     def calls(self) -> dict[str, Any]:
         """The counts of calls."""
 
 
 class CloudFaults(FaultInjector):
-    """Faults by the rules of the simulated cloud."""
+    """Fault rules of the simulated cloud."""
 
     faults: ClassVar[frozenset[Fault]] = frozenset(Fault)
 
@@ -66,7 +66,7 @@ class CloudFaults(FaultInjector):
         self._add({"kind": "permanent", "operation": "delete", "token": token})
 
     def clear(self) -> None:
-        """Take all rules away."""
+        """Remove all rules."""
         self._rules = []
         self._cloud.set_faults([])
 
@@ -76,13 +76,13 @@ class CloudFaults(FaultInjector):
 
 
 class CloudHarness(ResourceHarness):
-    """What the harnesses of both sorts have in common."""
+    """Code that both harnesses share."""
 
     page_size: ClassVar[int | None] = 3
     connection = Connection("sim", {"endpoint": "http://127.0.0.1"}, {"api_key": "a-key-that-is-secret"})
     """The account at the cloud."""
     times: ClassVar[Mapping[str, float]] = {"boot_seconds": 1, "delete_seconds": 1}
-    """How long instances take, in seconds."""
+    """How long operations on instances take, in seconds."""
     shutdown_seconds: ClassVar[float] = 3
     """How long an instance of kind ``graceful`` takes to shut down."""
 
@@ -118,11 +118,11 @@ class CloudHarness(ResourceHarness):
         return [InstanceId(f"sim-ffff{number:04x}") for number in range(count)]
 
     def provider_calls(self) -> int:
-        """The sum over the operations."""
+        """The total over all operations."""
         return sum(self.cloud.calls()["total"].values())
 
     def received(self, id: InstanceId, sent: Context) -> Context:
-        """The cloud keeps digests: what differs from what was sent is answered as its digest."""
+        """The context; the cloud keeps digests, so a value that differs from the sent one is returned as its digest."""
         given = self._machine(id)["order"]
 
         def read(key: str, value: Any, kept: Any) -> Any:
@@ -136,14 +136,14 @@ class CloudHarness(ResourceHarness):
         )
 
     def impose(self, id: InstanceId, state: InstanceState) -> None:
-        """The cloud's ``stop`` and ``fail``, or a state that no handler knows."""
+        """Use the cloud's ``stop`` and ``fail``, or a state that no handler knows."""
         if state is InstanceState.UNKNOWN:
             self.cloud.change(id, "set", state="hibernating")
         else:
             self.cloud.change(id, "stop" if state is InstanceState.STOPPED else "fail", "lightning")
 
     def shut_down(self, id: InstanceId) -> bool:
-        """Whether it stopped when its shutdown was over."""
+        """Whether it stopped when its shutdown was complete."""
         machine = self._machine(id)
         return machine["state"] == "stopped" and not machine["imposed"]
 
@@ -152,7 +152,7 @@ class CloudHarness(ResourceHarness):
 
 
 class MemoryHarness(CloudHarness):
-    """A cloud of its own in memory for each harness; `settle` lets a second pass."""
+    """A separate cloud in memory for each harness; `settle` advances the clock by a second."""
 
     sdk_modules: ClassVar[tuple[str, ...]] = ("xmlrpc.client",)
     """Stands for a provider's library."""
@@ -177,13 +177,13 @@ class MemoryHarness(CloudHarness):
         self._now += 1
 
     def lose_tags(self, id: InstanceId) -> None:
-        """Tags of others."""
+        """Write tags of another owner."""
         self._memory.tag(id, "", {"installation": "", "infra_id": "", "node_name": "", "node_id": ""})
 
     def close(self) -> None:
-        """Nothing to do: the cloud goes with the harness."""
+        """Nothing to do: the cloud ends with the harness."""
 
 
 def _words(command: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """A command as its words: the cloud keeps a text, which an instance splits."""
+    """The words of a command: the cloud stores a text, which an instance splits."""
     return tuple(shlex.split(command)) if isinstance(command, str) else command

@@ -1,32 +1,32 @@
-"""Faults on order: rules that say which calls go wrong, and how.
+"""Fault injection: rules that select calls and their faults.
 
 A rule is a mapping; only `kind` is required.
 
 ======================  ==============================================================================================
-`kind`                  what happens to a call that the rule fires on
+`kind`                  effect on a call for which the rule fires
 ======================  ==============================================================================================
 ``error_500``           refused: an internal error
-``throttle``            refused: too many calls; come back after `seconds`
-``permanent``           refused for good, with `reason`
+``throttle``            refused: too many calls; retry after `seconds`
+``permanent``           refused permanently, with `reason`
 ``quota``               refused: no room
 ``auth``                refused: wrong credentials
-``not_found``           refused: something named does not exist
+``not_found``           refused: a named resource does not exist
 ``hang``                never answered, and without effect
 ``lost_reply``          takes effect, and then the connection is closed without an answer
-``cut_reply``           takes effect, and half of the answer arrives, as if it were all
+``cut_reply``           takes effect, and half of the answer arrives, as if it were complete
 ``foreign_reply``       takes effect, and a web page arrives in place of the answer
 ``latency``             answered `seconds` later
-``forget_tokens``       a create is taken as new whatever its token
-``no_trace``            a describe says nothing of instances that were deleted and have gone
-``invisible_seconds``   what a create makes stays out of describe and list for `seconds`; a delete does not find it
+``forget_tokens``       a create ignores its token and makes an instance
+``no_trace``            a describe leaves out deleted instances
+``invisible_seconds``   a created instance is hidden from describe, list and delete for `seconds`
 ======================  ==============================================================================================
 
-`operation` (create, describe, list, delete, stop, logs), `node_name`, `infra_id` and `token` say which calls the rule
-is for; left out, any. A call about several instances is meant where one of them is; but a refusal of a delete which
-selects by `node_name`, `infra_id` or `token` refuses those instances alone and not the call. Of the calls it is for,
-the rule fires on the `nth` only (from 1), at most `count` times, and with `probability`.
+`operation` (create, describe, list, delete, stop, logs), `node_name`, `infra_id` and `token` select the calls of the
+rule; without them, it is for any call. A call with several instances matches if one of them does; but a refusal of a
+delete with `node_name`, `infra_id` or `token` refuses only those instances and not the call. Of its calls, the rule
+fires only for the `nth` (from 1), at most `count` times, and with `probability`.
 
-Chance is seeded: whether the k-th call of an operation for a node goes wrong depends on the seed and the rules alone,
+Randomness is seeded: whether the k-th call of an operation for a node fails depends only on the seed and the rules,
 not on how the calls of different nodes interleave.
 """
 
@@ -63,11 +63,11 @@ KINDS = (
 
 
 class Subject(Protocol):
-    """An instance that a call is about, existing or not."""
+    """An instance that a call names, existing or not."""
 
     @property
     def token(self) -> str:
-        """The token; empty where none is named."""
+        """The token; empty if unknown."""
 
     @property
     def owner(self) -> Mapping[str, str | None]:
@@ -76,7 +76,7 @@ class Subject(Protocol):
 
 @dataclass(slots=True)
 class Fault:
-    """What goes wrong with one call: all the rules that fired on it, put together."""
+    """The fault of one call: all rules that fired on it, combined."""
 
     refusal: Refusal | None = None
     hang: bool = False
@@ -90,14 +90,14 @@ class Fault:
 
     @property
     def label(self) -> str:
-        """The word for it in the log of calls."""
+        """The name of the fault in the log of calls."""
         if self.refusal:
             return self.refusal.kind
         flags = ("hang", "lost_reply", "cut_reply", "foreign_reply")
         return next((flag for flag in flags if getattr(self, flag)), "ok")
 
     def spoilt(self, answer: bytes) -> bytes:
-        """What arrives of an answer."""
+        """The part of an answer that arrives."""
         if self.foreign_reply:
             return PAGE
         return answer[: len(answer) // 2] if self.cut_reply else answer
@@ -105,7 +105,7 @@ class Fault:
 
 @dataclass(slots=True)
 class FaultRule:
-    """One rule, and how often it has been asked and has fired."""
+    """One rule, and how often it was evaluated and has fired."""
 
     kind: str
     operation: str | None = None
@@ -141,7 +141,7 @@ class FaultRule:
         return selects and self.kind in REFUSALS and self.operation in (None, "delete")
 
     def fires(self, operation: str, subjects: Sequence[Subject]) -> bool:
-        """Whether it goes wrong this time; counts."""
+        """Whether the rule fires this time; counts."""
         if self.operation not in (None, operation) or not any(map(self._selects, subjects)):
             return False
         self._asked += 1
@@ -153,7 +153,7 @@ class FaultRule:
         return True
 
     def apply(self, fault: Fault) -> None:
-        """Add to a call's fault what this rule does."""
+        """Add the effect of this rule to a call's fault."""
         if self.kind in REFUSALS:
             fault.refusal = fault.refusal or self.refusal()
         elif self.kind in {"latency", "invisible_seconds"}:
@@ -162,7 +162,7 @@ class FaultRule:
             setattr(fault, self.kind, True)
 
     def refusal(self) -> Refusal:
-        """The refusal this rule stands for."""
+        """The refusal of this rule."""
         retry_after = self.seconds if self.kind == "throttle" else None
         return Refusal(self.kind, self.reason or REFUSALS[self.kind], retry_after)
 
@@ -188,11 +188,11 @@ class Faults:
     def __init__(
         self, rules: Iterable[Mapping[str, Any]] = (), seed: int = 0, operations: Sequence[str] = OPERATIONS
     ) -> None:
-        """Raises `ValueError` for a rule that makes no sense, or is for another operation than these."""
+        """Raises `ValueError` for an invalid rule, or one for another operation than these."""
         self._rules = [FaultRule.parse(rule, f"{seed}/{number}", operations) for number, rule in enumerate(rules)]
 
     def for_call(self, operation: str, subjects: Sequence[Subject]) -> Fault:
-        """What goes wrong with this call."""
+        """The fault of this call."""
         fault = Fault()
         for rule in self._rules:
             if not (operation == "delete" and rule.per_instance) and rule.fires(operation, subjects):
@@ -200,7 +200,7 @@ class Faults:
         return fault
 
     def for_deletion(self, subject: Subject) -> Refusal | None:
-        """Why this one instance cannot be deleted now."""
+        """Why this instance cannot be deleted now; None if it can."""
         for rule in self._rules:
             if rule.per_instance and rule.fires("delete", [subject]):
                 return rule.refusal()

@@ -1,6 +1,6 @@
-"""What the simulated cloud has: instances whose state follows from the time, and the rules of making and deleting them.
+"""The instances of the simulated cloud: their state is computed from the time, with rules for creation and deletion.
 
-Nothing here waits or runs in the background: every access computes the present state of an instance.
+Nothing here waits or runs in the background: every access computes the current state of an instance.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from ipaddress import IPv4Address
 from typing import Any
 
 PAGE = 10_000
-"""The most ids one call may name, and the most instances one answer has, unless `Limits.page` is lower."""
+"""The most ids in one call, and the most instances in one answer, unless `Limits.page` is lower."""
 
 _GONE = 10_000
-"""How many of the instances that were deleted last are still described, as absent."""
+"""How many of the last deleted instances are still described, as absent."""
 
 _NETWORK = int(IPv4Address("127.64.0.0"))
 _NETWORK_SIZE = 2**22
 
 
 class Refusal(Exception):  # noqa: N818 - an answer of the cloud, not a fault of the program
-    """The cloud says no: `kind` is one of the refusals in `occopus_core.testing.simcloud.faults`."""
+    """A refusal of the cloud: `kind` is one of the refusals in `occopus_core.testing.simcloud.faults`."""
 
     def __init__(self, kind: str, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class Refusal(Exception):  # noqa: N818 - an answer of the cloud, not a fault of
         self.retry_after = retry_after
 
     def as_dict(self) -> dict[str, Any]:
-        """The refusal as it is sent."""
+        """The refusal in the JSON of answers."""
         return {"kind": self.kind, "message": self.message, "retry_after": self.retry_after}
 
 
@@ -98,41 +98,41 @@ class Order:
 
 @dataclass(slots=True)
 class Machine:
-    """One instance of the inventory, half-made and departing ones included. Times are in seconds of the clock."""
+    """One instance of the inventory, possibly unfinished or departing. Times are in seconds of the clock."""
 
     id: str
     token: str
     owner: Mapping[str, str | None]
     project: str
     addresses: tuple[str, str]
-    """A public and a private one."""
+    """A public address and a private one."""
     order: Mapping[str, Any]
-    """What was asked for, as tests may want to compare it."""
+    """The order, for tests that compare it."""
     created_at: float
     visible_at: float
-    """From when on `describe` and `list` know it."""
+    """When `describe` and `list` begin to show it."""
     steps_left: int
     boot_seconds: float
     delete_seconds: float
     fail: str
     output: str = ""
-    """What it prints once it is ready."""
+    """Its output once it is ready."""
     port: str = ""
-    """No other machine of its project can have it; empty for none."""
+    """A port that no other machine of its project can have; empty for none."""
     shutdown_seconds: float = 0.0
-    """How long it takes to stop by itself when it is asked to."""
+    """How long a requested shutdown takes."""
     stopped_at: float | None = None
-    """When it has stopped, or will have; None until it was asked to."""
+    """When it has stopped, or will stop; None until a stop was requested."""
     ready_at: float | None = None
-    """None while it is half made."""
+    """None while it is unfinished."""
     gone_at: float | None = None
-    """None until its deletion was asked for."""
+    """None until its deletion was requested."""
     imposed: str = ""
-    """A state forced on it from outside."""
+    """A state set by a test."""
     reason: str = ""
 
     def state(self, now: float) -> str:
-        """What the cloud says of it at the time `now`."""
+        """Its state at the time `now`."""
         if self.gone_at is not None:
             return "deleting"
         if self.imposed:
@@ -146,11 +146,11 @@ class Machine:
         return "failed" if self.fail else "ready"
 
     def as_dict(self) -> dict[str, Any]:
-        """Every field by its name."""
+        """All fields by name."""
         return {name: getattr(self, name) for name in _FIELDS}
 
     def view(self, now: float) -> dict[str, Any]:
-        """The representation for clients."""
+        """Its representation for clients."""
         state = self.state(now)
         return {
             "id": self.id,
@@ -167,7 +167,7 @@ _FIELDS = tuple(each.name for each in fields(Machine))
 
 @dataclass(slots=True)
 class Limits:
-    """How many instances a project may have, which images exist (None: all but ``unknown…``), the size of a page."""
+    """The most instances of a project, the existing images (None: all but ``unknown…``), the size of a page."""
 
     quotas: Mapping[str, int] = field(default_factory=dict)
     images: Collection[str] | None = None
@@ -185,7 +185,7 @@ def _ignore(_machine: Machine, _present: bool) -> None:
 class Inventory:
     """The instances of one cloud. Not thread-safe.
 
-    `clock` gives seconds; `record` gets each machine that changed, and whether it still exists.
+    `clock` returns seconds; `record` gets each changed machine, and whether it still exists.
     """
 
     def __init__(self, clock: Callable[[], float], record: Callable[[Machine, bool], None] = _ignore) -> None:
@@ -200,7 +200,7 @@ class Inventory:
         self._gone: dict[str, Machine] = {}
 
     def restore(self, machines: Iterable[Machine], serial: int) -> None:
-        """Take over what an earlier process has recorded."""
+        """Load the data that an earlier process has recorded."""
         self.serial = serial
         for machine in machines:
             self._add(machine)
@@ -208,7 +208,7 @@ class Inventory:
                 heapq.heappush(self._leaving, (machine.gone_at, machine.id))
 
     def create(self, order: Order, *, forget_token: bool = False, invisible_seconds: float = 0.0) -> Machine:
-        """The machine with the order's token, made or brought one step further. Raises `Refusal`."""
+        """The machine with the order's token, made or advanced by one step. Raises `Refusal`."""
         now = self._sweep()
         machine = None if forget_token else self._by_token.get(order.token)
         if machine is None:
@@ -222,18 +222,18 @@ class Inventory:
         return machine
 
     def find(self, ids: Iterable[str]) -> list[Machine]:
-        """The existing ones among these, visible or not."""
+        """The existing machines among these, visible or not."""
         self._sweep()
         return [self._machines[id] for id in ids if id in self._machines]
 
     def gone(self, ids: Iterable[str]) -> list[dict[str, Any]]:
-        """The representations of those among these that were deleted and are gone, as far as they are kept."""
+        """The representations of the recently deleted machines among these."""
         now = self._sweep()
         found = [self._gone[id] for id in ids if id in self._gone]
         return [machine.view(now) | {"state": "absent"} for machine in found if machine.visible_at <= now]
 
     def owned(self, owner: Mapping[str, str | None]) -> Iterator[Machine]:
-        """Those with all the owner's tags; a tag that is None matches anything."""
+        """The machines with all the owner's tags; a tag that is None matches anything."""
         self._sweep()
         wanted = [(key, value) for key, value in owner.items() if value is not None]
         return (m for m in self._machines.values() if all(m.owner.get(key) == value for key, value in wanted))
@@ -244,22 +244,22 @@ class Inventory:
         return [machine.view(now) for machine in machines if machine.visible_at <= now]
 
     def delete(self, machine: Machine) -> None:
-        """Start deleting; one that is being deleted already goes on."""
+        """Start deletions; one in progress continues."""
         if machine.gone_at is None:
             machine.gone_at = self._clock() + machine.delete_seconds
             heapq.heappush(self._leaving, (machine.gone_at, machine.id))
             self._record(machine, True)
 
     def stop(self, machine: Machine) -> None:
-        """Ask it to shut down, which takes its `shutdown_seconds`; one that was asked already goes on."""
+        """Request shutdowns, which take `shutdown_seconds`; one in progress continues."""
         if machine.stopped_at is None:
             machine.stopped_at = self._clock() + machine.shutdown_seconds
             self._record(machine, True)
 
     def change(self, id: str, action: str, reason: str = "", state: str = "") -> None:
-        """Change an instance from outside: ``stop``, ``start``, ``fail`` or ``lose`` it.
+        """Change an instance as a user would: ``stop``, ``start``, ``fail`` or ``lose`` it.
 
-        ``set`` puts it in a `state` of any name. Raises `Refusal`.
+        ``set`` gives it a `state` of any name. Raises `Refusal`.
         """
         found = self.find([id])
         states = {"stop": "stopped", "start": "", "fail": "failed", "lose": "", "set": state}
@@ -275,7 +275,7 @@ class Inventory:
         self._record(machine, True)
 
     def everything(self) -> list[dict[str, Any]]:
-        """All there is, leftovers and things not visible yet included, with every detail and the current state."""
+        """All machines, including unfinished and invisible ones, with all fields and the current state."""
         now = self._sweep()
         return [machine.as_dict() | {"state": machine.state(now)} for machine in self._machines.values()]
 
@@ -316,7 +316,7 @@ class Inventory:
 
     @staticmethod
     def _holds_port(machine: Machine, order: Order) -> bool:
-        """Whether it is in the way of an order. A duplicate, which is made where the token was forgotten, is not."""
+        """Whether it has the port of an order. A duplicate, made because its token was forgotten, does not count."""
         return (machine.project, machine.port) == (order.project, order.port) and machine.token != order.token
 
     def _add(self, machine: Machine) -> None:

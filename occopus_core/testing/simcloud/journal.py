@@ -9,7 +9,7 @@ from pathlib import Path
 
 from occopus_core.testing.simcloud.inventory import Machine
 
-# What a killed process has handed to the operating system is safe; only a crash of the host would need more.
+# Data that a killed process has handed to the operating system is safe; only a crash of the host would need more.
 _SETUP = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = OFF;
@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS serial (only INTEGER PRIMARY KEY CHECK (only = 1), la
 
 
 class Journal:
-    """Collects changes and writes those of many concurrent calls in one transaction (group commit)."""
+    """Collects changes and writes those of concurrent calls in one transaction (group commit)."""
 
     def __init__(self, path: Path) -> None:
         """Raises `sqlite3.Error`."""
@@ -30,17 +30,17 @@ class Journal:
         self._commit: asyncio.Future[None] | None = None
 
     def load(self) -> tuple[list[Machine], int]:
-        """The machines recorded, and the last serial number given to one."""
+        """The recorded machines, and the last serial number in use."""
         rows = self._database.execute("SELECT document FROM machine ORDER BY id")
         return [Machine(**json.loads(document)) for (document,) in rows], self._serial
 
     def record(self, machine: Machine, present: bool) -> None:
-        """Have this change in the next commit."""
+        """Include this change in the next commit."""
         self._changed[machine.id] = machine, present
         self._serial = max(self._serial, int(machine.id.removeprefix("sim-"), 16))
 
     async def committed(self) -> None:
-        """Return once everything recorded so far is on disk."""
+        """Return when all recorded changes are on disk."""
         if not self._changed:
             return
         if self._commit is None:

@@ -26,15 +26,15 @@ _CALL_SECONDS = 600.0
 
 
 class SimulatedServer:
-    """A server in a process of its own: use it in a ``with`` block, or `start` and `stop` it.
+    """A server in a separate process: use it in a ``with`` block, or `start` and `stop` it.
 
-    Without a `database` what it holds is temporary; it survives `kill` and `restart`, not `stop`.
+    Without a `database` its data is temporary; it survives `kill` and `restart`, not `stop`.
     """
 
     module: ClassVar[str]
-    """What is run."""
+    """The module to run."""
     what: ClassVar[str]
-    """What it is, for messages."""
+    """The name of the server, for messages."""
 
     def __init__(self, database: Path | None = None, *, seed: int = 0, api_key: str | None = None) -> None:
         self._stack = contextlib.ExitStack()
@@ -43,7 +43,7 @@ class SimulatedServer:
         self._options = ["--seed", str(seed), *(["--api-key", api_key] if api_key is not None else [])]
         self._process: subprocess.Popen[str] | None = None
         self.endpoint = ""
-        """Where it listens; the same after a restart."""
+        """The URL; the same after a restart."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -56,11 +56,11 @@ class SimulatedServer:
 
     @property
     def pid(self) -> int:
-        """The server's process id. Raises `RuntimeError` when it is not running."""
+        """The server's process id. Raises `RuntimeError` if it is not running."""
         return self._running().pid
 
     def start(self) -> None:
-        """Start the server and return when it listens. Raises `RuntimeError` when it does not."""
+        """Start the server and return when it listens. Raises `RuntimeError` if it does not."""
         if self._database is None:
             folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="occopus-simcloud-"))
             self._database = Path(folder, "inventory.sqlite")
@@ -83,11 +83,11 @@ class SimulatedServer:
         self.endpoint = line.strip()
 
     def kill(self) -> None:
-        """Kill the server (SIGKILL); the inventory stays."""
+        """Kill the server (SIGKILL); the inventory is kept."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Kill the server and start it on the same port and inventory; faults, limits and counts are gone."""
+        """Kill the server and start it on the same port and inventory, without faults, limits and counts."""
         self.kill()
         self.start()
 
@@ -97,7 +97,7 @@ class SimulatedServer:
         self._stack.close()
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Put these rules in force (see `occopus_core.testing.simcloud.faults`). Raises `ValueError`."""
+        """Replace the rules (see `occopus_core.testing.simcloud.faults`). Raises `ValueError`."""
         self._call("PUT", "/faults", list(rules))
 
     def calls(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class SimulatedServer:
         return counted
 
     def log(self) -> list[dict[str, Any]]:
-        """The last 100,000 calls, oldest first: when, which, the tokens of a create or delete, and how it ended."""
+        """The last 100,000 calls, oldest first: time, operation, tokens of a create or delete, and outcome."""
         logged: list[dict[str, Any]] = self._call("GET", "/log")
         return logged
 
@@ -145,17 +145,17 @@ class SimulatedCloud(SimulatedServer):
     def set_limits(
         self, quotas: Mapping[str, int] | None = None, images: Sequence[str] | None = None, page: int = PAGE
     ) -> None:
-        """The most instances by project, the images there are (None: any not called ``unknown…``), a page's size."""
+        """Set the most instances by project, the images (None: all but ``unknown…``), and the page size."""
         self._call("PUT", "/limits", {"quotas": quotas or {}, "images": images, "page": page})
 
     def change(self, id: str, action: str, reason: str = "", state: str = "") -> None:
-        """``stop``, ``start``, ``fail`` or ``lose`` an instance, or ``set`` its `state`, of any name.
+        """``stop``, ``start``, ``fail`` or ``lose`` an instance, or ``set`` its `state` to any name.
 
         Raises `ValueError` for an unknown one.
         """
         self._call("POST", "/change", {"id": id, "action": action, "reason": reason, "state": state})
 
     def inventory(self) -> list[dict[str, Any]]:
-        """Everything there is, half-made, departing and not yet visible things included."""
+        """All instances, including unfinished, departing and not yet visible ones."""
         found: list[dict[str, Any]] = self._call("GET", "/inventory")
         return found

@@ -69,7 +69,7 @@ _BACKLOG = 1024
 
 
 class _Protocol(HttpToolsProtocol):
-    """Lets the application cut its connection."""
+    """Allows the application to close its connection."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -77,7 +77,7 @@ class _Protocol(HttpToolsProtocol):
 
 
 class _NoAnswer(Response):
-    """What is sent to a client that has gone: nothing."""
+    """An empty response for a client that has disconnected."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send nothing."""
@@ -90,42 +90,45 @@ async def _until_gone(request: Request) -> Response:
 
 
 class SimulatedService(Protocol):
-    """What carries calls: of the simulated cloud, or of the simulated configuration manager."""
+    """The service behind the server: the simulated cloud, or the simulated configuration manager."""
 
     def open(self, operation: str, body: Mapping[str, Any]) -> Call:
-        """Take a call in."""
+        """Accept a call."""
 
     def perform(self, call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Do what it asks for."""
+        """Perform the call."""
 
     def close(self) -> None:
-        """It has been answered."""
+        """The call was answered."""
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Put these rules in force."""
+        """Replace the rules."""
 
     def calls(self) -> dict[str, Any]:
-        """The counts."""
+        """The counts of calls."""
 
     def log(self) -> list[dict[str, Any]]:
         """The calls."""
 
     def reset(self) -> None:
-        """Nothing is there."""
+        """Remove all data."""
 
 
 class Committing(Protocol):
-    """Keeps on disk what a service holds."""
+    """Stores the data of a service on disk."""
 
     async def committed(self) -> None:
-        """Return once everything so far is on disk."""
+        """Return when all changes so far are on disk."""
 
 
 Act = Callable[[Any], Any]
 
 
 class SimulatedApplication:
-    """The routes of a service, and what turns calls and answers into HTTP. `more` are further routes for tests."""
+    """The routes of a service, and the translation of calls and answers to HTTP.
+
+    `more` are further routes for tests.
+    """
 
     def __init__(
         self,
@@ -254,12 +257,12 @@ def application(
 
 
 def main() -> None:
-    """Serve the simulated cloud until the process is asked to end."""
+    """Serve the simulated cloud until the process is stopped."""
     serve("occopus-simulated-cloud", "A simulated cloud on a loopback port, for tests.", application)
 
 
 def serve(prog: str, description: str, application: Callable[..., Starlette]) -> None:
-    """Serve until the process is asked to end; the one line on standard output is the endpoint."""
+    """Serve until the process is stopped; the only line on standard output is the endpoint."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 (the default) takes a free one")
     parser.add_argument("--database", type=Path, required=True, help="SQLite file of the inventory; made if missing")

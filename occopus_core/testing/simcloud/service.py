@@ -1,6 +1,6 @@
-"""The operations of the simulated cloud on plain data, with faults and counting; what carries the calls comes on top.
+"""The operations of the simulated cloud on plain data, with faults and counts, independent of the transport.
 
-A call is opened, which says what is to go wrong with it, and performed, unless it hangs or is refused, and closed.
+A call is opened, which determines its fault, then performed, unless it hangs or is refused, and closed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LOG_LENGTH = 100_000
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """A call that is about whatever carries the owner's tags."""
+    """A call about all instances with the owner's tags."""
 
     owner: Mapping[str, str | None]
     token: str = ""
@@ -26,7 +26,7 @@ class _Query:
 
 @dataclass(slots=True)
 class Call:
-    """One call under way."""
+    """One call in progress."""
 
     operation: str
     subjects: Sequence[Subject]
@@ -52,7 +52,7 @@ class Service:
         self._count = _Count()
 
     def open(self, operation: str, body: Mapping[str, Any]) -> Call:
-        """Take a call in and decide what goes wrong with it. Raises `Refusal` for a call that makes no sense."""
+        """Accept a call and determine its fault. Raises `Refusal` for an invalid call."""
         subjects = self._subjects(operation, body)
         call = Call(operation, subjects, self._faults.for_call(operation, subjects or (_Query({}),)))
         count = self._count
@@ -71,11 +71,11 @@ class Service:
         return call
 
     def close(self) -> None:
-        """A call has been answered, or given up."""
+        """A call has been answered or abandoned."""
         self._count.now -= 1
 
     def perform(self, call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Do what the call asks for; the answer. Raises `Refusal`."""
+        """Perform the call and return the answer. Raises `Refusal`."""
         if call.fault.refusal:
             raise call.fault.refusal
         if call.operation == "create":
@@ -83,7 +83,7 @@ class Service:
         if call.operation == "list":
             return self._page(self.inventory.visible(self.inventory.owned(body["owner"])), body)
         ids = [str(id) for id in body["ids"]]
-        # What the call was about when it was opened may have gone in the meantime.
+        # The instances may have been deleted since the call was opened.
         machines = self.inventory.find(ids)
         if call.operation == "delete":
             now = self._clock()
@@ -99,15 +99,15 @@ class Service:
         return self._page([*self.inventory.visible(machines), *gone], body)
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Put these rules in place of the earlier ones. Raises `ValueError`."""
+        """Replace the rules. Raises `ValueError`."""
         self._faults = Faults(rules, self._seed)
 
     def set_limits(self, quotas: Mapping[str, int], images: Sequence[str] | None, page: int = PAGE) -> None:
-        """Put these limits in place of the earlier ones."""
+        """Replace the limits."""
         self.inventory.limits = Limits(quotas, images, page)
 
     def calls(self) -> dict[str, Any]:
-        """How many calls there were, by operation, and the most at a time."""
+        """The number of calls by operation, and the most at a time."""
         count = self._count
         totals = {operation: count.by_operation[operation] for operation in OPERATIONS}
         return {"total": totals, "most_at_once": count.most}
@@ -117,7 +117,7 @@ class Service:
         return list(self._count.log)
 
     def reset(self) -> None:
-        """Nothing there, nothing counted, no faults, no limits."""
+        """Remove all instances, counts, faults and limits."""
         self.inventory.clear()
         self.set_limits({}, None)
         self._faults = Faults()
@@ -143,14 +143,14 @@ class Service:
         return {"instance": machine.view(self._clock())}
 
     def _page(self, found: Sequence[Mapping[str, Any]], body: Mapping[str, Any]) -> dict[str, Any]:
-        """One page of the instances, in the order of their ids, and the id it ends with where there are more."""
+        """One page of the instances, in order of their ids, and its last id if there are more."""
         after, size = str(body.get("after") or ""), self.inventory.limits.page
         left = sorted((each for each in found if each["id"] > after), key=lambda each: each["id"])
         following = {"next": left[size - 1]["id"]} if len(left) > size else {}
         return {"instances": left[:size], **following}
 
     def _printed(self, machine: Machine, body: Mapping[str, Any]) -> str | None:
-        """The last lines of what it has printed; None before it runs."""
+        """The last lines of its output; None before it runs."""
         if machine.ready_at is None or self._clock() < machine.ready_at:
             return None
         if machine.ready_at < float(body.get("since") or machine.ready_at):

@@ -1,1 +1,1 @@
-"""A simulated configuration manager: what it does, and the process that does it."""
+"""A simulated configuration manager: its operations, and the server process."""

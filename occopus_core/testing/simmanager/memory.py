@@ -50,9 +50,9 @@ SECTION: Mapping[str, Any] = {
 
 
 class MemoryManager:
-    """What the manager holds, its faults and its counts. Thread-safe. `clock` gives seconds.
+    """The manager's data, faults and counts. Thread-safe. `clock` returns seconds.
 
-    `during` is called with the operation in the middle of every call, outside any lock; `answered` after its effect.
+    `during` is called with the operation during every call, outside any lock; `answered` after its effect.
     """
 
     def __init__(self, clock: Callable[[], float], *, seed: int = 0) -> None:
@@ -80,12 +80,12 @@ class MemoryManager:
         return answer
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Put these rules in force (see `occopus_core.testing.simcloud.faults`). Raises `ValueError`."""
+        """Replace the fault rules (see `occopus_core.testing.simcloud.faults`). Raises `ValueError`."""
         with self._lock:
             self.service.set_faults(rules)
 
     def operations(self, *left_out: str) -> list[tuple[str, str]]:
-        """The calls so far, as operation and the name of a node, without those of some operations."""
+        """The calls so far, as operation and name of a node; some operations can be left out."""
         return [
             (call["operation"], name)
             for call in self.service.log()
@@ -111,7 +111,7 @@ class MemoryConfigManager(ConfigManager):
         return {"type": "object", "properties": SECTION, "additionalProperties": False}
 
     def check(self, node: ConfigNode) -> None:
-        """Raise `PermanentError` for an invalid number."""
+        """Raises `PermanentError` for an invalid number."""
         for key in ("seconds", "queued_seconds", "leave_seconds"):
             try:
                 float(node.section.get(key, 0))
@@ -159,7 +159,7 @@ class MemoryConfigManager(ConfigManager):
 
 
 def as_json(node: ConfigNode) -> dict[str, Any]:
-    """A node as the simulated manager takes it."""
+    """A node in the JSON of the simulated manager."""
     return {
         "node_id": node.node_id,
         "installation": node.installation,

@@ -32,7 +32,7 @@ from occopus_core.testing.simmanager.service import OPERATIONS, ManagerService
 
 
 class HeldFile:
-    """A file with all that a manager holds; it survives the death of the server at any instruction."""
+    """A file with all data of a manager; it survives the death of the server at any instruction."""
 
     def __init__(self, path: Path) -> None:
         self.service: ManagerService
@@ -40,17 +40,17 @@ class HeldFile:
         self._changed = False
 
     def load(self, service: ManagerService) -> None:
-        """Take over what an earlier process has written. Raises `OSError`, `ValueError`."""
+        """Load the data that an earlier process has written. Raises `OSError`, `ValueError`."""
         self.service = service
         if self._path.exists():
             service.restore(json.loads(self._path.read_text()))
 
     def record(self) -> None:
-        """Have the change written before the next answer."""
+        """Schedule a write before the next answer."""
         self._changed = True
 
     async def committed(self) -> None:
-        """Write what has changed."""
+        """Write pending changes."""
         if self._changed:
             self._changed = False
             draft = self._path.with_suffix(".draft")
@@ -74,7 +74,7 @@ def application(
 
 
 def main() -> None:
-    """Serve the simulated configuration manager until the process is asked to end."""
+    """Serve the simulated configuration manager until the process is stopped."""
     serve("occopus-simulated-manager", "A simulated configuration manager on a loopback port, for tests.", application)
 
 

@@ -1,7 +1,7 @@
-"""The operations of the simulated configuration manager on plain data, with faults and counting.
+"""The operations of the simulated configuration manager on plain data, with faults and counts.
 
-It configures nothing. A job takes the `seconds` of the node's section, then publishes what the section's `publish` says
-and the node's attributes, or fails with the reason in `fail`. Time is that of a clock: nothing runs in the background.
+It configures nothing. A job takes the `seconds` of the node's section, then publishes the section's `publish` and the
+node's attributes, or fails with the reason in `fail`. Time is read from a clock: nothing runs in the background.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MOST_LOGGED = 100_000
 
 @dataclass(slots=True)
 class Managed:
-    """One node as the manager holds it. Times are in seconds of the clock."""
+    """One node, with the manager's data. Times are in seconds of the clock."""
 
     node_id: str
     installation: str
@@ -36,24 +36,24 @@ class Managed:
     generation: str = ""
     """The generation of the last job; empty before the first."""
     ends_at: float | None = None
-    """When the last job ends or has ended; None before the first, and where it was cancelled or lost."""
+    """When the last job ends or has ended; None before the first, and if it was cancelled or lost."""
     begins_at: float = 0.0
-    """When the last job begins or has begun; it is queued before."""
+    """When the last job begins or has begun; before that it is queued."""
     leaves_at: float | None = None
     jobs: int = 0
-    """How many jobs were begun."""
+    """The number of started jobs."""
     generations: list[str] = field(default_factory=list)
-    """Those for which a job was begun, each once, in the order of their first jobs."""
+    """The generations with a started job, each once, in the order of their first jobs."""
     fail: str = ""
-    """Set from outside: why it deviates from its section."""
+    """The reason of a failure set by a test, in place of the section's."""
 
     @property
     def owner(self) -> Mapping[str, str | None]:
-        """What fault rules select by."""
+        """The fields that fault rules match."""
         return {"installation": self.installation, "infra_id": self.infra_id, "node_name": self.node_name}
 
     def status(self, now: float) -> dict[str, Any]:
-        """The answer of `status`."""
+        """The result of `status`."""
         if self.ends_at is None:
             return {"state": "pending", "reason": "no job is under way", "generation": self.generation}
         if now < self.begins_at:
@@ -88,11 +88,11 @@ class ManagerService:
     def __init__(self, clock: Callable[[], float], seed: int = 0, record: Callable[[], None] = lambda: None) -> None:
         self.nodes: dict[str, Managed] = {}
         self.infrastructures: set[str] = set()
-        """Those of which something is held beyond single nodes."""
+        """The infrastructures with data that belongs to no single node."""
         self.most_jobs = 0
-        """The most jobs that were running at the same time."""
+        """The most concurrent jobs so far."""
         self.forgotten: list[dict[str, Any]] = []
-        """The nodes that this process has forgotten: the state each was in, and whether it had left."""
+        """The nodes that this process has forgotten: their states, and whether they had left."""
         self._clock = clock
         self._seed = seed
         self._record = record
@@ -100,19 +100,19 @@ class ManagerService:
         self._count = _Count()
 
     def dump(self) -> dict[str, Any]:
-        """Everything it holds, as JSON takes it."""
+        """All data in JSON types."""
         return {
             "nodes": [asdict(each) for each in self.nodes.values()],
             "infrastructures": sorted(self.infrastructures),
         }
 
     def restore(self, held: Mapping[str, Any]) -> None:
-        """Take over what an earlier process has dumped."""
+        """Load the data that an earlier process has dumped."""
         self.nodes = {each["node_id"]: Managed(**each) for each in held["nodes"]}
         self.infrastructures = set(held["infrastructures"])
 
     def open(self, operation: str, body: Mapping[str, Any]) -> Call:
-        """Take a call in and decide what goes wrong with it. Raises `Refusal` for a call that makes no sense."""
+        """Accept a call and determine its fault. Raises `Refusal` for an invalid call."""
         subjects = self._subjects(operation, body)
         call = Call(operation, subjects, self._faults.for_call(operation, subjects or (_Query({}),)))
         count = self._count
@@ -125,11 +125,11 @@ class ManagerService:
         return call
 
     def close(self) -> None:
-        """A call has been answered, or given up."""
+        """A call has been answered or abandoned."""
         self._count.now -= 1
 
     def perform(self, call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Do what the call asks for; the answer. Raises `Refusal`."""
+        """Perform the call and return the answer. Raises `Refusal`."""
         if call.fault.refusal:
             raise call.fault.refusal
         answer: dict[str, Any] = getattr(self, f"_{call.operation}")(body)
@@ -137,11 +137,11 @@ class ManagerService:
         return answer
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Put these rules in place of the earlier ones. Raises `ValueError`."""
+        """Replace the rules. Raises `ValueError`."""
         self._faults = Faults(rules, self._seed, OPERATIONS)
 
     def change(self, node_id: str, action: str, reason: str = "") -> None:
-        """``lose`` a node, ``lose_job``, or ``fail`` it with a reason; an empty reason makes it well again.
+        """``lose`` a node, ``lose_job``, or ``fail`` it with a reason; an empty reason ends the failure.
 
         Raises `Refusal`.
         """
@@ -157,23 +157,23 @@ class ManagerService:
         self._record()
 
     def inventory(self) -> dict[str, Any]:
-        """Everything it holds, each node with its status."""
+        """All data, with the status of each node."""
         now = self._clock()
         nodes = [asdict(each) | {"status": each.status(now)} for each in self.nodes.values()]
         return {"nodes": nodes, "infrastructures": sorted(self.infrastructures), "most_jobs": self.most_jobs,
                 "forgotten": list(self.forgotten)}  # fmt: skip
 
     def calls(self) -> dict[str, Any]:
-        """How many calls there were, by operation, and the most at a time."""
+        """The number of calls by operation, and the most at a time."""
         totals = {operation: self._count.by_operation[operation] for operation in OPERATIONS}
         return {"total": totals, "most_at_once": self._count.most}
 
     def log(self) -> list[dict[str, Any]]:
-        """The last 100,000 calls, oldest first: when, which, the nodes they were about, and how they ended."""
+        """The last 100,000 calls, oldest first: time, operation, nodes and outcome."""
         return list(self._count.log)
 
     def reset(self) -> None:
-        """Nothing held, nothing counted, no faults."""
+        """Remove all data, counts and faults."""
         self.nodes, self.infrastructures, self.most_jobs = {}, set(), 0
         self.forgotten.clear()
         self._faults = Faults((), self._seed, OPERATIONS)
@@ -195,7 +195,7 @@ class ManagerService:
         return {}
 
     def _take(self, new: Managed) -> Managed:
-        """The node as it is held, with what the call says of it."""
+        """The stored node, updated with the data of the call."""
         known = self.nodes.setdefault(new.node_id, new)
         known.section, known.attributes, known.mapped = new.section, new.attributes, new.mapped
         known.addresses, known.peers = new.addresses, new.peers

@@ -53,21 +53,21 @@ def test_a_wrong_one_is_one_message_of_that_plugin(base, name, value, expected):
     with pytest.raises(PluginError) as refused:
         getattr(registry, kind)("mine")
     words = WORDS.get(kind, "notifier")
-    told = f"the {words} 'mine' breaks its contract: its class attribute {name} is {value!r}, expected {expected}"
-    assert str(refused.value) == f"{told}; report it to its author"
+    message = f"the {words} 'mine' breaks its contract: its class attribute {name} is {value!r}, expected {expected}"
+    assert str(refused.value) == f"{message}; report it to its author"
 
 
 @pytest.mark.parametrize("base", [ResourceHandler, ConfigManager])
 @pytest.mark.parametrize(
-    ("keys", "harmless", "told"),
+    ("keys", "harmless", "message"),
     [
         (("endpoint",), ("endpoint",), "names 'endpoint', which is never harmless"),
         (("endpoint",), ("regoin",), "names 'regoin', which is not one of its connection_keys"),
     ],
 )
-def test_harmless_keys_are_other_connection_keys_than_the_endpoint(base, keys, harmless, told):
+def test_harmless_keys_are_other_connection_keys_than_the_endpoint(base, keys, harmless, message):
     fault = fault_of_declarations(plugin(base, connection_keys=keys, harmless_keys=harmless))
-    assert fault == f"its class attribute harmless_keys {told}"
+    assert fault == f"its class attribute harmless_keys {message}"
 
 
 @pytest.mark.parametrize("base", [*KINDS, HealthChecker])

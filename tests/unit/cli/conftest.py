@@ -1,4 +1,4 @@
-"""A home in which nothing is, and signals as they were."""
+"""An empty home, and unchanged signals."""
 
 import signal
 
@@ -19,7 +19,7 @@ def home(tmp_path, monkeypatch):
     for name in ("OCCOPUS_CONFIG_PATH", "OCCOPUS_AUTH_DATA_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(output, "with_options", str)  # messages as they are written; test_hints has it back
+    monkeypatch.setattr(output, "with_options", str)  # messages without options; test_hints restores it
     return tmp_path
 
 

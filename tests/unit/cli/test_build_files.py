@@ -52,7 +52,7 @@ def files(home, monkeypatch):
 
 @pytest.fixture
 def stored(home):
-    """What is in the store by now."""
+    """The current content of the store."""
     opened = []
 
     def names():
@@ -67,7 +67,7 @@ def stored(home):
 
 @pytest.fixture
 def built(monkeypatch):
-    """The descriptions that are built: nothing is made."""
+    """The descriptions that are built; nothing is made."""
     found = []
 
     def record(_site, infrastructure, begun, *_how):
@@ -587,7 +587,7 @@ def test_a_plan_without_changes_ends_with_0(monkeypatch, capsys):
 
 @pytest.fixture
 def done(store, monkeypatch):
-    """Builds that are done at once: what is there already."""
+    """Builds that are done at once: everything exists already."""
     described = Infrastructure(
         "shop",
         (NodeDescription("web", "web"), NodeDescription("db", "db")),

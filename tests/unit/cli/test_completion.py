@@ -1,4 +1,4 @@
-"""What shells complete: ids and names of infrastructures, nodes and short ids of instances."""
+"""Words that shells complete: ids and names of infrastructures, nodes and short ids of instances."""
 
 import dataclasses
 import subprocess

@@ -1,4 +1,4 @@
-"""What is asked on a terminal before something is destroyed, and which infrastructure `-i` means."""
+"""Questions on a terminal before something is destroyed, and the infrastructure that `-i` names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ids(store):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """Somebody who answers."""
+    """A user who answers."""
 
     def answer(text):
         for module in (build, destroy, naming):

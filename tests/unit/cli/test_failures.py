@@ -1,4 +1,4 @@
-"""What commands say and end with when something goes wrong."""
+"""Messages and exit codes of the commands in case of errors."""
 
 import sqlite3
 from contextlib import closing
@@ -57,11 +57,11 @@ def test_what_must_not_happen_is_not_hidden():
         guarded(lambda: 1 // 0)
 
 
-def test_the_help_tells_every_code(capsys):
+def test_the_help_lists_every_exit_code(capsys):
     with pytest.raises(SystemExit):
         build.main(["--help"])
-    told = capsys.readouterr().out.split("exit codes:")[1]
-    assert all(str(code.value) in told for code in ExitCode)
+    listed = capsys.readouterr().out.split("exit codes:")[1]
+    assert all(str(code.value) in listed for code in ExitCode)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_missing_plugin_is_named_with_its_package(home, monkeypatch, capsys):
     )
 
 
-def test_what_is_said_holds_no_secret(home, monkeypatch, capsys):
+def test_messages_contain_no_secrets(home, monkeypatch, capsys):
     monkeypatch.setattr(output, "_redactors", [])
     (home / "auth.yaml").write_text("resource: [{type: sim, auth_data: {api_key: open-sesame}}]")
     load_credentials("auth.yaml")

@@ -30,7 +30,7 @@ def test_the_first_signal_decides_the_exit_code(number):
     assert reasons == [f"interrupted by {number.name}", "interrupted by SIGINT"]
 
 
-def test_it_is_told_once_and_then_otherwise(capfd):
+def test_the_notice_is_printed_once(capfd):
     clock = Clock()
     with interruptible(lambda _reason: None, "undoing; once more to stop", clock):
         signal.raise_signal(signal.SIGINT)

@@ -26,15 +26,15 @@ def test_what_is_under_way_and_what_has_ended():
     view = _View()
     console = Console(file=io.StringIO(), width=120)
     live = Live(console=console)
-    view.told(Event(EventKind.NODE_CREATING, "i", "db", "0123456789", "sim"), live)
-    view.told(Event(EventKind.NODE_WAITING, "i", "db", "0123456789", "[no markup] pending"), live)
-    view.told(Event(EventKind.NODE_WAITING, "i", "web", "unknown", "not under way"), live)
+    view.handle(Event(EventKind.NODE_CREATING, "i", "db", "0123456789", "sim"), live)
+    view.handle(Event(EventKind.NODE_WAITING, "i", "db", "0123456789", "[no markup] pending"), live)
+    view.handle(Event(EventKind.NODE_WAITING, "i", "web", "unknown", "not under way"), live)
     now = shown(view)
     assert "db  01234567  creating  0 s  [no markup] pending" in now
     assert "0 ready, 1 under way, 0 s" in now
-    view.told(Event(EventKind.NODE_READY, "i", "db", "0123456789", "127.0.0.9"), live)
+    view.handle(Event(EventKind.NODE_READY, "i", "db", "0123456789", "127.0.0.9"), live)
     assert "1 ready, 0 under way" in shown(view)
-    view.told(Event(EventKind.NODE_UNCONFIRMED, "i", "db", "0123456789", "which is said at the end"), live)
+    view.handle(Event(EventKind.NODE_UNCONFIRMED, "i", "db", "0123456789", "which is said at the end"), live)
     assert console.file.getvalue() == "✓ node ready db 01234567: 127.0.0.9\n· node unconfirmed db 01234567\n"
 
 
@@ -42,14 +42,14 @@ def test_an_instance_that_waits_for_its_turn_and_the_end_of_a_reconfiguration():
     view = _View()
     console = Console(file=io.StringIO(), width=120)
     live = Live(console=console)
-    view.told(Event(EventKind.NODE_RECONFIGURING, "i", "db", "aaaaaaaa", "ssh"), live)
-    view.told(Event(EventKind.NODE_WAITING, "i", "db", "bbbbbbbb", "for its turn: 1 at a time"), live)
+    view.handle(Event(EventKind.NODE_RECONFIGURING, "i", "db", "aaaaaaaa", "ssh"), live)
+    view.handle(Event(EventKind.NODE_WAITING, "i", "db", "bbbbbbbb", "for its turn: 1 at a time"), live)
     now = shown(view)
     assert "db  aaaaaaaa  reconfiguring  0 s  ssh" in now
     assert "db  bbbbbbbb  waiting        0 s  for its turn: 1 at a time" in now
-    view.told(Event(EventKind.NODE_RECONFIGURED, "i", "db", "aaaaaaaa", "ssh"), live)
-    view.told(Event(EventKind.NODE_RECONFIGURING, "i", "db", "bbbbbbbb", "ssh"), live)
-    view.told(Event(EventKind.NODE_UNHEALTHY, "i", "db", "bbbbbbbb", "not reconfigured: no disk"), live)
+    view.handle(Event(EventKind.NODE_RECONFIGURED, "i", "db", "aaaaaaaa", "ssh"), live)
+    view.handle(Event(EventKind.NODE_RECONFIGURING, "i", "db", "bbbbbbbb", "ssh"), live)
+    view.handle(Event(EventKind.NODE_UNHEALTHY, "i", "db", "bbbbbbbb", "not reconfigured: no disk"), live)
     assert "0 ready, 0 under way" in shown(view)
     assert console.file.getvalue().splitlines() == [
         "· node reconfigured db aaaaaaaa: ssh",
@@ -73,25 +73,25 @@ def test_it_follows_a_rollback():
     view = _View()
     live = Live(console=Console(file=io.StringIO(), width=120))
     for kind, name in (("READY", "a"), ("CREATING", "b"), ("CONFIGURING", "b"), ("CREATING", "c")):
-        view.told(Event(EventKind[f"NODE_{kind}"], "i", name, name * 8), live)
+        view.handle(Event(EventKind[f"NODE_{kind}"], "i", name, name * 8), live)
     assert "1 ready, 2 under way" in shown(view)
-    view.told(Event(EventKind.ROLLING_BACK, "i", text="interrupted"), live)
+    view.handle(Event(EventKind.ROLLING_BACK, "i", text="interrupted"), live)
     assert "0 dropped, 0 under way" in shown(view)
     for name in "ab":
-        view.told(Event(EventKind.NODE_DROPPING, "i", name, name * 8), live)
-    view.told(Event(EventKind.NODE_WAITING, "i", "c", "c" * 8, "pending"), live)
-    view.told(Event(EventKind.NODE_DROPPED, "i", "a", "a" * 8), live)
+        view.handle(Event(EventKind.NODE_DROPPING, "i", name, name * 8), live)
+    view.handle(Event(EventKind.NODE_WAITING, "i", "c", "c" * 8, "pending"), live)
+    view.handle(Event(EventKind.NODE_DROPPED, "i", "a", "a" * 8), live)
     now = shown(view)
     assert "b  bbbbbbbb  dropping  0 s" in now
     assert "1 dropped, 1 under way" in now
     assert "configuring" not in now
 
 
-def test_of_many_the_number_is_told():
+def test_many_instances_are_counted():
     view = _View()
     live = Live(console=Console(file=io.StringIO()))
     for number in range(MOST_ROWS + 7):
-        view.told(Event(EventKind.NODE_BOOTING, "i", "web", f"{number:08}"), live)
+        view.handle(Event(EventKind.NODE_BOOTING, "i", "web", f"{number:08}"), live)
     now = shown(view)
     assert now.count("booting") == MOST_ROWS
     assert "22 under way, 7 more under way" in now

@@ -36,7 +36,7 @@ def test_numbers_that_are_none_are_refused_in_words(argv, message, capsys):
         (["-f", "10.0.0.1"], "1 -> 1 (the minimum is 1)"),
     ],
 )
-def test_a_request_is_recorded_and_its_effect_is_told(store, argv, said, capsys):
+def test_a_request_is_recorded_and_its_effect_is_printed(store, argv, said, capsys):
     assert scale.main(["-i", "infra-1", "-n", "web", *argv]) == 0
     (request,) = store.pending_requests("infra-1")
     assert capsys.readouterr().err == (
@@ -61,7 +61,7 @@ def test_a_replacement_is_confirmed_on_a_terminal(store, monkeypatch, capsys, ar
     assert ("Replace 1 instance of node 'web'" in capsys.readouterr().err) == (argv == [])
 
 
-def test_what_is_told_counts_the_requests_that_wait(store, capsys):
+def test_the_printed_effect_includes_pending_requests(store, capsys):
     assert scale.main(["-i", "infra-1", "-n", "web", "-c", "3"]) == 0
     assert scale.main(["-i", "infra-1", "-n", "web", "-f", "id-1"]) == 0
     assert "request 2: 4 -> 3;" in capsys.readouterr().err

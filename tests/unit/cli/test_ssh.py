@@ -1,4 +1,4 @@
-"""What ``occopus-ssh`` says before it connects to anything."""
+"""Messages of ``occopus-ssh`` before it connects to anything."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def test_without_it_plugins_are_what_they_are():
 def test_no_color(environ, coloured):
     terminal = {"TERM": "xterm-256color", **environ}
     console = Console(file=io.StringIO(), force_terminal=True, width=100, _environ=terminal)
-    _View().told(Event(EventKind.NODE_READY, "i", "db", "0123456789", "127.0.0.9"), Live(console=console))
+    _View().handle(Event(EventKind.NODE_READY, "i", "db", "0123456789", "127.0.0.9"), Live(console=console))
     shown = console.file.getvalue()
     assert ("\x1b[" in shown) is coloured
     assert "node ready db 01234567" in shown

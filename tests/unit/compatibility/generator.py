@@ -1,4 +1,4 @@
-"""Descriptions at random, with what files of 1.x have in them."""
+"""Random descriptions with features of files of 1.x."""
 
 from __future__ import annotations
 

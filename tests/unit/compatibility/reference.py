@@ -1,4 +1,4 @@
-"""A renderer that does with a context template what Occopus 1.x did, made of the libraries it used.
+"""A renderer that treats a context template like Occopus 1.x, made of the libraries it used.
 
 The section is read as YAML 1.2, written as YAML in block style, rendered as one template, and read by the node.
 """
@@ -23,7 +23,7 @@ def read(text: str) -> Any:
 
 
 def rendered(context_template: str, names: dict[str, Any]) -> Any:
-    """What the node reads. Raises whatever the libraries raise: 1.x failed there too."""
+    """The data that the node reads. Raises the errors of the libraries: 1.x failed there too."""
     stream = io.StringIO()
     reader().dump(read(context_template), stream)
     return read(jinja2.Environment().from_string(stream.getvalue()).render(**names))

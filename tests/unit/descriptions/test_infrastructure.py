@@ -123,7 +123,7 @@ def test_five_thousand_nodes_in_a_chain():
     assert found.dependencies[-1] == Dependency("n4998", "n4999")
 
 
-def test_thousands_of_unknown_names_are_all_told():
+def test_thousands_of_unknown_names_are_all_reported():
     nodes = "".join(f"- {{name: node-{n}, type: t}}\n" for n in range(3_000))
     edges = "".join(f"- [nodes-{n}, node-0]\n" for n in range(3_000))
     with pytest.raises(DescriptionError) as raised:

@@ -206,7 +206,7 @@ def test_a_large_file_is_not_read_to_its_end():
 
 
 @pytest.mark.parametrize("unit", ["[", "- ", "{a: ", "? ", "- - ", "!!seq [", "&a [", "[[{a: "])
-def test_deep_nesting_is_refused_and_kills_nobody(unit):
+def test_deep_nesting_is_refused_without_a_crash(unit):
     assert "nested deeper than 100 levels" in refused(unit * 100_000)
 
 
@@ -255,7 +255,7 @@ def test_a_tolerant_reading_lists_the_tags_it_passes_over():
     assert document.ignored_tags == ("!A", "!B", "!C", "!D")
 
 
-def test_all_faults_are_told_at_once():
+def test_all_faults_are_reported_at_once():
     text = "a: 1\na: 2\n[3]: x\nb: !foo x\nc: *none\nd: !!float .nan\n"
     assert [line.split(":")[1] for line in refused(text).splitlines()] == ["2", "3", "4", "5", "6"]
 

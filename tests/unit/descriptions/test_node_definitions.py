@@ -84,7 +84,7 @@ def test_a_broken_plugin_is_not_hidden(plugins, monkeypatch):
         definitions(FULL, plugins)
 
 
-def test_who_uses_a_deprecated_key_is_warned(plugins):
+def test_a_deprecated_key_gives_a_warning(plugins):
     warnings = []
     text = "node_def:a:\n  - resource: {type: machine, password: x, user: me}\n"
     load_node_definitions(text, plugins, name="n.yaml", warn=warnings.append)
@@ -93,7 +93,7 @@ def test_who_uses_a_deprecated_key_is_warned(plugins):
     ]
 
 
-def test_who_uses_none_is_not_warned(plugins):
+def test_without_deprecated_keys_there_is_no_warning(plugins):
     warnings = []
     load_node_definitions(FULL, plugins, name="n.yaml", warn=warnings.append)
     assert warnings == []

@@ -1,4 +1,4 @@
-"""What is said of credentials when node definitions are imported."""
+"""Warnings about credentials when node definitions are imported."""
 
 from occopus_core.credentials import Credentials
 from occopus_core.manager.checked_definitions import checked_definitions

@@ -1,4 +1,4 @@
-"""The check of a folder of 1.x: line by line what is different."""
+"""The check of a folder of 1.x: each difference is a line."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def test_the_pair_of_every_handler_is_valid_and_can_be_planned_as_it_is(home, re
 
 
 @pytest.mark.parametrize(
-    ("type", "told"),
+    ("type", "message"),
     [
         ("chef", "'chef' is a configuration manager, and examples are made for resource handlers: "),
         ("ssh", "occopus-plugins show config/ssh prints its keys"),
@@ -51,8 +51,8 @@ def test_the_pair_of_every_handler_is_valid_and_can_be_planned_as_it_is(home, re
         ("nosuch", "there is no resource handler 'nosuch'"),
     ],
 )
-def test_a_type_of_another_kind_is_said_to_be_one(type, told):
-    with pytest.raises(PluginError, match=told):
+def test_a_type_of_another_kind_is_named_as_such(type, message):
+    with pytest.raises(PluginError, match=message):
         example_files(Registry(), type)
 
 

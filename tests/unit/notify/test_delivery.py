@@ -1,4 +1,4 @@
-"""Notifications arrive in order and at least once, whoever fails or dies, and nobody waits for one that is away."""
+"""Notifications arrive in order and at least once, despite failures and crashes, without delaying others."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from occopus_core.testing.time import VirtualClock
 
 SECRET = "hush-hush-hush"
 LONGEST = 600.0
-"""Seconds after which something is taken for stuck."""
+"""Seconds after which a test counts as stuck."""
 
 
 class Killed(BaseException):
-    """The process is no more."""
+    """The process was killed."""
 
 
 class Receiver(Notifier):
-    """Remembers what it is told; `errors` are raised first, one for each call."""
+    """Records notifications; `errors` are raised first, one for each call."""
 
     def __init__(self, connection=None):
         super().__init__(connection)
         self.errors = []
-        self.told = []
+        self.received = []
         self.calls = 0
         self.after = lambda: None
 
@@ -59,16 +59,16 @@ class Receiver(Notifier):
         self.calls += 1
         if self.errors:
             raise self.errors.pop(0)
-        self.told.extend(notifications)
+        self.received.extend(notifications)
         self.after()
 
     @property
     def texts(self):
-        return [one.text for one in self.told]
+        return [one.text for one in self.received]
 
 
 class Post:
-    """A log, and the ways from it, on a virtual clock."""
+    """A log and its routes, on a virtual clock."""
 
     def __init__(self, url):
         self.clock = VirtualClock()
@@ -84,7 +84,7 @@ class Post:
             change.add_events([(self.clock.now(), Event(kind, infra_id, "web", "n-1", text)) for text in texts])
 
     def route(self, receiver, name="hook", **filters):
-        """As one process has it."""
+        """A route as one process has it."""
         settings = NotifierSettings(name, "test", {}, **{key: frozenset(value) for key, value in filters.items()})
         made = Route(receiver, settings, self.store.outbox, self.clock, random.Random(7), self.warnings.append)
         made.register()
@@ -109,7 +109,7 @@ def route(post, receiver):
 
 
 class TestDelivery:
-    def test_tells_what_happens_from_now_on_in_order(self, post, receiver):
+    def test_new_events_are_delivered_in_order(self, post, receiver):
         post.happens("before")
         route = post.route(receiver)
         assert route.turn() == INTERVAL
@@ -118,42 +118,42 @@ class TestDelivery:
         route.turn()
         route.turn()
         assert receiver.texts == ["one", "two", "three"]
-        assert sorted({one.id for one in receiver.told}) == [one.id for one in receiver.told]
+        assert sorted({one.id for one in receiver.received}) == [one.id for one in receiver.received]
         assert post.warnings == []
 
-    def test_a_notification_says_it_all(self, post, receiver, route):
+    def test_a_notification_is_complete(self, post, receiver, route):
         post.clock.time = 1_700_000_000.25
         post.happens("192.0.2.1", kind=EventKind.NODE_READY)
         route.turn()
-        (one,) = receiver.told
+        (one,) = receiver.received
         assert (one.infra_id, one.event, one.name) == ("a", "node ready", "nodecreated")
         assert (one.node_name, one.node_id, one.text) == ("web", "n-1", "192.0.2.1")
         assert one.at == "2023-11-14T22:13:20.250+00:00"
         assert one.id == post.store.events("a")[-1].id
 
-    def test_what_1_x_did_not_know_has_no_name(self, post, receiver, route):
+    def test_events_unknown_to_1_x_have_no_name(self, post, receiver, route):
         post.happens("one")
         route.turn()
-        assert [(one.event, one.name) for one in receiver.told] == [("healing", "")]
+        assert [(one.event, one.name) for one in receiver.received] == [("healing", "")]
 
-    def test_nobody_is_called_for_nothing(self, receiver, route):
+    def test_no_call_without_events(self, receiver, route):
         route.turn()
         assert receiver.calls == 0
 
-    def test_calls_are_of_the_size_that_the_notifier_takes(self, post, receiver, route):
+    def test_calls_have_the_batch_size_of_the_notifier(self, post, receiver, route):
         receiver.batch_size = 2
         post.happens(*"12345")
         route.turn()
         assert receiver.texts == [*"12345"]
         assert receiver.calls == 3
 
-    def test_more_than_a_portion_is_told_in_one_turn(self, post, receiver, route):
+    def test_more_than_a_portion_is_delivered_in_one_turn(self, post, receiver, route):
         everything = [str(number) for number in range(2 * PORTION + 1)]
         post.happens(*everything)
         route.turn()
         assert receiver.texts == everything
 
-    def test_only_what_is_wanted(self, post, receiver):
+    def test_only_selected_events_are_delivered(self, post, receiver):
         route = post.route(receiver, events=["node ready"], infrastructures=["b"])
         for infra_id in ("a", "b"):
             for kind in (EventKind.NODE_READY, EventKind.HEALING):
@@ -161,7 +161,7 @@ class TestDelivery:
         route.turn()
         assert receiver.texts == ["b node ready"]
 
-    def test_what_is_not_wanted_is_looked_at_once(self, post, receiver):
+    def test_unselected_events_are_read_once(self, post, receiver):
         route = post.route(receiver, events=["node ready"])
         post.happens(*map(str, range(PORTION + 1)))
         post.happens("wanted", kind=EventKind.NODE_READY)
@@ -181,7 +181,7 @@ class TestDelivery:
 
 
 class TestFailure:
-    def test_is_tried_again_after_a_rest(self, post, receiver, route):
+    def test_a_failed_call_is_repeated_after_a_pause(self, post, receiver, route):
         receiver.errors = [TransientError("it is away")]
         post.happens("one", "two")
         pause = route.turn()
@@ -193,7 +193,7 @@ class TestFailure:
         assert route.turn() == INTERVAL
         assert receiver.texts == ["one", "two"]
 
-    def test_rests_ever_longer_but_not_for_ever(self, post, receiver, route):
+    def test_pauses_grow_up_to_a_limit(self, post, receiver, route):
         receiver.errors = [TransientError("it is away")] * 20
         post.happens("one")
         pauses = []
@@ -201,12 +201,12 @@ class TestFailure:
             pauses.append(route.turn())
             post.clock.time += pauses[-1]
         assert pauses[0] < pauses[3] < pauses[-1] <= LONGEST_DELAY
-        assert receiver.told == []
+        assert receiver.received == []
         assert post.warnings == ["notifications to 'hook' are late: it is away"]
         route.turn()
         assert receiver.texts == ["one"]
 
-    def test_success_ends_the_long_rests_and_is_followed_by_new_warnings(self, post, receiver, route):
+    def test_success_ends_long_pauses_and_allows_new_warnings(self, post, receiver, route):
         for _ in range(2):
             receiver.errors = [TransientError("it is away")] * 5
             post.happens("one")
@@ -219,12 +219,12 @@ class TestFailure:
         assert len(post.warnings) == 2
 
     @pytest.mark.parametrize(("asked", "given"), [(77.0, 77.0), (1e9, LONGEST_PAUSE)])
-    def test_rests_as_long_as_it_is_asked_to(self, post, receiver, route, asked, given):
+    def test_a_pause_is_as_long_as_requested(self, post, receiver, route, asked, given):
         receiver.errors = [ThrottledError("slower", retry_after=asked)]
         post.happens("one")
         assert route.turn() == given
 
-    def test_a_malformed_error_is_told_and_the_next_turn_tries_again(self, post, receiver, route):
+    def test_a_malformed_error_is_reported_and_the_next_turn_tries_again(self, post, receiver, route):
         class UnmadeError(ThrottledError):
             def __init__(self, code):
                 self.code = code
@@ -247,7 +247,7 @@ class TestFailure:
         assert post.warnings == ["notifications to 'hook' are late: who are you"]
 
     @pytest.mark.parametrize("error", [PermanentError, NotFoundError])
-    def test_what_is_refused_for_good_is_dropped_and_told_once(self, post, receiver, route, error):
+    def test_a_permanent_refusal_drops_notifications_and_is_reported_once(self, post, receiver, route, error):
         receiver.batch_size = 1
         receiver.errors = [error("no such place")] * 2
         post.happens("one", "two", "three")
@@ -255,16 +255,14 @@ class TestFailure:
         assert receiver.texts == ["three"]
         assert post.warnings == ["'hook' refuses notifications, which are dropped: no such place"]
 
-    def test_another_refusal_is_told_too(self, post, receiver, route):
+    def test_another_refusal_is_reported_too(self, post, receiver, route):
         receiver.batch_size = 1
         receiver.errors = [PermanentError("no"), PermanentError("never")]
         post.happens("one", "two")
         route.turn()
         assert [warning.rpartition(" ")[2] for warning in post.warnings] == ["no", "never"]
 
-    def test_a_plugin_that_breaks_its_contract_loses_nothing_and_its_words_are_not_repeated(
-        self, post, receiver, route
-    ):
+    def test_a_plugin_that_breaks_its_contract_loses_nothing_and_its_text_is_not_repeated(self, post, receiver, route):
         receiver.errors = [ValueError(SECRET)]
         post.happens("one")
         post.clock.time += route.turn()
@@ -274,7 +272,7 @@ class TestFailure:
         assert "ValueError" in warning
         assert SECRET not in warning
 
-    def test_one_that_is_away_keeps_only_its_own(self, post, receiver, route):
+    def test_an_unreachable_receiver_delays_only_its_own_notifications(self, post, receiver, route):
         away = Receiver()
         away.errors = [TransientError("it is away")]
         other = post.route(away, "other")
@@ -282,9 +280,9 @@ class TestFailure:
         other.turn()
         route.turn()
         assert receiver.texts == ["one"]
-        assert away.told == []
+        assert away.received == []
 
-    def test_a_store_that_is_away_for_a_while_loses_nothing(self, post, receiver, route, monkeypatch):
+    def test_an_unavailable_store_loses_nothing(self, post, receiver, route, monkeypatch):
         def away(*_):
             raise StoreError("the store is away")
 
@@ -328,7 +326,7 @@ class TestProcesses:
         post.clock.time += DELIVERY_SECONDS
         successor.turn()
         assert receiver.texts == ["one", "one"]
-        assert receiver.told[0] == receiver.told[1]
+        assert receiver.received[0] == receiver.received[1]
 
     def test_two_share_the_work(self, post, receiver, route):
         second = post.route(receiver)
@@ -338,7 +336,7 @@ class TestProcesses:
             second.turn()
         assert receiver.texts == [*"abcd"]
 
-    def test_while_one_tells_the_other_keeps_silent(self, post, receiver, route):
+    def test_while_one_process_delivers_another_does_not(self, post, receiver, route):
         other = Receiver()
         second = post.route(other)
         receiver.after = second.turn
@@ -347,7 +345,7 @@ class TestProcesses:
         assert receiver.texts == ["one", "two"]
         assert other.calls == 0
 
-    def test_one_that_slept_too_long_takes_nothing_back(self, post, receiver, route):
+    def test_a_process_that_was_frozen_moves_no_cursor(self, post, receiver, route):
         def oversleep():
             receiver.after = lambda: None
             post.clock.time += DELIVERY_SECONDS
@@ -364,11 +362,11 @@ class TestProcesses:
         assert other.texts == ["one", "two"]
         assert receiver.texts == ["one", "three"]
 
-    def test_a_call_is_over_before_somebody_else_may_deliver(self):
+    def test_a_call_ends_before_another_process_may_deliver(self):
         assert CALL_TIMEOUT < DELIVERY_SECONDS
 
-    def test_side_by_side_each_event_comes_once_and_in_order(self, post):
-        """Several couriers in real threads, on one store."""
+    def test_concurrent_processes_deliver_each_event_once_and_in_order(self, post):
+        """Several deliveries in real threads, on one store."""
         receiver = Receiver()
         couriers = [Delivery([post.route(receiver)]) for _ in range(4)]
         for delivery in couriers:
@@ -382,14 +380,14 @@ class TestProcesses:
 
 
 class TestCourier:
-    def test_what_happened_before_the_end_is_delivered(self, post, receiver, route):
+    def test_events_before_the_end_are_delivered(self, post, receiver, route):
         delivery = Delivery([route])
         delivery.start()
         post.happens("last")
         delivery.finish(LONGEST)
         assert receiver.texts == ["last"]
 
-    def test_the_end_is_looked_at_once_more_although_a_turn_was_under_way(self):
+    def test_the_log_is_read_once_more_at_the_end(self):
         class Slow:
             turns = 0
             begun, may_end = threading.Event(), threading.Event()
@@ -412,7 +410,7 @@ class TestCourier:
         delivery.finish(LONGEST)
         assert slow.turns == 2
 
-    def test_a_receiver_that_hangs_holds_up_nobody(self, post, receiver, route):
+    def test_a_hanging_receiver_delays_no_other(self, post, receiver, route):
         release = threading.Event()
         hanging = Receiver()
         hanging.after = release.wait
@@ -422,12 +420,12 @@ class TestCourier:
         receiver.after = delivered.set
         delivery.start()
         assert delivered.wait(LONGEST)
-        delivery.finish(0.2)  # returns, though the other one hangs
+        delivery.finish(0.2)  # returns although the other one hangs
         assert receiver.texts == ["one"]
         release.set()
         delivery.finish(LONGEST)
 
-    def test_one_that_failed_is_not_tried_over_and_over_at_the_end(self, post, receiver, route):
+    def test_a_failed_notifier_is_not_tried_repeatedly_at_the_end(self, post, receiver, route):
         receiver.errors = [TransientError("it is away")] * 100
         delivery = Delivery([route])
         post.happens("one")
@@ -482,7 +480,7 @@ class TestMaking:
         delivery.finish(LONGEST)
         assert post.warnings == ["notifications to 'hook' are late: *** was not welcome"]
 
-    def test_one_that_cannot_be_set_up_is_one_that_cannot_send(self, post):
+    def test_a_notifier_that_cannot_be_set_up_is_one_that_cannot_send(self, post):
         class Unset(Receiver):
             def __init__(self, connection):
                 super().__init__(connection)

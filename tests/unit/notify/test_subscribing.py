@@ -1,4 +1,4 @@
-"""Clients have events of one infrastructure told to themselves: by whom, and what is answered where nobody can."""
+"""Clients subscribe to events of one infrastructure: address, notifier, and errors without a suitable notifier."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from occopus_core.testing.time import VirtualClock
 
 
 class Pager(Notifier):
-    """Tells subscribers, but for one that has a `number` of its own."""
+    """Sends to subscribers, unless it has its own `number`."""
 
     def __init__(self, connection):
         super().__init__(connection)
-        self.told = []
+        self.sent = []
 
     @classmethod
     def schema(cls):
@@ -43,7 +43,7 @@ class Pager(Notifier):
         return "number" not in self.connection.settings
 
     def send(self, notifications):
-        self.told += [(one.infra_id, one.subscriber) for one in notifications]
+        self.sent += [(one.infra_id, one.subscriber) for one in notifications]
 
 
 class Deaf(Pager):
@@ -83,12 +83,12 @@ def test_without_a_notifier_that_could_the_operator_is_named(notifiers):
         asked(*notifiers, number="7")
 
 
-def test_without_credentials_nobody_could_be_told():
+def test_without_credentials_a_subscription_is_refused():
     with pytest.raises(UnconfiguredError):
         asked(entry(), credentials=Credentials(), number="7")
 
 
-def test_what_the_plugin_refuses_is_the_clients_mistake():
+def test_a_refusal_of_the_plugin_is_the_clients_mistake():
     with pytest.raises(SubscriptionError, match="pager: no number"):
         asked(entry())
     with pytest.raises(SubscriptionError, match="deaf: it sends only"):
@@ -100,7 +100,7 @@ def test_an_unknown_type_names_those_there_are():
         asked(entry(), type="pigeon")
 
 
-def test_only_subscribers_are_told_and_each_of_its_own(store):
+def test_only_subscribers_get_events_each_of_its_own_infrastructure(store):
     clock, pager = VirtualClock(), Pager(Connection("pager", {}, {}))
     route = Route(pager, entry(), store.outbox, clock, random.Random(1), print)
     route.register()
@@ -109,5 +109,5 @@ def test_only_subscribers_are_told_and_each_of_its_own(store):
     store.outbox.subscribe("a", "pager", "1", clock.now())
     store.outbox.subscribe("c", "pager", "3", clock.now())
     route.turn()
-    assert pager.told == [("a", "1"), ("c", "3")]
-    assert store.outbox.take("it", clock.now()) is None, "what nobody wants is done with as well"
+    assert pager.sent == [("a", "1"), ("c", "3")]
+    assert store.outbox.take("it", clock.now()) is None, "events without subscribers are delivered too"

@@ -1,4 +1,4 @@
-"""What is said at the end of a build."""
+"""The output at the end of a build."""
 
 import dataclasses
 
@@ -52,6 +52,6 @@ def test_outputs_are_lines_without_control_characters(with_outputs, instance):
     assert written(made, "table").splitlines()[-5:] == output_lines(made)
 
 
-def test_without_outputs_nothing_is_said_of_them(snapshot, instance):
+def test_without_outputs_there_are_no_output_lines(snapshot, instance):
     assert output_lines(snapshot(instance("web", 1, "10.0.0.1"))) == []
     assert "outputs" not in written(snapshot(instance("web", 1, "10.0.0.1")), "table")

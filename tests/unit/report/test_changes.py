@@ -1,4 +1,4 @@
-"""What a plan says has changed, key by key, and what it never shows."""
+"""The changes that a plan lists, key by key, and values that it never shows."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_the_implementation_of_the_same_name_is_compared():
     assert found == {"web": [Change("resource.image_id", "'two'", "'other'")]}
 
 
-def test_a_type_that_is_not_defined_any_more_and_nodes_that_come_and_go():
+def test_an_undefined_type_and_added_and_removed_nodes():
     old = Implementation({"type": "ec2"})
     found = changes_of(
         infrastructure(node(), node("gone")), {"web": old}, infrastructure(node(type="x"), node("new")), {}

@@ -1,4 +1,4 @@
-"""Reports in the words of Occopus 1.x."""
+"""Reports in the format of Occopus 1.x."""
 
 from occopus_core.report.forms_1x import addresses, built
 from occopus_core.store.records import Stage

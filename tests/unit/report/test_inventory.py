@@ -1,4 +1,4 @@
-"""Inventories: right for those who read them, and nothing of a provider's text gets where it could do harm."""
+"""Inventories: correct for their readers, and without dangerous text of a provider."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What is reported, in which order, and in which words."""
+"""Content, order and wording of reports."""
 
 import dataclasses
 import json
@@ -136,7 +136,7 @@ def test_the_table_says_since_when_an_instance_is_not_well(snapshot, instance):
     ("at", "condition", "note"),
     [
         (142.0, Condition.AILING, "for 42 s, replaced after 600 s: port 8080 refused on 127.3.0.2"),
-        # Nobody maintains it, or it is held back: nothing is promised any more.
+        # Without maintenance, or while replacement is held back, nothing is announced.
         (1370.0, Condition.AILING, "for 1270 s: port 8080 refused on 127.3.0.2"),
         (100.0, Condition.FAILED, "for 0 s: port 8080 refused on 127.3.0.2"),
         (100.0, Condition.UNKNOWN, "for 0 s: port 8080 refused on 127.3.0.2"),

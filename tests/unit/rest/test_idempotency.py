@@ -27,13 +27,13 @@ def fails(error):
 
 
 @pytest.mark.parametrize("error", [StoreError("locked"), Refused(503, "too many")])
-def test_what_had_no_effect_may_come_again(request_of, error):
+def test_a_request_without_effect_may_be_repeated(request_of, error):
     with pytest.raises(type(error)):
         once(request_of, "me", b"", fails(error))
     assert once(request_of, "me", b"", lambda: {"infraid": "one"}, 201).status_code == 201
 
 
-def test_what_may_have_had_its_effect_has_it_no_second_time(request_of):
+def test_a_request_with_a_possible_effect_is_not_repeated(request_of):
     lost = StoreError("the server went away")
     lost.unknown = True
     with pytest.raises(StoreError):

@@ -21,7 +21,7 @@ def exhaust(buckets, client):
         buckets.take(client)
 
 
-def test_a_burst_is_let_through_and_no_more(buckets):
+def test_a_burst_is_allowed_up_to_its_limit(buckets):
     exhaust(buckets, "me")
     with pytest.raises(Refused) as refused:
         buckets.take("me")
@@ -40,12 +40,12 @@ def test_time_gives_requests_back_up_to_a_burst(buckets, now):
         buckets.take("me")
 
 
-def test_one_client_does_not_use_up_what_another_has(buckets):
+def test_clients_have_separate_limits(buckets):
     exhaust(buckets, "me")
     buckets.take("you")
 
 
-def test_those_who_were_quiet_longest_are_forgotten(buckets):
+def test_the_least_recent_clients_are_dropped(buckets):
     exhaust(buckets, "first")
     for number in range(MOST_CLIENTS):
         buckets.take(str(number))

@@ -49,7 +49,7 @@ def client(tmp_path):
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Have these pages be installed."""
+    """Install these pages."""
 
     def install(*values):
         found = [EntryPoint(value.split(".")[-1], value, page.GROUP) for value in values]
@@ -67,7 +67,7 @@ def test_scripts_come_from_the_service_alone(client):
         assert "unsafe" not in answer.headers["Content-Security-Policy"]
 
 
-def test_a_browser_asks_again_and_is_told_that_nothing_changed(client):
+def test_a_browser_revalidates_files_and_gets_not_modified(client):
     first = client.get("/")
     assert first.headers["Cache-Control"] == "no-cache"
     again = client.get("/", headers={"If-None-Match": first.headers["ETag"]})
@@ -82,7 +82,7 @@ def test_nothing_else_is_found(client, path):
     assert answer.json()["status"] == 404
 
 
-def test_the_api_is_what_it_was(client):
+def test_the_api_is_unchanged(client):
     assert client.get("/infrastructures/").json() == []
     assert client.call("DELETE", "/infrastructures/").status_code == 405
     assert client.call("POST", "/").status_code == 405
@@ -109,7 +109,7 @@ def test_the_page_of_this_repository_is_found():
         (["no_such_package"], "the page 'no_such_package' cannot be found"),
     ],
 )
-def test_what_is_no_page_is_named(installed, values, message):
+def test_an_invalid_page_is_named(installed, values, message):
     installed(*values)
     with pytest.raises(PluginError, match=message):
         page.find()

@@ -30,14 +30,14 @@ def answer(error):
         (TransientError("away"), 502),
     ],
 )
-def test_each_error_has_its_status_and_the_words_of_old(error, status):
+def test_each_error_has_its_status_and_the_text_of_1_x(error, status):
     given = answer(error)
     details = json.loads(given.body)
     assert (given.status_code, details["status"]) == (status, status)
     assert (details["reason"], details["message"]) == (details["title"], details["detail"])
 
 
-def test_a_store_that_is_away_is_not_described_to_others():
+def test_an_unavailable_store_is_not_described_to_clients():
     given = answer(StoreError("the store /home/me/secret.db cannot be used"))
     assert given.headers["Retry-After"] == "5"
     assert b"secret" not in given.body
@@ -51,14 +51,14 @@ def test_a_store_that_is_away_is_not_described_to_others():
         DescriptionError([Problem(Position("request", 1, 1), "nodes", "refused: hunter22")]),
     ],
 )
-def test_what_a_provider_repeats_of_a_secret_is_taken_out(error):
+def test_secrets_in_a_providers_message_are_removed(error):
     given = asyncio.run(_known(None, error, redact=Redactor(["hunter22"])))
     assert "***" in json.loads(given.body)["detail"]
     assert b"hunter22" not in given.body
     assert b"podW50ZXIyM" not in given.body
 
 
-def test_every_mistake_of_a_description_is_told_with_its_place():
+def test_every_mistake_of_a_description_is_reported_with_its_place():
     faults = [Problem(Position("request", line, 3), f"nodes[{line}]", "no") for line in (1, 2)]
     details = json.loads(answer(DescriptionError(faults)).body)
     assert details["errors"] == [
@@ -77,14 +77,14 @@ def test_a_fault_of_a_design_has_its_place_as_parts():
     ]
 
 
-def test_mistakes_are_told_apart_in_one_line():
+def test_several_mistakes_are_separated_in_one_line():
     faults = [Problem(Position("request", line, 3), f"nodes[{line}]", "wrong,\n  so it is") for line in (1, 2)]
     details = json.loads(answer(DescriptionError(faults)).body)
     one, other = map(" ".join, (str(fault).split() for fault in faults))
     assert details["detail"] == details["message"] == f"{one}; {other}"
 
 
-def test_of_very_many_mistakes_the_first_are_told():
+def test_of_very_many_mistakes_the_first_are_reported():
     faults = [Problem(Position("request", line, 3), f"nodes[{line}]", "no") for line in range(5000)]
     details = json.loads(answer(DescriptionError(faults)).body)
     assert [one["path"] for one in details["errors"]] == [f"nodes[{line}]" for line in range(100)]

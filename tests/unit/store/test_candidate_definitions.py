@@ -1,4 +1,4 @@
-"""The node definitions that a build brings with it are a part of what it works towards, and none of the stored ones."""
+"""The node definitions of a build belong to it, and are not stored ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWN = {"server": definition("server", implementation("one"), implementation("two
 
 @pytest.fixture
 def begun(store):
-    """An update that has brought `OWN` in place of a stored definition, and its lease."""
+    """An update with `OWN` in place of a stored definition, and its lease."""
     store.put_definitions([definition("server"), definition("database")])
     lease = store.add_infrastructure("i", infrastructure(), {}, "me", 100.0)
     with store.changing(lease) as change:

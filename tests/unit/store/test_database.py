@@ -1,4 +1,4 @@
-"""Opening a store, its transactions, and what is said when it cannot be used."""
+"""Opening a store, its transactions, and messages if it cannot be used."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class TestTransactions:
 
 
 class TestFailures:
-    """Each is one line which names the store, and afterwards the store is as it was."""
+    """Each is a line that names the store; afterwards the store is unchanged."""
 
     def test_a_folder(self, tmp_path):
         with pytest.raises(StoreError, match=rf"the store {tmp_path} cannot be used: unable to open database file"):
@@ -229,14 +229,14 @@ class TestFailures:
         hint = f"where {file.parent} is full, free space and run the command again: nothing recorded is lost"
         assert str(caught.value) == f"the store {file} cannot be used: disk I/O error: {hint}"
 
-    def test_somebody_writes_for_too_long(self, file, opened, impatient):
+    def test_a_lock_held_for_too_long(self, file, opened, impatient):
         database, other = opened(f"sqlite:///{file}"), opened(f"sqlite:///{file}")
         locked = pytest.raises(StoreError, match=rf"the store {file} cannot be used: database is locked")
         with database.writing(), locked:
             Store(other).put_definitions([definition("web")])
         Store(other).put_definitions([definition("web")])
 
-    def test_tables_of_somebody_else(self, file):
+    def test_tables_of_another_program(self, file):
         with contextlib.closing(sqlite3.connect(file)) as foreign:
             foreign.execute("CREATE TABLE instances (colour TEXT)")
         with pytest.raises(StoreError, match=rf"the store {file} cannot be used: table instances already exists"):

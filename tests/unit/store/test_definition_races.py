@@ -68,7 +68,7 @@ def two(opened, store_url):
 
 
 def prepare(store, record, infra_id="shop"):
-    """The definitions, and an infrastructure in force if it is not the first build that is recorded."""
+    """The definitions, and an infrastructure in force unless its first build is being recorded."""
     replace(store)
     if record is not by_first_build:
         lease = store.add_infrastructure(infra_id, OLD, {}, "me", 1.0)
@@ -93,7 +93,7 @@ def forget(store, infra_id):
 
 
 def race(*acts):
-    """What becomes of acts that are begun at the same moment; neither waits for another without end."""
+    """The results of concurrent acts; none waits for another without end."""
     barrier = threading.Barrier(len(acts))
 
     def begun(act, *arguments):
@@ -163,7 +163,7 @@ def test_a_removal_waits_for_a_user_that_is_being_recorded(two, record, monkeypa
     ],
 )
 def test_a_user_waits_for_a_change_of_the_definition(two, record, monkeypatch, act, module, step, expected):
-    """Whatever step of the other transaction it begins at."""
+    """At every step of the other transaction."""
     prepare(two[0], record)
     with ThreadPoolExecutor(1) as threads:
         begun, former = [], getattr(module, step)

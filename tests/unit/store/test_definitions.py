@@ -1,4 +1,4 @@
-"""Node definitions read without SQLAlchemy are those that the store gives, or none where that is in doubt."""
+"""Node definitions read without SQLAlchemy equal those of the store, or are None in case of doubt."""
 
 from __future__ import annotations
 

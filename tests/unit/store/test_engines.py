@@ -1,4 +1,4 @@
-"""Which URLs name a store, and what is said of the others: never a password."""
+"""Valid URLs of stores, and messages for others, which never contain a password."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class TestWriteAheadLog:
         monkeypatch.setattr(engines.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
         return now
 
-    def test_is_tried_again_while_somebody_else_begins_one(self):
+    def test_is_repeated_while_another_process_begins_a_transaction(self):
         cursor = Cursor(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY)
         engines._use_write_ahead_log(cursor)
         assert cursor.codes == []

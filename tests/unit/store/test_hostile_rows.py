@@ -1,4 +1,4 @@
-"""Rows that Occopus never wrote: whatever stands in them, reading is an answer or one clear error."""
+"""Rows with arbitrary content: reading gives a result or one clear error."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ GOOD = [infrastructure_to_json(infrastructure()), implementation_to_json(impleme
 
 @st.composite
 def spoilt(draw):
-    """A body with something else in one place."""
+    """A body with one value replaced."""
     body = json.loads(json.dumps(draw(st.sampled_from(GOOD))))
     within = body
     while True:
@@ -93,7 +93,7 @@ def filled(tmp_path_factory):
 
 
 def read_all(url):
-    """Everything there is to be read, each by itself: why it was refused."""
+    """Read everything separately; the reasons of refusals."""
     refused = []
     try:
         database = open_database(url)
@@ -154,7 +154,7 @@ def test_no_row_is_met_with_a_traceback(filled, tmp_path, where, value):
 @given(data=st.data())
 @settings(max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_spoilt_file_is_met_with_a_traceback(filled, tmp_path, data):
-    """Pages overwritten, or the end cut off, as a dying disk does."""
+    """Pages are overwritten, or the end is missing, as on a failing disk."""
     file = tmp_path / "bad.db"
     content = bytearray(filled.read_bytes())
     at = data.draw(st.integers(0, len(content) - 1))

@@ -1,4 +1,4 @@
-"""The list of infrastructures says what the store says, and never makes a store."""
+"""The list of infrastructures agrees with the store, and never creates one."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_finds_the_file_that_the_store_is_in(tmp_path, opened, name):
     assert len(list(tmp_path.glob("*.db"))) == 1
 
 
-def test_does_not_wait_for_somebody_who_writes(file, opened):
+def test_does_not_wait_for_a_writer(file, opened):
     database = opened(f"sqlite:///{file}")
     store = Store(database)
     lease = store.add_infrastructure("i", infrastructure(), {}, "me", 1.0)

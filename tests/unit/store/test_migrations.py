@@ -1,4 +1,4 @@
-"""A store made by an older version is brought to the present one in place, once, as a whole or not at all."""
+"""A store of an older version is migrated in place, once, and either completely or not at all."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def upgrade():
 
 @pytest.fixture
 def older(store_url, monkeypatch, tmp_path):
-    """A store with something in it, and a function that makes the program newer than the store."""
+    """A store with data, and a function that makes the program newer than the store."""
     with contextlib.closing(open_database(store_url)) as database:
         store = Store(database)
         lease = store.add_infrastructure("i", infrastructure(), {"web": 2}, "me", 100.0)
@@ -199,7 +199,7 @@ def _unordered(found):
 
 @pytest.mark.parametrize("version", ["0001", "0006", "0011", "0012"])
 def test_an_instance_that_was_ill_stays_so_in_a_store_of_an_older_version(store_url, opened, version):
-    """Its row keeps since when it is not well; what is new says nothing of former times."""
+    """The row keeps the start of its illness; the new columns do not cover earlier times."""
     ill = record(condition=Condition.AILING, unhealthy_since=1234567900.5, stage=Stage.READY, provisional=False)
     made = InfrastructureRecord("i", infrastructure(), None, wanted=True, created_at=1.0, targets={"web": 1})
     used = {"digest": ill.implementation, "body": json.dumps(implementation_to_json(implementation()))}

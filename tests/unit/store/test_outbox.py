@@ -1,4 +1,4 @@
-"""Every notifier gets every event once it is there, one process at a time, and no cursor passes what is yet to come."""
+"""Every notifier gets every new event, from one process at a time, and no cursor passes uncommitted events."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_one_that_is_known_stays_where_it_is(outbox, happens):
     assert take_all(outbox)[-1] == "missed"
 
 
-def test_one_that_was_never_registered_gets_nothing(outbox, happens):
+def test_an_unregistered_notifier_gets_nothing(outbox, happens):
     happens("one")
     assert outbox.take("hook", NOW) is None
 
@@ -79,7 +79,7 @@ def test_each_has_a_cursor_of_its_own(outbox, happens):
     assert take_all(outbox, "other") == ["one"]
 
 
-def test_what_was_given_back_comes_again(outbox, happens):
+def test_returned_events_are_delivered_again(outbox, happens):
     happens("old")
     outbox.register("hook")
     happens("one")
@@ -87,7 +87,7 @@ def test_what_was_given_back_comes_again(outbox, happens):
     assert take_all(outbox) == ["one"]
 
 
-def test_a_part_can_be_done_with(outbox, happens):
+def test_a_part_can_be_completed(outbox, happens):
     happens("old")
     outbox.register("hook")
     happens("one", "two", "three")
@@ -104,7 +104,7 @@ def test_a_long_log_is_taken_in_portions(outbox, happens):
     assert take_all(outbox) + take_all(outbox) == everything
 
 
-def test_nobody_else_gets_what_was_taken(outbox, happens, store_url, opened):
+def test_taken_events_are_reserved(outbox, happens, store_url, opened):
     happens("old")
     outbox.register("hook")
     happens("one")
@@ -113,7 +113,7 @@ def test_nobody_else_gets_what_was_taken(outbox, happens, store_url, opened):
     assert other.take("hook", NOW + DELIVERY_SECONDS - 1) is None
 
 
-def test_what_a_dead_process_took_is_taken_over_and_its_ghost_moves_nothing(outbox, happens, store_url, opened):
+def test_events_of_a_dead_process_are_taken_over_and_it_moves_no_cursor(outbox, happens, store_url, opened):
     happens("old")
     outbox.register("hook")
     happens("one")
@@ -141,7 +141,7 @@ def test_an_event_is_kept_when_its_infrastructure_is_gone(outbox, store, happens
 
 
 @pytest.mark.integration
-def test_what_is_committed_late_is_not_passed_by(postgresql, opened):
+def test_events_committed_late_are_not_skipped(postgresql, opened):
     store = Store(opened(postgresql.new_database()))
     leases = [store.add_infrastructure(name, infrastructure(), {}, "me", NOW) for name in "ab"]
     store.outbox.register("hook")

@@ -1,4 +1,4 @@
-"""All infrastructures at a glance."""
+"""Summaries of all infrastructures."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_wanted_instances_are_those_of_an_update_under_way(store, store_url)
 @pytest.mark.parametrize(
     "spoilt", [{"targets": ""}, {"targets": "[]"}, {"targets": '{"web": "two"}'}, {"created_at": 1e300}]
 )
-def test_a_spoilt_row_is_itself_and_others_are_what_they_are(store, database, spoilt):
+def test_a_damaged_row_affects_no_other(store, database, spoilt):
     for infra_id, at in (("i", 100.0), ("j", 101.0)):
         store.add_infrastructure(infra_id, infrastructure("shop"), {"web": 2}, "me", at, maintained=True)
     with database.writing() as connection:
@@ -75,7 +75,7 @@ def test_a_spoilt_row_is_itself_and_others_are_what_they_are(store, database, sp
     assert store.overview.one("i") == by_id["i"]
 
 
-def test_a_spoilt_instance_is_a_fault_of_its_infrastructure_alone(store, database):
+def test_a_damaged_instance_affects_only_its_infrastructure(store, database):
     for infra_id, node in (("i", "n-1"), ("j", "n-2")):
         lease = store.add_infrastructure(infra_id, infrastructure("shop"), {"web": 1}, "me", 100.0)
         add_instances(store, lease, record(node, infra_id=infra_id, stage=Stage.READY))

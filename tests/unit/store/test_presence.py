@@ -1,4 +1,4 @@
-"""A store whose file goes, or becomes another, while it is in use; and what a new one takes over."""
+"""A store whose file is deleted or replaced during use, and the data that a new one takes over."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def removed(file):
 @pytest.mark.parametrize("transaction", ["reading", "writing"])
 def test_a_store_that_was_deleted_is_noticed_before_the_next_step(file, database, transaction):
     removed(file)
-    with pytest.raises(StoreError, match="was deleted while it was in use") as told, getattr(database, transaction)():
+    with pytest.raises(StoreError, match="was deleted while it was in use") as raised, getattr(database, transaction)():
         pytest.fail("nothing is begun")
-    assert database.installation in str(told.value)
-    assert "put a backup" in str(told.value)
-    assert "--sweep" in str(told.value)
-    assert not file.exists(), "it is not made anew"
+    assert database.installation in str(raised.value)
+    assert "put a backup" in str(raised.value)
+    assert "--sweep" in str(raised.value)
+    assert not file.exists(), "it is not created again"
 
 
 def test_a_store_that_goes_in_the_middle_of_a_change_is_noticed_at_its_end(file, database):
-    with pytest.raises(StoreError, match="was deleted") as told, database.writing():
+    with pytest.raises(StoreError, match="was deleted") as raised, database.writing():
         removed(file)
-    assert told.value.unknown
+    assert raised.value.unknown
 
 
 def test_a_store_that_was_replaced_is_noticed(tmp_path, file, database):

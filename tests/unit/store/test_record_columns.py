@@ -1,4 +1,4 @@
-"""Every field of a record has a column, every column a reader, and what is written is read back."""
+"""Every field of a record has a column, every column a reader, and written values are read back."""
 
 from __future__ import annotations
 
@@ -176,6 +176,6 @@ class TestDisagreement:
     ("kind", "value"),
     [(str, 1), (int, "1"), (int, True), (float, "x"), (bool, 1), (Mapping[str, int], "[]"), (str | None, 2)],
 )
-def test_what_is_no_value_of_the_type_is_refused(kind, value):
+def test_values_of_a_wrong_type_are_refused(kind, value):
     with pytest.raises(ValueError, match="stands where"):
         codec_of(kind).decode(value)

@@ -1,4 +1,4 @@
-"""What goes into the store comes out of it, and changes need the lease."""
+"""The store returns what was written, and changes need the lease."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ class TestDefinitions:
         assert store.definitions(store.definition_names()) == {"web": before}
         assert store.implementations([implementation("after").digest]) == {}
 
-    def test_nothing_is_asked_and_nothing_put(self, store):
+    def test_empty_queries_and_writes(self, store):
         store.put_definitions([])
         assert store.definitions([]) == store.implementations([]) == {}
         assert store.definition_names() == []
 
 
 class TestImplementations:
-    def test_nobody_uses_are_forgotten(self, store):
+    def test_unused_ones_are_removed(self, store):
         old, new = implementation("old"), implementation("new")
         store.put_definitions([definition("web", old)])
         store.put_definitions([definition("web", new)])
@@ -150,7 +150,7 @@ class TestInfrastructures:
         assert [one.provisional for one in store.instances("i")] == [False, False]
         assert [one.provisional for one in store.instances("j")] == [True]
 
-    def test_anybody_may_ask_for_the_destruction(self, store, lease):
+    def test_any_process_may_request_destruction(self, store, lease):
         with store.changing(lease) as change:
             assert change.wanted
         store.request_destroy("i")
@@ -193,7 +193,7 @@ class TestInstances:
         add_instances(store, lease, record(stage=stage))
         assert store.instances("i")[0].stage is stage
 
-    def test_are_written_anew(self, store, lease):
+    def test_are_updated(self, store, lease):
         other = implementation("other")
         add_instances(store, lease, record("n-1", stage=Stage.RESERVED), record("n-2", position=1))
         new = record(
@@ -205,7 +205,7 @@ class TestInstances:
             change.put_instances([new])
         assert store.instances("i") == [new, record("n-2", position=1)]
 
-    def test_writing_anew_does_not_undo_settling(self, store, lease):
+    def test_an_update_does_not_undo_keep_instances(self, store, lease):
         add_instances(store, lease, record())
         with store.changing(lease) as change:
             change.finish_build(infrastructure(), TARGETS)
@@ -213,7 +213,7 @@ class TestInstances:
         assert store.instances("i") == [record(stage=Stage.READY, provisional=False)]
 
     @pytest.mark.parametrize("reason", ["nul \0 in it", "half a pair \ud800", "ünïcode \N{PILE OF POO}"])
-    def test_what_a_provider_says_can_always_be_kept(self, store, lease, reason):
+    def test_any_message_of_a_provider_can_be_stored(self, store, lease, reason):
         add_instances(store, lease, record(reason=reason))
         assert store.instances("i")[0].reason.startswith(reason.split()[0])
 
@@ -256,7 +256,7 @@ class TestLeases:
         assert store.holding("i") is None
         assert store.acquire("i", "you", 100.0) == Lease("i", "you", lease.epoch + 1)
 
-    def test_an_expired_one_is_good_while_nobody_took_it(self, store, lease):
+    def test_an_expired_one_is_valid_until_it_is_taken(self, store, lease):
         with store.changing(lease) as change:
             change.renew(100.0 + 10 * LEASE_SECONDS)
         assert store.acquire("i", "you", 100.0 + 2 * LEASE_SECONDS) is None
@@ -271,7 +271,7 @@ class TestLeases:
         with store.changing(new) as change:
             change.renew(200.0)
 
-    def test_nobody_takes_it_in_the_middle_of_a_change(self, store, store_url, lease, opened, monkeypatch):
+    def test_it_is_not_taken_during_a_change(self, store, store_url, lease, opened, monkeypatch):
         monkeypatch.setattr(engines, "BUSY_TIMEOUT", 0)
         impatient = "?options=-c lock_timeout=1ms" if store_url.startswith("postgresql") else ""
         other = Store(opened(store_url + impatient))

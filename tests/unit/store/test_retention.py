@@ -1,4 +1,4 @@
-"""The log of an infrastructure that lives for years does not grow for ever, and nobody who reads it gets lost."""
+"""The log of a long-lived infrastructure does not grow without limit, and its readers keep their place."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_ids_stay_and_never_come_again(store, log):
     assert store.events("i")[-1].id > max(before.values())
 
 
-def test_who_asks_for_what_follows_one_that_is_gone_gets_all_there_is(store, log):
+def test_events_after_a_removed_one_are_all_remaining_ones(store, log):
     log(1.0, *"abcdef")
     a = next(event.id for event in store.events("i") if event.text == "a")
     store.forget_events("i", 40 * DAY)

@@ -1,4 +1,4 @@
-"""Every change of an infrastructure, by whoever makes it, gives it the next revision of the store."""
+"""Every change of an infrastructure, by any process, gives it the next revision of the store."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_leases_change_nothing(store, lease):
     assert store.revisions.since(before).store == before
 
 
-def test_what_is_gone_is_noticed(store, lease):
+def test_removed_infrastructures_are_noticed(store, lease):
     store.add_infrastructure("other", infrastructure(), TARGETS, None, 100.0)
     before = store.revisions.since(-1).store
     with store.changing(lease) as change:
@@ -141,7 +141,7 @@ def test_instances_of_one_change_no_other(store, lease):
 
 
 def test_revisions_are_seen_in_their_order(store_url):
-    """Whoever has seen one has seen all before it, however many processes write at the same time."""
+    """A process that has seen one has seen all earlier ones, however many processes write concurrently."""
     writers, each = 4, 8
     stores = [Store(open_database(store_url)) for _ in range(writers)]
     seen, over = {}, threading.Event()
@@ -189,7 +189,7 @@ def test_whatever_changes_rows_raises_the_revision(database, store, lease):
 
 
 def test_an_infrastructure_that_is_added_meanwhile_is_not_waited_for(store_url, monkeypatch):
-    """Its row was not there to be locked first: to lock it after the counter would be against the order of locks."""
+    """Its row did not exist when rows were locked: locking it after the counter would violate the lock order."""
     store, other = (Store(open_database(store_url)) for _ in range(2))
     raised, former = [], configurations.remove_configurations
 

@@ -31,11 +31,11 @@ def test_a_token_is_found_until_it_is_revoked(store):
 
 
 @pytest.mark.parametrize("change", [lambda text: text[:-1], lambda text: text + "x", lambda _: "", lambda _: "occ__"])
-def test_what_is_almost_a_token_is_none(store, change):
+def test_similar_texts_are_no_tokens(store, change):
     assert store.tokens.find(change(store.tokens.create("me", Scope.READ, None, 100.0))) is None
 
 
-def test_the_secret_of_one_is_worth_nothing_with_the_id_of_another(store):
+def test_the_secret_of_one_token_is_invalid_with_the_id_of_another(store):
     one, other = (store.tokens.create(name, Scope.READ, None, 100.0) for name in ("one", "other"))
     assert store.tokens.find(one[:20] + other[20:]) is None
 
@@ -49,7 +49,7 @@ def test_each_scope_includes_those_before_it():
     ]
 
 
-def test_what_is_marked_is_maintained(store):
+def test_marked_infrastructures_are_maintained(store):
     for name, marked in (("i", True), ("j", False)):
         store.add_infrastructure(name, infrastructure(), {"web": 1}, "me", 100.0, maintained=marked)
     assert store.service.maintained() == ["i"]
@@ -60,7 +60,7 @@ def test_what_is_marked_is_maintained(store):
         store.service.mark("nobody", maintained=True)
 
 
-def test_a_service_that_says_no_more_is_gone(store):
+def test_a_silent_service_is_gone(store):
     assert store.service.beat("a", 100.0, 15.0) == ["a"]
     assert store.service.beat("b", 110.0, 15.0) == ["a", "b"]
     assert store.service.beat("b", 116.0, 15.0) == ["b"]

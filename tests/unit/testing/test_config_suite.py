@@ -1,4 +1,4 @@
-"""The suite of configuration managers finds what is wrong with each of these, which break one clause."""
+"""The suite of configuration managers finds faulty managers: each one here violates one clause."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNABLE = {"schema_imports_no_sdk", "status_costs_pages", "hang"}
 
 
 class Harness(FolderManagerHarness):
-    """Impatient: a broken manager never gets where it should."""
+    """Gives up early: a broken manager never reaches the expected state."""
 
     patience = 20
 

@@ -1,4 +1,4 @@
-"""The conformance suite: a good handler passes it, and each broken one fails the clause it breaks."""
+"""The conformance suite: a correct handler passes it, and each broken one fails its clause."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_page_that_the_harness_calls_small_and_is_not_is_found_out():
     assert "lower the provider's page size" in str(failures(Harness, [clause])[clause])
 
 
-def test_a_harness_that_lacks_a_method_is_told_which():
+def test_a_harness_that_lacks_a_method_gets_its_name():
     class Harness(MemoryHarness):
         impose = ResourceHarness.impose
 

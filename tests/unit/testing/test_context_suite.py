@@ -1,4 +1,4 @@
-"""The suite of contextualisers finds what is wrong with each of these; those of the core conform."""
+"""The suite of contextualisers finds faulty ones: each here violates one clause. Those of the core conform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite of notifiers finds what is wrong with each of these, which break one clause."""
+"""The suite of notifiers finds faulty notifiers: each one here violates one clause."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class Drops(FileNotifier):
 class TellsOnce(FileNotifier):
     def __init__(self, connection):
         super().__init__(connection)
-        self.told = 0
+        self.last = 0
 
     def send(self, notifications):
-        if notifications[0].id <= self.told:
-            raise PermanentError("it was told that already")
+        if notifications[0].id <= self.last:
+            raise PermanentError("this notification was already sent")
         super().send(notifications)
-        self.told = notifications[-1].id
+        self.last = notifications[-1].id
 
 
 class GivesUp(FileNotifier):

@@ -1,4 +1,4 @@
-"""What the suites take for a secret of the credentials, and how they name it without showing it."""
+"""The secrets of credentials as the suites define them, and their names in messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a schema before its plugin is used."""
+"""Checks of a schema before its plugin is used."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What programs of Occopus 1.x import: `occoapp` and `manager`."""
+"""The modules that programs of Occopus 1.x import: `occoapp` and `manager`."""

@@ -1,4 +1,4 @@
-"""`InfrastructureManager` with what `occo.api.occoapp.setup` has read, and its exceptions."""
+"""`InfrastructureManager` with the settings that `occo.api.occoapp.setup` has read, and its exceptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["InfrastructureIDNotFoundException", "InfrastructureIDTakenException"
 
 
 class InfrastructureManager(_InfrastructureManager):
-    """`occopus_core.InfrastructureManager`; without a `setup` before, it reads the files of the user itself."""
+    """`occopus_core.InfrastructureManager`; without an earlier `setup` it reads the user's files itself."""
 
     def __init__(self, process_strategy: Strategy = "sequential", **options: Any) -> None:
         """`options` are the keyword arguments of `occopus_core.InfrastructureManager`, such as `observer`.

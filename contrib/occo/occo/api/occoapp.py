@@ -30,7 +30,7 @@ def setup(
     usual places are searched. Can be repeated: managers made from then on use what was read last. Raises
     `DescriptionError`, and `SystemExit` for a wrong command line.
     """
-    global args, configuration, credentials  # programs of 1.x read them here
+    global args, configuration, credentials  # programs of 1.x read these variables
     parser = argparse.ArgumentParser()
     parser.add_argument("--cfg", metavar="CFG_PATH", default=cfg_path, help="configuration file")
     parser.add_argument(

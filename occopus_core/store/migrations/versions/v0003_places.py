@@ -8,7 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add the table, with the places of the present instances."""
+    """Add the table, with the places of existing instances."""
     op.create_table(
         "places",
         sa.Column("infra_id", sa.String(128), nullable=False),

@@ -1,4 +1,4 @@
-"""Data shared by services: what they maintain, which services run, tokens, and answers that can be repeated."""
+"""Data shared by services: maintained infrastructures, running services, tokens, and recorded answers."""
 
 import sqlalchemy as sa
 from alembic import op

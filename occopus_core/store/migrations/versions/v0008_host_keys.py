@@ -8,7 +8,7 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Add a table. The keys of present instances are pinned at their next connection."""
+    """Add a table. The keys of existing instances are pinned at their next connection."""
     op.create_table(
         "host_keys",
         sa.Column("node_id", sa.String(36)),

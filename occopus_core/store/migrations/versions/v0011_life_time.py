@@ -1,4 +1,4 @@
-"""When infrastructures end by themselves, and which processes maintain them."""
+"""Ends of life times, and the processes that maintain infrastructures."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
-    """Add columns and tables. What is there ends when it is asked to."""
+    """Add columns and tables. Existing infrastructures have no end."""
     op.add_column("infrastructures", sa.Column("expires_at", sa.Double))
     op.add_column("infrastructures", sa.Column("warns_at", sa.Double))
     op.create_table(

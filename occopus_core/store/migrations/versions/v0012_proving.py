@@ -8,6 +8,6 @@ down_revision = "0011"
 
 
 def upgrade() -> None:
-    """Add columns. What is not well now counts from when it fell ill."""
+    """Add columns. For an unhealthy instance the time counts from the start of its illness."""
     op.add_column("instances", sa.Column("well_since", sa.Double))
     op.add_column("instances", sa.Column("ill_seconds", sa.Double, nullable=False, server_default="0"))

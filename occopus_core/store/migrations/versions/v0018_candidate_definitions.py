@@ -1,4 +1,4 @@
-"""The node definitions that a build brings with it."""
+"""The node definitions that a build uses before they are stored."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,5 +8,5 @@ down_revision = "0017"
 
 
 def upgrade() -> None:
-    """Add a column. Builds under way have stored the definitions already that they have brought."""
+    """Add a column. Builds in progress have already stored their definitions."""
     op.add_column("infrastructures", sa.Column("candidate_definitions", sa.Text, nullable=False, server_default="{}"))

@@ -180,7 +180,7 @@ class TestPorts:
         monkeypatch.setattr("resource.getrlimit", lambda kind: (1024, 4096))
         assert looks.socket_limit() == 256
 
-    def test_a_name_nobody_knows(self, monkeypatch):
+    def test_an_unknown_host_name(self, monkeypatch):
         def unknown(*args, **options):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -251,7 +251,7 @@ class TestUrls:
                 f"http://127.0.0.1:{port}/ did not answer within 0.3 s"
             )
 
-    def test_a_name_nobody_knows(self):
+    def test_an_unknown_host_name(self):
         host = "x" * 64
         assert reason(Urls(), [f"http://{host}/"]) == f"http://{host}/: could not be resolved"
 

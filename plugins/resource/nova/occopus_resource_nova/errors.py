@@ -35,7 +35,7 @@ _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 400, 401, 403, 404
 _CONFLICT, _CHANGED, _TOO_LARGE, _TOO_MANY = 409, 412, 413, 429
 _SERVER_ERROR = 500
 
-_NOBODY = re.compile("NewConnectionError|NameResolutionError|refused")
+_UNREACHED = re.compile("NewConnectionError|NameResolutionError|refused")
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _BROKEN = "the connection broke before the answer"
 _TROUBLES: tuple[tuple[tuple[type[Exception], ...], type[ProviderError], str], ...] = (
@@ -75,7 +75,7 @@ def _trouble(error: Exception, where: str, timeout: float) -> ProviderError:
     """Map errors of the connection."""
     if isinstance(error, exceptions.SSLError) and _UNTRUSTED in str(error):
         return PermanentError(f"{where}: its certificate is not trusted: REQUESTS_CA_BUNDLE may name another authority")
-    if isinstance(error, exceptions.ConnectFailure) and _NOBODY.search(str(error)):
+    if isinstance(error, exceptions.ConnectFailure) and _UNREACHED.search(str(error)):
         return TransientError(f"{where}: it cannot be reached", unreached=True)
     if isinstance(error, exceptions.InvalidResponse):  # while requesting a token
         return PermanentError(f"{where}: {_FOREIGN}", unreached=True)
