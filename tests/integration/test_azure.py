@@ -292,11 +292,11 @@ def test_what_finds_no_room_in_one_region_is_built_in_another(user, account, why
         ended = user.ready("build", description, "-i", f"full-{number}")
         (machine,) = account.of(VM)
         assert account.cloud.account.find(machine["id"]).location == "northeurope"
-        told = [line for line in ended.complaint if fault["code"] in line and "trying" in line]
+        reported = [line for line in ended.complaint if fault["code"] in line and "trying" in line]
         events = user.ready("maintain", "--events", "-i", f"full-{number}").stdout
         user.ready("destroy", "-i", f"full-{number}")
         assert account.left() == []
-        if told:
+        if reported:
             assert fault["code"] in events
             return
     raise AssertionError("the region without room was never tried")
@@ -329,15 +329,15 @@ def test_what_finds_no_room_is_built_on_another_cloud(user, account):
         both = [implementation(account), {"resource": there, "health_check": {"ping": False, "timeout": 60}}]
         user.ready("import", user.write("nodes.yaml", json.dumps({"node_def:worker": both})))
         description = user.write("infra.yaml", DESCRIPTION)
-        told = []
+        reported = []
         for number in range(40):  # which implementation is tried first is left to chance
             words = ("--auth_data_path", auth_data)
             ended = user.ready("build", *words, description, "-i", f"full-{number}")
-            told += [line for line in ended.complaint if "AllocationFailed" in line and "trying" in line]
+            reported += [line for line in ended.complaint if "AllocationFailed" in line and "trying" in line]
             assert account.left() == []
             assert len([one for one in cloud.inventory() if one["id"].startswith("i-")]) == 1
             user.ready("destroy", *words, "-i", f"full-{number}")
-            if told:
+            if reported:
                 return
     raise AssertionError("Azure was never tried")
 

@@ -94,10 +94,10 @@ def test_build_under_a_chosen_id_then_to_another_description(ready, cloud, descr
 
 
 def test_build_as_json(ready):
-    told = json.loads(ready.ready("build", "trial.yaml", "-i", "as-json", "--output", "json").stdout)
-    assert told["infraid"] == "as-json"
-    assert list(told["nodes"]) == ["db", "web", "lb"]
-    assert told["nodes"] == ready.report("as-json")
+    reported = json.loads(ready.ready("build", "trial.yaml", "-i", "as-json", "--output", "json").stdout)
+    assert reported["infraid"] == "as-json"
+    assert list(reported["nodes"]) == ["db", "web", "lb"]
+    assert reported["nodes"] == ready.report("as-json")
 
 
 def test_a_plan_changes_nothing(ready, cloud, describe):
@@ -163,7 +163,7 @@ def test_a_refused_node_undoes_the_build(ready, cloud, describe, options):
     assert ready.rows("refused") == 0
 
 
-def test_a_provider_that_cannot_be_asked_is_told_once_and_in_the_exit_code(ready, cloud):
+def test_an_unreachable_provider_is_reported_once_and_in_the_exit_code(ready, cloud):
     ready.ready("build", "trial.yaml", "-i", "unseen")
     assert ready.ready("maintain", "-i", "unseen").stderr == ""
     cloud.set_faults([{"kind": "auth"}])
@@ -178,7 +178,7 @@ def test_a_provider_that_cannot_be_asked_is_told_once_and_in_the_exit_code(ready
     assert cloud.machines("unseen") == []
 
 
-def test_what_a_pass_could_not_make_is_told_and_in_the_exit_code(ready, cloud):
+def test_failed_creations_of_a_pass_are_reported_and_in_the_exit_code(ready, cloud):
     ready.ready("build", "trial.yaml", "-i", "short")
     ready.ready("scale", "-i", "short", "-n", "web", "-c", "1")
     cloud.set_faults([{"kind": "permanent", "operation": "create", "reason": "not on a Monday"}])
@@ -192,7 +192,7 @@ def test_what_a_pass_could_not_make_is_told_and_in_the_exit_code(ready, cloud):
     ready.ready("destroy", "-i", "short")
 
 
-def test_deletions_that_are_not_confirmed_are_told_and_kept(ready, cloud):
+def test_unconfirmed_deletions_are_reported_and_kept(ready, cloud):
     ready.ready("build", "trial.yaml", "-i", "stuck")
     cloud.set_faults([{"kind": "permanent", "operation": "delete", "node_name": "db", "reason": "locked"}])
     ended = ready.run("destroy", "-i", "stuck")
@@ -206,8 +206,8 @@ def test_deletions_that_are_not_confirmed_are_told_and_kept(ready, cloud):
     ended = ready.run("build", "trial.yaml", "-i", "stuck")
     assert ended.code == 4
     store = f"OCCOPUS_STORE={ready.environ['OCCOPUS_STORE']}"
-    told = f"error: the infrastructure 'stuck' is being destroyed: {store} occopus-destroy -i stuck finishes that"
-    assert told in ended.complaint
+    reported = f"error: the infrastructure 'stuck' is being destroyed: {store} occopus-destroy -i stuck finishes that"
+    assert reported in ended.complaint
     cloud.set_faults([])
     ready.ready("destroy", "-i", "stuck")
     assert ready.rows("stuck") == 0
@@ -400,7 +400,7 @@ def test_a_key_is_never_shown(workspace, new_cloud, describe, right):
 
 
 @pytest.mark.parametrize("words", [["maintain", "-l"], ["build", "trial.yaml", "--plan"], ["build", "--help"]])
-def test_nobody_listens(ready, words):
+def test_a_closed_output(ready, words):
     """As in ``occopus-build --help | head -0``."""
     reading, writing = os.pipe()
     os.close(reading)
@@ -410,7 +410,7 @@ def test_nobody_listens(ready, words):
     assert (ended.code, ended.stderr) == (0, "")
 
 
-def test_a_full_disk_is_told(ready):
+def test_a_full_disk_is_reported(ready):
     with Path("/dev/full").open("w") as full:
         ended = ready.end(ready.start("build", "trial.yaml", "-i", "built", stdout=full))
     assert ended.code == 4

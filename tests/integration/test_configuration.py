@@ -83,7 +83,7 @@ def begun(user, cloud, manager, **section):
     user.write("pull.yaml", description())
 
 
-def test_a_life_with_mappings_an_update_and_the_plan_that_foretold_it(user, cloud, manager):
+def test_a_life_cycle_with_mappings_an_update_and_its_plan(user, cloud, manager):
     begun(user, cloud, manager)
     user.ready("build", "pull.yaml", "-i", "pull", "--parallelize")
     nodes = {node["node_name"]: node for node in manager.inventory()["nodes"]}
@@ -143,15 +143,15 @@ def test_a_manager_that_dies_is_waited_for_and_goes_on(user, cloud, manager):
     user.ready("destroy", "-i", "pull")
 
 
-def test_a_manager_that_is_away_at_destroy_is_told_and_swept_later(user, cloud, manager):
+def test_a_manager_unreachable_at_destroy_is_reported_and_swept_later(user, cloud, manager):
     begun(user, cloud, manager)
     user.ready("build", "pull.yaml", "-i", "pull", "--parallelize")
     manager.kill()
     ended = user.ready("destroy", "-i", "pull")
     assert (cloud.machines("pull"), user.rows("pull")) == ([], 0)
-    told = [line for line in ended.stderr.splitlines() if "has not forgotten 3 nodes" in line]
-    assert len(told) == 1
-    assert f"configuration manager 'sim {manager.endpoint}'" in told[0]
+    reported = [line for line in ended.stderr.splitlines() if "has not forgotten 3 nodes" in line]
+    assert len(reported) == 1
+    assert f"configuration manager 'sim {manager.endpoint}'" in reported[0]
     ended = user.run("maintain", "--sweep")
     assert ended.code == 5
     assert f"configuration manager 'sim {manager.endpoint}' cannot list its nodes" in ended.stderr

@@ -51,7 +51,7 @@ def test_destroying_and_updating_on_a_terminal(ready, cloud, describe, on_termin
     assert (code, cloud.machines(first)) == (0, []), shown
 
 
-def test_in_a_pipe_nobody_is_asked_and_a_name_is_no_id(ready, cloud, describe):
+def test_in_a_pipe_there_is_no_question_and_a_name_is_no_id(ready, cloud, describe):
     first = ready.ready("build", "trial.yaml", "--parallelize").stdout.strip()
     ready.write("less.yaml", describe("db"))
     ended = ready.run("destroy", "-i", "trial")

@@ -193,7 +193,7 @@ def pulled(docker):
     return image
 
 
-def test_a_pull_is_told_of_while_it_lasts(workspace, docker, pulled):
+def test_the_progress_of_a_pull_is_reported(workspace, docker, pulled):
     docker.registry.seconds_per_chunk = 0.1
     resource = docker.resource(image=pulled, origin="dockerhub")
     workspace.ready("import", workspace.write("nodes.yaml", json.dumps({"node_def:web": definition(resource)})))
@@ -245,7 +245,7 @@ def test_a_bad_day_makes_nothing_twice_and_leaves_nothing(workspace, stage):
 
 
 @pytest.mark.parametrize(("how", "restart"), [(signal.SIGTERM, "no"), (signal.SIGKILL, "always")])
-def test_an_engine_that_is_started_anew_amid_a_build_and_amid_maintenance(workspace, docker, how, restart, until):
+def test_an_engine_restarted_during_a_build_and_during_maintenance(workspace, docker, how, restart, until):
     """The build goes on; what ended with the engine comes back or is made anew: nothing is made twice or left."""
     resource = docker.resource(endpoint=docker.engine.endpoint, restart=restart)
     workspace.ready("import", workspace.write("nodes.yaml", json.dumps({"node_def:web": definition(resource)})))
@@ -337,7 +337,7 @@ def test_mistakes_and_outages_are_one_line_each(workspace, stage, tmp_path):
     assert stage.engine.containers() == []
 
 
-def test_wrong_values_are_told_before_anything_is_asked(workspace, docker):
+def test_invalid_values_are_reported_before_any_call(workspace, docker):
     resources = {
         "a": {"ports": ["80:http"]},
         "b": {"restart": "sometimes"},
@@ -444,15 +444,15 @@ def test_where_the_first_cloud_is_full_the_second_takes_over_and_the_log_says_wh
     description = workspace.write("infra.yaml", infrastructure("full", "web", min=16))
     built = workspace.ready("build", description, "-i", "full")
     assert len(docker.running()) == 16
-    told = [line for line in built.complaint if line.startswith("node moved web")]
-    asked = [line for line in told if ": EC2 " in line and "lately" not in line]
-    passed_over = [line for line in told if "my-ec2 is passed over" in line]
+    reported = [line for line in built.complaint if line.startswith("node moved web")]
+    asked = [line for line in reported if ": EC2 " in line and "lately" not in line]
+    passed_over = [line for line in reported if "my-ec2 is passed over" in line]
     assert len(asked) == ec2.calls()["RunInstances"] == 1, "one instance at a time, and after the first nobody asks"
-    assert all("VcpuLimitExceeded: You have requested more vCPU capacity" in line for line in told)
-    assert all(line.endswith("trying my-docker") for line in told)
-    assert len(asked + passed_over) == len(told)
+    assert all("VcpuLimitExceeded: You have requested more vCPU capacity" in line for line in reported)
+    assert all(line.endswith("trying my-docker") for line in reported)
+    assert len(asked + passed_over) == len(reported)
     log = workspace.ready("maintain", "-i", "full", "--events").stdout
-    assert log.count("node moved") == len(told)
+    assert log.count("node moved") == len(reported)
     assert "VcpuLimitExceeded" in log
     workspace.ready("destroy", "-i", "full")
 

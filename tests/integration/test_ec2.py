@@ -174,7 +174,7 @@ def test_a_sweep_deletes_no_instance_that_is_recorded_when_its_tags_are_lost(use
 
 
 def definition(account, timeout=1, **resource):
-    """One implementation, whose node must be created within a second unless told otherwise."""
+    """One implementation, whose node must be created within a second unless set otherwise."""
     values = account.values
     settings = {
         "name": "my_ec2_cloud",
@@ -354,7 +354,7 @@ def temporary(user, account):
     return user
 
 
-def test_credentials_that_expire_amid_a_build(temporary, account, until):
+def test_credentials_that_expire_during_a_build(temporary, account, until):
     """What they cannot undo any more is undone with the next ones."""
     account.cloud.set_times(boot_seconds=0.5)
     build = temporary.start("build", "infra.yaml", "-i", "temporary")

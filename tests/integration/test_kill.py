@@ -57,7 +57,7 @@ def test_destroy_and_build_after_a_kill_at_a_random_moment(user, cloud):
         attempt.result()
 
 
-def test_who_holds_the_infrastructure_is_told(user):
+def test_the_holder_of_the_infrastructure_is_reported(user):
     user.run_to_line(3, 0.0, signal.SIGKILL, "build", "trial.yaml", "-i", "held")
     ended = user.ready("build", "trial.yaml", "-i", "held")
     (line,) = [line for line in ended.complaint if line.startswith("waiting: ")]

@@ -180,7 +180,7 @@ def test_maintenance_ends_in_the_middle_of_anything(user, cloud, until, rule):
     assert len(tokens) == 6, "what was begun was carried on"
 
 
-def test_a_cloud_that_goes_and_comes_back_is_told_once(workspace, new_cloud, describe, until):
+def test_an_outage_of_a_cloud_is_reported_once(workspace, new_cloud, describe, until):
     with new_cloud() as cloud:
         workspace.ready("import", workspace.write("nodes.yaml", cloud.definitions("worker")))
         workspace.ready("build", workspace.write("life.yaml", describe("web", min=2)), "-i", "life")

@@ -77,7 +77,7 @@ def test_a_description_that_is_wrong_about_its_end_is_refused(ready):
         assert why in line
 
 
-def test_a_service_destroys_what_is_over_whoever_built_it(ready, cloud, until):
+def test_a_service_destroys_infrastructures_at_their_end_however_they_were_built(ready, cloud, until):
     ready.ready("build", "trial.yaml", "-i", "short", "--ttl", "2h", "--parallelize")
     past(ready, "short")
     process = ready.start("rest-service", "--port", "0")

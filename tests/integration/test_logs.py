@@ -57,7 +57,7 @@ def test_mistakes_are_one_line(printing):
     assert "expected a duration such as 90m" in ended.stderr
 
 
-def test_a_provider_that_cannot_be_asked_is_told_of(printing, cloud):
+def test_an_unreachable_provider_is_reported(printing, cloud):
     cloud.set_faults([{"kind": "permanent", "operation": "logs", "reason": "not allowed"}])
     ended = printing.run("logs", "-i", "shop", "db")
     assert (ended.code, ended.stdout) == (5, "")
@@ -65,7 +65,7 @@ def test_a_provider_that_cannot_be_asked_is_told_of(printing, cloud):
     assert "not allowed" in ended.stderr
 
 
-def test_a_provider_that_does_not_say_when_is_told_of(printing):
+def test_a_provider_without_times_is_reported(printing):
     ended = printing.ready("logs", "-i", "shop", "db", "--since", "10m")
     assert ended.stdout == ""
     assert "does not say when its instances have printed something" in ended.stderr

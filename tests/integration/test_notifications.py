@@ -25,7 +25,7 @@ class Receiver:
         self.well = True
         self.let_go = threading.Event()
         self.let_go.set()
-        self.told = []
+        self.received = []
 
     def take(self, signature, body):
         expected = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
@@ -33,12 +33,12 @@ class Receiver:
         if signature != f"sha256={expected}":
             return 403
         if self.well:
-            self.told += json.loads(body)["notifications"]
+            self.received += json.loads(body)["notifications"]
         return 200 if self.well else 503
 
     @property
     def names(self):
-        return [one["name"] for one in self.told]
+        return [one["name"] for one in self.received]
 
 
 @contextmanager
@@ -75,30 +75,30 @@ def recorded(workspace):
 def test_everything_arrives_in_order(ready, receiver):
     ready.ready("build", "-i", "shop", "trial.yaml")
     ready.ready("destroy", "-i", "shop")
-    assert [one["id"] for one in receiver.told] == recorded(ready)
+    assert [one["id"] for one in receiver.received] == recorded(ready)
     names = [name for name in receiver.names if name]
     assert (names[0], names[-1]) == ("infrastart", "infradrop")
     assert names.index("infraready") < names.index("nodedropping")
     assert [names.count(f"node{what}") for what in ("creating", "created", "dropping", "dropped")] == [3, 3, 3, 3]
 
 
-def test_what_could_not_be_told_is_told_by_the_next_command(ready, receiver):
+def test_undelivered_notifications_are_delivered_by_the_next_command(ready, receiver):
     receiver.well = False
     ended = ready.ready("build", "-i", "shop", "trial.yaml")
-    assert receiver.told == []
+    assert receiver.received == []
     (warning,) = [line for line in ended.complaint if line.startswith("warning")]
     assert warning.endswith("answered 503")
     assert SECRET not in ended.stderr
     receiver.well = True
     ready.ready("destroy", "-i", "shop")
-    assert [one["id"] for one in receiver.told] == recorded(ready)
+    assert [one["id"] for one in receiver.received] == recorded(ready)
 
 
 def test_one_that_hangs_does_not_keep_a_command_from_its_end(ready, receiver):
     """It takes nothing until the test has ended: a command that waited for it to do so would never end."""
     receiver.let_go.clear()
     ready.ready("build", "-i", "shop", "trial.yaml")
-    assert receiver.told == []
+    assert receiver.received == []
 
 
 def test_a_notifier_that_is_not_installed_is_a_mistake_in_the_file(ready, receiver):

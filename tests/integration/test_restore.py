@@ -33,8 +33,8 @@ def ids(machines):
 
 
 def strays(user, *words):
-    told = json.loads(user.ready("maintain", "--sweep", "-o", "json", *words).stdout)
-    return {one["instance"] for one in told["strays"]}
+    reported = json.loads(user.ready("maintain", "--sweep", "-o", "json", *words).stdout)
+    return {one["instance"] for one in reported["strays"]}
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_copy_from_the_middle_of_a_build_finds_all_that_the_build_made_later(s
     assert cloud.inventory() == []
 
 
-def test_a_copy_from_before_the_first_token_builds_anew_and_tells_what_was_built(slow, cloud):
+def test_a_copy_from_before_the_first_token_builds_again_and_reports_what_was_built(slow, cloud):
     copy = built_with_a_copy(slow, "node creating db")
     with contextlib.closing(sqlite3.connect(copy)) as store, store:
         store.execute("DELETE FROM instances")  # the line is said just before the rows are written
@@ -96,7 +96,7 @@ def test_a_copy_from_the_middle_of_a_build_destroys_all_that_the_build_made_late
     assert slow.rows("x") == 0
 
 
-def test_what_was_made_after_the_copy_is_told_and_left_alone_until_it_is_swept(ready, cloud):
+def test_instances_made_after_the_copy_are_reported_and_kept_until_a_sweep(ready, cloud):
     ready.ready("build", "trial.yaml", "-i", "x", "--parallelize")
     before = ids(cloud.machines("x"))
     copy = copied(ready)

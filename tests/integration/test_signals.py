@@ -142,7 +142,7 @@ def fill(folder):
 
 
 @pytest.mark.parametrize("name", ["build", "import", "destroy"])
-def test_a_full_disk_is_told_before_anything_is_made(ready, cloud, little_disk, name):
+def test_a_full_disk_is_reported_before_anything_is_made(ready, cloud, little_disk, name):
     url = {"OCCOPUS_STORE": f"sqlite:///{little_disk}/store.db"}
     ready.ready("import", "nodes.yaml", environ=url)
     ready.ready("build", "trial.yaml", "-i", "runs", environ=url)

@@ -146,7 +146,7 @@ def check_store(file):
     assert [one.id for one in list_infrastructures(f"sqlite:///{file}")] == INFRASTRUCTURES
 
 
-def test_no_change_is_lost_and_nobody_is_refused(store, store_url, tmp_path):
+def test_no_change_is_lost_and_no_process_is_refused(store, store_url, tmp_path):
     for infra_id in INFRASTRUCTURES:
         add_counter(store, infra_id)
     committed, copies, began = Counter(), 0, time.monotonic()

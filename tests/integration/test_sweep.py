@@ -39,7 +39,7 @@ def test_a_plan_tells_and_a_sweep_removes(ready, cloud, strayed):
     assert len(cloud.machines("trial")) == 2
 
 
-def test_a_dead_cloud_is_told_and_the_code_says_so(ready, cloud, strayed):
+def test_a_dead_cloud_is_reported_also_by_the_exit_code(ready, cloud, strayed):
     cloud.set_faults([{"kind": "permanent", "operation": "list", "reason": "closed for today"}])
     ended = ready.run("maintain", "--sweep")
     assert ended.code == 5

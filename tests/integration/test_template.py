@@ -128,7 +128,7 @@ def greet(server):
 
 
 def builds_a_node_with_all_of_them(outside):
-    told = outside.folder / "told"
+    delivered = outside.folder / "delivered"
     with fakes(outside) as (cloud, orders, port):
         implementation = {
             "resource": {"type": "acme", "endpoint": str(cloud)},
@@ -137,7 +137,7 @@ def builds_a_node_with_all_of_them(outside):
             "health_check": {"ping": False, "acme": {"port": port, "text": "SSH"}},
         }
         infrastructure = {"user_id": "me", "infra_name": "trial", "nodes": [{"name": "web", "type": "web"}]}
-        config = {"notify": [{"type": "acme", "path": str(told)}]}
+        config = {"notify": [{"type": "acme", "path": str(delivered)}]}
         for name, content in (
             ("nodes", {"node_def:web": [implementation]}),
             ("infra", infrastructure),
@@ -152,7 +152,7 @@ def builds_a_node_with_all_of_them(outside):
         report = json.loads(outside.command("maintain", "-r", "-i", "trial", "-o", "json"))
         assert [one["state"] for one in report["web"]["instances"].values()] == ["ready"]
         assert len(list(orders.glob("*/*.report"))) == 1
-        assert "node ready" in {json.loads(line)["event"] for line in told.read_text().splitlines()}
+        assert "node ready" in {json.loads(line)["event"] for line in delivered.read_text().splitlines()}
         outside.command("destroy", "-i", "trial", "--cfg", "cfg.yaml")
         assert list(cloud.iterdir()) == []
         assert list(orders.glob("*/*")) == []

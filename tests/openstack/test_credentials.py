@@ -37,7 +37,7 @@ def test_each_builds_and_destroys(desk, account):
         assert ended.returncode == 0, ended.stderr
 
 
-def test_a_credential_that_is_deleted_amid_a_build(desk, account, proxy):
+def test_a_credential_deleted_during_a_build(desk, account, proxy):
     """The build says so; what it cannot undo any more is undone with the next credential."""
     auth, name = account.application_credential("short-lived"), "withdrawn"
     desk.credentials({"type": "nova", "auth_data": auth})

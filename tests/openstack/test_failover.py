@@ -44,11 +44,11 @@ def test_another_cloud_takes_over(other, desk, accounts, proxy, user, wanted, wh
         ended = desk.ready("build", *desk.describe(min=MANY))
         assert asked_for_servers(proxy) - asked <= 1, "what has no room is left alone"
     assert len(other.inventory()) == MANY
-    told = moved(ended.stderr.splitlines())
-    found_full = [line for line in told if "full is passed over" not in line]
+    reported = moved(ended.stderr.splitlines())
+    found_full = [line for line in reported if "full is passed over" not in line]
     assert len(found_full) == 1
-    assert all(why in line and line.endswith(": trying other") for line in told)
-    assert moved(desk.ready("maintain", "-i", "trial", "--events").stdout.splitlines()) == told
+    assert all(why in line and line.endswith(": trying other") for line in reported)
+    assert moved(desk.ready("maintain", "-i", "trial", "--events").stdout.splitlines()) == reported
     assert "node failed" not in ended.stderr
     desk.ready("destroy", "-i", "trial")
     assert other.inventory() == []

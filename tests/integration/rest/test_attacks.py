@@ -139,7 +139,7 @@ def test_a_definition_from_the_network_reaches_its_nodes_only(open_service, what
     assert open_service.get("/node_definitions/evil").status == 404
 
 
-def test_it_may_name_what_the_server_was_told_of_or_has_credentials_for(ready, cloud, new_cloud, serve, until):
+def test_only_allowed_endpoints_or_those_with_credentials_may_be_named(ready, cloud, new_cloud, serve, until):
     """And of what it may not name not even one call arrives."""
     auth_data = ready.write(
         "auth.yaml",
@@ -233,7 +233,7 @@ def test_templates_in_variables_stay_text(open_service, until):
     [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}],
     ids=["a page of another server", "a page without an origin", "a name that leads here"],
 )
-def test_a_page_in_somebodys_browser_may_not_act(open_service, headers):
+def test_a_page_in_a_users_browser_may_not_act(open_service, headers):
     assert open_service.post(f"{REPORT}/scaleup/web", **headers).status == 403
 
 

@@ -100,19 +100,19 @@ def test_a_report(client):
 )  # fmt: skip
 def test_problems_say_what_they_are_in_the_words_of_now_and_of_old(client, method, path, status):
     answer = client.call(method, path)
-    told = answer.json
+    reported = answer.json
     assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
-    assert (told["status"], told["status_code"], told["type"]) == (status, status, "about:blank")
-    assert told["reason"] == told["title"]
-    assert told["message"] == told["detail"]
+    assert (reported["status"], reported["status_code"], reported["type"]) == (status, status, "about:blank")
+    assert reported["reason"] == reported["title"]
+    assert reported["message"] == reported["detail"]
     if status == 405:
         assert answer.headers["Allow"] == "DELETE, GET"
 
 
 def test_the_information_broker_of_1x_is_refused_with_what_to_ask(client):
-    told = client.get("/info/node.find_one").json
+    reported = client.get("/info/node.find_one").json
     assert (
-        told["message"]
+        reported["message"]
         == "there is no information broker for 'node.find_one': ask GET /infrastructures/ID or .../events"
     )
 

@@ -97,7 +97,7 @@ def test_it_is_read_planned_and_replaced(built, serve, cloud, until, new_token, 
 
         tag = client.get(PATH).headers["ETag"]
         for rest in ("", "?dry_run=true"):
-            assert_mistakes_are_told(client, rest)
+            assert_mistakes_are_reported(client, rest)
         assert client.get(PATH).headers["ETag"] == tag
 
         cloud.set_faults([{"kind": "hang", "operation": "delete"}])
@@ -113,7 +113,7 @@ def test_it_is_read_planned_and_replaced(built, serve, cloud, until, new_token, 
         assert client.get(PATH).status == 401
 
 
-def assert_mistakes_are_told(client, rest):
+def assert_mistakes_are_reported(client, rest):
     bad = "infra_name: trial\nuser_id: me\nnodes:\n- {name: web, typ: worker}\n- {name: db, type: wroker}\n"
     answer = put(client, bad, rest)
     assert answer.status == 422

@@ -47,7 +47,7 @@ def messages(ready):
         yield messages
 
 
-def test_an_app_is_told_of_its_infrastructure_alone(messages, ready, serve, until):
+def test_an_app_gets_only_events_of_its_infrastructure(messages, ready, serve, until):
     ready.ready("build", "trial.yaml", "-i", "mine", "--parallelize")
     with serve(ready) as (_, client):
         answer = client.post("/infrastructures/mine/notify", OLD)

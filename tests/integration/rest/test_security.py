@@ -92,7 +92,7 @@ def test_others_are_not_served_without_tokens(ready, serve):
         assert client.get("/infrastructures/").status == 200
 
 
-def test_who_asks_too_often_is_told_to_wait(ready, serve):
+def test_too_many_requests_get_retry_after(ready, serve):
     with serve(ready, "--rate", "0.1") as (_, client):  # one request in ten seconds
         answers = [client.get("/infrastructures/") for _ in range(15)]
     assert {answer.status for answer in answers} == {200, 429}

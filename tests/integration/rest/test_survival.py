@@ -146,7 +146,7 @@ def test_sigterm_drains(ready, serve, cloud, until, describe):
     assert cloud.machines(infra_id) == []
 
 
-def test_a_store_that_is_away_is_told_and_waited_for(ready, serve, until, describe):
+def test_an_unavailable_store_is_reported_and_waited_for(ready, serve, until, describe):
     with serve(ready) as (process, client):
         infra_id = created(client, describe("db"))
         until(lambda: are_ready(client, 1))

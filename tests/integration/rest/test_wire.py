@@ -75,7 +75,7 @@ def test_malformed_requests(served, what, request_, status):
     assert served.get("/healthz").status == 200
 
 
-def test_who_never_ends_a_request_is_let_go_and_holds_up_nobody(served):
+def test_a_client_that_never_ends_a_request_is_disconnected_and_blocks_no_other(served):
     with contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(connect(served)) for _ in range(300)]
         for one in crowd:
@@ -132,7 +132,7 @@ def test_streams_are_bounded_and_given_back(served):
     assert wait_for(is_open)
 
 
-def test_questions_to_a_provider_that_hangs_hold_up_nobody_else(served, cloud_process):
+def test_queries_to_a_hanging_provider_block_no_other(served, cloud_process):
     cloud_process.set_faults([{"kind": "hang", "operation": "describe"}])
     asking = [threading.Thread(target=served.get, args=("/infrastructures/trial/plan",)) for _ in range(50)]
     try:

@@ -91,7 +91,7 @@ def test_of_very_many_mistakes_the_first_are_reported():
     assert details["detail"].endswith("nodes[99]: no; and 4,900 more mistakes")
 
 
-def test_a_row_that_is_spoilt_is_named_and_asks_nobody_to_try_again():
+def test_a_damaged_row_is_named_without_advice_to_retry():
     given = answer(SpoiltError("the infrastructure 'i' in the store cannot be read: it lacks 'x'"))
     assert json.loads(given.body)["detail"] == "the infrastructure 'i' in the store cannot be read: it lacks 'x'"
     assert "Retry-After" not in given.headers

@@ -80,7 +80,7 @@ class TestOpening:
             opened(f"sqlite:///{file}")
             assert locks <= _locks(file)
 
-    def test_does_not_wait_for_somebody_who_writes(self, file, opened, impatient):
+    def test_does_not_wait_for_a_writer(self, file, opened, impatient):
         database = opened(f"sqlite:///{file}")
         with database.writing():
             again = opened(f"sqlite:///{file}")

@@ -76,7 +76,7 @@ def test_of_an_empty_file_is_empty_and_leaves_it_empty(file):
     assert file.stat().st_size == 0
 
 
-def test_of_a_store_that_somebody_is_making_is_empty(file):
+def test_of_a_store_being_created_is_empty(file):
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode=WAL")
         other.execute("BEGIN IMMEDIATE")
@@ -84,7 +84,7 @@ def test_of_a_store_that_somebody_is_making_is_empty(file):
         assert list_infrastructures(f"sqlite:///{file}") == []
 
 
-def test_of_a_database_of_somebody_else_is_empty(file):
+def test_of_a_database_of_another_program_is_empty(file):
     with contextlib.closing(sqlite3.connect(file)) as foreign:
         foreign.execute("CREATE TABLE colours (name TEXT)")
     before = file.read_bytes()

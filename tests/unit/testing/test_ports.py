@@ -11,7 +11,7 @@ from occopus_core.testing.ports import held_port
 OTHER = "127.0.0.99"
 
 
-def test_connections_are_refused_until_somebody_listens():
+def test_connections_are_refused_without_a_listener():
     with held_port() as port:
         for _ in range(2):
             with pytest.raises(ConnectionRefusedError):

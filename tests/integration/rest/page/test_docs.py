@@ -41,7 +41,7 @@ def test_the_policy_of_the_page_lets_nothing_else_in(user, serve, question):
             }"""
         )
         assert stopped == ["connect-src", "script-src-elem"]
-        told = [fault for fault in visitor.faults if not fault.startswith("asked http://127.0.0.2:9/")]
-        assert told
-        assert all("Content Security Policy" in fault for fault in told), told
+        reported = [fault for fault in visitor.faults if not fault.startswith("asked http://127.0.0.2:9/")]
+        assert reported
+        assert all("Content Security Policy" in fault for fault in reported), reported
         visitor.faults.clear()

@@ -81,7 +81,7 @@ class CloudBrokerHarness(ResourceHarness):
         "stopped_is_stopped": "CloudBroker has no status for an instance that may run again: 'halted' is its end",
         "failed_is_failed": "CloudBroker has no known status for an instance that it gave up",
         "longest_owner": "a name is given 255 characters, and this mark takes 300 with a token that does not end with "
-        "the node id; the longest that Occopus makes has 245: test_the_longest_that_occopus_makes",
+        "the node id; the longest that Occopus makes has 245: test_the_longest_possible_request",
     }
 
     def __init__(self, cloud: Server | None = None) -> None:
