@@ -38,6 +38,6 @@ def store_url(request, tmp_path):
 
 @pytest.fixture
 def held_port():
-    """A port of the loopback that nobody else gets; nothing listens there until the test has something do so."""
+    """A reserved port of the loopback without a listener, until the test starts one."""
     with ports.held_port() as port:
         yield port

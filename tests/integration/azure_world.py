@@ -1,4 +1,4 @@
-"""A life of published descriptions, in a world where Azure's names lead to this machine: run by `test_azure_world`."""
+"""The life cycle of published descriptions in a network where Azure's names lead to this machine."""
 
 from __future__ import annotations
 

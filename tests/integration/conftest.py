@@ -1,4 +1,4 @@
-"""The commands as users run them: processes of their own, with a home and a store of their own."""
+"""The commands as users run them: separate processes, with their own home and store."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from occopus_core.testing.simcloud.process import SimulatedCloud
 from tests.forking import SCRIPTS, Command
 
 LONGEST = 600.0
-"""Seconds after which a command is taken for stuck."""
+"""Seconds after which a command counts as stuck."""
 DEEP = ("LANG", "LC_", "PYTHON")
-"""How the names of variables begin that Python reads when it starts."""
+"""The prefixes of environment variables that Python reads at its start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended. The code is the one a shell shows, also where a signal ended the process."""
+    """The result of a command. The code is the one that a shell shows, also if a signal ended the process."""
 
     code: int
     stdout: str
@@ -101,9 +101,11 @@ class Workspace:
     def run_to_line(
         self, number: int, pause: float, what: signal.Signals, command: str, *words: str
     ) -> tuple[Ended, list[str]]:
-        """Run a command and signal it `pause` seconds after so many lines on stderr; also the lines before that.
+        """Run a command and signal it `pause` seconds after this many lines on stderr; returns also the lines before
+        that.
 
-        Until the command has set up what signals do, they are the interpreter's; no line means right after that.
+        Until the command has set up its signal handlers, those of the interpreter apply; 0 lines means right after
+        that.
         """
         with self.start(command, *words) as process:
             wait_until(lambda: catches(process.pid, signal.SIGTERM))
@@ -121,13 +123,13 @@ class Workspace:
             return connection.execute(statement, values).fetchall()
 
     def rows(self, infra_id: str) -> int:
-        """How many rows of an infrastructure and of its instances there are."""
+        """The number of rows of an infrastructure and of its instances."""
         ((infrastructures,),) = self.query("SELECT count(*) FROM infrastructures WHERE id = ?", infra_id)
         ((instances,),) = self.query("SELECT count(*) FROM instances WHERE infra_id = ?", infra_id)
         return infrastructures + instances
 
     def await_lease(self, infra_id: str) -> None:
-        """Until the lease of an infrastructure is over, which a process may have left behind."""
+        """Wait until the lease of an infrastructure, perhaps left by a killed process, has expired."""
         free = "SELECT 1 FROM infrastructures WHERE id = ? AND coalesce(lease_expires, 0) <= ?"
         wait_until(lambda: self.query(free, infra_id, time.time()))
 
@@ -142,7 +144,7 @@ def catches(pid: int, number: signal.Signals) -> bool:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = LONGEST) -> object:
-    """Wait for a condition about other processes; its value. The limit only ends a test that would never end."""
+    """Wait for a condition that depends on other processes; returns its value. The limit only stops a failing test."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {condition}"
@@ -169,7 +171,7 @@ class Cloud(SimulatedCloud):
 
     @property
     def created(self) -> set[str]:
-        """The tokens under which anything was asked for."""
+        """The tokens of all create calls."""
         return {token for call in self.log() if call["operation"] == "create" for token in call["tokens"]}
 
     def machines(self, infra_id: str) -> list[dict]:
@@ -224,7 +226,7 @@ def cloud_process():
 
 @pytest.fixture
 def cloud(cloud_process):
-    """A simulated cloud with nothing in it."""
+    """An empty simulated cloud."""
     cloud_process.reset()
     return cloud_process
 
@@ -261,11 +263,11 @@ def ill(ready, cloud, describe):
 
 @pytest.fixture
 def assert_carried_on(ill, cloud):
-    """Checks that the next pass over `ill` goes on with what an earlier one has begun, and makes nothing twice."""
+    """Checks that the next pass over `ill` continues the work of an earlier one, and makes nothing twice."""
 
     def check() -> None:
         begun = ill.query("SELECT token FROM instances WHERE infra_id = 'ill' AND stage <> 'dropping'")
-        ill.await_lease("ill")  # which a process that did not wait for what hung may not have given back
+        ill.await_lease("ill")  # a process that did not wait for a hanging call may have left it
         ill.ready("maintain", "-i", "ill", "--parallelize")
         assert sorted((one["token"],) for one in cloud.machines("ill")) == sorted(begun)
         assert ill.query("SELECT stage FROM instances WHERE infra_id = 'ill'") == [("ready",)] * 2

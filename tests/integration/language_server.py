@@ -1,4 +1,4 @@
-"""yaml-language-server over stdio, as editors start it: what it marks, shows and completes."""
+"""yaml-language-server over stdio, as editors start it: diagnostics, hovers and completions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FORMER_TAGS = (
 )
 """Those of configuration files of 1.x, too."""
 LONGEST = 600.0
-"""Seconds after which the server is taken for stuck."""
+"""Seconds after which the server counts as stuck."""
 
 
 def node() -> str:
@@ -106,7 +106,7 @@ class LanguageServer:
         self._process.stdout.close()
 
     def marks(self, path: str, text: str) -> list[tuple[int, str]]:
-        """What it marks in a file of this name: the line, from 1, and the message."""
+        """The diagnostics of a file with this name: the line, from 1, and the message."""
         uri = Path(path).absolute().as_uri()
         with self._lock:
             found = self._marked[uri] = queue.Queue()

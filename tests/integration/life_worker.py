@@ -1,4 +1,4 @@
-"""Processes that share one infrastructure: they ask for scaling, or they maintain it. Told by their arguments."""
+"""Processes that share one infrastructure: by their arguments they request scaling or maintain it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from occopus_core.settings import Settings
 from occopus_core.store import change, repository
 
 LEASE_SECONDS = 2.0
-"""What a killed maintainer keeps the others waiting."""
+"""How long a killed maintainer keeps the others waiting."""
 
 INTERVAL = 0.1
 LARGEST_STEP = 5
@@ -23,7 +23,7 @@ LARGEST_COUNT = 30
 
 
 def ask(manager: InfrastructureManager, infra_id: str, count: str, seed: str) -> None:
-    """Send so many mixed requests."""
+    """Send this many mixed requests."""
     rng = random.Random(int(seed))
     for _ in range(int(count)):
         if rng.random() < 0.2:

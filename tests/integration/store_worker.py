@@ -1,4 +1,4 @@
-"""A process that changes infrastructures under their leases until it is killed, and says what it has committed."""
+"""A process that changes infrastructures under their leases until it is killed, and reports its commits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occopus_core.store import repository
 from occopus_core.store.database import open_database
 from occopus_core.store.records import LeaseLostError
 
-repository.LEASE_SECONDS = 0.3  # what a killed process keeps the others waiting
+repository.LEASE_SECONDS = 0.3  # how long a killed process keeps the others waiting
 WAYS = [Implementation({"type": "memory", "number": number}) for number in range(4)]
 
 
@@ -35,7 +35,7 @@ def turn(store: repository.Store, infra_id: str, holder: str, rng: random.Random
             change.add_implementations([way])
             change.put_instances([record])
         say(f"committed {infra_id}")
-    if rng.random() < 0.5:  # forgets the implementations that nobody uses at this moment
+    if rng.random() < 0.5:  # removes unused implementations
         store.put_definitions([NodeDefinition("web", (rng.choice(WAYS),))])
     store.release(lease)
 

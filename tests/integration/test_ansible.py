@@ -243,7 +243,7 @@ def test_destroying_does_not_need_the_hosts(shop, cloud, sshd, until):
         build.kill()
         user.end(build)
     with contextlib.closing(sqlite3.connect(user.store)) as store, store:
-        store.execute("UPDATE infrastructures SET lease_expires = 0")  # that of the process that was killed
+        store.execute("UPDATE infrastructures SET lease_expires = 0")  # that of the killed process
     sshd.stop()
     try:
         with socket.create_server(("0.0.0.0", sshd.port)):

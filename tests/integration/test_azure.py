@@ -1,4 +1,4 @@
-"""The commands on an Azure: lives of machines and containers, what finds no room, and every mistake as one line."""
+"""The commands on an Azure: life cycles of machines and containers, missing capacity, and every mistake as one line."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def azure_server():
 
 
 class Account:
-    """An Azure with a resource group and a network of the user's, and what a user writes down about it."""
+    """An Azure with a resource group and a network of the user, and the user's files."""
 
     def __init__(self, cloud):
         from occopus_resource_azure import testing  # noqa: PLC0415
@@ -144,7 +144,7 @@ class Account:
         return [each for each in self.cloud.inventory() if each["type"] == type and each["state"] != "Deleting"]
 
     def left(self):
-        """What there is beyond what the user had."""
+        """Everything except what the user had before."""
         return [each for each in self.cloud.inventory() if each["id"] not in {one["id"] for one in self.users}]
 
 
@@ -155,7 +155,7 @@ def account(azure_server):
 
 @pytest.fixture
 def user(workspace, account):
-    """Somebody with credentials for the account, in a file, and for others that are none."""
+    """A user with credentials for the account, in a file, and with invalid ones for others."""
     wrong = {
         "wrong-secret": {**account.auth, "client_secret": "not~the~secret"},
         "wrong-tenant": {**account.auth, "tenant_id": "0cc0b005-0000-4000-8000-0000000000ff"},
@@ -191,7 +191,7 @@ def listening():
 
 
 def live(user, account, until, type, node, infra):
-    """From scaling to destruction, with a loss that nobody announced."""
+    """From scaling to destruction, with a lost machine."""
     count = len(account.of(type))
     user.ready("scale", "-i", infra, "-n", node, "-s", "2")
     user.ready("maintain", "-i", infra)
@@ -288,7 +288,7 @@ def test_what_finds_no_room_in_one_region_is_built_in_another(user, account, why
     both = [implementation(account, location=location) for location in ("westeurope", "northeurope")]
     user.ready("import", user.write("nodes.yaml", json.dumps({"node_def:worker": both})))
     description = user.write("infra.yaml", DESCRIPTION)
-    for number in range(40):  # which implementation is tried first is left to chance
+    for number in range(40):  # the first implementation is chosen at random
         ended = user.ready("build", description, "-i", f"full-{number}")
         (machine,) = account.of(VM)
         assert account.cloud.account.find(machine["id"]).location == "northeurope"
@@ -330,7 +330,7 @@ def test_what_finds_no_room_is_built_on_another_cloud(user, account):
         user.ready("import", user.write("nodes.yaml", json.dumps({"node_def:worker": both})))
         description = user.write("infra.yaml", DESCRIPTION)
         reported = []
-        for number in range(40):  # which implementation is tried first is left to chance
+        for number in range(40):  # the first implementation is chosen at random
             words = ("--auth_data_path", auth_data)
             ended = user.ready("build", *words, description, "-i", f"full-{number}")
             reported += [line for line in ended.complaint if "AllocationFailed" in line and "trying" in line]

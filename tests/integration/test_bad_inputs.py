@@ -1,4 +1,4 @@
-"""What is wrong only once description, definitions and plugins meet: refused in these words, and nobody is called.
+"""Mistakes that show only when description, definitions and plugins are combined: refused without a call.
 
 Each case is `NAME.yaml`, a description, with `NAME.nodes.yaml`, its node definitions, and `NAME.expected`: the lines.
 """
@@ -20,7 +20,7 @@ CASES = sorted(path.name.removesuffix(".expected") for path in BAD.glob("*.expec
 
 @pytest.fixture(autouse=True)
 def user(tmp_path, monkeypatch):
-    """A home and a store in which nothing is, and the signals of the test run as they were."""
+    """An empty home and store, and unchanged signals."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("OCCOPUS_STORE", f"sqlite:///{tmp_path}/store.db")
     monkeypatch.chdir(BAD)

@@ -1,4 +1,4 @@
-"""A store that cannot be used: one line that says why, the documented exit code, and nothing done."""
+"""An unusable store: one line with the reason, the documented exit code, and no effect."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def words(request):
 
 
 def refused(workspace, words, url: str | None = None, **how) -> str:
-    """The one line that the command says."""
+    """The only line of output."""
     ended = workspace.run(*words, environ={"OCCOPUS_STORE": url} if url else {}, **how)
     assert (ended.code, ended.stdout) == (4, ""), ended
     (line,) = ended.complaint

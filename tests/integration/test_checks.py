@@ -1,4 +1,4 @@
-"""``occopus-plugins check`` on the harness that each distribution ships, with one clause of its suite."""
+"""``occopus-plugins check`` with the harness of each distribution, and one clause of its suite."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CLAUSES = {
     "context": "every_text_is_rendered",
     "notify": "all_in_order",
 }
-"""Clauses that need the other side."""
+"""Clauses that need a running provider."""
 ELSEWHERE = ("resource.nova",)
-"""Needs more than a harness can start: an OpenStack."""
+"""Needs an OpenStack, which a harness cannot start."""
 HARNESSES = sorted({point.name for point in entry_points(group="occopus.harness")} - set(ELSEWHERE))
 
 

@@ -1,4 +1,4 @@
-"""The commands with nodes of a Chef server: a life on EC2, and every failure as one clear line that leaves nothing."""
+"""The commands with nodes of a Chef server: a life cycle on EC2, and every failure as one line that leaves nothing."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def goiardi_process():
 
 @pytest.fixture
 def goiardi(goiardi_process):
-    """A Chef server with nothing on it, on which nothing is left."""
+    """An empty Chef server, which must be empty at the end."""
     assert goiardi_process.left() == []
     yield goiardi_process
     assert goiardi_process.left() == []
@@ -129,9 +129,9 @@ def user(workspace, account, goiardi):
 
 
 class Clients(threading.Thread):
-    """What runs on the machines of an account: each does what its user data says, as cloud-init and chef-client would.
+    """Simulated software on the machines of an account: it follows the user data, as cloud-init and chef-client would.
 
-    A client converges again and again, as the daemon does.
+    A client converges repeatedly, like the daemon.
     """
 
     def __init__(self, account):
@@ -314,7 +314,7 @@ def refused(user, cloud, words):
 
 
 def swept(user):
-    """What the server could not be asked to forget is forgotten once it can be asked."""
+    """Nodes that the unreachable server could not forget are removed once it is reachable."""
     user.ready("maintain", "--sweep")
     assert user.query("SELECT 1 FROM configurations") == []
 

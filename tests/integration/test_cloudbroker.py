@@ -1,4 +1,4 @@
-"""The commands on a CloudBroker Platform: a life from import to destroy, kills, mistakes, and the number of calls."""
+"""The commands on a CloudBroker Platform: a life cycle, kills, mistakes, and the number of calls."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def user(workspace):
 
 
 def nodes(cloud):
-    """How many instances of each node run."""
+    """The number of running instances of each node."""
     owners = [label.read(machine.name)[0] for machine in cloud.platform.running()]
     return Counter(owner.node_name for owner in owners)
 
@@ -159,17 +159,17 @@ def test_a_life(user, cloud, until):
     user.ready("maintain", "-i", "ping")
     assert nodes(cloud) == {"ping-receiver": 2, "ping-sender": 1}
 
-    cloud.platform.lose(machines["ping-receiver"].id)  # somebody stops one
+    cloud.platform.lose(machines["ping-receiver"].id)  # as a user may
     user.ready("maintain", "-i", "ping")
     assert nodes(cloud) == {"ping-receiver": 2, "ping-sender": 1}
 
-    cloud.platform.remove(machines["ping-sender"].id)  # and somebody deletes the record of one
+    cloud.platform.remove(machines["ping-sender"].id)  # and a user deletes the record of one
 
     def healed():
         user.ready("maintain", "-i", "ping")
         return nodes(cloud) == {"ping-receiver": 2, "ping-sender": 1}
 
-    until(healed)  # what is missing of the youngest might only be invisible yet
+    until(healed)  # a missing youngest instance may only be invisible yet
 
     user.ready("destroy", "-i", "ping")
     assert cloud.platform.running() == []

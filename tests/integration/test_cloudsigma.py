@@ -1,4 +1,4 @@
-"""The commands on a CloudSigma: a life from import to destroy, and every mistake and refusal as one clear line."""
+"""The commands on a CloudSigma: a life cycle, and every mistake and refusal as one clear line."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def cloud():
 
 @pytest.fixture
 def user(workspace):
-    """Somebody with credentials for two accounts, the second of which is none."""
+    """A user with credentials for two accounts, the second of which are invalid."""
     entries = [
         {"type": "cloudsigma", "name": "my_cloudsigma_cloud", "auth_data": {"email": EMAIL, "password": PASSWORD}},
         {"type": "cloudsigma", "name": "stranger", "auth_data": {"email": EMAIL, "password": "not-this-password"}},
@@ -134,7 +134,7 @@ def test_a_life(user, cloud, until):
             user.ready("maintain", "-i", "ping")
             return running(cloud) == FULL and len(cloud.drives()) == len(FULL)
 
-        until(healed)  # what is missing of the youngest might only be invisible yet
+        until(healed)  # a missing youngest instance may only be invisible yet
 
     user.ready("scale", "-i", "ping", "-n", "ping-receiver", "-s", "1")
     user.ready("maintain", "-i", "ping")

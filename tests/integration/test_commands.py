@@ -1,4 +1,4 @@
-"""Every option of the commands, what they print and where, and their exit codes."""
+"""Every option of the commands, their output, and their exit codes."""
 
 from __future__ import annotations
 
@@ -396,7 +396,7 @@ def test_a_key_is_never_shown(workspace, new_cloud, describe, right):
         assert not any(form in text for form in (SECRET, urllib.parse.quote(SECRET), json.dumps(SECRET), "hunter2"))
 
 
-# Output that goes nowhere
+# Lost output
 
 
 @pytest.mark.parametrize("words", [["maintain", "-l"], ["build", "trial.yaml", "--plan"], ["build", "--help"]])
@@ -437,7 +437,7 @@ def test_a_full_terminal_log_does_not_stop_a_build(ready, cloud):
 
 
 def shown(workspace, width, *words):
-    """What occopus-maintain shows on a terminal of this width."""
+    """The output of occopus-maintain on a terminal of this width."""
     ours, theirs = os.openpty()
     termios.tcsetwinsize(theirs, (24, width))
     program = Path(sys.executable).with_name("occopus-maintain")

@@ -1,4 +1,4 @@
-"""The commands with a configuration manager in a process of its own, which fails, hangs and dies."""
+"""The commands with a configuration manager in a separate process, which fails, hangs and is killed."""
 
 from __future__ import annotations
 

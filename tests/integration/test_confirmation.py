@@ -1,4 +1,4 @@
-"""A terminal on which somebody is asked, and a pipe in which nobody is."""
+"""Questions on a terminal, and commands in a pipe without questions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def on_terminal(ready):
-    """Runs a command on a terminal of its own, where the answer is typed already; its code and what it shows."""
+    """Runs a command on a terminal with the answer already typed; returns exit code and output."""
 
     def run(answer, *words):
         controller, terminal = pty.openpty()
@@ -43,7 +43,7 @@ def test_destroying_and_updating_on_a_terminal(ready, cloud, describe, on_termin
     assert cloud.inventory() == before
     code, shown = on_terminal(b"y\n", "build", "less.yaml", "-i", "trial")
     assert (code, len(cloud.machines(first))) == (0, 1), shown
-    code, shown = on_terminal(b"", "build", "less.yaml", "-i", "trial")  # nothing is replaced: nobody is asked
+    code, shown = on_terminal(b"", "build", "less.yaml", "-i", "trial")  # nothing is replaced, so there is no question
     assert (code, "[y/N]" in shown) == (0, False), shown
     code, shown = on_terminal(b"\x04", "destroy", "-i", "trial")
     assert (code, len(cloud.machines(first))) == (1, 1), shown

@@ -1,4 +1,4 @@
-"""What ``make dist`` builds, and an installation from it without a checkout."""
+"""The distributions of ``make dist``, and an installation from them without a checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands on Docker's engine and on Podman's: a life, each mistake as one line, and other clouds beside them."""
+"""The commands on Docker's engine and on Podman's: a life cycle, each mistake as one line, and other clouds with them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ SCRIPTS = {
 
 
 class Stage:
-    """An engine, a proxy before it, and where its images come from."""
+    """An engine, a proxy before it, and a registry."""
 
     def __init__(self, name, stack, folder):
         network = stack.enter_context(Network())
@@ -175,7 +175,7 @@ def test_a_life(workspace, stage, until):
         workspace.ready("maintain", "-i", "ping")
         return len(stage.of("ping-sender")) == 3
 
-    until(healed)  # what is missing of the youngest might only be invisible yet
+    until(healed)  # a missing youngest instance may only be invisible yet
     assert sender not in stage.of("ping-sender")
 
     workspace.ready("destroy", "-i", "ping")
@@ -275,7 +275,7 @@ def test_an_engine_restarted_during_a_build_and_during_maintenance(workspace, do
 
     maintenance = workspace.start("maintain", "-c", "-i", "anew", "-t", "0.5", "--parallelize")
     try:
-        until(complete)  # what was ready before the engine ended, and did not come back with it, has been healed
+        until(complete)  # instances that did not come back with the engine have been healed
         start_anew()
         if restart == "always":
             until(well)
@@ -380,7 +380,7 @@ def ec2_process():
 
 @pytest.fixture
 def ec2(ec2_process, workspace):
-    """An EC2 with nothing in it, and the user's keys for it."""
+    """An EC2 without instances, and the user's keys for it."""
     from occopus_resource_ec2 import testing  # noqa: PLC0415
 
     ec2_process.reset()

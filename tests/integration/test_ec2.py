@@ -1,4 +1,4 @@
-"""The commands on an EC2: a life from import to destroy, and every mistake and outage as one clear line."""
+"""The commands on an EC2: a life cycle, and every mistake and outage as one clear line."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ runcmd:
 
 
 class Account:
-    """An EC2 with nothing in it but a network, and what a user writes down about it."""
+    """An EC2 with only a network, and the user's files."""
 
     def __init__(self, cloud):
         import boto3  # noqa: PLC0415
@@ -105,7 +105,7 @@ def account(ec2_process):
 
 @pytest.fixture
 def user(workspace, account):
-    """Somebody with credentials for two accounts, the second of which is none."""
+    """A user with credentials for two accounts, the second of which are invalid."""
     others = {"accesskey": "AKIANOBODY", "secretkey": account.secret}
     entries = [
         {"type": "ec2", "name": "my_ec2_cloud", "auth_data": account.keys},
@@ -119,7 +119,7 @@ def user(workspace, account):
 
 
 def names(account):
-    """The tags `Name` of the instances that are not on their way out."""
+    """The tags `Name` of the instances that are not being deleted."""
     return sorted(thing["tags"]["Name"] for thing in account.instances() if thing["state"] in ("pending", "running"))
 
 
@@ -148,7 +148,7 @@ def test_a_life(user, account, until):
         user.ready("maintain", "-i", "ping")
         return names(account) == ["ping-ping-receiver", "ping-ping-receiver", "ping-ping-sender"]
 
-    until(healed)  # what is missing of the youngest might only be invisible yet
+    until(healed)  # a missing youngest instance may only be invisible yet
 
     user.ready("destroy", "-i", "ping")
     assert account.cloud.inventory() == []
@@ -335,7 +335,7 @@ EXPIRED = {
 
 
 def session(user, account, name):
-    """Write temporary credentials, as what renews them does: another file is put in the place of the former."""
+    """Replace the file with temporary credentials, as a program that renews them does."""
     entry = {"type": "ec2", "auth_data": {**account.keys, "sessiontoken": name}}
     auth_data = user.home / ".occopus" / "auth_data.yaml"
     new = auth_data.with_name("new")
@@ -346,7 +346,7 @@ def session(user, account, name):
 
 @pytest.fixture
 def temporary(user, account):
-    """Somebody with temporary credentials, and eight machines described."""
+    """A user with temporary credentials, and a description of eight machines."""
     session(user, account, "first-session")
     user.ready("import", user.write("nodes.yaml", json.dumps({"node_def:worker": definition(account, timeout=60)})))
     nodes = [{"name": "web", "type": "worker", "scaling": {"min": 8}}]

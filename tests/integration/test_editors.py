@@ -1,4 +1,4 @@
-"""What editors show: yaml-language-server with the catalogue of docs/editors.md, on every description there is."""
+"""Editors: yaml-language-server with the catalogue of docs/editors.md, on every description."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = Path(os.environ.get("OCCOPUS_DESCRIPTIONS", ROOT.parent / "shared" / "descriptions"))
-"""Descriptions that were published for 1.x; the test is skipped where there are none."""
+"""Published descriptions for 1.x; without them the test is skipped."""
 
 
 BIN = Path(sys.executable).parent
 LONGEST = 600.0
-"""Seconds after which a program is taken for stuck."""
+"""Seconds after which a program counts as stuck."""
 
 
 def run(*words, **environ):

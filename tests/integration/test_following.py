@@ -52,7 +52,7 @@ def addresses(report, node):
 
 
 class Visitor:
-    """Asks for pages all the time, each on a connection of its own; `lost` are requests that a retry did not save."""
+    """Requests pages continuously, each over a new connection; `lost` are requests that failed even after a retry."""
 
     def __init__(self, address):
         self._address = address

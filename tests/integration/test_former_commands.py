@@ -1,4 +1,4 @@
-"""Commands as scripts of 1.x use them: dry runs, standard input, what a build prints, limits that are templates."""
+"""Commands in scripts of 1.x: dry runs, standard input, the output of a build, limits that are templates."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ FULL = "InstanceLimitExceeded: You have requested more instances than your curre
 
 
 class User:
-    """Somebody who does what the README says, in a copy of the folder."""
+    """A user who follows the README, in a copy of the folder."""
 
     def __init__(self, workspace, port):
         self.workspace, self.port = workspace, str(port)
@@ -40,7 +40,7 @@ class User:
         return subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True)
 
     def does(self, beginning):
-        """The command of the README that begins so."""
+        """The command of the README with this beginning."""
         (line,) = [line for line in COMMANDS if line.startswith(beginning)]
         command, *words = line.split()
         return self.workspace.ready(command.removeprefix("occopus-"), *words)
@@ -49,7 +49,7 @@ class User:
         return [each["resource_address"] for each in self.workspace.report("hybrid")[node]["instances"].values()]
 
     def received(self):
-        """What each worker on this machine was given by the node `files`."""
+        """The file that each worker on this machine got from the node `files`."""
         return [path.read_text() for path in (self.workspace.home / ".occopus" / "local").glob("*/work/database")]
 
 

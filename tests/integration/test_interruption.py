@@ -1,4 +1,4 @@
-"""A build that is interrupted at any moment undoes itself: no instance and no row of it is left."""
+"""A build interrupted at any moment undoes itself: no instance and no row of it is left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .conftest import LONGEST
 pytestmark = pytest.mark.integration
 
 LINES = 36
-"""About as many lines as an undisturbed build of these nodes says."""
+"""About the number of lines that an undisturbed build of these nodes prints."""
 AT_ONCE = 6
 
 
@@ -88,14 +88,14 @@ def test_a_signal_sent_twice_at_once_is_one(user, cloud, describe):
 
 
 def stopped_while_it_is_undone(user, cloud, file, infra_id, line):
-    """Interrupt a build after a line, and again while it is undone; what it prints on stderr after that."""
+    """Interrupt a build after a line, and again during its rollback; returns the stderr after that."""
     with user.start("build", file, "-i", infra_id) as process:
         read_until(process, line)
         cloud.set_faults([{"kind": "hang", "operation": "delete"}])
         process.send_signal(signal.SIGINT)
         read_until(process, "node dropping")
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(REPEAT_SECONDS)  # what comes earlier is a repeat of the first signal
+            process.wait(REPEAT_SECONDS)  # an earlier signal is a repeat of the first one
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(LONGEST) == 130
@@ -156,7 +156,7 @@ def test_a_rollback_that_is_killed_is_finished_by_the_next_pass(workspace):
     assert "the update is being rolled back: interrupted by SIGINT; " in report
     go.touch()
     with contextlib.closing(sqlite3.connect(workspace.store)) as store, store:
-        store.execute("UPDATE infrastructures SET lease_expires = 0")  # nobody waits for it to run out
+        store.execute("UPDATE infrastructures SET lease_expires = 0")  # do not wait for its expiry
     finished = workspace.run("maintain", "-i", "cut")
     assert finished.code == 1, finished
     assert "rolling back: interrupted by SIGINT (carried on)\n" in finished.stderr

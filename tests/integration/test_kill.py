@@ -1,4 +1,4 @@
-"""A build that is killed at any moment loses nothing: destroy finds all of it, and a build goes on where it was."""
+"""A build killed at any moment loses nothing: destroy finds all of it, and a build continues."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def user(workspace, cloud, describe):
 
 def test_destroy_and_build_after_a_kill_at_a_random_moment(user, cloud):
     def killed(infra_id: str, seed: int) -> bool:
-        """Whether anything was begun before the kill."""
+        """Whether the kill came after the first step."""
         rng = random.Random(seed)
         line, pause = rng.randrange(1, LINES), rng.random() * 0.04
         options = ["--parallelize"] if seed % 2 else []

@@ -1,4 +1,4 @@
-"""Infrastructures that live: nodes die, requests come from everywhere, maintainers are killed, clouds go away."""
+"""The life of infrastructures: nodes die, requests arrive, maintainers are killed, clouds are unreachable."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.integration
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 WORKER = Path(__file__).with_name("life_worker.py")
 LIMIT = 60
-"""For how many seconds a node of the quick start may be ill."""
+"""The time for which a node of the quick start may be unhealthy."""
 
 REQUESTS = int(os.environ.get("OCCOPUS_TEST_REQUESTS", "200"))
 SENDERS = 10
@@ -108,7 +108,7 @@ class Demo:
         return False
 
     def replaced(self, node_id):
-        """Whether it is, once it is ill; that began a minute earlier than it did: nobody waits for the limit."""
+        """Whether it is replaced when it is ill; its illness is dated back by a minute, so that the test need not wait."""
         ill = "UPDATE instances SET unhealthy_since = unhealthy_since - ? WHERE node_id = ? AND unhealthy_since > ?"
         with contextlib.closing(sqlite3.connect(self.workspace.store, timeout=LONGEST)) as store, store:
             store.execute(ill, (LIMIT, node_id, time.time() - LIMIT))
@@ -145,7 +145,7 @@ def test_the_nodes_of_the_quick_start_are_replaced(demo, until):
 
 @pytest.fixture
 def user(workspace, cloud, describe):
-    """Somebody with an infrastructure `life` of two nodes."""
+    """A user with an infrastructure `life` of two nodes."""
     workspace.ready("import", workspace.write("nodes.yaml", cloud.definitions("worker")))
     text = describe("web", min=LIMITS[0]).replace(f'"max": {LIMITS[0] + 1}', f'"max": {LIMITS[1]}')
     workspace.ready("build", workspace.write("life.yaml", text), "-i", "life", "--parallelize")
@@ -153,7 +153,7 @@ def user(workspace, cloud, describe):
 
 
 def assert_whole(user, cloud, count):
-    """So many instances, all ready, the same in the store and on the cloud; none was ever made twice."""
+    """This many instances, all ready, the same in the store and on the cloud; none was made twice."""
     machines = cloud.machines("life")
     known = user.query("SELECT instance_id, token, stage FROM instances WHERE infra_id = 'life'")
     assert sorted(known) == sorted((machine["id"], machine["token"], "ready") for machine in machines)
@@ -203,7 +203,7 @@ def test_an_outage_of_a_cloud_is_reported_once(workspace, new_cloud, describe, u
 
 
 class Crowd:
-    """Processes of `life_worker`, all with the same store; what they print is in the file `said`."""
+    """Processes of `life_worker` on the same store; their output is in the file `said`."""
 
     def __init__(self, workspace):
         self._workspace = workspace

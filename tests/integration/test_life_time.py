@@ -1,4 +1,4 @@
-"""The life time of infrastructures and who maintains them, by the commands and the service."""
+"""Life times and maintainers of infrastructures, with the commands and the service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 
 def past(workspace, infra_id):
-    """Have the life time be over."""
+    """Let the life time end."""
     with contextlib.closing(sqlite3.connect(workspace.store, timeout=60)) as connection, connection:
         connection.execute("UPDATE infrastructures SET expires_at = 1000 WHERE id = ?", (infra_id,))
 

@@ -1,4 +1,4 @@
-"""``occopus-logs``: the output of instances, and what was kept of those that are gone."""
+"""``occopus-logs``: the output of instances, and the stored output of deleted ones."""
 
 from __future__ import annotations
 

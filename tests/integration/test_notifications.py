@@ -1,4 +1,4 @@
-"""The commands tell a web service what they do, and it cannot hold them up."""
+"""The commands send notifications to a web service, which cannot block them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECRET = "hush-hush-hush"
 
 
 class Receiver:
-    """Takes what has a good signature while it is `well`; `hangs` until it is let go."""
+    """Accepts requests with a valid signature while it is `well`; `hangs` until it is released."""
 
     def __init__(self):
         self.url = ""

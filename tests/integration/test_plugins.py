@@ -1,4 +1,4 @@
-"""``occopus-plugins`` as users run it, with plugins of which some are broken."""
+"""``occopus-plugins`` as users run it, with some broken plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quick start as a newcomer meets it: real processes on this computer, and nothing left of them."""
+"""The quick start for a new user: real processes on this computer, all of which are gone at the end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def addresses(report: dict, node: str) -> list[str]:
 
 
 def alive(folder: Path) -> list[psutil.Process]:
-    """The processes that say they belong to a node below this folder."""
+    """The processes whose environment names a node below this folder."""
     return [
         process
         for process in psutil.process_iter(["environ", "status"])

@@ -1,4 +1,4 @@
-"""A backup that is put back: the world went on without it, and nothing is lost unsaid or left behind."""
+"""A restored backup: later changes are reported, and nothing is lost or left behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def copied(user, to="copy.db"):
 
 
 def restore(user, copy):
-    """Put a copy in the place of the store, as the documentation says."""
+    """Replace the store by a copy, as documented."""
     for left in user.folder.glob(f"{user.store.name}-*"):
         left.unlink()
     copy.replace(user.store)
@@ -45,7 +45,7 @@ def slow(ready, cloud, describe):
 
 
 def built_with_a_copy(user, moment):
-    """A build that goes on to its end, and a copy of the store from the moment at which it says something."""
+    """A build that completes, and a copy of the store from the moment of one of its messages."""
     with user.start("build", "slow-trial.yaml", "-i", "x") as process:
         assert any(line.startswith(moment) for line in process.stderr)
         copy = copied(user)
@@ -76,7 +76,7 @@ def test_a_copy_from_the_middle_of_a_build_finds_all_that_the_build_made_later(s
 def test_a_copy_from_before_the_first_token_builds_again_and_reports_what_was_built(slow, cloud):
     copy = built_with_a_copy(slow, "node creating db")
     with contextlib.closing(sqlite3.connect(copy)) as store, store:
-        store.execute("DELETE FROM instances")  # the line is said just before the rows are written
+        store.execute("DELETE FROM instances")  # the line is printed just before the rows are written
     made = ids(cloud.machines("x"))
     restore(slow, copy)
     slow.await_lease("x")

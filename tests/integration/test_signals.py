@@ -1,4 +1,4 @@
-"""A terminal that vanishes and a disk that is full lose nothing."""
+"""A closed terminal and a full disk lose nothing."""
 
 from __future__ import annotations
 

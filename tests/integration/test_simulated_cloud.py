@@ -1,4 +1,4 @@
-"""The simulated cloud as a process: what survives its death, and how it fails on the wire."""
+"""The simulated cloud as a process: its state after a kill, and its faults over HTTP."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def nothing_is_left(user, cloud, until):
 
 
 def refused(user, cloud, until, words):
-    """How a build ended that has such a line for its node, and leaves nothing."""
+    """The error of a build with such a line for its node; nothing is left."""
     ended = user.run("build", "infra.yaml", "-i", "shop")
     assert ended.code == 1, ended
     (line,) = [line for line in ended.complaint if line.startswith("error: ")]
@@ -150,7 +150,7 @@ def built(shop, sshd):
 
 
 def not_reconfigured(user, words):
-    """A build after which the machine is as it was, with one line that says why."""
+    """A build that leaves the machine unchanged, with one line that gives the reason."""
     ended = user.run("build", "changed.yaml", "-i", "shop")
     assert ended.code == 1, ended
     (line,) = [line for line in ended.complaint if line.startswith("error: ")]

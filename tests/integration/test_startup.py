@@ -1,4 +1,4 @@
-"""What is asked often answers at once: it imports none of what takes long to import."""
+"""Frequently used commands are fast: they import no slow modules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ except SystemExit as end:
 
 
 def imported(workspace, command: str, *words: str) -> set[str]:
-    """The top-level modules that a command has imported when it ends."""
+    """The top-level modules that a command has imported at its end."""
     before = (sys.executable, "-c", LOADED)
     ended = workspace.ready(command.rstrip("_"), *words, before=before, environ={"COMMAND": command})
     return set(ended.stderr.split())

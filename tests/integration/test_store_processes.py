@@ -1,4 +1,4 @@
-"""Several processes on one store, some of them killed in the middle of what they do."""
+"""Several processes on one store, some of which are killed during a change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def store(store_url):
 
 
 def add_counter(store, infra_id):
-    """An infrastructure with an instance that counts in its reason how often it was changed."""
+    """Add an infrastructure with an instance whose reason counts its changes."""
     record = InstanceRecord(
         node_id=infra_id, infra_id=infra_id, node_name="web", position=0, token=infra_id, implementation=WAY.digest,
         connection="", fingerprint="", stage=Stage.RESERVED, since=0.0, created_at=0.0, reason="0"
@@ -54,7 +54,7 @@ def add_counter(store, infra_id):
 
 
 class Workers:
-    """Processes of `store_worker`, all talking into one pipe."""
+    """Processes of `store_worker`, with their output in one pipe."""
 
     def __init__(self, url):
         self._command = [sys.executable, str(Path(__file__).with_name("store_worker.py")), url, *INFRASTRUCTURES]
@@ -69,7 +69,7 @@ class Workers:
         return subprocess.Popen(self._command, stdout=self._input)
 
     def lines(self):
-        """What they say, as (word, rest)."""
+        """Their output lines, as (word, rest)."""
         for line in self._lines:
             word, _, rest = line.strip().partition(" ")
             assert word != "error", rest
@@ -87,7 +87,7 @@ class Workers:
 
     @contextlib.contextmanager
     def standing_still(self):
-        """All of them are stopped where they are: what is on the disk is what a snapshot of it would have."""
+        """Stop all of them: the files on disk are then those that a snapshot would contain."""
         for process in self._running:
             process.send_signal(signal.SIGSTOP)
         for process in self._running:
@@ -99,7 +99,7 @@ class Workers:
                 process.send_signal(signal.SIGCONT)
 
     def stop(self):
-        """Kill all of them; what they still have said ends."""
+        """Kill all of them; their remaining output ends."""
         while self._running:
             self.kill_one()
         if self._input is not None:
@@ -113,7 +113,7 @@ class Workers:
 
 
 def check_copy(url, copy):
-    """A copy made while others write is a store like any other."""
+    """A copy made during writes is a valid store."""
     files = (url.removeprefix("sqlite:///"), copy)
     with contextlib.ExitStack() as stack:
         source, target = (stack.enter_context(contextlib.closing(sqlite3.connect(file))) for file in files)
@@ -137,7 +137,7 @@ def check_store(file):
         assert target.execute("PRAGMA foreign_key_check").fetchall() == []
     with contextlib.closing(open_database(f"sqlite:///{file}")) as database:
         store = Store(database)
-        for infra_id in INFRASTRUCTURES:  # whoever comes upon it can go on
+        for infra_id in INFRASTRUCTURES:  # any process may continue it
             lease = store.acquire(infra_id, "another", time.time() + 60)
             assert lease is not None
             (record,) = store.instances(infra_id)
@@ -168,10 +168,10 @@ def test_no_change_is_lost_and_no_process_is_refused(store, store_url, tmp_path)
     assert committed.total() >= TRANSITIONS
     counted = {infra_id: int(store.instances(infra_id)[0].reason) for infra_id in INFRASTRUCTURES}
     assert all(counted[infra_id] >= committed[infra_id] for infra_id in INFRASTRUCTURES)
-    # Whoever was killed may have committed one change without having said so.
+    # Each killed process may have committed one change without reporting it.
     assert sum(counted.values()) <= committed.total() + workers.killed
     seconds = time.monotonic() - began
-    print(f"{committed.total()} transitions told, {sum(counted.values())} counted, in {seconds:.0f} s; ", end="")
+    print(f"{committed.total()} transitions reported, {sum(counted.values())} counted, in {seconds:.0f} s; ", end="")
     print(f"{PROCESSES} processes, {workers.killed} killed meanwhile or at the end, {copies} copies opened")
 
 

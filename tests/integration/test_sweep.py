@@ -1,4 +1,4 @@
-"""``occopus-maintain --sweep``: what no row knows is found at the provider, and removed when that is wanted."""
+"""``occopus-maintain --sweep``: instances without a row are found at the provider, and deleted on request."""
 
 from __future__ import annotations
 

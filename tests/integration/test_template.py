@@ -31,7 +31,7 @@ LONGEST = 1200.0
 
 
 class Outside:
-    """An environment with wheels alone, and a home; nothing of the checkout can be imported in it."""
+    """An environment with wheels only, and a home; the checkout is not importable in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.venv, self.dist = folder, folder / "venv", folder / "dist"
@@ -105,7 +105,7 @@ def test_a_plugin_of_each_kind_is_made_installed_checked_used_and_broken(outside
 
 @contextlib.contextmanager
 def fakes(outside):
-    """What the plugins talk to: a folder for each of two, an agent on one of them, and a server that greets."""
+    """The services of the plugins: a folder for each of two, an agent on one of them, and a server that greets."""
     folders = [outside.folder / name for name in ("cloud", "orders")]
     for folder in folders:
         folder.mkdir()
@@ -159,7 +159,7 @@ def builds_a_node_with_all_of_them(outside):
 
 
 def refuses_what_can_never_be(outside, cloud, implementation):
-    """A folder that does not exist fails the build at once, not after the time limit of the node."""
+    """A missing folder fails the build at once, not after the time limit of the node."""
     endless = {**implementation["health_check"], "timeout": 1_000_000}
     section = {**implementation["resource"], "endpoint": f"{cloud}-misspelt"}
     mistaken = {**implementation, "resource": section, "health_check": endless}

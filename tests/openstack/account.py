@@ -1,4 +1,4 @@
-"""An account at the cloud: how the handler is to reach it, and everything there is in it, seen by another way."""
+"""An account of the cloud: its credentials, and its resources as an independent client sees them."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Account:
 
     @cached_property
     def administrator(self) -> Connection:
-        """Who may see and do more than the owner of a project."""
+        """An administrator, for resources that the owner of a project cannot see."""
         domains = {"user_domain_name": "Default", "project_domain_name": "Default"}
         plugin = v3.Password(self._direct, username="admin", password="adminpw", project_name="admin", **domains)
         return Connection(session=Session(plugin), region_name="RegionOne", interface="internal")
 
     def user_data(self, token: str) -> str | None:
-        """What the server that was made with a token finds as its user data."""
+        """The user data that a token's server finds."""
         compute = self.administrator.compute
         answer = compute.get(f"/servers/{self.server_of(token)}", microversion="2.3").json()["server"]
         encoded = answer["OS-EXT-SRV-ATTR:user_data"]
@@ -61,7 +61,7 @@ class Account:
 
     @cached_property
     def ids(self) -> dict[str, str]:
-        """What a description may name, by id."""
+        """The ids for descriptions."""
         compute, network = self.cloud.compute, self.cloud.network
         return {
             "endpoint": self.endpoint,
@@ -88,7 +88,7 @@ class Account:
 
     @contextlib.contextmanager
     def server(self) -> Iterator[None]:
-        """A server that is none of ours."""
+        """A server that Occopus did not make."""
         where = [{"uuid": self.ids["network_id"]}]
         what = {"image_id": self.ids["image_id"], "flavor_id": self.ids["flavor_id"], "networks": where}
         server = self.cloud.compute.create_server(name="somebody's", **what)
@@ -102,7 +102,7 @@ class Account:
         until(lambda: server.id not in [each.id for each in self.servers()])
 
     def application_credential(self, name: str, **more: str) -> dict[str, str]:
-        """The auth_data of a new one."""
+        """The `auth_data` of a new one."""
         made = self.cloud.identity.create_application_credential(self.cloud.current_user_id, name, **more)
         return {"type": "application_credential", "id": made.id, "secret": made.secret}
 
@@ -128,7 +128,7 @@ class Account:
         return list(self.cloud.compute.servers())
 
     def left(self) -> dict[str, list[str]]:
-        """What there is, by kind; nothing where all was cleared away."""
+        """The remaining resources, by kind; empty if everything was deleted."""
         network = self.cloud.network
         found = {
             "servers": [each.id for each in self.servers()],
@@ -142,14 +142,14 @@ class Account:
         return {kind: ids for kind, ids in found.items() if ids}
 
     def gone(self) -> dict[str, list[str]]:
-        """What is left once deletions under way had time to end."""
+        """The remaining resources after deletions in progress have ended."""
         deadline = time.monotonic() + 60
         while (left := self.left()) and time.monotonic() < deadline:
             time.sleep(0.2)
         return left
 
     def empty(self) -> None:
-        """Clear everything away, whoever made it."""
+        """Delete all resources of any user."""
         until(lambda: not self._cleared())
 
     def _cleared(self) -> dict[str, list[str]]:
@@ -170,7 +170,7 @@ class Account:
 
 
 def clear(accounts: Iterable[Account]) -> None:
-    """Nothing may be left of a test; whatever is, no later test suffers from it."""
+    """Fail if a test has left resources; delete them, so that later tests are not affected."""
     left = {account: found for account in accounts if (found := account.gone())}
     for account in left:
         account.empty()

@@ -1,4 +1,4 @@
-"""Somebody at work: a home with credentials and a store, and the commands."""
+"""A user: a home with credentials and a store, and the commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 SCRIPTS = Path(sys.executable).parent
 LONGEST = 300
-"""Seconds after which a command is taken for stuck."""
+"""Seconds after which a command counts as stuck."""
 
 
 class Desk:
@@ -68,7 +68,7 @@ class Desk:
         return process
 
     def end(self, process):
-        """Wait for a command; nothing it said is a traceback, or secret."""
+        """Wait for a command; its output must contain neither tracebacks nor secrets."""
         with process:
             try:
                 stdout, stderr = process.communicate(timeout=LONGEST)

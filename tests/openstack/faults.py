@@ -1,4 +1,4 @@
-"""Stands before every service of the cloud: passes requests on, counts them, and fails as it is told."""
+"""A proxy in front of every service of the cloud: forwards requests, counts them, and injects faults."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Answer:
 
 Rewording = Callable[[bytes], bytes]
 Rule = Callable[[Request], "Fault | Answer | Rewording | None"]
-"""What becomes of a request: None passes it on, a rewording changes the body of its answer."""
+"""The result of a request: None forwards it, a rewording changes the body of its answer."""
 
 
 def html(status: int) -> Answer:
@@ -84,7 +84,7 @@ class Proxy:
         self._servers.clear()
 
     def reset(self) -> None:
-        """Work again, let go of the requests that hang, and count anew."""
+        """Remove all faults, release hanging requests, and reset counts."""
         self.requests.clear()
         self.rule = lambda _request: None
         self._released.set()
@@ -147,7 +147,7 @@ class Proxy:
                         self.send_header(key, value)
                 self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
-                with contextlib.suppress(ConnectionError):  # whoever asked was killed, or had enough
+                with contextlib.suppress(ConnectionError):  # the client was killed or timed out
                     self.wfile.write(answer.body)
 
             do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _serve  # noqa: N815  # the library's names
@@ -186,7 +186,7 @@ class NovaFaults(FaultInjector):
         )
 
     def report_status(self, status):
-        """Have every server be in the status."""
+        """Give every server this status."""
 
         def reworded(body):
             return re.sub(rb'"status": ?"ACTIVE"', f'"status": "{status}"'.encode(), body)

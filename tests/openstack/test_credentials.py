@@ -1,4 +1,4 @@
-"""Every way to say who asks."""
+"""Every kind of credentials."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_each_builds_and_destroys(desk, account):
 
 
 def test_a_credential_deleted_during_a_build(desk, account, proxy):
-    """The build says so; what it cannot undo any more is undone with the next credential."""
+    """The build reports it; the rest is undone with the next credential."""
     auth, name = account.application_credential("short-lived"), "withdrawn"
     desk.credentials({"type": "nova", "auth_data": auth})
     desk.define(account.resource())

@@ -1,4 +1,4 @@
-"""A cloud without room gives way to another, which the events tell; it is left alone for a while."""
+"""If a cloud has no capacity, another one is used, as events report; the full one is skipped for a while."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def asked_for_servers(proxy):
     ],
 )
 def test_another_cloud_takes_over(other, desk, accounts, proxy, user, wanted, why):
-    """The first node that is to be made there finds it full; of every one it is said why it is made elsewhere."""
+    """The first node finds it full; for each node the reason of its place is reported."""
     account = accounts[user]
     desk.credentials({"type": "nova", "auth_data": account.auth})
     desk.define(account.resource(name="full", **wanted), {"type": "sim", "name": "other", "endpoint": other.endpoint})

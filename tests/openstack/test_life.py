@@ -1,4 +1,4 @@
-"""Lives of infrastructures on a real OpenStack, with descriptions like those that users have."""
+"""The life cycle of infrastructures on a real OpenStack, with typical descriptions."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def user_data(proxy, server_name):
 
 
 def test_ping(desk, account, proxy):
-    """Import, build, report, scale, heal what was deleted behind our back, destroy; the fixture sees what is left."""
+    """Import, build, report, scale, heal a deleted server, destroy; the fixture checks that nothing is left."""
     with account.key_pair("my-key"), account.security_group("ping"):
         desk.write("nodes/receiver.yaml", MESSAGE)
         desk.write("nodes/sender.yaml", PING + MESSAGE)
@@ -124,13 +124,13 @@ def test_ping(desk, account, proxy):
             desk.ready("maintain", "-i", "ping")
             return names(account) == ["myreceiver", "myreceiver", "mysender"]
 
-        until(healed)  # what is missing of the youngest might only be invisible yet
+        until(healed)  # a missing youngest instance may only be invisible yet
         assert made.id not in [server.id for server in account.servers()]
         desk.ready("destroy", "-i", "ping")
 
 
 def test_the_example(desk, account):
-    """As it is published, but for the values that everybody has to put in."""
+    """As published, except for the values that every user has to fill in."""
     parsed = yaml.safe_load((EXAMPLE / "nodes.yaml").read_text())
     for (implementation,) in parsed.values():
         assert set(account.resource()) <= set(implementation["resource"])

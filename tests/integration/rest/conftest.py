@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 LONGEST = 600
-"""Seconds after which something is taken for stuck, however busy the machine is."""
+"""Seconds after which a call counts as stuck, however busy the machine is."""
 
 
 class Answer:
@@ -25,7 +25,7 @@ class Answer:
 
 
 class Client:
-    """As plain as curl: bytes go as a form unless somebody says otherwise."""
+    """As plain as curl: bytes are sent as a form by default."""
 
     def __init__(self, base, token=None):
         self.base, self.token = base, token
@@ -55,7 +55,7 @@ class Client:
 
 @contextlib.contextmanager
 def serving(workspace, *options, **how):
-    """A service on a free port; its output is in the file `said`, what it listens on is the client's base."""
+    """A service on a free port; its output is in the file `said`, its URL is the client's base."""
     path = workspace.folder / f"said-{time.monotonic_ns()}"
     with path.open("w") as said:
         words = ["--port", "0", "--interval", "0.3", "--parallelize", *options]

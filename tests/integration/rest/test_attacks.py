@@ -1,4 +1,4 @@
-"""What others may try on the REST service, and the answer that each gets."""
+"""Attacks on the REST service, and the answer to each."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ BODIES = [
 
 @pytest.fixture(scope="module")
 def open_service(module_workspace, serve):
-    # It knows these endpoints, lest what names them be refused for that.
+    # It allows these endpoints, so that requests are not refused because of them.
     with serve(module_workspace, "--endpoint", CLOUD, "--endpoint", ENGINE) as (_, client):
         yield client
 
@@ -122,7 +122,7 @@ KEYS = {
     "a registry that only the engine reaches": "resource.image",
     "the network of an engine's machine": "resource.network",
 }
-"""The path of each that is not about the endpoint."""
+"""The path of each key except the endpoint."""
 
 
 @pytest.mark.parametrize("what", DEFINITIONS)

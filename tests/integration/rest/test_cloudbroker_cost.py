@@ -1,4 +1,4 @@
-"""The cost of instances at a provider that says it, over the REST service."""
+"""The cost of instances from a provider that reports it, over the REST service."""
 
 from __future__ import annotations
 

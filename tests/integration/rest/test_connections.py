@@ -36,7 +36,7 @@ def guarded(ready, serve):
 
 
 class Attack:
-    """Keeps so many connections open in a thread, and opens each again as soon as it is closed.
+    """Keeps this many connections open in a thread, and opens each again as soon as it is closed.
 
     It sends `first` on each, then a byte now and then. `addresses` are those of its ends, in turn.
     """

@@ -1,4 +1,4 @@
-"""The answers that clients of Occopus 1.x look for, field by field, from a client that knows HTTP and nothing else."""
+"""The answers that clients of Occopus 1.x expect, field by field, from a plain HTTP client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service where its command line cannot be changed: configuration and environment say the same."""
+"""The service with a fixed command line: configuration and environment set the same options."""
 
 from __future__ import annotations
 

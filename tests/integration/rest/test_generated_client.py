@@ -29,7 +29,7 @@ def document(served):
 
 @pytest.fixture
 def generated(document, tmp_path, monkeypatch):
-    """The name of the package that was made, and what the generator said."""
+    """The name of the generated package, and the output of the generator."""
     (tmp_path / "openapi.json").write_text(json.dumps(document))
     words = ["generate", "--path", "openapi.json", "--output-path", PACKAGE, "--meta", "none"]
     folder = Path(sys.executable).parent

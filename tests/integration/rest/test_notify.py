@@ -1,4 +1,4 @@
-"""A client has the events of an infrastructure told to its app, with the credentials of the service."""
+"""A client registers its app for the events of an infrastructure, with the credentials of the service."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def messages(ready):
     messages = []
 
     def answer(path, _headers, body):
-        """Of Firebase, and of its token service."""
+        """Answers of Firebase, and of its token service."""
         if path != "/token":
             messages.append(json.loads(body)["message"])
         return 200, {}, json.dumps({"access_token": "x", "expires_in": 3600}).encode()

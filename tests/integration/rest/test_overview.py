@@ -1,4 +1,4 @@
-"""What the page asks of the API beyond what scripts do."""
+"""Calls of the API for the page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_at_a_glance_and_the_graph(served, ready, until):
     until(lambda: served.get(f"{path}/outline").json["state"] == "ready")
     (glimpse,) = served.get("/overview").json["infrastructures"]
     created = glimpse.pop("created_at")
-    glimpse.pop("maintainer")  # it is written down within some seconds
+    glimpse.pop("maintainer")  # it is recorded within some seconds
     assert glimpse == {
         "infraid": infra_id,
         "name": "trial",
@@ -85,7 +85,7 @@ def test_a_description_that_is_spoilt_is_said_of_it_alone(served, ready, spoil, 
 
 @pytest.fixture
 def spoil(ready):
-    """Changes the row of an infrastructure as no program of ours would."""
+    """Changes the row of an infrastructure in a way that Occopus never does."""
 
     def change(infra_id, how):
         with contextlib.closing(sqlite3.connect(ready.store, timeout=60)) as connection, connection:

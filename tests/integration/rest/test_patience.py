@@ -29,7 +29,7 @@ from occopus_core.store.tokens import Scope
 pytestmark = pytest.mark.integration
 
 LONGEST = 600
-"""Seconds after which something is taken for stuck, however busy the machine is."""
+"""Seconds after which a call counts as stuck, however busy the machine is."""
 HOLD_BACK = 64 * 1024
 """Bytes that a connection keeps for a client, as asyncio has it."""
 EVENT = 20_000
@@ -37,7 +37,7 @@ EVENT = 20_000
 
 
 class Inside:
-    """A service in a thread of this process, and what a test looks at in it."""
+    """A service in a thread of this process, with access to its state."""
 
     def __init__(self, manager, server, app, client):
         self.manager, self.server, self.app, self.client = manager, server, app, client
@@ -53,7 +53,7 @@ class Inside:
 
     @property
     def waiting(self):
-        """For each connection, how many bytes are kept for its client."""
+        """For each connection, the number of bytes buffered for its client."""
         return [one.transport.get_write_buffer_size() for one in list(self.server.server_state.connections)]
 
 
@@ -197,16 +197,16 @@ def test_more_keys_than_are_kept_in_a_day(built, new_client):
         assert one.client.post(path, Idempotency_Key="another").status == 200
 
 
-# What an answer, or the work that it took, tells of what there is
+# Information in answers, or in their cost
 
 
 @pytest.fixture
 def asked():
-    """The statements that the store gets because of requests."""
+    """The statements that requests cause at the store."""
     heard = []
 
     def hear(_connection, _cursor, statement, *_):
-        if threading.current_thread().name == "AnyIO worker thread":  # maintenance goes on meanwhile
+        if threading.current_thread().name == "AnyIO worker thread":  # maintenance continues meanwhile
             heard.extend([statement] if statement != "BEGIN" else [])
 
     sa.event.listen(sa.Engine, "before_cursor_execute", hear)
@@ -231,7 +231,7 @@ def test_who_has_no_business_here_learns_nothing_of_what_there_is(built, new_cli
         }
 
         def ask(token, infra_id):
-            """All that can be seen of the answers, and of the work."""
+            """All observable properties of the answers, and of the work."""
             del asked[:]
             client = new_client(one.client.base, token)
             answers = [client.call(method, f"/infrastructures/{infra_id}{rest}") for method, rest in CALLS]

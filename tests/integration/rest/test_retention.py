@@ -1,4 +1,4 @@
-"""Old events are forgotten; whoever follows a log, or comes back to it, goes on with what there is."""
+"""Old events are removed; readers of the log continue with the remaining ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MORE = 100
 
 
 def fill(file, count):
-    """So many events of long ago; the ids of the first and the last."""
+    """Add this many old events; return the ids of the first and the last."""
     with contextlib.closing(sqlite3.connect(file, timeout=60)) as connection, connection:
         ((last,),) = connection.execute("SELECT max(id) FROM events")
         connection.execute("UPDATE events SET at = 1.0")
@@ -39,7 +39,7 @@ def test_a_log_is_bounded_and_goes_on_in_order(ready, serve, describe, until):
         def ids(path, **headers):
             return [one["id"] for one in client.get(f"/infrastructures/i/events{path}", **headers).json["events"]]
 
-        # Whoever saw something that is gone goes on with the oldest there is, and nobody sees anything twice.
+        # A reader whose last event was removed continues with the oldest one left, and gets no event twice.
         assert ids(f"?after={first}&limit=3") == [kept, kept + 1, kept + 2]
         assert ids("?limit=1", Last_Event_ID=str(first)) == [kept]
         assert ids(f"?after={last - 1}") == [last]

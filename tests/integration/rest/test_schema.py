@@ -1,4 +1,4 @@
-"""What the OpenAPI document promises, and what the service answers to whatever may be sent to it."""
+"""The OpenAPI document, and the answers of the service to any request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what on the REST service, and how much of it."""
+"""Permissions and rate limits of the REST service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPORT = "/infrastructures/trial"
 
 @pytest.fixture(scope="module")
 def open_service(module_workspace, serve):
-    """A service that is started before there are tokens."""
+    """A service that is started before tokens exist."""
     with serve(module_workspace) as (_, client):
         yield client
 

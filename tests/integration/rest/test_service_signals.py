@@ -1,4 +1,4 @@
-"""Signals while the service heals: it ends in order, nothing is lost, and whoever comes next carries on."""
+"""Signals while the service heals: it ends in order, nothing is lost, and the next process continues."""
 
 from __future__ import annotations
 

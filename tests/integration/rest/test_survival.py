@@ -1,4 +1,4 @@
-"""What was begun is finished, once: after kills at any moment, and by several services on one store."""
+"""Work in progress is finished, once: after kills at any moment, and by several services on one store."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_two_services_share_the_work_and_do_nothing_twice(ready, serve, cloud, u
             found = re.search(r'occopus_events_total\{kind="node creating"\} (\d+)', client.get("/metrics").text)
             assert found
             assert int(found[1]) > 0, "each did its share"
-        # Requests while both are there: whoever's share it is applies each of them, once.
+        # Requests while both run: the service with its share applies each of them, once.
         for infra_id in ids:
             one.post(f"/infrastructures/{infra_id}/scaleup/db")
         until(lambda: all(len(cloud.machines(infra_id)) == 2 for infra_id in ids))
@@ -167,6 +167,6 @@ def test_an_unavailable_store_is_reported_and_waited_for(ready, serve, until, de
 
 def rename(workspace, *names, to):
     with contextlib.closing(sqlite3.connect(workspace.store, timeout=60, isolation_level=None)) as connection:
-        connection.execute("PRAGMA legacy_alter_table=ON")  # those who refer to it are left alone
+        connection.execute("PRAGMA legacy_alter_table=ON")  # leave tables with references alone
         for name in names:
             connection.execute(f"ALTER TABLE {name} RENAME TO {to.format(name.removesuffix('_away'))}")

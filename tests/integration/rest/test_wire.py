@@ -1,4 +1,4 @@
-"""What can be tried below HTTP: requests that can be read in two ways, clients that are slow, many, or deaf."""
+"""Attacks below HTTP: ambiguous requests, and clients that are slow, numerous, or do not read."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ TRIES = 5
 NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
 QUICKSTART = Path(__file__).parents[4] / "examples" / "quickstart"
 SHOTS = os.environ.get("OCCOPUS_SHOTS")
-"""A folder: pictures of what the tests see are put there."""
+"""The folder for screenshots of the tests."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,10 @@ def chromium():
 
 
 class Visitor:
-    """Somebody with a browser. What the page does wrong (errors, strangers called, policy broken) is in `faults`."""
+    """A user with a browser.
+
+    Errors of the page (console errors, foreign requests, policy violations) are in `faults`.
+    """
 
     def __init__(self, browser, base, **how):
         self.base, self.faults = base, []
@@ -115,7 +118,7 @@ def user(workspace):
 
 @pytest.fixture
 def shots():
-    """The folder for pictures, if one is wanted."""
+    """The folder for screenshots, if any."""
     return SHOTS
 
 

@@ -1,4 +1,4 @@
-"""A terminal of a given width, in tmux, in which a shell runs commands as a person types them."""
+"""A terminal of a given width, in tmux, with a shell that runs commands as a user types them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 LONGEST = 600.0
-"""Seconds after which something is taken for stuck."""
+"""Seconds after which a command counts as stuck."""
 _PROMPT = re.compile(r"\[(\d+)\]\$")
 
 
 class Terminal:
-    """Use it in a ``with`` block. What each command shows is put into the folder `shots`, if there is one."""
+    """Use it in a ``with`` block. The output of each command is written to the folder `shots`, if given."""
 
     def __init__(self, folder: Path, environ: dict[str, str], columns: int, shots: str | None) -> None:
         self._name = f"occopus-{uuid.uuid4().hex[:8]}"
@@ -43,7 +43,10 @@ class Terminal:
         self.columns = columns
 
     def run(self, command: str, *, name: str, code: int = 0, answers: tuple[tuple[str, str], ...] = ()) -> str:
-        """Type a command, and for each pair of `answers` the second text once the first is shown; what it showed."""
+        """Type a command; type the second text of each pair of `answers` after the first is shown.
+
+        Returns the output.
+        """
         self._tmux("send-keys", "-R")
         self._tmux("clear-history")
         self._type(command)
@@ -59,7 +62,7 @@ class Terminal:
         return text
 
     def fits(self, text: str) -> bool:
-        """True if no line had to be broken by the terminal, but the command itself."""
+        """True if the terminal broke no line except the command itself."""
         return all(len(line) <= self.columns for line in text.splitlines()[1:])
 
     def _type(self, text: str) -> None:

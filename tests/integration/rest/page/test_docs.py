@@ -1,4 +1,4 @@
-"""The page of the API, in a browser: it works without internet, and asks nobody but the service."""
+"""The page of the API, in a browser: it works without internet, and calls only the service."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_a_plan_is_that_of_the_text_and_of_the_description_that_was_read(
 
 
 class Held:
-    """Requests for the description, not answered until the test does. Questions for a plan pass."""
+    """Requests for the description, held back until the test answers them. Requests for a plan pass."""
 
     def __init__(self, page):
         self._page, self.requests = page, []
@@ -141,7 +141,7 @@ class Held:
         self.requests.append(route)
 
     def one(self, method):
-        """The only request that waits."""
+        """The only held request."""
         ends = time.monotonic() + LONGEST / 1000
         while not self.requests:
             assert time.monotonic() < ends, "nothing is asked for"

@@ -1,4 +1,4 @@
-"""Who maintains an infrastructure, when it ends, and what it costs, on the page."""
+"""The maintainer, the end and the cost of an infrastructure on the page."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_end_cost_and_maintainers(ready, serve, question, until):
 
 
 def _freeze(maintainer, workspace):
-    """Stop the maintainer when it does not write, and have it be silent: nobody waits for 30 seconds."""
+    """Stop the maintainer when it does not write, and make it silent, so that the test need not wait for 30 seconds."""
     with contextlib.closing(sqlite3.connect(workspace.store, timeout=1)) as connection:
         while True:
             maintainer.send_signal(signal.SIGSTOP)

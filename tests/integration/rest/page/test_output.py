@@ -1,4 +1,4 @@
-"""Where instances are, what they have printed, and the outputs of an infrastructure."""
+"""The places of instances, their output, and the outputs of an infrastructure."""
 
 from __future__ import annotations
 

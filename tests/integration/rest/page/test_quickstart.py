@@ -1,4 +1,4 @@
-"""The life of the quick start, on the page: built, watched, scaled, healed, destroyed. Nothing is reloaded."""
+"""The life of the quick start on the page: built, watched, scaled, healed, destroyed. Nothing is reloaded."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_by_keyboard_alone(ready, serve, question, infra_id):
         page.keyboard.press("Escape")
         expect(page.get_by_role("button", name="Destroy…")).to_be_focused()
         page.keyboard.press("Enter")
-        for _ in range(20):  # as fast as one who is sure
+        for _ in range(20):  # quickly, like an experienced user
             expect(page.get_by_role("dialog").get_by_role("textbox")).to_be_focused()
             page.keyboard.press("Escape")
             page.keyboard.press("Enter")

@@ -1,4 +1,4 @@
-"""What the page shows when things are not as they should be: no token, too small a token, mistakes, no service."""
+"""The page in case of problems: no token, insufficient scope, mistakes, no service."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_what_is_not_yours_to_see(ready, serve, new_client, question, new_token,
         expect(page.get_by_role("button")).to_have_count(1)
         expect(page.get_by_role("button", name="Sign out")).to_be_visible()
         visitor.look("not-yours")
-        page.reload()  # and who comes with such a token is led to what it is for
+        page.reload()  # a client with such a token is shown its infrastructure
         expect(page.get_by_text("None has the id “another”, and none had.")).to_be_visible()
 
 
@@ -196,7 +196,7 @@ def test_one_that_is_spoilt_among_others(ready, serve, question, until):
 
 
 def copy_infrastructure(store, count):
-    """So many more infrastructures without instances, which nobody maintains."""
+    """Add this many infrastructures without instances, which no service maintains."""
     with contextlib.closing(sqlite3.connect(store, timeout=60)) as connection, connection:
         names = [row[1] for row in connection.execute("PRAGMA table_info(infrastructures)")]
         chosen = ["?" if name == "id" else "0" if name == "maintained" else name for name in names]

@@ -1,4 +1,4 @@
-"""The first hour: a real terminal at 80 and 120 columns, then the page at 1400 and 390 pixels. Nothing is made up."""
+"""The first hour of a user: a real terminal at 80 and 120 columns, then the page at 1400 and 390 pixels."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_the_first_hour(user, terminal, serve, question, kill_node):
             expect(plan).to_contain_text("'Good morning from Occopus'")
             visitor.look(f"walk-plan-{width}", whole=True)
 
-    user.ready("maintain", "-i", "quickstart")  # finishes what the service was in the middle of
+    user.ready("maintain", "-i", "quickstart")  # finishes the interrupted pass of the service
     gone = terminal.run("occopus-destroy -i quickstart", name="destroy", answers=(("[y/N]", "y"),))
     assert re.search(r"with 4 instances\? \[y/N\]\s+y\n- node dropped loadbalancer", gone), gone
     assert gone.count("node dropped web") == 3
