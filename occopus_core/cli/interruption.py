@@ -63,14 +63,14 @@ def interruptible(
         interrupt(f"interrupted by {signal.Signals(number).name}")
         _say_at_once(notice if first else "stopping at once")
 
-    heeded = signals()
-    for number in heeded:
+    handled = signals()
+    for number in handled:
         signal.signal(number, receive)
     try:
         yield interruption
     finally:
         # The command is complete: ending here would only hide its result.
-        for number in heeded:
+        for number in handled:
             signal.signal(number, signal.SIG_IGN)
 
 

@@ -100,7 +100,7 @@ def sweep(options: argparse.Namespace) -> int:
     for line in (*swept.silent, *swept.left):
         say(f"unconfirmed: {line}")
     for name in swept.unsearched:
-        say(f"to search it no more, if it is gone for good: occopus-maintain --forget {shlex.quote(name)}")
+        say(f"to stop searching it, if it is permanently gone: occopus-maintain --forget {shlex.quote(name)}")
     count = f"{len(swept.strays)} found"
     say(count if only_report else f"{count}, {max(0, len(swept.strays) - len(swept.left))} deleted")
     return ExitCode.UNCONFIRMED if swept.silent or swept.left else ExitCode.OK

@@ -1,4 +1,4 @@
-"""The commands on Docker's engine and on Podman's: a life cycle, each mistake as one line, and other clouds with them."""
+"""The commands on Docker's engine and on Podman's: a life cycle, mistakes as one line each, and other clouds."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class Demo:
         return False
 
     def replaced(self, node_id):
-        """Whether it is replaced when it is ill; its illness is dated back by a minute, so that the test need not wait."""
+        """Whether it is replaced when it is ill; its illness is dated back, so that the test need not wait."""
         ill = "UPDATE instances SET unhealthy_since = unhealthy_since - ? WHERE node_id = ? AND unhealthy_since > ?"
         with contextlib.closing(sqlite3.connect(self.workspace.store, timeout=LONGEST)) as store, store:
             store.execute(ill, (LIMIT, node_id, time.time() - LIMIT))

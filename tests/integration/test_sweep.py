@@ -60,7 +60,7 @@ def test_a_cloud_that_is_no_more_is_forgotten_once_nothing_is_recorded_there(rea
     cloud.set_faults([{"kind": "permanent", "operation": "list", "reason": "closed for ever"}])
     ended = ready.run("maintain", "--sweep")
     assert ended.code == 5
-    hint = f"to search it no more, if it is gone for good: {store} occopus-maintain --forget '{name}'"
+    hint = f"to stop searching it, if it is permanently gone: {store} occopus-maintain --forget '{name}'"
     assert ended.complaint[-2] == hint
     assert ready.ready("maintain", "--forget", name).complaint[-1] == f"'{name}' is not searched any more"
     warning, count = ready.ready("maintain", "--sweep").complaint[-2:]

@@ -32,7 +32,7 @@ class Logged(BaseModel):
     nodename: str
     nodeid: str
     lines: list[str]
-    available: bool = Field(description="whether there is any output to be had")
+    available: bool = Field(description="whether there is any output")
     detail: str = Field(description="why there is none; else empty")
     kept_at: str | None = Field(
         description="when the lines were kept, of an instance that failed and is gone; else null"

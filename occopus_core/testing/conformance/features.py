@@ -161,6 +161,4 @@ def _running(harness: ResourceHarness, handler: ResourceHandler, kind: Kind) -> 
 
 
 def _until_stopped(harness: ResourceHarness, handler: ResourceHandler, id: InstanceId) -> None:
-    patiently(
-        harness, lambda: state(handler, id) is not InstanceState.READY, "an instance that was stopped is READY no more"
-    )
+    patiently(harness, lambda: state(handler, id) is not InstanceState.READY, "a stopped instance is no longer READY")

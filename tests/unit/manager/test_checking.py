@@ -87,7 +87,7 @@ def test_every_difference_is_a_line(folder):
         ),
         (
             "the node definition 'worker' cannot be built with its credentials: auth_data of type voms: OpenStack "
-            "takes VOMS proxies no more; use an application_credential (refused)"
+            "no longer supports VOMS proxies; use an application_credential (refused)"
         ),
     ]
     templates = [line.removeprefix(f"{place}") for line in found.lines if line.startswith(place)]

@@ -127,7 +127,7 @@ def subscription(connection: Connection) -> str:
 
 
 def login(connection: Connection, session: requests.Session) -> Login:
-    """The login host. An endpoint of no public cloud is asked for it.
+    """The login host. An endpoint other than a public cloud's has to name it.
 
     Raises `StrangerError` and the errors of requests.
     """

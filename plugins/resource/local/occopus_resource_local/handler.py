@@ -58,7 +58,7 @@ class LocalHandler(ResourceHandler):
         self._addresses = AddressPool(self.root, network)
 
     @classmethod
-    def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG003 - whatever it says
+    def powers(cls, resource: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG003
         """A node runs programs of this host."""
         return ("it runs programs of the server",)
 

@@ -175,10 +175,10 @@ def test_many_are_deleted_at_once_and_one_failure_stops_no_other(host, monkeypat
     for token in ("n1", "n2", "n3"):
         host.create(host.request(token))
     real = psutil.Process.send_signal
-    spared = host.folder("n2").living_supervisor()
+    kept = host.folder("n2").living_supervisor()
 
     def send_signal(process, number):
-        if process.pid == spared:
+        if process.pid == kept:
             raise psutil.AccessDenied(process.pid)
         real(process, number)
 

@@ -21,7 +21,7 @@ APPLICATION_CREDENTIAL = ("application_credential", "v3applicationcredential")
 _OLDER_KEYS = {"id": "application_credential_id", "secret": "application_credential_secret"}
 """Alternative names for the parts of an application credential."""
 _FOREIGN = {
-    "voms": "OpenStack takes VOMS proxies no more; use an application_credential",
+    "voms": "OpenStack no longer supports VOMS proxies; use an application_credential",
     **dict.fromkeys(
         ("openid", "oidc", "v3oidcpassword", "v3oidcaccesstoken"),
         "OpenID providers are not supported; use an application_credential",

@@ -74,8 +74,8 @@ def test_the_domain_with_its_older_name(settings, auth, domain):
 @pytest.mark.parametrize(
     ("auth", "kind", "message"),
     [
-        ({"type": "voms", "proxy": "x"}, AuthError, "no more; use an application_credential"),
-        ({"proxy": "x"}, AuthError, "no more; use an application_credential"),
+        ({"type": "voms", "proxy": "x"}, AuthError, "no longer supports VOMS proxies; use an application_credential"),
+        ({"proxy": "x"}, AuthError, "no longer supports VOMS proxies; use an application_credential"),
         ({"type": "openid"}, AuthError, "OpenID providers are not supported"),
         ({"application_credential_id": "i"}, AuthError, "have no 'secret'"),
         ({"type": "application_credential", "id": "i"}, AuthError, "have no 'secret'"),

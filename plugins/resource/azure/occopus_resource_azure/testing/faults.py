@@ -19,12 +19,11 @@ class Fault:
     """A rule: which calls it matches, and how they fail. Empty selectors match every call."""
 
     kind: Kind
-    """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
-    effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed.
-    ``cut_reply``: takes effect, and only the beginning of the answer comes, as if it were all. ``foreign_reply``: takes
-    effect, and a web page comes in place of the answer, as a success. For the asynchronous operation that the call
-    starts: ``fail_operation`` fails it with `code` and `message`, ``slow`` lets it take `seconds` more, ``stuck`` never
-    ends it."""
+    """Without effect: ``refuse`` and ``html`` answer with an error, ``hang`` never answers. With effect: ``drip`` sends
+    the answer byte by byte, ``lost_reply`` closes the connection instead of answering, ``cut_reply`` sends only the
+    beginning of the answer, as if it were complete, ``foreign_reply`` sends a web page as a success. For the
+    asynchronous operation that the call starts: ``fail_operation`` fails it with `code` and `message`, ``slow`` extends
+    it by `seconds`, ``stuck`` never ends it."""
     method: str = ""
     type: str = ""
     """The resource type, as in ``Microsoft.Compute/virtualMachines``; ``resourceGroups``, ``resources``; ``login`` for

@@ -16,11 +16,10 @@ class Fault:
     """A rule: which calls it matches, and how they fail."""
 
     kind: Kind
-    """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
-    effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed.
-    ``cut_reply``: takes effect, and only the beginning of the answer comes, as if it were all. ``foreign_reply``: takes
-    effect, and a web page comes in place of the answer, as a success. ``no_id``: answered with empty ``instance``
-    elements."""
+    """Without effect: ``refuse`` and ``html`` answer with an error, ``hang`` never answers. With effect: ``drip`` sends
+    the answer byte by byte, ``lost_reply`` closes the connection instead of answering, ``cut_reply`` sends only the
+    beginning of the answer, as if it were complete, ``foreign_reply`` sends a web page as a success, ``no_id`` sends
+    empty ``instance`` elements."""
     operation: Operation | None = None
     """The operation that it matches; None for every operation."""
     id: str = ""

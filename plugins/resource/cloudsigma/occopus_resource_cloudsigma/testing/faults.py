@@ -17,9 +17,9 @@ class Fault:
     """A rule: which calls it matches, and how they fail."""
 
     kind: Kind
-    """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``lost_reply``:
-    takes effect, and the connection is closed. ``cut_reply``: takes effect, and the first half of the answer comes, as
-    if it were all. ``foreign_reply``: takes effect, and a web page comes in place of the answer, as a success."""
+    """Without effect: ``refuse`` and ``html`` answer with an error, ``hang`` never answers. With effect: ``lost_reply``
+    closes the connection instead of answering, ``cut_reply`` sends the first half of the answer, as if it were
+    complete, ``foreign_reply`` sends a web page as a success."""
     call: str = ""
     """A regular expression for method, path and query, such as ``POST /servers/ ``; empty for every call."""
     count: int = -1

@@ -33,11 +33,10 @@ class Rule:
     """What happens to a request: the first rule that matches it counts."""
 
     kind: Kind
-    """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
-    effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed.
-    ``cut_reply``: takes effect, and only the beginning of the answer comes, as if it were all. ``foreign_reply``: takes
-    effect, and `message`, or a web page, comes in place of the answer, as a success. ``reworded``: answered with
-    `message` wherever the answer says `words`."""
+    """Without effect: ``refuse`` and ``html`` answer with an error, ``hang`` never answers. With effect: ``drip`` sends
+    the answer byte by byte, ``lost_reply`` closes the connection instead of answering, ``cut_reply`` sends only the
+    beginning of the answer, as if it were complete, ``foreign_reply`` sends `message`, or a web page, as a success,
+    ``reworded`` replaces `words` in the answer by `message`."""
     request: str = ""
     """A regular expression to search in ``METHOD /path?query``."""
     status: int = 500

@@ -15,12 +15,11 @@ class Fault:
     """A rule: which calls it matches, and how they fail."""
 
     kind: Kind
-    """``refuse`` and ``html``: answered so, without effect. ``hang``: never answered, without effect. ``drip``: takes
-    effect, and the answer comes byte by byte. ``lost_reply``: takes effect, and the connection is closed.
-    ``cut_reply``: takes effect, and only the beginning of the answer comes, as if it were all. ``foreign_reply``: takes
-    effect, and `message` comes in place of the answer, as a success, or a web page. ``first_page``, for what has a
-    NextToken: answered as if it had none.
-    ``take_back``, for RunInstances: answered as ever, and what was made is terminated at once."""
+    """Without effect: ``refuse`` and ``html`` answer with an error, ``hang`` never answers. With effect: ``drip`` sends
+    the answer byte by byte, ``lost_reply`` closes the connection instead of answering, ``cut_reply`` sends only the
+    beginning of the answer, as if it were complete, ``foreign_reply`` sends `message`, or a web page, as a success.
+    ``first_page`` ignores the NextToken of a call. ``take_back`` answers RunInstances normally, and terminates the
+    instance at once."""
     action: str = ""
     """The EC2 action that it matches; empty for every action."""
     value: str = ""
