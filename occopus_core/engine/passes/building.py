@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
 from occopus_core.descriptions.text import same_description
+from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.failure_detection import Notes, detected_anew, notes_of
 from occopus_core.engine.instance.reservation import new_works
 from occopus_core.engine.instance.runtime import Runtime
@@ -185,7 +186,7 @@ def build_leased(
     fresh = new_works(runtime, design.blueprints, steps, works)
     execution = context.execution(runtime, design.blueprints, record, [*works, *fresh])
     execution.links.update(places(context).links)  # a killed process may have left instances there
-    made = [work for work in works if _is_made(work, design) and work.node_name not in steps.left]
+    made = (work for work in works if _is_made(work, design) and work.node_name not in steps.left)
     unfinished = [work for work in made if work.stage is not Stage.READY]
     _adopt_definitions(runtime, design, unfinished)  # their health checks decide whether they become ready
     proved = {step.node_id for step in steps.steps if step.proved}
@@ -202,8 +203,25 @@ def build_leased(
     runtime.journal.commit_with(
         lambda change: _finish(change, context, runtime, record, design, steps, works, replacing, end, own)
     )
-    # Instances that stay are reconfigured before their former dependees are dropped.
+    yield from _settle(context, runtime, execution, record, design, steps, works)
+
+
+def _settle(
+    context: PassContext,
+    runtime: Runtime,
+    execution: Execution,
+    record: InfrastructureRecord,
+    design: Design,
+    steps: Plan,
+    works: Sequence[Work],
+) -> Steps[None]:
+    """Reconfigure and delete what a build that has succeeded changes and removes.
+
+    Instances that stay are reconfigured before their former dependees are deleted. Raises `UnconfirmedError` and
+    `UnconfiguredError`. `works` were there before.
+    """
     renewed = {step.node_id for step in steps.of(Verb.RECONFIGURE)}
+    made = [work for work in works if _is_made(work, design) and work.node_name not in steps.left]
     followers = [work for work in works if work.node_name in steps.left and work.node_id in renewed]
     yield from execution.reconfigure([*made, *followers], design.graph, renewed)
     context.refuse_if_abandoned()
