@@ -15,7 +15,7 @@ from occopus_core.descriptions.serial import implementation_to_json, infrastruct
 from occopus_core.events import Event, EventKind
 from occopus_core.store.database import open_database
 from occopus_core.store.listing import list_infrastructures
-from occopus_core.store.records import ScaleKind, StoreError
+from occopus_core.store.records import NoSuchInfrastructureError, ScaleKind, StoreError
 from occopus_core.store.repository import Store
 
 from .builders import add_instances, definition, implementation, infrastructure, record
@@ -117,7 +117,7 @@ def read_all(url):
         ):
             try:
                 read()
-            except StoreError as error:
+            except (StoreError, NoSuchInfrastructureError) as error:  # a file that lost all its content is a new store
                 refused.append(str(error))
     return refused
 
