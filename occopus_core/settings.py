@@ -5,6 +5,7 @@ YAML and JSON Schema are imported only if there is a file to read.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -43,6 +44,13 @@ class NotifierSettings:
     """The kinds of events; empty for all."""
     infrastructures: frozenset[str] = frozenset()
     """The ids of infrastructures; empty for all."""
+    is_named: bool = True
+    """False if `name` was made up, for an entry without one."""
+
+    @property
+    def label(self) -> str:
+        """The receiver in messages: as the file has it."""
+        return self.name if self.is_named else self.type
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +77,21 @@ class Settings:
 
     @classmethod
     def load(
-        cls, path: str | None = None, environ: Mapping[str, str] = os.environ, plugins: PluginSchemas | None = None
+        cls,
+        path: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+        plugins: PluginSchemas | None = None,
+        *,
+        notifies: bool = True,
     ) -> Settings:
         """Read `path`, else the file in `$OCCOPUS_CONFIG_PATH`, else the first one found; see `locations.find`.
 
         The variables `$OCCOPUS_STORE`, `$OCCOPUS_COMPATIBILITY` and `$OCCOPUS_REST_INSECURE` take precedence over the
-        file. `plugins` are the installed ones by default. Raises `DescriptionError`.
+        file. `plugins` are the installed ones by default. Where the caller never `notifies`, no notifier is loaded, and
+        their own keys are not checked. Raises `DescriptionError`.
         """
         file = path or environ.get(CONFIG_VARIABLE) or find("occopus_config.yaml", "--cfg")
-        found = _read(file, plugins) if file else {}
+        found = _read(file, plugins, notifies=notifies) if file else {}
         store = environ.get(STORE_VARIABLE) or found.pop("store", DEFAULT_STORE)
         former = environ.get(COMPATIBILITY_VARIABLE) or found.pop("compatibility", "")
         if former not in {"", FORMER}:
@@ -119,15 +133,15 @@ def _expanded(store: str) -> str:
 # Reading a file
 
 
-def _read(file: str, plugins: PluginSchemas | None) -> dict[str, Any]:
+def _read(file: str, plugins: PluginSchemas | None, *, notifies: bool) -> dict[str, Any]:
     """The fields of `Settings` from a file."""
     from occopus_core.descriptions.loader import load  # noqa: PLC0415
     from occopus_core.descriptions.problems import DescriptionError, in_order  # noqa: PLC0415
     from occopus_core.descriptions.schema import check, config_schema, validator  # noqa: PLC0415
 
     document = load(file, tolerant=True)
-    schemas: dict[str, Mapping[str, Any] | None] = {}
-    problems = [*_unknown_notifiers(document, plugins, schemas), *_logging_faults(document)]
+    problems = [*_logging_faults(document)]
+    schemas = _notifier_schemas(document, plugins, notifies=notifies)
     problems += check(document, validator(config_schema(schemas))) or _repeated_notifiers(document)
     if problems:
         raise DescriptionError(in_order(problems, document.name))
@@ -165,23 +179,28 @@ def _ignored(data: Mapping[str, Any]) -> Iterator[str]:
 # Notifiers
 
 
-def _unknown_notifiers(
-    document: Document, plugins: PluginSchemas | None, schemas: dict[str, Mapping[str, Any] | None]
-) -> Iterator[Problem]:
-    """Collect the schemas of the notifiers in use. Yields a problem for each that is not installed."""
-    for index, entry in enumerate(_list(_mapping(document.data).get("notify"))):
+def _notifier_schemas(
+    document: Document, plugins: PluginSchemas | None, *, notifies: bool
+) -> Mapping[str, Mapping[str, Any] | None]:
+    """The schemas of the notifiers in use, by type; None for one that is not loaded, or cannot be.
+
+    The delivery warns of one that cannot be loaded.
+    """
+    schemas: dict[str, Mapping[str, Any] | None] = {}
+    for entry in _list(_mapping(document.data).get("notify")):
         name = _mapping(entry).get("type")
         if not isinstance(name, str) or name in schemas:
+            continue
+        schemas[name] = None
+        if not notifies:
             continue
         if plugins is None:
             from occopus_core.registry import Registry  # noqa: PLC0415 - only who notifies pays for it
 
             plugins = Registry()
-        schemas[name] = None
-        try:
+        with contextlib.suppress(LookupError):
             schemas[name] = plugins.schema("notify", name)
-        except LookupError as error:
-            yield document.problem(("notify", index, "type"), str(error))
+    return schemas
 
 
 def _repeated_notifiers(document: Document) -> list[Problem]:
@@ -207,6 +226,7 @@ def _notifier(entry: Mapping[str, Any]) -> NotifierSettings:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
     return NotifierSettings(
         name=entry.get("name", f"{entry['type']}-{digest[:12]}"),
+        is_named="name" in entry,
         type=entry["type"],
         settings=settings,
         events=frozenset(kinds.get(event, event) for event in entry.get("events", ())),

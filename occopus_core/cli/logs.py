@@ -78,7 +78,7 @@ def _since(text: str) -> float:
 def _run(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    settings, credentials = load_settings(options.cfg), load_credentials(options.auth_data_path)
+    settings, credentials = load_settings(options.cfg, notifies=False), load_credentials(options.auth_data_path)
     with InfrastructureManager(settings, credentials) as manager:
         options.infra_id = meant(manager, options.infra_id)
         lines = max(options.lines, FOLLOW_LINES) if options.follow else options.lines

@@ -175,7 +175,7 @@ def _sweep_misuse(options: argparse.Namespace) -> str:
 
 def _complete(options: argparse.Namespace) -> int:
     """Print words for the completion of a shell."""
-    for word in words(options.complete, load_settings(options.cfg).store, options.infra_id):
+    for word in words(options.complete, load_settings(options.cfg, notifies=False).store, options.infra_id):
         result(word)
     return ExitCode.OK
 
@@ -183,7 +183,7 @@ def _complete(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from occopus_core.store.listing import list_infrastructures  # noqa: PLC0415  # help must not wait for all this
 
-    settings = load_settings(options.cfg)
+    settings = load_settings(options.cfg, notifies=False)
     _refuse_unknown_form(options.output, _LIST_FORMS, settings)
     missing: list[str] = []
     summaries = list_infrastructures(settings.store, missing.append)
@@ -224,7 +224,7 @@ def _report(options: argparse.Namespace) -> int:
     from occopus_core.report.forms import written  # noqa: PLC0415
     from occopus_core.report.tables import WIDEST  # noqa: PLC0415
 
-    settings = load_settings(options.cfg)
+    settings = load_settings(options.cfg, notifies=False)
     _refuse_unknown_form(options.output, () if options.graph else _FORMS, settings)
     snapshot = _snapshot(options, settings)
     if options.filter is not None:
@@ -251,7 +251,10 @@ def _describe(options: argparse.Namespace) -> int:
     from occopus_core.credentials import Credentials  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager, pointing_to_events(manager):
+    with (
+        InfrastructureManager(load_settings(options.cfg, notifies=False), Credentials()) as manager,
+        pointing_to_events(manager),
+    ):
         result(manager.description(meant(manager, options.infra_id)).rstrip("\n"))
     return ExitCode.OK
 

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     B = TypeVar("B")
 
 
-def load_settings(path: str | None) -> Settings:
-    """The configuration; prints its warnings and sets up logging. Raises `DescriptionError`."""
+def load_settings(path: str | None, *, notifies: bool = True) -> Settings:
+    """The configuration; prints its warnings and sets up logging. `notifies` is as for `Settings.load`.
+
+    Raises `DescriptionError`.
+    """
     from occopus_core.settings import Settings  # noqa: PLC0415  # after the options are known to be right
 
-    settings = Settings.load(path)
+    settings = Settings.load(path, notifies=notifies)
     repeat_option("cfg", path)
     repeat_store(os.environ.get("OCCOPUS_STORE", ""))
     for warning in settings.warnings:

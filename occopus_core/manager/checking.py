@@ -29,7 +29,7 @@ from occopus_core.engine.planning.design import InvalidDesignError, make_design
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.rehearsal import requests_of
 from occopus_core.manager.auth import auth_faults
-from occopus_core.registry import Registry
+from occopus_core.registry import PluginError, Registry
 from occopus_core.render import expander
 from occopus_core.settings import Settings
 from occopus_core.store.definitions import StoredDefinitions
@@ -116,6 +116,11 @@ class _Check:
     def _config(self, path: str, _document: Document) -> None:
         settings = Settings.load(path, {})
         self._found.add(settings.warnings)
+        for notifier in settings.notify:
+            try:
+                self._registry.schema("notify", notifier.type)
+            except PluginError as error:
+                self._found.add([f"{path}: notify: {error}"])
         if settings.rest_host not in _OPEN_HOSTS and not settings.rest_insecure:
             self._found.add([f"{path}: components.rest.host: the service asks for a token at {settings.rest_host}"])
         if settings.dry_run:

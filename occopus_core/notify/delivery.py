@@ -11,7 +11,7 @@ import functools
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from occopus_core.api.errors import AuthError, NotFoundError, PermanentError, ProviderError, ThrottledError
@@ -19,12 +19,13 @@ from occopus_core.api.notify import Notification, Notifier
 from occopus_core.api.resource import Connection
 from occopus_core.credentials import Credentials
 from occopus_core.engine.kernel.clock import Clock, SystemClock
+from occopus_core.engine.kernel.guard import is_of_plugin
 from occopus_core.engine.kernel.intervals import backoff
-from occopus_core.engine.kernel.stand_in import ensure_made, made_or_stand_in
-from occopus_core.error_place import breach_text, place
+from occopus_core.engine.kernel.stand_in import made
+from occopus_core.error_place import breach_text, described
 from occopus_core.events import FORMER_NAMES
 from occopus_core.redaction import Redactor
-from occopus_core.registry import Registry
+from occopus_core.registry import PluginError, Registry
 from occopus_core.settings import NotifierSettings
 from occopus_core.sound_errors import sound
 from occopus_core.store.outbox import DELIVERY_SECONDS, Outbox
@@ -50,7 +51,7 @@ class Route:
 
     def __init__(
         self,
-        notifier: Notifier,
+        make: Callable[[], Notifier],
         settings: NotifierSettings,
         outbox: Outbox,
         clock: Clock,
@@ -59,8 +60,13 @@ class Route:
         who: Callable[[], str] = lambda: "the notifier",
         redact: Callable[[str], str] = str,
     ) -> None:
-        """`report` gets each problem once, until it changes or is solved. `who` and `redact` are those of `guarded`."""
-        self._notifier = notifier
+        """`make` returns the notifier, and may raise: a turn calls it until it has returned one.
+
+        `report` gets each problem once, until it changes or is solved. `who` and `redact` are those of `guarded`.
+        """
+        self._make = make
+        self._made: Notifier | None = None
+        self._call: tuple[str, float] | None = None
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
@@ -84,39 +90,65 @@ class Route:
         if rest > 0:
             return rest
         try:
-            ensure_made(self._notifier)
             self._outbox.register(self._settings.name)
-            while self._deliver():
+            notifier = self._notifier()
+            while self._deliver(notifier):
                 pass
-        except Exception as error:  # noqa: BLE001  # after any error the next turn tries again
-            return self._fail(error)
+        except BaseException as error:
+            if not is_of_plugin(error):
+                raise
+            return self._fail(error)  # whatever it is, the next turn tries again
         return INTERVAL
 
-    def _deliver(self) -> bool:
+    def watch(self, seconds: float) -> None:
+        """Report a call of the notifier that has not returned for this long. Thread-safe."""
+        call = self._call
+        if call is not None and self._clock.monotonic() - call[1] > seconds:
+            self._report_once(
+                f"notifications to '{self._settings.label}' are late: {self._who()} does not return from {call[0]}"
+            )
+
+    def _notifier(self) -> Notifier:
+        """The notifier, which is made at its first use. Raises `ProviderError`."""
+        if self._made is None:
+            with self._calling("its constructor"):
+                self._made = made(self._make, self._who(), self._redact)
+        return self._made
+
+    @contextlib.contextmanager
+    def _calling(self, what: str) -> Iterator[None]:
+        self._call = (what, self._clock.monotonic())
+        try:
+            yield
+        finally:
+            self._call = None
+
+    def _deliver(self, notifier: Notifier) -> bool:
         """Deliver the next batch; False if there is none. After a crash the batch is delivered again."""
         consignment = self._outbox.take(self._settings.name, self._clock.now())
         if consignment is None:
             return False
-        batch, cursor = self._next(consignment.events)
+        batch, cursor = self._next(notifier, consignment.events)
         try:
-            self._send(batch)
-        except Exception:
-            with contextlib.suppress(StoreError):  # the batch is then free after `DELIVERY_SECONDS`
-                self._outbox.give_back(consignment)
+            self._send(notifier, batch)
+        except BaseException as error:
+            if is_of_plugin(error):
+                with contextlib.suppress(StoreError):  # the batch is then free after `DELIVERY_SECONDS`
+                    self._outbox.give_back(consignment)
             raise
         self._outbox.advance(consignment, cursor)
         return True
 
-    def _next(self, events: Sequence[StoredEvent]) -> tuple[Sequence[StoredEvent], int]:
+    def _next(self, notifier: Notifier, events: Sequence[StoredEvent]) -> tuple[Sequence[StoredEvent], int]:
         """The events for one call, and the id up to which the log is delivered after it."""
         wanted = [event for event in events if self._is_wanted(event)]
-        batch = wanted[: self._notifier.batch_size]
+        batch = wanted[: notifier.batch_size]
         return batch, (events if len(batch) == len(wanted) else batch)[-1].id
 
-    def _addressed(self, batch: Sequence[StoredEvent]) -> list[Notification]:
+    def _addressed(self, notifier: Notifier, batch: Sequence[StoredEvent]) -> list[Notification]:
         """The notifications to send. A notifier for subscribers gets only events that a client subscribed to."""
         notifications = [notification(event) for event in batch]
-        if not self._notifier.tells_subscribers:
+        if not notifier.tells_subscribers:
             return notifications
         known = self._outbox.subscribers(self._settings.type, {each.infra_id for each in notifications})
         return [
@@ -129,35 +161,44 @@ class Route:
         kinds, ids = self._settings.events, self._settings.infrastructures
         return (not kinds or event.kind in kinds) and (not ids or event.infra_id in ids)
 
-    def _send(self, batch: Sequence[StoredEvent]) -> None:
+    def _send(self, notifier: Notifier, batch: Sequence[StoredEvent]) -> None:
         """Call the notifier. Propagates its errors, except a permanent refusal, which is reported."""
-        notifications = self._addressed(batch)
+        notifications = self._addressed(notifier, batch)
         if not notifications:
             return
         trouble = ""
         try:
-            self._notifier.send(notifications)
+            with self._calling("send()"):
+                notifier.send(notifications)
         except ProviderError as raised:
             error = sound(raised, self._redact, lambda how: breach_text(self._who(), f"send() raised {how}"))
             if not isinstance(error, PermanentError | NotFoundError):
                 raise error from None
-            trouble = f"'{self._settings.name}' refuses notifications, which are dropped: {error.message}"
+            trouble = f"'{self._settings.label}' refuses notifications, which are dropped: {error.message}"
         self._failures = 0
         self._report_once(trouble)
 
-    def _fail(self, error: Exception) -> float:
+    def _fail(self, error: BaseException) -> float:
         self._failures += 1
         pause = self._pause(error)
         self._not_before = self._clock.monotonic() + pause
-        self._report_once(f"notifications to '{self._settings.name}' are late: {_reason(error)}")
+        self._report_once(f"notifications to '{self._settings.label}' are late: {self._reason(error)}")
         return pause
 
-    def _pause(self, error: Exception) -> float:
+    def _pause(self, error: BaseException) -> float:
         if isinstance(error, AuthError):
             return REFUSED_SECONDS
         if isinstance(error, ThrottledError) and error.retry_after is not None:
             return min(error.retry_after, LONGEST_PAUSE)
         return backoff(self._failures, self._rng)
+
+    def _reason(self, error: BaseException) -> str:
+        if isinstance(error, ProviderError):
+            return error.message
+        if isinstance(error, StoreError):
+            return str(error)
+        # The text of such an error may contain secrets.
+        return breach_text(self._who(), f"it raised {described(error)}")
 
     def _report_once(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:
@@ -182,6 +223,8 @@ class Delivery:
             thread = threading.Thread(target=self._attend, args=(route,), name="occopus-delivery", daemon=True)
             thread.start()
             self._threads.append(thread)
+        if self._threads:
+            threading.Thread(target=self._watch, name="occopus-delivery-watch", daemon=True).start()
 
     def finish(self, seconds: float) -> None:
         """Deliver all recorded events within this many seconds, then stop; the next process delivers the rest."""
@@ -189,6 +232,8 @@ class Delivery:
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        for route in self._routes:
+            route.watch(seconds / 2)
 
     def _attend(self, route: Route) -> None:
         while True:
@@ -199,6 +244,11 @@ class Delivery:
                 return
             self._finishing.wait(pause)
 
+    def _watch(self) -> None:
+        while not self._finishing.wait(INTERVAL):
+            for route in self._routes:
+                route.watch(CALL_TIMEOUT)
+
 
 def make_delivery(
     notifiers: Sequence[NotifierSettings],
@@ -207,20 +257,28 @@ def make_delivery(
     outbox: Outbox,
     report: Callable[[str], None],
 ) -> Delivery:
-    """The delivery for these notifiers; its reports contain no secrets. Raises `PluginError`, `DescriptionError`.
+    """The delivery for these notifiers; its reports contain no secrets. Raises `DescriptionError`.
 
-    A notifier that cannot be set up is treated as one whose calls fail.
+    A notifier that cannot be loaded or set up is one that cannot send.
     """
     redact = Redactor(credentials.secrets())
     clock, rng = SystemClock(), random.Random()
     routes = []
     for one in notifiers:
-        plugin, connection = registry.notify(one.type), _connection(one, credentials)
-        make = functools.partial(plugin, connection)
-        who = functools.partial(registry.named, "notify", one.type, one.name)
-        notifier = made_or_stand_in(make, plugin, who, redact)
-        routes.append(Route(notifier, one, outbox, clock, rng, lambda text: report(redact(text)), who, redact))
+        make = functools.partial(_usable, registry, _connection(one, credentials))
+        who = functools.partial(registry.named, "notify", one.type, one.label)
+        routes.append(Route(make, one, outbox, clock, rng, lambda text: report(redact(text)), who, redact))
     return Delivery(routes)
+
+
+def _usable(registry: Registry, connection: Connection) -> Notifier:
+    """The notifier object. Raises `PermanentError` where the plugin cannot be loaded; the plugin may raise anything."""
+    try:
+        registry.schema("notify", connection.type)
+        plugin = registry.notify(connection.type)
+    except PluginError as error:
+        raise PermanentError(str(error)) from None
+    return plugin(connection)
 
 
 def made_notifier(settings: NotifierSettings, registry: Registry, credentials: Credentials) -> Notifier:
@@ -245,12 +303,3 @@ def notification(event: StoredEvent) -> Notification:
         node_id=event.node_id,
         text=event.text,
     )
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ProviderError):
-        return error.message
-    if isinstance(error, StoreError):
-        return str(error)
-    # The text of such an error may contain secrets.
-    return f"the plugin failed in a way its contract does not allow: {type(error).__name__}{place(error)}"

@@ -28,16 +28,23 @@ def made_or_stand_in(
         return cast("P", _StandIn(make, plugin, who, redact))
 
 
-def ensure_made(plugin: object) -> None:
-    """Raise a `ProviderError` for the stand-in of a plugin object that still cannot be made."""
-    if isinstance(plugin, _StandIn):
-        plugin.made()
+def made(make: Callable[[], P], who: str, redact: Callable[[str], str]) -> P:
+    """What `make`, which calls the constructor of the plugin `who`, returns. Raises `ProviderError`."""
+    try:
+        return make()
+    except ProviderError as error:
+        raise sound_set_up_error(who, error, redact) from None
+    except (Exception, SystemExit) as error:  # whatever the constructor raises
+        log_unexpected(error, redact)
+        raise set_up_error(who, error) from error
 
 
 def cannot_be_made(plugin: object) -> bool:
     """True for the stand-in of a plugin object that still cannot be made."""
+    if not isinstance(plugin, _StandIn):
+        return False
     try:
-        ensure_made(plugin)
+        plugin.made()
     except ProviderError:
         return True
     return False
@@ -71,10 +78,4 @@ class _StandIn:
 
     def made(self) -> Any:
         """The plugin object. Raises `ProviderError`."""
-        try:
-            return self._make()
-        except ProviderError as error:
-            raise sound_set_up_error(self.who(), error, self._redact) from None
-        except (Exception, SystemExit) as error:  # whatever the constructor raises
-            log_unexpected(error, self._redact)
-            raise set_up_error(self.who(), error) from error
+        return made(self._make, self.who(), self._redact)

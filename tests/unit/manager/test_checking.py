@@ -151,3 +151,9 @@ def test_a_folder_without_differences(folder, capsys):
 def test_a_folder_that_is_not_there(folder, capsys):
     assert import_.main(["--check-1x", "nowhere"]) == 2
     assert "there is no such file" in capsys.readouterr().out
+
+
+def test_a_notifier_that_is_not_installed_is_listed(tmp_path):
+    (tmp_path / "occopus_config.yaml").write_text("components: {}\nnotify: [{type: webhok}]\n")
+    (line,) = check_folder(str(tmp_path)).lines
+    assert "occopus_config.yaml: notify: there is no notifier 'webhok' (did you mean 'webhook'?)" in line

@@ -24,7 +24,7 @@ from occopus_core.notify.delivery import (
     Route,
     make_delivery,
 )
-from occopus_core.registry import PluginError, Registry
+from occopus_core.registry import Registry
 from occopus_core.settings import NotifierSettings
 from occopus_core.store.database import open_database
 from occopus_core.store.outbox import DELIVERY_SECONDS, PORTION
@@ -86,7 +86,7 @@ class Post:
     def route(self, receiver, name="hook", **filters):
         """A route as one process has it."""
         settings = NotifierSettings(name, "test", {}, **{key: frozenset(value) for key, value in filters.items()})
-        made = Route(receiver, settings, self.store.outbox, self.clock, random.Random(7), self.warnings.append)
+        made = Route(lambda: receiver, settings, self.store.outbox, self.clock, random.Random(7), self.warnings.append)
         made.register()
         return made
 
@@ -401,6 +401,9 @@ class TestCourier:
                 self.may_end.wait(LONGEST)
                 return INTERVAL
 
+            def watch(self, seconds):
+                return
+
         slow = Slow()
         delivery = Delivery([slow])
         delivery.start()
@@ -492,7 +495,82 @@ class TestMaking:
         (warning,) = post.warnings
         assert "the notifier 'hook' cannot be set up: KeyError (" in warning
 
-    def test_one_that_is_not_installed_is_refused(self, post):
-        notifier = NotifierSettings("hook", "smoke-signals", {})
-        with pytest.raises(PluginError, match="there is no notifier 'smoke-signals'; installed are: fcm, webhook"):
-            make_delivery([notifier], Registry(), Credentials(), post.store.outbox, post.warnings.append)
+    def unusable(self, post, registry):
+        notifier = NotifierSettings("test-20d036b927a9", "test", {}, is_named=False)
+        delivery = make_delivery([notifier], registry, Credentials(), post.store.outbox, post.warnings.append)
+        delivery.start()
+        return delivery
+
+    def test_one_that_is_not_installed_is_one_that_cannot_send(self, post):
+        self.unusable(post, Registry()).finish(LONGEST)
+        why = "there is no notifier 'test'; installed are: fcm, webhook"
+        assert post.warnings == [f"notifications to 'test' are late: {why}"]
+
+    def test_what_a_plugin_with_a_malformed_schema_missed_is_sent_once_it_is_mended(self, post):
+        class Malformed(Receiver):
+            @classmethod
+            def schema(cls):
+                return {"properties": 7}
+
+        delivery = self.unusable(post, Registry({("notify", "test"): Malformed}))
+        post.happens("one")
+        delivery.finish(LONGEST)
+        (warning,) = post.warnings
+        assert warning.startswith("notifications to 'test' are late: the notifier 'test' has a malformed schema: ")
+
+        told = []
+
+        class Mended(Receiver):
+            def send(self, notifications):
+                told.extend(one.text for one in notifications)
+
+        self.unusable(post, Registry({("notify", "test"): Mended})).finish(LONGEST)
+        assert told == ["one"]
+
+    def test_one_that_exits_is_one_that_cannot_send(self, post):
+        class Leaving(Receiver):
+            def send(self, notifications):
+                raise SystemExit(SECRET)
+
+        delivery = self.make(post, Leaving, url="u")
+        post.happens("one")
+        delivery.finish(LONGEST)
+        (warning,) = post.warnings
+        assert warning.startswith(
+            "notifications to 'hook' are late: the notifier 'hook' breaks its contract: it raised SystemExit ("
+        )
+
+    @pytest.mark.parametrize("where", ["its constructor", "send()"])
+    def test_a_call_that_does_not_return_is_reported_at_the_end(self, post, where):
+        returns = threading.Event()
+
+        class Stuck(Receiver):
+            def __init__(self, connection):
+                super().__init__(connection)
+                if where == "its constructor":
+                    returns.wait(LONGEST)
+
+            def send(self, notifications):
+                returns.wait(LONGEST)
+
+        delivery = self.make(post, Stuck, url="u")
+        post.happens("one")
+        delivery.finish(1.0)
+        returns.set()
+        assert post.warnings == [f"notifications to 'hook' are late: the notifier 'hook' does not return from {where}"]
+
+    def test_a_call_that_does_not_return_is_reported_once(self, post):
+        class Slow(Receiver):
+            def send(self, notifications):
+                post.clock.time += CALL_TIMEOUT / 2
+                route.watch(CALL_TIMEOUT)
+                assert post.warnings == []
+                post.clock.time += CALL_TIMEOUT
+                route.watch(CALL_TIMEOUT)
+                route.watch(CALL_TIMEOUT)
+
+        route = post.route(Slow())
+        post.happens("one")
+        route.turn()
+        route.watch(CALL_TIMEOUT)
+        assert post.warnings == ["notifications to 'hook' are late: the notifier does not return from send()"]

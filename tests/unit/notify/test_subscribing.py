@@ -102,7 +102,7 @@ def test_an_unknown_type_names_those_there_are():
 
 def test_only_subscribers_get_events_each_of_its_own_infrastructure(store):
     clock, pager = VirtualClock(), Pager(Connection("pager", {}, {}))
-    route = Route(pager, entry(), store.outbox, clock, random.Random(1), print)
+    route = Route(lambda: pager, entry(), store.outbox, clock, random.Random(1), print)
     route.register()
     for name in ("a", "b", "c"):
         store.add_infrastructure(name, Infrastructure("shop", ()), {}, "me", clock.now())
