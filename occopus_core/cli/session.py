@@ -108,9 +108,14 @@ def load_files(options: argparse.Namespace) -> tuple[Settings, Credentials]:
 
 
 def guarded(run: Callable[[], int]) -> int:
-    """Run a command; an error that users can cause becomes its message and exit code. See `only_results`."""
+    """Run a command; an error that users can cause becomes its message and exit code.
+
+    See `only_results` and `without_secrets`.
+    """
+    from occopus_core.cli.uncaught import without_secrets  # noqa: PLC0415  # after the options are known to be right
+
     try:
-        with only_results():
+        with only_results(), without_secrets():
             return run()
     except Exception as error:
         from occopus_core.cli.failures import exit_code, lines  # noqa: PLC0415  # only when something went wrong
