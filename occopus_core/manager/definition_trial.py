@@ -21,7 +21,7 @@ from occopus_core.engine.kernel.stand_in import sound_set_up_error
 from occopus_core.engine.planning.rehearsal_faults import named_path
 from occopus_core.engine.planning.trust import breaches
 from occopus_core.redaction import Redactor
-from occopus_core.registry import Registry
+from occopus_core.registry import PluginError, Registry
 from occopus_core.store.records import label
 
 T = TypeVar("T")
@@ -78,6 +78,10 @@ def _try(registry: Registry, credentials: Credentials, implementation: Implement
     context = Context()
     if section is not None:
         context = registry.contextualised(section, _StandIns(text))
+    try:
+        registry.texts("resource", source["type"], "exclusive", resource)
+    except PluginError as error:  # a handler may rely on the form of what a template renders to
+        raise PermanentError(str(error), at="" if _has_template(source) else "resource.type") from None
     auth: Mapping[str, str] = {}
     with contextlib.suppress(Exception):
         auth = credentials.find("resource", resource)

@@ -67,6 +67,12 @@ BROKEN = {
     "powers raises": ("resource", "powers", raises, f"{HANDLER}' breaks its contract: powers() raised KeyError"),
     "powers ends": ("resource", "powers", ends, f"{HANDLER}' breaks its contract: powers() raised SystemExit"),
     "sources raises": ("resource", "sources", raises, f"{HANDLER}' breaks its contract: sources() raised KeyError"),
+    "exclusive raises": (
+        "resource",
+        "exclusive",
+        raises,
+        f"{HANDLER}' breaks its contract: exclusive() raised KeyError",
+    ),
     "check raises": ("resource", "check", raises, f"{HANDLER} here' breaks its contract: check() raised KeyError"),
     "check ends": ("resource", "check", ends, f"{HANDLER} here' breaks its contract: check() raised SystemExit"),
     "context's powers": ("context", "powers", raises, f"{CONTEXT}' breaks its contract: powers() raised KeyError"),
@@ -78,7 +84,7 @@ BROKEN = {
 def imported(tmp_path, kind, name, method, text="plain"):
     """Import definitions with a plugin of which one method is replaced."""
     (tmp_path / "nodes.yaml").write_text(NODES.replace("TEXT", text))
-    value = staticmethod(method) if name in {"powers", "sources"} else method
+    value = staticmethod(method) if name in {"powers", "sources", "exclusive"} else method
     broken = type("Broken", (Handler if kind == "resource" else Plain,), {name: value})
     plugins = {("resource", "mine"): Handler, ("context", "mine"): Plain, (kind, "mine"): broken}
     registry = Registry(plugins)
@@ -111,6 +117,18 @@ def test_a_malformed_error_refuses_the_import_with_its_place(tmp_path, name):
 def test_what_templates_may_decide_is_left_to_the_build(tmp_path, name):
     kind = "resource" if name == "check" else "context"
     assert imported(tmp_path, kind, name, raises, text="'{{ variables.text }}'")
+
+
+def test_what_a_template_of_another_section_renders_to_does_not_matter_to_exclusive(tmp_path):
+    with pytest.raises(DescriptionError, match=r"exclusive\(\) raised KeyError"):
+        imported(tmp_path, "resource", "exclusive", raises, text="'{{ variables.text }}'")
+
+
+def test_exclusive_may_depend_on_what_templates_render_to(tmp_path):
+    file = tmp_path / "nodes.yaml"
+    file.write_text("'node_def:one':\n  - resource: {type: mine, endpoint: here, image: '{{ variables.image }}'}\n")
+    registry = Registry({("resource", "mine"): type("Broken", (Handler,), {"exclusive": staticmethod(raises)})})
+    assert checked_definitions(str(file), registry, Credentials(), pytest.fail, former=False)
 
 
 def test_a_handler_that_cannot_be_set_up_is_left_to_the_build(tmp_path):
