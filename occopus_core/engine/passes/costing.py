@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
@@ -12,6 +13,9 @@ from occopus_core.engine.kernel.guard import mapping_of, wrong_answer
 from occopus_core.registry import PluginError
 from occopus_core.store.records import InstanceRecord
 from occopus_core.store.repository import Store
+
+MOST_COST = Decimal(10**15)
+"""No instance costs as much."""
 
 Costs = dict[str, dict[str, Decimal | None]]
 """By node and node id; None where the cost is unknown."""
@@ -51,6 +55,12 @@ def costs(
 def _asked(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
     """The answer for these instances. Raises `ProviderError`."""
     answer = mapping_of(handler, "cost", handler.cost(ids))
-    if not all(isinstance(answer.get(id), Decimal | None) for id in ids):
-        raise wrong_answer(handler, "cost", "did not answer a Decimal or None for each id")
-    return {id: answer.get(id) for id in ids}
+    known = {id: answer.get(id) for id in ids}
+    for cost in known.values():
+        if not isinstance(cost, Decimal | None):
+            raise wrong_answer(handler, "cost", "did not answer a Decimal or None for each id")
+        if cost is not None and not (cost.is_finite() and -MOST_COST < cost < MOST_COST):
+            raise wrong_answer(
+                handler, "cost", f"answered {reprlib.repr(cost)}, expected an amount below {MOST_COST:g}"
+            )
+    return known
