@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from occopus_core import printable
 from occopus_core.api.declared import JUMP, guarded_keys
 from occopus_core.error_place import described
 from occopus_core.plugin_code import plugin_code
@@ -36,6 +37,8 @@ PluginClass: TypeAlias = type
 """The type of a plugin class."""
 _LONGEST = 300
 """The longest reason in characters: errors of plugins may have any length."""
+_LONGEST_POWER = 2000
+"""The most characters that are shown of a power."""
 _TEMPLATE = "{{ anything }}"
 _LOGS_IN = "the service logs in to this host with its credentials: clients of the REST service may not set it"
 _NEEDS_LEAVE = (
@@ -235,7 +238,7 @@ def _examined(kind: str, point: metadata.EntryPoint, providers: Sequence[str]) -
         with plugin_code(lambda error: unreadable(kind, point.name, error)):
             stated = getattr(loaded, "contract_version", None)
         plugin = usable(kind, point.name, loaded)
-        schema = sound_schema(named(kind, point.name), plugin)
+        schema = sound_schema(kind, named(kind, point.name), plugin)
         state, reason = PluginState.USABLE, ""
     except PluginError as error:
         plugin, state, reason = None, error.state or PluginState.BREAKS_CONTRACT, one_line(error)
@@ -248,7 +251,7 @@ def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
     """The powers of a section; empty if the plugin fails for an incomplete one."""
     found: Sequence[str] = ()
     with contextlib.suppress(PluginError), plugin_code(lambda error: PluginError(described(error))):
-        found = [str(power) for power in plugin.powers(section)]
+        found = [printable.one_line(str(power), str, _LONGEST_POWER) for power in plugin.powers(section)]
     return found
 
 

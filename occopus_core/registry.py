@@ -23,7 +23,7 @@ from occopus_core.api.schema import load_schema
 from occopus_core.api.spelling import did_you_mean
 from occopus_core.api.version import CONTRACT_VERSION
 from occopus_core.descriptions.coercion import coerced, leaves
-from occopus_core.descriptions.schema import is_template, section_schema, validator
+from occopus_core.descriptions.schema import CORE_KEYS, is_template, section_schema, validator
 from occopus_core.descriptions.soundness import fault_of_schema
 from occopus_core.error_place import TO_ITS_AUTHOR, breach_text, described, import_failure, place_of
 from occopus_core.plugin_code import plugin_code
@@ -104,7 +104,7 @@ class Registry:
     def schema(self, kind: str, name: str) -> Mapping[str, Any]:
         """The JSON Schema of a plugin's section, with the core's keys for its features. Raises `PluginError`."""
         if (kind, name) not in self._schemas:
-            self._schemas[kind, name] = sound_schema(self.named(kind, name), self._load(kind, name))
+            self._schemas[kind, name] = sound_schema(kind, self.named(kind, name), self._load(kind, name))
         return self._schemas[kind, name]
 
     def section_faults(self, section: Mapping[str, Any]) -> Sequence[SectionFault]:
@@ -333,7 +333,7 @@ def fault_of_class(plugin: type) -> str:
     return f"{fault}{place_of(getattr(plugin, method)) or place_of(plugin)}" if fault else ""
 
 
-def sound_schema(who: str, plugin: type) -> Mapping[str, Any]:
+def sound_schema(kind: str, who: str, plugin: type) -> Mapping[str, Any]:
     """The schema of a plugin's section, checked for use in validation. Raises `PluginError`; `who` is its name."""
 
     def malformed(fault: str) -> PluginError:
@@ -341,7 +341,7 @@ def sound_schema(who: str, plugin: type) -> Mapping[str, Any]:
 
     with plugin_code(lambda error: malformed(f"schema() raised {described(error)}")):
         answer = cast("Any", plugin).schema()
-        fault = fault_of_schema(answer)
+        fault = fault_of_schema(answer, CORE_KEYS.get(kind, ()))
     if fault:
         raise malformed(f"{fault}{place_of(cast('Any', plugin).schema)}")
     return section_schema(plugin, answer)

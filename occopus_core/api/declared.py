@@ -49,8 +49,12 @@ def fault_of_answer(name: str, answer: object) -> str:
     """What is wrong with the answer of a class method of a plugin, in words; empty if nothing is."""
     if name == "auth_fault":
         return "" if isinstance(answer, str) else f"{name}() answered {type(answer).__name__}, expected a text"
-    texts = not isinstance(answer, str) and isinstance(answer, Iterable) and all(isinstance(one, str) for one in answer)
-    return "" if texts else f"{name}() answered a value that is not a sequence of texts"
+    found = list(answer) if isinstance(answer, Iterable) and not isinstance(answer, str) else [None]
+    texts = [one for one in found if isinstance(one, str)]
+    if len(texts) < len(found):
+        return f"{name}() answered a value that is not a sequence of texts"
+    halves = any("\ud800" <= each <= "\udfff" for text in texts for each in text)
+    return f"{name}() answered a text with half of a character" if halves else ""
 
 
 def fault_of_context(made: object, forms: Collection[ContextForm]) -> str:

@@ -130,9 +130,11 @@ def _write_example(resource_type: str) -> int:
             with open(name, "x", encoding="utf-8") as file:  # noqa: PTH123  # pathlib takes long to import
                 written.append(name)
                 file.write(text)
-    except OSError as error:
+    except BaseException as error:
         for made_before in written:
             os.unlink(made_before)  # noqa: PTH108
+        if not isinstance(error, OSError):
+            raise
         say(f"error: {name}: the file cannot be written: {error.strerror}")
         return ExitCode.BAD_INPUT
     for name in texts:

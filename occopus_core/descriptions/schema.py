@@ -99,6 +99,13 @@ _CONTEXT_KEYS: Mapping[str, Any] = {
     **_CORE_KEYS,
     "attributes": {"description": "Attributes for the configuration manager.", "type": "object"},
 }
+CORE_KEYS: Mapping[str, frozenset[str]] = {
+    "resource": frozenset({"type", "name"}),
+    "config": frozenset({"type"}),
+    "context": frozenset({"type"}),
+    "notify": frozenset({"type", "name", "events", "infrastructures"}),
+}
+"""The keys that the core adds to the section of every plugin of a kind; a plugin's schema may not describe them."""
 _SECTION_KEYS = {"resource": _RESOURCE_KEYS, "contextualisation": _CONTEXT_KEYS, "config_management": _CORE_KEYS}
 
 STOP_SECONDS: Mapping[str, Any] = {
@@ -197,7 +204,13 @@ def check(document: Document, using: Validator, warn: Callable[[Problem], object
             warn(document.problem(path, former_truth(old)))
 
     problems: dict[Problem, None] = {}
-    for error in coerced(document.data, using, changed):
+    try:
+        errors = coerced(document.data, using, changed)
+    except RecursionError:
+        return [
+            document.problem((), "this, or the schema of a plugin that it uses, is nested too deeply to be checked")
+        ]
+    for error in errors:
         if error.validator == "required":
             paths = [(*error.absolute_path, key) for key in error.validator_value]
             problems |= {blank[path]: None for path in paths if path in blank}

@@ -138,6 +138,25 @@ def schema(answer):
         ),
         (schema("{'$ref': '#/definitions/lost'}"), "malformed schema", "has broken references: #/definitions/lost"),
         (schema("{'items': {'$ref': 'https://x/'}}"), "malformed schema", "has broken references: https://x/"),
+        (schema("{'properties': {1: {}}}"), "malformed schema", "not JSON: the key 1 is int, expected a text"),
+        (schema("{'enum': [[{None: 1}]]}"), "malformed schema", "not JSON: the key None is NoneType, expected a text"),
+        (schema("{'minimum': float('nan')}"), "malformed schema", "not JSON: Out of range float values"),
+        (schema(r"{'title': 'a\ud800'}"), "malformed schema", r"not JSON: '\ud800' in a text is half of a character"),
+        (schema(r"{'properties': {'\udfff': {}}}"), "malformed schema", r"'\udfff' in a text is half of a character"),
+        (schema("{'allOf': [{'$ref': '#'}]}"), "malformed schema", "has references that lead back to themselves: #"),
+        (
+            schema(
+                "{'definitions': {'a': {'not': {'$ref': '#/definitions/b'}}, 'b': {'$ref': '#/definitions/a'},"
+                " 'c': {'dependencies': {'x': {'$ref': '#/definitions/c'}}}}}"
+            ),
+            "malformed schema",
+            "lead back to themselves: #/definitions/a, #/definitions/b, #/definitions/c (",
+        ),
+        (
+            GOOD.replace("def check", "@classmethod\n    def powers(cls, value): return ['\\ud800']\n\n    def check"),
+            "breaks its contract",
+            "powers() answered a text with half of a character (",
+        ),
     ],
 )
 def test_a_broken_plugin_is_one_line_and_affects_no_other(install, request, text, state, reason):
@@ -177,6 +196,29 @@ def test_references_within_a_schema_and_data_that_look_like_some_are_well(instal
     answer = "{'definitions': {'a~/b': {}}, 'items': {'$ref': '#/definitions/a~0~1b'}, 'examples': [{'$ref': 'x'}]}"
     install("one", "refers", "installed_refers:Checker", schema(answer))
     assert [one.reason for one in found("refers")] == [""]
+
+
+def test_a_reference_to_the_whole_is_well_for_parts_of_a_value(install):
+    install(
+        "one", "tree", "installed_tree:Checker", schema("{'items': {'$ref': '#'}, 'properties': {'a': {'$ref': '#'}}}")
+    )
+    assert [one.reason for one in found("tree")] == [""]
+
+
+@pytest.mark.parametrize("key", ["type", "name"])
+def test_a_schema_that_describes_a_key_of_the_core_is_malformed(install, key):
+    text = HANDLER.replace('"size": {', f'"{key}": {{')
+    install("one", f"owns_{key}", f"installed_owns_{key}:Handler", text, kind="resource")
+    (one,) = found(f"owns_{key}", "resource")
+    assert one.state is PluginState.MALFORMED_SCHEMA
+    assert f"schema() describes {key}, which the core adds (installed_owns_{key}.py, line 10)" in one.reason
+
+
+def test_powers_are_shown_as_lines_that_can_be_printed(install):
+    text = HANDLER.replace('f"mount {one}"', 'f"mount\\n\\x1b[31m\\ud800 {len(one)}"')
+    install("one", "colourful", "installed_colourful:Handler", text, kind="resource")
+    (mounts,) = [key for key in details(*found("colourful", "resource")).keys if key.name == "mounts"]
+    assert mounts.powers == ["mount 14"]
 
 
 def test_the_details_are_those_of_the_class_and_its_schema(install):

@@ -161,3 +161,12 @@ def test_a_configuration_manager_that_cannot_examine_is_named(tmp_path, plugins)
 
     (line,) = examined(tmp_path, examine, plugins)
     assert line.endswith("config_management.type: the configuration manager 'chef' breaks its contract")
+
+
+def test_a_schema_in_which_validation_never_ends_is_one_fault(plugins, monkeypatch):
+    endless = {"definitions": {"a": {"$ref": "#/definitions/a"}}, "properties": {"image": {"$ref": "#/definitions/a"}}}
+    monkeypatch.setattr(plugins, "schema", lambda _kind, _name: endless)
+    with pytest.raises(DescriptionError) as refused:
+        definitions("node_def:a:\n  - resource: {type: cloud, image: a}\n", plugins)
+    (line,) = map(str, refused.value.problems)
+    assert line.endswith("the schema of a plugin that it uses, is nested too deeply to be checked")

@@ -5,10 +5,11 @@ from importlib.metadata import entry_points
 import pytest
 import yaml
 
+import occopus_core.manager.example_files
 from occopus_core.api import ContextForm, Feature
 from occopus_core.cli import build, import_, output
 from occopus_core.descriptions.node_definitions import load_node_definitions
-from occopus_core.manager.example_files import example_files
+from occopus_core.manager.example_files import ExampleFiles, example_files
 from occopus_core.registry import PluginError, Registry
 from occopus_core.testing.memory import MemoryHandler
 
@@ -161,6 +162,14 @@ def test_files_that_exist_are_left(home, capsys):
     assert capsys.readouterr().err == "error: local.infra.yaml: the file cannot be written: File exists\n"
     assert (home / "local.infra.yaml").read_text() == "mine"
     assert not (home / "local.nodes.yaml").exists()
+
+
+def test_whole_files_are_written_or_none(home, monkeypatch):
+    made = ExampleFiles("a.nodes.yaml", "fine", "a.infra.yaml", "half \ud800")
+    monkeypatch.setattr(occopus_core.manager.example_files, "example_files", lambda *_: made)
+    with pytest.raises(UnicodeEncodeError):
+        import_.main(["--example", "a"])
+    assert not list(home.glob("a.*"))
 
 
 def test_a_type_that_is_not_installed_is_named_with_those_that_are(home, capsys):
