@@ -234,6 +234,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from occopus_core.cli.suite_process import run_suite  # noqa: PLC0415
     from occopus_core.registry import PluginState  # noqa: PLC0415
 
     found = _called(options.type)
@@ -242,20 +243,11 @@ def _check(options: argparse.Namespace) -> int:
     codes = []
     for one in found:
         if one.state is PluginState.USABLE:
-            codes.append(_suite(one.kind, one.type, options.clause or ()))
+            codes.append(run_suite(one.kind, one.type, options.clause or ()))
         else:
             say(f"error: {one.reason}")
             codes.append(ExitCode.FAILED)
     return max(codes)
-
-
-def _suite(kind: str, name: str, clauses: Sequence[str]) -> int:
-    """Run the suite in a separate process, with its own threads and signals. Returns its exit code."""
-    import subprocess  # noqa: PLC0415
-
-    # -P: a module in the working directory must not replace an installed one.
-    words = [word for clause in clauses for word in ("--clause", clause)]
-    return subprocess.call([sys.executable, "-P", "-m", "occopus_core.testing.check", kind, name, *words])
 
 
 def _new(options: argparse.Namespace) -> int:

@@ -8,6 +8,9 @@ starts this module as a program.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import reprlib
 import signal
 import sys
 import time
@@ -16,18 +19,22 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from occopus_core.error_place import TO_ITS_AUTHOR, import_failure, place, place_of
 from occopus_core.testing.standing import Unavailable, end_all
 
 GROUP = "occopus.harness"
 OK, FAILED, BAD_INPUT, NOT_FOUND, UNAVAILABLE = 0, 1, 2, 3, 4
 """Exit codes, the same as those of the commands."""
 _SUITES = {
-    "resource": "occopus_core.testing.conformance:ResourceHandlerConformance",
-    "config": "occopus_core.testing.config:ConfigManagerConformance",
-    "health": "occopus_core.testing.health:HealthCheckerConformance",
-    "context": "occopus_core.testing.context:ContextualiserConformance",
-    "notify": "occopus_core.testing.notify:NotifierConformance",
+    "resource": ("occopus_core.testing.conformance", "ResourceHandlerConformance", "ResourceHarness"),
+    "config": ("occopus_core.testing.config", "ConfigManagerConformance", "ConfigHarness"),
+    "health": ("occopus_core.testing.health", "HealthCheckerConformance", "HealthHarness"),
+    "context": ("occopus_core.testing.context", "ContextualiserConformance", "ContextHarness"),
+    "notify": ("occopus_core.testing.notify", "NotifierConformance", "NotifyHarness"),
 }
+"""The module of each kind of plugin, its suite, and the class of its harnesses."""
+Begun = Callable[[str], object]
+"""Called with what is done next, such as ``in the clause schema_is_valid``."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,7 +43,28 @@ def main(argv: Sequence[str]) -> int:
     made.add_argument("kind", choices=_SUITES)
     made.add_argument("type")
     made.add_argument("--clause", action="append", metavar="NAME", help="run this clause alone; may be repeated")
+    made.add_argument("--steps", type=int, metavar="FD", help="write there what is done next, in a line for each step")
     options = made.parse_args(argv)
+    begun = _steps(options.steps)
+    code = _checked(options, begun)
+    begun("")
+    return code
+
+
+def _steps(descriptor: int | None) -> Begun:
+    """Writes steps to a file descriptor, which no program started here gets."""
+    if descriptor is None:
+        return lambda _step: None
+    os.set_inheritable(descriptor, False)
+
+    def write(step: str) -> None:
+        with contextlib.suppress(OSError):  # code of the plugin may close it
+            os.write(descriptor, f"{step}\n".encode())
+
+    return write
+
+
+def _checked(options: argparse.Namespace, begun: Begun) -> int:
     points = tuple(entry_points(group=GROUP, name=f"{options.kind}.{options.type}"))
     if len(points) != 1:
         count = f"{len(points)} harnesses" if points else "no harness"
@@ -45,14 +73,16 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # stops the harness's servers
     title = f"{options.kind}/{options.type}"
     try:
-        asked = _suite(options.kind)
+        asked, kind_of_harness = _suite(options.kind)
         unknown = sorted(set(options.clause or ()) - set(_clauses(asked)))
         if unknown:
             return _refused(BAD_INPUT, f"no clause {', '.join(unknown)}; there are: {', '.join(_clauses(asked))}")
-        harness = _harness(points[0])
-        if lacking := _lacking(harness):
-            return _refused(FAILED, f"{title} cannot be checked: its harness {points[0].value} has no {lacking}")
-        return report(title, asked, harness, options.clause or _clauses(asked))
+        begun("while loading its harness")
+        harness, fault = _tried(points[0], asked, kind_of_harness)
+        if fault:
+            fault = f"its harness {points[0].value} {fault}; {TO_ITS_AUTHOR}"
+            return _refused(FAILED, f"{title} cannot be checked: {fault}")
+        return report(title, asked, harness, options.clause or _clauses(asked), begun)
     except ModuleNotFoundError as error:
         extra = f"the extra [testing] of {points[0].dist.name if points[0].dist else 'its distribution'}"
         return _refused(UNAVAILABLE, f"{title} cannot be checked: {error.name} is not installed: it comes with {extra}")
@@ -62,7 +92,9 @@ def main(argv: Sequence[str]) -> int:
         end_all()
 
 
-def report(title: str, asked: Any, harness: Callable[[], Any], clauses: Sequence[str]) -> int:
+def report(
+    title: str, asked: Any, harness: Callable[[], Any], clauses: Sequence[str], begun: Begun = lambda _step: None
+) -> int:
     """Run clauses of a suite, each with a new harness, and print a line for each; return the exit code.
 
     Raises `Unavailable`, and `ModuleNotFoundError` for a missing package, before the first line.
@@ -71,6 +103,7 @@ def report(title: str, asked: Any, harness: Callable[[], Any], clauses: Sequence
 
     started, counts = time.monotonic(), dict.fromkeys(("passed", "failed", "declined"), 0)
     for clause in clauses:
+        begun(f"in the clause {clause}")
         declined: dict[str, str] = {}
 
         def noted(declined: dict[str, str] = declined) -> Any:
@@ -99,14 +132,42 @@ def _clauses(asked: Any) -> Sequence[str]:
     return clauses(asked)
 
 
-def _suite(kind: str) -> Any:
-    module, _, name = _SUITES[kind].partition(":")
-    return getattr(import_module(module), name)
+def _suite(kind: str) -> tuple[Any, type[Any]]:
+    module, *names = _SUITES[kind]
+    suite, harness = (getattr(import_module(module), name) for name in names)
+    return suite, harness
 
 
-def _harness(point: EntryPoint) -> Callable[[], Any]:
-    made: Callable[[], Any] = point.load()
-    return made
+def _tried(point: EntryPoint, asked: Any, expected: type[Any]) -> tuple[Callable[[], Any], str]:
+    """What makes harnesses, and what is wrong with it: one is made, and closed again.
+
+    Raises `Unavailable`, and `ModuleNotFoundError` for a package that is missing.
+    """
+    package = point.value.partition(":")[0].partition(".")[0]
+    make: Any = None
+    doing = "cannot be loaded"
+    try:
+        make = point.load()
+        if not callable(make):
+            return make, f"is {reprlib.repr(make)}, expected a {expected.__name__}, or a function that makes one"
+        if lacking := _lacking(make):
+            return make, f"has no {lacking}{place_of(make)}"
+        doing = "makes no harness"
+        made = make()
+        if not isinstance(made, expected):
+            return make, f"makes {type(made).__name__}, expected {expected.__name__}{place_of(make)}"
+        doing = "cannot be used"
+        asked.left_out(made)
+        made.close()
+    except Unavailable:
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] != package:
+            raise
+        in_words = import_failure(error, package) if isinstance(error, SyntaxError) else _reason(error)
+        at = "" if isinstance(error, SyntaxError) else place(error, package) or (make and place_of(make)) or ""
+        return make, f"{doing}: {in_words}{at}"
+    return make, ""
 
 
 def _lacking(harness: Callable[[], Any]) -> str:
@@ -114,7 +175,7 @@ def _lacking(harness: Callable[[], Any]) -> str:
     return ", ".join(sorted(getattr(harness, "__abstractmethods__", ())))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     text = str(error).strip().partition("\n")[0]
     return text if text and isinstance(error, AssertionError) else f"{type(error).__name__}: {text}".rstrip(": ")
 

@@ -162,6 +162,10 @@ class Harness(ContextHarness):
 
 def nothing():
     raise RuntimeError("no server here")
+
+def leaving():
+    import os
+    os._exit(5)
 """
     put(folder, "of-untrue", "untrue", "plugin_untrue:Untrue", text, kind="context")
     points = folder / "of_untrue-1.0.dist-info" / "entry_points.txt"
@@ -177,8 +181,17 @@ def nothing():
     points.write_text(f"{given}[occopus.harness]\ncontext.untrue = plugin_untrue:nothing\n")
     unmade = workspace.run("plugins", "check", "untrue")
     assert unmade.code == 1
-    assert unmade.stdout.splitlines()[0].endswith(": RuntimeError: no server here")
-    assert unmade.complaint == []
+    assert unmade.stdout == ""
+    (line,) = unmade.complaint
+    assert line.startswith(
+        "error: context/untrue cannot be checked: its harness plugin_untrue:nothing makes no harness: "
+    )
+    assert line.endswith(": RuntimeError: no server here (plugin_untrue.py, line 23); report it to its author")
+    points.write_text(f"{given}[occopus.harness]\ncontext.untrue = plugin_untrue:leaving\n")
+    cut = workspace.run("plugins", "check", "untrue")
+    assert (cut.code, cut.stdout) == (1, "")
+    (line,) = cut.complaint
+    assert line.endswith("the process of the suite ended with code 5 while loading its harness")
     points.write_text(given)
     harmless = workspace.run("plugins", "check", "untrue")
     assert harmless.code == 3
