@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,9 @@ from importlib import invalidate_caches, metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
 
 from occopus_core import printable
 from occopus_core.api.declared import JUMP, guarded_keys
@@ -63,6 +65,8 @@ class InstalledPlugin:
     state: PluginState
     reason: str = ""
     """Why it cannot be used, in one line."""
+    note: str = ""
+    """What its distribution needs and does not have, in one line."""
     plugin: PluginClass | None = field(default=None, repr=False)
     """Its class, if it can be used."""
     schema: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -78,6 +82,7 @@ class InstalledPlugin:
             "contract_version": self.contract_version,
             "state": self.state.value,
             "reason": self.reason,
+            "note": self.note,
         }
 
 
@@ -100,6 +105,11 @@ class Need:
 
     requirement: str
     installed: str | None
+    met: bool
+
+    def __str__(self) -> str:
+        state = "" if self.met or self.installed is None else ", not met"
+        return f"{self.requirement} ({self.installed or 'not installed'}{state})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +192,33 @@ def details(one: InstalledPlugin) -> Details:
 
 
 def needs(distribution: str) -> list[Need]:
-    """The requirements of a distribution, without extras."""
+    """The requirements of a distribution, without extras, and those for other machines."""
     try:
         required = metadata.requires(distribution) or []
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, ValueError):  # it has no name
         return []
-    plain = [text for text in required if "extra ==" not in text]
-    return [Need(text, _version(re.split(r"[\s\[<>=!~;(]", text, maxsplit=1)[0])) for text in plain]
+    return [need for text in required if (need := _need(text)) is not None]
+
+
+def _need(text: str) -> Need | None:
+    """A requirement as metadata have it; None for one that does not apply here."""
+    try:
+        wanted = Requirement(text)
+    except InvalidRequirement:
+        return Need(text, None, met=False)
+    if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+        return None
+    installed = _version(wanted.name)
+    return Need(text, installed, met=installed is not None and _meets(installed, wanted))
+
+
+def _meets(installed: str, wanted: Requirement) -> bool:
+    """Whether a version meets a requirement. A development or pre-release version counts as its release, too."""
+    try:
+        release = Version(installed).base_version
+    except InvalidVersion:
+        return False
+    return any(wanted.specifier.contains(each, prereleases=True) for each in (installed, release))
 
 
 def source(distribution: str) -> str:
@@ -244,7 +274,9 @@ def _examined(kind: str, point: metadata.EntryPoint, providers: Sequence[str]) -
         plugin, state, reason = None, error.state or PluginState.BREAKS_CONTRACT, one_line(error)
     version = point.dist.version if point.dist is not None else ""
     contract = stated if isinstance(stated, int) and not isinstance(stated, bool) else None
-    return InstalledPlugin(kind, point.name, owner(point), version, contract, state, reason, plugin, schema)
+    lacking = [str(need) for need in needs(owner(point)) if not need.met]
+    note = one_line(f"its distribution needs {', '.join(lacking)}") if lacking else ""
+    return InstalledPlugin(kind, point.name, owner(point), version, contract, state, reason, note, plugin, schema)
 
 
 def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:

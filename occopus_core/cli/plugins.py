@@ -96,7 +96,7 @@ def _list(options: argparse.Namespace) -> int:
         return ExitCode.OK
     rows = [_HEADS, *map(_cells, plugins)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    reasons = ["", *(one.reason for one in plugins)]
+    reasons = ["", *(one.reason or one.note for one in plugins)]
     for cells, reason in zip(rows, reasons, strict=True):
         line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
         result(f"{line}  {reason}".rstrip())
@@ -144,12 +144,11 @@ def _shown(one: InstalledPlugin) -> list[str]:
     from occopus_core.registry import WORDS  # noqa: PLC0415
 
     contract = "-" if one.contract_version is None else str(one.contract_version)
-    required = [f"{need.requirement} ({need.installed or 'not installed'})" for need in needs(one.distribution)]
     facts = {
         "distribution": f"{one.distribution} {one.version}".rstrip(),
         "contract": f"version {contract}",
         "state": f"{one.state.value}: {one.reason}" if one.reason else one.state.value,
-        "needs": ", ".join(required),
+        "needs": ", ".join(map(str, needs(one.distribution))),
     }
     if one.plugin is None:
         return [f"{WORDS[one.kind]} {one.type}", *_facts(facts)]

@@ -56,6 +56,17 @@ def test_every_plugin_has_its_line_and_every_broken_one_its_reason(broken):
     assert "good morning" not in listed.stdout
 
 
+def test_a_requirement_that_is_not_met_is_marked(workspace):
+    folder = workspace.folder / "installed"
+    folder.mkdir()
+    put(folder, "of-early", "early", "plugin_early:Checker", GOOD, requires=["occopus-core<1"])
+    workspace.environ["PYTHONPATH"] = str(folder)
+    need = "occopus-core<1 (2.0.0.dev0, not met)"
+    (line,) = [line for line in workspace.ready("plugins", "list").stdout.splitlines() if " early " in line]
+    assert line.endswith(f"usable  its distribution needs {need}")
+    assert f"  needs            {need}" in workspace.ready("plugins", "show", "early").stdout.splitlines()
+
+
 def test_the_list_as_json_has_the_same(broken):
     plugins = json.loads(broken.ready("plugins", "list", "-o", "json").stdout)["plugins"]
     states = {one["type"]: one["state"] for one in plugins if one["kind"] == "health"}

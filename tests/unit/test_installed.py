@@ -90,6 +90,7 @@ def test_a_usable_plugin_is_listed_completely(install):
         "contract_version": 1,
         "state": "usable",
         "reason": "",
+        "note": "",
     }
 
 
@@ -237,13 +238,42 @@ def test_the_details_are_those_of_the_class_and_its_schema(install):
 
 
 def test_needs_are_those_of_the_distribution_without_its_extras(install):
-    requires = ["pytest >= 8", "no-such-thing[x] (>= 1)", "shy; extra == 'testing'"]
+    requires = ["pytest >= 8", "no-such-thing[x] (>= 1)", "shy; extra == 'testing'", "b; python_version < '3'", "?"]
     install("one", "needy", "installed_needy:Checker", GOOD, requires=requires)
-    known = {need.requirement: need.installed for need in needs("one")}
-    assert known["no-such-thing[x] (>= 1)"] is None
-    assert known["pytest >= 8"] == pytest.__version__
-    assert len(known) == 2
+    known = {need.requirement: (need.installed, need.met) for need in needs("one")}
+    assert known == {
+        "no-such-thing[x] (>= 1)": (None, False),
+        "pytest >= 8": (pytest.__version__, True),
+        "?": (None, False),
+    }
     assert needs("not-installed-at-all") == []
+    (one,) = found("needy")
+    assert one.state is PluginState.USABLE
+    assert one.note == "its distribution needs no-such-thing[x] (>= 1) (not installed), ? (not installed)"
+    assert one.summary()["note"] == one.note
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted", "met"),
+    [
+        ("2.0.0.dev0", ">=2.0.0.dev0,<3", True),
+        ("2.0.0.dev0", ">=2,<3", True),
+        ("2.1.0rc1", "~=2.1", True),
+        ("2.0.0.dev0", "==2.0.0.dev0", True),
+        ("2.0.0.dev0", "<2", False),
+        ("2.0.0.dev0", "<1", False),
+        ("2.0.0", ">2", False),
+        ("bent", "<1", False),
+    ],
+)
+def test_a_development_version_counts_as_its_release(install, monkeypatch, version, wanted, met):
+    install("one", "ranged", "installed_ranged:Checker", GOOD, requires=[f"occopus-core{wanted}"])
+    monkeypatch.setattr(installed.metadata, "version", lambda _name: version)
+    (need,) = needs("one")
+    assert need.met is met
+    mark = "" if met else ", not met"
+    assert need.requirement.startswith("occopus-core")
+    assert str(need) == f"{need.requirement} ({version}{mark})"
 
 
 def test_a_long_error_is_cut():

@@ -29,6 +29,7 @@ class Plugin(BaseModel):
     contract_version: int | None = Field(description="the version of the contract that it is written for, if known")
     state: str
     reason: str = Field(description="why it cannot be used; else empty")
+    note: str = Field(description="the requirements of its distribution that are not met; else empty")
 
 
 class Plugins(BaseModel):
