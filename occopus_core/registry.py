@@ -20,6 +20,7 @@ from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
 from occopus_core.api.resource import InstanceId, ResourceHandler
 from occopus_core.api.schema import load_schema
+from occopus_core.api.signatures import fault_of_signatures
 from occopus_core.api.spelling import did_you_mean
 from occopus_core.api.version import CONTRACT_VERSION
 from occopus_core.descriptions.coercion import coerced, leaves
@@ -321,7 +322,13 @@ def _error_of(kind: str, who: str, plugin: object) -> PluginError | None:
             PluginState.OTHER_CONTRACT,
         )
     missing = ", ".join(sorted(getattr(plugin, "__abstractmethods__", ())))
-    fault = f"its class {plugin.__name__} has no {missing}{place_of(plugin)}" if missing else fault_of_class(plugin)
+    called, fault = fault_of_signatures(plugin)
+    if missing:
+        fault = f"its class {plugin.__name__} has no {missing}{place_of(plugin)}"
+    elif fault:
+        fault += place_of(called) or place_of(plugin)
+    else:
+        fault = fault_of_class(plugin)
     return PluginError(breach_text(who, fault), PluginState.BREAKS_CONTRACT) if fault else None
 
 

@@ -118,6 +118,21 @@ def schema(answer):
         ("import json\n\njson.loads('{')", "import error", ".py, line 3)"),
         ("1 +", "import error", ".py, line 1)"),
         ("Chekcer = 5", "import error", ":Checker, which does not exist"),
+        (
+            GOOD.replace("@classmethod\n    ", ""),
+            "breaks its contract",
+            "its schema() takes other arguments than (cls): it needs @classmethod (installed_broken_",
+        ),
+        (
+            GOOD.replace("def check", "def powers(cls, value): return ()\n\n    def check"),
+            "breaks its contract",
+            "its powers() takes other arguments than (cls, value): it needs @classmethod (installed_broken_",
+        ),
+        (
+            GOOD.replace("def check", "def __init__(self, connection): ...\n\n    def check"),
+            "breaks its contract",
+            "its __init__ takes other arguments than (self) (installed_broken_",
+        ),
         (CHECKER.format(version=0), "other contract", "speaks version 0 of the plugin contract, this core version 1"),
         (CHECKER.format(version=9), "other contract", "speaks version 9 of the plugin contract, this core version 1"),
         (GOOD.replace("    contract_version = 1\n", ""), "other contract", "does not say which version"),
@@ -204,6 +219,14 @@ def test_a_reference_to_the_whole_is_well_for_parts_of_a_value(install):
         "one", "tree", "installed_tree:Checker", schema("{'items': {'$ref': '#'}, 'properties': {'a': {'$ref': '#'}}}")
     )
     assert [one.reason for one in found("tree")] == [""]
+
+
+def test_a_handler_whose_constructor_takes_no_connection_breaks_its_contract(install):
+    text = HANDLER.replace("def create", "def __init__(self): ...\n    def create")
+    install("one", "alone", "installed_alone:Handler", text, kind="resource")
+    (one,) = found("alone", "resource")
+    fault = "its __init__ takes other arguments than (self, connection) (installed_alone.py, line 29)"
+    assert one.reason.endswith(f"breaks its contract: {fault}; report it to its author")
 
 
 @pytest.mark.parametrize("key", ["type", "name"])

@@ -1,0 +1,50 @@
+"""Checks that the core can call the constructor and the class methods of a plugin."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from occopus_core.api.config import ConfigManager
+from occopus_core.api.context import Contextualiser
+from occopus_core.api.health import HealthChecker
+from occopus_core.api.notify import Notifier
+from occopus_core.api.resource import ResourceHandler
+
+_CONSTRUCTORS: Mapping[type, Sequence[str]] = {
+    ResourceHandler: ("connection",),
+    ConfigManager: ("connection",),
+    Notifier: ("connection",),
+    HealthChecker: (),
+    Contextualiser: (),
+}
+"""The arguments with which the core makes an object, for each base class."""
+
+
+def fault_of_signatures(plugin: Any) -> tuple[object, str]:
+    """The method of a plugin that cannot be called as its base class has it, and the fault; empty if there is none."""
+    for base, arguments in _CONSTRUCTORS.items():
+        if not issubclass(plugin, base):
+            continue
+        for name in [name for name, declared in vars(base).items() if isinstance(declared, classmethod)]:
+            method, wanted = getattr(plugin, name), list(inspect.signature(getattr(base, name)).parameters)
+            if callable(method) and not _accepts(method, wanted):
+                hint = ": it needs @classmethod" if inspect.isfunction(method) else ""
+                return method, f"its {name}() takes other arguments than ({', '.join(('cls', *wanted))}){hint}"
+        if not _accepts(plugin, arguments):
+            expected = ", ".join(("self", *arguments))
+            return plugin.__init__, f"its __init__ takes other arguments than ({expected})"
+    return None, ""
+
+
+def _accepts(plugin: Any, arguments: Sequence[str]) -> bool:
+    try:
+        signature = inspect.signature(plugin)
+    except (TypeError, ValueError):  # it is not known
+        return True
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
