@@ -18,7 +18,10 @@ from occopus_core.api.field_types import require
 from occopus_core.api.ssh import HostKeys, MemoryHostKeys
 
 InstanceId = NewType("InstanceId", str)
-"""The provider's id of an instance, unique within one connection."""
+"""The provider's id of an instance, unique within one connection: 1 to `LONGEST_ID` printable characters."""
+
+LONGEST_ID = 1024
+"""The most characters of an `InstanceId`."""
 
 
 class InstanceState(enum.Enum):
@@ -112,7 +115,9 @@ class CreateRequest:
 class Instance:
     """One instance, as the provider describes it at present.
 
-    Raises `TypeError` for a value of another type; None is accepted for `token`, `raw_state` and `reason`, as empty.
+    `id`, `token` and the fields of `owner` have only printable characters: an instance with others is a wrong answer.
+    Control characters in addresses, `raw_state` and `reason` become spaces. Raises `TypeError` for a value of another
+    type; None is accepted for `token`, `raw_state` and `reason`, as empty.
     """
 
     id: InstanceId
@@ -293,9 +298,9 @@ class ResourceHandler(ABC):
     def create(self, request: CreateRequest) -> Instance:
         """Create the instance, or take the next step of its creation, and return its present state.
 
-        MUST be idempotent by `request.token`: a repeat returns the same instance. MUST write owner and token in the
-        very call that creates, and derive the names of everything it creates from the token. A step that would have to
-        wait is left to the next call: return `PROVISIONING`.
+        MUST be idempotent by `request.token`: a repeat returns the same instance, and another token one with another
+        id. MUST write owner and token in the very call that creates, and derive the names of everything it creates from
+        the token. A step that would have to wait is left to the next call: return `PROVISIONING`.
 
         A prerequisite that belongs to no instance (an image) may be fetched in a thread of the handler, once for all
         instances that need it: meanwhile return `PROVISIONING` with the progress as `reason`. It MUST be started again
@@ -306,7 +311,8 @@ class ResourceHandler(ABC):
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
         """The instances with these ids, in O(pages) calls; with a key for every id, `ABSENT` for an unknown one.
 
-        Raises `ProviderError`; never `NotFoundError`.
+        Each instance has the id that is its key; one with another id is a wrong answer. Raises `ProviderError`; never
+        `NotFoundError`.
         """
 
     @abstractmethod

@@ -11,14 +11,15 @@ from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.configuration_record import adopt, renounce
 from occopus_core.engine.instance.former_first import FormerFirst
+from occopus_core.engine.instance.id_owners import IdOwners
 from occopus_core.engine.instance.lifecycle import GRACE, Lifecycle, overdue, phase_of
-from occopus_core.engine.instance.observe import is_instance
 from occopus_core.engine.instance.progress import Progress
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.template_values import TemplateValues
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.guard import wrong_answer
+from occopus_core.engine.kernel.instances import WrongInstanceError, instance_of
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.planning.fingerprints import rendered_fingerprint
 from occopus_core.engine.planning.preparation import Prepared, Subject
@@ -46,6 +47,7 @@ class Creation:
         values: TemplateValues,
         configuring: Configuring,
         former_first: FormerFirst,
+        id_owners: IdOwners,
         progress: Progress,
     ) -> None:
         self._runtime = runtime
@@ -53,6 +55,7 @@ class Creation:
         self._values = values
         self._configuring = configuring
         self._former_first = former_first
+        self._id_owners = id_owners
         self._progress = progress
 
     def begin(self, work: Work) -> None:
@@ -213,18 +216,22 @@ class Creation:
         work.creations += 1
         work.last_called = self._runtime.clock.now()
         try:
-            instance = work.handler.create(prepared.request)
+            answer = work.handler.create(prepared.request)
         finally:  # until then it may have created something
             work.last_called = self._runtime.clock.now()
-        if not is_instance(instance):
-            raise wrong_answer(work.handler, "create", f"answered {type(instance).__name__}, expected an Instance")
-        return instance
+        try:
+            return instance_of(answer)
+        except WrongInstanceError as wrong:
+            raise wrong_answer(work.handler, "create", str(wrong)) from None
 
     def _returned(self, work: Work, outcome: Outcome[Instance | None]) -> None:
         if not _made_nothing(outcome.error):
             work.may_exist = True
         instance = outcome.value
-        if instance is not None:
+        taken = self._id_owners.breach(work, "create", instance.id) if instance is not None else None
+        if taken is not None:
+            outcome = Outcome(error=taken)
+        elif instance is not None:
             answered = work.creations == 1 and instance.state is not InstanceState.PROVISIONING
             if (instance.id, answered) != (work.record.instance_id, work.record.answered):
                 self._runtime.journal.put(work.update(instance_id=instance.id, answered=answered))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.instance.id_owners import IdOwners
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION, Lifecycle, phase_of
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
 from occopus_core.engine.instance.observe import describe, each_outcome, owned
@@ -60,6 +61,7 @@ class Deletion:
         lifecycle: Lifecycle,
         shutdown: Shutdown,
         cleanup: ManagerCleanup,
+        id_owners: IdOwners,
         progress: Progress,
     ) -> None:
         self._runtime = runtime
@@ -68,6 +70,7 @@ class Deletion:
         """Instances that are gone or left unconfirmed; late answers about them are ignored."""
         self._shutdown = shutdown
         self._cleanup = cleanup
+        self._id_owners = id_owners
         self._progress = progress
         self._locating: dict[object, Batch[Work, Located]] = {}
         self._deleting: dict[object, Batch[Work, Deleted]] = {}
@@ -113,6 +116,8 @@ class Deletion:
         elif work.record.instance_id is None:
             self._lifecycle.enter(work, Phase.DELETING)
             self._locate(work, 0.0)
+        elif taken := self._id_owners.breach(work, "create", work.record.instance_id):
+            self._give_up(work, taken)
         else:
             self._shutdown.begin(work, self._start_deleting)
 
@@ -149,7 +154,10 @@ class Deletion:
             work.failures = 0
             found = outcome.get().by_token.get(work.record.token)
             hidden_for = self._hidden_for(work, outcome.get().asked_at)
-            if found is not None:
+            taken = self._id_owners.breach(work, "list_owned", found.id) if found is not None else None
+            if taken is not None:
+                self._give_up(work, taken)
+            elif found is not None:
                 record = work.update(instance_id=found.id)
                 self._runtime.journal.put(record, lambda work=work: self._delete(work, 0.0))  # type: ignore[misc]
             elif fault is not None:

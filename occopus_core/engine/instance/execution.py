@@ -16,6 +16,7 @@ from occopus_core.engine.instance.deletion import Deletion
 from occopus_core.engine.instance.failover import Failover
 from occopus_core.engine.instance.failures import Failures
 from occopus_core.engine.instance.former_first import FormerFirst
+from occopus_core.engine.instance.id_owners import IdOwners
 from occopus_core.engine.instance.leaving import Leaving
 from occopus_core.engine.instance.lifecycle import GRACE, RULES, AtEnd, Lifecycle, overdue, phase_of
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
@@ -103,10 +104,11 @@ class Execution:
         self.cleanup = ManagerCleanup(loop, scope.connections, scope.installation, refuse)
         values = TemplateValues(self.neighbours, self._configuring, self._dependees)
         self._former_first = FormerFirst(runtime, self, lambda: self.works, self._delete_early)
-        self._creation = Creation(runtime, lifecycle, values, self._configuring, self._former_first, self)
+        id_owners = IdOwners(lambda: self.works)
+        self._creation = Creation(runtime, lifecycle, values, self._configuring, self._former_first, id_owners, self)
         self._readiness = Readiness(runtime, lifecycle, self._creation, self._configuring, self)
         shutdown = Shutdown(runtime, lifecycle, leaving)
-        self._deletion = Deletion(runtime, lifecycle, shutdown, self.cleanup, self)
+        self._deletion = Deletion(runtime, lifecycle, shutdown, self.cleanup, id_owners, self)
 
     @property
     def works(self) -> list[Work]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from occopus_core.api.errors import PermanentError, ProviderError, TransientError
-from occopus_core.api.resource import Address, Instance, InstanceId, Owner, ResourceHandler
+from occopus_core.api.resource import Instance, InstanceId, Owner, ResourceHandler
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.guard import BreachError, mapping_of, sound_answer, wrong_answer
+from occopus_core.engine.kernel.instances import WrongInstanceError, instance_of
 from occopus_core.engine.kernel.intervals import FIRST_DELAY
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
 from occopus_core.engine.kernel.open_connection import OpenConnection
@@ -64,14 +64,14 @@ def _calls_to_find_one(count: int) -> int:
 
 def _description(handler: ResourceHandler, id: InstanceId, found: Mapping[Any, Any]) -> Outcome[Instance]:
     if id not in found:
-        fault = f"left out '{id}'"
-    elif not isinstance(found[id], Instance):
-        fault = f"answered {type(found[id]).__name__} for '{id}', expected an Instance"
-    elif not is_instance(found[id]):
-        fault = f"answered addresses for '{id}' that are not Address, or an Instance that cannot be read"
-    else:
-        return Outcome(value=found[id])
-    return Outcome(error=wrong_answer(handler, "describe", fault))
+        return Outcome(error=wrong_answer(handler, "describe", f"left out '{id}'"))
+    try:
+        instance = instance_of(found[id], f"for '{id}'")
+    except WrongInstanceError as wrong:
+        return Outcome(error=wrong_answer(handler, "describe", str(wrong)))
+    if instance.id != id:
+        return Outcome(error=wrong_answer(handler, "describe", f"answered the instance '{instance.id}' for '{id}'"))
+    return Outcome(value=instance)
 
 
 def each_outcome(
@@ -101,21 +101,14 @@ Owned = tuple[list[Instance], BreachError | None]
 
 def owned(handler: ResourceHandler, owner: Owner) -> Owned:
     """All instances with the owner's tags. Raises `ProviderError`."""
-    found: list[object] = list(handler.list_owned(owner))
-    wrong = {type(one).__name__: None for one in found if not is_instance(one)}
-    fault = f"answered {', '.join(wrong)} among its instances, expected an Instance"
-    return [one for one in found if isinstance(one, Instance) and is_instance(one)], (
-        wrong_answer(handler, "list_owned", fault) if wrong else None
-    )
-
-
-def is_instance(answer: object) -> bool:
-    """True if the answer is a valid `Instance`. One of a subclass may raise when it is read."""
-    try:
-        fields = {each.name: getattr(answer, each.name) for each in dataclasses.fields(Instance)}
-        return isinstance(answer, Instance) and all(isinstance(address, Address) for address in fields["addresses"])
-    except (Exception, SystemExit):  # noqa: BLE001  # code of the plugin may raise anything
-        return False
+    found: list[Instance] = []
+    fault: BreachError | None = None
+    for answer in handler.list_owned(owner):
+        try:
+            found.append(instance_of(answer, "among its instances"))
+        except WrongInstanceError as wrong:
+            fault = fault or wrong_answer(handler, "list_owned", str(wrong))
+    return found, fault
 
 
 Described = Outcome[Descriptions]

@@ -16,7 +16,7 @@ Redact = Callable[[str], str]
 T = TypeVar("T")
 
 _TEXTS: Mapping[type, tuple[str, ...]] = {
-    Instance: ("reason",),
+    Instance: ("raw_state", "reason"),
     Verdict: ("reason",),
     ConfigStatus: ("reason", "progress", "attributes", "output"),
 }

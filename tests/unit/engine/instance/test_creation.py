@@ -180,7 +180,7 @@ def unchecked(instance):
         (lambda ids: {id: {"state": "ready"} for id in ids}, "answered dict for '{id}', expected an Instance"),
         (
             lambda ids: {id: unchecked(Instance(id, InstanceState.READY)) for id in ids},
-            "answered addresses for '{id}' that are not Address",
+            "answered an Instance for '{id}' whose addresses have str, expected Address",
         ),
     ],
 )

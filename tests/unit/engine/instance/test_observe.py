@@ -105,4 +105,4 @@ def test_an_instance_that_cannot_be_read_is_the_error_of_this_instance_alone(mon
     monkeypatch.setattr(Unreadable, "is_made", True)
     found = describe(SimpleNamespace(describe=lambda _ids: answered), ["i-bad", "i-well"])
     assert found["i-well"].get().state is InstanceState.READY
-    assert "an Instance that cannot be read" in str(found["i-bad"].error)
+    assert "an Instance for 'i-bad' that cannot be read" in str(found["i-bad"].error)

@@ -1,5 +1,6 @@
 """Handlers and checkers that break their contract: one node fails, with the reason, and the others go on."""
 
+import dataclasses
 import functools
 from importlib.metadata import entry_points
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from occopus_core.api import (
     HealthChecker,
     Instance,
     InstanceState,
+    Owner,
     PermanentError,
     ThrottledError,
     TransientError,
@@ -24,7 +26,7 @@ from occopus_core.engine.passes.errors import BuildError, UnconfirmedError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.events import EventKind
 from occopus_core.registry import Registry
-from occopus_core.store.records import Condition, Stage
+from occopus_core.store.records import Condition, ScaleKind, Stage
 
 from ..conftest import infrastructure, node
 from ..fakes import contextualiser
@@ -515,3 +517,102 @@ def test_the_malformed_error_of_a_deletion_is_transient_as_its_class_says(world)
     world.destroy()
     assert asked
     world.assert_nothing()
+
+
+# Ids
+
+
+def unchecked_cloud(world, **methods):
+    other_cloud(world, **methods)
+    unchecked = Implementation({"type": "other", "endpoint": "there"}, health_check=HealthCheck({}))
+    world.store.put_definitions([NodeDefinition("odd", (unchecked,))])
+
+
+def test_an_answer_with_another_id_deletes_nothing(world):
+    swapping = []
+
+    def describe(self, ids):
+        found = super(type(self), self).describe(ids)
+        return dict(zip(ids, reversed([found[id] for id in ids]), strict=True)) if swapping else found
+
+    unchecked_cloud(world, describe=describe)
+    world.build(infrastructure(node("odd", min=2)))
+    first, second = world.store.instances("infra")
+    world.cloud.change(first.instance_id, "stop")
+    swapping.append(True)
+    world.clock.time += 100
+    for _ in range(3):
+        passed = world.convergence().maintain()
+        world.clock.time += 100
+    said = f"{OTHER} breaks its contract: describe() answered the instance '{second.instance_id}' for"
+    assert any(said in text for text in passed.unconfirmed)
+    assert {row.condition for row in world.store.instances("infra")} == {Condition.UNKNOWN}
+    assert {one["id"] for one in world.live()} == {first.instance_id, second.instance_id}
+
+
+@pytest.mark.parametrize(
+    ("id", "said"),
+    [
+        ("", "id is empty"),
+        ("i" * 1025, "id has 1025 characters, of which 1024 are allowed"),
+        ("i-\x1b[1m", r"id has characters that cannot be printed: 'i-\x1b[1m'"),
+        ("i-\ud800", r"id has characters that cannot be printed: 'i-\ud800'"),
+    ],
+)
+def test_an_instance_without_a_valid_id_is_looked_for_by_its_token(world, id, said):
+    other_cloud(world, create=create(lambda found: dataclasses.replace(found, id=id)))
+    (problem,) = failure(world, infrastructure("odd"))
+    assert f"{OTHER} breaks its contract: create() answered an Instance whose {said} ({HERE}, line " in problem
+    world.assert_nothing()
+
+
+@pytest.mark.parametrize(
+    ("what", "changes"),
+    [("token", {"token": "t\ud800"}), ("owner", {"owner": Owner("here", "i\ud800")})],
+)
+def test_a_tag_with_a_lone_surrogate_is_a_wrong_answer(world, what, changes):
+    other_cloud(world, create=create(lambda found: dataclasses.replace(found, **changes)))
+    (problem,) = failure(world, infrastructure("odd"))
+    assert f"create() answered an Instance whose {what} has characters that cannot be printed: " in problem
+    world.assert_nothing()
+
+
+def test_addresses_and_states_are_recorded_without_control_characters(world):
+    class OwnAddress(Address):
+        pass
+
+    def shown(found):
+        address = OwnAddress("a\ud800b\x1b[31m\n")
+        return dataclasses.replace(found, addresses=(address,), raw_state="s\ud800 t", reason="r\n")
+
+    unchecked_cloud(world, create=create(shown))
+    world.build(infrastructure("odd"))
+    (row,) = world.store.instances("infra")
+    assert row.addresses == (Address("a b"),)
+    assert type(row.addresses[0]) is Address
+
+
+def test_an_id_that_another_instance_has_fails_the_creation_and_deletes_neither(world):
+    def create(self, request):
+        found = super(type(self), self).create(request)
+        return dataclasses.replace(found, id=taken[0]) if taken else found
+
+    def list_owned(self, owner):
+        listed = super(type(self), self).list_owned(owner)
+        return [dataclasses.replace(found, id=taken[0]) for found in listed]
+
+    taken = []
+    unchecked_cloud(world, create=create, list_owned=list_owned)
+    world.build(infrastructure(node("odd", max=2)))
+    (first,) = world.store.instances("infra")
+    taken.append(first.instance_id)
+    world.store.request_scaling("infra", "odd", ScaleKind.SET, 2, "", world.clock.now())
+    passed = world.convergence().maintain()
+    said = (
+        f"{OTHER} breaks its contract: create() answered the id '{first.instance_id}', which an instance of 'odd' has"
+    )
+    assert any(said in text for text in (*passed.undone, *passed.unconfirmed))
+    kept, left = sorted(world.store.instances("infra"), key=lambda row: row.stage is Stage.DROPPING)
+    assert (kept.node_id, kept.stage) == (first.node_id, Stage.READY)
+    assert left.instance_id is None
+    assert first.instance_id in {one["id"] for one in world.live()}
