@@ -190,8 +190,7 @@ class Configuring:
         nodes = [recorded_node(work, self._runtime.scope.installation) for work in works]
 
         def cancel(manager: ConfigManager) -> None:
-            if not self._halted:  # a later pass may have started another job
-                manager.cancel(nodes)
+            return None if self._halted else manager.cancel(nodes)  # a later pass may have started another job
 
         def answered(outcome: Outcome[None]) -> None:
             if self._halted:

@@ -185,8 +185,7 @@ class Creation:
         configuration = work.prepared.configuration
 
         def register(manager: ConfigManager) -> None:
-            if not work.dropping:
-                manager.register(configuration.node)
+            return None if work.dropping else manager.register(configuration.node)
 
         work.calling = True
         refuse = self._runtime.journal.refuse_if_lost

@@ -11,7 +11,7 @@ from occopus_core.api.errors import AuthError, PermanentError, ProviderError, Tr
 from occopus_core.api.resource import Connection
 from occopus_core.engine.kernel.call_limits import CallLimits
 from occopus_core.engine.kernel.error_text import log_unexpected
-from occopus_core.engine.kernel.guard import is_of_plugin
+from occopus_core.engine.kernel.guard import close_coroutine, is_of_plugin
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
@@ -25,6 +25,8 @@ Statuses = Mapping[str, Outcome[ConfigStatus]]
 
 LARGEST_ATTRIBUTES = 262_144
 """The longest JSON text, in characters, of one node's attributes."""
+
+_ANSWER_NOTHING = frozenset({"check", "register", "configure", "cancel", "forget", "forget_infrastructure"})
 
 
 class ManagerConnection(OpenConnection[ConfigManager]):
@@ -77,7 +79,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
     def call(self, what: str, call: Callable[[ConfigManager], T]) -> T:
         """Make a call in this thread. Any error of the manager is raised as a `ProviderError`."""
         try:
-            return call(self.plugin)
+            answer = call(self.plugin)
         except ProviderError as error:
             raise sound(error, self._redact, lambda how: str(self._breach(what, f"raised {how}"))) from None
         except BaseException as error:
@@ -85,6 +87,10 @@ class ManagerConnection(OpenConnection[ConfigManager]):
                 raise
             log_unexpected(error, self._redact)
             raise self._breach(what, f"raised {described(error)}") from error
+        close_coroutine(answer)
+        if what in _ANSWER_NOTHING and answer is not None:
+            raise self._wrong_answer(what, f"answered {type(answer).__name__}, expected None")
+        return answer
 
     def statuses(self, nodes: Sequence[ConfigNode]) -> Statuses:
         """The status of each node, or its own error. Runs in the pool. Raises `TransientError`, `AuthError`.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from occopus_core.api.errors import PermanentError, ProviderError
+from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Connection
 from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.error_place import breach_text, described, place, place_of
@@ -75,6 +77,12 @@ def sound_answer(handler: object, what: str, error: ProviderError) -> ProviderEr
     return sound(error, redact, lambda how: str(breach(handler, f"{what}() answered {how}{where}")))
 
 
+def close_coroutine(answer: object) -> None:
+    """Close an answer that is a coroutine, which breaks every contract: otherwise Python warns that it never ran."""
+    if inspect.iscoroutine(answer):
+        answer.close()
+
+
 def _place_of_method(handler: object, what: str) -> str:
     return place_of(getattr(getattr(handler, "guarded", handler), what, None))
 
@@ -95,6 +103,7 @@ class _Guarded:
 
         def call() -> list[Any]:
             found: object = plugin.list_owned(owner)
+            close_coroutine(found)
             if not isinstance(found, Iterable) or isinstance(found, str | bytes):
                 raise wrong_answer(self, "list_owned", f"answered {type(found).__name__}, expected instances")
             return list(found)
@@ -104,7 +113,7 @@ class _Guarded:
 
     def _call(self, name: str, call: Callable[[], Any]) -> Any:
         try:
-            return call()
+            answer = call()
         except ProviderError as error:
             raise sound(error, self.redact, lambda how: str(breach(self, f"{name}() raised {how}"))) from None
         except BaseException as error:  # whatever the plugin raises
@@ -112,3 +121,10 @@ class _Guarded:
                 raise
             log_unexpected(error, self.redact)
             raise breach(self, f"{name}() raised {described(error)}") from error
+        close_coroutine(answer)
+        if answer is not None and self._answers_nothing(name):
+            raise wrong_answer(self, name, f"answered {type(answer).__name__}, expected None")
+        return answer
+
+    def _answers_nothing(self, name: str) -> bool:
+        return name in {"check_host", "mark"} or (name == "check" and not isinstance(self.guarded, HealthChecker))

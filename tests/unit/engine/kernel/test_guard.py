@@ -1,11 +1,12 @@
 """Calls of plugins in the threads of the pool."""
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
-from occopus_core.api import Connection
+from occopus_core.api import Connection, PermanentError
 from occopus_core.engine.kernel.call_limits import CallLimits
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.config_managers import ManagerConnection
@@ -62,3 +63,52 @@ def test_an_interruption_in_the_main_thread_is_that_of_the_process(make):
 def test_an_exception_in_the_main_thread_is_the_breach_of_the_plugin():
     with pytest.raises(BreachError):
         handler(KeyError, None)()
+
+
+async def coroutine(*_):
+    pass
+
+
+def generator(*_):
+    yield 1
+
+
+def call_handler(name, method, _pool):
+    return getattr(guarded(SimpleNamespace(**{name: method}), lambda: "the handler 'x'", str), name)
+
+
+def call_manager(name, method, pool):
+    limits = CallLimits(Loop(SystemClock(), pool), 1)
+    link = ManagerConnection(
+        lambda _: SimpleNamespace(**{name: method}), {}, Connection("x", {}, {}), limits, Jobs(None), "x", lambda: "x"
+    )
+    return lambda: link.call(name, lambda made: getattr(made, name)())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("method", "kind"), [(coroutine, "coroutine"), (generator, "generator"), (lambda: 0, "int")])
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        *((call_handler, name) for name in ("check", "check_host", "mark")),
+        *((call_manager, name) for name in ("check", "register", "configure", "cancel", "forget")),
+        (call_manager, "forget_infrastructure"),
+    ],
+)
+def test_a_method_that_answers_something_for_none_breaks_its_contract(call, name, method, kind):
+    with pytest.raises(PermanentError) as caught:
+        call(name, method, None)()
+    gc.collect()
+    assert f"{name}() answered {kind}, expected None (tests/" in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["create", "describe", "list_owned"])
+def test_a_coroutine_is_closed_without_a_warning(name):
+    called = call_handler(name, coroutine, None)
+    if name == "list_owned":
+        with pytest.raises(BreachError, match="answered coroutine, expected instances"):
+            called("owner")
+    else:
+        assert type(called("ids")).__name__ == "coroutine"
+    gc.collect()
