@@ -65,6 +65,7 @@ def _run(command: str) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _quit)
     _replace_closed_streams()
+    _write_any_text()
     try:
         code = import_module(f"occopus_core.cli.{command}").main(sys.argv[1:])
     finally:
@@ -78,6 +79,12 @@ def _replace_closed_streams() -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # pathlib takes long to import
     if sys.__stderr__ is None:
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+
+
+def _write_any_text() -> None:
+    """Write characters that an encoding lacks as escapes: texts of plugins and of files may have any."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper until it is replaced
 
 
 def _flush() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import pytest
 
-from occopus_core.cli import output
+from occopus_core.cli import entry, output
 from occopus_core.cli.session import guarded
 
 SECRET = "open-sesame"
@@ -58,3 +59,13 @@ def test_prints_do_not_fail_where_stderr_is_gone(monkeypatch, capsys):
 
     assert guarded(run) == 0
     assert capsys.readouterr().out == "the-id\n"
+
+
+def test_a_text_that_the_encoding_lacks_is_written_with_escapes(monkeypatch):
+    written = {name: io.BytesIO() for name in ("stdout", "stderr")}
+    for name, stream in written.items():
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(stream, encoding="ascii"))
+    entry._write_any_text()
+    output.result("caf\u00e9 \ud83d")
+    output.say("caf\u00e9 \ud83d")
+    assert [stream.getvalue() for stream in written.values()] == [b"caf\\xe9 \\ud83d\n"] * 2
