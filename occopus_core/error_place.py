@@ -76,6 +76,14 @@ def place_of(function: object) -> str:
     return f" ({_file(code.co_filename, module)}, line {code.co_firstlineno})"
 
 
+def place_of_method(plugin: object, name: str) -> str:
+    """`place_of` the method of this name of a plugin object; empty where reading it raises."""
+    try:
+        return place_of(getattr(plugin, name, None))
+    except (Exception, SystemExit):  # noqa: BLE001  # a property of the plugin may raise anything
+        return ""
+
+
 def _place_of_class(plugin: type) -> str:
     try:
         file, line = inspect.getsourcefile(plugin), inspect.getsourcelines(plugin)[1]

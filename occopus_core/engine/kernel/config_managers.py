@@ -15,7 +15,7 @@ from occopus_core.engine.kernel.guard import close_coroutine, is_of_plugin
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
-from occopus_core.error_place import breach_text, described, place, place_of
+from occopus_core.error_place import breach_text, described, place, place_of_method
 from occopus_core.sound_errors import sound
 from occopus_core.store.records import LeaseLostError
 
@@ -142,11 +142,11 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         return Outcome(error=self._wrong_answer("status", fault)) if status is None else Outcome(value=status)
 
     def _unreadable(self, what: str, error: BaseException) -> PermanentError:
-        where = place(error) or place_of(getattr(self.plugin, what, None))
+        where = place(error) or place_of_method(self.plugin, what)
         return self._breach(what, f"answered an object that raises {type(error).__name__}{where}")
 
     def _wrong_answer(self, what: str, how: str) -> PermanentError:
-        return self._breach(what, f"{how}{place_of(getattr(self.plugin, what, None))}")
+        return self._breach(what, f"{how}{place_of_method(self.plugin, what)}")
 
     def breach(self, how: str) -> PermanentError:
         """The error for a manager that breaks its contract in this way."""

@@ -11,7 +11,7 @@ from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Connection
 from occopus_core.engine.kernel.error_text import log_unexpected
-from occopus_core.error_place import breach_text, described, place, place_of
+from occopus_core.error_place import breach_text, described, place, place_of_method
 from occopus_core.sound_errors import sound
 
 P = TypeVar("P")
@@ -84,7 +84,7 @@ def close_coroutine(answer: object) -> None:
 
 
 def _place_of_method(handler: object, what: str) -> str:
-    return place_of(getattr(getattr(handler, "guarded", handler), what, None))
+    return place_of_method(getattr(handler, "guarded", handler), what)
 
 
 class _Guarded:
@@ -92,10 +92,10 @@ class _Guarded:
         self.guarded, self.who, self.redact = plugin, who, redact
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self.guarded, name)
         if name not in _CALLS:
-            return found
-        return lambda *values, **named: self._call(name, lambda: found(*values, **named))
+            return getattr(self.guarded, name)
+        # The method is read within the call, since reading it may raise, too.
+        return lambda *values, **named: self._call(name, lambda: getattr(self.guarded, name)(*values, **named))
 
     def list_owned(self, owner: object) -> list[Any]:
         """See `ResourceHandler.list_owned`; an error while the answer is iterated is one of the call."""

@@ -13,6 +13,7 @@ from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.guard import BreachError, guarded
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Loop
+from occopus_core.error_place import place_of_method
 
 
 class OwnError(BaseException):
@@ -112,3 +113,18 @@ def test_a_coroutine_is_closed_without_a_warning(name):
     else:
         assert type(called("ids")).__name__ == "coroutine"
     gc.collect()
+
+
+class Unreadable:
+    @property
+    def create(self):
+        raise KeyError
+
+
+def test_a_method_that_raises_when_it_is_read_is_a_breach_with_the_name_of_the_plugin():
+    with pytest.raises(BreachError, match=r"the handler 'x' breaks its contract: create\(\) raised KeyError \(tests/"):
+        guarded(Unreadable(), lambda: "the handler 'x'", str).create("request")
+
+
+def test_the_place_of_a_method_that_raises_when_it_is_read_is_not_known():
+    assert place_of_method(Unreadable(), "create") == ""
