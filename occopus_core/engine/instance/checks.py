@@ -166,7 +166,8 @@ def _outcomes_of(key: str, count: int, outcome: Outcome[Sequence[Verdict]]) -> S
     """The outcome of a call for each of `count` probes."""
     error = outcome.error
     if error is None:
-        return [Outcome(value=verdict) for verdict in outcome.get()]
+        unexplained = Verdict(False, f"the health checker '{key}' gives no reason")
+        return [Outcome(value=each if each.healthy or each.reason else unexplained) for each in outcome.get()]
     problem = str(error) if isinstance(error, BreachError) else f"the health checker '{key}' failed: {text_of(error)}"
     return [Outcome(error=CheckerError(problem))] * count
 

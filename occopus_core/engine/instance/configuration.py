@@ -13,7 +13,7 @@ from typing import Any
 
 from occopus_core.api.config import ConfigManager, ConfigNode, ConfigState, ConfigStatus, Peer
 from occopus_core.api.errors import TransientError
-from occopus_core.engine.instance.configuration_record import note, note_status
+from occopus_core.engine.instance.configuration_record import note, note_status, unexplained
 from occopus_core.engine.instance.lifecycle import Lifecycle, overdue
 from occopus_core.engine.instance.neighbours import recorded_node
 from occopus_core.engine.instance.output import job_output, with_output, without_output
@@ -311,7 +311,7 @@ class Configuring:
                 self._pause(job, lambda: job.queued_at)
             self.wait(job.work, status.reason or f"{job.link.label} is configuring others")
             self._look(job)
-        elif not self._late(job, status.progress or status.reason):
+        elif not self._late(job, status.progress or status.reason, unexplained(job.link, job.node, status)):
             self._resume(job)
             if status.state is ConfigState.UNKNOWN:
                 self._register(job)
@@ -356,13 +356,16 @@ class Configuring:
         self._note(job.work, applied=job.node.generation, served=True)
         self._finish(job, "")
 
-    def _late(self, job: _Job, why: str) -> bool:
-        """True if the time limit has passed; the job is then cancelled, at its manager too."""
+    def _late(self, job: _Job, why: str, unexplained: str = "") -> bool:
+        """True if the time limit has passed; the job is then cancelled, at its manager too.
+
+        `unexplained` stands in the error for a reason that is empty.
+        """
         if not self._lifecycle.over(job.work):
             if why:
                 self._runtime.waiting(job.work, why)
             return False
-        self._give_up(job, why)
+        self._give_up(job, why or unexplained)
         return True
 
     def _give_up(self, job: _Job, why: str) -> None:

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from occopus_core.api.config import ConfigStatus
+from occopus_core.api.config import ConfigNode, ConfigStatus
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
+from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.planning.preparation import Configuration
 from occopus_core.store.configurations import ConfigurationRecord
 
@@ -73,3 +74,10 @@ def _record(configuration: Configuration) -> ConfigurationRecord:
         variables=dict(kept.variables),
         wanted=kept.generation,
     )
+
+
+def unexplained(link: ManagerConnection, node: ConfigNode, status: ConfigStatus) -> str:
+    """What is known of a configuration whose status has no reason."""
+    current = status.generation in ("", node.generation)
+    end = "and gives no reason" if current else "for another generation than the one that was asked for"
+    return f"{link.label} reports {status.state.name} {end}"

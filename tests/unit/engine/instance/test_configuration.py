@@ -220,6 +220,23 @@ def test_an_older_generation_that_is_ready_is_not_believed(world, managers):
     assert len(looks) > 3
 
 
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        (ConfigStatus(ConfigState.READY, generation="older"), "READY for another generation than the one that was"),
+        (ConfigStatus(ConfigState.PENDING), "PENDING and gives no reason"),
+    ],
+)
+def test_a_status_without_a_reason_is_named_at_the_end_of_the_time_limit(world, managers, status, why):
+    managers.define("app", timeout=20.0)
+    managers.plugin.status = lambda self, nodes: {each.node_id: status for each in nodes}
+    with pytest.raises(BuildError) as caught:
+        world.build(infrastructure("app"))
+    (problem,) = map(str, caught.value.problems)
+    assert "not configured within 20 s: memory" in problem
+    assert f" reports {why}" in problem
+
+
 # Answers of whatever shape
 
 SHAPES = [

@@ -284,6 +284,14 @@ def test_a_wrong_answer_of_a_checker_is_named_with_the_place(world, answer, said
     assert f"the health checker 'odd' breaks its contract: check() {said} ({HERE}, line " in problem
 
 
+def test_a_verdict_without_a_reason_names_its_checker(world):
+    check = lambda self, probes: [Verdict(False) for _ in probes]  # noqa: E731
+    world.install("health", "odd", type("Odd", (Checker,), {"check": check}))
+    world.define("web", implementations=[{"checks": {"odd": {}}, "timeout": 10.0}])
+    (problem,) = failure(world, infrastructure("web"))
+    assert problem.endswith("not ready within 10 s: the health checker 'odd' gives no reason")
+
+
 def test_a_checker_that_cannot_be_made_refuses_the_build(world):
     def construct(self):
         raise KeyError("port")
