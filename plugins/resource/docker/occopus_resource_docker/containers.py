@@ -25,7 +25,6 @@ from occopus_core.api import (
     PermanentError,
     ProviderError,
     TransientError,
-    last_lines,
 )
 from occopus_resource_docker import order, view
 from occopus_resource_docker.engine import Engine
@@ -37,6 +36,7 @@ from occopus_resource_docker.errors import (
     UnreadableLogError,
 )
 from occopus_resource_docker.labels import IMPORTED, TOKEN, selectors
+from occopus_resource_docker.output import is_podman, read_output
 from occopus_resource_docker.pulls import Pulls
 
 T = TypeVar("T")
@@ -47,8 +47,6 @@ _RUNNING = frozenset({InstanceState.READY, InstanceState.PENDING})
 _ANY_VERSION = "1.41"
 _MOST_OUTPUTS = 32
 """The most unhealthy containers whose health check output one look reads."""
-_MOST_OUTPUT = 256 * 1024
-"""The number of bytes of a container's output that are read."""
 _NAME_TAKEN = "a container with its name is being created, or has another owner"
 
 
@@ -188,10 +186,11 @@ class Containers:
         found = self._of(*ids)
         if not found:
             return results
+        podman = self._engine.call(is_podman)
 
         def read(key: str) -> str | None:
             try:
-                return self._engine.call(lambda docker: _printed(docker, key, lines, since))
+                return self._engine.call(lambda docker: read_output(docker, key, lines, since, podman=podman))
             except (ContainerMissingError, UnreadableLogError):
                 return None
 
@@ -305,12 +304,6 @@ def _of_type(kind: type[T], said: Any) -> T:
     if not isinstance(said, kind):
         raise TypeError(f"{kind} is wanted, and it is {type(said)}")
     return said
-
-
-def _printed(docker: APIClient, key: str, lines: int, since: float | None) -> str:
-    """The last lines of a container's output, out of the last `_MOST_OUTPUT` bytes."""
-    printed = _of_type(bytes, docker.logs(key, tail=max(lines, 0), since=since or None))
-    return last_lines(printed[-_MOST_OUTPUT:].decode(errors="replace"), lines)
 
 
 def _inspected(docker: APIClient, key: str) -> Mapping[str, Any]:

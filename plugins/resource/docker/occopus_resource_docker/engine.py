@@ -99,12 +99,17 @@ class Engine:
             raise provider_error(error, self._where, self._seconds, greeting=True) from None
 
 
-def _lines(answer: requests.Response) -> Iterator[Mapping[str, Any]]:
-    """Each line of an answer. Raises `PullError` for a line with an error."""
+def raise_refusal(answer: requests.Response) -> None:
+    """Raises the library's `APIError` for an answer with the status of an error."""
     try:
         answer.raise_for_status()
     except requests.HTTPError as error:
         create_api_error_from_http_exception(error)
+
+
+def _lines(answer: requests.Response) -> Iterator[Mapping[str, Any]]:
+    """Each line of an answer. Raises `PullError` for a line with an error."""
+    raise_refusal(answer)
     for line in filter(None, answer.iter_lines()):
         said = json.loads(line)
         if said.get("error"):
