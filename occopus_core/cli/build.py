@@ -241,9 +241,9 @@ def _say_new(options: argparse.Namespace) -> None:
 
 
 def _built(manager: InfrastructureManager, infra_id: str, form: str, replaced: Users) -> str:
-    """The result to print after a build: as text, the addresses of nodes, and the outputs."""
+    """The result to print after a build: as text, the addresses of nodes, the outputs, and what is outdated."""
     from occopus_core.report import outputs_of, report_of  # noqa: PLC0415
-    from occopus_core.report.built import address_lines, output_lines  # noqa: PLC0415
+    from occopus_core.report.built import address_lines, outdated_lines, output_lines  # noqa: PLC0415
     from occopus_core.store.records import NoSuchInfrastructureError  # noqa: PLC0415
 
     try:
@@ -259,6 +259,7 @@ def _built(manager: InfrastructureManager, infra_id: str, form: str, replaced: U
         shown = {"infraid": infra_id, "nodes": report_of(snapshot), "outputs": outputs_of(snapshot)}
         return json.dumps({**shown, "replaced_definitions": replaced_as_json(replaced)})
     lines = output_lines(snapshot) if form == "1.x" else [*address_lines(snapshot), *output_lines(snapshot)]
+    lines += outdated_lines(snapshot)
     if lines:
         say("\n".join(lines))
     if form == "1.x":

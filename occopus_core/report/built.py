@@ -1,7 +1,8 @@
-"""The output at the end of a build: addresses of nodes, and outputs."""
+"""The output at the end of a build: addresses of nodes, outputs, and which nodes are outdated."""
 
 from __future__ import annotations
 
+from occopus_core.engine.planning.plan import lacks_addresses
 from occopus_core.report import Snapshot
 
 MOST_ADDRESSES = 8
@@ -28,6 +29,17 @@ def output_lines(snapshot: Snapshot) -> list[str]:
         value = f"(none: {one.problem})" if one.value is None else one.value
         first, *more = map(printable, value.rstrip("\n").split("\n"))
         lines += [f"  {one.name} = {first}".rstrip(), *(f"      {line}".rstrip() for line in more)]
+    return lines
+
+
+def outdated_lines(snapshot: Snapshot) -> list[str]:
+    """A warning for each node with instances that lack addresses: they may not work until they are replaced."""
+    infra_id = snapshot.infrastructure.id
+    lines = []
+    for node, instances in snapshot.nodes.items():
+        names = dict.fromkeys(name for one in instances for name in one.outdated)
+        if names:
+            lines.append(f"warning: node '{node}' is outdated: {lacks_addresses(list(names), infra_id, node)}")
     return lines
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from occopus_core.descriptions.model import OutputTemplate
 from occopus_core.report import Snapshot, outputs_of, report_of
-from occopus_core.report.built import MOST_ADDRESSES, address_lines, output_lines
+from occopus_core.report.built import MOST_ADDRESSES, address_lines, outdated_lines, output_lines
 from occopus_core.report.forms import written
 
 from .conftest import infrastructure
@@ -55,3 +55,13 @@ def test_outputs_are_lines_without_control_characters(with_outputs, instance):
 def test_without_outputs_there_are_no_output_lines(snapshot, instance):
     assert output_lines(snapshot(instance("web", 1, "10.0.0.1"))) == []
     assert "outputs" not in written(snapshot(instance("web", 1, "10.0.0.1")), "table")
+
+
+def test_each_node_with_outdated_instances_is_a_warning_with_the_command(snapshot, instance):
+    made = snapshot(instance("web", 1, outdated=("db",)), instance("web", 2, outdated=("cache", "db")), instance("db"))
+    (line,) = outdated_lines(made)
+    assert line.startswith("warning: node 'web' is outdated: its configuration was made before other instances of db")
+    assert line.endswith(
+        " db and cache, without their addresses; occopus-scale -i infra-1 -n web --replace replaces it"
+    )
+    assert outdated_lines(snapshot(instance("web"), instance("db"))) == []
