@@ -199,6 +199,7 @@ class _Reader:
             scaling=Scaling(least, max(int(scaling.get("max", least)), least)),
             variables=merged(variables, node["variables"]) if node.get("variables") else variables,
             discovers=node.get("discovers", False),
+            when_outdated=node.get("when_outdated", "keep"),
             where=str(self._document.locate(("nodes", index, "type"))),
         )
 

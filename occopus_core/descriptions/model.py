@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from occopus_core.api import scalars
 from occopus_core.api.written import texts_of
@@ -60,6 +60,8 @@ class NodeDescription:
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     discovers: bool = False
     """Its programs find instances of other nodes that are made later by themselves."""
+    when_outdated: Literal["keep", "replace"] = "keep"
+    """What happens to an instance that lacks the addresses of its dependees."""
     where: str = field(default="", compare=False)
     """The place of `type` in the file, for messages."""
 
@@ -89,6 +91,11 @@ class Infrastructure:
     """In the order of the file."""
     expires_where: str = field(default="", compare=False)
     """The place of `expires` in the file, for messages."""
+
+    @property
+    def replaced_when_outdated(self) -> frozenset[str]:
+        """The names of the nodes whose instances are replaced where they lack the addresses of their dependees."""
+        return frozenset(node.name for node in self.nodes if node.when_outdated == "replace")
 
 
 @dataclass(frozen=True, slots=True)

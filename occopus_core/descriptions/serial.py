@@ -74,6 +74,7 @@ def _node(data: Mapping[str, Any], read: Callable[[Any], Any]) -> NodeDescriptio
     for value, kind in ((node.name, str), (node.type, str), (node.filter, dict), (node.variables, dict)):
         typed(value, kind)
     typed(node.discovers, bool)
+    typed(node.when_outdated, str)
     return node
 
 

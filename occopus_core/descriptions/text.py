@@ -52,6 +52,8 @@ def _node(node: NodeDescription, inherited: Mapping[str, Any]) -> dict[str, Any]
         made["scaling"] = {"min": node.scaling.min, "max": node.scaling.max}
     if node.discovers:
         made["discovers"] = True
+    if node.when_outdated != "keep":
+        made["when_outdated"] = node.when_outdated
     own = _own(node.variables, inherited)
     if own:
         made["variables"] = own

@@ -158,10 +158,13 @@ class Snapshot:
 
         Before it is ready: what it waits for.
         """
-        lacks = ""
-        if instance.outdated:
-            lacks = lacks_addresses(instance.outdated, instance.infra_id, instance.node_name)
+        lacks = self.lack(instance.node_name, instance.outdated) if instance.outdated else ""
         return "; ".join(filter(None, (self._problem(instance), lacks)))
+
+    def lack(self, node: str, names: Collection[str]) -> str:
+        """That instances of the node lack addresses of the nodes `names`, and what replaces them."""
+        is_replaced = node in self.infrastructure.current.replaced_when_outdated
+        return lacks_addresses(names, self.infrastructure.id, node, is_replaced=is_replaced)
 
     def node_note(self, node: str) -> str:
         """Why instances of the node are missing, or failed ones stay; empty if neither applies."""

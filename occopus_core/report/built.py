@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from occopus_core.engine.planning.plan import lacks_addresses
 from occopus_core.report import Snapshot
 
 MOST_ADDRESSES = 8
@@ -34,12 +33,13 @@ def output_lines(snapshot: Snapshot) -> list[str]:
 
 def outdated_lines(snapshot: Snapshot) -> list[str]:
     """A warning for each node with instances that lack addresses: they may not work until they are replaced."""
-    infra_id = snapshot.infrastructure.id
     lines = []
+    following = snapshot.infrastructure.current.replaced_when_outdated
     for node, instances in snapshot.nodes.items():
         names = dict.fromkeys(name for one in instances for name in one.outdated)
         if names:
-            lines.append(f"warning: node '{node}' is outdated: {lacks_addresses(list(names), infra_id, node)}")
+            hint = "" if node in following else "; a node with 'when_outdated: replace' is replaced by itself"
+            lines.append(f"warning: node '{node}' is outdated: {snapshot.lack(node, names)}{hint}")
     return lines
 
 

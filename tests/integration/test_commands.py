@@ -144,7 +144,7 @@ def test_a_plan_says_what_keeps_addresses_that_change_and_replace_makes_it_again
     assert "1 to replace, 0 to destroy" in ready.ready(*command, "--replace", "web", "--plan").stdout
     last = ready.ready(*command, "--replace", "web").stderr.splitlines()[-1]
     assert last.startswith("warning: node 'proxy' is outdated"), last
-    assert last.endswith("occopus-scale -i pair -n proxy --replace replaces it"), last
+    assert "occopus-scale -i pair -n proxy --replace replaces it; a node with 'when_outdated: replace' " in last, last
     ended = ready.run(*command, "--replace", "prox")
     assert (ended.code, "has no node 'prox': did you mean 'proxy'?" in ended.stderr) == (3, True), ended.stderr
     assert ready.run("build", "pair.infra.yaml", "--replace", "web").code == 2

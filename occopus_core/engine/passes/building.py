@@ -25,7 +25,7 @@ from occopus_core.engine.passes.errors import BusyError, UnconfiguredError, Unco
 from occopus_core.engine.passes.former_first import with_former_first
 from occopus_core.engine.passes.life_time import first_life_time, move_end, refuse_past_end
 from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
-from occopus_core.engine.passes.reconfiguring import amend
+from occopus_core.engine.passes.replacing_outdated import amend_build
 from occopus_core.engine.passes.survey import survey, waiting_for_definitions
 from occopus_core.engine.passes.undoing import say_what_lacks, undo
 from occopus_core.engine.passes.waiting_for_lease import acquire_for_build
@@ -369,12 +369,12 @@ def plan_build(
         if work.node_name not in left.nodes and work.node_id in found.seen:
             found.seen[work.node_id].get()
     situation = dataclasses.replace(situation, left=left)
-    amended = yield from amend(
-        context.resources.loop, design.scope, works, situation, commit_due, None, lambda work: _adopted(design, work)
-    )
     loop, before = context.resources.loop, context.scope(record.current)
+    situation = yield from amend_build(
+        loop, design.scope, design.graph, works, situation, lambda work: _adopted(design, work), commit_due
+    )
     situation = yield from with_changed_checks(
-        loop, before, design.scope, works, amended.situation, lambda work: _adopted(design, work), commit_due
+        loop, before, design.scope, works, situation, lambda work: _adopted(design, work), commit_due
     )
     waiting = waiting_for_definitions(situation, design)
     steps = decide(dataclasses.replace(situation, undefined=waiting))

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.instance.deletion import OVERDUE
@@ -28,6 +28,7 @@ from occopus_core.engine.passes.errors import BusyError, Passed
 from occopus_core.engine.passes.life_time import attend, is_due
 from occopus_core.engine.passes.outdated import mark_outdated
 from occopus_core.engine.passes.reconfiguring import amend
+from occopus_core.engine.passes.replacing_outdated import with_outdated_due
 from occopus_core.engine.passes.requested_builds import apply_scaling, carry_out_requests, finish_rollback
 from occopus_core.engine.passes.survey import (
     Decided,
@@ -86,6 +87,10 @@ def maintain(context: PassContext) -> Steps[Passed]:
     return dataclasses.replace(passed, undone=(*rollback.undone, *unbuilt, *passed.undone))
 
 
+_Running: TypeAlias = tuple[str, str | None, tuple[str, ...]]
+"""A running instance: its id, its address, and the nodes whose addresses it lacks."""
+
+
 class _Pass:
     def __init__(self, context: PassContext, lease: Lease, record: InfrastructureRecord, looked: Look | None) -> None:
         self._site = context
@@ -99,8 +104,8 @@ class _Pass:
         self._undone: list[str] = []
         self._graph: Graph | None = None
         """The dependencies of the nodes, from the last design."""
-        self._ran: frozenset[tuple[str, str | None]] = frozenset()
-        """The running instances at the start of the tick, with their addresses."""
+        self._ran: frozenset[_Running] = frozenset()
+        """The running instances at the start of the tick."""
 
     @property
     def _works(self) -> list[Work]:
@@ -110,7 +115,7 @@ class _Pass:
         """Tick until no work is under way. The first tick decides on everything, later ones on changes since.
 
         No tick waits for work under way. Without an interval there is one tick, and another one if instances came or
-        went in it, because other instances may have to be reconfigured.
+        went in it, because other instances may have to be reconfigured, or replaced as they are outdated now.
         """
         execution = self._execution
         yield from self._turn()
@@ -143,12 +148,17 @@ class _Pass:
         return self._execution.mended(DELETION_SECONDS if self._site.interval is None else math.inf)
 
     def _is_to_follow(self) -> bool:
-        managed = any(work.configuration is not None for work in self._works if work.stage is Stage.READY)
-        return managed and self._running() != self._ran and not self._execution.interrupted
+        following = self._runtime.scope.infrastructure.replaced_when_outdated
+        follows = any(
+            work.configuration is not None or (work.record.outdated and work.node_name in following)
+            for work in self._works
+            if work.stage is Stage.READY
+        )
+        return follows and self._running() != self._ran and not self._execution.interrupted
 
-    def _running(self) -> frozenset[tuple[str, str | None]]:
+    def _running(self) -> frozenset[_Running]:
         works = (work for work in self._works if work.stage is Stage.READY and not work.dropping)
-        return frozenset((work.node_id, work.record.address) for work in works)
+        return frozenset((work.node_id, work.record.address, work.record.outdated) for work in works)
 
     def _is_tick_over(self) -> bool:
         return bool(self._cut_off) or self._is_mended() or self._site.is_tick_due
@@ -187,6 +197,7 @@ class _Pass:
         self._note_unanswered(ready, found.examined)
         situation = situation_of(self._site, self._record, self._works, self._targets, found)
         loop, retries = self._site.resources.loop, self._site.retries
+        situation = yield from with_outdated_due(loop, scope, self._works, situation)
         amended = yield from amend(loop, scope, self._works, situation, commit_due, retries, is_under_way=is_under_way)
         decided = yield from decide_pass(self._site, scope, self._works, amended.situation, commit_due)
         self._tell_managers(found.managed, amended.problems, decided.waiting)

@@ -18,7 +18,7 @@ from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.reconfiguring import foreseen_neighbours, with_placeholder_addresses
 from occopus_core.engine.planning.fingerprints import rendered_fingerprint
 from occopus_core.engine.planning.mappings import ADDRESS
-from occopus_core.engine.planning.plan import Plan, Step, Verb, lacks_addresses
+from occopus_core.engine.planning.plan import Plan, Step, Verb, lacks_addresses, made_before
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.rehearsal import rehearsal_allowance
 from occopus_core.events import EventKind
@@ -28,24 +28,28 @@ from occopus_core.store.records import Stage
 _Kind: TypeAlias = tuple[str, str, frozenset[str], str]
 """Node name, digest of the implementation, the ids of dependees that were made later, and what it was made from."""
 
-_CHANGING = (
-    "its configuration was made with addresses of {0}, which change: it is not updated; "
-    "occopus-build with --replace {1} replaces it, too (see docs/maintenance.md)"
-)
+_CHANGING = "its configuration was made with addresses of {0}, which change"
+_KEPT = "it is not updated; occopus-build with --replace {0} replaces it, too (see docs/maintenance.md)"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Lack:
+class Lack:
     """The nodes whose addresses an instance lacks: of instances made later, or of those that the plan changes."""
 
     names: tuple[str, ...] = ()
     changing: bool = False
 
-    def text(self, infra_id: str, node_name: str) -> str:
-        """The reason in a plan; empty if it lacks none."""
+    @property
+    def reason(self) -> str:
+        """Why the instance is replaced."""
+        return _CHANGING.format(" and ".join(self.names)) if self.changing else made_before(self.names)
+
+    def text(self, scope: Scope, node_name: str) -> str:
+        """The reason to keep it in a plan, and what replaces it; empty if it lacks none."""
+        is_replaced = node_name in scope.infrastructure.replaced_when_outdated
         if self.changing:
-            return _CHANGING.format(" and ".join(self.names), node_name)
-        return lacks_addresses(self.names, infra_id, node_name) if self.names else ""
+            return f"{self.reason}: {'maintenance replaces it then' if is_replaced else _KEPT.format(node_name)}"
+        return lacks_addresses(self.names, scope.infra_id, node_name, is_replaced=is_replaced) if self.names else ""
 
 
 def with_outdated(
@@ -63,9 +67,9 @@ def with_outdated(
     before and after, in the pool, without running commands. What cannot be rendered afterwards is left as it is, and
     everything where rendering is cut off. `implementation` returns an instance's implementation from then on.
     """
-    found = yield from _find(loop, scope, graph, works, plan, implementation)
+    found = yield from find_outdated(loop, scope, graph, works, plan, implementation)
     steps = (
-        dataclasses.replace(step, reason=found[step.node_id].text(scope.infra_id, step.node_name))
+        dataclasses.replace(step, reason=found[step.node_id].text(scope, step.node_name))
         if found and step.node_id in found and step.verb is Verb.KEEP and not step.reason
         else step
         for step in plan.steps
@@ -91,22 +95,22 @@ def mark_outdated(
     if graph is None:
         graph = yield from dependencies(runtime.loop, runtime.scope, works)
     kept = Plan(tuple(Step(Verb.KEEP, work.node_name, "", work.node_id) for work in works))
-    found = yield from _find(runtime.loop, runtime.scope, graph, works, kept, commit_due=commit_due)
+    found = yield from find_outdated(runtime.loop, runtime.scope, graph, works, kept, commit_due=commit_due)
     if found is None:
         return
     newly: dict[str, dict[str, None]] = {}
     for work in works:
-        names = found.get(work.node_id, _Lack()).names
+        names = found.get(work.node_id, Lack()).names
         if work.stage is Stage.READY and not work.dropping and names != work.record.outdated:
             newly.setdefault(work.node_name, {}).update(dict.fromkeys(names))
             runtime.journal.put(work.update(outdated=names))
     for node_name, others in newly.items():
         if others:
-            text = _Lack(tuple(others)).text(runtime.scope.infra_id, node_name)
+            text = Lack(tuple(others)).text(runtime.scope, node_name)
             runtime.tell(EventKind.NODE_OUTDATED, text, node_name)
 
 
-def _find(
+def find_outdated(
     loop: Loop,
     scope: Scope,
     graph: Graph,
@@ -114,47 +118,41 @@ def _find(
     plan: Plan,
     implementation: Callable[[Work], Implementation] = lambda work: work.implementation,
     commit_due: Callable[[], None] | None = None,
-) -> Steps[Mapping[str, _Lack] | None]:
-    """What each ready instance that the plan keeps lacks, by node id; None where rendering is cut off."""
+) -> Steps[Mapping[str, Lack] | None]:
+    """What each ready instance that stays lacks, by node id; None where rendering is cut off."""
     changing = {step.node_name for step in plan.of(Verb.CREATE, Verb.REPLACE, Verb.DESTROY)}
     staying = [work for work in works if work.stage is not Stage.DROPPING]
-    by_node = _by_node(staying)
-    kept = {step.node_id for step in plan.of(Verb.KEEP)}
-    kinds: dict[str, _Kind] = {}
-    concerned: dict[_Kind, Work] = {}
-    discovering = {node.name for node in scope.infrastructure.nodes if node.discovers}
-    dependees_of = {name: graph.dependees(name) for name in graph.order if name not in discovering}
-    for work in staying:
-        dependees = dependees_of.get(work.node_name, ())
-        if dependees and work.node_id in kept and work.stage is Stage.READY:
-            later = frozenset(_later(work, (by_node.get(name, ()) for name in dependees)))
-            if later or changing.intersection(dependees):
-                kinds[work.node_id] = (work.node_name, implementation(work).digest, later, work.record.rendered)
-                concerned.setdefault(kinds[work.node_id], dataclasses.replace(work))
+    kinds = dict(_kinds(scope, graph, staying, plan.staying, changing, implementation))
+    concerned = {kinds[work.node_id]: dataclasses.replace(work) for work in staying if work.node_id in kinds}
     if not concerned:
         return {}
     present = [dataclasses.replace(work, dropping=False) for work in staying]
     scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
     after = foreseen_neighbours(scope, works, plan)
     now = dataclasses.replace(after, works=lambda: present)
+    former, foreseen = _without_replacements(present), list(map(_with_addresses, after.works()))
+    then = dataclasses.replace(after, works=lambda: foreseen)
 
-    def lack_of(kind: _Kind, work: Work) -> _Lack:
+    def lack_of(kind: _Kind, work: Work) -> Lack:
+        made_from = work.record.rendered or None
+        if made_from == _rendered(scope, then, work, implementation(work)):
+            return Lack()  # it was made with the addresses that stay
         outdating = functools.partial(_outdating, scope, after, work, implementation(work))
-        names = tuple(outdating(present, list(after.works()), changing))
+        names = tuple(outdating(former, foreseen, changing))
         if names:
-            return _Lack(names, changing=True)
-        if work.record.rendered and work.record.rendered == _rendered(scope, now, work, implementation(work)):
-            return _Lack()  # the later ones have the addresses of the former ones
+            return Lack(names, changing=True)
+        if made_from == _rendered(scope, now, work, implementation(work)):
+            return Lack()  # the later ones have the addresses of the former ones
         earlier = [one for one in present if one.node_id not in kind[2]]
         placeholders = [with_placeholder_addresses(one) for one in present if one.node_id in kind[2]]
         # Where all instances of a node were made later, others were there before.
-        former = {one.node_name for one in earlier}
-        before = [*earlier, *(one for one in placeholders if one.node_name not in former)]
+        others = {one.node_name for one in earlier}
+        before = [*earlier, *(one for one in placeholders if one.node_name not in others)]
         names = tuple(outdating(before, present, {one.node_name for one in placeholders}))
         if names and len(before) < len(present):
             # With fewer instances a request may differ although it uses no address.
             names = tuple(outdating([*earlier, *placeholders], present, names))
-        return _Lack(names)
+        return Lack(names)
 
     try:
         lacks = yield from loop.in_pool(
@@ -163,6 +161,37 @@ def _find(
     except CutOffError:
         return None
     return {node_id: lacks[kind] for node_id, kind in kinds.items()}
+
+
+def _kinds(
+    scope: Scope,
+    graph: Graph,
+    works: Sequence[Work],
+    kept: Collection[str],
+    changing: Collection[str],
+    implementation: Callable[[Work], Implementation],
+) -> Iterator[tuple[str, _Kind]]:
+    """The ids, and the kinds, of the instances that may lack addresses."""
+    by_node = _by_node(works)
+    discovering = {node.name for node in scope.infrastructure.nodes if node.discovers}
+    dependees_of = {name: graph.dependees(name) for name in graph.order if name not in discovering}
+    for work in works:
+        dependees = dependees_of.get(work.node_name, ())
+        if dependees and work.node_id in kept and work.stage is Stage.READY:
+            later = frozenset(_later(work, (by_node.get(name, ()) for name in dependees)))
+            if later or not set(changing).isdisjoint(dependees):
+                yield work.node_id, (work.node_name, implementation(work).digest, later, work.record.rendered)
+
+
+def _without_replacements(works: Sequence[Work]) -> list[Work]:
+    """Without provisional instances where others exist: an interrupted build has made those as replacements."""
+    established = {one.node_name for one in works if not one.record.provisional}
+    return [one for one in works if not (one.record.provisional and one.node_name in established)]
+
+
+def _with_addresses(work: Work) -> Work:
+    """An instance in creation with placeholders where its addresses are not known yet."""
+    return work if work.record.addresses or work.stage is Stage.READY else with_placeholder_addresses(work)
 
 
 def _by_node(works: Sequence[Work]) -> Mapping[str, Sequence[Work]]:

@@ -13,6 +13,7 @@ from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import design_in_pool, design_of_replacement
 from occopus_core.engine.passes.outdated import with_outdated
 from occopus_core.engine.passes.reconfiguring import amend
+from occopus_core.engine.passes.replacing_outdated import with_outdated_due
 from occopus_core.engine.passes.survey import decide_pass, situation_of, survey
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Overlay
@@ -68,6 +69,7 @@ def _next(context: PassContext, record: InfrastructureRecord) -> Steps[Plan]:
     found = yield from survey(context, scope, works, lambda: None, Notes())
     situation = situation_of(context, record, works, scaled.targets, found)
     loop = context.resources.loop
+    situation = yield from with_outdated_due(loop, scope, works, situation)
     amended = yield from amend(loop, scope, works, situation, lambda: None)
     plan = (yield from decide_pass(context, scope, works, amended.situation)).plan
     return (yield from with_outdated(loop, scope, (yield from dependencies(loop, scope, works)), works, plan))

@@ -23,6 +23,7 @@ from occopus_core.engine.passes.former_first import with_former_first
 from occopus_core.engine.passes.life_time import is_due
 from occopus_core.engine.passes.quiet_infrastructures import Expected, Known, is_as
 from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
+from occopus_core.engine.passes.replacing_outdated import with_outdated_due
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.dependees import closure
 from occopus_core.engine.planning.design import Design, InvalidDesignError
@@ -146,7 +147,8 @@ def look(context: PassContext, record: InfrastructureRecord) -> Steps[Look | Non
     scope, patience = context.scope(record.current), tick_patience(context)
     found = yield from survey(context, scope, works, _nothing, changes.notes, pause, patience=patience)
     answers: list[Outcome[Instance] | Outcome[Verdict]] = [*found.seen.values(), *found.examined.values()]
-    plan = decide(situation_of(context, record, works, record.targets, found))
+    situation = situation_of(context, record, works, record.targets, found)
+    plan = decide((yield from with_outdated_due(context.resources.loop, scope, works, situation)))
     quiet = (
         not changes.some
         and not (plan.frozen or record.frozen or record.undefined)

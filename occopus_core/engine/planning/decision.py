@@ -37,6 +37,8 @@ class Situation:
     ailments: Mapping[str, Ailment] = field(default_factory=dict)
     unfit: Mapping[str, str] = field(default_factory=dict)
     """Why an instance cannot be changed to match its description: it is replaced."""
+    outdated: Mapping[str, str] = field(default_factory=dict)
+    """Why an instance that lacks addresses of its dependees is replaced."""
     changed: Mapping[str, str] = field(default_factory=dict)
     """Why an instance has to be configured again."""
     checks: Mapping[str, bool] = field(default_factory=dict)
@@ -87,10 +89,10 @@ class _Node:
             yield Step(Verb.DESTROY, self.name, why, record.node_id)
         staying = [record for record in self.present if record not in going]
         replaced, waiting = self._replacements(staying)
-        excused = {one.node_id for one in staying if one.node_id in replaced and self.sickbay.follows_dependee(one)}
+        excused = {one.node_id for one in staying if one.node_id in replaced and self._is_excused(one)}
         fit = [record for record in staying if record.node_id not in replaced]
-        # If there are too many, unhealthy instances go first, then the youngest.
-        fit.sort(key=lambda record: record.node_id in self.situation.ailments)
+        # If there are too many, unhealthy and outdated instances go first, then the youngest.
+        fit.sort(key=lambda one: one.node_id in self.situation.ailments or one.node_id in self.situation.outdated)
         missing = max(0, self.target - len(fit))
         for number, (node_id, reason) in enumerate(replaced.items()):
             verb = Verb.REPLACE if number < missing else Verb.DESTROY
@@ -141,7 +143,14 @@ class _Node:
         """Why the instance is to be replaced; empty if it is not."""
         unfit = self.situation.unfit.get(record.node_id, "")
         ailment = self.situation.ailments.get(record.node_id)
-        return unfit or (ailment.reason if ailment is not None and ailment.fatal else "")
+        fatal = ailment.reason if ailment is not None and ailment.fatal else ""
+        return unfit or fatal or self.situation.outdated.get(record.node_id, "")
+
+    def _is_excused(self, record: InstanceRecord) -> bool:
+        """True if a node that the instance depends on is why it is replaced."""
+        if record.node_id in self.situation.ailments:
+            return self.sickbay.follows_dependee(record)
+        return record.node_id in self.situation.outdated
 
     def _held(self, record: InstanceRecord, reason: str) -> Step | None:
         """The WAIT step that holds back a replacement; None if it may begin."""
@@ -152,7 +161,7 @@ class _Node:
         stopped = self._stopped(record.node_id)
         if stopped is not None and stopped.hold is Hold.DEFINITION:
             return stopped
-        if record.node_id in self.outage.held:
+        if record.node_id in self.outage.held or (self.outage.reason and record.node_id in self.situation.outdated):
             return Step(Verb.WAIT, self.name, f"{reason}; healing is frozen", record.node_id, Hold.FROZEN)
         ailment = self.situation.ailments.get(record.node_id)
         if ailment is not None and ailment.waits_for and not self.situation.ordered:

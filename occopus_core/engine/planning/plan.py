@@ -16,10 +16,15 @@ LOST = {
 """States in which an instance that was running has been lost."""
 
 
-def lacks_addresses(names: Collection[str], infra_id: str, node_name: str) -> str:
-    """What is said of an instance of a node that was made before other instances of the nodes `names`."""
-    lack = f"its configuration was made before other instances of {' and '.join(names)}, without their addresses"
-    return f"{lack}; occopus-scale -i {infra_id} -n {node_name} --replace replaces it"
+def made_before(names: Collection[str]) -> str:
+    """What is said of an instance that lacks the addresses of instances of the nodes `names` that were made later."""
+    return f"its configuration was made before other instances of {' and '.join(names)}, without their addresses"
+
+
+def lacks_addresses(names: Collection[str], infra_id: str, node_name: str, *, is_replaced: bool) -> str:
+    """The same, with who replaces it: maintenance if `is_replaced`, otherwise a command."""
+    who = "maintenance" if is_replaced else f"occopus-scale -i {infra_id} -n {node_name} --replace"
+    return f"{made_before(names)}; {who} replaces it"
 
 
 RECHECKED = "the build waits until it passes its new health checks"
@@ -74,7 +79,7 @@ class Step:
     until: float | None = None
     """When a WAIT ends (seconds since 1970), if that is known."""
     excused: bool = False
-    """A REPLACE because of the failure of a node that it depends on: it does not count towards the back-off."""
+    """A REPLACE because of a node that it depends on (its failure, its addresses): no failure for the back-off."""
     rechecked: bool = False
     """Its health checks change: failures by the former ones no longer count."""
     proved: bool = False

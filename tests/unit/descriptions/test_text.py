@@ -33,7 +33,7 @@ nodes:
   scaling: {min: 2, max: 3}
   variables: {port: 420, deep: {b: []}, own: "{{ 1 }}"}
 - {name: 'no', type: t, variables: {on: true}}
-- {name: -x, type: t}
+- {name: -x, type: t, when_outdated: replace}
 outputs: {url: "http://{{ getip('web') }}:{{ variables.port }}/", on: 010, off: "a\\nb"}
 dependencies:
 - {connection: [*web, 'no'], mappings: [[a, 'b"c'], {attributes: [c, d], synch: true}]}
@@ -59,6 +59,7 @@ def test_every_part_comes_back_as_it_was_written():
     text = description_text(shop)
     assert stored(again(text)) == stored(shop)
     assert "port: 0644" in text
+    assert text.count("when_outdated: replace") == 1
     assert "- ['no', web]" not in text
     assert text.splitlines()[-1] == "- ['-x', web]"
 

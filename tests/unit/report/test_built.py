@@ -61,7 +61,6 @@ def test_each_node_with_outdated_instances_is_a_warning_with_the_command(snapsho
     made = snapshot(instance("web", 1, outdated=("db",)), instance("web", 2, outdated=("cache", "db")), instance("db"))
     (line,) = outdated_lines(made)
     assert line.startswith("warning: node 'web' is outdated: its configuration was made before other instances of db")
-    assert line.endswith(
-        " db and cache, without their addresses; occopus-scale -i infra-1 -n web --replace replaces it"
-    )
+    assert "db and cache, without their addresses; occopus-scale -i infra-1 -n web --replace replaces it; " in line
+    assert line.endswith("; a node with 'when_outdated: replace' is replaced by itself")
     assert outdated_lines(snapshot(instance("web"), instance("db"))) == []

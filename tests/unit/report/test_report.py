@@ -176,6 +176,15 @@ def test_an_instance_that_lacks_addresses_is_reported_with_the_nodes_whose_they_
     assert all(word in written(made, "table") for word in reported["note"].split())
 
 
+def test_an_instance_that_maintenance_replaces_because_it_lacks_addresses_names_no_command(instance):
+    record = infrastructure()
+    nodes = tuple(dataclasses.replace(node, when_outdated="replace") for node in record.description.nodes)
+    record = dataclasses.replace(record, description=dataclasses.replace(record.description, nodes=nodes))
+    made = Snapshot.of(record, [instance(outdated=("db",))])
+    (reported,) = report_of(made)["web"]["instances"].values()
+    assert reported["note"].endswith("without their addresses; maintenance replaces it")
+
+
 @pytest.mark.parametrize(
     ("dependee", "frozen", "words"),
     [

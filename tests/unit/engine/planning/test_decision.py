@@ -266,3 +266,51 @@ def test_dependents_that_fell_ill_before_their_dependee_recovered_are_no_outage(
     for since, frozen in ((90.0, False), (160.0, False), (161.0, True)):
         rows = [db, *(dataclasses.replace(one, unhealthy_since=since) for one in several(9, "web"))]
         assert bool(decide(situation_of(rows, web, dependees=NEEDS_DB)).frozen) == frozen
+
+
+# Outdated instances
+
+
+OUTDATED = "its configuration was made before other instances of db, without their addresses"
+
+
+def outdated(*node_ids, target=3, rows=(), **more):
+    """The plan of maintenance, in which these instances are outdated."""
+    rows = rows or [row(name, position=number) for number, name in enumerate("abc", 1)]
+    return plan(target, *rows, outdated=dict.fromkeys(node_ids, OUTDATED), **{"ordered": False, **more})[1]
+
+
+def test_outdated_instances_are_replaced_one_after_the_other_and_that_is_no_failure():
+    found = outdated("a", "b")
+    (replaced,), (waiting,) = found.of(Verb.REPLACE), found.of(Verb.WAIT)
+    assert (replaced.node_id, replaced.reason, replaced.excused) == ("a", OUTDATED, True)
+    assert (waiting.node_id, waiting.hold) == ("b", Hold.BUDGET)
+
+
+def test_an_outdated_instance_that_has_failed_is_a_failure():
+    (replaced,) = outdated("a", lost={"a": InstanceState.FAILED}).of(Verb.REPLACE)
+    assert (replaced.reason, replaced.excused) == (LOST[InstanceState.FAILED], False)
+
+
+def test_an_order_replaces_all_outdated_instances():
+    assert [step.node_id for step in outdated("a", "b", ordered=True).of(Verb.REPLACE)] == ["a", "b"]
+
+
+def test_an_outdated_instance_stays_while_its_node_keeps_failing():
+    found = outdated("a", setbacks={"web": Setback(5, 100.0)}, now=110.0)
+    assert [(step.node_id, step.hold) for step in found.of(Verb.WAIT)] == [("a", Hold.BACK_OFF)]
+    assert not found.of(Verb.REPLACE)
+
+
+def test_an_outdated_instance_stays_during_an_outage():
+    rows = [row(name, position=number) for number, name in enumerate("abcde", 1)]
+    slow = {name: Ailment("slow", fatal=True, source=Source.CHECK) for name in "bcde"}
+    found = decide(Situation({"web": 5}, rows, ailments=slow, outdated={"a": OUTDATED}))
+    assert found.frozen
+    assert {(step.node_id, step.hold) for step in found.steps} == {(name, Hold.FROZEN) for name in "abcde"}
+
+
+def test_what_was_made_in_the_place_of_an_outdated_instance_stays():
+    """A process that was killed has begun to replace it."""
+    found = outdated("a", target=1, rows=[row("a"), row("b", stage=Stage.BOOTING, created_at=10.0)])
+    assert {(step.node_id, step.verb) for step in found.steps} == {("a", Verb.DESTROY), ("b", Verb.KEEP)}
