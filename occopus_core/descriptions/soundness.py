@@ -16,7 +16,7 @@ _SAME_VALUE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")
 
 
 def fault_of_schema(schema: object, core_keys: Collection[str] = ()) -> str:
-    """The mistake in a plugin's schema, as a message; empty if there is none. The core adds `core_keys` to the section."""
+    """The mistake in a plugin's schema; empty if there is none. The core adds `core_keys` to the section."""
     if not isinstance(schema, Mapping):
         return f"schema() answered {reprlib.repr(schema)}, expected a mapping"
     if fault := _fault_of_json(schema):
