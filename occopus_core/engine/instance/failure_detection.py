@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,8 @@ from occopus_core.api.errors import ProviderError
 from occopus_core.api.health import Verdict
 from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.instance.applicable import Applicable, Surroundings
 from occopus_core.engine.instance.checks import CheckTarget
-from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.clock import Clock
@@ -21,7 +22,7 @@ from occopus_core.engine.planning.backoff import PROVING_SECONDS
 from occopus_core.engine.planning.dependees import Support, support
 from occopus_core.engine.planning.outage import Ailment, Source
 from occopus_core.engine.planning.plan import LOST
-from occopus_core.engine.planning.preparation import Scope, Subject
+from occopus_core.engine.planning.preparation import Subject
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError
@@ -67,27 +68,25 @@ def detected_anew(record: InstanceRecord, now: float) -> InstanceRecord:
 class Diagnosis:
     """Finds the instances that are not well. `seen` has the providers' answers, by node id.
 
-    `pause` is the time in seconds since the instances were last observed.
+    Each is judged by the description that applies to it. `pause` is the time in seconds since the last observation.
     """
 
     def __init__(
         self,
-        scope: Scope,
+        applicable: Applicable,
         clock: Clock,
         works: Sequence[Work],
         seen: Mapping[str, Outcome[Instance]],
         pause: float,
         notes: Notes,
     ) -> None:
-        self._scope = scope
+        self._applicable = applicable
         self._clock = clock
-        nodes = {node.name: node for node in scope.infrastructure.nodes}
-        self._surroundings = Neighbours(nodes, scope.infrastructure.dependencies, lambda: works)
-        self._works = works
-        self._ready = [work for work in works if work.stage is Stage.READY and not work.dropping]
-        self._ready_of: dict[str, list[Work]] = {}
-        for work in self._ready:
-            self._ready_of.setdefault(work.node_name, []).append(work)
+        self._surroundings = Surroundings(applicable, works)
+        # What goes may have been made for a description that is not in force any more.
+        staying = (work for work in works if not (work.dropping or work.record.condemned))
+        self._ready = [work for work in staying if work.stage is Stage.READY]
+        self._ready_of: dict[bool, Mapping[str, Sequence[Work]]] = {}
         self._starting = [work for work in works if work.stage in _STARTING]
         self._seen = seen
         self._pause = pause
@@ -95,7 +94,8 @@ class Diagnosis:
         self._unfit: dict[str, str] = {}
         self._needed: Mapping[str, Sequence[str]] = {}
         self._found: dict[str, Ailment] = {}
-        self._supports: dict[str, Support] = {}
+        self._supports: dict[tuple[str, bool], Support] = {}
+        """By node name, and whether a build under way has made the instances."""
 
     def targets(self, loop: Loop) -> Steps[list[CheckTarget]]:
         """The instances to check: those that run, as far as their providers can see."""
@@ -103,7 +103,7 @@ class Diagnosis:
         for work in self._ready:
             self._take_addresses(work)
             if work.implementation.health_check.checks and not self._is_down(work):
-                checked.append((work, self._surroundings.subject(work)))
+                checked.append((work, self._surroundings.of(work).subject(work)))
         slow = [pair for pair in checked if pair[0].implementation.config_management is not None]
         quick = [pair for pair in checked if pair[0].implementation.config_management is None]
         values = {work.node_id: self._values(work, subject) for work, subject in quick}
@@ -120,7 +120,7 @@ class Diagnosis:
     def _values(self, work: Work, subject: Subject) -> dict[str, Any]:
         """The rendered value for each health checker; empty if they cannot be rendered. May run in the pool."""
         try:
-            return self._scope.health_values(subject, work.record.address)
+            return self._applicable.scope(work).health_values(subject, work.record.address)
         except (TemplateError, ProviderError, PluginError, DescriptionError) as error:
             self._unfit[work.node_id] = str(error)
             return {}
@@ -137,11 +137,11 @@ class Diagnosis:
     ) -> Mapping[str, Ailment]:
         """The problems found, by node id. Changed rows and events go to the notes.
 
-        `needed` has by node name all nodes that it depends on. It is used only if `is_any_ill`. The time in which one
-        of them has no healthy instance does not count for the `timeout` of the instance.
+        `needed` has by node id all nodes that it depends on. It is used only if `is_any_ill`. The time in which one of
+        them has no healthy instance does not count for the `timeout` of the instance.
         """
         self._needed = needed
-        for work in sorted(self._ready, key=lambda work: len(needed.get(work.node_name, ()))):  # dependees first
+        for work in sorted(self._ready, key=lambda work: len(needed.get(work.node_id, ()))):  # dependees first
             self._add(work, self._ailment(work, examined.get(work.node_id)))
         for work in self._starting:
             self._add(work, self._lost(work))
@@ -154,14 +154,25 @@ class Diagnosis:
 
     def _support(self, work: Work) -> Support:
         """The state of the nodes that it depends on."""
-        name = work.node_name
-        if name not in self._supports:
-            self._supports[name] = support(self._needed.get(name, ()), self._healthy)
-        return self._supports[name]
+        key = (work.node_name, work.record.provisional)
+        if key not in self._supports:
+            healthy = functools.partial(self._healthy, self._ready_around(work))
+            self._supports[key] = support(self._needed.get(work.node_id, ()), healthy)
+        return self._supports[key]
 
-    def _healthy(self, node_name: str) -> list[InstanceRecord]:
-        works = self._ready_of.get(node_name, ())
-        return [work.record for work in works if work.node_id not in self._found]
+    def _ready_around(self, work: Work) -> Mapping[str, Sequence[Work]]:
+        """By node name: the ready instances among those that the instance sees."""
+        made = work.record.provisional
+        if made not in self._ready_of:
+            found: dict[str, list[Work]] = {}
+            for each in self._surroundings.of(work).works():
+                if each.stage is Stage.READY and not each.dropping:
+                    found.setdefault(each.node_name, []).append(each)
+            self._ready_of[made] = found
+        return self._ready_of[made]
+
+    def _healthy(self, ready: Mapping[str, Sequence[Work]], node_name: str) -> list[InstanceRecord]:
+        return [work.record for work in ready.get(node_name, ()) if work.node_id not in self._found]
 
     def _lost(self, work: Work) -> Ailment | None:
         """The problem of an instance that never became ready."""

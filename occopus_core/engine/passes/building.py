@@ -357,7 +357,8 @@ def plan_build(
     provider of a node that is not left does not answer, and `InvalidDesignError` if a node cannot be made: it has no
     usable definition, or needs what another instance has.
     """
-    found = yield from survey(context, context.scope(record.current), works, commit_due, notes)
+    applicable = context.applicable(record)
+    found = yield from survey(context, applicable, works, commit_due, notes)
     targets = targets_of(design.scope.infrastructure, record.targets)
     records = [work.record for work in works]
     unfit = replacing.unfit(design.blueprints, records)
@@ -369,16 +370,16 @@ def plan_build(
         if work.node_name not in left.nodes and work.node_id in found.seen:
             found.seen[work.node_id].get()
     situation = dataclasses.replace(situation, left=left)
-    loop, before = context.resources.loop, context.scope(record.current)
+    loop = context.resources.loop
     situation = yield from amend_build(
         loop, design.scope, design.graph, works, situation, lambda work: _adopted(design, work), commit_due
     )
     situation = yield from with_changed_checks(
-        loop, before, design.scope, works, situation, lambda work: _adopted(design, work), commit_due
+        loop, applicable, design.scope, works, situation, lambda work: _adopted(design, work), commit_due
     )
     waiting = waiting_for_definitions(situation, design)
     steps = decide(dataclasses.replace(situation, undefined=waiting))
-    steps = yield from with_former_first(loop, design.scope, before, works, steps, design.blueprints, commit_due)
+    steps = yield from with_former_first(loop, design.scope, applicable, works, steps, design.blueprints, commit_due)
     stuck = [text for name, text in steps.held(Hold.DEFINITION).items() if name not in left.nodes]
     stuck += [f"node '{name}': {text}" for name, text in steps.held(Hold.TAKEN).items()]
     if stuck:

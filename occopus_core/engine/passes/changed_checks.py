@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from occopus_core.descriptions.model import Implementation
-from occopus_core.engine.instance.neighbours import Neighbours
+from occopus_core.engine.instance.applicable import Applicable, Surroundings
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.passes.reconfiguring import foreseen_neighbours
@@ -19,7 +19,7 @@ from occopus_core.store.records import Stage
 
 def with_changed_checks(
     loop: Loop,
-    before: Scope,
+    before: Applicable,
     scope: Scope,
     works: Sequence[Work],
     situation: Situation,
@@ -28,7 +28,8 @@ def with_changed_checks(
 ) -> Steps[Situation]:
     """The situation with the instances whose health checks differ, as rendered, from those in force.
 
-    Those in force are of the description `before`. `implementation` returns an instance's implementation from now on.
+    Those in force are of the description that applies `before`. `implementation` returns an instance's implementation
+    from now on.
     """
     plan = decide(situation)
     staying = [
@@ -42,13 +43,11 @@ def with_changed_checks(
         return situation
 
     def find() -> dict[str, bool]:
-        described = before.infrastructure
-        nodes = {node.name: node for node in described.nodes}
-        present = Neighbours(nodes, described.dependencies, lambda: works)
+        present = Surroundings(before, works)
         foreseen = foreseen_neighbours(scope, works, plan)
         changes: dict[str, bool] = {}
         for work in staying:
-            former = _values(before, present.subject(work), work)
+            former = _values(before.scope(work), present.of(work).subject(work), work)
             new = _values(scope, foreseen.subject(work, implementation(work)), work)
             if new != former:
                 changes[work.node_id] = new is None or any((former or {}).get(key) != new[key] for key in new)

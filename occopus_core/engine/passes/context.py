@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from occopus_core.descriptions.model import Implementation, Infrastructure
 from occopus_core.descriptions.text import same_description
+from occopus_core.engine.instance.applicable import Applicable
 from occopus_core.engine.instance.checks import HealthChecks
 from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
@@ -297,6 +298,11 @@ class PassContext:
             resources.former,
             resources.warn,
         )
+
+    def applicable(self, record: InfrastructureRecord) -> Applicable:
+        """The description in force, and that of a build under way which changes it."""
+        candidate = record.candidate if record.description is not None else None
+        return Applicable(self.scope(record.current), None if candidate is None else self.scope(candidate))
 
     def runtime(self, scope: Scope, *, heeds_unwanted: bool = True) -> Runtime:
         """The facilities of a pass, which renew the lease from now on."""

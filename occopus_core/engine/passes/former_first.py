@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
+from occopus_core.engine.instance.applicable import Applicable
 from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Loop, Steps
@@ -18,12 +20,14 @@ from occopus_core.store.records import Stage
 from occopus_core.template_functions import functions
 
 _NEW = (Verb.CREATE, Verb.REPLACE)
+_Held: TypeAlias = Callable[[Work, Asked], Claims | None]
+"""What an instance holds; None if that cannot be known."""
 
 
 def with_former_first(
     loop: Loop,
     scope: Scope,
-    before: Scope,
+    before: Applicable,
     works: Sequence[Work],
     plan: Plan,
     blueprints: Mapping[str, Blueprint],
@@ -33,12 +37,12 @@ def with_former_first(
 
     New instances wait (`Hold.TAKEN`) that need what the provider does not give them, because an instance that stays, or
     another new one, has it; and none is deleted for them. Records in memory what the instances hold that go, by their
-    sections as described in the scope `before`.
+    sections as described `before`.
     """
     coming = {step.node_name for step in plan.of(*_NEW)}
-    of_old, of_new = _Finder(before, works), _Finder(scope, works)
+    held_by, of_new = _holding(before, works), _Finder(scope, works)
     if coming:
-        plan = yield from loop.in_pool(lambda: _with_taken(plan, of_old, of_new, works, blueprints), commit_due)
+        plan = yield from loop.in_pool(lambda: _with_taken(plan, held_by, of_new, works, blueprints), commit_due)
     going = {step.node_id for step in plan.of(Verb.DESTROY, Verb.REPLACE)}
     leaving = [work for work in works if work.node_id in going and work.stage is not Stage.RESERVED]
     unfinished = {work.node_name for work in works if work.node_id not in going and work.stage is not Stage.READY}
@@ -46,7 +50,7 @@ def with_former_first(
         return plan
 
     def find() -> tuple[dict[str, Claims | None], dict[str, Claims]]:
-        held = {work.node_id: of_old.held(work) for work in leaving}
+        held = {work.node_id: held_by(work, "exclusive") for work in leaving}
         if all(claims == frozenset() for claims in held.values()):
             return held, {}
         return held, {name: of_new.needed(blueprints[name]) for name in sorted(coming) if name in blueprints}
@@ -58,7 +62,7 @@ def with_former_first(
 
 
 def _with_taken(
-    plan: Plan, of_old: _Finder, of_new: _Finder, works: Sequence[Work], blueprints: Mapping[str, Blueprint]
+    plan: Plan, held_by: _Held, of_new: _Finder, works: Sequence[Work], blueprints: Mapping[str, Blueprint]
 ) -> Plan:
     """The plan in which those new instances wait that need what another instance has."""
     names = {step.node_name for step in plan.of(*_NEW)} & blueprints.keys()
@@ -70,7 +74,7 @@ def _with_taken(
     present = {work.node_id: work for work in works}
     for work in works:
         if work.node_id in staying and work.record.connection in connections:
-            taken.add(work.node_name, of_old.held(work, "unshared") or frozenset())
+            taken.add(work.node_name, held_by(work, "unshared") or frozenset())
     steps = []
     for step in plan.steps:
         why = taken.take(step.node_name, ways.get(step.node_name, ())) if step.verb in _NEW else ""
@@ -78,10 +82,16 @@ def _with_taken(
             text = f"{step.reason}; {why}"
             steps.append(Step(Verb.WAIT, step.node_name, text, step.node_id, Hold.TAKEN))
             if step.node_id:
-                taken.add(step.node_name, of_old.held(present[step.node_id], "unshared") or frozenset())
+                taken.add(step.node_name, held_by(present[step.node_id], "unshared") or frozenset())
         else:
             steps.append(step)
     return dataclasses.replace(plan, steps=tuple(steps))
+
+
+def _holding(before: Applicable, works: Sequence[Work]) -> _Held:
+    """What an instance holds, by the description that applies to it."""
+    finders = {id(scope): _Finder(scope, works) for scope, _ in before.groups(())}
+    return lambda work, asked: finders[id(before.scope(work))].held(work, asked)
 
 
 class _Finder:
@@ -93,7 +103,7 @@ class _Finder:
         nodes = {node.name: node for node in described.nodes}
         self._neighbours = Neighbours(nodes, described.dependencies, lambda: works)
 
-    def held(self, work: Work, asked: Asked = "exclusive") -> Claims | None:
+    def held(self, work: Work, asked: Asked) -> Claims | None:
         """What an instance holds; None if that cannot be known."""
         subject = self._neighbours.subject(work)
         return self._found(lambda: claims_of(self._scope, subject, work.record.connection, asked))

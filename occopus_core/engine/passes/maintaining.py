@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from occopus_core.descriptions.graph import Graph
+from occopus_core.engine.instance.applicable import Applicable
 from occopus_core.engine.instance.deletion import OVERDUE
 from occopus_core.engine.instance.execution import DELETION_SECONDS, Orders
 from occopus_core.engine.instance.failure_detection import notes_of
@@ -187,8 +188,9 @@ class _Pass:
         answered = looked.survey if looked is not None and looked.serves(self._works, now) else None
         self._looked = None
         works = self._works
+        described = Applicable(scope)  # nothing is provisional here
         found = yield from survey(
-            self._site, scope, works, commit_due, notes, pause, answered, is_under_way, tick_patience(self._site)
+            self._site, described, works, commit_due, notes, pause, answered, is_under_way, tick_patience(self._site)
         )
         self._tell_unanswered("a provider", found.seen)
         ready = [work for work in works if work.stage is Stage.READY]

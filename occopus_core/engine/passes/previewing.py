@@ -66,7 +66,7 @@ def _next(context: PassContext, record: InfrastructureRecord) -> Steps[Plan]:
     if replacing.requests:
         design = yield from design_of_replacement(context, scope, replacing)
         return (yield from plan_build(context, design, record, works, replacing))
-    found = yield from survey(context, scope, works, lambda: None, Notes())
+    found = yield from survey(context, context.applicable(record), works, lambda: None, Notes())
     situation = situation_of(context, record, works, scaled.targets, found)
     loop = context.resources.loop
     situation = yield from with_outdated_due(loop, scope, works, situation)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from occopus_core.api.health import Probe, Verdict
 from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.instance.applicable import Applicable
 from occopus_core.engine.instance.checks import CheckTarget
 from occopus_core.engine.instance.failure_detection import Diagnosis, Notes
 from occopus_core.engine.instance.observe import TICK_PATIENCE
@@ -49,7 +50,7 @@ class Survey:
 
 def survey(
     context: PassContext,
-    scope: Scope,
+    applicable: Applicable,
     works: Sequence[Work],
     commit_due: Callable[[], None],
     notes: Notes,
@@ -60,10 +61,10 @@ def survey(
 ) -> Steps[Survey]:
     """Ask the provider of each instance, and the health checks of those that are ready.
 
-    `notes` receives changed rows and events; `pause` is in seconds since the last survey. Answers in `answered`, given
-    a moment ago for the same rows, are used instead of new calls. Instances in `is_under_way` are left to the code
-    that creates or drops them; an instance being reconfigured is observed, but its manager is not asked. `patience` is
-    as for `Observatory.observe`.
+    Each is judged by the description that applies to it. `notes` receives changed rows and events; `pause` is in
+    seconds since the last survey. Answers in `answered`, given a moment ago for the same rows, are used instead of new
+    calls. Instances in `is_under_way` are left to the code that creates or drops them; an instance being reconfigured
+    is observed, but its manager is not asked. `patience` is as for `Observatory.observe`.
     """
     connect(context.resources.connections, works)
     present = [
@@ -77,18 +78,22 @@ def survey(
         seen = yield from context.resources.observatory.observe(present, commit_due, patience)
     else:
         seen = answered.seen
-    diagnosis = Diagnosis(scope, context.resources.loop.clock, works, seen, pause, notes)
+    diagnosis = Diagnosis(applicable, context.resources.loop.clock, works, seen, pause, notes)
     targets = yield from diagnosis.targets(context.resources.loop)
     if answered is None:
         examined = yield from context.resources.checks.examine(targets, commit_due)
     else:
         examined = answered.examined
-    dependees: Mapping[str, Sequence[str]] = {}
+    dependees: dict[str, Sequence[str]] = {}
+    needed: dict[str, Sequence[str]] = {}
     if diagnosis.is_any_ill(examined):
-        dependees = closure((yield from dependencies(context.resources.loop, scope, works)))
-    ailments = diagnosis.ailments(examined, dependees)
+        for scope, judged in applicable.groups(works):
+            found = closure((yield from dependencies(context.resources.loop, scope, judged)))
+            needed.update({work.node_id: found.get(work.node_name, ()) for work in judged})
+            dependees = {**found, **dependees}
+    ailments = diagnosis.ailments(examined, needed)
     asked = [work for work in works if not is_under_way(work)]
-    managed = yield from ask_managers(context.resources.loop, scope, asked, commit_due, notes)
+    managed = yield from ask_managers(context.resources.loop, applicable.in_force, asked, commit_due, notes)
     return Survey(seen, examined, ailments, managed, dependees, targets)
 
 
@@ -145,7 +150,9 @@ def look(context: PassContext, record: InfrastructureRecord) -> Steps[Look | Non
         return None
     pause, changes = context.pause(), Changes()
     scope, patience = context.scope(record.current), tick_patience(context)
-    found = yield from survey(context, scope, works, _nothing, changes.notes, pause, patience=patience)
+    found = yield from survey(
+        context, context.applicable(record), works, _nothing, changes.notes, pause, patience=patience
+    )
     answers: list[Outcome[Instance] | Outcome[Verdict]] = [*found.seen.values(), *found.examined.values()]
     situation = situation_of(context, record, works, record.targets, found)
     plan = decide((yield from with_outdated_due(context.resources.loop, scope, works, situation)))
@@ -240,7 +247,7 @@ def decide_pass(
     if decided.design is None:
         return decided
     loop, blueprints = context.resources.loop, decided.design.blueprints
-    plan = yield from with_former_first(loop, scope, scope, works, decided.plan, blueprints, commit_due)
+    plan = yield from with_former_first(loop, scope, Applicable(scope), works, decided.plan, blueprints, commit_due)
     return dataclasses.replace(decided, plan=plan)
 
 
