@@ -11,8 +11,11 @@ from types import FrameType
 from typing import Any
 
 from occopus_core.api.field_types import FieldTypeError
+from occopus_core.printable import one_line
 
 _CORE = "occopus_core"
+_LONGEST_TEXT = 2000
+"""The most characters of the text of an `ImportError` that are shown."""
 
 TO_ITS_AUTHOR = "report it to its author"
 """What a user can do about a mistake in the code of a plugin."""
@@ -38,7 +41,7 @@ def import_failure(error: BaseException, package: str) -> str:
         return f"{error.msg} ({_file_in(package, error.filename)}, line {error.lineno})"
     text = ""
     with contextlib.suppress(Exception):  # an exception of the plugin's own may raise another one
-        text = str(error) if isinstance(error, ImportError) else ""
+        text = one_line(str(error), str, _LONGEST_TEXT) if isinstance(error, ImportError) else ""
     return text or described(error, package)
 
 

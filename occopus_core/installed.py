@@ -251,13 +251,13 @@ def _version(distribution: str) -> str | None:
 def _of_kind(kind: str) -> list[InstalledPlugin]:
     found = {(point.name, owner(point), point.value): point for point in metadata.entry_points(group=f"occopus.{kind}")}
     points = [found[key] for key in sorted(found)]
-    providers: dict[str, list[str]] = {}
+    providers: dict[str, list[metadata.EntryPoint]] = {}
     for point in points:
-        providers.setdefault(point.name, []).append(owner(point))
+        providers.setdefault(point.name, []).append(point)
     return [_examined(kind, point, providers[point.name]) for point in points]
 
 
-def _examined(kind: str, point: metadata.EntryPoint, providers: Sequence[str]) -> InstalledPlugin:
+def _examined(kind: str, point: metadata.EntryPoint, providers: Sequence[metadata.EntryPoint]) -> InstalledPlugin:
     stated: object = None
     plugin: PluginClass | None = None
     schema: Mapping[str, Any] = {}

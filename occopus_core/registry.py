@@ -241,7 +241,7 @@ class Registry:
         if not points:
             raise PluginError(self._advice(kind, name))
         if len(points) > 1:
-            raise clash(kind, name, sorted({by for _, by in points}))
+            raise clash(kind, name, list(points.values()))
         (point,) = points.values()
         try:
             return imported(kind, point)
@@ -371,7 +371,7 @@ def import_error(kind: str, point: EntryPoint, error: BaseException, way_on: str
     package = _package(point)
     why = f"{error}{error.place(package)}" if isinstance(error, ImportHangsError) else import_failure(error, package)
     if why == AttributeError.__name__:  # not raised in the plugin
-        why = f"its entry point names {point.value}, which does not exist"
+        why = f"its entry point names {point.value or 'nothing'}{', which does not exist' if point.value else ''}"
     needs = f"`occopus-plugins show {kind}/{point.name}` lists what it needs"
     way_on = way_on or (needs if isinstance(error, ImportError) else TO_ITS_AUTHOR)
     message = f"{named(kind, point.name)} cannot be imported: {why}; {way_on}"
@@ -383,10 +383,14 @@ def _package(point: EntryPoint) -> str:
     return point.value.partition(":")[0].partition(".")[0].strip()
 
 
-def clash(kind: str, name: str, distributions: Sequence[str]) -> PluginError:
-    """The error for a plugin that several distributions provide."""
-    by = " and by ".join(distributions)
-    return PluginError(f"the {WORDS[kind]} '{name}' is provided by {by}: uninstall one of them", PluginState.CLASH)
+def clash(kind: str, name: str, points: Sequence[EntryPoint]) -> PluginError:
+    """The error for a plugin that several distributions provide, or one of them twice."""
+    owners = sorted({owner(point) for point in points})
+    by = f"is provided by {' and by '.join(owners)}: uninstall one of them"
+    if len(owners) == 1:
+        values = " and ".join(sorted(point.value for point in points))
+        by = f"has several entry points of {owners[0]}, {values}; {TO_ITS_AUTHOR}"
+    return PluginError(f"the {WORDS[kind]} '{name}' {by}", PluginState.CLASH)
 
 
 def owner(point: EntryPoint) -> str:

@@ -61,6 +61,8 @@ def test_a_syntax_error_has_its_file_from_the_package_on(file, shown):
 def test_what_an_import_does_not_find_is_shown():
     assert import_failure(ModuleNotFoundError("No module named 'lib'"), "minihost") == "No module named 'lib'"
     assert import_failure(ImportError(), "minihost") == "ImportError"
+    long = import_failure(ImportError("no lib\n\x1b[31m\ud800" + "z" * 5000), "minihost")
+    assert (long[:9], len(long)) == ("no lib zz", 2000)
 
 
 def test_libraries_that_the_plugin_calls_are_not_the_place(module):

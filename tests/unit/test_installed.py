@@ -200,6 +200,16 @@ def test_two_of_one_name_clash_and_neither_is_imported(install):
     ]
 
 
+def test_a_type_that_one_distribution_has_twice_names_both_entry_points(install, tmp_path):
+    install("one", "double", "installed_double:Checker", GOOD)
+    with (tmp_path / "one-1.0.dist-info" / "entry_points.txt").open("a") as file:
+        file.write("double = installed_double:number\n")
+    by = "one, installed_double:Checker and installed_double:number; report it to its author"
+    assert {one.reason for one in found("double")} == {f"the health checker 'double' has several entry points of {by}"}
+    with pytest.raises(PluginError, match="has several entry points of one, installed_double:Checker and "):
+        Registry().health("double")
+
+
 @pytest.mark.parametrize("answer", ["1 / 0", "[]", "{'type': 'objekt'}", "{'$ref': '#/lost'}"])
 def test_an_invalid_schema_is_refused_with_a_message_when_it_is_used(install, request, answer):
     module = f"installed_mute_{abs(hash(request.node.name))}"
