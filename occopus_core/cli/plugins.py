@@ -206,9 +206,8 @@ def _write_schemas(options: argparse.Namespace) -> int:
 
     folder = Path(options.output or "~/.occopus/schemas").expanduser().absolute()
     plugins = _installed()
-    for one in plugins:
-        if one.reason:
-            say(f"warning: left out: {one.reason}")
+    for reason in dict.fromkeys(one.reason for one in plugins if one.reason):
+        say(f"warning: left out: {reason}")
     texts = documents(usable_schemas(plugins))
     texts[CATALOG] = catalog(lambda name: name if options.relative else (folder / name).as_uri())
     try:

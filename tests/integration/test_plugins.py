@@ -106,6 +106,7 @@ def test_schemas_are_written_of_all_that_can_be_used(broken):
     assert not {f"health.{name}" for name in (*BROKEN, "twin")} & sections.keys()
     for name in BROKEN:
         assert [line for line in written.complaint if line.startswith("warning: left out: ") and f"'{name}'" in line]
+    assert len([line for line in written.complaint if "'twin'" in line]) == 1
     catalog = json.loads((folder / "catalog.json").read_text())
     assert {one["url"] for one in catalog["schemas"]} == {
         (folder / path.name).as_uri() for path in folder.iterdir() if path.name != "catalog.json"
