@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import reprlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from occopus_core.descriptions.coercion import coerced, leaves
 from occopus_core.descriptions.schema import CORE_KEYS, is_template, section_schema, validator
 from occopus_core.descriptions.soundness import fault_of_schema
 from occopus_core.error_place import TO_ITS_AUTHOR, breach_text, described, import_failure, place_of
+from occopus_core.named_secrets import hiding
 from occopus_core.plugin_code import plugin_code
 from occopus_core.plugin_import import ImportHangsError, listed, within_limit
 from occopus_core.sound_errors import sound
@@ -119,7 +121,12 @@ class Registry:
         if wrong:
             fault = f"faults() answered {wrong[0]}, expected a sequence of SectionFault{place_of(plugin.faults)}"
             raise self._breach("config", name, fault)
-        return found
+        unknown = [each.key for each in found if each.key not in section]
+        if unknown:
+            fault = f"faults() answered a fault of {unknown[0]!r}, which is not in the section"
+            raise self._breach("config", name, f"{fault}{place_of(plugin.faults)}")
+        redact = hiding(section)
+        return [dataclasses.replace(each, message=redact(each.message)) for each in found]
 
     def texts(self, kind: str, name: str, method: str, section: Any) -> Sequence[str]:
         """What a class method of a plugin, such as `powers`, answers for a section. Raises `PluginError`."""
@@ -163,7 +170,8 @@ class Registry:
             made: object = plugin().contextualise(section, render)
         except (Exception, SystemExit) as error:  # whatever the plugin raises
             if isinstance(error, ProviderError):
-                raise sound(error, str, lambda how: breach_text(who, f"contextualise() raised {how}")) from None
+                redact = hiding(section)
+                raise sound(error, redact, lambda how: breach_text(who, f"contextualise() raised {how}")) from None
             if type(error).__module__.startswith("occopus_core."):
                 raise
             fault = f"contextualise() raised {described(error)}"

@@ -30,6 +30,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from occopus_core.api.field_types import require
 from occopus_core.api.resource import Address, Connection, InstanceId
 
 
@@ -125,16 +126,23 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class SectionFault:
-    """What is wrong with a section, found when its file is imported. Holds no secret."""
+    """What is wrong with a section, found when its file is imported. Holds no secret.
+
+    Raises `TypeError` for a value of another type.
+    """
 
     key: str
-    """The key of the section whose value is wrong."""
+    """The key of the section whose value is wrong. MUST be in the section."""
     message: str
     """What is wrong, in one line, without its place."""
     line: int = 0
     """The line within the value, a text of several lines, counted from 1; 0 where it is the value as a whole."""
     column: int = 0
     """The column there, counted from 1."""
+
+    def __post_init__(self) -> None:
+        for name, kind in (("key", str), ("message", str), ("line", int), ("column", int)):
+            require("SectionFault", name, getattr(self, name), kind)
 
 
 class ConfigManager(ABC):

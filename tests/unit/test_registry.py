@@ -13,10 +13,11 @@ import pytest
 from stevedore.extension import ExtensionManager
 
 from occopus_core import plugin_import, registry
+from occopus_core.api import PermanentError, SectionFault
 from occopus_core.installed import installed_plugins
 from occopus_core.registry import PluginError, Registry, imported
 from occopus_core.testing.memory import MemoryHandler
-from tests.unit.engine.fakes import config_manager
+from tests.unit.engine.fakes import config_manager, contextualiser
 from tests.unit.plugins import CHECKER as PLUGIN
 from tests.unit.plugins import put
 
@@ -316,3 +317,31 @@ def test_faults_of_a_section_that_are_of_a_wrong_type_are_refused(answer, words)
     said = rf"faults\(\) answered {words}, expected a sequence of SectionFault \(tests/unit/test_"
     with pytest.raises(PluginError, match=said):
         Registry({("config", "fussy"): manager}).section_faults({"type": "fussy"})
+
+
+def test_faults_of_a_section_name_its_keys_and_no_secrets():
+    section = {"type": "fussy", "roles": "x", "password": "open-sesame"}
+    manager, answer = config_manager(), [SectionFault("roles", "no role for open-sesame", 1, 2)]
+    manager.faults = classmethod(lambda cls, section: answer)
+    registry = Registry({("config", "fussy"): manager})
+    assert registry.section_faults(section) == [SectionFault("roles", "no role for ***", 1, 2)]
+    answer.append(SectionFault("nosuch", "is wrong"))
+    with pytest.raises(PluginError, match=r"faults\(\) answered a fault of 'nosuch', which is not in the section"):
+        registry.section_faults(section)
+
+
+def test_a_fault_with_a_message_that_is_no_text_names_the_manager_and_the_place():
+    manager = config_manager()
+    manager.faults = classmethod(lambda cls, section: [SectionFault("type", None)])
+    said = r"'fussy' breaks its contract: faults\(\) raised FieldTypeError: SectionFault.message is of the type"
+    with pytest.raises(PluginError, match=said):
+        Registry({("config", "fussy"): manager}).section_faults({"type": "fussy"})
+
+
+def test_the_error_of_a_contextualiser_shows_no_secret_of_its_section():
+    def refuse():
+        raise PermanentError("no host for open-sesame")
+
+    registry = Registry({("context", "fussy"): contextualiser(refuse)})
+    with pytest.raises(PermanentError, match=r"no host for \*\*\*"):
+        registry.contextualised({"type": "fussy", "password": "open-sesame"}, None)

@@ -20,12 +20,12 @@ from occopus_core.engine.instance.output import job_output, with_output, without
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
-from occopus_core.engine.kernel.config_managers import ManagerConnection, Statuses
+from occopus_core.engine.kernel.config_managers import ManagerConnection, Statuses, values_of
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.intervals import backoff, poll_interval
 from occopus_core.engine.kernel.loop import Outcome
-from occopus_core.engine.planning.named_secrets import named_secrets
 from occopus_core.events import IN_TURN
+from occopus_core.named_secrets import named_secrets
 from occopus_core.redaction import hide
 from occopus_core.store.records import Stage
 
@@ -204,7 +204,7 @@ class Configuring:
             ended()
 
         if not self._halted:
-            link.ask("cancel", cancel, answered, self._runtime.journal.refuse_if_lost)
+            link.ask("cancel", cancel, answered, self._runtime.journal.refuse_if_lost, nodes=nodes)
 
     def _link(self, work: Work) -> ManagerConnection | None:
         """The connection of its manager; None without a manager."""
@@ -249,7 +249,7 @@ class Configuring:
     def _ask(self, job: _Job, what: str, call: Callable[[ConfigManager], None], again: Callable[[_Job], None]) -> None:
         refuse_if_lost = self._runtime.journal.refuse_if_lost
         begun = self._lifecycle.queue([job.work], job.link.limits.moved)
-        job.link.ask(what, call, lambda outcome: self._asked(job, outcome, again), refuse_if_lost, begun)
+        job.link.ask(what, call, lambda outcome: self._asked(job, outcome, again), refuse_if_lost, begun, [job.node])
 
     def _asked(self, job: _Job, outcome: Outcome[None], again: Callable[[_Job], None]) -> None:
         """The outcome of `register` or `configure`."""
@@ -324,9 +324,7 @@ class Configuring:
         """The status with its texts as they are shown: a job may have printed the secrets of its node."""
         if not (status.reason or status.progress or status.output):
             return status
-        node = job.node
-        given = (node.section, node.attributes, node.mapped, node.variables)
-        secrets = {secret for values in given for secret in named_secrets(values)}
+        secrets = {secret for values in values_of(job.node) for secret in named_secrets(values)}
         return dataclasses.replace(
             status,
             reason=hide(secrets, status.reason),

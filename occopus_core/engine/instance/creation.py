@@ -190,7 +190,9 @@ class Creation:
         work.calling = True
         refuse = self._runtime.journal.refuse_if_lost
         begun = self._lifecycle.queue([work], configuration.link.limits.moved)
-        configuration.link.ask("register", register, lambda outcome: self._registered(work, outcome), refuse, begun)
+        configuration.link.ask(
+            "register", register, lambda outcome: self._registered(work, outcome), refuse, begun, [configuration.node]
+        )
 
     def _registered(self, work: Work, outcome: Outcome[None]) -> None:
         work.calling = False

@@ -16,6 +16,7 @@ from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.error_place import breach_text, described, place, place_of_method
+from occopus_core.named_secrets import hiding
 from occopus_core.sound_errors import sound
 from occopus_core.store.records import LeaseLostError
 
@@ -58,8 +59,9 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         done: Callable[[Outcome[T]], None],
         before: Callable[[], None] = lambda: None,
         begun: Callable[[], None] = lambda: None,
+        nodes: Sequence[ConfigNode] = (),
     ) -> None:
-        """Make a call in the pool when its turn comes; `what` names it in messages.
+        """Make a call for `nodes` in the pool when its turn comes; `what` names it in messages.
 
         `before` runs right before the call: it raises `LeaseLostError` if another process may hold the lease by then.
         Every other error is a `ProviderError`. `begun` is called when the call starts, and again with its outcome.
@@ -68,7 +70,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         def guarded() -> T:
             begun()
             before()
-            return self.call(what, call)
+            return self.call(what, call, nodes)
 
         def returned(outcome: Outcome[T]) -> None:
             begun()
@@ -76,12 +78,19 @@ class ManagerConnection(OpenConnection[ConfigManager]):
 
         self.limits.submit(guarded, returned, what)
 
-    def call(self, what: str, call: Callable[[ConfigManager], T]) -> T:
-        """Make a call in this thread. Any error of the manager is raised as a `ProviderError`."""
+    def call(self, what: str, call: Callable[[ConfigManager], T], nodes: Sequence[ConfigNode] = ()) -> T:
+        """Make a call in this thread. Any error of the manager is raised as a `ProviderError`.
+
+        Its text loses the values of `nodes`, for which the call is made, that may be secret by their names.
+        """
+
+        def redact(text: str) -> str:
+            return hiding(*(values_of(node) for node in nodes))(self._redact(text))
+
         try:
             answer = call(self.plugin)
         except ProviderError as error:
-            raise sound(error, self._redact, lambda how: str(self._breach(what, f"raised {how}"))) from None
+            raise sound(error, redact, lambda how: str(self._breach(what, f"raised {how}"))) from None
         except BaseException as error:
             if not is_of_plugin(error):
                 raise
@@ -98,7 +107,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         If a call for several nodes fails in another way, each node is asked for by itself: one may be the cause.
         """
         try:
-            answer = self.call("status", lambda manager: manager.status(nodes))
+            answer = self.call("status", lambda manager: manager.status(nodes), nodes)
         except (TransientError, AuthError):
             raise
         except ProviderError as error:
@@ -109,14 +118,14 @@ class ManagerConnection(OpenConnection[ConfigManager]):
 
     def leave(self, node: ConfigNode) -> bool:
         """See `ConfigManager.leave`. Runs in the pool. Raises `ProviderError`."""
-        answer: Any = self.call("leave", lambda manager: manager.leave(node))
+        answer: Any = self.call("leave", lambda manager: manager.leave(node), [node])
         if answer is not True and answer is not False:
             raise self._wrong_answer("leave", f"answered {type(answer).__name__}, expected a bool")
         return bool(answer)
 
     def template_variables(self, node: ConfigNode) -> Mapping[str, Any]:
         """See `ConfigManager.template_variables`. Raises `ProviderError`."""
-        answer: Any = self.call("template_variables", lambda manager: manager.template_variables(node))
+        answer: Any = self.call("template_variables", lambda manager: manager.template_variables(node), [node])
         try:
             variables: dict[Any, Any] = dict(answer) if isinstance(answer, Mapping) else {None: answer}
         except (Exception, SystemExit) as error:
@@ -160,6 +169,11 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         if outcome.error is None or isinstance(outcome.error, ProviderError | LeaseLostError):
             return outcome
         return Outcome(error=self._breach(what, f"raised {described(outcome.error)}"))
+
+
+def values_of(node: ConfigNode) -> tuple[Mapping[str, Any], ...]:
+    """The values that a node gives its manager."""
+    return node.section, node.attributes, node.mapped, node.variables
 
 
 def _fault_of_answer(answer: object, node_id: str) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from occopus_core.api.resource import Address
 from occopus_core.descriptions.model import Infrastructure, OutputTemplate
 from occopus_core.descriptions.problems import PlacedMessage
-from occopus_core.engine.planning.named_secrets import named_secrets
 from occopus_core.engine.planning.rehearsal import PlaceholderPeers
 from occopus_core.evaluate import FaultError
+from occopus_core.named_secrets import named_secrets
 from occopus_core.redaction import HIDDEN, LOGIN, among, hide
 from occopus_core.render import PLAIN_BUDGET, Allowance, Renderer, TemplateError
 from occopus_core.store.records import InstanceRecord, Stage

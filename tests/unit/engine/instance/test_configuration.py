@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from occopus_core.api import ConfigState, ConfigStatus
+from occopus_core.api import ConfigState, ConfigStatus, PermanentError
 from occopus_core.credentials import Credentials
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.connections import Connections
@@ -235,6 +235,20 @@ def test_a_status_without_a_reason_is_named_at_the_end_of_the_time_limit(world, 
     (problem,) = map(str, caught.value.problems)
     assert "not configured within 20 s: memory" in problem
     assert f" reports {why}" in problem
+
+
+@pytest.mark.parametrize("method", ["register", "configure", "check"])
+def test_errors_of_a_manager_show_no_secret_of_its_section(world, managers, method):
+    def refuse(self, node):
+        raise PermanentError(f"no role for {node.section['password']}")
+
+    setattr(managers.plugin, method, refuse)
+    managers.define("app", password="open-sesame")
+    with pytest.raises((BuildError, InvalidDesignError)) as caught:
+        world.build(infrastructure("app"))
+    said = "; ".join(map(str, caught.value.problems))
+    assert "no role for ***" in said
+    assert "sesame" not in said
 
 
 # Answers of whatever shape

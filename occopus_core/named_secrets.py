@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from occopus_core.api.scalars import canonical
 from occopus_core.api.written import items_of, texts_of
-from occopus_core.redaction import SECRET_NAME
+from occopus_core.redaction import SECRET_NAME, hide
 
 
 def named_secrets(values: Any, *, secret: bool = False) -> Iterator[str]:
@@ -18,3 +18,8 @@ def named_secrets(values: Any, *, secret: bool = False) -> Iterator[str]:
             yield from named_secrets(item, secret=hidden)
         elif hidden and item is not None and not isinstance(item, bool):
             yield from {canonical(item), texts_of(values).get(step, canonical(item))} - {""}
+
+
+def hiding(*values: Any) -> Callable[[str], str]:
+    """A function that hides in a text the values that may be secret by their names."""
+    return lambda text: hide({secret for each in values for secret in named_secrets(each)}, text)
