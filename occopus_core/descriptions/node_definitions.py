@@ -40,7 +40,8 @@ Examine = Callable[[Mapping[str, Any]], Iterable[SectionFault]]
 Attempt = Callable[[Implementation], Sequence[tuple[str, str]]]
 """Returns the path and the message of each value that the plugins of an implementation refuse."""
 _SECTIONS = {*KINDS, "health_check"}
-_NAMES: Mapping[str, Collection[str]] = {"resource": (), "health_check": ("ip",)}
+_NAMES: Mapping[str, Collection[str]] = {"resource": ()}
+"""The names of templates beyond those of every template, in sections that get none from `mappings` and plugins."""
 _DEFAULT_CHECKS = {"ping": True}
 _HEALTH_KEYS = frozenset({"type", "timeout", "min_ready_seconds"})
 """The keys of `health_check` that do not name a checker."""

@@ -6,6 +6,7 @@ from occopus_core.api import SectionFault
 from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition
 from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.template_inspection import inspect
 
 FULL = """\
 'node_def:web_node':
@@ -170,3 +171,10 @@ def test_a_schema_in_which_validation_never_ends_is_one_fault(plugins, monkeypat
         definitions("node_def:a:\n  - resource: {type: cloud, image: a}\n", plugins)
     (line,) = map(str, refused.value.problems)
     assert line.endswith("the schema of a plugin that it uses, is nested too deeply to be checked")
+
+
+def test_a_health_check_may_use_a_name_that_a_mapping_gives(plugins):
+    text = "node_def:a:\n  - resource: {{type: container, image: {}}}\n    health_check: {{ports: ['{}']}}\n"
+    load_node_definitions(text.format("a", "{{ db_port }}"), plugins, name="n.yaml", inspect=inspect)
+    with pytest.raises(DescriptionError, match="'db_image' is undefined"):
+        load_node_definitions(text.format("'{{ db_image }}'", 80), plugins, name="n.yaml", inspect=inspect)
